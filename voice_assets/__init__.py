@@ -1,0 +1,1 @@
+"""The asset graph. Empty on purpose: importing a part must not load Dagster."""

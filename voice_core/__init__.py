@@ -1,0 +1,1 @@
+"""The library: plain Python, no Dagster, no web framework."""
