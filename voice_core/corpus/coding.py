@@ -1,0 +1,223 @@
+"""The stage "coded": segment files → the same files with codes, and their manifest."""
+
+import dataclasses
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from voice_core import progress
+from voice_core.audio import Pcm16, resample, to_float
+from voice_core.codecs.base import Codec, Codes
+from voice_core.corpus.manifest import Entry, Manifest, Reject, read_complete, read_manifest
+from voice_core.corpus.roundtrip import ROUNDTRIP_VERSION, compare
+from voice_core.corpus.segment_files import Segment, SegmentFileError, dump, load
+from voice_core.corpus.segmenting import STAGE as SEGMENTS
+from voice_core.corpus.stage import Checkpoint, commit
+from voice_core.fingerprint import fingerprint, sha256, unit_interval
+from voice_core.layout import PartitionKey, stage_prefix
+from voice_core.settings import Settings
+from voice_core.store import Store, StoreError
+
+STAGE = "coded"
+CODING_VERSION = 1
+_BATCH_SEC = 120.0  # audio handed to the codec at once
+
+
+@dataclass(frozen=True, slots=True)
+class CodesReport:
+    """What one run of the stage did."""
+
+    manifest: Manifest
+    segments_encoded: int
+    encoded_sec: float
+    wall_sec: float
+
+
+def parameters(codec: Codec, settings: Settings) -> dict[str, Any]:
+    """What the codes depend on, as the manifest records it."""
+    return {
+        "codec": codec.name,
+        "revision": codec.revision,
+        "stand_in": codec.stand_in,
+        "input_sample_rate_hz": codec.input_sample_rate_hz,
+        "output_sample_rate_hz": codec.output_sample_rate_hz,
+        "codes_per_sec": codec.codes_per_sec,
+        "codebook_size": codec.codebook_size,
+        "roundtrip_share": settings.roundtrip_share,
+        "code": f"code{CODING_VERSION}-roundtrip{ROUNDTRIP_VERSION}",
+    }
+
+
+def stage_inputs(segments: Manifest, codec: Codec, settings: Settings) -> str:
+    return fingerprint(segments.data_version, parameters(codec, settings))
+
+
+def is_current(segments: Manifest, coded: Manifest | None, codec: Codec, settings: Settings) -> bool:
+    """Whether the committed codes are what a run would make now; segments that failed are tried again."""
+    return (
+        coded is not None
+        and coded.complete
+        and coded.inputs == stage_inputs(segments, codec, settings)
+        and not any(entry.stage == STAGE for entry in coded.entries)
+    )
+
+
+def build_codes(work: Store, partition: PartitionKey, codec: Codec, settings: Settings) -> CodesReport:
+    """Encode the kept segments that have no codes yet, or other ones, and commit the manifest."""
+    started = time.monotonic()
+    segments = read_complete(work, SEGMENTS, partition)
+    old = read_manifest(work, STAGE, partition)
+    wanted = parameters(codec, settings)
+    draft = dataclasses.replace(
+        segments,
+        stage=STAGE,
+        inputs=stage_inputs(segments, codec, settings),
+        parameters={**segments.parameters, **wanted},
+    )
+    there = {item.key: item.size for item in work.listing(stage_prefix(STAGE, partition))}
+    earlier = {
+        (entry.key, entry.fingerprint): entry
+        for entry in (old.entries if old else ())
+        if entry.key and there.get(entry.key) == entry.size_bytes
+    }
+    ready: list[Entry] = []
+    todo: list[Entry] = []
+    for entry in segments.entries:
+        target = (
+            _target(entry, codec, settings)
+            if entry.kept
+            else dataclasses.replace(entry, key="", sha256="", size_bytes=0)
+        )
+        known = earlier.get((target.key, target.fingerprint)) if entry.kept else None
+        if known is not None:  # the verdict and the measures are the segments', the codes are the old ones
+            ready.append(_with_codes(target, known))
+        elif entry.kept:
+            todo.append(entry)
+        else:
+            ready.append(target)
+
+    checkpoint = Checkpoint(work, dataclasses.replace(draft, entries=tuple(ready)))
+    touched = bool(todo) or old is None or {entry.key for entry in ready if entry.key} != set(there) - {_own(partition)}
+    if touched:
+        checkpoint.begin()
+    total_sec = sum(entry.duration_sec or 0.0 for entry in todo)
+    with progress.track(f"encoding {partition}", total_sec / 60, "minutes") as bar:
+        for group in _groups(todo):
+            rows = _encode_group(work, group, codec, settings)
+            ready.extend(rows)
+            checkpoint.add(rows)
+            bar.advance(sum(entry.duration_sec or 0.0 for entry in group) / 60)
+    manifest = commit(work, dataclasses.replace(draft, entries=tuple(ready)), sweep=touched)
+    return CodesReport(manifest, len(todo), total_sec, time.monotonic() - started)
+
+
+def _own(partition: PartitionKey) -> str:
+    return f"{stage_prefix(STAGE, partition)}_manifest.parquet"
+
+
+def _target(entry: Entry, codec: Codec, settings: Settings) -> Entry:
+    """The row of a segment's coded file, before there is one."""
+    return dataclasses.replace(
+        entry,
+        key=STAGE + entry.key.removeprefix(SEGMENTS),
+        fingerprint=fingerprint(entry.sha256, parameters(codec, settings)),
+        sha256="",
+        size_bytes=0,
+    )
+
+
+def _with_codes(target: Entry, coded: Entry) -> Entry:
+    return dataclasses.replace(
+        target,
+        sha256=coded.sha256,
+        size_bytes=coded.size_bytes,
+        code_count=coded.code_count,
+        distinct_codes=coded.distinct_codes,
+        roundtrip_mel_db=coded.roundtrip_mel_db,
+        roundtrip_level_db=coded.roundtrip_level_db,
+    )
+
+
+def _groups(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+    """Runs of entries that hold about as much audio as a codec is handed at once."""
+    group: list[Entry] = []
+    seconds = 0.0
+    for entry in entries:
+        group.append(entry)
+        seconds += entry.duration_sec or 0.0
+        if seconds >= _BATCH_SEC:
+            yield group
+            group, seconds = [], 0.0
+    if group:
+        yield group
+
+
+def _encode_group(work: Store, entries: Sequence[Entry], codec: Codec, settings: Settings) -> list[Entry]:
+    rows: list[Entry] = []
+    loaded: list[tuple[Entry, Segment]] = []
+    read = work.each(lambda key: _read(work, key), [entry.key for entry in entries])
+    for entry, data in zip(entries, read, strict=True):
+        segment = _checked(entry, data)
+        if isinstance(segment, Reject):
+            rows.append(dataclasses.replace(_target(entry, codec, settings), key="").judged(segment))
+        else:
+            loaded.append((entry, segment))
+    files: dict[str, bytes] = {}
+    coded = _encode(codec, [segment.audio for _, segment in loaded], settings.cut.sample_rate_hz)
+    for (entry, segment), codes in zip(loaded, coded, strict=True):
+        target = _target(entry, codec, settings)
+        if isinstance(codes, Reject):
+            rows.append(dataclasses.replace(target, key="").judged(codes))
+            continue
+        data = dump(dataclasses.replace(segment, codes=codes))
+        files[target.key] = data
+        target = dataclasses.replace(
+            target,
+            sha256=sha256(data),
+            size_bytes=len(data),
+            code_count=len(codes),
+            distinct_codes=len(np.unique(codes)),
+        )
+        if unit_interval("roundtrip", entry.sha256) < settings.roundtrip_share:
+            mel_db, level_db = compare(segment.audio, settings.cut.sample_rate_hz, codec, codes)
+            target = dataclasses.replace(target, roundtrip_mel_db=mel_db, roundtrip_level_db=level_db)
+        rows.append(target)
+    work.put_many(files)
+    return rows
+
+
+def _read(work: Store, key: str) -> bytes | StoreError:
+    try:
+        return work.get(key)
+    except StoreError as error:
+        return error
+
+
+def _checked(entry: Entry, data: bytes | StoreError) -> Segment | Reject:
+    """The segment, if its file is there and is the one that was committed."""
+    if isinstance(data, StoreError):
+        return Reject(STAGE, "segment_missing", message=str(data))
+    if sha256(data) != entry.sha256:
+        return Reject(STAGE, "segment_damaged", message=f"{entry.key} is not the file that was committed")
+    try:
+        return load(data, entry.key)
+    except SegmentFileError as error:
+        return Reject(STAGE, "segment_damaged", message=str(error))
+
+
+def _encode(codec: Codec, audios: Sequence[Pcm16], sample_rate_hz: int) -> list[Codes | Reject]:
+    """Encode a group; where that fails, one by one, so that a bad clip costs only itself."""
+    clips = [resample(to_float(audio), sample_rate_hz, codec.input_sample_rate_hz) for audio in audios]
+    try:
+        return [*codec.encode(clips)]
+    except ValueError:
+        results: list[Codes | Reject] = []
+        for clip in clips:
+            try:
+                results.extend(codec.encode([clip]))
+            except ValueError as error:
+                results.append(Reject(STAGE, "encode_failed", message=str(error)))
+        return results

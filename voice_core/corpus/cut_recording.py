@@ -1,0 +1,292 @@
+"""One recording and its transcript → segment files and rows. This is what a worker process does."""
+
+import contextlib
+import dataclasses
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from voice_core.audio import Damage, DecodeReport, Pcm16, UnreadableAudioError, decode
+from voice_core.corpus.accounting import account
+from voice_core.corpus.batches import Recording
+from voice_core.corpus.cutting import CUTTING_VERSION, Cut, StreamCutter, plan_cuts
+from voice_core.corpus.manifest import Entry, RecordingOutcome, RecordingStatus, Reject
+from voice_core.corpus.measures import MEASURES_VERSION, measure
+from voice_core.corpus.segment_files import Segment, dump
+from voice_core.corpus.transcripts import BadLine, Line, TranscriptError, parse_transcript
+from voice_core.fingerprint import fingerprint, sha256
+from voice_core.layout import PartitionKey, segment_name, stage_prefix
+from voice_core.settings import CutSettings, Settings
+from voice_core.store import Store, StoreError
+
+STAGE = "segments"
+
+_TRUNCATED_SEC = 1.0
+_TRUNCATED_SHARE = 0.02
+_PUT_BYTES = 8 << 20  # segments are written in groups of about this size
+
+Piece = tuple[Cut, int, int, Pcm16] | tuple[Cut, Reject]
+
+
+@dataclass(frozen=True, slots=True)
+class CutTask:
+    """What a worker is told.
+
+    `audio_sha256` is set where the object is known to be unchanged since it had this hash. `before` is what was
+    found of this recording last time, `earlier` its rows with files, by fingerprint.
+    """
+
+    raw: Store
+    work: Store
+    partition: PartitionKey
+    recording: Recording
+    settings: Settings
+    audio_sha256: str = ""
+    before: RecordingOutcome | None = None
+    earlier: Mapping[str, Entry] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CutResult:
+    outcome: RecordingOutcome
+    entries: tuple[Entry, ...]
+    decoded_sec: float = 0.0
+    cut: int = 0
+
+
+def cut_recording(task: CutTask) -> CutResult:
+    """Cut what has to be cut. Trouble with this one recording ends as rows and an outcome, never as an error."""
+    recording = task.recording
+    if recording.vanished:
+        return _left_out(task, "vanished", "vanished", f"{recording.key} is no longer in the raw bucket")
+    if recording.transcript is None:
+        if recording.info is None:
+            return _left_out(task, "unreadable", "unreadable", recording.unreadable)
+        return _left_out(task, "no_transcript", "no_transcript", f"no transcript lies beside {recording.key}")
+    try:
+        lines, transcript_sha256 = _read_transcript(task)
+    except TranscriptError as error:
+        return _left_out(task, "bad_transcript", error.reason, str(error))
+    audio_sha256 = ""
+    try:
+        with _local_audio(task) as (path, audio_sha256):
+            return _cut(task, path, audio_sha256, lines, transcript_sha256)
+    except (UnreadableAudioError, StoreError) as error:
+        return _left_out(task, "unreadable", "unreadable", str(error), audio_sha256, transcript_sha256)
+
+
+def _read_transcript(task: CutTask) -> tuple[tuple[Line | BadLine, ...], str]:
+    transcript = task.recording.transcript
+    assert transcript is not None
+    limit_mb = task.settings.max_transcript_mb
+    if transcript.size > limit_mb * 1e6:
+        found = f"{transcript.key} has {transcript.size / 1e6:,.1f} MB"
+        raise TranscriptError("transcript_too_large", f"{found}; VOICE_MAX_TRANSCRIPT_MB allows {limit_mb:g}")
+    try:
+        data = task.raw.get(transcript.key)
+    except StoreError as error:
+        raise TranscriptError("transcript_unreadable", str(error)) from None
+    return parse_transcript(data, transcript.key).lines, sha256(data)
+
+
+@contextlib.contextmanager
+def _local_audio(task: CutTask) -> Iterator[tuple[Path, str]]:
+    """The audio as a local file, and its hash. On a remote store: a temporary copy, gone afterwards."""
+    key = task.recording.key
+    if task.raw.local_root is not None:
+        yield task.raw.local_root / key, task.audio_sha256 or task.raw.hash(key)
+        return
+    with tempfile.TemporaryDirectory(prefix="voice-") as folder:
+        path = Path(folder, "audio")
+        yield path, task.raw.download(key, path)
+
+
+def segment_fingerprint(cut: Cut, audio_id: str, audio_sha256: str, settings: CutSettings) -> str:
+    """Of everything that the segment's file and measures depend on."""
+    versions = [CUTTING_VERSION, MEASURES_VERSION]
+    parameters = [settings.sample_rate_hz, settings.fade_sec, settings.min_cut_sec]
+    return fingerprint(versions, parameters, audio_id, audio_sha256, dataclasses.astuple(cut))
+
+
+def _cut(
+    task: CutTask, path: Path, audio_sha256: str, lines: Sequence[Line | BadLine], transcript_sha256: str
+) -> CutResult:
+    settings = task.settings.cut
+    audio_id = task.recording.audio_id
+    plan = plan_cuts(lines, settings)
+    entries = [_line_entry(line, audio_id).judged(reject) for line, reject in plan.rejects]
+    prints = {cut.line.index: segment_fingerprint(cut, audio_id, audio_sha256, settings) for cut in plan.cuts}
+    todo = []
+    for cut in plan.cuts:
+        old = task.earlier.get(prints[cut.line.index])
+        if old is None:
+            todo.append(cut)
+        else:
+            entries.append(old)
+    before = task.before
+    if before is not None and (before.audio_sha256 != audio_sha256 or before.status not in ("ok", "damaged")):
+        before = None
+    length_known = before is not None and before.status == "ok"
+    report = DecodeReport()
+    if todo or before is None:
+        with _Writer(task.work) as writer:
+            for piece in _pieces(path, report, todo, settings, stop_early=length_known):
+                entries.append(_entry(piece, task, prints, writer, report.damages))
+    if before is not None and (length_known or not todo):
+        status, message, total = before.status, before.message, before.sample_count
+    else:
+        message = _trouble(report, settings.sample_rate_hz)
+        status, total = ("damaged" if message else "ok"), report.sample_count
+    outcome = RecordingOutcome(
+        audio_id=audio_id,
+        raw_key=task.recording.key,
+        status=status,
+        sample_count=total,
+        audio_sha256=audio_sha256,
+        transcript_key=task.recording.transcript.key if task.recording.transcript else "",
+        transcript_sha256=transcript_sha256,
+        message=message,
+    )
+    rate = settings.sample_rate_hz
+    return CutResult(outcome, account(entries, audio_id, total, rate), report.sample_count / rate, len(todo))
+
+
+def _pieces(
+    path: Path, report: DecodeReport, cuts: Sequence[Cut], settings: CutSettings, *, stop_early: bool
+) -> Iterator[Piece]:
+    cutter = StreamCutter(cuts, settings)
+    for chunk in decode(path, settings.sample_rate_hz, report):
+        yield from cutter.feed(chunk)
+        if stop_early and cutter.done:
+            return
+    yield from cutter.finish()
+
+
+def _entry(
+    piece: Piece, task: CutTask, prints: Mapping[int, str], writer: "_Writer", damages: Sequence[Damage]
+) -> Entry:
+    """The row of a line that was cut, its file handed to the writer."""
+    rate = task.settings.cut.sample_rate_hz
+    line = piece[0].line
+    entry = _line_entry(line, task.recording.audio_id)
+    if len(piece) == 2:
+        return entry.judged(piece[1])
+    _, start, stop, pcm = piece
+    least = max(1, round(task.settings.cut.min_cut_sec * rate))
+    if stop - start < least:
+        value = round((stop - start) / rate, 3)
+        return entry.judged(Reject("transcript", "too_short", value, task.settings.cut.min_cut_sec))
+    entry = dataclasses.replace(entry, cut_start=start, cut_stop=stop, duration_sec=round(len(pcm) / rate, 3))
+    damage = next((item for item in damages if item.start < stop and item.stop > start), None)
+    if damage is not None:
+        lost = round((min(damage.stop, stop) - max(damage.start, start)) / rate, 3)
+        return entry.judged(Reject("decode", "damaged_audio", lost, 0.0, damage.message))
+    segment = Segment(
+        audio=pcm,
+        text=line.text,
+        speaker_id=line.speaker_id,
+        gender=line.gender,
+        dialect=line.dialect,
+        tone=line.tone,
+        duration_sec=len(pcm) / rate,
+        audio_id=task.recording.audio_id,
+    )
+    data = dump(segment)
+    key = f"{stage_prefix(STAGE, task.partition)}{segment_name(segment.audio_id, line.index)}.npz"
+    writer.put(key, data)
+    return dataclasses.replace(
+        entry,
+        key=key,
+        sha256=sha256(data),
+        size_bytes=len(data),
+        fingerprint=prints[line.index],
+        **dataclasses.asdict(measure(pcm, rate, line.text)),
+    )
+
+
+class _Writer:
+    """Puts files in groups; on leaving, all that was put is written."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._waiting: dict[str, bytes] = {}
+        self._bytes = 0
+
+    def __enter__(self) -> "_Writer":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._flush()
+
+    def put(self, key: str, data: bytes) -> None:
+        self._waiting[key] = data
+        self._bytes += len(data)
+        if self._bytes >= _PUT_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._store.put_many(self._waiting)
+        self._waiting, self._bytes = {}, 0
+
+
+def _line_entry(line: Line | BadLine, audio_id: str) -> Entry:
+    if isinstance(line, BadLine):
+        return Entry("line", audio_id, line.index, text=line.text)
+    return Entry(
+        kind="line",
+        audio_id=audio_id,
+        index=line.index,
+        start_sec=line.start_sec,
+        end_sec=line.end_sec,
+        text=line.text,
+        speaker_id=line.speaker_id,
+        gender=line.gender,
+        dialect=line.dialect,
+        tone=line.tone,
+    )
+
+
+def _trouble(report: DecodeReport, rate: int) -> str:
+    """What is wrong with audio that could be decoded; empty when nothing is."""
+    notes = []
+    if report.damages:
+        lost_sec = sum(item.stop - item.start for item in report.damages) / rate
+        first = report.damages[0]
+        notes.append(
+            f"{len(report.damages)} damaged places, {lost_sec:.1f} s in all, "
+            f"the first at {first.start / rate:.1f} s: {first.message}"
+        )
+    promised = report.info.duration_sec if report.info else 0.0
+    short_sec = promised - report.sample_count / rate
+    if short_sec > max(_TRUNCATED_SEC, _TRUNCATED_SHARE * promised):
+        notes.append(f"the header promises {promised:.1f} s, only {report.sample_count / rate:.1f} s are there")
+    return "; ".join(notes)
+
+
+def _left_out(
+    task: CutTask,
+    status: RecordingStatus,
+    reason: str,
+    message: str,
+    audio_sha256: str = "",
+    transcript_sha256: str = "",
+) -> CutResult:
+    """The outcome of a recording of which nothing is cut: one row answers for all of it, by its header's length."""
+    recording = task.recording
+    readable = status not in ("unreadable", "vanished")
+    total = round(recording.duration_sec * task.settings.cut.sample_rate_hz) if readable else 0
+    entry = Entry("recording", recording.audio_id, sample_count=total).judged(
+        Reject("recording", reason, message=message)
+    )
+    outcome = RecordingOutcome(
+        audio_id=recording.audio_id,
+        raw_key=recording.key,
+        status=status,
+        sample_count=total,
+        audio_sha256=audio_sha256,
+        transcript_key=recording.transcript.key if recording.transcript else "",
+        transcript_sha256=transcript_sha256 or recording.transcript_sha256,
+        message=message,
+    )
+    return CutResult(outcome, (entry,))

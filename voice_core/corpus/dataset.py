@@ -1,0 +1,275 @@
+"""The stage "dataset": a partition's segments → Parquet files of the configs "full" and "neutts"."""
+
+import dataclasses
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from voice_core import progress
+from voice_core.audio import flac_bytes
+from voice_core.corpus import rows
+from voice_core.corpus.coding import STAGE as CODED
+from voice_core.corpus.manifest import Entry, Manifest, Reject, load_manifest, read_complete, sorted_entries
+from voice_core.corpus.segment_files import Segment, SegmentFileError, load
+from voice_core.corpus.segmenting import STAGE as SEGMENTS
+from voice_core.corpus.splits import SPLITS, Splits
+from voice_core.corpus.texts import neutts_drop
+from voice_core.fingerprint import fingerprint, sha256
+from voice_core.layout import DatasetLayout, PartitionKey, segment_name
+from voice_core.settings import Settings
+from voice_core.store import Store, StoreError
+from voice_core.workers import core_count
+
+STAGE = "dataset"
+DATASET_VERSION = 1
+_DAMAGED = "segment_damaged"
+_ROW_GROUP = 128  # rows: about 15 MB of FLAC, small enough to look at one without reading the file
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetReport:
+    """What one run of the stage did."""
+
+    manifest: Manifest
+    rows: int
+    bytes_written: int
+    wall_sec: float
+
+
+def has_codec(settings: Settings) -> bool:
+    return settings.codec != "none"
+
+
+def source_stage(settings: Settings) -> str:
+    """The stage whose files become rows: without a codec, the segments themselves."""
+    return CODED if has_codec(settings) else SEGMENTS
+
+
+def read_dataset_manifest(work: Store, partition: PartitionKey, settings: Settings) -> Manifest | None:
+    return load_manifest(work, DatasetLayout(settings.dataset).manifest_key(partition))
+
+
+def stage_inputs(source: Manifest, splits: Splits, settings: Settings) -> str:
+    """Of the splits only what concerns this partition, so that news from elsewhere leaves it alone."""
+    channel = PartitionKey.parse(source.partition).channel
+    dealt = [splits.of(channel, recording.audio_id) for recording in source.recordings]
+    leaks = [
+        (entry.audio_id, entry.index)
+        for entry in source.kept()
+        if splits.leaks(splits.of(channel, entry.audio_id), entry.text)
+    ]
+    return fingerprint(DATASET_VERSION, source.stage, source.data_version, dealt, leaks, settings.display_name(channel))
+
+
+def is_current(source: Manifest, dataset: Manifest | None, splits: Splits, settings: Settings) -> bool:
+    return (
+        dataset is not None
+        and dataset.complete
+        and dataset.inputs == stage_inputs(source, splits, settings)
+        and not any(entry.reason == _DAMAGED for entry in dataset.entries)  # tried again
+    )
+
+
+def build_dataset(work: Store, partition: PartitionKey, splits: Splits, settings: Settings) -> DatasetReport:
+    """Write the partition's Parquet files and their manifest."""
+    started = time.monotonic()
+    layout = DatasetLayout(settings.dataset)
+    source = read_complete(work, source_stage(settings), partition)
+    configs = (rows.FULL, rows.NEUTTS) if has_codec(settings) else (rows.FULL,)
+    draft = dataclasses.replace(
+        source,
+        stage=STAGE,
+        complete=False,
+        inputs=stage_inputs(source, splits, settings),
+        entries=(),
+        parameters={**source.parameters, "split": settings.split.model_dump(), "code": f"dataset{DATASET_VERSION}"},
+    )
+    work.put(layout.manifest_key(partition), draft.to_bytes())
+    entries = [_dealt(entry, splits, partition.channel) for entry in source.entries]
+    kept = [entry for entry in entries if entry.kept]
+    results = [entry for entry in entries if not entry.kept]
+    files: list[dict[str, Any]] = []
+    with (
+        tempfile.TemporaryDirectory(prefix="voice-") as folder,
+        progress.track(f"writing {partition}", len(kept), "rows") as bar,
+    ):
+        with _Writers(Path(folder), configs, settings.cut.sample_rate_hz) as writers:
+            for split in SPLITS:
+                for group in _groups([entry for entry in kept if entry.split == split]):
+                    rows_done, columns = _read_rows(work, group, source, settings, configs)
+                    results.extend(rows_done)
+                    for config, table in columns.items():
+                        writers.write(config, split, table)
+                    bar.advance(len(group))
+        for config in (rows.FULL, rows.NEUTTS):
+            for split in SPLITS:
+                key = layout.rows_key(config, partition, split)
+                path = writers.path(config, split)
+                if path.exists():
+                    digest = work.upload(path, key)
+                    count = writers.counts[config, split]
+                    files.append({"key": key, "sha256": digest, "size_bytes": path.stat().st_size, "rows": count,
+                                  "config": config, "split": split})  # fmt: skip
+                else:
+                    work.delete([key])
+    manifest = dataclasses.replace(
+        draft, complete=True, entries=sorted_entries(results), parameters={**draft.parameters, "files": files}
+    )
+    work.put(layout.manifest_key(partition), manifest.to_bytes())
+    written = sum(item["size_bytes"] for item in files)
+    return DatasetReport(manifest, len(manifest.kept()), written, time.monotonic() - started)
+
+
+def _dealt(entry: Entry, splits: Splits, channel: str) -> Entry:
+    """The row with its split, or the reason why it cannot be in it."""
+    if not entry.kept:
+        return entry
+    split = splits.of(channel, entry.audio_id)
+    entry = dataclasses.replace(entry, split=split, neutts_drop=neutts_drop(entry.text))
+    return entry.judged(Reject(STAGE, "text_in_train")) if splits.leaks(split, entry.text) else entry
+
+
+def _groups(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
+    for start in range(0, len(entries), _ROW_GROUP):
+        yield entries[start : start + _ROW_GROUP]
+
+
+def _read_rows(
+    work: Store, entries: Sequence[Entry], source: Manifest, settings: Settings, configs: Sequence[str]
+) -> tuple[list[Entry], dict[str, pa.Table]]:
+    """Read the files of a few rows, and lay them out as columns of each config."""
+    rate = settings.cut.sample_rate_hz
+
+    def load_one(entry: Entry) -> tuple[Segment, bytes] | Reject:
+        try:
+            data = work.get(entry.key)
+            if sha256(data) != entry.sha256:
+                raise SegmentFileError(f"{entry.key} is not the file that was committed")
+            segment = load(data, entry.key)
+            return segment, flac_bytes(segment.audio, rate)
+        except (StoreError, SegmentFileError) as error:
+            return Reject(STAGE, _DAMAGED, message=str(error))
+
+    with ThreadPoolExecutor(core_count(), thread_name_prefix="rows") as pool:  # FLAC is coded outside the GIL
+        loaded = list(pool.map(load_one, entries))
+    done: list[Entry] = []
+    good: list[tuple[Entry, Segment, bytes]] = []
+    for entry, item in zip(entries, loaded, strict=True):
+        if isinstance(item, Reject):
+            done.append(entry.judged(item))
+        else:
+            done.append(entry)
+            good.append((entry, *item))
+    tables = {}
+    if good and rows.FULL in configs:
+        tables[rows.FULL] = _full_table(good, source, settings)
+    if good and rows.NEUTTS in configs:
+        tables[rows.NEUTTS] = _neutts_table(good, source)
+    return done, tables
+
+
+def row_key(partition: str, entry: Entry) -> str:
+    """`__key__` of a row: unique within the dataset, and stable as long as the line keeps its place."""
+    return f"{PartitionKey.parse(partition).channel}/{segment_name(entry.audio_id, entry.index)}"
+
+
+def _full_table(good: Sequence[tuple[Entry, Segment, bytes]], source: Manifest, settings: Settings) -> pa.Table:
+    with_codes = has_codec(settings)
+    schema = rows.full_schema(settings.cut.sample_rate_hz, with_codes=with_codes)
+    recordings = {recording.audio_id: recording for recording in source.recordings}
+    channel = settings.display_name(PartitionKey.parse(source.partition).channel)
+    rate = source.sample_rate_hz
+    columns: dict[str, list[Any] | pa.Array] = {}
+    for name in schema.names:
+        if name in Entry.__dataclass_fields__ and name not in ("start_sec", "end_sec"):
+            columns[name] = [getattr(entry, name) for entry, _, _ in good]
+    columns |= {
+        "__key__": [row_key(source.partition, entry) for entry, _, _ in good],
+        "audio": [
+            {"bytes": flac, "path": f"{segment_name(entry.audio_id, entry.index)}.flac"} for entry, _, flac in good
+        ],
+        "channel": [channel] * len(good),
+        "start_sec": [(entry.cut_start or 0) / rate for entry, _, _ in good],
+        "end_sec": [(entry.cut_stop or 0) / rate for entry, _, _ in good],
+        "raw_key": [recordings[entry.audio_id].raw_key for entry, _, _ in good],
+        "raw_sha256": [recordings[entry.audio_id].audio_sha256 for entry, _, _ in good],
+        "segment_sha256": [entry.sha256 for entry, _, _ in good],
+    }
+    if with_codes:
+        columns |= {
+            "codes": _codes_column([segment for _, segment, _ in good]),
+            "codec": [source.parameters["codec"]] * len(good),
+            "codec_revision": [source.parameters["revision"]] * len(good),
+        }
+    return pa.table({name: columns[name] for name in schema.names}, schema=schema)
+
+
+def _neutts_table(good: Sequence[tuple[Entry, Segment, bytes]], source: Manifest) -> pa.Table:
+    columns = {
+        "__key__": [row_key(source.partition, entry) for entry, _, _ in good],
+        "text": [entry.text for entry, _, _ in good],
+        "codes": _codes_column([segment for _, segment, _ in good]),
+    }
+    return pa.table(columns, schema=rows.neutts_schema())
+
+
+def _codes_column(segments: Sequence[Segment]) -> pa.Array:
+    offsets = np.cumsum([0, *(len(segment.codes) for segment in segments)])
+    values = np.concatenate([segment.codes for segment in segments]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values, pa.int32()))
+
+
+def _leaves(schema: pa.Schema) -> list[str]:
+    """Parquet's names of the columns."""
+    names = []
+    for field in schema:
+        if pa.types.is_struct(field.type):
+            names += [f"{field.name}.{child.name}" for child in field.type]
+        else:
+            names.append(f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name)
+    return names
+
+
+class _Writers:
+    """A Parquet file for each config and split, opened when its first rows come."""
+
+    def __init__(self, folder: Path, configs: Sequence[str], sample_rate_hz: int) -> None:
+        self._folder = folder
+        self._open: dict[tuple[str, str], pq.ParquetWriter] = {}
+        self.counts: dict[tuple[str, str], int] = {}
+
+    def __enter__(self) -> "_Writers":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for writer in self._open.values():
+            writer.close()
+
+    def path(self, config: str, split: str) -> Path:
+        return self._folder / f"{config}.{split}.parquet"
+
+    def write(self, config: str, split: str, table: pa.Table) -> None:
+        place = (config, split)
+        if place not in self._open:
+            columns = [column for column in table.schema.names if column != "audio"]
+            self._open[place] = pq.ParquetWriter(
+                self.path(config, split),
+                table.schema,
+                # FLAC does not compress further.
+                compression={**dict.fromkeys(_leaves(table.schema), "zstd"), "audio.bytes": "none"},
+                use_dictionary=[name for name in columns if pa.types.is_string(table.schema.field(name).type)],
+            )
+            self.counts[place] = 0
+        self._open[place].write_table(table, row_group_size=_ROW_GROUP)
+        self.counts[place] += table.num_rows

@@ -1,0 +1,245 @@
+"""The manifest: what one stage of one partition made, and what became of everything else.
+
+It is a Parquet file, readable alone, and the commit record: data counts when a complete manifest lists it.
+While a stage works, its manifest is incomplete and lists what is already done, so that a run that was killed
+goes on from there, and nobody takes the partition for finished.
+"""
+
+import dataclasses
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from voice_core.fingerprint import canonical_json, fingerprint
+from voice_core.layout import PartitionKey, manifest_key
+from voice_core.store import Store
+
+SCHEMA_VERSION = 1
+_METADATA_KEY = b"voice_manifest"
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """A rule has nothing against the segment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Why something is left out, at which stage, and how far it was from being kept."""
+
+    stage: str
+    reason: str
+    value: float | None = None
+    threshold: float | None = None
+    message: str = ""
+
+
+Verdict = Keep | Reject
+KEEP = Keep()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row: a transcript line, or the untranscribed rest of a recording, or a recording left out whole.
+
+    `sample_count` is the part of the recording that this row answers for; over all rows of a recording it adds
+    up to the recording's length.
+    """
+
+    kind: Literal["line", "rest", "recording"]
+    audio_id: str
+    index: int = -1
+    start_sec: float | None = None
+    end_sec: float | None = None
+    cut_start: int | None = None  # samples from the start of the recording
+    cut_stop: int | None = None
+    sample_count: int = 0
+    kept: bool = False
+    stage: str = ""
+    reason: str = ""
+    value: float | None = None
+    threshold: float | None = None
+    message: str = ""
+    text: str = ""
+    speaker_id: str = ""
+    gender: str = ""
+    dialect: str = ""
+    tone: str = ""
+    # The file, where there is one.
+    key: str = ""
+    sha256: str = ""
+    size_bytes: int = 0
+    fingerprint: str = ""
+    # Measures of the cut audio.
+    duration_sec: float | None = None
+    peak_dbfs: float | None = None
+    rms_dbfs: float | None = None
+    clipped_share: float | None = None
+    silence_share: float | None = None
+    snr_db: float | None = None
+    bandwidth_hz: float | None = None
+    chars_per_sec: float | None = None
+    # Codes.
+    code_count: int = 0
+    distinct_codes: int = 0
+    roundtrip_mel_db: float | None = None
+    roundtrip_level_db: float | None = None
+    # The dataset.
+    split: str = ""
+    neutts_drop: str = ""
+
+    def judged(self, verdict: Verdict) -> "Entry":
+        """This row with a verdict in place of the one it had."""
+        if isinstance(verdict, Keep):
+            return dataclasses.replace(self, kept=True, stage="", reason="", value=None, threshold=None, message="")
+        return dataclasses.replace(
+            self,
+            kept=False,
+            stage=verdict.stage,
+            reason=verdict.reason,
+            value=verdict.value,
+            threshold=verdict.threshold,
+            message=verdict.message,
+        )
+
+    @property
+    def order(self) -> tuple[str, int, int]:
+        """Rows stand by recording, lines first, in the transcript's order."""
+        return self.audio_id, 0 if self.kind == "line" else 1, self.index
+
+
+RecordingStatus = Literal["ok", "damaged", "unreadable", "no_transcript", "bad_transcript", "vanished"]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingOutcome:
+    """What was found of one recording."""
+
+    audio_id: str
+    raw_key: str
+    status: RecordingStatus
+    sample_count: int
+    audio_sha256: str = ""
+    transcript_key: str = ""
+    transcript_sha256: str = ""
+    message: str = ""
+
+    @property
+    def troubled(self) -> bool:
+        return self.status != "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    stage: str
+    partition: str
+    complete: bool
+    sample_rate_hz: int
+    inputs: str  # fingerprint of everything that this stage's result depends on
+    parameters: dict[str, Any]
+    recordings: tuple[RecordingOutcome, ...] = ()
+    entries: tuple[Entry, ...] = field(default=(), repr=False)
+
+    def kept(self) -> list[Entry]:
+        return [entry for entry in self.entries if entry.kept]
+
+    def files(self) -> list[Entry]:
+        """Rows that have a file, kept or not."""
+        return [entry for entry in self.entries if entry.key]
+
+    @property
+    def data_version(self) -> str:
+        """Equal exactly when the manifests are equal."""
+        return fingerprint(self._metadata(), [dataclasses.astuple(entry) for entry in self.entries])
+
+    def _metadata(self) -> dict[str, Any]:
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "stage": self.stage,
+            "partition": self.partition,
+            "complete": self.complete,
+            "sample_rate_hz": self.sample_rate_hz,
+            "inputs": self.inputs,
+            "parameters": self.parameters,
+            "recordings": [dataclasses.asdict(recording) for recording in self.recordings],
+        }
+
+    def to_bytes(self) -> bytes:
+        columns = {name: [getattr(entry, name) for entry in self.entries] for name in _SCHEMA.names}
+        schema = _SCHEMA.with_metadata({_METADATA_KEY: canonical_json(self._metadata()).encode()})
+        sink = io.BytesIO()
+        pq.write_table(pa.table(columns, schema=schema), sink, compression="zstd")
+        return sink.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Manifest":
+        table = pq.read_table(io.BytesIO(data))
+        meta = json.loads((table.schema.metadata or {})[_METADATA_KEY])
+        if meta["schema_version"] != SCHEMA_VERSION:
+            raise ValueError(f"manifest schema {meta['schema_version']} is not {SCHEMA_VERSION}")
+        return cls(
+            stage=meta["stage"],
+            partition=meta["partition"],
+            complete=meta["complete"],
+            sample_rate_hz=meta["sample_rate_hz"],
+            inputs=meta["inputs"],
+            parameters=meta["parameters"],
+            recordings=tuple(RecordingOutcome(**recording) for recording in meta["recordings"]),
+            entries=tuple(Entry(**row) for row in table.to_pylist()),
+        )
+
+
+_ARROW_TYPES = {
+    "int": pa.int64(),
+    "float": pa.float64(),
+    "bool": pa.bool_(),
+    "str": pa.string(),
+}
+
+
+def _arrow_field(item: dataclasses.Field[Any]) -> pa.Field:
+    annotation = str(item.type) if not isinstance(item.type, type) else item.type.__name__
+    base = "str" if annotation.startswith("typing.Literal") else annotation.removesuffix(" | None")
+    return pa.field(item.name, _ARROW_TYPES[base], nullable=annotation.endswith("| None"))
+
+
+_SCHEMA = pa.schema([_arrow_field(item) for item in dataclasses.fields(Entry)])
+
+
+def sorted_entries(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    return tuple(sorted(entries, key=lambda entry: entry.order))
+
+
+def read_manifest(store: Store, stage: str, partition: PartitionKey) -> Manifest | None:
+    """The manifest of a stage as it lies there, complete or not; None where there is none or it is unreadable.
+
+    An unreadable one counts as none: it was made from things that still exist, and is made again.
+    """
+    return load_manifest(store, manifest_key(stage, partition))
+
+
+def load_manifest(store: Store, key: str) -> Manifest | None:
+    data = store.find(key)
+    if data is None:
+        return None
+    try:
+        return Manifest.from_bytes(data)
+    except (pa.ArrowException, ValueError, KeyError, TypeError):
+        return None
+
+
+def read_complete(store: Store, stage: str, partition: PartitionKey) -> Manifest:
+    """The committed manifest of a stage. Raises `LookupError` that says which stage to run first."""
+    manifest = read_manifest(store, stage, partition)
+    if manifest is None or not manifest.complete:
+        raise LookupError(f"{partition} has no finished stage '{stage}' under {store.url}: build that first")
+    return manifest
+
+
+def write_manifest(store: Store, manifest: Manifest) -> None:
+    store.put(manifest_key(manifest.stage, PartitionKey.parse(manifest.partition)), manifest.to_bytes())

@@ -1,0 +1,150 @@
+"""The stage "pairs": for voice cloning, each row with another row of the same speaker as its reference."""
+
+import dataclasses
+import io
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from voice_core.corpus import rows
+from voice_core.corpus.dataset import has_codec, row_key
+from voice_core.corpus.manifest import Entry, Manifest
+from voice_core.corpus.splits import SPLITS
+from voice_core.corpus.texts import text_hash
+from voice_core.fingerprint import fingerprint, sha256, unit_interval
+from voice_core.layout import DatasetLayout, PartitionKey
+from voice_core.settings import Settings
+from voice_core.store import Store
+
+PAIRS_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    reference: Entry
+    target: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class PairsReport:
+    """The commit record. `skipped` counts rows that got no reference, by reason."""
+
+    inputs: str
+    pairs: int
+    speakers: int
+    skipped: dict[str, int]
+    files: list[dict[str, str | int]]
+
+    def to_bytes(self) -> bytes:
+        return (json.dumps(dataclasses.asdict(self), indent=1) + "\n").encode()
+
+    @property
+    def data_version(self) -> str:
+        return fingerprint(dataclasses.asdict(self))
+
+
+def plan_pairs(entries: Iterable[Entry], speaker_scope: str) -> tuple[list[Pair], dict[str, int]]:
+    """Give each kept row a reference: another segment of the same person and split, with another text. Pure.
+
+    References stay within the partition, and within the recording where speaker ids mean no more than that.
+    Which one is chosen follows from hashes alone.
+    """
+    people: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
+    skipped: dict[str, int] = defaultdict(int)
+    for entry in entries:
+        if not entry.kept:
+            continue
+        if not entry.speaker_id:
+            skipped["no_speaker"] += 1
+        else:
+            place = entry.audio_id if speaker_scope == "recording" else ""
+            people[entry.split, place, entry.speaker_id].append(entry)
+    pairs = []
+    for person in sorted(people):
+        for target in people[person]:
+            reference = _reference(target, people[person])
+            if reference is None:
+                skipped["only_segment_of_speaker"] += 1
+            else:
+                pairs.append(Pair(reference, target))
+    return pairs, dict(sorted(skipped.items()))
+
+
+def _reference(target: Entry, others: Sequence[Entry]) -> Entry | None:
+    """A pick that is even over the speaker's segments: the first with another text from a hashed place on."""
+    start = int(unit_interval("pair", target.audio_id, target.index, target.fingerprint) * len(others))
+    unlike = text_hash(target.text)
+    for step in range(len(others)):
+        candidate = others[(start + step) % len(others)]
+        if candidate is not target and text_hash(candidate.text) != unlike:
+            return candidate
+    return None
+
+
+def stage_inputs(dataset: Manifest, settings: Settings) -> str:
+    return fingerprint(PAIRS_VERSION, dataset.data_version, settings.split.speaker_scope)
+
+
+def _record_key(partition: PartitionKey, settings: Settings) -> str:
+    return DatasetLayout(settings.dataset).pairs_record_key(partition)
+
+
+def read_pairs(work: Store, partition: PartitionKey, settings: Settings) -> PairsReport | None:
+    data = work.find(_record_key(partition, settings))
+    return PairsReport(**json.loads(data)) if data is not None else None
+
+
+def is_current(work: Store, dataset: Manifest, settings: Settings) -> bool:
+    record = read_pairs(work, PartitionKey.parse(dataset.partition), settings)
+    return record is not None and record.inputs == stage_inputs(dataset, settings)
+
+
+def build_pairs(work: Store, dataset: Manifest, settings: Settings) -> PairsReport:
+    """Write the pairs of a partition whose dataset rows are finished."""
+    layout = DatasetLayout(settings.dataset)
+    partition = PartitionKey.parse(dataset.partition)
+    pairs, skipped = plan_pairs(dataset.entries, settings.split.speaker_scope)
+    work.delete([_record_key(partition, settings)])
+    files: list[dict[str, str | int]] = []
+    for split in SPLITS:
+        key = layout.rows_key(rows.PAIRS, partition, split)
+        mine = [pair for pair in pairs if pair.target.split == split]
+        if not mine:
+            work.delete([key])
+            continue
+        codes = _codes(work, layout.rows_key(rows.NEUTTS, partition, split)) if has_codec(settings) else None
+        data = _parquet(mine, dataset, codes, settings.display_name(partition.channel))
+        work.put(key, data)
+        files.append({"key": key, "sha256": sha256(data), "rows": len(mine), "config": rows.PAIRS, "split": split})
+    speakers = {(pair.target.audio_id, pair.target.speaker_id) for pair in pairs}
+    report = PairsReport(stage_inputs(dataset, settings), len(pairs), len(speakers), skipped, files)
+    work.put(_record_key(partition, settings), report.to_bytes())
+    return report
+
+
+def _codes(work: Store, key: str) -> dict[str, pa.Scalar]:
+    table = pq.read_table(io.BytesIO(work.get(key)), columns=["__key__", "codes"])
+    return dict(zip(table["__key__"].to_pylist(), table["codes"], strict=True))
+
+
+def _parquet(pairs: Sequence[Pair], dataset: Manifest, codes: dict[str, pa.Scalar] | None, channel: str) -> bytes:
+    columns: dict[str, list[object]] = {
+        "speaker_id": [pair.target.speaker_id for pair in pairs],
+        "channel": [channel] * len(pairs),
+    }
+    for side in ("reference", "target"):
+        entries: list[Entry] = [getattr(pair, side) for pair in pairs]
+        keys = [row_key(dataset.partition, entry) for entry in entries]
+        columns[f"{side}_key"] = list(keys)
+        columns[f"{side}_text"] = [entry.text for entry in entries]
+        columns[f"{side}_duration_sec"] = [entry.duration_sec for entry in entries]
+        if codes is not None:
+            columns[f"{side}_codes"] = [codes[key].as_py() for key in keys]
+    schema = rows.pairs_schema(with_codes=codes is not None)
+    sink = io.BytesIO()
+    pq.write_table(pa.table({name: columns[name] for name in schema.names}, schema=schema), sink, compression="zstd")
+    return sink.getvalue()

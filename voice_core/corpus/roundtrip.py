@@ -1,0 +1,32 @@
+"""How near decoded codes come to the audio they were made from."""
+
+import numpy as np
+
+from voice_core.audio import Pcm16, resample, to_float
+from voice_core.codecs.base import Codec, Codes
+from voice_core.mel import mel_power_db
+
+ROUNDTRIP_VERSION = 1
+_RANGE_DB = 60.0  # quieter than this below the loudest band says nothing about a voice
+
+
+def compare(pcm: Pcm16, sample_rate_hz: int, codec: Codec, codes: Codes) -> tuple[float, float]:
+    """Decode and compare with the original: (mean absolute log-mel distance in dB, level difference in dB).
+
+    The level difference is decoded minus original RMS. Bands more than 60 dB below the loudest count as equally
+    silent on both sides.
+    """
+    rate = codec.output_sample_rate_hz
+    original = resample(to_float(pcm), sample_rate_hz, rate)
+    decoded = codec.decode([codes])[0]
+    length = min(len(original), len(decoded))
+    original, decoded = original[:length], decoded[:length]
+    a, b = mel_power_db(original, rate), mel_power_db(decoded, rate)
+    floor = float(a.max()) - _RANGE_DB
+    distance = float(np.abs(np.maximum(a, floor) - np.maximum(b, floor)).mean())
+    level = _rms_db(decoded) - _rms_db(original)
+    return round(distance, 3), round(level, 3)
+
+
+def _rms_db(audio: np.ndarray) -> float:
+    return float(10.0 * np.log10(max(float(np.mean(np.square(audio))), 1e-10)))

@@ -1,0 +1,98 @@
+"""Segment files: one `.npz` a segment, nine arrays, readable with numpy alone."""
+
+import io
+import zipfile
+import zlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from voice_core.audio import Pcm16, to_pcm16
+
+FIELDS = ("audio", "codes", "text", "speaker_id", "gender", "dialect", "tone", "duration_sec", "audio_id")
+# All that numpy and zipfile raise at bytes that are not an archive of plain arrays.
+_UNREADABLE = (
+    ValueError, TypeError, OSError, EOFError, KeyError, NotImplementedError, MemoryError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+_MOST_BYTES = 1 << 29  # an archive that unpacks to more is no segment
+
+
+class SegmentFileError(ValueError):
+    """A segment file cannot be read; the message names the file and says why."""
+
+
+def _no_codes() -> npt.NDArray[np.int32]:
+    return np.empty(0, np.int32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segment:
+    """`audio` is mono PCM of shape [samples], `codes` int32 of shape [codes] (empty before encoding)."""
+
+    audio: Pcm16
+    text: str
+    speaker_id: str
+    gender: str
+    dialect: str
+    tone: str
+    duration_sec: float
+    audio_id: str
+    codes: npt.NDArray[np.int32] = field(default_factory=_no_codes)
+
+
+def dump(segment: Segment) -> bytes:
+    """An uncompressed `.npz`. Equal segments give equal bytes."""
+    buffer = io.BytesIO()
+    arrays: dict[str, Any] = {name: np.asarray(getattr(segment, name)) for name in FIELDS}
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def load(data: bytes, name: str) -> Segment:
+    """Read a segment file; `name` is for the message.
+
+    Accepts int16 or float audio (full scale ±1), codes of any integer type or an empty list, and compressed
+    archives. Pickled content is refused, never loaded. Raises `SegmentFileError`.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            unpacked = sum(item.file_size for item in archive.infolist())
+        if unpacked > _MOST_BYTES:
+            raise ValueError(f"it unpacks to {unpacked:,} bytes")
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            missing = [field_name for field_name in FIELDS if field_name not in arrays.files]
+            if missing:
+                raise ValueError(f"it lacks {', '.join(missing)}")
+            return Segment(
+                audio=_audio(arrays["audio"]),
+                codes=_codes(arrays["codes"]),
+                duration_sec=float(arrays["duration_sec"]),
+                **{key: str(arrays[key]) for key in ("text", "speaker_id", "gender", "dialect", "tone", "audio_id")},
+            )
+    except _UNREADABLE as error:
+        reason = str(error).splitlines()[0] if str(error) else repr(error)
+        raise SegmentFileError(f"{name} is no segment file: {reason}") from None
+
+
+def _audio(array: npt.NDArray[np.generic]) -> Pcm16:
+    if array.ndim != 1:
+        raise ValueError(f"audio has shape {array.shape}, not [samples]")
+    if array.dtype == np.int16:
+        return array.astype(np.int16, copy=False)
+    if not np.issubdtype(array.dtype, np.floating):
+        raise ValueError(f"audio is {array.dtype}, neither int16 nor float")
+    audio = array.astype(np.float32)
+    if not np.isfinite(audio).all():
+        raise ValueError("audio holds NaN or infinity")
+    return to_pcm16(audio)
+
+
+def _codes(array: npt.NDArray[np.generic]) -> npt.NDArray[np.int32]:
+    if array.size == 0:
+        return _no_codes()
+    if not np.issubdtype(array.dtype, np.integer):
+        raise ValueError(f"codes are {array.dtype}, not integers")
+    return array.reshape(-1).astype(np.int32)

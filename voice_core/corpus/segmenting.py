@@ -1,0 +1,203 @@
+"""The stage "segments": a batch's recordings → segment files and their manifest."""
+
+import dataclasses
+import json
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+from voice_core import progress, workers
+from voice_core.corpus.batches import Batch, Recording, read_batch
+from voice_core.corpus.cut_recording import STAGE, CutResult, CutTask, cut_recording
+from voice_core.corpus.cutting import CUTTING_VERSION
+from voice_core.corpus.manifest import Entry, Manifest, RecordingOutcome, read_manifest
+from voice_core.corpus.measures import MEASURES_VERSION
+from voice_core.corpus.rules import judge
+from voice_core.corpus.stage import Checkpoint, commit
+from voice_core.fingerprint import fingerprint
+from voice_core.layout import PartitionKey, contents_key, stage_prefix
+from voice_core.settings import Settings
+from voice_core.store import Store
+
+CODE_VERSION = f"cut{CUTTING_VERSION}-measure{MEASURES_VERSION}"
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentsReport:
+    """What one run of the stage did."""
+
+    manifest: Manifest
+    recordings_decoded: int
+    decoded_sec: float
+    segments_cut: int
+    wall_sec: float
+
+
+class Contents:
+    """Content hashes of raw objects, by what the store called them when they were last read.
+
+    What a store calls an object (a generation, a modification time) changes more often than its content, and
+    differs from store to store; so it stays here, and everything else speaks of content.
+    """
+
+    def __init__(self, store: Store, partition: PartitionKey) -> None:
+        self._store = store
+        self._key = contents_key(partition)
+        self._known: dict[str, dict[str, str]] = json.loads(store.find(self._key) or b"{}")
+
+    def sha256(self, recording: Recording) -> str:
+        """The hash of the recording's audio, or "" where it is not known."""
+        known = self._known.get(recording.key)
+        if known is None or recording.audio is None or known["identity"] != recording.audio.identity:
+            return ""
+        return known["sha256"]
+
+    def learn(self, recording: Recording, audio_sha256: str) -> None:
+        if recording.audio is not None and audio_sha256:
+            self._known[recording.key] = {"identity": recording.audio.identity, "sha256": audio_sha256}
+
+    def save(self, batch: Batch) -> None:
+        keys = {recording.key for recording in batch.recordings}
+        kept = {key: value for key, value in self._known.items() if key in keys}
+        data = (json.dumps(kept, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode()
+        if data != self._store.find(self._key):
+            self._store.put(self._key, data)
+
+
+def parameters(settings: Settings) -> dict[str, Any]:
+    """The settings that this stage's result depends on, as the manifest records them."""
+    return {
+        "cut": {**settings.cut.model_dump(), "max_transcript_mb": settings.max_transcript_mb, "code": CODE_VERSION},
+        "rules": settings.rules.model_dump(),
+    }
+
+
+def stage_inputs(batch: Batch, contents: Contents, settings: Settings) -> str:
+    """Fingerprint of all that the stage depends on; "" while some audio's content is not known."""
+    tokens: list[Any] = []
+    for recording in batch.recordings:
+        audio_sha256 = contents.sha256(recording)
+        if recording.vanished:
+            tokens.append([recording.audio_id, "vanished"])
+        elif recording.transcript is None:
+            tokens.append([recording.audio_id, "no_transcript", recording.duration_sec, recording.unreadable])
+        elif not recording.transcript_sha256:
+            tokens.append([recording.audio_id, "transcript_too_large", recording.transcript.size])
+        elif not audio_sha256:
+            return ""
+        else:
+            tokens.append([recording.audio_id, audio_sha256, recording.transcript.key, recording.transcript_sha256])
+    return fingerprint(parameters(settings), tokens)
+
+
+def is_current(work: Store, batch: Batch, settings: Settings, manifest: Manifest | None = None) -> bool:
+    """Whether the committed segments are what a run would make now. Reads no audio."""
+    manifest = manifest or read_manifest(work, STAGE, batch.partition)
+    if manifest is None or not manifest.complete:
+        return False
+    return manifest.inputs == stage_inputs(batch, Contents(work, batch.partition), settings)
+
+
+def build_segments(raw: Store, work: Store, partition: PartitionKey, settings: Settings) -> SegmentsReport:
+    """Cut what is missing or changed, judge everything by the rules, and commit the manifest."""
+    started = time.monotonic()
+    batch = read_batch(work, partition)
+    contents = Contents(work, partition)
+    old = read_manifest(work, STAGE, partition)
+    wanted = parameters(settings)
+    same_cut = old is not None and old.parameters["cut"] == wanted["cut"]
+    before = {item.audio_id: item for item in old.recordings} if old else {}
+    rows, lost = _surviving_rows(work, old)
+
+    done: dict[str, CutResult] = {}
+    tasks: list[CutTask] = []
+    for recording in batch.recordings:
+        earlier = before.get(recording.audio_id)
+        kept = _unchanged(recording, earlier, contents, same_cut) if earlier else None
+        if kept is not None and recording.audio_id not in lost:
+            done[recording.audio_id] = CutResult(kept, tuple(rows[recording.audio_id]))
+            continue
+        files = {entry.fingerprint: entry for entry in rows[recording.audio_id] if entry.key}
+        tasks.append(CutTask(raw, work, partition, recording, settings, contents.sha256(recording), earlier, files))
+
+    draft = Manifest(STAGE, str(partition), False, settings.cut.sample_rate_hz, "", wanted)
+    carried = [entry for result in done.values() for entry in result.entries]
+    draft = dataclasses.replace(draft, recordings=tuple(result.outcome for result in done.values()))
+    checkpoint = Checkpoint(work, dataclasses.replace(draft, entries=tuple(carried)))
+    gone = set(before) - {recording.audio_id for recording in batch.recordings}
+    touched = bool(tasks or gone or old is None)
+    if touched:
+        checkpoint.begin()
+    ids = {id(task): task.recording for task in tasks}
+    # The longest first, so that no core is left with one at the end.
+    tasks.sort(key=lambda task: task.recording.duration_sec, reverse=True)
+    with progress.track(f"cutting {partition}", sum(t.recording.duration_sec for t in tasks) / 60, "minutes") as bar:
+        count = settings.workers if raw.shareable and work.shareable else 1
+        for task, result in workers.unordered(cut_recording, tasks, count):
+            recording = ids[id(task)]
+            done[recording.audio_id] = result
+            contents.learn(recording, result.outcome.audio_sha256)
+            checkpoint.note(result.outcome)
+            checkpoint.add(result.entries)
+            bar.advance(recording.duration_sec / 60)
+    contents.save(batch)
+    results = [done[recording.audio_id] for recording in batch.recordings]
+    manifest = dataclasses.replace(
+        draft,
+        inputs=stage_inputs(batch, contents, settings),
+        recordings=tuple(result.outcome for result in results),
+        entries=tuple(
+            judge(entry, settings.rules) if entry.key else entry for result in results for entry in result.entries
+        ),
+    )
+    manifest = commit(work, manifest, sweep=touched)
+    decoded = [done[task.recording.audio_id] for task in tasks]
+    return SegmentsReport(
+        manifest=manifest,
+        recordings_decoded=sum(result.decoded_sec > 0 for result in decoded),
+        decoded_sec=sum(result.decoded_sec for result in decoded),
+        segments_cut=sum(result.cut for result in decoded),
+        wall_sec=time.monotonic() - started,
+    )
+
+
+def _surviving_rows(work: Store, old: Manifest | None) -> tuple[dict[str, list[Entry]], set[str]]:
+    """The old rows by recording, less those whose file is missing or has another size; and whom that concerns."""
+    rows: dict[str, list[Entry]] = defaultdict(list)
+    lost: set[str] = set()
+    if old is None:
+        return rows, lost
+    sizes = {item.key: item.size for item in work.listing(stage_prefix(STAGE, PartitionKey.parse(old.partition)))}
+    for entry in old.entries:
+        if entry.key and sizes.get(entry.key) != entry.size_bytes:
+            lost.add(entry.audio_id)
+        else:
+            rows[entry.audio_id].append(entry)
+    return rows, lost
+
+
+def _unchanged(
+    recording: Recording, earlier: RecordingOutcome, contents: Contents, same_cut: bool
+) -> RecordingOutcome | None:
+    """The outcome to keep, where nothing that the recording's segments depend on has changed.
+
+    The segments of a recording that vanished from the raw bucket are kept whatever changed: they cannot be made
+    again. `voice forget` is the way to be rid of them.
+    """
+    if recording.vanished:
+        if not earlier.sample_count:
+            return None
+        message = f"{recording.key} is no longer in the raw bucket; its segments are kept"
+        return dataclasses.replace(earlier, status="vanished", message=message)
+    known = contents.sha256(recording)
+    same = (
+        same_cut
+        and known
+        and earlier.audio_sha256 == known
+        and recording.transcript is not None
+        and earlier.transcript_key == recording.transcript.key
+        and earlier.transcript_sha256 == recording.transcript_sha256
+        and earlier.status != "vanished"
+    )
+    return earlier if same else None

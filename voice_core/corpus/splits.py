@@ -1,0 +1,131 @@
+"""Train and test: which recordings are held out, and which texts stand on both sides.
+
+Recordings that share a person (within `speaker_scope`) form a group; a group's hash decides its split, so that
+a group never changes sides as the corpus grows. A test row whose text is also spoken in train is left out.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from voice_core.corpus.manifest import Manifest
+from voice_core.corpus.texts import text_hash
+from voice_core.fingerprint import fingerprint, unit_interval
+from voice_core.layout import DatasetLayout, PartitionKey
+from voice_core.settings import Settings, SplitSettings
+from voice_core.store import Store
+
+SPLITS_VERSION = 1
+TRAIN, TEST = "train", "test"
+SPLITS = (TRAIN, TEST)
+
+RecordingName = tuple[str, str]  # (channel slug, audio_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Splits:
+    """`test` names the held-out recordings; `shared_texts` are hashes of texts of both sides."""
+
+    test: frozenset[RecordingName]
+    shared_texts: frozenset[str]
+    inputs: str = ""
+
+    def of(self, channel: str, audio_id: str) -> str:
+        return TEST if (channel, audio_id) in self.test else TRAIN
+
+    def leaks(self, split: str, text: str) -> bool:
+        """Whether a row of this split and text must be left out, because train holds its text too."""
+        return split == TEST and bool(self.shared_texts) and text_hash(text) in self.shared_texts
+
+    @property
+    def data_version(self) -> str:
+        return fingerprint(sorted(self.test), sorted(self.shared_texts))
+
+    def to_bytes(self) -> bytes:
+        value: dict[str, Any] = {
+            "version": SPLITS_VERSION,
+            "inputs": self.inputs,
+            "test": [list(name) for name in sorted(self.test)],
+            "texts_in_both": sorted(self.shared_texts),
+        }
+        return (json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode("utf-8", "surrogatepass")
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Splits":
+        value = json.loads(data)
+        test = frozenset((channel, audio_id) for channel, audio_id in value["test"])
+        return cls(test, frozenset(value["texts_in_both"]), value["inputs"])
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """A kept row, as far as splits go."""
+
+    channel: str
+    audio_id: str
+    speaker_id: str
+    text: str
+
+
+def spoken_rows(manifests: Iterable[Manifest]) -> list[Spoken]:
+    spoken: list[Spoken] = []
+    for manifest in manifests:
+        channel = PartitionKey.parse(manifest.partition).channel
+        spoken.extend(Spoken(channel, entry.audio_id, entry.speaker_id, entry.text) for entry in manifest.kept())
+    return spoken
+
+
+def plan_splits(rows: Sequence[Spoken], settings: SplitSettings) -> Splits:
+    """Hold out groups of recordings whose hash falls below `test_fraction`; at least one group if there are two."""
+    groups = _groups(rows, settings.speaker_scope)
+    lots = {min(group): unit_interval("split", settings.seed, min(group)) for group in groups}
+    chosen = {first for first, lot in lots.items() if lot < settings.test_fraction}
+    if not chosen and settings.test_fraction > 0 and len(groups) > 1:
+        chosen = {min(lots, key=lambda first: (lots[first], first))}
+    test = frozenset(name for group in groups if min(group) in chosen for name in group)
+    sides: dict[str, set[bool]] = defaultdict(set)
+    for row in rows:
+        sides[text_hash(row.text)].add((row.channel, row.audio_id) in test)
+    return Splits(test, frozenset(text for text, seen in sides.items() if len(seen) == 2))
+
+
+def _groups(rows: Sequence[Spoken], scope: str) -> list[set[RecordingName]]:
+    """Recordings that are connected through shared people."""
+    parent: dict[Any, Any] = {}
+
+    def root(node: Any) -> Any:
+        parent.setdefault(node, node)
+        while parent[node] != node:
+            parent[node] = parent[parent[node]]
+            node = parent[node]
+        return node
+
+    for row in rows:
+        recording = root((row.channel, row.audio_id))
+        if row.speaker_id and scope != "recording":
+            person = ("", row.speaker_id, "") if scope == "corpus" else ("", row.channel, row.speaker_id)
+            parent[recording] = root(person)
+    groups: dict[Any, set[RecordingName]] = defaultdict(set)
+    for name in sorted({(row.channel, row.audio_id) for row in rows}):
+        groups[root(name)].add(name)
+    return list(groups.values())
+
+
+def splits_inputs(manifests: Sequence[Manifest], settings: Settings) -> str:
+    versions = sorted((manifest.partition, manifest.data_version) for manifest in manifests)
+    return fingerprint(SPLITS_VERSION, settings.split.model_dump(), versions)
+
+
+def read_splits(work: Store, settings: Settings) -> Splits | None:
+    data = work.find(DatasetLayout(settings.dataset).splits_key)
+    return Splits.from_bytes(data) if data is not None else None
+
+
+def build_splits(work: Store, manifests: Sequence[Manifest], settings: Settings) -> Splits:
+    """Plan the splits of all finished partitions and write them down."""
+    plan = plan_splits(spoken_rows(manifests), settings.split)
+    splits = Splits(plan.test, plan.shared_texts, splits_inputs(manifests, settings))
+    work.put(DatasetLayout(settings.dataset).splits_key, splits.to_bytes())
+    return splits

@@ -1,0 +1,54 @@
+"""How a stage's result is committed: invalidate, work with checkpoints, clean up, commit."""
+
+import dataclasses
+import time
+from collections.abc import Iterable
+
+from voice_core.corpus.manifest import Entry, Manifest, RecordingOutcome, sorted_entries, write_manifest
+from voice_core.layout import PartitionKey, manifest_key, stage_prefix
+from voice_core.store import Store
+
+_CHECKPOINT_SEC = 20.0
+
+
+class Checkpoint:
+    """The incomplete manifest of a stage at work. It lists what is certain; a killed run goes on from it.
+
+    `begin` is called before the first file is overwritten or removed, so that at no time a complete manifest
+    lists a file that is not as it says.
+    """
+
+    def __init__(self, store: Store, draft: Manifest) -> None:
+        self._store = store
+        self._draft = dataclasses.replace(draft, complete=False)
+        self._entries: list[Entry] = list(draft.entries)
+        self._written = 0.0
+
+    def begin(self) -> None:
+        self._write()
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Note rows whose files are written."""
+        self._entries.extend(entries)
+        if time.monotonic() - self._written > _CHECKPOINT_SEC:
+            self._write()
+
+    def note(self, outcome: RecordingOutcome) -> None:
+        """Note that a recording is finished."""
+        self._draft = dataclasses.replace(self._draft, recordings=(*self._draft.recordings, outcome))
+
+    def _write(self) -> None:
+        write_manifest(self._store, dataclasses.replace(self._draft, entries=sorted_entries(self._entries)))
+        self._written = time.monotonic()
+
+
+def commit(store: Store, manifest: Manifest, *, sweep: bool) -> Manifest:
+    """Make `manifest` the partition's result. With `sweep`, first remove every file that it does not list."""
+    manifest = dataclasses.replace(manifest, complete=True, entries=sorted_entries(manifest.entries))
+    if sweep:
+        partition = PartitionKey.parse(manifest.partition)
+        listed = {entry.key for entry in manifest.entries} | {manifest_key(manifest.stage, partition)}
+        there = (item.key for item in store.listing(stage_prefix(manifest.stage, partition)))
+        store.delete([key for key in there if key not in listed])
+    write_manifest(store, manifest)
+    return manifest

@@ -1,0 +1,45 @@
+"""Texts compared, and texts as NeuTTS's own training filter sees them."""
+
+import re
+import unicodedata
+
+from voice_core.fingerprint import fingerprint
+
+_TATWEEL = "\u0640"
+
+
+def normal_form(text: str) -> str:
+    """What two texts share when a listener would call them the same: no case, marks, punctuation or spacing.
+
+    >>> normal_form("Hello,  World!") == normal_form("hello world"), normal_form("نَعَم") == normal_form("نعم")
+    (True, True)
+    """
+    bare = unicodedata.normalize("NFKD", text.casefold()).replace(_TATWEEL, "")
+    kept = "".join(char if unicodedata.category(char)[0] in "LN" else " " if char.isspace() else "" for char in bare)
+    return " ".join(kept.split())
+
+
+def text_hash(text: str) -> str:
+    return fingerprint(normal_form(text))[:16]
+
+
+_NEUTTS_RULES: tuple[tuple[str, re.Pattern[str]], ...] = (
+    ("digit", re.compile(r"\d")),
+    ("currency", re.compile(r"[£$]")),
+    ("capitals", re.compile(r"[A-Z]{2}")),
+    ("ending", re.compile(r"[^.,?!]\Z")),
+)
+
+
+def neutts_drop(text: str) -> str:
+    """Why NeuTTS fine-tuning would leave a text out: reasons joined by commas, empty when it would not.
+
+    Its filter drops empty texts, any digit, `£` or `$`, two adjacent capitals, and texts that do not end in one
+    of `.,?!`; an Arabic question mark is no such ending.
+
+    >>> neutts_drop("Fine."), neutts_drop("In 1998 the BBC said"), neutts_drop("لماذا؟")
+    ('', 'digit,capitals,ending', 'ending')
+    """
+    if not text.strip():
+        return "empty"
+    return ",".join(reason for reason, pattern in _NEUTTS_RULES if pattern.search(text))

@@ -1,0 +1,83 @@
+"""Transcripts as people send them: the native JSON, Whisper's JSON, SubRip and WebVTT."""
+
+import json
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Literal
+
+Row = dict[str, Any]
+"""A native segment: start, end (seconds), text, speaker_id, gender, dialect, tone."""
+TranscriptKind = Literal["native", "whisper", "srt", "vtt"]
+
+
+def native(rows: Sequence[object]) -> str:
+    """`{"segments": [...]}`. Like most JSON written in Python, it says NaN for what is not a number."""
+    return json.dumps({"segments": list(rows)}, ensure_ascii=False, indent=1) + "\n"
+
+
+def whisper(rows: Sequence[Row]) -> str:
+    """The output of openai-whisper's `--output_format json`: texts begin with a space, and nobody is named."""
+    segments = [
+        {
+            "id": number,
+            "seek": int(row["start"] // 30) * 3000,
+            "start": row["start"],
+            "end": row["end"],
+            "text": " " + row["text"],
+            "tokens": [50364, 50364 + number],
+            "temperature": 0.0,
+            "avg_logprob": -0.21,
+            "compression_ratio": 1.5,
+            "no_speech_prob": 0.01,
+        }
+        for number, row in enumerate(rows)
+    ]
+    text = "".join(str(segment["text"]) for segment in segments)
+    return json.dumps({"text": text, "segments": segments, "language": "en"}, ensure_ascii=False) + "\n"
+
+
+def srt(rows: Sequence[Row]) -> str:
+    """SubRip as a Windows tool saves it: byte order mark, CRLF, texts wrapped to two or more lines."""
+    cues = (
+        f"{number}\n{clock(row['start'], ',')} --> {clock(row['end'], ',')}\n{_wrapped(row['text'])}\n"
+        for number, row in enumerate(rows, 1)
+    )
+    return "\ufeff" + "\n".join(cues).replace("\n", "\r\n")
+
+
+def vtt(rows: Sequence[Row]) -> str:
+    """WebVTT with a note, cue identifiers, cue settings and voice tags: `<v mara>…</v>` names the speaker."""
+    cues = (
+        f"{number}\n{clock(row['start'], '.')} --> {clock(row['end'], '.')} align:start\n"
+        f"<v {row['speaker_id']}>{_escaped(row['text'])}</v>\n"
+        for number, row in enumerate(rows, 1)
+    )
+    return "WEBVTT\n\nNOTE made for the demo world\n\n" + "\n".join(cues)
+
+
+WRITERS: Final[dict[TranscriptKind, tuple[str, Callable[[Sequence[Any]], str]]]] = {
+    "native": (".json", native),
+    "whisper": (".json", whisper),
+    "srt": (".srt", srt),
+    "vtt": (".vtt", vtt),
+}
+"""By kind: the file's suffix and what writes its text."""
+
+
+def clock(seconds: float, point: str) -> str:
+    """Hours, minutes, seconds and milliseconds.
+
+    >>> clock(3725.5, ",")
+    '01:02:05,500'
+    """
+    milliseconds = round(seconds * 1000)
+    minutes, rest = divmod(milliseconds, 60_000)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02}{point}{rest % 1000:03}"
+
+
+def _wrapped(text: str) -> str:
+    return "\n".join(textwrap.wrap(text, 42))
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,131 @@
+"""Where things lie under the work root, and the names of partitions."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+_MAX_BYTES = 120
+_KEEP = re.compile(r"[\w\- ()@=+]", re.UNICODE)
+
+
+def slug(name: str) -> str:
+    """A file-system, URL and partition-key safe form of any name; different names give different slugs.
+
+    Letters of every script stay readable; the rest is percent-encoded; long names are cut and end in a hash.
+
+    >>> slug("Atheer_-"), slug("a/../b,c"), slug("أثير 1.5")
+    ('Atheer_-', 'a%2F%2E%2E%2Fb%2Cc', 'أثير 1.5')
+    >>> len(slug("x" * 300)), slug(".hidden"), slug("")
+    (120, '%2Ehidden', '%')
+    """
+    out = []
+    for i, char in enumerate(name):
+        lonely_dot = char == "." and 0 < i < len(name) - 1 and name[i - 1] != "." and name[i + 1] != "."
+        edge_space = char == " " and i in (0, len(name) - 1)
+        if lonely_dot or (_KEEP.fullmatch(char) and not edge_space):
+            out.append(char)
+        else:
+            out.extend(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogatepass"))
+    text = "".join(out) or "%"
+    encoded = text.encode("utf-8")
+    if len(encoded) <= _MAX_BYTES:
+        return text
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return encoded[: _MAX_BYTES - 17].decode("utf-8", "ignore") + "~" + digest
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PartitionKey:
+    """`<channel>/batch-0001`: a partition of `channel_batch`. `channel` is already a slug.
+
+    >>> PartitionKey.parse("harbour-radio/batch-0002")
+    PartitionKey(channel='harbour-radio', number=2)
+    >>> str(PartitionKey("harbour-radio", 2))
+    'harbour-radio/batch-0002'
+    """
+
+    channel: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.channel}/batch-{self.number:04d}"
+
+    @classmethod
+    def parse(cls, key: str) -> "PartitionKey":
+        match = re.fullmatch(r"(?P<channel>[^/]+)/batch-(?P<number>\d{4,})", key)
+        if match is None or int(match["number"]) < 1:
+            raise ValueError(f"{key!r} is no partition key of channel_batch; one looks like 'my-channel/batch-0001'")
+        return cls(match["channel"], int(match["number"]))
+
+
+BATCHES = "batches/"
+TOMBSTONES = "tombstones/"
+
+
+def batch_key(partition: PartitionKey) -> str:
+    return f"{BATCHES}{partition}.json"
+
+
+def contents_key(partition: PartitionKey) -> str:
+    """Which content hash each raw object had when it was last read, by what the store called it then."""
+    return f"{BATCHES}{partition}.contents.json"
+
+
+def tombstone_key(channel: str, audio_id: str) -> str:
+    return f"{TOMBSTONES}{slug(channel)}/{slug(audio_id)}.json"
+
+
+def stage_prefix(stage: str, partition: PartitionKey) -> str:
+    """Folder of a stage's files: stage is "segments" or "coded"."""
+    return f"{stage}/{partition}/"
+
+
+def manifest_key(stage: str, partition: PartitionKey) -> str:
+    return f"{stage_prefix(stage, partition)}_manifest.parquet"
+
+
+def segment_name(audio_id: str, index: int) -> str:
+    """
+    >>> segment_name("news/monday", 7)
+    'news%2Fmonday_seg_7'
+    """
+    return f"{slug(audio_id)}_seg_{index}"
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetLayout:
+    """Keys of one dataset. Everything under `root` is what a trainer or the hub gets."""
+
+    name: str
+
+    @property
+    def root(self) -> str:
+        return f"datasets/{self.name}/"
+
+    def rows_key(self, config: str, partition: PartitionKey, split: str) -> str:
+        """Parquet of one config, partition and split; config "full" lies under data/."""
+        folder = "data" if config == "full" else config
+        return f"{self.root}{folder}/{partition}.{split}.parquet"
+
+    def manifest_key(self, partition: PartitionKey) -> str:
+        return f"{self.root}manifests/{partition}.parquet"
+
+    def pairs_record_key(self, partition: PartitionKey) -> str:
+        return f"{self.root}manifests/{partition}.pairs.json"
+
+    @property
+    def splits_key(self) -> str:
+        return f"{self.root}splits.json"
+
+    @property
+    def card_key(self) -> str:
+        return f"{self.root}README.md"
+
+    @property
+    def summary_key(self) -> str:
+        """Figures of the card, for programs; written last, so it is the dataset's commit record."""
+        return f"{self.root}dataset.json"
+
+    @property
+    def figures(self) -> str:
+        return f"{self.root}figures/"

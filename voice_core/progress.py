@@ -1,0 +1,76 @@
+"""Progress of long steps: a line in the log now and then, or whatever the program installs instead."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+_log = logging.getLogger(__name__)
+
+
+class Task(Protocol):
+    def advance(self, amount: float = 1.0) -> None: ...
+
+
+class Reporter(Protocol):
+    def start(self, label: str, total: float, unit: str) -> Task: ...
+    def finish(self, task: Task) -> None: ...
+
+
+class LogTask:
+    """Logs at most one line every `every_sec` seconds, and one at the end of anything that took as long."""
+
+    def __init__(self, label: str, total: float, unit: str, every_sec: float = 10.0) -> None:
+        self._label, self._total, self._unit, self._every_sec = label, total, unit, every_sec
+        self._done = 0.0
+        self._started = self._logged = time.monotonic()
+
+    def advance(self, amount: float = 1.0) -> None:
+        self._done += amount
+        now = time.monotonic()
+        if now - self._logged >= self._every_sec:
+            self._logged = now
+            self.log(now)
+
+    def log(self, now: float) -> None:
+        share = self._done / self._total if self._total else 1.0
+        elapsed = now - self._started
+        left = f", {elapsed / share - elapsed:.0f} s left" if 0 < share < 1 else ""
+        _log.info(
+            "%s: %.0f of %.0f %s (%.0f %%), %.0f s%s",
+            self._label, self._done, self._total, self._unit, 100 * share, elapsed, left,
+        )  # fmt: skip
+
+    @property
+    def spoke(self) -> bool:
+        return self._logged > self._started
+
+
+class LogReporter:
+    def start(self, label: str, total: float, unit: str) -> Task:
+        return LogTask(label, total, unit)
+
+    def finish(self, task: Task) -> None:
+        if isinstance(task, LogTask) and task.spoke:
+            task.log(time.monotonic())
+
+
+_reporter: Reporter = LogReporter()
+
+
+def install(reporter: Reporter) -> None:
+    """Send the progress of this process to `reporter` from now on."""
+    global _reporter
+    _reporter = reporter
+
+
+@contextmanager
+def track(label: str, total: float, unit: str) -> Iterator[Task]:
+    """Report a step of `total` units of work: `with track("segments", 12, "recordings") as task: task.advance()`."""
+    reporter = _reporter
+    task = reporter.start(label, total, unit)
+    try:
+        yield task
+    finally:
+        reporter.finish(task)

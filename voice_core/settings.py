@@ -1,0 +1,207 @@
+"""Every setting, typed and documented in one place.
+
+A value comes from, in this order: an argument, an environment variable (`VOICE_RAW_URL`,
+`VOICE_RULES__MIN_SNR_DB`: two underscores reach into a group), the file `voice.toml` (or the file that
+`VOICE_CONFIG` names), the default below. `voice settings` prints them all with their source and meaning.
+"""
+
+import os
+from pathlib import Path
+from typing import Literal
+from urllib.parse import unquote
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from voice_core.layout import slug
+
+ENV_PREFIX = "VOICE_"
+
+
+class Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BatchSettings(Group):
+    """How recordings are grouped into batches. A batch is one partition; a full one is sealed for good."""
+
+    max_recordings: int = Field(200, ge=1, description="Recordings in a batch before it is sealed.")
+    max_hours: float = Field(20.0, gt=0, description="Hours of audio in a batch before it is sealed.")
+
+
+class CutSettings(Group):
+    """How a line is cut from its recording. A change here decodes recordings again."""
+
+    sample_rate_hz: int = Field(24_000, ge=8_000, le=48_000, description="Sample rate of segments, Hz.")
+    snap_reach_sec: float = Field(
+        0.15, ge=0, le=1, description="How far a boundary may move from the transcript's time to a quieter place."
+    )
+    fade_sec: float = Field(0.005, ge=0, le=0.05, description="Linear fade at each end of a segment.")
+    max_overlap_sec: float = Field(
+        0.25,
+        ge=0,
+        description="Lines whose times overlap by more than this are rejected; less is parted at the quietest place.",
+    )
+    max_cut_sec: float = Field(
+        60.0, gt=0, le=600, description="Lines longer than this are never cut: it bounds memory and storage."
+    )
+    min_cut_sec: float = Field(0.1, gt=0, description="Lines shorter than this are never cut.")
+
+
+class RuleSettings(Group):
+    """Which cut segments are kept. A change here only filters again: nothing is decoded."""
+
+    min_duration_sec: float = Field(0.5, ge=0, description="Shortest segment kept, seconds.")
+    max_duration_sec: float = Field(30.0, gt=0, description="Longest segment kept, seconds.")
+    max_clipped_share: float = Field(
+        0.001, ge=0, le=1, description="Largest share of samples within 0.1 dB of full scale (0 to 1)."
+    )
+    min_rms_dbfs: float = Field(-50.0, le=0, description="Quietest segment kept, RMS in dBFS.")
+    max_silence_share: float = Field(
+        0.7, ge=0, le=1, description="Largest share of 20 ms frames that are silence (0 to 1)."
+    )
+    min_snr_db: float = Field(10.0, description="Lowest signal-to-noise ratio kept, dB (percentile estimate).")
+    min_bandwidth_hz: float = Field(
+        4_000.0, ge=0, description="Lowest effective bandwidth kept, Hz; telephone speech ends near 3,400."
+    )
+    min_chars_per_sec: float = Field(2.0, ge=0, description="Slowest text, characters without spaces a second.")
+    max_chars_per_sec: float = Field(30.0, gt=0, description="Fastest text, characters without spaces a second.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "RuleSettings":
+        if self.min_duration_sec >= self.max_duration_sec:
+            raise ValueError("rules.min_duration_sec must lie below rules.max_duration_sec")
+        if self.min_chars_per_sec >= self.max_chars_per_sec:
+            raise ValueError("rules.min_chars_per_sec must lie below rules.max_chars_per_sec")
+        return self
+
+
+class SplitSettings(Group):
+    """How rows are dealt to train and test."""
+
+    test_fraction: float = Field(0.05, ge=0, lt=1, description="Share of recording groups held out for the test split.")
+    seed: str = Field("voice", description="Changes which groups are held out.")
+    speaker_scope: Literal["recording", "channel", "corpus"] = Field(
+        "recording",
+        description="Where a speaker_id means one person: within its recording (diarisation labels such as "
+        "SPEAKER_00), within a channel, or everywhere. Recordings that share a person share a split.",
+    )
+
+
+class CardSettings(Group):
+    """What the dataset card says that only you can know."""
+
+    title: str = Field("", description="Title of the card; the dataset's name when empty.")
+    licence: str = Field("other", description="Licence identifier for the card's YAML, for example cc-by-4.0.")
+    languages: tuple[str, ...] = Field((), description="BCP-47 language codes of the speech.")
+    sources: str = Field("", description="Where the recordings come from and what their owners allow.")
+
+
+class ConfigurationError(ValueError):
+    """The settings are wrong; the message names each setting, its value and what is allowed."""
+
+
+class Settings(BaseSettings):
+    """The configuration of one voice dataset."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid", validate_default=True
+    )
+
+    raw_url: str = Field("demo/raw", description="The raw bucket, only ever read: file://, s3://, gs:// or a folder.")
+    work_url: str = Field(
+        "demo/work", description="Where everything that is made lies: file://, s3://, gs:// or a folder."
+    )
+    dataset: str = Field(
+        "voice", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$", description="Name of the dataset under datasets/."
+    )
+    codec: str = Field("melvq", description="Codec of coded_segments: melvq (embedded stand-in) or none (no codes).")
+    raw_pattern: str = Field(
+        "{channel}/{audio_id}",
+        description="Where a recording lies in the raw bucket, without its extension; its transcript lies beside it.",
+    )
+    channels: tuple[str, ...] = Field((), description="Channel folders to read; all when empty. JSON list.")
+    channel_mapping: dict[str, str] = Field(
+        default_factory=dict, description="Folder in the raw bucket → display name of the channel. JSON object."
+    )
+    audio_extensions: tuple[str, ...] = Field(
+        (".mp3", ".m4a", ".mp4", ".aac", ".opus", ".ogg", ".oga", ".webm", ".mka", ".flac", ".wav", ".aif", ".aiff"),
+        description="Extensions that are recordings, lower case. Where two files share an id the first listed wins.",
+    )
+    max_transcript_mb: float = Field(32.0, gt=0, description="A larger transcript is refused, not read.")
+    workers: int = Field(0, ge=0, le=256, description="CPU processes that cut and measure; 0: one a core.")
+
+    batch: BatchSettings = BatchSettings()  # type: ignore[call-arg]
+    cut: CutSettings = CutSettings()  # type: ignore[call-arg]
+    roundtrip_share: float = Field(
+        0.1, ge=0, le=1, description="Share of segments that are decoded again after encoding, and measured."
+    )
+
+    rules: RuleSettings = RuleSettings()  # type: ignore[call-arg]
+    split: SplitSettings = SplitSettings()  # type: ignore[call-arg]
+    card: CardSettings = CardSettings()  # type: ignore[call-arg]
+
+    @field_validator("raw_url", "work_url")
+    @classmethod
+    def _as_url(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("must not be empty")
+        return value if "://" in value else Path(value).expanduser().resolve().as_uri()
+
+    @field_validator("raw_pattern")
+    @classmethod
+    def _names_both(cls, value: str) -> str:
+        if value.count("{channel}") != 1 or value.count("{audio_id}") != 1:
+            raise ValueError("must name {channel} and {audio_id} once each")
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=config_file())
+
+    @classmethod
+    def load(cls, **overrides: object) -> "Settings":
+        """Read the settings, or raise `ConfigurationError` with a line a wrong setting."""
+        try:
+            return cls(**overrides)  # type: ignore[arg-type]
+        except ValidationError as error:
+            raise ConfigurationError(_explain(error)) from None
+        except ValueError as error:  # malformed TOML, or JSON in an environment variable
+            raise ConfigurationError(f"{config_file()} or a {ENV_PREFIX}* variable cannot be read: {error}") from None
+
+    def display_name(self, channel_slug: str) -> str:
+        """A channel's name for people, by the slug that stands in its partitions' keys.
+
+        >>> Settings(channel_mapping={"Atheer_-": "Atheer - أثير"}).display_name("Atheer_-")
+        'Atheer - أثير'
+        >>> Settings().display_name("News%2C World")
+        'News, World'
+        """
+        names = {slug(folder): name for folder, name in self.channel_mapping.items()}
+        return names.get(channel_slug) or unquote(channel_slug)
+
+
+def config_file() -> Path:
+    return Path(os.environ.get(ENV_PREFIX + "CONFIG", "voice.toml"))
+
+
+def _explain(error: ValidationError) -> str:
+    lines = ["the settings are wrong:"]
+    for item in error.errors():
+        path = [str(part) for part in item["loc"]]
+        variable = ENV_PREFIX + "__".join(path).upper()
+        shown = f" (got {item['input']!r})" if not isinstance(item["input"], dict) else ""
+        lines.append(f"  {'.'.join(path)} / {variable}: {item['msg']}{shown}")
+    return "\n".join(lines)
