@@ -1,0 +1,1 @@
+"""Configuration in, an object of voice_core out."""

@@ -1,7 +1,7 @@
 """Every setting, typed and documented in one place.
 
 A value comes from, in this order: an argument, an environment variable (`VOICE_RAW_URL`,
-`VOICE_RULES__MIN_SNR_DB`: two underscores reach into a group), the file `voice.toml` (or the file that
+`VOICE_RULES__MIN_SNR_DB`: two underscores reach into a group), the file `voice.toml` (or the one that
 `VOICE_CONFIG` names), the default below. `voice settings` prints them all with their source and meaning.
 """
 
@@ -194,7 +194,12 @@ class Settings(BaseSettings):
 
 
 def config_file() -> Path:
-    return Path(os.environ.get(ENV_PREFIX + "CONFIG", "voice.toml"))
+    """The file that VOICE_CONFIG names, else ./voice.toml, else the one that `voice demo` leaves."""
+    named = os.environ.get(ENV_PREFIX + "CONFIG")
+    if named:
+        return Path(named)
+    own, demo = Path("voice.toml"), Path("demo", "voice.toml")
+    return demo if demo.is_file() and not own.is_file() else own
 
 
 def _explain(error: ValidationError) -> str:

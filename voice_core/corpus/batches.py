@@ -6,6 +6,7 @@ file is the record of both: who belongs to it, and the raw objects as they were 
 
 import dataclasses
 import json
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -67,6 +68,16 @@ class Batch:
     @property
     def hours(self) -> float:
         return sum(recording.duration_sec for recording in self.recordings) / 3600
+
+    def formats(self) -> dict[str, int]:
+        """Recordings by codec, rate and channel count.
+
+        >>> Batch("a", 1).formats()
+        {}
+        """
+        infos = [recording.info for recording in self.recordings if recording.info]
+        names = [f"{info.codec} {info.sample_rate_hz} Hz, {info.channels} ch" for info in infos]
+        return dict(sorted(Counter(names).items()))
 
     @property
     def data_version(self) -> str:

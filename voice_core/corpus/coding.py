@@ -23,6 +23,7 @@ from voice_core.store import Store, StoreError
 
 STAGE = "coded"
 CODING_VERSION = 1
+CODE_VERSION = f"code{CODING_VERSION}-roundtrip{ROUNDTRIP_VERSION}"
 _BATCH_SEC = 120.0  # audio handed to the codec at once
 
 
@@ -47,7 +48,7 @@ def parameters(codec: Codec, settings: Settings) -> dict[str, Any]:
         "codes_per_sec": codec.codes_per_sec,
         "codebook_size": codec.codebook_size,
         "roundtrip_share": settings.roundtrip_share,
-        "code": f"code{CODING_VERSION}-roundtrip{ROUNDTRIP_VERSION}",
+        "code": CODE_VERSION,
     }
 
 

@@ -58,6 +58,21 @@ def read_dataset_manifest(work: Store, partition: PartitionKey, settings: Settin
     return load_manifest(work, DatasetLayout(settings.dataset).manifest_key(partition))
 
 
+def require_dataset(work: Store, partition: PartitionKey, settings: Settings) -> Manifest:
+    """The committed rows. Raises `LookupError` that says what to run first."""
+    manifest = read_dataset_manifest(work, partition, settings)
+    if manifest is None or not manifest.complete:
+        raise LookupError(
+            f"{partition} has no finished rows in dataset {settings.dataset!r}: build voice_dataset first"
+        )
+    return manifest
+
+
+def parquet_files(manifest: Manifest) -> list[tuple[str, str]]:
+    """(key, SHA-256) of the partition's Parquet files."""
+    return [(item["key"], item["sha256"]) for item in manifest.parameters.get("files", [])]
+
+
 def stage_inputs(source: Manifest, splits: Splits, settings: Settings) -> str:
     """Of the splits only what concerns this partition, so that news from elsewhere leaves it alone."""
     channel = PartitionKey.parse(source.partition).channel

@@ -123,6 +123,14 @@ def read_splits(work: Store, settings: Settings) -> Splits | None:
     return Splits.from_bytes(data) if data is not None else None
 
 
+def require_splits(work: Store, settings: Settings) -> Splits:
+    """Raises `LookupError` that says what to run first."""
+    splits = read_splits(work, settings)
+    if splits is None:
+        raise LookupError(f"dataset {settings.dataset!r} has no splits yet: materialise dataset_splits first")
+    return splits
+
+
 def build_splits(work: Store, manifests: Sequence[Manifest], settings: Settings) -> Splits:
     """Plan the splits of all finished partitions and write them down."""
     plan = plan_splits(spoken_rows(manifests), settings.split)

@@ -1,7 +1,7 @@
 """A recording of many hours for the memory benchmark, written in seconds and in constant memory."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,19 +33,19 @@ class LongRecording:
     line_count: int
 
 
-def write_long_recording(path: Path, hours: float) -> LongRecording:
+def write_long_recording(path: Path, hours: float, *, script: Sequence[str] = _TALKS) -> LongRecording:
     """Write at least `hours` of speech to `path`, an .mp3, and its transcript beside it as .json.
 
-    A few minutes are spoken and encoded; their encoded packets are then written again and again, which is a
-    few thousand times faster than real time. What decodes is what encoding the whole would have given: the
-    packets that repeat come from the loop's second pass, when the encoder has heard its end before its start.
+    The talks of `script`, a few minutes, are spoken and encoded; their packets are then written again and
+    again, some two thousand times faster than real time. What decodes is what encoding the whole would have
+    given: the packets that repeat are the loop's second pass, when the encoder has heard its end before its start.
 
     Raises:
         ValueError: the extension is another one.
     """
     if path.suffix != ".mp3":
         raise ValueError(f"{path}: a long recording is written as .mp3")
-    lines = tuple(text for talk in _TALKS for text in talks()[talk])
+    lines = tuple(text for talk in script for text in talks()[talk])
     plan = Plan("long", path.stem, _FORMAT, -60, CAST["salma_yousef"], lines)
     with ThreadPoolExecutor(1) as pool:
         loop = perform(plan, say([plan], pool))

@@ -71,7 +71,7 @@ def lowered(audio: npt.NDArray[np.float32], ratio: float = LOW_RATIO) -> npt.NDA
     """
     if not len(audio):
         return audio
-    resampler = AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE, options={"filter_size": "64"})
+    resampler = AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE, options={"filter_size": "256"})
     frame = AudioFrame.from_ndarray(np.ascontiguousarray(audio[None]), format="flt", layout="mono")
     frame.sample_rate = round(SAMPLE_RATE * ratio)
     slowed = [out.to_ndarray()[0] for step in (frame, None) for out in resampler.resample(step)]

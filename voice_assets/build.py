@@ -1,0 +1,163 @@
+"""`voice build`: materialise through Dagster whatever is missing or stale, in this process, without a daemon."""
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import dagster as dg
+
+from resources.corpus import codec_of, open_raw, open_work
+from voice_assets.defs.voice_dataset.jobs import card_job, ingest_job, rows_job, splits_job
+from voice_assets.defs.voice_dataset.partitions import channel_batch
+from voice_core import progress
+from voice_core.corpus.batches import Discovery, discover
+from voice_core.corpus.status import State, Status, survey
+from voice_core.layout import PartitionKey
+from voice_core.settings import ConfigurationError, Settings
+
+INGEST = ("raw_audio", "segments", "coded_segments")
+ROWS = ("voice_dataset", "voice_pairs")
+COUNTERS = ("recordings_decoded", "segments_cut", "segments_encoded")
+
+
+@dataclass(slots=True)
+class BuildReport:
+    """What a build found and did. `figures` sums the assets' counters, such as recordings_decoded."""
+
+    discovery: Discovery
+    status: Status
+    materialised: int = 0
+    figures: dict[str, float] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+
+def open_instance() -> dg.DagsterInstance:
+    """The Dagster instance of DAGSTER_HOME, or of ./dagster_home where that is not set."""
+    home = Path(os.environ.get("DAGSTER_HOME") or "dagster_home").resolve()
+    if not (home / "dagster.yaml").is_file():
+        raise ConfigurationError(
+            f"there is no Dagster instance at {home}: run from the project's folder, or set DAGSTER_HOME to a folder "
+            "that holds a dagster.yaml"
+        )
+    os.environ["DAGSTER_HOME"] = str(home)
+    return dg.DagsterInstance.get()
+
+
+def take_stock(settings: Settings) -> tuple[Discovery, Status]:
+    """Discover, and compare what lies there with what a build would make."""
+    work = open_work(settings)
+    discovery = discover(open_raw(settings), work, settings)
+    return discovery, survey(work, discovery, codec_of(settings), settings)
+
+
+def build(
+    settings: Settings,
+    instance: dg.DagsterInstance,
+    *,
+    partitions: Sequence[str] = (),
+    verify: bool = False,
+) -> BuildReport:
+    """Discover, then materialise what is not current: batch by batch up to the codes, the splits, the rows, the card.
+
+    `partitions` limits the work to some; `verify` runs every stage, which looks at every file and mends what is
+    missing. A failure ends its partition only.
+    """
+    runner = _Runner(instance)
+    discovery, status = take_stock(settings)
+    report = BuildReport(discovery, status)
+    _add_partitions(instance, discovery)
+    chosen = {PartitionKey.parse(key) for key in partitions}
+    unknown = chosen - {batch.partition for batch in discovery.batches}
+    if unknown:
+        raise LookupError(f"there is no partition {', '.join(map(str, sorted(unknown)))}; `voice status` lists them")
+
+    def wave(job: dg.JobDefinition, names: Sequence[str], label: str) -> None:
+        todo = []
+        for item in report.status.partitions:
+            wanted = not chosen or item.partition in chosen
+            first = next((i for i, name in enumerate(names) if verify or _needs(item.states[name])), None)
+            if wanted and first is not None and str(item.partition) not in failed:
+                todo.append((item.partition, [n for n in names[first:] if item.states[n] is not State.SKIPPED]))
+        if not todo:
+            return
+        with progress.track(label, len(todo), "batches") as bar:
+            for partition, assets in todo:
+                if not runner.run(job, assets, report, partition):
+                    failed.add(str(partition))
+                bar.advance()
+        report.status = take_stock(settings)[1]
+
+    failed: set[str] = set()
+    jobs = runner.jobs
+    wave(jobs(ingest_job.name), INGEST, "recordings to codes")
+    if verify or _needs(report.status.splits):
+        runner.run(jobs(splits_job.name), ["dataset_splits"], report)
+        report.status = take_stock(settings)[1]
+    wave(jobs(rows_job.name), ROWS, "codes to rows")
+    if verify or _needs(report.status.card):
+        runner.run(jobs(card_job.name), ["dataset_card"], report)
+    report.discovery, report.status = take_stock(settings)
+    return report
+
+
+def _needs(state: State) -> bool:
+    return state not in (State.CURRENT, State.SKIPPED)
+
+
+def _add_partitions(instance: dg.DagsterInstance, discovery: Discovery) -> None:
+    name = channel_batch.name
+    assert name is not None
+    known = set(instance.get_dynamic_partitions(name))
+    missing = [str(batch.partition) for batch in discovery.batches if str(batch.partition) not in known]
+    if missing:
+        instance.add_dynamic_partitions(name, missing)
+
+
+class _Runner:
+    """Runs a selection of a job's assets in this process, and gathers what came of it."""
+
+    def __init__(self, instance: dg.DagsterInstance) -> None:
+        from voice_assets.definitions import defs
+
+        self._instance = instance
+        self.jobs: Callable[[str], dg.JobDefinition] = defs.resolve_job_def
+
+    def run(
+        self, job: dg.JobDefinition, assets: Sequence[str], report: BuildReport, partition: PartitionKey | None = None
+    ) -> bool:
+        where = str(partition) if partition else "the whole dataset"
+        result = job.execute_in_process(
+            instance=self._instance,
+            partition_key=str(partition) if partition else None,
+            asset_selection=[dg.AssetKey(name) for name in assets],
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            tags={"voice/command": "build"},
+            raise_on_error=False,
+        )
+        for event in result.get_asset_materialization_events():
+            report.materialised += 1
+            for name in COUNTERS:
+                value = event.materialization.metadata.get(name)
+                if value is not None and isinstance(value.value, int | float):
+                    report.figures[name] = report.figures.get(name, 0) + float(value.value)
+        for check in result.get_asset_check_evaluations():
+            if not check.passed:
+                line = f"{where}, {check.asset_key.to_user_string()}, {check.check_name}: {check.description}"
+                blocking = check.severity is dg.AssetCheckSeverity.ERROR
+                (report.failures if blocking else report.warnings).append(line)
+        for event in result.all_events:
+            if event.is_step_failure:
+                error = event.step_failure_data.error
+                cause = error.cause or error if error else None
+                message = cause.message.strip() if cause else "no message"
+                if "AssetCheckFailed" not in message and "blocking check" not in message.lower():
+                    report.failures.append(f"{where}, {event.step_key}: {message}")
+        if not result.success and not report.failures:
+            report.failures.append(f"{where}: run {result.run_id} failed; see its event log")
+        return result.success
+
+
+logging.getLogger("dagster").setLevel(logging.ERROR)

@@ -1,0 +1,84 @@
+"""`voice build`."""
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from voice_assets.cli.console import console, errors, show_progress
+from voice_assets.cli.tables import ledger_table
+from voice_core.corpus.summary import summarise
+from voice_core.layout import DatasetLayout
+from voice_core.settings import Settings
+
+if TYPE_CHECKING:
+    from voice_assets.build import BuildReport
+
+
+def register(app: typer.Typer) -> None:
+    app.command("build")(build)
+
+
+def build(
+    partition: Annotated[
+        list[str] | None, typer.Option("--partition", "-p", help="Only this batch, such as my-channel/batch-0001.")
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Run every stage: look at every file again and mend what is missing.")
+    ] = False,
+) -> None:
+    """Bring the dataset up to date with the recordings, the transcripts and the settings.
+
+    Discovers new, changed and vanished recordings, then materialises through Dagster whatever is missing or stale,
+    in this process. Run it again after a kill: it goes on where it was. A second run computes nothing and says so.
+    """
+    settings = Settings.load()
+    show_progress()
+    if not run_build(settings, partition or [], verify):
+        raise typer.Exit(1)
+
+
+def run_build(settings: Settings, partitions: list[str], verify: bool) -> bool:
+    """Build, say what was done, and whether all of it succeeded."""
+    from voice_assets.build import build as build_dataset
+    from voice_assets.build import open_instance
+
+    started = time.monotonic()
+    report = build_dataset(settings, open_instance(), partitions=partitions, verify=verify)
+    _say(report, settings, time.monotonic() - started)
+    return not report.failures
+
+
+def _say(report: "BuildReport", settings: Settings, wall_sec: float) -> None:
+    from resources.corpus import codec_of
+    from voice_assets.build import COUNTERS
+
+    for stray in report.discovery.listing.strays:
+        errors.print(f"[yellow]not used:[/] {stray.key}: {stray.reason}", highlight=False)
+    for line in report.warnings:
+        errors.print("[yellow]warning:[/] ", end="")
+        errors.print(line, markup=False, highlight=False)
+    for line in report.failures:
+        errors.print("[bold red]failed:[/] ", end="")
+        errors.print(line, markup=False, highlight=False)
+    if report.materialised == 0:
+        recordings = sum(len(batch.recordings) for batch in report.discovery.batches)
+        console.print(
+            f"Nothing to do: {recordings} recordings in {len(report.discovery.batches)} batches are up to date. "
+            f"0 recordings decoded, 0 segments cut, 0 encoded, in {wall_sec:.1f} s."
+        )
+        return
+    decoded, cut, encoded = (int(report.figures.get(name, 0)) for name in COUNTERS)
+    manifests = [item.manifest for item in report.status.partitions if item.manifest is not None]
+    console.print(ledger_table(summarise(manifests, settings.display_name)))
+    console.print(
+        f"{decoded} recordings decoded, {cut} segments cut, {encoded} encoded; "
+        f"{report.materialised} materialisations in {wall_sec:.1f} s."
+    )
+    codec = codec_of(settings)
+    if codec is not None and codec.stand_in:
+        console.print(
+            f"[yellow]The codes are {codec.name}'s, a stand-in: for trying the pipeline, not for training.[/]"
+        )
+    folder = f"{settings.work_url}/{DatasetLayout(settings.dataset).root}"
+    console.print(f"Dataset: {folder}", highlight=False, soft_wrap=True)

@@ -1,0 +1,67 @@
+"""The terminal: one console for results, one for errors, and progress bars."""
+
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from voice_core import progress
+
+console = Console()
+errors = Console(stderr=True)
+
+
+@dataclass(slots=True)
+class _Bar:
+    display: Progress
+    id: TaskID
+
+    def advance(self, amount: float = 1.0) -> None:
+        self.display.advance(self.id, amount)
+
+
+class RichReporter:
+    """Progress bars on standard error while there is something to show; plain logging elsewhere."""
+
+    def __init__(self) -> None:
+        self._display: Progress | None = None
+        self._open = 0
+
+    def start(self, label: str, total: float, unit: str) -> _Bar:
+        if self._display is None:
+            self._display = Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[unit]}"),
+                TimeRemainingColumn(),
+                console=errors,
+                transient=True,
+            )
+            self._display.start()
+        self._open += 1
+        return _Bar(self._display, self._display.add_task(label, total=round(total) or None, unit=unit))
+
+    def finish(self, task: progress.Task) -> None:
+        assert self._display is not None
+        assert isinstance(task, _Bar)
+        self._display.remove_task(task.id)
+        self._open -= 1
+        if self._open == 0:
+            self._display.stop()
+            self._display = None
+
+
+def show_progress() -> None:
+    """Install progress bars, where somebody looks at the terminal."""
+    if errors.is_terminal:
+        progress.install(RichReporter())

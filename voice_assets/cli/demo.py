@@ -1,0 +1,77 @@
+"""`voice demo`."""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from voice_assets.cli.build import run_build
+from voice_assets.cli.console import console, show_progress
+from voice_core.settings import Settings
+
+
+def register(app: typer.Typer) -> None:
+    app.command("demo")(demo)
+    app.command("page")(page)
+
+
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where the demo world lies; made if it is not there.")] = Path("demo"),
+) -> None:
+    """Speak a small raw bucket, with the troubles of real life in it, and build a dataset from it.
+
+    Writes the folder's voice.toml, which every later command run from here reads as long as there is no ./voice.toml.
+    Ends with a table of where every second went, and a page to listen to.
+    """
+    from voice_core.demo.world import DEMO_CHANNEL_MAPPING, build_world
+
+    started = time.monotonic()
+    show_progress()
+    world = build_world(folder)
+    state = "spoken" if world.built else "already there"
+    minutes = sum(item.duration_sec or 0.0 for item in world.recordings) / 60
+    console.print(f"Raw bucket {world.raw}: {len(world.recordings)} recordings, {minutes:.1f} minutes ({state}).")
+    config = folder / "voice.toml"
+    config.write_text(_toml(folder, DEMO_CHANNEL_MAPPING), encoding="utf-8")
+    settings = Settings.load(raw_url=str(folder / "raw"), work_url=str(folder / "work"),
+                             channel_mapping=DEMO_CHANNEL_MAPPING)  # fmt: skip
+    succeeded = run_build(settings, [], False)
+    _write_page(settings, folder / "listen.html")
+    console.print(f"The demo took {time.monotonic() - started:.0f} s. `make ui` opens Dagster on it.")
+    if not succeeded:
+        raise typer.Exit(1)
+
+
+def page(
+    path: Annotated[Path, typer.Argument(help="The HTML file to write.")] = Path("listen.html"),
+) -> None:
+    """Write a page to listen to: random and worst segments, their decoded codes, and what was rejected."""
+    _write_page(Settings.load(), path)
+
+
+def _write_page(settings: Settings, path: Path) -> None:
+    from voice_core.demo.page import build_page
+
+    from resources.corpus import codec_of, open_work
+    from voice_core.corpus.batches import list_partitions
+
+    work = open_work(settings)
+    data = build_page(work, list_partitions(work), settings, codec_of(settings))
+    path.write_bytes(data)
+    console.print(f"Listen: {path.resolve().as_uri()} ({len(data) / 1e6:.1f} MB)", highlight=False, soft_wrap=True)
+
+
+def _toml(folder: Path, mapping: dict[str, str]) -> str:
+    lines = [
+        "# Written by `voice demo`. Copy it to ./voice.toml and change it for your own corpus.",
+        f"raw_url = {json.dumps(str((folder / 'raw').resolve()))}",
+        f"work_url = {json.dumps(str((folder / 'work').resolve()))}",
+        'dataset = "voice"',
+        "",
+        "[channel_mapping]",
+        *(f"{json.dumps(key)} = {json.dumps(value, ensure_ascii=False)}" for key, value in mapping.items()),
+        "",
+    ]
+    return "\n".join(lines)

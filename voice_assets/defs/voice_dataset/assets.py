@@ -1,0 +1,276 @@
+"""Recordings → segments → codes → dataset rows, a partition at a time; then the card over all of it."""
+
+import dagster as dg
+
+from resources.corpus import CorpusResource
+from voice_assets.defs.voice_dataset.metadata import check_results, check_specs, speed_metadata, summary_metadata
+from voice_assets.defs.voice_dataset.partitions import channel_batch
+from voice_core.corpus import checks, coding, dataset, finishing, pairs, rows, segmenting, splits
+from voice_core.corpus.batches import list_partitions, snapshot
+from voice_core.corpus.manifest import read_complete, read_manifest
+from voice_core.corpus.summary import summarise
+from voice_core.layout import DatasetLayout, PartitionKey
+
+GROUP = "voice_dataset"
+
+
+@dg.asset(
+    partitions_def=channel_batch,
+    group_name=GROUP,
+    kinds={"audio"},
+    code_version="1",
+    check_specs=check_specs("raw_audio", {}, {"transcripts_present": "Every recording has a transcript beside it."}),
+)
+def raw_audio(context: dg.AssetExecutionContext, corpus: CorpusResource) -> dg.MaterializeResult:
+    """A batch of recordings as they lie in the raw bucket now."""
+    batch = snapshot(corpus.raw(), corpus.work(), PartitionKey.parse(context.partition_key), corpus.settings)
+    report = checks.transcripts_present(batch)
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(batch.data_version),
+        metadata={
+            "recordings": len(batch.recordings),
+            "sealed": batch.sealed,
+            "hours": round(batch.hours, 4),
+            "bytes": sum(item.audio.size for item in batch.recordings if item.audio),
+            "formats": batch.formats(),
+            "without_transcript": [item.audio_id for item in batch.recordings if item.transcript is None],
+            "unreadable": {item.audio_id: item.unreadable for item in batch.recordings if item.unreadable},
+            "vanished": [item.audio_id for item in batch.recordings if item.vanished],
+        },
+        check_results=check_results([report]),
+    )
+
+
+@dg.asset(
+    partitions_def=channel_batch,
+    deps=[raw_audio],
+    group_name=GROUP,
+    kinds={"numpy"},
+    code_version=segmenting.CODE_VERSION,
+    check_specs=check_specs(
+        "segments",
+        {
+            "seconds_add_up": "Seconds in = seconds kept + seconds rejected, to the sample.",
+            "files_intact": "Every file of the manifest exists, with its checksum.",
+            "texts_present": "No kept segment has an empty text.",
+            "no_overlap": "No two segments share a sample.",
+        },
+        {"recordings_sound": "Every recording could be read whole and has a readable transcript."},
+    ),
+)
+def segments(context: dg.AssetExecutionContext, corpus: CorpusResource) -> dg.MaterializeResult:
+    """One `.npz` a transcript line, cut at quiet places and measured; and what was rejected, with the reason."""
+    work = corpus.work()
+    report = segmenting.build_segments(corpus.raw(), work, PartitionKey.parse(context.partition_key), corpus.settings)
+    manifest = report.manifest
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(manifest.data_version),
+        metadata={
+            **summary_metadata(summarise([manifest], corpus.settings.display_name)),
+            "recordings_decoded": report.recordings_decoded,
+            "segments_cut": report.segments_cut,
+            **speed_metadata(report.decoded_sec, report.wall_sec),
+        },
+        check_results=check_results(
+            [
+                checks.seconds_add_up(manifest),
+                checks.files_intact(work, [(entry.key, entry.sha256) for entry in manifest.files()]),
+                checks.texts_present(manifest),
+                checks.no_overlap(manifest),
+                checks.recordings_sound(manifest),
+            ]
+        ),
+    )
+
+
+@dg.asset(
+    partitions_def=channel_batch,
+    deps=[segments],
+    group_name=GROUP,
+    kinds={"numpy"},
+    code_version=coding.CODE_VERSION,
+    check_specs=check_specs(
+        "coded_segments",
+        {
+            "seconds_add_up": "Seconds in = seconds kept + seconds rejected, to the sample.",
+            "files_intact": "Every file of the manifest exists, with its checksum.",
+            "codes_valid": "As many codes as the audio calls for, within the codebook, more than one value.",
+        },
+        {"nothing_failed": "Every kept segment could be read and encoded."},
+    ),
+)
+def coded_segments(context: dg.AssetExecutionContext, corpus: CorpusResource) -> dg.MaterializeResult:
+    """The kept segments with their codes. Without a codec (VOICE_CODEC=none) there is nothing to do here."""
+    work, partition, codec = corpus.work(), PartitionKey.parse(context.partition_key), corpus.load_codec()
+    if codec is None:
+        names = ("seconds_add_up", "files_intact", "codes_valid", "nothing_failed")
+        nothing = [
+            checks.Outcome(name, True, "there is no codec: the dataset is built without codes") for name in names
+        ]
+        segments_version = read_complete(work, segmenting.STAGE, partition).data_version
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(f"none-{segments_version}"),
+            metadata={"codec": "none"},
+            check_results=check_results(nothing),
+        )
+    report = coding.build_codes(work, partition, codec, corpus.settings)
+    manifest = report.manifest
+    summary = summarise([manifest], corpus.settings.display_name)
+    roundtrip = {}
+    if summary.roundtrip is not None:
+        roundtrip = {
+            "roundtrip_segments": summary.roundtrip.rows,
+            "roundtrip_mel_db": round(summary.roundtrip.mel_db, 3),
+            "roundtrip_level_db": round(summary.roundtrip.level_db, 3),
+        }
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(manifest.data_version),
+        metadata={
+            "codec": f"{codec.name} {codec.revision}" + (" (a stand-in, not NeuCodec)" if codec.stand_in else ""),
+            "codes": sum(entry.code_count for entry in manifest.entries),
+            "segments_encoded": report.segments_encoded,
+            **summary_metadata(summary),
+            **roundtrip,
+            **speed_metadata(report.encoded_sec, report.wall_sec),
+        },
+        check_results=check_results(
+            [
+                checks.seconds_add_up(manifest),
+                checks.files_intact(work, [(entry.key, entry.sha256) for entry in manifest.files()]),
+                checks.codes_valid(work, manifest, codec),
+                checks.nothing_failed(manifest, coding.STAGE),
+            ]
+        ),
+    )
+
+
+@dg.asset(
+    deps=[dg.AssetDep(segments, partition_mapping=dg.AllPartitionMapping())],
+    group_name=GROUP,
+    kinds={"json"},
+    code_version=str(splits.SPLITS_VERSION),
+)
+def dataset_splits(corpus: CorpusResource) -> dg.MaterializeResult:
+    """Which recordings are held out for test, and which texts stand on both sides, over all finished batches."""
+    work, settings = corpus.work(), corpus.settings
+    found = (read_manifest(work, segmenting.STAGE, partition) for partition in list_partitions(work))
+    plan = splits.build_splits(work, [item for item in found if item is not None and item.complete], settings)
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(plan.data_version),
+        metadata={
+            "test_recordings": [f"{channel}/{audio_id}" for channel, audio_id in sorted(plan.test)],
+            "texts_in_train_and_test": len(plan.shared_texts),
+            "speaker_scope": settings.split.speaker_scope,
+        },
+    )
+
+
+@dg.asset(
+    partitions_def=channel_batch,
+    deps=[coded_segments, dataset_splits],
+    group_name=GROUP,
+    kinds={"parquet", "huggingface"},
+    code_version=str(dataset.DATASET_VERSION),
+    check_specs=check_specs(
+        "voice_dataset",
+        {
+            "seconds_add_up": "Seconds in = seconds kept + seconds rejected, to the sample.",
+            "files_intact": "Every Parquet file exists, with its checksum.",
+            "rows_match": "The Parquet files hold the kept rows, and NeuTTS's have exactly three columns.",
+        },
+        {"nothing_failed": "Every kept segment could be read."},
+    ),
+)
+def voice_dataset(context: dg.AssetExecutionContext, corpus: CorpusResource) -> dg.MaterializeResult:
+    """Rows for trainers: Parquet with FLAC audio and codes (`full`), and what NeuTTS fine-tuning reads (`neutts`)."""
+    work, settings = corpus.work(), corpus.settings
+    plan = splits.require_splits(work, settings)
+    report = dataset.build_dataset(work, PartitionKey.parse(context.partition_key), plan, settings)
+    manifest = report.manifest
+    summary = summarise([manifest], settings.display_name)
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(manifest.data_version),
+        metadata={
+            **summary_metadata(summary),
+            "rows_by_split": {tally.label: tally.rows for tally in summary.splits},
+            "neutts_would_drop": dict(summary.neutts_reasons),
+            "bytes": report.bytes_written,
+            **speed_metadata(summary.kept.seconds, report.wall_sec),
+        },
+        check_results=check_results(
+            [
+                checks.seconds_add_up(manifest),
+                checks.files_intact(work, dataset.parquet_files(manifest)),
+                checks.rows_match(work, manifest),
+                checks.nothing_failed(manifest, dataset.STAGE),
+            ]
+        ),
+    )
+
+
+@dg.asset(
+    partitions_def=channel_batch,
+    deps=[voice_dataset],
+    group_name=GROUP,
+    kinds={"parquet", "huggingface"},
+    code_version=str(pairs.PAIRS_VERSION),
+)
+def voice_pairs(context: dg.AssetExecutionContext, corpus: CorpusResource) -> dg.MaterializeResult:
+    """(reference, target) pairs of one speaker across different segments, for voice cloning."""
+    work, settings = corpus.work(), corpus.settings
+    manifest = dataset.require_dataset(work, PartitionKey.parse(context.partition_key), settings)
+    report = pairs.build_pairs(work, manifest, settings)
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(report.data_version),
+        metadata={
+            "dagster/row_count": report.pairs,
+            "speakers": report.speakers,
+            "rows_without_reference": report.skipped,
+        },
+    )
+
+
+@dg.asset(
+    deps=[
+        dg.AssetDep(voice_dataset, partition_mapping=dg.AllPartitionMapping()),
+        dg.AssetDep(voice_pairs, partition_mapping=dg.AllPartitionMapping()),
+    ],
+    group_name=GROUP,
+    kinds={"markdown", "huggingface"},
+    code_version=str(finishing.CARD_VERSION),
+    check_specs=check_specs(
+        "dataset_card",
+        {
+            "splits_do_not_leak": "No recording, person or text of test is in train.",
+            "files_intact": "Every Parquet file of the dataset exists, with its checksum.",
+        },
+    ),
+)
+def dataset_card(corpus: CorpusResource) -> dg.MaterializeResult:
+    """The dataset's README, with what it is made of and what was left out; `datasets.load_dataset` reads it."""
+    work, settings = corpus.work(), corpus.settings
+    partitions = list_partitions(work)
+    summary = finishing.build_card(work, partitions, settings)
+    layout = DatasetLayout(settings.dataset)
+    commit = finishing.read_commit(work, settings) or {}
+    files = commit.get("files", [])
+    finished = finishing.finished_rows(work, partitions, settings)
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(commit.get("inputs", "")),
+        metadata={
+            **summary_metadata(summary),
+            "folder": f"{settings.work_url}/{layout.root}",
+            "rows_by_config": {
+                config: sum(item["rows"] for item in files if item["config"] == config)
+                for config in (rows.FULL, rows.NEUTTS, rows.PAIRS)
+            },
+            "neutts_would_drop": dict(summary.neutts_reasons),
+            "card": dg.MetadataValue.md(work.get(layout.card_key).decode().split("---\n", 2)[-1]),
+        },
+        check_results=check_results(
+            [
+                checks.splits_do_not_leak(finished, settings),
+                checks.files_intact(work, [(item["key"], item["sha256"]) for item in files]),
+            ]
+        ),
+    )

@@ -1,0 +1,69 @@
+"""What the assets show in the Dagster UI: numbers, tables, pictures, and the checks' answers."""
+
+import base64
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import dagster as dg
+
+from voice_core.corpus.checks import Outcome
+from voice_core.corpus.figures import duration_histogram_png, funnel_png
+from voice_core.corpus.summary import Summary
+
+Metadata = dict[str, Any]
+
+
+def check_results(outcomes: Iterable[Outcome]) -> list[dg.AssetCheckResult]:
+    return [
+        dg.AssetCheckResult(
+            check_name=outcome.name,
+            passed=outcome.passed,
+            severity=dg.AssetCheckSeverity.WARN if outcome.warning else dg.AssetCheckSeverity.ERROR,
+            description=outcome.message,
+            metadata=outcome.figures,
+        )
+        for outcome in outcomes
+    ]
+
+
+def check_specs(
+    asset: str, blocking: Mapping[str, str], warnings: Mapping[str, str] | None = None
+) -> list[dg.AssetCheckSpec]:
+    """Specs by name and description. A failed blocking check keeps everything downstream from running."""
+    specs = [dg.AssetCheckSpec(name, asset=asset, blocking=True, description=text) for name, text in blocking.items()]
+    specs += [dg.AssetCheckSpec(name, asset=asset, description=text) for name, text in (warnings or {}).items()]
+    return specs
+
+
+def picture(png: bytes, alt: str) -> dg.MetadataValue:
+    return dg.MetadataValue.md(f"![{alt}](data:image/png;base64,{base64.b64encode(png).decode()})")
+
+
+def summary_metadata(summary: Summary) -> Metadata:
+    """Hours, counts, rejects by reason, and the pictures of a summary."""
+    rows = [
+        dg.TableRecord(
+            {"stage": step.stage, "reason": step.reason, "rows": step.rows, "seconds": round(step.seconds, 3)}
+        )
+        for step in summary.funnel
+    ]
+    metadata: Metadata = {
+        "recordings": sum(tally.rows for tally in summary.recordings),
+        "hours_in": round(summary.total.hours, 4),
+        "hours_kept": round(summary.kept.hours, 4),
+        "hours_rejected": round(summary.rejected.hours, 4),
+        "dagster/row_count": summary.kept.rows,
+        "durations": picture(duration_histogram_png(summary), "length of kept segments"),
+        "funnel": picture(funnel_png(summary), "what was rejected, and why"),
+    }
+    if rows:
+        metadata["rejected_by_reason"] = dg.MetadataValue.table(rows)
+    return metadata
+
+
+def speed_metadata(audio_sec: float, wall_sec: float) -> Metadata:
+    """How much faster than real time a step was; nothing when it had no audio to work on."""
+    metadata: Metadata = {"wall_sec": round(wall_sec, 2)}
+    if audio_sec > 0:
+        metadata["times_real_time"] = round(audio_sec / wall_sec, 1)
+    return metadata

@@ -1,0 +1,208 @@
+"""What must hold of a finished stage. Each check says what it looked at and names the first offenders."""
+
+import dataclasses
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from voice_core.codecs.base import Codec
+from voice_core.corpus.batches import Batch
+from voice_core.corpus.dataset import row_key
+from voice_core.corpus.manifest import Entry, Manifest
+from voice_core.corpus.rows import FULL, NEUTTS
+from voice_core.corpus.segment_files import SegmentFileError, load
+from voice_core.corpus.splits import SPLITS, TEST, TRAIN
+from voice_core.corpus.texts import text_hash
+from voice_core.layout import PartitionKey
+from voice_core.settings import Settings
+from voice_core.store import Store
+
+_NAMED = 5  # offenders a message names
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A check's answer. `warning` marks one that a run survives."""
+
+    name: str
+    passed: bool
+    message: str
+    warning: bool = False
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+def _outcome(name: str, offenders: Sequence[str], looked_at: str, **figures: Any) -> Outcome:
+    if not offenders:
+        return Outcome(name, True, f"{looked_at}: all well", figures=figures)
+    more = f" and {len(offenders) - _NAMED} more" if len(offenders) > _NAMED else ""
+    return Outcome(name, False, "; ".join(offenders[:_NAMED]) + more, figures={"offenders": len(offenders), **figures})
+
+
+def _as_warning(outcome: Outcome) -> Outcome:
+    return dataclasses.replace(outcome, warning=True)
+
+
+def _name(entry: Entry) -> str:
+    return f"{entry.audio_id} line {entry.index}"
+
+
+def seconds_add_up(manifest: Manifest) -> Outcome:
+    """Every sample of every recording is answered for by exactly one row."""
+    counted: dict[str, int] = defaultdict(int)
+    kept = 0
+    for entry in manifest.entries:
+        counted[entry.audio_id] += entry.sample_count
+        kept += entry.sample_count if entry.kept else 0
+    wrong = [
+        f"{item.audio_id} has {item.sample_count} samples, its rows answer for {counted[item.audio_id]}"
+        for item in manifest.recordings
+        if item.sample_count != counted[item.audio_id]
+    ]
+    strangers = set(counted) - {item.audio_id for item in manifest.recordings}
+    wrong += [f"rows of {audio_id}, which is no recording of this batch" for audio_id in sorted(strangers)]
+    total = sum(item.sample_count for item in manifest.recordings)
+    rate = manifest.sample_rate_hz
+    return _outcome(
+        "seconds_add_up",
+        wrong,
+        f"{total / rate:.3f} s in = {kept / rate:.3f} s kept + {(total - kept) / rate:.3f} s rejected",
+        seconds_in=total / rate,
+        seconds_kept=kept / rate,
+        seconds_rejected=(total - kept) / rate,
+    )
+
+
+def files_intact(store: Store, files: Iterable[tuple[str, str]]) -> Outcome:
+    """Every file (key, SHA-256) is there and holds what was committed."""
+    wanted = dict(files)
+
+    def look(key: str) -> str:
+        try:
+            return "" if store.hash(key) == wanted[key] else f"{key} is not the file that was committed"
+        except OSError as error:
+            return str(error)
+
+    wrong = [problem for problem in store.each(look, wanted) if problem]
+    return _outcome("files_intact", wrong, f"{len(wanted)} files", files=len(wanted))
+
+
+def texts_present(manifest: Manifest) -> Outcome:
+    kept = manifest.kept()
+    wrong = [f"{_name(entry)} has no text" for entry in kept if not entry.text.strip()]
+    return _outcome("texts_present", wrong, f"{len(kept)} rows")
+
+
+def transcripts_present(batch: Batch) -> Outcome:
+    """A warning that names the recordings that nobody transcribed."""
+    wrong = [f"{item.audio_id} has no transcript" for item in batch.recordings if item.transcript is None]
+    outcome = _outcome("transcripts_present", wrong, f"{len(batch.recordings)} recordings")
+    return _as_warning(outcome)
+
+
+def no_overlap(manifest: Manifest) -> Outcome:
+    """Within a recording no two cut segments share a sample."""
+    cut: dict[str, list[tuple[int, int, Entry]]] = defaultdict(list)
+    for entry in manifest.entries:
+        if entry.cut_start is not None and entry.cut_stop is not None:
+            cut[entry.audio_id].append((entry.cut_start, entry.cut_stop, entry))
+    wrong = []
+    for spans in cut.values():
+        spans.sort(key=lambda span: span[:2])
+        for (_, stop, first), (start, _, second) in itertools.pairwise(spans):
+            if start < stop:
+                wrong.append(f"{_name(first)} and line {second.index} share {stop - start} samples")
+    return _outcome("no_overlap", wrong, f"{sum(map(len, cut.values()))} segments")
+
+
+def recordings_sound(manifest: Manifest) -> Outcome:
+    """A warning that names each recording that could not be used whole."""
+    wrong = [f"{item.audio_id}: {item.status}: {item.message}" for item in manifest.recordings if item.troubled]
+    outcome = _outcome("recordings_sound", wrong, f"{len(manifest.recordings)} recordings")
+    return _as_warning(outcome)
+
+
+def codes_valid(store: Store, manifest: Manifest, codec: Codec) -> Outcome:
+    """Each coded file has as many codes as its audio calls for, within the codebook, and not all the same."""
+    kept = {entry.key: entry for entry in manifest.kept()}
+
+    def look(key: str) -> list[str]:
+        name = _name(kept[key])
+        try:
+            segment = load(store.get(key), key)
+        except (OSError, SegmentFileError) as error:
+            return [str(error)]
+        wrong = []
+        samples = -(-len(segment.audio) * codec.input_sample_rate_hz // manifest.sample_rate_hz)
+        if len(segment.codes) != codec.code_count(samples):
+            wrong.append(f"{name} has {len(segment.codes)} codes, its audio calls for {codec.code_count(samples)}")
+        if segment.codes.size and (segment.codes.min() < 0 or segment.codes.max() >= codec.codebook_size):
+            wrong.append(f"{name} has codes outside 0 to {codec.codebook_size - 1}")
+        if len(np.unique(segment.codes)) < 2:
+            wrong.append(f"{name} has one code only")
+        return wrong
+
+    offenders = [problem for problems in store.each(look, kept) for problem in problems]
+    return _outcome("codes_valid", offenders, f"{len(kept)} segments")
+
+
+def rows_match(store: Store, manifest: Manifest) -> Outcome:
+    """The Parquet files hold exactly the rows that the manifest keeps, under one key each."""
+    wrong = []
+    kept = {split: {row_key(manifest.partition, e) for e in manifest.kept() if e.split == split} for split in SPLITS}
+    for item in manifest.parameters["files"]:
+        with store.open(item["key"]) as reader:
+            table = pq.read_table(pa.PythonFile(reader), columns=["__key__"])
+            reader.seek(0)
+            columns = pq.read_schema(pa.PythonFile(reader)).names
+        keys = table["__key__"].to_pylist()
+        if len(set(keys)) != len(keys):
+            wrong.append(f"{item['key']} names a row twice")
+        if set(keys) != kept[item["split"]]:
+            odd = sorted(set(keys) ^ kept[item["split"]])
+            wrong.append(f"{item['key']} and the manifest disagree over {len(odd)} rows, such as {odd[0]}")
+        if item["config"] == NEUTTS and sorted(columns) != ["__key__", "codes", "text"]:
+            wrong.append(f"{item['key']} has the columns {', '.join(columns)}")
+    written = {(item["config"], item["split"]) for item in manifest.parameters["files"]}
+    configs = {config for config, _ in written}
+    wrong += [
+        f"there is no file of {config} for the {len(keys)} rows of {split}"
+        for config in sorted(configs | {FULL})
+        for split, keys in kept.items()
+        if keys and (config, split) not in written
+    ]
+    return _outcome("rows_match", wrong, f"{len(manifest.kept())} rows")
+
+
+def nothing_failed(manifest: Manifest, stage: str) -> Outcome:
+    """A warning that names rows which this stage itself had to leave out; the next run tries them again."""
+    wrong = [f"{_name(e)}: {e.reason}: {e.message}" for e in manifest.entries if e.stage == stage and e.message]
+    outcome = _outcome("nothing_failed", wrong, f"{len(manifest.kept())} rows")
+    return _as_warning(outcome)
+
+
+def splits_do_not_leak(manifests: Iterable[Manifest], settings: Settings) -> Outcome:
+    """No recording, no person (within the speaker scope) and no text of test is in train."""
+    sides: dict[str, dict[tuple[str, ...], str]] = {TRAIN: {}, TEST: {}}
+    rows = 0
+    for manifest in manifests:
+        channel = PartitionKey.parse(manifest.partition).channel
+        for entry in manifest.kept():
+            rows += 1
+            marks: list[tuple[str, ...]] = [
+                ("recording", channel, entry.audio_id),
+                ("text", text_hash(entry.text)),
+            ]
+            if entry.speaker_id and settings.split.speaker_scope != "recording":
+                place = channel if settings.split.speaker_scope == "channel" else ""
+                marks.append(("speaker", place, entry.speaker_id))
+            for mark in marks:
+                sides[entry.split].setdefault(mark, f"{channel}/{_name(entry)}")
+    both = sorted(sides[TRAIN].keys() & sides[TEST].keys())
+    wrong = [f"the {mark[0]} of {sides[TEST][mark]} (test) is also that of {sides[TRAIN][mark]}" for mark in both]
+    return _outcome("splits_do_not_leak", wrong, f"{rows} rows")

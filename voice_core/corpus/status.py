@@ -1,0 +1,136 @@
+"""Which stage of which partition is finished, stale or missing. Reads manifests and listings, never audio."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from voice_core.codecs.base import Codec
+from voice_core.corpus import coding, dataset, finishing, pairs, segmenting, splits
+from voice_core.corpus.batches import Batch, Discovery
+from voice_core.corpus.manifest import Manifest, read_manifest
+from voice_core.layout import PartitionKey
+from voice_core.settings import Settings
+from voice_core.store import Store
+
+
+class State(StrEnum):
+    MISSING = "missing"
+    PARTIAL = "partial"  # a run broke off; the next one goes on from there
+    STALE = "stale"
+    CURRENT = "current"
+    SKIPPED = "skipped"  # not part of this configuration
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionStatus:
+    batch: Batch
+    manifest: Manifest | None  # of the segments
+    raw_audio: State
+    segments: State
+    coded: State
+    dataset: State
+    pairs: State
+
+    @property
+    def partition(self) -> PartitionKey:
+        return self.batch.partition
+
+    @property
+    def states(self) -> dict[str, State]:
+        """By the name of the asset."""
+        return {
+            "raw_audio": self.raw_audio,
+            "segments": self.segments,
+            "coded_segments": self.coded,
+            "voice_dataset": self.dataset,
+            "voice_pairs": self.pairs,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    partitions: tuple[PartitionStatus, ...]
+    splits: State
+    card: State
+
+    @property
+    def finished(self) -> bool:
+        states = [state for item in self.partitions for state in item.states.values()]
+        return all(state in (State.CURRENT, State.SKIPPED) for state in (*states, self.splits, self.card))
+
+
+def survey(work: Store, discovery: Discovery, codec: Codec | None, settings: Settings) -> Status:
+    """Compare what lies there with what a build would make now."""
+    manifests = {batch.partition: read_manifest(work, segmenting.STAGE, batch.partition) for batch in discovery.batches}
+    finished = [manifest for manifest in manifests.values() if manifest is not None and manifest.complete]
+    plan = splits.read_splits(work, settings)
+    if plan is None:
+        splits_state = State.MISSING
+    else:
+        splits_state = _state(True, True, plan.inputs == splits.splits_inputs(finished, settings))
+    changed = set(discovery.changed)
+    partitions = []
+    finished_rows: list[Manifest] = []
+    for batch in discovery.batches:
+        partition = batch.partition
+        segments = manifests[partition]
+        coded = read_manifest(work, coding.STAGE, partition) if codec else None
+        rows = dataset.read_dataset_manifest(work, partition, settings)
+        source = coded if codec else segments
+        raw_state = State.CURRENT
+        if partition in changed:
+            fresh = all(item.audio is None and not item.vanished for item in batch.recordings)
+            raw_state = State.MISSING if fresh else State.STALE
+        segments_state = _manifest_state(
+            segments, segments is not None and segmenting.is_current(work, batch, settings, segments)
+        )
+        coded_state = (
+            _manifest_state(coded, segments is not None and coding.is_current(segments, coded, codec, settings))
+            if codec
+            else State.SKIPPED
+        )
+        rows_current = (
+            source is not None
+            and source.complete
+            and plan is not None
+            and dataset.is_current(source, rows, plan, settings)
+        )
+        pairs_record = pairs.read_pairs(work, partition, settings)
+        pairs_current = rows is not None and pairs.is_current(work, rows, settings)
+        states = _downstream(
+            [
+                raw_state,
+                segments_state,
+                coded_state,
+                _manifest_state(rows, rows_current),
+                _state(pairs_record is not None, True, pairs_current),
+            ]
+        )
+        partitions.append(PartitionStatus(batch, segments, *states))
+        if rows is not None and rows.complete:
+            finished_rows.append(rows)
+    commit = finishing.read_commit(work, settings)
+    card_current = commit is not None and commit["inputs"] == finishing.card_inputs(finished_rows, settings)
+    return Status(tuple(partitions), splits_state, _state(commit is not None, True, card_current))
+
+
+def _downstream(states: Sequence[State]) -> list[State]:
+    """Nothing is current below something that is not."""
+    result: list[State] = []
+    stale = False
+    for state in states:
+        result.append(State.STALE if stale and state is State.CURRENT else state)
+        stale = stale or state not in (State.CURRENT, State.SKIPPED)
+    return result
+
+
+def _manifest_state(manifest: Manifest | None, current: bool) -> State:
+    return _state(manifest is not None, manifest is not None and manifest.complete, current)
+
+
+def _state(there: bool, complete: bool, current: bool) -> State:
+    if not there:
+        return State.MISSING
+    if not complete:
+        return State.PARTIAL
+    return State.CURRENT if current else State.STALE

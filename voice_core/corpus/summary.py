@@ -1,0 +1,284 @@
+"""What a dataset is made of, and where every second went: numbers for the card, the page and the UI. Pure."""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from voice_core.corpus.manifest import Entry, Manifest, RecordingStatus
+from voice_core.layout import PartitionKey, slug
+from voice_core.settings import Settings
+
+NOT_GIVEN = "not given"
+STAGES = ("recording", "transcript", "decode", "rules", "coded", "dataset")
+"""The order in which rows are rejected."""
+
+_STATUSES: tuple[RecordingStatus, ...] = (
+    "ok", "damaged", "unreadable", "no_transcript", "bad_transcript", "vanished",
+)  # fmt: skip
+_LAST_BIN_SEC = 30
+_CODEC_PARAMETERS = (
+    "codec", "revision", "stand_in", "codes_per_sec", "codebook_size", "input_sample_rate_hz", "output_sample_rate_hz",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """Rows and their audio, in samples so that sums are exact."""
+
+    rows: int
+    samples: int
+    sample_rate_hz: int
+
+    @property
+    def seconds(self) -> float:
+        return self.samples / self.sample_rate_hz
+
+    @property
+    def hours(self) -> float:
+        return self.seconds / 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Tally(Amount):
+    """What shares a label."""
+
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class FunnelStep(Amount):
+    """What was rejected at a stage for a reason."""
+
+    stage: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DurationBin(Amount):
+    """Kept rows of `start_sec` up to, not including, `stop_sec`; the last bin has no end."""
+
+    start_sec: int
+    stop_sec: int | None
+
+    @property
+    def label(self) -> str:
+        return f"{self.start_sec}+" if self.stop_sec is None else f"{self.start_sec}–{self.stop_sec}"
+
+
+@dataclass(frozen=True, slots=True)
+class RoundTrip:
+    """Means over the kept segments that were decoded again, dB."""
+
+    rows: int
+    mel_db: float
+    level_db: float
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """`total.samples` is what the recordings hold; `kept` and `rejected` are what the rows answer for."""
+
+    sample_rate_hz: int  # of every sample count here: the manifests' own, or a common multiple where they differ
+    stages: tuple[str, ...]
+    recordings: tuple[Tally, ...]  # by status; rows are recordings
+    total: Amount
+    kept: Amount
+    rejected: Amount
+    funnel: tuple[FunnelStep, ...]
+    channels: tuple[Tally, ...]
+    speakers: tuple[Tally, ...]  # "channel / speaker": ids are unique within a channel at most
+    genders: tuple[Tally, ...]
+    dialects: tuple[Tally, ...]
+    tones: tuple[Tally, ...]
+    splits: tuple[Tally, ...]
+    durations: tuple[DurationBin, ...]
+    text_characters: int  # of the kept rows
+    neutts_dropped: int  # kept rows that NeuTTS's own filter drops
+    neutts_reasons: tuple[tuple[str, int], ...]  # a row may have several
+    roundtrip: RoundTrip | None
+    codecs: tuple[Mapping[str, Any], ...]  # one, unless partitions were encoded differently
+
+    @property
+    def unaccounted_samples(self) -> int:
+        """0, unless a manifest is wrong or unfinished."""
+        return self.total.samples - self.kept.samples - self.rejected.samples
+
+    @property
+    def has_codes(self) -> bool:
+        return bool(self.codecs)
+
+    @property
+    def stand_in(self) -> bool:
+        """Whether any codes are those of a codec that only stands in for a real one."""
+        return any(codec.get("stand_in") for codec in self.codecs)
+
+
+def channel_names(settings: Settings) -> Callable[[str], str]:
+    """Display names by a partition's channel, which is the slug of the folder that `channel_mapping` names.
+
+    >>> channel_names(Settings(channel_mapping={"a.b.": "Radio"}))("a.b%2E")
+    'Radio'
+    """
+    by_slug = {slug(folder): name for folder, name in settings.channel_mapping.items()}
+    return lambda channel: by_slug.get(channel, channel)
+
+
+def format_time(seconds: float) -> str:
+    """A length of audio for people.
+
+    >>> format_time(7.25), format_time(75), format_time(7_500)
+    ('7.2 s', '1 min 15 s', '2 h 05 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600:,} h {whole % 3600 // 60:02d} min"
+
+
+def summarise(manifests: Sequence[Manifest], display_names: Callable[[str], str]) -> Summary:
+    """Sum up manifests of any stage, one a partition. Linear in their rows."""
+    rate = math.lcm(*(manifest.sample_rate_hz for manifest in manifests))
+    ledger = _Ledger()
+    for manifest in manifests:
+        channel = PartitionKey.parse(manifest.partition).channel
+        ledger.add(manifest, channel, rate // manifest.sample_rate_hz)
+    # Rows that share all their labels were counted together; each dimension is a fold of that.
+    profiles = ledger.kept
+
+    def by(label: Callable[[_Profile], Hashable], name: Callable[[Any], str] = _given) -> tuple[Tally, ...]:
+        folded = _Sums()
+        for profile, (rows, samples) in profiles.items():
+            folded.add(label(profile), rows, samples)
+        return _tallies(folded, name, rate)
+
+    dealt = any(split for *_, split in profiles)
+    reasons: Counter[str] = Counter()
+    for drop, rows in ledger.neutts.items():
+        reasons.update(dict.fromkeys(drop.split(","), rows))
+    kept, rejected = profiles.total(rate), ledger.rejected.total(rate)
+    return Summary(
+        sample_rate_hz=rate,
+        stages=tuple(sorted({manifest.stage for manifest in manifests})),
+        recordings=tuple(
+            Tally(*ledger.statuses[status], rate, status) for status in _STATUSES if status in ledger.statuses
+        ),
+        total=Amount(kept.rows + rejected.rows, ledger.statuses.total(rate).samples, rate),
+        kept=kept,
+        rejected=rejected,
+        funnel=_funnel(ledger.rejected, rate),
+        channels=by(lambda profile: profile[0], display_names),
+        speakers=by(lambda profile: profile[:2], lambda key: f"{display_names(key[0])} / {_given(key[1])}"),
+        genders=by(lambda profile: profile[2]),
+        dialects=by(lambda profile: profile[3]),
+        tones=by(lambda profile: profile[4]),
+        splits=by(lambda profile: profile[5]) if dealt else (),
+        durations=_durations(ledger.durations, rate),
+        text_characters=ledger.text_characters,
+        neutts_dropped=sum(ledger.neutts.values()),
+        neutts_reasons=tuple(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
+        roundtrip=_roundtrip(ledger.roundtrips),
+        codecs=_codecs(manifests),
+    )
+
+
+_Profile = tuple[str, str, str, str, str, str]  # channel slug, speaker_id, gender, dialect, tone, split
+
+
+class _Sums(dict[Any, tuple[int, int]]):
+    """(rows, samples) by key."""
+
+    def add(self, key: Hashable, rows: int, samples: int) -> None:
+        before = self.get(key, (0, 0))
+        self[key] = (before[0] + rows, before[1] + samples)
+
+    def total(self, sample_rate_hz: int) -> Amount:
+        return Amount(
+            sum(rows for rows, _ in self.values()), sum(samples for _, samples in self.values()), sample_rate_hz
+        )
+
+
+class _Ledger:
+    """One pass over all rows."""
+
+    def __init__(self) -> None:
+        self.statuses = _Sums()
+        self.kept = _Sums()  # by profile
+        self.rejected = _Sums()  # by (stage, reason)
+        self.durations = _Sums()  # by whole second
+        self.neutts: Counter[str] = Counter()
+        self.roundtrips: list[Entry] = []
+        self.text_characters = 0
+
+    def add(self, manifest: Manifest, channel: str, scale: int) -> None:
+        for recording in manifest.recordings:
+            self.statuses.add(recording.status, 1, recording.sample_count * scale)
+        for entry in manifest.entries:
+            samples = entry.sample_count * scale
+            if not entry.kept:
+                self.rejected.add((entry.stage, entry.reason), 1, samples)
+                continue
+            profile = (channel, entry.speaker_id, entry.gender, entry.dialect, entry.tone, entry.split)
+            self.kept.add(profile, 1, samples)
+            self.durations.add(min(entry.sample_count // manifest.sample_rate_hz, _LAST_BIN_SEC), 1, samples)
+            self.text_characters += len(entry.text)
+            if entry.neutts_drop:
+                self.neutts[entry.neutts_drop] += 1
+            if entry.roundtrip_mel_db is not None:
+                self.roundtrips.append(entry)
+
+
+def _given(label: str) -> str:
+    return label or NOT_GIVEN
+
+
+def _tallies(sums: _Sums, name: Callable[[Any], str], rate: int) -> tuple[Tally, ...]:
+    """Most audio first."""
+    tallies = (Tally(rows, samples, rate, name(key)) for key, (rows, samples) in sums.items())
+    return tuple(sorted(tallies, key=lambda tally: (-tally.samples, -tally.rows, tally.label)))
+
+
+def _funnel(rejected: _Sums, rate: int) -> tuple[FunnelStep, ...]:
+    """Stages in the pipeline's order; within a stage what took most first."""
+    rank = defaultdict(lambda: len(STAGES), {stage: i for i, stage in enumerate(STAGES)})
+    steps = (FunnelStep(rows, samples, rate, *key) for key, (rows, samples) in rejected.items())
+    return tuple(sorted(steps, key=lambda step: (rank[step.stage], step.stage, -step.samples, -step.rows, step.reason)))
+
+
+def _durations(sums: _Sums, rate: int) -> tuple[DurationBin, ...]:
+    """A bin a second from the shortest to the longest kept row, empty ones between them included."""
+    if not sums:
+        return ()
+    return tuple(
+        DurationBin(*sums.get(start, (0, 0)), rate, start, start + 1 if start < _LAST_BIN_SEC else None)
+        for start in range(min(sums), max(sums) + 1)
+    )
+
+
+def _roundtrip(entries: Sequence[Entry]) -> RoundTrip | None:
+    if not entries:
+        return None
+    return RoundTrip(
+        rows=len(entries),
+        mel_db=_mean(entry.roundtrip_mel_db for entry in entries),
+        level_db=_mean(entry.roundtrip_level_db for entry in entries),
+    )
+
+
+def _mean(values: Iterable[float | None]) -> float:
+    known = [value for value in values if value is not None]
+    return math.fsum(known) / len(known) if known else 0.0
+
+
+def _codecs(manifests: Iterable[Manifest]) -> tuple[Mapping[str, Any], ...]:
+    """What made the codes, once each."""
+    found: list[Mapping[str, Any]] = []
+    for manifest in manifests:
+        given = manifest.parameters
+        codec = {name: given[name] for name in _CODEC_PARAMETERS if name in given} if given.get("codec") else {}
+        if codec and codec not in found:
+            found.append(codec)
+    return tuple(found)
