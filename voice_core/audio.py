@@ -1,5 +1,6 @@
 """Audio in and out: any container to mono 16-bit PCM as a stream, FLAC and MP3 bytes, levels."""
 
+import contextlib
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -69,7 +70,7 @@ def probe(source: str | Path | IO[bytes]) -> AudioInfo:
         with _open(source) as container:
             return _info(container)
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise _unreadable(error) from error
+        raise _unreadable(error, source) from error
 
 
 def decode(
@@ -87,9 +88,7 @@ def decode(
             report.info = _info(container)
             yield from _decode(container, sample_rate_hz, report, chunk_sec)
     except (av.FFmpegError, OSError, ValueError) as error:
-        if isinstance(error, UnreadableAudioError):
-            raise
-        raise _unreadable(error) from error
+        raise _unreadable(error, source) from error
     if report.sample_count == 0:
         first = report.damages[0].message if report.damages else "the file holds no audio samples"
         raise UnreadableAudioError(first)
@@ -193,14 +192,38 @@ def _info(container: InputContainer) -> AudioInfo:
 
 
 def _message(error: Exception) -> str:
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    log = getattr(error, "log", None)
-    detail = log[2].strip() if log else ""
-    return f"{text}: {detail}" if detail else str(text)
+    return str(getattr(error, "strerror", None) or error or type(error).__name__)
 
 
-def _unreadable(error: Exception) -> UnreadableAudioError:
-    return error if isinstance(error, UnreadableAudioError) else UnreadableAudioError(_message(error))
+def _unreadable(error: Exception, source: str | Path | IO[bytes]) -> UnreadableAudioError:
+    if isinstance(error, UnreadableAudioError):
+        return error
+    if _is_empty(source):
+        return UnreadableAudioError("the file is empty")
+    detail = _decoder_log(source)
+    return UnreadableAudioError(f"{_message(error)} ({detail})" if detail else _message(error))
+
+
+def _is_empty(source: str | Path | IO[bytes]) -> bool:
+    if isinstance(source, str | Path):
+        return Path(source).is_file() and Path(source).stat().st_size == 0
+    return source.seek(0, io.SEEK_END) == 0
+
+
+def _decoder_log(source: str | Path | IO[bytes]) -> str:
+    """What FFmpeg logs when it opens a file that it cannot read: the reason, where the error has only a code."""
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.ERROR)
+    av.logging.set_skip_repeated(False)  # else a line may come with the next file's
+    try:
+        with av.logging.Capture() as lines:
+            if not isinstance(source, str | Path):
+                source.seek(0)
+            with contextlib.suppress(av.FFmpegError, OSError, ValueError), _open(source) as container:
+                _info(container)
+        return "; ".join(dict.fromkeys(f"{name}: {text.strip()}" for _, name, text in lines))
+    finally:
+        av.logging.set_level(level)
 
 
 def to_float(pcm: Pcm16) -> npt.NDArray[np.float32]:

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from rich.table import Table
 
 from voice_assets.cli.console import console, errors, show_progress
-from voice_assets.cli.tables import status_table
+from voice_assets.cli.tables import status_tree
 from voice_core.settings import ENV_PREFIX, Settings, config_file
 
 
@@ -19,12 +19,11 @@ def register(app: typer.Typer) -> None:
 
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-    troubles: Annotated[
-        bool, typer.Option("--troubles", help="Also list every recording in trouble, and why.")
-    ] = False,
 ) -> None:
-    """Show channels, batches, and which stage of each is current, stale, broken off or missing. Changes nothing but
-    the batch lists, to which new recordings are added."""
+    """Show the channels, their batches, which stages are not up to date, and the recordings in trouble.
+
+    Computes nothing; new recordings are assigned to their batches.
+    """
     from voice_assets.build import take_stock
 
     settings = Settings.load()
@@ -49,15 +48,9 @@ def status(
         }
         typer.echo(json.dumps(value, ensure_ascii=False, indent=1))
         return
-    console.print(status_table(found, settings))
+    console.print(status_tree(found, settings))
     for stray in discovery.listing.strays:
         console.print(f"not used: {stray.key}: {stray.reason}", markup=False, highlight=False)
-    if troubles:
-        for item in found.partitions:
-            for outcome in item.manifest.recordings if item.manifest else ():
-                if outcome.troubled:
-                    line = f"{item.partition} {outcome.audio_id}: {outcome.status}: {outcome.message}"
-                    console.print(line, markup=False, highlight=False)
     if not found.finished:
         errors.print("Not everything is up to date: `voice build` brings it there.")
 

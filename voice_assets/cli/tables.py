@@ -1,6 +1,8 @@
 """Tables for the terminal."""
 
+from rich.markup import escape
 from rich.table import Table
+from rich.tree import Tree
 
 from voice_core.corpus.status import PartitionStatus, State, Status
 from voice_core.corpus.summary import Amount, Summary
@@ -33,35 +35,38 @@ def ledger_table(summary: Summary) -> Table:
     table.add_section()
     kept, rejected = summary.kept, summary.rejected
     add("[bold]sum[/]", "", Amount(kept.rows + rejected.rows, kept.samples + rejected.samples, kept.sample_rate_hz))
-    add("[bold]recordings[/]", "", summary.total)
+    recordings = sum(tally.rows for tally in summary.recordings)
+    table.add_row(f"[bold]in {recordings:,} recordings[/]", "", "", f"{summary.total.seconds:,.3f}", "")
     return table
 
 
-def status_table(status: Status, settings: Settings) -> Table:
-    """Channels, their batches, and the state of each stage."""
-    table = Table(title="Batches", title_justify="left")
-    for name in ("channel", "batch"):
-        table.add_column(name, no_wrap=True)
-    for name in ("recordings", "hours", "kept"):
-        table.add_column(name, justify="right")
-    for name in ("raw", "segments", "codes", "rows", "pairs"):
-        table.add_column(name)
-    table.add_column("trouble")
-    last = ""
+def status_tree(status: Status, settings: Settings) -> Tree:
+    """Channels, their batches, and what is not up to date in each."""
+    tree = Tree(f"[bold]{settings.dataset}[/]  splits {_painted(status.splits)}, card {_painted(status.card)}")
+    channels: dict[str, Tree] = {}
     for item in status.partitions:
-        channel = settings.display_name(item.partition.channel)
-        table.add_row(
-            channel if channel != last else "",
-            f"batch-{item.partition.number:04d}{' sealed' if item.batch.sealed else ''}",
-            str(len(item.batch.recordings)),
-            f"{item.batch.hours:.2f}",
-            _kept(item),
-            *(f"[{_COLOURS[state]}]{state}[/]" for state in item.states.values()),
-            _trouble(item),
+        channel = item.partition.channel
+        if channel not in channels:
+            channels[channel] = tree.add(f"[bold]{escape(settings.display_name(channel))}[/]")
+        batch = channels[channel].add(
+            f"batch-{item.partition.number:04d} ({'sealed' if item.batch.sealed else 'open'}): "
+            f"{len(item.batch.recordings)} recordings, {item.batch.hours:.2f} h{_kept(item)}: {_states(item)}"
         )
-        last = channel
-    table.caption = f"splits: {status.splits}, card: {status.card}"
-    return table
+        for outcome in item.manifest.recordings if item.manifest else ():
+            if outcome.troubled:
+                batch.add(f"[yellow]{outcome.status}[/] {escape(outcome.audio_id)}: {escape(outcome.message)}")
+    return tree
+
+
+def _painted(state: State) -> str:
+    return f"[{_COLOURS[state]}]{state}[/]"
+
+
+def _states(item: PartitionStatus) -> str:
+    odd = {name: state for name, state in item.states.items() if state is not State.CURRENT}
+    skipped = [name for name, state in odd.items() if state is State.SKIPPED]
+    open_ends = [f"{name} {_painted(state)}" for name, state in odd.items() if state is not State.SKIPPED]
+    return ", ".join(open_ends) or _painted(State.CURRENT) + (f" (without {', '.join(skipped)})" if skipped else "")
 
 
 def _kept(item: PartitionStatus) -> str:
@@ -69,13 +74,4 @@ def _kept(item: PartitionStatus) -> str:
         return ""
     kept = item.manifest.kept()
     hours = sum(entry.sample_count for entry in kept) / item.manifest.sample_rate_hz / 3600
-    return f"{len(kept):,} rows, {hours:.2f} h"
-
-
-def _trouble(item: PartitionStatus) -> str:
-    outcomes = item.manifest.recordings if item.manifest else ()
-    counts: dict[str, int] = {}
-    for outcome in outcomes:
-        if outcome.troubled:
-            counts[outcome.status] = counts.get(outcome.status, 0) + 1
-    return ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in sorted(counts.items()))
+    return f", {len(kept):,} segments kept ({hours:.2f} h)"

@@ -51,7 +51,7 @@ def render_card(
         _lead(summary, offered),
         _codes_note(summary),
         "## Contents\n\n" + _contents(summary),
-        *_breakdowns(summary),
+        *_breakdowns(summary, settings),
         "## Durations\n\n![How many segments there are of each length](figures/durations.png)\n\n"
         + _durations(summary),
         "## Where every second went\n\n" + _funnel(summary),
@@ -107,12 +107,20 @@ def _front_matter(summary: Summary, settings: Settings, title: str, offered: Map
 
 def _lead(summary: Summary, offered: Mapping[str, Sequence[str]]) -> str:
     lead = (
-        f"{summary.kept.rows:,} segments of transcribed speech, {format_time(summary.kept.seconds)} in all, cut from "
-        f"{sum(tally.rows for tally in summary.recordings):,} recordings of {len(summary.channels):,} channel(s), "
-        f"with {summary.text_characters:,} characters of text."
+        f"{_count(summary.kept.rows, 'segment')} of transcribed speech, {format_time(summary.kept.seconds)} in all, cut from "
+        f"{_count(sum(tally.rows for tally in summary.recordings), 'recording')} of "
+        f"{_count(len(summary.channels), 'channel')}, with {summary.text_characters:,} characters of text."
     )
     lines = [f"- `{config}` ({', '.join(offered[config])}): {CONFIGS.get(config, config)}" for config in offered]
     return lead + ("\n\n" + "\n".join(lines) if lines else "")
+
+
+def _count(number: int, noun: str) -> str:
+    """
+    >>> _count(1, "channel"), _count(2_000, "channel")
+    ('1 channel', '2,000 channels')
+    """
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def _codes_note(summary: Summary) -> str:
@@ -133,7 +141,7 @@ def _contents(summary: Summary) -> str:
     return _table(("split", "rows", "hours"), [(escape(name), *_rows_hours(amount)) for name, amount in lines], "lrr")
 
 
-def _breakdowns(summary: Summary) -> list[str]:
+def _breakdowns(summary: Summary, settings: Settings) -> list[str]:
     groups = (
         ("channel", summary.channels),
         ("speaker", summary.speakers),
@@ -141,7 +149,10 @@ def _breakdowns(summary: Summary) -> list[str]:
         ("dialect", summary.dialects),
         ("tone", summary.tones),
     )
-    return [f"### By {name}\n\n" + _tallies(name, tallies) for name, tallies in groups if tallies]
+    parts = {name: f"### By {name}\n\n" + _tallies(name, tallies) for name, tallies in groups if tallies}
+    if "speaker" in parts and settings.split.speaker_scope == "recording":
+        parts["speaker"] += f"\n\n{_SCOPES['recording']} One line may be several people."
+    return list(parts.values())
 
 
 def _tallies(name: str, tallies: Sequence[Tally]) -> str:

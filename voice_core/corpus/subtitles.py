@@ -126,9 +126,8 @@ def parse_vtt(text: str) -> tuple[list[Cue], str]:
     for number, lines in _blocks(text, blank=lambda line: False):
         if _is_comment(lines):
             continue
-        header = number == 1
         cues, before = _split(number, lines)
-        if header:
+        if number == 1:  # the header's block
             for line in before:
                 key, _, value = line.partition(":")
                 if key.strip().lower() == "language":

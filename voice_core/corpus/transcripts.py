@@ -146,11 +146,11 @@ def _decode(data: bytes, name: str) -> str:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise TranscriptError(
-            "transcript_not_text",
-            f"{name}, line {line}, byte {error.start}: not {encoding.removesuffix('-sig').upper()} text "
-            f"({error.reason}); save the file as UTF-8",
-        ) from None
+        where, why = f"line {line}, byte {error.start}", error.reason
+    # Raised out here: inside, the decoder's error would be its context and keep all of `data` alive.
+    wanted = encoding.removesuffix("-sig").upper()
+    message = f"{name}, {where}: not {wanted} text ({why}); save the file as UTF-8"
+    raise TranscriptError("transcript_not_text", message)
 
 
 def _check_size(name: str, what: str, count: int, limit: int) -> None:
@@ -181,23 +181,21 @@ def _parse_json(text: str, name: str) -> Transcript:
 
 
 def _load_json(text: str, name: str) -> Any:
-    def fail(what: str) -> TranscriptError:
-        return TranscriptError("transcript_not_json", f"{name}{what}")
-
-    # Raised without a cause: the decoder's own error would keep the whole text alive.
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise fail(f", line {error.lineno}, column {error.colno}: not JSON: {error.msg}") from None
+        problem = f", line {error.lineno}, column {error.colno}: not JSON: {error.msg}"
     except RecursionError:
-        raise fail(": JSON nested too deeply to be a transcript") from None
-    except ValueError:
-        pass  # an integer of thousands of digits: spoils its own line, not the others
-    try:
-        return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) <= 400 else math.inf)
-    except (ValueError, RecursionError) as error:
-        message = str(error)[:200]
-    raise fail(f": not JSON: {message}")
+        problem = ": JSON nested too deeply to be a transcript"
+    except ValueError:  # an integer of thousands of digits: it spoils its own line, not the others
+        problem = ""
+    if not problem:
+        try:
+            return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) <= 400 else math.inf)
+        except (ValueError, RecursionError) as error:
+            problem = f": not JSON: {str(error)[:200]}"
+    # Raised out here, as in _decode: a JSONDecodeError holds the whole text.
+    raise TranscriptError("transcript_not_json", f"{name}{problem}")
 
 
 def _segments(document: Any, name: str) -> tuple[str, list[Any]]:

@@ -255,9 +255,10 @@ class TestUnreadable:
         assert (again.reason, str(again)) == (caught.reason, str(caught))
 
     def test_the_error_does_not_hold_on_to_the_text(self) -> None:
-        caught = error(b"{", "a.json")
-        assert caught.__cause__ is None
-        assert caught.__context__ is None or caught.__suppress_context__
+        for data in (b"{", b"\xe3", b"1" * 9000 + b"x"):
+            caught = error(data, "a.json")
+            assert caught.__cause__ is None
+            assert caught.__context__ is None
 
     @pytest.mark.parametrize("extension", TRANSCRIPT_EXTENSIONS)
     @given(data=st.binary())
@@ -492,8 +493,8 @@ def test_what_is_written_as_srt_or_vtt_is_read_back(cues: list[tuple[int, int, s
 
 
 CUE = "1\n00:00:01,000 --> 00:00:02,000\n"
-# What is quadratic in the length of a line takes minutes at this size, and what is linear a fifth of a second.
-MALICE_CHARACTERS = 500_000
+# Quadratic time is a minute at this size; linear time is at most half a second (66,000 bad cues), mostly 10 ms.
+MALICE_CHARACTERS = 200_000
 
 
 def seconds_to_parse(text: str, name: str) -> float:
@@ -513,8 +514,8 @@ def seconds_to_parse(text: str, name: str) -> float:
 @pytest.mark.parametrize("lead", ["", CUE, CUE + "<v ", CUE + "<br ", CUE + "{\\", "00:00"])
 def test_malicious_text_takes_linear_time(piece: str, lead: str) -> None:
     body = lead + piece * (MALICE_CHARACTERS // len(piece))
-    assert seconds_to_parse(body, "a.srt") < 1.0
-    assert seconds_to_parse("WEBVTT\n\n" + body, "a.vtt") < 1.0
+    assert seconds_to_parse(body, "a.srt") < 2.0
+    assert seconds_to_parse("WEBVTT\n\n" + body, "a.vtt") < 2.0
 
 
 @pytest.mark.parametrize("line", ["<v " + " " * 2_000_000, "<" * 2_000_000, " " * 2_000_000 + "-->", "0" * 2_000_000])

@@ -1,0 +1,59 @@
+# make demo   speak a small raw bucket and build a dataset from it
+# make ui     open Dagster on the demo's data (http://localhost:3000)
+# make test   everything that CI runs
+# make bench  the benchmarks; their tables land in benchmarks/results
+# make lint   ruff and mypy alone
+# make clean  remove the demo, the Dagster instance's data and caches
+
+PYTHON ?= python3
+BIN := .venv/bin
+export DAGSTER_HOME := $(CURDIR)/dagster_home
+
+.PHONY: demo ui test bench lint format clean distclean
+
+demo: .venv/.base
+	$(BIN)/voice demo
+
+ui: .venv/.base
+	$(BIN)/dagster dev -w workspace.yaml
+
+test: lint
+	$(BIN)/pytest -n 2
+	$(BIN)/dagster definitions validate -w workspace.yaml
+
+lint: .venv/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/.test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/.bench
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf demo .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	find dagster_home -mindepth 1 ! -name dagster.yaml -delete
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf .venv *.egg-info
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; name one with: make PYTHON=/path/to/python3.12"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/.base: .venv/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+.venv/.test: .venv/.base
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $@
+
+.venv/.bench: .venv/.base
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	touch $@
