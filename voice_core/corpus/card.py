@@ -7,7 +7,7 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 
 from voice_core.corpus import rows
-from voice_core.corpus.columns import COLUMNS, CONFIGS
+from voice_core.corpus.columns import COLUMNS, CONFIGS, NEUTTS_REASONS
 from voice_core.corpus.summary import Amount, Summary, Tally, format_time
 from voice_core.settings import Settings
 
@@ -15,13 +15,6 @@ _MOST_SPEAKERS = 50
 _BAR_CHARS = 30
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|~#$&])")
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
-_NEUTTS_REASONS = {
-    "empty": "no text",
-    "digit": "a digit",
-    "currency": "`£` or `$`",
-    "capitals": "two capitals side by side",
-    "ending": "does not end in one of `.,?!` (the Arabic `؟` is none of them)",
-}
 _SCOPES = {
     "recording": "A `speaker_id` means one person within its recording only.",
     "channel": "A `speaker_id` means one person within its channel: recordings that share one share a split.",
@@ -106,10 +99,11 @@ def _front_matter(summary: Summary, settings: Settings, title: str, offered: Map
 
 
 def _lead(summary: Summary, offered: Mapping[str, Sequence[str]]) -> str:
+    recordings = _count(sum(tally.rows for tally in summary.recordings), "recording")
+    channels = _count(len(summary.channels), "channel")
     lead = (
-        f"{_count(summary.kept.rows, 'segment')} of transcribed speech, {format_time(summary.kept.seconds)} in all, cut from "
-        f"{_count(sum(tally.rows for tally in summary.recordings), 'recording')} of "
-        f"{_count(len(summary.channels), 'channel')}, with {summary.text_characters:,} characters of text."
+        f"{_count(summary.kept.rows, 'segment')} of transcribed speech, {format_time(summary.kept.seconds)} in all, "
+        f"cut from {recordings} of {channels}, with {summary.text_characters:,} characters of text."
     )
     lines = [f"- `{config}` ({', '.join(offered[config])}): {CONFIGS.get(config, config)}" for config in offered]
     return lead + ("\n\n" + "\n".join(lines) if lines else "")
@@ -232,7 +226,7 @@ def _type(kind: str) -> str:
 def _neutts(summary: Summary) -> str:
     if not summary.neutts_dropped:
         return "NeuTTS's own filter drops none of these rows."
-    lines = [(_NEUTTS_REASONS.get(name, escape(name)), f"{count:,}") for name, count in summary.neutts_reasons]
+    lines = [(NEUTTS_REASONS.get(name, escape(name)), f"{count:,}") for name, count in summary.neutts_reasons]
     return (
         f"All {summary.kept.rows:,} rows are published. NeuTTS's own training filter drops {summary.neutts_dropped:,} "
         "of them, for what is in their text (a row may have several reasons):\n\n"

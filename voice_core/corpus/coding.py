@@ -87,12 +87,10 @@ def build_codes(work: Store, partition: PartitionKey, codec: Codec, settings: Se
     ready: list[Entry] = []
     todo: list[Entry] = []
     for entry in segments.entries:
-        target = (
-            _target(entry, codec, settings)
-            if entry.kept
-            else dataclasses.replace(entry, key="", sha256="", size_bytes=0)
-        )
+        target = _target(entry, codec) if entry.kept else dataclasses.replace(entry, key="", sha256="", size_bytes=0)
         known = earlier.get((target.key, target.fingerprint)) if entry.kept else None
+        if known is not None and _due(entry, settings) == (known.roundtrip_mel_db is None):
+            known = None  # measured or not by other settings than now
         if known is not None:  # the verdict and the measures are the segments', the codes are the old ones
             ready.append(_with_codes(target, known))
         elif entry.kept:
@@ -119,12 +117,17 @@ def _own(partition: PartitionKey) -> str:
     return f"{stage_prefix(STAGE, partition)}_manifest.parquet"
 
 
-def _target(entry: Entry, codec: Codec, settings: Settings) -> Entry:
+def _due(entry: Entry, settings: Settings) -> bool:
+    """Whether a segment is among those that are decoded again and measured."""
+    return unit_interval("roundtrip", entry.sha256) < settings.roundtrip_share
+
+
+def _target(entry: Entry, codec: Codec) -> Entry:
     """The row of a segment's coded file, before there is one."""
     return dataclasses.replace(
         entry,
         key=STAGE + entry.key.removeprefix(SEGMENTS),
-        fingerprint=fingerprint(entry.sha256, parameters(codec, settings)),
+        fingerprint=fingerprint(CODING_VERSION, entry.sha256, codec.name, codec.revision),
         sha256="",
         size_bytes=0,
     )
@@ -163,13 +166,13 @@ def _encode_group(work: Store, entries: Sequence[Entry], codec: Codec, settings:
     for entry, data in zip(entries, read, strict=True):
         segment = _checked(entry, data)
         if isinstance(segment, Reject):
-            rows.append(dataclasses.replace(_target(entry, codec, settings), key="").judged(segment))
+            rows.append(dataclasses.replace(_target(entry, codec), key="").judged(segment))
         else:
             loaded.append((entry, segment))
     files: dict[str, bytes] = {}
     coded = _encode(codec, [segment.audio for _, segment in loaded], settings.cut.sample_rate_hz)
     for (entry, segment), codes in zip(loaded, coded, strict=True):
-        target = _target(entry, codec, settings)
+        target = _target(entry, codec)
         if isinstance(codes, Reject):
             rows.append(dataclasses.replace(target, key="").judged(codes))
             continue
@@ -182,7 +185,7 @@ def _encode_group(work: Store, entries: Sequence[Entry], codec: Codec, settings:
             code_count=len(codes),
             distinct_codes=len(np.unique(codes)),
         )
-        if unit_interval("roundtrip", entry.sha256) < settings.roundtrip_share:
+        if _due(entry, settings):
             mel_db, level_db = compare(segment.audio, settings.cut.sample_rate_hz, codec, codes)
             target = dataclasses.replace(target, roundtrip_mel_db=mel_db, roundtrip_level_db=level_db)
         rows.append(target)

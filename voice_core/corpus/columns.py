@@ -1,4 +1,4 @@
-"""What the dataset's configs and their columns are, in words."""
+"""What the dataset's configs, their columns and NeuTTS's reasons are, in words of Markdown."""
 
 from voice_core.corpus import rows
 
@@ -41,4 +41,11 @@ COLUMNS = {
     "target_text": "what the target says",
     "target_duration_sec": "its length, seconds",
     "target_codes": "its codes",
+}
+NEUTTS_REASONS = {
+    "empty": "no text",
+    "digit": "a digit",
+    "currency": "`£` or `$`",
+    "capitals": "two capitals side by side",
+    "ending": "does not end in one of `.,?!` (the Arabic `؟` is none of them)",
 }

@@ -68,6 +68,8 @@ def cut_recording(task: CutTask) -> CutResult:
         lines, transcript_sha256 = _read_transcript(task)
     except TranscriptError as error:
         return _left_out(task, "bad_transcript", error.reason, str(error))
+    except StoreError as error:
+        return _left_out(task, "unreadable", "unreadable", str(error))
     audio_sha256 = ""
     try:
         with _local_audio(task) as (path, audio_sha256):
@@ -83,10 +85,7 @@ def _read_transcript(task: CutTask) -> tuple[tuple[Line | BadLine, ...], str]:
     if transcript.size > limit_mb * 1e6:
         found = f"{transcript.key} has {transcript.size / 1e6:,.1f} MB"
         raise TranscriptError("transcript_too_large", f"{found}; VOICE_MAX_TRANSCRIPT_MB allows {limit_mb:g}")
-    try:
-        data = task.raw.get(transcript.key)
-    except StoreError as error:
-        raise TranscriptError("transcript_unreadable", str(error)) from None
+    data = task.raw.get(transcript.key)
     return parse_transcript(data, transcript.key).lines, sha256(data)
 
 

@@ -48,14 +48,25 @@ class Contents:
 
     def sha256(self, recording: Recording) -> str:
         """The hash of the recording's audio, or "" where it is not known."""
-        known = self._known.get(recording.key)
-        if known is None or recording.audio is None or known["identity"] != recording.audio.identity:
-            return ""
-        return known["sha256"]
+        return self._of(recording).get("sha256", "")
 
-    def learn(self, recording: Recording, audio_sha256: str) -> None:
-        if recording.audio is not None and audio_sha256:
-            self._known[recording.key] = {"identity": recording.audio.identity, "sha256": audio_sha256}
+    def unread_for(self, recording: Recording) -> str:
+        """The hash of the transcript that made reading the audio pointless, or ""."""
+        return self._of(recording).get("bad_transcript_sha256", "")
+
+    def learn(self, recording: Recording, outcome: RecordingOutcome) -> None:
+        if recording.audio is None:
+            return
+        known = {"identity": recording.audio.identity}
+        if outcome.audio_sha256:
+            self._known[recording.key] = {**known, "sha256": outcome.audio_sha256}
+        elif outcome.status == "bad_transcript":
+            self._known[recording.key] = {**known, "bad_transcript_sha256": outcome.transcript_sha256}
+
+    def _of(self, recording: Recording) -> dict[str, str]:
+        known = self._known.get(recording.key, {})
+        same = recording.audio is not None and known.get("identity") == recording.audio.identity
+        return known if same else {}
 
     def save(self, batch: Batch) -> None:
         keys = {recording.key for recording in batch.recordings}
@@ -78,16 +89,21 @@ def stage_inputs(batch: Batch, contents: Contents, settings: Settings) -> str:
     tokens: list[Any] = []
     for recording in batch.recordings:
         audio_sha256 = contents.sha256(recording)
+        transcript = recording.transcript
+        token: list[Any] = [recording.audio_id]
         if recording.vanished:
-            tokens.append([recording.audio_id, "vanished"])
-        elif recording.transcript is None:
-            tokens.append([recording.audio_id, "no_transcript", recording.duration_sec, recording.unreadable])
+            token += ["vanished"]
+        elif transcript is None:
+            token += ["no_transcript", recording.duration_sec, recording.unreadable]
         elif not recording.transcript_sha256:
-            tokens.append([recording.audio_id, "transcript_too_large", recording.transcript.size])
-        elif not audio_sha256:
-            return ""
+            token += ["transcript_too_large", transcript.size]
+        elif audio_sha256:
+            token += [audio_sha256, transcript.key, recording.transcript_sha256]
+        elif contents.unread_for(recording) == recording.transcript_sha256:
+            token += ["bad_transcript", recording.transcript_sha256]
         else:
-            tokens.append([recording.audio_id, audio_sha256, recording.transcript.key, recording.transcript_sha256])
+            return ""
+        tokens.append(token)
     return fingerprint(parameters(settings), tokens)
 
 
@@ -96,7 +112,8 @@ def is_current(work: Store, batch: Batch, settings: Settings, manifest: Manifest
     manifest = manifest or read_manifest(work, STAGE, batch.partition)
     if manifest is None or not manifest.complete:
         return False
-    return manifest.inputs == stage_inputs(batch, Contents(work, batch.partition), settings)
+    inputs = stage_inputs(batch, Contents(work, batch.partition), settings)
+    return bool(inputs) and manifest.inputs == inputs
 
 
 def build_segments(raw: Store, work: Store, partition: PartitionKey, settings: Settings) -> SegmentsReport:
@@ -137,7 +154,7 @@ def build_segments(raw: Store, work: Store, partition: PartitionKey, settings: S
         for task, result in workers.unordered(cut_recording, tasks, count):
             recording = ids[id(task)]
             done[recording.audio_id] = result
-            contents.learn(recording, result.outcome.audio_sha256)
+            contents.learn(recording, result.outcome)
             checkpoint.note(result.outcome)
             checkpoint.add(result.entries)
             bar.advance(recording.duration_sec / 60)

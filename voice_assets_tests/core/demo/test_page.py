@@ -176,7 +176,7 @@ def test_a_missing_and_a_hostile_file_become_a_message(store: Store) -> None:
 
 
 def test_the_page_stays_small_however_long_the_segments_are(store: Store) -> None:
-    world(store, seconds=60.0, lines=12)
+    world(store, seconds=40.0, lines=12)
     page = build_page(store, [PARTITION], SETTINGS, LevelCodec())
     assert len(page) < 6_000_000
     assert b"to keep the page small" in page

@@ -1,0 +1,1 @@
+"""Ours beside the way it was done before, and beside what the machine allows, in one run."""
