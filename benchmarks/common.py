@@ -23,6 +23,8 @@ RESULTS: Final = Path(__file__).with_name("results")
 _LIBRARIES = ("av", "datasets", "librosa", "loky", "numpy", "obstore", "pyarrow", "soundfile")
 _TICKS_PER_SEC = os.sysconf("SC_CLK_TCK")
 
+Prepare = Callable[[], Callable[[], object]]
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -76,19 +78,17 @@ def timed(call: Callable[[], object]) -> Sample:
     return Sample(time.perf_counter() - wall, cpu_sec() - cpu)
 
 
-def interleaved(
-    cases: Mapping[str, Callable[[], object]], runs: int, before: Callable[[], object] = lambda: None
-) -> dict[str, list[Sample]]:
+def interleaved(cases: Mapping[str, Prepare], runs: int) -> dict[str, list[Sample]]:
     """Time every case `runs` times, turn by turn, so that what disturbs the machine disturbs all alike.
 
-    Each round begins with another case. `before` is called ahead of every case and not timed.
+    Each round begins with another case. A case is a function that prepares, untimed, and returns what to time.
     """
     names = list(cases)
     samples: dict[str, list[Sample]] = {name: [] for name in names}
     for number in range(runs):
-        for name in names[number % len(names) :] + names[: number % len(names)]:
-            before()
-            samples[name].append(timed(cases[name]))
+        turn = number % len(names)
+        for name in names[turn:] + names[:turn]:
+            samples[name].append(timed(cases[name]()))
     return samples
 
 
@@ -175,7 +175,9 @@ def prediction(doc: str) -> str:
     return " ".join(doc.partition("Prediction:")[2].partition("\n\n")[0].split())
 
 
-def publish(name: str, doc: str, about: Mapping[str, Any], options: Options, report: Report, folder: Path | None) -> None:
+def publish(
+    name: str, doc: str, about: Mapping[str, Any], options: Options, report: Report, folder: Path | None
+) -> None:
     """Print the table, the goals and the prediction; write them with every single run to `<folder>/<name>.json`."""
     console = Console()
     table = Table(title=doc.splitlines()[0], title_justify="left", title_style="bold")

@@ -15,14 +15,15 @@ def slug(name: str) -> str:
 
     >>> slug("Atheer_-"), slug("a/../b,c"), slug("أثير 1.5")
     ('Atheer_-', 'a%2F%2E%2E%2Fb%2Cc', 'أثير 1.5')
-    >>> len(slug("x" * 300)), slug(".hidden"), slug("")
-    (120, '%2Ehidden', '%')
+    >>> len(slug("x" * 300)), slug(".hidden"), slug("__x"), slug("")
+    (120, '%2Ehidden', '%5F_x', '%')
     """
     out = []
     for i, char in enumerate(name):
         lonely_dot = char == "." and 0 < i < len(name) - 1 and name[i - 1] != "." and name[i + 1] != "."
         edge_space = char == " " and i in (0, len(name) - 1)
-        if lonely_dot or (_KEEP.fullmatch(char) and not edge_space):
+        dunder = i == 0 and name.startswith("__")  # a folder that `datasets` would pass over
+        if lonely_dot or (_KEEP.fullmatch(char) and not edge_space and not dunder):
             out.append(char)
         else:
             out.extend(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogatepass"))

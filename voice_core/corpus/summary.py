@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from voice_core.corpus.manifest import Entry, Manifest, RecordingStatus
-from voice_core.layout import PartitionKey, slug
-from voice_core.settings import Settings
+from voice_core.layout import PartitionKey
 
 NOT_GIVEN = "not given"
 STAGES = ("recording", "transcript", "decode", "rules", "coded", "dataset")
@@ -113,16 +112,6 @@ class Summary:
     def stand_in(self) -> bool:
         """Whether any codes are those of a codec that only stands in for a real one."""
         return any(codec.get("stand_in") for codec in self.codecs)
-
-
-def channel_names(settings: Settings) -> Callable[[str], str]:
-    """Display names by a partition's channel, which is the slug of the folder that `channel_mapping` names.
-
-    >>> channel_names(Settings(channel_mapping={"a.b.": "Radio"}))("a.b%2E")
-    'Radio'
-    """
-    by_slug = {slug(folder): name for folder, name in settings.channel_mapping.items()}
-    return lambda channel: by_slug.get(channel, channel)
 
 
 def format_time(seconds: float) -> str:

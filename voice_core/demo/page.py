@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from voice_core.codecs.base import Codec
 from voice_core.corpus.manifest import Entry, Manifest, RecordingOutcome, load_manifest, read_manifest
-from voice_core.corpus.summary import Summary, channel_names, format_time, summarise
+from voice_core.corpus.summary import Summary, format_time, summarise
 from voice_core.demo.clips import (
     WAVE_HEIGHT,
     WAVE_WIDTH,
@@ -117,7 +117,7 @@ def build_page(
     rows = _recordings(finished)
     page = Page(
         title=settings.card.title or settings.dataset,
-        summary=summarise(list(finished.values()), channel_names(settings)),
+        summary=summarise(list(finished.values()), settings.display_name),
         recordings=tuple(rows[:_MOST_RECORDINGS]),
         recordings_left_out=max(0, len(rows) - _MOST_RECORDINGS),
         sections=(
@@ -138,7 +138,7 @@ def build_page(
 
 def render_page(page: Page, settings: Settings) -> str:
     """HTML without external resources; every value is escaped."""
-    channel = channel_names(settings)
+    channel = settings.display_name
     return _template_environment().get_template(_TEMPLATE).render(
         page=page,
         summary=page.summary,

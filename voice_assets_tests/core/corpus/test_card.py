@@ -17,7 +17,7 @@ from voice_core.corpus import rows
 from voice_core.corpus.card import escape, render_card
 from voice_core.corpus.columns import COLUMNS
 from voice_core.corpus.manifest import Manifest
-from voice_core.corpus.summary import channel_names, summarise
+from voice_core.corpus.summary import summarise
 from voice_core.layout import DatasetLayout, PartitionKey
 from voice_core.settings import CardSettings, Settings
 
@@ -30,7 +30,7 @@ CODEC = {"codec": "melvq", "revision": "r1", "stand_in": True, "codes_per_sec": 
 
 
 def card(*manifests: Manifest, settings: Settings = SETTINGS, configs: Any = ("full", "neutts"), **more: Any) -> str:
-    summary = summarise(manifests, channel_names(settings))
+    summary = summarise(manifests, settings.display_name)
     given = {"splits": ("train", "test"), "parameters": manifests[0].parameters if manifests else {}, **more}
     return render_card(summary, settings, configs=configs, **given)
 

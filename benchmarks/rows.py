@@ -1,0 +1,134 @@
+"""Rows: segments of five seconds → the dataset's Parquet files.
+
+Ours (`build_dataset`: read and check each .npz, encode FLAC, columns with all measures, configs "full" and
+"neutts", manifest) beside the seed's way (`Dataset.from_generator` over its own compressed float32 .npz, the
+audio as a list of floats, then `save_to_disk`), on fewer rows since it is slow; compared by rows a second.
+
+Prediction: ours writes 550 rows/s on two cores, bound by FLAC (820 segments/s a core) and by hashing and
+unpacking; the seed's way 35 rows/s, bound by turning 120,000 floats a row into Python objects and back; 15 times.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+
+from benchmarks.common import Goal, Options, Prepare, Report, interleaved, median_sec, raw_runs, utilisation
+from benchmarks.material import discovered, lines, record, settings_for, stores
+from voice_core.audio import to_float
+from voice_core.codecs import load_codec
+from voice_core.codecs.base import CodecUnavailableError
+from voice_core.corpus.coding import build_codes
+from voice_core.corpus.dataset import build_dataset, read_dataset_manifest, source_stage
+from voice_core.corpus.manifest import read_complete
+from voice_core.corpus.segment_files import FIELDS, load
+from voice_core.corpus.segmenting import build_segments
+from voice_core.corpus.splits import Splits
+from voice_core.demo.encoding import AudioFormat
+from voice_core.demo.transcripts import native
+from voice_core.layout import PartitionKey
+from voice_core.settings import Settings
+from voice_core.store import Store
+
+SEGMENT_SEC = 5.0
+_RECORDINGS = 4
+
+
+def measure(options: Options) -> Report:
+    wanted, seed_count = (240, 40) if options.quick else (2_400, 200)
+    datasets.disable_progress_bars()
+    with tempfile.TemporaryDirectory(prefix="voice-bench-") as folder:
+        root = Path(folder)
+        settings, partition = _segments(root, wanted)
+        _, work = stores(settings)
+        kept = read_complete(work, source_stage(settings), partition).kept()
+        seed_files = _seed_files(work, [entry.key for entry in kept[:seed_count]], root / "cache")
+        # One recording is held out, so that both splits are written; texts that recur do not matter here.
+        splits = Splits(frozenset({(partition.channel, kept[-1].audio_id)}), frozenset())
+        cases: dict[str, Prepare] = {
+            "ours": lambda: partial(build_dataset, work, partition, splits, settings),
+            "seed": partial(_seed, seed_files, root / "hf"),
+        }
+        samples = interleaved(cases, options.runs)
+        written = read_dataset_manifest(work, partition, settings)
+        seed_bytes = sum(path.stat().st_size for path in (root / "hf" / "saved").rglob("*.arrow"))
+    assert written is not None
+    files = written.parameters["files"]
+    rows = {"ours": len(written.kept()), "seed": len(seed_files)}
+    size = {"ours": sum(item["size_bytes"] for item in files), "seed": seed_bytes}
+    speed = {name: count / median_sec(samples[name]) for name, count in rows.items()}
+    table = [
+        [name, f"{rows[name]:,}", f"{speed[name]:,.0f}", f"{size[name] / rows[name] / 1e3:,.0f}",
+         f"{utilisation(samples[name]):.0%}"]
+        for name in rows
+    ]  # fmt: skip
+    return Report(
+        columns=["way", "rows", "rows/s", "kB a row", "busy"],
+        rows=table,
+        goals=[Goal("ours / seed", speed["ours"] / speed["seed"], 15, at_least=True, unit=" ×")],
+        notes=[f"codec {settings.codec}; configs {', '.join(sorted({item['config'] for item in files}))}"],
+        details={"rows_per_sec": speed, "runs": raw_runs(samples)},
+    )
+
+
+def _segments(root: Path, count: int) -> tuple[Settings, PartitionKey]:
+    """A partition with `count` segments of five seconds, coded where the embedded codec can be loaded."""
+    minutes = count / _RECORDINGS * SEGMENT_SEC / 60
+    bucket = record(root / "raw", [AudioFormat("flac", 24_000)], _RECORDINGS, minutes + 0.2)
+    for paths in bucket.recordings.values():
+        for path in paths:
+            _rule_lines(path, count // _RECORDINGS)
+    try:
+        codec = load_codec("melvq")
+    except (ImportError, CodecUnavailableError, OSError):
+        codec = None
+    settings = settings_for(bucket.raw, root / "work", codec="melvq" if codec else "none", roundtrip_share=0.0)
+    (partition,) = discovered(settings)
+    raw, work = stores(settings)
+    build_segments(raw, work, partition, settings)
+    if codec:
+        build_codes(work, partition, codec, settings)
+    return settings, partition
+
+
+def _rule_lines(path: Path, count: int) -> None:
+    """Replace the transcript of a recording by one line every five seconds."""
+    texts = lines(path)
+    ruled = [
+        {**texts[number % len(texts)], "start": number * SEGMENT_SEC, "end": (number + 1) * SEGMENT_SEC}
+        for number in range(count)
+    ]
+    path.with_suffix(".json").write_text(native(ruled), encoding="utf-8")
+
+
+def _seed_files(work: Store, keys: Sequence[str], folder: Path) -> list[str]:
+    """The same segments as the seed's stage leaves them: compressed archives of float32."""
+    folder.mkdir()
+    paths = [str(folder / Path(key).name) for key in keys]
+    for key, path in zip(keys, paths, strict=True):
+        segment = load(work.get(key), key)
+        fields = {name: getattr(segment, name) for name in FIELDS} | {"audio": to_float(segment.audio)}
+        np.savez_compressed(path, **fields)
+    return paths
+
+
+def _seed(files: Sequence[str], folder: Path) -> Callable[[], object]:
+    shutil.rmtree(folder, ignore_errors=True)
+
+    def run() -> None:
+        kwargs = {"files": list(files)}
+        made = datasets.Dataset.from_generator(_seed_rows, gen_kwargs=kwargs, cache_dir=str(folder / "cache"))
+        made.save_to_disk(str(folder / "saved"))
+
+    return run
+
+
+def _seed_rows(files: list[str]) -> Iterator[dict[str, Any]]:
+    for path in files:
+        with np.load(path) as arrays:
+            yield {name: arrays[name].tolist() for name in arrays.files}

@@ -1,0 +1,205 @@
+"""`voice build`, end to end on the small demo world: real assets, a real Dagster instance, the embedded codec."""
+
+import dataclasses
+import io
+import json
+from pathlib import Path
+
+import dagster as dg
+import datasets
+import numpy as np
+import pytest
+import soundfile
+
+from voice_assets.build import BuildReport, build, take_stock
+from voice_assets_tests.assets.conftest import Bench
+from voice_core.corpus.forget import forget
+from voice_core.corpus.manifest import Manifest, read_complete, read_manifest, write_manifest
+from voice_core.corpus.summary import summarise
+from voice_core.demo.world import World, mend
+from voice_core.layout import PartitionKey
+from voice_core.store import Store
+
+
+def _work(report: BuildReport) -> dict[str, float]:
+    return {name: report.figures.get(name, 0) for name in ("recordings_decoded", "segments_cut", "segments_encoded")}
+
+
+NOTHING = {"recordings_decoded": 0, "segments_cut": 0, "segments_encoded": 0}
+
+
+def _manifests(work: Path, stage: str = "segments") -> list[Manifest]:
+    store = Store(work.as_uri())
+    keys = [PartitionKey("Atheer_-", 1), PartitionKey("harbour-radio", 1)]
+    return [read_complete(store, stage, key) for key in keys]
+
+
+def test_every_second_of_the_demo_is_answered_for_at_every_stage(built: Path) -> None:
+    for stage in ("segments", "coded"):
+        summary = summarise(_manifests(built / "work", stage), str)
+        assert summary.unaccounted_samples == 0
+        assert summary.total.samples == summary.kept.samples + summary.rejected.samples > 0
+
+
+def test_every_trouble_of_the_demo_ends_as_the_reject_that_its_table_says(built: Path, small_world: World) -> None:
+    rejects = {(e.audio_id, e.index): e.reason for m in _manifests(built / "work") for e in m.entries if not e.kept}
+    for name, trouble in small_world.troubles.items():
+        audio_id = trouble.key.split("/", 1)[1]
+        reasons = [reason for (recording, _), reason in rejects.items() if recording == audio_id]
+        if trouble.line is not None:
+            assert rejects[audio_id, trouble.line] == trouble.reason, name
+        elif trouble.reason != "orphan":  # a transcript without its recording is no row, but a stray
+            assert trouble.reason in reasons, name
+
+
+def test_a_second_build_computes_nothing(bench: Bench) -> None:
+    before = bench.files()
+    report = bench.build()
+    assert report.materialised == 0
+    assert report.status.finished
+    assert bench.files() == before
+
+
+def test_a_copied_corpus_is_known_by_its_content(bench: Bench, built: Path) -> None:
+    """The fixture built over files with new modification times; nothing but the store's own names changed."""
+    original = {
+        p.relative_to(built / "work").as_posix(): p.read_bytes() for p in (built / "work").rglob("*") if p.is_file()
+    }
+    stores_own = {key for key in original if key.startswith("batches/")}
+    assert {k: v for k, v in original.items() if k not in stores_own} == bench.files("batches/")
+
+
+def test_a_corrected_line_costs_one_cut_and_one_code(bench: Bench) -> None:
+    before = bench.files()
+    bench.edit("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="A line that was put right by hand."))
+    report = bench.build()
+    assert _work(report) == {"recordings_decoded": 1, "segments_cut": 1, "segments_encoded": 1}
+    after = bench.files()
+    changed = {key for key in after if before.get(key) != after[key] and key.endswith(".npz")}
+    name = "Atheer_-/batch-0001/atheer_0003_seg_1.npz"
+    assert changed == {f"segments/{name}", f"coded/{name}"}
+    rows = datasets.load_dataset(str(bench.work / "datasets" / "voice"), "neutts", cache_dir=str(bench.root / "hf"))
+    texts = [row["text"] for split in rows.values() for row in split]
+    assert "A line that was put right by hand." in texts
+
+
+def test_a_changed_threshold_filters_without_decoding(bench: Bench) -> None:
+    kept = sum(len(manifest.kept()) for manifest in _manifests(bench.work))
+    report = bench.build(VOICE_RULES__MIN_DURATION_SEC="2.5")
+    assert _work(report) == NOTHING
+    assert sum(len(manifest.kept()) for manifest in _manifests(bench.work)) < kept
+    assert any(
+        entry.reason == "too_short" for manifest in _manifests(bench.work, "coded") for entry in manifest.entries
+    )
+
+
+def test_a_new_recording_is_the_only_one_decoded(bench: Bench) -> None:
+    for suffix in (".mp3", ".json"):
+        source = bench.raw / "Atheer_-" / f"atheer_0001{suffix}"
+        (bench.raw / "Atheer_-" / f"atheer_0900{suffix}").write_bytes(source.read_bytes())
+    report = bench.build()
+    assert report.figures["recordings_decoded"] == 1
+    assert report.figures["segments_cut"] == report.figures["segments_encoded"] > 0
+    assert any(item.audio_id == "atheer_0900" for item in _manifests(bench.work)[0].recordings)
+
+
+def test_a_forgotten_recording_leaves_no_trace_but_its_tombstone(bench: Bench) -> None:
+    store = Store(bench.work.as_uri(), create=True)
+    forget(store, bench.settings(), "snow-006", when="2030-01-01T00:00:00+00:00", why="a speaker's wish")
+    report = bench.build()
+    assert _work(report) == NOTHING
+    assert report.status.finished
+    traces = [key for key, data in bench.files().items() if b"snow-006" in data or "snow-006" in key]
+    assert traces == ["tombstones/harbour-radio/snow-006.json"]
+    assert bench.build().materialised == 0
+
+
+def test_mending_the_broken_file_repairs_its_recording_alone(bench: Bench) -> None:
+    assert bench.world is not None
+    broken = [
+        item for manifest in _manifests(bench.work) for item in manifest.recordings if item.status == "unreadable"
+    ]
+    assert "moov atom not found" in broken[0].message
+    own = World(**{**{f: getattr(bench.world, f) for f in bench.world.__dataclass_fields__}, "raw": bench.raw})
+    mend(own, "truncated")
+    report = bench.build()
+    assert report.figures["recordings_decoded"] == 1
+    mended = {item.audio_id: item for item in _manifests(bench.work)[0].recordings}["atheer_0101"]
+    assert mended.status == "ok"
+    assert mended.sample_count > 0
+
+
+def test_without_a_codec_the_dataset_has_audio_and_no_codes_and_the_codes_stay(bench: Bench) -> None:
+    coded = {key for key in bench.files() if key.startswith("coded/")}
+    report = bench.build(VOICE_CODEC="none")
+    assert not report.failures
+    assert _work(report) == NOTHING
+    assert {key for key in bench.files() if key.startswith("coded/")} == coded
+    folder = str(bench.work / "datasets" / "voice")
+    assert datasets.get_dataset_config_names(folder) == ["full", "pairs"]
+    rows = datasets.load_dataset(folder, "full", split="train", cache_dir=str(bench.root / "hf"))
+    assert "codes" not in rows.column_names
+    assert bench.build().figures.get("segments_encoded", 0) == 0
+
+
+@pytest.mark.parametrize("config", ["full", "neutts", "pairs"])
+def test_trainers_can_read_every_config(built: Path, tmp_path: Path, config: str) -> None:
+    loaded = datasets.load_dataset(str(built / "work" / "datasets" / "voice"), config, cache_dir=str(tmp_path))
+    rows = loaded["train"]
+    assert len(rows) > 0
+    if config == "neutts":
+        assert sorted(rows.column_names) == ["__key__", "codes", "text"]
+        assert all(0 <= code < 65_536 for row in rows for code in row["codes"])
+    if config == "full":
+        assert isinstance(rows.features["audio"], datasets.Audio)
+        first = rows.cast_column("audio", datasets.Audio(decode=False))[0]
+        audio, rate = soundfile.read(io.BytesIO(first["audio"]["bytes"]), dtype="int16")
+        assert rate == 24_000
+        assert len(audio) == round(first["duration_sec"] * rate) or abs(len(audio) - first["duration_sec"] * rate) < 24
+        segment = np.load(
+            built / "work" / "segments" / "Atheer_-" / "batch-0001" / f"{first['__key__'].split('/')[1]}.npz"
+        )
+        assert np.array_equal(segment["audio"], audio)
+        assert first["channel"] == "Atheer - أثير"
+
+
+def test_the_build_leaves_materialisations_with_data_versions_and_checks(bench: Bench) -> None:
+    bench.edit("harbour-radio/clocks-004.json", lambda lines: lines[0].update(text="Something else was said here."))
+    bench.build()
+    record = bench.instance.fetch_materializations(
+        dg.AssetRecordsFilter(dg.AssetKey("segments"), asset_partitions=["harbour-radio/batch-0001"]), limit=1
+    ).records[0]
+    materialisation = record.asset_materialization
+    assert materialisation is not None
+    manifest = _manifests(bench.work)[1]
+    assert (materialisation.tags or {})["dagster/data_version"] == manifest.data_version
+    assert materialisation.metadata["recordings_decoded"].value == 1
+    assert str(materialisation.metadata["durations"].value).startswith("![")
+
+
+def test_a_tampered_segment_fails_its_blocking_check_and_a_verifying_build_mends_it(bench: Bench) -> None:
+    victim = bench.work / "segments" / "Atheer_-" / "batch-0001" / "atheer_0003_seg_0.npz"
+    good = victim.read_bytes()
+    victim.write_bytes(good[:-1])
+    report = build(bench.settings(), bench.instance, verify=True)
+    assert not report.failures
+    assert victim.read_bytes() == good
+
+
+def test_the_status_names_what_a_broken_off_run_left(bench: Bench) -> None:
+    store = Store(bench.work.as_uri(), create=True)
+    manifest = read_manifest(store, "coded", PartitionKey("harbour-radio", 1))
+    assert manifest is not None
+    write_manifest(store, dataclasses.replace(manifest, complete=False))
+    states = take_stock(bench.settings())[1].partitions[1].states
+    assert states["coded_segments"] == "partial"
+    assert states["voice_dataset"] == "stale"
+    assert bench.build().status.finished
+
+
+def test_the_card_names_stand_ins_and_adds_up(built: Path) -> None:
+    card = (built / "work" / "datasets" / "voice" / "README.md").read_text("utf-8")
+    assert "stand-in" in card
+    assert "أثير" in card
+    commit = json.loads((built / "work" / "datasets" / "voice" / "dataset.json").read_text("utf-8"))
+    assert {item["config"] for item in commit["files"]} == {"full", "neutts", "pairs"}
