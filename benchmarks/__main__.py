@@ -5,7 +5,8 @@ import importlib
 import sys
 from pathlib import Path
 
-from benchmarks.common import RESULTS, Options, machine, publish
+from benchmarks.common import Options
+from benchmarks.report import RESULTS, machine, publish
 
 NAMES = ("segments", "rows", "memory", "demo")
 

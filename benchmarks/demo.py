@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 from typing import Final
 
-from benchmarks.common import Goal, Options, Report
+from benchmarks.common import Options
+from benchmarks.report import Goal, Report
 
 REPOSITORY: Final = Path(__file__).parents[1]
 _STEPS: Final = {"set-up": ".venv/.base", "demo": "demo"}

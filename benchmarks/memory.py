@@ -16,8 +16,9 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.common import Goal, Options, Report, peak_rss_bytes, process_tree
+from benchmarks.common import Options, peak_rss_bytes, process_tree
 from benchmarks.material import discovered, settings_for, stores
+from benchmarks.report import Goal, Report
 from voice_core.corpus.batches import list_partitions
 from voice_core.corpus.dataset import build_dataset
 from voice_core.corpus.segmenting import build_segments
@@ -40,10 +41,10 @@ def measure(options: Options) -> Report:
                 write_long_recording(raw / "long" / "short.mp3", 0.1)
             shutil.rmtree(work, ignore_errors=True)
             for stage in STAGES:
-                wall_sec, main, workers = _watched(stage, raw, work)
                 name = stage if stage == "dataset" else f"{stage}, {case}"
                 if name in details:
-                    continue  # the dataset starts no workers: once is enough
+                    continue  # rows are written by threads: once is enough
+                wall_sec, main, workers = _watched(stage, raw, work)
                 total = (main + sum(workers)) / _MIB
                 largest = f"{max(workers) / _MIB:,.0f}" if workers else "–"
                 speed = f"{long.duration_sec / wall_sec:,.0f}"

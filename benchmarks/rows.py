@@ -18,8 +18,9 @@ from typing import Any
 import datasets
 import numpy as np
 
-from benchmarks.common import Goal, Options, Prepare, Report, interleaved, median_sec, raw_runs, utilisation
+from benchmarks.common import Options, Prepare, interleaved, median_sec, raw_runs, utilisation
 from benchmarks.material import discovered, lines, record, settings_for, stores
+from benchmarks.report import Goal, Report
 from voice_core.audio import to_float
 from voice_core.codecs import load_codec
 from voice_core.codecs.base import CodecUnavailableError

@@ -24,10 +24,8 @@ from av.audio.resampler import AudioResampler
 from loky import get_reusable_executor
 
 from benchmarks.common import (
-    Goal,
     Options,
     Prepare,
-    Report,
     Sample,
     interleaved,
     median_sec,
@@ -37,6 +35,7 @@ from benchmarks.common import (
     warm_workers,
 )
 from benchmarks.material import FORMATS, Bucket, discovered, lines, record, settings_for, stores
+from benchmarks.report import Goal, Report
 from voice_core import audio
 from voice_core.corpus.segmenting import build_segments
 from voice_core.workers import unordered

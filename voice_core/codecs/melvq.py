@@ -34,8 +34,10 @@ HOP = 480
 FFT_SIZE = 1_024
 BANDS = 80
 CEPSTRA = 40
-LIFTER = 12.0
+LIFTER = 16.0
 """Quefrency above which coefficients count less: the ripple of single harmonics matters little to the ear."""
+BAND_TILT = 0.7
+"""Weight of a band in the distance falls evenly from 1 + this at the lowest to 1 − this at the highest."""
 STAGE_SIZE = 256
 CANDIDATES = 8
 """First-stage vectors that `nearest_pairs` tries with every second-stage vector."""
@@ -75,13 +77,15 @@ def _window() -> Float32:
 
 @functools.cache
 def _cepstral_basis() -> tuple[Float32, Float32]:
-    """(analysis [BANDS, CEPSTRA], synthesis [CEPSTRA, BANDS]): orthonormal DCT-II, liftered by
-    `1 / sqrt(1 + (q / LIFTER)⁴)`, and its inverse on the coefficients that are kept."""
+    """(analysis [BANDS, CEPSTRA], synthesis [CEPSTRA, BANDS]): band weights, an orthonormal DCT-II and the
+    lifter `1 / sqrt(1 + (q / LIFTER)⁴)`, and their inverse on the coefficients that are kept."""
+    weights = np.linspace(1.0 + BAND_TILT, 1.0 - BAND_TILT, BANDS)
     quefrency = np.arange(CEPSTRA)
     dct = np.cos(np.pi / BANDS * (np.arange(BANDS)[:, None] + 0.5) * quefrency) * np.sqrt(2.0 / BANDS)
     dct[:, 0] /= np.sqrt(2.0)
     lifter = 1.0 / np.sqrt(1.0 + (quefrency / LIFTER) ** 4)
-    return (dct * lifter).astype(np.float32), (dct / lifter).T.astype(np.float32)
+    analysis, synthesis = weights[:, None] * dct * lifter, (dct / lifter).T / weights
+    return analysis.astype(np.float32), synthesis.astype(np.float32)
 
 
 def log_mel_chunks(clip: Audio) -> Iterator[Float32]:
@@ -177,8 +181,8 @@ def griffin_lim(magnitude: Float32, hop: int) -> Float32:
     return synthesise(phase)
 
 
-def invert_log_mel(mel: Float32) -> Audio:
-    """Audio [frames · HOP] from log-mel frames [frames, BANDS]; within ±1."""
+def invert_log_mel(mel: Float32, gain: Float32) -> Audio:
+    """Audio [frames · HOP] within ±1 from log-mel frames [frames, BANDS] and a power gain a band [BANDS]."""
     hop = HOP // OVERSAMPLING
     count = len(mel) * OVERSAMPLING
     at = np.clip((np.arange(count) + 0.5) / OVERSAMPLING - 0.5, 0, len(mel) - 1)
@@ -186,7 +190,7 @@ def invert_log_mel(mel: Float32) -> Audio:
     share = (at - below).astype(np.float32)[:, None]
     fine = mel[below] * (1 - share) + mel[np.minimum(below + 1, len(mel) - 1)] * share
     filters = mel_filters()
-    energy = np.maximum(np.exp(fine) - np.float32(POWER_FLOOR), 0) / filters.sum(1)
+    energy = np.maximum(np.exp(fine) - np.float32(POWER_FLOOR), 0) * (gain / filters.sum(1))
     power = energy @ (filters / np.maximum(filters.sum(0), np.float32(1e-6)))
     signal = griffin_lim(np.sqrt(power * np.square(_window()).sum()), hop)
     lead = (FFT_SIZE - hop) // 2
@@ -204,15 +208,17 @@ class MelVQ:
     codebook_size = STAGE_SIZE * STAGE_SIZE
 
     def __init__(self, codebook_path: Path = CODEBOOK_PATH) -> None:
-        """Read codebooks: an .npz with `first` and `second`, each [STAGE_SIZE, CEPSTRA] of floats."""
+        """Read codebooks: an .npz of floats: `first` and `second`, each [STAGE_SIZE, CEPSTRA], and `gain` [BANDS],
+        which makes up in power for what averaging logarithms and Griffin-Lim lose."""
         content = codebook_path.read_bytes()
         self.revision = f"{ALGORITHM}-{hashlib.sha256(content).hexdigest()[:12]}"
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             self._first = arrays["first"].astype(np.float32)
             self._second = arrays["second"].astype(np.float32)
-        for stage in (self._first, self._second):
-            if stage.shape != (STAGE_SIZE, CEPSTRA):
-                raise ValueError(f"{codebook_path}: codebook of shape {stage.shape}, not {STAGE_SIZE, CEPSTRA}.")
+            self._gain = arrays["gain"].astype(np.float32)
+        shapes = self._first.shape, self._second.shape, self._gain.shape
+        if shapes != ((STAGE_SIZE, CEPSTRA), (STAGE_SIZE, CEPSTRA), (BANDS,)):
+            raise ValueError(f"{codebook_path}: arrays first, second, gain have shapes {shapes}; train it again.")
 
     def code_count(self, sample_count: int) -> int:
         """ceil(sample_count / 480): every sample lies in a frame, and 0 samples give 0 codes.
@@ -256,7 +262,7 @@ class MelVQ:
         for start in range(0, len(codes), DECODE_BLOCK):
             lead = min(DECODE_OVERLAP, start)
             block = codes[start - lead : start + DECODE_BLOCK]
-            audio = invert_log_mel(self.log_mel_of(block))
+            audio = invert_log_mel(self.log_mel_of(block), self._gain)
             fade = np.linspace(0.0, 1.0, lead * HOP, dtype=np.float32)
             at, seam = (start - lead) * HOP, lead * HOP
             out[at : at + seam] = out[at : at + seam] * (1 - fade) + audio[:seam] * fade

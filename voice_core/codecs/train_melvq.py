@@ -57,7 +57,8 @@ HELD_OUT = (
 
 PITCH_FACTORS = (0.5, 0.6, 0.7, 0.85, 1.0, 1.0, 1.2)
 RESAMPLE_FACTORS = (0.8, 0.85, 0.9, 0.95, 1.0, 1.0, 1.05, 1.1, 1.2)
-BAND_LIMITS_HZ = (3_600.0, 5_500.0, 8_000.0)
+BAND_LIMITS_HZ = (3_600.0, 5_500.0, 8_000.0, 11_000.0)
+GAIN_CLIPS = 40
 PEAK_DBFS = (-30.0, 0.0)
 
 Indices = npt.NDArray[np.int64]
@@ -100,7 +101,7 @@ def vary(clip: Audio, rng: np.random.Generator) -> Audio:
     band-limited, at a peak within `PEAK_DBFS`, sometimes with white noise 35–70 dB below the peak."""
     at = np.arange(0, len(clip) - 1, rng.choice(RESAMPLE_FACTORS))
     clip = np.interp(at, np.arange(len(clip)), clip)
-    if rng.random() < 0.15:
+    if rng.random() < 0.2:
         spectrum = np.fft.rfft(clip)
         limit_hz = rng.choice(BAND_LIMITS_HZ)
         spectrum[int(limit_hz / (melvq.SAMPLE_RATE_HZ / 2) * len(spectrum)) :] *= 0.01
@@ -172,6 +173,20 @@ def distortion(clips: list[Audio], codec: MelVQ) -> tuple[float, float]:
     return float(np.sqrt(np.mean(mel_error)) * 10 / np.log(10)), float(np.mean(level))
 
 
+def band_gain(clips: list[Audio], codec: MelVQ) -> Float32:
+    """Power gain a band, shape [BANDS], by which the round trip of `clips` falls short of them."""
+    wanted, got = np.zeros(melvq.BANDS), np.zeros(melvq.BANDS)
+    for clip in clips:
+        clip = clip * np.float32(0.3 / np.abs(clip).max())
+        wanted += np.exp(log_mel(clip)).sum(0)
+        got += np.exp(log_mel(codec.decode(codec.encode([clip]))[0])).sum(0)
+    return np.clip(wanted / got, 1.0, 10.0).astype(np.float32)
+
+
+def _save(output: Path, first: Float32, second: Float32, gain: Float32) -> None:
+    np.savez(output, **{k: v.astype(np.float16) for k, v in (("first", first), ("second", second), ("gain", gain))})
+
+
 def main(
     output: Annotated[Path, typer.Option(help="The .npz to write.")] = melvq.CODEBOOK_PATH,
     sentence_count: Annotated[int, typer.Option(help="Training sentences.", min=12)] = 900,
@@ -183,15 +198,20 @@ def main(
     """Speak, vary, cluster, write the codebooks, and print their distortion on held-out sentences."""
     rng = np.random.default_rng(seed)
     voices = (speaker(british=False), speaker(british=False), speaker(british=True))
+    spoken = []
     frames = [np.full((200, CEPSTRA), cepstra(log_mel(np.zeros(melvq.HOP, np.float32))), np.float32)]
     for index, text in enumerate(sentences(sentence_count, rng)):
         clip = voices[index % len(voices)](text, float(rng.choice(PITCH_FACTORS)), index)
-        frames.append(cepstra(log_mel(vary(clip, rng))))
-        frames.append(cepstra(log_mel(vary(clip, rng))))
+        varied = [vary(clip, rng) for _ in range(2)]
+        frames.extend(cepstra(log_mel(v)) for v in varied)
+        if index < GAIN_CLIPS:
+            spoken.append(varied[0])
     x = np.concatenate(frames)
     typer.echo(f"{len(x):,} frames of {sentence_count:,} sentences")
     first, second = train(x[rng.permutation(len(x))[:frame_count]], rounds, joint_rounds, rng)
-    np.savez(output, first=first.astype(np.float16), second=second.astype(np.float16))
+    unity = np.ones(melvq.BANDS, np.float32)
+    _save(output, first, second, unity)
+    _save(output, first, second, band_gain(spoken, MelVQ(output)))
 
     codec = MelVQ(output)
     typer.echo(f"{output}: {output.stat().st_size:,} bytes, revision {codec.revision}")

@@ -122,8 +122,8 @@ def test_a_missing_field_is_named(name: str) -> None:
         ({"audio": np.array(["a"])}, "neither int16 nor float"),
         ({"audio": np.array([0.0, np.nan], np.float32)}, "NaN"),
         ({"codes": np.array([1.5])}, "not integers"),
-        ({"duration_sec": np.array([1.0, 2.0])}, ""),
-        ({"duration_sec": np.array("soon")}, ""),
+        ({"duration_sec": np.array([1.0, 2.0])}, "x.npz is no segment file"),
+        ({"duration_sec": np.array("soon")}, "soon"),
     ],
 )
 def test_an_array_of_the_wrong_kind_is_refused_with_what_is_wrong(changes: dict[str, Any], why: str) -> None:

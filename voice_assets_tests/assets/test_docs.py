@@ -1,0 +1,35 @@
+"""What the documents say is what the program does."""
+
+import re
+from pathlib import Path
+
+from voice_assets_tests.assets.conftest import files_below
+from voice_core.corpus.manifest import Manifest
+from voice_core.corpus.rules import RULES
+from voice_core.corpus.transcripts import BAD_LINE_REASONS
+
+ROOT = Path(__file__).parents[2]
+DOCUMENT = (ROOT / "docs" / "voice-dataset.md").read_text("utf-8")
+
+
+def test_every_reason_for_leaving_something_out_is_explained(built: Path) -> None:
+    named = set(re.findall(r"`(\w+)`", DOCUMENT))
+    manifests = [
+        Manifest.from_bytes(data)
+        for key, data in files_below(built / "work").items()
+        if key.endswith("_manifest.parquet") or ("/manifests/" in key and key.endswith(".parquet"))
+    ]
+    seen = {entry.reason for manifest in manifests for entry in manifest.entries if not entry.kept}
+    assert len(seen) > 15
+    assert seen | {rule.__name__ for rule in RULES} | set(BAD_LINE_REASONS) <= named
+
+
+def test_every_file_of_the_work_root_lies_where_the_document_says(built: Path) -> None:
+    places = (
+        r"batches/[^/]+/batch-\d{4}(\.contents)?\.json",
+        r"(segments|coded)/[^/]+/batch-\d{4}/(_manifest\.parquet|[^/]+_seg_\d+\.npz)",
+        r"datasets/voice/(data|neutts|pairs)/[^/]+/batch-\d{4}\.(train|test)\.parquet",
+        r"datasets/voice/manifests/[^/]+/batch-\d{4}\.(parquet|pairs\.json)",
+        r"datasets/voice/(README\.md|splits\.json|dataset\.json|figures/\w+\.png)",
+    )
+    assert [key for key in files_below(built / "work") if not re.fullmatch("|".join(places), key)] == []
