@@ -46,7 +46,7 @@ class Report:
     """What a benchmark found. `rows` is the table, `columns` its header; `details` goes to the file alone."""
 
     columns: Sequence[str]
-    rows: list[Sequence[str]]
+    rows: Sequence[Sequence[str]]
     goals: list[Goal]
     notes: list[str]
     details: dict[str, Any] = field(default_factory=dict)

@@ -6,7 +6,7 @@ from pydantic import Field, PrivateAttr
 from voice_core.codecs import load_codec
 from voice_core.codecs.base import Codec
 from voice_core.settings import Settings
-from voice_core.store import Store
+from voice_core.store import Store, StoreError
 
 
 class CorpusResource(dg.ConfigurableResource):
@@ -40,7 +40,10 @@ class CorpusResource(dg.ConfigurableResource):
 
 def open_raw(settings: Settings) -> Store:
     """The raw bucket, only ever read."""
-    return Store(settings.raw_url)
+    try:
+        return Store(settings.raw_url)
+    except StoreError as error:
+        raise StoreError(f"{error}. VOICE_RAW_URL names the raw bucket; `voice demo` makes one to try") from None
 
 
 def open_work(settings: Settings) -> Store:
