@@ -167,17 +167,20 @@ def griffin_lim(magnitude: Float32, hop: int) -> Float32:
     norm = np.maximum(_overlap_add(np.broadcast_to(window**2, (count, FFT_SIZE)), hop), np.float32(1e-2))
 
     def synthesise(phase: Complex64) -> Float32:
-        return _overlap_add(np.fft.irfft(magnitude * phase, FFT_SIZE) * window, hop) / norm
+        frames = np.fft.irfft(magnitude * phase, FFT_SIZE).astype(np.float32, copy=False)
+        signal: Float32 = _overlap_add(frames * window, hop)
+        return np.divide(signal, norm, dtype=np.float32)
 
     phase: Complex64 = np.ones(magnitude.shape, np.complex64)
     previous: Complex64 | None = None
     for _ in range(GRIFFIN_LIM_ROUNDS):
-        spectrum = np.fft.rfft(_frames(synthesise(phase), hop, count) * window)
+        windowed = _frames(synthesise(phase), hop, count) * window
+        spectrum = np.fft.rfft(windowed).astype(np.complex64, copy=False)
         ahead = spectrum
         if previous is not None:
             ahead = spectrum + np.float32(GRIFFIN_LIM_MOMENTUM) * (spectrum - previous)
         previous = spectrum
-        phase = ahead / np.maximum(np.abs(ahead), np.float32(1e-12))
+        phase = np.divide(ahead, np.maximum(np.abs(ahead), 1e-12), dtype=np.complex64)
     return synthesise(phase)
 
 

@@ -5,6 +5,7 @@ in American and British pronunciation at many pitches, then varied in vocal-trac
 noise, so that the codebooks also serve voices other than hibari's. The same seed gives the same file.
 """
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -19,24 +20,28 @@ from voice_core.codecs import melvq
 from voice_core.codecs.base import Audio
 from voice_core.codecs.melvq import CEPSTRA, STAGE_SIZE, Float32, MelVQ, cepstra, log_mel, nearest_pairs
 
-WHO = """my younger cousin|the harbour pilot|a quiet librarian|her neighbour George|the visiting judge|our chemistry
-teacher|Theo and Beth|the village doctor|an honest juror|the yawning shepherd|Captain Vaughn|those three brothers|every
-engineer|a cheerful usher|the royal gardener|Joyce and her aunt|the Welsh singer|nobody upstairs|the youngest pupil|both
-farmers|a huge brown dog|the night nurse|Uncle Zachary|the foreign envoy|whoever called|a weary plumber|the chess
-champion"""
-DID = """measured|forgot|carried|painted|borrowed|caught|described|folded|watched|usually avoids|never sold|should
-examine|quietly moved|threw away|will choose|brought back|could hardly see|often enjoys|finally fixed|has hidden|may
-purchase|shouted about|is judging|crushed|would rather keep|washed|dragged|taught us about|laughed at|was guarding"""
-WHAT = """the orange lantern|a bag of fresh figs|seven silver spoons|the broken thermometer|an old leather glove|his azure
-vase|the foggy beach|a jar of sharp vinegar|the measure of flour|thick woollen mittens|a yellow canoe|the church organ|a
-bowl of boiled oysters|the genuine ruby ring|two pairs of shoes|the fourth chapter|a good cookbook|the huge oak door|an
-unusual treasure map|the beige garage|a cheap toy trumpet|the whole menu|wet paving stones|a feather pillow|the purple
-kite|its copper kettle|the rough wooden bench|nine hungry geese|a cube of sugar|the vague invoice"""
-WHEN = """before the storm|after a long lunch|near the railway bridge|without any reason|beneath the south tower|on Thursday
-morning|while the children slept|during the January thaw|because of the noise|for about an hour|in the shade of a fir
-tree|though it cost five pounds|with great pleasure|beyond the marsh|as soon as the bell rang|at twenty past eight|under
-their roof|when the choir paused|despite the bitter wind|by the edge of the pool|since the first of March|inside the museum
-cafe|every other Wednesday|until the judge objected|just outside the town|over the rough ground"""
+WHO = """my younger cousin|the harbour pilot|a quiet librarian|her neighbour George|the visiting judge|
+our chemistry teacher|Theo and Beth|the village doctor|an honest juror|the yawning shepherd|
+Captain Vaughn|those three brothers|every engineer|a cheerful usher|the royal gardener|
+Joyce and her aunt|the Welsh singer|nobody upstairs|the youngest pupil|both farmers|a huge brown dog|
+the night nurse|Uncle Zachary|the foreign envoy|whoever called|a weary plumber|the chess champion"""
+DID = """measured|forgot|carried|painted|borrowed|caught|described|folded|watched|usually avoids|
+never sold|should examine|quietly moved|threw away|will choose|brought back|could hardly see|
+often enjoys|finally fixed|has hidden|may purchase|shouted about|is judging|crushed|would rather keep|
+washed|dragged|taught us about|laughed at|was guarding"""
+WHAT = """the orange lantern|a bag of fresh figs|seven silver spoons|the broken thermometer|
+an old leather glove|his azure vase|the foggy beach|a jar of sharp vinegar|the measure of flour|
+thick woollen mittens|a yellow canoe|the church organ|a bowl of boiled oysters|the genuine ruby ring|
+two pairs of shoes|the fourth chapter|a good cookbook|the huge oak door|an unusual treasure map|
+the beige garage|a cheap toy trumpet|the whole menu|wet paving stones|a feather pillow|the purple kite|
+its copper kettle|the rough wooden bench|nine hungry geese|a cube of sugar|the vague invoice"""
+WHEN = """before the storm|after a long lunch|near the railway bridge|without any reason|
+beneath the south tower|on Thursday morning|while the children slept|during the January thaw|
+because of the noise|for about an hour|in the shade of a fir tree|though it cost five pounds|
+with great pleasure|beyond the marsh|as soon as the bell rang|at twenty past eight|under their roof|
+when the choir paused|despite the bitter wind|by the edge of the pool|since the first of March|
+inside the museum cafe|every other Wednesday|until the judge objected|just outside the town|
+over the rough ground"""
 SAY = "Yes|No|Well|However|Honestly|In truth|Perhaps|Of course|By the way|Look|Oh|Strangely"
 ASK = "Why does it seem that|Do you think|Who told you that|Is it true that|How sure are we that"
 COUNT = "zero|one|two|three|four|five|six|seven|eight|nine|eleven|twelve|thirteen|sixteen|twenty|forty|hundred|thousand"
@@ -59,7 +64,7 @@ PITCH_FACTORS = (0.5, 0.6, 0.7, 0.85, 1.0, 1.0, 1.2)
 RESAMPLE_FACTORS = (0.8, 0.85, 0.9, 0.95, 1.0, 1.0, 1.05, 1.1, 1.2)
 BAND_LIMITS_HZ = (3_600.0, 5_500.0, 8_000.0, 11_000.0)
 GAIN_CLIPS = 40
-PEAK_DBFS = (-30.0, 0.0)
+PEAK_DBFS = (-30.0, 9.0)
 
 Indices = npt.NDArray[np.int64]
 Speaker = Callable[[str, float, int], Audio]
@@ -68,7 +73,7 @@ Speaker = Callable[[str, float, int], Audio]
 def sentences(count: int, rng: np.random.Generator) -> list[str]:
     """`count` sentences, each a template in turn with random words."""
     lists = {"who": WHO, "did": DID, "what": WHAT, "when": WHEN, "say": SAY, "ask": ASK, "count": COUNT}
-    words = {name: text.replace("\n", " ").split("|") for name, text in lists.items()}
+    words = {name: text.replace("\n", "").split("|") for name, text in lists.items()}
     made = []
     for index in range(count):
         text = TEMPLATES[index % len(TEMPLATES)]
@@ -79,6 +84,7 @@ def sentences(count: int, rng: np.random.Generator) -> list[str]:
     return made
 
 
+@functools.cache
 def speaker(british: bool) -> Speaker:
     """A function (text, pitch factor, seed) → 24 kHz audio: hibari, with its pitch contour scaled."""
     tts = Hibari(g2p=G2P(british=british))
@@ -98,19 +104,20 @@ def speaker(british: bool) -> Speaker:
 
 def vary(clip: Audio, rng: np.random.Generator) -> Audio:
     """Another speaker, microphone and distance: resampled (pitch and formants move together), sometimes
-    band-limited, at a peak within `PEAK_DBFS`, sometimes with white noise 35–70 dB below the peak."""
+    band-limited, at a peak within `PEAK_DBFS`, sometimes with white noise 35–70 dB below the peak, and clipped
+    to ±1."""
     at = np.arange(0, len(clip) - 1, rng.choice(RESAMPLE_FACTORS))
-    clip = np.interp(at, np.arange(len(clip)), clip)
+    varied = np.interp(at, np.arange(len(clip)), clip)
     if rng.random() < 0.2:
-        spectrum = np.fft.rfft(clip)
+        spectrum = np.fft.rfft(varied)
         limit_hz = rng.choice(BAND_LIMITS_HZ)
         spectrum[int(limit_hz / (melvq.SAMPLE_RATE_HZ / 2) * len(spectrum)) :] *= 0.01
-        clip = np.fft.irfft(spectrum, len(clip))
+        varied = np.fft.irfft(spectrum, len(varied))
     peak = 10 ** (rng.uniform(*PEAK_DBFS) / 20)
-    clip = clip * peak / np.abs(clip).max()
+    varied *= peak / np.abs(varied).max()
     if rng.random() < 0.4:
-        clip = clip + rng.standard_normal(len(clip)) * peak * 10 ** (-rng.uniform(35, 70) / 20)
-    return clip.astype(np.float32)
+        varied += rng.standard_normal(len(varied)) * peak * 10 ** (-rng.uniform(35, 70) / 20)
+    return np.clip(varied, -1.0, 1.0).astype(np.float32)
 
 
 def nearest(x: Float32, codebook: Float32) -> Indices:
@@ -184,7 +191,8 @@ def band_gain(clips: list[Audio], codec: MelVQ) -> Float32:
 
 
 def _save(output: Path, first: Float32, second: Float32, gain: Float32) -> None:
-    np.savez(output, **{k: v.astype(np.float16) for k, v in (("first", first), ("second", second), ("gain", gain))})
+    half = np.float16
+    np.savez(output, first=first.astype(half), second=second.astype(half), gain=gain.astype(half))
 
 
 def main(

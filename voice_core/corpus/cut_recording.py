@@ -56,7 +56,11 @@ class CutResult:
 
 
 def cut_recording(task: CutTask) -> CutResult:
-    """Cut what has to be cut. Trouble with this one recording ends as rows and an outcome, never as an error."""
+    """Cut what has to be cut.
+
+    Trouble with this one recording ends as rows and an outcome, never as an error. A work root that cannot be
+    written to is no trouble of the recording: that raises `StoreError`.
+    """
     recording = task.recording
     if recording.vanished:
         return _left_out(task, "vanished", "vanished", f"{recording.key} is no longer in the raw bucket")
@@ -70,12 +74,15 @@ def cut_recording(task: CutTask) -> CutResult:
         return _left_out(task, "bad_transcript", error.reason, str(error))
     except StoreError as error:
         return _left_out(task, "unreadable", "unreadable", str(error))
-    audio_sha256 = ""
-    try:
-        with _local_audio(task) as (path, audio_sha256):
+    with contextlib.ExitStack() as stack:
+        try:
+            path, audio_sha256 = stack.enter_context(_local_audio(task))
+        except StoreError as error:
+            return _left_out(task, "unreadable", "unreadable", str(error), "", transcript_sha256)
+        try:
             return _cut(task, path, audio_sha256, lines, transcript_sha256)
-    except (UnreadableAudioError, StoreError) as error:
-        return _left_out(task, "unreadable", "unreadable", str(error), audio_sha256, transcript_sha256)
+        except UnreadableAudioError as error:
+            return _left_out(task, "unreadable", "unreadable", str(error), audio_sha256, transcript_sha256)
 
 
 def _read_transcript(task: CutTask) -> tuple[tuple[Line | BadLine, ...], str]:

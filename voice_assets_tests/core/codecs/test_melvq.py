@@ -74,9 +74,7 @@ def test_a_clips_codes_do_not_depend_on_its_batch(codec: MelVQ, speech: list[Aud
         np.testing.assert_array_equal(last, single)
 
 
-def test_decoding_repeats_bit_for_bit_and_does_not_depend_on_the_batch(
-    codec: MelVQ, speech: list[Audio]
-) -> None:
+def test_decoding_repeats_bit_for_bit_and_does_not_depend_on_the_batch(codec: MelVQ, speech: list[Audio]) -> None:
     codes = codec.encode(speech)
     together = codec.decode(codes)
     for clip_codes, audio in zip(codes, together, strict=True):
@@ -91,9 +89,7 @@ def test_speech_uses_many_different_codes(codec: MelVQ, speech: list[Audio]) -> 
 
 
 @pytest.mark.parametrize("gain_db", [-20.0, 0.0, 6.0])
-def test_the_round_trip_keeps_spectrum_and_level(
-    codec: MelVQ, speech: list[Audio], gain_db: float
-) -> None:
+def test_the_round_trip_keeps_spectrum_and_level(codec: MelVQ, speech: list[Audio], gain_db: float) -> None:
     for clip in speech:
         clip = clip * np.float32(10 ** (gain_db / 20))
         audio = codec.decode(codec.encode([clip]))[0][: len(clip)]
@@ -108,13 +104,18 @@ def test_silence_stays_silent(codec: MelVQ) -> None:
     assert rms_dbfs(audio) < -60
 
 
-def test_clipped_audio_decodes_within_full_scale(codec: MelVQ, speech: list[Audio]) -> None:
-    loud = np.sign(speech[0]) * np.minimum(np.abs(speech[0]) * 100, 1)
-    for clip in (loud, loud * 4):
-        [audio] = codec.decode(codec.encode([clip]))
-        assert np.isfinite(audio).all()
-        assert np.abs(audio).max() <= 1.0
-        assert rms_dbfs(audio) > -15
+def test_clipped_audio_keeps_its_level(codec: MelVQ, speech: list[Audio]) -> None:
+    clipped = np.clip(speech[0] * 10, -1, 1)
+    [audio] = codec.decode(codec.encode([clipped]))
+    assert np.abs(audio).max() <= 1.0
+    assert abs(rms_dbfs(audio[: len(clipped)]) - rms_dbfs(clipped)) < 3.0
+
+
+def test_audio_beyond_full_scale_decodes_within_it(codec: MelVQ, speech: list[Audio]) -> None:
+    [audio] = codec.decode(codec.encode([np.sign(speech[0]) * 4]))
+    assert np.isfinite(audio).all()
+    assert np.abs(audio).max() <= 1.0
+    assert rms_dbfs(audio) > -15
 
 
 def test_any_codes_decode_to_finite_audio(codec: MelVQ) -> None:
@@ -124,9 +125,7 @@ def test_any_codes_decode_to_finite_audio(codec: MelVQ) -> None:
     assert np.abs(audio).max() <= 1.0
 
 
-def test_a_long_clip_is_encoded_as_its_parts_are_in_bounded_memory(
-    codec: MelVQ, speech: list[Audio]
-) -> None:
+def test_a_long_clip_is_encoded_as_its_parts_are_in_bounded_memory(codec: MelVQ, speech: list[Audio]) -> None:
     unit = speech[0][: len(speech[0]) // HOP * HOP]
     unit_frames = len(unit) // HOP
     clip = np.tile(unit, 60)
@@ -140,13 +139,12 @@ def test_a_long_clip_is_encoded_as_its_parts_are_in_bounded_memory(
 
 
 def test_blocks_of_a_long_decode_join_without_a_click(codec: MelVQ, speech: list[Audio]) -> None:
-    codes = np.tile(np.concatenate(codec.encode(speech)), 4)
-    [audio] = codec.decode([codes])
-    assert audio.shape == (len(codes) * HOP,)
-    period = len(codes) // 4 * HOP
+    once = np.concatenate(codec.encode(speech))
+    [audio] = codec.decode([np.tile(once, 1 + 1_600 // len(once))])
+    steps, period = np.abs(np.diff(audio)), len(once) * HOP
     seam = np.arange(1_490 * HOP, 1_500 * HOP)
-    inside = np.abs(np.diff(audio[seam % period + period * (seam[0] // period > 0)])).max()
-    assert np.abs(np.diff(audio[seam])).max() < 2 * inside + 0.05
+    assert seam[0] > period  # the same speech is also found a period earlier, away from any seam
+    assert steps[seam].max() < 1.5 * steps[seam - period].max()
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -203,9 +201,7 @@ def test_training_again_with_the_same_seed_gives_the_same_file(tmp_path: Path) -
 
     files = [tmp_path / "a.npz", tmp_path / "b.npz"]
     for path in files:
-        train_melvq.main(
-            output=path, sentence_count=12, frame_count=2_000, rounds=1, joint_rounds=1, seed=3
-        )
+        train_melvq.main(output=path, sentence_count=12, frame_count=1_500, rounds=1, joint_rounds=1, seed=3)
     assert files[0].read_bytes() == files[1].read_bytes()
     assert MelVQ(files[0]).revision == MelVQ(files[1]).revision
 
