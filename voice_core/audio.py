@@ -96,6 +96,8 @@ def decode(
 
 def _decode(container: InputContainer, sample_rate_hz: int, report: DecodeReport, chunk_sec: float) -> Iterator[Pcm16]:
     stream = container.streams.audio[0]
+    if stream.codec_context.name == "flac":  # else a damaged frame is played, at full scale, and nobody is told
+        stream.codec_context.options = {"err_detect": "crccheck+explode"}
     resampler = AudioResampler(
         format="s16",
         layout="mono",
@@ -144,15 +146,15 @@ def _decode(container: InputContainer, sample_rate_hz: int, report: DecodeReport
                 origin = at - decoded_sec
             missing = at - origin - decoded_sec
             if missing > _GAP_SEC and (failure or missing < 3600):
-                start = round(decoded_sec * sample_rate_hz)
+                start, stop = round(decoded_sec * sample_rate_hz), round((decoded_sec + missing) * sample_rate_hz)
+                # Noted before its first sample is handed out: a line that ends within it must know.
+                report.damages.append(Damage(start, stop, failure or "the timestamps jump: audio is missing"))
                 left = missing
                 while left > 0:  # a long gap is filled in short frames, to keep memory flat
                     step = min(left, 10.0)
                     yield from emit(silence(step))
                     left -= step
                 decoded_sec += missing
-                stop = round(decoded_sec * sample_rate_hz)
-                report.damages.append(Damage(start, stop, failure or "the timestamps jump: audio is missing"))
             elif failure:
                 start = round(decoded_sec * sample_rate_hz)
                 report.damages.append(Damage(max(0, start - 1), start + 1, failure))
@@ -249,7 +251,7 @@ def resample(audio: npt.NDArray[np.float32], from_hz: int, to_hz: int) -> npt.ND
     frame.sample_rate = from_hz
     pieces = [piece.to_ndarray()[0] for piece in (*resampler.resample(frame), *resampler.resample(None))]
     length = -(-len(audio) * to_hz // from_hz)
-    result = np.concatenate(pieces)[:length]
+    result = np.concatenate([audio[:0], *pieces])[:length]  # a clip shorter than the filter gives no piece at all
     return np.pad(result, (0, length - len(result)))
 
 

@@ -53,8 +53,8 @@ class PartitionKey:
 
     @classmethod
     def parse(cls, key: str) -> "PartitionKey":
-        match = re.fullmatch(r"(?P<channel>[^/]+)/batch-(?P<number>\d{4,})", key)
-        if match is None or int(match["number"]) < 1:
+        match = re.fullmatch(r"(?P<channel>[^/]+)/batch-(?P<number>[0-9]{4,})", key)
+        if match is None or int(match["number"]) < 1 or str(cls(match["channel"], int(match["number"]))) != key:
             raise ValueError(f"{key!r} is no partition key of channel_batch; one looks like 'my-channel/batch-0001'")
         return cls(match["channel"], int(match["number"]))
 

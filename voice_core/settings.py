@@ -174,6 +174,8 @@ class Settings(BaseSettings):
     @classmethod
     def load(cls, **overrides: object) -> "Settings":
         """Read the settings, or raise `ConfigurationError` with a line a wrong setting."""
+        if os.environ.get(ENV_PREFIX + "CONFIG") and not config_file().is_file():
+            raise ConfigurationError(f"{ENV_PREFIX}CONFIG names {config_file()}, and there is no such file")
         try:
             return cls(**overrides)  # type: ignore[arg-type]
         except ValidationError as error:

@@ -124,10 +124,10 @@ class Store:
     def open(self, key: str) -> IO[bytes]:
         """A seekable reader that fetches ranges, for looking at a header without the whole object."""
         if self.local_root is not None:
-            try:
-                return (self.local_root / key).open("rb")
-            except FileNotFoundError:
-                raise ObjectNotFoundError(f"get {self.url}/{key}: not found") from None
+            path = self.local_root / key
+            if ".." in path.parts or not path.is_relative_to(self.local_root):
+                raise StoreError(f"get {self.url}/{key}: this key leads out of the store")
+            return self._do("get", key, lambda: path.open("rb"))
         return cast(IO[bytes], self._do("get", key, lambda: obstore.open_reader(self._store, key, buffer_size=1 << 18)))
 
     def download(self, key: str, path: Path) -> str:
@@ -168,7 +168,7 @@ class Store:
     def _do(self, what: str, key: str, call: Callable[[], T]) -> T:
         try:
             return call()
-        except (BaseError, OSError) as error:
+        except (BaseError, OSError, ValueError) as error:  # ValueError: a key that is no path
             raise self._error(what, key, error) from None
 
     def _error(self, what: str, key: str, error: Exception) -> StoreError:

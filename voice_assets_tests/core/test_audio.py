@@ -128,10 +128,14 @@ def test_a_flac_with_a_damaged_middle_keeps_the_times_of_what_comes_after(tmp_pa
     assert np.abs(inside).max() < 1e-3
 
 
-def test_a_damaged_flac_never_gives_noise_that_nobody_recorded(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("first", "last"), [(0.25, 0.5), (0.6, 0.61), (0.3, 0.3005)])
+def test_damage_to_a_flac_however_small_is_noticed_and_never_gives_noise_that_nobody_recorded(
+    first: float, last: float, tmp_path: Path
+) -> None:
     marked(tmp_path / "a.flac")
-    spoil(tmp_path / "a.flac", 0.25, 0.5)
-    samples, _ = decoded(tmp_path / "a.flac")
+    spoil(tmp_path / "a.flac", first, last)
+    samples, report = decoded(tmp_path / "a.flac")
+    assert report.damages
     assert np.abs(samples[: 8 * 24_000]).max() < 0.3
 
 

@@ -8,7 +8,15 @@ import pytest
 
 from voice_core.store import ObjectNotFoundError, Store, StoreError
 
-KEYS = ["a", "deep/er/b.json", "أثير/نشرة الأخبار.wav", "with space/ø +=@().bin", "news%2Fmonday_seg_7.npz", "a..b", "x#y?z"]
+KEYS = [
+    "a",
+    "deep/er/b.json",
+    "أثير/نشرة الأخبار.wav",
+    "with space/ø +=@().bin",
+    "news%2Fmonday_seg_7.npz",
+    "a..b",
+    "x#y?z",
+]
 
 
 @pytest.fixture(params=["file", "memory"])

@@ -14,7 +14,7 @@ from voice_core.audio import Pcm16, to_pcm16
 FIELDS = ("audio", "codes", "text", "speaker_id", "gender", "dialect", "tone", "duration_sec", "audio_id")
 # All that numpy and zipfile raise at bytes that are not an archive of plain arrays.
 _UNREADABLE = (
-    ValueError, TypeError, OSError, EOFError, KeyError, NotImplementedError, MemoryError,
+    ValueError, TypeError, OSError, EOFError, KeyError, RuntimeError, MemoryError,
     zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 _MOST_BYTES = 1 << 29  # an archive that unpacks to more is no segment
@@ -66,12 +66,15 @@ def load(data: bytes, name: str) -> Segment:
             missing = [field_name for field_name in FIELDS if field_name not in arrays.files]
             if missing:
                 raise ValueError(f"it lacks {', '.join(missing)}")
-            return Segment(
-                audio=_audio(arrays["audio"]),
-                codes=_codes(arrays["codes"]),
-                duration_sec=float(arrays["duration_sec"]),
-                **{key: str(arrays[key]) for key in ("text", "speaker_id", "gender", "dialect", "tone", "audio_id")},
-            )
+            fields = {field_name: arrays[field_name] for field_name in FIELDS}
+        if odd := [key for key, value in fields.items() if not isinstance(value, np.ndarray)]:
+            raise ValueError(f"{', '.join(odd)} is no array")  # numpy gives the bytes of what lacks its magic number
+        return Segment(
+            audio=_audio(fields["audio"]),
+            codes=_codes(fields["codes"]),
+            duration_sec=float(fields["duration_sec"]),
+            **{key: str(fields[key]) for key in ("text", "speaker_id", "gender", "dialect", "tone", "audio_id")},
+        )
     except _UNREADABLE as error:
         reason = str(error).splitlines()[0] if str(error) else repr(error)
         raise SegmentFileError(f"{name} is no segment file: {reason}") from None

@@ -26,7 +26,7 @@ RATE = 24_000
 Floats = npt.NDArray[np.float32]
 LineSpec = dict[str, Any]
 
-_WORDS = "amber birch cedar daisy elder fennel gorse hazel iris juniper kelp laurel maple nettle olive poppy".split()
+_WORDS = ("Amber", "Birch", "Cedar", "Daisy", "Elder", "Fennel", "Gorse", "Hazel", "Iris", "Juniper")
 
 
 def babble(seconds: float, rate: int = RATE, seed: int = 0, level: float = 0.3) -> Floats:
@@ -63,7 +63,7 @@ def lines_for(seconds: float, name: str, speaker_id: str = "s1") -> list[LineSpe
     """A line of 1.6 s every 2 s, each with a text of its own."""
     count = int(seconds // 2)
     return [
-        line(2 * i + 0.2, 2 * i + 1.8, f"{_WORDS[i % 16].title()} {name}, part {i}.", speaker_id=speaker_id)
+        line(2 * i + 0.2, 2 * i + 1.8, f"{_WORDS[i % len(_WORDS)]} {name}, part {i}.", speaker_id=speaker_id)
         for i in range(count)
     ]
 
@@ -201,7 +201,7 @@ class World:
     def deal(self) -> splits.Splits:
         return splits.build_splits(self.work, self.sources(), self.settings)
 
-    def build(self) -> None:
+    def build(self, *, card: bool = True) -> None:
         """Everything, for every partition."""
         for batch in self.snapshot():
             segmenting.build_segments(self.raw, self.work, batch.partition, self.settings)
@@ -212,7 +212,8 @@ class World:
         for partition in partitions:
             report = dataset.build_dataset(self.work, partition, plan, self.settings)
             pairs.build_pairs(self.work, report.manifest, self.settings)
-        finishing.build_card(self.work, partitions, self.settings)
+        if card:
+            finishing.build_card(self.work, partitions, self.settings)
 
     # --- what lies there
 

@@ -1,0 +1,217 @@
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from voice_assets_tests.core.corpus.world import SmallCodec, World
+from voice_core.codecs import load_codec
+from voice_core.codecs.base import Audio, Codec, Codes
+from voice_core.corpus import coding, forget
+from voice_core.corpus.checks import codes_valid, files_intact, seconds_add_up
+from voice_core.corpus.manifest import Manifest
+from voice_core.corpus.segment_files import load
+from voice_core.layout import PartitionKey
+
+NEWS = PartitionKey("news", 1)
+
+
+@pytest.fixture
+def cut(world: World) -> World:
+    world.record("a")
+    world.record("b", 4.0)
+    world.segment()
+    return world
+
+
+def sound(manifest: Manifest, world: World, codec: Codec | None = None) -> None:
+    for outcome in (
+        seconds_add_up(manifest),
+        codes_valid(world.work, manifest, codec or world.codec),
+        files_intact(world.work, [(entry.key, entry.sha256) for entry in manifest.files()]),
+    ):
+        assert outcome.passed, outcome
+    listed = {entry.key for entry in manifest.files()} | {"coded/news/batch-0001/_manifest.parquet"}
+    assert set(world.files("coded")) == listed
+
+
+def current(world: World, manifest: Manifest) -> bool:
+    return coding.is_current(world.segments(), manifest, world.codec, world.settings)
+
+
+def test_the_small_codec_of_these_tests_is_a_codec() -> None:
+    assert isinstance(SmallCodec(), Codec)
+
+
+def test_every_kept_segment_is_written_again_with_its_codes(cut: World) -> None:
+    report = cut.code()
+    assert report.segments_encoded == 5
+    sound(report.manifest, cut)
+    for before, after in zip(cut.segments().kept(), report.manifest.kept(), strict=True):
+        plain, coded = load(cut.work.get(before.key), ""), load(cut.work.get(after.key), "")
+        np.testing.assert_array_equal(plain.audio, coded.audio)
+        assert (plain.text, plain.speaker_id) == (coded.text, coded.speaker_id)
+        assert len(plain.codes) == 0
+        np.testing.assert_array_equal(coded.codes, SmallCodec().encode([plain.audio / np.float32(32768)])[0])
+        assert (after.code_count, after.distinct_codes) == (len(coded.codes), len(set(coded.codes.tolist())))
+    assert report.manifest.parameters["codec"] == "small"
+    assert report.manifest.parameters["stand_in"] is True
+    assert current(cut, report.manifest)
+
+
+def test_the_embedded_codec_encodes_a_partition(cut: World) -> None:
+    melvq = load_codec("melvq")
+    cut.set(roundtrip_share=1.0)
+    report = coding.build_codes(cut.work, NEWS, melvq, cut.settings)
+    sound(report.manifest, cut, melvq)
+    assert all(entry.roundtrip_mel_db is not None for entry in report.manifest.kept())
+
+
+def test_a_second_run_encodes_nothing_and_writes_no_file(cut: World) -> None:
+    cut.code()
+    files, times = cut.files("coded"), cut.times("coded")
+    cut.codec = SmallCodec()
+    report = cut.code()
+    assert (report.segments_encoded, cut.codec.encoded) == (0, 0)
+    assert (cut.files("coded"), cut.times("coded")) == (files, times)
+
+
+def test_a_corrected_line_is_the_only_one_encoded_again(cut: World) -> None:
+    lines = cut.record("a")
+    cut.segment()
+    cut.code()
+    times = cut.times("coded")
+    lines[2]["text"] = "Corrected text."
+    cut.transcribe("a", lines)
+    cut.segment()
+    report = cut.code()
+    assert report.segments_encoded == 1
+    sound(report.manifest, cut)
+    changed = {key for key, when in cut.times("coded").items() if times.get(key) != when}
+    assert changed == {"coded/news/batch-0001/a_seg_2.npz"}
+
+
+def test_a_changed_threshold_encodes_nothing_that_has_codes_and_removes_what_is_rejected(cut: World) -> None:
+    cut.code()
+    cut.set(rules={"min_duration_sec": 9.0})
+    cut.segment()
+    report = cut.code()
+    assert report.segments_encoded == 0
+    assert report.manifest.kept() == []
+    sound(report.manifest, cut)
+
+
+def test_a_forgotten_recording_takes_its_codes_along(cut: World) -> None:
+    cut.code()
+    forget.forget(cut.work, cut.settings, "a", when="today", why="asked")
+    cut.segment()
+    report = cut.code()
+    assert report.segments_encoded == 0
+    assert {entry.audio_id for entry in report.manifest.entries} == {"b"}
+    sound(report.manifest, cut)
+
+
+def test_another_revision_encodes_everything_again(cut: World) -> None:
+    first = cut.code()
+    cut.codec = SmallCodec("2")
+    assert not current(cut, first.manifest)
+    report = cut.code()
+    assert report.segments_encoded == 5
+    assert report.manifest.parameters["revision"] == "2"
+    assert report.manifest.data_version != first.manifest.data_version
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_round_trips_are_measured_for_as_large_a_share_as_is_set(cut: World, share: float) -> None:
+    cut.set(roundtrip_share=share)
+    kept = cut.code().manifest.kept()
+    measured = [entry for entry in kept if entry.roundtrip_mel_db is not None and entry.roundtrip_level_db is not None]
+    assert len(measured) == share * len(kept)
+    for entry in measured:
+        assert entry.roundtrip_mel_db is not None
+        assert 0 < entry.roundtrip_mel_db < 60
+
+
+def spoil(path: Path) -> bytes:
+    data = path.read_bytes()
+    path.write_bytes(data[:-100] + bytes(100))
+    return data
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_damaged_segment_file_is_a_row_with_a_reason_and_tried_again_once_repaired(cut: World, lost: bool) -> None:
+    path = cut.path("segments/news/batch-0001/a_seg_1.npz")
+    data = spoil(path)
+    if lost:
+        path.unlink()
+    report = cut.code()
+    (bad,) = [entry for entry in report.manifest.entries if entry.stage == "coded"]
+    assert (bad.index, bad.reason) == (1, "segment_missing" if lost else "segment_damaged")
+    assert "a_seg_1.npz" in bad.message
+    assert not bad.kept
+    assert bad.key == ""
+    assert len(report.manifest.kept()) == 4
+    sound(report.manifest, cut)
+    assert not current(cut, report.manifest)
+    path.write_bytes(data)
+    mended = cut.code()
+    assert mended.segments_encoded == 1
+    assert len(mended.manifest.kept()) == 5
+    assert current(cut, mended.manifest)
+
+
+def test_codes_that_were_lost_are_made_again(cut: World) -> None:
+    cut.code()
+    files = cut.files("coded")
+    cut.path("coded/news/batch-0001/b_seg_0.npz").unlink()
+    assert cut.code().segments_encoded == 1
+    assert cut.files("coded") == files
+
+
+def test_a_file_that_the_manifest_does_not_list_is_swept_away(cut: World) -> None:
+    cut.code()
+    files = cut.files("coded")
+    cut.path("coded/news/batch-0001/stray.npz").write_bytes(b"x")
+    cut.code()
+    assert cut.files("coded") == files
+
+
+class ShortClipsRefused(SmallCodec):
+    """Like codecs whose receptive field is longer than a short clip."""
+
+    def encode(self, clips: Sequence[Audio]) -> list[Codes]:
+        for index, clip in enumerate(clips):
+            if len(clip) < 24_000:
+                raise ValueError(f"Clip {index} is too short to encode")
+        return super().encode(clips)
+
+
+def test_a_clip_that_the_codec_refuses_costs_only_itself(world: World) -> None:
+    from voice_assets_tests.core.corpus.world import line
+
+    world.record("a", 6.0, [line(0.2, 1.8, "A long line."), line(2.5, 3.1, "Short."), line(3.6, 5.6, "A long one.")])
+    world.segment()
+    world.codec = ShortClipsRefused()
+    report = world.code()
+    assert [(entry.kept, entry.reason) for entry in report.manifest.entries if entry.kind == "line"] == [
+        (True, ""), (False, "encode_failed"), (True, ""),
+    ]  # fmt: skip
+    assert "too short to encode" in report.manifest.entries[1].message
+    sound(report.manifest, world)
+
+
+def test_codes_without_segments_say_what_to_build_first(world: World) -> None:
+    with pytest.raises(LookupError, match="segments"):
+        world.code()
+
+
+def test_an_unfinished_manifest_is_not_current_and_is_gone_on_from(cut: World) -> None:
+    whole = cut.code().manifest
+    files = cut.files("coded")
+    half = dataclasses.replace(whole, complete=False, entries=whole.entries[:3])
+    cut.work.put("coded/news/batch-0001/_manifest.parquet", half.to_bytes())
+    assert not current(cut, half)
+    report = cut.code()
+    assert 0 < report.segments_encoded < 5
+    assert cut.files("coded") == files
