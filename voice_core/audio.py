@@ -28,6 +28,7 @@ _OPEN_OPTIONS = {
 # tenth of the decoding time.
 _RESAMPLER_OPTIONS = {"filter_size": "64"}
 _GAP_SEC = 0.05  # a jump in timestamps shorter than this is rounding, not lost audio
+_LONGEST_GAP_SEC = 600.0  # a longer jump is a broken clock
 _LOWEST_DBFS = -96.0  # about the least that 16 bits can hold
 
 
@@ -145,7 +146,9 @@ def _decode(container: InputContainer, sample_rate_hz: int, report: DecodeReport
             if origin is None:
                 origin = at - decoded_sec
             missing = at - origin - decoded_sec
-            if missing > _GAP_SEC and (failure or missing < 3600):
+            if abs(missing) > _LONGEST_GAP_SEC:  # the clock was set anew: that is no audio that is missing
+                origin, missing = at - decoded_sec, 0.0
+            if missing > _GAP_SEC:
                 start, stop = round(decoded_sec * sample_rate_hz), round((decoded_sec + missing) * sample_rate_hz)
                 # Noted before its first sample is handed out: a line that ends within it must know.
                 report.damages.append(Damage(start, stop, failure or "the timestamps jump: audio is missing"))

@@ -5,6 +5,7 @@ A value comes from, in this order: an argument, an environment variable (`VOICE_
 `VOICE_CONFIG` names), the default below. `voice settings` prints them all with their source and meaning.
 """
 
+import difflib
 import os
 from pathlib import Path
 from typing import Literal
@@ -176,6 +177,7 @@ class Settings(BaseSettings):
         """Read the settings, or raise `ConfigurationError` with a line a wrong setting."""
         if os.environ.get(ENV_PREFIX + "CONFIG") and not config_file().is_file():
             raise ConfigurationError(f"{ENV_PREFIX}CONFIG names {config_file()}, and there is no such file")
+        _refuse_unknown_variables(cls)
         try:
             return cls(**overrides)  # type: ignore[arg-type]
         except ValidationError as error:
@@ -202,6 +204,17 @@ def config_file() -> Path:
         return Path(named)
     own, demo = Path("voice.toml"), Path("demo", "voice.toml")
     return demo if demo.is_file() and not own.is_file() else own
+
+
+def _refuse_unknown_variables(settings: type[BaseSettings]) -> None:
+    """A misspelt variable would otherwise leave its setting at the default without a word."""
+    known = {f"{ENV_PREFIX}{name}".upper() for name in (*settings.model_fields, "config")}
+    for variable in sorted(os.environ):
+        head = ENV_PREFIX + variable.removeprefix(ENV_PREFIX).split("__")[0]
+        if variable.startswith(ENV_PREFIX) and head.upper() not in known:
+            close = difflib.get_close_matches(variable, known, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise ConfigurationError(f"{variable} is no setting{hint} (`voice settings` lists them)")
 
 
 def _explain(error: ValidationError) -> str:

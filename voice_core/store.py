@@ -6,11 +6,12 @@ sees the old object or the new one. Credentials come from `options` or the envir
 
 import contextlib
 import hashlib
+import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, TypeVar, cast
+from typing import IO, Any, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -18,6 +19,7 @@ import obstore
 from obstore.exceptions import BaseError, InvalidPathError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import LocalStore, from_url
 
+_READ_AHEAD_BYTES = 1 << 18
 _IN_FLIGHT = 32  # objects at once on a remote store: enough to hide a round trip, few enough for one server
 T = TypeVar("T")
 
@@ -104,13 +106,30 @@ class Store:
             return None
 
     def listing(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """All objects whose key starts with the folder `prefix`, in no particular order."""
+        """All objects whose key starts with the folder `prefix`, in no particular order.
+
+        A file of a local folder whose name cannot be a key comes with the size −1.
+        """
         try:
             for chunk in obstore.list(self._store, prefix or None):
                 for meta in chunk:
                     yield _object_info(meta)
-        except (BaseError, OSError) as error:
-            raise self._error("list", prefix, error) from None
+        except (BaseError, OSError, ValueError) as error:
+            if self.local_root is None:
+                raise self._error("list", prefix, error) from None
+            yield from self._walk(self.local_root / prefix)
+
+    def _walk(self, folder: Path) -> Iterator[ObjectInfo]:
+        """List a folder in which some name is no key: file by file."""
+        assert self.local_root is not None
+        for path in folder.rglob("*"):
+            if path.is_file():
+                key = path.relative_to(self.local_root).as_posix()
+                try:
+                    info = self.head(key)
+                except (StoreError, UnicodeError):
+                    info = None
+                yield info or ObjectInfo(key.encode("utf-8", "backslashreplace").decode(), -1, "", "")
 
     def delete(self, keys: Iterable[str]) -> None:
         """Delete objects; one that is not there is no error."""
@@ -128,7 +147,8 @@ class Store:
             if ".." in path.parts or not path.is_relative_to(self.local_root):
                 raise StoreError(f"get {self.url}/{key}: this key leads out of the store")
             return self._do("get", key, lambda: path.open("rb"))
-        return cast(IO[bytes], self._do("get", key, lambda: obstore.open_reader(self._store, key, buffer_size=1 << 18)))
+        reader = self._do("get", key, lambda: obstore.open_reader(self._store, key))
+        return io.BufferedReader(_RangeReader(reader), _READ_AHEAD_BYTES)
 
     def download(self, key: str, path: Path) -> str:
         """Copy an object to a file in constant memory; returns the SHA-256 of what was read."""
@@ -180,6 +200,30 @@ class Store:
         if isinstance(error, InvalidPathError):
             return StoreError(f"{where}: this key cannot be stored ({_first_line(error)})")
         return StoreError(f"{where}: {_first_line(error)}")
+
+
+class _RangeReader(io.RawIOBase):
+    """obstore's reader as Python's own kind of raw file."""
+
+    def __init__(self, reader: Any) -> None:
+        self._reader = reader
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = bytes(self._reader.read(len(buffer)))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return int(self._reader.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._reader.tell())
 
 
 def _reopen(url: str, options: dict[str, Any], create: bool) -> Store:

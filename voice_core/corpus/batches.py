@@ -42,16 +42,19 @@ class Recording:
         return self.info.duration_sec if self.info else 0.0
 
     def shows(self, found: Found | None) -> bool:
-        """Whether this is what the listing shows."""
+        """Whether this is what the listing shows. Its own key is its audio as long as that is there."""
         if found is None:
             return self.vanished
-        if self.audio is None or self.vanished or self.audio.key != found.audio.key:
+        if self.audio is None or self.vanished:
             return False
-        mine, theirs = self.transcript, found.transcript
-        return self.audio.identity == found.audio.identity and (
-            (mine is None) == (theirs is None)
-            and (mine is None or theirs is None or (mine.key, mine.identity) == (theirs.key, theirs.identity))
-        )
+        there = next((item for item in (found.audio, *found.others) if item.key == self.key), None)
+        return _same(self.audio, there) and _same(self.transcript, found.transcript)
+
+
+def _same(one: ObjectInfo | None, other: ObjectInfo | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return (one.key, one.identity) == (other.key, other.identity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,23 +209,16 @@ def snapshot(raw: Store, work: Store, partition: PartitionKey, settings: Setting
 
 
 def _same_audio(new: Recording, old: Recording) -> bool:
-    return (
-        new.audio is not None
-        and old.audio is not None
-        and (new.key, new.audio.identity) == (old.key, old.audio.identity)
-    )
+    return new.audio is not None and _same(new.audio, old.audio)
 
 
 def _look(raw: Store, recording: Recording, settings: Settings) -> Recording:
-    stem, extension = split_extension(recording.key)
-    audio = raw.head(recording.key)
-    if audio is None:  # replaced by another format, perhaps
-        others = (raw.head(stem + other) for other in settings.audio_extensions if other != extension)
-        audio = next((item for item in others if item is not None), None)
+    stem, own = split_extension(recording.key)
+    others = (extension for extension in settings.audio_extensions if extension != own)
+    audio = raw.head(recording.key) or _first(raw, stem, others)  # replaced by another format, perhaps
     if audio is None:
         return dataclasses.replace(recording, vanished=True)
-    beside = (raw.head(stem + extension) for extension in TRANSCRIPT_EXTENSIONS)
-    transcript = next((item for item in beside if item is not None), None)
+    transcript = _first(raw, stem, TRANSCRIPT_EXTENSIONS)
     digest = ""
     if transcript is not None and transcript.size <= settings.max_transcript_mb * 1e6:
         known = recording.transcript == transcript and recording.transcript_sha256
@@ -235,6 +231,12 @@ def _look(raw: Store, recording: Recording, settings: Settings) -> Recording:
         transcript_sha256=digest,
         vanished=False,
     )
+
+
+def _first(raw: Store, stem: str, extensions: Iterable[str]) -> ObjectInfo | None:
+    """The first object that there is, also where its extension is in capitals."""
+    spellings = (spelt for ext in extensions for spelt in (ext, ext.upper(), ext[:2].upper() + ext[2:]))
+    return next((item for spelt in spellings if (item := raw.head(stem + spelt)) is not None), None)
 
 
 def read_tombstones(store: Store) -> set[tuple[str, str]]:

@@ -24,6 +24,7 @@ from voice_core.store import Store, StoreError
 STAGE = "coded"
 CODING_VERSION = 1
 CODE_VERSION = f"code{CODING_VERSION}-roundtrip{ROUNDTRIP_VERSION}"
+_TRIED_AGAIN = ("segment_missing", "segment_damaged")
 _BATCH_SEC = 120.0  # audio handed to the codec at once
 
 
@@ -57,12 +58,12 @@ def stage_inputs(segments: Manifest, codec: Codec, settings: Settings) -> str:
 
 
 def is_current(segments: Manifest, coded: Manifest | None, codec: Codec, settings: Settings) -> bool:
-    """Whether the committed codes are what a run would make now; segments that failed are tried again."""
+    """Whether the committed codes are what a run would make now; files that could not be read are tried again."""
     return (
         coded is not None
         and coded.complete
         and coded.inputs == stage_inputs(segments, codec, settings)
-        and not any(entry.stage == STAGE for entry in coded.entries)
+        and not any(entry.reason in _TRIED_AGAIN for entry in coded.entries)
     )
 
 

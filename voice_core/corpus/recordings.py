@@ -20,7 +20,7 @@ class Found:
     audio_id: str
     audio: ObjectInfo
     transcript: ObjectInfo | None
-    others: tuple[str, ...] = ()
+    others: tuple[ObjectInfo, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,9 @@ def pair(objects: Iterable[ObjectInfo], settings: Settings) -> Listing:
     transcripts: dict[tuple[str, str], list[tuple[int, ObjectInfo]]] = defaultdict(list)
     listing = Listing()
     for item in objects:
+        if item.size < 0:
+            listing.strays.append(Stray(item.key, "its name holds what no key can"))
+            continue
         stem, extension = split_extension(item.key)
         match = pattern.fullmatch(stem)
         if match is None:
@@ -66,9 +69,7 @@ def pair(objects: Iterable[ObjectInfo], settings: Settings) -> Listing:
     for name in sorted(audio):
         first, *rest = [item for _, item in sorted(audio[name], key=lambda pair: (pair[0], pair[1].key))]
         beside = sorted(transcripts.pop(name, []), key=lambda pair: (pair[0], pair[1].key))
-        listing.recordings[name] = Found(
-            *name, first, beside[0][1] if beside else None, tuple(item.key for item in rest)
-        )
+        listing.recordings[name] = Found(*name, first, beside[0][1] if beside else None, tuple(rest))
     for orphans in transcripts.values():
         listing.strays.extend(Stray(item.key, "a transcript without its recording") for _, item in orphans)
     listing.strays.sort(key=lambda stray: stray.key)

@@ -11,7 +11,7 @@ from voice_core import progress, workers
 from voice_core.corpus.batches import Batch, Recording, read_batch
 from voice_core.corpus.cut_recording import STAGE, CutResult, CutTask, cut_recording
 from voice_core.corpus.cutting import CUTTING_VERSION
-from voice_core.corpus.manifest import Entry, Manifest, RecordingOutcome, read_manifest
+from voice_core.corpus.manifest import Entry, Manifest, RecordingOutcome, Reject, read_manifest
 from voice_core.corpus.measures import MEASURES_VERSION
 from voice_core.corpus.rules import judge
 from voice_core.corpus.stage import Checkpoint, commit
@@ -126,14 +126,16 @@ def build_segments(raw: Store, work: Store, partition: PartitionKey, settings: S
     same_cut = old is not None and old.parameters["cut"] == wanted["cut"]
     before = {item.audio_id: item for item in old.recordings} if old else {}
     rows, lost = _surviving_rows(work, old)
+    _refuse_another_rate(batch, old, settings)
 
     done: dict[str, CutResult] = {}
     tasks: list[CutTask] = []
     for recording in batch.recordings:
         earlier = before.get(recording.audio_id)
         kept = _unchanged(recording, earlier, contents, same_cut) if earlier else None
-        if kept is not None and recording.audio_id not in lost:
-            done[recording.audio_id] = CutResult(kept, tuple(rows[recording.audio_id]))
+        gone_files = lost.get(recording.audio_id, [])
+        if kept is not None and (recording.vanished or not gone_files):
+            done[recording.audio_id] = CutResult(kept, (*rows[recording.audio_id], *map(_without_file, gone_files)))
             continue
         files = {entry.fingerprint: entry for entry in rows[recording.audio_id] if entry.key}
         tasks.append(CutTask(raw, work, partition, recording, settings, contents.sha256(recording), earlier, files))
@@ -179,19 +181,34 @@ def build_segments(raw: Store, work: Store, partition: PartitionKey, settings: S
     )
 
 
-def _surviving_rows(work: Store, old: Manifest | None) -> tuple[dict[str, list[Entry]], set[str]]:
-    """The old rows by recording, less those whose file is missing or has another size; and whom that concerns."""
+def _surviving_rows(work: Store, old: Manifest | None) -> tuple[dict[str, list[Entry]], dict[str, list[Entry]]]:
+    """The old rows by recording: those that stand, and those whose file is missing or has another size."""
     rows: dict[str, list[Entry]] = defaultdict(list)
-    lost: set[str] = set()
+    lost: dict[str, list[Entry]] = defaultdict(list)
     if old is None:
         return rows, lost
     sizes = {item.key: item.size for item in work.listing(stage_prefix(STAGE, PartitionKey.parse(old.partition)))}
     for entry in old.entries:
-        if entry.key and sizes.get(entry.key) != entry.size_bytes:
-            lost.add(entry.audio_id)
-        else:
-            rows[entry.audio_id].append(entry)
+        spoilt = entry.key and sizes.get(entry.key) != entry.size_bytes
+        (lost if spoilt else rows)[entry.audio_id].append(entry)
     return rows, lost
+
+
+def _without_file(entry: Entry) -> Entry:
+    """The row of a segment whose file is gone, and whose recording too."""
+    bare = dataclasses.replace(entry, key="", sha256="", size_bytes=0, fingerprint="")
+    return bare.judged(Reject("recording", "file_lost", message="the recording vanished, so it cannot be cut again"))
+
+
+def _refuse_another_rate(batch: Batch, old: Manifest | None, settings: Settings) -> None:
+    """Segments of vanished recordings cannot be cut again, and two rates cannot share a manifest."""
+    gone = [recording.audio_id for recording in batch.recordings if recording.vanished]
+    if gone and old is not None and old.entries and old.sample_rate_hz != settings.cut.sample_rate_hz:
+        raise ValueError(
+            f"{batch.partition} holds segments at {old.sample_rate_hz} Hz of recordings that are no longer in the raw "
+            f"bucket ({', '.join(gone[:5])}), so cut.sample_rate_hz cannot become {settings.cut.sample_rate_hz}: "
+            "restore the recordings, `voice forget` them, or keep the rate"
+        )
 
 
 def _unchanged(

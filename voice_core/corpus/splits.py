@@ -1,13 +1,14 @@
 """Train and test: which recordings are held out, and which texts stand on both sides.
 
-Recordings that share a person (within `speaker_scope`) form a group; a group's hash decides its split, so that
-a group never changes sides as the corpus grows. A test row whose text is also spoken in train is left out.
+Recordings that share a person (within `speaker_scope`) form a group; a group's hash decides its split. What was held
+out once stays held out as the corpus grows. A test row whose text is also spoken in train is left out.
 """
 
+import dataclasses
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from voice_core.corpus.manifest import Manifest
@@ -30,6 +31,7 @@ class Splits:
 
     test: frozenset[RecordingName]
     shared_texts: frozenset[str]
+    parameters: dict[str, Any] = field(default_factory=dict)
     inputs: str = ""
 
     def of(self, channel: str, audio_id: str) -> str:
@@ -47,6 +49,7 @@ class Splits:
         value: dict[str, Any] = {
             "version": SPLITS_VERSION,
             "inputs": self.inputs,
+            "parameters": self.parameters,
             "test": [list(name) for name in sorted(self.test)],
             "texts_in_both": sorted(self.shared_texts),
         }
@@ -56,7 +59,7 @@ class Splits:
     def from_bytes(cls, data: bytes) -> "Splits":
         value = json.loads(data)
         test = frozenset((channel, audio_id) for channel, audio_id in value["test"])
-        return cls(test, frozenset(value["texts_in_both"]), value["inputs"])
+        return cls(test, frozenset(value["texts_in_both"]), value["parameters"], value["inputs"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +80,23 @@ def spoken_rows(manifests: Iterable[Manifest]) -> list[Spoken]:
     return spoken
 
 
-def plan_splits(rows: Sequence[Spoken], settings: SplitSettings) -> Splits:
-    """Hold out groups of recordings whose hash falls below `test_fraction`; at least one group if there are two."""
+def plan_splits(rows: Sequence[Spoken], settings: SplitSettings, before: Splits | None = None) -> Splits:
+    """Hold out groups of recordings whose hash falls below `test_fraction`; at least one group if there are two.
+
+    Groups of which `before` held out a recording are held out again, where it was planned by the same settings.
+    """
     groups = _groups(rows, settings.speaker_scope)
     lots = {min(group): unit_interval("split", settings.seed, min(group)) for group in groups}
-    chosen = {first for first, lot in lots.items() if lot < settings.test_fraction}
+    parameters = settings.model_dump()
+    kept_out = before.test if before is not None and before.parameters == parameters else frozenset()
+    chosen = {min(group) for group in groups if lots[min(group)] < settings.test_fraction or group & kept_out}
     if not chosen and settings.test_fraction > 0 and len(groups) > 1:
         chosen = {min(lots, key=lambda first: (lots[first], first))}
     test = frozenset(name for group in groups if min(group) in chosen for name in group)
     sides: dict[str, set[bool]] = defaultdict(set)
     for row in rows:
         sides[text_hash(row.text)].add((row.channel, row.audio_id) in test)
-    return Splits(test, frozenset(text for text, seen in sides.items() if len(seen) == 2))
+    return Splits(test, frozenset(text for text, seen in sides.items() if len(seen) == 2), parameters)
 
 
 def _groups(rows: Sequence[Spoken], scope: str) -> list[set[RecordingName]]:
@@ -133,7 +141,7 @@ def require_splits(work: Store, settings: Settings) -> Splits:
 
 def build_splits(work: Store, manifests: Sequence[Manifest], settings: Settings) -> Splits:
     """Plan the splits of all finished partitions and write them down."""
-    plan = plan_splits(spoken_rows(manifests), settings.split)
-    splits = Splits(plan.test, plan.shared_texts, splits_inputs(manifests, settings))
+    plan = plan_splits(spoken_rows(manifests), settings.split, read_splits(work, settings))
+    splits = dataclasses.replace(plan, inputs=splits_inputs(manifests, settings))
     work.put(DatasetLayout(settings.dataset).splits_key, splits.to_bytes())
     return splits

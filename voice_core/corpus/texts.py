@@ -5,7 +5,8 @@ import unicodedata
 
 from voice_core.fingerprint import fingerprint
 
-_TATWEEL = "\u0640"
+# Marks that writers add or leave out: Latin accents, Arabic vowel signs, tatweel. Those of other scripts are letters.
+_OPTIONAL_MARKS = re.compile("[\u0300-\u036f\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e4]")
 
 
 def normal_form(text: str) -> str:
@@ -14,8 +15,8 @@ def normal_form(text: str) -> str:
     >>> normal_form("Hello,  World!") == normal_form("hello world"), normal_form("نَعَم") == normal_form("نعم")
     (True, True)
     """
-    bare = unicodedata.normalize("NFKD", text.casefold()).replace(_TATWEEL, "")
-    kept = "".join(char if unicodedata.category(char)[0] in "LN" else " " if char.isspace() else "" for char in bare)
+    bare = _OPTIONAL_MARKS.sub("", unicodedata.normalize("NFKD", text.casefold()))
+    kept = "".join(char if unicodedata.category(char)[0] in "LMN" else " " if char.isspace() else "" for char in bare)
     return " ".join(kept.split())
 
 

@@ -113,7 +113,7 @@ def test_of_several_audio_files_of_one_id_the_first_listed_format_wins(world: Wo
     world.record("a", 2.0, extension=".flac")
     found = world.discover().listing.recordings["news", "a"]
     assert found.audio.key == "news/a.flac"
-    assert found.others == ("news/a.wav",)
+    assert [other.key for other in found.others] == ["news/a.wav"]
 
 
 def test_only_the_channels_that_are_asked_for_are_read(world: World) -> None:
