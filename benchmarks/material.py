@@ -92,7 +92,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 def settings_for(raw: Path, work: Path, **others: Any) -> Settings:
     """The default settings, whatever voice.toml and the environment say of rules."""
-    return Settings.load(raw_url=str(raw), work_url=str(work), rules=RuleSettings(), **others)
+    return Settings.load(raw_url=str(raw), work_url=str(work), rules=RuleSettings(), **others)  # type: ignore[call-arg]
 
 
 def stores(settings: Settings) -> tuple[Store, Store]:

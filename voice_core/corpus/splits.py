@@ -18,7 +18,7 @@ from voice_core.layout import DatasetLayout, PartitionKey
 from voice_core.settings import Settings, SplitSettings
 from voice_core.store import Store
 
-SPLITS_VERSION = 1
+SPLITS_VERSION = 2
 TRAIN, TEST = "train", "test"
 SPLITS = (TRAIN, TEST)
 
@@ -56,8 +56,11 @@ class Splits:
         return (json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode("utf-8", "surrogatepass")
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> "Splits":
+    def from_bytes(cls, data: bytes) -> "Splits | None":
+        """None for what another version of the program wrote: it is planned anew."""
         value = json.loads(data)
+        if value["version"] != SPLITS_VERSION:
+            return None
         test = frozenset((channel, audio_id) for channel, audio_id in value["test"])
         return cls(test, frozenset(value["texts_in_both"]), value["parameters"], value["inputs"])
 
