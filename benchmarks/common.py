@@ -1,5 +1,6 @@
 """What the benchmarks share: timing, medians, and what /proc says of processes."""
 
+import dataclasses
 import os
 import re
 import statistics
@@ -25,16 +26,18 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One timed call: wall time, and CPU time of this process and its living children, in seconds."""
+    """One timed call: wall time, CPU time of this process and its living children, and of all others, in seconds."""
 
     wall_sec: float
     cpu_sec: float
+    others_cpu_sec: float
 
 
 def timed(call: Callable[[], object]) -> Sample:
-    cpu, wall = cpu_sec(), time.perf_counter()
+    cpu, everybody, wall = cpu_sec(), machine_cpu_sec(), time.perf_counter()
     call()
-    return Sample(time.perf_counter() - wall, cpu_sec() - cpu)
+    wall_sec, own = time.perf_counter() - wall, cpu_sec() - cpu
+    return Sample(wall_sec, own, max(0.0, machine_cpu_sec() - everybody - own))
 
 
 def interleaved(cases: Mapping[str, Prepare], runs: int) -> dict[str, list[Sample]]:
@@ -64,6 +67,20 @@ def cpu_sec() -> float:
     """User and system time of this process and of its descendants that live, as /proc has it (10 ms steps)."""
     stats = (_read(f"/proc/{pid}/stat").rpartition(")")[2].split() for pid in process_tree(os.getpid()))
     return sum(int(fields[11]) + int(fields[12]) for fields in stats if fields) / _TICKS_PER_SEC
+
+
+def machine_cpu_sec() -> float:
+    """Time that the cores of the machine were not idle, whoever kept them busy, since it started."""
+    fields = [int(value) for value in _read("/proc/stat").partition("\n")[0].split()[1:]]
+    idle, waiting = fields[3:5]
+    return (sum(fields[:8]) - idle - waiting) / _TICKS_PER_SEC
+
+
+def disturbance(samples: Mapping[str, Iterable[Sample]]) -> str:
+    """What others took from the machine meanwhile: a sentence for the table's foot."""
+    every = [sample for found in samples.values() for sample in found]
+    taken = sum(one.others_cpu_sec for one in every) / sum(one.wall_sec for one in every) / core_count()
+    return f"other programs kept {taken:.0%} of the cores busy meanwhile" + ("; measure again" if taken > 0.05 else "")
 
 
 def process_tree(root: int) -> list[int]:
@@ -107,6 +124,6 @@ def _touch(_: int) -> None:
 def raw_runs(samples: Mapping[str, Sequence[Sample]]) -> dict[str, list[dict[str, float]]]:
     """Every single run, for the file."""
     return {
-        name: [{"wall_sec": round(one.wall_sec, 4), "cpu_sec": round(one.cpu_sec, 2)} for one in found]
+        name: [{field: round(value, 4) for field, value in dataclasses.asdict(one).items()} for one in found]
         for name, found in samples.items()
     }

@@ -18,7 +18,7 @@ from typing import Any
 import datasets
 import numpy as np
 
-from benchmarks.common import Options, Prepare, interleaved, median_sec, raw_runs, utilisation
+from benchmarks.common import Options, Prepare, disturbance, interleaved, median_sec, raw_runs, utilisation
 from benchmarks.material import discovered, lines, record, settings_for, stores
 from benchmarks.report import Goal, Report
 from voice_core.audio import to_float
@@ -72,7 +72,10 @@ def measure(options: Options) -> Report:
         columns=["way", "rows", "rows/s", "kB a row", "busy"],
         rows=table,
         goals=[Goal("ours / seed", speed["ours"] / speed["seed"], 15, at_least=True, unit=" ×")],
-        notes=[f"codec {settings.codec}; configs {', '.join(sorted({item['config'] for item in files}))}"],
+        notes=[
+            f"codec {settings.codec}; configs {', '.join(sorted({item['config'] for item in files}))}",
+            disturbance(samples),
+        ],
         details={"rows_per_sec": speed, "runs": raw_runs(samples)},
     )
 

@@ -27,6 +27,7 @@ from benchmarks.common import (
     Options,
     Prepare,
     Sample,
+    disturbance,
     interleaved,
     median_sec,
     raw_runs,
@@ -167,6 +168,7 @@ def _report(
     ]
     notes = [f"cold, workers starting within the time: {cold[0]} at {cold[1]:,.0f} × real time"]
     notes += [f"librosa here cannot read {channel}: {why}" for channel, why in refused.items()]
+    notes.append(disturbance(samples))
     columns = ["format", "min", "ours ×rt", "limit ×rt", "seed ×rt", "vs seed", "vs limit", "busy"]
     rows = [*(row(channel, [channel]) for channel in channels), row("all", channels)]
     return Report(columns, rows, goals, notes, {"cold_x_real_time": cold[1], "runs": raw_runs(samples)})
