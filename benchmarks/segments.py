@@ -37,7 +37,7 @@ from benchmarks.common import (
 )
 from benchmarks.material import FORMATS, Bucket, discovered, lines, record, settings_for, stores
 from benchmarks.report import Goal, Report
-from voice_core import audio
+from voice_core.audio import RESAMPLER_OPTIONS
 from voice_core.corpus.segmenting import build_segments
 from voice_core.workers import unordered
 
@@ -99,10 +99,10 @@ def _limit(paths: Iterable[Path]) -> Callable[[], object]:
 
 
 def _decode(path: Path) -> int:
-    """Samples of a recording, decoded and resampled a second at a time as `voice_core.audio.decode` does."""
+    """Samples of a recording, decoded and resampled a second at a time as `voice_core.decoding.decode` does."""
     count = 0
     with av.open(str(path)) as container:
-        resampler = AudioResampler("s16", "mono", RATE_HZ, RATE_HZ, options=audio._RESAMPLER_OPTIONS)
+        resampler = AudioResampler("s16", "mono", RATE_HZ, RATE_HZ, options=RESAMPLER_OPTIONS)
         for frame in container.decode(audio=0):
             frame.pts = None
             count += sum(piece.to_ndarray().shape[1] for piece in resampler.resample(frame))

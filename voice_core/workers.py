@@ -1,5 +1,6 @@
 """CPU work over a pool of processes that outlives a single step."""
 
+import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -28,32 +29,41 @@ def unordered(
     `workers` 0 means one a core; with one worker, or one item, everything happens in this process. An
     exception of `function` is raised here at once, and what has not begun is not begun.
     """
-    pending_items = list(items)
-    count = min(workers or core_count(), len(pending_items))
+    for item, future in _futures(function, list(items), workers, in_order=False):
+        yield item, future.result()
+
+
+def ordered(function: Callable[[Item], Result], items: Iterable[Item], workers: int = 0) -> Iterator[Result]:
+    """Yield `function(item)` in the order of the items; otherwise as `unordered`."""
+    for _, future in _futures(function, list(items), workers, in_order=True):
+        yield future.result()
+
+
+def _futures(
+    function: Callable[[Item], Result], items: list[Item], workers: int, *, in_order: bool
+) -> Iterator[tuple[Item, Future[Result]]]:
+    """Futures that are done."""
+    count = min(workers or core_count(), len(items))
     if count <= 1:
-        for item in pending_items:
-            yield item, function(item)
+        for item in items:
+            future: Future[Result] = Future()
+            future.set_result(function(item))
+            yield item, future
         return
     pool = get_reusable_executor(max_workers=count, timeout=_IDLE_SEC, env=_WORKER_ENV, reuse="auto")
-    source = iter(pending_items)
+    source = iter(items)
     running: dict[Future[Result], Item] = {}
-
-    def fill() -> None:
-        while len(running) < 2 * count:
-            try:
-                item = next(source)
-            except StopIteration:
-                return
-            running[pool.submit(function, item)] = item
-
     try:
-        fill()
-        while running:
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
+        while True:
+            for item in itertools.islice(source, 2 * count - len(running)):
+                running[pool.submit(function, item)] = item
+            if not running:
+                return
+            first = next(iter(running))
+            done = [first] if in_order else [*wait(running, return_when=FIRST_COMPLETED).done]
             for future in done:
-                item = running.pop(future)
-                yield item, future.result()
-            fill()
+                wait([future])
+                yield running.pop(future), future
     finally:
         for future in running:
             future.cancel()

@@ -9,7 +9,8 @@ import soundfile
 
 from voice_assets_tests.core.corpus.world import Floats, babble, encode, hush
 from voice_core import audio
-from voice_core.audio import DecodeReport, UnreadableAudioError, decode, probe, resample, to_float, to_pcm16
+from voice_core.audio import resample, to_float, to_pcm16
+from voice_core.decoding import DecodeReport, UnreadableAudioError, decode, probe
 
 
 def decoded(source: str | Path | io.BytesIO, rate: int = 24_000) -> tuple[Floats, DecodeReport]:

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from voice_core.audio import AudioInfo
 from voice_core.corpus.recordings import Found, Listing, list_raw, probe_all, split_extension
 from voice_core.corpus.transcripts import TRANSCRIPT_EXTENSIONS
+from voice_core.decoding import AudioInfo
 from voice_core.fingerprint import fingerprint, sha256
 from voice_core.layout import BATCHES, TOMBSTONES, PartitionKey, batch_key, slug, tombstone_key
 from voice_core.settings import Settings

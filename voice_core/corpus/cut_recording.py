@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from voice_core.audio import Damage, DecodeReport, Pcm16, UnreadableAudioError, decode
+from voice_core.audio import Pcm16
 from voice_core.corpus.accounting import account
 from voice_core.corpus.batches import Recording
 from voice_core.corpus.cutting import CUTTING_VERSION, Cut, StreamCutter, plan_cuts
@@ -15,6 +15,7 @@ from voice_core.corpus.manifest import Entry, RecordingOutcome, RecordingStatus,
 from voice_core.corpus.measures import MEASURES_VERSION, measure
 from voice_core.corpus.segment_files import Segment, dump
 from voice_core.corpus.transcripts import BadLine, Line, TranscriptError, parse_transcript
+from voice_core.decoding import Damage, DecodeReport, UnreadableAudioError, decode
 from voice_core.fingerprint import fingerprint, sha256
 from voice_core.layout import PartitionKey, segment_name, stage_prefix
 from voice_core.settings import CutSettings, Settings

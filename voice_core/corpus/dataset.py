@@ -4,22 +4,22 @@ import dataclasses
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from voice_core import progress
+from voice_core import progress, workers
 from voice_core.audio import flac_bytes
 from voice_core.corpus import rows
 from voice_core.corpus.coding import STAGE as CODED
 from voice_core.corpus.manifest import Entry, Manifest, Reject, load_manifest, read_complete, sorted_entries
-from voice_core.corpus.segment_files import Segment, SegmentFileError, load
+from voice_core.corpus.segment_files import SegmentFileError, load_audio_and_codes
 from voice_core.corpus.segmenting import STAGE as SEGMENTS
 from voice_core.corpus.splits import SPLITS, Splits
 from voice_core.corpus.texts import neutts_drop
@@ -27,7 +27,6 @@ from voice_core.fingerprint import fingerprint, sha256
 from voice_core.layout import DatasetLayout, PartitionKey, segment_name
 from voice_core.settings import Settings
 from voice_core.store import Store, StoreError
-from voice_core.workers import core_count
 
 STAGE = "dataset"
 DATASET_VERSION = 1
@@ -118,13 +117,20 @@ def build_dataset(work: Store, partition: PartitionKey, splits: Splits, settings
         progress.track(f"writing {partition}", len(kept), "rows") as bar,
     ):
         with _Writers(Path(folder), configs, settings.cut.sample_rate_hz) as writers:
-            for split in SPLITS:
-                for group in _groups([entry for entry in kept if entry.split == split]):
-                    rows_done, columns = _read_rows(work, group, source, settings, configs)
-                    results.extend(rows_done)
-                    for config, table in columns.items():
-                        writers.write(config, split, table)
-                    bar.advance(len(group))
+            tasks = [
+                RowsTask(work, group, source.sample_rate_hz)
+                for split in SPLITS
+                for group in _groups([entry for entry in kept if entry.split == split])
+            ]
+            count = settings.workers if work.shareable else 1
+            for task, loaded in zip(tasks, workers.ordered(read_rows, tasks, count), strict=True):
+                results.extend(row if isinstance(row, Entry) else row.entry for row in loaded)
+                good = [row for row in loaded if isinstance(row, Row)]
+                if good:
+                    writers.write(rows.FULL, task.entries[0].split, _full_table(good, source, settings))
+                    if rows.NEUTTS in configs:
+                        writers.write(rows.NEUTTS, task.entries[0].split, _neutts_table(good, source))
+                bar.advance(len(task.entries))
         for config in (rows.FULL, rows.NEUTTS):
             for split in SPLITS:
                 key = layout.rows_key(config, partition, split)
@@ -158,38 +164,39 @@ def _groups(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
         yield entries[start : start + _ROW_GROUP]
 
 
-def _read_rows(
-    work: Store, entries: Sequence[Entry], source: Manifest, settings: Settings, configs: Sequence[str]
-) -> tuple[list[Entry], dict[str, pa.Table]]:
-    """Read the files of a few rows, and lay them out as columns of each config."""
-    rate = settings.cut.sample_rate_hz
+@dataclass(frozen=True, slots=True)
+class RowsTask:
+    """A few rows of one split, for a worker to read."""
 
-    def load_one(entry: Entry) -> tuple[Segment, bytes] | Reject:
+    work: Store
+    entries: Sequence[Entry]
+    sample_rate_hz: int
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row with what its file holds: the audio as FLAC, and int32 codes of shape [codes]."""
+
+    entry: Entry
+    flac: bytes
+    codes: npt.NDArray[np.int32]
+
+
+def read_rows(task: RowsTask) -> list[Row | Entry]:
+    """Read the files of a few rows; a bare entry, with the reason, where a file is not what was committed."""
+
+    def read(entry: Entry) -> Row | Entry:
         try:
-            data = work.get(entry.key)
+            data = task.work.get(entry.key)
             if sha256(data) != entry.sha256:
                 raise SegmentFileError(f"{entry.key} is not the file that was committed")
-            segment = load(data, entry.key)
-            return segment, flac_bytes(segment.audio, rate)
+            audio, codes = load_audio_and_codes(data, entry.key)
         except (StoreError, SegmentFileError) as error:
-            return Reject(STAGE, _DAMAGED, message=str(error))
+            return entry.judged(Reject(STAGE, _DAMAGED, message=str(error)))
+        return Row(entry, flac_bytes(audio, task.sample_rate_hz), codes)
 
-    with ThreadPoolExecutor(core_count(), thread_name_prefix="rows") as pool:  # FLAC is coded outside the GIL
-        loaded = list(pool.map(load_one, entries))
-    done: list[Entry] = []
-    good: list[tuple[Entry, Segment, bytes]] = []
-    for entry, item in zip(entries, loaded, strict=True):
-        if isinstance(item, Reject):
-            done.append(entry.judged(item))
-        else:
-            done.append(entry)
-            good.append((entry, *item))
-    tables = {}
-    if good and rows.FULL in configs:
-        tables[rows.FULL] = _full_table(good, source, settings)
-    if good and rows.NEUTTS in configs:
-        tables[rows.NEUTTS] = _neutts_table(good, source)
-    return done, tables
+    by_key = {entry.key: entry for entry in task.entries}
+    return task.work.each(lambda key: read(by_key[key]), by_key)
 
 
 def row_key(partition: str, entry: Entry) -> str:
@@ -197,7 +204,7 @@ def row_key(partition: str, entry: Entry) -> str:
     return f"{PartitionKey.parse(partition).channel}/{segment_name(entry.audio_id, entry.index)}"
 
 
-def _full_table(good: Sequence[tuple[Entry, Segment, bytes]], source: Manifest, settings: Settings) -> pa.Table:
+def _full_table(good: Sequence[Row], source: Manifest, settings: Settings) -> pa.Table:
     with_codes = has_codec(settings)
     schema = rows.full_schema(settings.cut.sample_rate_hz, with_codes=with_codes)
     recordings = {recording.audio_id: recording for recording in source.recordings}
@@ -206,40 +213,40 @@ def _full_table(good: Sequence[tuple[Entry, Segment, bytes]], source: Manifest, 
     columns: dict[str, list[Any] | pa.Array] = {}
     for name in schema.names:
         if name in Entry.__dataclass_fields__ and name not in ("start_sec", "end_sec"):
-            columns[name] = [getattr(entry, name) for entry, _, _ in good]
+            columns[name] = [getattr(row.entry, name) for row in good]
     columns |= {
-        "__key__": [row_key(source.partition, entry) for entry, _, _ in good],
+        "__key__": [row_key(source.partition, row.entry) for row in good],
         "audio": [
-            {"bytes": flac, "path": f"{segment_name(entry.audio_id, entry.index)}.flac"} for entry, _, flac in good
+            {"bytes": row.flac, "path": f"{segment_name(row.entry.audio_id, row.entry.index)}.flac"} for row in good
         ],
         "channel": [channel] * len(good),
-        "start_sec": [(entry.cut_start or 0) / rate for entry, _, _ in good],
-        "end_sec": [(entry.cut_stop or 0) / rate for entry, _, _ in good],
-        "raw_key": [recordings[entry.audio_id].raw_key for entry, _, _ in good],
-        "raw_sha256": [recordings[entry.audio_id].audio_sha256 for entry, _, _ in good],
-        "segment_sha256": [entry.sha256 for entry, _, _ in good],
+        "start_sec": [(row.entry.cut_start or 0) / rate for row in good],
+        "end_sec": [(row.entry.cut_stop or 0) / rate for row in good],
+        "raw_key": [recordings[row.entry.audio_id].raw_key for row in good],
+        "raw_sha256": [recordings[row.entry.audio_id].audio_sha256 for row in good],
+        "segment_sha256": [row.entry.sha256 for row in good],
     }
     if with_codes:
         columns |= {
-            "codes": _codes_column([segment for _, segment, _ in good]),
+            "codes": _codes_column([row.codes for row in good]),
             "codec": [source.parameters["codec"]] * len(good),
             "codec_revision": [source.parameters["revision"]] * len(good),
         }
     return pa.table({name: columns[name] for name in schema.names}, schema=schema)
 
 
-def _neutts_table(good: Sequence[tuple[Entry, Segment, bytes]], source: Manifest) -> pa.Table:
+def _neutts_table(good: Sequence[Row], source: Manifest) -> pa.Table:
     columns = {
-        "__key__": [row_key(source.partition, entry) for entry, _, _ in good],
-        "text": [entry.text for entry, _, _ in good],
-        "codes": _codes_column([segment for _, segment, _ in good]),
+        "__key__": [row_key(source.partition, row.entry) for row in good],
+        "text": [row.entry.text for row in good],
+        "codes": _codes_column([row.codes for row in good]),
     }
     return pa.table(columns, schema=rows.neutts_schema())
 
 
-def _codes_column(segments: Sequence[Segment]) -> pa.Array:
-    offsets = np.cumsum([0, *(len(segment.codes) for segment in segments)])
-    values = np.concatenate([segment.codes for segment in segments]).astype(np.int32)
+def _codes_column(codes: Sequence[npt.NDArray[np.int32]]) -> pa.Array:
+    offsets = np.cumsum([0, *map(len, codes)])
+    values = np.concatenate(codes)
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values, pa.int32()))
 
 

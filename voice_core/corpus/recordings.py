@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from voice_core import progress
-from voice_core.audio import AudioInfo, UnreadableAudioError, probe
 from voice_core.corpus.transcripts import TRANSCRIPT_EXTENSIONS
+from voice_core.decoding import AudioInfo, UnreadableAudioError, probe
 from voice_core.settings import Settings
 from voice_core.store import ObjectInfo, Store, StoreError
 

@@ -1,8 +1,10 @@
 """Segment files: one `.npz` a segment, nine arrays, readable with numpy alone."""
 
+import contextlib
 import io
 import zipfile
 import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,27 +59,44 @@ def load(data: bytes, name: str) -> Segment:
     Accepts int16 or float audio (full scale ±1), codes of any integer type or an empty list, and compressed
     archives. Pickled content is refused, never loaded. Raises `SegmentFileError`.
     """
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            unpacked = sum(item.file_size for item in archive.infolist())
-        if unpacked > _MOST_BYTES:
-            raise ValueError(f"it unpacks to {unpacked:,} bytes")
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            missing = [field_name for field_name in FIELDS if field_name not in arrays.files]
-            if missing:
-                raise ValueError(f"it lacks {', '.join(missing)}")
-            fields = {field_name: arrays[field_name] for field_name in FIELDS}
-        if odd := [key for key, value in fields.items() if not isinstance(value, np.ndarray)]:
-            raise ValueError(f"{', '.join(odd)} is no array")  # numpy gives the bytes of what lacks its magic number
+    with _reading(name):
+        fields = _arrays(data, FIELDS)
         return Segment(
             audio=_audio(fields["audio"]),
             codes=_codes(fields["codes"]),
             duration_sec=float(fields["duration_sec"]),
             **{key: str(fields[key]) for key in ("text", "speaker_id", "gender", "dialect", "tone", "audio_id")},
         )
+
+
+def load_audio_and_codes(data: bytes, name: str) -> tuple[Pcm16, npt.NDArray[np.int32]]:
+    """The two large arrays of a segment file, in half the time that all nine take. As `load` otherwise."""
+    with _reading(name):
+        fields = _arrays(data, ("audio", "codes"))
+        return _audio(fields["audio"]), _codes(fields["codes"])
+
+
+@contextlib.contextmanager
+def _reading(name: str) -> Iterator[None]:
+    try:
+        yield
     except _UNREADABLE as error:
         reason = str(error).splitlines()[0] if str(error) else repr(error)
         raise SegmentFileError(f"{name} is no segment file: {reason}") from None
+
+
+def _arrays(data: bytes, names: Sequence[str]) -> dict[str, npt.NDArray[np.generic]]:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        unpacked = sum(item.file_size for item in archive.infolist())
+    if unpacked > _MOST_BYTES:
+        raise ValueError(f"it unpacks to {unpacked:,} bytes")
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        if missing := [name for name in names if name not in arrays.files]:
+            raise ValueError(f"it lacks {', '.join(missing)}")
+        fields = {name: arrays[name] for name in names}
+    if odd := [key for key, value in fields.items() if not isinstance(value, np.ndarray)]:
+        raise ValueError(f"{', '.join(odd)} is no array")  # numpy gives the bytes of what lacks its magic number
+    return fields
 
 
 def _audio(array: npt.NDArray[np.generic]) -> Pcm16:

@@ -14,7 +14,7 @@ import av
 import numpy as np
 
 from voice_core import progress
-from voice_core.audio import UnreadableAudioError, probe
+from voice_core.decoding import UnreadableAudioError, probe
 from voice_core.demo.encoding import encode
 from voice_core.demo.performance import SAMPLE_RATE_HZ, Spoken, Voice, casting, cleaned, perform
 from voice_core.demo.plan import DEMO_CHANNEL_MAPPING, TROUBLES, Plan, Trouble, plans

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voice_assets_tests.core.corpus.world import World, lines_for
-from voice_core.audio import AudioInfo
 from voice_core.corpus import batches, forget
 from voice_core.corpus.batches import Batch, Recording, assign
+from voice_core.decoding import AudioInfo
 from voice_core.layout import PartitionKey
 from voice_core.settings import BatchSettings, Settings
 
