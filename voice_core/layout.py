@@ -3,11 +3,13 @@
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 _MAX_BYTES = 120
 _KEEP = re.compile(r"[\w\- ()@=+]", re.UNICODE)
 
 
+@lru_cache(maxsize=4096)
 def slug(name: str) -> str:
     """A file-system, URL and partition-key safe form of any name; different names give different slugs.
 

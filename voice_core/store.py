@@ -7,6 +7,7 @@ sees the old object or the new one. Credentials come from `options` or the envir
 import contextlib
 import hashlib
 import io
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ import obstore
 from obstore.exceptions import BaseError, InvalidPathError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import LocalStore, from_url
 
+_PART = ".part"  # of a file that is not finished
 _READ_AHEAD_BYTES = 1 << 18
 _IN_FLIGHT = 32  # objects at once on a remote store: enough to hide a round trip, few enough for one server
 T = TypeVar("T")
@@ -132,9 +134,11 @@ class Store:
                 yield info or ObjectInfo(key.encode("utf-8", "backslashreplace").decode(), -1, "", "")
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Delete objects; one that is not there is no error."""
+        """Delete objects, and what a killed `create` left of them; one that is not there is no error."""
 
         def one(key: str) -> None:
+            if self.local_root is not None:
+                (self.local_root / (key + _PART)).unlink(missing_ok=True)
             with contextlib.suppress(ObjectNotFoundError):
                 self._do("delete", key, lambda: obstore.delete(self._store, key))
 
@@ -163,11 +167,26 @@ class Store:
         self._do("get", key, copy)
         return digest.hexdigest()
 
-    def upload(self, path: Path, key: str) -> str:
-        """Put a file in constant memory; returns its SHA-256."""
-        self._do("put", key, lambda: obstore.put(self._store, key, path))
-        with path.open("rb") as reader:
-            return hashlib.file_digest(reader, "sha256").hexdigest()
+    @contextlib.contextmanager
+    def create(self, key: str) -> Iterator[Path]:
+        """A path to write a large object to; it is put when the block ends well, and dropped otherwise.
+
+        On a local store that is a file beside the object, renamed at the end; its name is always the same, so that
+        one that a killed process left is overwritten.
+        """
+        if self.local_root is None:
+            with tempfile.TemporaryDirectory(prefix="voice-") as folder:
+                path = Path(folder, "object")
+                yield path
+                self._do("put", key, lambda: obstore.put(self._store, key, path))
+            return
+        path = self.local_root / (key + _PART)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield path
+            self._do("put", key, lambda: path.replace(self.local_root / key))  # type: ignore[operator]
+        finally:
+            path.unlink(missing_ok=True)
 
     def hash(self, key: str) -> str:
         """The SHA-256 of an object, read in constant memory."""

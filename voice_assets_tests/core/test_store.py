@@ -88,11 +88,22 @@ def test_identity_changes_with_the_content(store: Store) -> None:
     assert second.identity == next(iter(store.listing())).identity
 
 
-def test_an_upload_gives_the_hash_of_what_lies_there_then(store: Store, tmp_path: Path) -> None:
-    path = tmp_path / "big"
-    path.write_bytes(bytes(range(256)) * 40_000)
-    digest = store.upload(path, "copy/of/big")
-    assert store.hash("copy/of/big") == digest == hashlib.sha256(path.read_bytes()).hexdigest()
+def test_a_large_object_is_there_when_it_is_finished_and_not_before(store: Store) -> None:
+    data = bytes(range(256)) * 40_000
+    with store.create("copy/of/big") as path:
+        path.write_bytes(data)
+        assert store.find("copy/of/big") is None
+    assert store.get("copy/of/big") == data
+
+    def break_off() -> None:
+        with store.create("copy/of/big") as path:
+            path.write_bytes(b"half")
+            raise RuntimeError("something broke on the way")
+
+    with pytest.raises(RuntimeError, match="on the way"):
+        break_off()
+    assert store.get("copy/of/big") == data
+    assert [item.key for item in store.listing()] == ["copy/of/big"]
 
 
 def test_a_reader_sees_the_old_object_or_the_new_one_and_never_a_part(tmp_path: Path) -> None:

@@ -1,24 +1,21 @@
 """The stage "dataset": a partition's segments → Parquet files of the configs "full" and "neutts"."""
 
 import dataclasses
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from voice_core import progress, workers
 from voice_core.audio import flac_bytes
 from voice_core.corpus import rows
 from voice_core.corpus.coding import STAGE as CODED
 from voice_core.corpus.manifest import Entry, Manifest, Reject, load_manifest, read_complete, sorted_entries
+from voice_core.corpus.parquet_files import ROW_GROUP, ParquetFiles
 from voice_core.corpus.segment_files import SegmentFileError, load_audio_and_codes
 from voice_core.corpus.segmenting import STAGE as SEGMENTS
 from voice_core.corpus.splits import SPLITS, Splits
@@ -31,7 +28,6 @@ from voice_core.store import Store, StoreError
 STAGE = "dataset"
 DATASET_VERSION = 1
 _DAMAGED = "segment_damaged"
-_ROW_GROUP = 128  # rows: about 15 MB of FLAC, small enough to look at one without reading the file
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,43 +107,38 @@ def build_dataset(work: Store, partition: PartitionKey, splits: Splits, settings
     entries = [_dealt(entry, splits, partition.channel) for entry in source.entries]
     kept = [entry for entry in entries if entry.kept]
     results = [entry for entry in entries if not entry.kept]
-    files: list[dict[str, Any]] = []
+    tasks = [
+        RowsTask(work, group, source.sample_rate_hz)
+        for split in SPLITS
+        for group in _groups([entry for entry in kept if entry.split == split])
+    ]
+    count = settings.workers if work.shareable else 1
     with (
-        tempfile.TemporaryDirectory(prefix="voice-") as folder,
+        ParquetFiles(work, lambda config, split: layout.rows_key(config, partition, split)) as files,
         progress.track(f"writing {partition}", len(kept), "rows") as bar,
     ):
-        with _Writers(Path(folder), configs, settings.cut.sample_rate_hz) as writers:
-            tasks = [
-                RowsTask(work, group, source.sample_rate_hz)
-                for split in SPLITS
-                for group in _groups([entry for entry in kept if entry.split == split])
-            ]
-            count = settings.workers if work.shareable else 1
-            for task, loaded in zip(tasks, workers.ordered(read_rows, tasks, count), strict=True):
-                results.extend(row if isinstance(row, Entry) else row.entry for row in loaded)
-                good = [row for row in loaded if isinstance(row, Row)]
-                if good:
-                    writers.write(rows.FULL, task.entries[0].split, _full_table(good, source, settings))
-                    if rows.NEUTTS in configs:
-                        writers.write(rows.NEUTTS, task.entries[0].split, _neutts_table(good, source))
-                bar.advance(len(task.entries))
-        for config in (rows.FULL, rows.NEUTTS):
-            for split in SPLITS:
-                key = layout.rows_key(config, partition, split)
-                path = writers.path(config, split)
-                if path.exists():
-                    digest = work.upload(path, key)
-                    count = writers.counts[config, split]
-                    files.append({"key": key, "sha256": digest, "size_bytes": path.stat().st_size, "rows": count,
-                                  "config": config, "split": split})  # fmt: skip
+        for task, loaded in zip(tasks, workers.ordered(read_rows, tasks, count), strict=True):
+            good = []
+            for entry, content in zip(task.entries, loaded, strict=True):
+                if isinstance(content, Reject):
+                    results.append(entry.judged(content))
                 else:
-                    work.delete([key])
+                    results.append(entry)
+                    good.append(Row(entry, *content))
+            if good:
+                files.write(rows.FULL, task.entries[0].split, _full_table(good, source, settings))
+                if rows.NEUTTS in configs:
+                    files.write(rows.NEUTTS, task.entries[0].split, _neutts_table(good, source))
+            bar.advance(len(task.entries))
+    written = {item["key"] for item in files.records}
+    everything = (layout.rows_key(config, partition, split) for config in (rows.FULL, rows.NEUTTS) for split in SPLITS)
+    work.delete([key for key in everything if key not in written])
     manifest = dataclasses.replace(
-        draft, complete=True, entries=sorted_entries(results), parameters={**draft.parameters, "files": files}
+        draft, complete=True, entries=sorted_entries(results), parameters={**draft.parameters, "files": files.records}
     )
     work.put(layout.manifest_key(partition), manifest.to_bytes())
-    written = sum(item["size_bytes"] for item in files)
-    return DatasetReport(manifest, len(manifest.kept()), written, time.monotonic() - started)
+    size_bytes = sum(item["size_bytes"] for item in files.records)
+    return DatasetReport(manifest, len(manifest.kept()), size_bytes, time.monotonic() - started)
 
 
 def _dealt(entry: Entry, splits: Splits, channel: str) -> Entry:
@@ -160,8 +151,8 @@ def _dealt(entry: Entry, splits: Splits, channel: str) -> Entry:
 
 
 def _groups(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
-    for start in range(0, len(entries), _ROW_GROUP):
-        yield entries[start : start + _ROW_GROUP]
+    for start in range(0, len(entries), ROW_GROUP):
+        yield entries[start : start + ROW_GROUP]
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,21 +173,24 @@ class Row:
     codes: npt.NDArray[np.int32]
 
 
-def read_rows(task: RowsTask) -> list[Row | Entry]:
-    """Read the files of a few rows; a bare entry, with the reason, where a file is not what was committed."""
+Content = tuple[bytes, npt.NDArray[np.int32]]
 
-    def read(entry: Entry) -> Row | Entry:
+
+def read_rows(task: RowsTask) -> list[Content | Reject]:
+    """Read the files of a few rows: FLAC and codes, or why a file is not what was committed."""
+
+    def read(key: str) -> Content | Reject:
         try:
-            data = task.work.get(entry.key)
-            if sha256(data) != entry.sha256:
-                raise SegmentFileError(f"{entry.key} is not the file that was committed")
-            audio, codes = load_audio_and_codes(data, entry.key)
+            data = task.work.get(key)
+            if sha256(data) != wanted[key]:
+                raise SegmentFileError(f"{key} is not the file that was committed")
+            audio, codes = load_audio_and_codes(data, key)
         except (StoreError, SegmentFileError) as error:
-            return entry.judged(Reject(STAGE, _DAMAGED, message=str(error)))
-        return Row(entry, flac_bytes(audio, task.sample_rate_hz), codes)
+            return Reject(STAGE, _DAMAGED, message=str(error))
+        return flac_bytes(audio, task.sample_rate_hz), codes
 
-    by_key = {entry.key: entry for entry in task.entries}
-    return task.work.each(lambda key: read(by_key[key]), by_key)
+    wanted = {entry.key: entry.sha256 for entry in task.entries}
+    return task.work.each(read, wanted)
 
 
 def row_key(partition: str, entry: Entry) -> str:
@@ -216,9 +210,13 @@ def _full_table(good: Sequence[Row], source: Manifest, settings: Settings) -> pa
             columns[name] = [getattr(row.entry, name) for row in good]
     columns |= {
         "__key__": [row_key(source.partition, row.entry) for row in good],
-        "audio": [
-            {"bytes": row.flac, "path": f"{segment_name(row.entry.audio_id, row.entry.index)}.flac"} for row in good
-        ],
+        "audio": pa.StructArray.from_arrays(
+            [
+                pa.array([row.flac for row in good], pa.binary()),
+                pa.array([f"{segment_name(row.entry.audio_id, row.entry.index)}.flac" for row in good]),
+            ],
+            names=["bytes", "path"],
+        ),
         "channel": [channel] * len(good),
         "start_sec": [(row.entry.cut_start or 0) / rate for row in good],
         "end_sec": [(row.entry.cut_stop or 0) / rate for row in good],
@@ -248,50 +246,3 @@ def _codes_column(codes: Sequence[npt.NDArray[np.int32]]) -> pa.Array:
     offsets = np.cumsum([0, *map(len, codes)])
     values = np.concatenate(codes)
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values, pa.int32()))
-
-
-def _leaves(schema: pa.Schema) -> list[str]:
-    """Parquet's names of the columns."""
-    names = []
-    for field in schema:
-        if pa.types.is_struct(field.type):
-            names += [f"{field.name}.{child.name}" for child in field.type]
-        else:
-            names.append(f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name)
-    return names
-
-
-class _Writers:
-    """A Parquet file for each config and split, opened when its first rows come."""
-
-    def __init__(self, folder: Path, configs: Sequence[str], sample_rate_hz: int) -> None:
-        self._folder = folder
-        self._open: dict[tuple[str, str], pq.ParquetWriter] = {}
-        self.counts: dict[tuple[str, str], int] = {}
-
-    def __enter__(self) -> "_Writers":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for writer in self._open.values():
-            writer.close()
-
-    def path(self, config: str, split: str) -> Path:
-        return self._folder / f"{config}.{split}.parquet"
-
-    def write(self, config: str, split: str, table: pa.Table) -> None:
-        place = (config, split)
-        if place not in self._open:
-            columns = [column for column in table.schema.names if column != "audio"]
-            self._open[place] = pq.ParquetWriter(
-                self.path(config, split),
-                table.schema,
-                # FLAC does not compress further.
-                compression={**dict.fromkeys(_leaves(table.schema), "zstd"), "audio.bytes": "none"},
-                use_dictionary=[name for name in columns if pa.types.is_string(table.schema.field(name).type)],
-            )
-            self.counts[place] = 0
-        self._open[place].write_table(table, row_group_size=_ROW_GROUP)
-        self.counts[place] += table.num_rows
