@@ -52,10 +52,9 @@ def page(
 
 
 def _write_page(settings: Settings, path: Path) -> None:
-    from voice_core.demo.page import build_page
-
     from resources.corpus import codec_of, open_work
     from voice_core.corpus.batches import list_partitions
+    from voice_core.demo.page import build_page
 
     work = open_work(settings)
     data = build_page(work, list_partitions(work), settings, codec_of(settings))
