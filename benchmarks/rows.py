@@ -1,11 +1,11 @@
 """Rows: segments of five seconds → the dataset's Parquet files.
 
 Ours (`build_dataset`: read and check each .npz, encode FLAC, columns with all measures, configs "full" and
-"neutts", manifest) beside the seed's way (`Dataset.from_generator` over its own compressed float32 .npz, the
+"neutts", manifest) beside the usual way (`Dataset.from_generator` over its own compressed float32 .npz, the
 audio as a list of floats, then `save_to_disk`), on fewer rows since it is slow; compared by rows a second.
 
 Prediction: ours writes 550 rows/s on two cores, bound by FLAC (820 segments/s a core) and by hashing and
-unpacking; the seed's way 35 rows/s, bound by turning 120,000 floats a row into Python objects and back; 15 times.
+unpacking; the usual way 35 rows/s, bound by turning 120,000 floats a row into Python objects and back; 15 times.
 """
 
 import shutil
@@ -48,20 +48,20 @@ def measure(options: Options) -> Report:
         settings, partition = _segments(root, wanted)
         _, work = stores(settings)
         kept = read_complete(work, source_stage(settings), partition).kept()
-        seed_files = _seed_files(work, [entry.key for entry in kept[:seed_count]], root / "cache")
+        usual_files = _usual_files(work, [entry.key for entry in kept[:seed_count]], root / "cache")
         # One recording is held out, so that both splits are written; texts that recur do not matter here.
         splits = Splits(frozenset({(partition.channel, kept[-1].audio_id)}), frozenset())
         cases: dict[str, Prepare] = {
             "ours": lambda: partial(build_dataset, work, partition, splits, settings),
-            "seed": partial(_seed, seed_files, root / "hf"),
+            "usual": partial(_usual, usual_files, root / "hf"),
         }
         samples = interleaved(cases, options.runs)
         written = read_dataset_manifest(work, partition, settings)
-        seed_bytes = sum(path.stat().st_size for path in (root / "hf" / "saved").rglob("*.arrow"))
+        usual_bytes = sum(path.stat().st_size for path in (root / "hf" / "saved").rglob("*.arrow"))
     assert written is not None
     files = written.parameters["files"]
-    rows = {"ours": len(written.kept()), "seed": len(seed_files)}
-    size = {"ours": sum(item["size_bytes"] for item in files), "seed": seed_bytes}
+    rows = {"ours": len(written.kept()), "usual": len(usual_files)}
+    size = {"ours": sum(item["size_bytes"] for item in files), "usual": usual_bytes}
     speed = {name: count / median_sec(samples[name]) for name, count in rows.items()}
     table = [
         [name, f"{rows[name]:,}", f"{speed[name]:,.0f}", f"{size[name] / rows[name] / 1e3:,.0f}",
@@ -71,7 +71,7 @@ def measure(options: Options) -> Report:
     return Report(
         columns=["way", "rows", "rows/s", "kB a row", "busy"],
         rows=table,
-        goals=[Goal("ours / seed", speed["ours"] / speed["seed"], 15, at_least=True, unit=" ×")],
+        goals=[Goal("ours / usual", speed["ours"] / speed["usual"], 15, at_least=True, unit=" ×")],
         notes=[
             f"codec {settings.codec}; configs {', '.join(sorted({item['config'] for item in files}))}",
             disturbance(samples),
@@ -110,8 +110,8 @@ def _rule_lines(path: Path, count: int) -> None:
     path.with_suffix(".json").write_text(native(ruled), encoding="utf-8")
 
 
-def _seed_files(work: Store, keys: Sequence[str], folder: Path) -> list[str]:
-    """The same segments as the seed's stage leaves them: compressed archives of float32."""
+def _usual_files(work: Store, keys: Sequence[str], folder: Path) -> list[str]:
+    """The same segments as the usual stage leaves them: compressed archives of float32."""
     folder.mkdir()
     paths = [str(folder / Path(key).name) for key in keys]
     for key, path in zip(keys, paths, strict=True):
@@ -121,7 +121,7 @@ def _seed_files(work: Store, keys: Sequence[str], folder: Path) -> list[str]:
     return paths
 
 
-def _seed(files: Sequence[str], folder: Path) -> Callable[[], object]:
+def _usual(files: Sequence[str], folder: Path) -> Callable[[], object]:
     shutil.rmtree(folder, ignore_errors=True)
 
     def run() -> None:

@@ -1,11 +1,11 @@
 """Stage 1: recordings in four formats → committed segments.
 
-Ours (decode, snap to quiet, measure, rules, .npz, hashes, manifest; a process a core) beside the seed's way
+Ours (decode, snap to quiet, measure, rules, .npz, hashes, manifest; a process a core) beside the usual way
 (librosa.load at 24 kHz, slices by the transcript, savez_compressed of float32; one file after another; on one
 recording of each format, compared by audio second) and beside the limit: PyAV decoding and resampling with our
 options and nothing else, over the same pool. Each format is a partition. The workers are warm, but for "cold".
 
-Prediction: ours runs at 900 × real time on two cores and 15 times as fast as the seed's way, which writes about
+Prediction: ours runs at 900 × real time on two cores and 15 times as fast as the usual way, which writes about
 as slowly as it decodes and on one core; it takes 1.3 times as long as the limit, since cutting, measuring and
 writing a segment of five seconds cost about 1.5 ms beside 6 ms of decoding; above 85 % of both cores are busy.
 """
@@ -51,7 +51,7 @@ def measure(options: Options) -> Report:
         bucket = record(root / "raw", FORMATS, recordings, minutes)
         cold = _cold(bucket, root / "work")
         cases, refused = _cases(bucket, root)
-        _seed(bucket.recordings["flac"][0], root / "seed")  # librosa imports and compiles at its first call
+        _usual(bucket.recordings["flac"][0], root / "usual")  # librosa imports and compiles at its first call
         samples = interleaved(cases, options.runs)
         return _report(bucket, samples, refused, cold)
 
@@ -65,7 +65,7 @@ def _cold(bucket: Bucket, work: Path) -> tuple[str, float]:
 
 
 def _cases(bucket: Bucket, root: Path) -> tuple[dict[str, Prepare], dict[str, str]]:
-    """What to time, and the formats that the seed's way cannot read, with librosa's message."""
+    """What to time, and the formats that the usual way cannot read, with librosa's message."""
     cases: dict[str, Prepare] = {}
     refused: dict[str, str] = {}
     for channel, paths in bucket.recordings.items():
@@ -76,7 +76,7 @@ def _cases(bucket: Bucket, root: Path) -> tuple[dict[str, Prepare], dict[str, st
         except Exception as error:  # noqa: BLE001 - librosa lets through whatever its backends raise
             refused[channel] = str(error) or type(error).__name__
         else:
-            cases[f"seed {channel}"] = partial(lambda path: partial(_seed, path, root / "seed"), paths[0])
+            cases[f"usual {channel}"] = partial(lambda path: partial(_usual, path, root / "usual"), paths[0])
     return cases, refused
 
 
@@ -110,7 +110,7 @@ def _decode(path: Path) -> int:
     return count
 
 
-def _seed(path: Path, folder: Path) -> None:
+def _usual(path: Path, folder: Path) -> None:
     samples = _load(path)
     folder.mkdir(exist_ok=True)
     for number, line in enumerate(lines(path)):
@@ -136,8 +136,8 @@ def _report(
     ours = {channel: median_sec(samples[f"ours {channel}"]) for channel in channels}
     limit = {channel: median_sec(samples[f"limit {channel}"]) for channel in channels}
     # Scaled from one recording to the whole channel.
-    seed = {
-        channel: median_sec(samples[f"seed {channel}"]) * seconds[channel] / _first_sec(bucket, channel)
+    usual = {
+        channel: median_sec(samples[f"usual {channel}"]) * seconds[channel] / _first_sec(bucket, channel)
         for channel in channels
         if channel not in refused
     }
@@ -145,9 +145,9 @@ def _report(
 
     def row(name: str, some: list[str]) -> list[str]:
         audio_sec, ours_sec, limit_sec = (sum(part[c] for c in some) for part in (seconds, ours, limit))
-        readable = [c for c in some if c in seed]
-        seed_sec = sum(seed[c] for c in readable)
-        seed_speed = sum(seconds[c] for c in readable) / seed_sec if readable else 0.0
+        readable = [c for c in some if c in usual]
+        usual_sec = sum(usual[c] for c in readable)
+        usual_speed = sum(seconds[c] for c in readable) / usual_sec if readable else 0.0
         own = sum(ours[c] for c in readable)
         share = sum(busy[c] * ours[c] for c in some) / ours_sec
         return [
@@ -155,21 +155,21 @@ def _report(
             f"{audio_sec / 60:.1f}",
             f"{audio_sec / ours_sec:,.0f}",
             f"{audio_sec / limit_sec:,.0f}",
-            f"{seed_speed:,.0f}" if readable else "–",
-            f"{seed_sec / own:.1f}" if readable else "–",
+            f"{usual_speed:,.0f}" if readable else "–",
+            f"{usual_sec / own:.1f}" if readable else "–",
             f"{ours_sec / limit_sec:.2f}",
             f"{share:.0%}",
         ]
 
-    readable = list(seed)
+    readable = list(usual)
     goals = [
-        Goal("ours / seed", sum(seed.values()) / sum(ours[c] for c in readable), 10, at_least=True, unit=" ×"),
+        Goal("ours / usual", sum(usual.values()) / sum(ours[c] for c in readable), 10, at_least=True, unit=" ×"),
         Goal("time of ours / time of the limit", sum(ours.values()) / sum(limit.values()), 1.5, at_least=False),
     ]
     notes = [f"cold, workers starting within the time: {cold[0]} at {cold[1]:,.0f} × real time"]
     notes += [f"librosa here cannot read {channel}: {why}" for channel, why in refused.items()]
     notes.append(disturbance(samples))
-    columns = ["format", "min", "ours ×rt", "limit ×rt", "seed ×rt", "vs seed", "vs limit", "busy"]
+    columns = ["format", "min", "ours ×rt", "limit ×rt", "usual ×rt", "vs usual", "vs limit", "busy"]
     rows = [*(row(channel, [channel]) for channel in channels), row("all", channels)]
     return Report(columns, rows, goals, notes, {"cold_x_real_time": cold[1], "runs": raw_runs(samples)})
 
