@@ -68,6 +68,11 @@ def build(
     runner = _Runner(instance)
     discovery, status = take_stock(settings)
     report = BuildReport(discovery, status)
+    if not discovery.batches:
+        raise LookupError(
+            f"there are no recordings in {settings.raw_url}: it is searched for {settings.raw_pattern} with one of "
+            f"{' '.join(settings.audio_extensions)}"
+        )
     _add_partitions(instance, discovery)
     chosen = {PartitionKey.parse(key) for key in partitions}
     unknown = chosen - {batch.partition for batch in discovery.batches}
@@ -122,6 +127,7 @@ class _Runner:
     def __init__(self, instance: dg.DagsterInstance) -> None:
         from voice_assets.definitions import defs
 
+        logging.getLogger("dagster").setLevel(logging.ERROR)
         self._instance = instance
         self.jobs: Callable[[str], dg.JobDefinition] = defs.resolve_job_def
 
@@ -129,6 +135,7 @@ class _Runner:
         self, job: dg.JobDefinition, assets: Sequence[str], report: BuildReport, partition: PartitionKey | None = None
     ) -> bool:
         where = str(partition) if partition else "the whole dataset"
+        known = len(report.failures)
         result = job.execute_in_process(
             instance=self._instance,
             partition_key=str(partition) if partition else None,
@@ -155,9 +162,6 @@ class _Runner:
                 message = cause.message.strip() if cause else "no message"
                 if "AssetCheckFailed" not in message and "blocking check" not in message.lower():
                     report.failures.append(f"{where}, {event.step_key}: {message}")
-        if not result.success and not report.failures:
+        if not result.success and len(report.failures) == known:
             report.failures.append(f"{where}: run {result.run_id} failed; see its event log")
         return result.success
-
-
-logging.getLogger("dagster").setLevel(logging.ERROR)

@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -222,10 +224,10 @@ def test_a_line_beyond_the_end_is_out_of_range_and_one_a_little_over_it_is_not()
     assert cut(plan_cuts(spoken([(8.0, 10.5)]), CUT).cuts, pcm, [RATE])[1] == [(0, "out_of_range")]
 
 
-def test_planning_fifty_thousand_lines_takes_a_moment() -> None:
-    import time
-
+def test_planning_does_not_hang_on_lines_that_all_overlap() -> None:
+    """Quadratic work over so many lines would take minutes."""
     times = [(i * 0.5, i * 0.5 + 3.0) for i in range(50_000)]
-    started = time.monotonic()
-    plan_cuts(spoken(times), CUT)
-    assert time.monotonic() - started < 10
+    started = time.process_time()
+    plan = plan_cuts(spoken(times), CUT)
+    assert time.process_time() - started < 20
+    assert len(plan.rejects) == 50_000
