@@ -4,7 +4,8 @@ import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from typing import TypeVar
+from multiprocessing.util import Finalize
+from typing import Any, TypeVar
 
 from loky import get_reusable_executor
 
@@ -50,7 +51,7 @@ def _futures(
             future.set_result(function(item))
             yield item, future
         return
-    pool = get_reusable_executor(max_workers=count, timeout=_IDLE_SEC, env=_WORKER_ENV, reuse="auto")
+    pool = _pool(count)
     source = iter(items)
     running: dict[Future[Result], Item] = {}
     try:
@@ -67,3 +68,19 @@ def _futures(
     finally:
         for future in running:
             future.cancel()
+
+
+_running_pool: Any = None
+
+
+def _pool(count: int) -> Any:
+    global _running_pool
+    if _running_pool is None:
+        Finalize(None, _stop, exitpriority=100)
+    _running_pool = get_reusable_executor(max_workers=count, timeout=_IDLE_SEC, env=_WORKER_ENV, reuse="auto")
+    return _running_pool
+
+
+def _stop() -> None:
+    """At the end of a process that is a child of multiprocessing, such as a Dagster step: do not wait for workers."""
+    _running_pool.shutdown(wait=False, kill_workers=True)
