@@ -94,7 +94,7 @@ def test_no_name_leads_out_of_the_work_root(channel: str, audio_id: str, index: 
         layout.manifest_key(partition),
         layout.pairs_record_key(partition),
     ]
-    root = Path("/work/root")
+    root = Path("/data/root")
     for key in keys:
         parts = key.split("/")
         assert all(part not in ("", ".", "..") for part in parts)

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from voice_core.codecs.base import Audio, Codes
+from voice_core.mel import mel_filters
 
 Float32 = npt.NDArray[np.float32]
 Complex64 = npt.NDArray[np.complex64]
@@ -54,21 +55,6 @@ GRIFFIN_LIM_ROUNDS = 16
 GRIFFIN_LIM_MOMENTUM = 0.99
 
 
-def _hz_to_mel(hz: float) -> float:
-    return float(2595.0 * np.log10(1.0 + hz / 700.0))
-
-
-@functools.cache
-def mel_filters() -> Float32:
-    """Triangular filters of peak 1 from 0 Hz to Nyquist, shape [BANDS, FFT_SIZE // 2 + 1]."""
-    mels = np.linspace(0.0, _hz_to_mel(SAMPLE_RATE_HZ / 2), BANDS + 2)
-    edges = 700.0 * (10.0 ** (mels / 2595.0) - 1.0)
-    bins = np.arange(FFT_SIZE // 2 + 1) * SAMPLE_RATE_HZ / FFT_SIZE
-    low, centre, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
-    rising, falling = (bins - low) / (centre - low), (high - bins) / (high - centre)
-    return np.maximum(0.0, np.minimum(rising, falling)).astype(np.float32)
-
-
 @functools.cache
 def _window() -> Float32:
     """Periodic Hann window, shape [FFT_SIZE]."""
@@ -95,7 +81,7 @@ def log_mel_chunks(clip: Audio) -> Iterator[Float32]:
     holds a sample, and zeros surround the clip. Values are natural logarithms, from ln(POWER_FLOOR) ≈ −18.4.
     """
     window = _window()
-    filters = mel_filters().T / np.float32(np.square(window).sum())
+    filters = mel_filters(SAMPLE_RATE_HZ, FFT_SIZE, BANDS).T / np.float32(np.square(window).sum())
     lead = (FFT_SIZE - HOP) // 2
     frame_count = -(-len(clip) // HOP)
     for first in range(0, frame_count, ENCODE_CHUNK):
@@ -192,7 +178,7 @@ def invert_log_mel(mel: Float32, gain: Float32) -> Audio:
     below = at.astype(np.int64)
     share = (at - below).astype(np.float32)[:, None]
     fine = mel[below] * (1 - share) + mel[np.minimum(below + 1, len(mel) - 1)] * share
-    filters = mel_filters()
+    filters = mel_filters(SAMPLE_RATE_HZ, FFT_SIZE, BANDS)
     energy = np.maximum(np.exp(fine) - np.float32(POWER_FLOOR), 0) * (gain / filters.sum(1))
     power = energy @ (filters / np.maximum(filters.sum(0), np.float32(1e-6)))
     signal = griffin_lim(np.sqrt(power * np.square(_window()).sum()), hop)
