@@ -141,7 +141,7 @@ def codes_valid(store: Store, manifest: Manifest, codec: Codec) -> Outcome:
         samples = -(-len(segment.audio) * codec.input_sample_rate_hz // manifest.sample_rate_hz)
         if len(segment.codes) != codec.code_count(samples):
             wrong.append(f"{name} has {len(segment.codes)} codes, its audio calls for {codec.code_count(samples)}")
-        if segment.codes.size and (segment.codes.min() < 0 or segment.codes.max() >= codec.codebook_size):
+        if segment.codes.size and (np.min(segment.codes) < 0 or np.max(segment.codes) >= codec.codebook_size):
             wrong.append(f"{name} has codes outside 0 to {codec.codebook_size - 1}")
         if len(np.unique(segment.codes)) < 2:
             wrong.append(f"{name} has one code only")

@@ -22,7 +22,7 @@ def compare(pcm: Pcm16, sample_rate_hz: int, codec: Codec, codes: Codes) -> tupl
     length = min(len(original), len(decoded))
     original, decoded = original[:length], decoded[:length]
     a, b = mel_power_db(original, rate), mel_power_db(decoded, rate)
-    floor = float(a.max()) - _RANGE_DB
+    floor = float(np.max(a)) - _RANGE_DB
     distance = float(np.abs(np.maximum(a, floor) - np.maximum(b, floor)).mean())
     level = _rms_db(decoded) - _rms_db(original)
     return round(distance, 3), round(level, 3)
