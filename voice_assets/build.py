@@ -19,6 +19,7 @@ from voice_core.settings import ConfigurationError, Settings
 
 INGEST = ("raw_audio", "segments", "coded_segments")
 ROWS = ("voice_dataset", "voice_pairs")
+_VERIFIABLE = ("segments", "coded_segments")
 COUNTERS = ("recordings_decoded", "segments_cut", "segments_encoded")
 
 
@@ -63,9 +64,9 @@ def build(
     """Discover, then materialise what is not current: batch by batch up to the codes, the splits, the rows, the card.
 
     `partitions` limits the work to some; `verify` runs every stage, which looks at every file and mends what is
-    missing. A failure ends its partition only.
+    missing or spoilt. A failure ends its partition only.
     """
-    runner = _Runner(instance)
+    runner = _Runner(instance, verify)
     discovery, status = take_stock(settings)
     report = BuildReport(discovery, status)
     if not discovery.batches:
@@ -124,11 +125,12 @@ def _add_partitions(instance: dg.DagsterInstance, discovery: Discovery) -> None:
 class _Runner:
     """Runs a selection of a job's assets in this process, and gathers what came of it."""
 
-    def __init__(self, instance: dg.DagsterInstance) -> None:
+    def __init__(self, instance: dg.DagsterInstance, verify: bool) -> None:
         from voice_assets.definitions import defs
 
         logging.getLogger("dagster").setLevel(logging.ERROR)
         self._instance = instance
+        self._verify = verify
         self.jobs: Callable[[str], dg.JobDefinition] = defs.resolve_job_def
 
     def run(
@@ -140,7 +142,10 @@ class _Runner:
             instance=self._instance,
             partition_key=str(partition) if partition else None,
             asset_selection=[dg.AssetKey(name) for name in assets],
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            run_config={
+                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+                "ops": {name: {"config": {"verify": self._verify}} for name in assets if name in _VERIFIABLE},
+            },
             tags={"voice/command": "build"},
             raise_on_error=False,
         )

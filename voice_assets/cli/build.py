@@ -24,7 +24,8 @@ def build(
         list[str] | None, typer.Option("--partition", "-p", help="Only this batch, such as my-channel/batch-0001.")
     ] = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Run every stage: look at every file again and mend what is missing.")
+        bool,
+        typer.Option("--verify", help="Run every stage: read every file, mend what is missing or spoilt."),
     ] = False,
 ) -> None:
     """Bring the dataset up to date with the recordings, the transcripts and the settings.

@@ -177,13 +177,16 @@ def test_the_build_leaves_materialisations_with_data_versions_and_checks(bench: 
     assert str(materialisation.metadata["durations"].value).startswith("![")
 
 
-def test_a_tampered_segment_fails_its_blocking_check_and_a_verifying_build_mends_it(bench: Bench) -> None:
-    victim = bench.work / "segments" / "Atheer_-" / "batch-0001" / "atheer_0003_seg_0.npz"
-    good = victim.read_bytes()
-    victim.write_bytes(good[:-1])
+@pytest.mark.parametrize("stage", ["segments", "coded"])
+def test_a_verifying_build_mends_files_that_are_cut_short_or_spoilt(bench: Bench, stage: str) -> None:
+    folder = bench.work / stage / "Atheer_-" / "batch-0001"
+    short, spoilt = folder / "atheer_0003_seg_0.npz", folder / "atheer_0003_seg_1.npz"
+    good = short.read_bytes(), spoilt.read_bytes()
+    short.write_bytes(good[0][:-1])
+    spoilt.write_bytes(good[1][:400] + bytes([good[1][400] ^ 1]) + good[1][401:])
     report = build(bench.settings(), bench.instance, verify=True)
     assert not report.failures
-    assert victim.read_bytes() == good
+    assert (short.read_bytes(), spoilt.read_bytes()) == good
 
 
 def test_the_status_names_what_a_broken_off_run_left(bench: Bench) -> None:

@@ -15,9 +15,9 @@ from voice_core.corpus.manifest import Entry, Manifest, Reject, read_complete, r
 from voice_core.corpus.roundtrip import ROUNDTRIP_VERSION, compare
 from voice_core.corpus.segment_files import Segment, SegmentFileError, dump, load
 from voice_core.corpus.segmenting import STAGE as SEGMENTS
-from voice_core.corpus.stage import Checkpoint, commit
+from voice_core.corpus.stage import Checkpoint, commit, intact_keys
 from voice_core.fingerprint import fingerprint, sha256, unit_interval
-from voice_core.layout import PartitionKey, stage_prefix
+from voice_core.layout import PartitionKey, manifest_key, stage_prefix
 from voice_core.settings import Settings
 from voice_core.store import Store, StoreError
 
@@ -67,8 +67,13 @@ def is_current(segments: Manifest, coded: Manifest | None, codec: Codec, setting
     )
 
 
-def build_codes(work: Store, partition: PartitionKey, codec: Codec, settings: Settings) -> CodesReport:
-    """Encode the kept segments that have no codes yet, or other ones, and commit the manifest."""
+def build_codes(
+    work: Store, partition: PartitionKey, codec: Codec, settings: Settings, *, verify: bool = False
+) -> CodesReport:
+    """Encode the kept segments that have no codes yet, or other ones, and commit the manifest.
+
+    With `verify`, files that no longer have their committed hash are made again too.
+    """
     started = time.monotonic()
     segments = read_complete(work, SEGMENTS, partition)
     old = read_manifest(work, STAGE, partition)
@@ -79,12 +84,9 @@ def build_codes(work: Store, partition: PartitionKey, codec: Codec, settings: Se
         inputs=stage_inputs(segments, codec, settings),
         parameters={**segments.parameters, **wanted},
     )
-    there = {item.key: item.size for item in work.listing(stage_prefix(STAGE, partition))}
-    earlier = {
-        (entry.key, entry.fingerprint): entry
-        for entry in (old.entries if old else ())
-        if entry.key and there.get(entry.key) == entry.size_bytes
-    }
+    there = {item.key for item in work.listing(stage_prefix(STAGE, partition))}
+    intact = intact_keys(work, old, verify=verify)
+    earlier = {(entry.key, entry.fingerprint): entry for entry in (old.entries if old else ()) if entry.key in intact}
     ready: list[Entry] = []
     todo: list[Entry] = []
     for entry in segments.entries:
@@ -100,7 +102,11 @@ def build_codes(work: Store, partition: PartitionKey, codec: Codec, settings: Se
             ready.append(target)
 
     checkpoint = Checkpoint(work, dataclasses.replace(draft, entries=tuple(ready)))
-    touched = bool(todo) or old is None or {entry.key for entry in ready if entry.key} != set(there) - {_own(partition)}
+    touched = (
+        bool(todo)
+        or old is None
+        or {entry.key for entry in ready if entry.key} != there - {manifest_key(STAGE, partition)}
+    )
     if touched:
         checkpoint.begin()
     total_sec = sum(entry.duration_sec or 0.0 for entry in todo)
@@ -112,10 +118,6 @@ def build_codes(work: Store, partition: PartitionKey, codec: Codec, settings: Se
             bar.advance(sum(entry.duration_sec or 0.0 for entry in group) / 60)
     manifest = commit(work, dataclasses.replace(draft, entries=tuple(ready)), sweep=touched)
     return CodesReport(manifest, len(todo), total_sec, time.monotonic() - started)
-
-
-def _own(partition: PartitionKey) -> str:
-    return f"{stage_prefix(STAGE, partition)}_manifest.parquet"
 
 
 def _due(entry: Entry, settings: Settings) -> bool:

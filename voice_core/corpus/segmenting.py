@@ -14,9 +14,9 @@ from voice_core.corpus.cutting import CUTTING_VERSION
 from voice_core.corpus.manifest import Entry, Manifest, RecordingOutcome, Reject, read_manifest
 from voice_core.corpus.measures import MEASURES_VERSION
 from voice_core.corpus.rules import judge
-from voice_core.corpus.stage import Checkpoint, commit
+from voice_core.corpus.stage import Checkpoint, commit, intact_keys
 from voice_core.fingerprint import fingerprint
-from voice_core.layout import PartitionKey, contents_key, stage_prefix
+from voice_core.layout import PartitionKey, contents_key
 from voice_core.settings import Settings
 from voice_core.store import Store
 
@@ -116,8 +116,13 @@ def is_current(work: Store, batch: Batch, settings: Settings, manifest: Manifest
     return bool(inputs) and manifest.inputs == inputs
 
 
-def build_segments(raw: Store, work: Store, partition: PartitionKey, settings: Settings) -> SegmentsReport:
-    """Cut what is missing or changed, judge everything by the rules, and commit the manifest."""
+def build_segments(
+    raw: Store, work: Store, partition: PartitionKey, settings: Settings, *, verify: bool = False
+) -> SegmentsReport:
+    """Cut what is missing or changed, judge everything by the rules, and commit the manifest.
+
+    With `verify`, files that no longer have their committed hash are cut again too.
+    """
     started = time.monotonic()
     batch = read_batch(work, partition)
     contents = Contents(work, partition)
@@ -125,7 +130,7 @@ def build_segments(raw: Store, work: Store, partition: PartitionKey, settings: S
     wanted = parameters(settings)
     same_cut = old is not None and old.parameters["cut"] == wanted["cut"]
     before = {item.audio_id: item for item in old.recordings} if old else {}
-    rows, lost = _surviving_rows(work, old)
+    rows, lost = _surviving_rows(work, old, verify)
     _refuse_another_rate(batch, old, settings)
 
     done: dict[str, CutResult] = {}
@@ -181,15 +186,17 @@ def build_segments(raw: Store, work: Store, partition: PartitionKey, settings: S
     )
 
 
-def _surviving_rows(work: Store, old: Manifest | None) -> tuple[dict[str, list[Entry]], dict[str, list[Entry]]]:
-    """The old rows by recording: those that stand, and those whose file is missing or has another size."""
+def _surviving_rows(
+    work: Store, old: Manifest | None, verify: bool
+) -> tuple[dict[str, list[Entry]], dict[str, list[Entry]]]:
+    """The old rows by recording: those that stand, and those whose file is missing or spoilt."""
     rows: dict[str, list[Entry]] = defaultdict(list)
     lost: dict[str, list[Entry]] = defaultdict(list)
     if old is None:
         return rows, lost
-    sizes = {item.key: item.size for item in work.listing(stage_prefix(STAGE, PartitionKey.parse(old.partition)))}
+    intact = intact_keys(work, old, verify=verify)
     for entry in old.entries:
-        spoilt = entry.key and sizes.get(entry.key) != entry.size_bytes
+        spoilt = bool(entry.key) and entry.key not in intact
         (lost if spoilt else rows)[entry.audio_id].append(entry)
     return rows, lost
 

@@ -42,6 +42,21 @@ class Checkpoint:
         self._written = time.monotonic()
 
 
+def intact_keys(store: Store, manifest: Manifest | None, *, verify: bool) -> set[str]:
+    """Keys of the manifest's files that are there with the committed size; with `verify`, with the committed hash."""
+    if manifest is None:
+        return set()
+    there = {
+        item.key: item.size
+        for item in store.listing(stage_prefix(manifest.stage, PartitionKey.parse(manifest.partition)))
+    }
+    same_size = {e.key: e.sha256 for e in manifest.files() if there.get(e.key) == e.size_bytes}
+    if not verify:
+        return set(same_size)
+    hashes = store.each(store.hash, same_size)
+    return {key for key, found in zip(same_size, hashes, strict=True) if found == same_size[key]}
+
+
 def commit(store: Store, manifest: Manifest, *, sweep: bool) -> Manifest:
     """Make `manifest` the partition's result. With `sweep`, first remove every file that it does not list."""
     manifest = dataclasses.replace(manifest, complete=True, entries=sorted_entries(manifest.entries))

@@ -1,6 +1,7 @@
 """Recordings → segments → codes → dataset rows, a partition at a time; then the card over all of it."""
 
 import dagster as dg
+from pydantic import Field
 
 from resources.corpus import CorpusResource
 from voice_assets.defs.voice_dataset.metadata import check_results, check_specs, speed_metadata, summary_metadata
@@ -12,6 +13,12 @@ from voice_core.corpus.summary import summarise
 from voice_core.layout import DatasetLayout, PartitionKey
 
 GROUP = "voice_dataset"
+
+
+class StageConfig(dg.Config):
+    """How a stage takes what lies there already."""
+
+    verify: bool = Field(default=False, description="Read every file again, and make those anew that are spoilt.")
 
 
 @dg.asset(
@@ -58,10 +65,11 @@ def raw_audio(context: dg.AssetExecutionContext, corpus: CorpusResource) -> dg.M
         {"recordings_sound": "Every recording could be read whole and has a readable transcript."},
     ),
 )
-def segments(context: dg.AssetExecutionContext, corpus: CorpusResource) -> dg.MaterializeResult:
+def segments(context: dg.AssetExecutionContext, config: StageConfig, corpus: CorpusResource) -> dg.MaterializeResult:
     """One `.npz` a transcript line, cut at quiet places and measured; and what was rejected, with the reason."""
     work = corpus.work()
-    report = segmenting.build_segments(corpus.raw(), work, PartitionKey.parse(context.partition_key), corpus.settings)
+    partition = PartitionKey.parse(context.partition_key)
+    report = segmenting.build_segments(corpus.raw(), work, partition, corpus.settings, verify=config.verify)
     manifest = report.manifest
     return dg.MaterializeResult(
         data_version=dg.DataVersion(manifest.data_version),
@@ -99,7 +107,9 @@ def segments(context: dg.AssetExecutionContext, corpus: CorpusResource) -> dg.Ma
         {"nothing_failed": "Every kept segment could be read and encoded."},
     ),
 )
-def coded_segments(context: dg.AssetExecutionContext, corpus: CorpusResource) -> dg.MaterializeResult:
+def coded_segments(
+    context: dg.AssetExecutionContext, config: StageConfig, corpus: CorpusResource
+) -> dg.MaterializeResult:
     """The kept segments with their codes. Without a codec (VOICE_CODEC=none) there is nothing to do here."""
     work, partition, codec = corpus.work(), PartitionKey.parse(context.partition_key), corpus.load_codec()
     if codec is None:
@@ -113,7 +123,7 @@ def coded_segments(context: dg.AssetExecutionContext, corpus: CorpusResource) ->
             metadata={"codec": "none"},
             check_results=check_results(nothing),
         )
-    report = coding.build_codes(work, partition, codec, corpus.settings)
+    report = coding.build_codes(work, partition, codec, corpus.settings, verify=config.verify)
     manifest = report.manifest
     summary = summarise([manifest], corpus.settings.display_name)
     roundtrip = {}
