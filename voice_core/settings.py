@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -103,6 +103,50 @@ class CardSettings(Group):
     sources: str = Field("", description="Where the recordings come from and what their owners allow.")
 
 
+class S3Settings(Group):
+    """Where s3:// URLs lead. What is empty comes from the usual AWS_* variables and ~/.aws files."""
+
+    endpoint_url: str = Field(
+        "", description="Address of an S3 server that is not AWS, such as https://nas.local:9021."
+    )
+    region: str = Field("", description="Region of the bucket; us-east-1 where nothing names one.")
+    profile: str = Field("", description="Profile of ~/.aws/config and ~/.aws/credentials.")
+    access_key_id: str = Field("", description="Access key; better left to the environment or a profile.")
+    secret_access_key: SecretStr = Field(SecretStr(""), description="Secret key; never printed.")
+    session_token: SecretStr = Field(SecretStr(""), description="Token of temporary credentials; never printed.")
+    ca_bundle: str = Field("", description="PEM file of the authority that signed the server's certificate.")
+
+
+class GcsSettings(Group):
+    """Where gs:// URLs lead. What is empty comes from Google's application default credentials."""
+
+    project: str = Field("", description="Google Cloud project; the credentials' own when empty.")
+    credentials_file: str = Field("", description="Service account key file, JSON.")
+    endpoint_url: str = Field("", description="Address of an emulator; without credentials then.")
+
+
+class HubSettings(Group):
+    """Where the dataset is published. The token comes from HF_TOKEN or `hf auth login`, the server from HF_ENDPOINT."""
+
+    repo_id: str = Field(
+        "", description="Dataset repository, such as my-team/my-voices; nothing is published if empty."
+    )
+    revision: str = Field("main", description="Branch that the dataset is committed to.")
+    private: bool = Field(True, description="Whether a repository that is made is private.")
+
+
+class AutomationSettings(Group):
+    """What the Dagster daemon does by itself."""
+
+    sensor_interval_sec: int = Field(60, ge=5, description="How often the raw bucket is looked at, seconds.")
+    max_runs_per_tick: int = Field(20, ge=1, description="Most runs that a tick of a sensor asks for.")
+    partitions_per_run: int = Field(10, ge=1, description="Most batches that one run works on, one after another.")
+    nightly: str = Field("0 3 * * *", description="When the dataset is brought up to date whatever happened, cron.")
+    weekly_audit: str = Field("0 5 * * 0", description="When every committed file is read and its checksum compared.")
+    timezone: str = Field("UTC", description="Time zone of these two.")
+    fresh_within_hours: float = Field(36.0, gt=0, description="A dataset that is older counts as overdue in the UI.")
+
+
 class ConfigurationError(ValueError):
     """The settings are wrong; the message names each setting, its value and what is allowed."""
 
@@ -135,6 +179,12 @@ class Settings(BaseSettings):
         description="Extensions that are recordings, lower case. Where two files share an id the first listed wins.",
     )
     max_transcript_mb: float = Field(32.0, gt=0, description="A larger transcript is refused, not read.")
+    local_gb: float = Field(
+        24.0,
+        gt=0,
+        description="Local disk that copies of remote objects may take at a time, GB; larger work is sliced.",
+    )
+    requests_in_flight: int = Field(32, ge=1, le=512, description="Requests at once to a remote store, a process.")
     workers: int = Field(0, ge=0, le=256, description="CPU processes that cut and measure; 0: one a core.")
 
     batch: BatchSettings = BatchSettings()  # type: ignore[call-arg]
@@ -146,6 +196,11 @@ class Settings(BaseSettings):
     rules: RuleSettings = RuleSettings()  # type: ignore[call-arg]
     split: SplitSettings = SplitSettings()  # type: ignore[call-arg]
     card: CardSettings = CardSettings()  # type: ignore[call-arg]
+
+    s3: S3Settings = S3Settings()  # type: ignore[call-arg]
+    gcs: GcsSettings = GcsSettings()  # type: ignore[call-arg]
+    hub: HubSettings = HubSettings()  # type: ignore[call-arg]
+    automation: AutomationSettings = AutomationSettings()  # type: ignore[call-arg]
 
     @field_validator("raw_url", "work_url")
     @classmethod

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from voice_assets.cli import build, demo, forget, show
+from voice_assets.cli import adopt, build, clean, demo, forget, publish, show, store_check, store_copy, trace
 from voice_assets.cli.console import errors
 
 app = typer.Typer(
@@ -15,8 +15,12 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_show_locals=False,
 )
-for module in (build, show, forget, demo):
+store = typer.Typer(help="Look at object stores, and move data between them.", no_args_is_help=True)
+for module in (build, show, publish, trace, forget, adopt, clean, demo):
     module.register(app)
+for module in (store_check, store_copy):
+    module.register(store)
+app.add_typer(store, name="store")
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ import json
 from typing import Annotated
 
 import typer
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from rich.table import Table
 
 from voice_assets.cli.console import console, errors, show_progress
@@ -69,7 +69,7 @@ def show_settings() -> None:
             if isinstance(value, BaseModel):
                 continue
             default = info.get_default(call_default_factory=True)
-            shown = json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else value
+            shown = str(value) if isinstance(value, str | SecretStr) else json.dumps(value, ensure_ascii=False)
             changed = value != default and not name.endswith("_url")
             variable = f"{ENV_PREFIX}{prefix}{name}".upper()
             table.add_row(variable, f"[bold]{shown}[/]" if changed else shown, info.description or "")

@@ -1,0 +1,7 @@
+"""`voice clean`."""
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Nothing yet."""

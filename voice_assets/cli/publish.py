@@ -1,0 +1,7 @@
+"""`voice publish`."""
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Nothing yet."""

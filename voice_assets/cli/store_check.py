@@ -1,0 +1,7 @@
+"""`voice store check`."""
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Nothing yet."""

@@ -1,0 +1,7 @@
+"""`voice trace`."""
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Nothing yet."""
