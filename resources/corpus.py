@@ -1,20 +1,32 @@
 """The corpus that the voice dataset assets work on: its settings, its two stores, its codec."""
 
+from typing import Any
+
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
+from resources.stores import access_through_gcs, access_through_s3, open_store
+from voice_core.access import Access
 from voice_core.codecs import load_codec
 from voice_core.codecs.base import Codec
+from voice_core.corpus.restoring import Supply
 from voice_core.settings import Settings
 from voice_core.store import Store, StoreError
 
 
 class CorpusResource(dg.ConfigurableResource):
-    """Settings come from VOICE_* variables and voice.toml, as for the `voice` command; a field here overrules both."""
+    """Settings come from VOICE_* variables and voice.toml, as for the `voice` command; a field here overrules both.
+
+    `s3` and `gcs` are dagster-aws's S3Resource and dagster-gcp's GCSResource, where s3:// and gs:// URLs are used:
+    the stores take their addresses and credentials from them.
+    """
 
     raw_url: str = Field(default="", description="Overrules VOICE_RAW_URL.")
     work_url: str = Field(default="", description="Overrules VOICE_WORK_URL.")
     codec: str = Field(default="", description="Overrules VOICE_CODEC.")
+
+    s3: dg.ResourceDependency[Any] = None  # type: ignore[assignment]
+    gcs: dg.ResourceDependency[Any] = None  # type: ignore[assignment]
 
     _settings: Settings | None = PrivateAttr(default=None)
 
@@ -29,25 +41,36 @@ class CorpusResource(dg.ConfigurableResource):
         return self._settings
 
     def raw(self) -> Store:
-        return open_raw(self.settings)
+        return open_raw(self.settings, self._access(self.settings.raw_url))
 
     def work(self) -> Store:
-        return open_work(self.settings)
+        return open_work(self.settings, self._access(self.settings.work_url))
+
+    def _access(self, url: str) -> Access | None:
+        if url.startswith("s3:") and self.s3 is not None:
+            return access_through_s3(self.s3, self.settings)
+        if url.startswith("gs:") and self.gcs is not None:
+            return access_through_gcs(self.gcs, self.settings)
+        return None
 
     def load_codec(self) -> Codec | None:
         return codec_of(self.settings)
 
+    def supply(self) -> Supply:
+        """Where files that were freed are made again from."""
+        return Supply(self.raw, self.load_codec)
 
-def open_raw(settings: Settings) -> Store:
+
+def open_raw(settings: Settings, access: Access | None = None) -> Store:
     """The raw bucket, only ever read."""
     try:
-        return Store(settings.raw_url)
+        return open_store(settings.raw_url, settings, access)
     except StoreError as error:
         raise StoreError(f"{error}. VOICE_RAW_URL names the raw bucket; `voice demo` makes one to try") from None
 
 
-def open_work(settings: Settings) -> Store:
-    return Store(settings.work_url, create=True)
+def open_work(settings: Settings, access: Access | None = None) -> Store:
+    return open_store(settings.work_url, settings, access, create=True)
 
 
 def codec_of(settings: Settings) -> Codec | None:

@@ -1,9 +1,81 @@
-"""Where a URL leads: a store with the credentials and addresses of the settings."""
+"""Where a URL leads: a store with the addresses and credentials of the settings, or of Dagster's own resources."""
 
+import os
+from dataclasses import replace
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from voice_core.access import Access, gcs_access, s3_access
 from voice_core.settings import Settings
 from voice_core.store import Store
 
+if TYPE_CHECKING:
+    from dagster_aws.s3 import S3Resource
+    from dagster_gcp.gcs import GCSResource
 
-def open_store(url: str, settings: Settings, *, create: bool = False) -> Store:
-    """The store at any URL. `create` makes a local folder that is not there."""
-    return Store(url, create=create)
+
+def open_store(url: str, settings: Settings, access: Access | None = None, *, create: bool = False) -> Store:
+    """The store at any URL, by default with the settings' access. `create` makes a local folder that is not there."""
+    if access is None:
+        access = gcs_access(settings) if url.startswith("gs:") else s3_access(settings)
+    return Store(url, access, create=create)
+
+
+def access_through_s3(resource: "S3Resource", settings: Settings) -> Access:
+    """As dagster-aws's resource is configured; what it leaves open is the settings'."""
+    base = s3_access(settings)
+    return replace(
+        base,
+        endpoint_url=resource.endpoint_url or base.endpoint_url,
+        region=resource.region_name or base.region,
+        profile=resource.profile_name or base.profile,
+        access_key_id=resource.aws_access_key_id or base.access_key_id,
+        secret_access_key=resource.aws_secret_access_key or base.secret_access_key,
+        session_token=resource.aws_session_token or base.session_token,
+        anonymous=resource.use_unsigned_session,
+        max_retries=resource.max_attempts,
+        verify_tls=resource.verify is not False,
+        ca_bundle=base.ca_bundle or os.environ.get("AWS_CA_BUNDLE", ""),
+    )
+
+
+def access_through_gcs(resource: "GCSResource", settings: Settings) -> Access:
+    """As dagster-gcp's resource is configured; what it leaves open is the settings'."""
+    base = gcs_access(settings)
+    return replace(base, project=resource.project or base.project)
+
+
+def cloud_resources(settings: Settings) -> dict[str, Any]:
+    """Dagster's resources for the clouds that the settings' URLs name, as fields of `CorpusResource`.
+
+    None without the extra "cloud": the settings alone lead to the stores then.
+    """
+    schemes = {url.split(":", 1)[0] for url in (settings.raw_url, settings.work_url)}
+    found: dict[str, Any] = {}
+    if "s3" in schemes and find_spec("dagster_aws"):
+        from dagster_aws.s3 import S3Resource
+
+        # Keys by the names of their variables: values would be shown in the Dagster UI.
+        keys: dict[str, Any] = {
+            field: dg.EnvVar(variable)
+            for field, variable in (
+                ("aws_access_key_id", "VOICE_S3__ACCESS_KEY_ID"),
+                ("aws_secret_access_key", "VOICE_S3__SECRET_ACCESS_KEY"),
+                ("aws_session_token", "VOICE_S3__SESSION_TOKEN"),
+            )
+            if os.environ.get(variable)
+        }
+        found["s3"] = S3Resource(
+            endpoint_url=settings.s3.endpoint_url or None,
+            region_name=settings.s3.region or None,
+            profile_name=settings.s3.profile or None,
+            max_attempts=Access().max_retries,
+            **keys,
+        )
+    if "gs" in schemes and find_spec("dagster_gcp"):
+        from dagster_gcp.gcs import GCSResource
+
+        found["gcs"] = GCSResource(project=settings.gcs.project or None)
+    return found

@@ -3,11 +3,39 @@
 import dagster as dg
 
 from resources.corpus import CorpusResource
+from resources.stores import cloud_resources
 from voice_assets.defs.voice_dataset import assets
+from voice_assets.defs.voice_dataset.automation import follow_up_sensor, freshness
+from voice_assets.defs.voice_dataset.chains import chain
 from voice_assets.defs.voice_dataset.jobs import JOBS
+from voice_core.settings import Settings
 
-defs = dg.Definitions(
-    assets=dg.load_assets_from_modules([assets]),
-    jobs=JOBS,
-    resources={"corpus": CorpusResource()},
-)
+FINAL = {dg.AssetKey(name) for name in ("voice_dataset", "voice_pairs", "dataset_card")}
+
+
+def definitions(settings: Settings) -> dg.Definitions:
+    """All of it, with the groups, times and limits of these settings."""
+    batches = settings.automation.partitions_per_run
+    status = dg.DefaultSensorStatus.STOPPED
+    overdue = freshness(settings)
+    built = [
+        chain("ingest", assets.INGEST, batches_per_run=batches),
+        # Rows are quicker. The number differs from the one above for another reason too: Dagster puts assets of equal
+        # policies into one run, and the rows of one batch must not wait for the codes of another.
+        chain("write", assets.ROWS, batches_per_run=batches * 4),
+        assets.dataset_splits,
+        assets.dataset_card,
+    ]
+    return dg.Definitions(
+        assets=dg.map_asset_specs(
+            lambda spec: spec.replace_attributes(freshness_policy=overdue) if spec.key in FINAL else spec, built
+        ),
+        jobs=JOBS,
+        sensors=[follow_up_sensor(settings, status)],
+        resources={"corpus": CorpusResource(**cloud_resources(settings))},
+        # A step is a batch's work of minutes, on one core or on all: a process of its own would only cost time.
+        executor=dg.in_process_executor,
+    )
+
+
+defs = definitions(Settings.load())

@@ -1,12 +1,74 @@
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from voice_assets_tests.servers.faulty import FaultyProxy, faulty_proxy
+from voice_assets_tests.servers.gcs import GcsServer
+from voice_assets_tests.servers.gcs import gcs_server as start_gcs_server
+from voice_assets_tests.servers.hub import Hub
+from voice_assets_tests.servers.s3 import S3Server
+from voice_assets_tests.servers.s3 import s3_server as start_s3_server
+
+_FROM_OUTSIDE = ("VOICE_", "AWS_", "GOOGLE_", "HF_", "DAGSTER_HOME", "STORAGE_EMULATOR_HOST")
+
+# The client reads it once, when it is imported. The test hub does not speak Xet.
+os.environ["HF_HUB_DISABLE_XET"] = "1"
 
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Tests see neither the developer's VOICE_* variables nor a voice.toml of the working directory."""
+    """Tests see neither the developer's variables, nor his credentials, nor a voice.toml of the working directory."""
     for name in [*os.environ]:
-        if name.startswith("VOICE_") or name == "DAGSTER_HOME":
+        if name.startswith(_FROM_OUTSIDE):
             monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path_factory.mktemp("cwd"))
+    nowhere = tmp_path_factory.mktemp("cwd")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(nowhere / "no-aws-config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(nowhere / "no-aws-credentials"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    monkeypatch.chdir(nowhere)
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """An S3 server over HTTP. Each test takes buckets of its own: `s3_server.new_bucket()`."""
+    with start_s3_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3_tls_server() -> Iterator[S3Server]:
+    """An S3 server over HTTPS, whose certificate only `s3_tls_server.ca_bundle` vouches for."""
+    with start_s3_server(tls=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def gcs_server() -> Iterator[GcsServer]:
+    """A Google Cloud Storage server over HTTP. Each test takes buckets of its own: `gcs_server.new_bucket()`."""
+    with start_gcs_server() as server:
+        yield server
+
+
+@pytest.fixture
+def s3_proxy(s3_server: S3Server) -> Iterator[FaultyProxy]:
+    """A proxy before the S3 server that misbehaves as told."""
+    with faulty_proxy(s3_server.url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def gcs_proxy(gcs_server: GcsServer) -> Iterator[FaultyProxy]:
+    """A proxy before the Google Cloud Storage server that misbehaves as told."""
+    with faulty_proxy(gcs_server.url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
+    """A Hugging Face hub over HTTP of the test's own, to which HF_ENDPOINT and HF_TOKEN lead."""
+    with Hub() as server:
+        for name, value in server.environment(tmp_path / "huggingface").items():
+            monkeypatch.setenv(name, value)
+        yield server

@@ -63,6 +63,12 @@ class PartitionKey:
 
 BATCHES = "batches/"
 TOMBSTONES = "tombstones/"
+LOCKS = "locks/"
+
+
+def lock_key(name: str) -> str:
+    """Where the claim on a name lies while a process works on it; nothing is there otherwise."""
+    return f"{LOCKS}{slug(name)}.json"
 
 
 def batch_key(partition: PartitionKey) -> str:
@@ -72,6 +78,15 @@ def batch_key(partition: PartitionKey) -> str:
 def contents_key(partition: PartitionKey) -> str:
     """Which content hash each raw object had when it was last read, by what the store called it then."""
     return f"{BATCHES}{partition}.contents.json"
+
+
+def freed_prefix(stage: str) -> str:
+    return f"freed/{stage}/"
+
+
+def freed_key(stage: str, partition: PartitionKey) -> str:
+    """Which committed files of a stage were deleted on purpose."""
+    return f"{freed_prefix(stage)}{partition}.json"
 
 
 def tombstone_key(channel: str, audio_id: str) -> str:

@@ -1,13 +1,18 @@
 """One object store over file://, s3://, gs:// and memory://.
 
 Keys are `/`-separated, relative to the store's URL, and never start with a slash. A put is atomic: a reader
-sees the old object or the new one. Credentials come from `options` or the environment, as obstore reads them.
+sees the old object or the new one. What fails for a passing reason (`_TRANSIENT`) is tried again; what does not is a
+`StoreError` that names the operation and the key.
 """
 
 import contextlib
+import errno
 import hashlib
 import io
+import os
+import random
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,12 +22,37 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import obstore
-from obstore.exceptions import BaseError, InvalidPathError, PermissionDeniedError, UnauthenticatedError
-from obstore.store import LocalStore, from_url
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    InvalidPathError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+)
+from obstore.store import LocalStore
+
+from voice_core.access import Access
+from voice_core.bare_listing import list_names
 
 _PART = ".part"  # of a file that is not finished
 _READ_AHEAD_BYTES = 1 << 18
-_IN_FLIGHT = 32  # objects at once on a remote store: enough to hide a round trip, few enough for one server
+_MULTIPART_BYTES = 64 << 20  # below, one request: a killed upload then leaves nothing at all behind
+_TRIES = 4
+_FIRST_PAUSE_SEC = 0.2
+# What the client below does not try again by itself, in its own words.
+_TRANSIENT = (
+    "error decoding response body",  # the connection ended within a body
+    "end of file before message length reached",
+    "connection closed before message completed",
+    "connection reset",
+    "broken pipe",
+    "429 Too Many Requests",
+    "SlowDown",
+    "RequestTimeout",  # S3: the body did not arrive in time
+    "operation timed out",
+    "short body",  # ours, below
+)
 T = TypeVar("T")
 
 
@@ -32,6 +62,14 @@ class StoreError(OSError):
 
 class ObjectNotFoundError(StoreError):
     """There is no object under this key."""
+
+
+class AccessDeniedError(StoreError):
+    """The store knows us not, or does not let us do this."""
+
+
+class ConflictError(StoreError):
+    """The object is there already, or is no longer the one that it was. Somebody else was faster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +90,9 @@ class ObjectInfo:
 class Store:
     """Objects below one URL. Can be sent to another process, unless it is `memory://`."""
 
-    def __init__(self, url: str, options: Mapping[str, Any] | None = None, *, create: bool = False) -> None:
+    def __init__(self, url: str, access: Access | None = None, *, create: bool = False) -> None:
         self.url = url.rstrip("/")
-        self._options = dict(options or {})
+        self.access = access or Access()
         self._create = create
         parts = urlsplit(url)
         self.local_root: Path | None = None
@@ -65,8 +103,10 @@ class Store:
                     raise StoreError(f"{self.url}: there is no such folder")
                 self._store: Any = LocalStore(self.local_root, mkdir=create, automatic_cleanup=create)
             else:
-                self._store = from_url(url, **self._options)
-        except (BaseError, ValueError) as error:
+                self._store = self.access.open(url)
+        except (BaseError, ValueError, OSError) as error:
+            if isinstance(error, StoreError):
+                raise
             raise StoreError(f"{self.url} cannot be opened: {_first_line(error)}") from None
 
     def __repr__(self) -> str:
@@ -75,7 +115,7 @@ class Store:
     def __reduce__(self) -> tuple[Any, ...]:
         if not self.shareable:
             raise TypeError("a memory:// store lives in one process")
-        return _reopen, (self.url, self._options, self._create)
+        return _reopen, (self.url, self.access, self._create)
 
     @property
     def shareable(self) -> bool:
@@ -84,7 +124,14 @@ class Store:
 
     def get(self, key: str) -> bytes:
         """The whole object. Raises `ObjectNotFoundError`."""
-        return self._do("get", key, lambda: obstore.get(self._store, key).bytes().to_bytes())
+        return self._do("get", key, lambda: self._get(key))
+
+    def _get(self, key: str) -> bytes:
+        answer = obstore.get(self._store, key)
+        data = answer.bytes().to_bytes()
+        if len(data) != answer.meta["size"]:
+            raise OSError(f"short body: {len(data)} of {answer.meta['size']} bytes")
+        return data
 
     def find(self, key: str) -> bytes | None:
         """The whole object, or None where there is none."""
@@ -93,8 +140,50 @@ class Store:
         except ObjectNotFoundError:
             return None
 
-    def put(self, key: str, data: bytes) -> None:
-        self._do("put", key, lambda: obstore.put(self._store, key, data))
+    def put(
+        self, key: str, data: bytes, *, if_absent: bool = False, if_unchanged: ObjectInfo | None = None
+    ) -> ObjectInfo:
+        """Put an object; returns what the store calls it now.
+
+        With `if_absent`, only where there is none; with `if_unchanged`, only where it is still the one that `head`
+        showed. Otherwise `ConflictError`.
+        """
+        if self.local_root is not None:
+            return self._do("put", key, lambda: self._put_file(self._path(key), key, data, if_absent, if_unchanged))
+        mode: Any = "overwrite"
+        if if_absent:
+            mode = "create"
+        elif if_unchanged is not None:
+            mode = {"e_tag": f'"{if_unchanged.etag}"'}
+            if if_unchanged.version:
+                mode["version"] = if_unchanged.version
+        if mode == "overwrite":
+            options: dict[str, Any] = {"use_multipart": len(data) >= _MULTIPART_BYTES}
+        else:
+            options = {"mode": mode}
+        done = self._do("put", key, lambda: obstore.put(self._store, key, data, **options))
+        return ObjectInfo(key, len(data), _etag(done["e_tag"]), done["version"] or "")
+
+    def _put_file(
+        self, path: Path, key: str, data: bytes, if_absent: bool, if_unchanged: ObjectInfo | None
+    ) -> ObjectInfo:
+        """Write beside the file, then rename. Only a program that dies here leaves a `.part` behind."""
+        part = path.with_name(f"{path.name}.{os.getpid()}{_PART}" if if_absent else path.name + _PART)
+        try:
+            try:
+                part.write_bytes(data)
+            except FileNotFoundError:
+                part.parent.mkdir(parents=True, exist_ok=True)
+                part.write_bytes(data)
+            if if_unchanged is not None and self._head(key) != if_unchanged:
+                raise FileExistsError(errno.EEXIST, "the file has changed")
+            if if_absent:
+                os.link(part, path)
+            else:
+                part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+        return self._head(key)
 
     def put_many(self, objects: Mapping[str, bytes]) -> None:
         """Put many objects, many at a time where the store is remote."""
@@ -103,23 +192,39 @@ class Store:
     def head(self, key: str) -> ObjectInfo | None:
         """What the store says of an object, or None where there is none."""
         try:
-            return _object_info(self._do("head", key, lambda: obstore.head(self._store, key)))
+            return self._do("head", key, lambda: self._head(key))
         except ObjectNotFoundError:
             return None
+
+    def _head(self, key: str) -> ObjectInfo:
+        return _object_info(obstore.head(self._store, key))
 
     def listing(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """All objects whose key starts with the folder `prefix`, in no particular order.
 
-        A file of a local folder whose name cannot be a key comes with the size −1.
+        One whose name cannot be a key here comes with the size −1.
         """
         try:
             for chunk in obstore.list(self._store, prefix or None):
                 for meta in chunk:
                     yield _object_info(meta)
+            return
         except (BaseError, OSError, ValueError) as error:
-            if self.local_root is None:
+            strange = isinstance(error, InvalidPathError)
+            if self.local_root is None and not strange:
                 raise self._error("list", prefix, error) from None
+        if self.local_root is not None:
             yield from self._walk(self.local_root / prefix)
+        else:
+            yield from self._bare(prefix)
+
+    def _bare(self, prefix: str) -> Iterator[ObjectInfo]:
+        """List a bucket in which some name is no key, through the cloud's own client."""
+        try:
+            for key, size, etag, version in list_names(self.url, self.access, prefix):
+                yield ObjectInfo(key, size if _is_key(key) else -1, etag, version)
+        except (OSError, ValueError) as error:
+            raise self._error("list", prefix, error) from None
 
     def _walk(self, folder: Path) -> Iterator[ObjectInfo]:
         """List a folder in which some name is no key: file by file."""
@@ -138,53 +243,70 @@ class Store:
 
         def one(key: str) -> None:
             if self.local_root is not None:
-                (self.local_root / (key + _PART)).unlink(missing_ok=True)
+                self._path(key + _PART).unlink(missing_ok=True)
             with contextlib.suppress(ObjectNotFoundError):
                 self._do("delete", key, lambda: obstore.delete(self._store, key))
 
         self.each(one, list(keys))
 
+    def _path(self, key: str) -> Path:
+        """The file of a key in a local store."""
+        assert self.local_root is not None
+        path = self.local_root / key
+        if ".." in path.parts or not path.is_relative_to(self.local_root):
+            raise StoreError(f"{self.url}/{key}: this key leads out of the store")
+        return path
+
     def open(self, key: str) -> IO[bytes]:
         """A seekable reader that fetches ranges, for looking at a header without the whole object."""
         if self.local_root is not None:
-            path = self.local_root / key
-            if ".." in path.parts or not path.is_relative_to(self.local_root):
-                raise StoreError(f"get {self.url}/{key}: this key leads out of the store")
+            path = self._path(key)
             return self._do("get", key, lambda: path.open("rb"))
         reader = self._do("get", key, lambda: obstore.open_reader(self._store, key))
         return io.BufferedReader(_RangeReader(reader), _READ_AHEAD_BYTES)
 
     def download(self, key: str, path: Path) -> str:
         """Copy an object to a file in constant memory; returns the SHA-256 of what was read."""
-        digest = hashlib.sha256()
 
-        def copy() -> None:
+        def copy() -> str:
+            digest = hashlib.sha256()
+            answer = obstore.get(self._store, key)
+            size = 0
             with path.open("wb") as out:
-                for chunk in obstore.get(self._store, key).stream(min_chunk_size=1 << 22):
+                for chunk in answer.stream(min_chunk_size=1 << 22):
                     digest.update(chunk)
-                    out.write(chunk)
+                    size += out.write(chunk)
+            if size != answer.meta["size"]:
+                raise OSError(f"short body: {size} of {answer.meta['size']} bytes")
+            return digest.hexdigest()
 
-        self._do("get", key, copy)
-        return digest.hexdigest()
+        return self._do("get", key, copy)
+
+    def upload(self, key: str, path: Path) -> None:
+        """Put a file, in constant memory where it is large."""
+        if self.local_root is not None or path.stat().st_size < _MULTIPART_BYTES:
+            self.put(key, path.read_bytes())
+        else:
+            self._do("put", key, lambda: obstore.put(self._store, key, path))
 
     @contextlib.contextmanager
-    def create(self, key: str) -> Iterator[Path]:
+    def create(self, key: str, scratch: Path | None = None) -> Iterator[Path]:
         """A path to write a large object to; it is put when the block ends well, and dropped otherwise.
 
         On a local store that is a file beside the object, renamed at the end; its name is always the same, so that
-        one that a killed process left is overwritten.
+        one that a killed process left is overwritten. On a remote one it is a file in the folder `scratch`.
         """
         if self.local_root is None:
-            with tempfile.TemporaryDirectory(prefix="voice-") as folder:
+            with tempfile.TemporaryDirectory(prefix="voice-", dir=scratch) as folder:
                 path = Path(folder, "object")
                 yield path
-                self._do("put", key, lambda: obstore.put(self._store, key, path))
+                self.upload(key, path)
             return
-        path = self.local_root / (key + _PART)
+        path = self._path(key + _PART)
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield path
-            self._do("put", key, lambda: path.replace(self.local_root / key))  # type: ignore[operator]
+            self._do("put", key, lambda: path.replace(self._path(key)))
         finally:
             path.unlink(missing_ok=True)
 
@@ -201,23 +323,40 @@ class Store:
         keys = list(keys)
         if self.local_root is not None or len(keys) < 2:
             return [function(key) for key in keys]
-        with ThreadPoolExecutor(min(_IN_FLIGHT, len(keys)), thread_name_prefix="store") as pool:
+        with ThreadPoolExecutor(min(self.access.in_flight, len(keys)), thread_name_prefix="store") as pool:
             return list(pool.map(function, keys))
 
     def _do(self, what: str, key: str, call: Callable[[], T]) -> T:
-        try:
-            return call()
-        except (BaseError, OSError, ValueError) as error:  # ValueError: a key that is no path
-            raise self._error(what, key, error) from None
+        pause_sec = _FIRST_PAUSE_SEC
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                return call()
+            except StoreError:
+                raise
+            except (BaseError, OSError, ValueError) as error:  # ValueError: a key that is no path
+                if not tries_left or self.local_root is not None or not _is_transient(error):
+                    raise self._error(what, key, error) from None
+            time.sleep(pause_sec * random.uniform(0.5, 1.5))
+            pause_sec *= 3
+        raise AssertionError("unreachable")
 
     def _error(self, what: str, key: str, error: Exception) -> StoreError:
         where = f"{what} {self.url}/{key}"
+        text = str(error)
+        if "NoSuchBucket" in text:
+            return StoreError(f"{where}: there is no such bucket")
         if isinstance(error, FileNotFoundError):
             return ObjectNotFoundError(f"{where}: not found")
-        if isinstance(error, PermissionDeniedError | UnauthenticatedError):
-            return StoreError(f"{where}: access denied; check the credentials ({_first_line(error)})")
+        if isinstance(error, AlreadyExistsError | PreconditionError | FileExistsError):
+            return ConflictError(f"{where}: somebody else wrote it meanwhile")
+        if "RequestTimeTooSkewed" in text:
+            return AccessDeniedError(f"{where}: this machine's clock differs too much from the server's: set the clock")
+        if isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError):
+            return AccessDeniedError(f"{where}: access denied; check the credentials ({_first_line(error)})")
         if isinstance(error, InvalidPathError):
             return StoreError(f"{where}: this key cannot be stored ({_first_line(error)})")
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            return StoreError(f"{where}: the disk is full; free some space and run again, nothing is lost")
         return StoreError(f"{where}: {_first_line(error)}")
 
 
@@ -245,12 +384,25 @@ class _RangeReader(io.RawIOBase):
         return int(self._reader.tell())
 
 
-def _reopen(url: str, options: dict[str, Any], create: bool) -> Store:
-    return Store(url, options, create=create)
+def _reopen(url: str, access: Access, create: bool) -> Store:
+    return Store(url, access, create=create)
 
 
 def _object_info(meta: Mapping[str, Any]) -> ObjectInfo:
-    return ObjectInfo(meta["path"], meta["size"], (meta["e_tag"] or "").strip('"'), meta["version"] or "")
+    return ObjectInfo(meta["path"], meta["size"], _etag(meta["e_tag"]), meta["version"] or "")
+
+
+def _etag(value: str | None) -> str:
+    return (value or "").strip('"')
+
+
+def _is_key(key: str) -> bool:
+    return not key.startswith("/") and all(part not in ("", ".", "..") for part in key.split("/"))
+
+
+def _is_transient(error: Exception) -> bool:
+    text = str(error)
+    return any(sign.lower() in text.lower() for sign in _TRANSIENT)
 
 
 def _first_line(error: Exception) -> str:

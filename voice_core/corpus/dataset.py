@@ -14,14 +14,17 @@ from voice_core import progress, workers
 from voice_core.audio import flac_bytes
 from voice_core.corpus import rows
 from voice_core.corpus.coding import STAGE as CODED
+from voice_core.corpus.freed import FreedFiles, dataset_place, no_longer_freed
 from voice_core.corpus.manifest import Entry, Manifest, Reject, load_manifest, read_complete, sorted_entries
 from voice_core.corpus.parquet_files import ROW_GROUP, ParquetFiles
+from voice_core.corpus.restoring import Supply, bring_back
 from voice_core.corpus.segment_files import SegmentFileError, load_audio_and_codes
 from voice_core.corpus.segmenting import STAGE as SEGMENTS
 from voice_core.corpus.splits import SPLITS, Splits
 from voice_core.corpus.texts import neutts_drop
 from voice_core.fingerprint import fingerprint, sha256
 from voice_core.layout import DatasetLayout, PartitionKey, segment_name
+from voice_core.lease import held
 from voice_core.settings import Settings
 from voice_core.store import Store, StoreError
 
@@ -89,11 +92,55 @@ def is_current(source: Manifest, dataset: Manifest | None, splits: Splits, setti
     )
 
 
-def build_dataset(work: Store, partition: PartitionKey, splits: Splits, settings: Settings) -> DatasetReport:
-    """Write the partition's Parquet files and their manifest."""
+def build_dataset(
+    work: Store,
+    partition: PartitionKey,
+    splits: Splits,
+    settings: Settings,
+    *,
+    verify: bool = False,
+    supply: Supply | None = None,
+) -> DatasetReport:
+    """Write the partition's Parquet files and their manifest, unless they are there and current.
+
+    With `verify`, their content is looked at too. Files of the stage before that were freed come from `supply`. Waits
+    while another process works on the partition.
+    """
+    with held(work, str(partition)):
+        started = time.monotonic()
+        source = read_complete(work, source_stage(settings), partition)
+        there = read_dataset_manifest(work, partition, settings)
+        if there is not None and is_current(source, there, splits, settings) and _intact(work, there, verify):
+            return DatasetReport(there, len(there.kept()), 0, time.monotonic() - started)
+        return write_rows(work, source, splits, settings, supply)
+
+
+def _intact(work: Store, manifest: Manifest, verify: bool) -> bool:
+    """Whether the Parquet files are there, with their committed size; with `verify`, with their committed hash.
+
+    Those that were freed count as there.
+    """
+    files = {item["key"]: item for item in manifest.parameters.get("files", [])}
+    freed = FreedFiles(work)
+
+    def one(key: str) -> bool:
+        if freed.holds(key, files[key]["sha256"]):
+            return True
+        info = work.head(key)
+        there = info is not None and info.size == files[key]["size_bytes"]
+        return there and (not verify or work.hash(key) == files[key]["sha256"])
+
+    return all(work.each(one, files))
+
+
+def write_rows(
+    work: Store, source: Manifest, splits: Splits, settings: Settings, supply: Supply | None
+) -> DatasetReport:
+    """Write the Parquet files of a partition, whatever is there, while its claim is held."""
     started = time.monotonic()
+    partition = PartitionKey.parse(source.partition)
+    bring_back(work, supply, source.stage, partition, settings, [entry.key for entry in source.kept()])
     layout = DatasetLayout(settings.dataset)
-    source = read_complete(work, source_stage(settings), partition)
     configs = (rows.FULL, rows.NEUTTS) if has_codec(settings) else (rows.FULL,)
     draft = dataclasses.replace(
         source,
@@ -137,6 +184,7 @@ def build_dataset(work: Store, partition: PartitionKey, splits: Splits, settings
         draft, complete=True, entries=sorted_entries(results), parameters={**draft.parameters, "files": files.records}
     )
     work.put(layout.manifest_key(partition), manifest.to_bytes())
+    no_longer_freed(work, dataset_place(settings.dataset), partition, written)
     size_bytes = sum(item["size_bytes"] for item in files.records)
     return DatasetReport(manifest, len(manifest.kept()), size_bytes, time.monotonic() - started)
 
@@ -218,8 +266,8 @@ def _full_table(good: Sequence[Row], source: Manifest, settings: Settings) -> pa
             names=["bytes", "path"],
         ),
         "channel": [channel] * len(good),
-        "start_sec": [(row.entry.cut_start or 0) / rate for row in good],
-        "end_sec": [(row.entry.cut_stop or 0) / rate for row in good],
+        "start_sec": [_sec(row.entry.cut_start, rate) for row in good],
+        "end_sec": [_sec(row.entry.cut_stop, rate) for row in good],
         "raw_key": [recordings[row.entry.audio_id].raw_key for row in good],
         "raw_sha256": [recordings[row.entry.audio_id].audio_sha256 for row in good],
         "segment_sha256": [row.entry.sha256 for row in good],
@@ -231,6 +279,11 @@ def _full_table(good: Sequence[Row], source: Manifest, settings: Settings) -> pa
             "codec_revision": [source.parameters["revision"]] * len(good),
         }
     return pa.table({name: columns[name] for name in schema.names}, schema=schema)
+
+
+def _sec(sample: int | None, rate: int) -> float | None:
+    """Nobody knows where in its recording an adopted segment lay."""
+    return None if sample is None else sample / rate
 
 
 def _neutts_table(good: Sequence[Row], source: Manifest) -> pa.Table:

@@ -14,6 +14,7 @@ from voice_core.corpus.splits import SPLITS
 from voice_core.corpus.summary import Summary, summarise
 from voice_core.fingerprint import fingerprint
 from voice_core.layout import DatasetLayout, PartitionKey
+from voice_core.lease import held
 from voice_core.settings import Settings
 from voice_core.store import Store
 
@@ -38,8 +39,17 @@ def read_commit(work: Store, settings: Settings) -> dict[str, Any] | None:
     return json.loads(data) if data is not None else None
 
 
-def build_card(work: Store, partitions: Iterable[PartitionKey], settings: Settings) -> Summary:
-    """Write README.md, the figures and dataset.json for everything that is finished."""
+def build_card(work: Store, partitions: Iterable[PartitionKey], settings: Settings, *, verify: bool = False) -> Summary:
+    """Write README.md, the figures and dataset.json for everything that is finished.
+
+    Where they are current they are left alone, unless with `verify`.
+    """
+    layout = DatasetLayout(settings.dataset)
+    with held(work, layout.root):
+        return _build_card(work, partitions, settings, verify)
+
+
+def _build_card(work: Store, partitions: Iterable[PartitionKey], settings: Settings, verify: bool) -> Summary:
     layout = DatasetLayout(settings.dataset)
     manifests = finished_rows(work, partitions, settings)
     records = [read_pairs(work, PartitionKey.parse(manifest.partition), settings) for manifest in manifests]
@@ -49,16 +59,19 @@ def build_card(work: Store, partitions: Iterable[PartitionKey], settings: Settin
         for config in (rows.FULL, rows.NEUTTS, rows.PAIRS)
     }
     summary = summarise(manifests, settings.display_name)
-    parameters = manifests[0].parameters if manifests else {}
-    card = render_card(summary, settings, splits=SPLITS, configs=offered, parameters=parameters)
-    work.put(f"{layout.figures}durations.png", duration_histogram_png(summary))
-    work.put(f"{layout.figures}funnel.png", funnel_png(summary))
-    work.put(layout.card_key, card.encode())
     commit = {
         "inputs": card_inputs(manifests, settings),
         "partitions": [manifest.partition for manifest in manifests],
         "files": files,
     }
+    beside = (layout.card_key, f"{layout.figures}durations.png", f"{layout.figures}funnel.png")
+    if not verify and read_commit(work, settings) == commit and None not in work.each(work.head, beside):
+        return summary
+    parameters = manifests[0].parameters if manifests else {}
+    card = render_card(summary, settings, splits=SPLITS, configs=offered, parameters=parameters)
+    work.put(f"{layout.figures}durations.png", duration_histogram_png(summary))
+    work.put(f"{layout.figures}funnel.png", funnel_png(summary))
+    work.put(layout.card_key, card.encode())
     work.put(layout.summary_key, (json.dumps(commit, ensure_ascii=False, indent=1) + "\n").encode())
     return summary
 

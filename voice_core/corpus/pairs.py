@@ -11,12 +11,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from voice_core.corpus import rows
-from voice_core.corpus.dataset import has_codec, row_key
-from voice_core.corpus.manifest import Entry, Manifest
-from voice_core.corpus.splits import SPLITS
+from voice_core.corpus.dataset import has_codec, parquet_files, row_key, source_stage, write_rows
+from voice_core.corpus.freed import FreedFiles, dataset_place, no_longer_freed
+from voice_core.corpus.manifest import Entry, Manifest, read_complete
+from voice_core.corpus.restoring import Supply
+from voice_core.corpus.splits import SPLITS, require_splits
 from voice_core.corpus.texts import text_hash
 from voice_core.fingerprint import fingerprint, sha256, unit_interval
 from voice_core.layout import DatasetLayout, PartitionKey
+from voice_core.lease import held
 from voice_core.settings import Settings
 from voice_core.store import Store
 
@@ -103,10 +106,41 @@ def is_current(work: Store, dataset: Manifest, settings: Settings) -> bool:
     return record is not None and record.inputs == stage_inputs(dataset, settings)
 
 
-def build_pairs(work: Store, dataset: Manifest, settings: Settings) -> PairsReport:
-    """Write the pairs of a partition whose dataset rows are finished."""
-    layout = DatasetLayout(settings.dataset)
+def build_pairs(
+    work: Store, dataset: Manifest, settings: Settings, *, verify: bool = False, supply: Supply | None = None
+) -> PairsReport:
+    """Write the pairs of a partition whose dataset rows are finished, unless they are there and current.
+
+    With `verify`, their content is looked at too. Rows that were freed and are needed are written again, from `supply`.
+    Waits while another process works on the partition.
+    """
     partition = PartitionKey.parse(dataset.partition)
+    with held(work, str(partition)):
+        there = read_pairs(work, partition, settings)
+        current = there is not None and there.inputs == stage_inputs(dataset, settings)
+        if there is not None and current and _intact(work, there, verify):
+            return there
+        freed = FreedFiles(work)
+        if any(freed.holds(key, digest) for key, digest in parquet_files(dataset)):
+            source = read_complete(work, source_stage(settings), partition)
+            write_rows(work, source, require_splits(work, settings), settings, supply)
+        return _build_pairs(work, dataset, partition, settings)
+
+
+def _intact(work: Store, record: PairsReport, verify: bool) -> bool:
+    hashes = {str(item["key"]): str(item["sha256"]) for item in record.files}
+    freed = FreedFiles(work)
+
+    def one(key: str) -> bool:
+        if freed.holds(key, hashes[key]):
+            return True
+        return work.head(key) is not None and (not verify or work.hash(key) == hashes[key])
+
+    return all(work.each(one, hashes))
+
+
+def _build_pairs(work: Store, dataset: Manifest, partition: PartitionKey, settings: Settings) -> PairsReport:
+    layout = DatasetLayout(settings.dataset)
     pairs, skipped = plan_pairs(dataset.entries, settings.split.speaker_scope)
     work.delete([_record_key(partition, settings)])
     files: list[dict[str, str | int]] = []
@@ -119,10 +153,14 @@ def build_pairs(work: Store, dataset: Manifest, settings: Settings) -> PairsRepo
         codes = _codes(work, layout.rows_key(rows.NEUTTS, partition, split)) if has_codec(settings) else None
         data = _parquet(mine, dataset, codes, settings.display_name(partition.channel))
         work.put(key, data)
-        files.append({"key": key, "sha256": sha256(data), "rows": len(mine), "config": rows.PAIRS, "split": split})
+        files.append(
+            {"key": key, "sha256": sha256(data), "size_bytes": len(data), "rows": len(mine), "config": rows.PAIRS,
+             "split": split}
+        )  # fmt: skip
     speakers = {(pair.target.audio_id, pair.target.speaker_id) for pair in pairs}
     report = PairsReport(stage_inputs(dataset, settings), len(pairs), len(speakers), skipped, files)
     work.put(_record_key(partition, settings), report.to_bytes())
+    no_longer_freed(work, dataset_place(settings.dataset), partition, {str(item["key"]) for item in files})
     return report
 
 

@@ -15,6 +15,7 @@ from voice_core.corpus.manifest import Manifest
 from voice_core.corpus.texts import text_hash
 from voice_core.fingerprint import fingerprint, unit_interval
 from voice_core.layout import DatasetLayout, PartitionKey
+from voice_core.lease import held
 from voice_core.settings import Settings, SplitSettings
 from voice_core.store import Store
 
@@ -143,8 +144,13 @@ def require_splits(work: Store, settings: Settings) -> Splits:
 
 
 def build_splits(work: Store, manifests: Sequence[Manifest], settings: Settings) -> Splits:
-    """Plan the splits of all finished partitions and write them down."""
-    plan = plan_splits(spoken_rows(manifests), settings.split, read_splits(work, settings))
-    splits = dataclasses.replace(plan, inputs=splits_inputs(manifests, settings))
-    work.put(DatasetLayout(settings.dataset).splits_key, splits.to_bytes())
+    """Plan the splits of all finished partitions and write them down, unless they are current."""
+    layout = DatasetLayout(settings.dataset)
+    inputs = splits_inputs(manifests, settings)
+    with held(work, layout.root):
+        before = read_splits(work, settings)
+        if before is not None and before.inputs == inputs:
+            return before
+        splits = dataclasses.replace(plan_splits(spoken_rows(manifests), settings.split, before), inputs=inputs)
+        work.put(layout.splits_key, splits.to_bytes())
     return splits

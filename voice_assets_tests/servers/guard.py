@@ -1,0 +1,27 @@
+"""Run a command for as long as standard input stays open: it ends with whoever started it, also after a kill -9."""
+
+import os
+import subprocess
+import sys
+import threading
+
+
+def live_as_long_as_stdin() -> None:
+    """Block until the process that started this one closes its end of standard input, or dies."""
+    while sys.stdin.buffer.read(1 << 16):
+        pass
+
+
+def _end_with(child: "subprocess.Popen[bytes]") -> None:
+    live_as_long_as_stdin()
+    child.kill()
+
+
+def main() -> None:
+    child = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
+    threading.Thread(target=_end_with, args=(child,), daemon=True).start()
+    os._exit(child.wait())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""How remote stores are reached: addresses, credentials, patience. Everything here can be sent to another process."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from obstore.store import from_url
+
+from voice_core.settings import Settings
+
+_DEFAULT_REGION = "us-east-1"
+# A request may be long, since bodies are; a server that says nothing for this long is not coming back.
+_CLIENT = {"connect_timeout": timedelta(seconds=10), "read_timeout": timedelta(seconds=60),
+           "timeout": timedelta(hours=2)}  # fmt: skip
+_RETRY_TIMEOUT = timedelta(minutes=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What is empty comes from the environment, as the cloud's own tools read it."""
+
+    in_flight: int = 32  # requests at once: enough to hide a round trip, few enough for one server
+    max_retries: int = 8  # of a request that failed for a transient reason, with growing pauses
+    endpoint_url: str = ""
+    region: str = ""
+    profile: str = ""
+    access_key_id: str = ""
+    secret_access_key: str = field(default="", repr=False)
+    session_token: str = field(default="", repr=False)
+    anonymous: bool = False
+    ca_bundle: str = ""  # path of a PEM file
+    verify_tls: bool = True
+    credentials_file: str = ""  # Google's service account key
+    project: str = ""
+
+    def open(self, url: str) -> Any:
+        """An obstore store. Raises `ValueError` or obstore's errors for what cannot be opened."""
+        client: dict[str, Any] = {**_CLIENT}
+        if self.endpoint_url.startswith("http://"):
+            client["allow_http"] = True
+        if self.ca_bundle:
+            client["root_certificate"] = Path(self.ca_bundle).read_bytes()
+        if not self.verify_tls:
+            client["allow_invalid_certificates"] = True
+        retry = {"max_retries": self.max_retries, "retry_timeout": _RETRY_TIMEOUT}
+        if url.startswith("memory:"):
+            return from_url(url)
+        config = self._s3() if url.startswith(("s3://", "s3a://")) else self._gcs()
+        options: dict[str, Any] = {"client_options": client, "retry_config": retry, **config}
+        return from_url(url, **options)
+
+    def _s3(self) -> dict[str, Any]:
+        config: dict[str, Any] = {}
+        if self.endpoint_url:
+            # Servers of one's own rarely have a name a bucket.
+            config |= {"endpoint": self.endpoint_url.rstrip("/"), "virtual_hosted_style_request": False}
+        if self.anonymous:
+            config["skip_signature"] = True
+        elif self.access_key_id:
+            config |= {"access_key_id": self.access_key_id, "secret_access_key": self.secret_access_key}
+            if self.session_token:
+                config["session_token"] = self.session_token
+        else:
+            session = _aws_session(self.profile)
+            if session is not None:
+                from obstore.auth.boto3 import Boto3CredentialProvider
+
+                config["credential_provider"] = Boto3CredentialProvider(session)
+                return config | {"region": self.region or session.region_name or _DEFAULT_REGION}
+        if self.region:
+            config["region"] = self.region
+        else:
+            config["default_region"] = _DEFAULT_REGION
+        return config
+
+    def _gcs(self) -> dict[str, Any]:
+        if self.endpoint_url:
+            return {"base_url": self.endpoint_url.rstrip("/"), "skip_signature": True}
+        if self.anonymous:
+            return {"skip_signature": True}
+        return {"application_credentials": self.credentials_file} if self.credentials_file else {}
+
+    def s3_client(self) -> Any:
+        """boto3's client, for what obstore does not do. Raises `ModuleNotFoundError` without the extra "cloud"."""
+        import boto3
+        from botocore import UNSIGNED
+        from botocore.config import Config
+
+        session = boto3.Session(
+            profile_name=self.profile or None,
+            aws_access_key_id=self.access_key_id or None,
+            aws_secret_access_key=self.secret_access_key or None,
+            aws_session_token=self.session_token or None,
+            region_name=self.region or None,
+        )
+        own = Config(s3={"addressing_style": "path"}) if self.endpoint_url else Config()
+        return session.client(
+            "s3",
+            endpoint_url=self.endpoint_url or None,
+            region_name=session.region_name or _DEFAULT_REGION,
+            verify=self.ca_bundle or self.verify_tls,
+            config=own.merge(Config(signature_version=UNSIGNED)) if self.anonymous else own,
+        )
+
+    def gcs_client(self) -> Any:
+        """Google's client, for what obstore does not do. Raises `ModuleNotFoundError` without the extra "cloud"."""
+        from google.auth.credentials import AnonymousCredentials
+        from google.cloud import storage
+
+        if self.endpoint_url:
+            options = {"api_endpoint": self.endpoint_url}
+            return storage.Client(
+                project=self.project or "none", credentials=AnonymousCredentials(), client_options=options
+            )
+        if self.anonymous:
+            return storage.Client.create_anonymous_client()
+        if self.credentials_file:
+            return storage.Client.from_service_account_json(self.credentials_file, project=self.project or None)
+        return storage.Client(project=self.project or None)
+
+
+def _aws_session(profile: str) -> Any:
+    """A session whose credentials boto3 finds (~/.aws, single sign-on, a role), or None: obstore looks by itself."""
+    try:
+        import boto3
+        from botocore.exceptions import BotoCoreError
+    except ModuleNotFoundError:
+        if profile:
+            raise ValueError("s3.profile needs boto3: pip install 'voice-data-factory[cloud]'") from None
+        return None
+    try:
+        session = boto3.Session(profile_name=profile or None)
+        return session if session.get_credentials() is not None else None
+    except BotoCoreError as error:
+        raise ValueError(str(error)) from None
+
+
+def s3_access(settings: Settings) -> Access:
+    s3 = settings.s3
+    return Access(
+        in_flight=settings.requests_in_flight,
+        endpoint_url=s3.endpoint_url,
+        region=s3.region,
+        profile=s3.profile,
+        access_key_id=s3.access_key_id,
+        secret_access_key=s3.secret_access_key.get_secret_value(),
+        session_token=s3.session_token.get_secret_value(),
+        ca_bundle=s3.ca_bundle,
+    )
+
+
+def gcs_access(settings: Settings) -> Access:
+    gcs = settings.gcs
+    return Access(
+        in_flight=settings.requests_in_flight,
+        endpoint_url=gcs.endpoint_url,
+        credentials_file=gcs.credentials_file,
+        project=gcs.project,
+    )
