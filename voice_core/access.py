@@ -10,9 +10,8 @@ from obstore.store import from_url
 from voice_core.settings import Settings
 
 _DEFAULT_REGION = "us-east-1"
-# A request may be long, since bodies are; a server that says nothing for this long is not coming back.
-_CLIENT = {"connect_timeout": timedelta(seconds=10), "read_timeout": timedelta(seconds=60),
-           "timeout": timedelta(hours=2)}  # fmt: skip
+# A request may be long, since bodies are.
+_CONNECT_TIMEOUT, _TIMEOUT = timedelta(seconds=10), timedelta(hours=2)
 _RETRY_TIMEOUT = timedelta(minutes=2)
 
 
@@ -22,6 +21,7 @@ class Access:
 
     in_flight: int = 32  # requests at once: enough to hide a round trip, few enough for one server
     max_retries: int = 8  # of a request that failed for a transient reason, with growing pauses
+    read_timeout_sec: float = 60.0  # a server that says nothing for this long is not coming back
     endpoint_url: str = ""
     region: str = ""
     profile: str = ""
@@ -36,11 +36,15 @@ class Access:
 
     def open(self, url: str) -> Any:
         """An obstore store. Raises `ValueError` or obstore's errors for what cannot be opened."""
-        client: dict[str, Any] = {**_CLIENT}
+        client: dict[str, Any] = {
+            "connect_timeout": _CONNECT_TIMEOUT,
+            "read_timeout": timedelta(seconds=self.read_timeout_sec),
+            "timeout": _TIMEOUT,
+        }
         if self.endpoint_url.startswith("http://"):
             client["allow_http"] = True
         if self.ca_bundle:
-            client["root_certificate"] = Path(self.ca_bundle).read_bytes()
+            client["root_certificate"] = _pem(self.ca_bundle)
         if not self.verify_tls:
             client["allow_invalid_certificates"] = True
         retry = {"max_retries": self.max_retries, "retry_timeout": _RETRY_TIMEOUT}
@@ -118,6 +122,16 @@ class Access:
         if self.credentials_file:
             return storage.Client.from_service_account_json(self.credentials_file, project=self.project or None)
         return storage.Client(project=self.project or None)
+
+
+def _pem(path: str) -> bytes:
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise ValueError(f"VOICE_S3__CA_BUNDLE names {path}, which cannot be read: {error.strerror}") from None
+    if b"-----BEGIN CERTIFICATE-----" not in data:
+        raise ValueError(f"VOICE_S3__CA_BUNDLE names {path}, which holds no PEM certificate")
+    return data
 
 
 def _aws_session(profile: str) -> Any:

@@ -8,10 +8,19 @@ A value comes from, in this order: an argument, an environment variable (`VOICE_
 import difflib
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import unquote
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -103,10 +112,19 @@ class CardSettings(Group):
     sources: str = Field("", description="Where the recordings come from and what their owners allow.")
 
 
+def _http_url(value: str) -> str:
+    if value and not value.startswith(("http://", "https://")):
+        raise ValueError("must begin with http:// or https://")
+    return value
+
+
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+
+
 class S3Settings(Group):
     """Where s3:// URLs lead. What is empty comes from the usual AWS_* variables and ~/.aws files."""
 
-    endpoint_url: str = Field(
+    endpoint_url: HttpUrl = Field(
         "", description="Address of an S3 server that is not AWS, such as https://nas.local:9021."
     )
     region: str = Field("", description="Region of the bucket; us-east-1 where nothing names one.")
@@ -122,7 +140,7 @@ class GcsSettings(Group):
 
     project: str = Field("", description="Google Cloud project; the credentials' own when empty.")
     credentials_file: str = Field("", description="Service account key file, JSON.")
-    endpoint_url: str = Field("", description="Address of an emulator; without credentials then.")
+    endpoint_url: HttpUrl = Field("", description="Address of an emulator; without credentials then.")
 
 
 class HubSettings(Group):
@@ -184,6 +202,7 @@ class Settings(BaseSettings):
         gt=0,
         description="Local disk that copies of remote objects may take at a time, GB; larger work is sliced.",
     )
+    local_dir: str = Field("", description="Folder for these copies; one in the system's temporary folder when empty.")
     requests_in_flight: int = Field(32, ge=1, le=512, description="Requests at once to a remote store, a process.")
     workers: int = Field(0, ge=0, le=256, description="CPU processes that cut and measure; 0: one a core.")
 

@@ -12,10 +12,12 @@ import io
 import os
 import random
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, TypeVar
 from urllib.parse import urlsplit
@@ -34,6 +36,7 @@ from obstore.store import LocalStore
 
 from voice_core.access import Access
 from voice_core.bare_listing import list_names
+from voice_core.store_errors import DENIED, Trouble, explain, reason_of
 
 _PART = ".part"  # of a file that is not finished
 _READ_AHEAD_BYTES = 1 << 18
@@ -43,6 +46,7 @@ _FIRST_PAUSE_SEC = 0.2
 # What the client below does not try again by itself, in its own words.
 _TRANSIENT = (
     "error decoding response body",  # the connection ended within a body
+    "request or response body error",
     "end of file before message length reached",
     "connection closed before message completed",
     "connection reset",
@@ -83,8 +87,8 @@ class ObjectInfo:
 
     @property
     def identity(self) -> str:
-        """Equal as long as the store says that the object is unchanged."""
-        return f"{self.size}:{self.version or self.etag}"
+        """Equal as long as the store says that the object is unchanged. (Listings know no versions.)"""
+        return f"{self.size}:{self.etag or self.version}"
 
 
 class Store:
@@ -107,7 +111,8 @@ class Store:
         except (BaseError, ValueError, OSError) as error:
             if isinstance(error, StoreError):
                 raise
-            raise StoreError(f"{self.url} cannot be opened: {_first_line(error)}") from None
+            trouble = explain(reason_of(error), self.url)
+            raise StoreError(f"{self.url} cannot be opened: {_told(trouble, error)}") from None
 
     def __repr__(self) -> str:
         return f"Store({self.url!r})"
@@ -161,14 +166,22 @@ class Store:
             options: dict[str, Any] = {"use_multipart": len(data) >= _MULTIPART_BYTES}
         else:
             options = {"mode": mode}
-        done = self._do("put", key, lambda: obstore.put(self._store, key, data, **options))
+        try:
+            done = self._do("put", key, lambda: obstore.put(self._store, key, data, **options))
+        except ConflictError:
+            # The answer to a put that succeeded may get lost; trying it again then conflicts with itself.
+            there = self.head(key)
+            if there is None or there.size != len(data) or self.find(key) != data:
+                raise
+            return there
         return ObjectInfo(key, len(data), _etag(done["e_tag"]), done["version"] or "")
 
     def _put_file(
         self, path: Path, key: str, data: bytes, if_absent: bool, if_unchanged: ObjectInfo | None
     ) -> ObjectInfo:
         """Write beside the file, then rename. Only a program that dies here leaves a `.part` behind."""
-        part = path.with_name(f"{path.name}.{os.getpid()}{_PART}" if if_absent else path.name + _PART)
+        own = f".{os.getpid()}-{threading.get_ident()}" if if_absent else ""
+        part = path.with_name(f"{path.name}{own}{_PART}")
         try:
             try:
                 part.write_bytes(data)
@@ -204,19 +217,27 @@ class Store:
 
         One whose name cannot be a key here comes with the size −1.
         """
-        try:
-            for chunk in obstore.list(self._store, prefix or None):
-                for meta in chunk:
-                    yield _object_info(meta)
-            return
-        except (BaseError, OSError, ValueError) as error:
-            strange = isinstance(error, InvalidPathError)
-            if self.local_root is None and not strange:
-                raise self._error("list", prefix, error) from None
-        if self.local_root is not None:
-            yield from self._walk(self.local_root / prefix)
-        else:
-            yield from self._bare(prefix)
+        seen: set[str] = set()
+        last: str | None = None
+        tries = 0
+        while True:
+            try:
+                for chunk in obstore.list(self._store, prefix or None, offset=last):
+                    for meta in chunk:
+                        info = _object_info(meta)
+                        seen.add(info.key)
+                        last = info.key if self.local_root is None else None
+                        yield info
+                return
+            except (BaseError, OSError, ValueError) as error:
+                tries += 1
+                if self.local_root is not None or isinstance(error, InvalidPathError):
+                    break
+                if tries == _TRIES or not _is_transient(error):
+                    raise self._error("list", prefix, error) from None
+            _pause(tries)
+        others = self._bare(prefix) if self.local_root is None else self._walk(self.local_root / prefix)
+        yield from (info for info in others if info.key not in seen)
 
     def _bare(self, prefix: str) -> Iterator[ObjectInfo]:
         """List a bucket in which some name is no key, through the cloud's own client."""
@@ -262,8 +283,12 @@ class Store:
         if self.local_root is not None:
             path = self._path(key)
             return self._do("get", key, lambda: path.open("rb"))
-        reader = self._do("get", key, lambda: obstore.open_reader(self._store, key))
-        return io.BufferedReader(_RangeReader(reader), _READ_AHEAD_BYTES)
+        info = self._do("get", key, lambda: self._head(key))
+        return io.BufferedReader(_RangeReader(self, info), _READ_AHEAD_BYTES)
+
+    def read_range(self, key: str, start: int, length: int) -> bytes:
+        """A part of an object; less of it where it ends before."""
+        return self._do("get", key, lambda: obstore.get_range(self._store, key, start=start, length=length).to_bytes())
 
     def download(self, key: str, path: Path) -> str:
         """Copy an object to a file in constant memory; returns the SHA-256 of what was read."""
@@ -327,44 +352,46 @@ class Store:
             return list(pool.map(function, keys))
 
     def _do(self, what: str, key: str, call: Callable[[], T]) -> T:
-        pause_sec = _FIRST_PAUSE_SEC
-        for tries_left in reversed(range(_TRIES)):
+        tries = 0
+        while True:
             try:
-                return call()
+                with self._gate:
+                    return call()
             except StoreError:
                 raise
             except (BaseError, OSError, ValueError) as error:  # ValueError: a key that is no path
-                if not tries_left or self.local_root is not None or not _is_transient(error):
+                tries += 1
+                if tries == _TRIES or self.local_root is not None or not _is_transient(error):
                     raise self._error(what, key, error) from None
-            time.sleep(pause_sec * random.uniform(0.5, 1.5))
-            pause_sec *= 3
-        raise AssertionError("unreachable")
+            _pause(tries)
+
+    @property
+    def _gate(self) -> contextlib.AbstractContextManager[Any]:
+        return contextlib.nullcontext() if self.local_root is not None else _gate(self.access)
 
     def _error(self, what: str, key: str, error: Exception) -> StoreError:
         where = f"{what} {self.url}/{key}"
-        text = str(error)
-        if "NoSuchBucket" in text:
-            return StoreError(f"{where}: there is no such bucket")
-        if isinstance(error, FileNotFoundError):
+        trouble = explain(reason_of(error), self.url) if self.local_root is None else None
+        if isinstance(error, FileNotFoundError) and "NoSuchBucket" not in str(error):
             return ObjectNotFoundError(f"{where}: not found")
         if isinstance(error, AlreadyExistsError | PreconditionError | FileExistsError):
             return ConflictError(f"{where}: somebody else wrote it meanwhile")
-        if "RequestTimeTooSkewed" in text:
-            return AccessDeniedError(f"{where}: this machine's clock differs too much from the server's: set the clock")
-        if isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError):
-            return AccessDeniedError(f"{where}: access denied; check the credentials ({_first_line(error)})")
+        denied = isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError)
+        if denied or (trouble is not None and trouble.what == DENIED):
+            return AccessDeniedError(f"{where}: {_told(trouble or 'access denied', error)}")
         if isinstance(error, InvalidPathError):
             return StoreError(f"{where}: this key cannot be stored ({_first_line(error)})")
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             return StoreError(f"{where}: the disk is full; free some space and run again, nothing is lost")
-        return StoreError(f"{where}: {_first_line(error)}")
+        return StoreError(f"{where}: {_told(trouble, error)}")
 
 
 class _RangeReader(io.RawIOBase):
-    """obstore's reader as Python's own kind of raw file."""
+    """An object as Python's own kind of raw file."""
 
-    def __init__(self, reader: Any) -> None:
-        self._reader = reader
+    def __init__(self, store: Store, info: ObjectInfo) -> None:
+        self._store, self._info = store, info
+        self._at = 0
 
     def readable(self) -> bool:
         return True
@@ -373,15 +400,21 @@ class _RangeReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        data = bytes(self._reader.read(len(buffer)))
+        length = min(len(buffer), self._info.size - self._at)
+        if length <= 0:
+            return 0
+        data = self._store.read_range(self._info.key, self._at, length)
         buffer[: len(data)] = data
+        self._at += len(data)
         return len(data)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return int(self._reader.seek(offset, whence))
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._info.size}[whence]
+        self._at = max(0, base + offset)
+        return self._at
 
     def tell(self) -> int:
-        return int(self._reader.tell())
+        return self._at
 
 
 def _reopen(url: str, access: Access, create: bool) -> Store:
@@ -396,6 +429,16 @@ def _etag(value: str | None) -> str:
     return (value or "").strip('"')
 
 
+@lru_cache(maxsize=32)
+def _gate(access: Access) -> threading.BoundedSemaphore:
+    """Holds the requests of this process, over all its stores of one access, to `in_flight` at once."""
+    return threading.BoundedSemaphore(access.in_flight)
+
+
+def _pause(tries: int) -> None:
+    time.sleep(_FIRST_PAUSE_SEC * 3 ** (tries - 1) * random.uniform(0.5, 1.5))
+
+
 def _is_key(key: str) -> bool:
     return not key.startswith("/") and all(part not in ("", ".", "..") for part in key.split("/"))
 
@@ -403,6 +446,11 @@ def _is_key(key: str) -> bool:
 def _is_transient(error: Exception) -> bool:
     text = str(error)
     return any(sign.lower() in text.lower() for sign in _TRANSIENT)
+
+
+def _told(trouble: Trouble | str | None, error: Exception) -> str:
+    """What is wrong and what to do, and in parentheses what the store said."""
+    return f"{trouble} ({_first_line(error)})" if trouble else _first_line(error)
 
 
 def _first_line(error: Exception) -> str:
