@@ -1,0 +1,89 @@
+"""Kill -9 a build at random moments, again and again; each build that comes to its end must end in the same bytes."""
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from voice_assets_tests.soak.places import Place
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """A round of the loop."""
+
+    number: int
+    after_sec: float
+    finished: bool  # the build was done before its time was up
+    objects: int  # below the work root afterwards
+
+
+def undisturbed(place: Place) -> tuple[dict[str, bytes], float]:
+    """The bytes of a build that nobody disturbs, and how long it takes. The place is empty again afterwards."""
+    started = time.monotonic()
+    place.run("build")
+    wall_sec = time.monotonic() - started
+    files = place.files()
+    place.empty()
+    return files, wall_sec
+
+
+def kill_loop(
+    place: Place,
+    wanted: dict[str, bytes],
+    *,
+    kills: int,
+    longest_sec: float,
+    seed: int = 7,
+    tell: Callable[[Kill], None] = lambda kill: None,
+) -> list[Kill]:
+    """Kill builds in a row, each going on where the last one was killed, then let one come to its end.
+
+    A build that is done before its time is up is compared too; the next ones begin from nothing again.
+    Raises `AssertionError` where the bytes differ from those `wanted`, or something is left over.
+    """
+    dice = random.Random(seed)
+    rounds: list[Kill] = []
+    killed = 0
+    while killed < kills:
+        after_sec = dice.uniform(0.3, longest_sec)
+        build = place.start("build")
+        finished = _ends_within(build, after_sec)
+        if not finished:
+            killed += 1
+        rounds.append(Kill(len(rounds) + 1, after_sec, finished, sum(1 for _ in place.work().listing())))
+        tell(rounds[-1])
+        if finished:
+            _compare(place, wanted, f"after {len(rounds)} rounds")
+            place.empty()
+    place.run("build")
+    _compare(place, wanted, "at the end")
+    return rounds
+
+
+def _ends_within(build: "subprocess.Popen[bytes]", seconds: float) -> bool:
+    """Whether a process ends by itself in time; it is killed with all its children otherwise."""
+    try:
+        output, _ = build.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(build.pid, signal.SIGKILL)
+        build.communicate()
+        return False
+    assert build.returncode == 0, output.decode("utf-8", "replace")
+    return True
+
+
+def _compare(place: Place, wanted: dict[str, bytes], when: str) -> None:
+    found = place.files()
+    assert sorted(found) == sorted(wanted), (
+        f"{place.kind}, {when}: other objects: {sorted(found.keys() ^ wanted.keys())}"
+    )
+    differing = [key for key in wanted if found[key] != wanted[key]]
+    assert not differing, f"{place.kind}, {when}: other bytes: {differing}"
+    leftovers = place.leftovers()
+    assert not leftovers, f"{place.kind}, {when}: left over: {leftovers}"

@@ -1,0 +1,145 @@
+"""Where a corpus may lie: on local disk, on S3, or with the recordings on Google Cloud Storage and the rest on S3."""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from voice_assets_tests.servers.gcs import GcsServer
+from voice_assets_tests.servers.s3 import S3Server
+from voice_core.access import Access
+from voice_core.demo.world import DEMO_CHANNEL_MAPPING
+from voice_core.store import Store
+
+PROJECT = Path(__file__).parents[2]
+KINDS = ("file", "s3", "gcs+s3")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A corpus of its own, with its own Dagster instance, for `voice` commands in processes of their own."""
+
+    kind: str
+    home: Path  # holds dagster_home, scratch and logs
+    raw_url: str
+    work_url: str
+    environment: Mapping[str, str] = field(repr=False)
+    work_access: Access = field(default_factory=Access, repr=False)
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-c", "from voice_assets.cli import main; main()", *arguments]
+
+    def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
+        """Run `voice` as the leader of a process group, so that it can be killed with all its workers."""
+        return subprocess.Popen(
+            self.command(*arguments),
+            cwd=self.home,
+            env=self.variables(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def run(self, *arguments: str, timeout_sec: float = 300.0) -> str:
+        """Run `voice` to its end; returns what it printed. Raises `AssertionError` unless it succeeds."""
+        done = subprocess.run(
+            self.command(*arguments),
+            cwd=self.home,
+            env=self.variables(),
+            capture_output=True,
+            text=True,
+            timeout=timeout_sec,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def variables(self) -> dict[str, str]:
+        outside = ("VOICE_", "AWS_", "GOOGLE_", "HF_")
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(outside)}
+        return {**inherited, **self.environment}
+
+    def work(self) -> Store:
+        return Store(self.work_url, self.work_access, create=True)
+
+    def files(self, *but: str) -> dict[str, bytes]:
+        """Every object below the work root by its key, except those below some prefixes."""
+        work = self.work()
+        keys = sorted(item.key for item in work.listing() if not item.key.startswith(but))
+        return dict(zip(keys, work.each(work.get, keys), strict=True))
+
+    def empty(self) -> None:
+        """Remove all that was made, and Dagster's memory of it."""
+        work = self.work()
+        work.delete([item.key for item in work.listing()])
+        shutil.rmtree(self.home / "dagster_home")
+        _make_instance(self.home)
+
+    def leftovers(self) -> list[str]:
+        """What only a process that was killed leaves: half files, claims, local copies."""
+        found = [item.key for item in self.work().listing() if item.key.startswith("locks/") or ".part" in item.key]
+        if self.work().local_root is not None:
+            found += [str(path) for path in (self.home / "work").rglob("*#*")]
+        scratch = self.home / "scratch"
+        found += [str(path) for path in scratch.rglob("*") if path.is_file() and path.name != "ledger.lock"]
+        return found
+
+
+def file_place(home: Path, raw: Path) -> Place:
+    urls = {"VOICE_RAW_URL": raw.as_uri(), "VOICE_WORK_URL": (home / "work").as_uri()}
+    return _place("file", home, urls, {}, Access())
+
+
+def s3_place(home: Path, raw: Path, s3: S3Server, endpoint_url: str = "") -> Place:
+    """Both on S3; with `endpoint_url`, through a proxy there."""
+    raw_url, work_url = s3.new_bucket(), f"{s3.new_bucket()}/work"
+    _upload(raw, Store(raw_url, s3.access()))
+    urls = {"VOICE_RAW_URL": raw_url, "VOICE_WORK_URL": work_url}
+    return _place("s3", home, urls, s3.environment(endpoint_url), s3.access())
+
+
+def gcs_s3_place(home: Path, raw: Path, gcs: GcsServer, s3: S3Server) -> Place:
+    raw_url, work_url = gcs.new_bucket(), f"{s3.new_bucket()}/work"
+    gcs.upload_folder(raw_url, raw)
+    urls = {"VOICE_RAW_URL": raw_url, "VOICE_WORK_URL": work_url}
+    return _place("gcs+s3", home, urls, {**gcs.environment(), **s3.environment()}, s3.access())
+
+
+def _place(kind: str, home: Path, urls: Mapping[str, str], variables: Mapping[str, str], access: Access) -> Place:
+    home.mkdir(parents=True, exist_ok=True)
+    _make_instance(home)
+    environment = {
+        **urls,
+        **variables,
+        "VOICE_CHANNEL_MAPPING": json.dumps(DEMO_CHANNEL_MAPPING),
+        "VOICE_LOCAL_DIR": str(home / "scratch"),
+        "DAGSTER_HOME": str(home / "dagster_home"),
+        "PYTHONPATH": str(PROJECT),
+    }
+    return Place(kind, home, urls["VOICE_RAW_URL"], urls["VOICE_WORK_URL"], environment, access)
+
+
+def _make_instance(home: Path) -> None:
+    (home / "dagster_home").mkdir()
+    shutil.copy(PROJECT / "dagster_home" / "dagster.yaml", home / "dagster_home")
+
+
+def _upload(folder: Path, store: Store) -> None:
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    store.put_many({path.relative_to(folder).as_posix(): path.read_bytes() for path in paths})
+
+
+@contextlib.contextmanager
+def place(kind: str, home: Path, raw: Path, s3: S3Server, gcs: GcsServer) -> Iterator[Place]:
+    """A place of a kind of `KINDS`, filled with the recordings of the folder `raw`."""
+    if kind == "file":
+        yield file_place(home, raw)
+    elif kind == "s3":
+        yield s3_place(home, raw, s3)
+    else:
+        yield gcs_s3_place(home, raw, gcs, s3)
