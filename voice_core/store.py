@@ -440,7 +440,9 @@ def _pause(tries: int) -> None:
 
 
 def _is_key(key: str) -> bool:
-    return not key.startswith("/") and all(part not in ("", ".", "..") for part in key.split("/"))
+    """Whether obstore can ask for it."""
+    printable = all(ord(letter) >= 32 and ord(letter) != 127 for letter in key)
+    return printable and all(part not in ("", ".", "..") for part in key.split("/"))
 
 
 def _is_transient(error: Exception) -> bool:

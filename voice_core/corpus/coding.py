@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,20 +11,24 @@ import numpy as np
 from voice_core import progress
 from voice_core.audio import Pcm16, resample, to_float
 from voice_core.codecs.base import Codec, Codes
+from voice_core.corpus.batches import read_batch
+from voice_core.corpus.freed import read_freed
 from voice_core.corpus.manifest import Entry, Manifest, Reject, read_complete, read_manifest
+from voice_core.corpus.restoring import Supply, bring_back
 from voice_core.corpus.roundtrip import ROUNDTRIP_VERSION, compare
 from voice_core.corpus.segment_files import Segment, SegmentFileError, dump, load
 from voice_core.corpus.segmenting import STAGE as SEGMENTS
 from voice_core.corpus.stage import Checkpoint, commit, intact_keys
 from voice_core.fingerprint import fingerprint, sha256, unit_interval
 from voice_core.layout import PartitionKey, manifest_key, stage_prefix
+from voice_core.lease import held
 from voice_core.settings import Settings
-from voice_core.store import Store, StoreError
+from voice_core.store import AccessDeniedError, Store, StoreError
 
 STAGE = "coded"
 CODING_VERSION = 1
 CODE_VERSION = f"code{CODING_VERSION}-roundtrip{ROUNDTRIP_VERSION}"
-_TRIED_AGAIN = ("segment_missing", "segment_damaged")
+_TRIED_AGAIN = ("segment_missing", "segment_damaged", "not_written")
 _BATCH_SEC = 120.0  # audio handed to the codec at once
 
 
@@ -68,12 +72,26 @@ def is_current(segments: Manifest, coded: Manifest | None, codec: Codec, setting
 
 
 def build_codes(
-    work: Store, partition: PartitionKey, codec: Codec, settings: Settings, *, verify: bool = False
+    work: Store,
+    partition: PartitionKey,
+    codec: Codec,
+    settings: Settings,
+    *,
+    verify: bool = False,
+    supply: Supply | None = None,
 ) -> CodesReport:
     """Encode the kept segments that have no codes yet, or other ones, and commit the manifest.
 
-    With `verify`, files that no longer have their committed hash are made again too.
+    With `verify`, files that no longer have their committed hash are made again too. Segment files that were freed and
+    are needed come from `supply`. Waits while another process works on the partition.
     """
+    with held(work, str(partition)):
+        return _build_codes(work, partition, codec, settings, verify, supply)
+
+
+def _build_codes(
+    work: Store, partition: PartitionKey, codec: Codec, settings: Settings, verify: bool, supply: Supply | None
+) -> CodesReport:
     started = time.monotonic()
     segments = read_complete(work, SEGMENTS, partition)
     old = read_manifest(work, STAGE, partition)
@@ -85,6 +103,7 @@ def build_codes(
         parameters={**segments.parameters, **wanted},
     )
     there = {item.key for item in work.listing(stage_prefix(STAGE, partition))}
+    there |= read_freed(work, STAGE, partition).keys()
     intact = intact_keys(work, old, verify=verify)
     earlier = {(entry.key, entry.fingerprint): entry for entry in (old.entries if old else ()) if entry.key in intact}
     ready: list[Entry] = []
@@ -100,6 +119,7 @@ def build_codes(
             todo.append(entry)
         else:
             ready.append(target)
+    bring_back(work, supply, SEGMENTS, partition, settings, [entry.key for entry in todo])
 
     checkpoint = Checkpoint(work, dataclasses.replace(draft, entries=tuple(ready)))
     touched = (
@@ -110,14 +130,18 @@ def build_codes(
     if touched:
         checkpoint.begin()
     total_sec = sum(entry.duration_sec or 0.0 for entry in todo)
+    with_codes = _with_adopted_codes(work, partition, codec)
+    encoded: list[Entry] = []
     with progress.track(f"encoding {partition}", total_sec / 60, "minutes") as bar:
         for group in _groups(todo):
-            rows = _encode_group(work, group, codec, settings)
+            rows, made = _encode_group(work, group, codec, settings, with_codes)
+            encoded += made
             ready.extend(rows)
             checkpoint.add(rows)
             bar.advance(sum(entry.duration_sec or 0.0 for entry in group) / 60)
     manifest = commit(work, dataclasses.replace(draft, entries=tuple(ready)), sweep=touched)
-    return CodesReport(manifest, len(todo), total_sec, time.monotonic() - started)
+    encoded_sec = sum(entry.duration_sec or 0.0 for entry in encoded)
+    return CodesReport(manifest, len(encoded), encoded_sec, time.monotonic() - started)
 
 
 def _due(entry: Entry, settings: Settings) -> bool:
@@ -162,7 +186,17 @@ def _groups(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
         yield group
 
 
-def _encode_group(work: Store, entries: Sequence[Entry], codec: Codec, settings: Settings) -> list[Entry]:
+def _with_adopted_codes(work: Store, partition: PartitionKey, codec: Codec) -> set[str]:
+    """The recordings whose segment files already hold what this very codec made of them."""
+    adopted = {item.audio_id: item.adopted for item in read_batch(work, partition).recordings if item.adopted}
+    made_by = (codec.name, codec.revision)
+    return {audio_id for audio_id, origin in adopted.items() if (origin.codec, origin.revision) == made_by}
+
+
+def _encode_group(
+    work: Store, entries: Sequence[Entry], codec: Codec, settings: Settings, with_codes: Collection[str]
+) -> tuple[list[Entry], list[Entry]]:
+    """The rows of the coded files, and those of the segments that were encoded for them."""
     rows: list[Entry] = []
     loaded: list[tuple[Entry, Segment]] = []
     read = work.each(lambda key: _read(work, key), [entry.key for entry in entries])
@@ -173,8 +207,11 @@ def _encode_group(work: Store, entries: Sequence[Entry], codec: Codec, settings:
         else:
             loaded.append((entry, segment))
     files: dict[str, bytes] = {}
-    coded = _encode(codec, [segment.audio for _, segment in loaded], settings.cut.sample_rate_hz)
-    for (entry, segment), codes in zip(loaded, coded, strict=True):
+    plain = [item for item in loaded if not (item[0].audio_id in with_codes and len(item[1].codes))]
+    made = _encode(codec, [segment.audio for _, segment in plain], settings.cut.sample_rate_hz)
+    coded = {id(segment): codes for (_, segment), codes in zip(plain, made, strict=True)}
+    for entry, segment in loaded:
+        codes = coded.get(id(segment), segment.codes)
         target = _target(entry, codec)
         if isinstance(codes, Reject):
             rows.append(dataclasses.replace(target, key="").judged(codes))
@@ -192,8 +229,25 @@ def _encode_group(work: Store, entries: Sequence[Entry], codec: Codec, settings:
             mel_db, level_db = compare(segment.audio, settings.cut.sample_rate_hz, codec, codes)
             target = dataclasses.replace(target, roundtrip_mel_db=mel_db, roundtrip_level_db=level_db)
         rows.append(target)
-    work.put_many(files)
-    return rows
+    denied = _write(work, files)
+    rows = [
+        dataclasses.replace(entry, key="").judged(denied[entry.key]) if entry.key in denied else entry for entry in rows
+    ]
+    return rows, [entry for entry, _ in plain]
+
+
+def _write(work: Store, files: Mapping[str, bytes]) -> dict[str, Reject]:
+    """Put files; those to which access is denied come back with what the store says."""
+
+    def one(key: str) -> Reject | None:
+        try:
+            work.put(key, files[key])
+        except AccessDeniedError as error:
+            return Reject(STAGE, "not_written", message=str(error))
+        return None
+
+    answers = zip(files, work.each(one, files), strict=True)
+    return {key: reject for key, reject in answers if reject is not None}
 
 
 def _read(work: Store, key: str) -> bytes | StoreError:

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,15 +12,19 @@ from voice_core.corpus.batches import Recording
 from voice_core.corpus.cutting import CUTTING_VERSION, Cut, StreamCutter, plan_cuts
 from voice_core.corpus.manifest import Entry, RecordingOutcome, RecordingStatus, Reject
 from voice_core.corpus.measures import MEASURES_VERSION, measure
+from voice_core.corpus.recordings import split_extension
 from voice_core.corpus.segment_files import Segment, dump
 from voice_core.corpus.transcripts import BadLine, Line, TranscriptError, parse_transcript
 from voice_core.decoding import Damage, DecodeReport, UnreadableAudioError, decode
 from voice_core.fingerprint import fingerprint, sha256
 from voice_core.layout import PartitionKey, segment_name, stage_prefix
+from voice_core.scratch import NoRoomError, Scratch
 from voice_core.settings import CutSettings, Settings
-from voice_core.store import Store, StoreError
+from voice_core.store import AccessDeniedError, Store, StoreError
 
 STAGE = "segments"
+NO_ROOM = "no_room"  # the reason where a recording is larger than the local disk it may take
+NOT_READ = "not_read"  # the reason where the raw bucket did not give what it lists
 
 _TRUNCATED_SEC = 1.0
 _TRUNCATED_SHARE = 0.02
@@ -35,7 +38,8 @@ class CutTask:
     """What a worker is told.
 
     `audio_sha256` is set where the object is known to be unchanged since it had this hash. `before` is what was
-    found of this recording last time, `earlier` its rows with files, by fingerprint.
+    found of this recording last time, `earlier` its rows with files, by fingerprint. `scratch` is for a copy of the
+    audio, where the raw bucket is remote. With `wanted`, only files of these keys and hashes are written.
     """
 
     raw: Store
@@ -46,6 +50,14 @@ class CutTask:
     audio_sha256: str = ""
     before: RecordingOutcome | None = None
     earlier: Mapping[str, Entry] = field(default_factory=dict)
+    scratch: Scratch | None = None
+    wanted: Mapping[str, str] | None = None
+
+    @property
+    def copy_bytes(self) -> int:
+        """What a local copy of the audio takes; 0 where none is made."""
+        audio = self.recording.audio
+        return audio.size if audio and self.scratch and self.scratch.fits(audio.size) else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +72,20 @@ def cut_recording(task: CutTask) -> CutResult:
     """Cut what has to be cut.
 
     Trouble with this one recording ends as rows and an outcome, never as an error. A work root that cannot be
-    written to is no trouble of the recording: that raises `StoreError`.
+    written to is no trouble of the recording: that raises `StoreError`, unless access to its files alone is denied.
     """
+    try:
+        return _cut_recording(task)
+    except AccessDeniedError as error:
+        return _left_out(task, "unreachable", "not_written", str(error))
+
+
+def _cut_recording(task: CutTask) -> CutResult:
     recording = task.recording
     if recording.vanished:
         return _left_out(task, "vanished", "vanished", f"{recording.key} is no longer in the raw bucket")
+    if recording.trouble:
+        return _left_out(task, "unreachable", NOT_READ, recording.trouble)
     if recording.transcript is None:
         if recording.info is None:
             return _left_out(task, "unreadable", "unreadable", recording.unreadable)
@@ -74,16 +95,33 @@ def cut_recording(task: CutTask) -> CutResult:
     except TranscriptError as error:
         return _left_out(task, "bad_transcript", error.reason, str(error))
     except StoreError as error:
-        return _left_out(task, "unreadable", "unreadable", str(error))
+        return _left_out(task, "unreachable", NOT_READ, str(error))
     with contextlib.ExitStack() as stack:
         try:
             path, audio_sha256 = stack.enter_context(_local_audio(task))
+        except NoRoomError as error:
+            return _left_out(task, "unreachable", NO_ROOM, str(error), "", transcript_sha256)
         except StoreError as error:
-            return _left_out(task, "unreadable", "unreadable", str(error), "", transcript_sha256)
+            return _left_out(task, "unreachable", NOT_READ, str(error), "", transcript_sha256)
         try:
-            return _cut(task, path, audio_sha256, lines, transcript_sha256)
+            result = _cut(task, path, audio_sha256, lines, transcript_sha256)
         except UnreadableAudioError as error:
-            return _left_out(task, "unreadable", "unreadable", str(error), audio_sha256, transcript_sha256)
+            result = _left_out(task, "unreadable", "unreadable", str(error), audio_sha256, transcript_sha256)
+        try:
+            _refuse_replaced(task)
+        except StoreError as error:
+            return _left_out(task, "unreachable", NOT_READ, str(error), "", transcript_sha256)
+        return result
+
+
+def _refuse_replaced(task: CutTask) -> None:
+    """A recording that is replaced while it is read would give segments of neither."""
+    recording = task.recording
+    there = task.raw.head(recording.key)
+    if recording.audio is None or there is None or there.identity != recording.audio.identity:
+        raise StoreError(
+            f"{recording.key} is no longer the object that its batch recorded; the next build reads the new one"
+        )
 
 
 def _read_transcript(task: CutTask) -> tuple[tuple[Line | BadLine, ...], str]:
@@ -99,13 +137,16 @@ def _read_transcript(task: CutTask) -> tuple[tuple[Line | BadLine, ...], str]:
 
 @contextlib.contextmanager
 def _local_audio(task: CutTask) -> Iterator[tuple[Path, str]]:
-    """The audio as a local file, and its hash. On a remote store: a temporary copy, gone afterwards."""
+    """The audio as a local file, and its hash. On a remote store: a copy in the scratch folder, gone afterwards."""
     key = task.recording.key
+    _refuse_replaced(task)
     if task.raw.local_root is not None:
         yield task.raw.local_root / key, task.audio_sha256 or task.raw.hash(key)
         return
-    with tempfile.TemporaryDirectory(prefix="voice-") as folder:
-        path = Path(folder, "audio")
+    assert task.scratch is not None
+    assert task.recording.audio is not None
+    with task.scratch.room(task.recording.audio.size, f"a copy of {key}") as folder:
+        path = folder / f"audio{split_extension(key)[1]}"  # FFmpeg looks at the name too
         yield path, task.raw.download(key, path)
 
 
@@ -128,7 +169,8 @@ def _cut(
     for cut in plan.cuts:
         old = task.earlier.get(prints[cut.line.index])
         if old is None:
-            todo.append(cut)
+            if task.wanted is None or _key(task, cut.line.index) in task.wanted:
+                todo.append(cut)
         else:
             entries.append(old)
     before = task.before
@@ -200,8 +242,9 @@ def _entry(
         audio_id=task.recording.audio_id,
     )
     data = dump(segment)
-    key = f"{stage_prefix(STAGE, task.partition)}{segment_name(segment.audio_id, line.index)}.npz"
-    writer.put(key, data)
+    key = _key(task, line.index)
+    if task.wanted is None or task.wanted.get(key) == sha256(data):
+        writer.put(key, data)
     return dataclasses.replace(
         entry,
         key=key,
@@ -210,6 +253,10 @@ def _entry(
         fingerprint=prints[line.index],
         **dataclasses.asdict(measure(pcm, rate, line.text)),
     )
+
+
+def _key(task: CutTask, index: int) -> str:
+    return f"{stage_prefix(STAGE, task.partition)}{segment_name(task.recording.audio_id, index)}.npz"
 
 
 class _Writer:
@@ -281,7 +328,7 @@ def _left_out(
 ) -> CutResult:
     """The outcome of a recording of which nothing is cut: one row answers for all of it, by its header's length."""
     recording = task.recording
-    readable = status not in ("unreadable", "vanished")
+    readable = status not in ("unreadable", "unreachable", "vanished")
     total = round(recording.duration_sec * task.settings.cut.sample_rate_hz) if readable else 0
     entry = Entry("recording", recording.audio_id, sample_count=total).judged(
         Reject("recording", reason, message=message)

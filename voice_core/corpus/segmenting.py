@@ -4,12 +4,14 @@ import dataclasses
 import json
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from voice_core import progress, workers
 from voice_core.corpus.batches import Batch, Recording, read_batch
-from voice_core.corpus.cut_recording import STAGE, CutResult, CutTask, cut_recording
+from voice_core.corpus.cut_recording import NO_ROOM, NOT_READ, STAGE, CutResult, CutTask, cut_recording
 from voice_core.corpus.cutting import CUTTING_VERSION
 from voice_core.corpus.manifest import Entry, Manifest, RecordingOutcome, Reject, read_manifest
 from voice_core.corpus.measures import MEASURES_VERSION
@@ -17,6 +19,8 @@ from voice_core.corpus.rules import judge
 from voice_core.corpus.stage import Checkpoint, commit, intact_keys
 from voice_core.fingerprint import fingerprint
 from voice_core.layout import PartitionKey, contents_key
+from voice_core.lease import held
+from voice_core.scratch import open_scratch
 from voice_core.settings import Settings
 from voice_core.store import Store
 
@@ -91,7 +95,11 @@ def stage_inputs(batch: Batch, contents: Contents, settings: Settings) -> str:
         audio_sha256 = contents.sha256(recording)
         transcript = recording.transcript
         token: list[Any] = [recording.audio_id]
-        if recording.vanished:
+        if recording.adopted is not None:
+            if not recording.adopted.content:
+                return ""
+            token += ["adopted", recording.adopted.content]
+        elif recording.vanished:
             token += ["vanished"]
         elif transcript is None:
             token += ["no_transcript", recording.duration_sec, recording.unreadable]
@@ -121,8 +129,16 @@ def build_segments(
 ) -> SegmentsReport:
     """Cut what is missing or changed, judge everything by the rules, and commit the manifest.
 
-    With `verify`, files that no longer have their committed hash are cut again too.
+    With `verify`, files that no longer have their committed hash are cut again too. Waits while another process works
+    on the partition.
     """
+    with held(work, str(partition)):
+        return _build_segments(raw, work, partition, settings, verify)
+
+
+def _build_segments(
+    raw: Store, work: Store, partition: PartitionKey, settings: Settings, verify: bool
+) -> SegmentsReport:
     started = time.monotonic()
     batch = read_batch(work, partition)
     contents = Contents(work, partition)
@@ -137,8 +153,11 @@ def build_segments(
     tasks: list[CutTask] = []
     for recording in batch.recordings:
         earlier = before.get(recording.audio_id)
-        kept = _unchanged(recording, earlier, contents, same_cut) if earlier else None
         gone_files = lost.get(recording.audio_id, [])
+        if recording.adopted is not None:
+            done[recording.audio_id] = _as_adopted(recording, earlier, rows[recording.audio_id], gone_files)
+            continue
+        kept = _unchanged(recording, earlier, contents, same_cut) if earlier else None
         if kept is not None and (recording.vanished or not gone_files):
             done[recording.audio_id] = CutResult(kept, (*rows[recording.audio_id], *map(_without_file, gone_files)))
             continue
@@ -153,23 +172,31 @@ def build_segments(
     touched = bool(tasks or gone or old is None)
     if touched:
         checkpoint.begin()
+    if tasks and raw.local_root is None:
+        scratch = open_scratch(settings)
+        tasks = [dataclasses.replace(task, scratch=scratch) for task in tasks]
     ids = {id(task): task.recording for task in tasks}
     # The longest first, so that no core is left with one at the end.
     tasks.sort(key=lambda task: task.recording.duration_sec, reverse=True)
     with progress.track(f"cutting {partition}", sum(t.recording.duration_sec for t in tasks) / 60, "minutes") as bar:
         count = settings.workers if raw.shareable and work.shareable else 1
-        for task, result in workers.unordered(cut_recording, tasks, count):
+        room = tasks[0].scratch.budget_bytes if tasks and tasks[0].scratch else 0
+        for task, result in workers.unordered(
+            cut_recording, tasks, count, weigh=attrgetter("copy_bytes"), capacity=room
+        ):
             recording = ids[id(task)]
-            done[recording.audio_id] = result
             contents.learn(recording, result.outcome)
+            result = _or_earlier(result, task.before, rows[recording.audio_id], lost.get(recording.audio_id, []))
+            done[recording.audio_id] = result
             checkpoint.note(result.outcome)
             checkpoint.add(result.entries)
             bar.advance(recording.duration_sec / 60)
     contents.save(batch)
     results = [done[recording.audio_id] for recording in batch.recordings]
+    unreachable = any(result.outcome.status == "unreachable" for result in results)  # tried again with every build
     manifest = dataclasses.replace(
         draft,
-        inputs=stage_inputs(batch, contents, settings),
+        inputs="" if unreachable else stage_inputs(batch, contents, settings),
         recordings=tuple(result.outcome for result in results),
         entries=tuple(
             judge(entry, settings.rules) if entry.key else entry for result in results for entry in result.entries
@@ -184,6 +211,20 @@ def build_segments(
         segments_cut=sum(result.cut for result in decoded),
         wall_sec=time.monotonic() - started,
     )
+
+
+def _or_earlier(
+    result: CutResult, earlier: RecordingOutcome | None, rows: Sequence[Entry], lost: Sequence[Entry]
+) -> CutResult:
+    """Where a recording cannot be read now, what was cut of it before stays."""
+    unread = result.outcome.status == "unreachable" and all(
+        entry.reason in (NOT_READ, NO_ROOM) for entry in result.entries
+    )
+    if not unread or earlier is None or not earlier.sample_count:
+        return result
+    message = f"{result.outcome.message}; what was cut before is kept"
+    bare = (_without_file(entry, "the recording cannot be read now, so it cannot be cut again") for entry in lost)
+    return CutResult(dataclasses.replace(earlier, status="unreachable", message=message), (*rows, *bare))
 
 
 def _surviving_rows(
@@ -201,15 +242,29 @@ def _surviving_rows(
     return rows, lost
 
 
-def _without_file(entry: Entry) -> Entry:
+def _without_file(entry: Entry, why: str = "the recording vanished, so it cannot be cut again") -> Entry:
     """The row of a segment whose file is gone, and whose recording too."""
     bare = dataclasses.replace(entry, key="", sha256="", size_bytes=0, fingerprint="")
-    return bare.judged(Reject("recording", "file_lost", message="the recording vanished, so it cannot be cut again"))
+    return bare.judged(Reject("recording", "file_lost", message=why))
+
+
+def _as_adopted(
+    recording: Recording, earlier: RecordingOutcome | None, rows: Sequence[Entry], lost: Sequence[Entry]
+) -> CutResult:
+    """The rows that were adopted stand as they are: there is no recording to cut them from again."""
+    assert recording.adopted is not None
+    remedy = f"`voice adopt {recording.adopted.url}` takes it in again"
+    if earlier is None:
+        message = f"its segments were not adopted to the end: {remedy}"
+        outcome = RecordingOutcome(recording.audio_id, recording.key, "unreadable", 0, message=message)
+        row = Entry("recording", recording.audio_id).judged(Reject("adopt", "not_adopted_yet", message=message))
+        return CutResult(outcome, (row,))
+    return CutResult(earlier, (*rows, *(_without_file(entry, f"its file is gone: {remedy}") for entry in lost)))
 
 
 def _refuse_another_rate(batch: Batch, old: Manifest | None, settings: Settings) -> None:
     """Segments of vanished recordings cannot be cut again, and two rates cannot share a manifest."""
-    gone = [recording.audio_id for recording in batch.recordings if recording.vanished]
+    gone = [item.audio_id for item in batch.recordings if item.vanished or item.adopted is not None]
     if gone and old is not None and old.entries and old.sample_rate_hz != settings.cut.sample_rate_hz:
         raise ValueError(
             f"{batch.partition} holds segments at {old.sample_rate_hz} Hz of recordings that are no longer in the raw "
@@ -239,6 +294,6 @@ def _unchanged(
         and recording.transcript is not None
         and earlier.transcript_key == recording.transcript.key
         and earlier.transcript_sha256 == recording.transcript_sha256
-        and earlier.status != "vanished"
+        and earlier.status not in ("vanished", "unreachable")
     )
     return earlier if same else None

@@ -1,0 +1,57 @@
+"""The small corpus with its recordings and its work root in buckets of real servers."""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from voice_assets_tests.core.corpus.world import World
+from voice_core.access import Access
+from voice_core.settings import Settings
+from voice_core.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """Where the two lie, how the corpus reaches them, and how the test does, past any proxy."""
+
+    raw_url: str
+    work_url: str
+    raw_access: Access
+    work_access: Access
+    raw_direct: Access = field(repr=False)
+    work_direct: Access = field(repr=False)
+
+
+class CloudWorld(World):
+    def __init__(self, folder: Path, buckets: Buckets) -> None:
+        super().__init__(folder)
+        self.buckets = buckets
+        self.settings = Settings(
+            raw_url=buckets.raw_url, work_url=buckets.work_url, workers=1, local_dir=str(folder / "scratch")
+        )
+
+    @property
+    def raw(self) -> Store:
+        return Store(self.buckets.raw_url, self.buckets.raw_access)
+
+    @property
+    def work(self) -> Store:
+        return Store(self.buckets.work_url, self.buckets.work_access)
+
+    @property
+    def direct_work(self) -> Store:
+        return Store(self.buckets.work_url, self.buckets.work_direct)
+
+    def raw_files(self) -> dict[str, bytes]:
+        paths = (path for path in self.raw_dir.rglob("*") if path.is_file())
+        return {path.relative_to(self.raw_dir).as_posix(): path.read_bytes() for path in paths}
+
+    def files(self, under: str = "") -> dict[str, str]:
+        work = self.direct_work
+        keys = [item.key for item in work.listing(under)]
+        return {key: hashlib.sha256(work.get(key)).hexdigest() for key in sorted(keys)}
+
+
+def made_of_content(files: dict[str, str]) -> dict[str, str]:
+    """Without what the store calls the recordings, which differs from store to store."""
+    return {key: digest for key, digest in files.items() if not key.startswith("batches/")}

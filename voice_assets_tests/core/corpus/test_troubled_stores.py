@@ -1,0 +1,265 @@
+"""Stores that fail for a while, deny one object, tell old news, or hold what nobody expects."""
+
+import errno
+import json
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+
+from voice_assets_tests.core.corpus.cloud_world import Buckets, CloudWorld, made_of_content
+from voice_assets_tests.core.corpus.world import World, lines_for
+from voice_assets_tests.servers.faulty import FaultyProxy
+from voice_assets_tests.servers.gcs import GcsServer
+from voice_assets_tests.servers.s3 import S3Server
+from voice_core.corpus import segmenting
+from voice_core.corpus.batches import list_partitions, read_batch
+from voice_core.corpus.cut_recording import cut_recording
+from voice_core.layout import PartitionKey
+from voice_core.store import AccessDeniedError, Store, StoreError
+
+PARTITION = PartitionKey("news", 1)
+HOSTILE = ["a b", "x%2Fy", "أخبار الاثنين", "q?z#w&=+", "deep/er/one", "n" * 200, "..dots..", "C:\\x"]
+
+
+@pytest.fixture
+def cloud(tmp_path: Path, s3_server: S3Server, s3_proxy: FaultyProxy) -> CloudWorld:
+    """Two recordings on S3, reached through a proxy; nothing is built yet."""
+    access, direct = s3_server.access(s3_proxy.url), s3_server.access()
+    buckets = Buckets(s3_server.new_bucket(), f"{s3_server.new_bucket()}/work", access, access, direct, direct)
+    world = CloudWorld(tmp_path, buckets)
+    world.record("a", 4.0)
+    world.record("b", 4.0)
+    upload(world)
+    return world
+
+
+def upload(world: CloudWorld) -> None:
+    Store(world.buckets.raw_url, world.buckets.raw_direct).put_many(world.raw_files())
+
+
+def on_disk(world: CloudWorld, folder: Path) -> World:
+    """The same recordings on local disk, built."""
+    folder.mkdir()
+    local = World(folder)
+    shutil.copytree(world.raw_dir, local.raw_dir, dirs_exist_ok=True)
+    local.build()
+    return local
+
+
+def test_a_build_through_bad_weather_ends_in_the_bytes_of_one_on_local_disk(
+    cloud: CloudWorld, s3_proxy: FaultyProxy, tmp_path: Path
+) -> None:
+    s3_proxy.answer(500, "InternalError", times=4)
+    s3_proxy.answer(503, "SlowDown", times=4, method="PUT")
+    s3_proxy.answer(429, "TooManyRequests", times=2, method="GET")
+    s3_proxy.reset(times=4, method="PUT", path=r"\.npz")
+    s3_proxy.lose_answer(times=3, method="PUT")
+    s3_proxy.cut(200, times=4, path=r"\.(wav|npz|parquet)")
+    s3_proxy.delay(0.2, times=5)
+    cloud.build()
+    assert made_of_content(cloud.files()) == made_of_content(on_disk(cloud, tmp_path / "local").files())
+    assert not cloud.files("locks/")
+
+
+def test_a_recording_that_is_denied_is_told_and_tried_again_and_the_others_are_built(
+    cloud: CloudWorld, s3_proxy: FaultyProxy
+) -> None:
+    s3_proxy.answer(403, "AccessDenied", times=0, path=r"/news/a\.wav")
+    cloud.build()
+    manifest = cloud.segments()
+    denied, fine = manifest.recordings
+    assert (denied.status, fine.status) == ("unreachable", "ok")
+    assert "a.wav" in denied.message
+    assert "access denied" in denied.message
+    assert {entry.audio_id for entry in manifest.kept()} == {"b"}
+    assert not segmenting.is_current(cloud.work, read_batch(cloud.work, PARTITION), cloud.settings)
+    s3_proxy.behave()
+    cloud.build()
+    assert {entry.audio_id for entry in cloud.segments().kept()} == {"a", "b"}
+
+
+def test_a_transcript_that_is_denied_costs_its_recording_alone(cloud: CloudWorld, s3_proxy: FaultyProxy) -> None:
+    s3_proxy.answer(403, "AccessDenied", times=0, path=r"/news/a\.json")
+    cloud.build()
+    denied, fine = cloud.segments().recordings
+    assert denied.status != "ok"
+    assert "a.json" in denied.message
+    assert fine.status == "ok"
+    s3_proxy.behave()
+    cloud.build()
+    assert {entry.audio_id for entry in cloud.segments().kept()} == {"a", "b"}
+
+
+def test_what_was_cut_before_stays_while_its_recording_cannot_be_read(cloud: CloudWorld, s3_proxy: FaultyProxy) -> None:
+    cloud.build()
+    before = cloud.files("segments/")
+    cloud.transcribe("a", [*lines_for(4.0, "a")[:1], {**lines_for(4.0, "a")[1], "text": "Corrected, at last."}])
+    upload(cloud)
+    s3_proxy.answer(403, "AccessDenied", times=0, method="GET", path=r"/news/a\.wav")
+    report = cloud.segment()
+    assert report.manifest.recordings[0].status == "unreachable"
+    assert "what was cut before is kept" in report.manifest.recordings[0].message
+    assert {key: digest for key, digest in cloud.files("segments/").items() if key.endswith(".npz")} == {
+        key: digest for key, digest in before.items() if key.endswith(".npz")
+    }
+    s3_proxy.behave()
+    assert cloud.segment().segments_cut == 1
+    assert "Corrected, at last." in [entry.text for entry in cloud.segments().kept()]
+
+
+def test_a_file_that_may_not_be_written_costs_its_recording_alone(cloud: CloudWorld, s3_proxy: FaultyProxy) -> None:
+    s3_proxy.answer(403, "AccessDenied", times=0, method="PUT", path=r"/segments/.*/a_seg_1\.npz")
+    cloud.build()
+    denied, fine = cloud.segments().recordings
+    assert (denied.status, fine.status) == ("unreachable", "ok")
+    assert "a_seg_1.npz" in denied.message
+    s3_proxy.behave()
+    s3_proxy.answer(403, "AccessDenied", times=0, method="PUT", path=r"/coded/.*/a_seg_0\.npz")
+    cloud.segment()
+    rejected = [entry for entry in cloud.code().manifest.entries if entry.reason == "not_written"]
+    assert [(entry.audio_id, entry.index) for entry in rejected] == [("a", 0)]
+    s3_proxy.behave()
+    assert cloud.code().segments_encoded == 1
+
+
+def test_a_bucket_that_may_not_be_written_to_is_one_clear_error(cloud: CloudWorld, s3_proxy: FaultyProxy) -> None:
+    s3_proxy.answer(403, "AccessDenied", times=0, method="PUT")
+    with pytest.raises(AccessDeniedError, match=r"batches/news/batch-0001\.json: access denied"):
+        cloud.build()
+
+
+def test_a_clock_that_is_off_is_named(cloud: CloudWorld, s3_proxy: FaultyProxy) -> None:
+    s3_proxy.answer(403, "RequestTimeTooSkewed", times=0)
+    with pytest.raises(StoreError, match="clock differs too much from the server's"):
+        cloud.build()
+
+
+def test_listings_that_are_old_news_assign_nothing_twice_and_lose_nothing(
+    cloud: CloudWorld, s3_proxy: FaultyProxy, tmp_path: Path
+) -> None:
+    cloud.discover()  # the proxy remembers the work root as empty, and the raw bucket without c
+    s3_proxy.stale_listings()
+    cloud.record("c", 4.0)
+    upload(cloud)
+    cloud.build()
+    assigned = [item.audio_id for item in read_batch(cloud.direct_work, PARTITION).recordings]
+    assert assigned == ["a", "b"]
+    s3_proxy.behave()
+    cloud.build()
+    assert list_partitions(cloud.direct_work) == [PARTITION]
+    assert [item.audio_id for item in read_batch(cloud.direct_work, PARTITION).recordings] == ["a", "b", "c"]
+    assert made_of_content(cloud.files()) == made_of_content(on_disk(cloud, tmp_path / "local").files())
+
+
+def test_a_recording_that_is_replaced_while_it_is_read_gives_segments_of_neither_and_then_of_the_new_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.record("a", 4.0)
+    world.record("b", 4.0)
+
+    def replaced(task: object) -> object:
+        world.record("a", 4.0, seed=99)  # between the look at the batch and the reading
+        return cut_recording(task)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(segmenting, "cut_recording", replaced)
+        report = world.segment()
+    outcome = report.manifest.recordings[0]
+    assert outcome.status == "unreachable"
+    assert "no longer the object that its batch recorded" in outcome.message
+    assert {entry.audio_id for entry in report.manifest.kept()} == {"b"}
+    assert {entry.audio_id for entry in world.segment().manifest.kept()} == {"a", "b"}
+
+
+def test_two_builds_of_the_same_corpus_at_once_end_in_the_bytes_of_one(
+    cloud: CloudWorld, tmp_path: Path, s3_server: S3Server
+) -> None:
+    errors: list[BaseException] = []
+
+    def build(world: CloudWorld) -> None:
+        try:
+            world.build()
+        except BaseException as error:  # noqa: BLE001 - told by the test below
+            errors.append(error)
+
+    (tmp_path / "other").mkdir()
+    other = CloudWorld(tmp_path / "other", cloud.buckets)
+    threads = [threading.Thread(target=build, args=(world,)) for world in (cloud, other)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert made_of_content(cloud.files()) == made_of_content(on_disk(cloud, tmp_path / "local").files())
+    assert not cloud.files("locks/")
+
+
+@pytest.mark.parametrize("kind", ["s3", "gcs+s3"])
+def test_hostile_names_and_contents_go_through_buckets_as_they_do_on_disk(
+    kind: str, tmp_path: Path, s3_server: S3Server, gcs_server: GcsServer
+) -> None:
+    access = s3_server.access()
+    work_url = f"{s3_server.new_bucket()}/work"
+    if kind == "s3":
+        buckets = Buckets(s3_server.new_bucket(), work_url, access, access, access, access)
+    else:
+        gcs_access = gcs_server.access()
+        buckets = Buckets(gcs_server.new_bucket(), work_url, gcs_access, access, gcs_access, access)
+    world = CloudWorld(tmp_path, buckets)
+    world.record("template", 4.0)
+    audio = world.audio_path("template").read_bytes()
+    lines = json.dumps({"segments": lines_for(4.0, "template")}).encode()
+    objects = {f"news/{name}.wav": audio for name in HOSTILE} | {f"news/{name}.json": lines for name in HOSTILE}
+    objects |= {
+        "news/huge.json": b'{"segments": [' + b" " * 200_000 + b"]}",
+        "news/huge.wav": audio,
+        "news/nan.json": b'{"segments": [{"start": NaN, "end": 1e999, "text": "x"}, {"start": -1, "end": 1}]}',
+        "news/nan.wav": audio,
+    }
+    strange = {"news/../escape.wav": audio, "news//double.wav": audio}
+    if kind == "gcs+s3":  # the S3 server here knows no such names
+        strange["news/tab\tand\nline.wav"] = audio
+    if kind == "s3":
+        for key, data in (objects | strange).items():
+            s3_server.client().put_object(Bucket=buckets.raw_url.removeprefix("s3://"), Key=key, Body=data)
+    else:
+        gcs_server.upload(buckets.raw_url, objects | strange)
+    world.set(max_transcript_mb=0.1)
+    found = world.discover()
+    assert {stray.key for stray in found.listing.strays} >= set(strange)
+    world.build()
+    outcomes = {item.audio_id: item for item in world.segments().recordings}
+    assert outcomes.keys() == {*HOSTILE, "huge", "nan"}
+    assert {name for name, item in outcomes.items() if item.status == "ok"} == {*HOSTILE, "nan"}
+    assert outcomes["huge"].status == "bad_transcript"
+    kept = {entry.audio_id for entry in world.segments().kept()}
+    assert kept == set(HOSTILE)
+
+
+def test_a_full_disk_stops_the_step_with_a_clear_error_and_a_rerun_repairs_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.record("a", 4.0)
+    world.build()
+    wanted = world.files()
+    for path in sorted(world.work_dir.rglob("*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+    written = 0
+
+    def full(path: Path, data: bytes) -> int:
+        nonlocal written
+        written += len(data)
+        if written > 100_000:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        with path.open("wb") as file:
+            return file.write(data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(StoreError, match="the disk is full; free some space and run again, nothing is lost"):
+            world.build()
+    assert not list(world.work_dir.rglob("*.part"))
+    world.build()
+    assert made_of_content(world.files()) == made_of_content(wanted)
