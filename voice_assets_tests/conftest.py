@@ -60,8 +60,8 @@ def s3_proxy(s3_server: S3Server) -> Iterator[FaultyProxy]:
 
 @pytest.fixture
 def gcs_proxy(gcs_server: GcsServer) -> Iterator[FaultyProxy]:
-    """A proxy before the Google Cloud Storage server that misbehaves as told."""
-    with faulty_proxy(gcs_server.url) as proxy:
+    """A proxy before the Google Cloud Storage server that misbehaves as told; a `Store` can also write through it."""
+    with faulty_proxy(gcs_server.url, json_puts=True) as proxy:
         yield proxy
 
 

@@ -1,5 +1,6 @@
 """How remote stores are reached: addresses, credentials, patience. Everything here can be sent to another process."""
 
+import json
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +13,7 @@ from voice_core.settings import Settings
 _DEFAULT_REGION = "us-east-1"
 # A request may be long, since bodies are.
 _CONNECT_TIMEOUT, _TIMEOUT = timedelta(seconds=10), timedelta(hours=2)
+_KEY_FIELDS = ("client_email", "private_key", "private_key_id")
 _RETRY_TIMEOUT = timedelta(minutes=2)
 
 
@@ -80,7 +82,9 @@ class Access:
 
     def _gcs(self) -> dict[str, Any]:
         if self.endpoint_url:
-            return {"base_url": self.endpoint_url.rstrip("/"), "skip_signature": True}
+            # With skip_signature alone, a put or a delete would still ask Google for a token.
+            key = {"gcs_base_url": self.endpoint_url.rstrip("/"), "disable_oauth": True}
+            return {"service_account_key": json.dumps(key | dict.fromkeys(_KEY_FIELDS, ""))}
         if self.anonymous:
             return {"skip_signature": True}
         return {"application_credentials": self.credentials_file} if self.credentials_file else {}

@@ -41,8 +41,8 @@ from voice_core.store_errors import DENIED, Trouble, explain, reason_of
 _PART = ".part"  # of a file that is not finished
 _READ_AHEAD_BYTES = 1 << 18
 _MULTIPART_BYTES = 64 << 20  # below, one request: a killed upload then leaves nothing at all behind
-_TRIES = 4
-_FIRST_PAUSE_SEC = 0.2
+_TRIES = 8
+_FIRST_PAUSE_SEC, _LONGEST_PAUSE_SEC = 0.2, 5.0
 # What the client below does not try again by itself, in its own words.
 _TRANSIENT = (
     "error decoding response body",  # the connection ended within a body
@@ -436,7 +436,8 @@ def _gate(access: Access) -> threading.BoundedSemaphore:
 
 
 def _pause(tries: int) -> None:
-    time.sleep(_FIRST_PAUSE_SEC * 3 ** (tries - 1) * random.uniform(0.5, 1.5))
+    pause_sec = min(_FIRST_PAUSE_SEC * 2 ** (tries - 1), _LONGEST_PAUSE_SEC)
+    time.sleep(pause_sec * random.uniform(0.5, 1.5))
 
 
 def _is_key(key: str) -> bool:

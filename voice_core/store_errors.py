@@ -134,6 +134,7 @@ _TROUBLES: tuple[tuple[str, str, str], ...] = (
         DENIED,
         "check the credentials, or ask the bucket's owner for the permission",
     ),
+    (r"request or response body error|short body|before message", "the answer broke off", "try again"),
     (
         r"ConnectionReset|Connection reset|connection closed|IncompleteMessage|RemoteDisconnected|Remote end closed|"
         r"UnexpectedEof|EOF occurred",
@@ -141,7 +142,6 @@ _TROUBLES: tuple[tuple[str, str, str], ...] = (
         "if it speaks https, begin {endpoint} with https://; otherwise look at its log",
     ),
     (r"\b50[0-9] [A-Z]|InternalError", "the server failed", "look at its log, or try again later"),
-    (r"request or response body error|short body|before message", "the answer broke off", "try again"),
     (r"there is no such folder", "there is no such folder", "make it, or check the URL"),
     (r"Read-only file system", "this file system can only be read", "choose another folder"),
     (r"Permission denied|Operation not permitted", "this user may not do this here", "check owner and mode of it"),

@@ -1,7 +1,88 @@
 """`voice store check`."""
 
+import json
+from dataclasses import asdict
+from itertools import groupby
+from typing import TYPE_CHECKING, Annotated
+
 import typer
+
+from voice_assets.cli.console import console, errors, show_progress
+from voice_core.settings import Settings
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from voice_core.store import Store
+    from voice_core.store_check import Check, Step
+
+_COLOURS = {"ok": "green", "failed": "bold red", "skipped": "dim"}
 
 
 def register(app: typer.Typer) -> None:
-    """Nothing yet."""
+    app.command("check")(check)
+
+
+def check(
+    urls: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[URL]...", help="file://, s3:// or gs:// URLs; by default the raw and the work URL."),
+    ] = None,
+    write: Annotated[
+        bool, typer.Option("--write", help="Test writing on every URL, and not on the work URL alone.")
+    ] = False,
+    speed: Annotated[bool, typer.Option("--speed/--no-speed", help="Measure objects and bytes a second.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Test whether stores can be used: reach, list, read, write, put if absent, delete, speed, clock.
+
+    Each step is ok, failed or skipped, with what is wrong and what to do about it. Only the work URL is written to,
+    below `.voice-check-…/`, which is removed again; all others are read. Ends with 1 if a step failed.
+
+    Where s3:// and gs:// lead, and with which credentials, is set by `VOICE_S3__*` and `VOICE_GCS__*`: see
+    `voice settings`.
+    """
+    from resources.stores import open_store
+    from voice_core.store_check import check as check_store
+
+    settings = Settings.load()
+    show_progress()
+    checks = []
+    for url in urls or [settings.raw_url, settings.work_url]:
+        full = Settings.load(work_url=url).work_url  # a folder's path becomes a file:// URL
+        writes = write or full == settings.work_url
+
+        def opened(url: str, create: bool = writes) -> "Store":
+            return open_store(url, settings, create=create)
+
+        checks.append(check_store(full, opened, write=writes, speed=speed))
+    if as_json:
+        value = [{"url": item.url, "ok": item.ok, "steps": [asdict(step) for step in item.steps]} for item in checks]
+        typer.echo(json.dumps(value, ensure_ascii=False, indent=1))
+    else:
+        for item in checks:
+            console.print(_table(item))
+    failed = [item.url for item in checks if not item.ok]
+    if failed:
+        errors.print(f"Not usable as it is: {', '.join(failed)}", markup=False, highlight=False)
+        raise typer.Exit(1)
+
+
+def _table(item: "Check") -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=item.url, title_justify="left")
+    table.add_column("step", max_width=16)
+    table.add_column("result", no_wrap=True)
+    table.add_column("found", overflow="fold")
+    table.add_column("what to do", overflow="fold")
+    # Steps that were left out for the same reason share a row.
+    for (_, state, found, cure), steps in groupby(item.steps, key=_row):
+        names = ", ".join(step.name for step in steps)
+        table.add_row(names, Text(state, _COLOURS[state]), Text(found), Text(cure))
+    return table
+
+
+def _row(step: "Step") -> tuple[str, str, str, str]:
+    return ("" if step.state == "skipped" else step.name, step.state, step.found, step.cure)

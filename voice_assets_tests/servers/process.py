@@ -40,7 +40,7 @@ def listening(command: Sequence[str], port: int, timeout_sec: float = 30.0) -> I
     guarded = [sys.executable, "-m", "voice_assets_tests.servers.guard", *command]
     with tempfile.TemporaryFile() as log, _running(guarded, log, log) as process:
         deadline = time.monotonic() + timeout_sec
-        while not _answers(port):
+        while not answers(port):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"{command[0]} does not listen on port {port}: {_tail(log)}")
             time.sleep(0.02)
@@ -68,7 +68,8 @@ def _running(command: Sequence[str], out: "IO[bytes] | int", log: IO[bytes]) -> 
             process.stdout.close()
 
 
-def _answers(port: int) -> bool:
+def answers(port: int) -> bool:
+    """Whether something listens at a port of 127.0.0.1."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 

@@ -1,0 +1,93 @@
+"""A whole build with the recordings on Google Cloud Storage and the work root on S3, over HTTP."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from voice_assets_tests.assets.conftest import DAGSTER_YAML, files_below
+from voice_assets_tests.servers.faulty import FaultyProxy
+from voice_assets_tests.servers.gcs import GcsServer
+from voice_assets_tests.servers.s3 import S3Server
+from voice_core.demo.world import DEMO_CHANNEL_MAPPING, World
+from voice_core.store import Store
+
+
+@pytest.fixture
+def environment(
+    gcs_server: GcsServer,
+    gcs_proxy: FaultyProxy,
+    s3_server: S3Server,
+    s3_proxy: FaultyProxy,
+    small_world: World,
+    tmp_path: Path,
+) -> dict[str, str]:
+    """The small world in a bucket, an empty bucket to work in, and a proxy before either."""
+    raw = gcs_server.new_bucket()
+    gcs_server.upload_folder(raw, small_world.raw)
+    (tmp_path / "home").mkdir()
+    shutil.copy(DAGSTER_YAML, tmp_path / "home")
+    return {
+        **os.environ,
+        **gcs_server.environment(gcs_proxy.url),
+        **s3_server.environment(s3_proxy.url),
+        "VOICE_RAW_URL": raw,
+        "VOICE_WORK_URL": s3_server.new_bucket() + "/work",
+        "VOICE_CHANNEL_MAPPING": json.dumps(DEMO_CHANNEL_MAPPING),
+        "DAGSTER_HOME": str(tmp_path / "home"),
+    }
+
+
+def voice(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from voice_assets.cli import main; main()", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+
+
+def objects(environment: dict[str, str], server: S3Server) -> dict[str, bytes]:
+    """What was made. What a store calls an object stands below `batches/` alone."""
+    store = Store(environment["VOICE_WORK_URL"], server.access())
+    keys = [item.key for item in store.listing() if not item.key.startswith("batches/")]
+    return dict(zip(keys, store.each(store.get, keys), strict=True))
+
+
+def test_stores_that_fail_every_now_and_then_lead_to_the_bytes_of_a_local_build(
+    environment: dict[str, str], gcs_proxy: FaultyProxy, s3_proxy: FaultyProxy, s3_server: S3Server, built: Path
+) -> None:
+    for proxy in (gcs_proxy, s3_proxy):
+        proxy.answer(503, "SlowDown", times=15)
+        proxy.answer(500, "InternalError", times=5, path=r"^/[^/?]+/[^?]*2")
+        proxy.reset(times=10, path=r"^/[^/?]+/[^?]*[37]")
+        proxy.cut(200, times=10, path=r"^/[^/?]+/[^?]*[59]")
+        proxy.lose_answer(times=2, method="PUT")
+    done = voice(environment, "build")
+    assert done.returncode == 0, done.stderr
+    local = {key: data for key, data in files_below(built / "work").items() if not key.startswith("batches/")}
+    made = objects(environment, s3_server)
+    assert sorted(made) == sorted(local)
+    assert [key for key in made if made[key] != local[key]] == []
+    s3_proxy.behave()
+    gcs_proxy.behave()
+    again = voice(environment, "build")
+    assert "Nothing to do" in again.stdout, again.stdout + again.stderr
+    assert s3_proxy.count("PUT") == 0
+    assert gcs_proxy.count("GET", r"\.(mp3|wav|flac|m4a|opus|ogg)") == 0
+
+
+def test_a_recording_that_may_not_be_read_is_named_and_the_others_are_built(
+    environment: dict[str, str], gcs_proxy: FaultyProxy, s3_server: S3Server
+) -> None:
+    environment["VOICE_CHANNELS"] = '["Atheer_-"]'
+    gcs_proxy.answer(403, "AccessDenied", times=0, path=r"atheer_0001\.\w+$")
+    done = voice(environment, "build")
+    said = " ".join((done.stdout + done.stderr).split())
+    assert "atheer_0001" in said
+    assert "access denied" in said
+    made = objects(environment, s3_server)
+    assert any("/atheer_0002_seg_" in key for key in made)
+    gcs_proxy.behave()
+    assert voice(environment, "build").returncode == 0
+    assert any("/atheer_0001_seg_" in key for key in objects(environment, s3_server))

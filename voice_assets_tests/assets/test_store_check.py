@@ -1,0 +1,62 @@
+"""`voice store check` as a person or a script meets it."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from voice_assets.cli import app
+from voice_assets_tests.servers.faulty import FaultyProxy
+from voice_assets_tests.servers.gcs import GcsServer
+from voice_assets_tests.servers.s3 import S3Server
+from voice_core.store import Store
+
+
+def voice(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from voice_assets.cli import main; main()", "store", "check", *arguments]
+    return subprocess.run(
+        command, env={**os.environ, **environment}, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def test_the_command_tests_the_raw_and_the_work_url_of_the_settings(
+    gcs_server: GcsServer, s3_tls_server: S3Server
+) -> None:
+    raw, work = gcs_server.new_bucket(), s3_tls_server.new_bucket()
+    gcs_server.upload(raw, {"a.wav": b"x"})
+    environment = s3_tls_server.environment(**gcs_server.environment(VOICE_RAW_URL=raw, VOICE_WORK_URL=work))
+    done = voice(environment, "--json", "--no-speed")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert [(item["url"], item["ok"]) for item in found] == [(raw, True), (work, True)]
+    assert {item["name"]: item["state"] for item in found[0]["steps"]}["write"] == "skipped"
+    assert {item["name"]: item["state"] for item in found[1]["steps"]}["write"] == "ok"
+    assert list(Store(work, s3_tls_server.access()).listing()) == []
+
+
+def test_the_command_ends_with_1_where_a_step_failed_and_prints_no_secret(
+    s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in s3_server.environment(VOICE_S3__SECRET_ACCESS_KEY="hush-hush").items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("COLUMNS", "200")
+    done = CliRunner().invoke(app, ["store", "check", "s3://never-made"])
+    assert done.exit_code == 1
+    said = " ".join(done.output.split())
+    assert "no such bucket" in said
+    assert "hush" not in said
+
+
+def test_the_command_writes_to_a_given_url_only_when_told(
+    s3_server: S3Server, s3_proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = s3_server.new_bucket()
+    for name, value in s3_server.environment(s3_proxy.url).items():
+        monkeypatch.setenv(name, value)
+    assert CliRunner().invoke(app, ["store", "check", url]).exit_code == 0
+    assert s3_proxy.count("PUT") == 0
+    assert CliRunner().invoke(app, ["store", "check", url, "--write", "--no-speed"]).exit_code == 0
+    assert s3_proxy.count("PUT") > 0

@@ -1,0 +1,280 @@
+"""What a store does, against real servers over HTTP and HTTPS."""
+
+import hashlib
+import pickle
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from voice_assets_tests.servers.faulty import FaultyProxy
+from voice_assets_tests.servers.gcs import GcsServer
+from voice_assets_tests.servers.s3 import S3Server
+from voice_core.store import ConflictError, ObjectNotFoundError, Store, StoreError
+
+KEYS = [
+    "a",
+    "deep/er/b.json",
+    "أثير/نشرة الأخبار.wav",
+    "with space/ø +=@().bin",
+    " leading and trailing ",
+    "news%2Fmonday_seg_7.npz",
+    "100% #1?x=y&z",
+    "a..b/..c/d..",
+    "back\\slash/{curly}[square]<angle>|^`~",
+    "quo\"te's;,:!$*",
+    "emoji-🎙️/e\u0301-and-\u00e9",
+    "أ" * 100 + "/" + "ش" * 50,  # 301 bytes
+]
+REMOTE = ["s3", "s3-tls", "s3-folder", "gcs"]
+
+
+@pytest.fixture(params=["file", *REMOTE])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """An empty store that can be written to."""
+    if request.param == "file":
+        return Store((tmp_path / "ro ot").as_uri(), create=True)
+    if request.param == "gcs":
+        proxy: FaultyProxy = request.getfixturevalue("gcs_proxy")  # turns puts into what that server understands
+        gcs: GcsServer = request.getfixturevalue("gcs_server")
+        return Store(gcs.new_bucket(), gcs.access(proxy.url))
+    server: S3Server = request.getfixturevalue("s3_tls_server" if request.param == "s3-tls" else "s3_server")
+    folder = "/voice data/صوت" if request.param == "s3-folder" else ""
+    return Store(server.new_bucket() + folder, server.access())
+
+
+@pytest.fixture
+def s3_store(s3_server: S3Server) -> Store:
+    return Store(s3_server.new_bucket(), s3_server.access())
+
+
+def noise(size: int) -> bytes:
+    return random.Random(size).randbytes(size)
+
+
+def assert_read_back(store: Store, key: str, data: bytes, folder: Path) -> None:
+    """By every way of reading."""
+    assert store.get(key) == store.find(key) == data
+    info = store.head(key)
+    assert info is not None
+    assert (info.key, info.size) == (key, len(data))
+    digest = hashlib.sha256(data).hexdigest()
+    assert store.hash(key) == digest
+    assert store.download(key, folder / "copy") == digest
+    assert (folder / "copy").read_bytes() == data
+    with store.open(key) as reader:
+        reader.seek(max(0, len(data) - 3))
+        assert reader.read() == data[-3:]
+        reader.seek(1)
+        assert reader.read(5) == data[1:6]
+
+
+def test_objects_with_any_name_are_read_back_listed_and_deleted(store: Store, tmp_path: Path) -> None:
+    objects = {key: f"{number} {key}".encode() * 100 for number, key in enumerate(KEYS)}
+    store.put_many(objects)
+    for key, data in objects.items():
+        assert_read_back(store, key, data, tmp_path)
+    assert {item.key: item.size for item in store.listing()} == {key: len(data) for key, data in objects.items()}
+    for item in store.listing():
+        info = store.head(item.key)
+        assert info is not None
+        assert info.identity == item.identity
+    store.delete(KEYS)
+    assert list(store.listing()) == []
+
+
+def test_google_storage_is_read_by_every_way_of_reading(gcs_server: GcsServer, tmp_path: Path) -> None:
+    bucket = gcs_server.new_bucket()
+    objects = {key: f"{number} {key}".encode() * 100 for number, key in enumerate(KEYS)}
+    objects["large"] = noise(5_000_000)
+    gcs_server.upload(bucket, objects)
+    store = Store(bucket, gcs_server.access())
+    for key, data in objects.items():
+        assert_read_back(store, key, data, tmp_path)
+    listed = {item.key: item for item in store.listing()}
+    assert {key: item.size for key, item in listed.items()} == {key: len(data) for key, data in objects.items()}
+    assert store.find("no/such") is None
+    assert store.head("no/such") is None
+
+
+def test_an_object_of_google_storage_that_is_replaced_changes_its_identity(gcs_server: GcsServer) -> None:
+    bucket = gcs_server.new_bucket()
+    store = Store(bucket, gcs_server.access())
+    gcs_server.upload(bucket, {"k": b"one"})
+    first = store.head("k")
+    gcs_server.upload(bucket, {"k": b"two"})
+    second = store.head("k")
+    assert first is not None
+    assert second is not None
+    assert first.identity != second.identity
+    assert [item.identity for item in store.listing()] == [second.identity]
+
+
+@pytest.mark.parametrize("key", ["a/../b", "..", "a//b", "a/./b"])
+def test_a_key_that_could_lead_elsewhere_is_refused_with_its_name(s3_store: Store, key: str) -> None:
+    s3_store.put("b", b"mine")
+    ways: list[Callable[[], object]] = [lambda: s3_store.put(key, b"x"), lambda: s3_store.get(key)]
+    for way in ways:
+        with pytest.raises(StoreError) as caught:
+            way()
+        assert key in str(caught.value)
+    assert [(item.key, s3_store.get(item.key)) for item in s3_store.listing()] == [("b", b"mine")]
+
+
+def test_names_in_a_bucket_that_can_be_no_key_are_listed_without_a_size(s3_server: S3Server) -> None:
+    store = Store(s3_server.new_bucket(), s3_server.access())
+    store.put("plain/a", b"12345")
+    client = s3_server.client()
+    bucket = store.url.removeprefix("s3://")
+    for key in ("a//b", "x/../y", "folder/"):
+        client.put_object(Bucket=bucket, Key=key, Body=b"zz")
+    assert {(item.key, item.size) for item in store.listing()} == {
+        ("plain/a", 5), ("a//b", -1), ("x/../y", -1), ("folder/", -1)
+    }  # fmt: skip
+
+
+def test_a_missing_object_is_none_where_that_is_asked_and_an_error_with_its_key_elsewhere(
+    store: Store, tmp_path: Path
+) -> None:
+    assert store.find("no/such") is None
+    assert store.head("no/such") is None
+    store.delete(["no/such"])
+    ways: list[Callable[[], object]] = [
+        lambda: store.get("no/such"),
+        lambda: store.hash("no/such"),
+        lambda: store.download("no/such", tmp_path / "copy"),
+        lambda: store.open("no/such"),
+    ]
+    for read in ways:
+        with pytest.raises(ObjectNotFoundError, match="no/such"):
+            read()
+
+
+@pytest.mark.parametrize("size", [0, 1, 20_000_000])
+def test_empty_and_large_objects_are_read_back(store: Store, size: int, tmp_path: Path) -> None:
+    data = noise(size)
+    store.put("k", data)
+    assert_read_back(store, "k", data, tmp_path)
+    with store.create("by/file") as path:
+        path.write_bytes(data)
+    assert_read_back(store, "by/file", data, tmp_path)
+
+
+def test_ranges_are_read_from_anywhere_in_an_object(store: Store) -> None:
+    data = noise(3_000_000)
+    store.put("k", data)
+    places = random.Random(7)
+    with store.open("k") as reader:
+        for _ in range(20):
+            start, length = places.randrange(len(data)), places.randrange(1, 400_000)
+            reader.seek(start)
+            assert reader.read(length) == data[start : start + length]
+        assert reader.tell() == min(start + length, len(data))
+
+
+def test_a_listing_of_many_pages_holds_every_object_once(s3_store: Store) -> None:
+    keys = [f"channel {number % 7}/{number:05}.json" for number in range(2500)]
+    s3_store.put_many(dict.fromkeys(keys, b"{}"))
+    assert sorted(item.key for item in s3_store.listing()) == sorted(keys)
+    assert sorted(item.key for item in s3_store.listing("channel 3")) == sorted(keys[3::7])
+
+
+def test_a_listing_of_google_storage_holds_every_object_once(gcs_server: GcsServer) -> None:
+    bucket = gcs_server.new_bucket()
+    keys = [f"channel {number % 7}/{number:05}.json" for number in range(2500)]
+    gcs_server.upload(bucket, dict.fromkeys(keys, b"{}"))
+    store = Store(bucket, gcs_server.access())
+    assert sorted(item.key for item in store.listing()) == sorted(keys)
+    assert sorted(item.key for item in store.listing("channel 3")) == sorted(keys[3::7])
+
+
+def test_a_listing_holds_what_lies_below_a_folder_and_nothing_beside_it(store: Store) -> None:
+    store.put_many({"a/1": b"", "a/b/2": b"", "ab/3": b"", "c": b""})
+    assert sorted(item.key for item in store.listing("a/")) == ["a/1", "a/b/2"]
+    assert sorted(item.key for item in store.listing()) == ["a/1", "a/b/2", "ab/3", "c"]
+    assert list(store.listing("nowhere/")) == []
+
+
+def test_put_if_absent_writes_where_nothing_is_and_leaves_alone_what_is_there(store: Store) -> None:
+    first = store.put("k", b"mine", if_absent=True)
+    with pytest.raises(ConflictError, match="k"):
+        store.put("k", b"theirs", if_absent=True)
+    assert store.get("k") == b"mine"
+    assert store.head("k") == first
+
+
+def test_put_if_unchanged_replaces_what_was_seen_and_nothing_newer(store: Store) -> None:
+    seen = store.put("k", b"one")
+    newer = store.put("k", b"two", if_unchanged=seen)
+    with pytest.raises(ConflictError, match="k"):
+        store.put("k", b"three", if_unchanged=seen)
+    assert store.get("k") == b"two"
+    store.put("k", b"four", if_unchanged=newer)
+    assert store.get("k") == b"four"
+
+
+def test_of_many_who_put_at_once_if_absent_one_wins_and_its_content_stays(store: Store) -> None:
+    writers = 8
+    start = threading.Barrier(writers)
+    won: list[bytes] = []
+
+    def write(number: int) -> None:
+        data = noise(50_000 + number)
+        start.wait()
+        try:
+            store.put("k", data, if_absent=True)
+        except ConflictError:
+            return
+        won.append(data)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(writers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert won == [store.get("k")]
+    assert [item.key for item in store.listing()] == ["k"]
+
+
+def test_a_large_object_is_there_when_it_is_finished_and_not_before(store: Store) -> None:
+    def break_off() -> None:
+        with store.create("copy/of/big") as path:
+            path.write_bytes(b"half")
+            raise RuntimeError("something broke on the way")
+
+    with store.create("copy/of/big") as path:
+        path.write_bytes(b"whole")
+        assert store.find("copy/of/big") is None
+    with pytest.raises(RuntimeError, match="on the way"):
+        break_off()
+    assert store.get("copy/of/big") == b"whole"
+    assert [item.key for item in store.listing()] == ["copy/of/big"]
+
+
+def test_a_store_can_be_sent_to_another_process(store: Store) -> None:
+    store.put("k", b"1")
+    twin = pickle.loads(pickle.dumps(store))
+    assert (twin.url, twin.get("k")) == (store.url, b"1")
+
+
+def test_stores_in_folders_of_one_bucket_do_not_see_each_other(s3_server: S3Server) -> None:
+    bucket = s3_server.new_bucket()
+    one, two, whole = (Store(bucket + folder, s3_server.access()) for folder in ("/a", "/ab", ""))
+    one.put("k", b"1")
+    two.put("k", b"2")
+    assert [item.key for item in one.listing()] == ["k"]
+    assert sorted(item.key for item in whole.listing()) == ["a/k", "ab/k"]
+    assert (one.get("k"), two.get("k")) == (b"1", b"2")
+
+
+def test_secrets_are_in_no_message_and_no_representation(s3_server: S3Server) -> None:
+    access = replace(s3_server.access(), secret_access_key="hush-hush", session_token="whisper")
+    store = Store("s3://no-such-bucket", access)
+    with pytest.raises(StoreError) as caught:
+        store.put("k", b"")
+    for text in (repr(store), repr(access), str(caught.value)):
+        assert "hush" not in text
+        assert "whisper" not in text
