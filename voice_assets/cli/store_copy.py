@@ -1,7 +1,152 @@
 """`voice store copy`."""
 
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
 import typer
+from rich.markup import escape
+from rich.table import Table
+
+from voice_assets.cli.console import console, errors, show_progress
+from voice_core.settings import Settings
+
+if TYPE_CHECKING:
+    from voice_core.copy_plan import CopyPlan
+    from voice_core.copying import CopyReport
+    from voice_core.store import Store
+
+_SHOWN_FAILURES = 20
+_RECORD = ".voice-copy/"
 
 
 def register(app: typer.Typer) -> None:
-    """Nothing yet."""
+    app.command("copy")(copy)
+
+
+def copy(
+    source: Annotated[str, typer.Argument(metavar="SRC", help="A folder, or file://, s3://, gs:// with any prefix.")],
+    target: Annotated[str, typer.Argument(metavar="DST", help="The same; a local folder is made if it is not there.")],
+    include: Annotated[
+        list[str] | None,
+        typer.Option(help="Only keys that match this glob, such as 'ZadTV/*.npz'; * also stands for slashes. Repeat."),
+    ] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="No keys that match this glob. Repeat.")] = None,
+    delete: Annotated[
+        bool,
+        typer.Option("--delete", help="Also remove at DST what SRC has not. Not done while anything failed to copy."),
+    ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read every object on both sides, and mend what is not the same.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, a line an object.")] = False,
+    jobs: Annotated[
+        int, typer.Option(min=0, help="Objects at a time; 0: as many as VOICE_REQUESTS_IN_FLIGHT says.")
+    ] = 0,
+    record: Annotated[
+        bool,
+        typer.Option(
+            "--record/--no-record",
+            help="Keep a record at DST/.voice-copy/, by which the next copy needs listings only. It can be deleted.",
+        ),
+    ] = True,
+) -> None:
+    """Make DST hold what SRC holds, byte for byte.
+
+    Objects that are the same are skipped; a copy that was killed goes on where it was; every object is checked after
+    it was written. Manifests and other commit records come last, so that DST can be used at any time. Objects that
+    cannot be copied are listed at the end, with exit code 1; run it again to copy them.
+
+    Addresses and credentials are those of the settings: VOICE_S3__ENDPOINT_URL and so on, see `voice settings`.
+
+    Examples: `voice store copy segments_cache s3://bucket/stage1`, `voice store copy s3://bucket/stage2 /data/stage2
+    --jobs 16`, `voice store copy gs://recordings s3://mirror --include '*.mp3' --dry-run`.
+    """
+    from resources.stores import open_store
+    from voice_core import copying
+    from voice_core.copy_plan import CopyOptions
+    from voice_core.scratch import open_scratch
+
+    settings = Settings.load()
+    options = CopyOptions(
+        include=tuple(include or ()),
+        exclude=tuple(exclude or ()),
+        delete=delete,
+        verify=verify,
+        record=record,
+        jobs=jobs or settings.requests_in_flight,
+    )
+    origin = open_store(as_url(source), settings)
+    destination = (
+        open_store(as_url(target), settings, create=True) if not dry_run else _look_at(as_url(target), settings)
+    )
+    if dry_run:
+        _show_plan(copying.plan_copy(origin, destination, options)[0])
+        return
+    show_progress()
+    started = time.monotonic()
+    scratch = open_scratch(settings) if destination.local_root is None else None
+    report = copying.copy(origin, destination, options, scratch)
+    _say(report, destination.url, record, time.monotonic() - started)
+    if report.failures:
+        raise typer.Exit(1)
+
+
+def _look_at(url: str, settings: Settings) -> "Store":
+    """The destination of a dry run: a folder that is not there yet is not made, and counts as empty."""
+    from resources.stores import open_store
+
+    missing = url.startswith("file:") and not Path(url2pathname(urlsplit(url).path)).is_dir()
+    return open_store("memory://" if missing else url, settings)
+
+
+def _show_plan(plan: "CopyPlan") -> None:
+    for step in plan.steps:
+        typer.echo(f"{step.action}\t{step.source.size}\t{step.key}")
+    for key in plan.deletions:
+        typer.echo(f"delete\t\t{key}")
+    for failure in plan.impossible:
+        typer.echo(f"impossible\t\t{failure.key}\t{failure.reason}")
+    counts = plan.counts()
+    errors.print(
+        f"{counts['new']:,} to copy, {counts['replace']:,} to replace, {counts['compare']:,} of the same size to "
+        f"compare by content, {counts['same']:,} the same; {len(plan.deletions):,} to delete, "
+        f"{len(plan.impossible):,} impossible. Nothing was done."
+    )
+
+
+def _say(report: "CopyReport", target_url: str, record: bool, wall_sec: float) -> None:
+    if report.failures:
+        table = Table(title="Not copied", title_justify="left")
+        table.add_column("key", overflow="fold")
+        table.add_column("why", overflow="fold")
+        for failure in report.failures[:_SHOWN_FAILURES]:
+            table.add_row(escape(failure.key), escape(failure.reason))
+        if len(report.failures) > _SHOWN_FAILURES:
+            table.add_row(f"and {len(report.failures) - _SHOWN_FAILURES:,} more", "")
+        errors.print(table)
+        errors.print("Run the same command again to copy these; what was copied is not copied again.")
+    if report.deletions_put_off:
+        errors.print(f"{report.deletions_put_off:,} objects were not deleted, since not everything could be copied.")
+    if report.folder_marks:
+        errors.print(f"{report.folder_marks:,} empty objects that only stand for folders were passed over.")
+    speed = f" at {report.copied_bytes / 1e6 / wall_sec:,.0f} MB/s" if report.copied and wall_sec else ""
+    console.print(
+        f"{report.copied:,} objects copied ({report.copied_bytes / 1e6:,.1f} MB){speed}, {report.identical:,} were the "
+        f"same, {report.deleted:,} deleted, {len(report.failures):,} failed; {report.bodies_read:,} read, "
+        f"in {wall_sec:.1f} s.",
+        highlight=False,
+    )
+    if record:
+        console.print(
+            f"The record of this copy is {target_url}/{_RECORD} (--no-record omits it).",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def as_url(place: str) -> str:
+    """A URL as it is, a path as file://."""
+    return place if "://" in place else Path(place).expanduser().resolve().as_uri()
