@@ -1,0 +1,211 @@
+"""Publishing as a person, Dagster and a wish to be forgotten meet it: the command, the asset, the hub over HTTP."""
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pyarrow.parquet as pq
+import pytest
+from huggingface_hub import HfApi
+from huggingface_hub.errors import EntryNotFoundError
+
+from voice_assets.cli.forget import follow
+from voice_assets.definitions import defs
+from voice_assets.defs.voice_dataset.jobs import publish_job
+from voice_assets_tests.assets.conftest import DAGSTER_YAML, Bench
+from voice_assets_tests.servers.hub import Hub
+from voice_core.demo.world import DEMO_CHANNEL_MAPPING
+from voice_core.publishing.publish import publish
+from voice_core.publishing.record import read_published
+from voice_core.settings import Settings
+from voice_core.store import Store
+
+REPO = "team/demo-voices"
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload:DeprecationWarning")  # the client's own
+MAIN = "from voice_assets.cli import main; main()"
+
+
+def _voice(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **variables, "COLUMNS": "200"}
+    return subprocess.run(
+        [sys.executable, "-c", MAIN, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
+        env=environment,
+    )
+
+
+@pytest.fixture
+def finished(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the small world's finished work root, with a Dagster home, to publish from."""
+    root = tmp_path / "finished"
+    shutil.copytree(built / "work", root / "work", copy_function=shutil.copy2)
+    (root / "home").mkdir()
+    shutil.copy(DAGSTER_YAML, root / "home")
+    variables = {"VOICE_RAW_URL": built / "raw", "VOICE_WORK_URL": root / "work", "DAGSTER_HOME": root / "home"}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setenv("VOICE_CHANNEL_MAPPING", json.dumps(DEMO_CHANNEL_MAPPING))
+    monkeypatch.setenv("VOICE_HUB__REPO_ID", REPO)
+    return root
+
+
+@pytest.fixture
+def instance(finished: Path) -> Iterator[dg.DagsterInstance]:
+    made = dg.DagsterInstance.from_config(str(finished / "home"))
+    yield made
+    made.dispose()
+
+
+def _kept(folder: Path) -> bytes:
+    """All that was written below a folder."""
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+def test_the_command_shows_the_difference_first_and_publishes_it_once(bench: Bench, hub: Hub) -> None:
+    bench.monkeypatch.setenv("VOICE_HUB__REPO_ID", REPO)
+    done = _voice("publish")
+    assert done.returncode == 0, done.stderr
+    assert f"Published: {hub.url}/datasets/{REPO}/tree/" in done.stdout
+    again = _voice("publish")
+    assert (again.returncode, len(hub.titles(REPO))) == (0, 2)
+    assert "Nothing to do" in again.stdout
+    bench.edit("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="A line that was put right."))
+    stale = _voice("publish")
+    assert stale.returncode == 2
+    assert "`voice build` first" in " ".join(stale.stderr.split())
+    bench.build()
+    told = _voice("publish", "--dry-run")
+    assert told.returncode == 0, told.stderr
+    rows = [line for line in told.stdout.splitlines() if "batch-" in line]
+    assert rows
+    assert all("changed" in line and "Atheer_-/batch-0001" in line for line in rows)
+    assert "Nothing was done" in told.stdout
+    assert len(hub.titles(REPO)) == 2
+
+
+def test_a_forgotten_recording_leaves_the_hub_and_with_a_purge_its_past_too(bench: Bench, hub: Hub) -> None:
+    done = _voice("publish", "--force", "--repo", REPO)
+    assert done.returncode == 0, done.stderr
+    first = hub.repos[REPO].refs["refs/heads/main"]
+    rows = "data/harbour-radio/batch-0001.train.parquet"
+    assert {"snow-006", "clocks-004"} <= _audio_ids(hub.files(REPO)[rows])
+    old = hub.repos[REPO].commits[first].files[rows].lfs
+
+    done = _voice("forget", "clocks-004", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "Old revisions" in done.stderr
+    assert f"voice publish --repo {REPO} --revision main --purge-history" in " ".join(done.stderr.split())
+    assert "clocks-004" not in _audio_ids(hub.files(REPO)[rows])
+    assert "clocks-004" in _audio_ids(hub.files(REPO, first)[rows])
+
+    done = _voice("forget", "snow-006", "--yes", "--purge-history")
+    assert done.returncode == 0, done.stderr
+    assert "Purged" in done.stdout
+    api = HfApi(endpoint=hub.url, token=hub.token)
+    gone = 0
+    for revision in (*hub.repos[REPO].commits, "main"):
+        try:
+            file = api.hf_hub_download(
+                REPO, rows, repo_type="dataset", revision=revision, local_dir=bench.root / revision
+            )
+        except EntryNotFoundError:
+            gone += 1
+            continue
+        assert not _audio_ids(Path(file).read_bytes()) & {"snow-006", "clocks-004"}
+    assert gone >= 2  # the hub's first commit, which had none, and ours
+    assert old not in {item.oid for item in api.list_lfs_files(REPO, repo_type="dataset")}
+    for name in (b"snow-006", b"clocks-004"):
+        assert name not in b"".join(hub.repos[REPO].objects.values())
+        assert name not in (bench.work / "datasets" / "voice" / "published.json").read_bytes()
+
+
+def _audio_ids(data: bytes) -> set[str]:
+    return set(pq.read_table(io.BytesIO(data), columns=["audio_id"])["audio_id"].to_pylist())
+
+
+def test_a_place_that_cannot_be_reached_is_named_with_what_to_run_later(
+    finished: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = Settings.load()
+    work = Store(settings.work_url)
+    publish(work, settings)
+    (place,) = read_published(work, settings)
+    hub.repos.clear()
+    assert not follow(work, settings, place, purge_history=False, yes=True)
+    monkeypatch.setenv("HF_ENDPOINT", "https://elsewhere.example")
+    assert not follow(work, settings, place, purge_history=True, yes=True)
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"It is still at {place.url}" in said
+    assert "is gone, or this token may not see it" in said
+    assert f"set it to {hub.url}" in said
+    assert hub.repos == {}
+
+
+def test_a_killed_publication_goes_on_where_it_was(finished: Path, hub: Hub) -> None:
+    publishing: list[subprocess.Popen[bytes]] = []
+    hub.before("POST .*/commit/", lambda: publishing[0].kill())
+    command = [sys.executable, "-c", MAIN, "publish", "--force"]
+    publishing.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+    assert publishing[0].wait(timeout=120) < 0
+    sent = list(hub.uploads)
+    assert sent
+    done = _voice("publish", "--force")
+    assert done.returncode == 0, done.stderr
+    assert hub.uploads == sent
+    assert len(hub.titles(REPO)) == 2
+
+
+def test_the_asset_publishes_and_says_what_it_did(finished: Path, hub: Hub, instance: dg.DagsterInstance) -> None:
+    result = defs.resolve_job_def(publish_job.name).execute_in_process(instance=instance)
+    (event,) = result.get_asset_materialization_events()
+    metadata = event.materialization.metadata
+    revision = hub.repos[REPO].refs["refs/heads/main"]
+    assert metadata["revision"].value == f"{hub.url}/datasets/{REPO}/tree/{revision}"
+    assert "README.md" in metadata["added"].value  # type: ignore[operator]
+    assert metadata["bytes_sent"].value > 0  # type: ignore[operator]
+    assert (event.materialization.tags or {})["dagster/data_version"] == revision
+    assert hub.token.encode() not in _kept(finished)
+
+
+def test_without_a_place_to_publish_to_the_asset_is_skipped(
+    finished: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("VOICE_HUB__REPO_ID")
+    result = defs.resolve_job_def(publish_job.name).execute_in_process(instance=instance)
+    assert result.success
+    assert result.get_asset_materialization_events() == []
+    assert b"VOICE_HUB__REPO_ID" in _kept(finished / "home")
+
+
+def test_a_hub_that_repeats_the_token_does_not_bring_it_into_dagsters_records(
+    finished: Path, hub: Hub, instance: dg.DagsterInstance
+) -> None:
+    hub.fail("POST .*/commit/", 400, message=f"you sent Authorization: Bearer {hub.token}")
+    job: dg.JobDefinition = defs.resolve_job_def(publish_job.name)
+    assert not job.execute_in_process(instance=instance, raise_on_error=False).success
+    kept = _kept(finished)
+    assert b"you sent" in kept
+    for secret in (hub.token, hub.signature):
+        assert secret.encode() not in kept
+
+
+def test_without_a_good_token_the_command_says_where_it_is_looked_for(
+    finished: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = _voice("publish", "--force", HF_TOKEN="hf_mistyped0123456789abcdef")
+    assert wrong.returncode == 2
+    assert "the token is wrong" in " ".join(wrong.stderr.split())
+    assert "mistyped" not in wrong.stderr + wrong.stdout
+    monkeypatch.delenv("HF_TOKEN")
+    none = _voice("publish", "--force")
+    assert none.returncode == 2
+    assert "set HF_TOKEN" in " ".join(none.stderr.split())

@@ -1,0 +1,72 @@
+"""What can go wrong at the hub, and how secrets are kept out of messages and logs."""
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_CLIENTS = ("huggingface_hub", "httpx", "httpcore", "hf_xet")
+_LATER = ("_commit_api", "_upload_pipeline", "file_download", "lfs", "utils._http", "utils._xet")  # made on first use
+_QUERY = re.compile(r"(https?://[^\s'\"?]+)\?[^\s'\"]+")
+_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{16,}\b|(?i:bearer)\s+[^\s'\",]+")
+
+
+class HubError(RuntimeError):
+    """The hub could not do what was asked. The message names the repository, what was asked, and the reason."""
+
+
+class HubAccessError(HubError):
+    """There is no token, it is wrong, or it does not allow this."""
+
+
+class HubBusyError(HubError):
+    """The hub limits the rate, fails or does not answer, and went on doing so. Trying later goes on from there."""
+
+
+class HubConflictError(HubError):
+    """The branch moved between the look at it and the commit."""
+
+
+class ForeignChangeError(HubError):
+    """Somebody else changed what would be overwritten or deleted."""
+
+
+def scrub(text: str, token: str | None = None) -> str:
+    """A text without tokens, and without the queries of addresses, which hold signatures.
+
+    >>> scrub("PUT https://cdn.example/a?X-Amz-Signature=1234 failed for hf_abcdefghijklmnopqrst")
+    'PUT https://cdn.example/a?*** failed for ***'
+    >>> scrub("got 'Authorization: Bearer abc'", "abc")
+    "got 'Authorization: ***'"
+    """
+    if token:
+        text = text.replace(token, "***")
+    return _TOKEN.sub("***", _QUERY.sub(r"\1?***", text))
+
+
+class _Scrubbing(logging.Filter):
+    def __init__(self, token: str) -> None:
+        super().__init__()
+        self._token = token
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = scrub(record.getMessage(), self._token), None
+        return True
+
+
+@contextmanager
+def scrubbed_logs(token: str) -> Iterator[None]:
+    """While the block runs, what the client libraries log has no secret in it.
+
+    A filter of a logger does not see what its children log, so each of them gets one.
+    """
+    scrubbing = _Scrubbing(token)
+    names = {name for name in logging.root.manager.loggerDict if name.startswith(_CLIENTS)}
+    loggers = [logging.getLogger(name) for name in {*names, *_CLIENTS, *(f"huggingface_hub.{part}" for part in _LATER)}]
+    for logger in loggers:
+        logger.addFilter(scrubbing)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(scrubbing)
