@@ -2,10 +2,11 @@
 
 import itertools
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from multiprocessing.util import Finalize
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from loky import get_reusable_executor
 
@@ -22,26 +23,70 @@ def core_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+class Admission(Generic[Item]):
+    """Who may begin next, where what is in flight may weigh at most `capacity` in all. Pure.
+
+    The order is kept as far as it goes: items that still fit overtake one that does not, but at most `patience` of
+    them; then nothing begins until it fits. An item heavier than the capacity goes when nothing else is in flight.
+    """
+
+    def __init__(self, items: Iterable[Item], weigh: Callable[[Item], int], capacity: int, patience: int) -> None:
+        self._waiting = deque((item, weigh(item)) for item in items)
+        self._room = self._capacity = capacity
+        self._patience = patience
+        self._overtaken = 0
+        self._in_flight = 0
+
+    def admit(self) -> tuple[Item, int] | None:
+        """The next item and its weight, or None where none may begin now."""
+        reach = len(self._waiting) if self._overtaken < self._patience else 1
+        for place, (item, weight) in enumerate(itertools.islice(self._waiting, reach)):
+            if weight <= self._room or not self._in_flight:
+                del self._waiting[place]
+                self._overtaken = self._overtaken + 1 if place else 0
+                self._room -= weight
+                self._in_flight += 1
+                return item, weight
+        return None
+
+    def release(self, weight: int) -> None:
+        """An item of this weight is done."""
+        self._room += weight
+        self._in_flight -= 1
+
+
 def unordered(
-    function: Callable[[Item], Result], items: Iterable[Item], workers: int = 0
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    workers: int = 0,
+    *,
+    weigh: Callable[[Item], int] = lambda item: 0,
+    capacity: int = 0,
 ) -> Iterator[tuple[Item, Result]]:
     """Yield `(item, function(item))` as each is done; at most two items a worker are in flight.
 
     `workers` 0 means one a core; with one worker, or one item, everything happens in this process. An
-    exception of `function` is raised here at once, and what has not begun is not begun.
+    exception of `function` is raised here at once, and what has not begun is not begun. What is in flight weighs
+    at most `capacity` in all, where an item weighs what `weigh` says; an item that is heavier goes alone.
     """
-    for item, future in _futures(function, list(items), workers, in_order=False):
+    for item, future in _futures(function, list(items), workers, weigh, capacity, in_order=False):
         yield item, future.result()
 
 
 def ordered(function: Callable[[Item], Result], items: Iterable[Item], workers: int = 0) -> Iterator[Result]:
     """Yield `function(item)` in the order of the items; otherwise as `unordered`."""
-    for _, future in _futures(function, list(items), workers, in_order=True):
+    for _, future in _futures(function, list(items), workers, lambda item: 0, 0, in_order=True):
         yield future.result()
 
 
 def _futures(
-    function: Callable[[Item], Result], items: list[Item], workers: int, *, in_order: bool
+    function: Callable[[Item], Result],
+    items: list[Item],
+    workers: int,
+    weigh: Callable[[Item], int],
+    capacity: int,
+    *,
+    in_order: bool,
 ) -> Iterator[tuple[Item, Future[Result]]]:
     """Futures that are done."""
     count = min(workers or core_count(), len(items))
@@ -52,22 +97,24 @@ def _futures(
             yield item, future
         return
     pool = _pool(count)
-    source = iter(items)
-    running: dict[Future[Result], Item] = {}
+    waiting = Admission(items, weigh, capacity, patience=2 * count)
+    running: dict[Future[Result], tuple[Item, int]] = {}
     try:
         while True:
-            for item in itertools.islice(source, 2 * count - len(running)):
-                running[pool.submit(function, item)] = item
+            while len(running) < 2 * count and (admitted := waiting.admit()) is not None:
+                running[pool.submit(function, admitted[0])] = admitted
             if not running:
                 return
             first = next(iter(running))
             done = [first] if in_order else [*wait(running, return_when=FIRST_COMPLETED).done]
             for future in done:
                 wait([future])
-                yield running.pop(future), future
+                item, weight = running.pop(future)
+                waiting.release(weight)
+                yield item, future
     finally:
-        for future in running:
-            future.cancel()
+        if running:  # broken off: what is begun would go on for nobody
+            _stop()
 
 
 _running_pool: Any = None
@@ -82,5 +129,5 @@ def _pool(count: int) -> Any:
 
 
 def _stop() -> None:
-    """At the end of a process that is a child of multiprocessing, such as a Dagster step: do not wait for workers."""
+    """Do not wait for workers: on interruption, and at the end of a child of multiprocessing such as a Dagster step."""
     _running_pool.shutdown(wait=False, kill_workers=True)

@@ -1,13 +1,17 @@
 """Kill -9 at any moment: the next build ends in the bytes of a build that nobody disturbed. `make soak` does more."""
 
+import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
 
+from voice_assets.stopping import EXIT_CODE
 from voice_assets_tests.servers.gcs import GcsServer
 from voice_assets_tests.servers.s3 import S3Server
 from voice_assets_tests.soak.kill_loop import kill_loop, undisturbed
-from voice_assets_tests.soak.places import KINDS, place
+from voice_assets_tests.soak.places import KINDS, file_place, place
 from voice_core.demo.world import World
 
 KILLS = {"file": 3, "s3": 3, "gcs+s3": 2}
@@ -24,3 +28,35 @@ def test_killed_builds_end_in_the_bytes_of_an_undisturbed_one(
         same = {key: data for key, data in wanted.items() if not key.startswith("batches/")}
         assert all((built / "work" / key).read_bytes() == data for key, data in same.items())
         kill_loop(corpus, wanted, kills=KILLS[kind], longest_sec=wall_sec)
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+def test_a_build_that_is_asked_to_stop_does_so_within_seconds_and_goes_on_the_next_time(
+    sign: signal.Signals, small_world: World, built: Path, tmp_path: Path
+) -> None:
+    corpus = file_place(tmp_path / "place", small_world.raw)
+    build = corpus.start("build")
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "place" / "work" / "segments").rglob("*.npz")):
+        assert time.monotonic() < deadline
+        assert build.poll() is None
+        time.sleep(0.05)
+    build.send_signal(sign)  # to the command alone: its workers are its own affair
+    output, _ = build.communicate(timeout=10)
+    assert build.returncode == EXIT_CODE
+    assert b"what was finished is kept, and the same command goes on from there" in output
+    assert not corpus.leftovers()
+    while _alive(build.pid):  # its workers, and what watches over them
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    corpus.run("build")
+    assert all((built / "work" / key).read_bytes() == data for key, data in corpus.files("batches/").items())
+
+
+def _alive(group: int) -> bool:
+    """Whether a process group has members."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
