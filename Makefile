@@ -1,6 +1,7 @@
 # make demo   speak a small raw bucket and build a dataset from it
 # make ui     open Dagster on the demo's data (http://localhost:3000)
 # make test   everything that CI runs
+# make soak   kill loops and bad weather over all stores, at full number (half an hour)
 # make bench  the benchmarks; their tables land in benchmarks/results
 # make lint   ruff and mypy alone
 # make clean  remove the demo, the Dagster instance's data and caches
@@ -9,7 +10,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export DAGSTER_HOME := $(CURDIR)/dagster_home
 
-.PHONY: demo ui test bench lint format clean distclean
+.PHONY: demo ui test soak bench lint format clean distclean
 
 demo: .venv/.base
 	$(BIN)/voice demo
@@ -20,6 +21,9 @@ ui: .venv/.base
 test: lint
 	$(BIN)/pytest -n 2
 	$(BIN)/dagster definitions validate -w workspace.yaml
+
+soak: .venv/.test
+	$(BIN)/python -m voice_assets_tests.soak
 
 lint: .venv/.test
 	$(BIN)/ruff check .

@@ -42,9 +42,11 @@ class CloudWorld(World):
     def direct_work(self) -> Store:
         return Store(self.buckets.work_url, self.buckets.work_direct)
 
-    def raw_files(self) -> dict[str, bytes]:
-        paths = (path for path in self.raw_dir.rglob("*") if path.is_file())
-        return {path.relative_to(self.raw_dir).as_posix(): path.read_bytes() for path in paths}
+    def upload(self) -> None:
+        """Put what was recorded into the raw bucket."""
+        paths = [path for path in self.raw_dir.rglob("*") if path.is_file()]
+        objects = {path.relative_to(self.raw_dir).as_posix(): path.read_bytes() for path in paths}
+        Store(self.buckets.raw_url, self.buckets.raw_direct).put_many(objects)
 
     def files(self, under: str = "") -> dict[str, str]:
         work = self.direct_work

@@ -3,7 +3,6 @@
 import errno
 import json
 import shutil
-import threading
 from pathlib import Path
 
 import pytest
@@ -13,11 +12,13 @@ from voice_assets_tests.core.corpus.world import World, lines_for
 from voice_assets_tests.servers.faulty import FaultyProxy
 from voice_assets_tests.servers.gcs import GcsServer
 from voice_assets_tests.servers.s3 import S3Server
+from voice_assets_tests.soak.together import build_together
+from voice_assets_tests.soak.weather import brew
 from voice_core.corpus import segmenting
 from voice_core.corpus.batches import list_partitions, read_batch
 from voice_core.corpus.cut_recording import cut_recording
 from voice_core.layout import PartitionKey
-from voice_core.store import AccessDeniedError, Store, StoreError
+from voice_core.store import AccessDeniedError, StoreError
 
 PARTITION = PartitionKey("news", 1)
 HOSTILE = ["a b", "x%2Fy", "أخبار الاثنين", "q?z#w&=+", "deep/er/one", "n" * 200, "..dots..", "C:\\x"]
@@ -31,12 +32,8 @@ def cloud(tmp_path: Path, s3_server: S3Server, s3_proxy: FaultyProxy) -> CloudWo
     world = CloudWorld(tmp_path, buckets)
     world.record("a", 4.0)
     world.record("b", 4.0)
-    upload(world)
+    world.upload()
     return world
-
-
-def upload(world: CloudWorld) -> None:
-    Store(world.buckets.raw_url, world.buckets.raw_direct).put_many(world.raw_files())
 
 
 def on_disk(world: CloudWorld, folder: Path) -> World:
@@ -48,16 +45,11 @@ def on_disk(world: CloudWorld, folder: Path) -> World:
     return local
 
 
+@pytest.mark.parametrize("seed", range(3))
 def test_a_build_through_bad_weather_ends_in_the_bytes_of_one_on_local_disk(
-    cloud: CloudWorld, s3_proxy: FaultyProxy, tmp_path: Path
+    seed: int, cloud: CloudWorld, s3_proxy: FaultyProxy, tmp_path: Path
 ) -> None:
-    s3_proxy.answer(500, "InternalError", times=4)
-    s3_proxy.answer(503, "SlowDown", times=4, method="PUT")
-    s3_proxy.answer(429, "TooManyRequests", times=2, method="GET")
-    s3_proxy.reset(times=4, method="PUT", path=r"\.npz")
-    s3_proxy.lose_answer(times=3, method="PUT")
-    s3_proxy.cut(200, times=4, path=r"\.(wav|npz|parquet)")
-    s3_proxy.delay(0.2, times=5)
+    brew(s3_proxy, seed)
     cloud.build()
     assert made_of_content(cloud.files()) == made_of_content(on_disk(cloud, tmp_path / "local").files())
     assert not cloud.files("locks/")
@@ -96,7 +88,7 @@ def test_what_was_cut_before_stays_while_its_recording_cannot_be_read(cloud: Clo
     cloud.build()
     before = cloud.files("segments/")
     cloud.transcribe("a", [*lines_for(4.0, "a")[:1], {**lines_for(4.0, "a")[1], "text": "Corrected, at last."}])
-    upload(cloud)
+    cloud.upload()
     s3_proxy.answer(403, "AccessDenied", times=0, method="GET", path=r"/news/a\.wav")
     report = cloud.segment()
     assert report.manifest.recordings[0].status == "unreachable"
@@ -142,7 +134,7 @@ def test_listings_that_are_old_news_assign_nothing_twice_and_lose_nothing(
     cloud.discover()  # the proxy remembers the work root as empty, and the raw bucket without c
     s3_proxy.stale_listings()
     cloud.record("c", 4.0)
-    upload(cloud)
+    cloud.upload()
     cloud.build()
     assigned = [item.audio_id for item in read_batch(cloud.direct_work, PARTITION).recordings]
     assert assigned == ["a", "b"]
@@ -173,25 +165,8 @@ def test_a_recording_that_is_replaced_while_it_is_read_gives_segments_of_neither
     assert {entry.audio_id for entry in world.segment().manifest.kept()} == {"a", "b"}
 
 
-def test_two_builds_of_the_same_corpus_at_once_end_in_the_bytes_of_one(
-    cloud: CloudWorld, tmp_path: Path, s3_server: S3Server
-) -> None:
-    errors: list[BaseException] = []
-
-    def build(world: CloudWorld) -> None:
-        try:
-            world.build()
-        except BaseException as error:  # noqa: BLE001 - told by the test below
-            errors.append(error)
-
-    (tmp_path / "other").mkdir()
-    other = CloudWorld(tmp_path / "other", cloud.buckets)
-    threads = [threading.Thread(target=build, args=(world,)) for world in (cloud, other)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not errors
+def test_two_builds_of_the_same_corpus_at_once_end_in_the_bytes_of_one(cloud: CloudWorld, tmp_path: Path) -> None:
+    build_together(cloud, tmp_path / "other")
     assert made_of_content(cloud.files()) == made_of_content(on_disk(cloud, tmp_path / "local").files())
     assert not cloud.files("locks/")
 

@@ -1,0 +1,138 @@
+"""`make soak`: everything that `make test` does a few rounds of, at full number. Ends with a table and its figures."""
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from voice_assets_tests.core.corpus.cloud_world import Buckets, CloudWorld, made_of_content
+from voice_assets_tests.core.corpus.world import World
+from voice_assets_tests.servers.faulty import faulty_proxy
+from voice_assets_tests.servers.gcs import GcsServer, gcs_server
+from voice_assets_tests.servers.s3 import S3Server, s3_server
+from voice_assets_tests.soak.kill_loop import Kill, kill_loop, undisturbed
+from voice_assets_tests.soak.places import KINDS, PROJECT, place
+from voice_assets_tests.soak.together import build_together
+from voice_assets_tests.soak.weather import brew
+from voice_core.demo.world import build_world
+
+RESULTS = PROJECT / "benchmarks" / "results" / "soak.json"
+console = Console()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A row of the table."""
+
+    what: str
+    rounds: int
+    finished: int  # how many came to their end undisturbed, and were compared
+    differing: int
+    wall_sec: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
+    parser.add_argument("--kills", type=int, default=50, help="Kills in a row, for each kind of store.")
+    parser.add_argument("--rounds", type=int, default=30, help="Rounds of bad weather, and of two builds at once.")
+    parser.add_argument("--kind", choices=KINDS, action="append", help="Only these kinds of store.")
+    options = parser.parse_args()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="voice-soak-")))
+        s3, gcs = stack.enter_context(s3_server()), stack.enter_context(gcs_server())
+        outcomes = list(_outcomes(folder, s3, gcs, options))
+    table = Table(title="What survived", title_justify="left")
+    for name in ("what", "rounds", "builds compared", "with other bytes", "minutes"):
+        table.add_column(name, justify="left" if name == "what" else "right")
+    for item in outcomes:
+        table.add_row(item.what, str(item.rounds), str(item.finished), str(item.differing), f"{item.wall_sec / 60:.1f}")
+    console.print(table)
+    rows = [
+        {"what": o.what, "rounds": o.rounds, "builds_compared": o.finished, "with_other_bytes": o.differing,
+         "wall_sec": round(o.wall_sec, 1)}
+        for o in outcomes
+    ]  # fmt: skip
+    RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
+    if any(item.differing for item in outcomes):
+        raise SystemExit(1)
+
+
+def _outcomes(folder: Path, s3: S3Server, gcs: GcsServer, options: argparse.Namespace) -> Iterator[Outcome]:
+    raw = build_world(folder / "world", seconds_scale=0.1).raw
+    for kind in options.kind or KINDS:
+        started = time.monotonic()
+        with place(kind, folder / kind, raw, s3, gcs) as corpus:
+            wanted, wall_sec = undisturbed(corpus)
+            console.print(f"{kind}: {len(wanted)} objects, {wall_sec:.1f} s undisturbed")
+            rounds: list[Kill] = []
+            differing = 0
+            try:
+                rounds = kill_loop(corpus, wanted, kills=options.kills, longest_sec=wall_sec, tell=_tell)
+            except AssertionError as error:
+                console.print(f"[red]{error}[/]", highlight=False)
+                differing = 1
+        finished = sum(kill.finished for kill in rounds) + 1
+        yield Outcome(f"kill -9, {kind}", options.kills, finished, differing, time.monotonic() - started)
+    yield _repeated("bad weather, s3", options.rounds, folder / "weather", s3, _weathered)
+    yield _repeated("two builds at once, s3", options.rounds, folder / "two", s3, _twice)
+
+
+def _tell(kill: Kill) -> None:
+    end = "came to its end" if kill.finished else "killed"
+    console.print(f"{kill.number:4d}  {end} within {kill.after_sec:5.1f} s, {kill.objects} objects", highlight=False)
+
+
+def _repeated(
+    what: str, rounds: int, folder: Path, s3: S3Server, build: Callable[[Path, Path, S3Server, int], CloudWorld]
+) -> Outcome:
+    """Build a small corpus in a new place each time, and compare with one on local disk."""
+    started = time.monotonic()
+    (folder / "local").mkdir(parents=True)
+    local = World(folder / "local")
+    for name in "abcd":
+        local.record(name, 6.0)
+    local.build()
+    wanted = made_of_content(local.files())
+    differing = 0
+    for number in range(rounds):
+        world = build(folder / str(number), local.raw_dir, s3, number)
+        same = made_of_content(world.files()) == wanted
+        differing += not same
+        console.print(f"{number + 1:4d}  {what}: {'the same bytes' if same else 'OTHER BYTES'}", highlight=False)
+    return Outcome(what, rounds, rounds, differing, time.monotonic() - started)
+
+
+def _cloud_world(folder: Path, raw_dir: Path, s3: S3Server, endpoint_url: str = "") -> CloudWorld:
+    folder.mkdir(parents=True)
+    direct, access = s3.access(), s3.access(endpoint_url)
+    buckets = Buckets(s3.new_bucket(), f"{s3.new_bucket()}/work", access, access, direct, direct)
+    world = CloudWorld(folder, buckets)
+    world.raw_dir.rmdir()
+    world.raw_dir = raw_dir
+    world.upload()
+    return world
+
+
+def _weathered(folder: Path, raw_dir: Path, s3: S3Server, seed: int) -> CloudWorld:
+    with faulty_proxy(s3.url) as proxy:
+        world = _cloud_world(folder, raw_dir, s3, proxy.url)
+        brew(proxy, seed)
+        world.build()
+    return world
+
+
+def _twice(folder: Path, raw_dir: Path, s3: S3Server, seed: int) -> CloudWorld:
+    world = _cloud_world(folder, raw_dir, s3)
+    build_together(world, folder / "other")
+    return world
+
+
+if __name__ == "__main__":
+    main()
