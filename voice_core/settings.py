@@ -156,6 +156,9 @@ class HubSettings(Group):
 class AutomationSettings(Group):
     """What the Dagster daemon does by itself."""
 
+    enabled: bool = Field(
+        False, description="Whether sensors and schedules run from the start; else they are switched on in the UI."
+    )
     sensor_interval_sec: int = Field(60, ge=5, description="How often the raw bucket is looked at, seconds.")
     max_runs_per_tick: int = Field(20, ge=1, description="Most runs that a tick of a sensor asks for.")
     partitions_per_run: int = Field(10, ge=1, description="Most batches that one run works on, one after another.")

@@ -1,7 +1,170 @@
 """`voice clean`."""
 
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
 import typer
+from rich.markup import escape
+from rich.table import Table
+
+from voice_assets.cli.console import console, errors, show_progress
+from voice_core import progress
+from voice_core.settings import Settings
+
+if TYPE_CHECKING:
+    from voice_core.corpus.cleaning import CleanPlan, Rebuild
+    from voice_core.store import Store
+
+
+class Stage(StrEnum):
+    SEGMENTS = "segments"
+    CODED = "coded"
+    DATASETS = "datasets"
+    SCRATCH = "scratch"
 
 
 def register(app: typer.Typer) -> None:
-    """Nothing yet."""
+    app.command("clean")(clean)
+
+
+def clean(
+    stages: Annotated[
+        list[Stage],
+        typer.Argument(metavar="STAGE", help="segments, coded, datasets or scratch; several may be named."),
+    ],
+    partition: Annotated[
+        list[str] | None, typer.Option("--partition", "-p", help="Only this batch, such as my-channel/batch-0001.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be freed, and free nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Free datasets that are not published, too.")] = False,
+) -> None:
+    """Free the space of a stage's files that nothing needs any more.
+
+    **segments** may go once the coded files are there (without a codec: the dataset's rows), **coded** once the
+    dataset's rows are, **datasets** once they are published. What takes their place is read and compared with its
+    checksums right before anything is deleted; a batch that is not up to date, or not whole, keeps its files, and so
+    does a recording that is not in the raw bucket any more.
+
+    **scratch** removes what killed processes left: local copies, and on S3 uploads that were begun more than a day ago
+    and never finished.
+
+    Manifests stay: `voice status` says *freed*, `voice build` computes nothing because of it, and whatever needs a
+    freed file later (a new codec, a rule that keeps more) makes it again, to the byte.
+    """
+    from resources.corpus import open_work
+
+    settings = Settings.load()
+    show_progress()
+    work = open_work(settings)
+    whole = True
+    if Stage.SCRATCH in stages:
+        _clean_scratch(work, settings, dry_run, yes)
+    wanted = [str(stage) for stage in stages if stage is not Stage.SCRATCH]
+    if wanted:
+        whole = _clean_stages(work, settings, wanted, partition or [], dry_run, yes, force)
+    if not whole:
+        raise typer.Exit(1)
+
+
+def _clean_stages(
+    work: "Store",
+    settings: Settings,
+    stages: Sequence[str],
+    chosen: Sequence[str],
+    dry_run: bool,
+    yes: bool,
+    force: bool,
+) -> bool:
+    from voice_assets.build import take_stock
+    from voice_core.corpus.cleaning import NotWholeError, free, plan_clean
+    from voice_core.layout import PartitionKey
+
+    _, status = take_stock(settings)
+    keys = {PartitionKey.parse(key) for key in chosen}
+    unknown = keys - {item.partition for item in status.partitions}
+    if unknown:
+        raise LookupError(f"there is no partition {', '.join(map(str, sorted(unknown)))}; `voice status` lists them")
+    items = [item for item in status.partitions if not keys or item.partition in keys]
+    plans = plan_clean(work, items, stages, settings, force=force)
+    console.print(_table(plans))
+    for plan in plans:
+        if plan.kept_back:
+            console.print(f"{plan.partition}, {plan.stage}: stay: {plan.kept_back}", markup=False, highlight=False)
+    todo = [plan for plan in plans if plan.files]
+    if not todo:
+        console.print("There is nothing to free.")
+        return True
+    size = sum(plan.size_bytes for plan in todo)
+    what = f"{sum(len(plan.files) for plan in todo):,} files, {size / 1e9:,.3f} GB"
+    if dry_run:
+        console.print(f"{what} would be freed.")
+        return True
+    if not yes:
+        typer.confirm(f"Free {what}?", abort=True)
+    freed, whole = 0, True
+    with progress.track("verifying and freeing", len(todo), "batches") as bar:
+        for plan in todo:
+            try:
+                free(work, plan, settings)
+                freed += plan.size_bytes
+            except NotWholeError as error:
+                whole = False
+                errors.print("[bold red]kept:[/] ", end="")
+                errors.print(str(error), markup=False, highlight=False)
+            bar.advance()
+    console.print(f"{freed / 1e9:,.3f} GB are free again.")
+    return whole
+
+
+def _table(plans: Sequence["CleanPlan"]) -> Table:
+    table = Table(title="What can be freed", title_justify="left")
+    for name in ("batch", "stage"):
+        table.add_column(name)
+    for name in ("files", "GB"):
+        table.add_column(name, justify="right")
+    table.add_column("to have it again")
+    for plan in plans:
+        if plan.refusal:
+            table.add_row(str(plan.partition), plan.stage, "", "", f"[yellow]stays:[/] {escape(plan.refusal)}")
+        elif plan.files:
+            size = f"{plan.size_bytes / 1e9:,.3f}"
+            table.add_row(str(plan.partition), plan.stage, f"{len(plan.files):,}", size, _words(plan.rebuild))
+    return table
+
+
+def _words(rebuild: "Rebuild") -> str:
+    parts = []
+    if rebuild.decode_recordings:
+        parts.append(f"decode {rebuild.decode_hours:,.2f} h of {rebuild.decode_recordings:,} recordings")
+    if rebuild.encode_segments:
+        parts.append(f"encode {rebuild.encode_segments:,} segments")
+    if rebuild.copied:
+        parts.append(f"copy {rebuild.copied:,} back from what was made of them")
+    return ", ".join(parts) or "write it again"
+
+
+def _clean_scratch(work: "Store", settings: Settings, dry_run: bool, yes: bool) -> None:
+    from voice_core.scratch import find_scratch
+    from voice_core.store import StoreError
+    from voice_core.uploads import abort_uploads, unfinished_uploads
+
+    scratch = find_scratch(settings)
+    left = scratch.leftovers()
+    console.print(f"{scratch.root}: {left.rooms} leftovers of killed processes, {left.size_bytes / 1e9:,.3f} GB")
+    uploads = []
+    if work.url.startswith("s3"):
+        try:
+            uploads = unfinished_uploads(work)
+        except StoreError as error:
+            errors.print(str(error), markup=False, highlight=False)
+        else:
+            size = sum(upload.size_bytes for upload in uploads)
+            console.print(f"{work.url}: {len(uploads)} uploads never finished, {size / 1e9:,.3f} GB")
+    if dry_run or not (left.rooms or uploads):
+        return
+    if not yes:
+        typer.confirm("Remove them?", abort=True)
+    scratch.sweep()
+    abort_uploads(work, uploads)

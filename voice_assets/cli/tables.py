@@ -10,6 +10,7 @@ from voice_core.settings import Settings
 
 _COLOURS = {
     State.CURRENT: "green",
+    State.FREED: "cyan",
     State.STALE: "yellow",
     State.PARTIAL: "yellow",
     State.MISSING: "red",

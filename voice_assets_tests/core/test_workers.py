@@ -2,8 +2,11 @@
 
 import multiprocessing
 import os
+import random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from voice_core import workers
 
@@ -51,3 +54,50 @@ def test_a_process_that_used_the_pool_ends_without_waiting_for_idle_workers() ->
     step.start()
     step.join(timeout=workers._IDLE_SEC / 2)
     assert step.exitcode == 0
+
+
+WEIGHTS = st.lists(st.integers(0, 120), max_size=40)
+
+
+@settings(deadline=None)
+@given(WEIGHTS, st.integers(1, 100), st.integers(1, 8), st.integers(0, 6), st.randoms(use_true_random=False))
+def test_admission_keeps_to_the_capacity_lets_everything_through_and_starves_nothing(
+    weights: list[int], capacity: int, most: int, patience: int, dice: random.Random
+) -> None:
+    """Simulated: any of those in flight may end next."""
+    waiting = workers.Admission(range(len(weights)), weights.__getitem__, capacity, patience)
+    in_flight: list[int] = []
+    begun: list[int] = []
+    while True:
+        while len(in_flight) < most and (admitted := waiting.admit()) is not None:
+            item, weight = admitted
+            assert weight == weights[item]
+            in_flight.append(item)
+            begun.append(item)
+            total = sum(weights[other] for other in in_flight)
+            assert total <= capacity or in_flight == [item]
+        if not in_flight:
+            break
+        waiting.release(weights[in_flight.pop(dice.randrange(len(in_flight)))])
+    assert sorted(begun) == list(range(len(weights)))
+    first_waiting = 0
+    overtaking = 0
+    for item in begun:
+        if item == first_waiting:
+            overtaking = 0
+            rest = set(range(len(weights))) - set(begun[: begun.index(item) + 1])
+            first_waiting = min(rest, default=0)
+        else:
+            overtaking += 1
+            assert overtaking <= patience
+
+
+def _heavy(item: tuple[int, int]) -> int:
+    return item[1]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_items_with_weights_are_all_worked_on_the_too_heavy_ones_alone(count: int) -> None:
+    items = list(enumerate([50, 900, 60, 40, 120, 70, 30]))
+    done = workers.unordered(_heavy, items, count, weigh=_heavy, capacity=100)
+    assert sorted(done) == sorted((item, item[1]) for item in items)

@@ -4,27 +4,50 @@ A recording is assigned to a batch once. A full batch is sealed; new recordings 
 file is the record of both: who belongs to it, and the raw objects as they were when it was last snapshotted.
 """
 
+import contextlib
 import dataclasses
+import itertools
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from voice_core.corpus.recordings import Found, Listing, list_raw, probe_all, split_extension
+from voice_core.corpus.recordings import Found, probe_all, split_extension
 from voice_core.corpus.transcripts import TRANSCRIPT_EXTENSIONS
 from voice_core.decoding import AudioInfo
 from voice_core.fingerprint import fingerprint, sha256
 from voice_core.layout import BATCHES, TOMBSTONES, PartitionKey, batch_key, slug, tombstone_key
+from voice_core.lease import held
 from voice_core.settings import Settings
-from voice_core.store import ObjectInfo, Store
+from voice_core.store import ConflictError, ObjectInfo, Store, StoreError
 
 BATCH_VERSION = 1
+
+News = Literal["", "new", "changed", "vanished", "troubled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """Where the segments of a recording come from that was cut elsewhere; `voice adopt` writes this.
+
+    `identity` stands for the files as their store names them and for how they were adopted, `content` for the rows
+    that came of it; both are empty until that is done. `codec` and `revision` name the codes that the files hold.
+    """
+
+    url: str
+    identity: str = ""
+    content: str = ""
+    codec: str = ""
+    revision: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One long audio object. `audio` is None until its batch was snapshotted for the first time."""
+    """One long audio object. `audio` is None until its batch was snapshotted for the first time.
+
+    Of an adopted one there are only segments: `key` is a pattern of their files' names below `adopted.url`.
+    """
 
     channel: str
     audio_id: str
@@ -35,20 +58,27 @@ class Recording:
     transcript: ObjectInfo | None = None
     transcript_sha256: str = ""
     vanished: bool = False
+    trouble: str = ""  # why the store would not show it last time; the rest is what was known before
+    adopted: Adoption | None = None
 
     @property
     def duration_sec(self) -> float:
         """By its header; 0 when that says nothing."""
         return self.info.duration_sec if self.info else 0.0
 
-    def shows(self, found: Found | None) -> bool:
-        """Whether this is what the listing shows. Its own key is its audio as long as that is there."""
+    def news(self, found: Found | None) -> News:
+        """How the listing differs from this. Its own key is its audio as long as that is there."""
+        if self.adopted is not None:
+            return ""
         if found is None:
-            return self.vanished
-        if self.audio is None or self.vanished:
-            return False
+            return "" if self.vanished else "vanished"
+        if self.trouble:
+            return "troubled"
+        if self.audio is None:
+            return "new"
         there = next((item for item in (found.audio, *found.others) if item.key == self.key), None)
-        return _same(self.audio, there) and _same(self.transcript, found.transcript)
+        same = not self.vanished and _same(self.audio, there) and _same(self.transcript, found.transcript)
+        return "" if same else "changed"
 
 
 def _same(one: ObjectInfo | None, other: ObjectInfo | None) -> bool:
@@ -69,6 +99,11 @@ class Batch:
         return PartitionKey(slug(self.channel), self.number)
 
     @property
+    def adopted(self) -> bool:
+        """Whether its recordings were adopted: these never share a batch with those of the raw bucket."""
+        return any(recording.adopted is not None for recording in self.recordings)
+
+    @property
     def hours(self) -> float:
         return sum(recording.duration_sec for recording in self.recordings) / 3600
 
@@ -84,10 +119,18 @@ class Batch:
 
     @property
     def data_version(self) -> str:
-        return fingerprint(dataclasses.asdict(self))
+        return fingerprint(self._plain())
+
+    def _plain(self) -> dict[str, Any]:
+        value = dataclasses.asdict(self)
+        for recording in value["recordings"]:
+            for name in ("adopted", "trouble"):
+                if not recording[name]:
+                    del recording[name]
+        return value
 
     def to_bytes(self) -> bytes:
-        value = {"version": BATCH_VERSION, **dataclasses.asdict(self)}
+        value = {"version": BATCH_VERSION, **self._plain()}
         return (json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode("utf-8", "surrogatepass")
 
     @classmethod
@@ -101,8 +144,9 @@ class Batch:
 
 def _recording(item: dict[str, Any]) -> Recording:
     parts: dict[str, Any] = {}
-    for name, kind in (("info", AudioInfo), ("audio", ObjectInfo), ("transcript", ObjectInfo)):
-        value = item.pop(name)
+    kinds = (("info", AudioInfo), ("audio", ObjectInfo), ("transcript", ObjectInfo), ("adopted", Adoption))
+    for name, kind in kinds:
+        value = item.pop(name, None)
         parts[name] = kind(**value) if value is not None else None
     return Recording(**item, **parts)
 
@@ -116,7 +160,19 @@ def read_batch(store: Store, partition: PartitionKey) -> Batch:
 
 
 def write_batch(store: Store, batch: Batch) -> None:
-    store.put(batch_key(batch.partition), batch.to_bytes())
+    """Write a new batch. Raises `ConflictError` where there is one of its number."""
+    store.put(batch_key(batch.partition), batch.to_bytes(), if_absent=True)
+
+
+def replace_batch(store: Store, batch: Batch, before: Batch) -> None:
+    """Write a batch in place of `before`. Raises `ConflictError` where that is no longer what lies there."""
+    key = batch_key(batch.partition)
+    # A folder cannot compare and write in one go as buckets do.
+    with held(store, f"batches {batch.channel}") if store.local_root is not None else contextlib.nullcontext():
+        info, data = store.head(key), store.find(key)
+        if info is None or data is None or Batch.from_bytes(data) != before:
+            raise ConflictError(f"put {store.url}/{key}: somebody else wrote it meanwhile")
+        store.put(key, batch.to_bytes(), if_unchanged=info)
 
 
 def list_partitions(store: Store) -> list[PartitionKey]:
@@ -126,86 +182,85 @@ def list_partitions(store: Store) -> list[PartitionKey]:
     return sorted(PartitionKey.parse(name) for name in names if not name.endswith(".contents"))
 
 
-def read_batches(store: Store) -> list[Batch]:
-    keys = [batch_key(partition) for partition in list_partitions(store)]
-    return [Batch.from_bytes(data) for data in store.each(store.get, keys)]
+def read_batches(store: Store, partitions: Iterable[PartitionKey] | None = None) -> list[Batch]:
+    """These batches, or all there are; one that is not there is left out."""
+    keys = [batch_key(partition) for partition in (list_partitions(store) if partitions is None else partitions)]
+    return [Batch.from_bytes(data) for data in store.each(store.find, keys) if data is not None]
 
 
 def assign(batches: Iterable[Batch], newcomers: Iterable[Recording], settings: Settings) -> list[Batch]:
     """Deal new recordings to batches, in order of channel and id; returns the batches that changed. Pure."""
-    latest: dict[str, Batch] = {}
-    for batch in batches:
-        if batch.channel not in latest or latest[batch.channel].number < batch.number:
-            latest[batch.channel] = batch
-    changed: dict[PartitionKey, Batch] = {}
-    for recording in sorted(newcomers, key=lambda item: (item.channel, item.audio_id)):
-        last = latest.get(recording.channel)
-        if last is None or last.sealed:
-            last = Batch(recording.channel, last.number + 1 if last else 1)
-        batch = last
-        batch = dataclasses.replace(batch, recordings=(*batch.recordings, recording))
-        full = len(batch.recordings) >= settings.batch.max_recordings or batch.hours >= settings.batch.max_hours
-        batch = dataclasses.replace(batch, sealed=full)
-        latest[recording.channel] = changed[batch.partition] = batch
-    return list(changed.values())
+    last: dict[str, int] = {}
+    open_ones: dict[tuple[str, bool], Batch] = {}
+    for batch in sorted(batches, key=lambda item: item.number):
+        last[batch.channel] = batch.number
+        open_ones[batch.channel, batch.adopted] = batch
+    order = sorted(newcomers, key=lambda item: (item.channel, item.adopted is not None, item.audio_id))
+    changed: list[Batch] = []
+    for (channel, adopted), group in itertools.groupby(
+        order, key=lambda item: (item.channel, item.adopted is not None)
+    ):
+        start = open_ones.get((channel, adopted)) or Batch(channel, 0, sealed=True)
+        changed.extend(_dealt(start, last.get(channel, 0), group, settings))
+        last[channel] = max(last.get(channel, 0), changed[-1].number)
+    return changed
 
 
-@dataclass(frozen=True, slots=True)
-class Discovery:
-    """What the raw bucket holds, compared with the batches."""
-
-    listing: Listing
-    batches: tuple[Batch, ...]
-    new: int  # recordings that were assigned just now
-    changed: tuple[PartitionKey, ...]  # batches whose snapshot no longer shows what the listing shows
-
-
-def discover(raw: Store, work: Store, settings: Settings) -> Discovery:
-    """List the raw bucket, assign new recordings to batches, and say which batches need a new snapshot."""
-    listing = list_raw(raw, settings)
-    batches = {batch.partition: batch for batch in read_batches(work)}
-    assigned = {(item.channel, item.audio_id) for batch in batches.values() for item in batch.recordings}
-    gone = read_tombstones(work)
-    new = [found for name, found in listing.recordings.items() if name not in assigned | gone]
-    headers = probe_all(raw, [found.audio.key for found in new])
-    newcomers = [_described(Recording(f.channel, f.audio_id, f.audio.key), headers[f.audio.key]) for f in new]
-    for batch in assign(batches.values(), newcomers, settings):
-        write_batch(work, batch)
-        batches[batch.partition] = batch
-    ordered = tuple(batches[partition] for partition in sorted(batches))
-    changed = tuple(batch.partition for batch in ordered if not _shows(batch, listing, gone, settings))
-    return Discovery(listing, ordered, len(new), changed)
+def _dealt(start: Batch, last: int, newcomers: Iterable[Recording], settings: Settings) -> Iterator[Batch]:
+    """Fill a batch, then new ones with the numbers after `last`."""
+    number, members, sealed, hours = start.number, list(start.recordings), start.sealed, start.hours
+    touched = False
+    for recording in newcomers:
+        if sealed:
+            if touched:
+                yield Batch(start.channel, number, True, tuple(members))
+            number = last = last + 1
+            members, hours = [], 0.0
+        members.append(recording)
+        hours += recording.duration_sec / 3600
+        touched = True
+        sealed = len(members) >= settings.batch.max_recordings or hours >= settings.batch.max_hours
+    yield Batch(start.channel, number, sealed, tuple(members))
 
 
-def _shows(batch: Batch, listing: Listing, gone: set[tuple[str, str]], settings: Settings) -> bool:
-    if settings.channels and batch.channel not in settings.channels:
-        return True
-    return all(
-        (item.channel, item.audio_id) not in gone and item.shows(listing.recordings.get((item.channel, item.audio_id)))
-        for item in batch.recordings
-    )
-
-
-def _described(recording: Recording, header: AudioInfo | str) -> Recording:
+def described(recording: Recording, header: AudioInfo | str) -> Recording:
+    """The recording with what its header says, or why that says nothing."""
     if isinstance(header, AudioInfo):
         return dataclasses.replace(recording, info=header, unreadable="")
     return dataclasses.replace(recording, info=None, unreadable=header)
 
 
 def snapshot(raw: Store, work: Store, partition: PartitionKey, settings: Settings) -> Batch:
-    """Look at every raw object of a batch again and write down what is there. What is unchanged is not read."""
-    before = read_batch(work, partition)
+    """Look at every raw object of a batch again and write down what is there. What is unchanged is not read.
+
+    A recording that the store would not show keeps what was known of it, with the store's message as its trouble.
+    Raises `StoreError` where that is all of them and the bucket cannot be listed either.
+    """
     gone = read_tombstones(work)
-    stay = [item for item in before.recordings if (item.channel, item.audio_id) not in gone]
-    by_key = {item.key: item for item in stay}
-    seen = raw.each(lambda key: _look(raw, by_key[key], settings), by_key)
-    unknown = [r.key for r, old in zip(seen, stay, strict=True) if not r.vanished and not _same_audio(r, old)]
+    looked: dict[Recording, Recording] = {}
+    while True:
+        before = read_batch(work, partition)
+        stay = [item for item in before.recordings if (item.channel, item.audio_id) not in gone]
+        looked |= _look_at(raw, [item for item in stay if item not in looked], settings)
+        batch = dataclasses.replace(before, recordings=tuple(looked[item] for item in stay))
+        if batch == before:
+            return batch
+        try:
+            replace_batch(work, batch, before)
+        except ConflictError:  # a discovery added recordings meanwhile
+            continue
+        return batch
+
+
+def _look_at(raw: Store, recordings: Sequence[Recording], settings: Settings) -> dict[Recording, Recording]:
+    by_key = {item.key: item for item in recordings}
+    seen = dict(zip(recordings, raw.each(lambda key: _look(raw, by_key[key], settings), by_key), strict=True))
+    if seen and all(item.trouble for item in seen.values()):
+        next(raw.listing(), None)  # raises where the bucket as a whole is out of reach
+    there = ((old, new) for old, new in seen.items() if not (new.vanished or new.trouble or new.adopted))
+    unknown = [new.key for old, new in there if not _same_audio(new, old)]
     headers = probe_all(raw, unknown)
-    seen = [_described(item, headers[item.key]) if item.key in headers else item for item in seen]
-    batch = dataclasses.replace(before, recordings=tuple(seen))
-    if batch != before:
-        write_batch(work, batch)
-    return batch
+    return {old: described(new, headers[new.key]) if new.key in headers else new for old, new in seen.items()}
 
 
 def _same_audio(new: Recording, old: Recording) -> bool:
@@ -213,11 +268,20 @@ def _same_audio(new: Recording, old: Recording) -> bool:
 
 
 def _look(raw: Store, recording: Recording, settings: Settings) -> Recording:
+    if recording.adopted is not None:
+        return recording
+    try:
+        return _seen(raw, recording, settings)
+    except StoreError as error:
+        return dataclasses.replace(recording, trouble=str(error))
+
+
+def _seen(raw: Store, recording: Recording, settings: Settings) -> Recording:
     stem, own = split_extension(recording.key)
     others = (extension for extension in settings.audio_extensions if extension != own)
     audio = raw.head(recording.key) or _first(raw, stem, others)  # replaced by another format, perhaps
     if audio is None:
-        return dataclasses.replace(recording, vanished=True)
+        return dataclasses.replace(recording, vanished=True, trouble="")
     transcript = _first(raw, stem, TRANSCRIPT_EXTENSIONS)
     digest = ""
     if transcript is not None and transcript.size <= settings.max_transcript_mb * 1e6:
@@ -230,6 +294,7 @@ def _look(raw: Store, recording: Recording, settings: Settings) -> Recording:
         transcript=transcript,
         transcript_sha256=digest,
         vanished=False,
+        trouble="",
     )
 
 

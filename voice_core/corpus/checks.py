@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from voice_core.codecs.base import Codec
 from voice_core.corpus.batches import Batch
 from voice_core.corpus.dataset import row_key
+from voice_core.corpus.freed import FreedFiles
 from voice_core.corpus.manifest import Entry, Manifest
 from voice_core.corpus.rows import FULL, NEUTTS
 from voice_core.corpus.segment_files import SegmentFileError, load
@@ -21,7 +22,7 @@ from voice_core.corpus.splits import SPLITS, TEST, TRAIN
 from voice_core.corpus.texts import text_hash
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
-from voice_core.store import Store
+from voice_core.store import ObjectNotFoundError, Store
 
 _NAMED = 5  # offenders a message names
 
@@ -79,17 +80,22 @@ def seconds_add_up(manifest: Manifest) -> Outcome:
 
 
 def files_intact(store: Store, files: Iterable[tuple[str, str]]) -> Outcome:
-    """Every file (key, SHA-256) is there and holds what was committed."""
+    """Every file (key, SHA-256) is there and holds what was committed, unless it was freed."""
     wanted = dict(files)
+    freed = FreedFiles(store)
 
-    def look(key: str) -> str:
+    def look(key: str) -> str | None:
         try:
             return "" if store.hash(key) == wanted[key] else f"{key} is not the file that was committed"
+        except ObjectNotFoundError as error:
+            return None if freed.holds(key, wanted[key]) else str(error)
         except OSError as error:
             return str(error)
 
-    wrong = [problem for problem in store.each(look, wanted) if problem]
-    return _outcome("files_intact", wrong, f"{len(wanted)} files", files=len(wanted))
+    found = store.each(look, wanted)
+    away = found.count(None)
+    looked_at = f"{len(wanted)} files" + (f", {away} of them freed" if away else "")
+    return _outcome("files_intact", [problem for problem in found if problem], looked_at, files=len(wanted), freed=away)
 
 
 def texts_present(manifest: Manifest) -> Outcome:
@@ -100,7 +106,7 @@ def texts_present(manifest: Manifest) -> Outcome:
 
 def transcripts_present(batch: Batch) -> Outcome:
     """A warning that names the recordings that nobody transcribed."""
-    wrong = [f"{item.audio_id} has no transcript" for item in batch.recordings if item.transcript is None]
+    wrong = [f"{item.audio_id} has no transcript" for item in batch.recordings if not (item.transcript or item.adopted)]
     outcome = _outcome("transcripts_present", wrong, f"{len(batch.recordings)} recordings")
     return _as_warning(outcome)
 
@@ -130,11 +136,14 @@ def recordings_sound(manifest: Manifest) -> Outcome:
 def codes_valid(store: Store, manifest: Manifest, codec: Codec) -> Outcome:
     """Each coded file has as many codes as its audio calls for, within the codebook, and not all the same."""
     kept = {entry.key: entry for entry in manifest.kept()}
+    freed = FreedFiles(store)
 
     def look(key: str) -> list[str]:
         name = _name(kept[key])
         try:
             segment = load(store.get(key), key)
+        except ObjectNotFoundError as error:
+            return [] if freed.holds(key, kept[key].sha256) else [str(error)]
         except (OSError, SegmentFileError) as error:
             return [str(error)]
         wrong = []
@@ -155,7 +164,10 @@ def rows_match(store: Store, manifest: Manifest) -> Outcome:
     """The Parquet files hold exactly the rows that the manifest keeps, under one key each."""
     wrong = []
     kept = {split: {row_key(manifest.partition, e) for e in manifest.kept() if e.split == split} for split in SPLITS}
+    freed = FreedFiles(store)
     for item in manifest.parameters["files"]:
+        if freed.holds(item["key"], item["sha256"]):
+            continue
         with store.open(item["key"]) as reader:
             table = pq.read_table(pa.PythonFile(reader), columns=["__key__"])
             reader.seek(0)

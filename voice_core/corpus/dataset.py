@@ -25,11 +25,12 @@ from voice_core.corpus.texts import neutts_drop
 from voice_core.fingerprint import fingerprint, sha256
 from voice_core.layout import DatasetLayout, PartitionKey, segment_name
 from voice_core.lease import held
+from voice_core.scratch import open_scratch
 from voice_core.settings import Settings
 from voice_core.store import Store, StoreError
 
 STAGE = "dataset"
-DATASET_VERSION = 1
+DATASET_VERSION = 2
 _DAMAGED = "segment_damaged"
 
 
@@ -160,8 +161,12 @@ def write_rows(
         for group in _groups([entry for entry in kept if entry.split == split])
     ]
     count = settings.workers if work.shareable else 1
+    scratch = open_scratch(settings) if work.local_root is None else None
+    expected_bytes = sum(entry.size_bytes for entry in kept)
     with (
-        ParquetFiles(work, lambda config, split: layout.rows_key(config, partition, split)) as files,
+        ParquetFiles(
+            work, lambda config, split: layout.rows_key(config, partition, split), scratch, expected_bytes
+        ) as files,
         progress.track(f"writing {partition}", len(kept), "rows") as bar,
     ):
         for task, loaded in zip(tasks, workers.ordered(read_rows, tasks, count), strict=True):
@@ -270,7 +275,9 @@ def _full_table(good: Sequence[Row], source: Manifest, settings: Settings) -> pa
         "end_sec": [_sec(row.entry.cut_stop, rate) for row in good],
         "raw_key": [recordings[row.entry.audio_id].raw_key for row in good],
         "raw_sha256": [recordings[row.entry.audio_id].audio_sha256 for row in good],
+        "transcript_sha256": [recordings[row.entry.audio_id].transcript_sha256 for row in good],
         "segment_sha256": [row.entry.sha256 for row in good],
+        "code_version": [_code_version(source)] * len(good),
     }
     if with_codes:
         columns |= {
@@ -284,6 +291,12 @@ def _full_table(good: Sequence[Row], source: Manifest, settings: Settings) -> pa
 def _sec(sample: int | None, rate: int) -> float | None:
     """Nobody knows where in its recording an adopted segment lay."""
     return None if sample is None else sample / rate
+
+
+def _code_version(source: Manifest) -> str:
+    """Of all code that had a hand in the files, such as "cut1-measure1-code1-roundtrip1"."""
+    versions = (source.parameters.get("cut", {}).get("code"), source.parameters.get("code"))
+    return "-".join(version for version in versions if version)
 
 
 def _neutts_table(good: Sequence[Row], source: Manifest) -> pa.Table:

@@ -113,7 +113,7 @@ class Entry:
         return self.audio_id, 0 if self.kind == "line" else 1, self.index
 
 
-RecordingStatus = Literal["ok", "damaged", "unreadable", "no_transcript", "bad_transcript", "vanished"]
+RecordingStatus = Literal["ok", "damaged", "unreadable", "unreachable", "no_transcript", "bad_transcript", "vanished"]
 
 
 @dataclass(frozen=True, slots=True)

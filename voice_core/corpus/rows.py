@@ -31,7 +31,9 @@ def full_schema(sample_rate_hz: int, *, with_codes: bool) -> pa.Schema:
         ("end_sec", pa.float64()),
         ("raw_key", pa.string()),
         ("raw_sha256", pa.string()),
+        ("transcript_sha256", pa.string()),
         ("segment_sha256", pa.string()),
+        ("code_version", pa.string()),
     ]
     return _with_features(pa.schema(columns), {"audio": {"sampling_rate": sample_rate_hz, "_type": "Audio"}})
 

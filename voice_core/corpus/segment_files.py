@@ -117,4 +117,6 @@ def _codes(array: npt.NDArray[np.generic]) -> npt.NDArray[np.int32]:
         return _no_codes()
     if not np.issubdtype(array.dtype, np.integer):
         raise ValueError(f"codes are {array.dtype}, not integers")
+    if array.min() < np.iinfo(np.int32).min or array.max() > np.iinfo(np.int32).max:
+        raise ValueError(f"codes go from {array.min()} to {array.max()}: more than 32 bits hold")
     return array.reshape(-1).astype(np.int32)

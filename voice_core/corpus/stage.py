@@ -4,6 +4,7 @@ import dataclasses
 import time
 from collections.abc import Iterable
 
+from voice_core.corpus.freed import keep_freed, read_freed
 from voice_core.corpus.manifest import Entry, Manifest, RecordingOutcome, sorted_entries, write_manifest
 from voice_core.layout import PartitionKey, manifest_key, stage_prefix
 from voice_core.store import Store
@@ -43,27 +44,31 @@ class Checkpoint:
 
 
 def intact_keys(store: Store, manifest: Manifest | None, *, verify: bool) -> set[str]:
-    """Keys of the manifest's files that are there with the committed size; with `verify`, with the committed hash."""
+    """Keys of the manifest's files that are there with the committed size; with `verify`, with the committed hash.
+
+    Files that were freed count as there.
+    """
     if manifest is None:
         return set()
-    there = {
-        item.key: item.size
-        for item in store.listing(stage_prefix(manifest.stage, PartitionKey.parse(manifest.partition)))
-    }
+    partition = PartitionKey.parse(manifest.partition)
+    there = {item.key: item.size for item in store.listing(stage_prefix(manifest.stage, partition))}
+    freed = read_freed(store, manifest.stage, partition)
+    away = {e.key for e in manifest.files() if e.key not in there and freed.get(e.key) == e.sha256}
     same_size = {e.key: e.sha256 for e in manifest.files() if there.get(e.key) == e.size_bytes}
     if not verify:
-        return set(same_size)
+        return away | set(same_size)
     hashes = store.each(store.hash, same_size)
-    return {key for key, found in zip(same_size, hashes, strict=True) if found == same_size[key]}
+    return away | {key for key, found in zip(same_size, hashes, strict=True) if found == same_size[key]}
 
 
 def commit(store: Store, manifest: Manifest, *, sweep: bool) -> Manifest:
     """Make `manifest` the partition's result. With `sweep`, first remove every file that it does not list."""
     manifest = dataclasses.replace(manifest, complete=True, entries=sorted_entries(manifest.entries))
+    partition = PartitionKey.parse(manifest.partition)
     if sweep:
-        partition = PartitionKey.parse(manifest.partition)
         listed = {entry.key for entry in manifest.entries} | {manifest_key(manifest.stage, partition)}
         there = (item.key for item in store.listing(stage_prefix(manifest.stage, partition)))
         store.delete([key for key in there if key not in listed])
     write_manifest(store, manifest)
+    keep_freed(store, manifest.stage, partition, [(entry.key, entry.sha256) for entry in manifest.files()])
     return manifest

@@ -6,7 +6,9 @@ from enum import StrEnum
 
 from voice_core.codecs.base import Codec
 from voice_core.corpus import coding, dataset, finishing, pairs, segmenting, splits
-from voice_core.corpus.batches import Batch, Discovery
+from voice_core.corpus.batches import Batch
+from voice_core.corpus.discovery import Discovery
+from voice_core.corpus.freed import dataset_place, freed_partitions
 from voice_core.corpus.manifest import Manifest, read_manifest
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
@@ -18,7 +20,13 @@ class State(StrEnum):
     PARTIAL = "partial"  # a run broke off; the next one goes on from there
     STALE = "stale"
     CURRENT = "current"
+    FREED = "freed"  # current, and files of it were deleted on purpose
     SKIPPED = "skipped"  # not part of this configuration
+
+    @property
+    def settled(self) -> bool:
+        """Whether there is nothing to do."""
+        return self in (State.CURRENT, State.FREED, State.SKIPPED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +64,7 @@ class Status:
     @property
     def finished(self) -> bool:
         states = [state for item in self.partitions for state in item.states.values()]
-        return all(state in (State.CURRENT, State.SKIPPED) for state in (*states, self.splits, self.card))
+        return all(state.settled for state in (*states, self.splits, self.card))
 
 
 def survey(work: Store, discovery: Discovery, codec: Codec | None, settings: Settings) -> Status:
@@ -69,6 +77,9 @@ def survey(work: Store, discovery: Discovery, codec: Codec | None, settings: Set
     else:
         splits_state = _state(True, True, plan.inputs == splits.splits_inputs(finished, settings))
     changed = set(discovery.changed)
+    rows_place = dataset_place(settings.dataset)
+    places = ("", segmenting.STAGE, coding.STAGE, rows_place, rows_place)
+    freed = {place: freed_partitions(work, place) for place in set(places) if place}
     partitions = []
     finished_rows: list[Manifest] = []
     for batch in discovery.batches:
@@ -106,6 +117,10 @@ def survey(work: Store, discovery: Discovery, codec: Codec | None, settings: Set
                 _state(pairs_record is not None, True, pairs_current),
             ]
         )
+        states = [
+            State.FREED if state is State.CURRENT and partition in freed.get(place, ()) else state
+            for place, state in zip(places, states, strict=True)
+        ]
         partitions.append(PartitionStatus(batch, segments, *states))
         if rows is not None and rows.complete:
             finished_rows.append(rows)
@@ -119,8 +134,8 @@ def _downstream(states: Sequence[State]) -> list[State]:
     result: list[State] = []
     stale = False
     for state in states:
-        result.append(State.STALE if stale and state is State.CURRENT else state)
-        stale = stale or state not in (State.CURRENT, State.SKIPPED)
+        result.append(State.STALE if stale and state in (State.CURRENT, State.FREED) else state)
+        stale = stale or not state.settled
     return result
 
 

@@ -10,7 +10,7 @@ from voice_core.corpus.manifest import Entry, Manifest, RecordingStatus
 from voice_core.layout import PartitionKey
 
 NOT_GIVEN = "not given"
-STAGES = ("recording", "transcript", "decode", "rules", "coded", "dataset")
+STAGES = ("recording", "adopt", "transcript", "decode", "rules", "coded", "dataset")
 """The order in which rows are rejected."""
 
 _STATUSES: tuple[RecordingStatus, ...] = (

@@ -11,6 +11,7 @@ import numpy as np
 from voice_core import progress
 from voice_core.audio import Pcm16, mp3_bytes, resample, to_float
 from voice_core.codecs.base import Audio, Codec, Codes
+from voice_core.corpus.freed import FreedFiles
 from voice_core.corpus.manifest import Entry
 from voice_core.corpus.segment_files import Segment, SegmentFileError, load
 from voice_core.layout import PartitionKey
@@ -145,7 +146,8 @@ def _clip(work: Store, item: Candidate, sample_rate_hz: int, codec: Codec | None
     try:
         segment = load(work.get(item.entry.key), item.entry.key)
     except (StoreError, SegmentFileError) as error:
-        return Clip(item, trouble=str(error))
+        freed = FreedFiles(work).holds(item.entry.key, item.entry.sha256)
+        return Clip(item, trouble=f"{item.entry.key} was freed by `voice clean`" if freed else str(error))
     pcm = segment.audio[: round(limit_sec * sample_rate_hz)]
     if not len(pcm):
         return Clip(item, trouble=f"{item.entry.key} holds no audio")

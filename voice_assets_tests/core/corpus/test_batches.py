@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voice_assets_tests.core.corpus.world import World, lines_for
-from voice_core.corpus import batches, forget
+from voice_core.corpus import batches, discovery, forget
 from voice_core.corpus.batches import Batch, Recording, assign
 from voice_core.decoding import AudioInfo
 from voice_core.layout import PartitionKey
@@ -293,7 +293,7 @@ def test_discovery_and_snapshots_work_on_a_store_that_is_not_a_folder(world: Wor
     raw, work = Store("memory:///"), Store("memory:///")
     for path in world.raw_dir.rglob("*.*"):
         raw.put(str(path.relative_to(world.raw_dir)), path.read_bytes())
-    found = batches.discover(raw, work, world.settings)
+    found = discovery.discover(raw, work, world.settings)
     assert found.batches[0].recordings[0].duration_sec == 6.0
     batch = batches.snapshot(raw, work, PartitionKey("news", 1), world.settings)
     assert batch.recordings[0].transcript_sha256

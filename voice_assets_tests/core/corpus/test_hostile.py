@@ -28,7 +28,7 @@ def huge(size: int) -> bytes:
 
 
 def test_a_transcript_of_100_mb_is_refused_by_its_size_and_never_read(world: World) -> None:
-    from voice_core.corpus import batches, segmenting
+    from voice_core.corpus import batches, discovery, segmenting
 
     world.record("a", 4.0)
     world.record("b", 4.0)
@@ -36,7 +36,7 @@ def test_a_transcript_of_100_mb_is_refused_by_its_size_and_never_read(world: Wor
         out.truncate(100_000_000)
     raw = CountingStore(world.settings.raw_url)
     raw.read = []
-    found = batches.discover(raw, world.work, world.settings)
+    found = discovery.discover(raw, world.work, world.settings)
     partition = found.batches[0].partition
     batches.snapshot(raw, world.work, partition, world.settings)
     report = segmenting.build_segments(raw, world.work, partition, world.settings)

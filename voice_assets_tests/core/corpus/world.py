@@ -15,9 +15,11 @@ from av.audio.resampler import AudioResampler
 
 from voice_core.audio import to_pcm16
 from voice_core.codecs.base import Audio, Codes
-from voice_core.corpus import batches, coding, dataset, finishing, pairs, segmenting, splits
-from voice_core.corpus.batches import Batch, Discovery
+from voice_core.corpus import batches, coding, dataset, discovery, finishing, pairs, segmenting, splits
+from voice_core.corpus.batches import Batch
+from voice_core.corpus.discovery import Discovery
 from voice_core.corpus.manifest import Entry, Manifest, read_complete
+from voice_core.corpus.restoring import Supply
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
 from voice_core.store import Store
@@ -146,6 +148,10 @@ class World:
     def work(self) -> Store:
         return Store(self.settings.work_url, create=True)
 
+    @property
+    def supply(self) -> Supply:
+        return Supply(lambda: self.raw, lambda: self.codec)
+
     # --- the raw bucket
 
     def audio_path(self, audio_id: str, channel: str = "news", extension: str = ".wav") -> Path:
@@ -180,7 +186,7 @@ class World:
     # --- the stages
 
     def discover(self) -> Discovery:
-        return batches.discover(self.raw, self.work, self.settings)
+        return discovery.discover(self.raw, self.work, self.settings)
 
     def snapshot(self) -> list[Batch]:
         found = self.discover()
@@ -192,7 +198,9 @@ class World:
         return segmenting.build_segments(self.raw, self.work, PartitionKey(channel, number), self.settings)
 
     def code(self, channel: str = "news", number: int = 1) -> coding.CodesReport:
-        return coding.build_codes(self.work, PartitionKey(channel, number), self.codec, self.settings)
+        return coding.build_codes(
+            self.work, PartitionKey(channel, number), self.codec, self.settings, supply=self.supply
+        )
 
     def sources(self) -> list[Manifest]:
         partitions = batches.list_partitions(self.work)
@@ -206,12 +214,12 @@ class World:
         for batch in self.snapshot():
             segmenting.build_segments(self.raw, self.work, batch.partition, self.settings)
             if dataset.has_codec(self.settings):
-                coding.build_codes(self.work, batch.partition, self.codec, self.settings)
+                coding.build_codes(self.work, batch.partition, self.codec, self.settings, supply=self.supply)
         plan = self.deal()
         partitions = batches.list_partitions(self.work)
         for partition in partitions:
-            report = dataset.build_dataset(self.work, partition, plan, self.settings)
-            pairs.build_pairs(self.work, report.manifest, self.settings)
+            report = dataset.build_dataset(self.work, partition, plan, self.settings, supply=self.supply)
+            pairs.build_pairs(self.work, report.manifest, self.settings, supply=self.supply)
         if card:
             finishing.build_card(self.work, partitions, self.settings)
 

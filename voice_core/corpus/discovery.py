@@ -1,0 +1,206 @@
+"""Discovery: what the raw bucket holds, compared with the batches, and new recordings dealt to them.
+
+Any number of discoveries may run at once, on listings that lag behind. A batch that a listing hides is found by its
+number, a new one is only written where there is none, and a grown one only over the one that was read; whoever comes
+late reads again. So a recording is never assigned twice.
+"""
+
+import math
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from voice_core.corpus.batches import (
+    Batch,
+    News,
+    Recording,
+    assign,
+    described,
+    list_partitions,
+    read_batches,
+    read_tombstones,
+    replace_batch,
+    write_batch,
+)
+from voice_core.corpus.recordings import Found, Listing, Stray, list_raw, probe_all
+from voice_core.fingerprint import fingerprint
+from voice_core.layout import PartitionKey, slug
+from voice_core.settings import Settings
+from voice_core.store import ConflictError, Store
+
+_GROUP = 256  # recordings whose headers are read between two looks at the clock
+_TRIES = 20
+
+Name = tuple[str, str]  # (channel, audio_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How many recordings of a batch are not as its last snapshot says."""
+
+    new: int = 0
+    changed: int = 0
+    vanished: int = 0
+    troubled: int = 0  # the store would not show them last time
+    forgotten: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """What the raw bucket holds, compared with the batches."""
+
+    listing: Listing
+    batches: tuple[Batch, ...]
+    new: int  # recordings that were assigned just now
+    changes: Mapping[PartitionKey, Change]  # batches whose snapshot no longer shows what the listing shows
+    waiting: tuple[Found, ...] = ()  # new recordings that there was no time for
+    gone: frozenset[Name] = field(default=frozenset(), repr=False)
+
+    @property
+    def changed(self) -> tuple[PartitionKey, ...]:
+        return tuple(self.changes)
+
+    def sight(self, batch: Batch) -> str:
+        """Fingerprint of what the listing shows of a batch: another one when something there changes."""
+        return fingerprint([_sight(item, self.listing, self.gone) for item in batch.recordings])
+
+    def filling(self) -> set[PartitionKey]:
+        """Open batches that recordings still wait for."""
+        channels = {found.channel for found in self.waiting}
+        return {batch.partition for batch in self.batches if batch.channel in channels and not batch.sealed}
+
+
+def _sight(recording: Recording, listing: Listing, gone: frozenset[Name]) -> list[str]:
+    name = (recording.channel, recording.audio_id)
+    found = listing.recordings.get(name)
+    if name in gone or found is None:
+        return [recording.audio_id, "gone" if name in gone else "vanished"]
+    objects = (found.audio, *found.others, *([found.transcript] if found.transcript else []))
+    return [recording.audio_id, *(f"{item.key} {item.identity}" for item in objects)]
+
+
+def discover(raw: Store, work: Store, settings: Settings, *, budget_sec: float = math.inf) -> Discovery:
+    """List the raw bucket, assign new recordings to batches, and say which batches need a new snapshot.
+
+    After `budget_sec` no more headers are read: the rest of the new recordings wait for the next discovery, and the
+    batches end up as if one had dealt with all of them.
+    """
+    until = time.monotonic() + budget_sec
+    listing = list_raw(raw, settings)
+    roll = _Roll.read(work, {channel for channel, _ in listing.recordings})
+    listing.strays.extend(_adopted_already(roll.batches.values(), listing))
+    gone = frozenset(read_tombstones(work))
+    newcomers = [found for name, found in listing.recordings.items() if name not in roll.assigned and name not in gone]
+    new = done = 0
+    while done < len(newcomers) and (done == 0 or time.monotonic() < until):
+        group = newcomers[done : done + _GROUP]
+        new += _enlist(raw, work, roll, group, settings)
+        done += len(group)
+    batches = tuple(roll.batches[partition] for partition in sorted(roll.batches))
+    return Discovery(listing, batches, new, changes(batches, listing, gone, settings), tuple(newcomers[done:]), gone)
+
+
+def look_again(work: Store, discovery: Discovery, settings: Settings) -> Discovery:
+    """The same listing, compared with the batches as they are now."""
+    batches = tuple(read_batches(work, [batch.partition for batch in discovery.batches]))
+    found = changes(batches, discovery.listing, discovery.gone, settings)
+    return Discovery(discovery.listing, batches, discovery.new, found, discovery.waiting, discovery.gone)
+
+
+def changes(
+    batches: Iterable[Batch], listing: Listing, gone: frozenset[Name], settings: Settings
+) -> dict[PartitionKey, Change]:
+    """The batches that need a new snapshot, and why. Pure."""
+    found: dict[PartitionKey, Change] = {}
+    for batch in batches:
+        if settings.channels and batch.channel not in settings.channels:
+            continue
+        counts: dict[News, int] = dict.fromkeys(("new", "changed", "vanished", "troubled"), 0)
+        forgotten = 0
+        for item in batch.recordings:
+            name = (item.channel, item.audio_id)
+            if name in gone:
+                forgotten += 1
+            elif news := item.news(listing.recordings.get(name)):
+                counts[news] += 1
+        if forgotten or any(counts.values()):
+            found[batch.partition] = Change(**counts, forgotten=forgotten)
+    return found
+
+
+def _adopted_already(batches: Iterable[Batch], listing: Listing) -> Iterator[Stray]:
+    for batch in batches:
+        for item in batch.recordings:
+            found = listing.recordings.get((item.channel, item.audio_id))
+            if item.adopted is not None and found is not None:
+                yield Stray(found.audio.key, f"segments of this recording were adopted from {item.adopted.url}")
+
+
+class _Roll:
+    """All batches as far as they are known, and who is in one."""
+
+    def __init__(self, work: Store) -> None:
+        self._work = work
+        self.batches: dict[PartitionKey, Batch] = {}
+        self.assigned: set[Name] = set()
+
+    @classmethod
+    def read(cls, work: Store, channels: Iterable[str]) -> "_Roll":
+        roll = cls(work)
+        listed = list_partitions(work)
+        roll.note(read_batches(work, listed))
+        slugs = {slug(channel) for channel in channels} | {partition.channel for partition in listed}
+        roll.find_hidden(slugs)
+        return roll
+
+    def note(self, batches: Iterable[Batch]) -> None:
+        for batch in batches:
+            self.batches[batch.partition] = batch
+            self.assigned.update((item.channel, item.audio_id) for item in batch.recordings)
+
+    def find_hidden(self, channels: Iterable[str]) -> None:
+        """Read the batches that the listing left out: gaps in the numbers, and what follows the last."""
+        numbers: dict[str, set[int]] = {channel: set() for channel in channels}
+        for partition in self.batches:
+            numbers.setdefault(partition.channel, set()).add(partition.number)
+        wanted = [
+            PartitionKey(channel, number)
+            for channel, known in numbers.items()
+            for number in sorted(set(range(1, max(known, default=0) + 2)) - known)
+        ]
+        found = read_batches(self._work, wanted)
+        self.note(found)
+        further = {batch.partition.channel for batch in found}
+        if further:
+            self.find_hidden(further)
+
+    def write(self, batch: Batch) -> int:
+        """Write a batch that got recordings; returns how many. Raises `ConflictError`."""
+        before = self.batches.get(batch.partition)
+        if before is None:
+            write_batch(self._work, batch)
+        else:
+            replace_batch(self._work, batch, before)
+        self.note([batch])
+        return len(batch.recordings) - (len(before.recordings) if before else 0)
+
+
+def _enlist(raw: Store, work: Store, roll: _Roll, newcomers: Sequence[Found], settings: Settings) -> int:
+    """Read the headers of new recordings and deal them to batches; returns how many were assigned here."""
+    headers = probe_all(raw, [found.audio.key for found in newcomers])
+    recordings = [described(Recording(f.channel, f.audio_id, f.audio.key), headers[f.audio.key]) for f in newcomers]
+    count = 0
+    for attempt in range(1, _TRIES + 1):
+        mine = [item for item in recordings if (item.channel, item.audio_id) not in roll.assigned]
+        for batch in assign(roll.batches.values(), mine, settings):
+            try:
+                count += roll.write(batch)
+            except ConflictError:
+                if attempt == _TRIES:
+                    raise
+                roll.note(read_batches(work, [batch.partition]))
+                roll.find_hidden([batch.partition.channel])
+                break
+        else:
+            return count
+    return count
