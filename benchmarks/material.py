@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from voice_core.corpus.batches import discover, snapshot
+from voice_core.corpus.batches import snapshot
+from voice_core.corpus.discovery import discover
 from voice_core.demo.encoding import AudioFormat, encode
 from voice_core.demo.performance import SAMPLE_RATE_HZ, Spoken, perform
 from voice_core.demo.plan import Plan

@@ -10,70 +10,43 @@ import errno
 import hashlib
 import io
 import os
-import random
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import IO, Any, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import obstore
-from obstore.exceptions import (
-    AlreadyExistsError,
-    BaseError,
-    InvalidPathError,
-    PermissionDeniedError,
-    PreconditionError,
-    UnauthenticatedError,
-)
+from obstore.exceptions import BaseError, InvalidPathError
 from obstore.store import LocalStore
 
 from voice_core.access import Access
 from voice_core.bare_listing import list_names
-from voice_core.store_errors import DENIED, Trouble, explain, reason_of
+from voice_core.range_reader import RangeReader
+from voice_core.store_errors import explain, reason_of
+from voice_core.store_exceptions import (
+    TRIES,
+    AccessDeniedError,
+    ConflictError,
+    ObjectNotFoundError,
+    StoreError,
+    is_transient,
+    pause,
+    told,
+    translated,
+)
+
+__all__ = ["AccessDeniedError", "ConflictError", "ObjectInfo", "ObjectNotFoundError", "Store", "StoreError"]
 
 _PART = ".part"  # of a file that is not finished
 _READ_AHEAD_BYTES = 1 << 18
 _MULTIPART_BYTES = 64 << 20  # below, one request: a killed upload then leaves nothing at all behind
-_TRIES = 8
-_FIRST_PAUSE_SEC, _LONGEST_PAUSE_SEC = 0.2, 5.0
-# What the client below does not try again by itself, in its own words.
-_TRANSIENT = (
-    "error decoding response body",  # the connection ended within a body
-    "request or response body error",
-    "end of file before message length reached",
-    "connection closed before message completed",
-    "connection reset",
-    "broken pipe",
-    "429 Too Many Requests",
-    "SlowDown",
-    "RequestTimeout",  # S3: the body did not arrive in time
-    "operation timed out",
-    "short body",  # ours, below
-)
 T = TypeVar("T")
-
-
-class StoreError(OSError):
-    """An object could not be read or written. The message names the operation, the key and the reason."""
-
-
-class ObjectNotFoundError(StoreError):
-    """There is no object under this key."""
-
-
-class AccessDeniedError(StoreError):
-    """The store knows us not, or does not let us do this."""
-
-
-class ConflictError(StoreError):
-    """The object is there already, or is no longer the one that it was. Somebody else was faster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +85,7 @@ class Store:
             if isinstance(error, StoreError):
                 raise
             trouble = explain(reason_of(error), self.url)
-            raise StoreError(f"{self.url} cannot be opened: {_told(trouble, error)}") from None
+            raise StoreError(f"{self.url} cannot be opened: {told(trouble, error)}") from None
 
     def __repr__(self) -> str:
         return f"Store({self.url!r})"
@@ -233,9 +206,9 @@ class Store:
                 tries += 1
                 if self.local_root is not None or isinstance(error, InvalidPathError):
                     break
-                if tries == _TRIES or not _is_transient(error):
-                    raise self._error("list", prefix, error) from None
-            _pause(tries)
+                if tries == TRIES or not is_transient(error):
+                    raise translated(error, "list", self.url, prefix) from None
+            pause(tries)
         others = self._bare(prefix) if self.local_root is None else self._walk(self.local_root / prefix)
         yield from (info for info in others if info.key not in seen)
 
@@ -245,7 +218,7 @@ class Store:
             for key, size, etag, version in list_names(self.url, self.access, prefix):
                 yield ObjectInfo(key, size if _is_key(key) else -1, etag, version)
         except (OSError, ValueError) as error:
-            raise self._error("list", prefix, error) from None
+            raise translated(error, "list", self.url, prefix) from None
 
     def _walk(self, folder: Path) -> Iterator[ObjectInfo]:
         """List a folder in which some name is no key: file by file."""
@@ -284,7 +257,7 @@ class Store:
             path = self._path(key)
             return self._do("get", key, lambda: path.open("rb"))
         info = self._do("get", key, lambda: self._head(key))
-        return io.BufferedReader(_RangeReader(self, info), _READ_AHEAD_BYTES)
+        return io.BufferedReader(RangeReader(partial(self.read_range, key), info.size), _READ_AHEAD_BYTES)
 
     def read_range(self, key: str, start: int, length: int) -> bytes:
         """A part of an object; less of it where it ends before."""
@@ -361,60 +334,13 @@ class Store:
                 raise
             except (BaseError, OSError, ValueError) as error:  # ValueError: a key that is no path
                 tries += 1
-                if tries == _TRIES or self.local_root is not None or not _is_transient(error):
-                    raise self._error(what, key, error) from None
-            _pause(tries)
+                if tries == TRIES or self.local_root is not None or not is_transient(error):
+                    raise translated(error, what, self.url, key) from None
+            pause(tries)
 
     @property
     def _gate(self) -> contextlib.AbstractContextManager[Any]:
         return contextlib.nullcontext() if self.local_root is not None else _gate(self.access)
-
-    def _error(self, what: str, key: str, error: Exception) -> StoreError:
-        where = f"{what} {self.url}/{key}"
-        trouble = explain(reason_of(error), self.url) if self.local_root is None else None
-        if isinstance(error, FileNotFoundError) and "NoSuchBucket" not in str(error):
-            return ObjectNotFoundError(f"{where}: not found")
-        if isinstance(error, AlreadyExistsError | PreconditionError | FileExistsError):
-            return ConflictError(f"{where}: somebody else wrote it meanwhile")
-        denied = isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError)
-        if denied or (trouble is not None and trouble.what == DENIED):
-            return AccessDeniedError(f"{where}: {_told(trouble or 'access denied', error)}")
-        if isinstance(error, InvalidPathError):
-            return StoreError(f"{where}: this key cannot be stored ({_first_line(error)})")
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            return StoreError(f"{where}: the disk is full; free some space and run again, nothing is lost")
-        return StoreError(f"{where}: {_told(trouble, error)}")
-
-
-class _RangeReader(io.RawIOBase):
-    """An object as Python's own kind of raw file."""
-
-    def __init__(self, store: Store, info: ObjectInfo) -> None:
-        self._store, self._info = store, info
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        length = min(len(buffer), self._info.size - self._at)
-        if length <= 0:
-            return 0
-        data = self._store.read_range(self._info.key, self._at, length)
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._info.size}[whence]
-        self._at = max(0, base + offset)
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
 
 
 def _reopen(url: str, access: Access, create: bool) -> Store:
@@ -435,26 +361,7 @@ def _gate(access: Access) -> threading.BoundedSemaphore:
     return threading.BoundedSemaphore(access.in_flight)
 
 
-def _pause(tries: int) -> None:
-    pause_sec = min(_FIRST_PAUSE_SEC * 2 ** (tries - 1), _LONGEST_PAUSE_SEC)
-    time.sleep(pause_sec * random.uniform(0.5, 1.5))
-
-
 def _is_key(key: str) -> bool:
     """Whether obstore can ask for it."""
     printable = all(ord(letter) >= 32 and ord(letter) != 127 for letter in key)
     return printable and all(part not in ("", ".", "..") for part in key.split("/"))
-
-
-def _is_transient(error: Exception) -> bool:
-    text = str(error)
-    return any(sign.lower() in text.lower() for sign in _TRANSIENT)
-
-
-def _told(trouble: Trouble | str | None, error: Exception) -> str:
-    """What is wrong and what to do, and in parentheses what the store said."""
-    return f"{trouble} ({_first_line(error)})" if trouble else _first_line(error)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0]

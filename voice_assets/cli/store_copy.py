@@ -31,7 +31,7 @@ def copy(
     target: Annotated[str, typer.Argument(metavar="DST", help="The same; a local folder is made if it is not there.")],
     include: Annotated[
         list[str] | None,
-        typer.Option(help="Only keys that match this glob, such as 'ZadTV/*.npz'; * also stands for slashes. Repeat."),
+        typer.Option(help="Only keys that match this glob, such as 'news/*.npz'; * also stands for slashes. Repeat."),
     ] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="No keys that match this glob. Repeat.")] = None,
     delete: Annotated[

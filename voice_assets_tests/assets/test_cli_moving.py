@@ -32,7 +32,7 @@ def cache(tmp_path: Path) -> Path:
     for name in ("video1", "video2"):
         for index in range(3):
             audio = babble(2.0, seed=index + sum(name.encode()))
-            path = folder / "ZadTVchannel" / f"{name}_seg_{index}.npz"
+            path = folder / "newschannel" / f"{name}_seg_{index}.npz"
             path.parent.mkdir(parents=True, exist_ok=True)
             np.savez_compressed(
                 path, audio=audio, codes=codec.encode([to_float(to_pcm16(audio))])[0], text=f"Part {index} of {name}.",
@@ -83,7 +83,7 @@ def test_what_cannot_be_done_ends_in_one_message_and_exit_code_2(cache: Path, tm
     assert len(_files(cache)) == 6
     work = {"VOICE_WORK_URL": str(tmp_path / "work")}
     assert "--revision" in _voice("adopt", str(cache), "--codec", "melvq", **work).stderr
-    assert "--channel" in _voice("adopt", str(cache / "ZadTVchannel"), **work).stderr
+    assert "--channel" in _voice("adopt", str(cache / "newschannel"), **work).stderr
 
 
 def test_an_adopted_folder_is_built_to_a_dataset_without_encoding(cache: Path, tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_an_adopted_folder_is_built_to_a_dataset_without_encoding(cache: Path, t
         "VOICE_WORK_URL": str(tmp_path / "work"),
         "DAGSTER_HOME": str(tmp_path / "dagster_home"),
     }
-    (cache / "ZadTVchannel" / "video2_seg_3.npz").write_bytes(b"no archive")
+    (cache / "newschannel" / "video2_seg_3.npz").write_bytes(b"no archive")
     (cache / "progress.json").write_text("{}")
     revision = load_codec("melvq").revision
     adopted = _voice("adopt", str(cache), "--codec", "melvq", "--revision", revision, **variables)

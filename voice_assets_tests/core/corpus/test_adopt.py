@@ -224,8 +224,8 @@ def test_files_without_a_folder_need_a_channel(world: World, cache: Cache) -> No
     cache.write("video1", 0, channel="")
     with pytest.raises(ValueError, match="--channel"):
         cache.adopt()
-    assert cache.adopt(channel="Zad TV").adopted == 1
-    assert [str(batch.partition) for batch in read_batches(world.work)] == ["Zad TV/batch-0001"]
+    assert cache.adopt(channel="News TV").adopted == 1
+    assert [str(batch.partition) for batch in read_batches(world.work)] == ["News TV/batch-0001"]
 
 
 def test_codes_are_taken_over_when_the_caller_says_whose_they_are(world: World, cache: Cache) -> None:
