@@ -10,16 +10,17 @@ import dagster as dg
 
 from resources.corpus import codec_of, open_raw, open_work
 from voice_assets.defs.voice_dataset.jobs import card_job, ingest_job, rows_job, splits_job
-from voice_assets.defs.voice_dataset.partitions import channel_batch
-from voice_core import progress
-from voice_core.corpus.batches import Discovery, discover
+from voice_assets.defs.voice_dataset.partitions import NAME
+from voice_assets.stopping import Stopped
+from voice_core import lease, progress
+from voice_core.corpus.discovery import Discovery, discover, look_again
 from voice_core.corpus.status import State, Status, survey
 from voice_core.layout import PartitionKey
 from voice_core.settings import ConfigurationError, Settings
 
 INGEST = ("raw_audio", "segments", "coded_segments")
 ROWS = ("voice_dataset", "voice_pairs")
-_VERIFIABLE = ("segments", "coded_segments")
+_STEPS = {ingest_job.name: "ingest", rows_job.name: "write", card_job.name: "dataset_card"}  # those that can verify
 COUNTERS = ("recordings_decoded", "segments_cut", "segments_encoded")
 
 
@@ -67,6 +68,7 @@ def build(
     missing or spoilt. A failure ends its partition only.
     """
     runner = _Runner(instance, verify)
+    lease.sweep(open_work(settings))
     discovery, status = take_stock(settings)
     report = BuildReport(discovery, status)
     if not discovery.batches:
@@ -94,32 +96,36 @@ def build(
                 if not runner.run(job, assets, report, partition):
                     failed.add(str(partition))
                 bar.advance()
-        report.status = take_stock(settings)[1]
+        review()
+
+    def review() -> None:
+        """Compare again, with the listing that the build began with."""
+        work = open_work(settings)
+        report.discovery = look_again(work, report.discovery, settings)
+        report.status = survey(work, report.discovery, codec_of(settings), settings)
 
     failed: set[str] = set()
     jobs = runner.jobs
     wave(jobs(ingest_job.name), INGEST, "recordings to codes")
     if verify or _needs(report.status.splits):
         runner.run(jobs(splits_job.name), ["dataset_splits"], report)
-        report.status = take_stock(settings)[1]
+        review()
     wave(jobs(rows_job.name), ROWS, "codes to rows")
     if verify or _needs(report.status.card):
         runner.run(jobs(card_job.name), ["dataset_card"], report)
-    report.discovery, report.status = take_stock(settings)
+        review()
     return report
 
 
 def _needs(state: State) -> bool:
-    return state not in (State.CURRENT, State.SKIPPED)
+    return not state.settled
 
 
 def _add_partitions(instance: dg.DagsterInstance, discovery: Discovery) -> None:
-    name = channel_batch.name
-    assert name is not None
-    known = set(instance.get_dynamic_partitions(name))
+    known = set(instance.get_dynamic_partitions(NAME))
     missing = [str(batch.partition) for batch in discovery.batches if str(batch.partition) not in known]
     if missing:
-        instance.add_dynamic_partitions(name, missing)
+        instance.add_dynamic_partitions(NAME, missing)
 
 
 class _Runner:
@@ -144,12 +150,14 @@ class _Runner:
             asset_selection=[dg.AssetKey(name) for name in assets],
             run_config={
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-                "ops": {name: {"config": {"verify": self._verify}} for name in assets if name in _VERIFIABLE},
+                "ops": {_STEPS[job.name]: {"config": {"verify": self._verify}}} if job.name in _STEPS else {},
             },
             tags={"voice/command": "build"},
             raise_on_error=False,
         )
-        for event in result.get_asset_materialization_events():
+        made = result.get_asset_materialization_events()
+        missing = [name for name in assets if dg.AssetKey(name) not in {event.asset_key for event in made}]
+        for event in made:
             report.materialised += 1
             for name in COUNTERS:
                 value = event.materialization.metadata.get(name)
@@ -163,10 +171,12 @@ class _Runner:
         for event in result.all_events:
             if event.is_step_failure:
                 error = event.step_failure_data.error
+                if error and error.cls_name == "DagsterExecutionInterruptedError":
+                    raise Stopped
                 cause = error.cause or error if error else None
                 message = cause.message.strip() if cause else "no message"
                 if "AssetCheckFailed" not in message and "blocking check" not in message.lower():
-                    report.failures.append(f"{where}, {event.step_key}: {message}")
+                    report.failures.append(f"{where}, {missing[0] if missing else event.step_key}: {message}")
         if not result.success and len(report.failures) == known:
             report.failures.append(f"{where}: run {result.run_id} failed; see its event log")
         return result.success

@@ -4,8 +4,22 @@ import sys
 
 import typer
 
-from voice_assets.cli import adopt, build, clean, demo, forget, publish, show, store_check, store_copy, trace
+from voice_assets.cli import (
+    adopt,
+    audit,
+    build,
+    clean,
+    demo,
+    failures,
+    forget,
+    publish,
+    show,
+    store_check,
+    store_copy,
+    trace,
+)
 from voice_assets.cli.console import errors
+from voice_assets.stopping import EXIT_CODE, Stopped, stop_when_asked
 
 app = typer.Typer(
     name="voice",
@@ -16,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 store = typer.Typer(help="Look at object stores, and move data between them.", no_args_is_help=True)
-for module in (build, show, publish, trace, forget, adopt, clean, demo):
+for module in (build, show, failures, audit, publish, trace, forget, adopt, clean, demo):
     module.register(app)
 for module in (store_check, store_copy):
     module.register(store)
@@ -25,12 +39,13 @@ app.add_typer(store, name="store")
 
 def main() -> None:
     """Run the command; a foreseeable error ends in one message and exit code 2."""
+    stop_when_asked()
     try:
         app()
     except (ValueError, LookupError, OSError, RuntimeError) as error:
         errors.print(f"[bold red]error:[/] {type(error).__name__}: ", end="")
         errors.print(str(error), markup=False, highlight=False)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except Stopped:
         errors.print("interrupted; what was finished is kept, and the same command goes on from there")
-        sys.exit(130)
+        sys.exit(EXIT_CODE)

@@ -1,36 +1,29 @@
 """Recordings → segments → codes → dataset rows, a partition at a time; then the card over all of it."""
 
 import dagster as dg
-from pydantic import Field
 
 from resources.corpus import CorpusResource
+from voice_assets.defs.voice_dataset.automation import FOLLOWS, FOLLOWS_AT_REST, FOLLOWS_SPLITS
+from voice_assets.defs.voice_dataset.chains import Link, StageConfig, Task, link
 from voice_assets.defs.voice_dataset.metadata import check_results, check_specs, speed_metadata, summary_metadata
-from voice_assets.defs.voice_dataset.partitions import channel_batch
 from voice_core.corpus import checks, coding, dataset, finishing, pairs, rows, segmenting, splits
 from voice_core.corpus.batches import list_partitions, snapshot
 from voice_core.corpus.manifest import read_complete, read_manifest
 from voice_core.corpus.summary import summarise
-from voice_core.layout import DatasetLayout, PartitionKey
+from voice_core.layout import DatasetLayout
 
 GROUP = "voice_dataset"
 
 
-class StageConfig(dg.Config):
-    """How a stage takes what lies there already."""
-
-    verify: bool = Field(default=False, description="Read every file again, and make those anew that are spoilt.")
-
-
-@dg.asset(
-    partitions_def=channel_batch,
-    group_name=GROUP,
+@link(
+    group=GROUP,
     kinds={"audio"},
     code_version="1",
-    check_specs=check_specs("raw_audio", {}, {"transcripts_present": "Every recording has a transcript beside it."}),
+    checks=check_specs("raw_audio", {}, {"transcripts_present": "Every recording has a transcript beside it."}),
 )
-def raw_audio(context: dg.AssetExecutionContext, corpus: CorpusResource) -> dg.MaterializeResult:
+def raw_audio(task: Task) -> dg.MaterializeResult:
     """A batch of recordings as they lie in the raw bucket now."""
-    batch = snapshot(corpus.raw(), corpus.work(), PartitionKey.parse(context.partition_key), corpus.settings)
+    batch = snapshot(task.corpus.raw(), task.corpus.work(), task.partition, task.corpus.settings)
     report = checks.transcripts_present(batch)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(batch.data_version),
@@ -40,7 +33,7 @@ def raw_audio(context: dg.AssetExecutionContext, corpus: CorpusResource) -> dg.M
             "hours": round(batch.hours, 4),
             "bytes": sum(item.audio.size for item in batch.recordings if item.audio),
             "formats": batch.formats(),
-            "without_transcript": [item.audio_id for item in batch.recordings if item.transcript is None],
+            "without_transcript": [r.audio_id for r in batch.recordings if not (r.transcript or r.adopted)],
             "unreadable": {item.audio_id: item.unreadable for item in batch.recordings if item.unreadable},
             "vanished": [item.audio_id for item in batch.recordings if item.vanished],
         },
@@ -48,13 +41,13 @@ def raw_audio(context: dg.AssetExecutionContext, corpus: CorpusResource) -> dg.M
     )
 
 
-@dg.asset(
-    partitions_def=channel_batch,
+@link(
     deps=[raw_audio],
-    group_name=GROUP,
+    group=GROUP,
+    condition=FOLLOWS,
     kinds={"numpy"},
     code_version=segmenting.CODE_VERSION,
-    check_specs=check_specs(
+    checks=check_specs(
         "segments",
         {
             "seconds_add_up": "Seconds in = seconds kept + seconds rejected, to the sample.",
@@ -65,16 +58,16 @@ def raw_audio(context: dg.AssetExecutionContext, corpus: CorpusResource) -> dg.M
         {"recordings_sound": "Every recording could be read whole and has a readable transcript."},
     ),
 )
-def segments(context: dg.AssetExecutionContext, config: StageConfig, corpus: CorpusResource) -> dg.MaterializeResult:
+def segments(task: Task) -> dg.MaterializeResult:
     """One `.npz` a transcript line, cut at quiet places and measured; and what was rejected, with the reason."""
-    work = corpus.work()
-    partition = PartitionKey.parse(context.partition_key)
-    report = segmenting.build_segments(corpus.raw(), work, partition, corpus.settings, verify=config.verify)
+    work = task.corpus.work()
+    partition = task.partition
+    report = segmenting.build_segments(task.corpus.raw(), work, partition, task.corpus.settings, verify=task.verify)
     manifest = report.manifest
     return dg.MaterializeResult(
         data_version=dg.DataVersion(manifest.data_version),
         metadata={
-            **summary_metadata(summarise([manifest], corpus.settings.display_name)),
+            **summary_metadata(summarise([manifest], task.corpus.settings.display_name)),
             "recordings_decoded": report.recordings_decoded,
             "segments_cut": report.segments_cut,
             **speed_metadata(report.decoded_sec, report.wall_sec),
@@ -91,13 +84,13 @@ def segments(context: dg.AssetExecutionContext, config: StageConfig, corpus: Cor
     )
 
 
-@dg.asset(
-    partitions_def=channel_batch,
+@link(
     deps=[segments],
-    group_name=GROUP,
+    group=GROUP,
+    condition=FOLLOWS,
     kinds={"numpy"},
     code_version=coding.CODE_VERSION,
-    check_specs=check_specs(
+    checks=check_specs(
         "coded_segments",
         {
             "seconds_add_up": "Seconds in = seconds kept + seconds rejected, to the sample.",
@@ -107,11 +100,9 @@ def segments(context: dg.AssetExecutionContext, config: StageConfig, corpus: Cor
         {"nothing_failed": "Every kept segment could be read and encoded."},
     ),
 )
-def coded_segments(
-    context: dg.AssetExecutionContext, config: StageConfig, corpus: CorpusResource
-) -> dg.MaterializeResult:
+def coded_segments(task: Task) -> dg.MaterializeResult:
     """The kept segments with their codes. Without a codec (VOICE_CODEC=none) there is nothing to do here."""
-    work, partition, codec = corpus.work(), PartitionKey.parse(context.partition_key), corpus.load_codec()
+    work, partition, codec = task.corpus.work(), task.partition, task.corpus.load_codec()
     if codec is None:
         names = ("seconds_add_up", "files_intact", "codes_valid", "nothing_failed")
         nothing = [
@@ -123,9 +114,11 @@ def coded_segments(
             metadata={"codec": "none"},
             check_results=check_results(nothing),
         )
-    report = coding.build_codes(work, partition, codec, corpus.settings, verify=config.verify)
+    report = coding.build_codes(
+        work, partition, codec, task.corpus.settings, verify=task.verify, supply=task.corpus.supply()
+    )
     manifest = report.manifest
-    summary = summarise([manifest], corpus.settings.display_name)
+    summary = summarise([manifest], task.corpus.settings.display_name)
     roundtrip = {}
     if summary.roundtrip is not None:
         roundtrip = {
@@ -155,8 +148,9 @@ def coded_segments(
 
 
 @dg.asset(
-    deps=[dg.AssetDep(segments, partition_mapping=dg.AllPartitionMapping())],
+    deps=[dg.AssetDep(segments.spec.key, partition_mapping=dg.AllPartitionMapping())],
     group_name=GROUP,
+    automation_condition=FOLLOWS_AT_REST,
     kinds={"json"},
     code_version=str(splits.SPLITS_VERSION),
 )
@@ -175,13 +169,13 @@ def dataset_splits(corpus: CorpusResource) -> dg.MaterializeResult:
     )
 
 
-@dg.asset(
-    partitions_def=channel_batch,
-    deps=[coded_segments, dataset_splits],
-    group_name=GROUP,
+@link(
+    deps=[coded_segments, "dataset_splits"],
+    group=GROUP,
+    condition=FOLLOWS_SPLITS,
     kinds={"parquet", "huggingface"},
     code_version=str(dataset.DATASET_VERSION),
-    check_specs=check_specs(
+    checks=check_specs(
         "voice_dataset",
         {
             "seconds_add_up": "Seconds in = seconds kept + seconds rejected, to the sample.",
@@ -191,11 +185,13 @@ def dataset_splits(corpus: CorpusResource) -> dg.MaterializeResult:
         {"nothing_failed": "Every kept segment could be read."},
     ),
 )
-def voice_dataset(context: dg.AssetExecutionContext, corpus: CorpusResource) -> dg.MaterializeResult:
+def voice_dataset(task: Task) -> dg.MaterializeResult:
     """Rows for trainers: Parquet with FLAC audio and codes (`full`), and what NeuTTS fine-tuning reads (`neutts`)."""
-    work, settings = corpus.work(), corpus.settings
+    work, settings = task.corpus.work(), task.corpus.settings
     plan = splits.require_splits(work, settings)
-    report = dataset.build_dataset(work, PartitionKey.parse(context.partition_key), plan, settings)
+    partition = task.partition
+    supply = task.corpus.supply()
+    report = dataset.build_dataset(work, partition, plan, settings, verify=task.verify, supply=supply)
     manifest = report.manifest
     summary = summarise([manifest], settings.display_name)
     return dg.MaterializeResult(
@@ -218,18 +214,18 @@ def voice_dataset(context: dg.AssetExecutionContext, corpus: CorpusResource) -> 
     )
 
 
-@dg.asset(
-    partitions_def=channel_batch,
+@link(
     deps=[voice_dataset],
-    group_name=GROUP,
+    group=GROUP,
+    condition=FOLLOWS,
     kinds={"parquet", "huggingface"},
     code_version=str(pairs.PAIRS_VERSION),
 )
-def voice_pairs(context: dg.AssetExecutionContext, corpus: CorpusResource) -> dg.MaterializeResult:
+def voice_pairs(task: Task) -> dg.MaterializeResult:
     """(reference, target) pairs of one speaker across different segments, for voice cloning."""
-    work, settings = corpus.work(), corpus.settings
-    manifest = dataset.require_dataset(work, PartitionKey.parse(context.partition_key), settings)
-    report = pairs.build_pairs(work, manifest, settings)
+    work, settings = task.corpus.work(), task.corpus.settings
+    manifest = dataset.require_dataset(work, task.partition, settings)
+    report = pairs.build_pairs(work, manifest, settings, verify=task.verify, supply=task.corpus.supply())
     return dg.MaterializeResult(
         data_version=dg.DataVersion(report.data_version),
         metadata={
@@ -242,10 +238,11 @@ def voice_pairs(context: dg.AssetExecutionContext, corpus: CorpusResource) -> dg
 
 @dg.asset(
     deps=[
-        dg.AssetDep(voice_dataset, partition_mapping=dg.AllPartitionMapping()),
-        dg.AssetDep(voice_pairs, partition_mapping=dg.AllPartitionMapping()),
+        dg.AssetDep(voice_dataset.spec.key, partition_mapping=dg.AllPartitionMapping()),
+        dg.AssetDep(voice_pairs.spec.key, partition_mapping=dg.AllPartitionMapping()),
     ],
     group_name=GROUP,
+    automation_condition=FOLLOWS_AT_REST,
     kinds={"markdown", "huggingface"},
     code_version=str(finishing.CARD_VERSION),
     check_specs=check_specs(
@@ -256,11 +253,11 @@ def voice_pairs(context: dg.AssetExecutionContext, corpus: CorpusResource) -> dg
         },
     ),
 )
-def dataset_card(corpus: CorpusResource) -> dg.MaterializeResult:
+def dataset_card(config: StageConfig, corpus: CorpusResource) -> dg.MaterializeResult:
     """The dataset's README, with what it is made of and what was left out; `datasets.load_dataset` reads it."""
     work, settings = corpus.work(), corpus.settings
     partitions = list_partitions(work)
-    summary = finishing.build_card(work, partitions, settings)
+    summary = finishing.build_card(work, partitions, settings, verify=config.verify)
     layout = DatasetLayout(settings.dataset)
     commit = finishing.read_commit(work, settings) or {}
     files = commit.get("files", [])
@@ -284,3 +281,7 @@ def dataset_card(corpus: CorpusResource) -> dg.MaterializeResult:
             ]
         ),
     )
+
+
+INGEST: tuple[Link, ...] = (raw_audio, segments, coded_segments)
+ROWS: tuple[Link, ...] = (voice_dataset, voice_pairs)

@@ -2,4 +2,5 @@
 
 import dagster as dg
 
-channel_batch = dg.DynamicPartitionsDefinition(name="channel_batch")
+NAME = "channel_batch"
+channel_batch = dg.DynamicPartitionsDefinition(name=NAME)

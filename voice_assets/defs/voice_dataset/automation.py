@@ -1,0 +1,52 @@
+"""When assets follow those before them by themselves, once automation is switched on.
+
+News is a changed data version: what was built again and came out the same wakes nobody. What belongs to the whole
+dataset waits until its inputs rest, so that a backfill of 300 batches deals the splits once and writes the card once.
+"""
+
+import datetime
+
+import dagster as dg
+
+from voice_core.settings import Settings
+
+_Condition = dg.AutomationCondition
+
+# An input changed in a run that did not build this asset too, or is about to be built.
+_NEWS = _Condition.any_deps_match(
+    (_Condition.data_version_changed() & ~_Condition.executed_with_root_target()) | _Condition.will_be_requested()
+)
+_WAITING = _NEWS.since_last_handled()
+_AT_REST = ~_Condition.any_deps_in_progress() & ~_Condition.in_progress()
+
+# A batch's asset: after its inputs, in one run with them where it can.
+FOLLOWS = (_WAITING & ~_Condition.any_deps_missing() & _AT_REST).with_label("follows its inputs")
+
+# The whole dataset's: once, when no input is being built or waits to be. Batches that are missing or failed do not
+# hold it up; it is made of what is finished.
+FOLLOWS_AT_REST = (_WAITING & _AT_REST).with_label("follows when its inputs rest")
+
+# Rows: not before the splits know of the batch. What keeps a memory of its own stands first: Dagster evaluates the
+# later parts of a conjunction only for what the earlier ones left.
+_SPLITS_DUE = _Condition.asset_matches("dataset_splits", _NEWS.since(_Condition.newly_updated()))
+FOLLOWS_SPLITS = (~_SPLITS_DUE & _WAITING & ~_Condition.any_deps_missing() & _AT_REST).with_label(
+    "follows the codes once the splits are dealt"
+)
+
+
+def freshness(settings: Settings) -> dg.FreshnessPolicy:
+    """How old the dataset may be before the UI shows it as overdue."""
+    hours = settings.automation.fresh_within_hours
+    return dg.FreshnessPolicy.time_window(
+        fail_window=datetime.timedelta(hours=hours), warn_window=datetime.timedelta(hours=hours * 0.75)
+    )
+
+
+def follow_up_sensor(settings: Settings, status: dg.DefaultSensorStatus) -> dg.AutomationConditionSensorDefinition:
+    return dg.AutomationConditionSensorDefinition(
+        "follow_up",
+        target=dg.AssetSelection.groups("voice_dataset"),
+        description="Builds what follows from assets that changed: segments, codes, splits, rows, the card.",
+        default_status=status,
+        minimum_interval_seconds=settings.automation.sensor_interval_sec,
+    )

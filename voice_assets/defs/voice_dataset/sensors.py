@@ -1,0 +1,123 @@
+"""The sensor that looks at the raw bucket."""
+
+import time
+from collections.abc import Collection, Iterable, Sequence
+
+import dagster as dg
+
+from resources.corpus import CorpusResource
+from voice_assets.defs.voice_dataset.asking import due, neighbours, read_cursor, unsettled, write_cursor
+from voice_assets.defs.voice_dataset.jobs import ingest_job
+from voice_assets.defs.voice_dataset.partitions import NAME, channel_batch
+from voice_core.corpus.discovery import Discovery, discover
+from voice_core.fingerprint import fingerprint
+from voice_core.settings import Settings
+
+_RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+_PARTITION = "dagster/partition"
+_UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+BUDGET_SEC = 10.0  # a tick has 60 s in all, and a large bucket takes a good part of them to list
+
+
+def new_recordings_sensor(settings: Settings, status: dg.DefaultSensorStatus) -> dg.SensorDefinition:
+    @dg.sensor(
+        name="new_recordings",
+        job=ingest_job,
+        minimum_interval_seconds=settings.automation.sensor_interval_sec,
+        default_status=status,
+        description="Looks at the raw bucket, assigns new recordings to batches, and asks for the batches in which "
+        "something is new, changed or gone. A batch that failed is asked for again after a while.",
+    )
+    def new_recordings(context: dg.SensorEvaluationContext, corpus: CorpusResource) -> dg.SensorResult:
+        found = discover(corpus.raw(), corpus.work(), corpus.settings, budget_sec=BUDGET_SEC)
+        return ask(context, found, corpus.settings, time.time())
+
+    return new_recordings
+
+
+def ask(context: dg.SensorEvaluationContext, found: Discovery, settings: Settings, now: float) -> dg.SensorResult:
+    """The runs for what was found, as many as a tick may ask for."""
+    instance = context.instance
+    known = instance.get_dynamic_partitions(NAME)
+    keys = [str(batch.partition) for batch in found.batches]
+    added = sorted(set(keys) - set(known))
+    order = [*known, *added]
+    busy = in_flight(instance, order)
+    still_filling = found.filling()
+    news = {
+        str(batch.partition): found.sight(batch)
+        for batch in found.batches
+        if batch.partition in found.changes and batch.partition not in still_filling
+    }
+    asked = read_cursor(context.cursor)
+    asked = unsettled(asked, news, busy, last_built(instance, asked.keys() - busy))
+    wanted = due(asked, news, busy, now)
+    groups = list(neighbours(wanted, order, settings.automation.partitions_per_run))
+    chosen = groups[: settings.automation.max_runs_per_tick]
+    for key in (key for group in chosen for key in group):
+        asked[key] = wanted[key]
+    requests = [_request(group, [wanted[key].sight for key in group], now) for group in chosen]
+    told = _told(found, len(added), chosen, sum(map(len, groups)) - sum(map(len, chosen)), len(busy))
+    context.log.info(told)
+    return dg.SensorResult(
+        run_requests=requests,
+        skip_reason=None if requests else told,
+        dynamic_partitions_requests=[channel_batch.build_add_request(added)] if added else [],
+        cursor=write_cursor(asked),
+    )
+
+
+def _request(group: Sequence[str], sights: Sequence[str], now: float) -> dg.RunRequest:
+    run_key = fingerprint(list(group), list(sights), now)
+    if len(group) == 1:
+        return dg.RunRequest(run_key, partition_key=group[0])
+    return dg.RunRequest(run_key, tags={_RANGE_START: group[0], _RANGE_END: group[-1]})
+
+
+def _told(found: Discovery, opened: int, chosen: Sequence[Sequence[str]], left: int, busy: int) -> str:
+    changes = found.changes.values()
+    parts = [
+        f"{sum(len(batch.recordings) for batch in found.batches)} recordings in {len(found.batches)} batches",
+        f"{found.new} new in {opened} new batches" if opened else f"{found.new} new",
+        f"{sum(item.changed for item in changes)} changed",
+        f"{sum(item.vanished for item in changes)} vanished",
+        f"{len(found.waiting)} waiting for their headers to be read",
+    ]
+    troubled = sum(item.troubled for item in changes)
+    if troubled:
+        parts.append(f"{troubled} that the store would not show")
+    parts.append(f"asked for {len(chosen)} runs over {sum(map(len, chosen))} batches")
+    if left:
+        parts.append(f"{left} batches wait for the next tick")
+    if busy:
+        parts.append(f"{busy} batches are in runs")
+    return ", ".join(parts)
+
+
+def in_flight(instance: dg.DagsterInstance, order: Sequence[str]) -> set[str]:
+    """The batches that queued and running runs of any kind work on."""
+    place = {key: number for number, key in enumerate(order)}
+    busy: set[str] = set()
+    for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED)):
+        if _PARTITION in run.tags:
+            busy.add(run.tags[_PARTITION])
+        elif run.tags.get(_RANGE_START) in place and run.tags.get(_RANGE_END) in place:
+            busy.update(order[place[run.tags[_RANGE_START]] : place[run.tags[_RANGE_END]] + 1])
+    return busy
+
+
+def last_built(instance: dg.DagsterInstance, keys: Iterable[str]) -> dict[str, float]:
+    """When each of these batches was last encoded, in Unix time."""
+    wanted: Collection[str] = sorted(keys)
+    found: dict[str, float] = {}
+    for key in wanted:
+        filter = dg.AssetRecordsFilter(asset_key=dg.AssetKey("coded_segments"), asset_partitions=[key])
+        for record in instance.fetch_materializations(filter, limit=1).records:
+            found[key] = record.timestamp
+    return found

@@ -1,0 +1,147 @@
+"""What failed, where, why and when: one line of JSON a failed run, in `failures.jsonl` under DAGSTER_HOME."""
+
+import dataclasses
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+
+from voice_assets.defs.voice_dataset.chains import FAILED_BATCHES, HOST
+from voice_core.publishing.errors import scrub
+from voice_core.settings import Settings
+
+FILE = "failures.jsonl"
+_LINES = 6  # of an error's message
+_CREDENTIALS = re.compile(r"(\w+://)[^/\s:@]+:[^/\s@]+@")
+_KEEP = 5_000  # records that the file may hold before the oldest go
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """One asset of one batch that was not built, or a step without either. `error` begins with the error's type."""
+
+    asset: str
+    partition: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailureRecord:
+    """A failed run. `when` is in UTC, ISO 8601; `host` is where it ran, as far as the run came to say so."""
+
+    when: str
+    run_id: str
+    job: str
+    host: str
+    troubles: tuple[Trouble, ...]
+    retry: str
+
+    def to_line(self) -> str:
+        return json.dumps(dataclasses.asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_line(cls, line: str) -> "FailureRecord":
+        value = json.loads(line)
+        troubles = tuple(Trouble(**item) for item in value.pop("troubles"))
+        return cls(**value, troubles=troubles)
+
+
+def describe(
+    instance: dg.DagsterInstance, run: dg.DagsterRun, steps: Sequence[dg.DagsterEvent], message: str, settings: Settings
+) -> FailureRecord:
+    """The record of a failed run, from its events. `message` is for a run that died outside of any step."""
+    fresh = instance.get_run_by_id(run.run_id) or run
+    troubles = tuple(_clean(item, settings) for event in steps for item in _troubles(instance, fresh, event))
+    if not troubles:
+        troubles = (_clean(Trouble("", fresh.tags.get("dagster/partition", ""), message), settings),)
+    batches = sorted({item.partition for item in troubles if item.partition})
+    retry = "voice build" + "".join(f" --partition {key}" for key in batches[:20])
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    return FailureRecord(when, fresh.run_id, fresh.job_name, fresh.tags.get(HOST, ""), troubles, retry)
+
+
+def _troubles(instance: dg.DagsterInstance, run: dg.DagsterRun, event: dg.DagsterEvent) -> Iterator[Trouble]:
+    data = event.step_failure_data
+    told = data.user_failure_data.metadata.get(FAILED_BATCHES) if data.user_failure_data else None
+    if told is not None and isinstance(told.value, dict):
+        for key, trouble in told.value.items():
+            asset, _, error = str(trouble).partition(": ")
+            yield Trouble(asset, key, error)
+        return
+    step = event.step_key or ""
+    partition = run.tags.get("dagster/partition", "")
+    yield Trouble(_first_missing(instance, run, step, partition), partition, _chain(data.error))
+
+
+def _first_missing(instance: dg.DagsterInstance, run: dg.DagsterRun, step: str, partition: str) -> str:
+    """The first asset of a step that it did not come to; the step's name where it was to build none."""
+    kinds = {dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED, dg.DagsterEventType.ASSET_MATERIALIZATION}
+    planned: list[str] = []
+    made: set[str] = set()
+    for record in instance.get_records_for_run(run.run_id, of_type=kinds).records:
+        event = record.event_log_entry.dagster_event
+        if event is None or event.asset_key is None or (event.step_key or step) != step:
+            continue
+        name = event.asset_key.to_user_string()
+        if event.event_type is dg.DagsterEventType.ASSET_MATERIALIZATION:
+            made.add(name)
+        else:
+            planned.append(name)
+    return next((name for name in planned if name not in made), planned[-1] if planned else step)
+
+
+def _chain(error: "dg.SerializableErrorInfo | None") -> str:
+    """The messages of an error and its causes, the innermost first, without stack traces."""
+    messages: list[str] = []
+    while error is not None:
+        messages.insert(0, error.message.strip())
+        error = error.cause
+    return "\n".join(dict.fromkeys(messages)) or "no message"
+
+
+def _clean(trouble: Trouble, settings: Settings) -> Trouble:
+    """Without secrets and without end."""
+    text = _CREDENTIALS.sub(r"\1***@", scrub(trouble.error))
+    known = [settings.s3.secret_access_key, settings.s3.session_token]
+    secrets = [item.get_secret_value() for item in known]
+    secrets += [os.environ.get(name, "") for name in ("HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")]
+    for secret in filter(None, secrets):
+        text = text.replace(secret, "***")
+    lines = text.strip().splitlines()
+    return dataclasses.replace(trouble, error="\n".join(line[:400] for line in lines[:_LINES]))
+
+
+def write_record(folder: Path, record: FailureRecord) -> None:
+    path = folder / FILE
+    with path.open("a", encoding="utf-8") as file:
+        file.write(record.to_line() + "\n")
+    lines = path.read_text("utf-8").splitlines()
+    if len(lines) > _KEEP:
+        part = path.with_suffix(".part")
+        part.write_text("\n".join(lines[-_KEEP // 2 :]) + "\n", "utf-8")
+        part.replace(path)
+
+
+def read_records(folder: Path) -> list[FailureRecord]:
+    """All records, the oldest first."""
+    path = folder / FILE
+    if not path.is_file():
+        return []
+    return [FailureRecord.from_line(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+
+
+def resolved(instance: dg.DagsterInstance, record: FailureRecord, trouble: Trouble) -> bool:
+    """Whether the asset of that batch was built since."""
+    if not trouble.asset:
+        return False
+    wanted = dg.AssetRecordsFilter(
+        asset_key=dg.AssetKey(trouble.asset),
+        asset_partitions=[trouble.partition] if trouble.partition else None,
+        after_timestamp=datetime.fromisoformat(record.when).timestamp(),
+    )
+    return bool(instance.fetch_materializations(wanted, limit=1).records)

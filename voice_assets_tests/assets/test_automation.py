@@ -1,0 +1,107 @@
+"""What follows what, by Dagster's own evaluation of the conditions."""
+
+from collections.abc import Iterable
+
+import dagster as dg
+import pytest
+
+from voice_assets.definitions import definitions
+from voice_assets.defs.voice_dataset.partitions import NAME
+from voice_core.settings import Settings
+
+KEYS = [f"news/batch-{number:04d}" for number in range(1, 301)]
+CHAIN = ("raw_audio", "segments", "coded_segments")
+
+
+class Watch:
+    """Ticks of the automation over an instance in which assets are said to be built."""
+
+    def __init__(self, keys: list[str]) -> None:
+        self.instance = dg.DagsterInstance.ephemeral()
+        self.instance.add_dynamic_partitions(NAME, keys)
+        self.defs = definitions(Settings())
+        self.cursor = None
+
+    def build(self, assets: Iterable[str], keys: Iterable[str | None], version: str) -> None:
+        for key in keys:
+            for asset in assets:
+                tags = {"dagster/data_version": f"{version}-{asset}-{key}"}
+                self.instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition=key, tags=tags))
+
+    def tick(self) -> dict[str, list[str | None]]:
+        """What would be built now, by asset."""
+        result = dg.evaluate_automation_conditions(self.defs, self.instance, cursor=self.cursor)
+        self.cursor = result.cursor
+        wanted: dict[str, list[str | None]] = {}
+        for key in self.defs.resolve_asset_graph().materializable_asset_keys:
+            if result.get_num_requested(key):
+                asked = result.get_requested_partitions(key)
+                wanted[key.to_user_string()] = sorted(asked, key=str)
+        return wanted
+
+
+@pytest.fixture
+def watch() -> Watch:
+    """Three finished batches, and a tick that has seen them."""
+    made = Watch(KEYS[:3])
+    made.tick()
+    return made
+
+
+def test_a_new_batch_is_followed_by_the_splits_then_its_rows_then_the_card(watch: Watch) -> None:
+    watch.build(CHAIN, KEYS[:1], "1")
+    assert watch.tick() == {"dataset_splits": [None]}
+    watch.build(["dataset_splits"], [None], "1")
+    assert watch.tick() == {"voice_dataset": KEYS[:1], "voice_pairs": KEYS[:1]}
+    watch.build(["voice_dataset", "voice_pairs"], KEYS[:1], "1")
+    assert watch.tick() == {"dataset_card": [None]}
+    watch.build(["dataset_card"], [None], "1")
+    assert watch.tick() == {}
+
+
+def test_a_batch_that_came_out_the_same_wakes_nobody(watch: Watch) -> None:
+    everything = (*CHAIN, "voice_dataset", "voice_pairs")
+    watch.build(everything, KEYS[:3], "1")
+    watch.build(["dataset_splits", "dataset_card"], [None], "1")
+    watch.tick()
+    watch.build(CHAIN, KEYS[1:2], "1")
+    assert watch.tick() == {}
+
+
+def test_splits_that_came_out_the_same_wake_no_other_batch(watch: Watch) -> None:
+    everything = (*CHAIN, "voice_dataset", "voice_pairs")
+    watch.build(everything, KEYS[:3], "1")
+    watch.build(["dataset_splits", "dataset_card"], [None], "1")
+    for _ in range(2):
+        watch.tick()
+    watch.build(CHAIN, KEYS[1:2], "2")
+    assert watch.tick() == {"dataset_splits": [None]}
+    watch.build(["dataset_splits"], [None], "1")
+    assert watch.tick() == {"voice_dataset": KEYS[1:2], "voice_pairs": KEYS[1:2]}
+
+
+def test_splits_that_changed_wake_every_batch(watch: Watch) -> None:
+    watch.build((*CHAIN, "voice_dataset", "voice_pairs"), KEYS[:3], "1")
+    watch.build(["dataset_splits", "dataset_card"], [None], "1")
+    for _ in range(2):
+        watch.tick()
+    watch.build(["dataset_splits"], [None], "2")
+    assert watch.tick() == {"voice_dataset": KEYS[:3], "voice_pairs": KEYS[:3]}
+
+
+def test_a_batch_without_codes_holds_up_neither_the_splits_nor_the_rows_of_others(watch: Watch) -> None:
+    watch.build(CHAIN[:2], KEYS[:1], "1")
+    watch.build(CHAIN, KEYS[1:2], "1")
+    assert watch.tick() == {"coded_segments": KEYS[:1], "dataset_splits": [None]}
+    watch.build(["dataset_splits"], [None], "1")
+    assert watch.tick()["voice_dataset"] == KEYS[1:2]
+
+
+def test_three_hundred_batches_that_are_built_at_once_deal_the_splits_once() -> None:
+    watch = Watch(KEYS)
+    watch.tick()
+    watch.build(CHAIN, KEYS, "1")
+    assert watch.tick() == {"dataset_splits": [None]}
+    assert watch.tick() == {}
+    watch.build(["dataset_splits"], [None], "1")
+    assert {name: len(keys) for name, keys in watch.tick().items()} == {"voice_dataset": 300, "voice_pairs": 300}

@@ -1,0 +1,104 @@
+"""The nightly build and the weekly audit, run as their schedules run them."""
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from resources.corpus import CorpusResource
+from voice_assets.definitions import definitions, defs
+from voice_assets.failures import Trouble, _clean, describe, read_records, write_record
+from voice_assets_tests.assets.conftest import Bench
+from voice_core.corpus.auditing import read_report
+from voice_core.settings import AutomationSettings, S3Settings, Settings
+from voice_core.store import Store
+
+
+def run(bench: Bench, job: str) -> dg.ExecuteInProcessResult:
+    resources = {"corpus": CorpusResource()}
+    return defs.resolve_job_def(job).execute_in_process(
+        instance=bench.instance, resources=resources, raise_on_error=False
+    )
+
+
+def failure(result: dg.ExecuteInProcessResult) -> dg.DagsterEvent:
+    (event,) = [event for event in result.all_events if event.is_step_failure]
+    return event
+
+
+def test_the_nightly_job_builds_what_is_not_current_and_nothing_else(bench: Bench) -> None:
+    bench.edit("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="Another line."))
+    assert run(bench, "bring_up_to_date").success
+    assert bench.build().materialised == 0
+
+
+def test_the_audit_passes_over_what_is_whole_and_names_what_is_not(bench: Bench) -> None:
+    assert run(bench, "audit_files").success
+    work = Store(bench.settings().work_url)
+    report = read_report(work)
+    assert report is not None
+    assert report.files > 0
+    assert report.ended
+    paths = sorted((bench.work / "segments").rglob("*.npz"))
+    paths[0].unlink()
+    paths[1].write_bytes(paths[1].read_bytes()[:-1] + b"?")
+    keys = [path.relative_to(bench.work).as_posix() for path in paths[:2]]
+    event = failure(run(bench, "audit_files"))
+    told = event.step_failure_data.user_failure_data.description  # type: ignore[union-attr]
+    assert told is not None
+    assert f"{keys[0]} is missing" in told
+    assert f"{keys[1]} is not what was committed" in told
+    assert "voice build --verify --partition" in told
+
+
+def test_a_schedule_skips_while_its_last_run_is_at_work(bench: Bench) -> None:
+    nightly = defs.resolve_schedule_def("nightly")
+    assert nightly.evaluate_tick(dg.build_schedule_context(instance=bench.instance)).run_requests
+    bench.instance.add_run(
+        dg.DagsterRun(job_name="bring_up_to_date", run_id="1" * 8, status=dg.DagsterRunStatus.STARTED)
+    )
+    tick = nightly.evaluate_tick(dg.build_schedule_context(instance=bench.instance))
+    assert not tick.run_requests
+    assert "still at work" in (tick.skip_message or "")
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_everything_is_off_unless_it_was_enabled(enabled: bool) -> None:
+    made = definitions(Settings(automation=AutomationSettings(enabled=enabled)))  # type: ignore[call-arg]
+    for sensor in made.sensors or ():
+        assert (sensor.default_status is dg.DefaultSensorStatus.RUNNING) is enabled
+    for schedule in made.schedules or ():
+        assert (schedule.default_status is dg.DefaultScheduleStatus.RUNNING) is enabled  # type: ignore[union-attr]
+
+
+def test_a_failure_is_written_down_without_secrets(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "a-token-of-mine")
+    settings = Settings(s3=S3Settings(secret_access_key="very-secret"))  # type: ignore[call-arg,arg-type]
+    error = "StoreError: very-secret at https://u:p@host/x?X-Amz-Signature=1 with a-token-of-mine\n" + "more\n" * 50
+    cleaned = _clean(Trouble("segments", "news/batch-0001", error), settings).error
+    assert "very-secret" not in cleaned
+    assert "a-token-of-mine" not in cleaned
+    assert "u:p@" not in cleaned
+    assert "Signature=1" not in cleaned
+    assert len(cleaned.splitlines()) == 6
+
+
+def test_a_failed_run_names_the_asset_that_it_did_not_come_to(bench: Bench, tmp_path: Path) -> None:
+    partition = "Atheer_-/batch-0001"
+    bench.edit("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="Another line."))
+    folder = bench.work / "coded" / partition
+    folder.rename(folder.with_name("aside"))
+    folder.write_text("in the way")
+    result = defs.resolve_job_def("ingest_batch").execute_in_process(
+        instance=bench.instance, partition_key=partition, raise_on_error=False
+    )
+    assert not result.success
+    run_failed = bench.instance.get_run_by_id(result.run_id)
+    assert run_failed is not None
+    record = describe(bench.instance, run_failed, [failure(result)], "", bench.settings())
+    (trouble,) = record.troubles
+    assert (trouble.asset, trouble.partition) == ("coded_segments", partition)
+    assert "StoreError" in trouble.error
+    write_record(tmp_path, record)
+    write_record(tmp_path, record)
+    assert read_records(tmp_path) == [record, record]
