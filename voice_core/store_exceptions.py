@@ -25,13 +25,15 @@ _TRANSIENT = (
     "connection closed before message completed",
     "connection reset",
     "broken pipe",
+    "error sending request",
     "429 Too Many Requests",
     "SlowDown",
     "RequestTimeout",  # S3: the body did not arrive in time
     "operation timed out",
     "short body",  # ours
 )
-_TRIED_IN_VAIN = re.compile(r"after [1-9][0-9]* retries")
+_TRIED = re.compile(r"in (?:(?P<sec>[0-9.]+)s|\S+), after (?P<times>[0-9]+) retries, max_retries: (?P<most>[0-9]+)")
+_PATIENCE_SEC = 60.0
 
 
 class StoreError(OSError):
@@ -71,7 +73,9 @@ def translated(error: Exception, what: str, url: str, key: str) -> StoreError:
 def is_transient(error: Exception) -> bool:
     """Whether to try again; what the client below has tried again in vain is not."""
     text = str(error)
-    return not _TRIED_IN_VAIN.search(text) and any(sign.lower() in text.lower() for sign in _TRANSIENT)
+    tried = _TRIED.search(text)
+    in_vain = tried is not None and (tried["times"] == tried["most"] or float(tried["sec"] or 0) > _PATIENCE_SEC)
+    return not in_vain and any(sign.lower() in text.lower() for sign in _TRANSIENT)
 
 
 def pause(tries: int) -> None:
