@@ -3,7 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from voice_core.corpus.restoring import Supply, bring_back
 from voice_core.corpus.roundtrip import ROUNDTRIP_VERSION, compare
 from voice_core.corpus.segment_files import Segment, SegmentFileError, dump, load
 from voice_core.corpus.segmenting import STAGE as SEGMENTS
-from voice_core.corpus.stage import Checkpoint, commit, intact_keys
+from voice_core.corpus.stage import Checkpoint, commit, intact_keys, known_files
 from voice_core.fingerprint import fingerprint, sha256, unit_interval
 from voice_core.layout import PartitionKey, manifest_key, stage_prefix
 from voice_core.lease import held
@@ -40,6 +40,7 @@ class CodesReport:
     segments_encoded: int
     encoded_sec: float
     wall_sec: float
+    known: Mapping[str, int] = field(default_factory=dict, repr=False)  # files that stayed as they were: key → size
 
 
 def parameters(codec: Codec, settings: Settings) -> dict[str, Any]:
@@ -62,13 +63,8 @@ def stage_inputs(segments: Manifest, codec: Codec, settings: Settings) -> str:
 
 
 def is_current(segments: Manifest, coded: Manifest | None, codec: Codec, settings: Settings) -> bool:
-    """Whether the committed codes are what a run would make now; files that could not be read are tried again."""
-    return (
-        coded is not None
-        and coded.complete
-        and coded.inputs == stage_inputs(segments, codec, settings)
-        and not any(entry.reason in _TRIED_AGAIN for entry in coded.entries)
-    )
+    """Whether the committed codes are what a run would make now."""
+    return coded is not None and coded.complete and coded.inputs == stage_inputs(segments, codec, settings)
 
 
 def build_codes(
@@ -139,9 +135,12 @@ def _build_codes(
             ready.extend(rows)
             checkpoint.add(rows)
             bar.advance(sum(entry.duration_sec or 0.0 for entry in group) / 60)
-    manifest = commit(work, dataclasses.replace(draft, entries=tuple(ready)), sweep=touched)
+    again = any(entry.reason in _TRIED_AGAIN for entry in ready)
+    draft = dataclasses.replace(draft, inputs="" if again else draft.inputs, entries=tuple(ready))
+    manifest = commit(work, draft, sweep=touched)
     encoded_sec = sum(entry.duration_sec or 0.0 for entry in encoded)
-    return CodesReport(manifest, len(encoded), encoded_sec, time.monotonic() - started)
+    unread = known_files(old, manifest, verify=verify)
+    return CodesReport(manifest, len(encoded), encoded_sec, time.monotonic() - started, unread)
 
 
 def _due(entry: Entry, settings: Settings) -> bool:

@@ -20,7 +20,7 @@ from voice_core.corpus.parquet_files import ROW_GROUP, ParquetFiles
 from voice_core.corpus.restoring import Supply, bring_back
 from voice_core.corpus.segment_files import SegmentFileError, load_audio_and_codes
 from voice_core.corpus.segmenting import STAGE as SEGMENTS
-from voice_core.corpus.splits import SPLITS, Splits
+from voice_core.corpus.splits import SPLITS, TEST, Splits
 from voice_core.corpus.texts import neutts_drop
 from voice_core.fingerprint import fingerprint, sha256
 from voice_core.layout import DatasetLayout, PartitionKey, segment_name
@@ -53,8 +53,10 @@ def source_stage(settings: Settings) -> str:
     return CODED if has_codec(settings) else SEGMENTS
 
 
-def read_dataset_manifest(work: Store, partition: PartitionKey, settings: Settings) -> Manifest | None:
-    return load_manifest(work, DatasetLayout(settings.dataset).manifest_key(partition))
+def read_dataset_manifest(
+    work: Store, partition: PartitionKey, settings: Settings, *, lazily: bool = False
+) -> Manifest | None:
+    return load_manifest(work, DatasetLayout(settings.dataset).manifest_key(partition), lazily=lazily)
 
 
 def require_dataset(work: Store, partition: PartitionKey, settings: Settings) -> Manifest:
@@ -78,19 +80,14 @@ def stage_inputs(source: Manifest, splits: Splits, settings: Settings) -> str:
     dealt = [splits.of(channel, recording.audio_id) for recording in source.recordings]
     leaks = [
         (entry.audio_id, entry.index)
-        for entry in source.kept()
+        for entry in (source.kept() if TEST in dealt else ())  # where nothing is held out no row need be looked at
         if splits.leaks(splits.of(channel, entry.audio_id), entry.text)
     ]
     return fingerprint(DATASET_VERSION, source.stage, source.data_version, dealt, leaks, settings.display_name(channel))
 
 
 def is_current(source: Manifest, dataset: Manifest | None, splits: Splits, settings: Settings) -> bool:
-    return (
-        dataset is not None
-        and dataset.complete
-        and dataset.inputs == stage_inputs(source, splits, settings)
-        and not any(entry.reason == _DAMAGED for entry in dataset.entries)  # tried again
-    )
+    return dataset is not None and dataset.complete and dataset.inputs == stage_inputs(source, splits, settings)
 
 
 def build_dataset(
@@ -185,8 +182,13 @@ def write_rows(
     written = {item["key"] for item in files.records}
     everything = (layout.rows_key(config, partition, split) for config in (rows.FULL, rows.NEUTTS) for split in SPLITS)
     work.delete([key for key in everything if key not in written])
+    again = any(entry.reason == _DAMAGED for entry in results)  # what could not be read is tried again
     manifest = dataclasses.replace(
-        draft, complete=True, entries=sorted_entries(results), parameters={**draft.parameters, "files": files.records}
+        draft,
+        complete=True,
+        inputs="" if again else draft.inputs,
+        entries=sorted_entries(results),
+        parameters={**draft.parameters, "files": files.records},
     )
     work.put(layout.manifest_key(partition), manifest.to_bytes())
     no_longer_freed(work, dataset_place(settings.dataset), partition, written)

@@ -8,9 +8,10 @@ goes on from there, and nobody takes the partition for finished.
 import dataclasses
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any, Literal, overload
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -143,7 +144,7 @@ class Manifest:
     inputs: str  # fingerprint of everything that this stage's result depends on
     parameters: dict[str, Any]
     recordings: tuple[RecordingOutcome, ...] = ()
-    entries: tuple[Entry, ...] = field(default=(), repr=False)
+    entries: Sequence[Entry] = field(default=(), repr=False)
     _hash: str = field(default="", init=False, repr=False, compare=False)  # not taken over by dataclasses.replace
 
     def kept(self) -> list[Entry]:
@@ -178,9 +179,10 @@ class Manifest:
         return sink.getvalue()
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> "Manifest":
-        table = pq.read_table(io.BytesIO(data))
-        meta = json.loads((table.schema.metadata or {})[_METADATA_KEY])
+    def from_bytes(cls, data: bytes, *, lazily: bool = False) -> "Manifest":
+        """With `lazily`, rows become entries when somebody first looks at them."""
+        rows = _LazyEntries(data)
+        meta = json.loads((pq.read_schema(io.BytesIO(data)).metadata or {})[_METADATA_KEY])
         if meta["schema_version"] != SCHEMA_VERSION:
             raise ValueError(f"manifest schema {meta['schema_version']} is not {SCHEMA_VERSION}")
         manifest = cls(
@@ -191,10 +193,31 @@ class Manifest:
             inputs=meta["inputs"],
             parameters=meta["parameters"],
             recordings=tuple(RecordingOutcome(**recording) for recording in meta["recordings"]),
-            entries=tuple(Entry(**row) for row in table.to_pylist()),
+            entries=rows if lazily else tuple(rows),
         )
         object.__setattr__(manifest, "_hash", sha256(data)[:32])
         return manifest
+
+
+class _LazyEntries(Sequence[Entry]):
+    """The rows of a manifest's file: of a thousand manifests most are only asked whether they are current."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    @cached_property
+    def _entries(self) -> tuple[Entry, ...]:
+        return tuple(Entry(**row) for row in pq.read_table(io.BytesIO(self._data)).to_pylist())
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @overload
+    def __getitem__(self, index: int) -> Entry: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Entry]: ...
+    def __getitem__(self, index: int | slice) -> Entry | Sequence[Entry]:
+        return self._entries[index]
 
 
 _ARROW_TYPES = {
@@ -218,20 +241,20 @@ def sorted_entries(entries: Iterable[Entry]) -> tuple[Entry, ...]:
     return tuple(sorted(entries, key=lambda entry: entry.order))
 
 
-def read_manifest(store: Store, stage: str, partition: PartitionKey) -> Manifest | None:
+def read_manifest(store: Store, stage: str, partition: PartitionKey, *, lazily: bool = False) -> Manifest | None:
     """The manifest of a stage as it lies there, complete or not; None where there is none or it is unreadable.
 
     An unreadable one counts as none: it was made from things that still exist, and is made again.
     """
-    return load_manifest(store, manifest_key(stage, partition))
+    return load_manifest(store, manifest_key(stage, partition), lazily=lazily)
 
 
-def load_manifest(store: Store, key: str) -> Manifest | None:
+def load_manifest(store: Store, key: str, *, lazily: bool = False) -> Manifest | None:
     data = store.find(key)
     if data is None:
         return None
     try:
-        return Manifest.from_bytes(data)
+        return Manifest.from_bytes(data, lazily=lazily)
     except (pa.ArrowException, ValueError, KeyError, TypeError):
         return None
 

@@ -4,8 +4,8 @@ import dataclasses
 import json
 import time
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
 
@@ -16,7 +16,7 @@ from voice_core.corpus.cutting import CUTTING_VERSION
 from voice_core.corpus.manifest import Entry, Manifest, RecordingOutcome, Reject, read_manifest
 from voice_core.corpus.measures import MEASURES_VERSION
 from voice_core.corpus.rules import judge
-from voice_core.corpus.stage import Checkpoint, commit, intact_keys
+from voice_core.corpus.stage import Checkpoint, commit, intact_keys, known_files
 from voice_core.fingerprint import fingerprint
 from voice_core.layout import PartitionKey, contents_key
 from voice_core.lease import held
@@ -36,6 +36,7 @@ class SegmentsReport:
     decoded_sec: float
     segments_cut: int
     wall_sec: float
+    known: Mapping[str, int] = field(default_factory=dict, repr=False)  # files that stayed as they were: key → size
 
 
 class Contents:
@@ -210,6 +211,7 @@ def _build_segments(
         decoded_sec=sum(result.decoded_sec for result in decoded),
         segments_cut=sum(result.cut for result in decoded),
         wall_sec=time.monotonic() - started,
+        known=known_files(old, manifest, verify=verify),
     )
 
 

@@ -61,6 +61,14 @@ def intact_keys(store: Store, manifest: Manifest | None, *, verify: bool) -> set
     return away | {key for key, found in zip(same_size, hashes, strict=True) if found == same_size[key]}
 
 
+def known_files(old: Manifest | None, new: Manifest, *, verify: bool) -> dict[str, int]:
+    """Sizes by key of the files that are as an earlier, complete manifest lists them: nobody need read them again."""
+    if old is None or not old.complete or verify:
+        return {}
+    before = {entry.key: entry.sha256 for entry in old.files()}
+    return {entry.key: entry.size_bytes for entry in new.files() if before.get(entry.key) == entry.sha256}
+
+
 def commit(store: Store, manifest: Manifest, *, sweep: bool) -> Manifest:
     """Make `manifest` the partition's result. With `sweep`, first remove every file that it does not list."""
     manifest = dataclasses.replace(manifest, complete=True, entries=sorted_entries(manifest.entries))

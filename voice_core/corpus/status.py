@@ -69,64 +69,90 @@ class Status:
 
 def survey(work: Store, discovery: Discovery, codec: Codec | None, settings: Settings) -> Status:
     """Compare what lies there with what a build would make now."""
-    manifests = {batch.partition: read_manifest(work, segmenting.STAGE, batch.partition) for batch in discovery.batches}
-    finished = [manifest for manifest in manifests.values() if manifest is not None and manifest.complete]
+    partitions = {str(batch.partition): batch.partition for batch in discovery.batches}
+
+    def read(name: str) -> _Manifests:
+        partition = partitions[name]
+        return _Manifests(
+            read_manifest(work, segmenting.STAGE, partition, lazily=True),
+            read_manifest(work, coding.STAGE, partition, lazily=True) if codec else None,
+            dataset.read_dataset_manifest(work, partition, settings, lazily=True),
+        )
+
+    known = dict(zip(partitions, work.each(read, partitions), strict=True))
+    finished = [item.segments for item in known.values() if item.segments is not None and item.segments.complete]
     plan = splits.read_splits(work, settings)
     if plan is None:
         splits_state = State.MISSING
     else:
         splits_state = _state(True, True, plan.inputs == splits.splits_inputs(finished, settings))
-    changed = set(discovery.changed)
     rows_place = dataset_place(settings.dataset)
-    places = ("", segmenting.STAGE, coding.STAGE, rows_place, rows_place)
-    freed = {place: freed_partitions(work, place) for place in set(places) if place}
-    partitions = []
-    finished_rows: list[Manifest] = []
-    for batch in discovery.batches:
-        partition = batch.partition
-        segments = manifests[partition]
-        coded = read_manifest(work, coding.STAGE, partition) if codec else None
-        rows = dataset.read_dataset_manifest(work, partition, settings)
-        source = coded if codec else segments
-        raw_state = State.CURRENT
-        if partition in changed:
-            fresh = all(item.audio is None and not item.vanished for item in batch.recordings)
-            raw_state = State.MISSING if fresh else State.STALE
-        segments_state = _manifest_state(
-            segments, segments is not None and segmenting.is_current(work, batch, settings, segments)
-        )
-        coded_state = (
-            _manifest_state(coded, segments is not None and coding.is_current(segments, coded, codec, settings))
-            if codec
-            else State.SKIPPED
-        )
-        rows_current = (
-            source is not None
-            and source.complete
-            and plan is not None
-            and dataset.is_current(source, rows, plan, settings)
-        )
-        pairs_record = pairs.read_pairs(work, partition, settings)
-        pairs_current = rows is not None and pairs.is_current(work, rows, settings)
-        states = _downstream(
-            [
-                raw_state,
-                segments_state,
-                coded_state,
-                _manifest_state(rows, rows_current),
-                _state(pairs_record is not None, True, pairs_current),
-            ]
-        )
+    freed = {place: freed_partitions(work, place) for place in (segmenting.STAGE, coding.STAGE, rows_place)}
+    batches = {str(batch.partition): batch for batch in discovery.batches}
+    changed = set(discovery.changed)
+
+    def look(name: str) -> PartitionStatus:
+        batch, manifests = batches[name], known[name]
+        states = _states(work, batch, manifests, plan, codec, settings, changed=batch.partition in changed)
+        places = ("", segmenting.STAGE, coding.STAGE, rows_place, rows_place)
         states = [
-            State.FREED if state is State.CURRENT and partition in freed.get(place, ()) else state
+            State.FREED if state is State.CURRENT and batch.partition in freed.get(place, ()) else state
             for place, state in zip(places, states, strict=True)
         ]
-        partitions.append(PartitionStatus(batch, segments, *states))
-        if rows is not None and rows.complete:
-            finished_rows.append(rows)
+        return PartitionStatus(batch, manifests.segments, *states)
+
+    found = work.each(look, batches)
+    finished_rows = [item.rows for item in known.values() if item.rows is not None and item.rows.complete]
     commit = finishing.read_commit(work, settings)
     card_current = commit is not None and commit["inputs"] == finishing.card_inputs(finished_rows, settings)
-    return Status(tuple(partitions), splits_state, _state(commit is not None, True, card_current))
+    return Status(tuple(found), splits_state, _state(commit is not None, True, card_current))
+
+
+@dataclass(frozen=True, slots=True)
+class _Manifests:
+    """Of one partition; None where there is none."""
+
+    segments: Manifest | None
+    coded: Manifest | None
+    rows: Manifest | None
+
+
+def _states(
+    work: Store,
+    batch: Batch,
+    known: _Manifests,
+    plan: splits.Splits | None,
+    codec: Codec | None,
+    settings: Settings,
+    *,
+    changed: bool,
+) -> list[State]:
+    """Of raw_audio, segments, coded, dataset and pairs."""
+    segments, coded, rows = known.segments, known.coded, known.rows
+    source = coded if codec else segments
+    raw_state = State.CURRENT
+    if changed:
+        fresh = all(item.audio is None and not item.vanished for item in batch.recordings)
+        raw_state = State.MISSING if fresh else State.STALE
+    cut = segments is not None and segmenting.is_current(work, batch, settings, segments)
+    coded_state = State.SKIPPED
+    if codec:
+        current = segments is not None and coding.is_current(segments, coded, codec, settings)
+        coded_state = _manifest_state(coded, current)
+    written = (
+        source is not None and source.complete and plan is not None and dataset.is_current(source, rows, plan, settings)
+    )
+    record = pairs.read_pairs(work, batch.partition, settings)
+    paired = record is not None and rows is not None and record.inputs == pairs.stage_inputs(rows, settings)
+    return _downstream(
+        [
+            raw_state,
+            _manifest_state(segments, cut),
+            coded_state,
+            _manifest_state(rows, written),
+            _state(record is not None, True, paired),
+        ]
+    )
 
 
 def _downstream(states: Sequence[State]) -> list[State]:
