@@ -30,7 +30,6 @@ from voice_core.bare_listing import list_names
 from voice_core.range_reader import RangeReader
 from voice_core.store_errors import explain, reason_of
 from voice_core.store_exceptions import (
-    TRIES,
     AccessDeniedError,
     ConflictError,
     ObjectNotFoundError,
@@ -206,7 +205,7 @@ class Store:
                 tries += 1
                 if self.local_root is not None or isinstance(error, InvalidPathError):
                     break
-                if tries == TRIES or not is_transient(error):
+                if tries >= self.access.max_retries or not is_transient(error):
                     raise translated(error, "list", self.url, prefix) from None
             pause(tries)
         others = self._bare(prefix) if self.local_root is None else self._walk(self.local_root / prefix)
@@ -334,7 +333,7 @@ class Store:
                 raise
             except (BaseError, OSError, ValueError) as error:  # ValueError: a key that is no path
                 tries += 1
-                if tries == TRIES or self.local_root is not None or not is_transient(error):
+                if tries >= self.access.max_retries or self.local_root is not None or not is_transient(error):
                     raise translated(error, what, self.url, key) from None
             pause(tries)
 

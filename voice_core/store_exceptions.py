@@ -15,7 +15,6 @@ from obstore.exceptions import (
 
 from voice_core.store_errors import DENIED, Trouble, explain, reason_of
 
-TRIES = 8
 _FIRST_PAUSE_SEC, _LONGEST_PAUSE_SEC = 0.2, 5.0
 # What the client below does not try again by itself, in its own words.
 _TRANSIENT = (
@@ -28,11 +27,15 @@ _TRANSIENT = (
     "error sending request",
     "429 Too Many Requests",
     "SlowDown",
+    "500 Internal Server Error",
+    "502 Bad Gateway",
+    "503 Service Unavailable",
+    "504 Gateway Timeout",
     "RequestTimeout",  # S3: the body did not arrive in time
     "operation timed out",
     "short body",  # ours
 )
-_TRIED = re.compile(r"in (?:(?P<sec>[0-9.]+)s|\S+), after (?P<times>[0-9]+) retries, max_retries: (?P<most>[0-9]+)")
+_TRIED_FOR = re.compile(r"in (?P<sec>[0-9.]+)s, after [0-9]+ retries")
 _PATIENCE_SEC = 60.0
 
 
@@ -71,10 +74,10 @@ def translated(error: Exception, what: str, url: str, key: str) -> StoreError:
 
 
 def is_transient(error: Exception) -> bool:
-    """Whether to try again; what the client below has tried again in vain is not."""
+    """Whether to try again; what the client below has tried for long enough is not."""
     text = str(error)
-    tried = _TRIED.search(text)
-    in_vain = tried is not None and (tried["times"] == tried["most"] or float(tried["sec"] or 0) > _PATIENCE_SEC)
+    tried = _TRIED_FOR.search(text)
+    in_vain = tried is not None and float(tried["sec"]) > _PATIENCE_SEC
     return not in_vain and any(sign.lower() in text.lower() for sign in _TRANSIENT)
 
 

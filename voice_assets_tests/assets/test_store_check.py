@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from voice_assets.cli import app
+from voice_assets.cli.console import console
 from voice_assets_tests.servers.faulty import FaultyProxy
 from voice_assets_tests.servers.gcs import GcsServer
 from voice_assets_tests.servers.s3 import S3Server
@@ -42,7 +43,7 @@ def test_the_command_ends_with_1_where_a_step_failed_and_prints_no_secret(
 ) -> None:
     for name, value in s3_server.environment(VOICE_S3__SECRET_ACCESS_KEY="hush-hush").items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(console, "width", 200)
     done = CliRunner().invoke(app, ["store", "check", "s3://never-made"])
     assert done.exit_code == 1
     said = " ".join(done.output.split())

@@ -101,11 +101,6 @@ def read_pairs(work: Store, partition: PartitionKey, settings: Settings) -> Pair
     return PairsReport(**json.loads(data)) if data is not None else None
 
 
-def is_current(work: Store, dataset: Manifest, settings: Settings) -> bool:
-    record = read_pairs(work, PartitionKey.parse(dataset.partition), settings)
-    return record is not None and record.inputs == stage_inputs(dataset, settings)
-
-
 def build_pairs(
     work: Store, dataset: Manifest, settings: Settings, *, verify: bool = False, supply: Supply | None = None
 ) -> PairsReport:
