@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,12 +11,11 @@ from pathlib import Path
 import dagster as dg
 
 from voice_assets.defs.voice_dataset.chains import FAILED_BATCHES, HOST
-from voice_core.publishing.errors import scrub
+from voice_core.scrubbing import scrub
 from voice_core.settings import Settings
 
 FILE = "failures.jsonl"
 _LINES = 6  # of an error's message
-_CREDENTIALS = re.compile(r"(\w+://)[^/\s:@]+:[^/\s@]+@")
 _KEEP = 5_000  # records that the file may hold before the oldest go
 
 
@@ -106,13 +104,10 @@ def _chain(error: "dg.SerializableErrorInfo | None") -> str:
 
 def _clean(trouble: Trouble, settings: Settings) -> Trouble:
     """Without secrets and without end."""
-    text = _CREDENTIALS.sub(r"\1***@", scrub(trouble.error))
     known = [settings.s3.secret_access_key, settings.s3.session_token]
     secrets = [item.get_secret_value() for item in known]
     secrets += [os.environ.get(name, "") for name in ("HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")]
-    for secret in filter(None, secrets):
-        text = text.replace(secret, "***")
-    lines = text.strip().splitlines()
+    lines = scrub(trouble.error, *secrets).strip().splitlines()
     return dataclasses.replace(trouble, error="\n".join(line[:400] for line in lines[:_LINES]))
 
 

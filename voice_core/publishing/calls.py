@@ -8,7 +8,8 @@ from typing import TypeVar
 
 from huggingface_hub.errors import HTTPError
 
-from voice_core.publishing.errors import HubAccessError, HubBusyError, HubConflictError, HubError, scrub
+from voice_core.publishing.errors import HubAccessError, HubBusyError, HubConflictError, HubError
+from voice_core.scrubbing import scrub
 
 TRIES = 5
 _TRANSIENT = {408, 429, 500, 502, 503, 504}

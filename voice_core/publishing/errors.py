@@ -1,14 +1,13 @@
 """What can go wrong at the hub, and how secrets are kept out of messages and logs."""
 
 import logging
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from voice_core.scrubbing import scrub
+
 _CLIENTS = ("huggingface_hub", "httpx", "httpcore", "hf_xet")
 _LATER = ("_commit_api", "_upload_pipeline", "file_download", "lfs", "utils._http", "utils._xet")  # made on first use
-_QUERY = re.compile(r"(https?://[^\s'\"?]+)\?[^\s'\"]+")
-_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{16,}\b|(?i:bearer)\s+[^\s'\",]+")
 
 
 class HubError(RuntimeError):
@@ -29,19 +28,6 @@ class HubConflictError(HubError):
 
 class ForeignChangeError(HubError):
     """Somebody else changed what would be overwritten or deleted."""
-
-
-def scrub(text: str, token: str | None = None) -> str:
-    """A text without tokens, and without the queries of addresses, which hold signatures.
-
-    >>> scrub("PUT https://cdn.example/a?X-Amz-Signature=1234 failed for hf_abcdefghijklmnopqrst")
-    'PUT https://cdn.example/a?*** failed for ***'
-    >>> scrub("got 'Authorization: Bearer abc'", "abc")
-    "got 'Authorization: ***'"
-    """
-    if token:
-        text = text.replace(token, "***")
-    return _TOKEN.sub("***", _QUERY.sub(r"\1?***", text))
 
 
 class _Scrubbing(logging.Filter):
