@@ -79,7 +79,7 @@ class ControlRoom:
         }
         return self.ask(_TICKS, selector=selector)["instigationStateOrError"].get("ticks", [])
 
-    def wait(self, what: str, until: Callable[[], object], seconds: float = 90.0) -> None:
+    def wait(self, what: str, until: Callable[[], object], seconds: float = 300.0) -> None:
         """Poll until something holds; fails with the end of Dagster's log."""
         end = time.monotonic() + seconds
         while not until():
