@@ -19,7 +19,8 @@ ui: .venv/.base
 	$(BIN)/dagster dev -w workspace.yaml
 
 test: lint
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --ignore=voice_assets_tests/assets/test_daemon.py
+	$(BIN)/pytest voice_assets_tests/assets/test_daemon.py  # one daemon, one story: by itself
 	$(BIN)/dagster definitions validate -w workspace.yaml
 
 soak: .venv/.test

@@ -13,10 +13,6 @@ KEYS = [f"news/batch-{number:04d}" for number in range(1, 4)]
 CHAIN = ["raw_audio", "segments", "coded_segments"]
 
 
-# One daemon, one story: the tests follow one another, in one process.
-pytestmark = pytest.mark.xdist_group("daemon")
-
-
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     made = World(tmp_path_factory.mktemp("daemon"))
