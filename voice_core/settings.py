@@ -153,6 +153,33 @@ class HubSettings(Group):
     private: bool = Field(True, description="Whether a repository that is made is private.")
 
 
+class NeuCodecSettings(Group):
+    """The codec neucodec: where its weights are, and how it runs. What is empty or 0 comes from the pool's GPU profile,
+    or, without a pool, from what the device can do."""
+
+    checkpoint: str = Field("neuphonic/neucodec", description="Hub id of the weights, or a folder that holds them.")
+    revision: str = Field(
+        "main", description="Commit of the hub's repository. A branch stays at the commit that was first fetched."
+    )
+    device: str = Field(
+        "auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda (any free GPU) or cuda:N."
+    )
+    pool: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9_]*$",
+        description="Dagster pool of the encoding step, gpu_t4 or gpu_h200; none if empty.",
+    )
+    precision: Literal["", "fp32", "tf32", "bf16", "fp16"] = Field(
+        "",
+        description="Arithmetic; only fp32 gives the reference's codes. The others count as another revision.",
+    )
+    batch_sec: float = Field(0.0, ge=0, description="Audio encoded at once, seconds; halved where memory runs out.")
+    compile: bool = Field(False, description="Compile the acoustic encoder with torch.compile: slow start, faster run.")
+    guard_share: float = Field(
+        0.0005, ge=0, le=1, description="Share of segments that the reference path encodes too, to compare the codes."
+    )
+
+
 class AutomationSettings(Group):
     """What the Dagster daemon does by itself."""
 
@@ -186,7 +213,9 @@ class Settings(BaseSettings):
     dataset: str = Field(
         "voice", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$", description="Name of the dataset under datasets/."
     )
-    codec: str = Field("melvq", description="Codec of coded_segments: melvq (embedded stand-in) or none (no codes).")
+    codec: str = Field(
+        "melvq", description="Codec of coded_segments: neucodec, melvq (embedded stand-in) or none (no codes)."
+    )
     raw_pattern: str = Field(
         "{channel}/{audio_id}",
         description="Where a recording lies in the raw bucket, without its extension; its transcript lies beside it.",
@@ -222,6 +251,7 @@ class Settings(BaseSettings):
     s3: S3Settings = S3Settings()  # type: ignore[call-arg]
     gcs: GcsSettings = GcsSettings()  # type: ignore[call-arg]
     hub: HubSettings = HubSettings()  # type: ignore[call-arg]
+    neucodec: NeuCodecSettings = NeuCodecSettings()  # type: ignore[call-arg]
     automation: AutomationSettings = AutomationSettings()  # type: ignore[call-arg]
 
     @field_validator("raw_url", "work_url")

@@ -1,6 +1,7 @@
 """What a codec is: audio in, one stream of integer codes out, and back."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -41,6 +42,14 @@ class Codec(Protocol):
     def codes_per_sec(self) -> int: ...
     @property
     def codebook_size(self) -> int: ...
+
+    def ready(self, purpose: str) -> AbstractContextManager[None]:
+        """Hold what encoding needs for as long as it is needed: a GPU that no other process of this machine may use.
+
+        A codec that runs on the CPU holds nothing. Encoding and decoding outside of it work too, and hold nothing
+        beyond the call. `purpose` says what for, to those who wait.
+        """
+        ...
 
     def code_count(self, sample_count: int) -> int:
         """How many codes `encode` gives for a clip of `sample_count` samples at `input_sample_rate_hz`."""

@@ -15,6 +15,7 @@ import functools
 import hashlib
 import io
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -208,6 +209,10 @@ class MelVQ:
         shapes = self._first.shape, self._second.shape, self._gain.shape
         if shapes != ((STAGE_SIZE, CEPSTRA), (STAGE_SIZE, CEPSTRA), (BANDS,)):
             raise ValueError(f"{codebook_path}: arrays first, second, gain have shapes {shapes}; train it again.")
+
+    def ready(self, purpose: str) -> AbstractContextManager[None]:
+        """Nothing to hold: it runs on the CPU."""
+        return nullcontext()
 
     def code_count(self, sample_count: int) -> int:
         """ceil(sample_count / 480): every sample lies in a frame, and 0 samples give 0 codes.

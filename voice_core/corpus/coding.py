@@ -3,6 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -128,7 +129,10 @@ def _build_codes(
     total_sec = sum(entry.duration_sec or 0.0 for entry in todo)
     with_codes = _with_adopted_codes(work, partition, codec)
     encoded: list[Entry] = []
-    with progress.track(f"encoding {partition}", total_sec / 60, "minutes") as bar:
+    with (
+        codec.ready(f"encoding {partition}") if todo else nullcontext(),
+        progress.track(f"encoding {partition}", total_sec / 60, "minutes") as bar,
+    ):
         for group in _groups(todo):
             rows, made = _encode_group(work, group, codec, settings, with_codes)
             encoded += made
