@@ -10,14 +10,15 @@ import fcntl
 import json
 import logging
 import os
-import socket
 import threading
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 from voice_core.layout import LOCKS, lock_key
+from voice_core.processes import Process
 from voice_core.store import ConflictError, ObjectInfo, Store, StoreError
 
 RENEWED_EVERY_SEC = 10.0
@@ -62,43 +63,22 @@ class _Patience:
         time.sleep(_POLL_SEC)
 
 
-def _who() -> dict[str, str | int]:
-    pid = os.getpid()
-    return {"host": socket.gethostname(), "boot": _boot_id(), "pid": pid, "started": _started(pid)}
+def _holder(data: bytes) -> Process | None:
+    try:
+        return Process.parse(json.loads(data))
+    except (ValueError, TypeError):
+        return None
 
 
 def _describe(data: bytes) -> str:
-    try:
-        holder = json.loads(data)
-        return f"process {holder['pid']} on {holder['host']}"
-    except (ValueError, KeyError, TypeError):
-        return ""
-
-
-def _boot_id() -> str:
-    """Differs between machines and between starts of one."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-    except OSError:
-        return ""
-
-
-def _started(pid: int) -> str:
-    """When a process started, in the kernel's ticks: a pid that is used again has another."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""
+    holder = _holder(data)
+    return str(holder) if holder else ""
 
 
 def _is_dead(data: bytes) -> bool:
     """Whether the holder is a process of this machine that is no more."""
-    try:
-        holder = json.loads(data)
-        mine = bool(_boot_id()) and holder["boot"] == _boot_id() and holder["host"] == socket.gethostname()
-        return mine and _started(int(holder["pid"])) != holder["started"]
-    except (ValueError, KeyError, TypeError):
-        return False
+    holder = _holder(data)
+    return holder is not None and holder.is_dead
 
 
 @contextlib.contextmanager
@@ -118,10 +98,10 @@ def _held_file(store: Store, name: str, patience: _Patience) -> Iterator[None]:
                 file.seek(0)
                 patience.wait(_describe(file.read()))
                 continue
-            if not _same_file(path, file.fileno()):
+            if not same_file(path, file.fileno()):
                 continue  # its last holder removed it after we had opened it
             file.truncate(0)
-            file.write(json.dumps(_who()).encode())
+            file.write(json.dumps(asdict(Process.me())).encode())
             file.flush()
             try:
                 yield
@@ -132,7 +112,8 @@ def _held_file(store: Store, name: str, patience: _Patience) -> Iterator[None]:
             return
 
 
-def _same_file(path: Path, descriptor: int) -> bool:
+def same_file(path: Path, descriptor: int) -> bool:
+    """Whether an open file is the one at `path`: a lock on one that was removed since excludes nobody."""
     try:
         return path.stat().st_ino == os.fstat(descriptor).st_ino
     except FileNotFoundError:
@@ -142,7 +123,7 @@ def _same_file(path: Path, descriptor: int) -> bool:
 @contextlib.contextmanager
 def _held_object(store: Store, name: str, patience: _Patience) -> Iterator[None]:
     key = lock_key(name)
-    claim = {**_who(), "claim": uuid.uuid4().hex, "renewed": 0}
+    claim = {**asdict(Process.me()), "claim": uuid.uuid4().hex, "renewed": 0}
     renewal = _Renewal(store, key, claim, _claim(store, key, claim, patience))
     renewal.start()
     try:
@@ -219,5 +200,5 @@ def sweep(store: Store) -> None:
         path = store.local_root / item.key
         with contextlib.suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _same_file(path, file.fileno()):
+            if same_file(path, file.fileno()):
                 path.unlink()

@@ -153,6 +153,9 @@ class HubSettings(Group):
     private: bool = Field(True, description="Whether a repository that is made is private.")
 
 
+Precision = Literal["fp32", "tf32", "bf16", "fp16"]
+
+
 class NeuCodecSettings(Group):
     """The codec neucodec: where its weights are, and how it runs. What is empty or 0 comes from the pool's GPU profile,
     or, without a pool, from what the device can do."""
@@ -169,7 +172,7 @@ class NeuCodecSettings(Group):
         pattern=r"^[A-Za-z0-9_]*$",
         description="Dagster pool of the encoding step, gpu_t4 or gpu_h200; none if empty.",
     )
-    precision: Literal["", "fp32", "tf32", "bf16", "fp16"] = Field(
+    precision: Precision | Literal[""] = Field(
         "",
         description="Arithmetic; only fp32 gives the reference's codes. The others count as another revision.",
     )
@@ -237,6 +240,12 @@ class Settings(BaseSettings):
     local_dir: str = Field("", description="Folder for these copies; one in the system's temporary folder when empty.")
     requests_in_flight: int = Field(32, ge=1, le=512, description="Requests at once to a remote store, a process.")
     workers: int = Field(0, ge=0, le=256, description="CPU processes that cut and measure; 0: one a core.")
+    gpu_profiles: str = Field(
+        "", description="File of the GPU pools: limits, memory, batch sizes, precisions; the packaged one when empty."
+    )
+    gpu_lock_dir: str = Field(
+        "", description="Folder of the locks by which the processes of a host share its GPUs; in /tmp when empty."
+    )
 
     batch: BatchSettings = BatchSettings()  # type: ignore[call-arg]
     cut: CutSettings = CutSettings()  # type: ignore[call-arg]

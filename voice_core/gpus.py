@@ -1,0 +1,82 @@
+"""The GPUs of each pool: how many steps at a time, how much memory, which arithmetic. All of it comes from one file."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from voice_core.settings import ConfigurationError, Precision, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class GpuProfile:
+    """What the steps of a pool run on.
+
+    `limit` counts steps at a time over all machines, `batch_sec` is audio encoded at once in seconds, `refused` says of
+    some precisions why they are not among `precisions`.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    pool: str
+    limit: int
+    memory_gb: float
+    batch_sec: float
+    precision: Precision
+    precisions: tuple[Precision, ...]
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.limit < 1 or self.memory_gb <= 0 or self.batch_sec <= 0:
+            raise ValueError("limit, memory_gb and batch_sec must be positive")
+        if self.precision not in self.precisions:
+            raise ValueError(f"precision is {self.precision}, which is not among precisions")
+
+    def choose(self, precision: str) -> Precision:
+        """The precision that was asked for, or the profile's own for "".
+
+        Raises ConfigurationError for one that these GPUs are not to be used with.
+        """
+        for allowed in self.precisions:
+            if allowed == (precision or self.precision):
+                return allowed
+        why = self.refused.get(precision, "the pool's profile does not list it")
+        raise ConfigurationError(
+            f"{precision} is not for GPUs of the pool {self.pool}: {why}. "
+            f"Allowed: {', '.join(self.precisions)} (VOICE_NEUCODEC__PRECISION; {self.precision} if empty)"
+        )
+
+
+_Profiles = TypeAdapter(dict[str, GpuProfile])
+
+
+def profiles(path: Path | None = None) -> dict[str, GpuProfile]:
+    """All profiles by pool: those of `path`, else of the file that VOICE_GPU_PROFILES names, else the packaged ones.
+
+    Raises ConfigurationError where the file cannot be read or says something that makes no sense.
+    """
+    if path is None:
+        named = Settings.load().gpu_profiles
+        path = Path(named) if named else None
+    source = path or files("voice_core").joinpath("gpus.toml")
+    try:
+        tables = tomllib.loads(source.read_text("utf-8"))
+        return _Profiles.validate_python({pool: {"pool": pool, **table} for pool, table in tables.items()})
+    except ValidationError as error:
+        wrong = "\n".join(f"  {'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise ConfigurationError(f"{source} is wrong:\n{wrong}") from None
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigurationError(f"the GPU profiles in {source} cannot be read: {error}") from None
+
+
+def profile(pool: str, path: Path | None = None) -> GpuProfile:
+    """The profile of a pool. Raises ConfigurationError, naming the pools that there are, for another."""
+    known = profiles(path)
+    if pool not in known:
+        raise ConfigurationError(
+            f'there is no GPU pool "{pool}"; known are {", ".join(known)} (VOICE_GPU_PROFILES names the file)'
+        )
+    return known[pool]
