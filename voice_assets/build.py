@@ -2,15 +2,19 @@
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import dagster as dg
 
 from resources.corpus import codec_of, open_raw, open_work
-from voice_assets.defs.voice_dataset.jobs import card_job, ingest_job, rows_job, splits_job
-from voice_assets.defs.voice_dataset.partitions import NAME
+from voice_assets.defs.voice_dataset.asking import neighbours
+from voice_assets.defs.voice_dataset.chains import FAILED_BATCHES
+from voice_assets.defs.voice_dataset.jobs import card_job, encode_job, ingest_job, rows_job, splits_job
+from voice_assets.defs.voice_dataset.partitions import NAME, RANGE_END, RANGE_START
+from voice_assets.run_process import process_tags, release_dead
 from voice_assets.stopping import Stopped
 from voice_core import lease, progress
 from voice_core.corpus.discovery import Discovery, discover, look_again
@@ -18,9 +22,16 @@ from voice_core.corpus.status import State, Status, survey
 from voice_core.layout import PartitionKey
 from voice_core.settings import ConfigurationError, Settings
 
-INGEST = ("raw_audio", "segments", "coded_segments")
+INGEST = ("raw_audio", "segments")
+ENCODE = ("coded_segments",)
 ROWS = ("voice_dataset", "voice_pairs")
-_STEPS = {ingest_job.name: "ingest", rows_job.name: "write", card_job.name: "dataset_card"}  # those that can verify
+# Those that can verify.
+_STEPS = {
+    ingest_job.name: "ingest",
+    encode_job.name: "encode",
+    rows_job.name: "write",
+    card_job.name: "dataset_card",
+}
 COUNTERS = ("recordings_decoded", "segments_cut", "segments_encoded")
 
 
@@ -62,12 +73,14 @@ def build(
     partitions: Sequence[str] = (),
     verify: bool = False,
 ) -> BuildReport:
-    """Discover, then materialise what is not current: batch by batch up to the codes, the splits, the rows, the card.
+    """Discover, then materialise what is not current: the segments batch by batch, the codes, the splits, the rows, the
+    card.
 
     `partitions` limits the work to some; `verify` runs every stage, which looks at every file and mends what is
     missing or spoilt. A failure ends its partition only.
     """
     runner = _Runner(instance, verify)
+    release_dead(instance)
     lease.sweep(open_work(settings))
     discovery, status = take_stock(settings)
     report = BuildReport(discovery, status)
@@ -76,26 +89,28 @@ def build(
             f"there are no recordings in {settings.raw_url}: it is searched for {settings.raw_pattern} with one of "
             f"{' '.join(settings.audio_extensions)}"
         )
-    _add_partitions(instance, discovery)
+    order = _add_partitions(instance, discovery)
     chosen = {PartitionKey.parse(key) for key in partitions}
     unknown = chosen - {batch.partition for batch in discovery.batches}
     if unknown:
         raise LookupError(f"there is no partition {', '.join(map(str, sorted(unknown)))}; `voice status` lists them")
 
-    def wave(job: dg.JobDefinition, names: Sequence[str], label: str) -> None:
-        todo = []
+    def wave(job: dg.JobDefinition, names: Sequence[str], label: str, *, together: int = 1) -> None:
+        """Build what is not current of these assets, so many batches in a run."""
+        todo: dict[str, list[str]] = {}
         for item in report.status.partitions:
-            wanted = not chosen or item.partition in chosen
+            key = str(item.partition)
+            wanted = (not chosen or item.partition in chosen) and key not in failed
             first = next((i for i, name in enumerate(names) if verify or _needs(item.states[name])), None)
-            if wanted and first is not None and str(item.partition) not in failed:
-                todo.append((item.partition, [n for n in names[first:] if item.states[n] is not State.SKIPPED]))
-        if not todo:
+            if wanted and first is not None:
+                todo[key] = [name for name in names[first:] if item.states[name] is not State.SKIPPED]
+        groups = list(_groups({key: assets for key, assets in todo.items() if assets}, order, together))
+        if not groups:
             return
-        with progress.track(label, len(todo), "batches") as bar:
-            for partition, assets in todo:
-                if not runner.run(job, assets, report, partition):
-                    failed.add(str(partition))
-                bar.advance()
+        with progress.track(label, sum(len(keys) for keys, _ in groups), "batches") as bar:
+            for keys, assets in groups:
+                failed.update(runner.run(job, assets, report, keys))
+                bar.advance(len(keys))
         review()
 
     def review() -> None:
@@ -106,7 +121,9 @@ def build(
 
     failed: set[str] = set()
     jobs = runner.jobs
-    wave(jobs(ingest_job.name), INGEST, "recordings to codes")
+    wave(jobs(ingest_job.name), INGEST, "recordings to segments")
+    # Many in a run: between two runs somebody else may get the GPU, and a run that waits for it looks every 15 s.
+    wave(jobs(encode_job.name), ENCODE, "segments to codes", together=2 * settings.automation.partitions_per_run)
     if verify or _needs(report.status.splits):
         runner.run(jobs(splits_job.name), ["dataset_splits"], report)
         review()
@@ -121,11 +138,29 @@ def _needs(state: State) -> bool:
     return not state.settled
 
 
-def _add_partitions(instance: dg.DagsterInstance, discovery: Discovery) -> None:
-    known = set(instance.get_dynamic_partitions(NAME))
-    missing = [str(batch.partition) for batch in discovery.batches if str(batch.partition) not in known]
+def _groups(
+    todo: Mapping[str, list[str]], order: Sequence[str], together: int
+) -> Iterator[tuple[list[str], list[str]]]:
+    """Runs: the batches of each, and the assets. Of more than one batch only where they want the same assets.
+
+    >>> list(_groups({"a": ["x"], "b": ["x"], "d": ["x"]}, ["a", "b", "c", "d"], 2))
+    [(['a', 'b'], ['x']), (['d'], ['x'])]
+    """
+    if together == 1:
+        yield from (([key], assets) for key, assets in todo.items())
+        return
+    for assets in dict.fromkeys(map(tuple, todo.values())):
+        same = {key for key, wanted in todo.items() if tuple(wanted) == assets}
+        yield from ((keys, list(assets)) for keys in neighbours(same, order, together))
+
+
+def _add_partitions(instance: dg.DagsterInstance, discovery: Discovery) -> list[str]:
+    """Make Dagster know all batches; their keys in its order."""
+    known = list(instance.get_dynamic_partitions(NAME))
+    missing = [str(batch.partition) for batch in discovery.batches if str(batch.partition) not in set(known)]
     if missing:
         instance.add_dynamic_partitions(NAME, missing)
+    return list(instance.get_dynamic_partitions(NAME))
 
 
 class _Runner:
@@ -140,43 +175,81 @@ class _Runner:
         self.jobs: Callable[[str], dg.JobDefinition] = defs.resolve_job_def
 
     def run(
-        self, job: dg.JobDefinition, assets: Sequence[str], report: BuildReport, partition: PartitionKey | None = None
-    ) -> bool:
-        where = str(partition) if partition else "the whole dataset"
-        known = len(report.failures)
+        self, job: dg.JobDefinition, assets: Sequence[str], report: BuildReport, batches: Sequence[str] = ()
+    ) -> set[str]:
+        """Build these assets of batches that follow one another, or of the whole dataset; the batches that failed."""
+        run_id = str(uuid.uuid4())
+        many = len(batches) > 1
         result = job.execute_in_process(
             instance=self._instance,
-            partition_key=str(partition) if partition else None,
+            run_id=run_id,
+            partition_key=batches[0] if len(batches) == 1 else None,
             asset_selection=[dg.AssetKey(name) for name in assets],
             run_config={
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
                 "ops": {_STEPS[job.name]: {"config": {"verify": self._verify}}} if job.name in _STEPS else {},
             },
-            tags={"voice/command": "build"},
+            tags={
+                "voice/command": "build",
+                **process_tags(run_id),
+                **({RANGE_START: batches[0], RANGE_END: batches[-1]} if many else {}),
+            },
             raise_on_error=False,
         )
-        made = result.get_asset_materialization_events()
-        missing = [name for name in assets if dg.AssetKey(name) not in {event.asset_key for event in made}]
-        for event in made:
-            report.materialised += 1
-            for name in COUNTERS:
-                value = event.materialization.metadata.get(name)
-                if value is not None and isinstance(value.value, int | float):
-                    report.figures[name] = report.figures.get(name, 0) + float(value.value)
-        for check in result.get_asset_check_evaluations():
-            if not check.passed:
-                line = f"{where}, {check.asset_key.to_user_string()}, {check.check_name}: {check.description}"
-                blocking = check.severity is dg.AssetCheckSeverity.ERROR
-                (report.failures if blocking else report.warnings).append(line)
+        _count(result, report)
+        where = "" if many else batches[0] if batches else "the whole dataset"
+        lines = _check_lines(result, report, where)
+        failed: set[str] = set()
         for event in result.all_events:
             if event.is_step_failure:
-                error = event.step_failure_data.error
-                if error and error.cls_name == "DagsterExecutionInterruptedError":
-                    raise Stopped
-                cause = error.cause or error if error else None
-                message = cause.message.strip() if cause else "no message"
-                if "AssetCheckFailed" not in message and "blocking check" not in message.lower():
-                    report.failures.append(f"{where}, {missing[0] if missing else event.step_key}: {message}")
-        if not result.success and len(report.failures) == known:
-            report.failures.append(f"{where}: run {result.run_id} failed; see its event log")
-        return result.success
+                told = _told(event, assets, result)
+                failed.update(told)
+                lines += [f"{batch or where}, {trouble}" for batch, trouble in told.items()]
+        if result.success:
+            return set()
+        if not lines:
+            lines = [f"{where or ', '.join(batches)}: run {result.run_id} failed; see its event log"]
+        report.failures += lines
+        return failed & set(batches) or set(batches)
+
+
+def _count(result: dg.ExecuteInProcessResult, report: BuildReport) -> None:
+    for event in result.get_asset_materialization_events():
+        report.materialised += 1
+        for name in COUNTERS:
+            value = event.materialization.metadata.get(name)
+            if value is not None and isinstance(value.value, int | float):
+                report.figures[name] = report.figures.get(name, 0) + float(value.value)
+
+
+def _check_lines(result: dg.ExecuteInProcessResult, report: BuildReport, where: str) -> list[str]:
+    """Note the warnings; a line for each blocking check that failed. In a run over many the step's failure says so."""
+    lines: list[str] = []
+    for check in result.get_asset_check_evaluations():
+        if check.passed:
+            continue
+        batch = where or str(check.metadata["batch"].value)
+        line = f"{batch}, {check.asset_key.to_user_string()}, {check.check_name}: {check.description}"
+        if check.severity is not dg.AssetCheckSeverity.ERROR:
+            report.warnings.append(line)
+        elif where:
+            lines.append(line)
+    return lines
+
+
+def _told(event: dg.DagsterEvent, assets: Sequence[str], result: dg.ExecuteInProcessResult) -> dict[str, str]:
+    """What a step died of, by batch, or under "" for all of the run; nothing where a check has said so already."""
+    data = event.step_failure_data
+    error = data.error
+    if error and error.cls_name == "DagsterExecutionInterruptedError":
+        raise Stopped
+    told = data.user_failure_data.metadata.get(FAILED_BATCHES) if data.user_failure_data else None
+    if told is not None and isinstance(told.value, dict):
+        return {str(batch): str(trouble) for batch, trouble in told.value.items()}
+    cause = error.cause or error if error else None
+    message = cause.message.strip() if cause else "no message"
+    if "AssetCheckFailed" in message or "blocking check" in message.lower():
+        return {}
+    made = {item.asset_key for item in result.get_asset_materialization_events()}
+    missing = [name for name in assets if dg.AssetKey(name) not in made]
+    return {"": f"{missing[0] if missing else event.step_key}: {message}"}

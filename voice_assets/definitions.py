@@ -11,22 +11,39 @@ from voice_assets.defs.voice_dataset.failures import failures_sensor
 from voice_assets.defs.voice_dataset.jobs import JOBS
 from voice_assets.defs.voice_dataset.published import published_dataset
 from voice_assets.defs.voice_dataset.sensors import new_recordings_sensor
+from voice_assets.pool_watch import PoolWatch
+from voice_core.gpus import profile
 from voice_core.settings import Settings
 
 FINAL = {dg.AssetKey(name) for name in ("voice_dataset", "voice_pairs", "dataset_card")}
 
 
+def pool_of(settings: Settings) -> str | None:
+    """The pool of the encoding step: that of the settings, for a codec that needs a GPU.
+
+    Raises ConfigurationError for a pool without a profile, and for a precision that its GPUs do not compute in.
+    """
+    if settings.codec != "neucodec" or not settings.neucodec.pool:
+        return None
+    profile(settings.neucodec.pool).choose(settings.neucodec.precision)
+    return settings.neucodec.pool
+
+
 def definitions(settings: Settings) -> dg.Definitions:
     """All of it, with the groups, times and limits of these settings."""
+    pool = pool_of(settings)
     batches = settings.automation.partitions_per_run
     on = settings.automation.enabled
     status = dg.DefaultSensorStatus.RUNNING if on else dg.DefaultSensorStatus.STOPPED
     times = schedules.schedules(settings, dg.DefaultScheduleStatus.RUNNING if on else dg.DefaultScheduleStatus.STOPPED)
     overdue = freshness(settings)
     built = [
+        # Three numbers, and not only since rows are quicker: Dagster puts assets of equal policies into one run. There
+        # the rows of one batch would wait for the codes of another, and one that cannot be cut would keep all others
+        # from being encoded: from a run over many batches Dagster gets events, no outputs, so that it skips what
+        # comes after. A run that encodes takes more batches than one that cuts, to wait for a GPU once for all.
         chain("ingest", assets.INGEST, batches_per_run=batches),
-        # Rows are quicker. The number differs from the one above for another reason too: Dagster puts assets of equal
-        # policies into one run, and the rows of one batch must not wait for the codes of another.
+        chain("encode", assets.ENCODE, batches_per_run=batches * 2, pool=pool),
         chain("write", assets.ROWS, batches_per_run=batches * 4),
         assets.dataset_splits,
         assets.dataset_card,
@@ -43,7 +60,10 @@ def definitions(settings: Settings) -> dg.Definitions:
             failures_sensor(settings, status),
         ],
         schedules=times,
-        resources={"corpus": CorpusResource(**cloud_resources(settings))},
+        resources={
+            "corpus": CorpusResource(**cloud_resources(settings)),
+            "pool_watch": PoolWatch(pool=pool or ""),
+        },
         # A step is a batch's work of minutes, on one core or on all: a process of its own would only cost time.
         executor=dg.in_process_executor,
     )

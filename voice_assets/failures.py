@@ -10,7 +10,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from voice_assets.defs.voice_dataset.chains import FAILED_BATCHES, HOST
+from voice_assets.defs.voice_dataset.chains import FAILED_BATCHES
+from voice_assets.run_process import HOST
 from voice_core.scrubbing import scrub
 from voice_core.settings import Settings
 

@@ -1,5 +1,6 @@
 """What follows what, by Dagster's own evaluation of the conditions."""
 
+import datetime
 from collections.abc import Iterable
 
 import dagster as dg
@@ -28,9 +29,10 @@ class Watch:
                 tags = {"dagster/data_version": f"{version}-{asset}-{key}"}
                 self.instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition=key, tags=tags))
 
-    def tick(self) -> dict[str, list[str | None]]:
-        """What would be built now, by asset."""
-        result = dg.evaluate_automation_conditions(self.defs, self.instance, cursor=self.cursor)
+    def tick(self, later_min: float = 0.0) -> dict[str, list[str | None]]:
+        """What would be built so many minutes from now, by asset."""
+        now = datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=later_min)
+        result = dg.evaluate_automation_conditions(self.defs, self.instance, cursor=self.cursor, evaluation_time=now)
         self.cursor = result.cursor
         wanted: dict[str, list[str | None]] = {}
         for key in self.defs.resolve_asset_graph().materializable_asset_keys:
@@ -57,6 +59,43 @@ def test_a_new_batch_is_followed_by_the_splits_then_its_rows_then_the_card(watch
     assert watch.tick() == {"dataset_card": [None]}
     watch.build(["dataset_card"], [None], "1")
     assert watch.tick() == {}
+
+
+def test_a_batch_that_was_cut_is_encoded_in_a_run_of_its_own_and_then_written(watch: Watch) -> None:
+    watch.build(["raw_audio"], KEYS[:1], "1")
+    assert watch.tick() == {"segments": KEYS[:1]}
+    watch.build(["segments"], KEYS[:1], "1")
+    assert watch.tick() == {"coded_segments": KEYS[:1], "dataset_splits": [None]}
+    watch.build(["dataset_splits"], [None], "1")
+    watch.build(["coded_segments"], KEYS[:1], "1")
+    assert watch.tick() == {"voice_dataset": KEYS[:1], "voice_pairs": KEYS[:1]}
+
+
+def test_a_batch_that_is_cut_again_is_encoded_afterwards_and_not_meanwhile(watch: Watch) -> None:
+    watch.build((*CHAIN, "voice_dataset", "voice_pairs"), KEYS[:3], "1")
+    watch.build(["dataset_splits", "dataset_card"], [None], "1")
+    for _ in range(2):
+        watch.tick()
+    watch.build(["raw_audio"], KEYS[:1], "2")
+    assert watch.tick() == {"segments": KEYS[:1]}
+    watch.build(["segments"], KEYS[:1], "2")
+    assert watch.tick() == {"coded_segments": KEYS[:1], "dataset_splits": [None]}
+
+
+def test_what_could_not_be_encoded_is_asked_for_every_hour(watch: Watch) -> None:
+    watch.build(CHAIN[:2], KEYS[:2], "1")
+    assert watch.tick()["coded_segments"] == KEYS[:2]
+    job = watch.defs.resolve_job_def("encode_batch")  # fails: nothing was cut
+    assert not job.execute_in_process(
+        instance=watch.instance,
+        partition_key=KEYS[1],
+        asset_selection=[dg.AssetKey("coded_segments")],
+        raise_on_error=False,
+    ).success
+    watch.build(["coded_segments"], KEYS[:1], "1")
+    assert "coded_segments" not in watch.tick()
+    assert watch.tick(later_min=60)["coded_segments"] == KEYS[1:2]
+    assert "coded_segments" not in watch.tick(later_min=61)
 
 
 def test_a_batch_that_came_out_the_same_wakes_nobody(watch: Watch) -> None:

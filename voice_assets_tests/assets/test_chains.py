@@ -19,6 +19,7 @@ from voice_core.settings import Settings
 
 KEYS = [f"news/batch-{number:04d}" for number in range(1, 5)]
 CHAIN = ("raw_audio", "segments", "coded_segments")
+JOBS = ("ingest_batch", "encode_batch")
 
 
 class Room:
@@ -77,9 +78,10 @@ def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Room:
 
 
 def test_each_batch_of_a_run_gets_what_a_run_of_its_own_would_give_it(room: Room) -> None:
-    assert room.run("ingest_batch", KEYS[0], KEYS[2]).success
-    alone = room.defs.resolve_job_def("ingest_batch").execute_in_process(instance=room.instance, partition_key=KEYS[3])
-    assert alone.success
+    for name in JOBS:
+        assert room.run(name, KEYS[0], KEYS[2]).success
+        alone = room.defs.resolve_job_def(name).execute_in_process(instance=room.instance, partition_key=KEYS[3])
+        assert alone.success
     for asset in CHAIN:
         made = room.made(asset)
         assert sorted(made) == KEYS
@@ -110,7 +112,7 @@ def test_a_failed_batch_costs_only_itself_and_fails_the_run_by_name(room: Room) 
     in_the_way = room.spoil(KEYS[1])
     result = room.run("ingest_batch", KEYS[0], KEYS[3])
     assert not result.success
-    assert sorted(room.made("coded_segments")) == [KEYS[0], KEYS[2], KEYS[3]]
+    assert sorted(room.made("segments")) == [KEYS[0], KEYS[2], KEYS[3]]
     assert KEYS[1] in room.made("raw_audio")
     (failure,) = [event for event in result.all_events if event.is_step_failure]
     assert "1 of 4 batches failed" in failure.step_failure_data.user_failure_data.description  # type: ignore[union-attr]
@@ -119,7 +121,14 @@ def test_a_failed_batch_costs_only_itself_and_fails_the_run_by_name(room: Room) 
     assert told[KEYS[1]].startswith("segments: StoreError: ")
     in_the_way.unlink()
     assert room.run("ingest_batch", KEYS[0], KEYS[3]).success
-    assert sorted(room.made("coded_segments")) == KEYS
+    assert sorted(room.made("segments")) == KEYS
+
+
+def test_a_run_that_encodes_builds_what_was_cut_and_names_what_was_not(room: Room) -> None:
+    room.spoil(KEYS[1])
+    room.run("ingest_batch", KEYS[0], KEYS[3])
+    assert not room.run("encode_batch", KEYS[0], KEYS[3]).success
+    assert sorted(room.made("coded_segments")) == [KEYS[0], KEYS[2], KEYS[3]]
 
 
 def test_nothing_is_built_on_a_batch_whose_blocking_check_failed(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,4 +145,10 @@ def test_nothing_is_built_on_a_batch_whose_blocking_check_failed(room: Room, mon
     result = room.run("ingest_batch", KEYS[0], KEYS[3])
     assert not result.success
     assert KEYS[1] in room.made("segments")
+    result = room.run("encode_batch", KEYS[0], KEYS[3])
+    (failure,) = [event for event in result.all_events if event.is_step_failure]
+    told = failure.step_failure_data.user_failure_data.metadata[FAILED_BATCHES].value  # type: ignore[union-attr]
+    assert told == {
+        KEYS[1]: "coded_segments: UnsoundError: its segments failed the check texts_present: line 3 is empty"
+    }
     assert sorted(room.made("coded_segments")) == [KEYS[0], KEYS[2], KEYS[3]]

@@ -86,7 +86,7 @@ def test_a_failure_is_written_down_without_secrets(bench: Bench, monkeypatch: py
 def test_a_failed_run_names_the_asset_that_it_did_not_come_to(bench: Bench, tmp_path: Path) -> None:
     partition = "Atheer_-/batch-0001"
     bench.edit("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="Another line."))
-    folder = bench.work / "coded" / partition
+    folder = bench.work / "segments" / partition
     folder.rename(folder.with_name("aside"))
     folder.write_text("in the way")
     result = defs.resolve_job_def("ingest_batch").execute_in_process(
@@ -97,7 +97,7 @@ def test_a_failed_run_names_the_asset_that_it_did_not_come_to(bench: Bench, tmp_
     assert run_failed is not None
     record = describe(bench.instance, run_failed, [failure(result)], "", bench.settings())
     (trouble,) = record.troubles
-    assert (trouble.asset, trouble.partition) == ("coded_segments", partition)
+    assert (trouble.asset, trouble.partition) == ("segments", partition)
     assert "StoreError" in trouble.error
     write_record(tmp_path, record)
     write_record(tmp_path, record)

@@ -40,6 +40,10 @@ class Outcome:
     figures: dict[str, Any] = field(default_factory=dict)
 
 
+class UnsoundError(RuntimeError):
+    """What was to be built on is not as it must be; the message names the check and the first offenders."""
+
+
 def _outcome(name: str, offenders: Sequence[str], looked_at: str, **figures: Any) -> Outcome:
     if not offenders:
         return Outcome(name, True, f"{looked_at}: all well", figures=figures)
@@ -79,6 +83,16 @@ def seconds_add_up(manifest: Manifest) -> Outcome:
         seconds_kept=kept / rate,
         seconds_rejected=(total - kept) / rate,
     )
+
+
+def require_sound(segments: Manifest) -> None:
+    """Raise `UnsoundError` for segments that failed a blocking check, so that nothing is built on them.
+
+    All but whether their files are intact: who reads a file compares its hash.
+    """
+    for outcome in (seconds_add_up(segments), texts_present(segments), no_overlap(segments)):
+        if not outcome.passed:
+            raise UnsoundError(f"its segments failed the check {outcome.name}: {outcome.message}")
 
 
 def files_intact(store: Store, files: Iterable[tuple[str, str]], known: Mapping[str, int] | None = None) -> Outcome:

@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from resources.corpus import CorpusResource
-from voice_assets.defs.voice_dataset.automation import FOLLOWS, FOLLOWS_AT_REST, FOLLOWS_SPLITS
+from voice_assets.defs.voice_dataset.automation import FOLLOWS, FOLLOWS_AT_REST, FOLLOWS_SEGMENTS, FOLLOWS_SPLITS
 from voice_assets.defs.voice_dataset.chains import Link, StageConfig, Task, link
 from voice_assets.defs.voice_dataset.metadata import check_results, check_specs, speed_metadata, summary_metadata
 from voice_core.corpus import checks, coding, dataset, finishing, pairs, rows, segmenting, splits
@@ -90,7 +90,7 @@ def segments(task: Task) -> dg.MaterializeResult:
 @link(
     deps=[segments],
     group=GROUP,
-    condition=FOLLOWS,
+    condition=FOLLOWS_SEGMENTS,
     kinds={"numpy"},
     code_version=coding.CODE_VERSION,
     checks=check_specs(
@@ -106,6 +106,8 @@ def segments(task: Task) -> dg.MaterializeResult:
 def coded_segments(task: Task) -> dg.MaterializeResult:
     """The kept segments with their codes. Without a codec (VOICE_CODEC=none) there is nothing to do here."""
     work, partition, codec = task.corpus.work(), task.partition, task.corpus.load_codec()
+    # The blocking checks of segments keep it from runs that build both; this is a run of its own.
+    checks.require_sound(read_complete(work, segmenting.STAGE, partition))
     if codec is None:
         names = ("seconds_add_up", "files_intact", "codes_valid", "nothing_failed")
         nothing = [
@@ -293,5 +295,6 @@ def sizes(files: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     return {item["key"]: item["size_bytes"] for item in files}
 
 
-INGEST: tuple[Link, ...] = (raw_audio, segments, coded_segments)
+INGEST: tuple[Link, ...] = (raw_audio, segments)
+ENCODE: tuple[Link, ...] = (coded_segments,)
 ROWS: tuple[Link, ...] = (voice_dataset, voice_pairs)

@@ -12,15 +12,25 @@ from voice_core.settings import Settings
 
 _Condition = dg.AutomationCondition
 
-# An input changed in a run that did not build this asset too, or is about to be built.
-_NEWS = _Condition.any_deps_match(
-    (_Condition.data_version_changed() & ~_Condition.executed_with_root_target()) | _Condition.will_be_requested()
-)
-_WAITING = _NEWS.since_last_handled()
+# An input changed in a run that did not build this asset too.
+_CHANGED = _Condition.data_version_changed() & ~_Condition.executed_with_root_target()
+_NEWS = _Condition.any_deps_match(_CHANGED)
+# The same, or an input is about to be built, and this asset in one run with it.
+_WAITING = _Condition.any_deps_match(_CHANGED | _Condition.will_be_requested()).since_last_handled()
+# For an asset of a step of its own the run before must have ended. Dagster would launch both runs at once: it takes
+# what is requested in one tick for one run, and then parts it by the assets' backfill policies.
+_WAITING_FOR_RUN = _NEWS.since_last_handled() & ~_Condition.any_deps_match(_Condition.will_be_requested())
 _AT_REST = ~_Condition.any_deps_in_progress() & ~_Condition.in_progress()
 
 # A batch's asset: after its inputs, in one run with them where it can.
 FOLLOWS = (_WAITING & ~_Condition.any_deps_missing() & _AT_REST).with_label("follows its inputs")
+
+# Codes: a run of their own in the codec's pool, after the segments. Trouble with a GPU passes, so what failed is tried
+# again every hour.
+_FAILED_BEFORE = _Condition.cron_tick_passed("0 * * * *") & _Condition.execution_failed()
+FOLLOWS_SEGMENTS = ((_WAITING_FOR_RUN | _FAILED_BEFORE) & ~_Condition.any_deps_missing() & _AT_REST).with_label(
+    "follows the segments in a run of its own"
+)
 
 # The whole dataset's: once, when no input is being built or waits to be. Batches that are missing or failed do not
 # hold it up; it is made of what is finished.
@@ -29,7 +39,7 @@ FOLLOWS_AT_REST = (_WAITING & _AT_REST).with_label("follows when its inputs rest
 # Rows: not before the splits know of the batch. What keeps a memory of its own stands first: Dagster evaluates the
 # later parts of a conjunction only for what the earlier ones left.
 _SPLITS_DUE = _Condition.asset_matches("dataset_splits", _NEWS.since(_Condition.newly_updated()))
-FOLLOWS_SPLITS = (~_SPLITS_DUE & _WAITING & ~_Condition.any_deps_missing() & _AT_REST).with_label(
+FOLLOWS_SPLITS = (~_SPLITS_DUE & _WAITING_FOR_RUN & ~_Condition.any_deps_missing() & _AT_REST).with_label(
     "follows the codes once the splits are dealt"
 )
 

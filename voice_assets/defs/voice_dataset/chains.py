@@ -5,7 +5,6 @@ gets its own materialisations, data versions and check results, and where it fai
 The run then fails, naming the batches that did, and leaves those without a materialisation.
 """
 
-import socket
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,10 +13,11 @@ from pydantic import Field
 
 from resources.corpus import CorpusResource
 from voice_assets.defs.voice_dataset.partitions import channel_batch
+from voice_assets.pool_watch import PoolWatch
 from voice_core.fingerprint import sha256
+from voice_core.gpu_lock import on_behalf_of
 from voice_core.layout import PartitionKey
 
-HOST = "voice/host"  # tag of a run: the machine that it is on
 FAILED_BATCHES = "failed_batches"  # metadata of the step's failure: batch → what it died of
 _CODE_VERSION, _DATA_VERSION = "dagster/code_version", "dagster/data_version"
 _OURS, _BACKFILL = "dagster/data_version_is_user_provided", "dagster/backfill"
@@ -37,6 +37,7 @@ class Task:
     partition: PartitionKey
     corpus: CorpusResource
     verify: bool
+    run_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,10 @@ class Link:
     @property
     def blocking(self) -> frozenset[str]:
         return frozenset(spec.name for spec in self.checks if spec.blocking)
+
+    def make(self, task: Task) -> dg.MaterializeResult:
+        with on_behalf_of(task.run_id):
+            return self.build(task)
 
 
 def link(
@@ -84,8 +89,8 @@ def link(
     return of
 
 
-def chain(name: str, links: Sequence[Link], *, batches_per_run: int) -> dg.AssetsDefinition:
-    """The step that builds these assets, of which each may depend on those before it."""
+def chain(name: str, links: Sequence[Link], *, batches_per_run: int, pool: str | None = None) -> dg.AssetsDefinition:
+    """The step that builds these assets, of which each may depend on those before it; in a pool, if one is named."""
 
     @dg.multi_asset(
         name=name,
@@ -93,22 +98,23 @@ def chain(name: str, links: Sequence[Link], *, batches_per_run: int) -> dg.Asset
         check_specs=[check for item in links for check in item.checks],
         can_subset=True,
         backfill_policy=dg.BackfillPolicy.multi_run(batches_per_run),
+        pool=pool,
     )
     def step(
-        context: dg.AssetExecutionContext, config: StageConfig, corpus: CorpusResource
+        context: dg.AssetExecutionContext, config: StageConfig, corpus: CorpusResource, pool_watch: PoolWatch
     ) -> Iterator[dg.MaterializeResult | dg.AssetMaterialization | dg.AssetCheckEvaluation]:
-        context.instance.add_run_tags(context.run.run_id, {HOST: socket.gethostname()})
         chosen = [item for item in links if item.spec.key in context.selected_asset_keys]
         keys = context.partition_keys
-        if len(keys) == 1:
-            yield from _one(Task(PartitionKey.parse(keys[0]), corpus, config.verify), chosen)
+        tasks = [Task(PartitionKey.parse(key), corpus, config.verify, context.run.run_id) for key in keys]
+        if len(tasks) == 1:
+            yield from _one(tasks[0], chosen)
             return
         failures: dict[str, str] = {}
-        for number, key in enumerate(keys, 1):
-            context.log.info(f"{key} ({number} of {len(keys)})")
-            trouble = yield from _many(context, Task(PartitionKey.parse(key), corpus, config.verify), chosen)
+        for number, task in enumerate(tasks, 1):
+            context.log.info(f"{task.partition} ({number} of {len(tasks)})")
+            trouble = yield from _many(context, task, chosen)
             if trouble:
-                failures[key] = trouble
+                failures[str(task.partition)] = trouble
         if failures:
             told = "\n".join(f"{key}, {trouble}" for key, trouble in failures.items())
             raise dg.Failure(
@@ -123,7 +129,7 @@ def chain(name: str, links: Sequence[Link], *, batches_per_run: int) -> dg.Asset
 def _one(task: Task, links: Sequence[Link]) -> Iterator[dg.MaterializeResult]:
     """A single batch: Dagster itself records what each asset returns, and fails the step for a blocking check."""
     for item in links:
-        result = item.build(task)
+        result = item.make(task)
         yield result._replace(
             asset_key=item.spec.key,
             check_results=[check._replace(asset_key=item.spec.key) for check in result.check_results],
@@ -150,7 +156,7 @@ def _many(
     partition = str(task.partition)
     for item in links:
         try:
-            result = item.build(task)
+            result = item.make(task)
         except Exception as error:  # whatever one batch dies of, the next one is built; the run fails in the end
             trouble = f"{item.name}: {type(error).__name__}: {error}"
             context.log.error(f"{partition}, {trouble}", exc_info=True)

@@ -4,8 +4,13 @@ import dagster as dg
 
 ingest_job = dg.define_asset_job(
     "ingest_batch",
-    selection=dg.AssetSelection.assets("raw_audio", "segments", "coded_segments"),
-    description="Recordings of one batch, or of a range of them, to coded segments.",
+    selection=dg.AssetSelection.assets("raw_audio", "segments"),
+    description="Recordings of one batch, or of a range of them, to segments.",
+)
+encode_job = dg.define_asset_job(
+    "encode_batch",
+    selection=dg.AssetSelection.assets("coded_segments"),
+    description="Segments of one batch, or of a range of them, to codes; in the codec's pool.",
 )
 rows_job = dg.define_asset_job(
     "write_rows",
@@ -27,4 +32,4 @@ publish_job = dg.define_asset_job(
     selection=dg.AssetSelection.assets("published_dataset"),
     description="The finished dataset to the Hugging Face hub.",
 )
-JOBS = (ingest_job, splits_job, rows_job, card_job, publish_job)
+JOBS = (ingest_job, encode_job, splits_job, rows_job, card_job, publish_job)

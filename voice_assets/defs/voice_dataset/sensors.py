@@ -8,13 +8,11 @@ import dagster as dg
 from resources.corpus import CorpusResource
 from voice_assets.defs.voice_dataset.asking import due, neighbours, read_cursor, unsettled, write_cursor
 from voice_assets.defs.voice_dataset.jobs import ingest_job
-from voice_assets.defs.voice_dataset.partitions import NAME, channel_batch
+from voice_assets.defs.voice_dataset.partitions import NAME, PARTITION, RANGE_END, RANGE_START, channel_batch
 from voice_core.corpus.discovery import Discovery, discover
 from voice_core.fingerprint import fingerprint
 from voice_core.settings import Settings
 
-_RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
-_PARTITION = "dagster/partition"
 _UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -22,6 +20,7 @@ _UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+INGESTED = [dg.AssetKey("raw_audio"), dg.AssetKey("segments")]
 BUDGET_SEC = 10.0  # a tick has 60 s in all, and a large bucket takes a good part of them to list
 
 
@@ -75,9 +74,12 @@ def ask(context: dg.SensorEvaluationContext, found: Discovery, settings: Setting
 
 def _request(group: Sequence[str], sights: Sequence[str], now: float) -> dg.RunRequest:
     run_key = fingerprint(list(group), list(sights), now)
+    # The assets are named, though they are all of the job's: only then is it on record that the run was to build them,
+    # and `follow_up` does not ask for those of a batch that failed, at once and again.
     if len(group) == 1:
-        return dg.RunRequest(run_key, partition_key=group[0])
-    return dg.RunRequest(run_key, tags={_RANGE_START: group[0], _RANGE_END: group[-1]})
+        return dg.RunRequest(run_key, partition_key=group[0], asset_selection=INGESTED)
+    tags = {RANGE_START: group[0], RANGE_END: group[-1]}
+    return dg.RunRequest(run_key, tags=tags, asset_selection=INGESTED)
 
 
 def _told(found: Discovery, opened: int, chosen: Sequence[Sequence[str]], left: int, busy: int) -> str:
@@ -105,19 +107,19 @@ def in_flight(instance: dg.DagsterInstance, order: Sequence[str]) -> set[str]:
     place = {key: number for number, key in enumerate(order)}
     busy: set[str] = set()
     for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED)):
-        if _PARTITION in run.tags:
-            busy.add(run.tags[_PARTITION])
-        elif run.tags.get(_RANGE_START) in place and run.tags.get(_RANGE_END) in place:
-            busy.update(order[place[run.tags[_RANGE_START]] : place[run.tags[_RANGE_END]] + 1])
+        if PARTITION in run.tags:
+            busy.add(run.tags[PARTITION])
+        elif run.tags.get(RANGE_START) in place and run.tags.get(RANGE_END) in place:
+            busy.update(order[place[run.tags[RANGE_START]] : place[run.tags[RANGE_END]] + 1])
     return busy
 
 
 def last_built(instance: dg.DagsterInstance, keys: Iterable[str]) -> dict[str, float]:
-    """When each of these batches was last encoded, in Unix time."""
+    """When each of these batches was last cut to the end, in Unix time: what comes after is `follow_up`'s."""
     wanted: Collection[str] = sorted(keys)
     found: dict[str, float] = {}
     for key in wanted:
-        filter = dg.AssetRecordsFilter(asset_key=dg.AssetKey("coded_segments"), asset_partitions=[key])
+        filter = dg.AssetRecordsFilter(asset_key=INGESTED[-1], asset_partitions=[key])
         for record in instance.fetch_materializations(filter, limit=1).records:
             found[key] = record.timestamp
     return found

@@ -1,0 +1,61 @@
+"""Which process a run is in: noted in the run's tags, so that a later command sees when it was killed.
+
+Dagster's daemon looks after runs that it launched. A run of `voice build`, or of Dagster's own commands, that is killed
+stays STARTED and keeps its slot of a pool until `run_monitoring.max_runtime_seconds` is over.
+"""
+
+import logging
+
+import dagster as dg
+
+from voice_core.processes import Process
+
+HOST = "voice/host"  # the machine that the run is on
+PID = "voice/pid"
+_IDENTITY = "voice/process"  # what tells the process from others with its pid, and the run from others with its tags
+_UNFINISHED = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+_log = logging.getLogger(__name__)
+
+
+def process_tags(run_id: str) -> dict[str, str]:
+    """Tags of a run that this process executes."""
+    me = Process.me()
+    return {HOST: me.host, PID: str(me.pid), _IDENTITY: f"{run_id} {me.boot} {me.started}"}
+
+
+def process_of(run: dg.DagsterRun) -> Process | None:
+    """The process that a run is in, as far as it came to say so.
+
+    A run that is executed again starts with the tags of the first, which name the first's process.
+    """
+    run_id, _, identity = run.tags.get(_IDENTITY, "").partition(" ")
+    boot, _, started = identity.partition(" ")
+    if run_id != run.run_id:
+        return None
+    return Process.parse({"host": run.tags.get(HOST), "pid": run.tags.get(PID), "boot": boot, "started": started})
+
+
+def release_dead(instance: dg.DagsterInstance) -> list[str]:
+    """Mark the runs as failed whose process on this machine is no more, and give their slots back; their ids."""
+    storage = instance.event_log_storage
+    mine = {HOST: Process.me().host}
+    runs = list(instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED, tags=mine)))
+    holding = storage.get_concurrency_run_ids()
+    if holding:  # a run that ended in a hurry may hold one too
+        runs += instance.get_runs(dg.RunsFilter(run_ids=list(holding), tags=mine))
+    released: list[str] = []
+    for run in {run.run_id: run for run in runs}.values():
+        process = process_of(run)
+        if process is None or not process.is_dead:
+            continue
+        if not run.is_finished:
+            instance.report_run_failed(run, f"{process} was killed: found out by {Process.me()}")
+        storage.free_concurrency_slots_for_run(run.run_id)
+        _log.info("run %s of %s was given up: %s is no more", run.run_id, run.job_name, process)
+        released.append(run.run_id)
+    return released
