@@ -24,6 +24,8 @@ class CorpusResource(dg.ConfigurableResource):
     raw_url: str = Field(default="", description="Overrules VOICE_RAW_URL.")
     work_url: str = Field(default="", description="Overrules VOICE_WORK_URL.")
     codec: str = Field(default="", description="Overrules VOICE_CODEC.")
+    pool: str = Field(default="", description="Overrules VOICE_NEUCODEC__POOL.")
+    device: str = Field(default="", description="Overrules VOICE_NEUCODEC__DEVICE.")
 
     s3: dg.ResourceDependency[Any] = None  # type: ignore[assignment]
     gcs: dg.ResourceDependency[Any] = None  # type: ignore[assignment]
@@ -37,7 +39,8 @@ class CorpusResource(dg.ConfigurableResource):
     def settings(self) -> Settings:
         if self._settings is None:
             given = {"raw_url": self.raw_url, "work_url": self.work_url, "codec": self.codec}
-            self._settings = Settings.load(**{name: value for name, value in given.items() if value})
+            machine = {"pool": self.pool, "device": self.device}
+            self._settings = Settings.load(neucodec=_said(machine), **_said(given))
         return self._settings
 
     def raw(self) -> Store:
@@ -59,6 +62,10 @@ class CorpusResource(dg.ConfigurableResource):
     def supply(self) -> Supply:
         """Where files that were freed are made again from."""
         return Supply(self.raw, self.load_codec)
+
+
+def _said(fields: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in fields.items() if value}
 
 
 def open_raw(settings: Settings, access: Access | None = None) -> Store:

@@ -1,5 +1,7 @@
 """Everything in one code location: the embedded default."""
 
+from collections.abc import Collection
+
 import dagster as dg
 
 from resources.corpus import CorpusResource
@@ -8,13 +10,14 @@ from voice_assets.defs.voice_dataset import assets, schedules
 from voice_assets.defs.voice_dataset.automation import follow_up_sensor, freshness
 from voice_assets.defs.voice_dataset.chains import chain
 from voice_assets.defs.voice_dataset.failures import failures_sensor
-from voice_assets.defs.voice_dataset.jobs import JOBS
+from voice_assets.defs.voice_dataset.jobs import JOBS, buildable
 from voice_assets.defs.voice_dataset.published import published_dataset
 from voice_assets.defs.voice_dataset.sensors import new_recordings_sensor
 from voice_assets.pool_watch import PoolWatch
 from voice_core.gpus import profile
-from voice_core.settings import Settings
+from voice_core.settings import Settings, Step
 
+STEPS: tuple[Step, ...] = ("ingest", "encode", "write")
 FINAL = {dg.AssetKey(name) for name in ("voice_dataset", "voice_pairs", "dataset_card")}
 
 
@@ -29,39 +32,55 @@ def pool_of(settings: Settings) -> str | None:
     return settings.neucodec.pool
 
 
-def definitions(settings: Settings) -> dg.Definitions:
-    """All of it, with the groups, times and limits of these settings."""
-    pool = pool_of(settings)
+def definitions(settings: Settings, steps: Collection[Step] = STEPS, **machine: str) -> dg.Definitions:
+    """All of it, with the groups, times and limits of these settings; or what belongs to some of the steps.
+
+    What other steps make stands in the graph, to be built elsewhere. `machine` are fields of `CorpusResource`.
+    """
+    pool = pool_of(settings) if "encode" in steps else None
     batches = settings.automation.partitions_per_run
     on = settings.automation.enabled
     status = dg.DefaultSensorStatus.RUNNING if on else dg.DefaultSensorStatus.STOPPED
-    times = schedules.schedules(settings, dg.DefaultScheduleStatus.RUNNING if on else dg.DefaultScheduleStatus.STOPPED)
     overdue = freshness(settings)
-    built = [
-        # Three numbers, and not only since rows are quicker: Dagster puts assets of equal policies into one run. There
-        # the rows of one batch would wait for the codes of another, and one that cannot be cut would keep all others
-        # from being encoded: from a run over many batches Dagster gets events, no outputs, so that it skips what
-        # comes after. A run that encodes takes more batches than one that cuts, to wait for a GPU once for all.
-        chain("ingest", assets.INGEST, batches_per_run=batches),
-        chain("encode", assets.ENCODE, batches_per_run=batches * 2, pool=pool),
-        chain("write", assets.ROWS, batches_per_run=batches * 4),
-        assets.dataset_splits,
-        assets.dataset_card,
-        published_dataset,
-    ]
+    # Three numbers, and not only since rows are quicker: Dagster puts assets of equal policies into one run. There the
+    # rows of one batch would wait for the codes of another, and one that cannot be cut would keep all others from being
+    # encoded: from a run over many batches Dagster gets events, no outputs, so that it skips what comes after. A run
+    # that encodes takes more batches than one that cuts, to wait for a GPU once for all.
+    step_assets: dict[Step, list[dg.AssetsDefinition]] = {
+        "ingest": [chain("ingest", assets.INGEST, batches_per_run=batches)],
+        "encode": [chain("encode", assets.ENCODE, batches_per_run=batches * 2, pool=pool)],
+        "write": [
+            chain("write", assets.ROWS, batches_per_run=batches * 4),
+            assets.dataset_splits,
+            assets.dataset_card,
+            published_dataset,
+        ],
+    }
+    built = [item for step in STEPS if step in steps for item in step_assets[step]]
+    here = {spec.key for item in built for spec in item.specs}
+    read = {dep.asset_key for item in built for spec in item.specs for dep in spec.deps}
+    elsewhere = [item.elsewhere for item in (*assets.INGEST, *assets.ENCODE) if item.spec.key in read - here]
+    nightly_and_weekly = schedules.jobs(steps)
     return dg.Definitions(
-        assets=dg.map_asset_specs(
-            lambda spec: spec.replace_attributes(freshness_policy=overdue) if spec.key in FINAL else spec, built
-        ),
-        jobs=[*JOBS, *schedules.JOBS],
+        assets=[
+            *dg.map_asset_specs(
+                lambda spec: spec.replace_attributes(freshness_policy=overdue) if spec.key in FINAL else spec, built
+            ),
+            *elsewhere,
+        ],
+        jobs=[*(job for job in JOBS if buildable(job.name, here)), *nightly_and_weekly],
         sensors=[
-            new_recordings_sensor(settings, status),
+            *([new_recordings_sensor(settings, status)] if "ingest" in steps else []),
             follow_up_sensor(settings, status),
             failures_sensor(settings, status),
         ],
-        schedules=times,
+        schedules=schedules.schedules(
+            settings,
+            nightly_and_weekly,
+            dg.DefaultScheduleStatus.RUNNING if on else dg.DefaultScheduleStatus.STOPPED,
+        ),
         resources={
-            "corpus": CorpusResource(**cloud_resources(settings)),
+            "corpus": CorpusResource(**cloud_resources(settings), **machine),
             "pool_watch": PoolWatch(pool=pool or ""),
         },
         # A step is a batch's work of minutes, on one core or on all: a process of its own would only cost time.
@@ -69,4 +88,5 @@ def definitions(settings: Settings) -> dg.Definitions:
     )
 
 
-defs = definitions(Settings.load())
+_settings = Settings.load()
+defs = definitions(_settings, _settings.steps or STEPS)

@@ -10,7 +10,7 @@ import dagster as dg
 from sqlalchemy.exc import SQLAlchemyError
 
 from voice_assets.pools import look_at
-from voice_assets.run_process import process_tags
+from voice_assets.run_process import process_tags, release_dead
 
 LOOKED_EVERY_SEC = 2.0
 SAID_EVERY_SEC = 30.0
@@ -62,6 +62,8 @@ class _Watcher(threading.Thread):
         began = time.monotonic()
         while not self._ended.wait(LOOKED_EVERY_SEC):
             try:
+                if said is not None:
+                    release_dead(self._instance)  # it may wait for one that was killed
                 pool = look_at(self._instance, self._pool, queued=False)
             except SQLAlchemyError as error:  # a database too busy to answer now
                 _log.debug("the pool %s could not be looked at: %s", self._pool, error)

@@ -183,6 +183,9 @@ class NeuCodecSettings(Group):
     )
 
 
+Step = Literal["ingest", "encode", "write"]
+
+
 class AutomationSettings(Group):
     """What the Dagster daemon does by itself."""
 
@@ -240,6 +243,10 @@ class Settings(BaseSettings):
     local_dir: str = Field("", description="Folder for these copies; one in the system's temporary folder when empty.")
     requests_in_flight: int = Field(32, ge=1, le=512, description="Requests at once to a remote store, a process.")
     workers: int = Field(0, ge=0, le=256, description="CPU processes that cut and measure; 0: one a core.")
+    steps: tuple[Step, ...] = Field(
+        (),
+        description="Steps that this machine's code location runs: ingest, encode, write; its own choice when empty.",
+    )
     gpu_profiles: str = Field(
         "", description="File of the GPU pools: limits, memory, batch sizes, precisions; the packaged one when empty."
     )

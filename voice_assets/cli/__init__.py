@@ -19,6 +19,7 @@ from voice_assets.cli import (
     trace,
 )
 from voice_assets.cli.console import errors
+from voice_assets.cli.pools import pools
 from voice_assets.stopping import EXIT_CODE, Stopped, stop_when_asked
 
 app = typer.Typer(
@@ -35,6 +36,7 @@ for module in (build, show, failures, audit, publish, trace, forget, adopt, clea
 for module in (store_check, store_copy):
     module.register(store)
 app.add_typer(store, name="store")
+app.add_typer(pools, name="pools")
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from voice_assets.cli.console import console, errors, show_progress
+from voice_assets.cli.console import console, errors, show_progress, show_waits
 from voice_assets.cli.tables import ledger_table
 from voice_core.corpus.summary import summarise
 from voice_core.layout import DatasetLayout
@@ -35,6 +35,7 @@ def build(
     """
     settings = Settings.load()
     show_progress()
+    show_waits()
     if not run_build(settings, partition or [], verify):
         raise typer.Exit(1)
 

@@ -1,5 +1,6 @@
 """The terminal: one console for results, one for errors, and progress bars."""
 
+import logging
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -59,6 +60,19 @@ class RichReporter:
         if self._open == 0:
             self._display.stop()
             self._display = None
+
+
+class _ToTerminal(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        errors.print(record.getMessage(), markup=False, highlight=False)
+
+
+def show_waits() -> None:
+    """Say in the terminal what the program waits for, and what it gave up for dead."""
+    for name in ("voice_core.gpu_lock", "voice_core.lease", "voice_assets.pool_watch", "voice_assets.run_process"):
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.INFO)
+        logger.addHandler(_ToTerminal())
 
 
 def show_progress() -> None:

@@ -56,6 +56,17 @@ class Link:
     def blocking(self) -> frozenset[str]:
         return frozenset(spec.name for spec in self.checks if spec.blocking)
 
+    @property
+    def elsewhere(self) -> dg.AssetSpec:
+        """What is to be known of it where it is not built."""
+        return dg.AssetSpec(
+            self.spec.key,
+            description=self.spec.description,
+            group_name=self.spec.group_name,
+            kinds=self.spec.kinds,
+            partitions_def=self.spec.partitions_def,
+        )
+
     def make(self, task: Task) -> dg.MaterializeResult:
         with on_behalf_of(task.run_id):
             return self.build(task)

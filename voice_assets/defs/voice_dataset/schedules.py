@@ -1,5 +1,6 @@
 """What happens at night and once a week, and the jobs for it, which CI can launch by name too."""
 
+from collections.abc import Collection
 from typing import Any
 
 import dagster as dg
@@ -7,7 +8,7 @@ import dagster as dg
 from resources.corpus import CorpusResource
 from voice_core.corpus.auditing import audit
 from voice_core.corpus.batches import list_partitions
-from voice_core.settings import Settings
+from voice_core.settings import Settings, Step
 
 _NAMED = 20  # files that a failed audit's message names; the report names all
 
@@ -63,15 +64,29 @@ def audit_files() -> None:
     read_committed_files()
 
 
-JOBS = (bring_up_to_date, audit_files)
+def jobs(steps: Collection[Step]) -> list[dg.JobDefinition]:
+    """Those that make sense where these steps run: what builds everything, only where everything can be built."""
+    found: list[dg.JobDefinition] = []
+    if {"ingest", "encode", "write"} <= set(steps):
+        found.append(bring_up_to_date)
+    if "write" in steps:
+        found.append(audit_files)
+    return found
 
 
-def schedules(settings: Settings, status: dg.DefaultScheduleStatus) -> list[dg.ScheduleDefinition]:
-    """The nightly build and the weekly audit; neither starts while its last one is at work."""
+def schedules(
+    settings: Settings, jobs: Collection[dg.JobDefinition], status: dg.DefaultScheduleStatus
+) -> list[dg.ScheduleDefinition]:
+    """The nightly build and the weekly audit, as far as there are their jobs; neither starts while its last one is at
+    work."""
     times = settings.automation
     return [
-        _alone("nightly", bring_up_to_date, times.nightly, times.timezone, status),
-        _alone("weekly_audit", audit_files, times.weekly_audit, times.timezone, status),
+        _alone(name, job, cron, times.timezone, status)
+        for name, job, cron in (
+            ("nightly", bring_up_to_date, times.nightly),
+            ("weekly_audit", audit_files, times.weekly_audit),
+        )
+        if job in jobs
     ]
 
 

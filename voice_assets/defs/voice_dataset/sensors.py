@@ -9,6 +9,7 @@ from resources.corpus import CorpusResource
 from voice_assets.defs.voice_dataset.asking import due, neighbours, read_cursor, unsettled, write_cursor
 from voice_assets.defs.voice_dataset.jobs import ingest_job
 from voice_assets.defs.voice_dataset.partitions import NAME, PARTITION, RANGE_END, RANGE_START, channel_batch
+from voice_assets.run_process import release_dead
 from voice_core.corpus.discovery import Discovery, discover
 from voice_core.fingerprint import fingerprint
 from voice_core.settings import Settings
@@ -34,6 +35,7 @@ def new_recordings_sensor(settings: Settings, status: dg.DefaultSensorStatus) ->
         "something is new, changed or gone. A batch that failed is asked for again after a while.",
     )
     def new_recordings(context: dg.SensorEvaluationContext, corpus: CorpusResource) -> dg.SensorResult:
+        release_dead(context.instance)  # a batch of a run that was killed would count as being built
         found = discover(corpus.raw(), corpus.work(), corpus.settings, budget_sec=BUDGET_SEC)
         return ask(context, found, corpus.settings, time.time())
 

@@ -1,0 +1,95 @@
+"""`voice pools`."""
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from voice_assets.cli.console import console
+from voice_core import gpu_lock, gpus
+
+if TYPE_CHECKING:
+    from voice_assets.pools import Pool
+
+pools = typer.Typer(
+    name="pools",
+    help="The GPU pools: who holds their slots and this machine's GPUs, who waits; and their limits.",
+    invoke_without_command=True,
+)
+_AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+
+
+@pools.callback()
+def _default(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        show()
+
+
+@pools.command("show")
+def show(as_json: _AsJson = False) -> None:
+    """Show each pool's limit, who holds it and who waits, and who holds each GPU of this machine.
+
+    Runs of this machine whose process was killed are marked failed, and their slots given back.
+    """
+    from voice_assets.build import open_instance
+    from voice_assets.pools import look_at
+    from voice_assets.run_process import release_dead
+
+    instance = open_instance()
+    released = release_dead(instance)
+    limited = {pool.name for pool in instance.event_log_storage.get_pool_limits()}
+    found = [look_at(instance, name) for name in sorted({*gpus.profiles(), *limited})]
+    held = gpu_lock.holders()
+    if as_json:
+        value = {
+            "released": released,
+            "pools": [dataclasses.asdict(pool) for pool in found],
+            "gpus": {name: dataclasses.asdict(holder) if holder else None for name, holder in held.items()},
+        }
+        typer.echo(json.dumps(value, ensure_ascii=False, indent=1))
+        return
+    for run_id in released:
+        console.print(f"Run {run_id[:8]} was killed: marked failed, and its slots given back.")
+    console.print(_pools_table(found))
+    table = Table(title=f"GPUs of this machine ({gpu_lock.lock_folder()})", title_justify="left")
+    table.add_column("GPU")
+    table.add_column("held by", overflow="fold")
+    for name, holder in held.items():
+        table.add_row(escape(name), escape(str(holder)) if holder else "[dim]nobody[/]")
+    if held:
+        console.print(table)
+    else:
+        console.print(f"No GPU of this machine was held yet ({gpu_lock.lock_folder()}).", highlight=False)
+    if any(pool.is_default for pool in found):
+        console.print("Limits that are Dagster's default: `voice pools apply` sets those of the file.")
+
+
+@pools.command("apply")
+def apply() -> None:
+    """Give Dagster the limits of the GPU profiles' file (VOICE_GPU_PROFILES). Run it as often as you like."""
+    from voice_assets.build import open_instance
+    from voice_assets.pools import apply_limits
+
+    known = gpus.profiles()
+    changes = apply_limits(open_instance(), known)
+    for change in changes:
+        console.print(change, highlight=False)
+    if not changes:
+        limits = ", ".join(f"{name} {profile.limit}" for name, profile in known.items())
+        console.print(f"Nothing to change: {limits}.", highlight=False)
+
+
+def _pools_table(found: "list[Pool]") -> Table:
+    table = Table(title="Pools", title_justify="left")
+    table.add_column("pool", no_wrap=True)
+    table.add_column("limit", justify="right")
+    table.add_column("held by", overflow="fold")
+    table.add_column("waiting", overflow="fold")
+    for pool in found:
+        limit = "none" if pool.limit is None else f"{pool.limit}{' (default)' if pool.is_default else ''}"
+        waiting = [*map(str, pool.waiting), *(f"{place}, queued" for place in pool.queued)]
+        table.add_row(pool.name, limit, escape("\n".join(map(str, pool.holding))), escape("\n".join(waiting)))
+    return table

@@ -1,0 +1,24 @@
+"""The same assets dealt out to machines: one code location each, loaded by a gRPC server on that machine.
+
+Two locations of a workspace must not build the same asset, and a run is where its location's server is. So each
+location runs some of the steps, and knows the others' assets by name: the T4, in the cloud beside the raw bucket, cuts;
+the H200 encodes, and writes the dataset. VOICE_STEPS deals them out otherwise.
+"""
+
+import dagster as dg
+
+from voice_assets.definitions import definitions
+from voice_core.settings import Settings, Step
+
+
+def on_machine(pool: str, steps: tuple[Step, ...]) -> dg.Definitions:
+    """The definitions of a machine with the GPUs of `pool`, which runs these steps where VOICE_STEPS names no others.
+
+    What encodes there does so on CUDA, in that pool, and with NeuCodec unless VOICE_CODEC says otherwise.
+    """
+    device = Settings.load().neucodec.device
+    machine = {"pool": pool, "device": "cuda" if device == "auto" else device}
+    given = Settings.load(neucodec=machine)
+    codec = given.codec if "codec" in given.model_fields_set else "neucodec"
+    settings = Settings.load(neucodec=machine, codec=codec)
+    return definitions(settings, settings.steps or steps, codec=codec, **machine)

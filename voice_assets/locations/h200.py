@@ -1,0 +1,5 @@
+"""The machine with an H200: it encodes segments, and writes the dataset."""
+
+from voice_assets.locations import on_machine
+
+defs = on_machine("gpu_h200", steps=("encode", "write"))
