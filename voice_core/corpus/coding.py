@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -68,6 +68,32 @@ def is_current(segments: Manifest, coded: Manifest | None, codec: Codec, setting
     return coded is not None and coded.complete and coded.inputs == stage_inputs(segments, codec, settings)
 
 
+def divide(
+    segments: Iterable[Entry], coded: Manifest | None, intact: Collection[str], codec: Codec, settings: Settings
+) -> tuple[list[Entry], list[Entry]]:
+    """What needs no encoding, as rows of the coded manifest, and the segments that do. Pure.
+
+    `coded` is the manifest that lies there, `intact` the keys of its files that are as it says.
+    """
+    earlier = {
+        (entry.key, entry.fingerprint): entry for entry in (coded.entries if coded else ()) if entry.key in intact
+    }
+    ready: list[Entry] = []
+    todo: list[Entry] = []
+    for entry in segments:
+        target = _target(entry, codec) if entry.kept else dataclasses.replace(entry, key="", sha256="", size_bytes=0)
+        known = earlier.get((target.key, target.fingerprint)) if entry.kept else None
+        if known is not None and _due(entry, settings) == (known.roundtrip_mel_db is None):
+            known = None  # measured or not by other settings than now
+        if known is not None:  # the verdict and the measures are the segments', the codes are the old ones
+            ready.append(_with_codes(target, known))
+        elif entry.kept:
+            todo.append(entry)
+        else:
+            ready.append(target)
+    return ready, todo
+
+
 def build_codes(
     work: Store,
     partition: PartitionKey,
@@ -101,21 +127,7 @@ def _build_codes(
     )
     there = {item.key for item in work.listing(stage_prefix(STAGE, partition))}
     there |= read_freed(work, STAGE, partition).keys()
-    intact = intact_keys(work, old, verify=verify)
-    earlier = {(entry.key, entry.fingerprint): entry for entry in (old.entries if old else ()) if entry.key in intact}
-    ready: list[Entry] = []
-    todo: list[Entry] = []
-    for entry in segments.entries:
-        target = _target(entry, codec) if entry.kept else dataclasses.replace(entry, key="", sha256="", size_bytes=0)
-        known = earlier.get((target.key, target.fingerprint)) if entry.kept else None
-        if known is not None and _due(entry, settings) == (known.roundtrip_mel_db is None):
-            known = None  # measured or not by other settings than now
-        if known is not None:  # the verdict and the measures are the segments', the codes are the old ones
-            ready.append(_with_codes(target, known))
-        elif entry.kept:
-            todo.append(entry)
-        else:
-            ready.append(target)
+    ready, todo = divide(segments.entries, old, intact_keys(work, old, verify=verify), codec, settings)
     bring_back(work, supply, SEGMENTS, partition, settings, [entry.key for entry in todo])
 
     checkpoint = Checkpoint(work, dataclasses.replace(draft, entries=tuple(ready)))
