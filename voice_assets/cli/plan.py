@@ -182,7 +182,7 @@ def _table(found: Plan) -> Table:
         table.add_row(f"… and {len(found.partitions) - _SHOWN:,} more")
     table.add_section()
     sums = [sum(column, Figure()) for column in zip(*map(figures, found.partitions), strict=True)]
-    add(f"[bold]{len(found.partitions):,} batches[/]", sum(p.recordings for p in found.partitions), found.new, sums)
+    add("[bold]in all[/]", sum(p.recordings for p in found.partitions), found.new, sums)
     return table
 
 
@@ -214,13 +214,17 @@ def _time_table(times: Sequence["Timing"]) -> Table:
             table.add_row(item.stage, hours, "", "", f"[yellow]{escape(item.note)}[/]")
         for place, speed in enumerate(item.speeds):
             name = f"{item.stage} ({item.unit})" if place == 0 else "  there instead"
-            minutes = speed.minutes(item.audio_sec).shown(1)
+            minutes = _minutes(speed.minutes(item.audio_sec))
             table.add_row(name, hours, minutes, f"{speed.times_real_time:,.1f}", _origin(speed))
     whole = in_all(times)
     if whole is not None and whole.value:
         table.add_section()
-        table.add_row("[bold]in all[/], one after another", "", whole.shown(1))
+        table.add_row("[bold]in all[/], one after another", "", _minutes(whole))
     return table
+
+
+def _minutes(figure: Figure) -> str:
+    return figure.shown(1 if figure.value >= 10 else 2)
 
 
 def _origin(speed: Any) -> str:

@@ -42,7 +42,7 @@ class Figure:
 
     def shown(self, digits: int = 0, scale: float = 1.0) -> str:
         """For people: divided by `scale`, with a sign where it is an estimate."""
-        text = f"{self.value / scale:,.{digits}f}"
+        text = f"{round(self.value / scale, digits) + 0.0:,.{digits}f}"  # + 0.0: no minus before zero
         return text if self.exact or not self.value else f"≈ {text}"
 
     def __str__(self) -> str:
@@ -84,8 +84,8 @@ def averages(segments: Sequence[Manifest], rows: Sequence[Manifest], pairs: Sequ
     kept_sec = math.fsum(entry.duration_sec or 0.0 for manifest in rows for entry in manifest.kept())
     size = sum(item["size_bytes"] for manifest in rows for item in manifest.parameters.get("files", []))
     row_bytes = size / kept_sec if kept_sec else DEFAULT_ROW_BYTES_PER_SEC
-    origin = "as in this dataset" if kept_sec else "(a default: this dataset has no rows yet)"
-    basis.append(f"{row_bytes / 1000:,.1f} kB of Parquet a second of audio, {origin}")
+    origin = "(as in this dataset)" if kept_sec else "(a default: this dataset has no rows yet)"
+    basis.append(f"{row_bytes / 1000:,.1f} kB of Parquet a second of audio {origin}")
     of, count, taken = (sum(item[place] for item in pairs) for place in range(3))
     return Averages(
         kept_share,

@@ -205,7 +205,7 @@ def _opened(raw: Store, recording: Recording, draft: _Draft, settings: Settings,
         whole = before.sample_count / settings.cut.sample_rate_hz if before else recording.duration_sec
         last = max((cut.stop.high for cut in plan.todo), default=0) / settings.cut.sample_rate_hz
         decoded_sec = min(whole, last) if before is not None and before.status == "ok" else whole
-    by_index = {entry.index: entry for entry in draft.rows.get(audio_id, ()) if entry.key}
+    by_index = {entry.index: entry for entry in draft.rows.get(audio_id, ()) if before is not None}
     return Opened(
         recording,
         exact=certain,
@@ -238,11 +238,17 @@ def _new(cut: Cut, old: Entry | None, audio_id: str, settings: Settings, kept_sh
 
 
 def _chance(cut: Cut, old: Entry | None, rules: RuleSettings, kept_share: float) -> float:
-    """How likely the rules keep a line once it is cut: for certain not, by its text; as before; or as others are."""
+    """How likely the rules keep a line once it is cut: for certain not, by its text; as before; or as others are.
+
+    `old` is what became of the line of this number in the same audio.
+    """
     line = cut.line
     seconds = line.end_sec - line.start_sec
     pace = speech_characters(line.text) / seconds
-    if old is not None and (old.start_sec, old.end_sec) == (line.start_sec, line.end_sec):
+    again = old is not None and (old.start_sec, old.end_sec) == (line.start_sec, line.end_sec)
+    if old is not None and again and old.stage == "decode":
+        return 0.0
+    if old is not None and again and old.key:
         return 1.0 if judge(dataclasses.replace(old, chars_per_sec=pace), rules).kept else 0.0
     sketch = Entry("line", "", line.index, duration_sec=seconds, chars_per_sec=pace)
     return kept_share if judge(sketch, rules).kept else 0.0
