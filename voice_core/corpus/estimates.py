@@ -73,7 +73,10 @@ def averages(segments: Sequence[Manifest], rows: Sequence[Manifest], pairs: Sequ
     Where there is nothing to go by, the defaults above stand in, and `basis` says so.
     """
     judged = [
-        entry for manifest in segments for entry in manifest.files() if entry.kept or entry.reason not in TEXT_REASONS
+        entry
+        for manifest in segments
+        for entry in manifest.entries
+        if entry.kept or entry.stage == "decode" or (entry.key and entry.reason not in TEXT_REASONS)
     ]
     kept_share, basis = DEFAULT_KEPT_SHARE, []
     if judged:

@@ -81,7 +81,7 @@ def usual(foresights: Iterable[Foresight]) -> Usual:
     seconds = math.fsum(item.recording.duration_sec for item in read) or 1.0
     size = sum(item.recording.audio.size for item in read if item.recording.audio) or 1
     return Usual(
-        sum((_fresh(new) for item in read for new in item.new), NOTHING_CUT).times(1 / seconds),
+        sum((fresh_of(new) for item in read for new in item.new), NOTHING_CUT).times(1 / seconds),
         sum(item.decoded for item in read) / len(read),
         math.fsum(item.decoded_sec for item in read) / seconds,
         math.fsum(item.raw_bytes for item in read) / size,
@@ -95,7 +95,7 @@ def cutting(foresight: Foresight, common: Usual) -> Cutting:
 
 def _one(item: Opened, common: Usual) -> Cutting:
     if item.read:
-        fresh = sum(map(_fresh, item.new), NOTHING_CUT)
+        fresh = sum(map(fresh_of, item.new), NOTHING_CUT)
         decoded, seconds, size = float(item.decoded), item.decoded_sec, item.raw_bytes
     else:
         length = item.recording.duration_sec
@@ -111,5 +111,6 @@ def _one(item: Opened, common: Usual) -> Cutting:
     )
 
 
-def _fresh(new: NewSegment) -> Fresh:
+def fresh_of(new: NewSegment) -> Fresh:
+    """What is expected of one line."""
     return Fresh(1, new.size_bytes, new.chance, new.chance * new.seconds, new.chance * new.size_bytes)

@@ -12,7 +12,6 @@ from voice_core.corpus.discovery import Discovery
 from voice_core.corpus.estimates import Averages, averages
 from voice_core.corpus.expected import usual
 from voice_core.corpus.foresight import TRANSCRIPTS_READ, foresee_segments
-from voice_core.corpus.manifest import Entry
 from voice_core.corpus.plan import Plan
 from voice_core.corpus.planning_stages import Case, plan_cutting, plan_encoding, plan_writing, size_of
 from voice_core.corpus.splits import Splits, Spoken
@@ -76,14 +75,10 @@ def _deal(work: Store, status: Status, cases: Sequence[Case], settings: Settings
     spoken: list[Spoken] = []
     for item in status.partitions:
         case = moved.get(item.partition)
-        channel = item.partition.channel
-        entries: Sequence[Entry] = ()
         if case is not None:
-            entries = case.entries
-            spoken += case.spoken
+            spoken += case.spoken()
         elif item.manifest is not None and item.manifest.complete:
-            entries = item.manifest.entries
-        spoken += [Spoken(channel, entry.audio_id, entry.speaker_id, entry.text) for entry in entries if entry.kept]
+            spoken += splits.spoken_rows([item.manifest])
     return splits.plan_splits(spoken, settings.split, before), True, all(case.known for case in moved.values())
 
 

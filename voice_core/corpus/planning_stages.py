@@ -12,8 +12,8 @@ from voice_core.codecs.base import Codec
 from voice_core.corpus import coding, dataset, pairs, segmenting
 from voice_core.corpus.batches import Batch
 from voice_core.corpus.estimates import Averages, Figure, codes_bytes
-from voice_core.corpus.expected import NOTHING_CUT, Fresh, Usual, cutting
-from voice_core.corpus.foresight import Foresight
+from voice_core.corpus.expected import NOTHING_CUT, Fresh, Usual, cutting, fresh_of
+from voice_core.corpus.foresight import Foresight, NewSegment
 from voice_core.corpus.freed import FreedFiles, read_freed
 from voice_core.corpus.manifest import Entry, Manifest, read_manifest
 from voice_core.corpus.pairs import PairsReport
@@ -36,7 +36,7 @@ class Case:
     plan: PartitionPlan
     entries: Sequence[Entry] = field(default=(), repr=False)
     fresh: Fresh = NOTHING_CUT
-    spoken: tuple[Spoken, ...] = ()  # lines that would be cut
+    new: tuple[NewSegment, ...] = field(default=(), repr=False)  # lines that would be cut, as far as they were read
     known: bool = True  # whether `entries` are all there will be
     recut: bool = False  # whether the segments' manifest will be another
     changes: bool = False  # whether the manifest that rows are made of will be another
@@ -48,6 +48,12 @@ class Case:
     @property
     def partition(self) -> PartitionKey:
         return self.status.partition
+
+    def spoken(self) -> list[Spoken]:
+        """What the splits are dealt by: kept rows, and lines that may be kept."""
+        channel = self.partition.channel
+        rows = [Spoken(channel, item.audio_id, item.speaker_id, item.text) for item in self.entries if item.kept]
+        return rows + [Spoken(channel, new.audio_id, new.speaker_id, new.text) for new in self.new if new.chance]
 
     def add(self, **parts: StageWork | Figure | bool) -> None:
         self.plan = dataclasses.replace(self.plan, **parts)  # type: ignore[arg-type]
@@ -82,12 +88,7 @@ def plan_cutting(work: Store, item: PartitionStatus, foresight: Foresight | None
         plan,
         foresight.standing,
         made.fresh,
-        tuple(
-            Spoken(item.partition.channel, new.audio_id, new.speaker_id, new.text)
-            for opened in foresight.opened
-            for new in opened.new
-            if new.chance
-        ),
+        tuple(new for opened in foresight.opened for new in opened.new),
         foresight.known,
         recut=foresight.changed,
         changes=foresight.changed,
@@ -211,7 +212,8 @@ def _write_rows(
     channel = case.partition.channel
     entries = case.entries if case.changes or source is None else source.entries
     kept = [entry for entry in entries if entry.kept and not dealt.leaks(dealt.of(channel, entry.audio_id), entry.text)]
-    fresh = case.fresh
+    twice = (new for new in case.new if dealt.leaks(dealt.of(channel, new.audio_id), new.text))
+    fresh = case.fresh + sum(map(fresh_of, twice), NOTHING_CUT).times(-1)
     count = Figure(len(kept), sure) + Figure(fresh.kept, exact=False)
     seconds = Figure(math.fsum(entry.duration_sec or 0.0 for entry in kept), sure) + Figure(fresh.kept_sec, exact=False)
     known: float = sum(entry.size_bytes for entry in entries if entry.kept)
