@@ -80,6 +80,16 @@ def open_work(settings: Settings, access: Access | None = None) -> Store:
     return open_store(settings.work_url, settings, access, create=True)
 
 
+def look_at_work(settings: Settings) -> Store:
+    """The work root, to read only: an empty one where its folder is not made yet."""
+    try:
+        return open_store(settings.work_url, settings)
+    except StoreError:
+        if not settings.work_url.startswith("file:"):
+            raise
+        return Store("memory://")
+
+
 def codec_of(settings: Settings) -> Codec | None:
     """The codec of coded_segments; None where the dataset is built without codes."""
     return None if settings.codec == "none" else load_codec(settings.codec)

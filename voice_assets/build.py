@@ -9,7 +9,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from resources.corpus import codec_of, open_raw, open_work
+from resources.corpus import codec_of, look_at_work, open_raw, open_work
 from voice_assets.defs.voice_dataset.asking import neighbours
 from voice_assets.defs.voice_dataset.chains import FAILED_BATCHES
 from voice_assets.defs.voice_dataset.jobs import card_job, encode_job, ingest_job, rows_job, splits_job
@@ -17,7 +17,9 @@ from voice_assets.defs.voice_dataset.partitions import NAME, RANGE_END, RANGE_ST
 from voice_assets.run_process import process_tags, release_dead
 from voice_assets.stopping import Stopped
 from voice_core import lease, progress
-from voice_core.corpus.discovery import Discovery, discover, look_again
+from voice_core.corpus.discovery import Discovery, discover, foresee, look_again
+from voice_core.corpus.plan import Plan
+from voice_core.corpus.planning import plan_build
 from voice_core.corpus.status import State, Status, survey
 from voice_core.layout import PartitionKey
 from voice_core.settings import ConfigurationError, Settings
@@ -66,6 +68,15 @@ def take_stock(settings: Settings) -> tuple[Discovery, Status]:
     return discovery, survey(work, discovery, codec_of(settings), settings)
 
 
+def look_ahead(settings: Settings, partitions: Sequence[str] = ()) -> Plan:
+    """What `build` would do now. Nothing is written: new recordings are not even assigned to batches."""
+    raw, work, codec = open_raw(settings), look_at_work(settings), codec_of(settings)
+    discovery = foresee(raw, work, settings)
+    _refuse_nothing(discovery, settings)
+    chosen = [PartitionKey.parse(key) for key in partitions]
+    return plan_build(raw, work, discovery, survey(work, discovery, codec, settings), codec, settings, chosen)
+
+
 def build(
     settings: Settings,
     instance: dg.DagsterInstance,
@@ -84,11 +95,7 @@ def build(
     lease.sweep(open_work(settings))
     discovery, status = take_stock(settings)
     report = BuildReport(discovery, status)
-    if not discovery.batches:
-        raise LookupError(
-            f"there are no recordings in {settings.raw_url}: it is searched for {settings.raw_pattern} with one of "
-            f"{' '.join(settings.audio_extensions)}"
-        )
+    _refuse_nothing(discovery, settings)
     order = _add_partitions(instance, discovery)
     chosen = {PartitionKey.parse(key) for key in partitions}
     unknown = chosen - {batch.partition for batch in discovery.batches}
@@ -132,6 +139,14 @@ def build(
         runner.run(jobs(card_job.name), ["dataset_card"], report)
         review()
     return report
+
+
+def _refuse_nothing(discovery: Discovery, settings: Settings) -> None:
+    if not discovery.batches:
+        raise LookupError(
+            f"there are no recordings in {settings.raw_url}: it is searched for {settings.raw_pattern} with one of "
+            f"{' '.join(settings.audio_extensions)}"
+        )
 
 
 def _needs(state: State) -> bool:

@@ -10,6 +10,8 @@ from typing import TypeVar
 _WAITING = 3  # items a thread that are running or wait to run
 
 Item = TypeVar("Item")
+Middle = TypeVar("Middle")
+Late = TypeVar("Late")
 Result = TypeVar("Result")
 
 
@@ -32,6 +34,38 @@ def in_flight(function: Callable[[Item], Result], items: Iterable[Item], count: 
         finally:
             for future in running:
                 future.cancel()
+
+
+def staged(
+    items: Iterable[Item],
+    before: Callable[[Item], Middle],
+    during: Callable[[Middle], Late],
+    after: Callable[[Late], Result],
+) -> Iterator[Result]:
+    """Yield `after(during(before(item)))` in order, where three items are at work at a time, one in each of the three.
+
+    `during` is called here, the others in a thread each. An exception of any of them is raised here.
+    """
+    source = iter(items)
+    with ThreadPoolExecutor(1, "before") as ahead, ThreadPoolExecutor(1, "after") as behind:
+
+        def begin() -> Future[Middle] | None:
+            return next((ahead.submit(before, item) for item in source), None)
+
+        coming, going = begin(), None
+        try:
+            while coming is not None:
+                middle = coming.result()
+                coming = begin()
+                late = during(middle)
+                if going is not None:
+                    yield going.result()
+                going = behind.submit(after, late)
+            if going is not None:
+                yield going.result()
+        finally:
+            if coming is not None:
+                coming.cancel()
 
 
 class Budget:

@@ -178,9 +178,6 @@ class NeuCodecSettings(Group):
     )
     batch_sec: float = Field(0.0, ge=0, description="Audio encoded at once, seconds; halved where memory runs out.")
     compile: bool = Field(False, description="Compile the acoustic encoder with torch.compile: slow start, faster run.")
-    guard_share: float = Field(
-        0.0005, ge=0, le=1, description="Share of segments that the reference path encodes too, to compare the codes."
-    )
 
 
 Step = Literal["ingest", "encode", "write"]
@@ -258,6 +255,13 @@ class Settings(BaseSettings):
     cut: CutSettings = CutSettings()  # type: ignore[call-arg]
     roundtrip_share: float = Field(
         0.1, ge=0, le=1, description="Share of segments that are decoded again after encoding, and measured."
+    )
+
+    guard_share: float = Field(
+        0.0005,
+        ge=0,
+        le=1,
+        description="Share of segments that the codec's plain path encodes too, to compare.",
     )
 
     rules: RuleSettings = RuleSettings()  # type: ignore[call-arg]

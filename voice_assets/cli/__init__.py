@@ -12,6 +12,7 @@ from voice_assets.cli import (
     demo,
     failures,
     forget,
+    plan,
     publish,
     show,
     store_check,
@@ -31,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 store = typer.Typer(help="Look at object stores, and move data between them.", no_args_is_help=True)
-for module in (build, show, failures, audit, publish, trace, forget, adopt, clean, demo):
+for module in (plan, build, show, failures, audit, publish, trace, forget, adopt, clean, demo):
     module.register(app)
 for module in (store_check, store_copy):
     module.register(store)

@@ -32,4 +32,4 @@ def load_codec(name: str, settings: NeuCodecSettings | None = None) -> Codec:
     if name not in CODECS:
         known = ", ".join(sorted(CODECS))
         raise ValueError(f'Unknown codec "{name}". Known: {known} (or "none" for a dataset without codes).')
-    return CODECS[name](settings or NeuCodecSettings())
+    return CODECS[name](settings or NeuCodecSettings())  # type: ignore[call-arg]

@@ -12,6 +12,9 @@ Audio = npt.NDArray[np.float32]
 Codes = npt.NDArray[np.int32]
 """One codebook index a frame, shape [frames], each in [0, codebook_size)."""
 
+Margins = npt.NDArray[np.float32]
+"""How far each code was from being another one, shape [frames], in units of its quantiser's step."""
+
 
 class CodecUnavailableError(RuntimeError):
     """The codec cannot be loaded: its package or weights are missing. The message says how to get them."""
@@ -71,8 +74,13 @@ class Codec(Protocol):
         """
         ...
 
-    def encode_alone(self, clip: Audio, sample_rate_hz: int | None = None) -> Codes:
+    def encode_alone(self, clip: Audio, sample_rate_hz: int | None = None) -> tuple[Codes, Margins]:
         """What the plainest implementation makes of one clip by itself, however slow: what `encode` is held against."""
+        ...
+
+    @property
+    def rounding(self) -> float:
+        """The largest margin at which `encode` may give another code than `encode_alone`; 0 where it never may."""
         ...
 
     def decode(self, codes: Sequence[Codes]) -> list[Audio]:

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from voice_core.audio import resample
-from voice_core.codecs.base import Audio, Codes, checked_clip, checked_codes, samples_at
+from voice_core.codecs.base import Audio, Codes, Margins, checked_clip, checked_codes, samples_at
 from voice_core.mel import mel_filters
 
 Float32 = npt.NDArray[np.float32]
@@ -198,6 +198,7 @@ class MelVQ:
     codes_per_sec = SAMPLE_RATE_HZ // HOP
     codebook_size = STAGE_SIZE * STAGE_SIZE
     batch_sec = 120.0
+    rounding = 0.0
 
     def __init__(self, codebook_path: Path = CODEBOOK_PATH) -> None:
         """Read codebooks: an .npz of floats: `first` and `second`, each [STAGE_SIZE, CEPSTRA], and `gain` [BANDS],
@@ -238,9 +239,10 @@ class MelVQ:
         checked = (checked_clip(clip, index) for index, clip in enumerate(clips))
         return [self._encode_clip(resample(clip, rate, SAMPLE_RATE_HZ)) for clip in checked]
 
-    def encode_alone(self, clip: Audio, sample_rate_hz: int | None = None) -> Codes:
-        """The same as `encode`: there is no other path."""
-        return self.encode([clip], sample_rate_hz)[0]
+    def encode_alone(self, clip: Audio, sample_rate_hz: int | None = None) -> tuple[Codes, Margins]:
+        """The same as `encode`, which works on each clip alone: no code may differ."""
+        codes = self.encode([clip], sample_rate_hz)[0]
+        return codes, np.ones(len(codes), np.float32)
 
     def decode(self, codes: Sequence[Codes]) -> list[Audio]:
         """Audio of each code array, float32 [len(codes) · 480] within ±1, at about the level that was encoded.

@@ -80,6 +80,24 @@ class Recording:
         same = not self.vanished and _same(self.audio, there) and _same(self.transcript, found.transcript)
         return "" if same else "changed"
 
+    def as_listed(self, found: Found | None) -> "Recording":
+        """As the next snapshot will describe it, going by the listing; a new transcript's hash is left empty."""
+        if self.adopted is not None:
+            return self
+        if found is None:
+            return dataclasses.replace(self, vanished=True, trouble="")
+        audio = next((item for item in (found.audio, *found.others) if item.key == self.key), found.audio)
+        known = _same(self.transcript, found.transcript)
+        return dataclasses.replace(
+            self,
+            key=audio.key,
+            audio=self.audio if _same(self.audio, audio) else audio,
+            transcript=self.transcript if known else found.transcript,
+            transcript_sha256=self.transcript_sha256 if known else "",
+            vanished=False,
+            trouble="",
+        )
+
 
 def _same(one: ObjectInfo | None, other: ObjectInfo | None) -> bool:
     if one is None or other is None:

@@ -246,6 +246,11 @@ def _parameters(summary: Summary, parameters: Mapping[str, Any]) -> str:
             f"\n\n{trip.rows:,} segments were decoded again and compared with their audio: {trip.mel_db:.2f} dB mean "
             f"absolute log-mel distance, {trip.level_db:+.2f} dB difference in level."
         )
+    if summary.agreement is not None:
+        rows, share = summary.agreement
+        text += (
+            f"\n\n{rows:,} segments were also encoded by the codec's plain path: {share:.4%} of their codes are equal."
+        )
     return text
 
 

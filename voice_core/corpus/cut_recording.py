@@ -157,25 +157,52 @@ def segment_fingerprint(cut: Cut, audio_id: str, audio_sha256: str, settings: Cu
     return fingerprint(versions, parameters, audio_id, audio_sha256, dataclasses.astuple(cut))
 
 
+@dataclass(frozen=True, slots=True)
+class LinesPlan:
+    """What becomes of the lines of a transcript: rows of those that are never cut, rows that stand, and what to cut."""
+
+    rejected: tuple[Entry, ...]
+    standing: tuple[Entry, ...]
+    todo: tuple[Cut, ...]
+    fingerprints: Mapping[int, str]  # by the line's index
+
+
+def plan_lines(
+    lines: Sequence[Line | BadLine],
+    audio_id: str,
+    audio_sha256: str,
+    earlier: Mapping[str, Entry],
+    settings: CutSettings,
+) -> LinesPlan:
+    """Which lines have to be cut; `earlier` are rows with files, by fingerprint. Pure."""
+    plan = plan_cuts(lines, settings)
+    prints = {cut.line.index: segment_fingerprint(cut, audio_id, audio_sha256, settings) for cut in plan.cuts}
+    known = {index: earlier[mark] for index, mark in prints.items() if mark in earlier}
+    return LinesPlan(
+        rejected=tuple(_line_entry(line, audio_id).judged(reject) for line, reject in plan.rejects),
+        standing=tuple(known.values()),
+        todo=tuple(cut for cut in plan.cuts if cut.line.index not in known),
+        fingerprints=prints,
+    )
+
+
+def known_before(before: RecordingOutcome | None, audio_sha256: str) -> RecordingOutcome | None:
+    """What was found of the recording, where its audio is still the same and was decoded to the end."""
+    if before is not None and (before.audio_sha256 != audio_sha256 or before.status not in ("ok", "damaged")):
+        return None
+    return before
+
+
 def _cut(
     task: CutTask, path: Path, audio_sha256: str, lines: Sequence[Line | BadLine], transcript_sha256: str
 ) -> CutResult:
     settings = task.settings.cut
     audio_id = task.recording.audio_id
-    plan = plan_cuts(lines, settings)
-    entries = [_line_entry(line, audio_id).judged(reject) for line, reject in plan.rejects]
-    prints = {cut.line.index: segment_fingerprint(cut, audio_id, audio_sha256, settings) for cut in plan.cuts}
-    todo = []
-    for cut in plan.cuts:
-        old = task.earlier.get(prints[cut.line.index])
-        if old is None:
-            if task.wanted is None or _key(task, cut.line.index) in task.wanted:
-                todo.append(cut)
-        else:
-            entries.append(old)
-    before = task.before
-    if before is not None and (before.audio_sha256 != audio_sha256 or before.status not in ("ok", "damaged")):
-        before = None
+    plan = plan_lines(lines, audio_id, audio_sha256, task.earlier, settings)
+    entries = [*plan.rejected, *plan.standing]
+    prints = plan.fingerprints
+    todo = [cut for cut in plan.todo if task.wanted is None or _key(task, cut.line.index) in task.wanted]
+    before = known_before(task.before, audio_sha256)
     length_known = before is not None and before.status == "ok"
     report = DecodeReport()
     if todo or before is None:

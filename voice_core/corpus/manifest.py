@@ -90,6 +90,7 @@ class Entry:
     distinct_codes: int = 0
     roundtrip_mel_db: float | None = None
     roundtrip_level_db: float | None = None
+    agreement: float | None = None  # share of codes that the codec's plain path gives, too
     # The dataset.
     split: str = ""
     neutts_drop: str = ""
@@ -203,11 +204,12 @@ class _LazyEntries(Sequence[Entry]):
     """The rows of a manifest's file: of a thousand manifests most are only asked whether they are current."""
 
     def __init__(self, data: bytes) -> None:
-        self._data = data
+        # Held as long as this lives: a thread of Arrow's that let go of it last, while Python ends, would abort it.
+        self._buffer = pa.py_buffer(data)
 
     @cached_property
     def _entries(self) -> tuple[Entry, ...]:
-        return tuple(Entry(**row) for row in pq.read_table(io.BytesIO(self._data)).to_pylist())
+        return tuple(Entry(**row) for row in pq.read_table(pa.BufferReader(self._buffer)).to_pylist())
 
     def __len__(self) -> int:
         return len(self._entries)

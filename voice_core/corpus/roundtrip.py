@@ -3,22 +3,21 @@
 import numpy as np
 
 from voice_core.audio import Pcm16, resample, to_float
-from voice_core.codecs.base import Codec, Codes
+from voice_core.codecs.base import Audio
 from voice_core.mel import mel_power_db
 
 ROUNDTRIP_VERSION = 1
 _RANGE_DB = 60.0  # quieter than this below the loudest band says nothing about a voice
 
 
-def compare(pcm: Pcm16, sample_rate_hz: int, codec: Codec, codes: Codes) -> tuple[float, float]:
-    """Decode and compare with the original: (mean absolute log-mel distance in dB, level difference in dB).
+def compare(pcm: Pcm16, sample_rate_hz: int, decoded: Audio, decoded_hz: int) -> tuple[float, float]:
+    """Compare what codes decode to with the original: (mean absolute log-mel distance, level difference), in dB.
 
     The level difference is decoded minus original RMS. Bands more than 60 dB below the loudest count as equally
     silent on both sides.
     """
-    rate = codec.output_sample_rate_hz
+    rate = decoded_hz
     original = resample(to_float(pcm), sample_rate_hz, rate)
-    decoded = codec.decode([codes])[0]
     length = min(len(original), len(decoded))
     original, decoded = original[:length], decoded[:length]
     a, b = mel_power_db(original, rate), mel_power_db(decoded, rate)

@@ -24,6 +24,7 @@ from voice_core.scratch import open_scratch
 from voice_core.settings import Settings
 from voice_core.store import Store
 
+Rows = Mapping[str, Sequence[Entry]]  # by audio_id
 CODE_VERSION = f"cut{CUTTING_VERSION}-measure{MEASURES_VERSION}"
 
 
@@ -145,23 +146,14 @@ def _build_segments(
     contents = Contents(work, partition)
     old = read_manifest(work, STAGE, partition)
     wanted = parameters(settings)
-    same_cut = old is not None and old.parameters["cut"] == wanted["cut"]
     before = {item.audio_id: item for item in old.recordings} if old else {}
-    rows, lost = _surviving_rows(work, old, verify)
+    rows, lost = surviving_rows(work, old, verify=verify)
     _refuse_another_rate(batch, old, settings)
 
-    done: dict[str, CutResult] = {}
+    done, todo = divide(batch, old, contents, settings, rows, lost)
     tasks: list[CutTask] = []
-    for recording in batch.recordings:
+    for recording in todo:
         earlier = before.get(recording.audio_id)
-        gone_files = lost.get(recording.audio_id, [])
-        if recording.adopted is not None:
-            done[recording.audio_id] = _as_adopted(recording, earlier, rows[recording.audio_id], gone_files)
-            continue
-        kept = _unchanged(recording, earlier, contents, same_cut) if earlier else None
-        if kept is not None and (recording.vanished or not gone_files):
-            done[recording.audio_id] = CutResult(kept, (*rows[recording.audio_id], *map(_without_file, gone_files)))
-            continue
         files = {entry.fingerprint: entry for entry in rows[recording.audio_id] if entry.key}
         tasks.append(CutTask(raw, work, partition, recording, settings, contents.sha256(recording), earlier, files))
 
@@ -215,6 +207,31 @@ def _build_segments(
     )
 
 
+def divide(
+    batch: Batch, old: Manifest | None, contents: Contents, settings: Settings, rows: Rows, lost: Rows
+) -> tuple[dict[str, CutResult], list[Recording]]:
+    """Recordings whose rows stand, by audio id, and those to look at: at least their transcript, perhaps all. Pure.
+
+    `rows` and `lost` are the `surviving_rows` of the manifest that lies there.
+    """
+    same_cut = old is not None and old.parameters["cut"] == parameters(settings)["cut"]
+    before = {item.audio_id: item for item in old.recordings} if old else {}
+    done: dict[str, CutResult] = {}
+    todo: list[Recording] = []
+    for recording in batch.recordings:
+        earlier = before.get(recording.audio_id)
+        standing, gone_files = rows.get(recording.audio_id, []), lost.get(recording.audio_id, [])
+        if recording.adopted is not None:
+            done[recording.audio_id] = _as_adopted(recording, earlier, standing, gone_files)
+            continue
+        kept = _unchanged(recording, earlier, contents, same_cut) if earlier else None
+        if kept is not None and (recording.vanished or not gone_files):
+            done[recording.audio_id] = CutResult(kept, (*standing, *map(_without_file, gone_files)))
+        else:
+            todo.append(recording)
+    return done, todo
+
+
 def _or_earlier(
     result: CutResult, earlier: RecordingOutcome | None, rows: Sequence[Entry], lost: Sequence[Entry]
 ) -> CutResult:
@@ -229,8 +246,8 @@ def _or_earlier(
     return CutResult(dataclasses.replace(earlier, status="unreachable", message=message), (*rows, *bare))
 
 
-def _surviving_rows(
-    work: Store, old: Manifest | None, verify: bool
+def surviving_rows(
+    work: Store, old: Manifest | None, *, verify: bool = False
 ) -> tuple[dict[str, list[Entry]], dict[str, list[Entry]]]:
     """The old rows by recording: those that stand, and those whose file is missing or spoilt."""
     rows: dict[str, list[Entry]] = defaultdict(list)

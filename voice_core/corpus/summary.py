@@ -97,6 +97,7 @@ class Summary:
     neutts_dropped: int  # kept rows that NeuTTS's own filter drops
     neutts_reasons: tuple[tuple[str, int], ...]  # a row may have several
     roundtrip: RoundTrip | None
+    agreement: tuple[int, float] | None  # rows that the codec's plain path encoded too, and the share of equal codes
     codecs: tuple[Mapping[str, Any], ...]  # one, unless partitions were encoded differently
 
     @property
@@ -170,6 +171,7 @@ def summarise(manifests: Sequence[Manifest], display_names: Callable[[str], str]
         neutts_dropped=sum(ledger.neutts.values()),
         neutts_reasons=tuple(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
         roundtrip=_roundtrip(ledger.roundtrips),
+        agreement=_agreement(ledger.guarded),
         codecs=_codecs(manifests),
     )
 
@@ -200,6 +202,7 @@ class _Ledger:
         self.durations = _Sums()  # by whole second
         self.neutts: Counter[str] = Counter()
         self.roundtrips: list[Entry] = []
+        self.guarded: list[Entry] = []
         self.text_characters = 0
 
     def add(self, manifest: Manifest, channel: str, scale: int) -> None:
@@ -218,6 +221,8 @@ class _Ledger:
                 self.neutts[entry.neutts_drop] += 1
             if entry.roundtrip_mel_db is not None:
                 self.roundtrips.append(entry)
+            if entry.agreement is not None:
+                self.guarded.append(entry)
 
 
 def _given(label: str) -> str:
@@ -255,6 +260,12 @@ def _roundtrip(entries: Sequence[Entry]) -> RoundTrip | None:
         mel_db=_mean(entry.roundtrip_mel_db for entry in entries),
         level_db=_mean(entry.roundtrip_level_db for entry in entries),
     )
+
+
+def _agreement(entries: Sequence[Entry]) -> tuple[int, float] | None:
+    codes = sum(entry.code_count for entry in entries)
+    equal = math.fsum((entry.agreement or 0.0) * entry.code_count for entry in entries)
+    return (len(entries), equal / codes if codes else 1.0) if entries else None
 
 
 def _mean(values: Iterable[float | None]) -> float:

@@ -124,6 +124,9 @@ def coded_segments(task: Task) -> dg.MaterializeResult:
     )
     manifest = report.manifest
     summary = summarise([manifest], task.corpus.settings.display_name)
+    guarded: dict[str, float] = {}
+    if summary.agreement is not None:
+        guarded = {"guarded_segments": summary.agreement[0], "guard_agreement": summary.agreement[1]}
     roundtrip = {}
     if summary.roundtrip is not None:
         roundtrip = {
@@ -139,6 +142,7 @@ def coded_segments(task: Task) -> dg.MaterializeResult:
             "segments_encoded": report.segments_encoded,
             **summary_metadata(summary),
             **roundtrip,
+            **guarded,
             **speed_metadata(report.encoded_sec, report.wall_sec),
         },
         check_results=check_results(

@@ -7,11 +7,12 @@ import pytest
 
 from voice_assets_tests.core.corpus.world import SmallCodec, World
 from voice_core.codecs import load_codec
-from voice_core.codecs.base import Audio, Codec, Codes
-from voice_core.corpus import coding, forget
+from voice_core.codecs.base import Audio, Codec, Codes, Margins
+from voice_core.corpus import coding, encoding, forget
 from voice_core.corpus.checks import codes_valid, files_intact, seconds_add_up
-from voice_core.corpus.manifest import Manifest
+from voice_core.corpus.manifest import Manifest, read_manifest
 from voice_core.corpus.segment_files import load
+from voice_core.corpus.summary import summarise
 from voice_core.layout import PartitionKey
 
 NEWS = PartitionKey("news", 1)
@@ -180,11 +181,11 @@ def test_a_file_that_the_manifest_does_not_list_is_swept_away(cut: World) -> Non
 class ShortClipsRefused(SmallCodec):
     """Like codecs whose receptive field is longer than a short clip."""
 
-    def encode(self, clips: Sequence[Audio]) -> list[Codes]:
+    def encode(self, clips: Sequence[Audio], sample_rate_hz: int | None = None) -> list[Codes]:
         for index, clip in enumerate(clips):
             if len(clip) < 24_000:
                 raise ValueError(f"Clip {index} is too short to encode")
-        return super().encode(clips)
+        return super().encode(clips, sample_rate_hz)
 
 
 def test_a_clip_that_the_codec_refuses_costs_only_itself(world: World) -> None:
@@ -215,3 +216,55 @@ def test_an_unfinished_manifest_is_not_current_and_is_gone_on_from(cut: World) -
     report = cut.code()
     assert 0 < report.segments_encoded < 5
     assert cut.files("coded") == files
+
+
+class Padding(SmallCodec):
+    """Gives a clip's last code as a batch of longer clips would: the error that a guard is for."""
+
+    def encode(self, clips: Sequence[Audio], sample_rate_hz: int | None = None) -> list[Codes]:
+        return [np.append(codes[:-1], codes[-1] ^ 1) for codes in super().encode(clips, sample_rate_hz)]
+
+
+class Rounding(Padding):
+    """The same, where its plain path says that this code was near to being the other one."""
+
+    rounding = 1e-3
+
+    def encode_alone(self, clip: Audio, sample_rate_hz: int | None = None) -> tuple[Codes, Margins]:
+        codes, margins = super().encode_alone(clip, sample_rate_hz)
+        margins[-1] = 1e-5
+        return codes, margins
+
+
+def test_codes_that_the_plain_path_does_not_give_fail_the_batch(cut: World) -> None:
+    cut.set(guard_share=1.0)
+    cut.codec = Padding()
+    with pytest.raises(encoding.CodesDifferError, match=r"coded|segments/news/batch-0001/.*1 of \d+ codes are not"):
+        cut.code()
+    manifest = read_manifest(cut.work, "coded", NEWS)
+    assert manifest is not None
+    assert not manifest.complete
+    cut.codec = SmallCodec()
+    assert cut.code().manifest.complete
+
+
+def test_codes_that_rounding_explains_are_counted(cut: World) -> None:
+    cut.set(guard_share=1.0)
+    cut.codec = Rounding()
+    for entry in cut.code().manifest.kept():
+        assert entry.agreement == pytest.approx(1 - 1 / entry.code_count)
+
+
+def test_the_guard_looks_at_the_share_of_segments_that_the_settings_ask_for(cut: World) -> None:
+    cut.set(guard_share=0.0)
+    assert {entry.agreement for entry in cut.code().manifest.kept()} == {None}
+    cut.set(guard_share=1.0)
+    report = cut.code()
+    assert {entry.agreement for entry in report.manifest.kept()} == {1.0}
+    assert summarise([report.manifest], str).agreement == (5, 1.0)
+    cut.set(guard_share=0.5)
+    guarded = [entry.key for entry in cut.code().manifest.kept() if entry.agreement is not None]
+    cut.set(guard_share=0.0)
+    cut.code()
+    cut.set(guard_share=0.5)
+    assert [entry.key for entry in cut.code().manifest.kept() if entry.agreement is not None] == guarded

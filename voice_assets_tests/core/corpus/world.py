@@ -15,7 +15,7 @@ import soundfile
 from av.audio.resampler import AudioResampler
 
 from voice_core.audio import resample, to_pcm16
-from voice_core.codecs.base import Audio, Codes, samples_at
+from voice_core.codecs.base import Audio, Codes, Margins, samples_at
 from voice_core.corpus import batches, coding, dataset, discovery, finishing, pairs, segmenting, splits
 from voice_core.corpus.batches import Batch
 from voice_core.corpus.discovery import Discovery
@@ -101,6 +101,7 @@ class SmallCodec:
     codes_per_sec = 50
     codebook_size = 65_536
     batch_sec = 120.0
+    rounding = 0.0
 
     def __init__(self, revision: str = "1") -> None:
         self.revision = revision
@@ -119,8 +120,9 @@ class SmallCodec:
         self.encoded += len(clips)
         return [self._one(resample(clip, sample_rate_hz or RATE, RATE)) for clip in clips]
 
-    def encode_alone(self, clip: Audio, sample_rate_hz: int | None = None) -> Codes:
-        return self._one(resample(clip, sample_rate_hz or RATE, RATE))
+    def encode_alone(self, clip: Audio, sample_rate_hz: int | None = None) -> tuple[Codes, Margins]:
+        codes = self._one(resample(clip, sample_rate_hz or RATE, RATE))
+        return codes, np.ones(len(codes), np.float32)
 
     def _one(self, clip: Audio) -> Codes:
         frames = np.pad(clip, (0, -len(clip) % 480)).reshape(-1, 480)

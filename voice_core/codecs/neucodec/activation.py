@@ -6,7 +6,6 @@ both filters are sums of shifted copies, so nothing at twice the rate has to be 
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.models.neucodec.modeling_neucodec import NeuCodecAntiAliasedActivation1d
 
@@ -40,7 +39,7 @@ class FusedActivation(nn.Module):
 def _expression(x: Tensor, frequency: Tensor, amplitude: Tensor, up: list[float], down: list[float]) -> Tensor:
     """One expression, which a compiler makes one kernel of. Computed in fp32 whatever the precision of `x`."""
     count = x.shape[-1]
-    padded = F.pad(x, (HALO, HALO), mode="replicate").float()
+    padded = nn.functional.pad(x, (HALO, HALO), mode="replicate").float()
     even, odd = _upsampled(padded, count + HALO, up)
     even = even + amplitude * torch.square(torch.sin(even * frequency))
     odd = odd + amplitude * torch.square(torch.sin(odd * frequency))
@@ -56,7 +55,7 @@ def _expression(x: Tensor, frequency: Tensor, amplitude: Tensor, up: list[float]
 
 
 def _upsampled(padded: Tensor, count: int, up: list[float]) -> tuple[Tensor, Tensor]:
-    """Samples 2t and 2t + 1 of twice the rate for `count` values of t; `padded` begins three samples before the first."""
+    """Samples 2t and 2t + 1 of twice the rate for `count` values of t; `padded` begins three before the first."""
     even, odd = padded[..., 5 : 5 + count] * up[1], padded[..., 6 : 6 + count] * up[0]
     for tap in range(1, HALO):
         even = even + padded[..., 5 - tap : 5 - tap + count] * up[2 * tap + 1]
@@ -96,7 +95,7 @@ def _block(
     before, after = max(0, HALO - start), max(0, stop + HALO - samples)
     padded = rows[:, max(0, start - HALO) : stop + HALO]
     if before or after:
-        padded = F.pad(padded[None], (before, after), mode="replicate")[0]
+        padded = nn.functional.pad(padded[None], (before, after), mode="replicate")[0]
     padded = padded.float()
     count = stop - start
     even, odd = padded[:, 5 : 5 + count + HALO] * up[1], padded[:, 6 : 6 + count + HALO] * up[0]

@@ -63,7 +63,7 @@ def locate(checkpoint: str, revision: str) -> Path:
         pass
     try:
         found = fetch(offline=False)
-    except Exception as error:  # the client raises its own, requests' and OSError
+    except (OSError, ValueError, RuntimeError) as error:  # what the client and its HTTP library derive theirs from
         raise CodecUnavailableError(
             f"the weights of {checkpoint} at {revision} are not in the hub's cache (HF_HOME) and could not be fetched: "
             f"{error}. Copy their folder here and name it in VOICE_NEUCODEC__CHECKPOINT, or run once with access"

@@ -6,7 +6,15 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from voice_core.codecs.base import Audio, Codes, CodecUnavailableError, checked_clip, checked_codes, samples_at
+from voice_core.codecs.base import (
+    Audio,
+    CodecUnavailableError,
+    Codes,
+    Margins,
+    checked_clip,
+    checked_codes,
+    samples_at,
+)
 from voice_core.codecs.neucodec.checkpoint import INSTALL, identify, locate
 from voice_core.gpu_lock import hold
 from voice_core.gpus import profile
@@ -18,6 +26,9 @@ if TYPE_CHECKING:
 ALGORITHM = "1"
 """Raise when a change here alters the codes of any audio; part of `NeuCodec.revision`."""
 HOP = 320
+_ROUNDING = {"fp32": 1e-3, "tf32": 0.1, "bf16": float("inf"), "fp16": float("inf")}
+"""How far from a boundary a value may have been of which the plain path makes another code. Far above what rounding was
+seen to do, far below what padding or a wrong length does; half precision is wrong by whole steps now and then."""
 _CPU_BATCH_SEC = 120.0
 _GPU_BATCH_SEC = 240.0  # of a GPU in no pool: what fits into 16 GB
 
@@ -52,6 +63,10 @@ class NeuCodec:
     def revision(self) -> str:
         weights = identify(self.settings.checkpoint, self.settings.revision)
         return f"{ALGORITHM}-{weights}-{self.precision}"
+
+    @property
+    def rounding(self) -> float:
+        return _ROUNDING[self.precision]
 
     @property
     def batch_sec(self) -> float:
@@ -90,7 +105,7 @@ class NeuCodec:
         checked = [checked_clip(clip, index) for index, clip in enumerate(clips)]
         return self._loaded().encode(checked, sample_rate_hz or self.input_sample_rate_hz)
 
-    def encode_alone(self, clip: Audio, sample_rate_hz: int | None = None) -> Codes:
+    def encode_alone(self, clip: Audio, sample_rate_hz: int | None = None) -> tuple[Codes, Margins]:
         """By transformers' own forward pass and feature extractor, in single precision."""
         return self._loaded().encode_alone(checked_clip(clip, 0), sample_rate_hz or self.input_sample_rate_hz)
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,13 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import NeuCodecModel, SeamlessM4TFeatureExtractor
 
-from voice_core.codecs.base import Audio, Codes, samples_at
+from voice_core.codecs.base import Audio, Codes, Margins, samples_at
 from voice_core.codecs.neucodec.features import Features
-from voice_core.codecs.neucodec.network import Encoder
+from voice_core.codecs.neucodec.network import Encoder, margin
 from voice_core.codecs.neucodec.resampling import resample
 
 HOP, INPUT_HZ = 320, 16_000
@@ -105,22 +105,33 @@ class Engine:
         made: list[Codes] = [*codes.cpu().numpy()]
         if self.precision == "fp32":
             for index in torch.nonzero(margin.amin(-1) < TOLERANCE).flatten().tolist():
-                made[index] = self._alone(clips[index], sample_rate_hz)
+                made[index], _ = self._alone(clips[index], sample_rate_hz)
                 self.rechecked += 1
         return made
 
-    def encode_alone(self, clip: Audio, sample_rate_hz: int) -> Codes:
-        """One clip, by transformers' own forward pass and feature extraction, in single precision."""
+    def encode_alone(self, clip: Audio, sample_rate_hz: int) -> tuple[Codes, Margins]:
+        """One clip, by transformers' own forward pass and feature extraction, in single precision; and how near to a
+        boundary the nearest of each code's eight values was."""
         if samples_at(len(clip), sample_rate_hz, INPUT_HZ) < HOP:
-            return np.empty(0, np.int32)
+            return np.empty(0, np.int32), np.empty(0, np.float32)
         with torch.inference_mode(), arithmetic("fp32"):
             return self._alone(clip, sample_rate_hz)
 
-    def _alone(self, clip: Audio, sample_rate_hz: int) -> Codes:
+    def _alone(self, clip: Audio, sample_rate_hz: int) -> tuple[Codes, Margins]:
         audio = self._padded([clip], sample_rate_hz)
         heard = self._extractor(audio.cpu().numpy(), sampling_rate=INPUT_HZ, return_tensors="pt").input_features
-        found = self._model.encode(audio[:, None], heard.to(self.device), return_dict=True).audio_codes
-        return np.asarray(found[0, 0].cpu().numpy(), np.int32)
+        rounded: dict[int, Tensor] = {}  # by thread: on a CPU several are at work on the one model
+
+        def keep(_: nn.Module, __: object, value: Tensor) -> None:
+            rounded[threading.get_ident()] = value
+
+        hook = self._model.quantizer.project_in.register_forward_hook(keep)
+        try:
+            found = self._model.encode(audio[:, None], heard.to(self.device), return_dict=True).audio_codes
+        finally:
+            hook.remove()
+        margins = margin(self._model.quantizer, rounded[threading.get_ident()])
+        return found[0, 0].int().cpu().numpy(), margins[0].float().cpu().numpy()
 
     def _padded(self, clips: Sequence[Audio], sample_rate_hz: int) -> Tensor:
         """Clips at 16 kHz, each with zeros up to the next whole code, as the reference pads: 1 to 320 of them."""
@@ -131,7 +142,7 @@ class Engine:
             row[: len(clip)] = clip
         audio = resample(torch.from_numpy(stacked).to(self.device), sample_rate_hz, INPUT_HZ)
         width = (counts[0] // HOP + 1) * HOP
-        audio = F.pad(audio, (0, width - audio.shape[-1]))
+        audio = nn.functional.pad(audio, (0, width - audio.shape[-1]))
         if sample_rate_hz != INPUT_HZ or len(clips) > 1:  # a filter rings beyond the end of a shorter clip
             ends = torch.tensor(counts, device=self.device)[:, None]
             audio = audio * (torch.arange(width, device=self.device) < ends)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import NeuCodecModel
-from transformers.models.neucodec.modeling_neucodec import NeuCodecAntiAliasedActivation1d
+from transformers.models.neucodec.modeling_neucodec import NeuCodecAntiAliasedActivation1d, NeuCodecQuantizer
 from transformers.models.wav2vec2_bert.modeling_wav2vec2_bert import Wav2Vec2BertSelfAttention
 
 from voice_core.codecs.neucodec.activation import FusedActivation
@@ -79,12 +79,18 @@ class Encoder(nn.Module):
         count = min(semantic.shape[-1], acoustic.shape[-1])
         both = torch.cat([semantic[..., :count], acoustic[..., :count]], 1).transpose(1, 2)
         latent = self.quantizer.project_in(self.join(both).float())
-        scalar = self.quantizer.quantizer
-        latent = scalar.bound(latent)
-        _, codes = scalar(latent)
-        exact = scalar.bound(latent)
-        margin = 0.5 - (exact - exact.round()).abs()
-        return codes, margin.amin(-1)
+        _, codes = self.quantizer.quantizer(self.quantizer.quantizer.bound(latent))
+        return codes, margin(self.quantizer, latent)
+
+
+def margin(quantizer: NeuCodecQuantizer, latent: Tensor) -> Tensor:
+    """How far the nearest of the values that are rounded, [..., codes, 8] → [..., codes], lies from a boundary.
+
+    In steps of the quantiser: at most 0.5. As the checkpoint was trained, values are bounded twice.
+    """
+    bound = quantizer.quantizer.bound
+    value = bound(bound(latent.float()))
+    return (0.5 - (value - value.round()).abs()).amin(-1)
 
 
 def _replace(parent: nn.Module, old: type[nn.Module], new: type[nn.Module]) -> None:

@@ -8,8 +8,7 @@ import functools
 import math
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 _CROSSINGS, _ROLLOFF = 6, 0.99
 
@@ -36,6 +35,6 @@ def resample(audio: Tensor, from_hz: int, to_hz: int) -> Tensor:
     from_step, to_step = from_hz // common, to_hz // common
     kernel, reach = _kernel(from_step, to_step, audio.device)
     clips, count = audio.shape
-    padded = F.pad(audio, (reach, reach + from_step))[:, None]
-    phases = F.conv1d(padded, kernel, stride=from_step)
+    padded = nn.functional.pad(audio, (reach, reach + from_step))[:, None]
+    phases = nn.functional.conv1d(padded, kernel, stride=from_step)
     return phases.transpose(1, 2).reshape(clips, -1)[:, : -(-count * to_step // from_step)]

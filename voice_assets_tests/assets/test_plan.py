@@ -1,0 +1,335 @@
+"""`voice plan` against what `voice build` then really does, on the small demo world."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from resources.corpus import codec_of, look_at_work, open_raw
+from voice_assets.build import BuildReport, look_ahead
+from voice_assets.cli import app
+from voice_assets.measured import label_of, measured_cutting, measured_encoding, measured_writing
+from voice_assets.timing import encoding_unit, in_all, timings
+from voice_assets_tests.assets.conftest import Bench, _bench
+from voice_core.codecs import CODECS, load_codec
+from voice_core.codecs.melvq import MelVQ
+from voice_core.corpus.batches import Recording, read_batches
+from voice_core.corpus.cleaning import free, plan_clean
+from voice_core.corpus.discovery import foresee
+from voice_core.corpus.plan import Plan
+from voice_core.corpus.planning import plan_build
+from voice_core.corpus.status import State, survey
+from voice_core.demo.world import World
+from voice_core.settings import Settings
+from voice_core.store import Store
+
+COUNTERS = ("recordings_decoded", "segments_cut", "segments_encoded")
+
+
+def plan(bench: Bench, *partitions: str) -> Plan:
+    return look_ahead(bench.settings(), partitions)
+
+
+def counts(found: Plan) -> tuple[int, ...]:
+    stages = found.stages
+    return round(stages["decode and cut"].items.value), round(found.cut.value), round(stages["encode"].items.value)
+
+
+def taken(report: BuildReport) -> tuple[int, ...]:
+    assert report.failures == []
+    return tuple(int(report.figures.get(name, 0)) for name in COUNTERS)
+
+
+def state_of(folder: Path) -> dict[str, tuple[str, int]]:
+    """Content and time of every file below a folder."""
+    return {
+        str(path.relative_to(folder)): (hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def stored(bench: Bench) -> dict[str, int]:
+    """Bytes by stage: segment files, coded files, Parquet."""
+    sizes = dict.fromkeys(("segments", "coded", "rows", "pairs"), 0)
+    for path in bench.work.rglob("*"):
+        key = path.relative_to(bench.work).as_posix()
+        if path.suffix == ".npz":
+            sizes[key.split("/")[0]] += path.stat().st_size
+        elif path.suffix == ".parquet" and key.startswith(("datasets/voice/data/", "datasets/voice/neutts/")):
+            sizes["rows"] += path.stat().st_size
+        elif path.suffix == ".parquet" and key.startswith("datasets/voice/pairs/"):
+            sizes["pairs"] += path.stat().st_size
+    return sizes
+
+
+def grown(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
+    return {stage: after[stage] - before[stage] for stage in after}
+
+
+@pytest.fixture
+def fresh(small_world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """The small world, of which nothing was discovered yet."""
+    root = tmp_path / "fresh"
+    made = _bench(root, monkeypatch)
+    shutil.copytree(small_world.raw, root / "raw")
+    made.world = small_world
+    yield made
+    made.instance.dispose()
+
+
+def test_the_plan_of_a_fresh_world_is_what_the_build_then_does(fresh: Bench) -> None:
+    found = plan(fresh)
+    assert not fresh.work.exists()
+    assert (found.batches, found.recordings, found.new, found.splits, found.card) == (2, 21, 21, True, True)
+    decode, encode = found.stages["decode and cut"], found.stages["encode"]
+    assert not decode.items.exact
+    assert not encode.items.exact
+    codec = load_codec("melvq")
+    unmeasured = timings(found, codec, fresh.settings(), fresh.instance)
+    assert [item.minutes for item in unmeasured] == [None, None, None]
+    assert "run one batch first, or give --encode-speed" in unmeasured[1].note
+
+    before = stored(fresh)
+    report = fresh.build()
+    planned, did = counts(found), taken(report)
+    assert planned[:2] == did[:2]  # headers and transcripts tell
+    assert planned[2] == pytest.approx(did[2], rel=0.15)  # the default share of kept segments
+    assert found.rows_written == len(report.status.partitions)
+    sizes = grown(before, stored(fresh))
+    assert decode.stored.value == pytest.approx(sizes["segments"], rel=0.05)
+    assert encode.stored.value == pytest.approx(sizes["coded"], rel=0.15)
+    assert found.stages["rows"].stored.value == pytest.approx(sizes["rows"], rel=0.35)
+    hours = sum(outcome.sample_count for item in report.status.partitions for outcome in item.manifest.recordings)  # type: ignore[union-attr]
+    assert decode.audio_sec.value == pytest.approx(hours / 24_000, rel=0.1)
+
+
+def test_after_a_build_there_is_nothing_to_do(bench: Bench) -> None:
+    found = plan(bench)
+    assert found.empty
+    assert counts(found) == (0, 0, 0)
+    assert found.work.work_written.value == found.work.stored.value == 0
+    shown = CliRunner().invoke(app, ["plan"])
+    assert shown.exit_code == 0
+    assert "Nothing to do: 21 recordings in 2 batches are up to date" in shown.stdout
+
+
+def test_a_corrected_line_costs_its_recording_decoded_up_to_it_one_cut_and_one_encoding(bench: Bench) -> None:
+    bench.edit("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="Put right by hand."))
+    found = plan(bench)
+    assert counts(found) == (1, 1, 1)
+    (item,) = found.partitions
+    assert str(item.partition) == "Atheer_-/batch-0001"
+    assert item.decode.items.exact
+    assert item.cut.exact
+    (recording,) = [item for item in _recordings(bench) if item.audio_id == "atheer_0003"]
+    assert 0 < item.decode.audio_sec.value < recording.duration_sec
+    before = stored(bench)
+    assert taken(bench.build()) == (1, 1, 1)
+    sizes = grown(before, stored(bench))
+    assert item.decode.stored.value == pytest.approx(sizes["segments"], abs=20_000)
+    assert item.encode.stored.value == pytest.approx(sizes["coded"], abs=20_000)
+    assert plan(bench).empty
+
+
+def _recordings(bench: Bench) -> list[Recording]:
+    return [item for batch in read_batches(Store(bench.settings().work_url)) for item in batch.recordings]
+
+
+class AnotherMelVQ(MelVQ):
+    """The same codec as another revision."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.revision = "another"
+
+
+def test_another_revision_of_the_codec_encodes_everything_and_decodes_nothing(bench: Bench) -> None:
+    bench.monkeypatch.setenv("VOICE_ROUNDTRIP_SHARE", "1.0")
+    bench.build()  # encodes, so that this revision's speed is known
+    load_codec.cache_clear()
+    bench.monkeypatch.setitem(CODECS, "melvq", AnotherMelVQ)
+    try:
+        found = plan(bench)
+        before = stored(bench)
+        times = timings(found, load_codec("melvq"), bench.settings(), bench.instance)
+        given = timings(found, load_codec("melvq"), bench.settings(), bench.instance, encode_speed=60.0)
+        report = bench.build()
+        planned, did = counts(found), taken(report)
+    finally:
+        load_codec.cache_clear()
+    assert planned == did
+    assert planned[:2] == (0, 0)
+    assert planned[2] > 30
+    encode = found.stages["encode"]
+    assert encode.items.exact
+    assert encode.audio_sec.exact
+    assert encode.stored.value == grown(before, stored(bench))["coded"] == 0
+    kept = [e for item in report.status.partitions for e in (item.manifest.kept() if item.manifest else ())]
+    assert encode.audio_sec.value == pytest.approx(sum(entry.duration_sec or 0.0 for entry in kept))
+    # The speed of the old revision is named, and not used.
+    assert times[1].minutes is None
+    assert "melvq another" in times[1].note
+    assert label_of(MelVQ()) in times[1].note
+    assert given[1].minutes is not None
+    assert given[1].minutes.value == pytest.approx(encode.audio_sec.value / 60 / 60.0)
+
+
+def test_a_threshold_moves_verdicts_alone_and_is_counted_exactly(bench: Bench) -> None:
+    bench.monkeypatch.setenv("VOICE_RULES__MIN_SNR_DB", "30")
+    found = plan(bench)
+    before = stored(bench)
+    report = bench.build()
+    assert counts(found) == taken(report) == (0, 0, 0)
+    rows = found.stages["rows"].items
+    assert rows.exact
+    kept = sum(len(item.manifest.kept()) for item in report.status.partitions if item.manifest)
+    assert rows.value == pytest.approx(kept, abs=2)  # test rows whose text is in train
+    sizes = grown(before, stored(bench))
+    assert found.stages["encode"].stored.value == sizes["coded"] < 0
+    assert found.stages["rows"].stored.value == pytest.approx(sizes["rows"], rel=0.3)
+
+    bench.monkeypatch.delenv("VOICE_RULES__MIN_SNR_DB")
+    back = plan(bench)
+    assert back.stages["encode"].items.exact
+    assert counts(back) == taken(bench.build())
+    assert counts(back)[2] > 0
+
+
+def test_freed_files_that_are_needed_are_named_with_what_they_take(bench: Bench) -> None:
+    settings = bench.settings()
+    work = Store(settings.work_url)
+    for item in plan_clean(work, bench.build().status.partitions, ["segments", "coded"], settings):
+        free(work, item, settings)
+    assert plan(bench).empty
+    before = stored(bench)
+    assert before["segments"] == before["coded"] == 0
+    for name, value in {
+        "MIN_RMS_DBFS": -90,
+        "MAX_SILENCE_SHARE": 1,
+        "MAX_CLIPPED_SHARE": 1,
+        "MIN_BANDWIDTH_HZ": 0,
+    }.items():
+        bench.monkeypatch.setenv(f"VOICE_RULES__{name}", str(value))  # brings lines back whose files are nowhere else
+    found = plan(bench)
+    report = bench.build()
+    assert counts(found) == taken(report)
+    assert counts(found)[2] > 0
+    assert sum(item.restored_decode.items.value for item in found.partitions) > 0
+    sizes = grown(before, stored(bench))
+    grows = sum(work.stored.value for work in found.stages.values())
+    assert grows == pytest.approx(sum(sizes.values()), rel=0.1)
+    assert {item.coded for item in report.status.partitions} <= {State.CURRENT, State.FREED}
+
+
+def test_a_copied_recording_is_read_to_see_that_it_is_the_same_and_no_more(bench: Bench) -> None:
+    (path,) = [item for item in (bench.raw / "Atheer_-").glob("atheer_0003.*") if item.suffix != ".json"]
+    os.utime(path, (1, 1))
+    found = plan(bench)
+    assert counts(found) == (0, 0, 0)
+    assert found.stages["decode and cut"].raw_read.value >= path.stat().st_size
+    assert found.rows_written == 0
+    report = bench.build()
+    assert taken(report) == (0, 0, 0)
+    assert plan(bench).empty
+
+
+def test_new_recordings_and_a_chosen_partition(bench: Bench) -> None:
+    for path in sorted((bench.raw / "harbour-radio").iterdir()):
+        if path.name.startswith(("clocks-004.", "snow-006.")):
+            (bench.raw / "second-radio").mkdir(exist_ok=True)
+            shutil.copy(path, bench.raw / "second-radio" / path.name)
+    bench.edit("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="Put right by hand."))
+    all_of_it, one = plan(bench), plan(bench, "second-radio/batch-0001")
+    assert [str(item.partition) for item in one.partitions] == ["second-radio/batch-0001"]
+    assert one.new == all_of_it.new == 2
+    assert counts(all_of_it)[:2] == (counts(one)[0] + 1, counts(one)[1] + 1)
+    report = bench.build()
+    assert counts(all_of_it)[:2] == taken(report)[:2]
+    assert counts(all_of_it)[2] == pytest.approx(taken(report)[2], abs=2)
+    written = {item for item in all_of_it.partitions if item.rows_written}
+    assert len(written) >= 2
+    unknown = CliRunner().invoke(app, ["plan", "-p", "nowhere/batch-0001"])
+    assert isinstance(unknown.exception, LookupError)
+
+
+def test_where_too_many_transcripts_would_be_read_the_rest_is_taken_to_be_alike(fresh: Bench) -> None:
+    settings = fresh.settings()
+    raw, work, codec = open_raw(settings), look_at_work(settings), codec_of(settings)
+    discovery = foresee(raw, work, settings)
+    status = survey(work, discovery, codec, settings)
+    every = plan_build(raw, work, discovery, status, codec, settings)
+    some = plan_build(raw, work, discovery, status, codec, settings, most_transcripts=8)
+    assert "transcripts were not read" in " ".join(some.basis)
+    assert some.cut.value == pytest.approx(every.cut.value, rel=0.6)
+    assert not some.cut.exact
+
+
+def test_nothing_is_written_and_nothing_is_discovered(bench: Bench) -> None:
+    (bench.raw / "second-radio").mkdir()
+    for path in sorted((bench.raw / "harbour-radio").glob("snow-006.*")):
+        shutil.copy(path, bench.raw / "second-radio" / path.name)
+    bench.edit("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="Put right by hand."))
+    before = state_of(bench.work)
+    folders = sorted(path for path in bench.work.rglob("*") if path.is_dir())
+    for arguments in (["plan"], ["plan", "--json"], ["plan", "-p", "Atheer_-/batch-0001", "--encode-speed", "40"]):
+        assert CliRunner().invoke(app, arguments).exit_code == 0
+    assert state_of(bench.work) == before
+    assert sorted(path for path in bench.work.rglob("*") if path.is_dir()) == folders
+
+
+def test_programs_read_the_plan_as_json(bench: Bench) -> None:
+    bench.edit("Atheer_-/atheer_0003.json", lambda lines: lines[2].update(text="Put right by hand, too."))
+    bench.build()
+    bench.edit("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="Put right by hand."))
+    value = json.loads(CliRunner().invoke(app, ["plan", "--json"]).stdout)
+    (item,) = value["partitions"]
+    assert item["partition"] == "Atheer_-/batch-0001"
+    assert item["decode"]["items"] == {"value": 1, "exact": True}
+    assert item["cut"] == {"value": 1, "exact": True}
+    assert item["encode"]["items"] == {"value": 1, "exact": False}
+    assert value["total"]["encode"]["items"]["value"] == 1
+    assert [time["unit"] for time in value["time"]] == ["CPU minutes"] * 3
+    assert all(time["minutes"] is not None for time in value["time"])
+    assert value["time"][1]["speeds"][0]["host"]
+
+
+def test_people_read_what_is_done_moved_and_how_long_it_takes(fresh: Bench) -> None:
+    shown = CliRunner().invoke(app, ["plan"], env={"COLUMNS": "200"})
+    assert shown.exit_code == 0
+    for part in ("What a build would do", "harbour-radio/batch-0001", "≈", "Gigabytes moved and stored"):
+        assert part in shown.stdout
+    assert "no measured speed yet: run one batch first, or give --cut-speed" in shown.stdout
+    assert "or give --encode-speed" in shown.stdout
+    given = CliRunner().invoke(app, ["plan", "--encode-speed", "40", "--cut-speed", "300"], env={"COLUMNS": "200"})
+    assert "as given" in given.stdout
+    assert "40.0" in given.stdout
+
+
+def test_minutes_come_from_runs_that_did_work(bench: Bench) -> None:
+    cutting, encoding = measured_cutting(bench.instance), measured_encoding(bench.instance)
+    bench.build()
+    assert len(measured_cutting(bench.instance)) == len(cutting)
+    bench.edit("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="Put right by hand."))
+    found = plan(bench)
+    times = timings(found, load_codec("melvq"), bench.settings(), bench.instance, cut_speed=10.0, encode_speed=5.0)
+    whole = in_all(times[:2])
+    assert whole is not None
+    assert whole.value == pytest.approx(found.decoded_sec.value / 600 + found.encoded_sec.value / 300)
+    bench.build(VOICE_ROUNDTRIP_SHARE="1.0")  # work for the codec
+    label = label_of(load_codec("melvq"))
+    after = measured_encoding(bench.instance)[label]
+    assert len(after) > len(encoding.get(label, []))
+    assert all(item.host for item in after)
+    assert measured_writing(bench.instance)
+
+
+def test_encoding_in_a_pool_takes_gpu_minutes() -> None:
+    assert encoding_unit(Settings(codec="neucodec", neucodec={"pool": "gpu_t4"})) == "GPU minutes"  # type: ignore[arg-type]
+    assert encoding_unit(Settings(codec="neucodec")) == "CPU minutes"
+    assert encoding_unit(Settings()) == "CPU minutes"
