@@ -249,7 +249,7 @@ def _parameters(summary: Summary, parameters: Mapping[str, Any]) -> str:
     if summary.agreement is not None:
         rows, share = summary.agreement
         text += (
-            f"\n\n{rows:,} segments were also encoded by the codec's plain path: {share:.4%} of their codes are equal."
+            f"\n\n{rows:,} segments were also encoded by the codec's plain path: {share:.4%} of the codes are equal."
         )
     return text
 
