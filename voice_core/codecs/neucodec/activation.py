@@ -63,15 +63,17 @@ def _upsampled(padded: Tensor, count: int, up: list[float]) -> tuple[Tensor, Ten
     return even, odd
 
 
-def _in_blocks(x: Tensor, frequency: Tensor, amplitude: Tensor, up: list[float], down: list[float]) -> Tensor:
+def _in_blocks(
+    x: Tensor, frequency: Tensor, amplitude: Tensor, up: list[float], down: list[float], block: int = _BLOCK
+) -> Tensor:
     """The same on a CPU, a cacheful of rows and samples at a time, into buffers that are used again."""
     clips, channels, samples = x.shape
     rows = x.reshape(clips * channels, samples)
     frequency = frequency.repeat(clips)[:, None]
     amplitude = amplitude.repeat(clips)[:, None]
     out = torch.empty_like(rows)
-    width = min(samples, _BLOCK)
-    height = max(1, _BLOCK // width)
+    width = min(samples, block)
+    height = max(1, block // width)
     for top in range(0, len(rows), height):
         some = slice(top, top + height)
         for start in range(0, samples, width):

@@ -1,7 +1,7 @@
 """Resampling on the device: a sinc of six zero crossings under a Hann window, cut at 99 % of the lower Nyquist rate.
 
-These are the defaults of torchaudio, by which the reference resamples files, and the results are equal to the bit.
-torchaudio itself is not asked for: its wheel does not load beside a torch that was built for another accelerator.
+These are the defaults of `torchaudio.transforms.Resample`, by which the reference resamples files, and the results are
+equal to the bit. (`torchaudio.functional.resample` computes its filters in single precision, and so differs.) torchaudio is not asked for: its wheel does not load beside a torch that was built for another accelerator.
 """
 
 import functools
@@ -24,7 +24,7 @@ def _kernel(from_step: int, to_step: int, device: torch.device) -> tuple[Tensor,
     window = torch.cos(time * math.pi / _CROSSINGS / 2) ** 2
     angle = time * math.pi
     sinc = torch.where(angle == 0, torch.ones_like(angle), angle.sin() / angle)
-    return (sinc * window * (cutoff / from_step)).float().to(device), reach
+    return (sinc * (window * (cutoff / from_step))).float().to(device), reach
 
 
 def resample(audio: Tensor, from_hz: int, to_hz: int) -> Tensor:
