@@ -1,7 +1,8 @@
 """Resampling on the device: a sinc of six zero crossings under a Hann window, cut at 99 % of the lower Nyquist rate.
 
 These are the defaults of `torchaudio.transforms.Resample`, by which the reference resamples files, and the results are
-equal to the bit. (`torchaudio.functional.resample` computes its filters in single precision, and so differs.) torchaudio is not asked for: its wheel does not load beside a torch that was built for another accelerator.
+equal to the bit (`torchaudio.functional.resample` computes its filters in single precision, and differs). torchaudio
+itself is not asked for: its wheel does not load beside a torch that was built for another accelerator.
 """
 
 import functools
