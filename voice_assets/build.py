@@ -79,7 +79,7 @@ def build(
     `partitions` limits the work to some; `verify` runs every stage, which looks at every file and mends what is
     missing or spoilt. A failure ends its partition only.
     """
-    runner = _Runner(instance, verify)
+    runner = _Runner(settings, instance, verify)
     release_dead(instance)
     lease.sweep(open_work(settings))
     discovery, status = take_stock(settings)
@@ -166,12 +166,13 @@ def _add_partitions(instance: dg.DagsterInstance, discovery: Discovery) -> list[
 class _Runner:
     """Runs a selection of a job's assets in this process, and gathers what came of it."""
 
-    def __init__(self, instance: dg.DagsterInstance, verify: bool) -> None:
-        from voice_assets.definitions import defs
+    def __init__(self, settings: Settings, instance: dg.DagsterInstance, verify: bool) -> None:
+        from voice_assets.definitions import definitions
 
         logging.getLogger("dagster").setLevel(logging.ERROR)
         self._instance = instance
         self._verify = verify
+        defs = definitions(settings)  # of all steps, whatever VOICE_STEPS says
         self.jobs: Callable[[str], dg.JobDefinition] = defs.resolve_job_def
 
     def run(
@@ -180,22 +181,25 @@ class _Runner:
         """Build these assets of batches that follow one another, or of the whole dataset; the batches that failed."""
         run_id = str(uuid.uuid4())
         many = len(batches) > 1
-        result = job.execute_in_process(
-            instance=self._instance,
-            run_id=run_id,
-            partition_key=batches[0] if len(batches) == 1 else None,
-            asset_selection=[dg.AssetKey(name) for name in assets],
-            run_config={
-                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-                "ops": {_STEPS[job.name]: {"config": {"verify": self._verify}}} if job.name in _STEPS else {},
-            },
-            tags={
-                "voice/command": "build",
-                **process_tags(run_id),
-                **({RANGE_START: batches[0], RANGE_END: batches[-1]} if many else {}),
-            },
-            raise_on_error=False,
-        )
+        try:
+            result = job.execute_in_process(
+                instance=self._instance,
+                run_id=run_id,
+                partition_key=batches[0] if len(batches) == 1 else None,
+                asset_selection=[dg.AssetKey(name) for name in assets],
+                run_config={
+                    "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+                    "ops": {_STEPS[job.name]: {"config": {"verify": self._verify}}} if job.name in _STEPS else {},
+                },
+                tags={
+                    "voice/command": "build",
+                    **process_tags(run_id),
+                    **({RANGE_START: batches[0], RANGE_END: batches[-1]} if many else {}),
+                },
+                raise_on_error=False,
+            )
+        except dg.DagsterExecutionInterruptedError:  # while it waited for a pool
+            raise Stopped from None
         _count(result, report)
         where = "" if many else batches[0] if batches else "the whole dataset"
         lines = _check_lines(result, report, where)
