@@ -181,25 +181,24 @@ class _Runner:
         """Build these assets of batches that follow one another, or of the whole dataset; the batches that failed."""
         run_id = str(uuid.uuid4())
         many = len(batches) > 1
-        try:
-            result = job.execute_in_process(
-                instance=self._instance,
-                run_id=run_id,
-                partition_key=batches[0] if len(batches) == 1 else None,
-                asset_selection=[dg.AssetKey(name) for name in assets],
-                run_config={
-                    "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-                    "ops": {_STEPS[job.name]: {"config": {"verify": self._verify}}} if job.name in _STEPS else {},
-                },
-                tags={
-                    "voice/command": "build",
-                    **process_tags(run_id),
-                    **({RANGE_START: batches[0], RANGE_END: batches[-1]} if many else {}),
-                },
-                raise_on_error=False,
-            )
-        except dg.DagsterExecutionInterruptedError:  # while it waited for a pool
-            raise Stopped from None
+        result = job.execute_in_process(
+            instance=self._instance,
+            run_id=run_id,
+            partition_key=batches[0] if len(batches) == 1 else None,
+            asset_selection=[dg.AssetKey(name) for name in assets],
+            run_config={
+                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+                "ops": {_STEPS[job.name]: {"config": {"verify": self._verify}}} if job.name in _STEPS else {},
+            },
+            tags={
+                "voice/command": "build",
+                **process_tags(run_id),
+                **({RANGE_START: batches[0], RANGE_END: batches[-1]} if many else {}),
+            },
+            raise_on_error=False,
+        )
+        if any(map(_was_interrupted, result.all_events)):
+            raise Stopped
         _count(result, report)
         where = "" if many else batches[0] if batches else "the whole dataset"
         lines = _check_lines(result, report, where)
@@ -215,6 +214,17 @@ class _Runner:
             lines = [f"{where or ', '.join(batches)}: run {result.run_id} failed; see its event log"]
         report.failures += lines
         return failed & set(batches) or set(batches)
+
+
+def _was_interrupted(event: dg.DagsterEvent) -> bool:
+    """Whether a step ended since the process was asked to end, or the run while it waited for a pool."""
+    if event.is_step_failure:
+        error = event.step_failure_data.error
+    elif event.event_type is dg.DagsterEventType.RUN_FAILURE:
+        error = event.job_failure_data.error
+    else:
+        return False
+    return error is not None and error.cls_name == dg.DagsterExecutionInterruptedError.__name__
 
 
 def _count(result: dg.ExecuteInProcessResult, report: BuildReport) -> None:
@@ -245,8 +255,6 @@ def _told(event: dg.DagsterEvent, assets: Sequence[str], result: dg.ExecuteInPro
     """What a step died of, by batch, or under "" for all of the run; nothing where a check has said so already."""
     data = event.step_failure_data
     error = data.error
-    if error and error.cls_name == "DagsterExecutionInterruptedError":
-        raise Stopped
     told = data.user_failure_data.metadata.get(FAILED_BATCHES) if data.user_failure_data else None
     if told is not None and isinstance(told.value, dict):
         return {str(batch): str(trouble) for batch, trouble in told.value.items()}
