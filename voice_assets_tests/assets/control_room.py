@@ -92,9 +92,15 @@ class ControlRoom:
 
 @contextmanager
 def open_control_room(
-    folder: Path, variables: Mapping[str, str], module: str = "voice_assets.definitions"
+    folder: Path,
+    variables: Mapping[str, str],
+    module: str = "voice_assets.definitions",
+    others: Mapping[str, str] | None = None,
 ) -> Iterator[ControlRoom]:
-    """`dagster dev` in a home of its own, ended with all its children. `variables` are VOICE_* without the prefix."""
+    """`dagster dev` in a home of its own, ended with all its children.
+
+    `variables` are VOICE_* without the prefix, `others` are added as they are.
+    """
     home = folder / "home"
     home.mkdir()
     shutil.copy(DAGSTER_YAML, home)
@@ -103,7 +109,7 @@ def open_control_room(
         port = probe.getsockname()[1]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("VOICE_")}
     environment |= {f"VOICE_{key}": value for key, value in variables.items()}
-    environment |= {"DAGSTER_HOME": str(home), "PYTHONUNBUFFERED": "1"}
+    environment |= {"DAGSTER_HOME": str(home), "PYTHONUNBUFFERED": "1", **(others or {})}
     log = folder / "dagster.log"
     dg.DagsterInstance.from_config(str(home)).dispose()  # two processes on a fresh SQLite home would race
     command = [sys.executable, "-m", "dagster", "dev", "-m", module]

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 import dagster as dg
 
 from voice_assets.defs.voice_dataset.partitions import NAME
+from voice_assets.run_process import PID
 from voice_assets_tests.assets.control_room import open_control_room
 from voice_assets_tests.assets.pretend_gpu import SECONDS, TIMELINE, Use, read_timeline
 from voice_assets_tests.core.corpus.world import World
@@ -85,45 +86,67 @@ class House:
         return read_timeline(self.timeline)
 
 
+Span = tuple[float, float]
+
+
 @dataclass(frozen=True, slots=True)
 class Contest:
-    """Who used the GPU when, and when Dagster's steps had the pool: (run, begin, end) in Unix time."""
+    """Who used the GPU when; when Dagster's steps had the pool, and when runs wanted it or had it, in Unix time."""
 
     uses: list[Use]
-    steps: list[tuple[str, float, float]]
-    jobs: Mapping[str, str]  # by run
+    steps: list[Span]
+    runs: list[Span]
     who: Mapping[int, str]  # by process
+
+    @property
+    def most_at_once(self) -> int:
+        """Most runs that wanted the pool, or had it, at the same time."""
+        return max(sum(begin <= at < end for begin, end in self.runs) for at, _ in self.runs)
 
 
 def contend(house: House, each: int) -> Contest:
-    """Two backfills and two builds, each over as many batches of its own, started together; when all have ended."""
+    """Two backfills and two builds, each over as many batches of its own; when all have ended.
+
+    The daemon takes its time over backfills, so the builds start when it has made their runs.
+    """
     groups = [house.keys[number * each : (number + 1) * each] for number in range(4)]
-    previous = {name: os.environ.get(name) for name in house.elsewhere}
-    os.environ.update(house.elsewhere)
-    try:
-        with open_control_room(house.folder, house.variables, MODULE) as room, room.instance as instance:
-            instance.add_dynamic_partitions(NAME, house.keys)
-            backfills = [room.backfill(["coded_segments"], keys) for keys in groups[:2]]
-            builds = [house.build(room.home, keys) for keys in groups[2:]]
-            outputs = [build.communicate(timeout=300)[0] for build in builds]
-            assert [build.returncode for build in builds] == [0, 0], outputs
-            for backfill in backfills:
-                room.wait("a backfill ends", lambda: room.backfill_status(backfill).startswith("COMPLETED"))  # noqa: B023
-                assert room.backfill_status(backfill) == "COMPLETED_SUCCESS", room.log.read_text("utf-8")[-4000:]
-            steps, who = [], {}
-            for run in instance.get_runs():
-                for stats in instance.get_run_step_stats(run.run_id, ["encode"]):
-                    steps.append((run.run_id, stats.start_time or 0.0, stats.end_time or time.time()))
-                backfill = run.tags.get("dagster/backfill", "")
-                who[int(run.tags.get("voice/pid", 0))] = f"backfill {backfill}" if backfill else "voice build"
-            jobs = {run.run_id: run.job_name for run in instance.get_runs()}
-    finally:
-        for name, value in previous.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
-    return Contest(house.uses(), sorted(steps, key=lambda step: step[1]), jobs, who)
+    with (
+        open_control_room(house.folder, house.variables, MODULE, house.elsewhere) as room,
+        room.instance as instance,
+    ):
+        instance.add_dynamic_partitions(NAME, house.keys)
+        backfills = [room.backfill(["coded_segments"], keys) for keys in groups[:2]]
+        room.wait("the backfills have their runs", lambda: len(instance.get_runs()) == 2)
+        builds = [house.build(room.home, keys) for keys in groups[2:]]
+        outputs = [build.communicate(timeout=300)[0] for build in builds]
+        assert [build.returncode for build in builds] == [0, 0], outputs
+
+        def ended() -> bool:
+            return all(room.backfill_status(backfill).startswith("COMPLETED") for backfill in backfills)
+
+        room.wait("the backfills end", ended)
+        assert {room.backfill_status(backfill) for backfill in backfills} == {"COMPLETED_SUCCESS"}
+        return _gather(house, instance)
 
 
-def overlaps(spans: list[tuple[float, float]]) -> list[tuple[tuple[float, float], tuple[float, float]]]:
+def _gather(house: House, instance: dg.DagsterInstance) -> Contest:
+    steps: list[Span] = []
+    runs: list[Span] = []
+    who: dict[int, str] = {}
+    for record in instance.get_run_records():
+        run = record.dagster_run
+        for stats in instance.get_run_step_stats(run.run_id, ["encode"]):
+            assert stats.start_time is not None
+            assert stats.end_time is not None
+            assert record.end_time is not None
+            steps.append((stats.start_time, stats.end_time))
+            runs.append((record.create_timestamp.timestamp(), record.end_time))
+            backfill = run.tags.get("dagster/backfill", "")
+            who[int(run.tags[PID])] = f"backfill {backfill}" if backfill else "voice build"
+    return Contest(house.uses(), sorted(steps), sorted(runs), who)
+
+
+def overlaps(spans: list[Span]) -> list[tuple[Span, Span]]:
     """Neighbours that were there at the same time."""
     ordered = sorted(spans)
     return [(one, two) for one, two in pairwise(ordered) if two[0] < one[1]]
@@ -138,9 +161,9 @@ def table(contest: Contest) -> list[list[str]]:
     ]
 
 
-def wait_until(what: str, holds: object, seconds: float = 60.0) -> None:
+def wait_until(what: str, holds: Callable[[], object], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
-    while not holds():  # type: ignore[operator]
+    while not holds():
         assert time.monotonic() < end, f"{what}: not within {seconds} s"
         time.sleep(0.1)
 

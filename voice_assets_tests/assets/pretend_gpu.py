@@ -71,7 +71,7 @@ def read_timeline(path: Path) -> list[Use]:
     return sorted(uses, key=lambda use: use.begin)
 
 
-CODECS["neucodec"] = PretendGpuCodec
+CODECS["neucodec"] = lambda *_: PretendGpuCodec()
 
 from voice_assets.definitions import defs as defs  # noqa: E402  # after the codec has taken its place
 
