@@ -4,20 +4,27 @@ import functools
 from collections.abc import Callable
 
 from voice_core.codecs.base import Codec
+from voice_core.settings import NeuCodecSettings
 
 
-def _melvq() -> Codec:
+def _melvq(_: NeuCodecSettings) -> Codec:
     from voice_core.codecs.melvq import MelVQ
 
     return MelVQ()
 
 
-CODECS: dict[str, Callable[[], Codec]] = {"melvq": _melvq}
+def _neucodec(settings: NeuCodecSettings) -> Codec:
+    from voice_core.codecs.neucodec import NeuCodec
+
+    return NeuCodec(settings)
 
 
-@functools.cache
-def load_codec(name: str) -> Codec:
-    """The codec called `name`, loaded once a process.
+CODECS: dict[str, Callable[[NeuCodecSettings], Codec]] = {"melvq": _melvq, "neucodec": _neucodec}
+
+
+@functools.lru_cache(maxsize=8)
+def load_codec(name: str, settings: NeuCodecSettings | None = None) -> Codec:
+    """The codec called `name`, made once a process; `settings` are for the one that has any.
 
     Raises ValueError for a name that is not in `CODECS`, and whatever the codec raises when it cannot load
     (`CodecUnavailableError` where a package or weights are missing).
@@ -25,4 +32,4 @@ def load_codec(name: str) -> Codec:
     if name not in CODECS:
         known = ", ".join(sorted(CODECS))
         raise ValueError(f'Unknown codec "{name}". Known: {known} (or "none" for a dataset without codes).')
-    return CODECS[name]()
+    return CODECS[name](settings or NeuCodecSettings())

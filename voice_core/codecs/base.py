@@ -51,15 +51,67 @@ class Codec(Protocol):
         """
         ...
 
-    def code_count(self, sample_count: int) -> int:
-        """How many codes `encode` gives for a clip of `sample_count` samples at `input_sample_rate_hz`."""
+    @property
+    def batch_sec(self) -> float:
+        """How much audio `encode` is best handed at once, seconds."""
         ...
 
-    def encode(self, clips: Sequence[Audio]) -> list[Codes]:
-        """Encode clips at `input_sample_rate_hz`. A clip's codes do not depend on the others in the batch."""
+    def group(self, sample_count: int, sample_rate_hz: int) -> int:
+        """Clips of one group, and of neighbouring ones, are encoded fastest together."""
+        ...
+
+    def code_count(self, sample_count: int, sample_rate_hz: int | None = None) -> int:
+        """How many codes `encode` gives for a clip of `sample_count` samples (at `input_sample_rate_hz`, if None)."""
+        ...
+
+    def encode(self, clips: Sequence[Audio], sample_rate_hz: int | None = None) -> list[Codes]:
+        """Encode clips at `sample_rate_hz` (at `input_sample_rate_hz`, if None): the codec resamples them itself.
+
+        A clip's codes do not depend on the others. Raises ValueError, naming the clip, for audio that has no codes.
+        """
+        ...
+
+    def encode_alone(self, clip: Audio, sample_rate_hz: int | None = None) -> Codes:
+        """What the plainest implementation makes of one clip by itself, however slow: what `encode` is held against."""
         ...
 
     def decode(self, codes: Sequence[Codes]) -> list[Audio]:
         """Decode to audio at `output_sample_rate_hz`, `len(codes) * output_sample_rate_hz / codes_per_sec`
         samples each."""
         ...
+
+
+def samples_at(sample_count: int, from_hz: int, to_hz: int) -> int:
+    """Samples of a clip after resampling.
+
+    >>> samples_at(24_001, 24_000, 16_000)
+    16001
+    """
+    return -(-sample_count * to_hz // from_hz)
+
+
+def checked_clip(clip: Audio, index: int) -> Audio:
+    """The clip as float32. Raises ValueError, naming its index, for other than one-dimensional finite floats."""
+    array = np.asarray(clip)
+    if array.ndim != 1 or not np.issubdtype(array.dtype, np.floating):
+        raise ValueError(
+            f"Clip {index}: expected mono floats of shape [samples], got {array.dtype} of shape {array.shape}."
+        )
+    if not np.isfinite(array).all():
+        at = int(np.flatnonzero(~np.isfinite(array))[0])
+        raise ValueError(f"Clip {index}: sample {at} is {array[at]}; audio must be finite.")
+    return array.astype(np.float32, copy=False)
+
+
+def checked_codes(codes: Codes, index: int, codebook_size: int) -> Codes:
+    """The codes as int32. Raises ValueError, naming their index, for other than integers in [0, codebook_size)."""
+    array = np.asarray(codes)
+    if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
+        raise ValueError(
+            f"Codes {index}: expected integers of shape [frames], got {array.dtype} of shape {array.shape}."
+        )
+    outside = np.flatnonzero((array < 0) | (array >= codebook_size))
+    if len(outside):
+        at = int(outside[0])
+        raise ValueError(f"Codes {index}: code {array[at]} at frame {at} is outside 0…{codebook_size - 1}.")
+    return array.astype(np.int32, copy=False)

@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from voice_core.codecs.base import Audio, Codes
+from voice_core.audio import resample
+from voice_core.codecs.base import Audio, Codes, checked_clip, checked_codes, samples_at
 from voice_core.mel import mel_filters
 
 Float32 = npt.NDArray[np.float32]
@@ -196,6 +197,7 @@ class MelVQ:
     output_sample_rate_hz = SAMPLE_RATE_HZ
     codes_per_sec = SAMPLE_RATE_HZ // HOP
     codebook_size = STAGE_SIZE * STAGE_SIZE
+    batch_sec = 120.0
 
     def __init__(self, codebook_path: Path = CODEBOOK_PATH) -> None:
         """Read codebooks: an .npz of floats: `first` and `second`, each [STAGE_SIZE, CEPSTRA], and `gain` [BANDS],
@@ -214,28 +216,38 @@ class MelVQ:
         """Nothing to hold: it runs on the CPU."""
         return nullcontext()
 
-    def code_count(self, sample_count: int) -> int:
-        """ceil(sample_count / 480): every sample lies in a frame, and 0 samples give 0 codes.
+    def group(self, sample_count: int, sample_rate_hz: int) -> int:
+        """All clips are alike: each is worked on alone."""
+        return 0
+
+    def code_count(self, sample_count: int, sample_rate_hz: int | None = None) -> int:
+        """ceil(sample_count / 480) at 24 kHz: every sample lies in a frame, and 0 samples give 0 codes.
 
         >>> [MelVQ().code_count(n) for n in (0, 1, 480, 481, 24_000)]
         [0, 1, 1, 2, 50]
         """
-        return -(-sample_count // HOP)
+        return -(-samples_at(sample_count, sample_rate_hz or SAMPLE_RATE_HZ, SAMPLE_RATE_HZ) // HOP)
 
-    def encode(self, clips: Sequence[Audio]) -> list[Codes]:
+    def encode(self, clips: Sequence[Audio], sample_rate_hz: int | None = None) -> list[Codes]:
         """Codes of each clip, int32 [code_count(samples)] in [0, 65536): first stage · 256 + second stage.
 
         Each clip is worked on alone, so its codes cannot depend on the batch.
         Raises ValueError, naming the clip's index, for other than one-dimensional finite floats.
         """
-        return [self._encode_clip(_checked_clip(clip, index)) for index, clip in enumerate(clips)]
+        rate = sample_rate_hz or SAMPLE_RATE_HZ
+        checked = (checked_clip(clip, index) for index, clip in enumerate(clips))
+        return [self._encode_clip(resample(clip, rate, SAMPLE_RATE_HZ)) for clip in checked]
+
+    def encode_alone(self, clip: Audio, sample_rate_hz: int | None = None) -> Codes:
+        """The same as `encode`: there is no other path."""
+        return self.encode([clip], sample_rate_hz)[0]
 
     def decode(self, codes: Sequence[Codes]) -> list[Audio]:
         """Audio of each code array, float32 [len(codes) · 480] within ±1, at about the level that was encoded.
 
         Raises ValueError, naming the array's index, for other than one-dimensional integers in [0, 65536).
         """
-        return [self._decode_clip(_checked_codes(c, index)) for index, c in enumerate(codes)]
+        return [self._decode_clip(checked_codes(c, index, self.codebook_size)) for index, c in enumerate(codes)]
 
     def log_mel_of(self, codes: Codes) -> Float32:
         """The log-mel frames that codes stand for, shape [len(codes), BANDS]."""
@@ -262,28 +274,3 @@ class MelVQ:
             out[at : at + seam] = out[at : at + seam] * (1 - fade) + audio[:seam] * fade
             out[at + seam : at + len(audio)] = audio[seam:]
         return out
-
-
-def _checked_clip(clip: Audio, index: int) -> Audio:
-    array = np.asarray(clip)
-    if array.ndim != 1 or not np.issubdtype(array.dtype, np.floating):
-        raise ValueError(
-            f"Clip {index}: expected mono floats of shape [samples], got {array.dtype} of shape {array.shape}."
-        )
-    if not np.isfinite(array).all():
-        at = int(np.flatnonzero(~np.isfinite(array))[0])
-        raise ValueError(f"Clip {index}: sample {at} is {array[at]}; audio must be finite.")
-    return array.astype(np.float32, copy=False)
-
-
-def _checked_codes(codes: Codes, index: int) -> Codes:
-    array = np.asarray(codes)
-    if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
-        raise ValueError(
-            f"Codes {index}: expected integers of shape [frames], got {array.dtype} of shape {array.shape}."
-        )
-    outside = np.flatnonzero((array < 0) | (array >= MelVQ.codebook_size))
-    if len(outside):
-        at = int(outside[0])
-        raise ValueError(f"Codes {index}: code {array[at]} at frame {at} is outside 0…{MelVQ.codebook_size - 1}.")
-    return array.astype(np.int32, copy=False)

@@ -129,8 +129,7 @@ def _codes_problem(segment: Segment, terms: Terms, codec: Codec | None) -> Rejec
     codes = segment.codes
     if codec is None or not len(codes):
         return None
-    samples = -(-len(segment.audio) * codec.input_sample_rate_hz // terms.sample_rate_hz)
-    wanted = codec.code_count(samples)
+    wanted = codec.code_count(len(segment.audio), terms.sample_rate_hz)
     message = ""
     if len(codes) != wanted:
         message = f"it has {len(codes)} codes, {codec.name} makes {wanted} of its audio"

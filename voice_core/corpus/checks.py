@@ -184,9 +184,9 @@ def codes_valid(store: Store, manifest: Manifest, codec: Codec, known: Collectio
         except (OSError, SegmentFileError) as error:
             return [str(error)]
         wrong = []
-        samples = -(-len(segment.audio) * codec.input_sample_rate_hz // manifest.sample_rate_hz)
-        if len(segment.codes) != codec.code_count(samples):
-            wrong.append(f"{name} has {len(segment.codes)} codes, its audio calls for {codec.code_count(samples)}")
+        called_for = codec.code_count(len(segment.audio), manifest.sample_rate_hz)
+        if len(segment.codes) != called_for:
+            wrong.append(f"{name} has {len(segment.codes)} codes, its audio calls for {called_for}")
         if segment.codes.size and (np.min(segment.codes) < 0 or np.max(segment.codes) >= codec.codebook_size):
             wrong.append(f"{name} has codes outside 0 to {codec.codebook_size - 1}")
         if len(np.unique(segment.codes)) < 2:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import soundfile
 
 from voice_core import progress, workers
-from voice_core.audio import resample, to_float
+from voice_core.audio import to_float
 from voice_core.codecs.base import Codec, Codes
 from voice_core.corpus.batches import read_batch
 from voice_core.corpus.cut_recording import CutTask, cut_recording
@@ -213,6 +213,5 @@ def _encoded(place: _Place, codec: Codec, sources: Mapping[str, str]) -> Iterato
     """Encode segment files again, one by one: `sources` says which key each becomes."""
     rate = place.settings.cut.sample_rate_hz
     for target, segment in _loaded(place, {target: source for source, target in sources.items()}):
-        clip = resample(to_float(segment.audio), rate, codec.input_sample_rate_hz)
-        codes: Codes = codec.encode([clip])[0]
+        codes: Codes = codec.encode([to_float(segment.audio)], rate)[0]
         yield target, dump(dataclasses.replace(segment, codes=codes))

@@ -14,8 +14,8 @@ import numpy.typing as npt
 import soundfile
 from av.audio.resampler import AudioResampler
 
-from voice_core.audio import to_pcm16
-from voice_core.codecs.base import Audio, Codes
+from voice_core.audio import resample, to_pcm16
+from voice_core.codecs.base import Audio, Codes, samples_at
 from voice_core.corpus import batches, coding, dataset, discovery, finishing, pairs, segmenting, splits
 from voice_core.corpus.batches import Batch
 from voice_core.corpus.discovery import Discovery
@@ -100,6 +100,7 @@ class SmallCodec:
     input_sample_rate_hz = output_sample_rate_hz = RATE
     codes_per_sec = 50
     codebook_size = 65_536
+    batch_sec = 120.0
 
     def __init__(self, revision: str = "1") -> None:
         self.revision = revision
@@ -108,12 +109,18 @@ class SmallCodec:
     def ready(self, purpose: str) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def code_count(self, sample_count: int) -> int:
-        return -(-sample_count // 480)
+    def group(self, sample_count: int, sample_rate_hz: int) -> int:
+        return 0
 
-    def encode(self, clips: Sequence[Audio]) -> list[Codes]:
+    def code_count(self, sample_count: int, sample_rate_hz: int | None = None) -> int:
+        return -(-samples_at(sample_count, sample_rate_hz or RATE, RATE) // 480)
+
+    def encode(self, clips: Sequence[Audio], sample_rate_hz: int | None = None) -> list[Codes]:
         self.encoded += len(clips)
-        return [self._one(clip) for clip in clips]
+        return [self._one(resample(clip, sample_rate_hz or RATE, RATE)) for clip in clips]
+
+    def encode_alone(self, clip: Audio, sample_rate_hz: int | None = None) -> Codes:
+        return self._one(resample(clip, sample_rate_hz or RATE, RATE))
 
     def _one(self, clip: Audio) -> Codes:
         frames = np.pad(clip, (0, -len(clip) % 480)).reshape(-1, 480)

@@ -1,0 +1,103 @@
+"""Where NeuCodec's weights are, and which ones they are."""
+
+import functools
+import hashlib
+import re
+from pathlib import Path
+
+from voice_core.codecs.base import CodecUnavailableError
+
+_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_PATTERNS = ("config.json", "*.safetensors", "*.safetensors.index.json")
+INSTALL = "pip install 'voice-data-factory[neucodec]'"
+
+
+def identify(checkpoint: str, revision: str) -> str:
+    """What tells these weights from others: the commit at the hub, or a hash of a folder's content.
+
+    A full commit hash needs neither weights nor network, so a machine that never encodes can tell what is current.
+    Raises `CodecUnavailableError`.
+    """
+    folder = Path(checkpoint).expanduser()
+    if folder.is_dir():
+        _require_weights(folder, checkpoint)
+        return _content_hash(tuple((path, path.stat().st_mtime_ns) for path in _weight_files(folder)))
+    if _COMMIT.fullmatch(revision):
+        return revision[:12]
+    return locate(checkpoint, revision).name[:12]
+
+
+def locate(checkpoint: str, revision: str) -> Path:
+    """The folder with config.json and weights; fetched from the hub where the cache does not have them.
+
+    What the cache has is taken, also for a branch: the hub is not asked again, so that codes do not change because
+    somebody has pushed. Raises `CodecUnavailableError`.
+    """
+    folder = Path(checkpoint).expanduser()
+    if folder.is_dir():
+        _require_weights(folder, checkpoint)
+        return folder
+    if not _REPOSITORY.fullmatch(checkpoint):
+        raise CodecUnavailableError(
+            f"neucodec.checkpoint is {checkpoint!r}: neither a folder nor a repository like neuphonic/neucodec"
+        )
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import LocalEntryNotFoundError
+    except ImportError as error:
+        raise CodecUnavailableError(f"the codec neucodec needs its extra: {INSTALL} ({error})") from None
+
+    def fetch(*, offline: bool) -> Path:
+        return Path(
+            snapshot_download(
+                checkpoint, revision=revision, allow_patterns=list(_PATTERNS), local_files_only=offline
+            )
+        )  # fmt: skip
+
+    try:
+        cached = fetch(offline=True)
+        if _weight_files(cached)[1:]:
+            return cached
+    except LocalEntryNotFoundError:
+        pass
+    try:
+        found = fetch(offline=False)
+    except Exception as error:  # the client raises its own, requests' and OSError
+        raise CodecUnavailableError(
+            f"the weights of {checkpoint} at {revision} are not in the hub's cache (HF_HOME) and could not be fetched: "
+            f"{error}. Copy their folder here and name it in VOICE_NEUCODEC__CHECKPOINT, or run once with access"
+        ) from None
+    _require_weights(found, checkpoint)
+    return found
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """config.json, then the weights."""
+    return [folder / "config.json", *sorted(folder.glob("*.safetensors"))]
+
+
+def _require_weights(folder: Path, checkpoint: str) -> None:
+    missing = [
+        what
+        for what, there in (
+            ("config.json", (folder / "config.json").is_file()),
+            ("*.safetensors", any(folder.glob("*.safetensors"))),
+        )
+        if not there
+    ]
+    if missing:
+        raise CodecUnavailableError(
+            f"{checkpoint} has no {' and no '.join(missing)}: neucodec.checkpoint must be a folder in transformers' "
+            "layout, as NeuCodecModel.save_pretrained writes it"
+        )
+
+
+@functools.lru_cache(maxsize=8)
+def _content_hash(files: tuple[tuple[Path, int], ...]) -> str:
+    """Twelve digits of the SHA-256 over the files' names and hashes; their times only say when to read them again."""
+    total = hashlib.sha256()
+    for path, _ in files:
+        with path.open("rb") as file:
+            total.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return total.hexdigest()[:12]

@@ -1,0 +1,159 @@
+"""NeuCodec behind the `Codec` protocol. Torch is loaded when something is first encoded or decoded, not before."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from voice_core.codecs.base import Audio, Codes, CodecUnavailableError, checked_clip, checked_codes, samples_at
+from voice_core.codecs.neucodec.checkpoint import INSTALL, identify, locate
+from voice_core.gpu_lock import hold
+from voice_core.gpus import profile
+from voice_core.settings import NeuCodecSettings
+
+if TYPE_CHECKING:
+    from voice_core.codecs.neucodec.engine import Engine
+
+ALGORITHM = "1"
+"""Raise when a change here alters the codes of any audio; part of `NeuCodec.revision`."""
+HOP = 320
+_CPU_BATCH_SEC = 120.0
+_GPU_BATCH_SEC = 240.0  # of a GPU in no pool: what fits into 16 GB
+
+_log = logging.getLogger(__name__)
+
+
+class NeuCodec:
+    """50 codes a second of 0…65535, 16 kHz in and 24 kHz out (https://github.com/neuphonic/neucodec).
+
+    In fp32, the default, codes are those of the reference's `encode_code` for each clip alone. Other precisions give
+    others now and then, and count as another `revision`.
+    """
+
+    name = "neucodec"
+    stand_in = False
+    input_sample_rate_hz = 16_000
+    output_sample_rate_hz = 24_000
+    codes_per_sec = 50
+    codebook_size = 65_536
+
+    def __init__(self, settings: NeuCodecSettings) -> None:
+        self.settings = settings
+        self._profile = profile(settings.pool) if settings.pool else None
+        self.precision = self._profile.choose(settings.precision) if self._profile else settings.precision or "fp32"
+        self._engine: Engine | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Other processes load weights of their own."""
+        return {**self.__dict__, "_engine": None}
+
+    @cached_property
+    def revision(self) -> str:
+        weights = identify(self.settings.checkpoint, self.settings.revision)
+        return f"{ALGORITHM}-{weights}-{self.precision}"
+
+    @property
+    def batch_sec(self) -> float:
+        if self.settings.batch_sec:
+            return self.settings.batch_sec
+        if self.settings.device == "cpu":
+            return _CPU_BATCH_SEC
+        return self._profile.batch_sec if self._profile else _GPU_BATCH_SEC
+
+    @contextmanager
+    def ready(self, purpose: str) -> Iterator[None]:
+        """Load the weights onto the first GPU that is free, and keep it from other processes of this machine."""
+        gpus = self._gpus()
+        if not gpus:
+            self._load("cpu")
+            yield
+            return
+        with hold([*gpus], purpose) as name:
+            self._load(gpus[name])
+            yield
+
+    def group(self, sample_count: int, sample_rate_hz: int) -> int:
+        """Clips with as many codes form one batch, without padding."""
+        return self.code_count(sample_count, sample_rate_hz)
+
+    def code_count(self, sample_count: int, sample_rate_hz: int | None = None) -> int:
+        """floor(samples at 16 kHz / 320): a clip of less than 20 ms has none.
+
+        >>> codec = NeuCodec(NeuCodecSettings())
+        >>> [codec.code_count(n) for n in (0, 319, 320, 16_000)], codec.code_count(24_000, 24_000)
+        ([0, 0, 1, 50], 50)
+        """
+        return samples_at(sample_count, sample_rate_hz or self.input_sample_rate_hz, self.input_sample_rate_hz) // HOP
+
+    def encode(self, clips: Sequence[Audio], sample_rate_hz: int | None = None) -> list[Codes]:
+        checked = [checked_clip(clip, index) for index, clip in enumerate(clips)]
+        return self._loaded().encode(checked, sample_rate_hz or self.input_sample_rate_hz)
+
+    def encode_alone(self, clip: Audio, sample_rate_hz: int | None = None) -> Codes:
+        """By transformers' own forward pass and feature extractor, in single precision."""
+        return self._loaded().encode_alone(checked_clip(clip, 0), sample_rate_hz or self.input_sample_rate_hz)
+
+    def decode(self, codes: Sequence[Codes]) -> list[Audio]:
+        checked = [checked_codes(item, index, self.codebook_size) for index, item in enumerate(codes)]
+        return self._loaded().decode(checked, self.batch_sec / 4)
+
+    def _gpus(self) -> dict[str, str]:
+        """The GPUs that it may run on, by UUID: torch's name of each. Empty where it runs on the CPU."""
+        wanted = self.settings.device
+        if wanted == "cpu":
+            return {}
+        torch = _torch()
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if not count:
+            if wanted == "auto" and not self.settings.pool:
+                return {}
+            why = f"the pool {self.settings.pool}" if wanted == "auto" else f"neucodec.device={wanted}"
+            raise CodecUnavailableError(
+                f"{why} asks for a GPU, and torch {torch.__version__} sees none here. VOICE_NEUCODEC__DEVICE=cpu runs "
+                "on the CPU"
+            )
+        numbers = range(count) if wanted in ("auto", "cuda") else [int(wanted.removeprefix("cuda:"))]
+        if numbers[-1] >= count:
+            raise CodecUnavailableError(f"neucodec.device is {wanted}, and there are {count} GPUs, from cuda:0 on")
+        return {f"GPU-{torch.cuda.get_device_properties(number).uuid}": f"cuda:{number}" for number in numbers}
+
+    def _loaded(self) -> "Engine":
+        if self._engine is None:
+            self._load(next(iter(self._gpus().values()), "cpu"))
+        assert self._engine is not None
+        return self._engine
+
+    def _load(self, device: str) -> None:
+        torch = _torch()
+        if self._engine is not None and str(self._engine.device) == device:
+            return
+        self._engine = None  # first let go of the weights on another device
+        try:
+            from voice_core.codecs.neucodec.engine import Engine
+        except (ImportError, OSError) as error:  # OSError: a library of a package that is there does not load
+            raise _unavailable(error) from None
+        folder = locate(self.settings.checkpoint, self.settings.revision)
+        _log.info("loading NeuCodec %s onto %s", self.revision, device)
+        self._engine = Engine.load(
+            folder,
+            torch.device(device),
+            self.precision,
+            batch_sec=self.batch_sec,
+            compiled=self.settings.compile,
+        )
+
+
+def _torch() -> Any:
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        raise _unavailable(error) from None
+    return torch
+
+
+def _unavailable(error: Exception) -> CodecUnavailableError:
+    hint = ""
+    if "torchaudio" in str(error):
+        hint = " A torchaudio that is not made for this torch stands in the way; nothing here needs it: uninstall it."
+    return CodecUnavailableError(f"the codec neucodec cannot be loaded ({error}). It needs its extra: {INSTALL}.{hint}")

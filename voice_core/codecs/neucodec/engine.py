@@ -1,0 +1,187 @@
+"""NeuCodec loaded onto one device: batches in, codes out."""
+
+import logging
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import NeuCodecModel, SeamlessM4TFeatureExtractor
+
+from voice_core.codecs.base import Audio, Codes, samples_at
+from voice_core.codecs.neucodec.features import Features
+from voice_core.codecs.neucodec.network import Encoder
+from voice_core.codecs.neucodec.resampling import resample
+
+HOP, INPUT_HZ = 320, 16_000
+DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+TOLERANCE = 2e-5
+"""A code whose value lies nearer than this to a boundary may come out differently by the reference's order of
+summation. Forty times the largest difference that was measured (benchmarks/results/neucodec_exactness.json)."""
+
+_log = logging.getLogger(__name__)
+
+
+class OutOfMemoryError(ValueError):
+    """A clip is too long for the device's memory by itself."""
+
+
+class Engine:
+    """`precision` is one of `DTYPES`. Not for several threads at once."""
+
+    def __init__(self, model: NeuCodecModel, device: torch.device, precision: str, *, batch_sec: float) -> None:
+        self.device = device
+        self.precision = precision
+        self.rechecked = 0  # clips that were encoded again by the plain path, since a code was near a boundary
+        self._model = model.eval().requires_grad_(False).to(device)
+        self._extractor = SeamlessM4TFeatureExtractor(padding_value=1)
+        self._features = Features(self._extractor).to(device)
+        self._encoder = Encoder(self._model, DTYPES[precision]).eval()
+        self._most_samples = int(batch_sec * INPUT_HZ)
+
+    @classmethod
+    def load(cls, folder: Path, device: torch.device, precision: str, *, batch_sec: float, compiled: bool) -> "Engine":
+        """Read the weights of a folder in transformers' layout."""
+        model = NeuCodecModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+        engine = cls(model, device, precision, batch_sec=batch_sec)
+        if compiled:
+            engine._encoder.compile()
+        return engine
+
+    def encode(self, clips: Sequence[Audio], sample_rate_hz: int) -> list[Codes]:
+        """Codes of finite mono clips, in their order."""
+        found: list[Codes] = [np.empty(0, np.int32)] * len(clips)
+        groups: dict[int, list[int]] = defaultdict(list)
+        for index, clip in enumerate(clips):
+            groups[samples_at(len(clip), sample_rate_hz, INPUT_HZ) // HOP].append(index)
+        groups.pop(0, None)  # shorter than one code
+
+        def one(indices: Sequence[int]) -> None:
+            batch = [clips[index] for index in indices]
+            for index, codes in zip(indices, self._group(batch, sample_rate_hz), strict=True):
+                found[index] = codes
+
+        with torch.inference_mode(), arithmetic(self.precision):
+            if self.device.type == "cpu":  # a batch is no faster than its clips, and its tensors fall out of the cache
+                _on_all_cores(lambda index: one([index]), [index for group in groups.values() for index in group])
+            else:
+                for group in groups.values():
+                    one(group)
+        return found
+
+    def _group(self, clips: Sequence[Audio], sample_rate_hz: int) -> Iterator[Codes]:
+        """Clips that have the same number of codes; in halves where memory does not suffice for all."""
+        length = max(1, samples_at(len(clips[0]), sample_rate_hz, INPUT_HZ))
+        at_once = max(1, self._most_samples // length)
+        for start in range(0, len(clips), at_once):
+            yield from self._halving(clips[start : start + at_once], sample_rate_hz)
+
+    def _halving(self, clips: Sequence[Audio], sample_rate_hz: int) -> list[Codes]:
+        try:
+            return self._batch(clips, sample_rate_hz)
+        except torch.OutOfMemoryError:
+            pass  # leave the handler first: the exception keeps the failed batch's tensors alive
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        samples = samples_at(len(clips[0]), sample_rate_hz, INPUT_HZ)
+        if len(clips) == 1:
+            raise OutOfMemoryError(
+                f"a clip of {samples / INPUT_HZ:.1f} s does not fit into the memory of {self.device}"
+            )
+        half = len(clips) // 2
+        self._most_samples = min(self._most_samples, half * samples)
+        _log.warning("out of memory: from now on %.0f s at once", self._most_samples / INPUT_HZ)
+        return [*self._halving(clips[:half], sample_rate_hz), *self._halving(clips[half:], sample_rate_hz)]
+
+    def _batch(self, clips: Sequence[Audio], sample_rate_hz: int) -> list[Codes]:
+        audio = self._padded(clips, sample_rate_hz)
+        codes, margin = self._encoder(audio, self._features(audio))
+        made: list[Codes] = [*codes.cpu().numpy()]
+        if self.precision == "fp32":
+            for index in torch.nonzero(margin.amin(-1) < TOLERANCE).flatten().tolist():
+                made[index] = self._alone(clips[index], sample_rate_hz)
+                self.rechecked += 1
+        return made
+
+    def encode_alone(self, clip: Audio, sample_rate_hz: int) -> Codes:
+        """One clip, by transformers' own forward pass and feature extraction, in single precision."""
+        if samples_at(len(clip), sample_rate_hz, INPUT_HZ) < HOP:
+            return np.empty(0, np.int32)
+        with torch.inference_mode(), arithmetic("fp32"):
+            return self._alone(clip, sample_rate_hz)
+
+    def _alone(self, clip: Audio, sample_rate_hz: int) -> Codes:
+        audio = self._padded([clip], sample_rate_hz)
+        heard = self._extractor(audio.cpu().numpy(), sampling_rate=INPUT_HZ, return_tensors="pt").input_features
+        found = self._model.encode(audio[:, None], heard.to(self.device), return_dict=True).audio_codes
+        return np.asarray(found[0, 0].cpu().numpy(), np.int32)
+
+    def _padded(self, clips: Sequence[Audio], sample_rate_hz: int) -> Tensor:
+        """Clips at 16 kHz, each with zeros up to the next whole code, as the reference pads: 1 to 320 of them."""
+        counts = [samples_at(len(clip), sample_rate_hz, INPUT_HZ) for clip in clips]
+        longest = max(map(len, clips))
+        stacked = np.zeros((len(clips), longest), np.float32)
+        for row, clip in zip(stacked, clips, strict=True):
+            row[: len(clip)] = clip
+        audio = resample(torch.from_numpy(stacked).to(self.device), sample_rate_hz, INPUT_HZ)
+        width = (counts[0] // HOP + 1) * HOP
+        audio = F.pad(audio, (0, width - audio.shape[-1]))
+        if sample_rate_hz != INPUT_HZ or len(clips) > 1:  # a filter rings beyond the end of a shorter clip
+            ends = torch.tensor(counts, device=self.device)[:, None]
+            audio = audio * (torch.arange(width, device=self.device) < ends)
+        return audio
+
+    def decode(self, codes: Sequence[Codes], seconds_at_once: float) -> list[Audio]:
+        """Audio at 24 kHz; arrays of equal length together."""
+        found: list[Audio] = [np.empty(0, np.float32)] * len(codes)
+        groups: dict[int, list[int]] = defaultdict(list)
+        for index, item in enumerate(codes):
+            groups[len(item)].append(index)
+        groups.pop(0, None)
+        with torch.inference_mode(), arithmetic("fp32"):
+            for count, group in groups.items():
+                at_once = max(1, int(seconds_at_once * INPUT_HZ / HOP / count))
+                for start in range(0, len(group), at_once):
+                    some = group[start : start + at_once]
+                    stacked = torch.from_numpy(np.stack([codes[index] for index in some])).long().to(self.device)
+                    audio = self._model.decode(stacked[:, None], return_dict=True).audio_values[:, 0]
+                    for index, clip in zip(some, audio.cpu().numpy(), strict=True):
+                        found[index] = clip
+        return found
+
+
+@contextmanager
+def arithmetic(precision: str) -> Iterator[None]:
+    """Let matrix products and convolutions use TF32, or keep them in full single precision; and the same each time."""
+    tf32 = precision == "tf32"
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    try:
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=tf32):
+            yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def _on_all_cores(work: Callable[[int], None], items: Sequence[int]) -> None:
+    """One clip a core: fewer waits for one another than all cores on one clip."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if min(cores, len(items)) <= 1:
+        for item in items:
+            work(item)
+        return
+
+    def inference(item: int) -> None:  # the mode is a thread's own
+        with torch.inference_mode():
+            work(item)
+
+    threads = torch.get_num_threads()
+    with ThreadPoolExecutor(cores, "neucodec", initializer=lambda: torch.set_num_threads(1)) as pool:
+        list(pool.map(inference, items))
+    torch.set_num_threads(threads)

@@ -1,0 +1,95 @@
+"""NeuCodec's encoder as it is run here: the weights of transformers' model, fewer and larger operations.
+
+Three things differ from transformers' forward pass, none by more than rounding: the acoustic encoder's activations are
+fused, the semantic encoder's relative positions are looked up among the 73 that exist instead of being laid out for
+every pair of frames, and the values that the quantiser rounds are handed out, so that a caller can tell how near to a
+boundary they were.
+"""
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import NeuCodecModel
+from transformers.models.neucodec.modeling_neucodec import NeuCodecAntiAliasedActivation1d
+from transformers.models.wav2vec2_bert.modeling_wav2vec2_bert import Wav2Vec2BertSelfAttention
+
+from voice_core.codecs.neucodec.activation import FusedActivation
+
+
+class RelativeKeyAttention(nn.Module):
+    """Self-attention of w2v-bert with `relative_key` positions; shares the parameters of the plain one."""
+
+    def __init__(self, plain: Wav2Vec2BertSelfAttention) -> None:
+        super().__init__()
+        self.plain = plain
+
+    def forward(self, hidden_states: Tensor, attention_mask: Tensor | None = None, **_: Any) -> tuple[Tensor, None]:
+        """[clips, frames, features] → the same shape. All clips have all frames, so there is no mask."""
+        if attention_mask is not None:
+            raise ValueError("clips of one batch must have the same length: there is no mask here")
+        plain = self.plain
+        clips, frames, _features = hidden_states.shape
+        shape = (clips, frames, plain.num_heads, plain.head_size)
+        query = plain.linear_q(hidden_states).view(shape).transpose(1, 2)
+        key = plain.linear_k(hidden_states).view(shape).transpose(1, 2)
+        value = plain.linear_v(hidden_states).view(shape).transpose(1, 2)
+        left, right = plain.left_max_position_embeddings, plain.right_max_position_embeddings
+        at = torch.arange(frames, device=hidden_states.device)
+        distance = (at[None, :] - at[:, None]).clamp(-left, right) + left
+        scores = torch.matmul(query, plain.distance_embedding.weight.to(query.dtype).t()) * plain.scaling
+        bias = scores.gather(-1, distance.expand(clips, plain.num_heads, frames, frames))
+        mixed = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=plain.scaling)
+        return plain.linear_out(mixed.transpose(1, 2).reshape(clips, frames, -1)), None
+
+
+class Encoder(nn.Module):
+    """Padded audio and features of clips of equal length → (codes, distance of the rounded values to a boundary)."""
+
+    def __init__(self, model: NeuCodecModel, dtype: torch.dtype = torch.float32, *, fused: bool = True) -> None:
+        """Share `model`'s weights, or hold a copy of the encoder in `dtype` where that is another one."""
+        super().__init__()
+        shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+        parts = (model.semantic_encoder, model.semantic_adapter, model.acoustic_encoder, model.fc_encoder)
+        self.semantic, self.adapter, self.acoustic, self.join = copy.deepcopy(parts, shared)
+        self.quantizer = model.quantizer
+        _replace(self.semantic, Wav2Vec2BertSelfAttention, RelativeKeyAttention)
+        if fused:
+            _replace(self.acoustic, NeuCodecAntiAliasedActivation1d, FusedActivation)
+        if dtype != torch.float32:
+            for part in (self.semantic, self.adapter, self.acoustic, self.join):
+                part.to(dtype)
+        self.dtype = dtype
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Let torch.compile make kernels of the two encoders; the first batches take minutes."""
+        self.acoustic.compile(*args, dynamic=True, **kwargs)
+        self.semantic.encoder.compile(*args, dynamic=True, **kwargs)
+
+    def forward(self, audio: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+        """`audio` [clips, samples], `features` [clips, codes, 160] → int32 and float32 [clips, codes].
+
+        The second is how far, of a width of 1 between two levels, the nearest of a code's eight values lies from the
+        place where it would have been rounded the other way.
+        """
+        semantic = self.semantic(features.to(self.dtype)).last_hidden_state.transpose(1, 2)
+        semantic = self.adapter(semantic)
+        acoustic = self.acoustic(audio[:, None].to(self.dtype))
+        count = min(semantic.shape[-1], acoustic.shape[-1])
+        both = torch.cat([semantic[..., :count], acoustic[..., :count]], 1).transpose(1, 2)
+        latent = self.quantizer.project_in(self.join(both).float())
+        scalar = self.quantizer.quantizer
+        latent = scalar.bound(latent)
+        _, codes = scalar(latent)
+        exact = scalar.bound(latent)
+        margin = 0.5 - (exact - exact.round()).abs()
+        return codes, margin.amin(-1)
+
+
+def _replace(parent: nn.Module, old: type[nn.Module], new: type[nn.Module]) -> None:
+    for name, child in parent.named_children():
+        if isinstance(child, old):
+            setattr(parent, name, new(child))
+        else:
+            _replace(child, old, new)
