@@ -34,9 +34,9 @@ class PretendGpuCodec(SmallCodec):
             finally:
                 _note("end", purpose)
 
-    def encode(self, clips: Sequence[Audio]) -> list[Codes]:
+    def encode(self, clips: Sequence[Audio], sample_rate_hz: int | None = None) -> list[Codes]:
         time.sleep(float(os.environ[SECONDS]))
-        return super().encode(clips)
+        return super().encode(clips, sample_rate_hz)
 
 
 def _note(what: str, purpose: str) -> None:
