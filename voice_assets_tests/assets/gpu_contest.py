@@ -115,17 +115,15 @@ def contend(house: House, each: int) -> Contest:
         room.instance as instance,
     ):
         instance.add_dynamic_partitions(NAME, house.keys)
-        backfills = [room.backfill(["coded_segments"], keys) for keys in groups[:2]]
+        for keys in groups[:2]:
+            room.backfill(["coded_segments"], keys)
         room.wait("the backfills have their runs", lambda: len(instance.get_runs()) == 2)
         builds = [house.build(room.home, keys) for keys in groups[2:]]
         outputs = [build.communicate(timeout=300)[0] for build in builds]
         assert [build.returncode for build in builds] == [0, 0], outputs
 
-        def ended() -> bool:
-            return all(room.backfill_status(backfill).startswith("COMPLETED") for backfill in backfills)
-
-        room.wait("the backfills end", ended)
-        assert {room.backfill_status(backfill) for backfill in backfills} == {"COMPLETED_SUCCESS"}
+        room.wait("the runs end", lambda: all(run.is_finished for run in instance.get_runs()))
+        assert all(run.is_success for run in instance.get_runs()), room.log.read_text("utf-8")[-4000:]
         return _gather(house, instance)
 
 

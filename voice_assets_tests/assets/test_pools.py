@@ -63,7 +63,7 @@ def new_house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
 
 
 def test_two_backfills_and_two_builds_never_meet_on_the_gpu(new_house: Callable[..., House]) -> None:
-    house = new_house(batches=12, seconds_a_batch=1.0)
+    house = new_house(batches=12, seconds_a_batch=0.6)
     contest = contend(house, each=3)
     assert sorted(use.purpose for use in contest.uses) == sorted(f"encoding {key}" for key in house.keys)
     assert len({use.pid for use in contest.uses}) == 4
