@@ -26,7 +26,7 @@ class Place:
     is_next: bool = False  # of those that wait: a slot is kept for it
 
     def __str__(self) -> str:
-        where = f" on {self.host}, process {self.pid}" if self.host else ""
+        where = (f" on {self.host}" if self.host else "") + (f", process {self.pid}" if self.pid else "")
         since = f", since {self.since}" if self.since else ""
         return f"run {self.run_id[:8]} of {self.job}{' over ' + self.batches if self.batches else ''}{where}{since}"
 
