@@ -5,6 +5,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
+from resources.neucodec import NeuCodecResource
 from resources.stores import access_through_gcs, access_through_s3, open_store
 from voice_core.access import Access
 from voice_core.codecs import load_codec
@@ -24,11 +25,10 @@ class CorpusResource(dg.ConfigurableResource):
     raw_url: str = Field(default="", description="Overrules VOICE_RAW_URL.")
     work_url: str = Field(default="", description="Overrules VOICE_WORK_URL.")
     codec: str = Field(default="", description="Overrules VOICE_CODEC.")
-    pool: str = Field(default="", description="Overrules VOICE_NEUCODEC__POOL.")
-    device: str = Field(default="", description="Overrules VOICE_NEUCODEC__DEVICE.")
 
     s3: dg.ResourceDependency[Any] = None  # type: ignore[assignment]
     gcs: dg.ResourceDependency[Any] = None  # type: ignore[assignment]
+    neucodec: dg.ResourceDependency[NeuCodecResource | None] = None  # type: ignore[assignment]
 
     _settings: Settings | None = PrivateAttr(default=None)
 
@@ -39,8 +39,8 @@ class CorpusResource(dg.ConfigurableResource):
     def settings(self) -> Settings:
         if self._settings is None:
             given = {"raw_url": self.raw_url, "work_url": self.work_url, "codec": self.codec}
-            machine = {"pool": self.pool, "device": self.device}
-            self._settings = Settings.load(neucodec=_said(machine), **_said(given))
+            neucodec = self.neucodec.overrules() if self.neucodec is not None else {}
+            self._settings = Settings.load(neucodec=neucodec, **{name: value for name, value in given.items() if value})
         return self._settings
 
     def raw(self) -> Store:
@@ -62,10 +62,6 @@ class CorpusResource(dg.ConfigurableResource):
     def supply(self) -> Supply:
         """Where files that were freed are made again from."""
         return Supply(self.raw, self.load_codec)
-
-
-def _said(fields: dict[str, str]) -> dict[str, str]:
-    return {name: value for name, value in fields.items() if value}
 
 
 def open_raw(settings: Settings, access: Access | None = None) -> Store:
@@ -92,4 +88,4 @@ def look_at_work(settings: Settings) -> Store:
 
 def codec_of(settings: Settings) -> Codec | None:
     """The codec of coded_segments; None where the dataset is built without codes."""
-    return None if settings.codec == "none" else load_codec(settings.codec)
+    return None if settings.codec == "none" else load_codec(settings.codec, settings.neucodec)

@@ -90,7 +90,7 @@ def build(
     `partitions` limits the work to some; `verify` runs every stage, which looks at every file and mends what is
     missing or spoilt. A failure ends its partition only.
     """
-    runner = _Runner(instance, verify)
+    runner = _Runner(settings, instance, verify)
     release_dead(instance)
     lease.sweep(open_work(settings))
     discovery, status = take_stock(settings)
@@ -181,12 +181,13 @@ def _add_partitions(instance: dg.DagsterInstance, discovery: Discovery) -> list[
 class _Runner:
     """Runs a selection of a job's assets in this process, and gathers what came of it."""
 
-    def __init__(self, instance: dg.DagsterInstance, verify: bool) -> None:
-        from voice_assets.definitions import defs
+    def __init__(self, settings: Settings, instance: dg.DagsterInstance, verify: bool) -> None:
+        from voice_assets.definitions import definitions
 
         logging.getLogger("dagster").setLevel(logging.ERROR)
         self._instance = instance
         self._verify = verify
+        defs = definitions(settings)  # of all steps, whatever VOICE_STEPS says
         self.jobs: Callable[[str], dg.JobDefinition] = defs.resolve_job_def
 
     def run(
@@ -211,6 +212,8 @@ class _Runner:
             },
             raise_on_error=False,
         )
+        if any(map(_was_interrupted, result.all_events)):
+            raise Stopped
         _count(result, report)
         where = "" if many else batches[0] if batches else "the whole dataset"
         lines = _check_lines(result, report, where)
@@ -226,6 +229,17 @@ class _Runner:
             lines = [f"{where or ', '.join(batches)}: run {result.run_id} failed; see its event log"]
         report.failures += lines
         return failed & set(batches) or set(batches)
+
+
+def _was_interrupted(event: dg.DagsterEvent) -> bool:
+    """Whether a step ended since the process was asked to end, or the run while it waited for a pool."""
+    if event.is_step_failure:
+        error = event.step_failure_data.error
+    elif event.event_type is dg.DagsterEventType.RUN_FAILURE:
+        error = event.job_failure_data.error
+    else:
+        return False
+    return error is not None and error.cls_name == dg.DagsterExecutionInterruptedError.__name__
 
 
 def _count(result: dg.ExecuteInProcessResult, report: BuildReport) -> None:
@@ -256,8 +270,6 @@ def _told(event: dg.DagsterEvent, assets: Sequence[str], result: dg.ExecuteInPro
     """What a step died of, by batch, or under "" for all of the run; nothing where a check has said so already."""
     data = event.step_failure_data
     error = data.error
-    if error and error.cls_name == "DagsterExecutionInterruptedError":
-        raise Stopped
     told = data.user_failure_data.metadata.get(FAILED_BATCHES) if data.user_failure_data else None
     if told is not None and isinstance(told.value, dict):
         return {str(batch): str(trouble) for batch, trouble in told.value.items()}

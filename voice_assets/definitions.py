@@ -5,6 +5,7 @@ from collections.abc import Collection
 import dagster as dg
 
 from resources.corpus import CorpusResource
+from resources.neucodec import NeuCodecResource
 from resources.stores import cloud_resources
 from voice_assets.defs.voice_dataset import assets, schedules
 from voice_assets.defs.voice_dataset.automation import follow_up_sensor, freshness
@@ -32,10 +33,13 @@ def pool_of(settings: Settings) -> str | None:
     return settings.neucodec.pool
 
 
-def definitions(settings: Settings, steps: Collection[Step] = STEPS, **machine: str) -> dg.Definitions:
+def definitions(
+    settings: Settings, steps: Collection[Step] = STEPS, *, codec: str = "", neucodec: NeuCodecResource | None = None
+) -> dg.Definitions:
     """All of it, with the groups, times and limits of these settings; or what belongs to some of the steps.
 
-    What other steps make stands in the graph, to be built elsewhere. `machine` are fields of `CorpusResource`.
+    What other steps make stands in the graph, to be built elsewhere. `codec` and `neucodec` overrule the
+    settings in runs, too.
     """
     pool = pool_of(settings) if "encode" in steps else None
     batches = settings.automation.partitions_per_run
@@ -80,7 +84,7 @@ def definitions(settings: Settings, steps: Collection[Step] = STEPS, **machine: 
             dg.DefaultScheduleStatus.RUNNING if on else dg.DefaultScheduleStatus.STOPPED,
         ),
         resources={
-            "corpus": CorpusResource(**cloud_resources(settings), **machine),
+            "corpus": CorpusResource(**cloud_resources(settings), codec=codec, neucodec=neucodec or NeuCodecResource()),
             "pool_watch": PoolWatch(pool=pool or ""),
         },
         # A step is a batch's work of minutes, on one core or on all: a process of its own would only cost time.

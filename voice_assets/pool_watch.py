@@ -1,7 +1,6 @@
-"""What a run says while it waits for a slot of a pool: who has it."""
+"""How a run waits for a slot of a pool: without using the processor, and saying who has it."""
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,74 +8,78 @@ from contextlib import contextmanager
 import dagster as dg
 from sqlalchemy.exc import SQLAlchemyError
 
-from voice_assets.pools import look_at
+from voice_assets.pools import Pool, look_at
 from voice_assets.run_process import process_tags, release_dead
 
-LOOKED_EVERY_SEC = 2.0
+LOOKED_EVERY_SEC = 1.0
 SAID_EVERY_SEC = 30.0
 _log = logging.getLogger(__name__)
 
 
 class PoolWatch(dg.ConfigurableResource):
-    """Notes which process a run is in, and as long as it waits for its pool, who holds that.
+    """Notes which process a run is in; and when it must wait for its pool, says for whom, and waits.
 
-    A resource, since it is there before Dagster asks for a slot: the step itself runs once it has one, and Dagster's
-    own event says for what is waited, but not for whom.
+    Dagster's own event says for what is waited, and not for whom, and then its in-process executor asks again and again
+    without a pause (`interval_to_next_pending_claim_check` is never above 0 in 1.13), which takes a whole core. So the
+    listener to that event, which Dagster calls before it goes on, returns once the run's turn has come. This is a
+    resource since it must be there before Dagster asks for the slot.
     """
 
     pool: str = ""
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["PoolWatch"]:
-        instance, run = context.instance, context.run
-        if instance is None or run is None:
-            yield self
-            return
-        run_id = run.run_id
-        instance.add_run_tags(run_id, process_tags(run_id))
-        if not self.pool:
-            yield self
-            return
+        instance, run, log = context.instance, context.run, context.log
+        if instance is not None and run is not None and log is not None:
+            instance.add_run_tags(run.run_id, process_tags(run.run_id))
+            if self.pool:
 
-        def say(message: str) -> None:
-            assert context.log is not None
-            context.log.info(message)
-            _log.info(message)
+                def say(message: str) -> None:
+                    log.info(message)
+                    _log.info(message)
 
-        watcher = _Watcher(instance, run_id, self.pool, say)
-        watcher.start()
-        try:
-            yield self
-        finally:
-            watcher.end()
+                instance.add_event_listener(run.run_id, _Waiting(instance, run.run_id, self.pool, say))
+        yield self
 
 
-class _Watcher(threading.Thread):
+class _Waiting:
     def __init__(self, instance: dg.DagsterInstance, run_id: str, pool: str, say: Callable[[str], None]) -> None:
-        super().__init__(name="pool-watch", daemon=True)
         self._instance, self._run_id, self._pool, self._say = instance, run_id, pool, say
-        self._ended = threading.Event()
 
-    def run(self) -> None:
-        said: float | None = None
+    def __call__(self, entry: dg.EventLogEntry) -> None:
+        event = entry.dagster_event
+        if event is None or event.event_type is not dg.DagsterEventType.ENGINE_EVENT:
+            return
+        named = event.engine_event_data.metadata.get("pool")
+        if named is not None and named.value == self._pool:
+            with dg.raise_execution_interrupts():  # which Dagster puts off between steps
+                self._wait()
+
+    def _wait(self) -> None:
         began = time.monotonic()
-        while not self._ended.wait(LOOKED_EVERY_SEC):
-            try:
-                if said is not None:
-                    release_dead(self._instance)  # it may wait for one that was killed
-                pool = look_at(self._instance, self._pool, queued=False)
-            except SQLAlchemyError as error:  # a database too busy to answer now
-                _log.debug("the pool %s could not be looked at: %s", self._pool, error)
-                continue
-            if any(place.run_id == self._run_id for place in pool.holding):
-                if said is not None:
-                    self._say(f"has the pool {self._pool} after {time.monotonic() - began:.0f} s")
-                return
-            waits = any(place.run_id == self._run_id for place in pool.waiting)
-            if waits and (said is None or time.monotonic() - said >= SAID_EVERY_SEC):
-                self._say(f"waits for the pool {self._pool}, {pool.limit} at a time: held by {pool.held_by}")
-                said = time.monotonic()
+        said: float | None = None
+        while True:
+            pool = self._look()
+            if pool is not None and not self._must_wait(pool):
+                break
+            now = time.monotonic()
+            if pool is not None and (said is None or now - said >= SAID_EVERY_SEC):
+                self._say(f"waits for the pool {pool.name}, {pool.limit} at a time: held by {pool.held_by}")
+                said = now
+            time.sleep(LOOKED_EVERY_SEC)
+        if said is not None:
+            self._say(f"has the pool {self._pool} after {time.monotonic() - began:.0f} s")
 
-    def end(self) -> None:
-        self._ended.set()
-        self.join(10)
+    def _look(self) -> Pool | None:
+        try:
+            release_dead(self._instance)  # it may wait for one that was killed
+            return look_at(self._instance, self._pool, queued=False)
+        except SQLAlchemyError as error:  # a database too busy to answer now
+            _log.debug("the pool %s could not be looked at: %s", self._pool, error)
+            return None
+
+    def _must_wait(self, pool: Pool) -> bool:
+        """Whether Dagster would not give it a slot now: it waits, and it is not the one that is next."""
+        return pool.limit is not None and any(
+            place.run_id == self._run_id and not place.is_next for place in pool.waiting
+        )

@@ -1,7 +1,7 @@
 """Dagster's pools as they are now: limits, who holds a slot, who waits for one; and setting the limits."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import dagster as dg
@@ -23,9 +23,10 @@ class Place:
     pid: str
     since: str
     status: str  # of the run
+    is_next: bool = False  # of those that wait: a slot is kept for it
 
     def __str__(self) -> str:
-        where = f" on {self.host}, process {self.pid}" if self.host else ""
+        where = (f" on {self.host}" if self.host else "") + (f", process {self.pid}" if self.pid else "")
         since = f", since {self.since}" if self.since else ""
         return f"run {self.run_id[:8]} of {self.job}{' over ' + self.batches if self.batches else ''}{where}{since}"
 
@@ -50,16 +51,25 @@ class Pool:
 def look_at(instance: dg.DagsterInstance, name: str, *, queued: bool = True) -> Pool:
     """The pool as it is now. `queued` also searches the queue of runs."""
     info = instance.event_log_storage.get_concurrency_info(name)
-    pending = [(item.run_id, item.step_key, item.enqueued_timestamp.timestamp()) for item in info.pending_steps]
-    claimed = [(slot.run_id, slot.step_key) for slot in info.claimed_slots]
-    ids = {run_id for run_id, _ in claimed} | {run_id for run_id, _, _ in pending}
+    claimed = {(slot.run_id, slot.step_key) for slot in info.claimed_slots}
+    pending = [item for item in info.pending_steps if (item.run_id, item.step_key) not in claimed]
+    ids = {slot.run_id for slot in info.claimed_slots} | {item.run_id for item in info.pending_steps}
     runs = {run.run_id: run for run in instance.get_runs(dg.RunsFilter(run_ids=list(ids)))} if ids else {}
     return Pool(
         name,
         info.limit,
         info.using_default_limit or info.slot_count == 0,
-        tuple(_place(runs, run_id, step, _began(instance, run_id, step)) for run_id, step in claimed),
-        tuple(_place(runs, run_id, step, since) for run_id, step, since in sorted(pending, key=lambda item: item[2])),
+        tuple(
+            _place(runs, slot.run_id, slot.step_key, _began(instance, slot.run_id, slot.step_key))
+            for slot in info.claimed_slots
+        ),
+        tuple(
+            replace(
+                _place(runs, item.run_id, item.step_key, item.enqueued_timestamp.timestamp()),
+                is_next=item.assigned_timestamp is not None,
+            )
+            for item in sorted(pending, key=lambda item: item.enqueued_timestamp)
+        ),
         tuple(_queued(instance, name)) if queued else (),
     )
 

@@ -7,6 +7,7 @@ the H200 encodes, and writes the dataset. VOICE_STEPS deals them out otherwise.
 
 import dagster as dg
 
+from resources.neucodec import NeuCodecResource
 from voice_assets.definitions import definitions
 from voice_core.settings import Settings, Step
 
@@ -21,4 +22,4 @@ def on_machine(pool: str, steps: tuple[Step, ...]) -> dg.Definitions:
     given = Settings.load(neucodec=machine)
     codec = given.codec if "codec" in given.model_fields_set else "neucodec"
     settings = Settings.load(neucodec=machine, codec=codec)
-    return definitions(settings, settings.steps or steps, codec=codec, **machine)
+    return definitions(settings, settings.steps or steps, codec=codec, neucodec=NeuCodecResource(**machine))

@@ -47,6 +47,7 @@ class ControlRoom:
     url: str
     home: Path
     log: Path
+    module: str
 
     @property
     def instance(self) -> dg.DagsterInstance:
@@ -75,7 +76,7 @@ class ControlRoom:
         selector = {
             "name": name,
             "repositoryName": "__repository__",
-            "repositoryLocationName": "voice_assets.definitions",
+            "repositoryLocationName": self.module,
         }
         return self.ask(_TICKS, selector=selector)["instigationStateOrError"].get("ticks", [])
 
@@ -90,8 +91,16 @@ class ControlRoom:
 
 
 @contextmanager
-def open_control_room(folder: Path, variables: Mapping[str, str]) -> Iterator[ControlRoom]:
-    """`dagster dev` in a home of its own, ended with all its children. `variables` are VOICE_* without the prefix."""
+def open_control_room(
+    folder: Path,
+    variables: Mapping[str, str],
+    module: str = "voice_assets.definitions",
+    others: Mapping[str, str] | None = None,
+) -> Iterator[ControlRoom]:
+    """`dagster dev` in a home of its own, ended with all its children.
+
+    `variables` are VOICE_* without the prefix, `others` are added as they are.
+    """
     home = folder / "home"
     home.mkdir()
     shutil.copy(DAGSTER_YAML, home)
@@ -100,16 +109,16 @@ def open_control_room(folder: Path, variables: Mapping[str, str]) -> Iterator[Co
         port = probe.getsockname()[1]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("VOICE_")}
     environment |= {f"VOICE_{key}": value for key, value in variables.items()}
-    environment |= {"DAGSTER_HOME": str(home), "PYTHONUNBUFFERED": "1"}
+    environment |= {"DAGSTER_HOME": str(home), "PYTHONUNBUFFERED": "1", **(others or {})}
     log = folder / "dagster.log"
     dg.DagsterInstance.from_config(str(home)).dispose()  # two processes on a fresh SQLite home would race
-    command = [sys.executable, "-m", "dagster", "dev", "-m", "voice_assets.definitions"]
+    command = [sys.executable, "-m", "dagster", "dev", "-m", module]
     with log.open("wb") as out:
         process = subprocess.Popen(
             [*command, "-h", "127.0.0.1", "-p", str(port)],
             env=environment, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
-    room = ControlRoom(f"http://127.0.0.1:{port}", home, log)
+    room = ControlRoom(f"http://127.0.0.1:{port}", home, log, module)
     try:
         room.wait("the webserver answers", lambda: _answers(room, process), 60)
         yield room

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -152,3 +153,16 @@ def test_nothing_is_built_on_a_batch_whose_blocking_check_failed(room: Room, mon
         KEYS[1]: "coded_segments: UnsoundError: its segments failed the check texts_present: line 3 is empty"
     }
     assert sorted(room.made("coded_segments")) == [KEYS[0], KEYS[2], KEYS[3]]
+
+
+def test_what_could_not_be_cut_is_not_asked_for_by_what_follows(room: Room) -> None:
+    def tick(cursor: Any) -> tuple[Any, dict[str, list[str | None]]]:
+        result = dg.evaluate_automation_conditions(room.defs, room.instance, cursor=cursor)
+        asked = {name: sorted(result.get_requested_partitions(dg.AssetKey(name)), key=str) for name in CHAIN}
+        return result.cursor, {name: keys for name, keys in asked.items() if keys}
+
+    cursor, _ = tick(None)
+    room.spoil(KEYS[1])
+    room.run("ingest_batch", KEYS[0], KEYS[3])
+    cursor, asked = tick(cursor)
+    assert asked == {"coded_segments": [KEYS[0], KEYS[2], KEYS[3]]}

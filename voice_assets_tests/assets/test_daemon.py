@@ -1,6 +1,7 @@
 """A real Dagster daemon and webserver over a small corpus, with all sensors on."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -18,10 +19,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     made = World(tmp_path_factory.mktemp("daemon"))
     for name in "abc":
         made.record(name, 4.0)
-    in_the_way = made.work_dir / "segments" / KEYS[1]
-    in_the_way.parent.mkdir(parents=True)
-    in_the_way.write_text("where the second batch's folder must be")
+    in_the_way(made).mkdir(parents=True)
     return made
+
+
+def in_the_way(world: World) -> Path:
+    """A folder where a segment of the second batch must be: it cannot be cut, and others can look at what there is."""
+    return world.work_dir / "segments" / KEYS[1] / "b_seg_0.npz"
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +74,7 @@ def test_the_sensor_builds_new_batches_together_and_what_failed_is_on_record(
 def test_a_backfill_from_the_ui_builds_what_failed_and_the_record_says_so(
     room: ControlRoom, instance: dg.DagsterInstance, world: World
 ) -> None:
-    (world.work_dir / "segments" / KEYS[1]).unlink()
+    in_the_way(world).rmdir()
     backfill = room.backfill(CHAIN, KEYS)
     room.wait("the backfill ends", lambda: room.backfill_status(backfill).startswith("COMPLETED"))
     assert room.backfill_status(backfill) == "COMPLETED_SUCCESS"

@@ -1,13 +1,17 @@
 """The code location as Dagster sees it, and what the house keeps apart."""
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
 
-from voice_assets.definitions import defs
+from voice_assets.definitions import definitions, defs, pool_of
+from voice_core.settings import ConfigurationError, NeuCodecSettings, Settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,3 +51,63 @@ def test_every_asset_has_a_code_version_and_a_description() -> None:
 def test_what_is_made_is_checked_before_anything_is_built_on_it(asset: str) -> None:
     checks = [spec for definition in defs.assets or () for spec in definition.check_specs if spec.blocking]
     assert "files_intact" in {spec.name for spec in checks if spec.asset_key == dg.AssetKey(asset)}
+
+
+_DESCRIBE = """
+import json, sys, importlib, dagster as dg
+defs = importlib.import_module("voice_assets.locations." + sys.argv[1]).defs
+graph = defs.resolve_asset_graph()
+print(json.dumps({
+    "builds": sorted(key.to_user_string() for key in graph.materializable_asset_keys),
+    "knows": sorted(key.to_user_string() for key in graph.external_asset_keys),
+    "pools": {item.op.name: item.op.pool for item in defs.assets if isinstance(item, dg.AssetsDefinition)},
+    "neucodec": defs.resources["corpus"].settings.neucodec.model_dump(),
+    "codec": defs.resources["corpus"].settings.codec,
+    "torch": "torch" in sys.modules,
+}))
+"""
+
+
+def _location(name: str, **variables: str) -> dict[str, Any]:
+    command = [sys.executable, "-c", _DESCRIBE, name]
+    environment = {**os.environ, **variables}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_the_machines_build_everything_between_them_and_nothing_twice() -> None:
+    t4, h200 = _location("t4"), _location("h200")
+    assert not set(t4["builds"]) & set(h200["builds"])
+    everything = {spec.key.to_user_string() for spec in defs.resolve_all_asset_specs()}
+    assert set(t4["builds"]) | set(h200["builds"]) == everything
+    assert h200["knows"] == ["segments"]
+    assert set(h200["knows"]) <= set(t4["builds"])
+    assert h200["pools"]["encode"] == "gpu_h200"
+    for machine, pool in ((t4, "gpu_t4"), (h200, "gpu_h200")):
+        assert (machine["neucodec"]["pool"], machine["neucodec"]["device"]) == (pool, "cuda")
+        assert (machine["codec"], machine["torch"]) == ("neucodec", False)
+
+
+def test_the_steps_can_be_dealt_out_otherwise() -> None:
+    encodes = _location("t4", VOICE_STEPS='["ingest", "encode"]', VOICE_NEUCODEC__BATCH_SEC="90")
+    assert encodes["builds"] == ["coded_segments", "raw_audio", "segments"]
+    assert encodes["pools"] == {"ingest": None, "encode": "gpu_t4"}
+    assert encodes["neucodec"]["batch_sec"] == 90
+    assert _location("h200", VOICE_STEPS='["write"]')["knows"] == ["coded_segments", "segments"]
+
+
+def test_the_encoding_step_is_in_a_pool_only_where_its_codec_needs_a_gpu() -> None:
+    on_a_gpu = NeuCodecSettings(pool="gpu_t4")  # type: ignore[call-arg]
+    assert pool_of(Settings(codec="neucodec", neucodec=on_a_gpu)) == "gpu_t4"
+    assert pool_of(Settings(codec="melvq", neucodec=on_a_gpu)) is None
+    assert pool_of(Settings(codec="neucodec")) is None
+
+
+@pytest.mark.parametrize(("pool", "precision", "told"), [("gpu_a100", "", "known are"), ("gpu_t4", "bf16", "Turing")])
+def test_a_pool_or_precision_that_there_is_not_is_refused_when_the_definitions_are_loaded(
+    pool: str, precision: str, told: str
+) -> None:
+    wrong = NeuCodecSettings(pool=pool, precision=precision)  # type: ignore[call-arg, arg-type]
+    with pytest.raises(ConfigurationError, match=told):
+        definitions(Settings(codec="neucodec", neucodec=wrong))

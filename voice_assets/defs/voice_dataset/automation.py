@@ -12,7 +12,8 @@ from voice_core.settings import Settings
 
 _Condition = dg.AutomationCondition
 
-# An input changed in a run that did not build this asset too.
+# An input changed in a run that did not build this asset too. Of a run over many batches Dagster (1.13) knows this for
+# its last batch only; for the others, that this asset was built as well settles the news, unless it failed.
 _CHANGED = _Condition.data_version_changed() & ~_Condition.executed_with_root_target()
 _NEWS = _Condition.any_deps_match(_CHANGED)
 # The same, or an input is about to be built, and this asset in one run with it.
@@ -22,8 +23,12 @@ _WAITING = _Condition.any_deps_match(_CHANGED | _Condition.will_be_requested()).
 _WAITING_FOR_RUN = _NEWS.since_last_handled() & ~_Condition.any_deps_match(_Condition.will_be_requested())
 _AT_REST = ~_Condition.any_deps_in_progress() & ~_Condition.in_progress()
 
+# What failed in the run that built its input is not asked for at once and again: the sensor and the nightly build see
+# to that. Without this, a batch that could not be cut was in two runs within seconds.
+_NOT_IN_VAIN = ~_Condition.execution_failed() | _Condition.any_deps_match(_Condition.will_be_requested())
+
 # A batch's asset: after its inputs, in one run with them where it can.
-FOLLOWS = (_WAITING & ~_Condition.any_deps_missing() & _AT_REST).with_label("follows its inputs")
+FOLLOWS = (_WAITING & _NOT_IN_VAIN & ~_Condition.any_deps_missing() & _AT_REST).with_label("follows its inputs")
 
 # Codes: a run of their own in the codec's pool, after the segments. Trouble with a GPU passes, so what failed is tried
 # again every hour.

@@ -21,7 +21,6 @@ _UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-INGESTED = [dg.AssetKey("raw_audio"), dg.AssetKey("segments")]
 BUDGET_SEC = 10.0  # a tick has 60 s in all, and a large bucket takes a good part of them to list
 
 
@@ -76,12 +75,9 @@ def ask(context: dg.SensorEvaluationContext, found: Discovery, settings: Setting
 
 def _request(group: Sequence[str], sights: Sequence[str], now: float) -> dg.RunRequest:
     run_key = fingerprint(list(group), list(sights), now)
-    # The assets are named, though they are all of the job's: only then is it on record that the run was to build them,
-    # and `follow_up` does not ask for those of a batch that failed, at once and again.
     if len(group) == 1:
-        return dg.RunRequest(run_key, partition_key=group[0], asset_selection=INGESTED)
-    tags = {RANGE_START: group[0], RANGE_END: group[-1]}
-    return dg.RunRequest(run_key, tags=tags, asset_selection=INGESTED)
+        return dg.RunRequest(run_key, partition_key=group[0])
+    return dg.RunRequest(run_key, tags={RANGE_START: group[0], RANGE_END: group[-1]})
 
 
 def _told(found: Discovery, opened: int, chosen: Sequence[Sequence[str]], left: int, busy: int) -> str:
@@ -121,7 +117,7 @@ def last_built(instance: dg.DagsterInstance, keys: Iterable[str]) -> dict[str, f
     wanted: Collection[str] = sorted(keys)
     found: dict[str, float] = {}
     for key in wanted:
-        filter = dg.AssetRecordsFilter(asset_key=INGESTED[-1], asset_partitions=[key])
+        filter = dg.AssetRecordsFilter(asset_key=dg.AssetKey("segments"), asset_partitions=[key])
         for record in instance.fetch_materializations(filter, limit=1).records:
             found[key] = record.timestamp
     return found

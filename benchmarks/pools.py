@@ -1,0 +1,44 @@
+"""GPU pools: who had the GPU when, while two backfills and two builds wanted it at once.
+
+A real Dagster daemon runs two backfills of `coded_segments`, and two `voice build` processes run beside it, each over
+four batches of its own, in a pool of limit 1, with a codec in NeuCodec's place that pretends to use a GPU for a second
+a batch. The table is the timeline.
+
+Prediction: the sixteen uses of the GPU follow one another without an overlap, and so do the four steps that held the
+pool; the GPU stands idle for 2 s between two holders of the pool, since a run that waits looks every second, and a
+queued one is started by the daemon.
+"""
+
+import tempfile
+from itertools import pairwise
+from pathlib import Path
+
+from benchmarks.common import Options
+from benchmarks.report import Goal, Report
+from voice_assets_tests.assets.gpu_contest import House, contend, overlaps, table
+
+
+def measure(options: Options) -> Report:
+    each = 2 if options.quick else 4
+    with tempfile.TemporaryDirectory(prefix="voice-bench-") as folder:
+        house = House(Path(folder) / "house", batches=4 * each, seconds_a_batch=1.0)
+        try:
+            contest = contend(house, each)
+        finally:
+            house.end()
+    uses = [(use.begin, use.end) for use in contest.uses]
+    gaps = [later[0] - earlier[1] for earlier, later in pairwise(contest.steps)]
+    return Report(
+        columns=["from", "to", "who", "what"],
+        rows=table(contest),
+        goals=[
+            Goal("uses of the GPU at the same time", len(overlaps(uses)), 0, at_least=False),
+            Goal("steps in the pool at the same time", len(overlaps(contest.steps)), 0, at_least=False),
+            Goal("batches encoded", len(uses), 4 * each, at_least=True),
+        ],
+        notes=[
+            f"as many as {contest.most_at_once} runs wanted the pool, or had it, at the same time",
+            f"seconds between one step's end and the next one's beginning: {', '.join(f'{g:.1f}' for g in gaps)}",
+        ],
+        details={"timeline": table(contest), "steps": contest.steps, "runs": contest.runs, "gaps_sec": gaps},
+    )

@@ -1,0 +1,34 @@
+"""NeuCodec, where Dagster configures it."""
+
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from voice_core.codecs.neucodec import NeuCodec
+from voice_core.settings import Settings
+
+
+class NeuCodecResource(dg.ConfigurableResource):
+    """Which weights, and what they run on. What is empty here is the settings' (VOICE_NEUCODEC__*)."""
+
+    checkpoint: str = Field(default="", description="Hub id of the weights, or a folder that holds them.")
+    revision: str = Field(default="", description="Commit of the hub's repository.")
+    device: str = Field(default="", description="auto, cpu, cuda (any free GPU) or cuda:N.")
+    pool: str = Field(default="", description="The GPUs' pool, whose profile gives precision and batch budget.")
+    precision: str = Field(default="", description="fp32 (the reference's codes), tf32, bf16 or fp16.")
+    batch_sec: float = Field(default=0.0, description="Audio encoded at once, seconds.")
+    compile: bool | None = Field(default=None, description="Compile the encoders with torch.compile.")
+
+    def overrules(self) -> dict[str, Any]:
+        """The settings that are given here."""
+        given = {name: getattr(self, name) for name in NeuCodecResource.model_fields}
+        return {name: value for name, value in given.items() if value not in ("", 0.0, None)}
+
+    def load(self) -> NeuCodec:
+        """The codec, without its weights: those come when it is first used.
+
+        Raises ConfigurationError for what makes no sense; the codec raises CodecUnavailableError, when it is used,
+        where the extra, the weights or a GPU are missing.
+        """
+        return NeuCodec(Settings.load(neucodec=self.overrules()).neucodec)

@@ -1,0 +1,81 @@
+"""The whole code location and the `voice` command with a codec in NeuCodec's place that runs on a pretended GPU.
+
+`dagster dev -m voice_assets_tests.assets.pretend_gpu`, `python -m voice_assets_tests.assets.pretend_gpu build`. When
+each process began and ceased to use the GPU is written to the file that PRETEND_GPU_TIMELINE names, a line each, in
+seconds of the machine's clock; PRETEND_GPU_SEC is how long it takes over a batch.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from voice_assets_tests.core.corpus.world import SmallCodec
+from voice_core.codecs import CODECS
+from voice_core.codecs.base import Audio, Codes
+from voice_core.gpu_lock import hold
+
+GPU = "pretend-gpu-0"
+TIMELINE, SECONDS = "PRETEND_GPU_TIMELINE", "PRETEND_GPU_SEC"
+
+
+class PretendGpuCodec(SmallCodec):
+    name = "pretend"
+
+    @contextmanager
+    def ready(self, purpose: str) -> Iterator[None]:
+        with hold([GPU], purpose):
+            _note("begin", purpose)
+            try:
+                yield
+            finally:
+                _note("end", purpose)
+
+    def encode(self, clips: Sequence[Audio], sample_rate_hz: int | None = None) -> list[Codes]:
+        time.sleep(float(os.environ[SECONDS]))
+        return super().encode(clips, sample_rate_hz)
+
+
+def _note(what: str, purpose: str) -> None:
+    line = json.dumps({"what": what, "purpose": purpose, "pid": os.getpid(), "at": time.monotonic()})
+    descriptor = os.open(os.environ[TIMELINE], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(descriptor, f"{line}\n".encode())
+    os.close(descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A process used the GPU from `begin` to `end`, in seconds of the machine's clock; to no end if it was killed."""
+
+    pid: int
+    purpose: str
+    begin: float
+    end: float
+
+
+def read_timeline(path: Path) -> list[Use]:
+    """Every use of the GPU, by its beginning."""
+    opened: dict[tuple[int, str], float] = {}
+    uses: list[Use] = []
+    for line in path.read_text("utf-8").splitlines() if path.exists() else ():
+        note = json.loads(line)
+        key = note["pid"], note["purpose"]
+        if note["what"] == "begin":
+            opened[key] = note["at"]
+        else:
+            uses.append(Use(*key, opened.pop(key), note["at"]))
+    uses += [Use(*key, begin, float("inf")) for key, begin in opened.items()]
+    return sorted(uses, key=lambda use: use.begin)
+
+
+CODECS["neucodec"] = lambda *_: PretendGpuCodec()
+
+from voice_assets.definitions import defs as defs  # noqa: E402  # after the codec has taken its place
+
+if __name__ == "__main__":
+    from voice_assets.cli import main
+
+    main()

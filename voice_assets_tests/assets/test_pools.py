@@ -1,0 +1,206 @@
+"""GPU pools that hold: between runs, backfills and commands, and after a kill. Real processes, a pretended GPU."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from voice_assets.defs.voice_dataset.partitions import NAME
+from voice_assets.defs.voice_dataset.sensors import in_flight
+from voice_assets.pools import apply_limits, look_at
+from voice_assets.run_process import process_of, process_tags, release_dead
+from voice_assets.stopping import EXIT_CODE
+from voice_assets_tests.assets.conftest import DAGSTER_YAML
+from voice_assets_tests.assets.gpu_contest import House, contend, events, overlaps, wait_until
+from voice_assets_tests.assets.pretend_gpu import GPU
+from voice_core.gpu_lock import hold, holders
+from voice_core.gpus import profiles
+
+
+def cpu_sec(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def new_home(folder: Path) -> Path:
+    folder.mkdir()
+    shutil.copy(DAGSTER_YAML, folder)
+    dg.DagsterInstance.from_config(str(folder)).dispose()
+    return folder
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return new_home(tmp_path / "home")
+
+
+@pytest.fixture
+def instance(home: Path) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.from_config(str(home)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def new_house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., House]]:
+    houses: list[House] = []
+
+    def make(batches: int, seconds_a_batch: float = 0.1) -> House:
+        house = House(tmp_path / f"house-{len(houses)}", batches, seconds_a_batch)
+        monkeypatch.setenv("VOICE_GPU_LOCK_DIR", house.variables["GPU_LOCK_DIR"])
+        houses.append(house)
+        return house
+
+    yield make
+    for house in houses:
+        house.end()
+
+
+def test_two_backfills_and_two_builds_never_meet_on_the_gpu(new_house: Callable[..., House]) -> None:
+    house = new_house(batches=12, seconds_a_batch=0.6)
+    contest = contend(house, each=3)
+    assert sorted(use.purpose for use in contest.uses) == sorted(f"encoding {key}" for key in house.keys)
+    assert len({use.pid for use in contest.uses}) == 4
+    assert overlaps([(use.begin, use.end) for use in contest.uses]) == []
+    assert len(contest.steps) == 4
+    assert overlaps(contest.steps) == []
+    assert contest.most_at_once >= 3  # or it would prove nothing
+
+
+def test_a_build_that_waits_says_for_whom_and_goes_on_when_that_one_is_killed(
+    new_house: Callable[..., House], home: Path, instance: dg.DagsterInstance
+) -> None:
+    house = new_house(batches=2)
+    first = house.build(home, house.keys[:1], PRETEND_GPU_SEC="600")
+    wait_until("the first is on the GPU", house.uses)
+    second = house.build(home, house.keys[1:])
+    wait_until("the second waits", lambda: look_at(instance, "gpu_t4").waiting)
+    (waiting,) = look_at(instance, "gpu_t4").waiting
+    (holding,) = look_at(instance, "gpu_t4").holding
+    assert (holding.job, holding.batches, holding.pid) == ("encode_batch", house.keys[0], str(first.pid))
+    told = rf"waits for the pool gpu_t4, 1 at a time: held by run {holding.run_id[:8]} of encode_batch over "
+    told += rf"{house.keys[0]} on .*, process {first.pid}, since 20"
+    wait_until("it says so", lambda: any(re.search(told, line) for line in events(instance, waiting.run_id)))
+    first.kill()
+    first.wait()
+    output, _ = second.communicate(timeout=90)
+    assert second.returncode == 0, output
+    assert re.search(told, " ".join(output.split())), output
+    assert f"{holding.run_id} of encode_batch was given up" in " ".join(output.split())
+    killed = instance.get_run_by_id(holding.run_id)
+    assert killed is not None
+    assert killed.status is dg.DagsterRunStatus.FAILURE
+    assert [use.pid for use in house.uses()] == [first.pid, second.pid]
+    assert not look_at(instance, "gpu_t4").holding
+
+
+def test_after_a_kill_the_pools_command_gives_the_slot_back_and_the_next_build_the_batch(
+    new_house: Callable[..., House], home: Path, instance: dg.DagsterInstance
+) -> None:
+    house = new_house(batches=1)
+    build = house.build(home, house.keys, PRETEND_GPU_SEC="600")
+    wait_until("it is on the GPU", house.uses)
+    shown = json.loads(house.voice(home, "pools", "show", "--json").communicate(timeout=60)[0])
+    (pool,) = [pool for pool in shown["pools"] if pool["name"] == "gpu_t4"]
+    assert shown["released"] == []
+    assert [place["pid"] for place in pool["holding"]] == [str(build.pid)]
+    assert shown["gpus"][GPU]["process"]["pid"] == build.pid
+    assert shown["gpus"][GPU]["run_id"] == pool["holding"][0]["run_id"]
+    build.send_signal(signal.SIGKILL)
+    build.wait()
+    assert look_at(instance, "gpu_t4").holding  # nobody has noticed
+    assert holders() == {GPU: None}  # the kernel has
+    output = house.voice(home, "pools").communicate(timeout=60)[0]
+    assert "was killed: marked failed, and its slots given back" in output
+    assert "nobody" in output
+    assert not look_at(instance, "gpu_t4").holding
+    build = house.build(home, house.keys)
+    assert build.wait(90) == 0
+
+
+def test_a_step_that_waits_for_a_gpu_says_in_its_runs_log_who_holds_it(
+    new_house: Callable[..., House], home: Path, instance: dg.DagsterInstance
+) -> None:
+    house = new_house(batches=1)
+    told = f"encoding {house.keys[0]} waits for a GPU: {GPU} is held by a trial in the shell (process {os.getpid()} on "
+    with hold([GPU], "a trial in the shell"):
+        build = house.build(home, house.keys)
+        wait_until("it has the pool", lambda: look_at(instance, "gpu_t4").holding)
+        (place,) = look_at(instance, "gpu_t4").holding
+        wait_until("it says so", lambda: any(line.startswith(told) for line in events(instance, place.run_id)))
+        assert house.uses() == []
+    output, _ = build.communicate(timeout=60)
+    assert build.returncode == 0, output
+    assert "waits for a GPU" in output
+
+
+def test_a_build_that_waits_for_the_pool_uses_no_processor_and_ends_at_once_when_it_is_asked_to(
+    new_house: Callable[..., House], home: Path, instance: dg.DagsterInstance
+) -> None:
+    house = new_house(batches=2)
+    first = house.build(home, house.keys[:1], PRETEND_GPU_SEC="600")
+    wait_until("the first is on the GPU", house.uses)
+    second = house.build(home, house.keys[1:])
+    wait_until("the second waits", lambda: look_at(instance, "gpu_t4").waiting)
+    before = cpu_sec(second.pid)
+    time.sleep(3)
+    assert cpu_sec(second.pid) - before < 1.0
+    second.terminate()
+    assert second.wait(5) == EXIT_CODE
+    assert first.poll() is None
+
+
+def test_limits_come_from_the_file_and_applying_them_again_changes_nothing(instance: dg.DagsterInstance) -> None:
+    assert look_at(instance, "gpu_t4").is_default
+    assert apply_limits(instance, profiles()) == ["gpu_t4: 1 at a time (new)", "gpu_h200: 1 at a time (new)"]
+    assert not look_at(instance, "gpu_t4").is_default
+    assert apply_limits(instance, profiles()) == []
+    instance.event_log_storage.set_concurrency_slots("gpu_h200", 3)
+    assert apply_limits(instance, profiles()) == ["gpu_h200: 1 at a time (was 3)"]
+    assert look_at(instance, "gpu_h200").limit == 1
+    config = instance.get_concurrency_config().pool_config
+    assert str(config.pool_granularity) == "PoolGranularity.OP"
+    assert config.default_pool_limit == 1
+
+
+def test_a_run_that_lives_or_is_elsewhere_or_has_the_tags_of_another_is_left_alone(
+    instance: dg.DagsterInstance,
+) -> None:
+    dead = {"voice/host": process_tags("")["voice/host"], "voice/pid": "1"}
+    boot = process_tags("")["voice/process"].split()[-2]
+    runs = {
+        "alive": process_tags("alive"),
+        "elsewhere": {**dead, "voice/host": "another", "voice/process": f"elsewhere {boot} 0"},
+        "again": {**dead, "voice/process": f"first {boot} 0"},
+        "killed": {**dead, "voice/process": f"killed {boot} 0"},
+    }
+    for run_id, tags in runs.items():
+        instance.add_run(
+            dg.DagsterRun(job_name="encode_batch", run_id=run_id, status=dg.DagsterRunStatus.STARTED, tags=tags)
+        )
+    assert release_dead(instance) == ["killed"]
+    assert release_dead(instance) == []
+    alive = instance.get_run_by_id("alive")
+    assert alive is not None
+    process = process_of(alive)
+    assert process is not None
+    assert process.pid == os.getpid()
+
+
+def test_a_batch_of_a_killed_run_does_not_count_as_being_built(
+    instance: dg.DagsterInstance,
+) -> None:
+    instance.add_dynamic_partitions(NAME, ["news/batch-0001"])
+    boot = process_tags("")["voice/process"].split()[-2]
+    tags = {**process_tags("killed"), "voice/process": f"killed {boot} 0", "dagster/partition": "news/batch-0001"}
+    run = dg.DagsterRun(job_name="ingest_batch", run_id="killed", status=dg.DagsterRunStatus.STARTED, tags=tags)
+    instance.add_run(run)
+    assert in_flight(instance, ["news/batch-0001"]) == {"news/batch-0001"}
+    release_dead(instance)
+    assert in_flight(instance, ["news/batch-0001"]) == set()
