@@ -22,4 +22,6 @@ def on_machine(pool: str, steps: tuple[Step, ...]) -> dg.Definitions:
     given = Settings.load(neucodec=machine)
     codec = given.codec if "codec" in given.model_fields_set else "neucodec"
     settings = Settings.load(neucodec=machine, codec=codec)
-    return definitions(settings, settings.steps or steps, codec=codec, neucodec=NeuCodecResource(**machine))
+    return definitions(
+        settings, settings.steps or steps, codec=codec, neucodec=NeuCodecResource(pool=pool, device=machine["device"])
+    )

@@ -16,6 +16,7 @@ STAGES = ("recording", "adopt", "transcript", "decode", "rules", "coded", "datas
 _STATUSES: tuple[RecordingStatus, ...] = (
     "ok", "damaged", "unreadable", "no_transcript", "bad_transcript", "vanished",
 )  # fmt: skip
+_FARTHEST = 5  # segments that are named, of those that were decoded again
 _LAST_BIN_SEC = 30
 _CODEC_PARAMETERS = (
     "codec", "revision", "stand_in", "codes_per_sec", "codebook_size", "input_sample_rate_hz", "output_sample_rate_hz",
@@ -73,6 +74,7 @@ class RoundTrip:
     rows: int
     mel_db: float
     level_db: float
+    farthest: tuple[Entry, ...] = ()  # from their audio, the farthest first
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +261,7 @@ def _roundtrip(entries: Sequence[Entry]) -> RoundTrip | None:
         rows=len(entries),
         mel_db=_mean(entry.roundtrip_mel_db for entry in entries),
         level_db=_mean(entry.roundtrip_level_db for entry in entries),
+        farthest=tuple(sorted(entries, key=lambda entry: (-(entry.roundtrip_mel_db or 0.0), entry.key))[:_FARTHEST]),
     )
 
 

@@ -133,6 +133,8 @@ def coded_segments(task: Task) -> dg.MaterializeResult:
             "roundtrip_segments": summary.roundtrip.rows,
             "roundtrip_mel_db": round(summary.roundtrip.mel_db, 3),
             "roundtrip_level_db": round(summary.roundtrip.level_db, 3),
+            # To be heard beside their audio on the page that `voice page` writes.
+            "roundtrip_farthest": {entry.key: entry.roundtrip_mel_db or 0.0 for entry in summary.roundtrip.farthest},
         }
     return dg.MaterializeResult(
         data_version=dg.DataVersion(manifest.data_version),

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import NeuCodecModel, SeamlessM4TFeatureExtractor
+from transformers.utils.logging import disable_progress_bar
 
 from voice_core.codecs.base import Audio, Codes, Margins, samples_at
 from voice_core.codecs.neucodec.features import Features
@@ -48,6 +49,7 @@ class Engine:
     @classmethod
     def load(cls, folder: Path, device: torch.device, precision: str, *, batch_sec: float, compiled: bool) -> "Engine":
         """Read the weights of a folder in transformers' layout."""
+        disable_progress_bar()  # of a second's length, into the logs of every run
         model = NeuCodecModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
         engine = cls(model, device, precision, batch_sec=batch_sec)
         if compiled:

@@ -1,0 +1,116 @@
+"""NeuCodec through the asset graph, on the CPU, with a small model of random weights."""
+
+import json
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import pytest
+
+from resources.corpus import CorpusResource
+from resources.neucodec import NeuCodecResource
+from voice_assets_tests.assets.conftest import Bench
+from voice_assets_tests.core.codecs import original
+from voice_assets_tests.core.codecs.original import SMALL
+from voice_core.audio import to_float
+from voice_core.codecs.base import CodecUnavailableError
+from voice_core.codecs.neucodec import NeuCodec
+from voice_core.corpus.batches import list_partitions
+from voice_core.corpus.manifest import read_complete
+from voice_core.corpus.segment_files import load
+from voice_core.settings import ConfigurationError, NeuCodecSettings
+from voice_core.store import Store
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("neucodec")
+    original.in_transformers(original.original(SMALL)).save_pretrained(folder)
+    return folder
+
+
+def variables(checkpoint: Path) -> dict[str, str]:
+    return {
+        "VOICE_CODEC": "neucodec",
+        "VOICE_NEUCODEC__CHECKPOINT": str(checkpoint),
+        "VOICE_NEUCODEC__DEVICE": "cpu",
+        "VOICE_GUARD_SHARE": "0.2",
+    }
+
+
+def test_a_dataset_gets_neucodecs_codes_and_says_so(bench: Bench, checkpoint: Path) -> None:
+    report = bench.build(**variables(checkpoint))
+    assert not report.failures
+    assert report.figures.get("recordings_decoded", 0) == 0
+    work = Store(bench.work.as_uri())
+    codec = NeuCodec(NeuCodecSettings(checkpoint=str(checkpoint), device="cpu"))
+    encoded = 0
+    for partition in list_partitions(work):
+        manifest = read_complete(work, "coded", partition)
+        assert manifest.parameters["codec"] == "neucodec"
+        assert manifest.parameters["revision"] == codec.revision
+        assert manifest.parameters["stand_in"] is False
+        guarded = [entry.agreement for entry in manifest.kept() if entry.agreement is not None]
+        assert guarded
+        assert set(guarded) == {1.0}
+        for entry in manifest.kept()[:3]:
+            segment = load(work.get(entry.key), entry.key)
+            alone, _ = codec.encode_alone(to_float(segment.audio), manifest.sample_rate_hz)
+            np.testing.assert_array_equal(segment.codes, alone)
+        encoded += len(manifest.kept())
+    assert report.figures["segments_encoded"] >= encoded > 0
+    files = bench.files()
+    again = bench.build(**variables(checkpoint))
+    assert (again.materialised, again.figures.get("segments_encoded", 0)) == (0, 0)
+    assert bench.files() == files
+    card = files["datasets/voice/README.md"].decode()
+    assert "stand-in" not in card
+    assert "plain path: 100.0000% of the codes are equal" in card
+
+
+def test_a_folder_without_weights_ends_the_build_before_it_begins(bench: Bench, tmp_path: Path) -> None:
+    before = bench.files()
+    with pytest.raises(CodecUnavailableError, match="must be a folder in transformers' layout"):
+        bench.build(**variables(tmp_path))
+    assert bench.files() == before
+
+
+def test_weights_that_cannot_be_fetched_fail_the_step_alone_naming_the_cure(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a commit that names them, it is known what is to be done, and the weights are only missed by the step."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    before = bench.files("locks/")
+    pinned = {"VOICE_NEUCODEC__CHECKPOINT": "nobody/nothing", "VOICE_NEUCODEC__REVISION": "0123456789" * 4}
+    report = bench.build(**{**variables(Path("unused")), **pinned})
+    assert report.failures
+    assert all("VOICE_NEUCODEC__CHECKPOINT" in line for line in report.failures)
+    changed = {key for key, data in bench.files("locks/").items() if before.get(key) != data}
+    assert {key.rpartition("/")[2] for key in changed} <= {"_manifest.parquet"}  # of "coded": begun, and not complete
+    assert bench.build().failures == []
+    assert bench.files("locks/") == before
+
+
+def test_the_resource_overrules_the_settings(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VOICE_NEUCODEC__PRECISION", "bf16")
+    monkeypatch.setenv("VOICE_NEUCODEC__CHECKPOINT", "somewhere/else")
+    resource = NeuCodecResource(checkpoint=str(checkpoint), device="cpu", batch_sec=30.0)
+    codec = resource.load()
+    assert (codec.precision, codec.batch_sec, codec.settings.checkpoint) == ("bf16", 30.0, str(checkpoint))
+
+    @dg.asset
+    def named(corpus: CorpusResource) -> dg.MaterializeResult:
+        codec = corpus.load_codec()
+        assert codec is not None
+        return dg.MaterializeResult(metadata={"codec": json.dumps([codec.name, codec.revision])})
+
+    result = dg.materialize([named], resources={"corpus": CorpusResource(codec="neucodec", neucodec=resource)})
+    [event] = result.get_asset_materialization_events()
+    assert event.materialization.metadata["codec"].value == json.dumps(["neucodec", codec.revision])
+
+
+def test_a_resource_that_makes_no_sense_says_what_is_allowed() -> None:
+    with pytest.raises(ConfigurationError, match="fp32"):
+        NeuCodecResource(precision="fp8").load()
+    with pytest.raises(ConfigurationError, match="gpu_t4, gpu_h200"):
+        NeuCodecResource(pool="gpu_a100").load()
