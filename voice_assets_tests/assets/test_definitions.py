@@ -26,15 +26,23 @@ def test_the_code_location_loads_in_a_fresh_interpreter_without_torch() -> None:
     assert _fresh("import sys, voice_assets.definitions as d; print('torch' in sys.modules)") == "False"
 
 
-def test_the_library_knows_nothing_of_dagster() -> None:
-    code = """
+IMPORT_ALL = """
 import importlib, pkgutil, sys, voice_core
+import voice_assets_tests.torchaudio_without_cuda
 for module in pkgutil.walk_packages(voice_core.__path__, "voice_core."):
-    importlib.import_module(module.name)
-others = {"dagster", "fastapi", "voice_assets", "resources", "torch"}
-print(sorted({name.split(".")[0] for name in sys.modules} & others))
+    if not module.name.startswith({without!r}):
+        importlib.import_module(module.name)
+print(sorted({{name.split(".")[0] for name in sys.modules}} & {others!r}))
 """
-    assert _fresh(code) == "[]"
+
+
+def test_the_library_knows_nothing_of_dagster() -> None:
+    others = {"dagster", "fastapi", "voice_assets", "resources"}
+    assert _fresh(IMPORT_ALL.format(without="none", others=others)) == "[]"
+
+
+def test_only_what_runs_neucodec_needs_torch() -> None:
+    assert _fresh(IMPORT_ALL.format(without="voice_core.codecs.neucodec.", others={"torch"})) == "[]"
 
 
 def test_help_does_not_load_dagster() -> None:

@@ -127,7 +127,7 @@ def coded_segments(task: Task) -> dg.MaterializeResult:
     guarded: dict[str, float] = {}
     if summary.agreement is not None:
         guarded = {"guarded_segments": summary.agreement[0], "guard_agreement": summary.agreement[1]}
-    roundtrip = {}
+    roundtrip: dict[str, Any] = {}
     if summary.roundtrip is not None:
         roundtrip = {
             "roundtrip_segments": summary.roundtrip.rows,
