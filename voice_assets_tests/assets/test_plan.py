@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from resources.corpus import codec_of, look_at_work, open_raw
 from voice_assets.build import BuildReport, look_ahead
 from voice_assets.cli import app
+from voice_assets.cli.console import console
 from voice_assets.measured import label_of, measured_cutting, measured_encoding, measured_writing
 from voice_assets.timing import encoding_unit, in_all, timings
 from voice_assets_tests.assets.conftest import Bench, _bench
@@ -153,7 +154,7 @@ def test_another_revision_of_the_codec_encodes_everything_and_decodes_nothing(be
     bench.monkeypatch.setenv("VOICE_ROUNDTRIP_SHARE", "1.0")
     bench.build()  # encodes, so that this revision's speed is known
     load_codec.cache_clear()
-    bench.monkeypatch.setitem(CODECS, "melvq", AnotherMelVQ)
+    bench.monkeypatch.setitem(CODECS, "melvq", lambda _: AnotherMelVQ())
     try:
         found = plan(bench)
         before = stored(bench)
@@ -300,13 +301,14 @@ def test_programs_read_the_plan_as_json(bench: Bench) -> None:
 
 
 def test_people_read_what_is_done_moved_and_how_long_it_takes(fresh: Bench) -> None:
-    shown = CliRunner().invoke(app, ["plan"], env={"COLUMNS": "200"})
+    fresh.monkeypatch.setattr(console, "width", 200)
+    shown = CliRunner().invoke(app, ["plan"])
     assert shown.exit_code == 0
     for part in ("What a build would do", "harbour-radio/batch-0001", "≈", "Gigabytes moved and stored"):
         assert part in shown.stdout
     assert "no measured speed yet: run one batch first, or give --cut-speed" in shown.stdout
     assert "or give --encode-speed" in shown.stdout
-    given = CliRunner().invoke(app, ["plan", "--encode-speed", "40", "--cut-speed", "300"], env={"COLUMNS": "200"})
+    given = CliRunner().invoke(app, ["plan", "--encode-speed", "40", "--cut-speed", "300"])
     assert "as given" in given.stdout
     assert "40.0" in given.stdout
 
