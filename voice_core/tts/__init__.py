@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from voice_core.tts.base import Speech, SpeechEngine, Utterance
+from voice_core.tts.base import Capabilities, Samples, Speech, SpeechEngine, Utterance
 
-__all__ = ["ENGINES", "Speech", "SpeechEngine", "Utterance", "load_engine"]
+__all__ = ["ENGINES", "Capabilities", "Samples", "Speech", "SpeechEngine", "Utterance", "load_engine"]
 
 
 def _hibari() -> SpeechEngine:

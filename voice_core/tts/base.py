@@ -1,46 +1,88 @@
 """What a speech engine is: an utterance in, speech out."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
+Samples = npt.NDArray[np.float32]
+"""Mono audio, shape [samples], full scale ±1.0."""
+
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """Something to be said."""
+    """Something to be said. `voice` is a name the engine knows, or, where it clones, a recording's path."""
 
     text: str
     voice: str = "default"
+    language: str = ""  # BCP-47; the engine's own when empty
+    emotion: str = ""  # a style the engine knows, or a description of one; neutral when empty
     seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """Something said: mono float32 audio of shape [samples], full scale ±1.0."""
+    """Something said."""
 
-    audio: npt.NDArray[np.float32]
+    audio: Samples
     sample_rate_hz: int
     engine: str
     revision: str
+    wall_sec: float = field(default=0.0, compare=False)  # what saying it took
 
     @property
     def duration_sec(self) -> float:
         return len(self.audio) / self.sample_rate_hz
 
+    @property
+    def real_time_factor(self) -> float:
+        """Seconds of work for a second of speech; 0 for no speech."""
+        return self.wall_sec / self.duration_sec if len(self.audio) else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an engine can do."""
+
+    deterministic: bool  # the same utterance gives the same samples, always
+    thread_safe: bool  # several threads may speak with one instance at once
+    streams: bool = False  # `stream` yields before all is said
+    clones: bool = False  # a voice may be the path of a recording
+    languages: tuple[str, ...] = ()  # BCP-47; empty: whatever its model makes of a text
+    emotions: tuple[str, ...] = ()
+
 
 @runtime_checkable
 class SpeechEngine(Protocol):
-    """Utterance → Speech. With `deterministic` the same utterance gives the same samples, always."""
+    """Utterance → Speech. `name` and `revision` identify what it sounds like."""
 
     @property
     def name(self) -> str: ...
     @property
     def revision(self) -> str: ...
     @property
-    def deterministic(self) -> bool: ...
+    def sample_rate_hz(self) -> int: ...
     @property
-    def voices(self) -> tuple[str, ...]: ...
+    def capabilities(self) -> Capabilities: ...
+    @property
+    def voices(self) -> tuple[str, ...]:
+        """The voices it has by name, "default" aside."""
+        ...
 
-    def speak(self, utterance: Utterance) -> Speech: ...
+    def speak(self, utterance: Utterance) -> Speech:
+        """Raises ValueError for an utterance that it cannot say, naming what is wrong with it."""
+        ...
+
+    def stream(self, utterance: Utterance) -> Iterator[Samples]:
+        """The same audio in pieces, as they come."""
+        ...
+
+    def warm(self, voice: str) -> None:
+        """Load what speaking with this voice needs, so that the first utterance is as fast as the others."""
+        ...
+
+    def clear(self) -> None:
+        """Forget what was kept of voices: a recording may have changed under its path."""
+        ...

@@ -1,6 +1,8 @@
 """Hibari: the embedded speech engine. English, 24 kHz, its weights in the wheel, no GPU and no download."""
 
 import threading
+import time
+from collections.abc import Iterator
 from functools import partial
 from typing import Final
 
@@ -11,7 +13,7 @@ from hibari import SAMPLE_RATE, Hibari, __version__
 from hibari.dsp import FFT_BACKEND
 from hibari.voices import DEFAULT, VOICES
 
-from voice_core.tts.base import Speech, Utterance
+from voice_core.tts.base import Capabilities, Samples, Speech, Utterance
 
 LOW_SUFFIX: Final = "-low"
 LOW_RATIO: Final = 0.85
@@ -29,7 +31,8 @@ class HibariEngine:
     name = "hibari"
     # The two FFT libraries differ in the last bit, and so does the sound.
     revision = f"{__version__}+{FFT_BACKEND}.shift1"
-    deterministic = True
+    sample_rate_hz = SAMPLE_RATE
+    capabilities = Capabilities(deterministic=True, thread_safe=True, languages=("en",))
     voices = tuple(
         name for voice, about in VOICES.items() if about.get("bundled") for name in (voice, voice + LOW_SUFFIX)
     )
@@ -45,6 +48,7 @@ class HibariEngine:
             ValueError: the voice is unknown, or the text has nothing that this engine can pronounce
                 (it is empty, or in another script than Latin).
         """
+        began = time.perf_counter()
         voice = DEFAULT if utterance.voice == "default" else utterance.voice
         if voice not in self.voices:
             raise ValueError(f"hibari has no voice {voice!r}; it has {', '.join(self.voices)}")
@@ -52,7 +56,20 @@ class HibariEngine:
         audio = lowered(say(speed=1 / LOW_RATIO)) if voice.endswith(LOW_SUFFIX) else say()
         if not len(audio):
             raise ValueError(f"hibari cannot pronounce any of {utterance.text!r}; it reads English text only")
-        return Speech(audio, SAMPLE_RATE, self.name, self.revision)
+        return Speech(audio, SAMPLE_RATE, self.name, self.revision, time.perf_counter() - began)
+
+    def stream(self, utterance: Utterance) -> Iterator[Samples]:
+        """All of it at once: the model speaks faster than its first sentence could be cut off."""
+        yield self.speak(utterance).audio
+
+    def warm(self, voice: str) -> None:
+        """Load the model; a voice that it does not have is left to `speak` to refuse."""
+        name = (DEFAULT if voice == "default" else voice).removesuffix(LOW_SUFFIX)
+        if name in self.voices:
+            self._model(name)
+
+    def clear(self) -> None:
+        """Nothing is kept of a voice but its model, which cannot change."""
 
     def _model(self, voice: str) -> Hibari:
         with self._lock:
