@@ -1,0 +1,117 @@
+"""Speech → one level, one rate; placed speech → stereo. Pure, and the same bytes for the same speech."""
+
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from voice_core.audio import Pcm16, resample, to_pcm16
+from voice_core.moshi.script import ROLES, SAMPLE_RATE_HZ, Role
+from voice_core.settings import MoshiSettings
+
+MIXING_VERSION = 1
+
+Stereo = npt.NDArray[np.int16]
+"""Shape [samples, 2], full scale ±32767: left is the assistant, right is the user."""
+
+_FRAME = SAMPLE_RATE_HZ // 50
+_BELOW_LOUD_DB = 35.0
+_SILENCE = 10 ** (-60.0 / 20)  # in amplitude; no frame below is speech, however quiet the rest
+
+
+class NoSpeechError(ValueError):
+    """What an engine gave is no speech: nothing, silence, or not even numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What one says, and from which sample on."""
+
+    role: Role
+    start: int
+    pcm: Pcm16
+
+    @property
+    def stop(self) -> int:
+        return self.start + len(self.pcm)
+
+
+def speaking(audio: npt.NDArray[np.floating], sample_rate_hz: int = SAMPLE_RATE_HZ) -> npt.NDArray[np.bool_]:
+    """Which 20 ms frames hold speech, shape [frames]; the last frame may be shorter. Audio at full scale ±1.
+
+    Speech is above −60 dBFS and no more than 35 dB below the loud half of what is.
+    """
+    size = max(1, sample_rate_hz // 50)
+    if not len(audio):
+        return np.zeros(0, np.bool_)
+    starts = np.arange(0, len(audio), size)
+    sizes = np.diff(np.append(starts, len(audio)))
+    power = np.add.reduceat(np.square(audio, dtype=np.float64), starts) / sizes
+    heard = np.sort(power[power > _SILENCE**2])
+    if not len(heard):
+        return np.zeros(len(starts), np.bool_)
+    loud = float(heard[len(heard) // 2 :].mean())
+    return power > max(_SILENCE**2, loud * 10 ** (-_BELOW_LOUD_DB / 10))
+
+
+def level_dbfs(role: Role, settings: MoshiSettings) -> float:
+    return settings.assistant_level_dbfs if role == "assistant" else settings.user_level_dbfs
+
+
+def levelled(audio: npt.NDArray[np.float32], sample_rate_hz: int, target_dbfs: float, peak_dbfs: float) -> Pcm16:
+    """Mono speech at any rate and level → 24 kHz PCM at `target_dbfs`, RMS over its speech.
+
+    No sample goes beyond `peak_dbfs`: where it would, all of the utterance stays quieter. Raises `NoSpeechError`.
+    """
+    if audio.ndim != 1 or not len(audio):
+        raise NoSpeechError(f"the engine gave audio of shape {audio.shape}, not mono speech")
+    if not np.isfinite(audio).all():
+        raise NoSpeechError("the engine gave samples that are no numbers")
+    at_rate = resample(np.asarray(audio, np.float32), sample_rate_hz, SAMPLE_RATE_HZ)
+    loudest = float(np.abs(at_rate).max())
+    # Scaled to the peak first: an engine may speak at any level, and silence is found at levels of 16 bits.
+    scaled = at_rate.astype(np.float64) / loudest if loudest > 1e-4 else np.zeros(len(at_rate))
+    frames = speaking(scaled)
+    if not frames.any():
+        raise NoSpeechError("the engine gave silence")
+    mask = np.repeat(frames, _FRAME)[: len(scaled)]
+    rms = float(np.sqrt(np.mean(np.square(scaled[mask]))))
+    gain = min(10 ** (target_dbfs / 20) / rms, 10 ** (peak_dbfs / 20))
+    return to_pcm16(scaled * gain)
+
+
+def stereo(placed: Iterable[Placed]) -> Stereo:
+    """All that is said; each channel is exactly 0 wherever its speaker is not speaking.
+
+    Raises ValueError where somebody speaks twice at once.
+    """
+    turns = sorted(placed, key=lambda item: (item.role, item.start, item.stop))
+    mix = np.zeros((max((turn.stop for turn in turns), default=0), len(ROLES)), np.int16)
+    said_until = dict.fromkeys(ROLES, 0)
+    for turn in turns:
+        if turn.start < said_until[turn.role]:
+            raise ValueError(f"the {turn.role} would speak twice at once at sample {turn.start}")
+        mix[turn.start : turn.stop, ROLES.index(turn.role)] = turn.pcm
+        said_until[turn.role] = turn.stop
+    return mix
+
+
+def wav_bytes(mix: Stereo) -> bytes:
+    """A WAV file, PCM of 16 bits, 24 kHz."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, mix, SAMPLE_RATE_HZ, format="WAV", subtype="PCM_16")
+    return buffer.getvalue()
+
+
+def read_wav(data: bytes) -> Stereo:
+    """The samples of such a file. Raises ValueError for any other."""
+    try:
+        mix, rate = soundfile.read(io.BytesIO(data), dtype="int16", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise ValueError(f"no WAV file: {error}") from None
+    if rate != SAMPLE_RATE_HZ or mix.shape[1] != len(ROLES):
+        raise ValueError(f"{mix.shape[1]} channels at {rate} Hz, not 2 at {SAMPLE_RATE_HZ}")
+    return mix

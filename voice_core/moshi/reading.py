@@ -1,0 +1,208 @@
+"""Dialogue files: JSON Lines in, dialogues and refusals out, in constant memory.
+
+Two forms of a line, in UTF-8:
+
+    {"id": "…", "user_text": "…", "assistant_text": "…"}     also `sample_id`, `user`, `assistant`
+    {"id": "…", "turns": [{"role": "user", "text": "…", "voice": …, "emotion": …, "pause_before_sec": …,
+                           "overlap_sec": …}, …]}
+
+Keys of a dialogue that are not these are its author's own and pass; an unknown key of a turn is refused, since a
+misspelt pause would otherwise be drawn without a word.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any, BinaryIO, NoReturn, cast, get_args
+
+from voice_core.moshi.script import BadLine, Dialogue, Role, Turn
+
+MAX_LINE_BYTES = 1 << 22
+MAX_PAUSE_SEC = 60.0
+_BOM = b"\xef\xbb\xbf"
+_TURN_KEYS = frozenset({"role", "text", "voice", "emotion", "pause_before_sec", "overlap_sec"})
+_ALIASES = {
+    "id": ("id", "sample_id"),
+    "user": ("user_text", "user"),
+    "assistant": ("assistant_text", "assistant"),
+}
+_SHOWN = 60
+
+
+class _RefusedError(Exception):
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def bounded_lines(stream: BinaryIO, limit: int = MAX_LINE_BYTES) -> Iterator[bytes]:
+    """The lines of a file; of one that is longer than `limit` only as much as shows that it is."""
+    while line := stream.readline(limit + 1):
+        yield line
+        while len(line) > limit and not line.endswith(b"\n"):
+            line = stream.readline(limit + 1)
+            if len(line) <= limit:
+                break
+
+
+def read_dialogues(lines: Iterable[bytes]) -> Iterator[Dialogue | BadLine]:
+    """Each line as a dialogue, or as what is wrong with it; blank lines are passed over. Raises nothing of its own.
+
+    Memory does not grow with the lines, but for 8 bytes of hash (some 80 bytes of Python) an id, by which duplicates
+    are found: 10 million lines have a chance of 3 in a million that two different ids are taken for one.
+    """
+    seen: set[int] = set()
+    for number, raw in enumerate(lines, 1):
+        line = raw.removeprefix(_BOM) if number == 1 else raw
+        if not line.strip():
+            continue
+        found_id = ""
+        try:
+            value = _parsed(line)
+            found_id = _id(value)
+            dialogue = Dialogue(found_id, tuple(_turns(value)), number)
+            key = _hash(found_id)
+            if key in seen:
+                _refuse("duplicate_id", f"the id {found_id[:_SHOWN]!r} stands on an earlier line, too; ids name files")
+        except _RefusedError as error:
+            yield BadLine(number, error.reason, f"line {number}: {error}", found_id)
+            continue
+        seen.add(key)
+        yield dialogue
+
+
+def _refuse(reason: str, message: str) -> NoReturn:
+    raise _RefusedError(reason, message)
+
+
+def _hash(name: str) -> int:
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big")
+
+
+def _not_json(name: str) -> NoReturn:
+    _refuse("bad_json", f"{name} is no JSON number")
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    if len(line) > MAX_LINE_BYTES:
+        _refuse("too_long", f"longer than {MAX_LINE_BYTES:,} bytes; is this file JSON Lines, one dialogue a line?")
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        _refuse("bad_utf8", f"byte {error.start} is no UTF-8; save the file as UTF-8")
+    try:
+        value = json.loads(text, parse_constant=_not_json)
+    except RecursionError:
+        _refuse("bad_json", "brackets are nested too deeply")
+    except ValueError as error:
+        _refuse("bad_json", f"not JSON: {error}")
+    if not isinstance(value, dict):
+        _refuse("not_an_object", f"a dialogue is an object {{…}}, this is {_shown(value)}")
+    return value
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+
+
+def _one_of(value: dict[str, Any], name: str) -> Any:
+    """The value under one of a key's names; None where there is none."""
+    there = [key for key in _ALIASES[name] if key in value]
+    if len(there) > 1 and value[there[0]] != value[there[1]]:
+        _refuse("ambiguous", f"{there[0]} and {there[1]} are two names for one thing and differ")
+    return value[there[0]] if there else None
+
+
+def _id(value: dict[str, Any]) -> str:
+    name = _one_of(value, "id")
+    if isinstance(name, int) and not isinstance(name, bool):
+        name = str(name)
+    if name is None or name == "":
+        _refuse("no_id", "there is no id; each dialogue needs one of its own")
+    if not isinstance(name, str):
+        _refuse("wrong_type", f"the id must be a text, not {_shown(name)}")
+    return _encodable(name, "the id")
+
+
+def _encodable(text: str, what: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        _refuse("bad_text", f"{what} holds half of a surrogate pair")
+    return text
+
+
+def _turns(value: dict[str, Any]) -> Iterator[Turn]:
+    turns = value.get("turns")
+    texts = {role: _one_of(value, role) for role in ("user", "assistant")}
+    if turns is None:
+        if texts["user"] is None and texts["assistant"] is None:
+            _refuse("no_turns", "there are neither turns nor user_text and assistant_text")
+        for role, text in texts.items():
+            yield Turn(cast(Role, role), _spoken(text, f"{role}_text"))
+        return
+    if any(text is not None for text in texts.values()):
+        _refuse("ambiguous", "turns stand beside user_text or assistant_text; which of them is meant?")
+    if not isinstance(turns, list):
+        _refuse("wrong_type", f"turns must be a list, not {_shown(turns)}")
+    if not turns:
+        _refuse("no_turns", "the list of turns is empty")
+    roles: set[str] = set()
+    for number, item in enumerate(turns, 1):
+        turn = _turn(item, f"turn {number}")
+        if turn.overlap_sec and not roles - {turn.role}:
+            _refuse("nothing_to_overlap", f"turn {number} has overlap_sec, and the other has said nothing before")
+        roles.add(turn.role)
+        yield turn
+
+
+def _turn(item: Any, where: str) -> Turn:
+    if not isinstance(item, dict):
+        _refuse("wrong_type", f"{where} must be an object, not {_shown(item)}")
+    if unknown := sorted(item.keys() - _TURN_KEYS):
+        _refuse("unknown_key", f"{where} has {_shown(unknown[0])}; a turn has {', '.join(sorted(_TURN_KEYS))}")
+    role = item.get("role")
+    if role not in get_args(Role):
+        _refuse("unknown_role", f"{where} is of the role {_shown(role)}; roles are {' and '.join(get_args(Role))}")
+    pause, overlap = (_seconds(item.get(name), f"{name} of {where}") for name in ("pause_before_sec", "overlap_sec"))
+    if pause and overlap:
+        _refuse("ambiguous", f"{where} has both pause_before_sec and overlap_sec")
+    return Turn(
+        cast(Role, role),
+        _spoken(item.get("text"), f"the text of {where}"),
+        _label(item.get("voice"), f"the voice of {where}"),
+        _label(item.get("emotion"), f"the emotion of {where}"),
+        pause,
+        overlap,
+    )
+
+
+def _spoken(text: Any, what: str) -> str:
+    """A text that can be said: something in it is a letter or a digit."""
+    if text is None:
+        _refuse("empty_text", f"{what} is missing")
+    if not isinstance(text, str):
+        _refuse("wrong_type", f"{what} must be a text, not {_shown(text)}")
+    if not any(char.isalnum() for char in text):
+        _refuse("empty_text", f"{what} has nothing to say: {_shown(text)}")
+    return _encodable(text.strip(), what)
+
+
+def _label(value: Any, what: str) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        _refuse("wrong_type", f"{what} must be a text, not {_shown(value)}")
+    return _encodable(value, what)
+
+
+def _seconds(value: Any, what: str) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        _refuse("wrong_type", f"{what} must be a number, not {_shown(value)}")
+    if not 0 <= value <= MAX_PAUSE_SEC or not math.isfinite(value):
+        _refuse("out_of_range", f"{what} must lie between 0 and {MAX_PAUSE_SEC:g} s, not {_shown(value)}")
+    return float(value)
