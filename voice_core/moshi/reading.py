@@ -14,7 +14,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any, BinaryIO, NoReturn, cast, get_args
+from typing import IO, Any, NoReturn, cast, get_args
 
 from voice_core.moshi.script import BadLine, Dialogue, Role, Turn
 
@@ -36,7 +36,7 @@ class _RefusedError(Exception):
         self.reason = reason
 
 
-def bounded_lines(stream: BinaryIO, limit: int = MAX_LINE_BYTES) -> Iterator[bytes]:
+def bounded_lines(stream: IO[bytes], limit: int = MAX_LINE_BYTES) -> Iterator[bytes]:
     """The lines of a file; of one that is longer than `limit` only as much as shows that it is."""
     while line := stream.readline(limit + 1):
         yield line
