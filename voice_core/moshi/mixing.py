@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from voice_core.audio import Pcm16, resample, to_pcm16
+from voice_core.audio import Pcm16, dbfs, resample, to_float, to_pcm16
 from voice_core.moshi.script import ROLES, SAMPLE_RATE_HZ, Role
 from voice_core.settings import MoshiSettings
 
@@ -59,6 +59,13 @@ def speaking(audio: npt.NDArray[np.floating], sample_rate_hz: int = SAMPLE_RATE_
 
 def level_dbfs(role: Role, settings: MoshiSettings) -> float:
     return settings.assistant_level_dbfs if role == "assistant" else settings.user_level_dbfs
+
+
+def speech_level_dbfs(pcm: Pcm16) -> float:
+    """RMS over the speech of 24 kHz audio, dBFS."""
+    audio = to_float(pcm)
+    mask = np.repeat(speaking(audio), _FRAME)[: len(audio)]
+    return dbfs(float(np.sqrt(np.mean(np.square(audio[mask], dtype=np.float64))))) if mask.any() else dbfs(0.0)
 
 
 def levelled(audio: npt.NDArray[np.float32], sample_rate_hz: int, target_dbfs: float, peak_dbfs: float) -> Pcm16:

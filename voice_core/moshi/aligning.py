@@ -1,0 +1,221 @@
+"""When each word of an utterance is said."""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from voice_core.audio import Pcm16, resample, to_float, to_pcm16
+from voice_core.moshi.mixing import speaking
+from voice_core.moshi.script import Word
+from voice_core.moshi.words import guessed_phones, script_words, spoken_forms
+from voice_core.settings import MoshiSettings
+
+_FRAME_SEC = 0.02  # of `speaking`
+_ROUNDING_SEC = 1e-4  # times are written to 0.1 ms
+_SPHINX_HZ = 16_000
+_SPHINX_FRAMES_PER_SEC = 100
+_VARIANT = re.compile(r"\(\d+\)$")  # "the(2)" is another way to say "the"
+
+
+class AlignmentError(ValueError):
+    """No times could be found for these words, or such as cannot be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """The words of an utterance as its script spells them. `approximate`: spread by length, not listened for."""
+
+    words: tuple[Word, ...]
+    approximate: bool = False
+
+
+class Aligner(Protocol):
+    """Speech and its text → the words' times. Equal input gives equal times, whatever was aligned before."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def revision(self) -> str:
+        """Changes with the times that it finds."""
+        ...
+
+    def align(self, pcm: Pcm16, sample_rate_hz: int, text: str, language: str) -> Alignment:
+        """Raises `AlignmentError`."""
+        ...
+
+
+def is_english(language: str) -> bool:
+    """
+    >>> is_english("en-GB"), is_english("enm"), is_english("ar")
+    (True, False, False)
+    """
+    return language.replace("_", "-").lower().split("-")[0] == "en"
+
+
+def checked(words: Sequence[Word], texts: Sequence[str], pcm: Pcm16, sample_rate_hz: int) -> tuple[Word, ...]:
+    """The words with their times held within the speech, rounded to 0.1 ms.
+
+    Raises `AlignmentError` unless they are the words of `texts`, one after the other, each longer than nothing and
+    with some speech in it.
+    """
+    if [word.text for word in words] != list(texts):
+        raise AlignmentError(f"{len(words)} words were found, and the text has {len(texts)}")
+    spoken = speaking(to_float(pcm), sample_rate_hz)
+    frames = np.flatnonzero(spoken)
+    if not len(frames):
+        raise AlignmentError("there is no speech")
+    size = max(1, sample_rate_hz // 50) / sample_rate_hz
+    first, last = frames[0] * size, min((frames[-1] + 1) * size, len(pcm) / sample_rate_hz)
+    result: list[Word] = []
+    before = 0.0
+    for word in words:
+        start, end = _rounded(max(word.start_sec, first)), _rounded(min(word.end_sec, last))
+        where = f"{word.text!r} ({word.start_sec:.3f} to {word.end_sec:.3f} s)"
+        if not start < end:
+            raise AlignmentError(f"{where} is no time within the speech, {first:.2f} to {last:.2f} s")
+        if start < before:
+            raise AlignmentError(f"{where} begins before the word before it ends")
+        if not spoken[int(start / size) : math.ceil(end / size)].any():
+            raise AlignmentError(f"{where} lies in silence")
+        result.append(Word(word.text, start, end))
+        before = end
+    return tuple(result)
+
+
+def _rounded(seconds: float) -> float:
+    """Down, so that what ends within the audio still does."""
+    return math.floor(seconds / _ROUNDING_SEC + 1e-6) / round(1 / _ROUNDING_SEC)
+
+
+class ApproximateAligner:
+    """Deals the time that is speech to the words by their letters. For any language; pauses are left out."""
+
+    name = "approximate"
+    revision = "1"
+
+    def align(self, pcm: Pcm16, sample_rate_hz: int, text: str, language: str) -> Alignment:
+        texts = script_words(text)
+        frames = np.flatnonzero(speaking(to_float(pcm), sample_rate_hz))
+        if not len(frames) or not texts:
+            raise AlignmentError("there is no speech" if texts else "there are no words")
+        lengths = np.array([sum(char.isalnum() for char in word) + 1 for word in texts], np.float64)
+        edges = np.concatenate([[0.0], np.cumsum(lengths)]) / lengths.sum() * len(frames)
+        size = max(1, sample_rate_hz // 50) / sample_rate_hz
+        starts = [_at(frames, edge, size) for edge in edges[:-1]]
+        ends = [_at(frames, edge, size, ending=True) for edge in edges[1:]]
+        words = [Word(*item) for item in zip(texts, starts, ends, strict=True)]
+        return Alignment(checked(words, texts, pcm, sample_rate_hz), approximate=True)
+
+
+def _at(frames: npt.NDArray[np.intp], position: float, size_sec: float, *, ending: bool = False) -> float:
+    """The second at which so many frames of speech have passed; at a pause its beginning if `ending`, else its end."""
+    whole = min(int(position), len(frames) - 1)
+    if ending and whole > 0 and position - whole < 1e-9:
+        whole -= 1
+    return (float(frames[whole]) + (position - whole)) * size_sec
+
+
+class PocketsphinxAligner:
+    """English, by the acoustic model and dictionary in the wheel `pocketsphinx` (extra `moshi`).
+
+    A word that the dictionary lacks is listened for by a pronunciation guessed from its letters.
+    """
+
+    name = "pocketsphinx"
+
+    def __init__(self) -> None:
+        """Raises ImportError where pocketsphinx is not installed."""
+        from importlib.metadata import version
+
+        from pocketsphinx import Decoder
+
+        self.revision = f"{version('pocketsphinx')}+1"
+        # By "batch" the level of an utterance is found in itself, not in what was heard before.
+        self._decoder: Any = Decoder(samprate=_SPHINX_HZ, lm=None, loglevel="FATAL", cmn="batch")
+        self._lock = Lock()
+
+    def align(self, pcm: Pcm16, sample_rate_hz: int, text: str, language: str) -> Alignment:
+        texts = script_words(text)
+        forms = [spoken_forms(word) for word in texts]
+        dumb = [word for word, said in zip(texts, forms, strict=True) if not said]
+        if dumb or not texts:
+            raise AlignmentError(f"{dumb[0]!r} cannot be read as English" if dumb else "there are no words")
+        audio = to_pcm16(resample(to_float(pcm), sample_rate_hz, _SPHINX_HZ))
+        with self._lock:
+            for form in {form for said in forms for form in said}:
+                self._learn(form)
+            found = self._times(audio, [form for said in forms for form in said])
+        words, at = [], 0
+        for word, said in zip(texts, forms, strict=True):
+            words.append(Word(word, found[at][0], found[at + len(said) - 1][1]))
+            at += len(said)
+        return Alignment(checked(words, texts, pcm, sample_rate_hz))
+
+    def _learn(self, form: str) -> None:
+        if self._decoder.lookup_word(form) is None:
+            phones = guessed_phones(form)
+            if not phones:
+                raise AlignmentError(f"{form!r} cannot be pronounced")
+            self._decoder.add_word(form, phones, True)
+
+    def _times(self, audio: Pcm16, forms: Sequence[str]) -> list[tuple[float, float]]:
+        decoder = self._decoder
+        try:
+            decoder.reinit_feat()  # or the last utterance would still have a say
+            decoder.set_align_text(" ".join(forms))
+            decoder.start_utt()
+            decoder.process_raw(audio.tobytes(), full_utt=True)
+            decoder.end_utt()
+            segments = list(decoder.seg() or ())
+        except RuntimeError as error:
+            raise AlignmentError(f"pocketsphinx: {error}") from None
+        heard = [item for item in segments if not item.word.startswith(("<", "["))]
+        if [_VARIANT.sub("", item.word) for item in heard] != list(forms):
+            raise AlignmentError("pocketsphinx could not find the text in the speech")
+        rate = _SPHINX_FRAMES_PER_SEC
+        return [(item.start_frame / rate, (item.end_frame + 1) / rate) for item in heard]
+
+
+class AutoAligner:
+    """Pocketsphinx for what is English, if it is installed; else, and where that fails, an approximate split."""
+
+    name = "auto"
+
+    def __init__(self) -> None:
+        self._rough = ApproximateAligner()
+        self._english: Aligner | None
+        try:
+            self._english = PocketsphinxAligner()
+        except ImportError:
+            self._english = None
+
+    @property
+    def revision(self) -> str:
+        parts = [aligner for aligner in (self._english, self._rough) if aligner is not None]
+        return "+".join(f"{aligner.name}-{aligner.revision}" for aligner in parts)
+
+    def align(self, pcm: Pcm16, sample_rate_hz: int, text: str, language: str) -> Alignment:
+        if self._english is not None and is_english(language):
+            try:
+                return self._english.align(pcm, sample_rate_hz, text, language)
+            except AlignmentError:  # what it cannot find may still be spread
+                return self._rough.align(pcm, sample_rate_hz, text, language)
+        return self._rough.align(pcm, sample_rate_hz, text, language)
+
+
+def load_aligner(settings: MoshiSettings) -> Aligner:
+    """The aligner that the settings name. Raises ValueError where its package is missing."""
+    if settings.aligner == "approximate":
+        return ApproximateAligner()
+    if settings.aligner == "auto":
+        return AutoAligner()
+    try:
+        return PocketsphinxAligner()
+    except ImportError:
+        raise ValueError("moshi.aligner is pocketsphinx, which is not installed: `pip install pocketsphinx`") from None

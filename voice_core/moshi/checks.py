@@ -1,0 +1,191 @@
+"""What must hold of finished dialogues. Each check says what it looked at and names the first offenders."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from voice_core.corpus.checks import Outcome
+from voice_core.fingerprint import sha256
+from voice_core.moshi.manifests import items_of, list_key, list_root
+from voice_core.moshi.mixing import Stereo, read_wav
+from voice_core.moshi.records import LABELS, ShardManifest, TurnRow, sidecar_key
+from voice_core.moshi.script import ROLES, SAMPLE_RATE_HZ
+from voice_core.moshi.words import TOKENS_PER_SEC, script_words
+from voice_core.settings import MoshiSettings
+from voice_core.store import Store
+
+_NAMED = 5  # offenders a message names
+_TIME_EPS_SEC = 2e-6  # sidecars hold microseconds
+
+
+def _outcome(name: str, offenders: Sequence[str], looked_at: str, *, warning: bool = False, **figures: Any) -> Outcome:
+    if not offenders:
+        return Outcome(name, True, f"{looked_at}: all well", warning, figures)
+    more = f" and {len(offenders) - _NAMED} more" if len(offenders) > _NAMED else ""
+    message = "; ".join(offenders[:_NAMED]) + more
+    return Outcome(name, False, message, warning, {"offenders": len(offenders), **figures})
+
+
+def dialogues_add_up(manifest: ShardManifest) -> Outcome:
+    """Every dialogue and every bad line has its rows, wholly kept or wholly rejected, and its turns fill its time."""
+    wrong: list[str] = []
+    dialogues = list(manifest.by_dialogue())
+    lines = sum(row.turn < 0 for row in manifest.rows)
+    if (len(dialogues), lines) != (manifest.dialogues, manifest.bad_lines):
+        wrong.append(
+            f"rows of {len(dialogues)} dialogues and {lines} bad lines, of {manifest.dialogues} and "
+            f"{manifest.bad_lines} that went in"
+        )
+    for name, rows in dialogues:
+        if len({row.kept for row in rows}) > 1 or [row.turn for row in rows] != list(range(len(rows))):
+            wrong.append(f"{name!r} is kept in part, or lacks a turn")
+        elif rows[0].kept and max(row.start_sample + row.sample_count for row in rows) != rows[0].dialogue_samples:
+            wrong.append(f"{name!r} does not end with its last turn")
+    wrong += [f"line {row.line} {row.dialogue_id!r} is rejected without a reason" for row in _nameless(manifest)]
+    return _outcome("dialogues_add_up", wrong, f"{len(dialogues)} dialogues, {lines} bad lines", **manifest.figures)
+
+
+def _nameless(manifest: ShardManifest) -> Iterable[TurnRow]:
+    return (row for row in manifest.rows if not row.kept and not (row.stage and row.reason))
+
+
+def files_are_sound(store: Store, manifest: ShardManifest) -> Outcome:
+    """Each file as it was committed: stereo at 24 kHz, as long as the manifest says to the sample, each channel silent
+    but for its turns, nothing at full scale; words sorted, each within its own turn, the script's own."""
+    wrong: list[str] = []
+    kept = manifest.kept()
+    for name, rows in kept:
+        wrong += [f"{name!r}: {trouble}" for trouble in _troubles(store, rows)]
+    return _outcome("files_are_sound", wrong, f"{len(kept)} dialogues")
+
+
+def _troubles(store: Store, rows: Sequence[TurnRow]) -> list[str]:
+    first = rows[0]
+    wav, sidecar = store.find(first.key), store.find(sidecar_key(first.key))
+    if wav is None or sidecar is None:
+        return ["its sound is missing" if wav is None else "its alignments are missing"]
+    troubles = [
+        f"{what} is not what was committed"
+        for what, data, digest in (("its sound", wav, first.sha256), ("its sidecar", sidecar, first.sidecar_sha256))
+        if sha256(data) != digest
+    ]
+    try:
+        troubles += sound_troubles(read_wav(wav), rows)
+    except ValueError as error:
+        troubles.append(str(error))
+    return troubles + sidecar_troubles(sidecar, rows)
+
+
+def sound_troubles(mix: Stereo, rows: Sequence[TurnRow]) -> list[str]:
+    """What is wrong with a dialogue's sound. Pure."""
+    troubles: list[str] = []
+    if len(mix) != rows[0].dialogue_samples:
+        troubles.append(f"{len(mix)} samples, not {rows[0].dialogue_samples}")
+    for channel, role in enumerate(ROLES):
+        said = np.zeros(len(mix), np.bool_)
+        for row in rows:
+            if row.role != role:
+                continue
+            turn = slice(row.start_sample, row.start_sample + row.sample_count)
+            if said[turn].any():
+                troubles.append(f"the {role} speaks twice at once in turn {row.turn}")
+            if not mix[turn, channel].any():
+                troubles.append(f"turn {row.turn} is silent")
+            said[turn] = True
+        if mix[~said, channel].any():
+            troubles.append(f"the {role}'s channel is not silent where only the other speaks")
+    if len(mix) and (mix.max() >= 32767 or mix.min() <= -32768):
+        troubles.append("samples at full scale")
+    return troubles
+
+
+def sidecar_troubles(data: bytes, rows: Sequence[TurnRow]) -> list[str]:
+    """What is wrong with a dialogue's alignments. Pure."""
+    try:
+        alignments = [(word, start, end, label) for word, (start, end), label in json.loads(data)["alignments"]]
+    except (ValueError, KeyError, TypeError) as error:
+        return [f"its sidecar cannot be read: {error!r}"]
+    troubles: list[str] = []
+    if [item[1] for item in alignments] != sorted(item[1] for item in alignments):
+        troubles.append("its words are not sorted")
+    for role, label in LABELS.items():
+        own = [item for item in alignments if item[3] == label]
+        turns = sorted((row for row in rows if row.role == role), key=lambda row: row.start_sample)
+        expected = [(word, row) for row in turns for word in script_words(row.text)]
+        if [item[0] for item in own] != [word for word, _ in expected]:
+            troubles.append(f"the {role}'s words are not the script's")
+            continue
+        for (word, start, end, _), (_, row) in zip(own, expected, strict=True):
+            first = row.start_sample / SAMPLE_RATE_HZ - _TIME_EPS_SEC
+            last = (row.start_sample + row.sample_count) / SAMPLE_RATE_HZ + _TIME_EPS_SEC
+            if not first <= start < end <= last:
+                troubles.append(f"{word!r} at {start} to {end} s lies outside turn {row.turn}")
+    return troubles
+
+
+def text_fits(manifest: ShardManifest) -> Outcome:
+    """No turn of the assistant has more text than Moshi has room for. A warning."""
+    turns = [row for row in manifest.rows if row.kept and row.role == "assistant"]
+    dense = [
+        f"{row.dialogue_id!r} turn {row.turn}: about {row.tokens_per_sec} tokens a second, of {TOKENS_PER_SEC} at most"
+        for row in turns
+        if row.dense
+    ]
+    return _outcome("text_fits", dense, f"{len(turns)} turns of the assistant", warning=True)
+
+
+def words_were_heard(manifest: ShardManifest) -> Outcome:
+    """Words' times were found in the sound, not spread by their length. A warning."""
+    turns = [row for row in manifest.rows if row.kept]
+    rough = [f"{row.dialogue_id!r} turn {row.turn} has approximate times" for row in turns if row.approximate]
+    share = round(len(rough) / len(turns), 4) if turns else 0.0
+    return _outcome("words_were_heard", rough, f"{len(turns)} turns", warning=True, approximate_share=share)
+
+
+def nothing_rejected(manifest: ShardManifest) -> Outcome:
+    """Every line became a dialogue, and every dialogue was made. A warning."""
+    wrong = [
+        row.message or f"{row.dialogue_id!r}: {row.reason}"
+        for row in manifest.rows
+        if not row.kept and row.reason != "other_turn_failed"
+    ]
+    return _outcome("nothing_rejected", wrong, f"{manifest.dialogues} dialogues", warning=True, **manifest.rejects())
+
+
+def lists_are_sound(store: Store, manifests: Iterable[ShardManifest], settings: MoshiSettings) -> Outcome:
+    """The trainer's lists have exactly the committed dialogues, each line `path` and `duration`, to the sample; train
+    and eval part them."""
+    expected = {
+        list_root(settings.name) + item.path: item.sample_count
+        for manifest in manifests
+        if manifest.complete
+        for item in items_of(manifest, settings)
+    }
+    wrong: list[str] = []
+    found: dict[str, list[str]] = {}
+    for part in ("", "train", "eval"):
+        data = store.find(list_key(settings.name, part))
+        if data is None and part != "eval":
+            wrong.append(f"{list_key(settings.name, part)} is missing")
+        found[part] = []
+        for number, line in enumerate((data or b"").splitlines(), 1):
+            where = f"{list_key(settings.name, part)} line {number}"
+            try:
+                value = json.loads(line)
+                key, samples = list_root(settings.name) + value["path"], value["duration"] * SAMPLE_RATE_HZ
+            except (ValueError, KeyError, TypeError):
+                wrong.append(f"{where} is not path and duration")
+                continue
+            found[part].append(key)
+            if set(value) != {"path", "duration"}:
+                wrong.append(f"{where} has other keys than path and duration")
+            if key not in expected or round(samples, 3) != expected[key]:
+                wrong.append(f"{where}: {value['path']!r} is no committed dialogue of {value['duration']} s")
+    if sorted(found[""]) != sorted(expected):
+        wrong.append(f"{len(found[''])} lines, and {len(expected)} dialogues are committed")
+    if sorted(found["train"] + found["eval"]) != sorted(found[""]):
+        wrong.append("train and eval together are not the whole")
+    figures = {"train_rows": len(found["train"]), "eval_rows": len(found["eval"])}
+    return _outcome("lists_are_sound", wrong, f"{len(expected)} dialogues", **figures)

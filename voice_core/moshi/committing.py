@@ -1,0 +1,167 @@
+"""A batch of dialogues, written: an incomplete manifest first, then files with checkpoints, the complete one last.
+
+A run that is killed leaves an incomplete manifest that lists what is certain; the next goes on from there and ends in
+the same bytes.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+from voice_core.audio import Pcm16
+from voice_core.fingerprint import sha256
+from voice_core.layout import PartitionKey, manifest_key, stage_prefix
+from voice_core.lease import held
+from voice_core.moshi.aligning import Aligner
+from voice_core.moshi.mixing import read_wav
+from voice_core.moshi.records import STAGE, ShardManifest, TurnRow, read_shards, sidecar_key, write_shards
+from voice_core.moshi.script import ROLES, BadLine, Dialogue
+from voice_core.moshi.shards import (
+    BatchPlan,
+    DialoguePlan,
+    Failure,
+    Finished,
+    Maker,
+    bad_line_row,
+    finish_dialogue,
+    plan_batch,
+)
+from voice_core.settings import MoshiSettings
+from voice_core.store import Store
+from voice_core.tts.base import Speech, Utterance
+
+_CHECKPOINT_SEC = 20.0
+
+Where = tuple[int, int]
+"""(dialogue index, turn index)."""
+Speak = Callable[[Sequence[tuple[Where, Utterance]]], Iterable[tuple[Where, Speech | Failure]]]
+"""Says utterances, each exactly once, in any order; near the order of asking it takes the least memory."""
+
+
+def intact_files(store: Store, old: ShardManifest | None, *, verify: bool = False) -> set[str]:
+    """Keys of the WAV files that are there with their sidecars, in the committed size; with `verify`, in content."""
+    if old is None:
+        return set()
+    there = {item.key: item.size for item in store.listing(stage_prefix(STAGE, PartitionKey.parse(old.partition)))}
+    rows = [rows[0] for _, rows in old.kept()]
+    good = [
+        row
+        for row in rows
+        if (there.get(row.key), there.get(sidecar_key(row.key))) == (row.size_bytes, row.sidecar_bytes)
+    ]
+    if verify or not old.complete:  # a run that was killed may have written one of two files
+        good = [
+            row
+            for row in good
+            if (store.hash(row.key), store.hash(sidecar_key(row.key))) == (row.sha256, row.sidecar_sha256)
+        ]
+    return {row.key for row in good}
+
+
+def verified(store: Store, plan: BatchPlan) -> BatchPlan:
+    """The plan without the old files that are not what was committed, of those that something is to be cut from."""
+
+    def one(item: DialoguePlan) -> DialoguePlan:
+        if item.unchanged or not item.before or store.hash(item.key) == item.before[0].sha256:
+            return item
+        return item.forgetting()
+
+    return dataclasses.replace(plan, dialogues=tuple(one(item) for item in plan.dialogues))
+
+
+def cut_back(store: Store, plan: DialoguePlan) -> dict[int, Pcm16]:
+    """The utterances that the old file still has, by turn. Raises ValueError where that is not what was committed."""
+    wanted = {turn: row for turn, row in enumerate(plan.old) if row is not None}
+    if not wanted:
+        return {}
+    data = store.get(plan.key)
+    if sha256(data) != plan.before[0].sha256:
+        raise ValueError(f"{store.url}/{plan.key} is not the file that was committed: run this again")
+    mix = read_wav(data)
+    return {
+        turn: mix[row.start_sample : row.start_sample + row.sample_count, ROLES.index(row.channel_role)].copy()
+        for turn, row in wanted.items()
+    }
+
+
+def commit_batch(store: Store, plan: BatchPlan, finished: Iterable[Finished]) -> ShardManifest:
+    """Write dialogues as they are finished, in any order, and make them the batch's result.
+
+    `finished` has each of `plan.to_finish()`; it is consumed only after the old manifest was marked incomplete. Files
+    that no row lists any more are removed. Raises ValueError where a dialogue is missing in `finished`: the manifest
+    stays incomplete then.
+    """
+    rows: dict[int, Sequence[TurnRow]] = {item.index: item.before for item in plan.dialogues}
+    missing = {item.index for item in plan.to_finish()}
+
+    def draft(*, complete: bool) -> ShardManifest:
+        listed = [row for item in plan.dialogues for row in rows[item.index]]
+        listed += [bad_line_row(item) for item in plan.bad_lines]
+        sizes = len(plan.dialogues), len(plan.bad_lines)
+        return ShardManifest(str(plan.partition), complete, plan.inputs, plan.parameters, *sizes, tuple(listed))
+
+    write_shards(store, draft(complete=False))
+    written = time.monotonic()
+    for item in finished:
+        key = plan.dialogues[item.index].key
+        if item.wav is not None and item.sidecar is not None:
+            store.put_many({sidecar_key(key): item.sidecar, key: item.wav})
+        rows[item.index] = item.rows
+        missing.discard(item.index)
+        if time.monotonic() - written > _CHECKPOINT_SEC:
+            write_shards(store, draft(complete=False))
+            written = time.monotonic()
+    if missing:
+        left = plan.dialogues[min(missing)].dialogue.id
+        raise ValueError(f"{len(missing)} dialogues of {plan.partition} were not finished, {left!r} among them")
+    manifest = draft(complete=True)
+    _sweep(store, plan.partition, manifest)
+    write_shards(store, manifest)
+    return manifest
+
+
+def _sweep(store: Store, partition: PartitionKey, manifest: ShardManifest) -> None:
+    listed = {row.key for row in manifest.rows if row.key}
+    listed |= {sidecar_key(key) for key in listed} | {manifest_key(STAGE, partition)}
+    store.delete([item.key for item in store.listing(stage_prefix(STAGE, partition)) if item.key not in listed])
+
+
+def build_batch(
+    store: Store,
+    partition: PartitionKey,
+    items: Sequence[Dialogue | BadLine],
+    maker: Maker,
+    aligner: Aligner,
+    settings: MoshiSettings,
+    speak: Speak,
+    *,
+    verify: bool = False,
+) -> ShardManifest:
+    """Bring one batch up to date, and nothing of it that is already. One process at a time works on a batch."""
+    with held(store, f"{STAGE} {partition}"):
+        old = read_shards(store, partition)
+        intact = intact_files(store, old, verify=verify)
+        plan = verified(store, plan_batch(partition, items, old, maker, settings, intact))
+        if old is not None and plan.is_current:
+            return old
+        return commit_batch(store, plan, finish_as_spoken(store, plan, aligner, settings, speak))
+
+
+def finish_as_spoken(
+    store: Store, plan: BatchPlan, aligner: Aligner, settings: MoshiSettings, speak: Speak
+) -> Iterator[Finished]:
+    """Dialogues, each as soon as the last of its utterances is spoken."""
+
+    def done(item: DialoguePlan, spoken: Mapping[int, Speech | Failure]) -> Finished:
+        return finish_dialogue(item, spoken, cut_back(store, item), aligner, settings)
+
+    for item in plan.to_finish():
+        if not item.to_speak:
+            yield done(item, {})
+    asked = [((index, turn), utterance) for index, turn, utterance in plan.to_speak()]
+    waiting: dict[int, dict[int, Speech | Failure]] = {}
+    for (index, turn), said in speak(asked) if asked else ():
+        item = plan.dialogues[index]
+        waiting.setdefault(index, {})[turn] = said
+        if len(waiting[index]) == len(item.to_speak):
+            yield done(item, waiting.pop(index))

@@ -1,0 +1,189 @@
+"""The manifest of a batch of dialogues: its commit record, a row a turn. Readable alone."""
+
+import dataclasses
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from voice_core.fingerprint import canonical_json, sha256
+from voice_core.layout import PartitionKey, manifest_key, slug, stage_prefix
+from voice_core.moshi.script import SAMPLE_RATE_HZ, Role, Word
+from voice_core.store import Store
+
+STAGE = "moshi"
+SCHEMA_VERSION = 1
+MAIN, USER = "SPEAKER_MAIN", "SPEAKER_USER"
+LABELS: dict[str, str] = {"assistant": MAIN, "user": USER}
+_METADATA_KEY = b"moshi_manifest"
+
+
+def dialogue_partition(name: str, number: int) -> PartitionKey:
+    """A partition of `dialogue_batch`.
+
+    >>> str(dialogue_partition("dialogues", 3))
+    'dialogues/batch-0003'
+    """
+    return PartitionKey(slug(name), number)
+
+
+def wav_key(partition: PartitionKey, dialogue_id: str) -> str:
+    return f"{stage_prefix(STAGE, partition)}{slug(dialogue_id)}.wav"
+
+
+def sidecar_key(wav: str) -> str:
+    return wav.removesuffix(".wav") + ".json"
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRow:
+    """A turn, kept or rejected; or, where `turn` is −1, a line that is no dialogue.
+
+    `key`, `sha256` and the like are those of the dialogue's files, and stand on each of its rows. `line` is 0 on
+    what is kept: lines move in their file, and nothing kept depends on where one stands.
+    """
+
+    dialogue_id: str
+    turn: int = -1
+    line: int = 0
+    kept: bool = False
+    stage: str = ""
+    reason: str = ""
+    message: str = ""
+    role: str = ""
+    text: str = ""
+    voice: str = ""
+    emotion: str = ""
+    fingerprint: str = ""  # of the utterance: equal as long as it sounds the same
+    start_sample: int = 0
+    sample_count: int = 0
+    level_dbfs: float | None = None
+    words: str = ""  # JSON [[word, start, end], …], seconds from the utterance's beginning
+    aligner: str = ""
+    approximate: bool = False
+    tokens_per_sec: float | None = None
+    dense: bool = False  # more text than Moshi has room for: some of it is lost in training
+    # The dialogue.
+    dialogue_fingerprint: str = ""
+    dialogue_samples: int = 0
+    key: str = ""
+    sha256: str = ""
+    size_bytes: int = 0
+    sidecar_sha256: str = ""
+    sidecar_bytes: int = 0
+
+    @property
+    def channel_role(self) -> Role:
+        return "assistant" if self.role == "assistant" else "user"
+
+    def spoken_words(self) -> tuple[Word, ...]:
+        return tuple(Word(*item) for item in json.loads(self.words)) if self.words else ()
+
+
+def words_json(words: Sequence[Word]) -> str:
+    return canonical_json([[word.text, word.start_sec, word.end_sec] for word in words])
+
+
+@dataclass(frozen=True, slots=True)
+class ShardManifest:
+    """`dialogues` and `bad_lines` are what went in; rows say what became of it."""
+
+    partition: str
+    complete: bool
+    inputs: str
+    parameters: dict[str, Any]
+    dialogues: int = 0
+    bad_lines: int = 0
+    rows: Sequence[TurnRow] = field(default=(), repr=False)
+
+    @property
+    def data_version(self) -> str:
+        return sha256(self.to_bytes())[:32]
+
+    def by_dialogue(self) -> Iterator[tuple[str, list[TurnRow]]]:
+        """The turns of each dialogue, kept or not, in the order of the batch."""
+        turns = (row for row in self.rows if row.turn >= 0)
+        for dialogue_id, rows in groupby(turns, key=lambda row: row.dialogue_id):
+            yield dialogue_id, list(rows)
+
+    def kept(self) -> list[tuple[str, list[TurnRow]]]:
+        return [(name, rows) for name, rows in self.by_dialogue() if rows[0].kept]
+
+    @property
+    def figures(self) -> dict[str, int | float]:
+        """What a person wants to know of the batch."""
+        kept = self.kept()
+        turns = [row for _, rows in kept for row in rows]
+        samples = sum(rows[0].dialogue_samples for _, rows in kept)
+        return {
+            "dialogues": self.dialogues,
+            "dialogues_kept": len(kept),
+            "bad_lines": self.bad_lines,
+            "turns": len(turns),
+            "audio_sec": round(samples / SAMPLE_RATE_HZ, 3),
+            "speech_sec": round(sum(row.sample_count for row in turns) / SAMPLE_RATE_HZ, 3),
+            "approximate_turns": sum(row.approximate for row in turns),
+            "dense_turns": sum(row.dense for row in turns),
+        }
+
+    def rejects(self) -> dict[str, int]:
+        """Rejected lines and turns by reason."""
+        counts: dict[str, int] = {}
+        for row in self.rows:
+            if not row.kept:
+                counts[row.reason] = counts.get(row.reason, 0) + 1
+        return dict(sorted(counts.items()))
+
+    def to_bytes(self) -> bytes:
+        names = ("partition", "complete", "inputs", "parameters", "dialogues", "bad_lines")
+        meta = {"schema_version": SCHEMA_VERSION, **{name: getattr(self, name) for name in names}}
+        columns = {name: [getattr(row, name) for row in self.rows] for name in _SCHEMA.names}
+        schema = _SCHEMA.with_metadata({_METADATA_KEY: canonical_json(meta).encode()})
+        sink = io.BytesIO()
+        pq.write_table(pa.table(columns, schema=schema), sink, compression="zstd")
+        return sink.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "ShardManifest":
+        """Raises ValueError or KeyError for what is none."""
+        table = pq.read_table(pa.BufferReader(pa.py_buffer(data)))
+        meta = json.loads((table.schema.metadata or {})[_METADATA_KEY])
+        if meta.pop("schema_version") != SCHEMA_VERSION:
+            raise ValueError("this manifest was written by another version of the program")
+        return cls(**meta, rows=tuple(TurnRow(**row) for row in table.to_pylist()))
+
+
+_ARROW_TYPES = {int: pa.int64(), float: pa.float64(), bool: pa.bool_(), str: pa.string(), float | None: pa.float64()}
+_SCHEMA = pa.schema(
+    [
+        pa.field(item.name, _ARROW_TYPES[item.type], nullable=item.type == float | None)  # type: ignore[index]
+        for item in dataclasses.fields(TurnRow)
+    ]
+)
+
+
+def read_shards(store: Store, partition: PartitionKey) -> ShardManifest | None:
+    """The manifest of a batch as it lies there, complete or not; None where there is none, or none that can be read."""
+    data = store.find(manifest_key(STAGE, partition))
+    if data is None:
+        return None
+    try:
+        return ShardManifest.from_bytes(data)
+    except (pa.ArrowException, ValueError, KeyError, TypeError):
+        return None
+
+
+def write_shards(store: Store, manifest: ShardManifest) -> None:
+    store.put(manifest_key(STAGE, PartitionKey.parse(manifest.partition)), manifest.to_bytes())
+
+
+def committed_partitions(store: Store, name: str) -> list[PartitionKey]:
+    """Batches of a data set that have a manifest, complete or not, in order."""
+    folder, end = f"{STAGE}/{slug(name)}/", "/_manifest.parquet"
+    keys = [item.key for item in store.listing(folder) if item.key.endswith(end)]
+    return sorted(PartitionKey.parse(key.removeprefix(f"{STAGE}/").removesuffix(end)) for key in keys)

@@ -1,0 +1,314 @@
+"""What a batch of dialogues needs, and what is made of a dialogue once it is spoken. Pure, but for the aligner.
+
+What is unchanged stays: a dialogue whose fingerprint is that of its files is not touched, and of one that changed only
+those utterances are spoken that are new; the others are cut back out of its old file, where they stand as they were
+mixed. Reading and writing is in `committing`.
+"""
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from voice_core.audio import Pcm16
+from voice_core.fingerprint import fingerprint, sha256
+from voice_core.layout import PartitionKey
+from voice_core.moshi.aligning import Aligner, Alignment, AlignmentError
+from voice_core.moshi.mixing import (
+    MIXING_VERSION,
+    NoSpeechError,
+    Placed,
+    level_dbfs,
+    levelled,
+    speech_level_dbfs,
+    stereo,
+    wav_bytes,
+)
+from voice_core.moshi.records import LABELS, ShardManifest, TurnRow, wav_key, words_json
+from voice_core.moshi.script import SAMPLE_RATE_HZ, BadLine, Dialogue, Turn
+from voice_core.moshi.timing import TIMING_VERSION, plan_turns
+from voice_core.moshi.words import TOKENS_PER_SEC, estimated_tokens, script_words
+from voice_core.settings import MoshiSettings
+from voice_core.tts.base import Speech, SpeechEngine, Utterance
+
+SHARD_VERSION = 1
+READING, SPEAKING = "reading", "speaking"
+_TIMING = ("gap_median_sec", "gap_spread", "gap_min_sec", "gap_max_sec", "overlap_probability", "overlap_max_sec")
+
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """What speaks and listens. `recordings`: hashes of the recordings that are voices, by their path."""
+
+    engine: str
+    revision: str
+    aligner: str
+    recordings: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, engine: SpeechEngine, aligner: Aligner, recordings: Mapping[str, str] | None = None) -> "Maker":
+        return cls(engine.name, engine.revision, f"{aligner.name} {aligner.revision}", recordings or {})
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an utterance could not be spoken."""
+
+    message: str
+    reason: str = "speech_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class DialoguePlan:
+    """A dialogue and what is there of it. `old` has, for each turn, the row of the same utterance in the old file;
+    `before` are all the rows that the dialogue's committed files have."""
+
+    index: int
+    dialogue: Dialogue
+    key: str
+    fingerprint: str
+    utterances: tuple[Utterance, ...]
+    fingerprints: tuple[str, ...]
+    old: tuple[TurnRow | None, ...]
+    before: tuple[TurnRow, ...] = ()
+    unchanged: bool = False
+
+    @property
+    def to_speak(self) -> list[int]:
+        return [] if self.unchanged else [turn for turn, row in enumerate(self.old) if row is None]
+
+    def forgetting(self) -> "DialoguePlan":
+        """The plan where the old file is of no use."""
+        return dataclasses.replace(self, old=(None,) * len(self.old), before=(), unchanged=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPlan:
+    partition: PartitionKey
+    dialogues: tuple[DialoguePlan, ...]
+    bad_lines: tuple[BadLine, ...]
+    inputs: str
+    parameters: dict[str, Any]
+    aligner: str
+    old: ShardManifest | None = None
+
+    def to_speak(self) -> list[tuple[int, int, Utterance]]:
+        """(dialogue index, turn index, utterance), dialogue by dialogue."""
+        return [(plan.index, turn, plan.utterances[turn]) for plan in self.dialogues for turn in plan.to_speak]
+
+    def to_finish(self) -> list[DialoguePlan]:
+        return [plan for plan in self.dialogues if not plan.unchanged]
+
+    @property
+    def is_current(self) -> bool:
+        """Whether all that is to be made lies there, committed."""
+        return self.old is not None and self.old.complete and self.old.inputs == self.inputs and not self.to_finish()
+
+
+def _utterances(dialogue: Dialogue, settings: MoshiSettings) -> list[Utterance]:
+    """Seeds hang on the text, not on the turn's number: a turn that is put in leaves those after it as they were."""
+    told: Counter[tuple[str, str]] = Counter()
+    result = []
+    for turn in dialogue.turns:
+        voice = turn.voice or (settings.assistant_voice if turn.role == "assistant" else settings.user_voice)
+        nth = told[turn.role, turn.text]
+        told[turn.role, turn.text] += 1
+        seed = int(fingerprint("utterance", settings.seed, dialogue.id, turn.role, turn.text, nth)[:7], 16)
+        result.append(Utterance(turn.text, voice, settings.language, turn.emotion, seed))
+    return result
+
+
+def _utterance_fingerprint(turn: Turn, utterance: Utterance, maker: Maker, settings: MoshiSettings) -> str:
+    recording = maker.recordings.get(utterance.voice, "")
+    levels = level_dbfs(turn.role, settings), settings.peak_limit_dbfs
+    made = maker.engine, maker.revision, recording
+    return fingerprint(MIXING_VERSION, made, dataclasses.asdict(utterance), turn.role, levels)
+
+
+def plan_batch(
+    partition: PartitionKey,
+    items: Sequence[Dialogue | BadLine],
+    old: ShardManifest | None,
+    maker: Maker,
+    settings: MoshiSettings,
+    intact: Collection[str] = (),
+) -> BatchPlan:
+    """What of a batch has to be made. `intact` are the keys of the WAV files that are as `old` lists them.
+
+    Raises ValueError where two dialogues have one id.
+    """
+    known = {name: rows for name, rows in old.kept() if rows[0].key in intact} if old else {}
+    timing = {name: getattr(settings, name) for name in (*_TIMING, "legacy_io", "seed")}
+    plans: list[DialoguePlan] = []
+    for dialogue in (item for item in items if isinstance(item, Dialogue)):
+        utterances = _utterances(dialogue, settings)
+        prints = tuple(
+            _utterance_fingerprint(turn, utterance, maker, settings)
+            for turn, utterance in zip(dialogue.turns, utterances, strict=True)
+        )
+        script = [(turn.role, turn.text, turn.pause_before_sec, turn.overlap_sec) for turn in dialogue.turns]
+        versions = SHARD_VERSION, TIMING_VERSION
+        own = fingerprint(versions, dialogue.id, script, prints, timing, maker.aligner)
+        before = tuple(known.get(dialogue.id, ()))
+        by_print = {row.fingerprint: row for row in before}
+        plans.append(
+            DialoguePlan(
+                index=len(plans),
+                dialogue=dialogue,
+                key=wav_key(partition, dialogue.id),
+                fingerprint=own,
+                utterances=tuple(utterances),
+                fingerprints=prints,
+                old=tuple(by_print.get(item) for item in prints),
+                before=before,
+                unchanged=bool(before) and before[0].dialogue_fingerprint == own,
+            )
+        )
+    twice = [name for name, count in Counter(plan.dialogue.id for plan in plans).items() if count > 1]
+    if twice:
+        raise ValueError(f"{partition} has more than one dialogue {twice[0]!r}; ids name files")
+    bad = tuple(item for item in items if isinstance(item, BadLine))
+    parameters = {**timing, "engine": maker.engine, "engine_revision": maker.revision, "aligner": maker.aligner}
+    inputs = fingerprint([plan.fingerprint for plan in plans], [dataclasses.asdict(item) for item in bad])
+    return BatchPlan(partition, tuple(plans), bad, inputs, parameters, maker.aligner, old)
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A dialogue's rows and files; without files where it was rejected."""
+
+    index: int
+    rows: tuple[TurnRow, ...]
+    wav: bytes | None = field(default=None, repr=False)
+    sidecar: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    pcm: Pcm16
+    alignment: Alignment
+
+
+def finish_dialogue(
+    plan: DialoguePlan,
+    spoken: Mapping[int, Speech | Failure],
+    cut_back: Mapping[int, Pcm16],
+    aligner: Aligner,
+    settings: MoshiSettings,
+) -> Finished:
+    """A dialogue's files and rows, from its utterances by turn: spoken now, or cut back out of the old file.
+
+    An utterance that failed, is silent or cannot be aligned costs the dialogue: all of its rows are rejects then.
+    Raises KeyError where a turn is in neither.
+    """
+    name = f"{aligner.name} {aligner.revision}"
+    heard = [
+        _heard(plan, turn, cut_back[turn] if turn in cut_back else spoken[turn], aligner, settings)
+        for turn in range(len(plan.utterances))
+    ]
+    failures = {turn: item for turn, item in enumerate(heard) if isinstance(item, Failure)}
+    if failures:
+        return Finished(plan.index, tuple(_rejects(plan, failures)))
+    good = [item for item in heard if isinstance(item, _Heard)]
+    starts = plan_turns(plan.dialogue, [len(item.pcm) for item in good], settings)
+    roles = [turn.role for turn in plan.dialogue.turns]
+    mix = stereo(Placed(role, start, item.pcm) for role, start, item in zip(roles, starts, good, strict=True))
+    wav = wav_bytes(mix)
+    sidecar = sidecar_bytes(
+        (LABELS[role], start, item.alignment) for role, start, item in zip(roles, starts, good, strict=True)
+    )
+    shared: dict[str, Any] = {
+        "kept": True,
+        "aligner": name,
+        "dialogue_fingerprint": plan.fingerprint,
+        "dialogue_samples": len(mix),
+        "key": plan.key,
+        "sha256": sha256(wav),
+        "size_bytes": len(wav),
+        "sidecar_sha256": sha256(sidecar),
+        "sidecar_bytes": len(sidecar),
+    }
+    rows = [
+        dataclasses.replace(_row(plan, turn), **shared, start_sample=start, **_measured(item, plan.utterances[turn]))
+        for turn, (start, item) in enumerate(zip(starts, good, strict=True))
+    ]
+    return Finished(plan.index, tuple(rows), wav, sidecar)
+
+
+def _heard(
+    plan: DialoguePlan, turn: int, said: Speech | Failure | Pcm16, aligner: Aligner, settings: MoshiSettings
+) -> _Heard | Failure:
+    if isinstance(said, Failure):
+        return said
+    utterance = plan.utterances[turn]
+    try:
+        if isinstance(said, Speech):
+            level = level_dbfs(plan.dialogue.turns[turn].role, settings)
+            pcm = levelled(said.audio, said.sample_rate_hz, level, settings.peak_limit_dbfs)
+        else:
+            pcm = said
+            row = plan.old[turn]
+            if row is not None and row.aligner == f"{aligner.name} {aligner.revision}":
+                return _Heard(pcm, Alignment(row.spoken_words(), row.approximate))
+        return _Heard(pcm, aligner.align(pcm, SAMPLE_RATE_HZ, utterance.text, utterance.language))
+    except NoSpeechError as error:
+        return Failure(str(error), "no_speech")
+    except AlignmentError as error:
+        return Failure(str(error), "alignment_failed")
+
+
+def _measured(item: _Heard, utterance: Utterance) -> dict[str, Any]:
+    words = item.alignment.words
+    rate = round(estimated_tokens(script_words(utterance.text)) / (words[-1].end_sec - words[0].start_sec), 3)
+    return {
+        "sample_count": len(item.pcm),
+        "level_dbfs": round(speech_level_dbfs(item.pcm), 2),
+        "words": words_json(words),
+        "approximate": item.alignment.approximate,
+        "tokens_per_sec": rate,
+        "dense": rate > TOKENS_PER_SEC,
+    }
+
+
+def _row(plan: DialoguePlan, turn: int) -> TurnRow:
+    said = plan.utterances[turn]
+    return TurnRow(
+        plan.dialogue.id,
+        turn,
+        role=plan.dialogue.turns[turn].role,
+        text=said.text,
+        voice=said.voice,
+        emotion=said.emotion,
+        fingerprint=plan.fingerprints[turn],
+    )
+
+
+def _rejects(plan: DialoguePlan, failures: Mapping[int, Failure]) -> list[TurnRow]:
+    first = min(failures)
+    rows = []
+    for turn in range(len(plan.utterances)):
+        own = failures.get(turn) or Failure(f"turn {first} could not be made", "other_turn_failed")
+        rejected = dataclasses.replace(_row(plan, turn), stage=SPEAKING, reason=own.reason, message=own.message)
+        rows.append(dataclasses.replace(rejected, line=plan.dialogue.line))
+    return rows
+
+
+def bad_line_row(item: BadLine) -> TurnRow:
+    return TurnRow(item.id, line=item.line, stage=READING, reason=item.reason, message=item.message)
+
+
+def sidecar_bytes(parts: Any) -> bytes:
+    """The trainer's sidecar, from (label, first sample, alignment) of each turn; both channels' words sorted by start.
+
+    The trainer searches the list by halves, so it must be sorted as a whole. Microseconds: words are parted by 0.1 ms
+    at least, and stay so wherever their turn begins.
+    """
+    alignments = [
+        [word.text, [round(start / SAMPLE_RATE_HZ + edge, 6) for edge in (word.start_sec, word.end_sec)], label]
+        for label, start, alignment in parts
+        for word in alignment.words
+    ]
+    alignments.sort(key=lambda item: (item[1], item[2]))
+    return (json.dumps({"alignments": alignments}, ensure_ascii=False) + "\n").encode()

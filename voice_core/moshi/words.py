@@ -1,0 +1,144 @@
+"""A script's words: as they are written, and as an English dictionary spells what is said."""
+
+import re
+import unicodedata
+
+TOKENS_PER_SEC = 12.5
+"""Text tokens that Moshi has room for in a second: one a frame of its codec, Mimi."""
+
+_ONES = (  # noqa: SIM905
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen"
+).split()
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()  # noqa: SIM905
+_SCALES = ((10**9, "billion"), (10**6, "million"), (10**3, "thousand"), (100, "hundred"))
+_ORDINALS = {
+    "one": "first",
+    "two": "second",
+    "three": "third",
+    "five": "fifth",
+    "eight": "eighth",
+    "nine": "ninth",
+    "twelve": "twelfth",
+}
+_SIGNS = {"%": "percent", "$": "dollars", "£": "pounds", "€": "euros", "&": "and", "+": "plus", "@": "at"}
+_PIECES = re.compile(
+    r"(?P<number>\d+(?:\.\d+)?)(?P<ordinal>(?:st|nd|rd|th)\b)?|(?P<word>[a-z]+(?:'[a-z]+)*'?)|(?P<sign>\S)"
+)
+_LONGEST_NUMBER = 12  # digits; longer ones are read digit by digit
+
+# English letters to the sounds of CMUdict, longest spelling first. Rough: it only has to last about as long and
+# sound about as loud as the word, between neighbours that the dictionary knows.
+_SOUNDS = {
+    "tion": "SH AH N", "sion": "ZH AH N", "ough": "AO", "eigh": "EY",
+    "igh": "AY", "sch": "SH", "tch": "CH", "dge": "JH", "eau": "OW",
+    "ch": "CH", "sh": "SH", "th": "TH", "ph": "F", "wh": "W", "ck": "K", "ng": "NG", "qu": "K W", "kn": "N",
+    "wr": "R", "gh": "G", "ee": "IY", "ea": "IY", "oo": "UW", "ou": "AW", "ow": "OW", "oa": "OW", "oi": "OY",
+    "oy": "OY", "ai": "EY", "ay": "EY", "au": "AO", "aw": "AO", "ie": "IY", "ei": "EY", "ey": "IY", "ew": "UW",
+    "ue": "UW", "er": "ER", "ir": "ER", "ur": "ER", "ar": "AA R", "or": "AO R",
+    "a": "AE", "b": "B", "c": "K", "d": "D", "e": "EH", "f": "F", "g": "G", "h": "HH", "i": "IH", "j": "JH",
+    "k": "K", "l": "L", "m": "M", "n": "N", "o": "OW", "p": "P", "q": "K", "r": "R", "s": "S", "t": "T",
+    "u": "AH", "v": "V", "w": "W", "x": "K S", "y": "IY", "z": "Z",
+}  # fmt: skip
+_SPELLINGS = re.compile("|".join(sorted(_SOUNDS, key=len, reverse=True)))
+
+
+def script_words(text: str) -> list[str]:
+    """The words of a text as it spells them, punctuation included; signs that stand alone go with the word before.
+
+    >>> script_words("Well – yes, at 7:30!")
+    ['Well –', 'yes,', 'at', '7:30!']
+    >>> script_words("– Yes"), script_words("…")
+    (['– Yes'], [])
+    """
+    words: list[str] = []
+    ahead = ""
+    for token in text.split():
+        if any(char.isalnum() for char in token):
+            words.append(f"{ahead} {token}".strip())
+            ahead = ""
+        elif words:
+            words[-1] += f" {token}"
+        else:
+            ahead = f"{ahead} {token}".strip()
+    return words
+
+
+def estimated_tokens(words: list[str]) -> int:
+    """About how many tokens Moshi's text tokenizer makes of these words, rather too many: a token for five letters
+    of a Latin word, for two of another script, and for a word's punctuation.
+
+    >>> estimated_tokens(["Hello,", "reservation"])
+    5
+    """
+    total = 0
+    for word in words:
+        letters = sum(char.isalnum() for char in word)
+        total += -(-letters // (5 if word.isascii() else 2)) + (letters < len(word))
+    return total
+
+
+def spoken_forms(word: str) -> list[str]:
+    """What is said of a word, in lower-case English words; nothing where it has no Latin letter, digit or known sign.
+
+    >>> spoken_forms("Twenty-five,"), spoken_forms("Café’s"), spoken_forms("$1,250.5")
+    (['twenty', 'five'], ["cafe's"], ['one', 'thousand', 'two', 'hundred', 'fifty', 'point', 'five', 'dollars'])
+    >>> spoken_forms("7:30"), spoken_forms("21st"), spoken_forms("1984"), spoken_forms("東京")
+    (['seven', 'thirty'], ['twenty', 'first'], ['nineteen', 'eighty', 'four'], [])
+    """
+    plain = unicodedata.normalize("NFKD", word.replace("’", "'").lower())
+    plain = re.sub(r"(?<=\d),(?=\d{3})", "", "".join(char for char in plain if not unicodedata.combining(char)))
+    forms: list[str] = []
+    currency: list[str] = []
+    for piece in _PIECES.finditer(plain):
+        if piece["number"]:
+            said = _number(piece["number"])
+            if piece["ordinal"]:
+                said[-1] = _ordinal(said[-1])
+            forms += said
+        elif piece["word"]:
+            forms.append(piece["word"])
+        elif piece["sign"] in _SIGNS:
+            (currency if piece["sign"] in "$£€" else forms).append(_SIGNS[piece["sign"]])
+    return forms + currency
+
+
+def _number(digits: str) -> list[str]:
+    whole, _, fraction = digits.partition(".")
+    if not whole.isascii() or len(whole) > _LONGEST_NUMBER or (len(whole) > 1 and whole[0] == "0"):
+        said = [_ONES[int(digit)] for digit in whole]
+    elif len(whole) == 4 and not fraction and 1100 <= int(whole) < 2100 and int(whole) % 1000 >= 10 and whole[2] != "0":
+        said = _cardinal(int(whole[:2])) + _cardinal(int(whole[2:]))
+    else:
+        said = _cardinal(int(whole))
+    return [*said, "point", *(_ONES[int(digit)] for digit in fraction)] if fraction else said
+
+
+def _cardinal(value: int) -> list[str]:
+    """
+    >>> " ".join(_cardinal(40_012)), _cardinal(0)
+    ('forty thousand twelve', ['zero'])
+    """
+    if value < 20:
+        return [_ONES[value]]
+    if value < 100:
+        return [_TENS[value // 10 - 2], *(_cardinal(value % 10) if value % 10 else [])]
+    scale, name = next(item for item in _SCALES if value >= item[0])
+    return [*_cardinal(value // scale), name, *(_cardinal(value % scale) if value % scale else [])]
+
+
+def _ordinal(word: str) -> str:
+    """
+    >>> _ordinal("twenty"), _ordinal("nine"), _ordinal("six")
+    ('twentieth', 'ninth', 'sixth')
+    """
+    return _ORDINALS.get(word) or (word[:-1] + "ieth" if word.endswith("y") else word + "th")
+
+
+def guessed_phones(word: str) -> str:
+    """A pronunciation for a word that no dictionary has, in the sounds of CMUdict.
+
+    >>> guessed_phones("zorblax"), guessed_phones("phlow'ng")
+    ('Z AO R B L AE K S', 'F L OW NG')
+    """
+    return " ".join(_SOUNDS[match[0]] for match in _SPELLINGS.finditer(word))
