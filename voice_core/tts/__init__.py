@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from voice_core.settings import Settings
 from voice_core.tts.base import (
     Capabilities,
     EngineUnavailableError,
@@ -22,6 +23,7 @@ __all__ = [
     "SpeechEngine",
     "TransientEngineError",
     "Utterance",
+    "chosen_engine",
     "load_engine",
 ]
 
@@ -40,7 +42,15 @@ def _noise(**options: Any) -> SpeechEngine:
     return NoiseEngine(NoiseOptions(**options))
 
 
-ENGINES: dict[str, Callable[..., SpeechEngine]] = {"hibari": _hibari, "noise": _noise}
+def _indextts2(**options: Any) -> SpeechEngine:
+    from voice_core.settings import IndexTTS2Settings
+    from voice_core.tts.indextts2 import IndexTTS2Engine
+
+    _refuse_unknown("indextts2", options, IndexTTS2Settings.model_fields)
+    return IndexTTS2Engine(IndexTTS2Settings(**options))
+
+
+ENGINES: dict[str, Callable[..., SpeechEngine]] = {"hibari": _hibari, "noise": _noise, "indextts2": _indextts2}
 
 
 def load_engine(name: str, **options: Any) -> SpeechEngine:
@@ -51,7 +61,7 @@ def load_engine(name: str, **options: Any) -> SpeechEngine:
 
     >>> load_engine("festival")
     Traceback (most recent call last):
-    ValueError: no speech engine is called 'festival'; known engines: hibari, noise
+    ValueError: no speech engine is called 'festival'; known engines: hibari, indextts2, noise
     >>> load_engine("hibari", speed=2)
     Traceback (most recent call last):
     ValueError: the engine hibari has no option 'speed'; it has none
@@ -59,6 +69,22 @@ def load_engine(name: str, **options: Any) -> SpeechEngine:
     if name not in ENGINES:
         raise ValueError(f"no speech engine is called {name!r}; known engines: {', '.join(sorted(ENGINES))}")
     return ENGINES[name](**options)
+
+
+def chosen_engine(settings: Settings) -> tuple[str, dict[str, Any]]:
+    """The name and the options of the engine that the settings choose, for `load_engine`, here or elsewhere.
+
+    >>> from voice_core.settings import SpeechSettings
+    >>> chosen_engine(Settings(speech=SpeechSettings(engine="noise")))
+    ('noise', {})
+    """
+    name = settings.speech.engine
+    if name not in ENGINES:
+        raise ValueError(f"speech.engine is {name!r}; known engines: {', '.join(sorted(ENGINES))}")
+    if name != "indextts2":
+        return name, {}
+    options = settings.indextts2.model_dump(exclude_defaults=True)
+    return name, options
 
 
 def _refuse_unknown(engine: str, options: Iterable[str], known: Iterable[str]) -> None:
