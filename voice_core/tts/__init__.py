@@ -12,6 +12,7 @@ from voice_core.tts.base import (
     SpeechEngine,
     TransientEngineError,
     Utterance,
+    ready,
 )
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Utterance",
     "chosen_engine",
     "load_engine",
+    "ready",
 ]
 
 

@@ -1,6 +1,7 @@
 """What a speech engine is: an utterance in, speech out."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -95,3 +96,9 @@ class SpeechEngine(Protocol):
     def clear(self) -> None:
         """Forget what was kept of voices: a recording may have changed under its path."""
         ...
+
+
+def ready(engine: SpeechEngine, purpose: str) -> AbstractContextManager[None]:
+    """While this lasts, keep a GPU from other processes for an engine that runs on one; it is loaded there."""
+    holds: Callable[[str], AbstractContextManager[None]] | None = getattr(engine, "ready", None)
+    return holds(purpose) if holds else nullcontext()

@@ -4,6 +4,7 @@ import logging
 import os
 import pickle
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from voice_assets_tests.core.tts import fake_indextts
+from voice_core.gpu_lock import Holder, hold, holders
 from voice_core.settings import ConfigurationError, IndexTTS2Settings, Settings
 from voice_core.tts import (
     EngineUnavailableError,
@@ -20,6 +22,7 @@ from voice_core.tts import (
     Utterance,
     chosen_engine,
     load_engine,
+    ready,
 )
 from voice_core.tts.indextts2 import EMOTIONS, IndexTTS2Engine
 
@@ -316,6 +319,46 @@ def test_the_hubs_cache_lies_beside_the_weights_and_the_variable_is_left_as_it_w
     load_engine("indextts2", **options).warm("anna")
     assert seen == [str(Path(options["model_dir"], "hf_cache"))]
     assert "HF_HUB_CACHE" not in os.environ
+
+
+# -- GPUs
+
+
+def test_it_is_loaded_onto_a_gpu_that_is_kept_from_other_processes_meanwhile(
+    engine: IndexTTS2Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("VOICE_GPU_LOCK_DIR", str(tmp_path / "locks"))
+    monkeypatch.setattr("voice_core.tts.indextts2.engine._gpus", lambda _: {"GPU-0": "cuda:0", "GPU-1": "cuda:1"})
+    with hold(["GPU-0"], "somebody else's work"), ThreadPoolExecutor(1) as elsewhere:
+
+        def speak() -> dict[str, Holder | None]:
+            with ready(engine, "speaking"):
+                engine.speak(Utterance("Hello.", "anna"))
+                return holders()
+
+        held = elsewhere.submit(speak).result()
+    assert {gpu: holder.purpose for gpu, holder in held.items() if holder} == {
+        "GPU-0": "somebody else's work",
+        "GPU-1": "speaking",
+    }
+    built = engine._model.built
+    # The package takes its kernel on a GPU that it chooses itself, which is what "auto" asks for.
+    assert (built["device"], built["use_cuda_kernel"]) == ("cuda:1", True)
+
+
+def test_without_a_gpu_it_is_loaded_where_the_package_likes_unless_one_is_asked_for(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    engine = load_engine("indextts2", **options)
+    assert isinstance(engine, IndexTTS2Engine)
+    with ready(engine, "speaking"):
+        assert engine._model.built["device"] is None
+    wanting = load_engine("indextts2", **options, device="cuda:1")
+    with pytest.raises(EngineUnavailableError, match=r"device is cuda:1, and torch .* sees 0 GPUs"), ready(wanting, ""):
+        pass
+    with ready(load_engine("noise"), "speaking"):
+        pass
 
 
 # -- streams
