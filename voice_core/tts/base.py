@@ -1,6 +1,7 @@
 """What a speech engine is: an utterance in, speech out."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -9,6 +10,14 @@ import numpy.typing as npt
 
 Samples = npt.NDArray[np.float32]
 """Mono audio, shape [samples], full scale ±1.0."""
+
+
+class EngineUnavailableError(RuntimeError):
+    """The engine cannot be loaded: its package, weights or GPU are missing. The message says how to get them."""
+
+
+class TransientEngineError(RuntimeError):
+    """This time it failed; the same utterance may well be said when it is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +81,8 @@ class SpeechEngine(Protocol):
         ...
 
     def speak(self, utterance: Utterance) -> Speech:
-        """Raises ValueError for an utterance that it cannot say, naming what is wrong with it."""
+        """Raises ValueError for an utterance that it cannot say, naming what is wrong with it;
+        TransientEngineError where trying again may help; EngineUnavailableError where it cannot load."""
         ...
 
     def stream(self, utterance: Utterance) -> Iterator[Samples]:
@@ -86,3 +96,9 @@ class SpeechEngine(Protocol):
     def clear(self) -> None:
         """Forget what was kept of voices: a recording may have changed under its path."""
         ...
+
+
+def ready(engine: SpeechEngine, purpose: str) -> AbstractContextManager[None]:
+    """While this lasts, keep a GPU from other processes for an engine that runs on one; it is loaded there."""
+    holds: Callable[[str], AbstractContextManager[None]] | None = getattr(engine, "ready", None)
+    return holds(purpose) if holds else nullcontext()

@@ -1,0 +1,35 @@
+"""The speech engine that the settings choose."""
+
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from resources.indextts2 import IndexTTS2Resource
+from voice_core.settings import Settings
+from voice_core.tts import SpeechEngine, chosen_engine, load_engine
+
+
+class SpeechResource(dg.ConfigurableResource):
+    """Settings come from VOICE_SPEECH__* and voice.toml; a field here overrules them."""
+
+    engine: str = Field(default="", description="Speech engine: hibari, noise or indextts2.")
+    pool: str = Field(default="", description="Dagster pool of the speaking step.")
+
+    indextts2: dg.ResourceDependency[IndexTTS2Resource | None] = None  # type: ignore[assignment]
+
+    @property
+    def settings(self) -> Settings:
+        fields = ("engine", "pool")
+        given = {name: getattr(self, name) for name in fields if getattr(self, name)}
+        indextts2 = self.indextts2.overrules() if self.indextts2 is not None else {}
+        return Settings.load(speech=given, indextts2=indextts2)
+
+    def chosen(self) -> tuple[str, dict[str, Any]]:
+        """Name and options of the engine, for `load_engine` in a worker process."""
+        return chosen_engine(self.settings)
+
+    def load(self) -> SpeechEngine:
+        """The engine, its weights not yet loaded."""
+        name, options = self.chosen()
+        return load_engine(name, **options)

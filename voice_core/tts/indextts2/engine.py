@@ -1,0 +1,314 @@
+"""IndexTTS2 behind the `SpeechEngine` protocol. Its package is imported when something is first said, not before."""
+
+import inspect
+import logging
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from voice_core.gpu_lock import hold
+from voice_core.settings import IndexTTS2Settings
+from voice_core.tts.base import (
+    Capabilities,
+    EngineUnavailableError,
+    Samples,
+    Speech,
+    TransientEngineError,
+    Utterance,
+)
+from voice_core.tts.captured import captured
+from voice_core.tts.indextts2 import package
+from voice_core.tts.indextts2.prompts import Prompts
+
+ALGORITHM: Final = "1"
+"""Raise when a change here alters what is heard; part of `revision`."""
+SAMPLE_RATE_HZ: Final = 22_050
+EMOTIONS: Final = ("happy", "angry", "sad", "afraid", "disgusted", "melancholic", "surprised", "calm")
+"""In the order of the package's emotion vector."""
+FULL_EMOTION: Final = 0.8  # the most that the package lets the sum of a vector be
+_RECORDINGS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac")
+_INFER: Final = ("use_random", "interval_silence", "verbose", "max_text_tokens_per_segment", "more_segment_before")
+_WARMING_TEXT = "Good morning."
+_log = logging.getLogger("voice_core.tts.indextts2")
+
+
+class IndexTTS2Engine:
+    """A voice is a name of `settings.voices`, or the path of a recording; `default` is the first of these names.
+
+    An utterance's emotion is one of `EMOTIONS`, the path of a recording that has it, or a description in words.
+
+    The package keeps what it computed of one voice, and of one recording for the emotion, which is the voice's own
+    unless the utterance names another: utterances are best grouped by voice, and within it by that. `prompt_misses` and
+    `emotion_misses` count how often the one and the other were not the last one's.
+
+    Seeds are set for every utterance, and give the same samples again on the same machine and GPU where its kernels are
+    deterministic. Nobody promises that, and another GPU rounds otherwise: `deterministic` is False.
+
+    Not for several threads: the model, the random generators and the captured output are one a process.
+    """
+
+    name = "indextts2"
+    sample_rate_hz = SAMPLE_RATE_HZ
+
+    def __init__(self, settings: IndexTTS2Settings) -> None:
+        """Raises ValueError for generation arguments that cannot be passed on."""
+        self.settings = settings
+        self.prompt_misses = 0
+        self.emotion_misses = 0
+        self._model: Any = None
+        self._device: str | None = None
+        self._prompts = Prompts()
+        self._spoken = self._felt = ""  # the recordings in the model's two slots
+        taken = {"spk_audio_prompt", "text", "output_path", "stream_return", "emo_alpha", "emo_vector", "emo_text"}
+        taken |= {"use_emo_text", "emo_audio_prompt", "do_sample", "return_segments", *_INFER}
+        wrong = sorted(taken & settings.generation.keys())
+        if wrong:
+            raise ValueError(
+                f"indextts2.generation cannot have {', '.join(wrong)}: it always samples, and the others have settings "
+                "of their own or belong to an utterance"
+            )
+
+    def __reduce__(self) -> tuple[type["IndexTTS2Engine"], tuple[IndexTTS2Settings]]:
+        """Other processes load weights of their own."""
+        return IndexTTS2Engine, (self.settings,)
+
+    @property
+    def revision(self) -> str:
+        """Raises EngineUnavailableError where there are no weights."""
+        return f"{ALGORITHM}-{package.identify(self.settings)}"
+
+    @property
+    def voices(self) -> tuple[str, ...]:
+        return tuple(self.settings.voices)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(
+            deterministic=False,
+            thread_safe=False,
+            streams=True,
+            clones=True,
+            languages=self.settings.languages,
+            emotions=EMOTIONS,
+        )
+
+    def speak(self, utterance: Utterance) -> Speech:
+        """Say `utterance.text` at 22.05 kHz.
+
+        Raises:
+            ValueError: the text is blank, the package made nothing of it or cut it off, the language is not among the
+                settings', or a voice or an emotion cannot be found.
+            TransientEngineError: the GPU's memory ran out.
+            EngineUnavailableError: the package, its weights or a switch are missing.
+        """
+        began = time.perf_counter()
+        arguments = self._arguments(utterance)
+        with self._saying(utterance, arguments):
+            _seed(utterance.seed)
+            made = self._model.infer(**arguments)
+        if made is None:
+            raise ValueError(f"indextts2 made nothing of {utterance.text!r}")
+        rate, pcm = made
+        if rate != SAMPLE_RATE_HZ:
+            raise EngineUnavailableError(f"this indextts speaks at {rate} Hz, not at {SAMPLE_RATE_HZ}")
+        audio = _samples(np.asarray(pcm))
+        return Speech(audio, SAMPLE_RATE_HZ, self.name, self.revision, time.perf_counter() - began)
+
+    def stream(self, utterance: Utterance) -> Iterator[Samples]:
+        """The same audio, a piece for each part of the text, as they come. What else draws from the process's random
+        generators between two pieces changes those that follow. Raises as `speak`."""
+        arguments = self._arguments(utterance)
+        with self._saying(utterance, arguments):
+            _seed(utterance.seed)
+            pieces = iter(self._model.infer(**arguments, stream_return=True))
+        silence: list[Samples] = []
+        heard = False
+        while True:
+            with self._saying(utterance, arguments):
+                piece = next(pieces, None)
+            if piece is None:
+                break
+            if isinstance(piece, list):  # in place of silence, where none is wanted, comes what was said so far
+                continue
+            samples = _samples(piece.numpy())
+            if not samples.any():  # held back: it comes after the last part, too, where `speak` has none
+                silence = [samples]
+                continue
+            heard = True
+            yield from (*silence, samples)
+            silence = []
+        if not heard:
+            raise ValueError(f"indextts2 made nothing of {utterance.text!r}")
+
+    def warm(self, voice: str) -> None:
+        """Load the model and say a short sentence, which computes the voice; one that cannot be found is left to
+        `speak` to refuse."""
+        self._load(self._device)
+        try:
+            prompt = self._prompts.copy_of(self._recording(voice))
+        except ValueError:
+            return
+        if prompt != self._spoken:
+            self.speak(Utterance(_WARMING_TEXT, voice))
+
+    def clear(self) -> None:
+        """Forget the recordings, and what the model has computed of them."""
+        self._prompts.forget()
+        self._spoken = self._felt = ""
+        for attribute in vars(self._model or self):
+            if self._model is not None and attribute.startswith("cache_"):
+                setattr(self._model, attribute, None)
+
+    def prompt_identity(self, voice: str) -> str:
+        """A hash of the voice's recording as it is now: part of what a thing said with it depends on.
+
+        Raises ValueError where there is no such voice.
+        """
+        return Path(self._prompts.copy_of(self._recording(voice))).stem
+
+    @contextmanager
+    def ready(self, purpose: str) -> Iterator[None]:
+        """Load the weights onto the first GPU that is free, and keep it from other processes of this machine."""
+        gpus = _gpus(self.settings.device)
+        if not gpus:
+            self._load(None)
+            yield
+            return
+        with hold([*gpus], purpose) as name:
+            self._load(gpus[name])
+            yield
+
+    def _arguments(self, utterance: Utterance) -> dict[str, Any]:
+        """`infer`'s arguments; loads the model, whose signature says which ones there are."""
+        if not utterance.text.strip():
+            raise ValueError(f"there is nothing to say in {utterance.text!r}")
+        spoken = [language.split("-")[0].lower() for language in self.settings.languages]
+        if utterance.language and spoken and utterance.language.split("-")[0].lower() not in spoken:
+            raise ValueError(
+                f"indextts2 speaks {', '.join(spoken)}, not {utterance.language} (VOICE_INDEXTTS2__LANGUAGES, for "
+                f"weights that do): {utterance.text!r}"
+            )
+        prompt = self._prompts.copy_of(self._recording(utterance.voice))
+        emotion = self._emotion(utterance.emotion)
+        self._load(self._device)
+        parameters = inspect.signature(self._model.infer).parameters
+        options = {name: getattr(self.settings, name) for name in _INFER}
+        lacking = [
+            name
+            for name, value in options.items()
+            if name not in parameters and value != IndexTTS2Settings.model_fields[name].default
+        ]
+        if lacking:
+            raise EngineUnavailableError(
+                f"infer of the installed indextts ({package.package_version()}) has no {', '.join(lacking)}"
+            )
+        passed = {name: value for name, value in options.items() if name in parameters}
+        said = {"spk_audio_prompt": prompt, "text": utterance.text, "output_path": None}
+        return {**said, **emotion, **passed, **self.settings.generation}
+
+    def _recording(self, voice: str) -> Path:
+        voices = self.settings.voices
+        if voice in voices:
+            return Path(voices[voice]).expanduser()
+        if voice == "default" and voices:
+            return Path(next(iter(voices.values()))).expanduser()
+        path = Path(voice).expanduser()
+        if not path.is_file():
+            known = ", ".join(voices) or "none by name (VOICE_INDEXTTS2__VOICES)"
+            raise ValueError(f"indextts2 has no voice {voice!r}, and no recording lies there; it has {known}")
+        return path
+
+    def _emotion(self, emotion: str) -> dict[str, Any]:
+        alpha = {"emo_alpha": self.settings.emo_alpha}
+        if not emotion:
+            return {}
+        if emotion.lower() in EMOTIONS:
+            return {"emo_vector": [FULL_EMOTION * (emotion.lower() == name) for name in EMOTIONS], **alpha}
+        path = Path(emotion).expanduser()
+        if path.suffix.lower() in _RECORDINGS:
+            return {"emo_audio_prompt": self._prompts.copy_of(path), **alpha}
+        if not self.settings.use_qwen_emo:
+            raise ValueError(
+                f"an emotion in words, {emotion!r}, needs indextts2.use_qwen_emo; without, there are "
+                f"{', '.join(EMOTIONS)}, and recordings"
+            )
+        return {"use_emo_text": True, "emo_text": emotion, **alpha}
+
+    @contextmanager
+    def _saying(self, utterance: Utterance, arguments: dict[str, Any]) -> Iterator[None]:
+        """Log what is printed, keep count of the model's slots, and tell what went wrong with which utterance."""
+        speaker = arguments["spk_audio_prompt"]
+        feeling = arguments.get("emo_audio_prompt", speaker)
+        self.prompt_misses += speaker != self._spoken
+        self.emotion_misses += feeling != self._felt
+        self._spoken = self._felt = ""  # should it fail half-way
+        try:
+            with captured(_log, logging.DEBUG) as warned:
+                yield
+        except IndexError as error:  # which `infer` itself swallows unless it streams
+            raise ValueError(f"indextts2 made nothing of {utterance.text!r}") from error
+        except RuntimeError as error:
+            error.add_note(f"while saying {utterance.text!r} as {utterance.voice}")
+            if type(error).__name__ != "OutOfMemoryError":
+                raise
+            raise TransientEngineError(f"the GPU's memory ran out at {utterance.text!r}: {error}") from error
+        self._spoken, self._felt = speaker, feeling
+        if any("max_mel_tokens" in str(item.message) for item in warned):
+            raise ValueError(
+                f"indextts2 was cut off before the end of {utterance.text!r}: say it in parts, or raise "
+                "generation.max_mel_tokens"
+            )
+
+    def _load(self, device: str | None) -> None:
+        wanted = device or self.settings.device
+        if self._model is not None and device == self._device:
+            return
+        self._model = None  # first let go of the weights on another device
+        self._spoken = self._felt = ""
+        settings = self.settings
+        if settings.device == "auto" and device and settings.use_cuda_kernel is None:
+            # The package takes its kernel on a GPU that it chooses, and not on one that it is told.
+            settings = settings.model_copy(update={"use_cuda_kernel": True})
+        _log.info("loading IndexTTS2 from %s onto %s", settings.model_dir, wanted)
+        began = time.perf_counter()
+        self._model = package.load(settings, None if wanted == "auto" else "cuda:0" if wanted == "cuda" else wanted)
+        self._device = device
+        _log.info("loaded IndexTTS2 in %.1f s", time.perf_counter() - began)
+
+
+def _seed(seed: int) -> None:
+    import torch
+
+    torch.manual_seed(seed)  # of every GPU, too
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+
+
+def _samples(pcm: np.ndarray) -> Samples:
+    """The package's PCM, int16 [T, 1] or float32 [1, T] at full scale ±32,767, as mono float32 [T].
+
+    Floats lose what int16 cannot hold, as the package's own conversion does, so that a stream is the same audio.
+    """
+    return pcm.reshape(-1).astype(np.int16).astype(np.float32) / np.float32(32_767)
+
+
+def _gpus(wanted: str) -> dict[str, str]:
+    """The GPUs that it may run on, by UUID: torch's name of each. Empty where it runs elsewhere."""
+    if wanted not in ("auto", "cuda") and not wanted.startswith("cuda:"):
+        return {}
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        raise EngineUnavailableError(f"indextts2 needs torch ({error}): {package.INSTALL}") from None
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if not count and wanted == "auto":
+        return {}
+    numbers = range(count) if wanted in ("auto", "cuda") else [int(wanted.removeprefix("cuda:"))]
+    if not numbers or numbers[-1] >= count:
+        raise EngineUnavailableError(f"indextts2.device is {wanted}, and torch {torch.__version__} sees {count} GPUs")
+    return {f"GPU-{torch.cuda.get_device_properties(number).uuid}": f"cuda:{number}" for number in numbers}

@@ -1,0 +1,176 @@
+"""The package indextts and its weights: whether they are here, which ones they are, and what this version takes."""
+
+import contextlib
+import functools
+import hashlib
+import inspect
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final
+
+from voice_core.settings import IndexTTS2Settings
+from voice_core.tts.base import EngineUnavailableError
+from voice_core.tts.captured import captured
+
+INSTALL: Final = (
+    "pip install git+https://github.com/index-tts/index-tts, in an environment of its own with Python 3.10 or 3.11 "
+    "(docs/speech.md)"
+)
+WEIGHTS: Final = "hf download IndexTeam/IndexTTS-2 --local-dir"
+FILES: Final = ("config.yaml", "bpe.model", "gpt.pth", "s2mel.pth", "wav2vec2bert_stats.pt", "feat1.pt", "feat2.pt")
+EMOTION_MODEL: Final = "qwen0.6bemo4-merge"
+SWITCHES: Final = (
+    "use_fp16",
+    "use_cuda_kernel",
+    "use_deepspeed",
+    "use_accel",
+    "use_torch_compile",
+    "use_qwen_emo",
+    "aux_paths",
+)
+# What changes the sound beside the weights; where it runs and where its files lie does not count.
+_SOUND: Final = (
+    *SWITCHES[:5],
+    "emo_alpha",
+    "use_random",
+    "interval_silence",
+    "max_text_tokens_per_segment",
+    "more_segment_before",
+    "generation",
+)
+_SAMPLE_BYTES: Final = 1 << 20
+_log = logging.getLogger("voice_core.tts.indextts2")
+
+
+def load(settings: IndexTTS2Settings, device: str | None) -> Any:
+    """An `indextts.infer_v2.IndexTTS2` with its weights on `device`, or where it likes for None.
+
+    Raises EngineUnavailableError: the package or files are missing, or it lacks a switch that is asked for.
+    """
+    folder = Path(settings.model_dir).expanduser().resolve()
+    with _hub_cache(folder / "hf_cache"), captured(_log):
+        try:
+            factory = _imported()
+        except EngineUnavailableError as error:
+            require_files(settings, f"{error} Also: ")
+            raise
+        arguments = constructor_arguments(inspect.signature(factory).parameters, settings, device)
+        require_files(settings)
+        try:
+            return factory(**arguments)
+        except (OSError, ImportError) as error:
+            raise EngineUnavailableError(f"indextts2 cannot load from {folder}: {error}") from error
+
+
+def constructor_arguments(
+    parameters: Mapping[str, inspect.Parameter], settings: IndexTTS2Settings, device: str | None
+) -> dict[str, Any]:
+    """What of the settings a constructor with these parameters takes.
+
+    Raises EngineUnavailableError for a switch that is not at its default and that it does not have.
+    """
+    folder = Path(settings.model_dir).expanduser().resolve()
+    config = Path(settings.cfg_path).expanduser().resolve() if settings.cfg_path else folder / "config.yaml"
+    wanted: dict[str, Any] = {"cfg_path": str(config), "model_dir": str(folder), "device": device}
+    missing = []
+    for name in SWITCHES:
+        value = getattr(settings, name)
+        if name in parameters:
+            wanted[name] = value if name != "aux_paths" else value or None
+        elif value != IndexTTS2Settings.model_fields[name].get_default(call_default_factory=True):
+            missing.append(name)
+    if missing:
+        raise EngineUnavailableError(
+            f"the installed indextts ({package_version()}) has no {', '.join(missing)}: install one that has, or leave "
+            f"VOICE_INDEXTTS2__{missing[0].upper()} at its default"
+        )
+    return wanted
+
+
+def require_files(settings: IndexTTS2Settings, before: str = "") -> None:
+    """Raises EngineUnavailableError, naming what is missing, after `before`.
+
+    Another configuration may name other files: then only the configuration itself is looked for.
+    """
+    folder = Path(settings.model_dir).expanduser().resolve()
+    if settings.cfg_path:
+        if not Path(settings.cfg_path).expanduser().is_file():
+            raise EngineUnavailableError(
+                f"{before}indextts2.cfg_path is {settings.cfg_path}, and there is no such file"
+            )
+        return
+    names = (*FILES, EMOTION_MODEL) if settings.use_qwen_emo else FILES
+    missing = [name for name in names if not (folder / name).exists()]
+    if missing:
+        raise EngineUnavailableError(
+            f"{before}the weights of indextts2 are not complete: {folder} has no {', '.join(missing)}. Fetch them: "
+            f"{WEIGHTS} {folder} (VOICE_INDEXTTS2__MODEL_DIR names the folder)"
+        )
+
+
+def identify(settings: IndexTTS2Settings) -> str:
+    """What tells this sound from others: version, weights, and the settings that are heard.
+
+    Of each weight file its size, beginning and end count: 7 GB are not read for it. Raises EngineUnavailableError.
+    """
+    require_files(settings)
+    folder = Path(settings.model_dir).expanduser().resolve()
+    config = Path(settings.cfg_path).expanduser() if settings.cfg_path else folder / "config.yaml"
+    files = [config, *(path for path in sorted(folder.iterdir()) if path.suffix in (".pth", ".pt", ".model"))]
+    stamps = tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in files)
+    heard = json.dumps(settings.model_dump(mode="json", include=set(_SOUND)), sort_keys=True)
+    return f"{package_version()}-{_weights_hash(stamps)}-{hashlib.sha256(heard.encode()).hexdigest()[:8]}"
+
+
+def package_version() -> str:
+    """Of the installed indextts; "source" where a checkout is on the path instead."""
+    try:
+        return version("indextts")
+    except PackageNotFoundError:
+        return "source"
+
+
+@functools.lru_cache(maxsize=8)
+def _weights_hash(files: tuple[tuple[Path, int, int], ...]) -> str:
+    total = hashlib.sha256()
+    for path, size, _ in files:
+        total.update(f"{path.name} {size}\n".encode())
+        with path.open("rb") as file:
+            total.update(file.read(_SAMPLE_BYTES))
+            file.seek(max(0, size - _SAMPLE_BYTES))
+            total.update(file.read(_SAMPLE_BYTES))
+    return total.hexdigest()[:12]
+
+
+def _imported() -> Any:
+    try:
+        from indextts.infer_v2 import IndexTTS2
+    except (ImportError, OSError) as error:  # OSError: a library of a package that is there does not load
+        python = ".".join(map(str, sys.version_info[:2]))
+        old = "" if sys.version_info < (3, 12) else f" This is Python {python}, which it does not support."
+        raise EngineUnavailableError(
+            f"the engine indextts2 cannot be loaded ({error}). Its package is not on PyPI: {INSTALL}.{old}"
+        ) from None
+    return IndexTTS2
+
+
+@contextlib.contextmanager
+def _hub_cache(folder: Path) -> Iterator[None]:
+    """Keep what it downloads beside its weights. When imported it points the hub's cache at ./checkpoints/hf_cache of
+    whatever the working folder is; the hub's client reads the variable once, so it is imported before."""
+    before = os.environ.get("HF_HUB_CACHE")
+    os.environ["HF_HUB_CACHE"] = before or str(folder)
+    with contextlib.suppress(ImportError):
+        import huggingface_hub.constants  # noqa: F401
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop("HF_HUB_CACHE", None)
+        else:
+            os.environ["HF_HUB_CACHE"] = before

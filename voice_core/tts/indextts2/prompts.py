@@ -1,0 +1,46 @@
+"""Recordings of voices, under paths that change with their content."""
+
+import hashlib
+import tempfile
+from pathlib import Path
+
+_Stamp = tuple[int, int, int, int]
+
+
+class Prompts:
+    """IndexTTS2 keeps what it computed of a recording by its path, and would not notice another one under it. So it
+    is given copies in a temporary folder, named by hash; copies, since a link would change with the file."""
+
+    def __init__(self) -> None:
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._seen: dict[Path, tuple[_Stamp, Path]] = {}
+
+    def copy_of(self, recording: Path) -> str:
+        """The path for this recording as it is now. It is read again only when its time or size has changed.
+
+        Raises ValueError where it cannot be read.
+        """
+        try:
+            status = recording.stat()
+            stamp = (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
+            seen, copy = self._seen.get(recording, (None, recording))
+            if seen != stamp or not copy.is_file():  # a clean-up of the temporary folder may have taken it
+                copy = self._copied(recording)
+                self._seen[recording] = stamp, copy
+        except OSError as error:
+            raise ValueError(f"the recording {recording} cannot be read: {error.strerror or error}") from None
+        return str(copy)
+
+    def forget(self) -> None:
+        self._seen.clear()
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+    def _copied(self, recording: Path) -> Path:
+        data = recording.read_bytes()
+        if self._folder is None or not Path(self._folder.name).is_dir():
+            self._folder = tempfile.TemporaryDirectory(prefix="voice-prompts-")
+        copy = Path(self._folder.name, hashlib.sha256(data).hexdigest()[:24] + recording.suffix)
+        copy.write_bytes(data)
+        return copy

@@ -1,0 +1,183 @@
+"""Noise: speech-like noise without a model, thousands of times faster than it plays. For throughput runs and tests."""
+
+import hashlib
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+
+from voice_core.tts.base import Capabilities, Samples, Speech, TransientEngineError, Utterance
+
+CHARS_PER_SEC: Final = 14.0
+"""Characters, spaces among them, in a second of English read aloud, pauses aside."""
+CHARS_PER_SYLLABLE: Final = 3
+SHORT_PAUSE_SEC: Final = 0.15
+LONG_PAUSE_SEC: Final = 0.4
+ACTIVE_RMS: Final = 10 ** (-22 / 20)
+"""Level outside pauses; with the pauses of ordinary prose the whole has about -23 dBFS."""
+PEAK: Final = 0.95
+PITCH_HZ: Final = {"high": 210.0, "low": 110.0}
+STREAM_PIECE_SEC: Final = 0.25
+_HUM_LOG2: Final = 18  # samples of a voice's noise, about 11 s
+_LONG, _SHORT = ".!?…。！？؟۔", ",;:،؛，、；：—–"
+_PART = re.compile(rf"(?P<long>[{_LONG}]+)|(?P<short>[{_SHORT}]+)|[^\s{_LONG}{_SHORT}]+")
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseOptions:
+    """`fail_on`: texts that contain it fail; with `fail_times` 0 always (ValueError), else each of them the first
+    `fail_times` times that one instance is asked (TransientEngineError)."""
+
+    sample_rate_hz: int = 24_000
+    work_sec_per_sec: float = 0.0  # CPU time burnt for a second of speech, outside the GIL
+    fail_on: str = ""
+    fail_times: int = 0
+
+    def __post_init__(self) -> None:
+        if not 8_000 <= self.sample_rate_hz <= 192_000:
+            raise ValueError(f"sample_rate_hz is {self.sample_rate_hz}; it must lie in 8,000…192,000")
+        if self.work_sec_per_sec < 0 or self.fail_times < 0:
+            raise ValueError("work_sec_per_sec and fail_times must not be negative")
+
+
+class NoiseEngine:
+    """Syllables of noise at a voice's pitch, as long as speech would take. Any language, any voice."""
+
+    name = "noise"
+    voices = tuple(PITCH_HZ)
+    capabilities = Capabilities(deterministic=True, thread_safe=True, streams=True, clones=True)
+
+    def __init__(self, options: NoiseOptions = NoiseOptions()) -> None:
+        self.options = options
+        self._failures: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[type["NoiseEngine"], tuple[NoiseOptions]]:
+        return NoiseEngine, (self.options,)
+
+    @property
+    def revision(self) -> str:
+        return f"1-{self.options.sample_rate_hz}"
+
+    @property
+    def sample_rate_hz(self) -> int:
+        return self.options.sample_rate_hz
+
+    def speak(self, utterance: Utterance) -> Speech:
+        """Raises ValueError for a text without a letter or digit, and what the option `fail_on` asks for."""
+        began = time.perf_counter()
+        audio = self._audio(utterance)
+        self._work(len(audio))
+        return Speech(audio, self.sample_rate_hz, self.name, self.revision, time.perf_counter() - began)
+
+    def stream(self, utterance: Utterance) -> Iterator[Samples]:
+        """The same in pieces of a quarter of a second, each after the work for it."""
+        audio = self._audio(utterance)
+        step = round(STREAM_PIECE_SEC * self.sample_rate_hz)
+        for start in range(0, len(audio), step):
+            piece = audio[start : start + step]
+            self._work(len(piece))
+            yield piece
+
+    def warm(self, voice: str) -> None:
+        _hum(voice, self.sample_rate_hz)
+
+    def clear(self) -> None:
+        """Nothing is kept that could change."""
+
+    def _audio(self, utterance: Utterance) -> Samples:
+        if not any(char.isalnum() for char in utterance.text):
+            raise ValueError(f"there is nothing to say in {utterance.text!r}")
+        self._fail(utterance.text)
+        key = f"{utterance.seed}\0{utterance.voice}\0{utterance.text}".encode()
+        rng = np.random.default_rng(int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "little"))
+        hop = self.sample_rate_hz // 100
+        spans = _spans(utterance.text)
+        levels = (0.6 + 0.8 * rng.random(len(spans))).tolist()
+        audio: Samples = np.concatenate(
+            [
+                _syllable(hops * hop) * np.float32(level) if voiced else np.zeros(hops * hop, np.float32)
+                for (hops, voiced), level in zip(spans, levels, strict=True)
+            ]
+        )
+        hum = _hum(utterance.voice, self.sample_rate_hz)
+        start = int(rng.integers(len(hum)))
+        for at in range(-start, len(audio), len(hum)):
+            piece = audio[max(at, 0) : at + len(hum)]
+            piece *= hum[max(-at, 0) : max(-at, 0) + len(piece)]
+        active = sum(hops for hops, voiced in spans if voiced) * hop
+        rms = float(np.sqrt(np.dot(audio, audio) / active))
+        peak = max(float(audio.max()), -float(audio.min()))
+        audio *= min(ACTIVE_RMS / rms, PEAK / peak)
+        return audio
+
+    def _fail(self, text: str) -> None:
+        if not self.options.fail_on or self.options.fail_on not in text:
+            return
+        if not self.options.fail_times:
+            raise ValueError(f"told to fail on {self.options.fail_on!r}: {text!r}")
+        with self._lock:
+            self._failures[text] += 1
+            if self._failures[text] > self.options.fail_times:
+                return
+            count = self._failures[text]
+        raise TransientEngineError(f"told to fail {self.options.fail_times} times, this is number {count}: {text!r}")
+
+    def _work(self, samples: int) -> None:
+        """Burn CPU time of this thread, as native code does: other threads can run meanwhile."""
+        until = time.thread_time() + self.options.work_sec_per_sec * samples / self.sample_rate_hz
+        while time.thread_time() < until:
+            hashlib.blake2b(_FODDER)
+
+
+_FODDER: Final = bytes(1 << 16)  # some 80 µs of work; hashlib lets go of the GIL for it
+
+
+def _spans(text: str) -> list[tuple[int, bool]]:
+    """Syllables (True) and pauses (False) of a text, each as long as so many hundredths of a second.
+
+    >>> _spans("Well, go.")
+    [(14, True), (15, True), (7, False), (15, False), (14, True), (7, False), (40, False)]
+    """
+    spans: list[tuple[int, bool]] = []
+    char_hops = 100 / CHARS_PER_SEC
+    for part in _PART.finditer(text):
+        if part["long"]:
+            spans.append((round(100 * LONG_PAUSE_SEC), False))
+        elif part["short"]:
+            spans.append((round(100 * SHORT_PAUSE_SEC), False))
+        else:
+            length = len(part[0])
+            syllables = -(-length // CHARS_PER_SYLLABLE)
+            edges = [round(char_hops * length * number / syllables) for number in range(syllables + 1)]
+            spans += [(end - start, True) for start, end in pairwise(edges)]
+            spans.append((round(char_hops), False))
+    return spans
+
+
+@lru_cache(maxsize=256)
+def _syllable(samples: int) -> Samples:
+    """A swell and a fade, power 3/8 of that of its peak; shape [samples]."""
+    return (np.sin(np.pi * (np.arange(samples) + 0.5) / samples) ** 2).astype(np.float32)
+
+
+@lru_cache(maxsize=16)
+def _hum(voice: str, sample_rate_hz: int) -> Samples:
+    """Noise around the harmonics of a voice's pitch, falling by 12 dB an octave above 500 Hz; it loops seamlessly."""
+    digest = int.from_bytes(hashlib.blake2b(voice.encode(), digest_size=8).digest(), "little")
+    pitch_hz = PITCH_HZ.get(voice) or 90 + 160 * (digest % 997) / 997
+    size = 1 << _HUM_LOG2
+    freq_hz = np.fft.rfftfreq(size, 1 / sample_rate_hz)
+    off_harmonic = (freq_hz / pitch_hz + 0.5) % 1 - 0.5
+    amplitude = np.exp(-((off_harmonic / 0.06) ** 2)) / (1 + (freq_hz / 500) ** 2)
+    amplitude[freq_hz < pitch_hz / 2] = 0
+    phases = np.random.default_rng(digest).random(len(freq_hz))
+    hum = np.fft.irfft(amplitude * np.exp(2j * np.pi * phases), size)
+    return (hum / hum.std()).astype(np.float32)
