@@ -11,6 +11,14 @@ Samples = npt.NDArray[np.float32]
 """Mono audio, shape [samples], full scale ±1.0."""
 
 
+class EngineUnavailableError(RuntimeError):
+    """The engine cannot be loaded: its package, weights or GPU are missing. The message says how to get them."""
+
+
+class TransientEngineError(RuntimeError):
+    """This time it failed; the same utterance may well be said when it is tried again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Utterance:
     """Something to be said. `voice` is a name the engine knows, or, where it clones, a recording's path."""
