@@ -1,0 +1,97 @@
+"""What synthesis did so far, in numbers."""
+
+import json
+import logging
+import time
+from dataclasses import dataclass, field
+
+from voice_core.tts import Speech
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Stats:
+    """Numbers of one run, kept up while it goes on. Times in seconds.
+
+    `waiting` are utterances read and not begun (the queue's depth), `begun` those with a worker. `voice_switches` is
+    how often a worker's engine had to take up another voice, its first one included. `engine_sec` is what engines spoke
+    for, `engines_sec` what they were there for.
+    """
+
+    total: int = 0
+    utterances: int = 0
+    failures: int = 0
+    retries: int = 0
+    crashes: int = 0
+    groups: int = 0
+    waiting: int = 0
+    begun: int = 0
+    voice_switches: int = 0
+    speech_sec: float = 0.0
+    engine_sec: float = 0.0
+    backend: str = ""
+    workers: int = 0
+    _began: float = field(default_factory=time.monotonic)
+    _ended: float = 0.0
+    _ready: dict[int, float] = field(default_factory=dict)
+
+    def ready(self, worker: int) -> None:
+        """The engine of this worker is loaded."""
+        self._ready.setdefault(worker, time.monotonic())
+
+    def count(self, speech: Speech) -> None:
+        self.utterances += 1
+        self.speech_sec += speech.duration_sec
+
+    def end(self) -> None:
+        self._ended = time.monotonic()
+
+    @property
+    def wall_sec(self) -> float:
+        return (self._ended or time.monotonic()) - self._began
+
+    @property
+    def engines_sec(self) -> float:
+        now = self._ended or time.monotonic()
+        return sum(now - ready for ready in self._ready.values())
+
+    @property
+    def engine_busy_share(self) -> float:
+        """Of the time that engines were there, what they spoke for."""
+        return self.engine_sec / self.engines_sec if self._ready and self.engines_sec else 0.0
+
+    @property
+    def utterances_per_sec(self) -> float:
+        return (self.utterances + self.failures) / self.wall_sec if self.wall_sec else 0.0
+
+    @property
+    def real_time_factor(self) -> float:
+        """Seconds of wall time for a second of speech; 0 for no speech."""
+        return self.wall_sec / self.speech_sec if self.speech_sec else 0.0
+
+    @property
+    def left_sec(self) -> float | None:
+        """Time left at the speed so far; None where the total is not known, or nothing is done yet."""
+        speed = self.utterances_per_sec
+        done = self.utterances + self.failures
+        return max(0, self.total - done) / speed if self.total and speed else None
+
+    def as_dict(self) -> dict[str, object]:
+        plain = (
+            "backend", "workers", "total", "utterances", "failures", "retries", "crashes", "groups", "waiting",
+            "begun", "voice_switches",
+        )  # fmt: skip
+        measured = (
+            "wall_sec", "speech_sec", "engine_sec", "engine_busy_share", "utterances_per_sec", "real_time_factor",
+        )  # fmt: skip
+        left = self.left_sec
+        return {
+            **{name: getattr(self, name) for name in plain},
+            **{name: round(getattr(self, name), 4) for name in measured},
+            "left_sec": None if left is None else round(left, 1),
+        }
+
+    def log(self) -> None:
+        """One line of JSON."""
+        _log.info("%s", json.dumps(self.as_dict()))
