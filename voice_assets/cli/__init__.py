@@ -12,6 +12,7 @@ from voice_assets.cli import (
     demo,
     failures,
     forget,
+    moshi,
     plan,
     publish,
     show,
@@ -36,7 +37,10 @@ for module in (plan, build, show, failures, audit, publish, trace, forget, adopt
     module.register(app)
 for module in (store_check, store_copy):
     module.register(store)
+spoken = typer.Typer(help="Dialogue scripts, spoken for Moshi fine-tuning.", no_args_is_help=True)
+moshi.register(spoken)
 app.add_typer(store, name="store")
+app.add_typer(spoken, name="moshi")
 app.add_typer(pools, name="pools")
 
 

@@ -1,0 +1,212 @@
+"""`voice moshi build`."""
+
+import logging
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from voice_assets.cli.console import console, errors, show_progress
+from voice_core.settings import ConfigurationError, Settings
+
+if TYPE_CHECKING:
+    from voice_core.moshi.building import BuildReport
+    from voice_core.moshi.records import ShardManifest
+
+
+class Backend(StrEnum):
+    auto = "auto"
+    serial = "serial"
+    thread = "thread"
+    process = "process"
+
+
+_USELESS = {
+    "--no-sampling": "IndexTTS2 samples whatever it is told (do_sample is forced on); speech is seeded instead",
+    "--no-dedup": "ids name files, so the second dialogue of an id would overwrite the first; it is rejected instead",
+    "--manifest-buffer-size": "lists are written once, whole, when all is spoken: there is nothing to buffer",
+}
+
+
+def register(app: typer.Typer) -> None:
+    app.command("build")(build)
+
+
+def build(
+    input_jsonl: Annotated[
+        Path | None, typer.Option(help="Dialogue file; else the folder VOICE_MOSHI__SCRIPTS_URL.")
+    ] = None,
+    output_root: Annotated[str, typer.Option(help="Folder or URL of the work root; else VOICE_WORK_URL.")] = "",
+    dataset_name: Annotated[str, typer.Option(help="Name of the data set; else VOICE_MOSHI__NAME.")] = "",
+    engine: Annotated[str, typer.Option(help="hibari, noise or indextts2; else VOICE_SPEECH__ENGINE.")] = "",
+    mock_inference: Annotated[bool, typer.Option("--mock-inference", help="The same as --engine noise.")] = False,
+    cfg_path: Annotated[str, typer.Option(help="IndexTTS2: its config.yaml.")] = "",
+    model_dir: Annotated[str, typer.Option(help="IndexTTS2: folder of the weights. Chooses that engine.")] = "",
+    user_spk_prompt: Annotated[str, typer.Option(help="Voice of the user: a name, or a recording.")] = "",
+    assistant_spk_prompt: Annotated[str, typer.Option(help="Voice of the assistant, likewise.")] = "",
+    device: Annotated[str, typer.Option(help="IndexTTS2: auto, cpu, cuda, cuda:N or mps.")] = "",
+    use_fp16: Annotated[bool, typer.Option("--use-fp16", help="IndexTTS2: half precision.")] = False,
+    use_cuda_kernel: Annotated[
+        bool, typer.Option("--use-cuda-kernel", help="IndexTTS2: the vocoder's kernel.")
+    ] = False,
+    use_deepspeed: Annotated[bool, typer.Option("--use-deepspeed", help="IndexTTS2: DeepSpeed.")] = False,
+    use_accel: Annotated[bool, typer.Option("--use-accel", help="IndexTTS2: its acceleration engine.")] = False,
+    use_torch_compile: Annotated[bool, typer.Option("--use-torch-compile", help="IndexTTS2: torch.compile.")] = False,
+    max_samples: Annotated[int | None, typer.Option(min=1, help="Only so many dialogues.")] = None,
+    worker_count: Annotated[int | None, typer.Option(min=0, help="Engines at work; 0: one, in this thread.")] = None,
+    worker_backend: Annotated[
+        Backend, typer.Option(help="How they work; auto: by device, memory, cores.")
+    ] = Backend.auto,
+    max_gpu_concurrency: Annotated[int, typer.Option(min=1, help="Most engines on a GPU at once.")] = 1,
+    planner_buffer: Annotated[int, typer.Option(min=1, help="Dialogues read ahead.")] = 32,
+    legacy_io: Annotated[
+        bool, typer.Option("--legacy-io", help="Both channels begin at 0, as in the first tool.")
+    ] = False,
+    seed: Annotated[int | None, typer.Option(min=0, help="Changes speech, gaps and who is held out.")] = None,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="Refuse an engine that may say the same thing differently.")
+    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="What always happens: what is there is kept.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Read every file again, and mend what is spoilt.")] = False,
+    keep_temp: Annotated[bool, typer.Option("--keep-temp", help="Keep each utterance as a mono file, too.")] = False,
+    log_json: Annotated[bool, typer.Option("--log-json", help="Progress as lines of JSON on standard error.")] = False,
+    no_sampling: Annotated[bool, typer.Option("--no-sampling", hidden=True)] = False,
+    no_dedup: Annotated[bool, typer.Option("--no-dedup", hidden=True)] = False,
+    manifest_buffer_size: Annotated[int | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Speak dialogue scripts in two voices, and write what Moshi fine-tuning reads.
+
+    A line of the input is a dialogue: `{"id", "user_text", "assistant_text"}`, or `{"id", "turns": [{"role", "text"}]}`
+    with optional `voice`, `emotion`, `pause_before_sec` and `overlap_sec` for each turn. Out come stereo WAV files
+    (left: assistant, right: user), word alignments beside them, and lists under `moshi/NAME/` of the work root:
+    `NAME.jsonl`, `NAME.train.jsonl`, `NAME.eval.jsonl`.
+
+    Run it again at any time: unchanged dialogues are not touched, a changed turn is the only one spoken again, and a
+    run that was killed goes on where it was. A line that cannot be read, or an utterance that cannot be spoken, costs
+    its dialogue alone, and is told with its reason.
+    """
+    for flag, given in (
+        ("--no-sampling", no_sampling),
+        ("--no-dedup", no_dedup),
+        ("--manifest-buffer-size", manifest_buffer_size is not None),
+    ):
+        if given:
+            raise ConfigurationError(f"{flag} is of no use here: {_USELESS[flag]}")
+    given_engine = engine or ("noise" if mock_inference else "indextts2" if model_dir else "")
+    indextts2: dict[str, Any] = {"cfg_path": cfg_path, "model_dir": model_dir, "device": device}
+    indextts2 |= {"use_fp16": use_fp16, "use_cuda_kernel": use_cuda_kernel, "use_deepspeed": use_deepspeed}
+    indextts2 |= {"use_accel": use_accel, "use_torch_compile": use_torch_compile}
+    moshi: dict[str, Any] = {"name": dataset_name, "user_voice": user_spk_prompt, "legacy_io": legacy_io}
+    moshi |= {"assistant_voice": assistant_spk_prompt, "seed": seed}
+    overrules: dict[str, Any] = {"moshi": _given(moshi), "indextts2": _given(indextts2)}
+    overrules |= {"speech": _given({"engine": given_engine}), **_given({"work_url": output_root})}
+    settings = Settings.load(**overrules)
+    if log_json:
+        logging.basicConfig(level=logging.INFO, format="%(message)s")
+    else:
+        show_progress()
+    _run(
+        settings,
+        input_jsonl,
+        max_samples,
+        {
+            "backend": "serial" if worker_count == 0 else str(worker_backend),
+            "workers": worker_count or 0,
+            "max_gpu_concurrency": max_gpu_concurrency,
+            "planner_buffer": planner_buffer,
+            "log_json": log_json,
+        },
+        deterministic=deterministic,
+        verify=verify,
+        keep_temp=keep_temp,
+    )
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value not in ("", None, False)}
+
+
+def _run(
+    settings: Settings,
+    input_jsonl: Path | None,
+    most: int | None,
+    options: dict[str, Any],
+    *,
+    deterministic: bool,
+    verify: bool,
+    keep_temp: bool,
+) -> None:
+    from resources.corpus import open_work
+    from resources.stores import open_store
+    from voice_core.moshi.building import build as build_all
+    from voice_core.moshi.building import engine_of
+    from voice_core.moshi.records import read_shards
+    from voice_core.store import Store
+    from voice_core.synthesis import SynthesisOptions
+
+    if deterministic and not engine_of(settings).load().capabilities.deterministic:
+        raise ConfigurationError(
+            f"{settings.speech.engine} may say the same thing differently; --deterministic forbids it"
+        )
+    only: tuple[str, ...] = ()
+    if input_jsonl is not None:
+        path = input_jsonl.expanduser().resolve()
+        if not path.is_file():
+            raise ConfigurationError(f"--input-jsonl {input_jsonl}: there is no such file")
+        scripts, only = Store(path.parent.as_uri()), (path.name,)
+    elif settings.moshi.scripts_url:
+        scripts = open_store(settings.moshi.scripts_url, settings)
+    else:
+        raise ConfigurationError("name a dialogue file with --input-jsonl, or a folder in VOICE_MOSHI__SCRIPTS_URL")
+    work = open_work(settings)
+    began = time.monotonic()
+    report = build_all(scripts, work, settings, SynthesisOptions(**options), only=only, most=most, verify=verify)
+    manifests = [found for item in report.dealt.partitions if (found := read_shards(work, item)) is not None]
+    if keep_temp:
+        from voice_core.moshi.mono import write_mono
+
+        for manifest in manifests:
+            write_mono(work, manifest)
+    _say(report, manifests, settings, time.monotonic() - began)
+    if report.failures:
+        raise typer.Exit(1)
+
+
+def _say(report: "BuildReport", manifests: list["ShardManifest"], settings: Settings, wall_sec: float) -> None:
+    from voice_core.moshi.manifests import list_key
+
+    reasons: dict[str, int] = {}
+    told: list[str] = []
+    rejected: set[str] = set()
+    for manifest in manifests:
+        for row in manifest.rows:
+            if row.kept or (row.dialogue_id and row.dialogue_id in rejected and row.reason == "other_turn_failed"):
+                continue
+            if row.dialogue_id:
+                rejected.add(row.dialogue_id)
+            reasons[row.reason] = reasons.get(row.reason, 0) + 1
+            told.append(row.message if row.turn < 0 else f"{row.dialogue_id}, turn {row.turn}: {row.message}")
+    for line in told[:20]:
+        errors.print(f"[yellow]left out:[/] {line}", highlight=False)
+    if len(told) > 20:
+        errors.print(f"[yellow]and {len(told) - 20} more[/]: the rows of the manifests say why")
+    for batch, why in report.failures.items():
+        errors.print(f"[bold red]failed:[/] {batch}: ", end="")
+        errors.print(why, markup=False, highlight=False)
+    if report.lists.warning:
+        errors.print(f"[yellow]note:[/] {report.lists.warning}", highlight=False)
+    table = Table(title=f"{settings.moshi.name}: what Moshi fine-tuning reads", title_justify="left")
+    for name in ("", "dialogues", "minutes"):
+        table.add_column(name, justify="left" if not name else "right")
+    lists = report.lists
+    table.add_row("train", f"{lists.train_rows:,}", f"{(lists.duration_sec - lists.eval_sec) / 60:,.1f}")
+    table.add_row("eval", f"{lists.eval_rows:,}", f"{lists.eval_sec / 60:,.1f}")
+    for reason, count in sorted(reasons.items()):
+        table.add_row(f"left out: {reason}", f"{count:,}", "")
+    console.print(table)
+    speed = f", {report.speech_sec / wall_sec:,.1f} × real time" if report.spoken else ""
+    console.print(f"{report.spoken:,} utterances spoken in {wall_sec:,.1f} s{speed}", highlight=False)
+    console.print(f"{settings.work_url}/{list_key(settings.moshi.name)}", highlight=False, soft_wrap=True)

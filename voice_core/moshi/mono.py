@@ -1,0 +1,27 @@
+"""Each utterance of a batch as a file of its own, for listening to and debugging."""
+
+import io
+
+import soundfile
+
+from voice_core.layout import PartitionKey, slug, stage_prefix
+from voice_core.moshi.mixing import read_wav
+from voice_core.moshi.records import ShardManifest
+from voice_core.moshi.script import ROLES, SAMPLE_RATE_HZ
+from voice_core.store import Store
+
+STAGE = "moshi_mono"
+
+
+def write_mono(work: Store, manifest: ShardManifest) -> None:
+    """Cut every kept utterance out of its channel: mono PCM at 24 kHz, under `moshi_mono/` beside the shards."""
+    prefix = stage_prefix(STAGE, PartitionKey.parse(manifest.partition))
+    for dialogue_id, rows in manifest.kept():
+        mix = read_wav(work.get(rows[0].key))
+        files: dict[str, bytes] = {}
+        for row in rows:
+            buffer = io.BytesIO()
+            part = mix[row.start_sample : row.start_sample + row.sample_count, ROLES.index(row.channel_role)]
+            soundfile.write(buffer, part, SAMPLE_RATE_HZ, format="WAV", subtype="PCM_16")
+            files[f"{prefix}{slug(dialogue_id)}_turn_{row.turn}_{row.role}.wav"] = buffer.getvalue()
+        work.put_many(files)
