@@ -6,7 +6,10 @@ import dagster as dg
 
 from resources.corpus import CorpusResource
 from resources.neucodec import NeuCodecResource
+from resources.speech import SpeechResource
 from resources.stores import cloud_resources
+from voice_assets.defs.moshi.assets import dialogues, moshi_dataset, moshi_shards_asset
+from voice_assets.defs.moshi.sensors import lists_job, new_dialogues_sensor, speak_job
 from voice_assets.defs.voice_dataset import assets, schedules
 from voice_assets.defs.voice_dataset.automation import follow_up_sensor, freshness
 from voice_assets.defs.voice_dataset.chains import chain
@@ -18,7 +21,7 @@ from voice_assets.pool_watch import PoolWatch
 from voice_core.gpus import profile
 from voice_core.settings import Settings, Step
 
-STEPS: tuple[Step, ...] = ("ingest", "encode", "write")
+STEPS: tuple[Step, ...] = ("ingest", "encode", "write", "speak")
 FINAL = {dg.AssetKey(name) for name in ("voice_dataset", "voice_pairs", "dataset_card")}
 
 
@@ -60,23 +63,29 @@ def definitions(
             published_dataset,
         ],
     }
-    built = [item for step in STEPS if step in steps for item in step_assets[step]]
+    built = [item for step in STEPS if step in steps for item in step_assets.get(step, ())]
     here = {spec.key for item in built for spec in item.specs}
     read = {dep.asset_key for item in built for spec in item.specs for dep in spec.deps}
     elsewhere = [item.elsewhere for item in (*assets.INGEST, *assets.ENCODE) if item.spec.key in read - here]
     nightly_and_weekly = schedules.jobs(steps)
+    speaks = "speak" in steps
+    moshi_assets = [dialogues, moshi_shards_asset(settings.speech.pool or None), moshi_dataset] if speaks else []
+    moshi_jobs = [speak_job, lists_job] if speaks else []
+    moshi_sensors = [new_dialogues_sensor(settings, status)] if speaks else []
     return dg.Definitions(
         assets=[
             *dg.map_asset_specs(
                 lambda spec: spec.replace_attributes(freshness_policy=overdue) if spec.key in FINAL else spec, built
             ),
             *elsewhere,
+            *moshi_assets,
         ],
-        jobs=[*(job for job in JOBS if buildable(job.name, here)), *nightly_and_weekly],
+        jobs=[*(job for job in JOBS if buildable(job.name, here)), *nightly_and_weekly, *moshi_jobs],
         sensors=[
             *([new_recordings_sensor(settings, status)] if "ingest" in steps else []),
             follow_up_sensor(settings, status),
             failures_sensor(settings, status),
+            *moshi_sensors,
         ],
         schedules=schedules.schedules(
             settings,
@@ -86,6 +95,7 @@ def definitions(
         resources={
             "corpus": CorpusResource(**cloud_resources(settings), codec=codec, neucodec=neucodec or NeuCodecResource()),
             "pool_watch": PoolWatch(pool=pool or ""),
+            "speech": SpeechResource(),
         },
         # A step is a batch's work of minutes, on one core or on all: a process of its own would only cost time.
         executor=dg.in_process_executor,

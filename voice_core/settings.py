@@ -33,6 +33,11 @@ from voice_core.layout import slug
 ENV_PREFIX = "VOICE_"
 
 
+def as_url(value: str) -> str:
+    """A folder's path as a URL; a URL as it is."""
+    return value if "://" in value else Path(value).expanduser().resolve().as_uri()
+
+
 class Group(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -226,7 +231,7 @@ class IndexTTS2Settings(Group):
     )
 
 
-Step = Literal["ingest", "encode", "write"]
+Step = Literal["ingest", "encode", "write", "speak"]
 
 
 class MoshiSettings(Group):
@@ -274,6 +279,11 @@ class MoshiSettings(Group):
     eval_min_sec: float = Field(100.0, ge=0, description="Least audio held out, seconds.")
     seed: int = Field(0, ge=0, description="Changes gaps, voices' seeds and which dialogues are held out.")
     duration_sec: float = Field(100.0, gt=0, description="Length of the trainer's chunks, seconds.")
+
+    @field_validator("scripts_url")
+    @classmethod
+    def _as_url(cls, value: str) -> str:
+        return as_url(value) if value else value
 
     @model_validator(mode="after")
     def _ordered(self) -> "MoshiSettings":
@@ -381,7 +391,7 @@ class Settings(BaseSettings):
     def _as_url(cls, value: str) -> str:
         if not value.strip():
             raise ValueError("must not be empty")
-        return value if "://" in value else Path(value).expanduser().resolve().as_uri()
+        return as_url(value)
 
     @field_validator("raw_pattern")
     @classmethod

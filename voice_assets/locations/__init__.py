@@ -2,7 +2,7 @@
 
 Two locations of a workspace must not build the same asset, and a run is where its location's server is. So each
 location runs some of the steps, and knows the others' assets by name: the T4, in the cloud beside the raw bucket, cuts;
-the H200 encodes, and writes the dataset. VOICE_STEPS deals them out otherwise.
+the H200 encodes, writes the dataset, and speaks dialogues. VOICE_STEPS deals them out otherwise.
 """
 
 import dagster as dg

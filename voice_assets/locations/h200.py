@@ -1,5 +1,5 @@
-"""The machine with an H200: it encodes segments, and writes the dataset."""
+"""The machine with an H200: it encodes segments, writes the dataset, and speaks dialogues."""
 
 from voice_assets.locations import on_machine
 
-defs = on_machine("gpu_h200", steps=("encode", "write"))
+defs = on_machine("gpu_h200", steps=("encode", "write", "speak"))

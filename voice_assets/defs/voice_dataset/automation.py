@@ -60,8 +60,8 @@ def freshness(settings: Settings) -> dg.FreshnessPolicy:
 def follow_up_sensor(settings: Settings, status: dg.DefaultSensorStatus) -> dg.AutomationConditionSensorDefinition:
     return dg.AutomationConditionSensorDefinition(
         "follow_up",
-        target=dg.AssetSelection.groups("voice_dataset"),
-        description="Builds what follows from assets that changed: segments, codes, splits, rows, the card.",
+        target=dg.AssetSelection.groups("voice_dataset", "moshi"),
+        description="Builds what follows from assets that changed: segments, codes, splits, rows, the card, speech.",
         default_status=status,
         minimum_interval_seconds=settings.automation.sensor_interval_sec,
     )

@@ -1,0 +1,1 @@
+"""Moshi shards: dialogue scripts spoken in two voices."""

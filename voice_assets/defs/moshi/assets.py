@@ -1,0 +1,159 @@
+"""Dialogue scripts → shards of stereo audio with word alignments → the lists that Moshi fine-tuning reads."""
+
+import dagster as dg
+from pydantic import Field
+
+from resources.corpus import CorpusResource
+from resources.speech import SpeechResource
+from voice_assets.defs.moshi.partitions import dialogue_batch
+from voice_assets.defs.voice_dataset.automation import FOLLOWS, FOLLOWS_AT_REST
+from voice_assets.defs.voice_dataset.metadata import check_results, check_specs, speed_metadata
+from voice_core.corpus.checks import Outcome
+from voice_core.fingerprint import sha256
+from voice_core.layout import PartitionKey
+from voice_core.moshi import building, checks
+from voice_core.moshi.batching import list_scripts, read_script, script_key
+from voice_core.moshi.manifests import list_root
+from voice_core.moshi.records import read_shards
+from voice_core.moshi.script import BadLine
+from voice_core.moshi.shards import SHARD_VERSION
+from voice_core.synthesis import SynthesisOptions
+
+GROUP = "moshi"
+
+
+class SynthesisConfig(dg.Config):
+    """How a batch is spoken."""
+
+    backend: str = Field(default="auto", description="auto, serial, thread or process.")
+    workers: int = Field(default=0, ge=0, description="Engines at work at once; 0: by device, memory and cores.")
+    max_gpu_concurrency: int = Field(default=1, ge=1, description="Most engines on a GPU at once.")
+    planner_buffer: int = Field(default=32, ge=1, description="Dialogues read ahead.")
+    verify: bool = Field(default=False, description="Read every file again, and make those anew that are spoilt.")
+
+    def options(self) -> SynthesisOptions:
+        return SynthesisOptions(
+            backend=self.backend,  # type: ignore[arg-type]  # which refuses another
+            workers=self.workers,
+            max_gpu_concurrency=self.max_gpu_concurrency,
+            planner_buffer=self.planner_buffer,
+        )
+
+
+@dg.asset(
+    partitions_def=dialogue_batch,
+    group_name=GROUP,
+    kinds={"json"},
+    code_version="1",
+    check_specs=check_specs("dialogues", {}, {"lines_are_dialogues": "Every line of the scripts could be read."}),
+)
+def dialogues(context: dg.AssetExecutionContext, corpus: CorpusResource) -> dg.MaterializeResult:
+    """A batch of dialogue scripts, as `new_dialogues` dealt them."""
+    work, partition = corpus.work(), PartitionKey.parse(context.partition_key)
+    items = read_script(work, partition)
+    bad = [item for item in items if isinstance(item, BadLine)]
+    good = [item for item in items if not isinstance(item, BadLine)]
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(sha256(work.get(script_key(partition)))[:32]),
+        metadata={
+            "dialogues": len(good),
+            "turns": sum(len(item.turns) for item in good),
+            "characters": sum(len(turn.text) for item in good for turn in item.turns),
+            "bad_lines": [item.message for item in bad],
+        },
+        check_results=check_results(
+            [
+                Outcome(
+                    "lines_are_dialogues",
+                    not bad,
+                    f"{len(bad)} lines are no dialogues" if bad else f"{len(good)} dialogues: all well",
+                    warning=True,
+                )
+            ]
+        ),
+    )
+
+
+def moshi_shards_asset(pool: str | None) -> dg.AssetsDefinition:
+    """The asset, in the pool of its engine's GPU."""
+
+    @dg.asset(
+        deps=[dialogues],
+        partitions_def=dialogue_batch,
+        group_name=GROUP,
+        kinds={"audio"},
+        code_version=str(SHARD_VERSION),
+        pool=pool,
+        automation_condition=FOLLOWS,
+        check_specs=check_specs(
+            "moshi_shards",
+            {
+                "dialogues_add_up": "Every dialogue and bad line has its rows, and turns fill their time.",
+                "files_are_sound": "Stereo, as long as listed to the sample, silent between turns, words in place.",
+            },
+            {
+                "text_fits": "No turn of the assistant has more text than Moshi has room for.",
+                "words_were_heard": "Words' times come from an aligner, not from an approximate split.",
+                "nothing_rejected": "Every dialogue was spoken.",
+            },
+        ),
+    )
+    def moshi_shards(
+        context: dg.AssetExecutionContext, config: SynthesisConfig, corpus: CorpusResource, speech: SpeechResource
+    ) -> dg.MaterializeResult:
+        """A batch of dialogues as stereo audio (left: assistant, right: user), with word alignments."""
+        work, partition = corpus.work(), PartitionKey.parse(context.partition_key)
+        report = building.build_shards(work, partition, speech.settings, config.options(), verify=config.verify)
+        manifest = report.manifest
+        kept = manifest.kept()
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(manifest.data_version),
+            metadata={
+                "engine": f"{manifest.parameters['engine']} {manifest.parameters['engine_revision']}",
+                "dialogues": len(kept),
+                "hours": round(sum(rows[0].dialogue_samples for _, rows in kept) / 24_000 / 3600, 4),
+                "utterances_spoken": report.stats.utterances,
+                "voice_switches": report.stats.voice_switches,
+                "left_out": [f"{row.dialogue_id}: {row.message}" for row in manifest.rows if not row.kept],
+                **speed_metadata(report.stats.speech_sec, report.wall_sec),
+            },
+            check_results=check_results(
+                [
+                    checks.dialogues_add_up(manifest),
+                    checks.files_are_sound(work, manifest),
+                    checks.text_fits(manifest),
+                    checks.words_were_heard(manifest),
+                    checks.nothing_rejected(manifest),
+                ]
+            ),
+        )
+
+    return moshi_shards
+
+
+@dg.asset(
+    deps=[dg.AssetDep("moshi_shards", partition_mapping=dg.AllPartitionMapping())],
+    group_name=GROUP,
+    kinds={"json"},
+    code_version="1",
+    automation_condition=FOLLOWS_AT_REST,
+    check_specs=check_specs("moshi_dataset", {"lists_are_sound": "Lines have path and duration, files are there."}),
+)
+def moshi_dataset(corpus: CorpusResource) -> dg.MaterializeResult:
+    """The lists that the trainer reads, over all batches, with some dialogues held out for evaluation."""
+    work, settings = corpus.work(), corpus.settings
+    partitions = list_scripts(work, settings.moshi.name)
+    lists = building.finish_lists(work, partitions, settings)
+    manifests = [found for item in partitions if (found := read_shards(work, item)) is not None]
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(lists.data_version),
+        metadata={
+            "train_dialogues": lists.train_rows,
+            "eval_dialogues": lists.eval_rows,
+            "hours": round(lists.duration_sec / 3600, 4),
+            "eval_sec": round(lists.eval_sec, 1),
+            "folder": f"{settings.work_url}/{list_root(settings.moshi.name)}",
+            "note": lists.warning,
+        },
+        check_results=check_results([checks.lists_are_sound(work, manifests, settings.moshi)]),
+    )

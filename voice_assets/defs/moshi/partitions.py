@@ -1,0 +1,6 @@
+"""One partition a batch of dialogues; a dialogue stays in the batch that it was once dealt to."""
+
+import dagster as dg
+
+NAME = "dialogue_batch"
+dialogue_batch = dg.DynamicPartitionsDefinition(name=NAME)
