@@ -10,7 +10,7 @@ import pytest
 from voice_assets_tests.core.moshi.conftest import FAILS, PARTITION, SILENT, Beeper, Workshop, beep, dialogue
 from voice_core.moshi.checks import dialogues_add_up, files_are_sound
 from voice_core.moshi.committing import intact_files
-from voice_core.moshi.mixing import levelled, read_wav
+from voice_core.moshi.mixing import extent, levelled, read_wav
 from voice_core.moshi.records import ShardManifest, read_shards, words_json
 from voice_core.moshi.script import BadLine, Dialogue, Turn
 from voice_core.moshi.shards import Maker, plan_batch, sidecar_bytes
@@ -46,7 +46,7 @@ def test_a_dialogue_becomes_stereo_with_each_utterance_on_its_channel_at_its_tim
     plan = plan_batch(PARTITION, SCRIPTS, None, Maker("beep", "1", ""), settings).dialogues[1]
     pcms = [levelled(beep(item).audio, 22_050, -23.0, -1.0) for item in plan.utterances]
     assert [item.voice for item in plan.utterances] == ["heart-low", "heart", "heart-low"]
-    assert [row.start_sample for row in rows] == plan_turns(SCRIPTS[1], [len(pcm) for pcm in pcms], settings)
+    assert [row.start_sample for row in rows] == plan_turns(SCRIPTS[1], [extent(pcm) for pcm in pcms], settings)
     for row, pcm, channel in zip(rows, pcms, (1, 0, 1), strict=True):
         assert np.array_equal(mix[row.start_sample : row.start_sample + row.sample_count, channel], pcm)
 

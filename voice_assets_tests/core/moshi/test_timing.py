@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voice_core.moshi.script import SAMPLE_RATE_HZ, Dialogue, Turn
-from voice_core.moshi.timing import drawn_gap_sec, plan_turns
+from voice_core.moshi.timing import Extent, drawn_gap_sec, plan_turns
 from voice_core.settings import MoshiSettings
 
 RATE = SAMPLE_RATE_HZ
@@ -24,12 +24,15 @@ scripts = st.lists(st.tuples(turn_strategy, st.integers(1, 5 * RATE)), min_size=
 
 def plan(script: list[tuple[Turn, int]], settings: MoshiSettings | None = None, name: str = "a") -> list[int]:
     dialogue = Dialogue(name, tuple(turn for turn, _ in script))
-    return plan_turns(dialogue, [length for _, length in script], settings or MoshiSettings())
+    return plan_turns(dialogue, [Extent(length) for _, length in script], settings or MoshiSettings())
 
 
 @given(scripts, st.floats(0, 1), st.booleans())
 def test_nobody_ever_speaks_twice_at_once(script: list[Any], overlap_probability: float, legacy: bool) -> None:
-    starts = plan(script, MoshiSettings(overlap_probability=overlap_probability, legacy_io=legacy))
+    dialogue = Dialogue("a", tuple(turn for turn, _ in script))
+    extents = [Extent(length, length // 5, length // 7) for _, length in script]
+    settings = MoshiSettings(overlap_probability=overlap_probability, legacy_io=legacy)
+    starts = plan_turns(dialogue, extents, settings)
     for role in ("user", "assistant"):
         spans = [(start, start + n) for start, (turn, n) in zip(starts, script, strict=True) if turn.role == role]
         assert all(start >= 0 for start, _ in spans)
@@ -90,3 +93,12 @@ def test_overlaps_are_drawn_as_often_as_asked_and_take_at_most_half_of_a_turn() 
 def test_the_legacy_layout_begins_on_both_channels_at_once() -> None:
     script = [(Turn("user", "a"), 100), (Turn("assistant", "b", pause_before_sec=1), 70), (Turn("user", "c"), 30)]
     assert plan(script, MoshiSettings(legacy_io=True)) == [0, 0, 100]
+
+
+def test_gaps_lie_between_what_is_heard_not_between_files_with_silence_at_their_ends() -> None:
+    script = (Turn("user", "a"), Turn("assistant", "b", pause_before_sec=0.2), Turn("assistant", "c", overlap_sec=0.1))
+    extents = [Extent(RATE, 5_000, 6_000), Extent(RATE, 5_000, 6_000), Extent(RATE, 5_000, 6_000)]
+    starts = plan_turns(Dialogue("a", script), extents, MoshiSettings())
+    assert starts[0] == 0
+    assert starts[1] + 5_000 - (RATE - 6_000) == RATE // 5
+    assert starts[2] == starts[1] + RATE, "its own channel is taken until then"
