@@ -16,11 +16,14 @@ from voice_core.moshi.script import Word
 from voice_core.moshi.words import guessed_phones, script_words, spoken_forms
 from voice_core.settings import MoshiSettings
 
-_FRAME_SEC = 0.02  # of `speaking`
+_EPS_SEC = 1e-9
 _ROUNDING_SEC = 1e-4  # times are written to 0.1 ms
 _SPHINX_HZ = 16_000
 _SPHINX_FRAMES_PER_SEC = 100
 _VARIANT = re.compile(r"\(\d+\)$")  # "the(2)" is another way to say "the"
+
+
+Seconds = npt.NDArray[np.float64]
 
 
 class AlignmentError(ValueError):
@@ -105,20 +108,25 @@ class ApproximateAligner:
         if not len(frames) or not texts:
             raise AlignmentError("there is no speech" if texts else "there are no words")
         lengths = np.array([sum(char.isalnum() for char in word) + 1 for word in texts], np.float64)
-        edges = np.concatenate([[0.0], np.cumsum(lengths)]) / lengths.sum() * len(frames)
-        size = max(1, sample_rate_hz // 50) / sample_rate_hz
-        starts = [_at(frames, edge, size) for edge in edges[:-1]]
-        ends = [_at(frames, edge, size, ending=True) for edge in edges[1:]]
+        size = max(1, sample_rate_hz // 50)
+        begin = frames * size / sample_rate_hz
+        passed = np.cumsum(np.minimum((frames + 1) * size, len(pcm)) / sample_rate_hz - begin)
+        edges = np.concatenate([[0.0], np.cumsum(lengths)]) / lengths.sum() * passed[-1]
+        starts = [_at(begin, passed, edge) for edge in edges[:-1]]
+        ends = [_at(begin, passed, edge, ending=True) for edge in edges[1:]]
         words = [Word(*item) for item in zip(texts, starts, ends, strict=True)]
         return Alignment(checked(words, texts, pcm, sample_rate_hz), approximate=True)
 
 
-def _at(frames: npt.NDArray[np.intp], position: float, size_sec: float, *, ending: bool = False) -> float:
-    """The second at which so many frames of speech have passed; at a pause its beginning if `ending`, else its end."""
-    whole = min(int(position), len(frames) - 1)
-    if ending and whole > 0 and position - whole < 1e-9:
-        whole -= 1
-    return (float(frames[whole]) + (position - whole)) * size_sec
+def _at(begin: Seconds, passed: Seconds, position_sec: float, *, ending: bool = False) -> float:
+    """When so much speech has passed; where that is at a pause, its beginning if `ending`, else its end.
+
+    `begin` is where each frame of speech begins, `passed` the speech up to and with it; both have shape [frames].
+    """
+    frame = int(np.searchsorted(passed, position_sec + (-_EPS_SEC if ending else _EPS_SEC), side="right"))
+    frame = min(frame, len(passed) - 1)
+    before = passed[frame - 1] if frame else 0.0
+    return float(begin[frame] + position_sec - before)
 
 
 class PocketsphinxAligner:

@@ -1,7 +1,7 @@
 """What must hold of finished dialogues. Each check says what it looked at and names the first offenders."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,15 @@ _NAMED = 5  # offenders a message names
 _TIME_EPS_SEC = 2e-6  # sidecars hold microseconds
 
 
-def _outcome(name: str, offenders: Sequence[str], looked_at: str, *, warning: bool = False, **figures: Any) -> Outcome:
+def _outcome(
+    name: str,
+    offenders: Sequence[str],
+    looked_at: str,
+    figures: Mapping[str, Any] | None = None,
+    *,
+    warning: bool = False,
+) -> Outcome:
+    figures = dict(figures or {})
     if not offenders:
         return Outcome(name, True, f"{looked_at}: all well", warning, figures)
     more = f" and {len(offenders) - _NAMED} more" if len(offenders) > _NAMED else ""
@@ -44,7 +52,7 @@ def dialogues_add_up(manifest: ShardManifest) -> Outcome:
         elif rows[0].kept and max(row.start_sample + row.sample_count for row in rows) != rows[0].dialogue_samples:
             wrong.append(f"{name!r} does not end with its last turn")
     wrong += [f"line {row.line} {row.dialogue_id!r} is rejected without a reason" for row in _nameless(manifest)]
-    return _outcome("dialogues_add_up", wrong, f"{len(dialogues)} dialogues, {lines} bad lines", **manifest.figures)
+    return _outcome("dialogues_add_up", wrong, f"{len(dialogues)} dialogues, {lines} bad lines", manifest.figures)
 
 
 def _nameless(manifest: ShardManifest) -> Iterable[TurnRow]:
@@ -141,7 +149,7 @@ def words_were_heard(manifest: ShardManifest) -> Outcome:
     turns = [row for row in manifest.rows if row.kept]
     rough = [f"{row.dialogue_id!r} turn {row.turn} has approximate times" for row in turns if row.approximate]
     share = round(len(rough) / len(turns), 4) if turns else 0.0
-    return _outcome("words_were_heard", rough, f"{len(turns)} turns", warning=True, approximate_share=share)
+    return _outcome("words_were_heard", rough, f"{len(turns)} turns", {"approximate_share": share}, warning=True)
 
 
 def nothing_rejected(manifest: ShardManifest) -> Outcome:
@@ -151,7 +159,7 @@ def nothing_rejected(manifest: ShardManifest) -> Outcome:
         for row in manifest.rows
         if not row.kept and row.reason != "other_turn_failed"
     ]
-    return _outcome("nothing_rejected", wrong, f"{manifest.dialogues} dialogues", warning=True, **manifest.rejects())
+    return _outcome("nothing_rejected", wrong, f"{manifest.dialogues} dialogues", manifest.rejects(), warning=True)
 
 
 def lists_are_sound(store: Store, manifests: Iterable[ShardManifest], settings: MoshiSettings) -> Outcome:
@@ -188,4 +196,4 @@ def lists_are_sound(store: Store, manifests: Iterable[ShardManifest], settings: 
     if sorted(found["train"] + found["eval"]) != sorted(found[""]):
         wrong.append("train and eval together are not the whole")
     figures = {"train_rows": len(found["train"]), "eval_rows": len(found["eval"])}
-    return _outcome("lists_are_sound", wrong, f"{len(expected)} dialogues", **figures)
+    return _outcome("lists_are_sound", wrong, f"{len(expected)} dialogues", figures)

@@ -10,6 +10,7 @@ import soundfile
 
 from voice_core.audio import Pcm16, dbfs, resample, to_float, to_pcm16
 from voice_core.moshi.script import ROLES, SAMPLE_RATE_HZ, Role
+from voice_core.moshi.timing import Extent
 from voice_core.settings import MoshiSettings
 
 MIXING_VERSION = 1
@@ -59,6 +60,15 @@ def speaking(audio: npt.NDArray[np.floating], sample_rate_hz: int = SAMPLE_RATE_
 
 def level_dbfs(role: Role, settings: MoshiSettings) -> float:
     return settings.assistant_level_dbfs if role == "assistant" else settings.user_level_dbfs
+
+
+def extent(pcm: Pcm16) -> Extent:
+    """How much of an utterance at 24 kHz is silence before and after its speech."""
+    frames = np.flatnonzero(speaking(to_float(pcm)))
+    if not len(frames):
+        return Extent(len(pcm))
+    tail = max(0, len(pcm) - (int(frames[-1]) + 1) * _FRAME)
+    return Extent(len(pcm), int(frames[0]) * _FRAME, tail)
 
 
 def speech_level_dbfs(pcm: Pcm16) -> float:

@@ -20,6 +20,7 @@ from voice_core.moshi.mixing import (
     MIXING_VERSION,
     NoSpeechError,
     Placed,
+    extent,
     level_dbfs,
     levelled,
     speech_level_dbfs,
@@ -212,7 +213,7 @@ def finish_dialogue(
     if failures:
         return Finished(plan.index, tuple(_rejects(plan, failures)))
     good = [item for item in heard if isinstance(item, _Heard)]
-    starts = plan_turns(plan.dialogue, [len(item.pcm) for item in good], settings)
+    starts = plan_turns(plan.dialogue, [extent(item.pcm) for item in good], settings)
     roles = [turn.role for turn in plan.dialogue.turns]
     mix = stereo(Placed(role, start, item.pcm) for role, start, item in zip(roles, starts, good, strict=True))
     wav = wav_bytes(mix)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import NormalDist
 
 from voice_core.fingerprint import unit_interval
@@ -33,34 +34,52 @@ def drawn_overlap_sec(settings: MoshiSettings, *key: str | int) -> float:
     return settings.overlap_max_sec * unit_interval("overlap", settings.seed, *key)
 
 
-def plan_turns(dialogue: Dialogue, sample_counts: Sequence[int], settings: MoshiSettings) -> list[int]:
-    """The sample at which each turn begins, at 24 kHz; `sample_counts` are the lengths of what is said.
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How long an utterance is, in samples at 24 kHz, and how much of that is silence before and after its speech."""
+
+    length: int
+    lead: int = 0
+    tail: int = 0
+
+    @property
+    def speech(self) -> int:
+        return self.length - self.lead - self.tail
+
+
+def plan_turns(dialogue: Dialogue, extents: Sequence[Extent], settings: MoshiSettings) -> list[int]:
+    """The sample at which each turn's audio begins, at 24 kHz.
+
+    Gaps and overlaps lie between what is heard: engines put silence around their speech, and a gap that came on top
+    of it would be one that nobody leaves.
 
     - A pause is counted from the end of all that was said before.
     - An overlap is counted back from the end of the other's last turn, not beyond its beginning. One that is longer
       than the turn itself is a back-channel: it is over while the other still speaks.
     - What the script leaves open is drawn; a drawn overlap takes at most half of either turn.
-    - Nobody speaks twice at once: on its own channel a turn begins at the end of the one before at the earliest.
+    - Nobody speaks twice at once: on its own channel a turn's audio begins where the one before ends at the earliest.
     - With `legacy_io` each channel begins at 0 and goes on without gaps.
 
-    Raises ValueError where there are not as many lengths as turns.
+    Raises ValueError where there are not as many extents as turns.
     """
     starts: list[int] = []
-    spans: dict[Role, tuple[int, int]] = {}  # of the last turn of each
-    for index, (turn, length) in enumerate(zip(dialogue.turns, sample_counts, strict=True)):
+    heard: dict[Role, tuple[int, int]] = {}  # where each last spoke
+    taken: dict[Role, int] = {"assistant": 0, "user": 0}  # how far each channel is full
+    for index, (turn, extent) in enumerate(zip(dialogue.turns, extents, strict=True)):
         other: Role = "user" if turn.role == "assistant" else "assistant"
-        own_end = spans[turn.role][1] if turn.role in spans else 0
         if settings.legacy_io:
-            start = own_end
+            start = taken[turn.role]
         else:
-            latest = max((stop for _, stop in spans.values()), default=0)
-            overlap = _overlap(dialogue, index, length, spans.get(other), settings)
-            if overlap and other in spans:
-                start = max(own_end, spans[other][0], spans[other][1] - overlap)
+            latest = max((stop for _, stop in heard.values()), default=0)
+            overlap = _overlap(dialogue, index, extent, heard.get(other), settings)
+            if overlap and other in heard:
+                wanted = max(heard[other][0], heard[other][1] - overlap)
             else:
-                start = latest + _pause(dialogue, index, settings)
+                wanted = latest + _pause(dialogue, index, settings)
+            start = max(taken[turn.role], wanted - extent.lead)
         starts.append(start)
-        spans[turn.role] = (start, start + length)
+        taken[turn.role] = start + extent.length
+        heard[turn.role] = (start + extent.lead, start + extent.length - extent.tail)
     return starts
 
 
@@ -72,7 +91,7 @@ def _pause(dialogue: Dialogue, index: int, settings: MoshiSettings) -> int:
 
 
 def _overlap(
-    dialogue: Dialogue, index: int, length: int, other: tuple[int, int] | None, settings: MoshiSettings
+    dialogue: Dialogue, index: int, extent: Extent, other: tuple[int, int] | None, settings: MoshiSettings
 ) -> int:
     turn = dialogue.turns[index]
     if turn.overlap_sec is not None:
@@ -80,4 +99,4 @@ def _overlap(
     if turn.pause_before_sec is not None or other is None or dialogue.turns[index - 1].role == turn.role:
         return 0
     drawn = round(drawn_overlap_sec(settings, dialogue.id, index) * SAMPLE_RATE_HZ)
-    return min(drawn, length // 2, (other[1] - other[0]) // 2)
+    return min(drawn, extent.speech // 2, (other[1] - other[0]) // 2)

@@ -1,0 +1,93 @@
+"""Engines for dialogues: one that beeps in no time, counting what it is asked, and the embedded one."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from voice_core.fingerprint import unit_interval
+from voice_core.moshi.aligning import ApproximateAligner
+from voice_core.moshi.committing import Where, build_batch
+from voice_core.moshi.records import ShardManifest, dialogue_partition
+from voice_core.moshi.script import BadLine, Dialogue, Turn
+from voice_core.moshi.shards import Failure, Maker
+from voice_core.settings import MoshiSettings
+from voice_core.store import Store
+from voice_core.tts.base import Speech, Utterance
+
+PARTITION = dialogue_partition("dialogues", 1)
+FAILS = "unspeakable"
+SILENT = "silent"
+
+
+def beep(utterance: Utterance) -> Speech:
+    """A tone at 22.05 kHz whose pitch and length hang on all of the utterance."""
+    draw = unit_interval(utterance.text, utterance.voice, utterance.emotion, utterance.seed)
+    length = int(22_050 * (0.3 + 0.04 * len(utterance.text) + 0.01 * draw))
+    wave = 0.3 * np.sin(2 * np.pi * (150 + 300 * draw) * np.arange(length) / 22_050)
+    return Speech((0.0 if SILENT in utterance.text else 1.0) * wave.astype(np.float32), 22_050, "beep", "1")
+
+
+class Beeper:
+    """Says utterances as `Speak` wants it; `told` is what it was asked so far. With `dies_after` it is killed."""
+
+    def __init__(self, dies_after: int | None = None) -> None:
+        self.told: list[str] = []
+        self.dies_after = dies_after
+        self.backwards = False
+
+    def __call__(self, asked: Sequence[tuple[Where, Utterance]]) -> Iterator[tuple[Where, Speech | Failure]]:
+        for where, utterance in reversed(asked) if self.backwards else asked:
+            if self.dies_after is not None and len(self.told) >= self.dies_after:
+                raise KeyboardInterrupt
+            self.told.append(utterance.text)
+            failed = FAILS in utterance.text
+            yield where, Failure("no engine can say that") if failed else beep(utterance)
+
+
+def dialogue(name: str, *texts: str, **timing: float) -> Dialogue:
+    """The user begins; `timing` is that of the last turn."""
+    roles = ("user", "assistant")
+    turns = [Turn(roles[i % 2], text) for i, text in enumerate(texts)]  # type: ignore[arg-type]
+    turns[-1] = Turn(turns[-1].role, turns[-1].text, **timing)  # type: ignore[arg-type]
+    return Dialogue(name, tuple(turns))
+
+
+class Workshop:
+    """A store, and building in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store = Store(folder.as_uri(), create=True)
+        self.folder = folder
+        self.aligner = ApproximateAligner()
+
+    def build(
+        self,
+        items: Iterable[Dialogue | BadLine],
+        speak: Beeper | None = None,
+        settings: MoshiSettings | None = None,
+        *,
+        verify: bool = False,
+    ) -> ShardManifest:
+        settings = settings or MoshiSettings()
+        maker = Maker("beep", "1", f"{self.aligner.name} {self.aligner.revision}")
+        return build_batch(
+            self.store,
+            PARTITION,
+            list(items),
+            maker,
+            self.aligner,
+            settings,
+            speak or Beeper(),
+            verify=verify,
+        )
+
+    def files(self) -> dict[str, bytes]:
+        root = self.folder / "moshi"
+        return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Workshop:
+    return Workshop(tmp_path / "work")

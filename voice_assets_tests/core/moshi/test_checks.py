@@ -1,0 +1,119 @@
+"""Each check finds what it is there to find."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+
+import pytest
+
+from voice_assets_tests.core.moshi.conftest import FAILS, Workshop, dialogue
+from voice_core.moshi.checks import (
+    dialogues_add_up,
+    files_are_sound,
+    nothing_rejected,
+    sidecar_troubles,
+    sound_troubles,
+    text_fits,
+    words_were_heard,
+)
+from voice_core.moshi.mixing import Stereo, read_wav
+from voice_core.moshi.records import ShardManifest, TurnRow
+
+SCRIPT = dialogue("a", "Is the ferry late?", "It is on time today.")
+WAV, SIDECAR = "moshi/dialogues/batch-0001/a.wav", "moshi/dialogues/batch-0001/a.json"
+
+
+@pytest.fixture
+def manifest(workshop: Workshop) -> ShardManifest:
+    return workshop.build([SCRIPT])
+
+
+def rows_of(manifest: ShardManifest) -> list[TurnRow]:
+    return manifest.kept()[0][1]
+
+
+def _speak_over(mix: Stereo, rows: list[TurnRow]) -> Stereo:
+    mix[10, 0] = 1
+    return mix
+
+
+def _clip(mix: Stereo, rows: list[TurnRow]) -> Stereo:
+    mix[10, 1] = 32767
+    return mix
+
+
+def _hush(mix: Stereo, rows: list[TurnRow]) -> Stereo:
+    mix[:, 1] = 0
+    return mix
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (_speak_over, "the assistant's channel is not silent where only the other speaks"),
+        (_clip, "samples at full scale"),
+        (_hush, "turn 0 is silent"),
+        (lambda mix, rows: mix[:-1], "samples, not"),
+    ],
+)
+def test_sound_that_is_not_as_its_rows_say_is_found(
+    workshop: Workshop, manifest: ShardManifest, damage: Callable[[Stereo, list[TurnRow]], Stereo], message: str
+) -> None:
+    rows = rows_of(manifest)
+    mix = read_wav(workshop.store.get(WAV))
+    assert sound_troubles(mix, rows) == []
+    assert any(message in trouble for trouble in sound_troubles(damage(mix, rows), rows))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda items: items[::-1], "not sorted"),
+        (lambda items: items[1:], "the user's words are not the script's"),
+        (lambda items: [[items[0][0], [0.5, 0.5], items[0][2]], *items[1:]], "lies outside turn 0"),
+        (lambda items: [*items[:-1], [items[-1][0], [items[-1][1][0], 99.0], items[-1][2]]], "lies outside turn 1"),
+        (lambda items: [["word", 1]], "cannot be read"),
+    ],
+)
+def test_alignments_that_are_not_the_scripts_are_found(
+    workshop: Workshop, manifest: ShardManifest, damage: Callable[[list], list], message: str
+) -> None:
+    items = json.loads(workshop.store.get(SIDECAR))["alignments"]
+    assert sidecar_troubles(json.dumps({"alignments": items}).encode(), rows_of(manifest)) == []
+    troubles = sidecar_troubles(json.dumps({"alignments": damage(items)}).encode(), rows_of(manifest))
+    assert any(message in trouble for trouble in troubles)
+
+
+def test_a_missing_or_changed_file_is_found(workshop: Workshop, manifest: ShardManifest) -> None:
+    assert files_are_sound(workshop.store, manifest).passed
+    workshop.store.put(SIDECAR, workshop.store.get(SIDECAR) + b" ")
+    assert "its sidecar is not what was committed" in files_are_sound(workshop.store, manifest).message
+    workshop.store.put(WAV, b"RIFF")
+    assert "no WAV file" in files_are_sound(workshop.store, manifest).message
+    workshop.store.delete([SIDECAR])
+    assert "its alignments are missing" in files_are_sound(workshop.store, manifest).message
+
+
+def test_rows_that_do_not_add_up_are_found(manifest: ShardManifest) -> None:
+    assert dialogues_add_up(manifest).passed
+    for rows in (
+        manifest.rows[:1],
+        manifest.rows[1:],
+        (),
+        (manifest.rows[0], dataclasses.replace(manifest.rows[1], kept=False, stage="speaking", reason="x")),
+        [dataclasses.replace(row, dialogue_samples=row.dialogue_samples + 1) for row in manifest.rows],
+        [dataclasses.replace(row, kept=False) for row in manifest.rows],
+    ):
+        assert not dialogues_add_up(dataclasses.replace(manifest, rows=rows)).passed
+
+
+def test_what_is_only_worth_knowing_is_a_warning(workshop: Workshop, manifest: ShardManifest) -> None:
+    rough = words_were_heard(manifest)
+    assert (rough.passed, rough.warning, rough.figures["approximate_share"]) == (False, True, 1.0)
+    dense = dataclasses.replace(manifest, rows=[dataclasses.replace(row, dense=True) for row in manifest.rows])
+    assert text_fits(manifest).passed
+    assert "'a' turn 1" in text_fits(dense).message
+    assert nothing_rejected(manifest).passed
+    rejected = nothing_rejected(workshop.build([dialogue("a", f"{FAILS}", "Yes.")]))
+    assert (rejected.passed, rejected.warning) == (False, True)
+    assert rejected.figures == {"offenders": 1, "other_turn_failed": 1, "speech_failed": 1}
