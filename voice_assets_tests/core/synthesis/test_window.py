@@ -19,7 +19,8 @@ def _dialogue(number: int, voices: str = "abab") -> Group:
 
 def _run(window: Window, groups: list[Group], engines: int, choice: random.Random) -> tuple[list[str], list[str]]:
     """Keys in the order they come out, and voices in the order they are said, by engines that end at random."""
-    source, out, voices = iter(groups), [], []
+    source, out = iter(groups), list[str]()
+    voices: list[str] = []
     begun: dict[int, Task] = {}
     while True:
         while window.has_room and (group := next(source, None)) is not None:
