@@ -179,6 +179,35 @@ def test_the_fused_activation_is_the_plain_one(samples: int, clips: int, channel
         torch.testing.assert_close(value.double(), wanted, rtol=1e-5, atol=2e-6)
 
 
+@pytest.mark.parametrize(("channels", "samples"), [(3, 1), (5, 7), (48, 4_003), (96, 1_001), (48, 140_000), (768, 51)])
+def test_on_a_cpu_the_fused_activation_is_the_plain_one_to_the_bit(channels: int, samples: int) -> None:
+    torch.manual_seed(samples)
+    plain = NeuCodecAntiAliasedActivation1d(NeuCodecSnakeBeta(channels)).requires_grad_(False)
+    plain.act.alpha.normal_(0, 0.5)
+    plain.act.beta.normal_(0, 0.5)
+    x = torch.randn(2, channels, samples) * 2
+    assert torch.equal(FusedActivation(plain)(x), plain(x))
+
+
+def test_on_a_cpu_no_clip_needs_the_plain_path_to_be_sure(codec: NeuCodec) -> None:
+    engine = codec._loaded()
+    assert engine.tolerance == 0
+    with torch.inference_mode():
+        for clip in CLIPS:
+            audio = engine._padded([clip], INPUT_HZ)
+            _, margins = engine._encoder(audio, engine._features(audio))
+            np.testing.assert_array_equal(margins[0].numpy(), engine.encode_alone(clip, INPUT_HZ)[1])
+
+
+def test_a_clip_that_fails_leaves_the_number_of_threads_as_it_was(checkpoint: Path) -> None:
+    engine = made(checkpoint)._loaded()
+    engine._encoder = LittleMemory(engine._encoder, 0)  # type: ignore[assignment]
+    torch.set_num_threads(3)
+    with pytest.raises(OutOfMemoryError):
+        engine.encode(CLIPS[:3], INPUT_HZ)
+    assert torch.get_num_threads() == 3
+
+
 def test_decoding_gives_the_originals_audio_whatever_is_decoded_with_it(codec: NeuCodec, original: Any) -> None:
     codes = codec.encode(CLIPS[:6])
     for audio, item in zip(codec.decode([*codes, np.empty(0, np.int32)]), codes, strict=False):
@@ -193,7 +222,7 @@ def test_a_clip_near_a_boundary_is_encoded_again_by_the_plain_path(
 ) -> None:
     engine = codec._loaded()
     before = engine.rechecked
-    monkeypatch.setattr("voice_core.codecs.neucodec.engine.TOLERANCE", 1.0)
+    monkeypatch.setattr(engine, "tolerance", 1.0)
     codes = codec.encode(CLIPS[:3])
     assert engine.rechecked == before + 3
     for clip, found in zip(CLIPS, codes, strict=False):
