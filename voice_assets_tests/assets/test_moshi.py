@@ -114,7 +114,8 @@ def test_a_file_that_is_spoilt_fails_the_check_and_verify_mends_it(studio: Studi
     studio.speak(key)
     path = studio.work / "moshi" / "dialogues" / "batch-0001" / "one.wav"
     good = path.read_bytes()
-    path.write_bytes(good[:-100] + bytes(100))
+    middle = len(good) // 2
+    path.write_bytes(good[:middle] + b"\x55" * 100 + good[middle + 100 :])
     result = studio.speak(key)
     assert "files_are_sound" in {check.check_name for check in result.get_asset_check_evaluations() if not check.passed}
     job = definitions(Settings.load()).resolve_job_def("speak_dialogues")
