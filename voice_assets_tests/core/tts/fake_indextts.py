@@ -8,6 +8,7 @@ in the real one. `checks/test_indextts2.py` holds its signatures against the rea
 
 import hashlib
 import random
+import re
 import sys
 import types
 import warnings
@@ -85,6 +86,7 @@ class IndexTTS2:
         if self.cache_spk_cond is None or self.cache_spk_audio_prompt != given["spk_audio_prompt"]:
             self.cache_spk_cond = Path(given["spk_audio_prompt"]).read_bytes()
             self.cache_spk_audio_prompt = given["spk_audio_prompt"]
+            self.cache_s2mel_style = self.cache_s2mel_prompt = self.cache_mel = self.cache_spk_cond
         if self.cache_emo_cond is None or self.cache_emo_audio_prompt != emotional:
             self.cache_emo_cond = Path(emotional).read_bytes()
             self.cache_emo_audio_prompt = emotional
@@ -93,12 +95,12 @@ class IndexTTS2:
         seen = repr((self.cache_spk_cond, self.cache_emo_cond, given["emo_vector"], given["emo_text"], generation))
         digest = int.from_bytes(hashlib.sha256(seen.encode()).digest()[:3], "little")
         wavs, silence = [], None
-        for part in text.split("|"):
+        for part in re.split(r"(?<=[.?!])\s+", text):
             for _ in tqdm(range(25), mininterval=0):
                 pass
             drawn = torch.rand(1).item() + random.random() + np.random.rand()
             wave = torch.sin(torch.arange(len(part) * 1_000) * (drawn + 1 + digest / 2**24) / 20)[None]
-            wavs.append(torch.clamp(40_000 * wave, -32767.0, 32767.0))
+            wavs.append(torch.clamp(40_000 * wave**15, -32767.0, 32767.0))
             if given["stream_return"]:
                 yield wavs[-1]
                 if silence is None:

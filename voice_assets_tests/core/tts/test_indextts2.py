@@ -1,8 +1,10 @@
 """The wrapper of IndexTTS2, against a package with the real one's signatures and habits."""
 
+import json
 import logging
 import os
 import pickle
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -367,7 +369,7 @@ def test_without_a_gpu_it_is_loaded_where_the_package_likes_unless_one_is_asked_
 @pytest.mark.parametrize("silence_ms", [200, 0])
 def test_a_stream_is_the_same_audio_part_for_part(options: dict[str, Any], silence_ms: int) -> None:
     engine = load_engine("indextts2", **options, interval_silence=silence_ms)
-    utterance = Utterance("one|two|three", "anna", seed=3)
+    utterance = Utterance("One. Two. Three.", "anna", seed=3)
     pieces = [*engine.stream(utterance)]
     assert len(pieces) == (5 if silence_ms else 3)
     assert all(piece.dtype == np.float32 and piece.ndim == 1 for piece in pieces)
@@ -377,7 +379,7 @@ def test_a_stream_is_the_same_audio_part_for_part(options: dict[str, Any], silen
 def test_between_the_pieces_of_a_stream_standard_output_is_the_callers(
     engine: IndexTTS2Engine, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for _ in engine.stream(Utterance("one|two", "anna")):
+    for _ in engine.stream(Utterance("One. Two.", "anna")):
         sys.stdout.write("heard\n")
     assert capsys.readouterr().out == "heard\n" * 3
 
@@ -389,7 +391,7 @@ def test_what_the_package_prints_is_logged_and_a_bar_is_one_line(
     engine: IndexTTS2Engine, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG, "voice_core.tts.indextts2"):
-        engine.speak(Utterance("one|two", "anna"))
+        engine.speak(Utterance("One. Two.", "anna"))
     assert capfd.readouterr() == ("", "")
     told = [(record.levelname, record.getMessage()) for record in caplog.records]
     assert {record.name for record in caplog.records} == {"voice_core.tts.indextts2"}
@@ -451,3 +453,20 @@ def test_the_settings_have_every_parameter_of_the_packages_constructor() -> None
 
     parameters = inspect.signature(fake_indextts.IndexTTS2).parameters
     assert set(parameters) <= set(IndexTTS2Settings.model_fields)
+
+
+def test_the_check_of_the_real_package_runs_and_finds_the_fake_one_as_it_should_be(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """CI has no weights; so that the check works where there are some, it is run here against the fake package."""
+    root = Path(__file__).parents[3]
+    install = f"import pytest; from {fake_indextts.__name__} import install; install(pytest.MonkeyPatch())"
+    (tmp_path / "as_if_installed.py").write_text(install)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{root}")
+    monkeypatch.setenv("VOICE_INDEXTTS2__MODEL_DIR", options["model_dir"])
+    monkeypatch.setenv("VOICE_INDEXTTS2__VOICES", json.dumps(options["voices"]))
+    monkeypatch.setenv("VOICE_GPU_LOCK_DIR", str(tmp_path / "locks"))
+    command = [sys.executable, "-m", "pytest", "-o", "addopts=", "-p", "as_if_installed", "-p", "no:cacheprovider"]
+    run = subprocess.run([*command, "checks/test_indextts2.py"], cwd=root, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "16 passed" in run.stdout

@@ -18,7 +18,7 @@ from voice_core.tts.base import EngineUnavailableError
 from voice_core.tts.captured import captured
 
 INSTALL: Final = (
-    "pip install git+https://github.com/index-tts/index-tts, in an environment of its own with Python 3.10 or 3.11 "
+    "pip install git+https://github.com/index-tts/index-tts, in an environment of its own with Python 3.11 "
     "(docs/speech.md)"
 )
 WEIGHTS: Final = "hf download IndexTeam/IndexTTS-2 --local-dir"
