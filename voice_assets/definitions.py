@@ -36,6 +36,11 @@ def pool_of(settings: Settings) -> str | None:
     return settings.neucodec.pool
 
 
+def pool_of_speech(settings: Settings) -> str | None:
+    """The pool of the speaking step. Raises ConfigurationError for one that there is not."""
+    return profile(settings.speech.pool).pool if settings.speech.pool else None
+
+
 def definitions(
     settings: Settings, steps: Collection[Step] = STEPS, *, codec: str = "", neucodec: NeuCodecResource | None = None
 ) -> dg.Definitions:
@@ -69,7 +74,7 @@ def definitions(
     elsewhere = [item.elsewhere for item in (*assets.INGEST, *assets.ENCODE) if item.spec.key in read - here]
     nightly_and_weekly = schedules.jobs(steps)
     speaks = "speak" in steps
-    moshi_assets = [dialogues, moshi_shards_asset(settings.speech.pool or None), moshi_dataset] if speaks else []
+    moshi_assets = [dialogues, moshi_shards_asset(pool_of_speech(settings)), moshi_dataset] if speaks else []
     moshi_jobs = [speak_job, lists_job] if speaks else []
     moshi_sensors = [new_dialogues_sensor(settings, status)] if speaks else []
     return dg.Definitions(

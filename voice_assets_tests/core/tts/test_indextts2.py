@@ -467,6 +467,8 @@ def test_the_check_of_the_real_package_runs_and_finds_the_fake_one_as_it_should_
     monkeypatch.setenv("VOICE_INDEXTTS2__VOICES", json.dumps(options["voices"]))
     monkeypatch.setenv("VOICE_GPU_LOCK_DIR", str(tmp_path / "locks"))
     command = [sys.executable, "-m", "pytest", "-o", "addopts=", "-p", "as_if_installed", "-p", "no:cacheprovider"]
-    run = subprocess.run([*command, "checks/test_indextts2.py"], cwd=root, capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        [*command, "voice_assets_tests/real/indextts2.py"], cwd=root, capture_output=True, text=True, check=False
+    )
     assert run.returncode == 0, run.stdout + run.stderr
     assert "16 passed" in run.stdout

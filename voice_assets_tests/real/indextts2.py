@@ -1,7 +1,7 @@
 """The real IndexTTS2 with its real weights (docs/speech.md). CI has neither, so it does not run this.
 
     VOICE_INDEXTTS2__MODEL_DIR=checkpoints VOICE_INDEXTTS2__VOICES='{"anna": "anna.wav", "ben": "ben.wav"}' \
-        pytest -o addopts= -s checks/test_indextts2.py
+        pytest -o addopts= -s voice_assets_tests/real/indextts2.py
 
 Nothing here skips: where package, weights or voices are missing, it fails and says what is missing.
 """
