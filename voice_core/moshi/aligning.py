@@ -13,13 +13,16 @@ import numpy.typing as npt
 from voice_core.audio import Pcm16, resample, to_float, to_pcm16
 from voice_core.moshi.mixing import speaking
 from voice_core.moshi.script import Word
-from voice_core.moshi.words import guessed_phones, script_words, spoken_forms
+from voice_core.moshi.words import READINGS, guessed_phones, script_words, spoken_forms
 from voice_core.settings import MoshiSettings
 
 _EPS_SEC = 1e-9
 _ROUNDING_SEC = 1e-4  # times are written to 0.1 ms
 _SPHINX_HZ = 16_000
 _SPHINX_FRAMES_PER_SEC = 100
+# How unlikely a path may be and still be followed. The narrow search is fast and mostly finds the words; what it does
+# not find, such as names, the wide one may, at several times the work.
+_BEAMS: tuple[dict[str, float], ...] = ({}, {"beam": 1e-100, "wbeam": 1e-80, "pbeam": 1e-100})
 _VARIANT = re.compile(r"\(\d+\)$")  # "the(2)" is another way to say "the"
 
 
@@ -132,7 +135,8 @@ def _at(begin: Seconds, passed: Seconds, position_sec: float, *, ending: bool = 
 class PocketsphinxAligner:
     """English, by the acoustic model and dictionary in the wheel `pocketsphinx` (extra `moshi`).
 
-    A word that the dictionary lacks is listened for by a pronunciation guessed from its letters.
+    A word that the dictionary lacks is listened for by a pronunciation guessed from its letters, a number in each way
+    that it may be read.
     """
 
     name = "pocketsphinx"
@@ -144,50 +148,71 @@ class PocketsphinxAligner:
         from pocketsphinx import Decoder
 
         self.revision = f"{version('pocketsphinx')}+1"
-        # By "batch" the level of an utterance is found in itself, not in what was heard before.
-        self._decoder: Any = Decoder(samprate=_SPHINX_HZ, lm=None, loglevel="FATAL", cmn="batch")
+        self._decoders: list[Any] = []
+        self._new = Decoder
         self._lock = Lock()
 
     def align(self, pcm: Pcm16, sample_rate_hz: int, text: str, language: str) -> Alignment:
         texts = script_words(text)
-        forms = [spoken_forms(word) for word in texts]
-        dumb = [word for word, said in zip(texts, forms, strict=True) if not said]
+        readings = [[spoken_forms(word, reading) for word in texts] for reading in READINGS]
+        dumb = [word for word, said in zip(texts, readings[0], strict=True) if not said]
         if dumb or not texts:
             raise AlignmentError(f"{dumb[0]!r} cannot be read as English" if dumb else "there are no words")
-        audio = to_pcm16(resample(to_float(pcm), sample_rate_hz, _SPHINX_HZ))
-        with self._lock:
-            for form in {form for said in forms for form in said}:
-                self._learn(form)
-            found = self._times(audio, [form for said in forms for form in said])
-        words, at = [], 0
-        for word, said in zip(texts, forms, strict=True):
-            words.append(Word(word, found[at][0], found[at + len(said) - 1][1]))
-            at += len(said)
-        return Alignment(checked(words, texts, pcm, sample_rate_hz))
+        audio = to_pcm16(resample(to_float(pcm), sample_rate_hz, _SPHINX_HZ)).tobytes()
+        tried: set[tuple[str, ...]] = set()
+        trouble = AlignmentError("pocketsphinx could not find the text in the speech")
+        for beam in range(len(_BEAMS)):
+            tried.clear()
+            for said in readings:
+                forms = tuple(form for word in said for form in word)
+                if forms in tried:
+                    continue
+                tried.add(forms)
+                with self._lock:
+                    found = self._times(beam, audio, forms)
+                if found is not None:
+                    try:
+                        return Alignment(checked(_words(texts, said, found), texts, pcm, sample_rate_hz))
+                    except AlignmentError as error:
+                        trouble = error
+        raise trouble
 
-    def _learn(self, form: str) -> None:
-        if self._decoder.lookup_word(form) is None:
-            phones = guessed_phones(form)
-            if not phones:
-                raise AlignmentError(f"{form!r} cannot be pronounced")
-            self._decoder.add_word(form, phones, True)
+    def _decoder(self, beam: int) -> Any:
+        while len(self._decoders) <= beam:
+            # By "batch" the level of an utterance is found in itself, not in what was heard before.
+            more = _BEAMS[len(self._decoders)]
+            self._decoders.append(self._new(samprate=_SPHINX_HZ, lm=None, loglevel="FATAL", cmn="batch", **more))
+        return self._decoders[beam]
 
-    def _times(self, audio: Pcm16, forms: Sequence[str]) -> list[tuple[float, float]]:
-        decoder = self._decoder
+    def _times(self, beam: int, audio: bytes, forms: Sequence[str]) -> list[tuple[float, float]] | None:
+        """Where each form begins and ends, seconds; None where they are not found."""
+        decoder = self._decoder(beam)
+        for form in forms:
+            if decoder.lookup_word(form) is None:
+                decoder.add_word(form, guessed_phones(form), True)
         try:
             decoder.reinit_feat()  # or the last utterance would still have a say
             decoder.set_align_text(" ".join(forms))
             decoder.start_utt()
-            decoder.process_raw(audio.tobytes(), full_utt=True)
+            decoder.process_raw(audio, full_utt=True)
             decoder.end_utt()
             segments = list(decoder.seg() or ())
-        except RuntimeError as error:
-            raise AlignmentError(f"pocketsphinx: {error}") from None
+        except RuntimeError:
+            return None
         heard = [item for item in segments if not item.word.startswith(("<", "["))]
         if [_VARIANT.sub("", item.word) for item in heard] != list(forms):
-            raise AlignmentError("pocketsphinx could not find the text in the speech")
+            return None
         rate = _SPHINX_FRAMES_PER_SEC
         return [(item.start_frame / rate, (item.end_frame + 1) / rate) for item in heard]
+
+
+def _words(texts: Sequence[str], said: Sequence[Sequence[str]], found: Sequence[tuple[float, float]]) -> list[Word]:
+    """A script's word lasts from the first to the last of what is said of it."""
+    words, at = [], 0
+    for text, forms in zip(texts, said, strict=True):
+        words.append(Word(text, found[at][0], found[at + len(forms) - 1][1]))
+        at += len(forms)
+    return words
 
 
 class AutoAligner:

@@ -2,9 +2,13 @@
 
 import re
 import unicodedata
+from typing import Literal, get_args
 
 TOKENS_PER_SEC = 12.5
 """Text tokens that Moshi has room for in a second: one a frame of its codec, Mimi."""
+
+Reading = Literal["usual", "pairs", "cardinal", "digits"]
+READINGS: tuple[Reading, ...] = get_args(Reading)
 
 _ONES = (  # noqa: SIM905
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
@@ -78,13 +82,17 @@ def estimated_tokens(words: list[str]) -> int:
     return total
 
 
-def spoken_forms(word: str) -> list[str]:
+def spoken_forms(word: str, reading: Reading = "usual") -> list[str]:
     """What is said of a word, in lower-case English words; nothing where it has no Latin letter, digit or known sign.
+
+    Speakers and engines read long numbers in more ways than one: `reading` is how.
 
     >>> spoken_forms("Twenty-five,"), spoken_forms("Café’s"), spoken_forms("$1,250.5")
     (['twenty', 'five'], ["cafe's"], ['one', 'thousand', 'two', 'hundred', 'fifty', 'point', 'five', 'dollars'])
     >>> spoken_forms("7:30"), spoken_forms("21st"), spoken_forms("1984"), spoken_forms("東京")
     (['seven', 'thirty'], ['twenty', 'first'], ['nineteen', 'eighty', 'four'], [])
+    >>> [" ".join(spoken_forms("4821.", reading)) for reading in READINGS[1:]]
+    ['forty eight twenty one', 'four thousand eight hundred twenty one', 'four eight two one']
     """
     plain = unicodedata.normalize("NFKD", word.replace("’", "'").lower())
     plain = re.sub(r"(?<=\d),(?=\d{3})", "", "".join(char for char in plain if not unicodedata.combining(char)))
@@ -92,7 +100,7 @@ def spoken_forms(word: str) -> list[str]:
     currency: list[str] = []
     for piece in _PIECES.finditer(plain):
         if piece["number"]:
-            said = _number(piece["number"])
+            said = _number(piece["number"], reading)
             if piece["ordinal"]:
                 said[-1] = _ordinal(said[-1])
             forms += said
@@ -103,12 +111,14 @@ def spoken_forms(word: str) -> list[str]:
     return forms + currency
 
 
-def _number(digits: str) -> list[str]:
+def _number(digits: str, reading: Reading) -> list[str]:
     whole, _, fraction = digits.partition(".")
-    if not whole.isascii() or len(whole) > _LONGEST_NUMBER or (len(whole) > 1 and whole[0] == "0"):
+    plain = whole.isascii() and len(whole) <= _LONGEST_NUMBER
+    year = len(whole) == 4 and not fraction and 1100 <= int(whole) < 2100 and whole[1:3] != "00" and whole[2] != "0"
+    if not plain or reading == "digits" or (reading == "usual" and len(whole) > 1 and whole[0] == "0"):
         said = [_ONES[int(digit)] for digit in whole]
-    elif len(whole) == 4 and not fraction and 1100 <= int(whole) < 2100 and int(whole) % 1000 >= 10 and whole[2] != "0":
-        said = _cardinal(int(whole[:2])) + _cardinal(int(whole[2:]))
+    elif year if reading == "usual" else reading == "pairs" and len(whole) in (3, 4):
+        said = _cardinal(int(whole[:-2])) + _cardinal(int(whole[-2:]))
     else:
         said = _cardinal(int(whole))
     return [*said, "point", *(_ONES[int(digit)] for digit in fraction)] if fraction else said

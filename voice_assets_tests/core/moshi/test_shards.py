@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from voice_assets_tests.core.moshi.conftest import FAILS, PARTITION, SILENT, Beeper, Workshop, beep, dialogue
+from voice_assets_tests.servers.s3 import S3Server
 from voice_core.moshi.checks import dialogues_add_up, files_are_sound
 from voice_core.moshi.committing import intact_files
 from voice_core.moshi.mixing import extent, levelled, read_wav
@@ -16,6 +17,7 @@ from voice_core.moshi.script import BadLine, Dialogue, Turn
 from voice_core.moshi.shards import Maker, plan_batch, sidecar_bytes
 from voice_core.moshi.timing import plan_turns
 from voice_core.settings import MoshiSettings
+from voice_core.store import Store
 from voice_core.tts.base import Utterance
 
 SCRIPTS = [
@@ -250,3 +252,16 @@ def test_the_manifest_reads_back_as_it_was_written(workshop: Workshop) -> None:
 
 def test_a_sidecar_of_nothing_is_still_one() -> None:
     assert json.loads(sidecar_bytes([])) == {"alignments": []}
+
+
+def test_a_bucket_gets_the_same_bytes_as_a_folder(workshop: Workshop, s3_server: S3Server) -> None:
+    workshop.build(SCRIPTS)
+    expected = workshop.files()
+    workshop.store = Store(s3_server.new_bucket() + "/work", s3_server.access())
+    edited = [changed(SCRIPTS[0], 1, text="It is late."), *SCRIPTS[1:], dialogue("four", "Who?", "Me.")]
+    workshop.build(edited)
+    speak = Beeper()
+    sound(workshop, workshop.build(SCRIPTS, speak))
+    assert speak.told == ["It is on time today."]
+    there = {item.key: workshop.store.get(item.key) for item in workshop.store.listing("moshi")}
+    assert there == {f"moshi/{name}": data for name, data in expected.items()}
