@@ -179,14 +179,19 @@ def test_the_fused_activation_is_the_plain_one(samples: int, clips: int, channel
         torch.testing.assert_close(value.double(), wanted, rtol=1e-5, atol=2e-6)
 
 
-@pytest.mark.parametrize(("channels", "samples"), [(3, 1), (5, 7), (48, 4_003), (96, 1_001), (48, 140_000), (768, 51)])
-def test_on_a_cpu_the_fused_activation_is_the_plain_one_to_the_bit(channels: int, samples: int) -> None:
+@pytest.mark.parametrize(
+    ("channels", "samples", "block"),
+    [(3, 1, 1), (5, 7, 1), (5, 7, 5), (5, 8, 6), (3, 292, 97), (96, 1_001, 4_000), (16, 140_000, 1 << 17)],
+)
+def test_on_a_cpu_the_fused_activation_is_the_plain_one_to_the_bit(channels: int, samples: int, block: int) -> None:
     torch.manual_seed(samples)
     plain = NeuCodecAntiAliasedActivation1d(NeuCodecSnakeBeta(channels)).requires_grad_(False)
     plain.act.alpha.normal_(0, 0.5)
     plain.act.beta.normal_(0, 0.5)
+    fused = FusedActivation(plain)
+    frequency, amplitude = torch.exp(plain.act.alpha), 1 / (torch.exp(plain.act.beta) + plain.act.no_div_by_zero)
     x = torch.randn(2, channels, samples) * 2
-    assert torch.equal(FusedActivation(plain)(x), plain(x))
+    assert torch.equal(_in_blocks(x, frequency, amplitude, fused.up, fused.down, block), plain(x))
 
 
 def test_on_a_cpu_no_clip_needs_the_plain_path_to_be_sure(codec: NeuCodec) -> None:

@@ -124,13 +124,14 @@ def _block(
     for phase in (even, odd):
         torch.mul(phase, frequency, out=sine)
         phase.add_(sine.sin_().square_().mul_(amplitude))
-    # What lies beyond the ends is the first and the last sample at twice the rate.
-    if start == 0:
-        first = even[:, 3:4].clone()
-        even[:, :3], odd[:, :3] = first, first
-    if stop == samples:
-        last = odd[:, count + 2 : count + 3].clone()
-        even[:, count + 3 : count + 6], odd[:, count + 3 : count + 6] = last, last
+    # What lies beyond the ends is the first and the last sample at twice the rate. Both phases begin three early.
+    begin, end = 3 - start, samples - start + 3
+    if begin > 0:
+        first = even[:, begin : begin + 1].clone()
+        even[:, :begin], odd[:, :begin] = first, first
+    if end < count + HALO:
+        last = odd[:, end - 1 : end].clone()
+        even[:, end : count + HALO], odd[:, end : count + HALO] = last, last
     torch.mul(shifted(odd, 0), down[0], out=shifted(total, 0))
     for tap in range(1, TAPS):
         phase, shift = (even, tap // 2 + 1) if tap % 2 else (odd, tap // 2)
