@@ -1,7 +1,7 @@
 """A package `indextts` with the signatures, returns, caches and prints of the real one (2.0.0), and no model.
 
 What it says depends on the text, the recordings' content as it last read it, the emotion and all random generators, as
-in the real one. `voice_assets_tests/real/indextts2.py` holds its signatures against the real package, where there is one.
+in the real one. `voice_assets_tests/real/indextts2.py` holds its signatures against the real package, if it is there.
 """
 
 # ruff: noqa: T201
