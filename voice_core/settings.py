@@ -278,7 +278,6 @@ class MoshiSettings(Group):
     eval_min_rows: int = Field(8, ge=0, description="Fewest dialogues held out: one a process of the trainer at least.")
     eval_min_sec: float = Field(100.0, ge=0, description="Least audio held out, seconds.")
     seed: int = Field(0, ge=0, description="Changes gaps, voices' seeds and which dialogues are held out.")
-    duration_sec: float = Field(100.0, gt=0, description="Length of the trainer's chunks, seconds.")
 
     @field_validator("scripts_url")
     @classmethod
