@@ -22,7 +22,7 @@ from voice_core.settings import Settings
 from voice_core.store import Store
 from voice_core.synthesis import EngineSpec, Group, Stats, SynthesisOptions, synthesise
 from voice_core.synthesis import Failure as NotSpoken
-from voice_core.tts import chosen_engine, ready
+from voice_core.tts import chosen_engine, held
 from voice_core.tts.base import Speech, Utterance
 
 SUFFIXES = (".jsonl", ".ndjson")
@@ -127,10 +127,12 @@ def _speaking(spec: EngineSpec, options: SynthesisOptions, stats: Stats, label: 
         groups = (Group(str(index), tuple(said for _, said in turns)) for index, turns in grouped)
         places = {str(index): [where for where, _ in turns] for index, turns in grouped}
         run = dataclasses.replace(options, total=len(asked), label=label, ordered=False)
-        with ready(spec.load(), label), contextlib.closing(synthesise(groups, spec, run, stats)) as spoken:
-            for group in spoken:
-                for where, said in zip(places[group.key], group.speeches, strict=True):
-                    yield where, _failure(said) if isinstance(said, NotSpoken) else said
+        with held(spec.load(), label) as there:
+            placed = dataclasses.replace(spec, options={**spec.options, **there})
+            with contextlib.closing(synthesise(groups, placed, run, stats)) as spoken:
+                for group in spoken:
+                    for where, said in zip(places[group.key], group.speeches, strict=True):
+                        yield where, _failure(said) if isinstance(said, NotSpoken) else said
 
     return speak
 

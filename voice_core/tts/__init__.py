@@ -12,6 +12,7 @@ from voice_core.tts.base import (
     SpeechEngine,
     TransientEngineError,
     Utterance,
+    held,
     ready,
 )
 
@@ -25,6 +26,7 @@ __all__ = [
     "TransientEngineError",
     "Utterance",
     "chosen_engine",
+    "held",
     "load_engine",
     "ready",
 ]

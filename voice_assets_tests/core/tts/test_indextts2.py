@@ -6,6 +6,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from voice_core.tts import (
     TransientEngineError,
     Utterance,
     chosen_engine,
+    held,
     load_engine,
     ready,
 )
@@ -472,3 +474,23 @@ def test_the_check_of_the_real_package_runs_and_finds_the_fake_one_as_it_should_
     )
     assert run.returncode == 0, run.stdout + run.stderr
     assert "16 passed" in run.stdout
+
+
+def test_a_gpu_is_held_for_workers_that_load_engines_of_their_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("VOICE_GPU_LOCK_DIR", str(tmp_path / "locks"))
+    monkeypatch.setattr("voice_core.tts.indextts2.engine._gpus", lambda _: {"GPU-0": "cuda:0", "GPU-1": "cuda:1"})
+    with held(load_engine("indextts2"), "one") as first, held(load_engine("noise"), "none") as nothing:
+        assert first == {"device": "cuda:0", "use_cuda_kernel": True}
+        assert nothing == {}
+        found: list[dict[str, object]] = []
+
+        def other() -> None:
+            with held(load_engine("indextts2", use_cuda_kernel=False), "another") as second:
+                found.append(second)
+
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join(20)
+        assert found == [{"device": "cuda:1", "use_cuda_kernel": False}]

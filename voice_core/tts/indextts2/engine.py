@@ -183,6 +183,18 @@ class IndexTTS2Engine:
             self._load(gpus[name])
             yield
 
+    @contextmanager
+    def held(self, purpose: str) -> Iterator[dict[str, Any]]:
+        """Keep the first GPU that is free from other processes of this machine, and load nothing there: the options
+        with which workers load their engines onto it."""
+        gpus = _gpus(self.settings.device)
+        if not gpus:
+            yield {}
+            return
+        with hold([*gpus], purpose) as name:
+            pinned = _pinned(self.settings, gpus[name])
+            yield {"device": pinned.device, "use_cuda_kernel": pinned.use_cuda_kernel}
+
     def _arguments(self, utterance: Utterance) -> dict[str, Any]:
         """`infer`'s arguments; loads the model, whose signature says which ones there are."""
         if not utterance.text.strip():
@@ -270,15 +282,18 @@ class IndexTTS2Engine:
             return
         self._model = None  # first let go of the weights on another device
         self._spoken = self._felt = ""
-        settings = self.settings
-        if settings.device == "auto" and device and settings.use_cuda_kernel is None:
-            # The package takes its kernel on a GPU that it chooses, and not on one that it is told.
-            settings = settings.model_copy(update={"use_cuda_kernel": True})
+        settings = _pinned(self.settings, device) if device else self.settings
         _log.info("loading IndexTTS2 from %s onto %s", settings.model_dir, wanted)
         began = time.perf_counter()
         self._model = package.load(settings, None if wanted == "auto" else "cuda:0" if wanted == "cuda" else wanted)
         self._device = device
         _log.info("loaded IndexTTS2 in %.1f s", time.perf_counter() - began)
+
+
+def _pinned(settings: IndexTTS2Settings, device: str) -> IndexTTS2Settings:
+    """The settings on this GPU. The package takes its kernel on a GPU that it chooses, and not on one it is told."""
+    kernel = True if settings.device == "auto" and settings.use_cuda_kernel is None else settings.use_cuda_kernel
+    return settings.model_copy(update={"device": device, "use_cuda_kernel": kernel})
 
 
 def _seed(seed: int) -> None:
