@@ -8,8 +8,10 @@ from resources.speech import SpeechResource
 from voice_assets.defs.moshi.partitions import dialogue_batch
 from voice_assets.defs.voice_dataset.automation import FOLLOWS, FOLLOWS_AT_REST
 from voice_assets.defs.voice_dataset.metadata import check_results, check_specs, speed_metadata
+from voice_assets.pool_watch import PoolWatch
 from voice_core.corpus.checks import Outcome
 from voice_core.fingerprint import sha256
+from voice_core.gpu_lock import on_behalf_of
 from voice_core.layout import PartitionKey
 from voice_core.moshi import building, checks
 from voice_core.moshi.batching import list_scripts, read_script, script_key
@@ -99,11 +101,16 @@ def moshi_shards_asset(pool: str | None) -> dg.AssetsDefinition:
         ),
     )
     def moshi_shards(
-        context: dg.AssetExecutionContext, config: SynthesisConfig, corpus: CorpusResource, speech: SpeechResource
+        context: dg.AssetExecutionContext,
+        config: SynthesisConfig,
+        corpus: CorpusResource,
+        speech: SpeechResource,
+        pool_watch: PoolWatch,
     ) -> dg.MaterializeResult:
         """A batch of dialogues as stereo audio (left: assistant, right: user), with word alignments."""
         work, partition = corpus.work(), PartitionKey.parse(context.partition_key)
-        report = building.build_shards(work, partition, speech.settings, config.options(), verify=config.verify)
+        with on_behalf_of(context.run.run_id):
+            report = building.build_shards(work, partition, speech.settings, config.options(), verify=config.verify)
         manifest = report.manifest
         kept = manifest.kept()
         return dg.MaterializeResult(
