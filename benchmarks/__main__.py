@@ -8,7 +8,19 @@ from pathlib import Path
 from benchmarks.common import Options
 from benchmarks.report import RESULTS, machine, publish
 
-NAMES = ("segments", "rows", "memory", "demo", "objects", "automation", "plan", "pools", "synthesis")
+NAMES = (
+    "segments",
+    "rows",
+    "memory",
+    "demo",
+    "objects",
+    "automation",
+    "plan",
+    "pools",
+    "neucodec",
+    "neucodec_exactness",
+    "synthesis",
+)
 
 
 def main() -> int:
@@ -27,8 +39,8 @@ def main() -> int:
         parser.error(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(NAMES)}")
     if arguments.runs < 1:
         parser.error("--runs must be at least 1")
-    options = Options(arguments.runs, arguments.quick)
     folder = arguments.out or (None if arguments.quick else RESULTS)
+    options = Options(arguments.runs, arguments.quick, folder)
     for name in arguments.names or NAMES:
         try:
             module = importlib.import_module(f"benchmarks.{name}")
@@ -36,7 +48,7 @@ def main() -> int:
             print(f"{name} needs {error.name}: pip install '.[bench]'", file=sys.stderr)
             return 1
         about = machine()
-        publish(name, module.__doc__ or "", about, options, module.measure(options), folder)
+        publish(name, module.__doc__ or "", about, options, module.measure(options))
     return 0
 
 

@@ -18,10 +18,14 @@ Prepare = Callable[[], Callable[[], object]]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to measure. `quick` uses a fraction of the material: to see that it works, not to quote."""
+    """How to measure. `quick` uses a fraction of the material: to see that it works, not to quote.
+
+    `folder` is where results are written, None for nowhere.
+    """
 
     runs: int
     quick: bool
+    folder: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,19 @@ from benchmarks.common import Options
 from voice_core.workers import core_count
 
 RESULTS: Final = Path(__file__).with_name("results")
-_LIBRARIES: Final = ("av", "datasets", "librosa", "loky", "numpy", "obstore", "pyarrow", "soundfile")
+_LIBRARIES: Final = (
+    "av",
+    "datasets",
+    "librosa",
+    "loky",
+    "neucodec",
+    "numpy",
+    "obstore",
+    "pyarrow",
+    "soundfile",
+    "torch",
+    "transformers",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +62,7 @@ class Report:
     goals: list[Goal]
     notes: list[str]
     details: dict[str, Any] = field(default_factory=dict)
+    name: str = ""  # of the file, where it is not the benchmark's
 
 
 def machine() -> dict[str, Any]:
@@ -86,9 +99,7 @@ def prediction(doc: str) -> str:
     return " ".join(doc.partition("Prediction:")[2].partition("\n\n")[0].split())
 
 
-def publish(
-    name: str, doc: str, about: Mapping[str, Any], options: Options, report: Report, folder: Path | None
-) -> None:
+def publish(name: str, doc: str, about: Mapping[str, Any], options: Options, report: Report) -> None:
     """Print the table, the goals and the prediction; write them with every single run to `<folder>/<name>.json`."""
     console = Console()
     console.print(doc.splitlines()[0], style="bold", highlight=False)
@@ -103,6 +114,7 @@ def publish(
     for goal in report.goals:
         console.print(f"[green]met[/]    {goal}" if goal.met else f"[red]missed[/] {goal}", highlight=False)
     console.print(f"Expected beforehand: {prediction(doc)}\n", highlight=False)
+    folder = options.folder
     if folder is None:
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -111,11 +123,11 @@ def publish(
         "prediction": prediction(doc),
         "outcome": [{"goal": str(goal), "met": goal.met, **dataclasses.asdict(goal)} for goal in report.goals],
         "machine": about,
-        "options": dataclasses.asdict(options),
+        "options": {"runs": options.runs, "quick": options.quick},
         "table": [dict(zip(report.columns, row, strict=True)) for row in report.rows],
         "notes": report.notes,
         **report.details,
     }
-    path = folder / f"{name}.json"
+    path = folder / f"{report.name or name}.json"
     path.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     console.print(f"Written to {path}\n")

@@ -50,7 +50,8 @@ class Encoder(nn.Module):
     def __init__(self, model: NeuCodecModel, dtype: torch.dtype = torch.float32, *, fused: bool = True) -> None:
         """Share `model`'s weights, or hold a copy of the encoder in `dtype` where that is another one."""
         super().__init__()
-        shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+        tensors = (*model.parameters(), *model.buffers()) if dtype == torch.float32 else ()
+        shared = {id(tensor): tensor for tensor in tensors}
         parts = (model.semantic_encoder, model.semantic_adapter, model.acoustic_encoder, model.fc_encoder)
         self.semantic, self.adapter, self.acoustic, self.join = copy.deepcopy(parts, shared)
         self.quantizer = model.quantizer
