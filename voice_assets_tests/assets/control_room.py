@@ -17,7 +17,9 @@ from typing import Any
 
 import dagster as dg
 
+from voice_assets.pools import apply_limits
 from voice_assets_tests.assets.conftest import DAGSTER_YAML
+from voice_core.gpus import profiles
 
 _LAUNCH = """
 mutation Launch($parameters: LaunchBackfillParams!) {
@@ -111,7 +113,8 @@ def open_control_room(
     environment |= {f"VOICE_{key}": value for key, value in variables.items()}
     environment |= {"DAGSTER_HOME": str(home), "PYTHONUNBUFFERED": "1", **(others or {})}
     log = folder / "dagster.log"
-    dg.DagsterInstance.from_config(str(home)).dispose()  # two processes on a fresh SQLite home would race
+    with dg.DagsterInstance.from_config(str(home)) as instance:  # two processes on a fresh SQLite home would race
+        apply_limits(instance, profiles())
     command = [sys.executable, "-m", "dagster", "dev", "-m", module]
     with log.open("wb") as out:
         process = subprocess.Popen(

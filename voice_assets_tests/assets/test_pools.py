@@ -38,7 +38,10 @@ def new_home(folder: Path) -> Path:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    return new_home(tmp_path / "home")
+    made = new_home(tmp_path / "home")
+    with dg.DagsterInstance.from_config(str(made)) as opened:
+        apply_limits(opened, profiles())  # as `voice pools apply`
+    return made
 
 
 @pytest.fixture
@@ -156,7 +159,8 @@ def test_a_build_that_waits_for_the_pool_uses_no_processor_and_ends_at_once_when
     assert first.poll() is None
 
 
-def test_limits_come_from_the_file_and_applying_them_again_changes_nothing(instance: dg.DagsterInstance) -> None:
+def test_limits_come_from_the_file_and_applying_them_again_changes_nothing(tmp_path: Path) -> None:
+    instance = dg.DagsterInstance.from_config(str(new_home(tmp_path / "untouched")))
     assert look_at(instance, "gpu_t4").is_default
     assert apply_limits(instance, profiles()) == ["gpu_t4: 1 at a time (new)", "gpu_h200: 1 at a time (new)"]
     assert not look_at(instance, "gpu_t4").is_default
