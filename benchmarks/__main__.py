@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.common import Options
 from benchmarks.report import RESULTS, machine, publish
 
-NAMES = ("segments", "rows", "memory", "demo", "objects", "automation", "plan", "pools", "synthesis")
+NAMES = ("segments", "rows", "memory", "demo", "objects", "automation", "plan", "pools", "synthesis", "moshi")
 
 
 def main() -> int:
