@@ -61,19 +61,19 @@ Result = TypeVar("Result")
 
 
 def measure(options: Options) -> Report:
-    count, noisy, full = (3, 400, 2_000) if options.quick else (32, 4_000, FULL)
+    count, noisy, full = (3, 400, 2_000) if options.quick else (24, 3_000, FULL)
     runs = 1 if options.quick else options.runs
     with tempfile.TemporaryDirectory(prefix="voice-bench-") as name:
         folder = Path(name)
-        samples = interleaved({case: partial(prepare, folder, count) for case, prepare in _cases()}, runs)
-        starts = interleaved({case: partial(prepare, folder, 1) for case, prepare in _cases()}, runs)
-        shares = {aligner: _shares(folder, aligner, count) for aligner in ("approximate", "pocketsphinx")}
         shards = _build(folder / "shown", 2 if options.quick else 20, _settings, "process")
         words = compare(sorted(shards.glob("*/*.wav")))
         read, furthest_sec = _read_by_trainer(shards)
         noise = _alone(_noise, folder / "noise", noisy)
         dealing = _alone(_deal, folder / "dealing", full)
         listing = _alone(_list, folder / "noise", _multiply(folder / "noise", full))
+        samples = interleaved({case: partial(prepare, folder, count) for case, prepare in _cases()}, runs)
+        starts = interleaved({case: partial(prepare, folder, 1) for case, prepare in _cases()}, runs)
+        shares = {aligner: _shares(folder, aligner, count) for aligner in ("approximate", "pocketsphinx")}
     return _report(options, count, samples, starts, shares, noise, {"dealing": dealing, "listing": listing}, words,
                    (read, furthest_sec))  # fmt: skip
 
