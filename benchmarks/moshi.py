@@ -55,13 +55,14 @@ from voice_core.tts import load_engine
 
 BACKENDS: Final[tuple[Backend, ...]] = ("serial", "thread", "process")
 FULL: Final = 100_000
+_BATCH: Final = 200
 FIRST, FIRST_WORDS = "first tool's way", "first tool's way, and words"
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
 
 def measure(options: Options) -> Report:
-    count, noisy, full = (3, 400, 2_000) if options.quick else (24, 3_000, FULL)
+    count, noisy, full = (3, 400, 2_000) if options.quick else (40, 4_000, FULL)
     runs = 1 if options.quick else options.runs
     with tempfile.TemporaryDirectory(prefix="voice-bench-") as name:
         folder = Path(name)
@@ -82,9 +83,8 @@ def measure(options: Options) -> Report:
 
 
 def _settings(folder: Path, aligner: str = "pocketsphinx", engine: str = "hibari") -> Settings:
-    return Settings.load(
-        work_url=str(folder / "work"), speech={"engine": engine}, moshi={"name": "talks", "aligner": aligner}
-    )
+    moshi = {"name": "talks", "aligner": aligner, "batch_dialogues": _BATCH}
+    return Settings.load(work_url=str(folder / "work"), speech={"engine": engine}, moshi=moshi)
 
 
 def _cases() -> list[tuple[str, Callable[[Path, int], Callable[[], object]]]]:
@@ -185,7 +185,7 @@ def _resident_mb() -> float:
 
 
 def _noise(folder: Path, count: int) -> dict[str, Any]:
-    """Build `count` dialogues of noise. Tenths are of batches: dialogues a second, CPU seconds, MB held after each."""
+    """Build `count` dialogues of noise. Of each tenth: dialogues a second, CPU ms a dialogue, MB held at its end."""
     points: list[tuple[float, float, float]] = []
     build_shards = building.build_shards
 
@@ -202,8 +202,10 @@ def _noise(folder: Path, count: int) -> dict[str, Any]:
         _build(folder, count, settings_in, "auto")
     wall_sec = time.perf_counter() - began
     batches = len(points) - 1
-    marks = [points[round(batches * tenth / min(10, batches))] for tenth in range(min(10, batches) + 1)]
-    each = count / (len(marks) - 1)
+    tenths = min(10, batches)
+    ends = [round(batches * tenth / tenths) for tenth in range(tenths + 1)]
+    marks = [points[end] for end in ends]
+    dialogues = [min(count, after * _BATCH) - before * _BATCH for before, after in pairwise(ends)]
     pairs = list(pairwise(marks))
     shards = folder / "work" / "moshi" / "talks"
     durations = [json.loads(line)["duration"] for line in (shards / "talks.jsonl").read_text().splitlines()]
@@ -211,8 +213,10 @@ def _noise(folder: Path, count: int) -> dict[str, Any]:
         "dialogues": count,
         "wall_sec": wall_sec,
         "audio_sec": sum(durations),
-        "per_sec": [each / (after[0] - before[0]) for before, after in pairs],
-        "cpu_sec": [after[1] - before[1] for before, after in pairs],
+        "per_sec": [each / (after[0] - before[0]) for each, (before, after) in zip(dialogues, pairs, strict=True)],
+        "cpu_ms_each": [
+            1000 * (after[1] - before[1]) / each for each, (before, after) in zip(dialogues, pairs, strict=True)
+        ],
         "memory_mb": [mark[2] for mark in marks],
         "peak_mb": peak_rss_bytes(multiprocessing.current_process().pid or 0) / 1e6,
     }
@@ -337,6 +341,13 @@ def _report(
             " ×",
         ),
         Goal("noise: speed of the last tenths against the first", min(speeds[-2:]) / speeds[0], 0.9, True, " ×"),
+        Goal(
+            "noise: CPU time a dialogue, the last tenths against the first",
+            max(noise["cpu_ms_each"][-2:]) / noise["cpu_ms_each"][0],
+            1.1,
+            False,
+            " ×",
+        ),
         Goal("noise: memory grown from the first tenth on", memory[-1] - memory[1], 20, False, " MB"),
         *(Goal(f"{what} {found['dialogues']:,.0f} dialogues: memory grown", found["grown_mb"], 100, False, " MB")
           for what, found in whole.items()),
