@@ -20,6 +20,7 @@ NAMES = (
     "neucodec",
     "neucodec_exactness",
     "synthesis",
+    "moshi",
 )
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -164,18 +165,23 @@ def _run(
     work = open_work(settings)
     began = time.monotonic()
     report = build_all(scripts, work, settings, SynthesisOptions(**options), only=only, most=most, verify=verify)
-    manifests = [found for item in report.dealt.partitions if (found := read_shards(work, item)) is not None]
+    wall_sec = time.monotonic() - began
+
+    def manifests() -> "Iterator[ShardManifest]":
+        """One at a time: of a large data set all of them take gigabytes."""
+        return (found for item in report.dealt.partitions if (found := read_shards(work, item)) is not None)
+
     if keep_temp:
         from voice_core.moshi.mono import write_mono
 
-        for manifest in manifests:
+        for manifest in manifests():
             write_mono(work, manifest)
-    _say(report, manifests, settings, time.monotonic() - began)
+    _say(report, manifests(), settings, wall_sec)
     if report.failures:
         raise typer.Exit(1)
 
 
-def _say(report: "BuildReport", manifests: list["ShardManifest"], settings: Settings, wall_sec: float) -> None:
+def _say(report: "BuildReport", manifests: "Iterable[ShardManifest]", settings: Settings, wall_sec: float) -> None:
     from voice_core.moshi.manifests import list_key
 
     reasons: dict[str, int] = {}

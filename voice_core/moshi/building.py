@@ -145,7 +145,7 @@ def _failure(said: NotSpoken) -> Failure:
 def finish_lists(work: Store, partitions: Iterable[PartitionKey], settings: Settings) -> Lists:
     """Write the trainer's lists over all batches that are there."""
     found = (read_shards(work, partition) for partition in partitions)
-    return write_lists(work, [item for item in found if item is not None], settings.moshi)
+    return write_lists(work, (item for item in found if item is not None), settings.moshi)
 
 
 def build(

@@ -96,14 +96,15 @@ def held_out(items: Sequence[Item], settings: MoshiSettings) -> tuple[set[str], 
 
 def write_lists(store: Store, manifests: Iterable[ShardManifest], settings: MoshiSettings) -> Lists:
     """Write the lists over these batches; incomplete ones are left out. Where nothing is held out there is no eval
-    list: an empty one would stop the trainer."""
-    items: list[Item] = []
+    list: an empty one would stop the trainer. Of `manifests` one at a time is held: all would be 18 kB a dialogue."""
+    by_batch: dict[str, list[Item]] = {}
     incomplete: list[str] = []
-    for manifest in sorted(manifests, key=lambda item: item.partition):
+    for manifest in manifests:
         if manifest.complete:
-            items += items_of(manifest, settings)
+            by_batch[manifest.partition] = items_of(manifest, settings)
         else:
             incomplete.append(manifest.partition)
+    items = [item for batch in sorted(by_batch) for item in by_batch[batch]]
     out, warning = held_out(items, settings)
     parts = {
         "eval": [item for item in items if item.path in out],
@@ -127,6 +128,6 @@ def write_lists(store: Store, manifests: Iterable[ShardManifest], settings: Mosh
         duration_sec=seconds(""),
         eval_sec=seconds("eval"),
         data_version=sha256(texts["train"] + b"\n" + texts["eval"])[:32],
-        incomplete=tuple(incomplete),
+        incomplete=tuple(sorted(incomplete)),
         warning=warning,
     )

