@@ -62,8 +62,9 @@ def measure(options: Options) -> Report:
     sections.run("machine", lambda: {**machine(), **_accelerator(where)})
     with models(options.quick) as made:
         model = made.original.to(where)
+        compiled: Callable[[], None] = lambda: None  # noqa: E731
         if where.type == "cuda" or options.quick:
-            on_gpu(where, made, sections, options)
+            compiled = on_gpu(where, made, sections, options)
         engine = made.engine(where)
         sections.run("work_per_second", lambda: work_per_second(model, engine))
         sections.run("limits", lambda: _limits(where, options.quick))
@@ -75,6 +76,7 @@ def measure(options: Options) -> Report:
         if options.folder:
             path = options.folder / f"{name}_profile.txt"
             sections.run("profile", lambda: _profiled(engine, some[:4], path))
+        compiled()
         model.to("cpu")
     return _report(name, sections)
 

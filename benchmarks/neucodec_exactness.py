@@ -31,7 +31,7 @@ def measure(options: Options) -> Report:
     where = device()
     name = "neucodec_exactness" if where.type == "cpu" else f"neucodec_exactness_{where.type}"
     sections = Sections(options.folder / f"{name}.json" if options.folder else None, 570.0)
-    some = clips(3 if options.quick else 12)
+    some = clips(3 if options.quick else 8)
     with models(options.quick) as made:
         model, engine = made.original.to(where), made.engine(where)
         sections.run("paths", lambda: _paths(model, engine, some))
