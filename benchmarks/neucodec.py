@@ -52,7 +52,7 @@ from voice_core.corpus.segment_files import load
 from voice_core.store import Store
 from voice_core.workers import core_count
 
-_LIMIT_SEC = 570.0  # a borrowed GPU answers for ten minutes
+_LIMIT_SEC = 570.0  # after which nothing new is begun
 
 
 def measure(options: Options) -> Report:

@@ -26,7 +26,7 @@ TOLERANCE = 2e-5
 """A code whose value lies nearer than this to a boundary may come out differently by the reference's order of
 summation, where that is not ours: five times the largest difference that was seen when the activations alone summed in
 another order. On x86 there is no difference at all, while the plain path itself moves by up to 3e-5 between one thread
-and two (benchmarks/results/neucodec_exactness.json)."""
+and two (`python -m benchmarks neucodec_exactness`)."""
 
 _log = logging.getLogger(__name__)
 
