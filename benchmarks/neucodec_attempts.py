@@ -27,7 +27,7 @@ ATTEMPTS: list[dict[str, str]] = [
     {
         "attempt": "features in batches on the device, in double precision",
         "prediction": "equal to the reference's but for the last place",
-        "outcome": "so they were, and values before rounding moved by up to 9e-5; with numpy's order of summation, by 0",
+        "outcome": "so they were, and values before rounding moved by up to 9e-5; in numpy's order, by 0",
     },
     {
         "attempt": "one clip a core instead of all cores on one clip",
