@@ -90,7 +90,7 @@ class _Run:
         while True:
             try:
                 spoken = self._next()
-            except Exception:
+            except Exception:  # an engine or a reader that failed: nothing is handed over after it
                 raise
             except BaseException:
                 self.board.close()
