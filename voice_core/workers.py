@@ -2,8 +2,9 @@
 
 import itertools
 import os
+import signal
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from multiprocessing.util import Finalize
 from typing import Any, Generic, TypeVar
@@ -79,6 +80,42 @@ def ordered(function: Callable[[Item], Result], items: Iterable[Item], workers: 
         yield future.result()
 
 
+def streamed(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int = 0
+) -> Generator[Result, None, None]:
+    """Yield `function(item)` as each is done, of items that come one by one; at most two items a worker are in flight.
+
+    `items` is read on the calling thread. Where that raises, or the program is asked to end meanwhile, what is in
+    flight is yielded first. Otherwise as `unordered`.
+    """
+    count = workers or core_count()
+    if count <= 1:
+        yield from map(function, items)
+        return
+    pool, source = _pool(count), iter(items)
+    running: set[Future[Result]] = set()
+    ended: BaseException | None = None
+    try:
+        while ended is None or running:
+            try:
+                if ended is None and len(running) < 2 * count:
+                    running.add(pool.submit(function, next(source)))
+                else:
+                    wait(running, return_when=FIRST_COMPLETED)
+            except BaseException as error:  # raised below, after what is in flight
+                if ended is not None:
+                    raise
+                ended = error
+            for future in [item for item in running if item.done()]:
+                running.remove(future)
+                yield future.result()
+    finally:
+        if running:  # broken off: what is begun would go on for nobody
+            _stop()
+    if ended is not None and not isinstance(ended, StopIteration):
+        raise ended
+
+
 def _futures(
     function: Callable[[Item], Result],
     items: list[Item],
@@ -124,8 +161,15 @@ def _pool(count: int) -> Any:
     global _running_pool
     if _running_pool is None:
         Finalize(None, _stop, exitpriority=100)
-    _running_pool = get_reusable_executor(max_workers=count, timeout=_IDLE_SEC, env=_WORKER_ENV, reuse="auto")
+    _running_pool = get_reusable_executor(
+        max_workers=count, timeout=_IDLE_SEC, env=_WORKER_ENV, reuse="auto", initializer=_leave_interrupts
+    )
     return _running_pool
+
+
+def _leave_interrupts() -> None:
+    """Ctrl-C reaches every process of a terminal; what is to be kept or ended then, the one that asked decides."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _stop() -> None:

@@ -1,8 +1,12 @@
 """The pool of worker processes."""
 
+import itertools
 import multiprocessing
 import os
 import random
+import signal
+import time
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
@@ -42,6 +46,64 @@ def test_an_error_of_a_worker_is_raised_here_and_the_pool_goes_on(count: int) ->
 def test_one_item_is_worked_on_in_this_process_and_many_are_not() -> None:
     assert list(workers.ordered(_process_id, [1])) == [os.getpid()]
     assert os.getpid() not in list(workers.ordered(_process_id, range(8), 2))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_items_that_come_one_by_one_are_worked_on_as_they_come(count: int) -> None:
+    read: list[int] = []
+    behind: list[int] = []
+
+    def source() -> Iterator[int]:
+        for item in range(40):
+            read.append(item)
+            yield item
+
+    for done in workers.streamed(_double, source(), count):
+        behind.append(done)
+        assert len(read) - len(behind) < 2 * count + 1
+    assert sorted(behind) == [2 * item for item in range(40)]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_was_read_before_the_reading_failed_still_comes(count: int, error: type[BaseException]) -> None:
+    def source() -> Iterator[int]:
+        yield from range(3)
+        raise error
+
+    done: list[int] = []
+    with pytest.raises(error):
+        done.extend(workers.streamed(_double, source(), count))
+    assert sorted(done) == [0, 2, 4]
+
+
+def test_an_error_of_a_worker_ends_the_stream_and_the_pool_goes_on() -> None:
+    with pytest.raises(ValueError, match="three is refused"):
+        list(workers.streamed(_refuse_three, range(20), 2))
+    assert sorted(workers.streamed(_double, [1, 2], 2)) == [2, 4]
+
+
+def test_a_stream_that_is_asked_to_end_while_it_waits_hands_over_what_is_in_flight() -> None:
+    signal.signal(signal.SIGALRM, _interrupt)
+    done: list[int] = []
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 1.5)
+        with pytest.raises(KeyboardInterrupt):
+            done.extend(workers.streamed(_slowly, itertools.count(), 2))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    assert sorted(done) == list(range(len(done)))
+    assert done
+
+
+def _interrupt(sign: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _slowly(number: int) -> int:
+    time.sleep(0.2)
+    return number
 
 
 def _use_the_pool() -> None:

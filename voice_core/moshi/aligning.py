@@ -2,8 +2,9 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from threading import Lock
 from typing import Any, Protocol
 
@@ -42,7 +43,10 @@ class Alignment:
 
 
 class Aligner(Protocol):
-    """Speech and its text → the words' times. Equal input gives equal times, whatever was aligned before."""
+    """Speech and its text → the words' times. Equal input gives equal times, whatever was aligned before.
+
+    Pickled by name: in another process it is that process's own, loaded once.
+    """
 
     @property
     def name(self) -> str: ...
@@ -152,6 +156,9 @@ class PocketsphinxAligner:
         self._new = Decoder
         self._lock = Lock()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _loaded, (PocketsphinxAligner,)
+
     def align(self, pcm: Pcm16, sample_rate_hz: int, text: str, language: str) -> Alignment:
         texts = script_words(text)
         readings = [[spoken_forms(word, reading) for word in texts] for reading in READINGS]
@@ -228,6 +235,9 @@ class AutoAligner:
         except ImportError:
             self._english = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _loaded, (AutoAligner,)
+
     @property
     def revision(self) -> str:
         parts = [aligner for aligner in (self._english, self._rough) if aligner is not None]
@@ -240,6 +250,11 @@ class AutoAligner:
             except AlignmentError:  # what it cannot find may still be spread
                 return self._rough.align(pcm, sample_rate_hz, text, language)
         return self._rough.align(pcm, sample_rate_hz, text, language)
+
+
+@cache
+def _loaded(aligner: Callable[[], Aligner]) -> Aligner:
+    return aligner()
 
 
 def load_aligner(settings: MoshiSettings) -> Aligner:

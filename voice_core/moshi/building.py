@@ -102,13 +102,17 @@ def build_shards(
     """Speak what a batch lacks, and commit it. Raises LookupError for a batch that was never dealt, and
     EngineUnavailableError."""
     began = time.monotonic()
+    options = options or SynthesisOptions()
     spec = engine or engine_of(settings)
     items = read_script(work, partition)
     aligner = load_aligner(settings.moshi)
     maker = Maker.of(spec.load(), aligner, _recordings(items, settings))
     stats = Stats()
-    speak = _speaking(spec, options or SynthesisOptions(), stats, f"speaking {partition}")
-    manifest = build_batch(work, partition, items, maker, aligner, settings.moshi, speak, verify=verify)
+    speak = _speaking(spec, options, stats, f"speaking {partition}")
+    workers = 1 if options.backend == "serial" else settings.workers
+    manifest = build_batch(
+        work, partition, items, maker, aligner, settings.moshi, speak, workers=workers, verify=verify
+    )
     return ShardReport(manifest, stats, time.monotonic() - began)
 
 

@@ -4,9 +4,11 @@ A run that is killed leaves an incomplete manifest that lists what is certain; t
 the same bytes.
 """
 
+import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from functools import partial
 
 from voice_core.audio import Pcm16
 from voice_core.fingerprint import sha256
@@ -21,6 +23,7 @@ from voice_core.moshi.shards import (
     DialoguePlan,
     Failure,
     Finished,
+    Made,
     Maker,
     bad_line_row,
     finish_dialogue,
@@ -29,6 +32,7 @@ from voice_core.moshi.shards import (
 from voice_core.settings import MoshiSettings
 from voice_core.store import Store
 from voice_core.tts.base import Speech, Utterance
+from voice_core.workers import streamed
 
 _CHECKPOINT_SEC = 20.0
 
@@ -102,15 +106,21 @@ def commit_batch(store: Store, plan: BatchPlan, finished: Iterable[Finished]) ->
 
     write_shards(store, draft(complete=False))
     written = time.monotonic()
-    for item in finished:
-        key = plan.dialogues[item.index].key
-        if item.wav is not None and item.sidecar is not None:
-            store.put_many({sidecar_key(key): item.sidecar, key: item.wav})
-        rows[item.index] = item.rows
-        missing.discard(item.index)
-        if time.monotonic() - written > _CHECKPOINT_SEC:
-            write_shards(store, draft(complete=False))
-            written = time.monotonic()
+    try:
+        for item in finished:
+            key = plan.dialogues[item.index].key
+            if item.wav is not None and item.sidecar is not None:
+                store.put_many({sidecar_key(key): item.sidecar, key: item.wav})
+            rows[item.index] = item.rows
+            missing.discard(item.index)
+            if time.monotonic() - written > _CHECKPOINT_SEC:
+                write_shards(store, draft(complete=False))
+                written = time.monotonic()
+    except Exception:  # of the store, perhaps: the last checkpoint has to do
+        raise
+    except BaseException:  # asked to end: what is done is kept
+        write_shards(store, draft(complete=False))
+        raise
     if missing:
         left = plan.dialogues[min(missing)].dialogue.id
         raise ValueError(f"{len(missing)} dialogues of {plan.partition} were not finished, {left!r} among them")
@@ -135,33 +145,36 @@ def build_batch(
     settings: MoshiSettings,
     speak: Speak,
     *,
+    workers: int = 1,
     verify: bool = False,
 ) -> ShardManifest:
-    """Bring one batch up to date, and nothing of it that is already. One process at a time works on a batch."""
+    """Bring one batch up to date, and nothing of it that is already. One process at a time works on a batch.
+
+    Dialogues are aligned, mixed and packed in `workers` processes, 0 meaning one a core, 1 this one.
+    """
     with held(store, f"{STAGE} {partition}"):
         old = read_shards(store, partition)
         intact = intact_files(store, old, verify=verify)
         plan = verified(store, plan_batch(partition, items, old, maker, settings, intact))
         if old is not None and plan.is_current:
             return old
-        return commit_batch(store, plan, finish_as_spoken(store, plan, aligner, settings, speak))
+        finish = partial(finish_dialogue, aligner=aligner, settings=settings)
+        with (
+            contextlib.closing(as_made(store, plan, speak)) as made,
+            contextlib.closing(streamed(finish, made, workers)) as finished,
+        ):
+            return commit_batch(store, plan, finished)
 
 
-def finish_as_spoken(
-    store: Store, plan: BatchPlan, aligner: Aligner, settings: MoshiSettings, speak: Speak
-) -> Iterator[Finished]:
+def as_made(store: Store, plan: BatchPlan, speak: Speak) -> Generator[Made, None, None]:
     """Dialogues, each as soon as the last of its utterances is spoken."""
-
-    def done(item: DialoguePlan, spoken: Mapping[int, Speech | Failure]) -> Finished:
-        return finish_dialogue(item, spoken, cut_back(store, item), aligner, settings)
-
     for item in plan.to_finish():
         if not item.to_speak:
-            yield done(item, {})
+            yield Made(item, {}, cut_back(store, item))
     asked = [((index, turn), utterance) for index, turn, utterance in plan.to_speak()]
     waiting: dict[int, dict[int, Speech | Failure]] = {}
     for (index, turn), said in speak(asked) if asked else ():
         item = plan.dialogues[index]
         waiting.setdefault(index, {})[turn] = said
         if len(waiting[index]) == len(item.to_speak):
-            yield done(item, waiting.pop(index))
+            yield Made(item, waiting.pop(index), cut_back(store, item))

@@ -177,6 +177,15 @@ def plan_batch(
 
 
 @dataclass(frozen=True, slots=True)
+class Made:
+    """All utterances of a dialogue, by turn: spoken now, or cut back out of the old file."""
+
+    plan: DialoguePlan
+    spoken: Mapping[int, Speech | Failure]
+    cut_back: Mapping[int, Pcm16]
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """A dialogue's rows and files; without files where it was rejected."""
 
@@ -192,21 +201,16 @@ class _Heard:
     alignment: Alignment
 
 
-def finish_dialogue(
-    plan: DialoguePlan,
-    spoken: Mapping[int, Speech | Failure],
-    cut_back: Mapping[int, Pcm16],
-    aligner: Aligner,
-    settings: MoshiSettings,
-) -> Finished:
-    """A dialogue's files and rows, from its utterances by turn: spoken now, or cut back out of the old file.
+def finish_dialogue(made: Made, aligner: Aligner, settings: MoshiSettings) -> Finished:
+    """A dialogue's files and rows.
 
     An utterance that failed, is silent or cannot be aligned costs the dialogue: all of its rows are rejects then.
-    Raises KeyError where a turn is in neither.
+    Raises KeyError where a turn was not made.
     """
+    plan = made.plan
     name = f"{aligner.name} {aligner.revision}"
     heard = [
-        _heard(plan, turn, cut_back[turn] if turn in cut_back else spoken[turn], aligner, settings)
+        _heard(plan, turn, made.cut_back[turn] if turn in made.cut_back else made.spoken[turn], aligner, settings)
         for turn in range(len(plan.utterances))
     ]
     failures = {turn: item for turn, item in enumerate(heard) if isinstance(item, Failure)}

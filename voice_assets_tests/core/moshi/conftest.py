@@ -68,6 +68,7 @@ class Workshop:
         speak: Beeper | None = None,
         settings: MoshiSettings | None = None,
         *,
+        workers: int = 1,
         verify: bool = False,
     ) -> ShardManifest:
         settings = settings or MoshiSettings()
@@ -80,6 +81,7 @@ class Workshop:
             self.aligner,
             settings,
             speak or Beeper(),
+            workers=workers,
             verify=verify,
         )
 

@@ -136,6 +136,22 @@ def test_a_killed_run_is_resumed_and_ends_in_the_same_bytes(
     assert workshop.files() == afresh.files()
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_run_that_is_asked_to_end_keeps_every_dialogue_that_was_spoken(workshop: Workshop, workers: int) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        workshop.build(SCRIPTS, Beeper(dies_after=6), workers=workers)
+    rest = Beeper()
+    sound(workshop, workshop.build(SCRIPTS, rest, workers=workers))
+    assert rest.told == ["Are you there?", "Yes."]
+
+
+def test_several_processes_make_the_same_bytes(workshop: Workshop, tmp_path: Any) -> None:
+    workshop.build(SCRIPTS, workers=2)
+    other = Workshop(tmp_path / "other")
+    other.build(SCRIPTS)
+    assert workshop.files() == other.files()
+
+
 def test_a_killed_edit_leaves_what_is_unchanged_as_useful_as_before(workshop: Workshop) -> None:
     workshop.build(SCRIPTS)
     edited = [changed(SCRIPTS[0], 1, text="It is late."), SCRIPTS[1], changed(SCRIPTS[2], 1, text="No.")]
