@@ -5,13 +5,17 @@ import os
 import re
 import shutil
 import signal
+import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from voice_assets.definitions import definitions
+from voice_assets.defs.moshi.partitions import NAME as DIALOGUE_BATCH
 from voice_assets.defs.voice_dataset.partitions import NAME
 from voice_assets.defs.voice_dataset.sensors import in_flight
 from voice_assets.pools import apply_limits, look_at
@@ -22,6 +26,7 @@ from voice_assets_tests.assets.gpu_contest import House, contend, events, overla
 from voice_assets_tests.assets.pretend_gpu import GPU
 from voice_core.gpu_lock import hold, holders
 from voice_core.gpus import profiles
+from voice_core.settings import Settings
 
 
 def cpu_sec(pid: int) -> float:
@@ -157,6 +162,47 @@ def test_a_build_that_waits_for_the_pool_uses_no_processor_and_ends_at_once_when
     second.terminate()
     assert second.wait(5) == EXIT_CODE
     assert first.poll() is None
+
+
+@pytest.mark.parametrize(
+    ("job", "asset", "partitions", "pool"),
+    [
+        ("encode_batch", "coded_segments", NAME, "gpu_t4"),
+        ("speak_dialogues", "moshi_shards", DIALOGUE_BATCH, "gpu_h200"),
+    ],
+)
+def test_whichever_pool_a_step_is_in_it_is_waited_for_without_using_the_processor(
+    instance: dg.DagsterInstance, job: str, asset: str, partitions: str, pool: str
+) -> None:
+    settings = Settings(codec="neucodec", neucodec={"pool": "gpu_t4"}, speech={"pool": "gpu_h200"})  # type: ignore[arg-type]
+    instance.add_dynamic_partitions(partitions, ["some/batch-0001"])
+    instance.event_log_storage.claim_concurrency_slot(pool, "somebody", "elses")
+    run_id = str(uuid.uuid4())
+    used: list[float] = []
+
+    def look() -> None:
+        told = f"waits for the pool {pool}, 1 at a time: held by run somebody of an unknown job"
+        try:
+            wait_until("it says so", lambda: any(told in line for line in events(instance, run_id)), 30)
+            before = time.process_time()
+            time.sleep(2)
+            used.append(time.process_time() - before)
+        finally:
+            instance.event_log_storage.free_concurrency_slots_for_run("somebody")
+
+    watching = threading.Thread(target=look)
+    watching.start()
+    definitions(settings).resolve_job_def(job).execute_in_process(
+        instance=instance,
+        run_id=run_id,
+        partition_key="some/batch-0001",
+        asset_selection=[dg.AssetKey(asset)],
+        raise_on_error=False,  # there is nothing to make it of
+    )
+    watching.join()
+    assert used, events(instance, run_id)
+    assert used[0] < 1.0
+    assert any(line.startswith(f"has the pool {pool} after ") for line in events(instance, run_id))
 
 
 def test_limits_come_from_the_file_and_applying_them_again_changes_nothing(tmp_path: Path) -> None:
