@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import dagster as dg
 from sqlalchemy.exc import SQLAlchemyError
 
-from voice_assets.pools import Pool, look_at
+from voice_assets.pools import Pool, give_limits, look_at
 from voice_assets.run_process import process_tags, release_dead
 
 LOOKED_EVERY_SEC = 1.0
@@ -17,7 +17,8 @@ _log = logging.getLogger(__name__)
 
 
 class PoolWatch(dg.ConfigurableResource):
-    """Notes which process a run is in; and when a step must wait for its pool, says for whom, and waits.
+    """Notes which process a run is in, gives its pools their limits where they have none; and when a step must wait for
+    its pool, says for whom, and waits.
 
     Dagster's own event says for what is waited, and not for whom, and then its in-process executor asks again and again
     without a pause (`interval_to_next_pending_claim_check` is never above 0 in 1.13), which takes a whole core. So the
@@ -31,6 +32,8 @@ class PoolWatch(dg.ConfigurableResource):
         if instance is not None and run is not None and log is not None:
             instance.add_run_tags(run.run_id, process_tags(run.run_id))
 
+            if run.run_op_concurrency is not None:
+                give_limits(instance, run.run_op_concurrency.all_pools or ())
             instance.add_event_listener(run.run_id, _Waiting(instance, run.run_id, log))
         yield self
 

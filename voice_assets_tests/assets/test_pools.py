@@ -9,6 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import dagster as dg
@@ -18,7 +19,7 @@ from voice_assets.definitions import definitions
 from voice_assets.defs.moshi.partitions import NAME as DIALOGUE_BATCH
 from voice_assets.defs.voice_dataset.partitions import NAME
 from voice_assets.defs.voice_dataset.sensors import in_flight
-from voice_assets.pools import apply_limits, look_at
+from voice_assets.pools import apply_limits, give_limits, look_at
 from voice_assets.run_process import process_of, process_tags, release_dead
 from voice_assets.stopping import EXIT_CODE
 from voice_assets_tests.assets.conftest import DAGSTER_YAML
@@ -217,6 +218,47 @@ def test_limits_come_from_the_file_and_applying_them_again_changes_nothing(tmp_p
     config = instance.get_concurrency_config().pool_config
     assert str(config.pool_granularity) == "PoolGranularity.OP"
     assert config.default_pool_limit == 1
+
+
+def test_a_run_gives_its_pool_the_limit_of_the_file_where_nobody_has_set_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "gpus.toml"
+    rest = 'memory_gb = 16\nbatch_sec = 240\nprecision = "fp32"\nprecisions = ["fp32"]\n'
+    file.write_text(f"[gpu_t4]\nlimit = 3\n{rest}[gpu_h200]\nlimit = 4\n{rest}")
+    monkeypatch.setenv("VOICE_GPU_PROFILES", str(file))
+    settings = Settings(codec="neucodec", neucodec={"pool": "gpu_t4"})  # type: ignore[arg-type]
+    encode = definitions(settings).resolve_job_def("encode_batch")
+
+    def limit_after_a_run(instance: dg.DagsterInstance) -> int | None:
+        instance.add_dynamic_partitions(NAME, ["some/batch-0001"])
+        encode.execute_in_process(instance=instance, partition_key="some/batch-0001", raise_on_error=False)
+        return look_at(instance, "gpu_t4").limit
+
+    with dg.DagsterInstance.from_config(str(new_home(tmp_path / "untouched"))) as instance:
+        assert limit_after_a_run(instance) == 3
+        assert look_at(instance, "gpu_h200").is_default  # in which none of its steps is
+    with dg.DagsterInstance.from_config(str(new_home(tmp_path / "default"))) as instance:
+        instance.event_log_storage.initialize_concurrency_limit_to_default("gpu_t4")  # as the daemon does
+        assert limit_after_a_run(instance) == 3
+    with dg.DagsterInstance.from_config(str(new_home(tmp_path / "set"))) as instance:
+        instance.event_log_storage.set_concurrency_slots("gpu_t4", 1)
+        assert limit_after_a_run(instance) == 1
+
+
+def test_runs_that_give_a_pool_its_limit_at_the_same_instant_give_it_once(tmp_path: Path) -> None:
+    folder = str(new_home(tmp_path / "untouched"))
+    instances = [dg.DagsterInstance.from_config(folder) for _ in range(8)]
+    together = threading.Barrier(len(instances))
+
+    def give(instance: dg.DagsterInstance) -> None:
+        together.wait()
+        give_limits(instance, ["gpu_t4", "gpu_h200"])
+
+    with ThreadPoolExecutor(len(instances)) as threads:
+        list(threads.map(give, instances))
+    for name in ("gpu_t4", "gpu_h200"):
+        assert instances[0].event_log_storage.get_concurrency_info(name).slot_count == 1
 
 
 def test_a_run_that_lives_or_is_elsewhere_or_has_the_tags_of_another_is_left_alone(
