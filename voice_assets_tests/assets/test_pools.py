@@ -224,7 +224,7 @@ def test_a_run_gives_its_pool_the_limit_of_the_file_where_nobody_has_set_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "gpus.toml"
-    rest = 'memory_gb = 16\nbatch_sec = 240\nprecision = "fp32"\nprecisions = ["fp32"]\n'
+    rest = 'batch_sec = 240\nprecision = "fp32"\nprecisions = ["fp32"]\n'
     file.write_text(f"[gpu_t4]\nlimit = 3\n{rest}[gpu_h200]\nlimit = 4\n{rest}")
     monkeypatch.setenv("VOICE_GPU_PROFILES", str(file))
     settings = Settings(codec="neucodec", neucodec={"pool": "gpu_t4"})  # type: ignore[arg-type]
