@@ -23,7 +23,8 @@ from voice_assets.pools import apply_limits, give_limits, look_at
 from voice_assets.run_process import process_of, process_tags, release_dead
 from voice_assets.stopping import EXIT_CODE
 from voice_assets_tests.assets.conftest import DAGSTER_YAML
-from voice_assets_tests.assets.gpu_contest import House, contend, events, overlaps, wait_until
+from voice_assets_tests.assets.control_room import open_control_room
+from voice_assets_tests.assets.gpu_contest import MODULE, House, contend, events, overlaps, wait_until
 from voice_assets_tests.assets.pretend_gpu import GPU
 from voice_core.gpu_lock import hold, holders
 from voice_core.gpus import profiles
@@ -107,6 +108,37 @@ def test_a_build_that_waits_says_for_whom_and_goes_on_when_that_one_is_killed(
     assert killed.status is dg.DagsterRunStatus.FAILURE
     assert [use.pid for use in house.uses()] == [first.pid, second.pid]
     assert not look_at(instance, "gpu_t4").holding
+
+
+def test_a_run_of_dagsters_launcher_that_is_killed_on_the_gpu_gives_lock_and_slot_back_and_the_next_ones_enter(
+    new_house: Callable[..., House],
+) -> None:
+    house = new_house(batches=3, seconds_a_batch=8)
+    with open_control_room(house.folder, house.variables, MODULE, house.elsewhere) as room, room.instance as instance:
+        instance.add_dynamic_partitions(NAME, house.keys)
+        for key in house.keys[:2]:
+            room.backfill(["coded_segments"], [key])
+        room.wait("the first is on the GPU", house.uses)
+        (holding,) = look_at(instance, "gpu_t4").holding
+        (use,) = house.uses()
+        assert holding.pid == str(use.pid)
+        assert holders()[GPU] is not None
+        os.kill(use.pid, signal.SIGKILL)
+        build = house.build(room.home, house.keys[2:])
+        output, _ = build.communicate(timeout=120)
+        assert build.returncode == 0, output
+        room.wait(
+            "the other backfill is done, too",
+            lambda: len(house.uses()) == 3 and not look_at(instance, "gpu_t4").holding,
+        )
+        killed = instance.get_run_by_id(holding.run_id)
+        assert killed is not None
+        assert killed.status is dg.DagsterRunStatus.FAILURE
+    uses = house.uses()
+    assert {use.purpose for use in uses} == {f"encoding {key}" for key in house.keys}
+    assert uses[0].end == float("inf")
+    assert overlaps([(use.begin, use.end) for use in uses[1:]]) == []
+    assert holders() == {GPU: None}
 
 
 def test_after_a_kill_the_pools_command_gives_the_slot_back_and_the_next_build_the_batch(
