@@ -350,10 +350,10 @@ class Settings(BaseSettings):
     workers: int = Field(0, ge=0, le=256, description="CPU processes that cut and measure; 0: one a core.")
     steps: tuple[Step, ...] = Field(
         (),
-        description="Steps that this machine's code location runs: ingest, encode, write; its own choice when empty.",
+        description="Steps that this machine's code location runs: ingest, encode, write, speak; its own if empty.",
     )
     gpu_profiles: str = Field(
-        "", description="File of the GPU pools: limits, memory, batch sizes, precisions; the packaged one when empty."
+        "", description="File of the GPU pools: limits, batch sizes, precisions; the packaged one when empty."
     )
     gpu_lock_dir: str = Field(
         "", description="Folder of the locks by which the processes of a host share its GPUs; in /tmp when empty."

@@ -2,11 +2,13 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 from voice_assets_tests.assets.conftest import files_below
 from voice_core.corpus.manifest import Manifest
 from voice_core.corpus.rules import RULES
 from voice_core.corpus.transcripts import BAD_LINE_REASONS
+from voice_core.settings import Settings, Step
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs" / "voice-dataset.md").read_text("utf-8")
@@ -33,3 +35,11 @@ def test_every_file_of_the_work_root_lies_where_the_document_says(built: Path) -
         r"datasets/voice/(README\.md|splits\.json|dataset\.json|figures/\w+\.png)",
     )
     assert [key for key in files_below(built / "work") if not re.fullmatch("|".join(places), key)] == []
+
+
+def test_every_step_is_told_where_steps_are_dealt_out() -> None:
+    told = Settings.model_fields["steps"].description or ""
+    machines = (ROOT / "docs" / "gpus.md").read_text("utf-8").split("## Several machines")[1]
+    for step in get_args(Step):
+        assert re.search(rf"\b{step}\b", told)
+        assert f"`{step}`" in machines

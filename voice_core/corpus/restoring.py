@@ -93,7 +93,8 @@ def _coded(place: _Place, supply: Supply, wanted: Wanted, bar: progress.Task) ->
         return set()
     sources = {SEGMENTS + key.removeprefix(CODED): key for key in left}
     bring_back(place.work, supply, SEGMENTS, place.partition, place.settings, sources)
-    _put(place, left, _encoded(place, codec, sources), bar)
+    with codec.ready(f"encoding freed files of {place.partition} again"):
+        _put(place, left, _encoded(place, codec, sources), bar)
     still_away = read_freed(place.work, SEGMENTS, place.partition)
     return {key for source, key in sources.items() if source in still_away}
 

@@ -1,11 +1,13 @@
 """What is freed is gone on purpose: nothing is computed because of it, and what is needed comes back to the byte."""
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 
 import pytest
 
 from voice_assets_tests.core.corpus.world import SmallCodec, World, line, lines_for
+from voice_core.codecs.base import Audio, Codes
 from voice_core.corpus import cleaning, coding, dataset, pairs, segmenting
 from voice_core.corpus.batches import list_partitions
 from voice_core.corpus.checks import codes_valid, files_intact, rows_match
@@ -188,6 +190,33 @@ def test_freed_published_rows_come_back_from_the_recordings_when_something_needs
     assert {k: built.files()[k] for k in parquet if "/pairs/" not in k} == {
         k: before[k] for k in parquet if "/pairs/" not in k
     }
+    intact(built)
+
+
+class Held(SmallCodec):
+    """A codec on a GPU, which somebody else may have whenever this one does not hold it."""
+
+    held = ""
+
+    @contextmanager
+    def ready(self, purpose: str) -> Iterator[None]:
+        self.held = purpose
+        yield
+        self.held = ""
+
+    def encode(self, clips: Sequence[Audio], sample_rate_hz: int | None = None) -> list[Codes]:
+        assert self.held == f"encoding freed files of {NEWS} again"
+        return super().encode(clips, sample_rate_hz)
+
+
+def test_the_gpu_is_held_while_freed_files_are_encoded_again(built: World) -> None:
+    parquet = {key for key in built.files() if key.endswith(".parquet") and "/manifests/" not in key}
+    published(built, parquet)
+    clean(built, "segments", "coded", "datasets")
+    built.codec = Held()
+    built.set(channel_mapping={"news": "The news"})  # so that rows are written again
+    built.build()
+    assert built.codec.encoded == 4
     intact(built)
 
 
