@@ -109,6 +109,16 @@ def test_the_resource_overrules_the_settings(checkpoint: Path, monkeypatch: pyte
     assert event.materialization.metadata["codec"].value == json.dumps(["neucodec", codec.revision])
 
 
+def test_the_resource_can_say_no_and_nothing(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VOICE_NEUCODEC__COMPILE", "true")
+    monkeypatch.setenv("VOICE_NEUCODEC__BATCH_SEC", "30")
+    monkeypatch.setenv("VOICE_NEUCODEC__POOL", "gpu_t4")
+    silent = NeuCodecResource().load().settings
+    assert (silent.compile, silent.batch_sec, silent.pool) == (True, 30.0, "gpu_t4")
+    given = NeuCodecResource(compile=False, batch_sec=0.0).load().settings
+    assert (given.compile, given.batch_sec) == (False, 0.0)
+
+
 def test_a_resource_that_makes_no_sense_says_what_is_allowed() -> None:
     with pytest.raises(ConfigurationError, match="fp32"):
         NeuCodecResource(precision="fp8").load()
