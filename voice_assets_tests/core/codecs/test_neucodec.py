@@ -1,6 +1,7 @@
 """NeuCodec against the original package, on a small model with calibrated random weights."""
 
 import pickle
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 from transformers import SeamlessM4TFeatureExtractor
 from transformers.models.neucodec.modeling_neucodec import NeuCodecAntiAliasedActivation1d, NeuCodecSnakeBeta
 
@@ -349,6 +351,19 @@ def test_a_folder_without_weights_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(CodecUnavailableError, match=r"has no \*\.safetensors"):
         _ = made(tmp_path).revision
+
+
+@pytest.mark.parametrize("fault", ["missing", "of another shape"])
+def test_weights_that_would_be_random_are_named(checkpoint: Path, tmp_path: Path, fault: str) -> None:
+    weights = load_file(checkpoint / "model.safetensors")
+    key = next(name for name in weights if name.endswith("conv1.weight"))
+    taken = weights.pop(key)
+    if fault == "of another shape":
+        weights[key] = taken[:-1].contiguous()
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    (tmp_path / "config.json").write_bytes((checkpoint / "config.json").read_bytes())
+    with pytest.raises(CodecUnavailableError, match=f"1 weights of NeuCodec are not in .*{re.escape(key)}"):
+        made(tmp_path).encode(CLIPS[:1])
 
 
 def test_a_precision_that_the_pools_gpus_lack_is_refused() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from transformers import NeuCodecModel, SeamlessM4TFeatureExtractor
 from transformers.utils.logging import disable_progress_bar
 
-from voice_core.codecs.base import Audio, Codes, Margins, samples_at
+from voice_core.codecs.base import Audio, CodecUnavailableError, Codes, Margins, samples_at
 from voice_core.codecs.neucodec.features import Features
 from voice_core.codecs.neucodec.network import Encoder, margin
 from voice_core.codecs.neucodec.resampling import resample
@@ -62,9 +63,24 @@ class Engine:
 
     @classmethod
     def load(cls, folder: Path, device: torch.device, precision: str, *, batch_sec: float, compiled: bool) -> "Engine":
-        """Read the weights of a folder in transformers' layout."""
+        """Read the weights of a folder in transformers' layout. Raises `CodecUnavailableError` unless all are there."""
         disable_progress_bar()  # of a second's length, into the logs of every run
-        model = NeuCodecModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+        loaded: Any = NeuCodecModel.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            local_files_only=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # so that they are told, as what is missing is
+        )
+        model, found = loaded
+        told = {item[0] for item in found["mismatched_keys"]}  # with both shapes
+        # Buffers are computed where they are not stored; a parameter that is not stored would be random.
+        wanting = sorted({*found["missing_keys"], *told} & dict(model.named_parameters()).keys())
+        if wanting:
+            raise CodecUnavailableError(
+                f"{len(wanting)} weights of NeuCodec are not in {folder}, or of another shape there: "
+                f"{', '.join(wanting[:3])}{', …' if wanting[3:] else ''}. Fetch the checkpoint again, whole"
+            )
         return cls(model, device, precision, batch_sec=batch_sec, compiled=compiled)
 
     def _agrees(self) -> bool:
