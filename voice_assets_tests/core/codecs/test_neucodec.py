@@ -206,6 +206,38 @@ def test_on_a_cpu_no_clip_needs_the_plain_path_to_be_sure(codec: NeuCodec) -> No
             np.testing.assert_array_equal(margins[0].numpy(), engine.encode_alone(clip, INPUT_HZ)[1])
 
 
+def test_a_clips_codes_do_not_depend_on_its_company_nor_on_the_number_of_threads(
+    codec: NeuCodec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At more threads than one, which sum in another order: each path must keep to one a clip."""
+    engine = codec._loaded()
+    used: list[int] = []
+
+    def count(*_: object) -> None:
+        used.append(torch.get_num_threads())
+
+    hook = engine._model.quantizer.project_in.register_forward_hook(count)
+    hooks = [hook, engine._model.acoustic_decoder.register_forward_pre_hook(count)]
+    torch.set_num_threads(max(2, torch.get_num_threads()))
+    threads = torch.get_num_threads()
+    try:
+        together = codec.encode(CLIPS)
+        alone = [codec.encode([clip])[0] for clip in CLIPS[:4]]
+        plain = [codec.encode_alone(clip)[0] for clip in CLIPS[:4]]
+        heard = codec.decode(together[:4])
+        heard_alone = [codec.decode([codes])[0] for codes in together[:4]]
+    finally:
+        for hook in hooks:
+            hook.remove()
+    assert len(used) == len(CLIPS) + 4 + 4 + 4 + 4
+    assert set(used) == {1}
+    assert torch.get_num_threads() == threads
+    for index in range(4):
+        np.testing.assert_array_equal(together[index], alone[index])
+        np.testing.assert_array_equal(together[index], plain[index])
+        np.testing.assert_array_equal(heard[index], heard_alone[index])
+
+
 def test_a_clip_that_fails_leaves_the_number_of_threads_as_it_was(checkpoint: Path) -> None:
     engine = made(checkpoint)._loaded()
     engine._encoder = LittleMemory(engine._encoder, 0)  # type: ignore[assignment]

@@ -4,7 +4,7 @@ import logging
 import os
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -86,7 +86,7 @@ class Engine:
     def _agrees(self) -> bool:
         """Whether a second of noise comes out as by the plain path, to the bit: then no code needs a second look."""
         noise = 0.1 * np.random.default_rng(0).standard_normal(INPUT_HZ, np.float32)
-        with torch.inference_mode(), arithmetic(self.precision):
+        with self._computing(self.precision):
             audio = self._padded([noise], INPUT_HZ)
             _, margins = self._encoder(audio, self._features(audio))
             _, plain = self._alone(noise, INPUT_HZ)
@@ -105,14 +105,30 @@ class Engine:
             for index, codes in zip(indices, self._group(batch, sample_rate_hz), strict=True):
                 found[index] = codes
 
-        with torch.inference_mode(), arithmetic(self.precision):
-            if self.device.type == "cpu":  # a batch is no faster than its clips, and its tensors fall out of the cache
-                longest_first = [index for count in sorted(groups, reverse=True) for index in groups[count]]
-                _on_all_cores(lambda index: one([index]), longest_first)
-            else:
-                for group in groups.values():
-                    one(group)
+        with self._computing(self.precision):
+            self._each(groups, one)
         return found
+
+    @contextmanager
+    def _computing(self, precision: str) -> Iterator[None]:
+        """On a CPU with one thread a clip, alone or not: with another number, sums come out in another order."""
+        threads = torch.get_num_threads()
+        try:  # the number is a thread's own, but new threads begin with the one that was set last
+            if self.device.type == "cpu":
+                torch.set_num_threads(1)
+            with torch.inference_mode(), arithmetic(precision):
+                yield
+        finally:
+            torch.set_num_threads(threads)
+
+    def _each(self, groups: Mapping[int, list[int]], work: Callable[[Sequence[int]], None]) -> None:
+        """Work on items of equal length together; on a CPU on each by itself, the longest first: a batch is no faster
+        there than its clips, and its tensors fall out of the cache."""
+        if self.device.type == "cpu":
+            _on_all_cores(lambda index: work([index]), [i for length in sorted(groups)[::-1] for i in groups[length]])
+        else:
+            for group in groups.values():
+                work(group)
 
     def _group(self, clips: Sequence[Audio], sample_rate_hz: int) -> Iterator[Codes]:
         """Clips that have the same number of codes; in halves where memory does not suffice for all."""
@@ -153,7 +169,7 @@ class Engine:
         boundary the nearest of each code's eight values was."""
         if samples_at(len(clip), sample_rate_hz, INPUT_HZ) < HOP:
             return np.empty(0, np.int32), np.empty(0, np.float32)
-        with torch.inference_mode(), arithmetic("fp32"):
+        with self._computing("fp32"):
             return self._alone(clip, sample_rate_hz)
 
     def _alone(self, clip: Audio, sample_rate_hz: int) -> tuple[Codes, Margins]:
@@ -194,16 +210,21 @@ class Engine:
         for index, item in enumerate(codes):
             groups[len(item)].append(index)
         groups.pop(0, None)
-        with torch.inference_mode(), arithmetic("fp32"):
-            for count, group in groups.items():
-                at_once = max(1, int(seconds_at_once * INPUT_HZ / HOP / count))
-                for start in range(0, len(group), at_once):
-                    some = group[start : start + at_once]
-                    stacked = torch.from_numpy(np.stack([codes[index] for index in some])).long().to(self.device)
-                    audio = self._model.decode(stacked[:, None], return_dict=True).audio_values[:, 0]
-                    for index, clip in zip(some, audio.cpu().numpy(), strict=True):
-                        found[index] = clip
+
+        def some(indices: Sequence[int]) -> None:
+            at_once = max(1, int(seconds_at_once * INPUT_HZ / HOP / len(codes[indices[0]])))
+            for start in range(0, len(indices), at_once):
+                now = indices[start : start + at_once]
+                for index, clip in zip(now, self._decoded([codes[index] for index in now]), strict=True):
+                    found[index] = clip
+
+        with self._computing("fp32"):
+            self._each(groups, some)
         return found
+
+    def _decoded(self, codes: Sequence[Codes]) -> list[Audio]:
+        stacked = torch.from_numpy(np.stack(codes)).long().to(self.device)
+        return [*self._model.decode(stacked[:, None], return_dict=True).audio_values[:, 0].cpu().numpy()]
 
 
 @contextmanager
@@ -232,9 +253,5 @@ def _on_all_cores(work: Callable[[int], None], items: Sequence[int]) -> None:
         with torch.inference_mode():
             work(item)
 
-    threads = torch.get_num_threads()
-    try:  # the number is a thread's own, but new threads begin with the one that was set last
-        with ThreadPoolExecutor(cores, "neucodec", initializer=lambda: torch.set_num_threads(1)) as pool:
-            list(pool.map(inference, items))
-    finally:
-        torch.set_num_threads(threads)
+    with ThreadPoolExecutor(cores, "neucodec", initializer=lambda: torch.set_num_threads(1)) as pool:
+        list(pool.map(inference, items))
