@@ -20,6 +20,10 @@ class CodecUnavailableError(RuntimeError):
     """The codec cannot be loaded: its package or weights are missing. The message says how to get them."""
 
 
+class OutOfMemoryError(RuntimeError):
+    """The device has no memory left for a clip, even by itself: it is too long, or another program has the memory."""
+
+
 @runtime_checkable
 class Codec(Protocol):
     """Audio ↔ codes.
@@ -70,7 +74,8 @@ class Codec(Protocol):
     def encode(self, clips: Sequence[Audio], sample_rate_hz: int | None = None) -> list[Codes]:
         """Encode clips at `sample_rate_hz` (at `input_sample_rate_hz`, if None): the codec resamples them itself.
 
-        A clip's codes do not depend on the others. Raises ValueError, naming the clip, for audio that has no codes.
+        A clip's codes do not depend on the others. Raises ValueError, naming the clip, for audio that has no codes, and
+        `OutOfMemoryError` where memory does not suffice for one clip now; another time it may.
         """
         ...
 

@@ -18,10 +18,10 @@ from transformers.models.neucodec.modeling_neucodec import NeuCodecAntiAliasedAc
 from voice_assets_tests.core.codecs import original as reference
 from voice_assets_tests.core.codecs.original import SMALL, speechlike
 from voice_core.codecs import load_codec
-from voice_core.codecs.base import Codec, CodecUnavailableError
+from voice_core.codecs.base import Codec, CodecUnavailableError, OutOfMemoryError
 from voice_core.codecs.neucodec import NeuCodec
 from voice_core.codecs.neucodec.activation import FusedActivation, _expression, _in_blocks
-from voice_core.codecs.neucodec.engine import HOP, INPUT_HZ, Engine, OutOfMemoryError
+from voice_core.codecs.neucodec.engine import HOP, INPUT_HZ, Engine
 from voice_core.codecs.neucodec.features import Features
 from voice_core.codecs.neucodec.pairwise import pairwise_sum
 from voice_core.codecs.neucodec.resampling import resample
@@ -277,17 +277,18 @@ def test_audio_that_is_no_number_is_refused_by_place(codec: NeuCodec, value: flo
 
 
 class LittleMemory:
-    """An encoder that runs out of memory above so many clips at once."""
+    """An encoder or decoder that runs out of memory above so many clips at once."""
 
-    def __init__(self, encoder: Any, most: int) -> None:
-        self._encoder, self._most = encoder, most
+    def __init__(self, whole: Any, most: int, error: RuntimeError | None = None) -> None:
+        self._whole, self._most = whole, most
+        self._error = error or torch.OutOfMemoryError("CUDA out of memory")
         self.sizes: list[int] = []
 
-    def __call__(self, audio: torch.Tensor, features: torch.Tensor) -> Any:
-        self.sizes.append(len(audio))
-        if len(audio) > self._most:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return self._encoder(audio, features)
+    def __call__(self, first: torch.Tensor, *others: Any, **options: Any) -> Any:
+        self.sizes.append(len(first))
+        if len(first) > self._most:
+            raise self._error
+        return self._whole(first, *others, **options)
 
 
 def test_out_of_memory_halves_the_batch_and_remembers(checkpoint: Path, original: Any) -> None:
@@ -310,6 +311,53 @@ def test_a_clip_that_does_not_fit_by_itself_is_refused_with_its_length(checkpoin
     engine._encoder = LittleMemory(engine._encoder, 0)  # type: ignore[assignment]
     with torch.inference_mode(), pytest.raises(OutOfMemoryError, match=r"0\.5 s does not fit"):
         [*engine._group([speechlike(0.5, 1)], INPUT_HZ)]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuFFT error: CUFFT_ALLOC_FAILED",
+        "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+        "CUDA error: out of memory",
+    ],
+)
+def test_a_library_that_has_no_memory_halves_the_batch_too(checkpoint: Path, codec: NeuCodec, message: str) -> None:
+    engine = made(checkpoint)._loaded()
+    engine._encoder = LittleMemory(engine._encoder, 2, RuntimeError(message))  # type: ignore[assignment]
+    with torch.inference_mode():
+        codes = [*engine._group(CLIPS[7:8] * 3, INPUT_HZ)]
+    for found in codes:
+        np.testing.assert_array_equal(found, codec.encode(CLIPS[7:8])[0])
+
+
+def test_what_is_no_want_of_memory_is_not_tried_again(checkpoint: Path) -> None:
+    engine = made(checkpoint)._loaded()
+    engine._encoder = broken = LittleMemory(engine._encoder, 0, RuntimeError("a bug"))  # type: ignore[assignment]
+    with pytest.raises(RuntimeError, match="a bug"), torch.inference_mode():
+        [*engine._group(CLIPS[7:8] * 3, INPUT_HZ)]
+    assert broken.sizes == [3]
+
+
+def test_decoding_and_the_plain_path_live_with_little_memory_too(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codec = made(checkpoint)
+    engine = codec._loaded()
+    codes = codec.encode(CLIPS[7:8] * 3)
+    wanted = codec.decode(codes)
+    monkeypatch.setattr(engine, "_each", lambda groups, work: [work(group) for group in groups.values()])  # as on a GPU
+    short = LittleMemory(engine._model.decode, 2)
+    monkeypatch.setattr(engine._model, "decode", short)
+    for found, audio in zip(codec.decode(codes), wanted, strict=True):
+        np.testing.assert_allclose(found, audio, atol=1e-5)
+    assert short.sizes == [3, 1, 2]
+    monkeypatch.setattr(engine._model, "decode", LittleMemory(None, 0))
+    with pytest.raises(OutOfMemoryError, match=r"0\.3 s does not fit"):
+        codec.decode(codes)
+    monkeypatch.setattr(engine._model, "encode", LittleMemory(None, 0))
+    with pytest.raises(OutOfMemoryError, match=r"0\.3 s does not fit"):
+        codec.encode_alone(CLIPS[7])
 
 
 @pytest.mark.parametrize("precision", ["tf32", "bf16", "fp16"])

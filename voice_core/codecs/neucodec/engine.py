@@ -1,6 +1,5 @@
 """NeuCodec loaded onto one device: batches in, codes out."""
 
-import logging
 import os
 import threading
 from collections import defaultdict
@@ -18,6 +17,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from voice_core.codecs.base import Audio, CodecUnavailableError, Codes, Margins, samples_at
 from voice_core.codecs.neucodec.features import Features
+from voice_core.codecs.neucodec.memory import in_halves
 from voice_core.codecs.neucodec.network import Encoder, margin
 from voice_core.codecs.neucodec.resampling import resample
 
@@ -28,12 +28,6 @@ TOLERANCE = 2e-5
 summation, where that is not ours: five times the largest difference that was seen when the activations alone summed in
 another order. On x86 there is no difference at all, while the plain path itself moves by up to 3e-5 between one thread
 and two (`python -m benchmarks neucodec_exactness`)."""
-
-_log = logging.getLogger(__name__)
-
-
-class OutOfMemoryError(ValueError):
-    """A clip is too long for the device's memory by itself."""
 
 
 class Engine:
@@ -131,28 +125,21 @@ class Engine:
                 work(group)
 
     def _group(self, clips: Sequence[Audio], sample_rate_hz: int) -> Iterator[Codes]:
-        """Clips that have the same number of codes; in halves where memory does not suffice for all."""
+        """Clips that have the same number of codes, as many at a time as there is memory for."""
         length = max(1, samples_at(len(clips[0]), sample_rate_hz, INPUT_HZ))
+
+        def halved(count: int) -> None:
+            self._most_samples = min(self._most_samples, count // 2 * length)
+
         at_once = max(1, self._most_samples // length)
         for start in range(0, len(clips), at_once):
-            yield from self._halving(clips[start : start + at_once], sample_rate_hz)
-
-    def _halving(self, clips: Sequence[Audio], sample_rate_hz: int) -> list[Codes]:
-        try:
-            return self._batch(clips, sample_rate_hz)
-        except torch.OutOfMemoryError:
-            pass  # leave the handler first: the exception keeps the failed batch's tensors alive
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-        samples = samples_at(len(clips[0]), sample_rate_hz, INPUT_HZ)
-        if len(clips) == 1:
-            raise OutOfMemoryError(
-                f"a clip of {samples / INPUT_HZ:.1f} s does not fit into the memory of {self.device}"
+            yield from in_halves(
+                lambda some: self._batch(some, sample_rate_hz),
+                clips[start : start + at_once],
+                length / INPUT_HZ,
+                self.device,
+                halved,
             )
-        half = len(clips) // 2
-        self._most_samples = min(self._most_samples, half * samples)
-        _log.warning("out of memory: from now on %.0f s at once", self._most_samples / INPUT_HZ)
-        return [*self._halving(clips[:half], sample_rate_hz), *self._halving(clips[half:], sample_rate_hz)]
 
     def _batch(self, clips: Sequence[Audio], sample_rate_hz: int) -> list[Codes]:
         audio = self._padded(clips, sample_rate_hz)
@@ -170,7 +157,8 @@ class Engine:
         if samples_at(len(clip), sample_rate_hz, INPUT_HZ) < HOP:
             return np.empty(0, np.int32), np.empty(0, np.float32)
         with self._computing("fp32"):
-            return self._alone(clip, sample_rate_hz)
+            seconds = len(clip) / sample_rate_hz
+            return in_halves(lambda some: [self._alone(some[0], sample_rate_hz)], [clip], seconds, self.device)[0]
 
     def _alone(self, clip: Audio, sample_rate_hz: int) -> tuple[Codes, Margins]:
         audio = self._padded([clip], sample_rate_hz)
@@ -212,10 +200,12 @@ class Engine:
         groups.pop(0, None)
 
         def some(indices: Sequence[int]) -> None:
-            at_once = max(1, int(seconds_at_once * INPUT_HZ / HOP / len(codes[indices[0]])))
+            seconds = len(codes[indices[0]]) * HOP / INPUT_HZ
+            at_once = max(1, int(seconds_at_once / seconds))
             for start in range(0, len(indices), at_once):
                 now = indices[start : start + at_once]
-                for index, clip in zip(now, self._decoded([codes[index] for index in now]), strict=True):
+                clips = in_halves(self._decoded, [codes[index] for index in now], seconds, self.device)
+                for index, clip in zip(now, clips, strict=True):
                     found[index] = clip
 
         with self._computing("fp32"):
