@@ -10,7 +10,7 @@ from typing import Any
 from voice_core import progress
 from voice_core.codecs.base import Codec
 from voice_core.corpus.batches import read_batch
-from voice_core.corpus.encoding import CODING_VERSION, STAGE, encode, measured_as_due, target_of
+from voice_core.corpus.encoding import CODING_VERSION, OUT_OF_MEMORY, STAGE, encode, measured_as_due, target_of
 from voice_core.corpus.freed import read_freed
 from voice_core.corpus.manifest import Entry, Manifest, read_complete, read_manifest
 from voice_core.corpus.restoring import Supply, bring_back
@@ -26,7 +26,7 @@ from voice_core.store import Store
 __all__ = ["CODE_VERSION", "STAGE", "CodesReport", "build_codes", "divide", "is_current", "parameters", "stage_inputs"]
 
 CODE_VERSION = f"code{CODING_VERSION}-roundtrip{ROUNDTRIP_VERSION}"
-_TRIED_AGAIN = ("segment_missing", "segment_damaged", "not_written")
+_TRIED_AGAIN = ("segment_missing", "segment_damaged", "not_written", OUT_OF_MEMORY)
 
 
 @dataclass(frozen=True, slots=True)

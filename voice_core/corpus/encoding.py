@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from voice_core.audio import to_float
-from voice_core.codecs.base import Audio, Codec, Codes
+from voice_core.codecs.base import Audio, Codec, Codes, OutOfMemoryError
 from voice_core.corpus.manifest import Entry, Reject
 from voice_core.corpus.roundtrip import compare
 from voice_core.corpus.segment_files import Segment, SegmentFileError, dump, load
@@ -18,6 +18,7 @@ from voice_core.settings import Settings
 from voice_core.store import AccessDeniedError, Store, StoreError
 
 STAGE = "coded"
+OUT_OF_MEMORY = "out_of_memory"
 CODING_VERSION = 1
 
 
@@ -183,13 +184,15 @@ def _codes_of(codec: Codec, clips: Sequence[Audio], sample_rate_hz: int) -> list
     """Encode a load; where that fails, one by one, so that a bad clip costs only itself."""
     try:
         return [*codec.encode(clips, sample_rate_hz)]
-    except ValueError:
+    except (ValueError, OutOfMemoryError):
         results: list[Codes | Reject] = []
         for clip in clips:
             try:
                 results.extend(codec.encode([clip], sample_rate_hz))
             except ValueError as error:
                 results.append(Reject(STAGE, "encode_failed", message=str(error)))
+            except OutOfMemoryError as error:
+                results.append(Reject(STAGE, OUT_OF_MEMORY, message=str(error)))
         return results
 
 

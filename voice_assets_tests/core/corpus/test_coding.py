@@ -7,7 +7,7 @@ import pytest
 
 from voice_assets_tests.core.corpus.world import SmallCodec, World
 from voice_core.codecs import load_codec
-from voice_core.codecs.base import Audio, Codec, Codes, Margins
+from voice_core.codecs.base import Audio, Codec, Codes, Margins, OutOfMemoryError
 from voice_core.corpus import coding, encoding, forget
 from voice_core.corpus.checks import codes_valid, files_intact, seconds_add_up
 from voice_core.corpus.manifest import Manifest, read_manifest
@@ -200,6 +200,25 @@ def test_a_clip_that_the_codec_refuses_costs_only_itself(world: World) -> None:
     ]  # fmt: skip
     assert "too short to encode" in report.manifest.entries[1].message
     sound(report.manifest, world)
+
+
+class NoMemory(SmallCodec):
+    """On a device whose memory another program has."""
+
+    def encode(self, clips: Sequence[Audio], sample_rate_hz: int | None = None) -> list[Codes]:
+        raise OutOfMemoryError("a clip of 1.6 s does not fit")
+
+
+def test_a_moments_want_of_memory_rejects_nothing_for_good(cut: World) -> None:
+    cut.codec = NoMemory()
+    report = cut.code()
+    assert {entry.reason for entry in report.manifest.entries if entry.kind == "line"} == {"out_of_memory"}
+    sound(report.manifest, cut)
+    assert not current(cut, report.manifest)
+    cut.codec = SmallCodec()
+    mended = cut.code()
+    assert mended.segments_encoded == 5
+    assert current(cut, mended.manifest)
 
 
 def test_codes_without_segments_say_what_to_build_first(world: World) -> None:
