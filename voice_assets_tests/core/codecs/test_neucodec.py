@@ -306,6 +306,23 @@ def test_out_of_memory_halves_the_batch_and_remembers(checkpoint: Path, original
         np.testing.assert_array_equal(second, first)
 
 
+def test_a_batch_stays_below_what_cuda_can_index(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = made(checkpoint, batch_sec=1e9)._loaded()
+    sizes: list[int] = []
+
+    def count(clips: list[Any], sample_rate_hz: int) -> list[Any]:
+        sizes.append(len(clips))
+        return [np.empty(0, np.int32)] * len(clips)
+
+    monkeypatch.setattr(engine, "_batch", count)
+    clip = np.zeros(30 * INPUT_HZ, np.float32)
+    assert len([*engine._group([clip] * 1_200, INPUT_HZ)]) == 1_200
+    width = len(clip) + HOP + 12  # padded to a whole code, and by the activations' filters
+    assert sum(sizes) == 1_200
+    assert max(sizes) * SMALL.acoustic_width * width < 2**31
+    assert (max(sizes) + 2) * SMALL.acoustic_width * width > 2**31
+
+
 def test_a_clip_that_does_not_fit_by_itself_is_refused_with_its_length(checkpoint: Path) -> None:
     engine = made(checkpoint)._loaded()
     engine._encoder = LittleMemory(engine._encoder, 0)  # type: ignore[assignment]

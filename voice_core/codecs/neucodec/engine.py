@@ -131,7 +131,7 @@ class Engine:
         def halved(count: int) -> None:
             self._most_samples = min(self._most_samples, count // 2 * length)
 
-        at_once = max(1, self._most_samples // length)
+        at_once = max(1, min(self._most_samples // length, self._indexable(length)))
         for start in range(0, len(clips), at_once):
             yield from in_halves(
                 lambda some: self._batch(some, sample_rate_hz),
@@ -140,6 +140,12 @@ class Engine:
                 self.device,
                 halved,
             )
+
+    def _indexable(self, length: int) -> int:
+        """Clips whose widest activations, those of the first block, CUDA's kernels can index: replicate padding refuses
+        2**31 elements and more. A clip is a code longer there at most, and has a few samples of padding."""
+        channels = self._model.acoustic_encoder.conv1.out_channels
+        return (2**31 - 1) // (channels * (length + 2 * HOP))
 
     def _batch(self, clips: Sequence[Audio], sample_rate_hz: int) -> list[Codes]:
         audio = self._padded(clips, sample_rate_hz)
