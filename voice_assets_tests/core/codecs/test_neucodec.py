@@ -3,6 +3,7 @@
 import pickle
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -266,6 +267,39 @@ def test_a_clip_near_a_boundary_is_encoded_again_by_the_plain_path(
     assert engine.rechecked == before + 3
     for clip, found in zip(CLIPS, codes, strict=False):
         np.testing.assert_array_equal(found, reference.encode(original, clip))
+
+
+@contextmanager
+def overflowing(joined: torch.nn.Module, value: float, good: int = 0) -> Iterator[None]:
+    """What joins the encoders' outputs gives such a value for each clip but the first `good`."""
+
+    def spoil(_: torch.nn.Module, __: object, both: torch.Tensor) -> None:
+        both[good:, 3, 0] = value
+
+    hook = joined.register_forward_hook(spoil)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_values_that_are_no_numbers_become_no_codes(checkpoint: Path, codec: NeuCodec, value: float) -> None:
+    half = made(checkpoint, precision="fp16")
+    refused = pytest.raises(ValueError, match="Clip 0: the encoder gives values that are not finite in fp16")
+    with overflowing(half._loaded()._encoder.join, value), refused:
+        half.encode(CLIPS[:1])
+    engine = codec._loaded()
+    wanted = codec.encode([CLIPS[1]])[0]
+    fast, plain = engine._encoder.join, engine._model.fc_encoder
+    with overflowing(fast, value, good=1), torch.inference_mode():  # of the second clip the plain path decides
+        for codes in engine._group([CLIPS[1]] * 2, INPUT_HZ):
+            np.testing.assert_array_equal(codes, wanted)
+    with overflowing(fast, value), overflowing(plain, value):
+        with pytest.raises(ValueError, match="Clip 1: the encoder gives values that are not finite"):
+            codec.encode([CLIPS[1][:300], CLIPS[1]])
+        with pytest.raises(ValueError, match="not finite"):
+            codec.encode_alone(CLIPS[1])
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

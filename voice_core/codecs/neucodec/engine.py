@@ -1,5 +1,6 @@
 """NeuCodec loaded onto one device: batches in, codes out."""
 
+import contextlib
 import os
 import threading
 from collections import defaultdict
@@ -30,6 +31,10 @@ another order. On x86 there is no difference at all, while the plain path itself
 and two (`python -m benchmarks neucodec_exactness`)."""
 
 
+class _NotFiniteError(ValueError):
+    """The encoder made of a clip what no code stands for."""
+
+
 class Engine:
     """`precision` is one of `DTYPES`. Not for several threads at once."""
 
@@ -50,6 +55,8 @@ class Engine:
         self._features = Features(self._extractor).to(device)
         self._encoder = Encoder(self._model, DTYPES[precision]).eval()
         self._most_samples = int(batch_sec * INPUT_HZ)
+        self._heard = threading.local()  # on a CPU several threads are at work on the one model
+        self._model.quantizer.project_in.register_forward_hook(self._hear)
         if compiled:
             self._encoder.compile()
         exact = precision == "fp32" and device.type == "cpu" and not compiled and self._agrees()
@@ -77,6 +84,9 @@ class Engine:
             )
         return cls(model, device, precision, batch_sec=batch_sec, compiled=compiled)
 
+    def _hear(self, _: nn.Module, __: object, value: Tensor) -> None:
+        self._heard.value = value
+
     def _agrees(self) -> bool:
         """Whether a second of noise comes out as by the plain path, to the bit: then no code needs a second look."""
         noise = 0.1 * np.random.default_rng(0).standard_normal(INPUT_HZ, np.float32)
@@ -87,8 +97,8 @@ class Engine:
         return np.array_equal(margins[0].numpy(), plain)
 
     def encode(self, clips: Sequence[Audio], sample_rate_hz: int) -> list[Codes]:
-        """Codes of finite mono clips, in their order."""
-        found: list[Codes] = [np.empty(0, np.int32)] * len(clips)
+        """Codes of finite mono clips, in their order. Raises ValueError for a clip that has none in this precision."""
+        found: list[Codes | None] = [np.empty(0, np.int32)] * len(clips)
         groups: dict[int, list[int]] = defaultdict(list)
         for index, clip in enumerate(clips):
             groups[samples_at(len(clip), sample_rate_hz, INPUT_HZ) // HOP].append(index)
@@ -101,7 +111,11 @@ class Engine:
 
         with self._computing(self.precision):
             self._each(groups, one)
-        return found
+        whole = [codes for codes in found if codes is not None]
+        if len(whole) < len(found):
+            first = next(index for index, codes in enumerate(found) if codes is None)
+            raise ValueError(f"Clip {first}: the encoder gives values that are not finite in {self.precision}")
+        return whole
 
     @contextmanager
     def _computing(self, precision: str) -> Iterator[None]:
@@ -124,7 +138,7 @@ class Engine:
             for group in groups.values():
                 work(group)
 
-    def _group(self, clips: Sequence[Audio], sample_rate_hz: int) -> Iterator[Codes]:
+    def _group(self, clips: Sequence[Audio], sample_rate_hz: int) -> Iterator[Codes | None]:
         """Clips that have the same number of codes, as many at a time as there is memory for."""
         length = max(1, samples_at(len(clips[0]), sample_rate_hz, INPUT_HZ))
 
@@ -147,13 +161,18 @@ class Engine:
         channels = self._model.acoustic_encoder.conv1.out_channels
         return (2**31 - 1) // (channels * (length + 2 * HOP))
 
-    def _batch(self, clips: Sequence[Audio], sample_rate_hz: int) -> list[Codes]:
+    def _batch(self, clips: Sequence[Audio], sample_rate_hz: int) -> list[Codes | None]:
+        """None for a clip of which the quantiser was to round what is no number."""
         audio = self._padded(clips, sample_rate_hz)
-        codes, margin = self._encoder(audio, self._features(audio))
-        made: list[Codes] = [*codes.cpu().numpy()]
-        if self.precision == "fp32":
-            for index in torch.nonzero(margin.amin(-1) < self.tolerance).flatten().tolist():
-                made[index], _ = self._alone(clips[index], sample_rate_hz)
+        codes, margins = self._encoder(audio, self._features(audio))
+        sound = torch.isfinite(self._rounded()).flatten(1).all(-1)
+        made: list[Codes | None] = [*codes.cpu().numpy()]
+        again = ~sound | (margins.amin(-1) < self.tolerance) if self.precision == "fp32" else ~sound
+        for index in torch.nonzero(again).flatten().tolist():
+            made[index] = None
+            if self.precision == "fp32":
+                with contextlib.suppress(_NotFiniteError):
+                    made[index], _ = self._alone(clips[index], sample_rate_hz)
                 self.rechecked += 1
         return made
 
@@ -169,18 +188,19 @@ class Engine:
     def _alone(self, clip: Audio, sample_rate_hz: int) -> tuple[Codes, Margins]:
         audio = self._padded([clip], sample_rate_hz)
         heard = self._extractor(audio.cpu().numpy(), sampling_rate=INPUT_HZ, return_tensors="pt").input_features
-        rounded: dict[int, Tensor] = {}  # by thread: on a CPU several are at work on the one model
-
-        def keep(_: nn.Module, __: object, value: Tensor) -> None:
-            rounded[threading.get_ident()] = value
-
-        hook = self._model.quantizer.project_in.register_forward_hook(keep)
-        try:
-            found = self._model.encode(audio[:, None], heard.to(self.device), return_dict=True).audio_codes
-        finally:
-            hook.remove()
-        margins = margin(self._model.quantizer, rounded[threading.get_ident()])
+        found = self._model.encode(audio[:, None], heard.to(self.device), return_dict=True).audio_codes
+        rounded = self._rounded()
+        if not torch.isfinite(rounded).all():
+            raise _NotFiniteError("the plain path gives values that are not finite")
+        margins = margin(self._model.quantizer, rounded)
         return found[0, 0].int().cpu().numpy(), margins[0].float().cpu().numpy()
+
+    def _rounded(self) -> Tensor:
+        """What this thread's last clips were before their values were bounded and rounded, [clips, codes, 8]: bounds
+        make a number of what is infinite."""
+        value: Tensor = self._heard.value
+        del self._heard.value
+        return value
 
     def _padded(self, clips: Sequence[Audio], sample_rate_hz: int) -> Tensor:
         """Clips at 16 kHz, each with zeros up to the next whole code, as the reference pads: 1 to 320 of them."""
