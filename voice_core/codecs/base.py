@@ -88,6 +88,11 @@ class Codec(Protocol):
         """The largest margin at which `encode` may give another code than `encode_alone`; 0 where it never may."""
         ...
 
+    @property
+    def least_agreement(self) -> float:
+        """The share of codes in which `encode` and `encode_alone` must agree, for every clip of a second or more."""
+        ...
+
     def decode(self, codes: Sequence[Codes]) -> list[Audio]:
         """Decode to audio at `output_sample_rate_hz`, `len(codes) * output_sample_rate_hz / codes_per_sec`
         samples each."""

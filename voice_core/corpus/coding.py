@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +10,15 @@ from typing import Any
 from voice_core import progress
 from voice_core.codecs.base import Codec
 from voice_core.corpus.batches import read_batch
-from voice_core.corpus.encoding import CODING_VERSION, OUT_OF_MEMORY, STAGE, encode, measured_as_due, target_of
+from voice_core.corpus.encoding import (
+    CODING_VERSION,
+    OUT_OF_MEMORY,
+    STAGE,
+    encode,
+    guarded,
+    measured_as_due,
+    target_of,
+)
 from voice_core.corpus.freed import read_freed
 from voice_core.corpus.manifest import Entry, Manifest, read_complete, read_manifest
 from voice_core.corpus.restoring import Supply, bring_back
@@ -66,7 +74,7 @@ def is_current(segments: Manifest, coded: Manifest | None, codec: Codec, setting
 
 
 def divide(
-    segments: Iterable[Entry], coded: Manifest | None, intact: Collection[str], codec: Codec, settings: Settings
+    segments: Sequence[Entry], coded: Manifest | None, intact: Collection[str], codec: Codec, settings: Settings
 ) -> tuple[list[Entry], list[Entry]]:
     """What needs no encoding, as rows of the coded manifest, and the segments that do. Pure.
 
@@ -75,12 +83,13 @@ def divide(
     earlier = {
         (entry.key, entry.fingerprint): entry for entry in (coded.entries if coded else ()) if entry.key in intact
     }
+    targets = [target_of(entry, codec) if entry.kept else _rejected(entry) for entry in segments]
+    lying = [earlier.get((target.key, target.fingerprint)) if target.kept else None for target in targets]
+    guards = guarded(segments, settings, filter(None, lying))
     ready: list[Entry] = []
     todo: list[Entry] = []
-    for entry in segments:
-        target = target_of(entry, codec) if entry.kept else dataclasses.replace(entry, key="", sha256="", size_bytes=0)
-        known = earlier.get((target.key, target.fingerprint)) if entry.kept else None
-        if known is not None and not measured_as_due(known, entry, settings):
+    for entry, target, known in zip(segments, targets, lying, strict=True):
+        if known is not None and not measured_as_due(known, entry, settings, guards):
             known = None
         if known is not None:  # the verdict and the measures are the segments', the codes are the old ones
             ready.append(_with_codes(target, known))
@@ -142,7 +151,7 @@ def _build_codes(
         codec.ready(f"encoding {partition}") if todo else nullcontext(),
         progress.track(f"encoding {partition}", total_sec / 60, "minutes") as bar,
     ):
-        for done in encode(work, todo, codec, settings, with_codes):
+        for done in encode(work, todo, codec, settings, with_codes, guarded(segments.entries, settings, ready)):
             encoded += done.encoded
             ready.extend(done.rows)
             checkpoint.add(done.rows)
@@ -153,6 +162,11 @@ def _build_codes(
     encoded_sec = sum(entry.duration_sec or 0.0 for entry in encoded)
     unread = known_files(old, manifest, verify=verify)
     return CodesReport(manifest, len(encoded), encoded_sec, time.monotonic() - started, unread)
+
+
+def _rejected(segment: Entry) -> Entry:
+    """Its file is the segments' alone."""
+    return dataclasses.replace(segment, key="", sha256="", size_bytes=0)
 
 
 def _with_codes(target: Entry, coded: Entry) -> Entry:

@@ -274,6 +274,58 @@ def test_codes_that_rounding_explains_are_counted(cut: World) -> None:
         assert entry.agreement == pytest.approx(1 - 1 / entry.code_count)
 
 
+class Half(Padding):
+    """Half precision: no single difference tells rounding from a fault, but their number does."""
+
+    rounding = float("inf")
+    least_agreement = 0.5
+    wrong = 1
+
+    def encode(self, clips: Sequence[Audio], sample_rate_hz: int | None = None) -> list[Codes]:
+        made = SmallCodec.encode(self, clips, sample_rate_hz)
+        return [np.append(codes[: -self.wrong], codes[-self.wrong :] ^ 1) for codes in made]
+
+
+def test_a_precision_that_changes_codes_must_leave_most_of_them(cut: World) -> None:
+    cut.set(guard_share=1.0)
+    cut.codec = Half()
+    assert all(entry.agreement == pytest.approx(0.987, abs=1e-3) for entry in cut.code().manifest.kept())
+    cut.codec = half = Half("2")
+    half.wrong = 42
+    with pytest.raises(encoding.CodesDifferError, match=r"4\d\.\d% of 8\d codes are those.*50% would be the least"):
+        cut.code()
+
+
+def test_every_batch_has_a_segment_that_the_guard_looked_at(cut: World) -> None:
+    cut.set(guard_share=1e-9)
+    report = cut.code()
+    assert [entry.agreement for entry in report.manifest.kept()].count(1.0) == 1
+    assert cut.code().segments_encoded == 0
+    for name in "cdefgh":  # whichever hash is the lowest then, what was looked at is not encoded again
+        cut.record(name)
+        cut.segment()
+        assert cut.code().segments_encoded == 3
+    assert [entry.agreement for entry in cut.code().manifest.kept()].count(1.0) == 1
+
+
+def test_a_clip_without_codes_has_no_round_trip_and_is_not_encoded_again_for_one(
+    cut: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut.set(roundtrip_share=1.0)
+    monkeypatch.setattr(SmallCodec, "_one", lambda *_: np.empty(0, np.int32))
+    entries = cut.code().manifest.kept()
+    assert {(entry.code_count, entry.roundtrip_mel_db, entry.roundtrip_level_db) for entry in entries} == {
+        (0, None, None)
+    }
+    assert cut.code().segments_encoded == 0
+
+
+def test_a_clip_that_calls_for_one_code_may_have_one(cut: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SmallCodec, "_one", lambda *_: np.full(1, 7, np.int32))
+    monkeypatch.setattr(SmallCodec, "code_count", lambda *_: 1)
+    assert codes_valid(cut.work, cut.code().manifest, cut.codec).passed
+
+
 def test_the_guard_looks_at_the_share_of_segments_that_the_settings_ask_for(cut: World) -> None:
     cut.set(guard_share=0.0)
     assert {entry.agreement for entry in cut.code().manifest.kept()} == {None}
