@@ -25,10 +25,11 @@ from voice_core.codecs.neucodec.resampling import resample
 HOP, INPUT_HZ = 320, 16_000
 DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 TOLERANCE = 2e-5
-"""A code whose value lies nearer than this to a boundary may come out differently by the reference's order of
-summation, where that is not ours: five times the largest difference that was seen when the activations alone summed in
-another order. On x86 there is no difference at all, while the plain path itself moves by up to 3e-5 between one thread
-and two (`python -m benchmarks neucodec_exactness`)."""
+"""A clip with a value nearer than this to a boundary is encoded again by the plain path: five times the largest
+difference that was seen when the activations alone summed in another order. It makes differing codes rare, not
+impossible: the plain path itself moves by up to 3e-5 between one thread and two, and how far other kernels of a GPU move
+it has not been measured (`python -m benchmarks neucodec_exactness` measures both). On x86, with one thread a clip,
+there is no difference at all."""
 
 
 class _NotFiniteError(ValueError):
