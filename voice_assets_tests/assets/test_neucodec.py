@@ -85,8 +85,7 @@ def test_weights_that_cannot_be_fetched_fail_the_step_alone_naming_the_cure(
     report = bench.build(**{**variables(Path("unused")), **pinned})
     assert report.failures
     assert all("VOICE_NEUCODEC__CHECKPOINT" in line for line in report.failures)
-    changed = {key for key, data in bench.files("locks/").items() if before.get(key) != data}
-    assert {key.rpartition("/")[2] for key in changed} <= {"_manifest.parquet"}  # of "coded": begun, and not complete
+    assert bench.files("locks/") == before  # what lies there stays usable until there is something to encode with
     assert bench.build().failures == []
     assert bench.files("locks/") == before
 

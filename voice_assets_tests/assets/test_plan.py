@@ -328,6 +328,7 @@ def test_minutes_come_from_runs_that_did_work(bench: Bench) -> None:
     after = measured_encoding(bench.instance)[label]
     assert len(after) > len(encoding.get(label, []))
     assert all(item.host for item in after)
+    assert {item.device for item in after} == {"cpu"}
     assert measured_writing(bench.instance)
 
 

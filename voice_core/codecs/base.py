@@ -59,6 +59,16 @@ class Codec(Protocol):
         ...
 
     @property
+    def device(self) -> str:
+        """What it runs on: "cpu", or "cuda: NVIDIA H200". Where it is not loaded yet, what it would run on first."""
+        ...
+
+    @property
+    def rechecked(self) -> int:
+        """Clips so far that `encode` gave to the plain path, since rounding might have decided one of their codes."""
+        ...
+
+    @property
     def batch_sec(self) -> float:
         """How much audio `encode` is best handed at once, seconds."""
         ...

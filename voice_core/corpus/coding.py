@@ -44,7 +44,9 @@ class CodesReport:
     manifest: Manifest
     segments_encoded: int
     encoded_sec: float
-    wall_sec: float
+    wall_sec: float  # with the codec ready: neither waiting for a GPU nor loading weights is in it
+    device: str = ""  # what encoded, where something was to be encoded
+    rechecked: int = 0  # clips that the codec's plain path encoded again, since a code was near a boundary
     known: Mapping[str, int] = field(default_factory=dict, repr=False)  # files that stayed as they were: key → size
 
 
@@ -121,7 +123,6 @@ def build_codes(
 def _build_codes(
     work: Store, partition: PartitionKey, codec: Codec, settings: Settings, verify: bool, supply: Supply | None
 ) -> CodesReport:
-    started = time.monotonic()
     segments = read_complete(work, SEGMENTS, partition)
     old = read_manifest(work, STAGE, partition)
     wanted = parameters(codec, settings)
@@ -142,15 +143,19 @@ def _build_codes(
         or old is None
         or {entry.key for entry in ready if entry.key} != there - {manifest_key(STAGE, partition)}
     )
-    if touched:
-        checkpoint.begin()
     total_sec = sum(entry.duration_sec or 0.0 for entry in todo)
     with_codes = _with_adopted_codes(work, partition, codec)
     encoded: list[Entry] = []
+    device = ""
     with (
         codec.ready(f"encoding {partition}") if todo else nullcontext(),
         progress.track(f"encoding {partition}", total_sec / 60, "minutes") as bar,
     ):
+        started, rechecked = time.monotonic(), codec.rechecked
+        if todo:
+            device = codec.device
+        if touched:  # not before there is a GPU: what lies there is whole, and may be used, for as long as it takes
+            checkpoint.begin()
         for done in encode(work, todo, codec, settings, with_codes, guarded(segments.entries, settings, ready)):
             encoded += done.encoded
             ready.extend(done.rows)
@@ -161,7 +166,8 @@ def _build_codes(
     manifest = commit(work, draft, sweep=touched)
     encoded_sec = sum(entry.duration_sec or 0.0 for entry in encoded)
     unread = known_files(old, manifest, verify=verify)
-    return CodesReport(manifest, len(encoded), encoded_sec, time.monotonic() - started, unread)
+    wall_sec = time.monotonic() - started
+    return CodesReport(manifest, len(encoded), encoded_sec, wall_sec, device, codec.rechecked - rechecked, unread)
 
 
 def _rejected(segment: Entry) -> Entry:

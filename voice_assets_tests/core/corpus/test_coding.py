@@ -1,5 +1,7 @@
 import dataclasses
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -176,6 +178,37 @@ def test_a_file_that_the_manifest_does_not_list_is_swept_away(cut: World) -> Non
     cut.path("coded/news/batch-0001/stray.npz").write_bytes(b"x")
     cut.code()
     assert cut.files("coded") == files
+
+
+class Awaited(SmallCodec):
+    """Its GPU is long in coming, and its weights long in loading."""
+
+    device = "cuda: a pretended GPU"
+    world: World
+
+    @contextmanager
+    def ready(self, purpose: str) -> Iterator[None]:
+        manifest = read_manifest(self.world.work, "coded", NEWS)
+        assert manifest is not None
+        assert manifest.complete
+        time.sleep(0.5)
+        yield
+
+    def encode(self, clips: Sequence[Audio], sample_rate_hz: int | None = None) -> list[Codes]:
+        self.rechecked += 1
+        return super().encode(clips, sample_rate_hz)
+
+
+def test_waiting_for_a_gpu_leaves_what_lies_there_whole_and_is_not_in_the_speed(cut: World) -> None:
+    assert cut.code().device == "cpu"
+    cut.codec = codec = Awaited("2")
+    codec.world = cut
+    report = cut.code()
+    assert report.segments_encoded == 5
+    assert report.wall_sec < 0.4
+    assert (report.device, report.rechecked) == ("cuda: a pretended GPU", 1)
+    again = cut.code()
+    assert (again.device, again.rechecked) == ("", 0)
 
 
 class ShortClipsRefused(SmallCodec):

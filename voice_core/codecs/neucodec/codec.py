@@ -77,6 +77,15 @@ class NeuCodec:
         return LEAST_AGREEMENT[self.precision]
 
     @property
+    def device(self) -> str:
+        on = str(self._engine.device) if self._engine is not None else next(iter(self._gpus().values()), "cpu")
+        return on if on == "cpu" else f"cuda: {_torch().cuda.get_device_name(on)}"
+
+    @property
+    def rechecked(self) -> int:
+        return self._engine.rechecked if self._engine is not None else 0
+
+    @property
     def batch_sec(self) -> float:
         if self.settings.batch_sec:
             return self.settings.batch_sec
