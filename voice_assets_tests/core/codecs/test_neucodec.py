@@ -3,6 +3,7 @@
 import pickle
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from voice_core.codecs.neucodec.engine import HOP, INPUT_HZ, Engine
 from voice_core.codecs.neucodec.features import Features
 from voice_core.codecs.neucodec.pairwise import pairwise_sum
 from voice_core.codecs.neucodec.resampling import resample
+from voice_core.gpu_lock import hold, holders
 from voice_core.settings import ConfigurationError, NeuCodecSettings
 
 
@@ -439,6 +441,39 @@ def test_it_holds_nothing_on_a_cpu_and_loads_before_work_begins(checkpoint: Path
         assert codec._engine is not None
     assert pickle.loads(pickle.dumps(codec))._engine is None
     assert pickle.loads(pickle.dumps(codec)).revision == codec.revision
+
+
+def test_a_gpu_that_is_let_go_has_nothing_left_on_it(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the CPU in a GPU's place: what is done, in which order, and whether the lock is held meanwhile."""
+    monkeypatch.setenv("VOICE_GPU_LOCK_DIR", str(tmp_path))
+    codec = made(checkpoint)
+    monkeypatch.setattr(codec, "_gpus", lambda: {"gpu-a": "cuda:0", "gpu-b": "cpu"})
+    done: list[tuple[str, bool]] = []
+    for name in ("come", "leave"):
+        monkeypatch.setattr(
+            Engine, name, lambda _, name=name: done.append((name, holders(tmp_path).get("gpu-b") is not None))
+        )
+    with hold(["gpu-a"], "another's"), ThreadPoolExecutor(1) as elsewhere:
+        elsewhere.submit(codec.encode, CLIPS[:1]).result()  # by itself: it holds what is free, and leaves it
+        assert done == [("leave", True)]
+    with codec.ready("a batch"):  # both are free, and gpu-a comes first; but it was on the other before
+        codec.decode(codec.encode(CLIPS[:1]))
+        codec.encode_alone(CLIPS[0])
+        assert done[1:] == [("come", True)]
+    assert done[2:] == [("leave", True)]
+    assert holders(tmp_path)["gpu-b"] is None
+
+
+def test_leaving_a_device_takes_everything_along(checkpoint: Path) -> None:
+    engine = made(checkpoint, precision="bf16")._loaded()
+    parts = (engine._model, engine._encoder, engine._features)
+    tensors = [tensor for part in parts for tensor in (*part.parameters(), *part.buffers())]
+    assert {tensor.device.type for tensor in tensors} == {"cpu"}
+    engine.device = torch.device("meta")  # stands for a GPU
+    engine.come()
+    assert {t.device.type for part in parts for t in (*part.parameters(), *part.buffers())} == {"meta"}
 
 
 def test_the_revision_follows_the_weights(checkpoint: Path, tmp_path: Path) -> None:

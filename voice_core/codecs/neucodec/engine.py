@@ -27,7 +27,7 @@ DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, 
 TOLERANCE = 2e-5
 """A clip with a value nearer than this to a boundary is encoded again by the plain path: five times the largest
 difference that was seen when the activations alone summed in another order. It makes differing codes rare, not
-impossible: the plain path itself moves by up to 3e-5 between one thread and two, and how far other kernels of a GPU move
+impossible: the plain path itself moves by up to 3e-5 between one thread and two, and how far a GPU's other kernels move
 it has not been measured (`python -m benchmarks neucodec_exactness` measures both). On x86, with one thread a clip,
 there is no difference at all."""
 
@@ -84,6 +84,22 @@ class Engine:
                 f"{', '.join(wanting[:3])}{', …' if wanting[3:] else ''}. Fetch the checkpoint again, whole"
             )
         return cls(model, device, precision, batch_sec=batch_sec, compiled=compiled)
+
+    def leave(self) -> None:
+        """Take the weights from the GPU into the host's memory, and give back what torch keeps of the GPU's."""
+        if self.device.type != "cpu":
+            self._move(torch.device("cpu"))
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def come(self) -> None:
+        """Bring the weights back to where they are used."""
+        self._move(self.device)
+
+    def _move(self, device: torch.device) -> None:
+        # Each has parts that it shares with the others, and buffers that it does not.
+        for part in (self._model, self._encoder, self._features):
+            part.to(device)
 
     def _hear(self, _: nn.Module, __: object, value: Tensor) -> None:
         self._heard.value = value
