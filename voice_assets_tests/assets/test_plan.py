@@ -17,7 +17,7 @@ from voice_assets.cli.console import console
 from voice_assets.measured import label_of, measured_cutting, measured_encoding, measured_writing
 from voice_assets.timing import encoding_unit, in_all, timings
 from voice_assets_tests.assets.conftest import Bench, _bench
-from voice_core.codecs import CODECS, load_codec
+from voice_core.codecs import CODECS, load_codec, made_codec
 from voice_core.codecs.melvq import MelVQ
 from voice_core.corpus.batches import Recording, read_batches
 from voice_core.corpus.cleaning import free, plan_clean
@@ -153,7 +153,7 @@ class AnotherMelVQ(MelVQ):
 def test_another_revision_of_the_codec_encodes_everything_and_decodes_nothing(bench: Bench) -> None:
     bench.monkeypatch.setenv("VOICE_ROUNDTRIP_SHARE", "1.0")
     bench.build()  # encodes, so that this revision's speed is known
-    load_codec.cache_clear()
+    made_codec.cache_clear()
     bench.monkeypatch.setitem(CODECS, "melvq", lambda _: AnotherMelVQ())
     try:
         found = plan(bench)
@@ -163,7 +163,7 @@ def test_another_revision_of_the_codec_encodes_everything_and_decodes_nothing(be
         report = bench.build()
         planned, did = counts(found), taken(report)
     finally:
-        load_codec.cache_clear()
+        made_codec.cache_clear()
     assert planned == did
     assert planned[:2] == (0, 0)
     assert planned[2] > 30

@@ -481,11 +481,17 @@ def test_the_revision_follows_the_weights(checkpoint: Path, tmp_path: Path) -> N
     weights.mkdir()
     for path in checkpoint.iterdir():
         (weights / path.name).write_bytes(path.read_bytes())
-    assert made(weights).revision == made(checkpoint).revision
+    before = made(weights)
+    assert before.revision == made(checkpoint).revision
+    once = load_codec("neucodec", before.settings)
+    assert once.revision == before.revision
     content = bytearray((weights / "model.safetensors").read_bytes())
     content[-1] ^= 1
     (weights / "model.safetensors").write_bytes(content)
     assert made(weights).revision != made(checkpoint).revision
+    assert load_codec("neucodec", before.settings).revision == made(weights).revision
+    with pytest.raises(CodecUnavailableError, match="were replaced meanwhile"):
+        once.encode(CLIPS[:1])
 
 
 def test_a_commit_at_the_hub_needs_neither_weights_nor_network() -> None:

@@ -192,6 +192,8 @@ class NeuCodec:
         except (ImportError, OSError) as error:  # OSError: a library of a package that is there does not load
             raise _unavailable(error) from None
         folder = locate(self.settings.checkpoint, self.settings.revision)
+        if identify(self.settings.checkpoint, self.settings.revision) not in self.revision:
+            raise CodecUnavailableError(f"the weights in {folder} were replaced meanwhile: run it again")
         _log.info("loading NeuCodec %s onto %s", self.revision, device)
         self._engine = Engine.load(
             folder,
