@@ -369,7 +369,7 @@ class Settings(BaseSettings):
         0.0005,
         ge=0,
         le=1,
-        description="Share of segments that the codec's plain path encodes too, to compare; unless 0, one a batch.",
+        description="Share of segments that the codec's plain path encodes too, to compare; in bf16, fp16 one a batch.",
     )
 
     rules: RuleSettings = RuleSettings()  # type: ignore[call-arg]

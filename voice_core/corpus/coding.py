@@ -87,7 +87,7 @@ def divide(
     }
     targets = [target_of(entry, codec) if entry.kept else _rejected(entry) for entry in segments]
     lying = [earlier.get((target.key, target.fingerprint)) if target.kept else None for target in targets]
-    guards = guarded(segments, settings, filter(None, lying))
+    guards = guarded(segments, codec, settings, filter(None, lying))
     ready: list[Entry] = []
     todo: list[Entry] = []
     for entry, target, known in zip(segments, targets, lying, strict=True):
@@ -156,7 +156,7 @@ def _build_codes(
             device = codec.device
         if touched:  # not before there is a GPU: what lies there is whole, and may be used, for as long as it takes
             checkpoint.begin()
-        for done in encode(work, todo, codec, settings, with_codes, guarded(segments.entries, settings, ready)):
+        for done in encode(work, todo, codec, settings, with_codes, guarded(segments.entries, codec, settings, ready)):
             encoded += done.encoded
             ready.extend(done.rows)
             checkpoint.add(done.rows)

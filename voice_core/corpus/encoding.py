@@ -1,6 +1,7 @@
 """Segment files in, segment files with codes out: read, encoded and written at the same time, in bounded memory."""
 
 import dataclasses
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -65,17 +66,18 @@ Row = tuple[str, int, int]
 """An entry's `order`: the same for a segment and what is made of it."""
 
 
-def guarded(segments: Iterable[Entry], settings: Settings, before: Iterable[Entry]) -> set[Row]:
+def guarded(segments: Iterable[Entry], codec: Codec, settings: Settings, before: Iterable[Entry]) -> set[Row]:
     """The kept segments of a partition that the codec's plain path encodes too. Pure.
 
-    Hashes say which. Where that would be none, it is one, so that each partition knows how far its codes agree: the one
-    among `before`, rows whose codes stay, that was looked at already, or one of those that are encoded now.
+    Hashes say which. Where that would be none, and any code may differ (half precision), it is one, so that each
+    partition knows how far its codes agree: the one among `before`, rows whose codes stay, that was looked at already,
+    or one of those that are encoded now.
     """
     kept = [entry for entry in segments if entry.kept]
     if not settings.guard_share:
         return set()
     chosen = {entry.order for entry in kept if unit_interval("guard", entry.sha256) < settings.guard_share}
-    if chosen:
+    if chosen or not math.isinf(codec.rounding):
         return chosen
     stay = {entry.order: entry.agreement is not None for entry in before}
     among = [row for row, seen in stay.items() if seen] or [entry.order for entry in kept if entry.order not in stay]
