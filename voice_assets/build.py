@@ -34,7 +34,7 @@ _STEPS = {
     rows_job.name: "write",
     card_job.name: "dataset_card",
 }
-COUNTERS = ("recordings_decoded", "segments_cut", "segments_encoded")
+COUNTERS = ("recordings_decoded", "segments_cut", "segments_encoded", "clips_rechecked")
 
 
 @dataclass(slots=True)

@@ -162,8 +162,8 @@ Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 
 
 class NeuCodecSettings(Group):
-    """The codec neucodec: where its weights are, and how it runs. What is empty or 0 comes from the pool's GPU profile,
-    or, without a pool, from what the device can do."""
+    """The codec neucodec: where its weights are, and how it runs. What is empty or 0 comes from the pool's GPU profile;
+    without a pool it is fp32, and 240 s at once on a GPU, 120 s on a CPU."""
 
     checkpoint: str = Field("neuphonic/neucodec", description="Hub id of the weights, or a folder that holds them.")
     revision: str = Field(
@@ -182,7 +182,7 @@ class NeuCodecSettings(Group):
         description="Arithmetic; only fp32 gives the reference's codes. The others count as another revision.",
     )
     batch_sec: float = Field(0.0, ge=0, description="Audio encoded at once, seconds; halved where memory runs out.")
-    compile: bool = Field(False, description="Compile the acoustic encoder with torch.compile: slow start, faster run.")
+    compile: bool = Field(False, description="Compile both encoders with torch.compile: slow start, faster run.")
 
 
 class SpeechSettings(Group):
@@ -369,7 +369,7 @@ class Settings(BaseSettings):
         0.0005,
         ge=0,
         le=1,
-        description="Share of segments that the codec's plain path encodes too, to compare.",
+        description="Share of segments that the codec's plain path encodes too, to compare; in bf16, fp16 one a batch.",
     )
 
     rules: RuleSettings = RuleSettings()  # type: ignore[call-arg]

@@ -21,7 +21,7 @@ from voice_assets.run_process import HOST
 from voice_assets.timing import encoding_unit, in_all, timings
 from voice_assets_tests.assets.conftest import Bench, _bench
 from voice_assets_tests.core.corpus.world import SmallCodec
-from voice_core.codecs import CODECS, load_codec
+from voice_core.codecs import CODECS, load_codec, made_codec
 from voice_core.codecs.melvq import MelVQ
 from voice_core.corpus.batches import Recording, read_batches
 from voice_core.corpus.cleaning import free, plan_clean
@@ -159,7 +159,7 @@ class AnotherMelVQ(MelVQ):
 def test_another_revision_of_the_codec_encodes_everything_and_decodes_nothing(bench: Bench) -> None:
     bench.monkeypatch.setenv("VOICE_ROUNDTRIP_SHARE", "1.0")
     bench.build()  # encodes, so that this revision's speed is known
-    load_codec.cache_clear()
+    made_codec.cache_clear()
     bench.monkeypatch.setitem(CODECS, "melvq", lambda _: AnotherMelVQ())
     try:
         found = plan(bench)
@@ -169,7 +169,7 @@ def test_another_revision_of_the_codec_encodes_everything_and_decodes_nothing(be
         report = bench.build()
         planned, did = counts(found), taken(report)
     finally:
-        load_codec.cache_clear()
+        made_codec.cache_clear()
     assert planned == did
     assert planned[:2] == (0, 0)
     assert planned[2] > 30
@@ -334,6 +334,7 @@ def test_minutes_come_from_runs_that_did_work(bench: Bench) -> None:
     after = measured_encoding(bench.instance)[label]
     assert len(after) > len(encoding.get(label, []))
     assert all(item.host for item in after)
+    assert {item.device for item in after} == {"cpu"}
     assert measured_writing(bench.instance)
 
 

@@ -9,6 +9,7 @@ from resources.corpus import CorpusResource
 from voice_assets.defs.voice_dataset.automation import FOLLOWS, FOLLOWS_AT_REST, FOLLOWS_SEGMENTS, FOLLOWS_SPLITS
 from voice_assets.defs.voice_dataset.chains import Link, StageConfig, Task, link
 from voice_assets.defs.voice_dataset.metadata import check_results, check_specs, speed_metadata, summary_metadata
+from voice_assets.measured import DEVICE
 from voice_core.corpus import checks, coding, dataset, finishing, pairs, rows, segmenting, splits
 from voice_core.corpus.batches import list_partitions, snapshot
 from voice_core.corpus.manifest import read_complete, read_manifest
@@ -145,6 +146,7 @@ def coded_segments(task: Task) -> dg.MaterializeResult:
             **summary_metadata(summary),
             **roundtrip,
             **guarded,
+            **({DEVICE: report.device, "clips_rechecked": report.rechecked} if report.device else {}),
             **speed_metadata(report.encoded_sec, report.wall_sec),
         },
         check_results=check_results(
