@@ -107,7 +107,7 @@ class ApproximateAligner:
     """Deals the time that is speech to the words by their letters. For any language; pauses are left out."""
 
     name = "approximate"
-    revision = "1"
+    revision = "2"
 
     def align(self, pcm: Pcm16, sample_rate_hz: int, text: str, language: str) -> Alignment:
         texts = script_words(text)
