@@ -19,6 +19,8 @@ from typing import IO, Any, NoReturn, cast, get_args
 from voice_core.moshi.script import BadLine, Dialogue, Role, Turn
 
 MAX_LINE_BYTES = 1 << 22
+MAX_TURN_CHARS = 5_000
+"""Some six minutes of speech. A turn is spoken, aligned and mixed in one piece: hours of it would not fit in memory."""
 MAX_PAUSE_SEC = 60.0
 _BOM = b"\xef\xbb\xbf"
 _TURN_KEYS = frozenset({"role", "text", "voice", "emotion", "pause_before_sec", "overlap_sec"})
@@ -187,7 +189,10 @@ def _spoken(text: Any, what: str) -> str:
         _refuse("wrong_type", f"{what} must be a text, not {_shown(text)}")
     if not any(char.isalnum() for char in text):
         _refuse("empty_text", f"{what} has nothing to say: {_shown(text)}")
-    return _encodable(text.strip(), what)
+    said = _encodable(text.strip(), what)
+    if len(said) > MAX_TURN_CHARS:
+        _refuse("too_long", f"{what} has {len(said):,} characters; a turn has at most {MAX_TURN_CHARS:,}, so part it")
+    return said
 
 
 def _label(value: Any, what: str) -> str:
