@@ -28,7 +28,7 @@ class Failure:
     """An utterance that was not spoken.
 
     `reason`, for tables: "refused" (the engine says that the utterance is wrong), "failed" (any other error of the
-    engine) or "crashed" (the worker process died of it, or was killed meanwhile).
+    engine) or "crashed" (the worker process died of it, lost its GPU by it, or was killed meanwhile).
     """
 
     reason: Literal["refused", "failed", "crashed"]

@@ -16,6 +16,10 @@ class EngineUnavailableError(RuntimeError):
     """The engine cannot be loaded: its package, weights or GPU are missing. The message says how to get them."""
 
 
+class EngineBrokenError(EngineUnavailableError):
+    """It spoke, and in this process it cannot any more: its GPU's context is lost. In a new process it may."""
+
+
 class TransientEngineError(RuntimeError):
     """This time it failed; the same utterance may well be said when it is tried again."""
 

@@ -12,16 +12,16 @@ import numpy as np
 
 from voice_core.synthesis import EngineSpec
 from voice_core.tts import Capabilities, Samples, Speech, SpeechEngine, Utterance
-from voice_core.tts.base import EngineUnavailableError
+from voice_core.tts.base import EngineBrokenError, EngineUnavailableError
 
 
 class ScriptedEngine:
     """Noise that is a function of the utterance; the text's first word says what happens before.
 
     `bad` raises ValueError, `broken` RuntimeError, `flaky` RuntimeError the first time, `crash` kills the process,
-    `crash-once` the first time, `none` answers nothing, `unavailable` raises
-    EngineUnavailableError, `slow` takes a second, `hang` a minute. First times are
-    remembered in `folder`, which all processes share, and so is every voice that had to be taken up.
+    `crash-once` the first time, `lost` raises EngineBrokenError as does everything after it, `lost-once` the first
+    time, `none` answers nothing, `unavailable` raises EngineUnavailableError, `slow` takes a second, `hang` a minute.
+    First times are remembered in `folder`, which all processes share, and so is every voice that had to be taken up.
     """
 
     name, revision, sample_rate_hz, voices = "scripted", "1", 24_000, ("a", "b")
@@ -31,6 +31,7 @@ class ScriptedEngine:
         self._cost_sec, self._samples = cost_sec, samples
         self.capabilities = Capabilities(deterministic=True, thread_safe=thread_safe)
         self._voice = ""
+        self._lost = False
         self._inside = threading.Semaphore(99 if thread_safe else 1)
 
     def speak(self, utterance: Utterance) -> Speech:
@@ -48,6 +49,10 @@ class ScriptedEngine:
         what = utterance.text.partition(" ")[0]
         if what == "bad":
             raise ValueError("it cannot be said")
+        if what == "lost" or (what == "lost-once" and self._first(utterance.text)):
+            self._lost = True
+        if self._lost:
+            raise EngineBrokenError("the GPU is gone")
         if what == "unavailable":
             raise EngineUnavailableError("no weights")
         if what == "broken" or (what == "flaky" and self._first(utterance.text)):

@@ -78,6 +78,8 @@ class IndexTTS2:
         text = given["text"]
         if "memory" in text:
             raise torch.OutOfMemoryError("CUDA out of memory")
+        if "assert" in text:
+            raise RuntimeError("CUDA error: device-side assert triggered\nCUDA kernel errors might be asynchronous")
         if "tongue" in text:
             [].pop()
         emotional = given["emo_audio_prompt"]

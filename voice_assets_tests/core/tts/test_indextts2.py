@@ -19,6 +19,7 @@ from voice_assets_tests.core.tts import fake_indextts
 from voice_core.gpu_lock import Holder, hold, holders
 from voice_core.settings import ConfigurationError, IndexTTS2Settings, Settings
 from voice_core.tts import (
+    EngineBrokenError,
     EngineUnavailableError,
     SpeechEngine,
     TransientEngineError,
@@ -293,6 +294,11 @@ def test_a_text_that_is_not_said_in_full_is_refused_by_name(engine: IndexTTS2Eng
 def test_a_gpu_whose_memory_runs_out_is_worth_another_try(engine: IndexTTS2Engine) -> None:
     with pytest.raises(TransientEngineError, match="memory ran out at 'memory'"):
         engine.speak(Utterance("memory", "anna"))
+
+
+def test_a_gpu_that_is_lost_to_the_process_ends_the_engine(engine: IndexTTS2Engine) -> None:
+    with pytest.raises(EngineBrokenError, match="since 'assert': CUDA error: device-side assert triggered$"):
+        engine.speak(Utterance("assert", "anna"))
 
 
 def test_a_missing_package_and_missing_files_are_named_with_their_cure(
