@@ -7,6 +7,7 @@ in the real one. `voice_assets_tests/real/indextts2.py` holds its signatures aga
 # ruff: noqa: T201
 
 import hashlib
+import os
 import random
 import re
 import sys
@@ -20,6 +21,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+NOTES = "FAKE_INDEXTTS_NOTES"  # environment variable: file to which every miss of the speaker's cache is added
 FILES = ("config.yaml", "bpe.model", "gpt.pth", "s2mel.pth", "wav2vec2bert_stats.pt", "feat1.pt", "feat2.pt")
 CACHES = ("spk_cond", "s2mel_style", "s2mel_prompt", "spk_audio_prompt", "emo_cond", "emo_audio_prompt", "mel")
 
@@ -88,6 +90,9 @@ class IndexTTS2:
         if self.cache_spk_cond is None or self.cache_spk_audio_prompt != given["spk_audio_prompt"]:
             self.cache_spk_cond = Path(given["spk_audio_prompt"]).read_bytes()
             self.cache_spk_audio_prompt = given["spk_audio_prompt"]
+            if os.environ.get(NOTES):
+                with Path(os.environ[NOTES]).open("a") as file:
+                    file.write(f"{os.getpid()} {self.cache_spk_cond.decode()}\n")
             self.cache_s2mel_style = self.cache_s2mel_prompt = self.cache_mel = self.cache_spk_cond
         if self.cache_emo_cond is None or self.cache_emo_audio_prompt != emotional:
             self.cache_emo_cond = Path(emotional).read_bytes()
@@ -123,6 +128,17 @@ def install(monkeypatch: Any, factory: type = IndexTTS2) -> None:
     module.IndexTTS2 = factory  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "indextts", package)
     monkeypatch.setitem(sys.modules, "indextts.infer_v2", module)
+
+
+def install_everywhere(monkeypatch: Any, folder: Path) -> Path:
+    """Put it where worker processes find it, too; the file of its notes."""
+    package = folder / "path" / "indextts"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "infer_v2.py").write_text(f"from {__name__} import IndexTTS2\n")
+    monkeypatch.syspath_prepend(package.parent)
+    monkeypatch.setenv(NOTES, str(folder / "notes"))
+    return folder / "notes"
 
 
 def checkpoint(folder: Path) -> Path:
