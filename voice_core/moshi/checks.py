@@ -8,7 +8,7 @@ import numpy as np
 
 from voice_core.corpus.checks import Outcome
 from voice_core.fingerprint import sha256
-from voice_core.moshi.manifests import items_of, list_key, list_root
+from voice_core.moshi.manifests import Lists, items_of, list_key, list_root
 from voice_core.moshi.mixing import Stereo, read_wav
 from voice_core.moshi.records import LABELS, ShardManifest, TurnRow, sidecar_key
 from voice_core.moshi.script import ROLES, SAMPLE_RATE_HZ
@@ -164,14 +164,16 @@ def nothing_rejected(manifest: ShardManifest) -> Outcome:
 
 def lists_are_sound(store: Store, manifests: Iterable[ShardManifest], settings: MoshiSettings) -> Outcome:
     """The trainer's lists have exactly the committed dialogues, each line `path` and `duration`, to the sample; train
-    and eval part them."""
-    expected = {
-        list_root(settings.name) + item.path: item.sample_count
-        for manifest in manifests
-        if manifest.complete
-        for item in items_of(manifest, settings)
-    }
+    and eval part them. Every sound and its alignments lie there, as large as they were committed."""
+    there = {item.key: item.size for item in store.listing(list_root(settings.name))}
+    expected: dict[str, int] = {}
     wrong: list[str] = []
+    for manifest in (item for item in manifests if item.complete):
+        expected |= {list_root(settings.name) + item.path: item.sample_count for item in items_of(manifest, settings)}
+        for _, (row, *_) in manifest.kept():
+            sizes = {row.key: row.size_bytes, sidecar_key(row.key): row.sidecar_bytes}
+            wrong += [f"{key} is missing" for key in sizes if key not in there]
+            wrong += [f"{key} is cut off or changed" for key in sizes if there.get(key, sizes[key]) != sizes[key]]
     found: dict[str, list[str]] = {}
     for part in ("", "train", "eval"):
         data = store.find(list_key(settings.name, part))
@@ -197,3 +199,9 @@ def lists_are_sound(store: Store, manifests: Iterable[ShardManifest], settings: 
         wrong.append("train and eval together are not the whole")
     figures = {"train_rows": len(found["train"]), "eval_rows": len(found["eval"])}
     return _outcome("lists_are_sound", wrong, f"{len(expected)} dialogues", figures)
+
+
+def batches_are_finished(lists: Lists, batches: int) -> Outcome:
+    """No batch is left out of the trainer's lists. A warning: what is finished can be trained on."""
+    left = [f"{batch} is not finished, and so is left out" for batch in lists.incomplete]
+    return _outcome("batches_are_finished", left, f"{batches} batches", warning=True)
