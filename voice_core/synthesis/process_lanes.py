@@ -15,11 +15,10 @@ from itertools import islice
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from multiprocessing.reduction import ForkingPickler
-from queue import SimpleQueue
 
 import numpy as np
 
-from voice_core.synthesis.lanes import JOIN_SEC, Board, Broken, Outcome, Ready, Report, speak
+from voice_core.synthesis.lanes import JOIN_SEC, Board, Broken, Outcome, Ready, Report, Reports, speak
 from voice_core.synthesis.nouns import EngineSpec, Failure, SynthesisError
 from voice_core.synthesis.window import Task
 from voice_core.tts import Speech
@@ -45,7 +44,7 @@ class ProcessLanes:
     """A thread here for each process there, which hands it tasks and takes what comes back."""
 
     def __init__(self, board: Board, engine: EngineSpec, count: int) -> None:
-        self._reports: SimpleQueue[Report] = SimpleQueue()
+        self._reports = Reports(board)
         self._board = board
         one_thread = engine.device == "cpu" and count > 1
         self._lanes = [
@@ -79,7 +78,7 @@ class _Lane(threading.Thread):
         number: int,
         board: Board,
         engine: EngineSpec,
-        reports: SimpleQueue[Report],
+        reports: Reports,
         *,
         one_thread: bool,
         workers: int,

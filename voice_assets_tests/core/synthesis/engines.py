@@ -1,5 +1,6 @@
 """Engines that misbehave as told, and specs that load them in any process."""
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -91,7 +92,7 @@ class Scripted(EngineSpec):
     def load(self) -> SpeechEngine:
         if self.name == "absent":
             raise FileNotFoundError("no checkpoint")
-        if self.name == "deadly":
+        if self.name == "deadly" and multiprocessing.parent_process() is not None:
             os.kill(os.getpid(), signal.SIGKILL)
         return ScriptedEngine(**self.options)  # type: ignore[arg-type]
 
