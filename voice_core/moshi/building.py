@@ -6,23 +6,27 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
+from typing import Protocol
 
 from voice_core.layout import PartitionKey
 from voice_core.moshi.aligning import Aligner, load_aligner
 from voice_core.moshi.batching import Dealt, Input, deal_dialogues, read_script
-from voice_core.moshi.committing import Speak, Where, build_batch
+from voice_core.moshi.committing import Where, build_batch
 from voice_core.moshi.manifests import Lists, write_lists
 from voice_core.moshi.reading import bounded_lines, read_dialogues
 from voice_core.moshi.records import ShardManifest, read_shards
 from voice_core.moshi.script import BadLine, Dialogue
 from voice_core.moshi.shards import Failure, Maker
+from voice_core.moshi.spool import Spool
 from voice_core.moshi.voices import check_voices, recordings
 from voice_core.settings import ConfigurationError, Settings
 from voice_core.store import Store
-from voice_core.synthesis import EngineSpec, Group, Stats, SynthesisOptions, synthesise
+from voice_core.synthesis import EngineSpec, Group, Stats, Studio, SynthesisOptions
 from voice_core.synthesis import Failure as NotSpoken
-from voice_core.tts import chosen_engine, held
+from voice_core.synthesis.choice import physical_cores
+from voice_core.tts import chosen_engine
 from voice_core.tts.base import Speech, Utterance
 
 SUFFIXES = (".jsonl", ".ndjson")
@@ -91,6 +95,20 @@ def engine_of(settings: Settings) -> EngineSpec:
 _MEMORY_GB = {"hibari": 0.3, "noise": 0.1, "indextts2": 7.0}
 
 
+def open_studio(
+    settings: Settings, options: SynthesisOptions | None = None, engine: EngineSpec | None = None
+) -> Studio:
+    """Engines for any number of batches. Unless the options say otherwise, as many processes align and mix beside them
+    as `VOICE_WORKERS` says, or half of the cores: with the embedded engine both take about as long."""
+    options = options or SynthesisOptions()
+    if not options.beside:
+        cores = physical_cores()
+        beside = 1 if options.backend == "serial" or cores == 1 else settings.workers or max(2, cores // 2)
+        options = dataclasses.replace(options, beside=beside)
+    label = f"speaking {settings.moshi.name}"
+    return Studio(engine or engine_of(settings), dataclasses.replace(options, label=label))
+
+
 def build_shards(
     work: Store,
     partition: PartitionKey,
@@ -99,39 +117,64 @@ def build_shards(
     engine: EngineSpec | None = None,
     aligner: Aligner | None = None,
     *,
+    studio: Studio | None = None,
     verify: bool = False,
 ) -> ShardReport:
-    """Speak what a batch lacks, and commit it. Raises LookupError for a batch that was never dealt, ConfigurationError
-    for a role's voice that the engine lacks, and EngineUnavailableError."""
+    """Speak what a batch lacks, and commit it.
+
+    Over several batches a `studio` keeps its engines loaded; its engine and options are taken then. Raises LookupError
+    for a batch that was never dealt, ConfigurationError for a role's voice that the engine lacks, and
+    EngineUnavailableError.
+    """
+    if studio is None:
+        with open_studio(settings, options, engine) as own:
+            return build_shards(work, partition, settings, aligner=aligner, studio=own, verify=verify)
     began = time.monotonic()
-    options = options or SynthesisOptions()
-    spec = engine or engine_of(settings)
     items = read_script(work, partition)
     aligner = aligner or load_aligner(settings.moshi)
-    speaker = spec.load()
+    speaker = studio.engine.load()
     check_voices(speaker, settings.moshi)
     maker = Maker.of(speaker, aligner, *recordings(speaker, items, settings.moshi))
     stats = Stats()
-    speak = _speaking(spec, options, stats, f"speaking {partition}")
-    workers = 1 if options.backend == "serial" else settings.workers
+    speak = _speaking(studio, stats, f"speaking {partition}")
+    spool = Spool(work, partition, maker) if speaker.capabilities.keeps_one_voice else None
     manifest = build_batch(
-        work, partition, items, maker, aligner, settings.moshi, speak, workers=workers, verify=verify
+        work,
+        partition,
+        items,
+        maker,
+        aligner,
+        settings.moshi,
+        partial(spool.through, say=partial(speak, by_voice=True)) if spool else speak,
+        workers=studio.options.beside,
+        verify=verify,
     )
+    if spool:
+        spool.empty()
     return ShardReport(manifest, stats, time.monotonic() - began)
 
 
-def _speaking(spec: EngineSpec, options: SynthesisOptions, stats: Stats, label: str) -> Speak:
-    def speak(asked: Sequence[tuple[Where, Utterance]]) -> Iterator[tuple[Where, Speech | Failure]]:
-        grouped = [(index, [*turns]) for index, turns in groupby(asked, key=lambda item: item[0][0])]
-        groups = (Group(str(index), tuple(said for _, said in turns)) for index, turns in grouped)
-        places = {str(index): [where for where, _ in turns] for index, turns in grouped}
-        run = dataclasses.replace(options, total=len(asked), label=label, ordered=False)
-        with held(spec.load(), label) as there:
-            placed = dataclasses.replace(spec, options={**spec.options, **there})
-            with contextlib.closing(synthesise(groups, placed, run, stats)) as spoken:
-                for group in spoken:
-                    for where, said in zip(places[group.key], group.speeches, strict=True):
-                        yield where, _failure(said) if isinstance(said, NotSpoken) else said
+class _Speaking(Protocol):
+    def __call__(
+        self, asked: Sequence[tuple[Where, Utterance]], *, by_voice: bool = False
+    ) -> Iterator[tuple[Where, Speech | Failure]]: ...
+
+
+def _speaking(studio: Studio, stats: Stats, label: str) -> _Speaking:
+    def speak(
+        asked: Sequence[tuple[Where, Utterance]], *, by_voice: bool = False
+    ) -> Iterator[tuple[Where, Speech | Failure]]:
+        """Dialogue by dialogue; or `by_voice`, each voice through all that is asked, and each utterance at once."""
+        dialogues = [[*turns] for _, turns in groupby(asked, key=lambda item: item[0][0])]
+        grouped = [[item] for item in asked] if by_voice else dialogues
+        groups = (Group(str(at), tuple(said for _, said in turns)) for at, turns in enumerate(grouped))
+        ahead = len(grouped) if by_voice else studio.options.planner_buffer
+        run = dataclasses.replace(studio.options, planner_buffer=ahead, group_by_voice=by_voice, ordered=False)
+        run = dataclasses.replace(run, total=len(asked), label=label)
+        with contextlib.closing(studio.speak(groups, stats, run)) as spoken:
+            for group in spoken:
+                for (where, _), said in zip(grouped[int(group.key)], group.speeches, strict=True):
+                    yield where, _failure(said) if isinstance(said, NotSpoken) else said
 
     return speak
 
@@ -180,16 +223,17 @@ def build(
     dealt = deal_scripts(scripts, work, settings, only=only, most=most, replaces=replaces)
     report = BuildReport(dealt)
     try:
-        for partition in dealt.partitions:
-            try:
-                shards = build_shards(work, partition, settings, options, engine, aligner, verify=verify)
-            except BrokenExecutor as error:
-                report.failures[str(partition)] = _killed(error)
-            except (LookupError, ValueError, OSError) as error:
-                report.failures[str(partition)] = f"{type(error).__name__}: {error}"
-            else:
-                report.spoken += shards.stats.utterances
-                report.speech_sec += shards.stats.speech_sec
+        with open_studio(settings, options, engine) as studio:
+            for partition in dealt.partitions:
+                try:
+                    shards = build_shards(work, partition, settings, aligner=aligner, studio=studio, verify=verify)
+                except BrokenExecutor as error:
+                    report.failures[str(partition)] = _killed(error)
+                except (LookupError, ValueError, OSError) as error:
+                    report.failures[str(partition)] = f"{type(error).__name__}: {error}"
+                else:
+                    report.spoken += shards.stats.utterances
+                    report.speech_sec += shards.stats.speech_sec
     except BaseException:  # a batch that was finished may have removed what the old lists name
         with contextlib.suppress(OSError):
             finish_lists(work, dealt.partitions, settings)

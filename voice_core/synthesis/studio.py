@@ -71,7 +71,7 @@ class Studio:
         whole = False
         with shown or contextlib.nullcontext() as task:
             try:
-                lanes = self._lanes(stats, options.label)
+                lanes = self._lanes(stats)
                 self._board.begin(window)
                 run = Run(iter(groups), self._board, lanes, options, stats, task, self._ready)
                 try:
@@ -86,9 +86,9 @@ class Studio:
                 if not whole:
                     self.close()
 
-    def _lanes(self, stats: Stats, purpose: str) -> Lanes:
+    def _lanes(self, stats: Stats) -> Lanes:
         if self._crew is None:
-            there = self._open.enter_context(held(self.engine.load(), purpose))
+            there = self._open.enter_context(held(self.engine.load(), self.options.label))
             engine = dataclasses.replace(self.engine, options={**self.engine.options, **there})
             self._crew = self._opened(engine, choose(engine, self.options, Machine.here(engine.device)))
             self._open.callback(self._crew[0].close)

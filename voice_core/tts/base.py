@@ -63,6 +63,7 @@ class Capabilities:
     thread_safe: bool  # several threads may speak with one instance at once
     streams: bool = False  # `stream` yields before all is said
     clones: bool = False  # a voice may be the path of a recording
+    keeps_one_voice: bool = False  # what it computed of a voice is lost with the next: a change of voice costs
     languages: tuple[str, ...] = ()  # BCP-47; empty: whatever its model makes of a text
     emotions: tuple[str, ...] = ()
 

@@ -21,9 +21,15 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-NOTES = "FAKE_INDEXTTS_NOTES"  # environment variable: file to which every miss of the speaker's cache is added
+NOTES = "FAKE_INDEXTTS_NOTES"  # environment variable: a file for every model that is made, text said and voice missed
 FILES = ("config.yaml", "bpe.model", "gpt.pth", "s2mel.pth", "wav2vec2bert_stats.pt", "feat1.pt", "feat2.pt")
 CACHES = ("spk_cond", "s2mel_style", "s2mel_prompt", "spk_audio_prompt", "emo_cond", "emo_audio_prompt", "mel")
+
+
+def note(what: str) -> None:
+    if os.environ.get(NOTES):
+        with Path(os.environ[NOTES]).open("a") as file:
+            file.write(f"{os.getpid()} {what}\n")
 
 
 class IndexTTS2:
@@ -44,6 +50,7 @@ class IndexTTS2:
         self.asked: list[dict[str, Any]] = []
         for name in CACHES:
             setattr(self, f"cache_{name}", None)
+        note("made")
         print(">> GPT weights restored from:", model_dir)
         print(">> Failed to load DeepSpeed. Falling back to normal inference.")
 
@@ -68,6 +75,7 @@ class IndexTTS2:
         given = {name: value for name, value in locals().items() if name not in ("self", "generation_kwargs")}
         self.asked.append({**given, **generation_kwargs})
         pieces = self._generate(given, generation_kwargs)
+        note(f"text {text}")
         if stream_return:
             return pieces
         try:
@@ -90,9 +98,7 @@ class IndexTTS2:
         if self.cache_spk_cond is None or self.cache_spk_audio_prompt != given["spk_audio_prompt"]:
             self.cache_spk_cond = Path(given["spk_audio_prompt"]).read_bytes()
             self.cache_spk_audio_prompt = given["spk_audio_prompt"]
-            if os.environ.get(NOTES):
-                with Path(os.environ[NOTES]).open("a") as file:
-                    file.write(f"{os.getpid()} {self.cache_spk_cond.decode()}\n")
+            note(f"voice {self.cache_spk_cond.decode()}")
             self.cache_s2mel_style = self.cache_s2mel_prompt = self.cache_mel = self.cache_spk_cond
         if self.cache_emo_cond is None or self.cache_emo_audio_prompt != emotional:
             self.cache_emo_cond = Path(emotional).read_bytes()

@@ -94,6 +94,7 @@ class IndexTTS2Engine:
             thread_safe=False,
             streams=True,
             clones=True,
+            keeps_one_voice=True,
             languages=self.settings.languages,
             emotions=EMOTIONS,
         )
