@@ -28,6 +28,7 @@ class Spool:
     def __init__(self, store: Store, partition: PartitionKey, maker: Maker) -> None:
         self._store, self._maker = store, maker
         self._prefix = stage_prefix(STAGE, partition)
+        self._known = self._there()  # another process may be at the batch by the time that this empties the spool
         self._wanted: set[str] = set()  # by the next run
 
     def through(self, asked: Asked, say: Callable[[Asked], Said]) -> Iterator[tuple[Where, Speech | Failure]]:
@@ -35,7 +36,7 @@ class Spool:
 
         Raises ValueError where a file that was written before is spoilt; it is removed.
         """
-        there = {item.key for item in self._store.listing(self._prefix)}
+        there = self._there()
         keys = {where: self._key(utterance) for where, utterance in asked}
         missing = [(where, utterance) for where, utterance in asked if keys[where] not in there]
         dialogues: dict[int, list[Where]] = {}
@@ -64,7 +65,10 @@ class Spool:
 
     def empty(self) -> None:
         """Once the batch is committed: only what dialogues with a failed utterance have is of use to the next run."""
-        self._store.delete([item.key for item in self._store.listing(self._prefix) if item.key not in self._wanted])
+        self._store.delete(sorted(self._known - self._wanted))
+
+    def _there(self) -> set[str]:
+        return {item.key for item in self._store.listing(self._prefix)}
 
     def _key(self, utterance: Utterance) -> str:
         maker = self._maker
@@ -76,6 +80,7 @@ class Spool:
         buffer = io.BytesIO()
         soundfile.write(buffer, speech.audio, speech.sample_rate_hz, format="WAV", subtype="FLOAT")
         self._store.put(key, buffer.getvalue())
+        self._known.add(key)
 
     def _read(self, key: str) -> Speech:
         try:
