@@ -1,5 +1,6 @@
 """Batches of dialogues, spoken by an engine to which a change of voice costs."""
 
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,21 @@ def test_the_engine_is_loaded_once_for_all_batches_and_goes_on_with_the_voice_th
     assert theatre.notes("voice") in (["anna", "ben", "anna", "ben"], ["ben", "anna", "ben", "anna"])
     assert holding == [True, True, True]
     assert holders() == {"GPU-0": None}
+
+
+def test_memory_holds_no_batch_though_no_dialogue_is_complete_before_it_is_half_done(theatre: Theatre) -> None:
+    text = "This is a rather long sentence that takes its time to be said in full"
+    script = [dialogue(f"d{number}", f"{text} {number}.", f"{text} again.") for number in range(60)]
+    theatre.deal(script[:1])
+    theatre.speak()  # which imports much
+    theatre.deal(script)
+    tracemalloc.start()
+    report = theatre.speak()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    spoken = report.stats.speech_sec * 22_050 * 4
+    assert spoken > 30e6
+    assert peak < spoken / 3
 
 
 def test_nothing_that_was_spoken_before_an_interruption_is_spoken_again(
