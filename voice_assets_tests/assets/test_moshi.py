@@ -63,6 +63,7 @@ def studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
     monkeypatch.setenv("VOICE_MOSHI__SCRIPTS_URL", str(tmp_path / "scripts"))
     monkeypatch.setenv("VOICE_WORK_URL", str(tmp_path / "work"))
     monkeypatch.setenv("VOICE_MOSHI__BATCH_DIALOGUES", "2")
+    monkeypatch.setenv("VOICE_MOSHI__RECOGNISER", "none")  # which takes seconds to load
     with dg.instance_for_test() as instance:
         yield Studio(tmp_path, instance)
 
@@ -103,6 +104,19 @@ def test_scripts_become_shards_and_a_changed_turn_is_the_only_one_spoken_again(s
     assert spoken(studio.speak("dialogues/batch-0001")) == 1
     changed = [path.name for path, data in before.items() if path.read_bytes() != data]
     assert changed == ["two.wav"]
+
+
+def test_what_is_spoken_is_listened_to(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VOICE_MOSHI__RECOGNISER", "pocketsphinx")
+    studio.write("a.jsonl", talk("one"))
+    [key] = studio.ticks()
+    said = {}
+    for engine in ("hibari", "noise"):
+        monkeypatch.setenv("VOICE_SPEECH__ENGINE", engine)
+        checks = studio.speak(key).get_asset_check_evaluations()
+        [said[engine]] = [check for check in checks if check.check_name == "speech_says_its_text"]
+    assert (said["hibari"].passed, said["noise"].passed) == (True, False)
+    assert "turn 0: 'Is the boat back in the harbour?' was heard as" in (said["noise"].description or "")
 
 
 def test_the_sensor_asks_for_no_more_than_a_tick_may_and_goes_on_with_the_next(

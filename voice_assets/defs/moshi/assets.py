@@ -15,6 +15,7 @@ from voice_core.layout import PartitionKey
 from voice_core.moshi import building, checks
 from voice_core.moshi.batching import list_scripts, read_script, script_key, script_version
 from voice_core.moshi.manifests import list_root
+from voice_core.moshi.recognising import load_recogniser
 from voice_core.moshi.records import read_shards
 from voice_core.moshi.script import BadLine
 from voice_core.moshi.shards import SHARD_VERSION
@@ -96,6 +97,7 @@ def moshi_shards_asset(pool: str | None) -> dg.AssetsDefinition:
                 "text_fits": "No turn of the assistant has more text than Moshi has room for.",
                 "words_were_heard": "Words' times come from an aligner, not from an approximate split.",
                 "nothing_rejected": "Every dialogue was spoken.",
+                "speech_says_its_text": "A recogniser hears in a sample of it what was to be said.",
             },
         ),
     )
@@ -108,6 +110,8 @@ def moshi_shards_asset(pool: str | None) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         """A batch of dialogues as stereo audio (left: assistant, right: user), with word alignments."""
         work, partition = corpus.work(), PartitionKey.parse(context.partition_key)
+        moshi = speech.settings.moshi
+        recogniser = load_recogniser(moshi)  # refused before anything is spoken, if it is
         with on_behalf_of(context.run.run_id):
             report = building.build_shards(work, partition, speech.settings, config.options(), verify=config.verify)
         manifest = report.manifest
@@ -130,6 +134,7 @@ def moshi_shards_asset(pool: str | None) -> dg.AssetsDefinition:
                     checks.text_fits(manifest),
                     checks.words_were_heard(manifest),
                     checks.nothing_rejected(manifest),
+                    checks.speech_says_its_text(work, manifest, recogniser, moshi),
                 ]
             ),
         )
