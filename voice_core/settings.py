@@ -271,8 +271,21 @@ class MoshiSettings(Group):
     )
     overlap_max_sec: float = Field(0.4, ge=0, description="Longest overlap drawn, seconds.")
     legacy_io: bool = Field(False, description="Both channels begin at 0, as in the first Moshi builder.")
-    aligner: Literal["auto", "pocketsphinx", "approximate"] = Field(
+    aligner: Literal["auto", "pocketsphinx", "ctc", "approximate"] = Field(
         "auto", description="What finds the words' times; auto: the best there is for the language."
+    )
+    ctc_model: str = Field(
+        "", description="Model of letters (Wav2Vec2ForCTC or alike) for other languages: a folder, or a hub id."
+    )
+    ctc_revision: str = Field("main", description="Commit or branch of that model at the hub.")
+    recogniser: str = Field(
+        "auto",
+        description="What listens whether speech says its text: pocketsphinx (English), the folder of a recogniser of "
+        "faster-whisper or transformers, or none; auto: pocketsphinx where that can.",
+    )
+    recogniser_turns: int = Field(8, ge=1, description="Utterances of a batch that it listens to.")
+    recogniser_max_wer: float = Field(
+        0.4, ge=0, description="Most word errors, of the words of all that it listened to, before a check complains."
     )
     eval_fraction: float = Field(0.02, ge=0, le=0.5, description="Share of dialogues held out for evaluation.")
     eval_min_rows: int = Field(8, ge=0, description="Fewest dialogues held out: one a process of the trainer at least.")
