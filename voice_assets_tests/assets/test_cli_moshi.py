@@ -97,8 +97,8 @@ def killed_in_the_middle(script: Path, work: Path, files: int) -> None:
     before = {path: path.stat().st_mtime_ns for path in folder.glob("*")}
     process = subprocess.Popen(command(script, work, "--worker-count", "0"), stdout=subprocess.DEVNULL)
     while process.poll() is None:
-        written = [path for path in folder.glob("*") if times(path) not in (None, before.get(path))]
-        if len([path for path in written if path.suffix == ".wav"]) >= files and written:
+        written = [path.suffix for path in folder.glob("*") if times(path) not in (None, before.get(path))]
+        if ".parquet" in written and written.count(".wav") >= files:
             process.kill()
         time.sleep(0.002)
     assert process.returncode == -signal.SIGKILL
