@@ -130,10 +130,19 @@ def wave_path(pcm: Pcm16) -> str:
     return "M" + "L".join(top + bottom[::-1]) + "Z"
 
 
-def make_clips(work: Store, candidates: Sequence[Candidate], sample_rate_hz: int, codec: Codec | None) -> list[Clip]:
-    """Read, decode and compress what was chosen; a file that cannot be read becomes a clip that says so."""
+def make_clips(
+    work: Store,
+    candidates: Sequence[Candidate],
+    sample_rate_hz: int,
+    codec: Codec | None,
+    budget_sec: float = _BUDGET_SEC,
+) -> list[Clip]:
+    """Read, decode and compress what was chosen; a file that cannot be read becomes a clip that says so.
+
+    All that is heard takes at most `budget_sec`: longer clips are cut.
+    """
     lengths = [item.entry.duration_sec or 0.0 for item in candidates for _ in range(1 + item.decodable)]
-    limit_sec = longest_within(lengths, _BUDGET_SEC)
+    limit_sec = longest_within(lengths, budget_sec)
     clips: list[Clip] = []
     with progress.track("listening page", len(candidates), "segments") as bar:
         for item in candidates:

@@ -1,6 +1,7 @@
 """Recordings → segments → codes → dataset rows, a partition at a time; then the card over all of it."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import dagster as dg
@@ -9,11 +10,13 @@ from resources.corpus import CorpusResource
 from voice_assets.defs.voice_dataset.automation import FOLLOWS, FOLLOWS_AT_REST, FOLLOWS_SEGMENTS, FOLLOWS_SPLITS
 from voice_assets.defs.voice_dataset.chains import Link, StageConfig, Task, link
 from voice_assets.defs.voice_dataset.metadata import check_results, check_specs, speed_metadata, summary_metadata
+from voice_core.codecs.base import Codec
 from voice_core.corpus import checks, coding, dataset, finishing, pairs, rows, segmenting, splits
 from voice_core.corpus.batches import list_partitions, snapshot
-from voice_core.corpus.manifest import read_complete, read_manifest
+from voice_core.corpus.manifest import Manifest, read_complete, read_manifest
 from voice_core.corpus.summary import summarise
 from voice_core.layout import DatasetLayout
+from voice_core.listening.notebook import codes_notebook, spread
 
 GROUP = "voice_dataset"
 
@@ -133,7 +136,6 @@ def coded_segments(task: Task) -> dg.MaterializeResult:
             "roundtrip_segments": summary.roundtrip.rows,
             "roundtrip_mel_db": round(summary.roundtrip.mel_db, 3),
             "roundtrip_level_db": round(summary.roundtrip.level_db, 3),
-            # To be heard beside their audio on the page that `voice page` writes.
             "roundtrip_farthest": {entry.key: entry.roundtrip_mel_db or 0.0 for entry in summary.roundtrip.farthest},
         }
     return dg.MaterializeResult(
@@ -145,6 +147,7 @@ def coded_segments(task: Task) -> dg.MaterializeResult:
             **summary_metadata(summary),
             **roundtrip,
             **guarded,
+            "listen": task.shelf.link("coded_segments", manifest, lambda: _heard(task, manifest, codec)),
             **speed_metadata(report.encoded_sec, report.wall_sec),
         },
         check_results=check_results(
@@ -156,6 +159,12 @@ def coded_segments(task: Task) -> dg.MaterializeResult:
             ]
         ),
     )
+
+
+def _heard(task: Task, manifest: Manifest, codec: Codec) -> bytes:
+    measured = spread(manifest.entries)
+    with codec.ready(f"decoding {len(measured)} segments of {task.partition}") if measured else nullcontext():
+        return codes_notebook(task.corpus.work(), manifest, codec, task.corpus.settings.display_name)
 
 
 @dg.asset(
