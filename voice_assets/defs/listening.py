@@ -21,7 +21,7 @@ from voice_core.moshi.records import ShardManifest
 FOLDER = "listen"
 LOCATION = "voice"
 """The code location of workspace.yaml: what `voice build` runs is shown by it."""
-_ORIGIN = ".dagster/repository"  # <repository>@<code location>, on every run that the UI or the daemon launched
+_LOCATION_TAG = "dagster/code_location"  # on every run that was launched from the UI, by the daemon or on a command
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,7 @@ class Shelf:
 
     @classmethod
     def of(cls, context: dg.AssetExecutionContext) -> "Shelf":
-        location = context.run.tags.get(_ORIGIN, "").rpartition("@")[2]
-        return cls(Path(context.instance.storage_directory()) / FOLDER, location or LOCATION)
+        return cls(Path(context.instance.storage_directory()) / FOLDER, context.run.tags.get(_LOCATION_TAG, LOCATION))
 
     def link(self, asset: str, manifest: Manifest | ShardManifest, make: Callable[[], bytes]) -> dg.MetadataValue:
         """The metadata `listen` of an asset's batch; its notebook is made where there is none of this manifest.

@@ -11,9 +11,9 @@ from voice_core.moshi.records import ShardManifest, TurnRow, committed_partition
 from voice_core.moshi.script import ROLES, SAMPLE_RATE_HZ, Role, Word
 from voice_core.store import Store, StoreError
 
-_BIT_RATE = 128_000
-BUDGET_SEC = 45.0
-"""Of dialogues in one page or notebook: 128 kbit/s in base64 make 0.96 MB of it."""
+_BIT_RATE = 96_000
+_PAGE_SEC = 64.0  # of dialogues in one page: 96 kbit/s in base64 make 1.0 MB of it
+_NOTEBOOK_SEC = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,7 @@ class DialogueClip:
     audio: str = ""
     waves: tuple[tuple[Role, str], ...] = ()
     turns: tuple[HeardTurn, ...] = ()
-    aligner: str = ""
-    approximate: bool = False
+    times_by: str = ""
     trouble: str = ""
 
     @property
@@ -53,20 +52,20 @@ def first_dialogues(work: Store, name: str, count: int) -> list[DialogueClip]:
         rows += _first(manifest, count - len(rows)) if manifest is not None else []
         if len(rows) == count:
             break
-    return _clips(work, rows)
+    return _clips(work, rows, _PAGE_SEC)
 
 
 def first_of_batch(work: Store, manifest: ShardManifest) -> list[DialogueClip]:
     """The first dialogue of a batch that was kept; none where none was."""
-    return _clips(work, _first(manifest, 1))
+    return _clips(work, _first(manifest, 1), _NOTEBOOK_SEC)
 
 
 def _first(manifest: ShardManifest, count: int) -> list[list[TurnRow]]:
     return [rows for _, rows in manifest.kept()[:count]]
 
 
-def _clips(work: Store, dialogues: Sequence[list[TurnRow]]) -> list[DialogueClip]:
-    limit_sec = longest_within([_seconds(rows) for rows in dialogues], BUDGET_SEC)
+def _clips(work: Store, dialogues: Sequence[list[TurnRow]], budget_sec: float) -> list[DialogueClip]:
+    limit_sec = longest_within([_seconds(rows) for rows in dialogues], budget_sec)
     return [_clip(work, rows, limit_sec) for rows in dialogues]
 
 
@@ -89,8 +88,7 @@ def _clip(work: Store, rows: Sequence[TurnRow], limit_sec: float) -> DialogueCli
         _data_uri(mix),
         tuple((role, wave_path(mix[:, channel])) for channel, role in enumerate(ROLES)),
         tuple(turn for turn in _turns(rows) if turn.start_sec < shown_sec),
-        first.aligner,
-        any(row.approximate for row in rows),
+        _times_by(sum(row.approximate for row in rows), len(rows)),
     )
 
 
@@ -104,6 +102,16 @@ def _turns(rows: Iterable[TurnRow]) -> list[HeardTurn]:
         )
         turns.append(HeardTurn(row.channel_role, words[0].start_sec if words else round(start_sec, 3), words))
     return sorted(turns, key=lambda turn: turn.start_sec)
+
+
+def _times_by(approximate: int, turns: int) -> str:
+    """
+    >>> _times_by(0, 6), _times_by(2, 6)
+    ('by an aligner', 'by an aligner, in 2 of 6 turns only approximate')
+    """
+    if approximate == turns:
+        return "approximate: split along the speech’s energy"
+    return f"by an aligner, in {approximate} of {turns} turns only approximate" if approximate else "by an aligner"
 
 
 def _data_uri(mix: Stereo) -> str:
