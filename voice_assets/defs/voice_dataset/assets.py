@@ -13,7 +13,7 @@ from voice_assets.defs.voice_dataset.metadata import check_results, check_specs,
 from voice_core.codecs.base import Codec
 from voice_core.corpus import checks, coding, dataset, finishing, pairs, rows, segmenting, splits
 from voice_core.corpus.batches import list_partitions, snapshot
-from voice_core.corpus.manifest import Manifest, read_complete, read_manifest
+from voice_core.corpus.manifest import read_complete, read_manifest
 from voice_core.corpus.summary import summarise
 from voice_core.layout import DatasetLayout
 from voice_core.listening.notebook import codes_notebook, spread
@@ -147,7 +147,7 @@ def coded_segments(task: Task) -> dg.MaterializeResult:
             **summary_metadata(summary),
             **roundtrip,
             **guarded,
-            "listen": task.shelf.link("coded_segments", manifest, lambda: _heard(task, manifest, codec)),
+            "listen": task.shelf.link("coded_segments", manifest, lambda: _heard(task, report, codec)),
             **speed_metadata(report.encoded_sec, report.wall_sec),
         },
         check_results=check_results(
@@ -161,9 +161,12 @@ def coded_segments(task: Task) -> dg.MaterializeResult:
     )
 
 
-def _heard(task: Task, manifest: Manifest, codec: Codec) -> bytes:
-    measured = spread(manifest.entries)
-    with codec.ready(f"decoding {len(measured)} segments of {task.partition}") if measured else nullcontext():
+def _heard(task: Task, report: coding.CodesReport, codec: Codec) -> bytes:
+    """What was just encoded is decoded with what is loaded, in a second or less and within this step's pool: to wait
+    for the GPU once more would take longer than that. Only where nothing was encoded it is asked for."""
+    manifest = report.manifest
+    asked = spread(manifest.entries) and not report.segments_encoded
+    with codec.ready(f"decoding segments of {task.partition}") if asked else nullcontext():
         return codes_notebook(task.corpus.work(), manifest, codec, task.corpus.settings.display_name)
 
 
