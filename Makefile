@@ -8,7 +8,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-ALONE := voice_assets_tests/assets/test_daemon.py voice_assets_tests/assets/test_pools.py
+ALONE := $(addprefix voice_assets_tests/assets/test_,daemon.py machines.py pools.py)
 export DAGSTER_HOME := $(CURDIR)/dagster_home
 
 .PHONY: demo ui test soak bench lint format clean distclean

@@ -57,6 +57,11 @@ def script(count: int) -> list[dict[str, object]]:
     return lines
 
 
+def short_script(count: int) -> list[dict[str, object]]:
+    """Two words a dialogue: what there are very many of need not be long."""
+    return [{"id": f"d{number:06}", "user_text": "Ready?", "assistant_text": "Yes."} for number in range(count)]
+
+
 def seeds_way(
     lines: Sequence[dict[str, object]], engine: SpeechEngine, folder: Path, aligner: Aligner | None = None
 ) -> float:

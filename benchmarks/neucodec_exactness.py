@@ -62,7 +62,8 @@ def _paths(model: Any, engine: Engine, some: list[Audio]) -> dict[str, Any]:
         return here.value
 
     def plain(clip: Audio) -> Tensor:
-        engine.encode_alone(clip, INPUT_HZ)
+        with torch.inference_mode(), arithmetic("fp32"):  # `encode_alone` would keep to one thread
+            engine._alone(clip, INPUT_HZ)
         return here.value
 
     def original(clip: Audio) -> Tensor:

@@ -2,7 +2,6 @@
 
 import os
 import statistics
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.neucodec_material import INPUT_HZ, BytesWritten, synchronise
+from benchmarks.neucodec_material import INPUT_HZ, BytesWritten, timings_sec
 from voice_assets_tests.core.codecs import original as reference
 from voice_assets_tests.core.codecs.original import speechlike
 from voice_core.codecs.neucodec.activation import FusedActivation
@@ -80,12 +79,4 @@ def copy_tb_per_sec(device: torch.device, size_gb: float) -> float:
 
 def _best_sec(call: Callable[[], object], device: torch.device, rounds: int = 10) -> float:
     """The median of the faster half: what a machine can give is what it gives undisturbed."""
-    taken: list[float] = []
-    for number in range(rounds + 2):
-        synchronise(device)
-        began = time.perf_counter()
-        call()
-        synchronise(device)
-        if number >= 2:
-            taken.append(time.perf_counter() - began)
-    return statistics.median(sorted(taken)[: rounds // 2])
+    return statistics.median(sorted(timings_sec(call, device, rounds, warm=2))[: rounds // 2])

@@ -3,7 +3,8 @@
 import functools
 import hashlib
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +72,18 @@ def device() -> torch.device:
 def synchronise(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def timings_sec(call: Callable[[], object], device: torch.device, rounds: int, warm: int = 1) -> list[float]:
+    """What each of some calls takes, after the first ones, which choose kernels."""
+    taken: list[float] = []
+    for _ in range(warm + rounds):
+        synchronise(device)
+        began = time.perf_counter()
+        call()
+        synchronise(device)
+        taken.append(time.perf_counter() - began)
+    return taken[warm:]
 
 
 def lengths_sec(count: int) -> list[float]:

@@ -29,7 +29,7 @@ from benchmarks.report import Goal, Report
 from resources.corpus import codec_of, open_work
 from voice_assets.build import build, look_ahead, open_instance
 from voice_assets.timing import CUTTING, ENCODING, WRITING, timings
-from voice_core.codecs import CODECS, load_codec
+from voice_core.codecs import CODECS, load_codec, made_codec
 from voice_core.codecs.melvq import MelVQ
 from voice_core.corpus.cleaning import free, plan_clean
 from voice_core.corpus.estimates import Figure
@@ -67,7 +67,7 @@ def measure(options: Options) -> Report:
         try:
             cases = [_case(label, instance, change) for label, change in _changes(world.raw)]
         finally:
-            load_codec.cache_clear()
+            made_codec.cache_clear()
             CODECS["melvq"] = MelVQ
             instance.dispose()
     return _report(cases)
@@ -118,7 +118,7 @@ def _changes(raw: Path) -> list[tuple[str, Callable[[dg.DagsterInstance], float 
         settings = Settings.load()
         codec = load_codec("melvq")
         encoding = timings(look_ahead(settings), codec, settings, instance)[1]
-        load_codec.cache_clear()
+        made_codec.cache_clear()
         CODECS["melvq"] = _AnotherMelVQ
         return encoding.speeds[0].times_real_time
 

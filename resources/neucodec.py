@@ -17,13 +17,15 @@ class NeuCodecResource(dg.ConfigurableResource):
     device: str = Field(default="", description="auto, cpu, cuda (any free GPU) or cuda:N.")
     pool: str = Field(default="", description="The GPUs' pool, whose profile gives precision and batch budget.")
     precision: str = Field(default="", description="fp32 (the reference's codes), tf32, bf16 or fp16.")
-    batch_sec: float = Field(default=0.0, description="Audio encoded at once, seconds.")
-    compile: bool | None = Field(default=None, description="Compile the encoders with torch.compile.")
+    batch_sec: float | None = Field(
+        default=None, description="Audio encoded at once, seconds; 0 for what the pool's profile says."
+    )
+    compile: bool | None = Field(default=None, description="Compile both encoders with torch.compile.")
 
     def overrules(self) -> dict[str, Any]:
         """The settings that are given here."""
         given = {name: getattr(self, name) for name in NeuCodecResource.model_fields}
-        return {name: value for name, value in given.items() if value not in ("", 0.0, None)}
+        return {name: value for name, value in given.items() if value not in ("", None)}
 
     def load(self) -> NeuCodec:
         """The codec, without its weights: those come when it is first used.

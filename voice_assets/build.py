@@ -34,7 +34,7 @@ _STEPS = {
     rows_job.name: "write",
     card_job.name: "dataset_card",
 }
-COUNTERS = ("recordings_decoded", "segments_cut", "segments_encoded")
+COUNTERS = ("recordings_decoded", "segments_cut", "segments_encoded", "clips_rechecked")
 
 
 @dataclass(slots=True)
@@ -129,7 +129,7 @@ def build(
     failed: set[str] = set()
     jobs = runner.jobs
     wave(jobs(ingest_job.name), INGEST, "recordings to segments")
-    # Many in a run: between two runs somebody else may get the GPU, and a run that waits for it looks every 15 s.
+    # Many in a run: between two runs somebody else may get the GPU, and a run that begins costs a second or two.
     wave(jobs(encode_job.name), ENCODE, "segments to codes", together=2 * settings.automation.partitions_per_run)
     if verify or _needs(report.status.splits):
         runner.run(jobs(splits_job.name), ["dataset_splits"], report)

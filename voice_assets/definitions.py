@@ -99,7 +99,7 @@ def definitions(
         ),
         resources={
             "corpus": CorpusResource(**cloud_resources(settings), codec=codec, neucodec=neucodec or NeuCodecResource()),
-            "pool_watch": PoolWatch(pool=pool or pool_of_speech(settings) or ""),
+            "pool_watch": PoolWatch(),
             "speech": SpeechResource(),
         },
         # A step is a batch's work of minutes, on one core or on all: a process of its own would only cost time.

@@ -12,7 +12,7 @@ from voice_core.corpus.speeds import Measurement
 RECENT = 200
 """So many of an asset's last materialisations are looked at."""
 DEVICE = "device"
-"""Metadata of coded_segments: the GPU that encoded, where one did."""
+"""Metadata of coded_segments: what encoded, such as "cpu" or "cuda: NVIDIA H200", where something was encoded."""
 
 Values = Mapping[str, object]
 

@@ -1,14 +1,16 @@
 """Dagster's pools as they are now: limits, who holds a slot, who waits for one; and setting the limits."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 import dagster as dg
+from sqlalchemy.exc import IntegrityError
 
 from voice_assets.defs.voice_dataset.partitions import PARTITION, RANGE_END, RANGE_START
 from voice_assets.run_process import HOST, PID
-from voice_core.gpus import GpuProfile
+from voice_core.gpus import GpuProfile, profiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,15 @@ def apply_limits(instance: dg.DagsterInstance, profiles: Mapping[str, GpuProfile
         was = "new" if before is None else f"was {before.limit}{', the default' if before.from_default else ''}"
         changes.append(f"{name}: {profile.limit} at a time ({was})")
     return changes
+
+
+def give_limits(instance: dg.DagsterInstance, names: Collection[str]) -> None:
+    """Give those of these pools their profile's limit to which nobody has given one; what somebody has set, stands."""
+    storage = instance.event_log_storage
+    for name, profile in profiles().items():
+        if name in names and not any(pool.name == name and not pool.from_default for pool in storage.get_pool_limits()):
+            with suppress(IntegrityError):  # somebody was faster
+                storage.set_concurrency_slots(name, profile.limit)
 
 
 def batches_of(run: dg.DagsterRun) -> str:

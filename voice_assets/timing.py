@@ -19,14 +19,24 @@ CUTTING, ENCODING, WRITING = "decode and cut", "encode", "write rows"
 class Timing:
     """One stage: the audio that it works on, and the speeds that were measured, the last host's first.
 
-    `unit` says whose minutes these are. `note` says what is missing where there is no speed.
+    `expected` says whose minutes these would be, where no device was measured. `note` says what is missing where there
+    is no speed.
     """
 
     stage: str
-    unit: str
+    expected: str
     audio_sec: Figure
     speeds: tuple[Speed, ...] = ()
     note: str = ""
+
+    @property
+    def unit(self) -> str:
+        """Whose minutes these are, by the first speed."""
+        return self.unit_of(self.speeds[0]) if self.speeds else self.expected
+
+    def unit_of(self, speed: Speed) -> str:
+        """Whose minutes it takes at one of the speeds: those of the device that had it."""
+        return _unit(speed.device) if speed.device else self.expected
 
     @property
     def minutes(self) -> Figure | None:
@@ -37,8 +47,19 @@ class Timing:
 
 
 def encoding_unit(settings: Settings) -> str:
-    """Whose minutes encoding takes: a pool's GPU holds, else this machine's processors."""
-    return "GPU minutes" if settings.codec == "neucodec" and settings.neucodec.pool else "CPU minutes"
+    """Whose minutes encoding is expected to take: a GPU's in its pool, else the processors'."""
+    device = settings.neucodec.device
+    if settings.codec != "neucodec" or (device == "auto" and not settings.neucodec.pool):
+        return _unit("cpu")
+    return _unit(device)
+
+
+def _unit(device: str) -> str:
+    """
+    >>> _unit("cpu"), _unit("cuda: NVIDIA H200")
+    ('CPU minutes', 'GPU minutes')
+    """
+    return "CPU minutes" if device.partition(":")[0] == "cpu" else "GPU minutes"
 
 
 def timings(

@@ -1,4 +1,4 @@
-"""The GPUs of each pool: how many steps at a time, how much memory, which arithmetic. All of it comes from one file."""
+"""The GPUs of each pool: how many steps at a time, how much audio at once, which arithmetic. One file says it all."""
 
 import tomllib
 from collections.abc import Mapping
@@ -23,15 +23,14 @@ class GpuProfile:
 
     pool: str
     limit: int
-    memory_gb: float
     batch_sec: float
     precision: Precision
     precisions: tuple[Precision, ...]
     refused: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.limit < 1 or self.memory_gb <= 0 or self.batch_sec <= 0:
-            raise ValueError("limit, memory_gb and batch_sec must be positive")
+        if self.limit < 1 or self.batch_sec <= 0:
+            raise ValueError("limit and batch_sec must be positive")
         if self.precision not in self.precisions:
             raise ValueError(f"precision is {self.precision}, which is not among precisions")
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process of some machine. `boot` differs between machines and between starts of one, `started` between two
-    processes that had the same pid; both are empty where the system does not tell."""
+    """A process of some machine. `boot` differs between machines, between starts of one, and between containers that
+    number their processes themselves, `started` between two processes that had the same pid; both are empty where the
+    system does not tell."""
 
     host: str
     boot: str
@@ -20,7 +21,7 @@ class Process:
     @classmethod
     def me(cls) -> "Process":
         pid = os.getpid()
-        return cls(socket.gethostname(), _boot_id(), pid, _started(pid))
+        return cls(socket.gethostname(), _boot(), pid, _started(pid) or "")
 
     @classmethod
     def parse(cls, value: Mapping[str, object]) -> "Process | None":
@@ -37,29 +38,48 @@ class Process:
 
     @property
     def here(self) -> bool:
-        """Whether it is, or was, one of this machine since its last start."""
-        return bool(self.boot) and self.boot == _boot_id() and self.host == socket.gethostname()
+        """Whether it is, or was, among those that this process can see by their pids."""
+        return bool(self.boot) and self.boot == _boot() and self.host == socket.gethostname()
 
     @property
     def is_dead(self) -> bool:
-        """Whether it is known to be no more: False for processes of other machines, about which nothing is known."""
-        return self.here and _started(self.pid) != self.started
+        """Whether it is known to be no more: False for processes elsewhere, about which nothing is known."""
+        if not self.here:
+            return False
+        started = _started(self.pid)
+        return not _exists(self.pid) if started is None else started != self.started
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
 
 
-def _boot_id() -> str:
+def _boot() -> str:
+    """The start of the machine, and whose pids are meant: containers with the host's network have its name, too.
+
+    Records of before the latter was noted match nobody: they are processes of somewhere else.
+    """
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        return f"{boot}/{os.readlink('/proc/self/ns/pid')}"
     except OSError:
         return ""
 
 
-def _started(pid: int) -> str:
-    """When a process started, in the kernel's ticks; empty where there is none, or but its remains."""
+def _started(pid: int) -> str | None:
+    """When a process started, in the kernel's ticks; empty where but its remains are there, None if nothing is told."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
         return "" if fields[0] in "ZX" else fields[19]
     except (OSError, IndexError):
-        return ""
+        return None
+
+
+def _exists(pid: int) -> bool:
+    """Whether there is a process, also where /proc hides those of others (hidepid)."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -162,8 +162,8 @@ Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 
 
 class NeuCodecSettings(Group):
-    """The codec neucodec: where its weights are, and how it runs. What is empty or 0 comes from the pool's GPU profile,
-    or, without a pool, from what the device can do."""
+    """The codec neucodec: where its weights are, and how it runs. What is empty or 0 comes from the pool's GPU profile;
+    without a pool it is fp32, and 240 s at once on a GPU, 120 s on a CPU."""
 
     checkpoint: str = Field("neuphonic/neucodec", description="Hub id of the weights, or a folder that holds them.")
     revision: str = Field(
@@ -182,7 +182,7 @@ class NeuCodecSettings(Group):
         description="Arithmetic; only fp32 gives the reference's codes. The others count as another revision.",
     )
     batch_sec: float = Field(0.0, ge=0, description="Audio encoded at once, seconds; halved where memory runs out.")
-    compile: bool = Field(False, description="Compile the acoustic encoder with torch.compile: slow start, faster run.")
+    compile: bool = Field(False, description="Compile both encoders with torch.compile: slow start, faster run.")
 
 
 class SpeechSettings(Group):
@@ -271,8 +271,21 @@ class MoshiSettings(Group):
     )
     overlap_max_sec: float = Field(0.4, ge=0, description="Longest overlap drawn, seconds.")
     legacy_io: bool = Field(False, description="Both channels begin at 0, as in the first Moshi builder.")
-    aligner: Literal["auto", "pocketsphinx", "approximate"] = Field(
+    aligner: Literal["auto", "pocketsphinx", "ctc", "approximate"] = Field(
         "auto", description="What finds the words' times; auto: the best there is for the language."
+    )
+    ctc_model: str = Field(
+        "", description="Model of letters (Wav2Vec2ForCTC or alike) for other languages: a folder, or a hub id."
+    )
+    ctc_revision: str = Field("main", description="Commit or branch of that model at the hub.")
+    recogniser: str = Field(
+        "auto",
+        description="What listens whether speech says its text: pocketsphinx (English), the folder of a recogniser of "
+        "faster-whisper or transformers, or none; auto: pocketsphinx where that can.",
+    )
+    recogniser_turns: int = Field(8, ge=1, description="Utterances of a batch that it listens to.")
+    recogniser_max_wer: float = Field(
+        0.4, ge=0, description="Most word errors, of the words of all that it listened to, before a check complains."
     )
     eval_fraction: float = Field(0.02, ge=0, le=0.5, description="Share of dialogues held out for evaluation.")
     eval_min_rows: int = Field(8, ge=0, description="Fewest dialogues held out: one a process of the trainer at least.")
@@ -350,10 +363,10 @@ class Settings(BaseSettings):
     workers: int = Field(0, ge=0, le=256, description="CPU processes that cut and measure; 0: one a core.")
     steps: tuple[Step, ...] = Field(
         (),
-        description="Steps that this machine's code location runs: ingest, encode, write; its own choice when empty.",
+        description="Steps that this machine's code location runs: ingest, encode, write, speak; its own if empty.",
     )
     gpu_profiles: str = Field(
-        "", description="File of the GPU pools: limits, memory, batch sizes, precisions; the packaged one when empty."
+        "", description="File of the GPU pools: limits, batch sizes, precisions; the packaged one when empty."
     )
     gpu_lock_dir: str = Field(
         "", description="Folder of the locks by which the processes of a host share its GPUs; in /tmp when empty."
@@ -369,7 +382,7 @@ class Settings(BaseSettings):
         0.0005,
         ge=0,
         le=1,
-        description="Share of segments that the codec's plain path encodes too, to compare.",
+        description="Share of segments that the codec's plain path encodes too, to compare; in bf16, fp16 one a batch.",
     )
 
     rules: RuleSettings = RuleSettings()  # type: ignore[call-arg]

@@ -70,11 +70,12 @@ def _say(report: "BuildReport", settings: Settings, wall_sec: float) -> None:
             f"0 recordings decoded, 0 segments cut, 0 encoded, in {wall_sec:.1f} s."
         )
         return
-    decoded, cut, encoded = (int(report.figures.get(name, 0)) for name in COUNTERS)
+    decoded, cut, encoded, rechecked = (int(report.figures.get(name, 0)) for name in COUNTERS)
     manifests = [item.manifest for item in report.status.partitions if item.manifest is not None]
     console.print(ledger_table(summarise(manifests, settings.display_name)))
     console.print(
-        f"{decoded} recordings decoded, {cut} segments cut, {encoded} encoded; "
+        f"{decoded} recordings decoded, {cut} segments cut, {encoded} encoded"
+        f"{f' ({rechecked} of them by the plain path too)' if rechecked else ''}; "
         f"{report.materialised} materialisations in {wall_sec:.1f} s."
     )
     codec = codec_of(settings)

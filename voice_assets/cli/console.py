@@ -1,6 +1,7 @@
 """The terminal: one console for results, one for errors, and progress bars."""
 
 import logging
+import sys
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -78,4 +79,6 @@ def show_waits() -> None:
 def show_progress() -> None:
     """Install progress bars, where somebody looks at the terminal."""
     if errors.is_terminal:
+        # As it is now: an engine that turns its package's prints into logs swaps sys.stderr for as long as it speaks.
+        errors.file = sys.stderr
         progress.install(RichReporter())

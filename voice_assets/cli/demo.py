@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from voice_assets.cli.build import run_build
-from voice_assets.cli.console import console, errors, show_progress
+from voice_assets.cli.console import console, errors, show_progress, show_waits
 from voice_core.settings import Settings
 
 
@@ -32,6 +32,7 @@ def demo(
 
     started = time.monotonic()
     show_progress()
+    show_waits()
     world = build_world(folder)
     state = "spoken" if world.built else "already there"
     minutes = sum(item.duration_sec or 0.0 for item in world.recordings) / 60
@@ -57,6 +58,7 @@ def page(
     path: Annotated[Path, typer.Argument(help="The HTML file to write.")] = Path("listen.html"),
 ) -> None:
     """Write a page to listen to: random and worst segments, their decoded codes, what was rejected, and dialogues."""
+    show_waits()
     _write_page(Settings.load(), path)
 
 

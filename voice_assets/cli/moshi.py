@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from voice_assets.cli.console import console, errors, show_progress
@@ -16,6 +17,7 @@ from voice_core.settings import ConfigurationError, Settings
 if TYPE_CHECKING:
     from voice_core.moshi.building import BuildReport
     from voice_core.moshi.records import ShardManifest
+    from voice_core.store import Store
 
 
 class Backend(StrEnum):
@@ -25,6 +27,7 @@ class Backend(StrEnum):
     process = "process"
 
 
+_TOLD = 20  # dialogues that are named
 _USELESS = {
     "--no-sampling": "IndexTTS2 samples whatever it is told (do_sample is forced on); speech is seeded instead",
     "--no-dedup": "ids name files, so the second dialogue of an id would overwrite the first; it is rejected instead",
@@ -56,7 +59,13 @@ def build(
     use_deepspeed: Annotated[bool, typer.Option("--use-deepspeed", help="IndexTTS2: DeepSpeed.")] = False,
     use_accel: Annotated[bool, typer.Option("--use-accel", help="IndexTTS2: its acceleration engine.")] = False,
     use_torch_compile: Annotated[bool, typer.Option("--use-torch-compile", help="IndexTTS2: torch.compile.")] = False,
-    max_samples: Annotated[int | None, typer.Option(min=1, help="Only so many dialogues.")] = None,
+    max_samples: Annotated[
+        int | None, typer.Option(min=1, help="Only so many dialogues; refused for a data set that has more.")
+    ] = None,
+    replace_input: Annotated[
+        bool,
+        typer.Option("--replace-input", help="This input takes the place of the one the data set was made of."),
+    ] = False,
     worker_count: Annotated[int | None, typer.Option(min=0, help="Engines at work; 0: one, in this thread.")] = None,
     worker_backend: Annotated[
         Backend, typer.Option(help="How they work; auto: by device, memory, cores.")
@@ -87,7 +96,8 @@ def build(
 
     Run it again at any time: unchanged dialogues are not touched, a changed turn is the only one spoken again, and a
     run that was killed goes on where it was. A line that cannot be read, or an utterance that cannot be spoken, costs
-    its dialogue alone, and is told with its reason.
+    its dialogue alone, and is told with its reason. What the input no longer has is removed; therefore a data set is
+    made of one file or folder, and another one is refused unless it is to take its place.
     """
     for flag, given in (
         ("--no-sampling", no_sampling),
@@ -96,17 +106,24 @@ def build(
     ):
         if given:
             raise ConfigurationError(f"{flag} is of no use here: {_USELESS[flag]}")
+    if mock_inference and engine not in ("", "noise"):
+        raise ConfigurationError(f"--mock-inference is --engine noise, and --engine {engine} is given, too")
+    _check_workers(worker_backend, worker_count)
     given_engine = engine or ("noise" if mock_inference else "indextts2" if model_dir else "")
     indextts2: dict[str, Any] = {"cfg_path": cfg_path, "model_dir": model_dir, "device": device}
     indextts2 |= {"use_fp16": use_fp16, "use_cuda_kernel": use_cuda_kernel, "use_deepspeed": use_deepspeed}
     indextts2 |= {"use_accel": use_accel, "use_torch_compile": use_torch_compile}
+    indextts2 = _given(indextts2)
     moshi: dict[str, Any] = {"name": dataset_name, "user_voice": user_spk_prompt, "legacy_io": legacy_io}
     moshi |= {"assistant_voice": assistant_spk_prompt, "seed": seed}
-    overrules: dict[str, Any] = {"moshi": _given(moshi), "indextts2": _given(indextts2)}
+    overrules: dict[str, Any] = {"moshi": _given(moshi), "indextts2": indextts2}
     overrules |= {"speech": _given({"engine": given_engine}), **_given({"work_url": output_root})}
     settings = Settings.load(**overrules)
+    if indextts2 and settings.speech.engine != "indextts2":
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in indextts2)
+        raise ConfigurationError(f"{flags}: for IndexTTS2 only, and the engine is {settings.speech.engine}")
     if log_json:
-        logging.basicConfig(level=logging.INFO, format="%(message)s")
+        _log_json()
     else:
         show_progress()
     _run(
@@ -120,6 +137,7 @@ def build(
             "planner_buffer": planner_buffer,
             "log_json": log_json,
         },
+        replaces=replace_input,
         deterministic=deterministic,
         verify=verify,
         keep_temp=keep_temp,
@@ -127,7 +145,23 @@ def build(
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value not in ("", None, False)}
+    """What was said on the command line; 0 is something."""
+    return {name: value for name, value in values.items() if value is not None and value is not False and value != ""}
+
+
+def _check_workers(backend: Backend, count: int | None) -> None:
+    if backend is Backend.serial and count is not None and count > 1:
+        raise ConfigurationError(f"--worker-backend serial is one engine, and --worker-count is {count}")
+    if backend in (Backend.thread, Backend.process) and count == 0:
+        raise ConfigurationError(f"--worker-count 0 is one engine in this thread, and --worker-backend is {backend}")
+
+
+def _log_json() -> None:
+    """Lines of JSON on standard error, and nothing between them that is none."""
+    logger = logging.getLogger("voice_core.synthesis.stats")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(logging.StreamHandler())  # whose format is the message alone
+    logger.propagate = False
 
 
 def _run(
@@ -136,6 +170,7 @@ def _run(
     most: int | None,
     options: dict[str, Any],
     *,
+    replaces: bool,
     deterministic: bool,
     verify: bool,
     keep_temp: bool,
@@ -164,21 +199,39 @@ def _run(
         raise ConfigurationError("name a dialogue file with --input-jsonl, or a folder in VOICE_MOSHI__SCRIPTS_URL")
     work = open_work(settings)
     began = time.monotonic()
-    report = build_all(scripts, work, settings, SynthesisOptions(**options), only=only, most=most, verify=verify)
+    report = build_all(
+        scripts, work, settings, SynthesisOptions(**options), only=only, most=most, replaces=replaces, verify=verify
+    )
     wall_sec = time.monotonic() - began
 
     def manifests() -> "Iterator[ShardManifest]":
         """One at a time: of a large data set all of them take gigabytes."""
         return (found for item in report.dealt.partitions if (found := read_shards(work, item)) is not None)
 
-    if keep_temp:
-        from voice_core.moshi.mono import write_mono
-
-        for manifest in manifests():
-            write_mono(work, manifest)
     _say(report, manifests(), settings, wall_sec)
-    if report.failures:
+    whole = not keep_temp or _keep_mono(work, manifests())
+    if report.failures or not report.lists.rows or not whole:
         raise typer.Exit(1)
+
+
+def _keep_mono(work: "Store", manifests: "Iterable[ShardManifest]") -> bool:
+    """Whether each utterance of all finished batches could be written."""
+    from voice_core.moshi.mono import write_mono
+
+    whole = True
+    for manifest in manifests:
+        try:
+            if manifest.complete:
+                write_mono(work, manifest)
+        except (OSError, ValueError) as error:
+            _tell("[bold red]failed:[/]", f"--keep-temp of {manifest.partition}: {error}")
+            whole = False
+    return whole
+
+
+def _tell(what: str, message: str) -> None:
+    """A text of somebody else's, which may well have brackets in it."""
+    errors.print(f"{what} {escape(message)}", highlight=False, soft_wrap=True)
 
 
 def _say(report: "BuildReport", manifests: "Iterable[ShardManifest]", settings: Settings, wall_sec: float) -> None:
@@ -186,28 +239,29 @@ def _say(report: "BuildReport", manifests: "Iterable[ShardManifest]", settings: 
 
     reasons: dict[str, int] = {}
     told: list[str] = []
-    rejected: set[str] = set()
-    for manifest in manifests:
-        for row in manifest.rows:
-            if row.kept or (row.dialogue_id and row.dialogue_id in rejected and row.reason == "other_turn_failed"):
-                continue
-            if row.dialogue_id:
-                rejected.add(row.dialogue_id)
-            reasons[row.reason] = reasons.get(row.reason, 0) + 1
+    for row in (row for manifest in manifests for row in manifest.left_out()):
+        reasons[row.reason] = reasons.get(row.reason, 0) + 1
+        if len(told) < _TOLD:
             told.append(row.message if row.turn < 0 else f"{row.dialogue_id}, turn {row.turn}: {row.message}")
-    for line in told[:20]:
-        errors.print(f"[yellow]left out:[/] {line}", highlight=False)
-    if len(told) > 20:
-        errors.print(f"[yellow]and {len(told) - 20} more[/]: the rows of the manifests say why")
+    for line in told:
+        _tell("[yellow]left out:[/]", line)
+    if sum(reasons.values()) > len(told):
+        _tell("[yellow]and more[/]:", f"{sum(reasons.values()) - len(told)}; the rows of the manifests say why")
     for batch, why in report.failures.items():
-        errors.print(f"[bold red]failed:[/] {batch}: ", end="")
-        errors.print(why, markup=False, highlight=False)
-    if report.lists.warning:
-        errors.print(f"[yellow]note:[/] {report.lists.warning}", highlight=False)
+        _tell("[bold red]failed:[/]", f"{batch}: {why}")
+    lists = report.lists
+    if lists.incomplete:
+        some = ", ".join(lists.incomplete[:_TOLD]) + (" and others" if len(lists.incomplete) > _TOLD else "")
+        _tell("[yellow]not finished,[/]", f"and left out of the lists: {some}. Run this again")
+    if report.dealt.removed:
+        _tell("[yellow]removed:[/]", f"{report.dealt.removed} dialogues that the input no longer has")
+    if lists.warning:
+        _tell("[yellow]note:[/]", lists.warning)
+    if not lists.rows:
+        _tell("[bold red]failed:[/]", "not one dialogue came of it")
     table = Table(title=f"{settings.moshi.name}: what Moshi fine-tuning reads", title_justify="left")
     for name in ("", "dialogues", "minutes"):
         table.add_column(name, justify="left" if not name else "right")
-    lists = report.lists
     table.add_row("train", f"{lists.train_rows:,}", f"{(lists.duration_sec - lists.eval_sec) / 60:,.1f}")
     table.add_row("eval", f"{lists.eval_rows:,}", f"{lists.eval_sec / 60:,.1f}")
     for reason, count in sorted(reasons.items()):
@@ -215,4 +269,4 @@ def _say(report: "BuildReport", manifests: "Iterable[ShardManifest]", settings: 
     console.print(table)
     speed = f", {report.speech_sec / wall_sec:,.1f} × real time" if report.spoken else ""
     console.print(f"{report.spoken:,} utterances spoken in {wall_sec:,.1f} s{speed}", highlight=False)
-    console.print(f"{settings.work_url}/{list_key(settings.moshi.name)}", highlight=False, soft_wrap=True)
+    console.print(f"{settings.work_url}/{list_key(settings.moshi.name)}", highlight=False, markup=False, soft_wrap=True)

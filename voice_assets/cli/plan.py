@@ -102,6 +102,7 @@ def as_plain(found: Plan, times: Sequence["Timing"]) -> dict[str, Any]:
                         "measurements": speed.measurements,
                         "host": speed.host,
                         "device": speed.device,
+                        "unit": item.unit_of(speed),
                         "minutes": _figure(speed.minutes(item.audio_sec)),
                     }
                     for speed in item.speeds
@@ -213,7 +214,7 @@ def _time_table(times: Sequence["Timing"]) -> Table:
         if not item.speeds:
             table.add_row(item.stage, hours, "", "", f"[yellow]{escape(item.note)}[/]")
         for place, speed in enumerate(item.speeds):
-            name = f"{item.stage} ({item.unit})" if place == 0 else "  there instead"
+            name = f"{'  there instead' if place else item.stage} ({item.unit_of(speed)})"
             minutes = _minutes(speed.minutes(item.audio_sec))
             table.add_row(name, hours, minutes, f"{speed.times_real_time:,.1f}", _origin(speed))
     whole = in_all(times)

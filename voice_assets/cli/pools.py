@@ -64,7 +64,9 @@ def show(as_json: _AsJson = False) -> None:
     else:
         console.print(f"No GPU of this machine was held yet ({gpu_lock.lock_folder()}).", highlight=False)
     if any(pool.is_default for pool in found):
-        console.print("Limits that are Dagster's default: `voice pools apply` sets those of the file.")
+        console.print(
+            "Limits that are Dagster's default: the next run, or `voice pools apply`, sets those of the file."
+        )
 
 
 @pools.command("apply")

@@ -98,10 +98,11 @@ def open_control_room(
     variables: Mapping[str, str],
     module: str = "voice_assets.definitions",
     others: Mapping[str, str] | None = None,
+    workspace: Path | None = None,
 ) -> Iterator[ControlRoom]:
     """`dagster dev` in a home of its own, ended with all its children.
 
-    `variables` are VOICE_* without the prefix, `others` are added as they are.
+    `variables` are VOICE_* without the prefix, `others` are added as they are. A `workspace` takes the module's place.
     """
     home = folder / "home"
     home.mkdir()
@@ -115,7 +116,8 @@ def open_control_room(
     log = folder / "dagster.log"
     with dg.DagsterInstance.from_config(str(home)) as instance:  # two processes on a fresh SQLite home would race
         apply_limits(instance, profiles())
-    command = [sys.executable, "-m", "dagster", "dev", "-m", module]
+    target = ["-m", module] if workspace is None else ["-w", str(workspace)]
+    command = [sys.executable, "-m", "dagster", "dev", *target]
     with log.open("wb") as out:
         process = subprocess.Popen(
             [*command, "-h", "127.0.0.1", "-p", str(port)],

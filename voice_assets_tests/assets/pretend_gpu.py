@@ -5,6 +5,7 @@ each process began and ceased to use the GPU is written to the file that PRETEND
 seconds of the machine's clock; PRETEND_GPU_SEC is how long it takes over a batch.
 """
 
+import importlib
 import json
 import os
 import time
@@ -12,6 +13,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import dagster as dg
 
 from voice_assets_tests.core.corpus.world import SmallCodec
 from voice_core.codecs import CODECS
@@ -75,6 +78,14 @@ if TIMELINE in os.environ:  # not where the tests themselves run: NeuCodec has t
     CODECS["neucodec"] = lambda *_: PretendGpuCodec()
 
 from voice_assets.definitions import defs as defs  # noqa: E402  # after the codec has taken its place
+
+
+def __getattr__(name: str) -> dg.Definitions:
+    """The location of a machine, `t4` or `h200`: what `dagster api grpc` serves with `-a`."""
+    if name not in ("t4", "h200"):
+        raise AttributeError(name)
+    return importlib.import_module(f"voice_assets.locations.{name}").defs
+
 
 if __name__ == "__main__":
     from voice_assets.cli import main

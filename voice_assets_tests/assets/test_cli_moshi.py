@@ -2,7 +2,7 @@
 
 import json
 import os
-import random
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +14,9 @@ import pytest
 import soundfile
 
 from voice_assets_tests.assets.conftest import files_below
+from voice_core.lease import held
+from voice_core.moshi.records import dialogue_partition, read_shards
+from voice_core.store import Store
 
 LINES = [
     {"id": "short", "user_text": "Is the boat back?", "assistant_text": "Yes, since this morning."},
@@ -45,16 +48,23 @@ def command(script: Path, work: Path, *flags: str) -> list[str]:
     return [sys.executable, "-c", "from voice_assets.cli import main; main()", "moshi", "build", *names, *flags]
 
 
-def run(script: Path, work: Path, *flags: str, code: int = 0) -> str:
+def run(script: Path, work: Path, *flags: str, code: int = 0, **variables: str) -> str:
     done = subprocess.run(
         command(script, work, *flags),
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "COLUMNS": "200"},
+        env={**os.environ, "COLUMNS": "200", **variables},
     )
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
+
+
+def counted(told: str, row: str) -> int:
+    """The dialogues of a row of the table."""
+    found = re.search(rf"│ {row} +│ +([0-9]+) │", told)
+    assert found, told
+    return int(found[1])
 
 
 def made(work: Path) -> dict[str, bytes]:
@@ -75,15 +85,33 @@ def test_serial_thread_and_process_workers_give_the_same_bytes(script: Path, tmp
 
 def test_a_build_that_is_killed_goes_on_and_ends_in_the_same_bytes(script: Path, tmp_path: Path) -> None:
     run(script, tmp_path / "whole")
-    for _ in range(3):
-        process = subprocess.Popen(
-            command(script, tmp_path / "killed"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-        time.sleep(random.uniform(1.0, 4.0))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    run(script, tmp_path / "killed", "--resume")
-    assert made(tmp_path / "killed") == made(tmp_path / "whole")
+    work = tmp_path / "killed"
+    for files in (0, 1, 3):  # when so many dialogues were written; 0: when it has begun on the batch
+        killed_in_the_middle(script, work, files)
+    run(script, work, "--resume")
+    assert made(work) == made(tmp_path / "whole")
+
+
+def killed_in_the_middle(script: Path, work: Path, files: int) -> None:
+    folder = work / "moshi" / "talks" / "batch-0001"
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("*")}
+    process = subprocess.Popen(command(script, work, "--worker-count", "0"), stdout=subprocess.DEVNULL)
+    while process.poll() is None:
+        written = [path for path in folder.glob("*") if times(path) not in (None, before.get(path))]
+        if len([path for path in written if path.suffix == ".wav"]) >= files and written:
+            process.kill()
+        time.sleep(0.002)
+    assert process.returncode == -signal.SIGKILL
+    half = read_shards(Store(work.as_uri()), dialogue_partition("talks", 1))
+    assert half is not None
+    assert not half.complete, "it was struck before its end"
+
+
+def times(path: Path) -> int | None:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:  # renamed meanwhile
+        return None
 
 
 def test_channels_begin_together_only_in_the_first_tools_layout(script: Path, tmp_path: Path) -> None:
@@ -103,7 +131,70 @@ def test_what_is_wrong_with_a_line_is_told_and_costs_that_line(script: Path, tmp
     told = run(script, tmp_path / "work", "--mock-inference")
     for part in ("talks.jsonl, line 9", "duplicate_id", "talks.jsonl, line 10", "talks.jsonl, line 11"):
         assert part in told
-    assert "8" in told
+    assert counted(told, "train") == 8
+    assert counted(told, "left out: duplicate_id") == 1
+
+
+def test_a_dialogue_that_cannot_be_spoken_is_told_once_with_the_text_as_it_is(script: Path, tmp_path: Path) -> None:
+    bad = {"id": "bad", "user_text": "Hello.", "assistant_text": "\u4f60\u597d"}
+    script.write_text(json.dumps(bad) + "\n", "utf-8")
+    told = run(script, tmp_path / "work", code=1)
+    assert "not one dialogue came of it" in told
+    with script.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(LINES[0]) + "\n" + json.dumps({"id": "x", "turns": "[laughs] [/INST]"}) + "\n")
+    told = run(script, tmp_path / "work")
+    assert "turns must be a list, not '[laughs] [/INST]'" in told
+    assert counted(told, "left out: speech_refused") == counted(told, "left out: wrong_type") == 1
+    assert "other_turn_failed" not in told
+
+
+def test_a_misspelt_voice_touches_nothing(script: Path, tmp_path: Path) -> None:
+    run(script, tmp_path / "work", "--max-samples", "2")
+    before = made(tmp_path / "work")
+    told = run(script, tmp_path / "work", "--user-spk-prompt", "haert", code=2)
+    assert "moshi.user_voice is 'haert': hibari has no such voice; it has heart" in told
+    assert made(tmp_path / "work") == before
+
+
+def test_a_part_or_another_file_takes_nothing_from_a_data_set(script: Path, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    run(script, work, "--mock-inference")
+    before = made(work)
+    assert "lack 6 of them" in run(script, work, "--mock-inference", "--max-samples", "2", code=2)
+    other = tmp_path / "other.jsonl"
+    other.write_text(json.dumps(LINES[0] | {"assistant_text": "Another one."}) + "\n", "utf-8")
+    assert "--replace-input" in run(other, work, "--mock-inference", code=2)
+    assert made(work) == before
+    told = run(other, work, "--mock-inference", "--replace-input")
+    assert "7 dialogues that the input no longer has" in told
+    assert counted(told, "train") == 1
+
+
+def test_the_seed_0_overrules_another(script: Path, tmp_path: Path) -> None:
+    run(script, tmp_path, "--mock-inference", "--max-samples", "1", "--seed", "0", VOICE_MOSHI__SEED="5")
+    manifest = read_shards(Store(tmp_path.as_uri()), dialogue_partition("talks", 1))
+    assert manifest is not None
+    assert manifest.parameters["seed"] == 0
+
+
+def test_progress_in_json_is_nothing_but_json(script: Path, tmp_path: Path) -> None:
+    """Not even when it waits for somebody else, which is logged, too."""
+    dealt = tmp_path / "work" / "dialogues" / "talks" / "batch-0001.jsonl"
+    work = Store((tmp_path / "work").as_uri(), create=True)
+    with held(work, "moshi talks/batch-0001"):
+        flags = ("--mock-inference", "--log-json")
+        process = subprocess.Popen(
+            command(script, tmp_path / "work", *flags),
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "VOICE_MOSHI__EVAL_FRACTION": "0"},  # of which nothing is to be told
+        )
+        while not dealt.exists() and process.poll() is None:
+            time.sleep(0.05)
+        time.sleep(1.0)
+    told = process.communicate()[1]
+    assert process.returncode == 0
+    assert [json.loads(line)["utterances"] for line in told.splitlines()][-1] == 28
 
 
 @pytest.mark.parametrize(
@@ -112,6 +203,11 @@ def test_what_is_wrong_with_a_line_is_told_and_costs_that_line(script: Path, tmp
         (["--no-sampling"], "do_sample is forced on"),
         (["--no-dedup"], "ids name files"),
         (["--manifest-buffer-size", "64"], "nothing to buffer"),
+        (["--engine", "hibari", "--mock-inference"], "--mock-inference is --engine noise"),
+        (["--worker-backend", "serial", "--worker-count", "4"], "--worker-backend serial is one engine"),
+        (["--worker-backend", "process", "--worker-count", "0"], "--worker-count 0 is one engine in this thread"),
+        (["--use-fp16", "--device", "cuda"], "--device, --use-fp16: for IndexTTS2 only, and the engine is hibari"),
+        (["--mock-inference", "--model-dir", "x"], "--model-dir: for IndexTTS2 only, and the engine is noise"),
         (["--engine", "festival"], "known engines: hibari, indextts2, noise"),
         (["--model-dir", "nowhere", "--deterministic"], "--deterministic forbids it"),
     ],
@@ -127,6 +223,20 @@ def test_without_a_file_it_says_what_to_name(tmp_path: Path) -> None:
 
 
 def test_each_utterance_can_be_kept_by_itself(script: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "work" / "moshi_mono" / "talks" / "batch-0001"
+    folder.mkdir(parents=True)
+    (folder / "gone_turn_0_user.wav").write_bytes(b"of a dialogue that is no more")
     run(script, tmp_path / "work", "--mock-inference", "--max-samples", "1", "--keep-temp")
-    kept = sorted(path.name for path in (tmp_path / "work" / "moshi_mono" / "talks" / "batch-0001").iterdir())
+    kept = sorted(path.name for path in folder.iterdir())
     assert kept == ["short_turn_0_user.wav", "short_turn_1_assistant.wav"]
+
+
+def test_a_batch_that_cannot_be_kept_by_itself_comes_after_what_there_is_to_tell(script: Path, tmp_path: Path) -> None:
+    """A file that was cut off by somebody else after the batch was finished, and is as large as it was."""
+    run(script, tmp_path / "work", "--mock-inference", VOICE_MOSHI__BATCH_DIALOGUES="4")
+    path = tmp_path / "work" / "moshi" / "talks" / "batch-0001" / "short.wav"
+    path.write_bytes(b"?" * path.stat().st_size)
+    told = run(script, tmp_path / "work", "--mock-inference", "--keep-temp", code=1)
+    assert counted(told, "train") == 8
+    assert "--keep-temp of talks/batch-0001" in told
+    assert (tmp_path / "work" / "moshi_mono" / "talks" / "batch-0002").is_dir()

@@ -1,8 +1,10 @@
 """Dialogue scripts through Dagster: the sensor, the assets, and what the trainer's own reader makes of the result."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import dagster as dg
 import pytest
@@ -21,10 +23,15 @@ class Studio:
         self.scripts, self.work, self.instance = folder / "scripts", folder / "work", instance
         self.scripts.mkdir()
         self.cursor: str | None = None
+        self.run_keys: list[str | None] = []
 
     def write(self, file: str, *dialogues: object) -> None:
         text = "".join((item if isinstance(item, str) else json.dumps(item)) + "\n" for item in dialogues)
         (self.scripts / file).write_text(text, "utf-8")
+
+    def ticks(self) -> list[str]:
+        """The batches that it asks for when files have come to rest: two looks show the same."""
+        return self.tick() + self.tick()
 
     def tick(self) -> list[str]:
         """The batches that the sensor asks for."""
@@ -34,13 +41,13 @@ class Studio:
             instance=self.instance, cursor=self.cursor, resources={"corpus": CorpusResource()}
         ) as context:
             result = sensor(context)
-        if isinstance(result, dg.SkipReason):
-            return []
         assert isinstance(result, dg.SensorResult)
         self.cursor = result.cursor
+        requests = result.run_requests or []
+        self.run_keys += [request.run_key for request in requests]
         for request in result.dynamic_partitions_requests or []:
             self.instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))
-        return [request.partition_key or "" for request in result.run_requests or []]
+        return [request.partition_key or "" for request in requests]
 
     def speak(self, partition: str) -> dg.ExecuteInProcessResult:
         job = definitions(Settings.load()).resolve_job_def("speak_dialogues")
@@ -56,6 +63,7 @@ def studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
     monkeypatch.setenv("VOICE_MOSHI__SCRIPTS_URL", str(tmp_path / "scripts"))
     monkeypatch.setenv("VOICE_WORK_URL", str(tmp_path / "work"))
     monkeypatch.setenv("VOICE_MOSHI__BATCH_DIALOGUES", "2")
+    monkeypatch.setenv("VOICE_MOSHI__RECOGNISER", "none")  # which takes seconds to load
     with dg.instance_for_test() as instance:
         yield Studio(tmp_path, instance)
 
@@ -76,8 +84,8 @@ def spoken(result: dg.ExecuteInProcessResult) -> int:
 
 def test_scripts_become_shards_and_a_changed_turn_is_the_only_one_spoken_again(studio: Studio) -> None:
     studio.write("a.jsonl", talk("one"), '{"id": "broken"', talk("two"), talk("three"))
-    assert studio.tick() == ["dialogues/batch-0001", "dialogues/batch-0002"]
-    assert studio.tick() == []
+    assert studio.ticks() == ["dialogues/batch-0001", "dialogues/batch-0002"]
+    assert studio.ticks() == []
     results = [studio.speak(key) for key in ("dialogues/batch-0001", "dialogues/batch-0002")]
     assert [spoken(result) for result in results] == [6, 3]
     failed = {check.check_name for check in results[0].get_asset_check_evaluations() if not check.passed}
@@ -92,10 +100,23 @@ def test_scripts_become_shards_and_a_changed_turn_is_the_only_one_spoken_again(s
 
     before = {path: path.read_bytes() for path in sorted(folder.rglob("*.wav"))}
     studio.write("a.jsonl", talk("one"), '{"id": "broken"', talk("two", "Not yet, I am afraid."), talk("three"))
-    assert studio.tick() == ["dialogues/batch-0001"]
+    assert studio.ticks() == ["dialogues/batch-0001"]
     assert spoken(studio.speak("dialogues/batch-0001")) == 1
     changed = [path.name for path, data in before.items() if path.read_bytes() != data]
     assert changed == ["two.wav"]
+
+
+def test_what_is_spoken_is_listened_to(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VOICE_MOSHI__RECOGNISER", "pocketsphinx")
+    studio.write("a.jsonl", talk("one"))
+    [key] = studio.ticks()
+    said = {}
+    for engine in ("hibari", "noise"):
+        monkeypatch.setenv("VOICE_SPEECH__ENGINE", engine)
+        checks = studio.speak(key).get_asset_check_evaluations()
+        [said[engine]] = [check for check in checks if check.check_name == "speech_says_its_text"]
+    assert (said["hibari"].passed, said["noise"].passed) == (True, False)
+    assert "turn 0: 'Is the boat back in the harbour?' was heard as" in (said["noise"].description or "")
 
 
 def test_the_sensor_asks_for_no_more_than_a_tick_may_and_goes_on_with_the_next(
@@ -103,14 +124,77 @@ def test_the_sensor_asks_for_no_more_than_a_tick_may_and_goes_on_with_the_next(
 ) -> None:
     monkeypatch.setenv("VOICE_AUTOMATION__MAX_RUNS_PER_TICK", "2")
     studio.write("a.jsonl", *(talk(f"d{number}") for number in range(6)))
-    assert studio.tick() == ["dialogues/batch-0001", "dialogues/batch-0002"]
+    assert studio.ticks() == ["dialogues/batch-0001", "dialogues/batch-0002"]
     assert studio.tick() == ["dialogues/batch-0003"]
     assert studio.tick() == []
 
 
+def test_a_file_that_is_still_being_copied_is_not_dealt(studio: Studio) -> None:
+    studio.write("a.jsonl", talk("one"))
+    assert studio.tick() == []
+    studio.write("a.jsonl", talk("one"), talk("two"))
+    assert studio.tick() == []
+    assert not (studio.work / "dialogues").exists()
+    assert studio.tick() == ["dialogues/batch-0001"]
+
+
+def test_what_was_edited_and_put_back_is_asked_for_both_times(studio: Studio) -> None:
+    studio.write("a.jsonl", talk("one"))
+    [key] = studio.ticks()
+    studio.speak(key)
+    path = studio.work / "moshi" / "dialogues" / "batch-0001" / "one.wav"
+    first = path.read_bytes()
+    for answer in ("Not yet.", "It came in this morning."):
+        studio.write("a.jsonl", talk("one", answer))
+        assert studio.ticks() == [key]
+        studio.speak(key)
+    assert path.read_bytes() == first
+    assert len(set(studio.run_keys)) == 3, "Dagster passes over a request whose key it knows"
+    studio.write("a.jsonl", talk("one", "Not yet."))
+    assert studio.ticks() == [key]
+    studio.write("a.jsonl", talk("one"))  # before that was spoken
+    assert studio.ticks() == []
+    studio.speak(key)
+    assert studio.ticks() == []
+
+
+def test_a_run_that_failed_is_asked_for_again_ever_more_rarely(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    studio.write("a.jsonl", talk("one"))
+    [key] = studio.ticks()
+    now = time.time()
+    monkeypatch.setenv("VOICE_SPEECH__ENGINE", "indextts2")  # of which there are no weights
+    assert not studio.speak(key).success
+    for minutes, asked in ((1, []), (16, [key]), (17, []), (16 + 31, [key])):
+        clock = SimpleNamespace(time=lambda at=now + 60 * minutes: at)
+        monkeypatch.setattr("voice_assets.defs.moshi.sensors.time", clock)
+        assert studio.tick() == asked, minutes
+    assert len(set(studio.run_keys)) == 3
+
+
+def test_a_batch_that_is_in_a_run_is_not_asked_for(studio: Studio) -> None:
+    studio.write("a.jsonl", talk("one"), talk("two"), talk("three"))
+    studio.instance.add_dynamic_partitions("dialogue_batch", ["dialogues/batch-0001"])
+    tags = {"dagster/partition": "dialogues/batch-0001"}
+    studio.instance.add_run(
+        dg.DagsterRun(job_name="speak_dialogues", run_id="1" * 8, status=dg.DagsterRunStatus.STARTED, tags=tags)
+    )
+    assert studio.ticks() == ["dialogues/batch-0002"]
+
+
+def test_a_batch_that_is_left_out_of_the_lists_fails_a_check(studio: Studio) -> None:
+    studio.write("a.jsonl", talk("one"), talk("two"), talk("three"))
+    first, _ = studio.ticks()
+    studio.speak(first)
+    failed = [check for check in studio.finish().get_asset_check_evaluations() if not check.passed]
+    assert [(check.check_name, check.severity) for check in failed] == [
+        ("batches_are_finished", dg.AssetCheckSeverity.WARN)
+    ]
+    assert "dialogues/batch-0002 is not finished" in (failed[0].description or "")
+
+
 def test_a_file_that_is_spoilt_fails_the_check_and_verify_mends_it(studio: Studio) -> None:
     studio.write("a.jsonl", talk("one"))
-    [key] = studio.tick()
+    [key] = studio.ticks()
     studio.speak(key)
     path = studio.work / "moshi" / "dialogues" / "batch-0001" / "one.wav"
     good = path.read_bytes()

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import dagster as dg
 import pytest
 from typer.testing import CliRunner
 
@@ -14,18 +15,23 @@ from resources.corpus import codec_of, look_at_work, open_raw
 from voice_assets.build import BuildReport, look_ahead
 from voice_assets.cli import app
 from voice_assets.cli.console import console
+from voice_assets.cli.plan import as_plain
 from voice_assets.measured import label_of, measured_cutting, measured_encoding, measured_writing
+from voice_assets.run_process import HOST
 from voice_assets.timing import encoding_unit, in_all, timings
 from voice_assets_tests.assets.conftest import Bench, _bench
-from voice_core.codecs import CODECS, load_codec
+from voice_assets_tests.core.corpus.world import SmallCodec
+from voice_core.codecs import CODECS, load_codec, made_codec
 from voice_core.codecs.melvq import MelVQ
 from voice_core.corpus.batches import Recording, read_batches
 from voice_core.corpus.cleaning import free, plan_clean
 from voice_core.corpus.discovery import foresee
-from voice_core.corpus.plan import Plan
+from voice_core.corpus.estimates import Figure
+from voice_core.corpus.plan import PartitionPlan, Plan, StageWork
 from voice_core.corpus.planning import plan_build
 from voice_core.corpus.status import State, survey
 from voice_core.demo.world import World
+from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
 from voice_core.store import Store
 
@@ -153,7 +159,7 @@ class AnotherMelVQ(MelVQ):
 def test_another_revision_of_the_codec_encodes_everything_and_decodes_nothing(bench: Bench) -> None:
     bench.monkeypatch.setenv("VOICE_ROUNDTRIP_SHARE", "1.0")
     bench.build()  # encodes, so that this revision's speed is known
-    load_codec.cache_clear()
+    made_codec.cache_clear()
     bench.monkeypatch.setitem(CODECS, "melvq", lambda _: AnotherMelVQ())
     try:
         found = plan(bench)
@@ -163,7 +169,7 @@ def test_another_revision_of_the_codec_encodes_everything_and_decodes_nothing(be
         report = bench.build()
         planned, did = counts(found), taken(report)
     finally:
-        load_codec.cache_clear()
+        made_codec.cache_clear()
     assert planned == did
     assert planned[:2] == (0, 0)
     assert planned[2] > 30
@@ -328,6 +334,7 @@ def test_minutes_come_from_runs_that_did_work(bench: Bench) -> None:
     after = measured_encoding(bench.instance)[label]
     assert len(after) > len(encoding.get(label, []))
     assert all(item.host for item in after)
+    assert {item.device for item in after} == {"cpu"}
     assert measured_writing(bench.instance)
 
 
@@ -335,3 +342,44 @@ def test_encoding_in_a_pool_takes_gpu_minutes() -> None:
     assert encoding_unit(Settings(codec="neucodec", neucodec={"pool": "gpu_t4"})) == "GPU minutes"  # type: ignore[arg-type]
     assert encoding_unit(Settings(codec="neucodec")) == "CPU minutes"
     assert encoding_unit(Settings()) == "CPU minutes"
+    assert encoding_unit(Settings(codec="neucodec", neucodec={"device": "cuda:1"})) == "GPU minutes"  # type: ignore[arg-type]
+    on_cpu = {"pool": "gpu_t4", "device": "cpu"}
+    assert encoding_unit(Settings(codec="neucodec", neucodec=on_cpu)) == "CPU minutes"  # type: ignore[arg-type]
+
+
+def encoded(instance: dg.DagsterInstance, host: str, device: str, speed: float) -> None:
+    """A materialisation of `coded_segments` by NeuCodec, on some machine."""
+    metadata = {"codec": "neucodec 1-abc-fp32", "segments_encoded": 9, "times_real_time": speed, "wall_sec": 10.0}
+
+    @dg.asset
+    def coded_segments() -> dg.MaterializeResult:
+        return dg.MaterializeResult(metadata={**metadata, **({"device": device} if device else {})})
+
+    assert dg.materialize([coded_segments], instance=instance, tags={HOST: host}).success
+
+
+def test_speeds_stand_apart_by_host_and_device_and_minutes_are_those_of_the_device_measured() -> None:
+    settings = Settings(codec="neucodec", neucodec={"pool": "gpu_h200"})  # type: ignore[arg-type]
+    codec = SmallCodec("1-abc-fp32")
+    codec.name = "neucodec"
+    work = PartitionPlan(PartitionKey("news", 1), 1, 1, encode=StageWork(Figure(10), Figure(6_000.0)))
+    planned = Plan((work,), 1, 1, splits=False, card=False)
+    with dg.DagsterInstance.ephemeral() as instance:
+        encoded(instance, "old", "", 800.0)
+        for speed in (1_900.0, 2_000.0, 2_100.0):
+            encoded(instance, "big", "cuda: NVIDIA H200", speed)
+        encoded(instance, "small", "cuda: Tesla T4", 90.0)
+        encoded(instance, "big", "cpu", 2.0)
+        times = timings(planned, codec, settings, instance)
+    _, encode, _ = times
+    assert [(s.host, s.device, s.times_real_time, s.measurements) for s in encode.speeds] == [
+        ("big", "cpu", 2.0, 1),
+        ("small", "cuda: Tesla T4", 90.0, 1),
+        ("big", "cuda: NVIDIA H200", 2_000.0, 3),
+        ("old", "", 800.0, 1),
+    ]
+    assert encode.unit == "CPU minutes"
+    assert [encode.unit_of(speed) for speed in encode.speeds] == ["CPU minutes", *["GPU minutes"] * 3]
+    value = as_plain(planned, times)["time"][1]
+    assert (value["unit"], value["minutes"]["value"]) == ("CPU minutes", 50.0)
+    assert [speed["unit"] for speed in value["speeds"]] == ["CPU minutes", *["GPU minutes"] * 3]

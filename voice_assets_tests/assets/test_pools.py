@@ -5,23 +5,30 @@ import os
 import re
 import shutil
 import signal
+import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from voice_assets.definitions import definitions
+from voice_assets.defs.moshi.partitions import NAME as DIALOGUE_BATCH
 from voice_assets.defs.voice_dataset.partitions import NAME
 from voice_assets.defs.voice_dataset.sensors import in_flight
-from voice_assets.pools import apply_limits, look_at
+from voice_assets.pools import apply_limits, give_limits, look_at
 from voice_assets.run_process import process_of, process_tags, release_dead
 from voice_assets.stopping import EXIT_CODE
 from voice_assets_tests.assets.conftest import DAGSTER_YAML
-from voice_assets_tests.assets.gpu_contest import House, contend, events, overlaps, wait_until
+from voice_assets_tests.assets.control_room import open_control_room
+from voice_assets_tests.assets.gpu_contest import MODULE, House, contend, events, overlaps, wait_until
 from voice_assets_tests.assets.pretend_gpu import GPU
 from voice_core.gpu_lock import hold, holders
 from voice_core.gpus import profiles
+from voice_core.settings import Settings
 
 
 def cpu_sec(pid: int) -> float:
@@ -103,6 +110,37 @@ def test_a_build_that_waits_says_for_whom_and_goes_on_when_that_one_is_killed(
     assert not look_at(instance, "gpu_t4").holding
 
 
+def test_a_run_of_dagsters_launcher_that_is_killed_on_the_gpu_gives_lock_and_slot_back_and_the_next_ones_enter(
+    new_house: Callable[..., House],
+) -> None:
+    house = new_house(batches=3, seconds_a_batch=8)
+    with open_control_room(house.folder, house.variables, MODULE, house.elsewhere) as room, room.instance as instance:
+        instance.add_dynamic_partitions(NAME, house.keys)
+        for key in house.keys[:2]:
+            room.backfill(["coded_segments"], [key])
+        room.wait("the first is on the GPU", house.uses)
+        (holding,) = look_at(instance, "gpu_t4").holding
+        (use,) = house.uses()
+        assert holding.pid == str(use.pid)
+        assert holders()[GPU] is not None
+        os.kill(use.pid, signal.SIGKILL)
+        build = house.build(room.home, house.keys[2:])
+        output, _ = build.communicate(timeout=120)
+        assert build.returncode == 0, output
+        room.wait(
+            "the other backfill is done, too",
+            lambda: len(house.uses()) == 3 and not look_at(instance, "gpu_t4").holding,
+        )
+        killed = instance.get_run_by_id(holding.run_id)
+        assert killed is not None
+        assert killed.status is dg.DagsterRunStatus.FAILURE
+    uses = house.uses()
+    assert {use.purpose for use in uses} == {f"encoding {key}" for key in house.keys}
+    assert uses[0].end == float("inf")
+    assert overlaps([(use.begin, use.end) for use in uses[1:]]) == []
+    assert holders() == {GPU: None}
+
+
 def test_after_a_kill_the_pools_command_gives_the_slot_back_and_the_next_build_the_batch(
     new_house: Callable[..., House], home: Path, instance: dg.DagsterInstance
 ) -> None:
@@ -159,6 +197,47 @@ def test_a_build_that_waits_for_the_pool_uses_no_processor_and_ends_at_once_when
     assert first.poll() is None
 
 
+@pytest.mark.parametrize(
+    ("job", "asset", "partitions", "pool"),
+    [
+        ("encode_batch", "coded_segments", NAME, "gpu_t4"),
+        ("speak_dialogues", "moshi_shards", DIALOGUE_BATCH, "gpu_h200"),
+    ],
+)
+def test_whichever_pool_a_step_is_in_it_is_waited_for_without_using_the_processor(
+    instance: dg.DagsterInstance, job: str, asset: str, partitions: str, pool: str
+) -> None:
+    settings = Settings(codec="neucodec", neucodec={"pool": "gpu_t4"}, speech={"pool": "gpu_h200"})  # type: ignore[arg-type]
+    instance.add_dynamic_partitions(partitions, ["some/batch-0001"])
+    instance.event_log_storage.claim_concurrency_slot(pool, "somebody", "elses")
+    run_id = str(uuid.uuid4())
+    used: list[float] = []
+
+    def look() -> None:
+        told = f"waits for the pool {pool}, 1 at a time: held by run somebody of an unknown job"
+        try:
+            wait_until("it says so", lambda: any(told in line for line in events(instance, run_id)), 30)
+            before = time.process_time()
+            time.sleep(2)
+            used.append(time.process_time() - before)
+        finally:
+            instance.event_log_storage.free_concurrency_slots_for_run("somebody")
+
+    watching = threading.Thread(target=look)
+    watching.start()
+    definitions(settings).resolve_job_def(job).execute_in_process(
+        instance=instance,
+        run_id=run_id,
+        partition_key="some/batch-0001",
+        asset_selection=[dg.AssetKey(asset)],
+        raise_on_error=False,  # there is nothing to make it of
+    )
+    watching.join()
+    assert used, events(instance, run_id)
+    assert used[0] < 1.0
+    assert any(line.startswith(f"has the pool {pool} after ") for line in events(instance, run_id))
+
+
 def test_limits_come_from_the_file_and_applying_them_again_changes_nothing(tmp_path: Path) -> None:
     instance = dg.DagsterInstance.from_config(str(new_home(tmp_path / "untouched")))
     assert look_at(instance, "gpu_t4").is_default
@@ -171,6 +250,47 @@ def test_limits_come_from_the_file_and_applying_them_again_changes_nothing(tmp_p
     config = instance.get_concurrency_config().pool_config
     assert str(config.pool_granularity) == "PoolGranularity.OP"
     assert config.default_pool_limit == 1
+
+
+def test_a_run_gives_its_pool_the_limit_of_the_file_where_nobody_has_set_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "gpus.toml"
+    rest = 'batch_sec = 240\nprecision = "fp32"\nprecisions = ["fp32"]\n'
+    file.write_text(f"[gpu_t4]\nlimit = 3\n{rest}[gpu_h200]\nlimit = 4\n{rest}")
+    monkeypatch.setenv("VOICE_GPU_PROFILES", str(file))
+    settings = Settings(codec="neucodec", neucodec={"pool": "gpu_t4"})  # type: ignore[arg-type]
+    encode = definitions(settings).resolve_job_def("encode_batch")
+
+    def limit_after_a_run(instance: dg.DagsterInstance) -> int | None:
+        instance.add_dynamic_partitions(NAME, ["some/batch-0001"])
+        encode.execute_in_process(instance=instance, partition_key="some/batch-0001", raise_on_error=False)
+        return look_at(instance, "gpu_t4").limit
+
+    with dg.DagsterInstance.from_config(str(new_home(tmp_path / "untouched"))) as instance:
+        assert limit_after_a_run(instance) == 3
+        assert look_at(instance, "gpu_h200").is_default  # in which none of its steps is
+    with dg.DagsterInstance.from_config(str(new_home(tmp_path / "default"))) as instance:
+        instance.event_log_storage.initialize_concurrency_limit_to_default("gpu_t4")  # as the daemon does
+        assert limit_after_a_run(instance) == 3
+    with dg.DagsterInstance.from_config(str(new_home(tmp_path / "set"))) as instance:
+        instance.event_log_storage.set_concurrency_slots("gpu_t4", 1)
+        assert limit_after_a_run(instance) == 1
+
+
+def test_runs_that_give_a_pool_its_limit_at_the_same_instant_give_it_once(tmp_path: Path) -> None:
+    folder = str(new_home(tmp_path / "untouched"))
+    instances = [dg.DagsterInstance.from_config(folder) for _ in range(8)]
+    together = threading.Barrier(len(instances))
+
+    def give(instance: dg.DagsterInstance) -> None:
+        together.wait()
+        give_limits(instance, ["gpu_t4", "gpu_h200"])
+
+    with ThreadPoolExecutor(len(instances)) as threads:
+        list(threads.map(give, instances))
+    for name in ("gpu_t4", "gpu_h200"):
+        assert instances[0].event_log_storage.get_concurrency_info(name).slot_count == 1
 
 
 def test_a_run_that_lives_or_is_elsewhere_or_has_the_tags_of_another_is_left_alone(

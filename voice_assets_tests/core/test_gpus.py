@@ -13,7 +13,7 @@ def test_the_packaged_file_knows_both_pools_and_gives_the_references_arithmetic_
     assert set(known) == {"gpu_t4", "gpu_h200"}
     for item in known.values():
         assert (item.limit, item.choose("")) == (1, "fp32")
-    assert known["gpu_t4"].memory_gb < known["gpu_h200"].memory_gb
+    assert known["gpu_t4"].batch_sec < known["gpu_h200"].batch_sec
     assert known["gpu_h200"].choose("bf16") == "bf16"
 
 
@@ -29,9 +29,7 @@ def test_an_unknown_pool_is_answered_with_those_that_there_are() -> None:
 
 def test_another_file_takes_the_place_of_the_packaged_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "gpus.toml"
-    path.write_text(
-        '[gpu_l4]\nlimit = 3\nmemory_gb = 24\nbatch_sec = 400\nprecision = "tf32"\nprecisions = ["fp32", "tf32"]\n'
-    )
+    path.write_text('[gpu_l4]\nlimit = 3\nbatch_sec = 400\nprecision = "tf32"\nprecisions = ["fp32", "tf32"]\n')
     monkeypatch.setenv("VOICE_GPU_PROFILES", str(path))
     (only,) = profiles().values()
     assert (only.pool, only.limit, only.choose("")) == ("gpu_l4", 3, "tf32")
@@ -42,11 +40,12 @@ def test_another_file_takes_the_place_of_the_packaged_one(tmp_path: Path, monkey
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("[gpu_t4]\nlimit = 1", "gpu_t4.memory_gb"),
-        ('[a]\nlimit=0\nmemory_gb=1\nbatch_sec=1\nprecision="fp32"\nprecisions=["fp32"]', "must be positive"),
-        ('[a]\nlimit=1\nmemory_gb=1\nbatch_sec=1\nprecision="bf16"\nprecisions=["fp32"]', "not among precisions"),
-        ('[a]\nlimit=1\nmemory_gb=1\nbatch_sec=1\nprecision="fp8"\nprecisions=["fp8"]', "a.precision"),
+        ("[gpu_t4]\nlimit = 1", "gpu_t4.batch_sec"),
+        ('[a]\nlimit=0\nbatch_sec=1\nprecision="fp32"\nprecisions=["fp32"]', "must be positive"),
+        ('[a]\nlimit=1\nbatch_sec=1\nprecision="bf16"\nprecisions=["fp32"]', "not among precisions"),
+        ('[a]\nlimit=1\nbatch_sec=1\nprecision="fp8"\nprecisions=["fp8"]', "a.precision"),
         ("[a]\nlimits = 1", "a.limits"),
+        ('[a]\nlimit=1\nbatch_sec=1\nprecision="fp32"\nprecisions=["fp32"]\nmemory_gb=16', "a.memory_gb"),
         ("limit = 1", "cannot be read"),
         ("[a", "cannot be read"),
     ],

@@ -22,14 +22,26 @@ def _neucodec(settings: NeuCodecSettings) -> Codec:
 CODECS: dict[str, Callable[[NeuCodecSettings], Codec]] = {"melvq": _melvq, "neucodec": _neucodec}
 
 
-@functools.lru_cache(maxsize=8)
 def load_codec(name: str, settings: NeuCodecSettings | None = None) -> Codec:
     """The codec called `name`, made once a process; `settings` are for the one that has any.
 
-    Raises ValueError for a name that is not in `CODECS`, and whatever the codec raises when it cannot load
-    (`CodecUnavailableError` where a package or weights are missing).
+    Another is made once the files of a folder of weights have changed: a codec's revision never does. Raises ValueError
+    for a name that is not in `CODECS`, and whatever the codec raises when it cannot load (`CodecUnavailableError` where
+    a package or weights are missing).
     """
     if name not in CODECS:
         known = ", ".join(sorted(CODECS))
         raise ValueError(f'Unknown codec "{name}". Known: {known} (or "none" for a dataset without codes).')
-    return CODECS[name](settings or NeuCodecSettings())  # type: ignore[call-arg]
+    settings = settings or NeuCodecSettings()  # type: ignore[call-arg]
+    return made_codec(name, settings, _stamps(settings.checkpoint) if name == "neucodec" else ())
+
+
+@functools.lru_cache(maxsize=8)
+def made_codec(name: str, settings: NeuCodecSettings, _: tuple[object, ...]) -> Codec:
+    return CODECS[name](settings)
+
+
+def _stamps(checkpoint: str) -> tuple[object, ...]:
+    from voice_core.codecs.neucodec.checkpoint import stamps
+
+    return stamps(checkpoint)

@@ -20,6 +20,10 @@ class CodecUnavailableError(RuntimeError):
     """The codec cannot be loaded: its package or weights are missing. The message says how to get them."""
 
 
+class OutOfMemoryError(RuntimeError):
+    """The device has no memory left for a clip, even by itself: it is too long, or another program has the memory."""
+
+
 @runtime_checkable
 class Codec(Protocol):
     """Audio ↔ codes.
@@ -55,6 +59,16 @@ class Codec(Protocol):
         ...
 
     @property
+    def device(self) -> str:
+        """What it runs on: "cpu", or "cuda: NVIDIA H200". Where it is not loaded yet, what it would run on first."""
+        ...
+
+    @property
+    def rechecked(self) -> int:
+        """Clips so far that `encode` gave to the plain path, since rounding might have decided one of their codes."""
+        ...
+
+    @property
     def batch_sec(self) -> float:
         """How much audio `encode` is best handed at once, seconds."""
         ...
@@ -70,7 +84,8 @@ class Codec(Protocol):
     def encode(self, clips: Sequence[Audio], sample_rate_hz: int | None = None) -> list[Codes]:
         """Encode clips at `sample_rate_hz` (at `input_sample_rate_hz`, if None): the codec resamples them itself.
 
-        A clip's codes do not depend on the others. Raises ValueError, naming the clip, for audio that has no codes.
+        A clip's codes do not depend on the others. Raises ValueError, naming the clip, for audio that has no codes, and
+        `OutOfMemoryError` where memory does not suffice for one clip now; another time it may.
         """
         ...
 
@@ -81,6 +96,11 @@ class Codec(Protocol):
     @property
     def rounding(self) -> float:
         """The largest margin at which `encode` may give another code than `encode_alone`; 0 where it never may."""
+        ...
+
+    @property
+    def least_agreement(self) -> float:
+        """The share of codes in which `encode` and `encode_alone` must agree, for every clip of a second or more."""
         ...
 
     def decode(self, codes: Sequence[Codes]) -> list[Audio]:

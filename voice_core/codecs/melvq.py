@@ -199,6 +199,9 @@ class MelVQ:
     codebook_size = STAGE_SIZE * STAGE_SIZE
     batch_sec = 120.0
     rounding = 0.0
+    device = "cpu"
+    rechecked = 0
+    least_agreement = 1.0
 
     def __init__(self, codebook_path: Path = CODEBOOK_PATH) -> None:
         """Read codebooks: an .npz of floats: `first` and `second`, each [STAGE_SIZE, CEPSTRA], and `gain` [BANDS],

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +10,15 @@ from typing import Any
 from voice_core import progress
 from voice_core.codecs.base import Codec
 from voice_core.corpus.batches import read_batch
-from voice_core.corpus.encoding import CODING_VERSION, STAGE, encode, measured_as_due, target_of
+from voice_core.corpus.encoding import (
+    CODING_VERSION,
+    OUT_OF_MEMORY,
+    STAGE,
+    encode,
+    guarded,
+    measured_as_due,
+    target_of,
+)
 from voice_core.corpus.freed import read_freed
 from voice_core.corpus.manifest import Entry, Manifest, read_complete, read_manifest
 from voice_core.corpus.restoring import Supply, bring_back
@@ -26,7 +34,7 @@ from voice_core.store import Store
 __all__ = ["CODE_VERSION", "STAGE", "CodesReport", "build_codes", "divide", "is_current", "parameters", "stage_inputs"]
 
 CODE_VERSION = f"code{CODING_VERSION}-roundtrip{ROUNDTRIP_VERSION}"
-_TRIED_AGAIN = ("segment_missing", "segment_damaged", "not_written")
+_TRIED_AGAIN = ("segment_missing", "segment_damaged", "not_written", OUT_OF_MEMORY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +44,9 @@ class CodesReport:
     manifest: Manifest
     segments_encoded: int
     encoded_sec: float
-    wall_sec: float
+    wall_sec: float  # with the codec ready: neither waiting for a GPU nor loading weights is in it
+    device: str = ""  # what encoded, where something was to be encoded
+    rechecked: int = 0  # clips that the codec's plain path encoded again, since a code was near a boundary
     known: Mapping[str, int] = field(default_factory=dict, repr=False)  # files that stayed as they were: key → size
 
 
@@ -66,7 +76,7 @@ def is_current(segments: Manifest, coded: Manifest | None, codec: Codec, setting
 
 
 def divide(
-    segments: Iterable[Entry], coded: Manifest | None, intact: Collection[str], codec: Codec, settings: Settings
+    segments: Sequence[Entry], coded: Manifest | None, intact: Collection[str], codec: Codec, settings: Settings
 ) -> tuple[list[Entry], list[Entry]]:
     """What needs no encoding, as rows of the coded manifest, and the segments that do. Pure.
 
@@ -75,12 +85,13 @@ def divide(
     earlier = {
         (entry.key, entry.fingerprint): entry for entry in (coded.entries if coded else ()) if entry.key in intact
     }
+    targets = [target_of(entry, codec) if entry.kept else _rejected(entry) for entry in segments]
+    lying = [earlier.get((target.key, target.fingerprint)) if target.kept else None for target in targets]
+    guards = guarded(segments, codec, settings, filter(None, lying))
     ready: list[Entry] = []
     todo: list[Entry] = []
-    for entry in segments:
-        target = target_of(entry, codec) if entry.kept else dataclasses.replace(entry, key="", sha256="", size_bytes=0)
-        known = earlier.get((target.key, target.fingerprint)) if entry.kept else None
-        if known is not None and not measured_as_due(known, entry, settings):
+    for entry, target, known in zip(segments, targets, lying, strict=True):
+        if known is not None and not measured_as_due(known, entry, settings, guards):
             known = None
         if known is not None:  # the verdict and the measures are the segments', the codes are the old ones
             ready.append(_with_codes(target, known))
@@ -112,7 +123,6 @@ def build_codes(
 def _build_codes(
     work: Store, partition: PartitionKey, codec: Codec, settings: Settings, verify: bool, supply: Supply | None
 ) -> CodesReport:
-    started = time.monotonic()
     segments = read_complete(work, SEGMENTS, partition)
     old = read_manifest(work, STAGE, partition)
     wanted = parameters(codec, settings)
@@ -133,16 +143,20 @@ def _build_codes(
         or old is None
         or {entry.key for entry in ready if entry.key} != there - {manifest_key(STAGE, partition)}
     )
-    if touched:
-        checkpoint.begin()
     total_sec = sum(entry.duration_sec or 0.0 for entry in todo)
     with_codes = _with_adopted_codes(work, partition, codec)
     encoded: list[Entry] = []
+    device = ""
     with (
         codec.ready(f"encoding {partition}") if todo else nullcontext(),
         progress.track(f"encoding {partition}", total_sec / 60, "minutes") as bar,
     ):
-        for done in encode(work, todo, codec, settings, with_codes):
+        started, rechecked = time.monotonic(), codec.rechecked
+        if todo:
+            device = codec.device
+        if touched:  # not before there is a GPU: what lies there is whole, and may be used, for as long as it takes
+            checkpoint.begin()
+        for done in encode(work, todo, codec, settings, with_codes, guarded(segments.entries, codec, settings, ready)):
             encoded += done.encoded
             ready.extend(done.rows)
             checkpoint.add(done.rows)
@@ -152,7 +166,13 @@ def _build_codes(
     manifest = commit(work, draft, sweep=touched)
     encoded_sec = sum(entry.duration_sec or 0.0 for entry in encoded)
     unread = known_files(old, manifest, verify=verify)
-    return CodesReport(manifest, len(encoded), encoded_sec, time.monotonic() - started, unread)
+    wall_sec = time.monotonic() - started
+    return CodesReport(manifest, len(encoded), encoded_sec, wall_sec, device, codec.rechecked - rechecked, unread)
+
+
+def _rejected(segment: Entry) -> Entry:
+    """Its file is the segments' alone."""
+    return dataclasses.replace(segment, key="", sha256="", size_bytes=0)
 
 
 def _with_codes(target: Entry, coded: Entry) -> Entry:

@@ -1,13 +1,14 @@
 """Segment files in, segment files with codes out: read, encoded and written at the same time, in bounded memory."""
 
 import dataclasses
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from voice_core.audio import to_float
-from voice_core.codecs.base import Audio, Codec, Codes
+from voice_core.codecs.base import Audio, Codec, Codes, OutOfMemoryError
 from voice_core.corpus.manifest import Entry, Reject
 from voice_core.corpus.roundtrip import compare
 from voice_core.corpus.segment_files import Segment, SegmentFileError, dump, load
@@ -18,6 +19,7 @@ from voice_core.settings import Settings
 from voice_core.store import AccessDeniedError, Store, StoreError
 
 STAGE = "coded"
+OUT_OF_MEMORY = "out_of_memory"
 CODING_VERSION = 1
 
 
@@ -60,14 +62,31 @@ def _decodes(segment: Entry, settings: Settings) -> bool:
     return unit_interval("roundtrip", segment.sha256) < settings.roundtrip_share
 
 
-def _guards(segment: Entry, settings: Settings) -> bool:
-    """Whether a segment is encoded by the codec's plain path too."""
-    return unit_interval("guard", segment.sha256) < settings.guard_share
+Row = tuple[str, int, int]
+"""An entry's `order`: the same for a segment and what is made of it."""
 
 
-def measured_as_due(coded: Entry, segment: Entry, settings: Settings) -> bool:
+def guarded(segments: Iterable[Entry], codec: Codec, settings: Settings, before: Iterable[Entry]) -> set[Row]:
+    """The kept segments of a partition that the codec's plain path encodes too. Pure.
+
+    Hashes say which. Where that would be none, and any code may differ (half precision), it is one, so that each
+    partition knows how far its codes agree: the one among `before`, rows whose codes stay, that was looked at already,
+    or one of those that are encoded now.
+    """
+    kept = [entry for entry in segments if entry.kept]
+    if not settings.guard_share:
+        return set()
+    chosen = {entry.order for entry in kept if unit_interval("guard", entry.sha256) < settings.guard_share}
+    if chosen or not math.isinf(codec.rounding):
+        return chosen
+    stay = {entry.order: entry.agreement is not None for entry in before}
+    among = [row for row, seen in stay.items() if seen] or [entry.order for entry in kept if entry.order not in stay]
+    return {min(among, key=lambda row: unit_interval("guard", *row))} if among else set()
+
+
+def measured_as_due(coded: Entry, segment: Entry, settings: Settings, guards: Collection[Row]) -> bool:
     """Whether just that was measured which is to be by these settings. Pure."""
-    due = _decodes(segment, settings), _guards(segment, settings)
+    due = _decodes(segment, settings) and coded.code_count > 0, segment.order in guards
     return due == (coded.roundtrip_mel_db is not None, coded.agreement is not None)
 
 
@@ -83,11 +102,17 @@ def target_of(entry: Entry, codec: Codec) -> Entry:
 
 
 def encode(
-    work: Store, entries: Sequence[Entry], codec: Codec, settings: Settings, with_codes: Collection[str]
+    work: Store,
+    entries: Sequence[Entry],
+    codec: Codec,
+    settings: Settings,
+    with_codes: Collection[str],
+    guards: Collection[Row],
 ) -> Iterator[Done]:
     """Encode the files of these rows, in the order that suits the codec; a load is done when its files are written.
 
-    `with_codes` are recordings whose files already hold the codec's codes. Raises `CodesDifferError`.
+    `with_codes` are recordings whose files already hold the codec's codes, `guards` the segments that its plain
+    path encodes too. Raises `CodesDifferError`.
     """
     rate = settings.cut.sample_rate_hz
 
@@ -99,7 +124,7 @@ def encode(
     return staged(
         _loads(entries, codec, rate),
         before=lambda some: _read(work, some, codec),
-        during=lambda load: (load, _encode(load, codec, settings, with_codes)),
+        during=lambda load: (load, _encode(load, codec, settings, with_codes, guards)),
         after=write,
     )
 
@@ -154,7 +179,9 @@ def _checked(entry: Entry, data: bytes | StoreError) -> Segment | Reject:
         return Reject(STAGE, "segment_damaged", message=str(error))
 
 
-def _encode(load: _Load, codec: Codec, settings: Settings, with_codes: Collection[str]) -> list[_Encoded]:
+def _encode(
+    load: _Load, codec: Codec, settings: Settings, with_codes: Collection[str], guards: Collection[Row]
+) -> list[_Encoded]:
     """All that the codec is needed for."""
     rate = settings.cut.sample_rate_hz
     plain = [(e, s) for e, s in load.segments if not (e.audio_id in with_codes and len(s.codes))]
@@ -164,14 +191,13 @@ def _encode(load: _Load, codec: Codec, settings: Settings, with_codes: Collectio
     due = [
         (entry.key, found)
         for entry, _ in load.segments
-        if not isinstance(found := codes[entry.key], Reject) and _decodes(entry, settings)
+        if not isinstance(found := codes[entry.key], Reject) and len(found) and _decodes(entry, settings)
     ]
     decoded = dict(zip((key for key, _ in due), codec.decode([found for _, found in due]), strict=True))
-    guarded = {entry.key: to_float(segment.audio) for entry, segment in load.segments if _guards(entry, settings)}
     agreements = {
-        key: _agreement(codec, clip, rate, found, key)
-        for key, clip in guarded.items()
-        if not isinstance(found := codes[key], Reject)
+        entry.key: _agreement(codec, to_float(segment.audio), rate, found, entry.key)
+        for entry, segment in load.segments
+        if entry.order in guards and not isinstance(found := codes[entry.key], Reject)
     }
     return [
         _Encoded(entry, segment, codes[entry.key], entry.key in made, decoded.get(entry.key), agreements.get(entry.key))
@@ -183,13 +209,15 @@ def _codes_of(codec: Codec, clips: Sequence[Audio], sample_rate_hz: int) -> list
     """Encode a load; where that fails, one by one, so that a bad clip costs only itself."""
     try:
         return [*codec.encode(clips, sample_rate_hz)]
-    except ValueError:
+    except (ValueError, OutOfMemoryError):
         results: list[Codes | Reject] = []
         for clip in clips:
             try:
                 results.extend(codec.encode([clip], sample_rate_hz))
             except ValueError as error:
                 results.append(Reject(STAGE, "encode_failed", message=str(error)))
+            except OutOfMemoryError as error:
+                results.append(Reject(STAGE, OUT_OF_MEMORY, message=str(error)))
         return results
 
 
@@ -207,7 +235,14 @@ def _agreement(codec: Codec, clip: Audio, sample_rate_hz: int, codes: Codes, key
             f"{margins[beyond[0]]:.2g} from a boundary, and {codec.rounding:.2g} would be the most). Nothing of this "
             "batch was committed. Please report it; VOICE_GUARD_SHARE=1 compares every segment"
         )
-    return 1.0 if not len(codes) else 1.0 - len(differ) / len(codes)
+    share = 1.0 if not len(codes) else 1.0 - len(differ) / len(codes)
+    if len(codes) >= codec.codes_per_sec and share < codec.least_agreement:
+        raise CodesDifferError(
+            f"{key}: {share:.1%} of {len(codes)} codes are those of the plain path of {codec.name} {codec.revision}, "
+            f"and {codec.least_agreement:.0%} would be the least. Nothing of this batch was committed. Another "
+            "precision may suit these weights better; VOICE_GUARD_SHARE=1 compares every segment"
+        )
+    return share
 
 
 def _written(work: Store, encoded: Sequence[_Encoded], codec: Codec, sample_rate_hz: int) -> list[Entry]:

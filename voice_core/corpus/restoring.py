@@ -21,7 +21,7 @@ from voice_core.codecs.base import Codec, Codes
 from voice_core.corpus.batches import read_batch
 from voice_core.corpus.cut_recording import CutTask, cut_recording
 from voice_core.corpus.freed import no_longer_freed, read_freed
-from voice_core.corpus.manifest import Manifest, read_complete
+from voice_core.corpus.manifest import Manifest, read_complete, read_manifest, write_manifest
 from voice_core.corpus.rows import FULL
 from voice_core.corpus.segment_files import Segment, SegmentFileError, dump, load
 from voice_core.corpus.segmenting import STAGE as SEGMENTS
@@ -61,7 +61,8 @@ def bring_back(
     """Make those of a stage's files again that are among `keys` and freed; returns how many there were.
 
     Each file gets the very bytes that were committed. One that cannot be had so counts as freed no longer, but as
-    missing; unless the recording could not be read just now. Raises `LookupError` without a supply.
+    missing, and its stage as not current, so that the next build makes it anew; unless the recording could not be read
+    just now. Raises `LookupError` without a supply.
     """
     freed = read_freed(work, stage, partition)
     wanted = {key: freed[key] for key in keys if key in freed}
@@ -75,8 +76,21 @@ def bring_back(
     place = _Place(work, partition, settings)
     with progress.track(f"making freed {stage} of {partition} again", len(wanted), "files") as bar:
         unread = _segments(place, supply, wanted, bar) if stage == SEGMENTS else _coded(place, supply, wanted, bar)
+    there = {item.key for item in work.listing(stage_prefix(stage, partition))}
+    if lost := wanted.keys() - unread - there:
+        _log.warning(
+            "%s: %d files of %s, such as %s, could not be made again as they were: the next build makes them anew",
+            partition, len(lost), stage, min(lost),
+        )  # fmt: skip
+        _no_longer_current(work, stage, partition)
     no_longer_freed(work, stage, partition, wanted.keys() - unread)
     return len(wanted)
+
+
+def _no_longer_current(work: Store, stage: str, partition: PartitionKey) -> None:
+    manifest = read_manifest(work, stage, partition)
+    if manifest is not None and manifest.complete and manifest.inputs:
+        write_manifest(work, dataclasses.replace(manifest, inputs=""))
 
 
 def _segments(place: _Place, supply: Supply, wanted: Wanted, bar: progress.Task) -> set[str]:
@@ -93,7 +107,8 @@ def _coded(place: _Place, supply: Supply, wanted: Wanted, bar: progress.Task) ->
         return set()
     sources = {SEGMENTS + key.removeprefix(CODED): key for key in left}
     bring_back(place.work, supply, SEGMENTS, place.partition, place.settings, sources)
-    _put(place, left, _encoded(place, codec, sources), bar)
+    with codec.ready(f"encoding freed files of {place.partition} again"):
+        _put(place, left, _encoded(place, codec, sources), bar)
     still_away = read_freed(place.work, SEGMENTS, place.partition)
     return {key for source, key in sources.items() if source in still_away}
 

@@ -8,7 +8,7 @@ from voice_core.corpus.estimates import Figure
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One run of a stage that had work to do. `device` names the GPU, where the stage noted one."""
+    """One run of a stage that had work to do. `device` is what it ran on, where the stage noted that."""
 
     times_real_time: float  # seconds of audio a second
     wall_sec: float

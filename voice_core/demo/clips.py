@@ -4,6 +4,7 @@ import base64
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -136,15 +137,24 @@ def make_clips(
     sample_rate_hz: int,
     codec: Codec | None,
     budget_sec: float = _BUDGET_SEC,
+    *,
+    hold: bool = True,
 ) -> list[Clip]:
     """Read, decode and compress what was chosen; a file that cannot be read becomes a clip that says so.
 
-    All that is heard takes at most `budget_sec`: longer clips are cut.
+    All that is heard takes at most `budget_sec`: longer clips are cut. Without `hold` the codec decodes with what
+    it has loaded, and asks for no GPU.
+
+    Raises CodecUnavailableError where there are codes to be heard and the codec cannot be loaded.
     """
     lengths = [item.entry.duration_sec or 0.0 for item in candidates for _ in range(1 + item.decodable)]
     limit_sec = longest_within(lengths, budget_sec)
     clips: list[Clip] = []
-    with progress.track("listening page", len(candidates), "segments") as bar:
+    decoder = codec if hold and any(item.decodable for item in candidates) else None
+    with (
+        decoder.ready("decoding for the listening page") if decoder is not None else nullcontext(),
+        progress.track("listening page", len(candidates), "segments") as bar,
+    ):
         for item in candidates:
             clips.append(_clip(work, item, sample_rate_hz, codec, limit_sec))
             bar.advance(1)

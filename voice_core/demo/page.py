@@ -3,9 +3,9 @@
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from voice_core.codecs.base import Codec
+from voice_core.codecs.base import Codec, CodecUnavailableError
 from voice_core.corpus.manifest import Entry, Manifest, RecordingOutcome, load_manifest, read_manifest
 from voice_core.corpus.summary import Summary, summarise
 from voice_core.demo.clips import (
@@ -89,8 +89,20 @@ def build_page(
     ones; and the first dialogues of the Moshi shards, where there are any.
 
     Reads manifests, and only the segment files that it shows. `codec` decodes codes that it made itself; with None,
-    or another one, the page says so instead. Equal work roots and arguments give equal pages.
+    or another one, or one that cannot be loaded, the page says so instead. Equal work roots and arguments give equal
+    pages.
     """
+    try:
+        page = _page(work, partitions, settings, codec, seed, count)
+    except CodecUnavailableError as error:
+        page = _page(work, partitions, settings, None, seed, count)
+        page = replace(page, codes_note=" ".join(filter(None, (page.codes_note, f"{error}"))))
+    return render_page(page, settings).encode("utf-8", "replace")
+
+
+def _page(
+    work: Store, partitions: Sequence[PartitionKey], settings: Settings, codec: Codec | None, seed: int, count: int
+) -> Page:
     manifests = {partition: _furthest(work, partition, settings) for partition in partitions}
     finished = {partition: manifest for partition, manifest in manifests.items() if manifest is not None}
     kept = [
@@ -115,7 +127,7 @@ def build_page(
     clips = iter(make_clips(work, [item for group in chosen for item in group], settings.cut.sample_rate_hz, codec))
     random_clips, worst_clips, rejected_clips = (tuple(next(clips) for _ in group) for group in chosen)
     rows = _recordings(finished)
-    page = Page(
+    return Page(
         title=settings.card.title or settings.dataset,
         summary=summarise(list(finished.values()), settings.display_name),
         recordings=tuple(rows[:_MOST_RECORDINGS]),
@@ -134,7 +146,6 @@ def build_page(
         codes_note=_codes_note(codec, list(finished.values())),
         stand_in=codec is not None and codec.stand_in and any(item.decodable for item in kept),
     )
-    return render_page(page, settings).encode("utf-8", "replace")
 
 
 def render_page(page: Page, settings: Settings) -> str:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from voice_core.audio import mp3_bytes, to_float
 from voice_core.demo.clips import longest_within, wave_path
+from voice_core.moshi.batching import list_scripts
 from voice_core.moshi.mixing import Stereo, read_wav
-from voice_core.moshi.records import ShardManifest, TurnRow, committed_partitions, read_shards
+from voice_core.moshi.records import ShardManifest, TurnRow, read_shards
 from voice_core.moshi.script import ROLES, SAMPLE_RATE_HZ, Role, Word
 from voice_core.store import Store, StoreError
 
@@ -47,7 +48,7 @@ class DialogueClip:
 def first_dialogues(work: Store, name: str, count: int) -> list[DialogueClip]:
     """The first dialogues of a data set; none where no batch of it was ever spoken."""
     rows: list[list[TurnRow]] = []
-    for partition in committed_partitions(work, name):
+    for partition in list_scripts(work, name):
         manifest = read_shards(work, partition)
         rows += _first(manifest, count - len(rows)) if manifest is not None else []
         if len(rows) == count:

@@ -107,7 +107,7 @@ class ApproximateAligner:
     """Deals the time that is speech to the words by their letters. For any language; pauses are left out."""
 
     name = "approximate"
-    revision = "1"
+    revision = "2"
 
     def align(self, pcm: Pcm16, sample_rate_hz: int, text: str, language: str) -> Alignment:
         texts = script_words(text)
@@ -223,12 +223,14 @@ def _words(texts: Sequence[str], said: Sequence[Sequence[str]], found: Sequence[
 
 
 class AutoAligner:
-    """Pocketsphinx for what is English, if it is installed; else, and where that fails, an approximate split."""
+    """Pocketsphinx for what is English, if it is installed; `other` for other languages, if it is given; else, and
+    where these fail, an approximate split."""
 
     name = "auto"
 
-    def __init__(self) -> None:
+    def __init__(self, other: Aligner | None = None) -> None:
         self._rough = ApproximateAligner()
+        self._other = other
         self._english: Aligner | None
         try:
             self._english = PocketsphinxAligner()
@@ -236,33 +238,39 @@ class AutoAligner:
             self._english = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _loaded, (AutoAligner,)
+        return _loaded, (AutoAligner, *([self._other] if self._other else []))
 
     @property
     def revision(self) -> str:
-        parts = [aligner for aligner in (self._english, self._rough) if aligner is not None]
+        parts = [aligner for aligner in (self._english, self._other, self._rough) if aligner is not None]
         return "+".join(f"{aligner.name}-{aligner.revision}" for aligner in parts)
 
     def align(self, pcm: Pcm16, sample_rate_hz: int, text: str, language: str) -> Alignment:
-        if self._english is not None and is_english(language):
+        fitting = self._english if is_english(language) else self._other
+        if fitting is not None:
             try:
-                return self._english.align(pcm, sample_rate_hz, text, language)
+                return fitting.align(pcm, sample_rate_hz, text, language)
             except AlignmentError:  # what it cannot find may still be spread
                 return self._rough.align(pcm, sample_rate_hz, text, language)
         return self._rough.align(pcm, sample_rate_hz, text, language)
 
 
 @cache
-def _loaded(aligner: Callable[[], Aligner]) -> Aligner:
-    return aligner()
+def _loaded(aligner: Callable[..., Aligner], *given: Any) -> Aligner:
+    return aligner(*given)
 
 
 def load_aligner(settings: MoshiSettings) -> Aligner:
-    """The aligner that the settings name. Raises ValueError where its package is missing."""
+    """The aligner that the settings name. Raises ValueError where its package or its model is missing."""
     if settings.aligner == "approximate":
         return ApproximateAligner()
-    if settings.aligner == "auto":
-        return AutoAligner()
+    if settings.aligner == "ctc" and not settings.ctc_model:
+        raise ValueError("moshi.aligner is ctc, and moshi.ctc_model names no model")
+    if settings.aligner in ("ctc", "auto"):
+        from voice_core.moshi.ctc import ctc_aligner
+
+        model = ctc_aligner(settings.ctc_model, settings.ctc_revision) if settings.ctc_model else None
+        return model if model is not None and settings.aligner == "ctc" else AutoAligner(model)
     try:
         return PocketsphinxAligner()
     except ImportError:

@@ -1,39 +1,71 @@
 """A file of dialogues, dealt to batches: each a partition of `dialogue_batch`.
 
 A dialogue stays in the batch that it was once dealt to; new ones fill the last batch and open the next. The file is
-the truth: what is no longer in it leaves its batch, and a batch that is left empty stays, empty.
+the truth: what is no longer in it leaves its batch, and a batch that is left empty stays, empty. Therefore a data set
+remembers which file or folder it is made of, and takes no other for it unless told to.
 """
 
 import contextlib
-import hashlib
 import json
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from voice_core.fingerprint import canonical_json
+from voice_core.fingerprint import canonical_json, sha256
 from voice_core.layout import PartitionKey, slug
 from voice_core.lease import held
+from voice_core.moshi.reading import id_hash
 from voice_core.moshi.records import dialogue_partition
 from voice_core.moshi.script import BadLine, Dialogue, Turn
+from voice_core.settings import ConfigurationError
 from voice_core.store import Store
 
 DIALOGUES = "dialogues/"
 
 
 @dataclass(frozen=True, slots=True)
+class Input:
+    """Where dialogues come from. `part`: only the first of them are given; `replaces`: they take the place of those
+    that the data set was made of, wherever these came from."""
+
+    source: str = ""  # URL of the file or folder
+    part: bool = False
+    replaces: bool = False
+
+
+_WHOLE = Input()
+
+
+@dataclass(frozen=True, slots=True)
 class Dealt:
-    partitions: tuple[PartitionKey, ...]  # all there are now
+    """`versions` has the version of each batch's file, of all there are now; `removed` counts dialogues."""
+
+    versions: Mapping[PartitionKey, str]
     changed: tuple[PartitionKey, ...]
     dialogues: int
     bad_lines: int
     new: int
+    removed: int
+
+    @property
+    def partitions(self) -> tuple[PartitionKey, ...]:
+        return tuple(self.versions)
 
 
 def script_key(partition: PartitionKey) -> str:
     return f"{DIALOGUES}{partition}.jsonl"
+
+
+def source_key(name: str) -> str:
+    """Where it is written what a data set is made of."""
+    return f"{DIALOGUES}{slug(name)}/source.json"
+
+
+def script_version(data: bytes) -> str:
+    """Of a batch's file: changes with its content."""
+    return sha256(data)[:32]
 
 
 def script_line(item: Dialogue | BadLine) -> bytes:
@@ -70,14 +102,23 @@ def list_scripts(store: Store, name: str) -> list[PartitionKey]:
     )
 
 
-def deal_dialogues(store: Store, name: str, items: Iterable[Dialogue | BadLine], batch_dialogues: int) -> Dealt:
-    """Deal what `read_dialogues` gives. A bad line goes with the dialogue before it.
+def deal_dialogues(
+    store: Store, name: str, items: Iterable[Dialogue | BadLine], batch_dialogues: int, given: Input = _WHOLE
+) -> Dealt:
+    """Deal what `read_dialogues` gives: no id twice. A bad line goes with the dialogue before it.
 
-    Batches are gathered on local disk; memory grows by some 100 bytes an id, and holds one batch besides.
-    Raises ValueError where there is not one dialogue, since that would empty all batches, and StoreError.
+    Batches are gathered on local disk; memory grows by some 100 bytes an id, and holds some batches besides.
+
+    Raises ConfigurationError, with the batches as they were, where the data set is made of something else, or a part
+    would take the place of the whole; ValueError where there is not one dialogue, since that would empty all batches;
+    and StoreError.
     """
     with held(store, f"{DIALOGUES}{name}"), tempfile.TemporaryDirectory(prefix="voice-dialogues-") as folder:
-        home, counts = _homes(store, name)
+        old = _read_batches(store, name)
+        home = {key: batch.number for batch in old for key in batch.ids}
+        if home:
+            _check_source(store, name, given)
+        counts = {batch.number: len(batch.ids) for batch in old}
         spool = _Spool(Path(folder))
         current, dialogues, bad, new = 1, 0, 0, 0
         with contextlib.closing(spool):
@@ -86,7 +127,7 @@ def deal_dialogues(store: Store, name: str, items: Iterable[Dialogue | BadLine],
                     bad += 1
                 else:
                     dialogues += 1
-                    known = home.get(_hash(item.id))
+                    known = home.get(id_hash(item.id))
                     if known is None:
                         new += 1
                         known = _open_batch(counts, batch_dialogues)
@@ -97,36 +138,70 @@ def deal_dialogues(store: Store, name: str, items: Iterable[Dialogue | BadLine],
             raise ValueError(
                 f"there is not one dialogue in it ({bad} bad lines); the batches of {name} stay as they are"
             )
-        partitions = tuple(dialogue_partition(name, number) for number in range(1, max(counts) + 1))
-        changed = tuple(item for item in partitions if _replace(store, item, spool.content(item.number)))
-    return Dealt(partitions, changed, dialogues, bad, new)
+        removed = len(home) - (dialogues - new)
+        if removed and given.part:
+            raise ConfigurationError(
+                f"{name} has {len(home)} dialogues, and the first {dialogues} of the input lack {removed} of them, "
+                "which would be removed: give a trial a data set of its own (--dataset-name)"
+            )
+        partitions = [dialogue_partition(name, number) for number in range(1, max(counts) + 1)]
+        before = {batch.number: batch.version for batch in old}
+
+        def replaced(number: int) -> str:
+            data = spool.content(number)
+            version = script_version(data)
+            if version != before.get(number):
+                store.put(script_key(dialogue_partition(name, number)), data)
+            return version
+
+        if given.source:
+            _write_source(store, name, given.source)
+        written = store.each(lambda key: replaced(PartitionKey.parse(key).number), map(str, partitions))
+        versions = dict(zip(partitions, written, strict=True))
+    changed = tuple(item for item, version in versions.items() if version != before.get(item.number))
+    return Dealt(versions, changed, dialogues, bad, new, removed)
 
 
-def _hash(name: str) -> int:
-    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big")
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    number: int
+    version: str
+    ids: tuple[int, ...]  # hashes
 
 
-def _homes(store: Store, name: str) -> tuple[dict[int, int], dict[int, int]]:
-    """The batch of each known id, and how many each batch has."""
-    home: dict[int, int] = {}
-    counts: dict[int, int] = {}
-    for partition in list_scripts(store, name):
-        ids = [item.id for item in read_script(store, partition) if isinstance(item, Dialogue)]
-        home.update((_hash(item), partition.number) for item in ids)
-        counts[partition.number] = len(ids)
-    return home, counts
+def _read_batches(store: Store, name: str) -> list[_Batch]:
+    """All batches that there are, many at a time where the store is remote."""
+
+    def read(key: str) -> _Batch:
+        partition = PartitionKey.parse(key)
+        data = store.get(script_key(partition))
+        items = map(parse_script_line, data.splitlines())
+        ids = tuple(id_hash(item.id) for item in items if isinstance(item, Dialogue))
+        return _Batch(partition.number, script_version(data), ids)
+
+    return store.each(read, map(str, list_scripts(store, name)))
+
+
+def _check_source(store: Store, name: str, given: Input) -> None:
+    data = store.find(source_key(name))
+    source = json.loads(data)["source"] if data else ""
+    if source and given.source and source != given.source and not given.replaces:
+        raise ConfigurationError(
+            f"the data set {name} is made of {source}, and its dialogues would make way for those of {given.source}. "
+            "Name another data set (--dataset-name); or put all files into one folder (VOICE_MOSHI__SCRIPTS_URL); or, "
+            "if this takes the other's place, say so once: voice moshi build --replace-input"
+        )
+
+
+def _write_source(store: Store, name: str, source: str) -> None:
+    data = canonical_json({"source": source}).encode() + b"\n"
+    if store.find(source_key(name)) != data:
+        store.put(source_key(name), data)
 
 
 def _open_batch(counts: dict[int, int], size: int) -> int:
     last = max(counts, default=1)
     return last if counts.get(last, 0) < size else last + 1
-
-
-def _replace(store: Store, partition: PartitionKey, data: bytes) -> bool:
-    if store.find(script_key(partition)) == data:
-        return False
-    store.put(script_key(partition), data)
-    return True
 
 
 class _Spool:

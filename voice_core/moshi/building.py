@@ -4,25 +4,29 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
-from pathlib import Path
+from typing import Protocol
 
-from voice_core.fingerprint import sha256
 from voice_core.layout import PartitionKey
-from voice_core.moshi.aligning import load_aligner
-from voice_core.moshi.batching import Dealt, deal_dialogues, read_script
-from voice_core.moshi.committing import Speak, Where, build_batch
+from voice_core.moshi.aligning import Aligner, load_aligner
+from voice_core.moshi.batching import Dealt, Input, deal_dialogues, read_script
+from voice_core.moshi.committing import Where, build_batch
 from voice_core.moshi.manifests import Lists, write_lists
 from voice_core.moshi.reading import bounded_lines, read_dialogues
 from voice_core.moshi.records import ShardManifest, read_shards
 from voice_core.moshi.script import BadLine, Dialogue
 from voice_core.moshi.shards import Failure, Maker
-from voice_core.settings import Settings
+from voice_core.moshi.spool import Spool
+from voice_core.moshi.voices import check_voices, recordings
+from voice_core.settings import ConfigurationError, Settings
 from voice_core.store import Store
-from voice_core.synthesis import EngineSpec, Group, Stats, SynthesisOptions, synthesise
+from voice_core.synthesis import EngineSpec, Group, Stats, Studio, SynthesisOptions
 from voice_core.synthesis import Failure as NotSpoken
-from voice_core.tts import chosen_engine, held
+from voice_core.synthesis.choice import physical_cores
+from voice_core.tts import chosen_engine
 from voice_core.tts.base import Speech, Utterance
 
 SUFFIXES = (".jsonl", ".ndjson")
@@ -42,7 +46,7 @@ class BuildReport:
     """What a build over all batches did."""
 
     dealt: Dealt
-    lists: Lists
+    lists: Lists = field(default_factory=Lists)
     spoken: int = 0  # utterances
     speech_sec: float = 0.0
     failures: dict[str, str] = field(default_factory=dict)  # batch → what it died of
@@ -51,33 +55,34 @@ class BuildReport:
 def read_scripts(scripts: Store, only: Collection[str] = (), most: int | None = None) -> Iterator[Dialogue | BadLine]:
     """The dialogues of all files below a folder, or of some, and what is wrong with lines that are none.
 
-    A line is named by its file, too. Of an id that several files have, the first is taken. `most` ends after so many
-    dialogues.
+    Of an id that several files have, the first is taken. `most` ends after so many dialogues.
     """
-    names = sorted(item.key for item in scripts.listing() if item.key.endswith(SUFFIXES) or item.key in only)
-    seen: dict[str, str] = {}  # id → file; of one file's, the reader tells
-    for name in (item for item in names if not only or item in only):
+    names = sorted(only) or sorted(item.key for item in scripts.listing() if item.key.endswith(SUFFIXES))
+    seen: dict[int, str] = {}
+    count = 0
+    for name in names:
         with scripts.open(name) as file:
-            for found in read_dialogues(bounded_lines(file)):
-                if most is not None and len(seen) >= most:
+            for found in read_dialogues(bounded_lines(file), name, seen):
+                if most is not None and count >= most:
                     return
-                if isinstance(found, BadLine):
-                    yield dataclasses.replace(found, message=f"{name}, {found.message}")
-                elif seen.setdefault(found.id, name) != name:
-                    told = (
-                        f"{name}, line {found.line}: {seen[found.id]} has a dialogue {found.id}, too; that one is taken"
-                    )
-                    yield BadLine(found.line, "duplicate_id", told, found.id)
-                else:
-                    yield found
+                count += isinstance(found, Dialogue)
+                yield found
 
 
 def deal_scripts(
-    scripts: Store, work: Store, settings: Settings, *, only: Collection[str] = (), most: int | None = None
+    scripts: Store,
+    work: Store,
+    settings: Settings,
+    *,
+    only: Collection[str] = (),
+    most: int | None = None,
+    replaces: bool = False,
 ) -> Dealt:
-    """Bring the batches up to date with the dialogue files."""
+    """Bring the batches up to date with the dialogue files. Raises as `deal_dialogues`."""
     moshi = settings.moshi
-    return deal_dialogues(work, moshi.name, read_scripts(scripts, only, most), moshi.batch_dialogues)
+    source = " ".join(f"{scripts.url}/{name}" for name in sorted(only)) or scripts.url
+    given = Input(source, part=most is not None, replaces=replaces)
+    return deal_dialogues(work, moshi.name, read_scripts(scripts, only, most), moshi.batch_dialogues, given)
 
 
 def engine_of(settings: Settings) -> EngineSpec:
@@ -90,53 +95,86 @@ def engine_of(settings: Settings) -> EngineSpec:
 _MEMORY_GB = {"hibari": 0.3, "noise": 0.1, "indextts2": 7.0}
 
 
+def open_studio(
+    settings: Settings, options: SynthesisOptions | None = None, engine: EngineSpec | None = None
+) -> Studio:
+    """Engines for any number of batches. Unless the options say otherwise, as many processes align and mix beside them
+    as `VOICE_WORKERS` says, or half of the cores: with the embedded engine both take about as long."""
+    options = options or SynthesisOptions()
+    if not options.beside:
+        cores = physical_cores()
+        beside = 1 if options.backend == "serial" or cores == 1 else settings.workers or max(2, cores // 2)
+        options = dataclasses.replace(options, beside=beside)
+    label = f"speaking {settings.moshi.name}"
+    return Studio(engine or engine_of(settings), dataclasses.replace(options, label=label))
+
+
 def build_shards(
     work: Store,
     partition: PartitionKey,
     settings: Settings,
     options: SynthesisOptions | None = None,
     engine: EngineSpec | None = None,
+    aligner: Aligner | None = None,
     *,
+    studio: Studio | None = None,
     verify: bool = False,
 ) -> ShardReport:
-    """Speak what a batch lacks, and commit it. Raises LookupError for a batch that was never dealt, and
-    EngineUnavailableError."""
+    """Speak what a batch lacks, and commit it.
+
+    Over several batches a `studio` keeps its engines loaded; its engine and options are taken then. Raises LookupError
+    for a batch that was never dealt, ConfigurationError for a role's voice that the engine lacks, and
+    EngineUnavailableError.
+    """
+    if studio is None:
+        with open_studio(settings, options, engine) as own:
+            return build_shards(work, partition, settings, aligner=aligner, studio=own, verify=verify)
     began = time.monotonic()
-    options = options or SynthesisOptions()
-    spec = engine or engine_of(settings)
     items = read_script(work, partition)
-    aligner = load_aligner(settings.moshi)
-    maker = Maker.of(spec.load(), aligner, _recordings(items, settings))
+    aligner = aligner or load_aligner(settings.moshi)
+    speaker = studio.engine.load()
+    check_voices(speaker, settings.moshi)
+    maker = Maker.of(speaker, aligner, *recordings(speaker, items, settings.moshi))
     stats = Stats()
-    speak = _speaking(spec, options, stats, f"speaking {partition}")
-    workers = 1 if options.backend == "serial" else settings.workers
+    speak = _speaking(studio, stats, f"speaking {partition}")
+    spool = Spool(work, partition, maker) if speaker.capabilities.keeps_one_voice else None
     manifest = build_batch(
-        work, partition, items, maker, aligner, settings.moshi, speak, workers=workers, verify=verify
+        work,
+        partition,
+        items,
+        maker,
+        aligner,
+        settings.moshi,
+        partial(spool.through, say=partial(speak, by_voice=True)) if spool else speak,
+        workers=studio.options.beside,
+        verify=verify,
     )
+    if spool:
+        spool.empty()
     return ShardReport(manifest, stats, time.monotonic() - began)
 
 
-def _recordings(items: Iterable[Dialogue | BadLine], settings: Settings) -> dict[str, str]:
-    """Hashes of the recordings that are voices, by what scripts call them: another recording is another voice."""
-    moshi = settings.moshi
-    used = {moshi.assistant_voice, moshi.user_voice}
-    used |= {turn.voice for item in items if isinstance(item, Dialogue) for turn in item.turns if turn.voice}
-    paths = {voice: Path(settings.indextts2.voices.get(voice, voice)) for voice in sorted(used)}
-    return {voice: sha256(path.read_bytes()) for voice, path in paths.items() if path.is_file()}
+class _Speaking(Protocol):
+    def __call__(
+        self, asked: Sequence[tuple[Where, Utterance]], *, by_voice: bool = False
+    ) -> Iterator[tuple[Where, Speech | Failure]]: ...
 
 
-def _speaking(spec: EngineSpec, options: SynthesisOptions, stats: Stats, label: str) -> Speak:
-    def speak(asked: Sequence[tuple[Where, Utterance]]) -> Iterator[tuple[Where, Speech | Failure]]:
-        grouped = [(index, [*turns]) for index, turns in groupby(asked, key=lambda item: item[0][0])]
-        groups = (Group(str(index), tuple(said for _, said in turns)) for index, turns in grouped)
-        places = {str(index): [where for where, _ in turns] for index, turns in grouped}
-        run = dataclasses.replace(options, total=len(asked), label=label, ordered=False)
-        with held(spec.load(), label) as there:
-            placed = dataclasses.replace(spec, options={**spec.options, **there})
-            with contextlib.closing(synthesise(groups, placed, run, stats)) as spoken:
-                for group in spoken:
-                    for where, said in zip(places[group.key], group.speeches, strict=True):
-                        yield where, _failure(said) if isinstance(said, NotSpoken) else said
+def _speaking(studio: Studio, stats: Stats, label: str) -> _Speaking:
+    def speak(
+        asked: Sequence[tuple[Where, Utterance]], *, by_voice: bool = False
+    ) -> Iterator[tuple[Where, Speech | Failure]]:
+        """Dialogue by dialogue; or `by_voice`, each voice through all that is asked, and each utterance at once."""
+        dialogues = [[*turns] for _, turns in groupby(asked, key=lambda item: item[0][0])]
+        grouped = [[item] for item in asked] if by_voice else dialogues
+        groups = (Group(str(at), tuple(said for _, said in turns)) for at, turns in enumerate(grouped))
+        ahead = len(grouped) if by_voice else studio.options.planner_buffer
+        run = dataclasses.replace(studio.options, planner_buffer=ahead, group_by_voice=by_voice, ordered=False)
+        run = dataclasses.replace(run, total=len(asked), label=label)
+        with contextlib.closing(studio.speak(groups, stats, run)) as spoken:
+            for group in spoken:
+                for (where, _), said in zip(grouped[int(group.key)], group.speeches, strict=True):
+                    yield where, _failure(said) if isinstance(said, NotSpoken) else said
 
     return speak
 
@@ -147,9 +185,20 @@ def _failure(said: NotSpoken) -> Failure:
 
 
 def finish_lists(work: Store, partitions: Iterable[PartitionKey], settings: Settings) -> Lists:
-    """Write the trainer's lists over all batches that are there."""
-    found = (read_shards(work, partition) for partition in partitions)
-    return write_lists(work, (item for item in found if item is not None), settings.moshi)
+    """Write the trainer's lists over all batches that are finished; `incomplete` has those that are not, or of which
+    there is nothing yet."""
+    missing: list[str] = []
+
+    def there() -> Iterator[ShardManifest]:
+        for partition in partitions:
+            manifest = read_shards(work, partition)
+            if manifest is None:
+                missing.append(str(partition))
+            else:
+                yield manifest
+
+    lists = write_lists(work, there(), settings.moshi)
+    return dataclasses.replace(lists, incomplete=tuple(sorted({*lists.incomplete, *missing})))
 
 
 def build(
@@ -160,19 +209,48 @@ def build(
     *,
     only: Collection[str] = (),
     most: int | None = None,
+    replaces: bool = False,
     verify: bool = False,
 ) -> BuildReport:
-    """Deal, speak what is not there yet, and write the lists. A batch that fails costs itself alone."""
-    dealt = deal_scripts(scripts, work, settings, only=only, most=most)
+    """Deal, speak what is not there yet, and write the lists. A batch that fails costs itself alone.
+
+    Raises ConfigurationError, with nothing done, for an aligner or a role's voice that there is not, and as
+    `deal_dialogues`. However it ends, once it has begun to speak the lists name what is there then.
+    """
     engine = engine_of(settings)
-    spoken, speech_sec = 0, 0.0
-    failures: dict[str, str] = {}
-    for partition in dealt.partitions:
-        try:
-            report = build_shards(work, partition, settings, options, engine, verify=verify)
-        except (LookupError, ValueError, OSError) as error:
-            failures[str(partition)] = f"{type(error).__name__}: {error}"
-            continue
-        spoken += report.stats.utterances
-        speech_sec += report.stats.speech_sec
-    return BuildReport(dealt, finish_lists(work, dealt.partitions, settings), spoken, speech_sec, failures)
+    check_voices(engine.load(), settings.moshi)
+    aligner = _aligner(settings)
+    dealt = deal_scripts(scripts, work, settings, only=only, most=most, replaces=replaces)
+    report = BuildReport(dealt)
+    try:
+        with open_studio(settings, options, engine) as studio:
+            for partition in dealt.partitions:
+                try:
+                    shards = build_shards(work, partition, settings, aligner=aligner, studio=studio, verify=verify)
+                except BrokenExecutor as error:
+                    report.failures[str(partition)] = _killed(error)
+                except (LookupError, ValueError, OSError) as error:
+                    report.failures[str(partition)] = f"{type(error).__name__}: {error}"
+                else:
+                    report.spoken += shards.stats.utterances
+                    report.speech_sec += shards.stats.speech_sec
+    except BaseException:  # a batch that was finished may have removed what the old lists name
+        with contextlib.suppress(OSError):
+            finish_lists(work, dealt.partitions, settings)
+        raise
+    report.lists = finish_lists(work, dealt.partitions, settings)
+    return report
+
+
+def _aligner(settings: Settings) -> Aligner:
+    try:
+        return load_aligner(settings.moshi)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
+
+
+def _killed(error: BrokenExecutor) -> str:
+    return (
+        "a process that aligns and mixes was killed, most likely for want of memory: run this again, and with fewer of "
+        f"them (VOICE_WORKERS) if that does not help ({type(error).__name__})"
+    )

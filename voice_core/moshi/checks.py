@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 
 from voice_core.corpus.checks import Outcome
-from voice_core.fingerprint import sha256
-from voice_core.moshi.manifests import items_of, list_key, list_root
+from voice_core.fingerprint import sha256, unit_interval
+from voice_core.moshi.manifests import Lists, items_of, list_key, list_root
 from voice_core.moshi.mixing import Stereo, read_wav
+from voice_core.moshi.recognising import Recogniser, compared_words, word_errors
 from voice_core.moshi.records import LABELS, ShardManifest, TurnRow, sidecar_key
 from voice_core.moshi.script import ROLES, SAMPLE_RATE_HZ
 from voice_core.moshi.words import TOKENS_PER_SEC, script_words
@@ -164,14 +166,16 @@ def nothing_rejected(manifest: ShardManifest) -> Outcome:
 
 def lists_are_sound(store: Store, manifests: Iterable[ShardManifest], settings: MoshiSettings) -> Outcome:
     """The trainer's lists have exactly the committed dialogues, each line `path` and `duration`, to the sample; train
-    and eval part them."""
-    expected = {
-        list_root(settings.name) + item.path: item.sample_count
-        for manifest in manifests
-        if manifest.complete
-        for item in items_of(manifest, settings)
-    }
+    and eval part them. Every sound and its alignments lie there, as large as they were committed."""
+    there = {item.key: item.size for item in store.listing(list_root(settings.name))}
+    expected: dict[str, int] = {}
     wrong: list[str] = []
+    for manifest in (item for item in manifests if item.complete):
+        expected |= {list_root(settings.name) + item.path: item.sample_count for item in items_of(manifest, settings)}
+        for _, (row, *_) in manifest.kept():
+            sizes = {row.key: row.size_bytes, sidecar_key(row.key): row.sidecar_bytes}
+            wrong += [f"{key} is missing" for key in sizes if key not in there]
+            wrong += [f"{key} is cut off or changed" for key in sizes if there.get(key, sizes[key]) != sizes[key]]
     found: dict[str, list[str]] = {}
     for part in ("", "train", "eval"):
         data = store.find(list_key(settings.name, part))
@@ -197,3 +201,41 @@ def lists_are_sound(store: Store, manifests: Iterable[ShardManifest], settings: 
         wrong.append("train and eval together are not the whole")
     figures = {"train_rows": len(found["train"]), "eval_rows": len(found["eval"])}
     return _outcome("lists_are_sound", wrong, f"{len(expected)} dialogues", figures)
+
+
+def batches_are_finished(lists: Lists, batches: int) -> Outcome:
+    """No batch is left out of the trainer's lists. A warning: what is finished can be trained on."""
+    left = [f"{batch} is not finished, and so is left out" for batch in lists.incomplete]
+    return _outcome("batches_are_finished", left, f"{batches} batches", warning=True)
+
+
+def speech_says_its_text(
+    store: Store, manifest: ShardManifest, recogniser: Recogniser | None, settings: MoshiSettings
+) -> Outcome:
+    """Of a sample of the utterances, what a recogniser hears is what was to be said, but for so many word errors. A
+    warning. The sample hangs on the dialogues' ids, so that it is the same ones for which it is made again."""
+    name = "speech_says_its_text"
+    if recogniser is None:
+        return Outcome(name, True, "nothing listened: moshi.recogniser names nothing that can", warning=True)
+    turns = [row for _, rows in manifest.kept() for row in rows]
+    turns.sort(key=lambda row: unit_interval("recognise", settings.seed, row.dialogue_id, row.turn))
+    sample = sorted(turns[: settings.recogniser_turns], key=lambda row: (row.key, row.turn))
+    words, errors = 0, 0
+    heard_otherwise: list[tuple[float, str]] = []
+    for key, rows in groupby(sample, key=lambda row: row.key):
+        mix = read_wav(store.get(key))
+        for row in rows:
+            pcm = mix[row.start_sample : row.start_sample + row.sample_count, ROLES.index(row.channel_role)]
+            heard = recogniser.recognise(pcm.copy(), SAMPLE_RATE_HZ, settings.language)
+            said = compared_words(row.text, settings.language)
+            wrong = word_errors(said, compared_words(heard, settings.language))
+            words, errors = words + len(said), errors + wrong
+            if wrong:
+                told = f"{row.dialogue_id!r} turn {row.turn}: {row.text!r} was heard as {heard!r}"
+                heard_otherwise.append((wrong / max(1, len(said)), told))
+    rate = errors / max(1, words)
+    figures = {"word_error_rate": round(rate, 4), "utterances": len(sample), "recogniser": recogniser.name}
+    heard_otherwise.sort(reverse=True)
+    offenders = [told for _, told in heard_otherwise] if rate > settings.recogniser_max_wer else []
+    looked_at = f"{len(sample)} utterances, word error rate {rate:.3f}"
+    return _outcome(name, offenders, looked_at, figures, warning=True)

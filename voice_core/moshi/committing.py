@@ -47,7 +47,7 @@ def intact_files(store: Store, old: ShardManifest | None, *, verify: bool = Fals
     if old is None:
         return set()
     there = {item.key: item.size for item in store.listing(stage_prefix(STAGE, PartitionKey.parse(old.partition)))}
-    rows = [rows[0] for _, rows in old.kept()]
+    rows = [rows[0] for _, rows in old.with_files()]
     good = [
         row
         for row in rows
@@ -92,17 +92,22 @@ def commit_batch(store: Store, plan: BatchPlan, finished: Iterable[Finished]) ->
     """Write dialogues as they are finished, in any order, and make them the batch's result.
 
     `finished` has each of `plan.to_finish()`; it is consumed only after the old manifest was marked incomplete. Files
-    that no row lists any more are removed. Raises ValueError where a dialogue is missing in `finished`: the manifest
-    stays incomplete then.
+    that no row lists any more are removed; those of a dialogue whose new version failed are shelved.
+
+    Raises ValueError where a dialogue is missing in `finished`: the manifest stays incomplete then.
     """
     rows: dict[int, Sequence[TurnRow]] = {item.index: item.before for item in plan.dialogues}
+    shelf: dict[int, Sequence[TurnRow]] = {}
     missing = {item.index for item in plan.to_finish()}
 
     def draft(*, complete: bool) -> ShardManifest:
         listed = [row for item in plan.dialogues for row in rows[item.index]]
         listed += [bad_line_row(item) for item in plan.bad_lines]
         sizes = len(plan.dialogues), len(plan.bad_lines)
-        return ShardManifest(str(plan.partition), complete, plan.inputs, plan.parameters, *sizes, tuple(listed))
+        shelved = tuple(row for index in sorted(shelf) for row in shelf[index])
+        return ShardManifest(
+            str(plan.partition), complete, plan.inputs, plan.parameters, *sizes, tuple(listed), shelved
+        )
 
     write_shards(store, draft(complete=False))
     written = time.monotonic()
@@ -111,6 +116,8 @@ def commit_batch(store: Store, plan: BatchPlan, finished: Iterable[Finished]) ->
             key = plan.dialogues[item.index].key
             if item.wav is not None and item.sidecar is not None:
                 store.put_many({sidecar_key(key): item.sidecar, key: item.wav})
+            else:
+                shelf[item.index] = plan.dialogues[item.index].before
             rows[item.index] = item.rows
             missing.discard(item.index)
             if time.monotonic() - written > _CHECKPOINT_SEC:
@@ -131,7 +138,7 @@ def commit_batch(store: Store, plan: BatchPlan, finished: Iterable[Finished]) ->
 
 
 def _sweep(store: Store, partition: PartitionKey, manifest: ShardManifest) -> None:
-    listed = {row.key for row in manifest.rows if row.key}
+    listed = {rows[0].key for _, rows in manifest.with_files()}
     listed |= {sidecar_key(key) for key in listed} | {manifest_key(STAGE, partition)}
     store.delete([item.key for item in store.listing(stage_prefix(STAGE, partition)) if item.key not in listed])
 

@@ -34,13 +34,13 @@ class Item:
 class Lists:
     """What was written, and what a person should know of it. `data_version` changes with the lists' content."""
 
-    rows: int
-    train_rows: int
-    eval_rows: int
-    duration_sec: float
-    eval_sec: float
-    data_version: str
-    incomplete: tuple[str, ...] = ()  # batches that are being worked on, and so are left out
+    rows: int = 0
+    train_rows: int = 0
+    eval_rows: int = 0
+    duration_sec: float = 0.0
+    eval_sec: float = 0.0
+    data_version: str = ""
+    incomplete: tuple[str, ...] = ()  # batches that are not finished, and so are left out
     warning: str = ""
 
 

@@ -14,8 +14,10 @@ STAGE = "moshi_mono"
 
 
 def write_mono(work: Store, manifest: ShardManifest) -> None:
-    """Cut every kept utterance out of its channel: mono PCM at 24 kHz, under `moshi_mono/` beside the shards."""
+    """Cut every kept utterance out of its channel: mono PCM at 24 kHz, under `moshi_mono/` beside the shards. What lies
+    there of the batch otherwise is removed. Raises StoreError and ValueError where a dialogue's file cannot be read."""
     prefix = stage_prefix(STAGE, PartitionKey.parse(manifest.partition))
+    stale = {item.key for item in work.listing(prefix)}
     for dialogue_id, rows in manifest.kept():
         mix = read_wav(work.get(rows[0].key))
         files: dict[str, bytes] = {}
@@ -25,3 +27,5 @@ def write_mono(work: Store, manifest: ShardManifest) -> None:
             soundfile.write(buffer, part, SAMPLE_RATE_HZ, format="WAV", subtype="PCM_16")
             files[f"{prefix}{slug(dialogue_id)}_turn_{row.turn}_{row.role}.wav"] = buffer.getvalue()
         work.put_many(files)
+        stale -= files.keys()
+    work.delete(stale)

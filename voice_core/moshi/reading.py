@@ -19,6 +19,8 @@ from typing import IO, Any, NoReturn, cast, get_args
 from voice_core.moshi.script import BadLine, Dialogue, Role, Turn
 
 MAX_LINE_BYTES = 1 << 22
+MAX_TURN_CHARS = 5_000
+"""Some six minutes of speech. A turn is spoken, aligned and mixed in one piece: hours of it would not fit in memory."""
 MAX_PAUSE_SEC = 60.0
 _BOM = b"\xef\xbb\xbf"
 _TURN_KEYS = frozenset({"role", "text", "voice", "emotion", "pause_before_sec", "overlap_sec"})
@@ -46,13 +48,18 @@ def bounded_lines(stream: IO[bytes], limit: int = MAX_LINE_BYTES) -> Iterator[by
                 break
 
 
-def read_dialogues(lines: Iterable[bytes]) -> Iterator[Dialogue | BadLine]:
+def read_dialogues(
+    lines: Iterable[bytes], file: str = "", seen: dict[int, str] | None = None
+) -> Iterator[Dialogue | BadLine]:
     """Each line as a dialogue, or as what is wrong with it; blank lines are passed over. Raises nothing of its own.
 
-    Memory does not grow with the lines, but for 8 bytes of hash (some 80 bytes of Python) an id, by which duplicates
-    are found: 10 million lines have a chance of 3 in a million that two different ids are taken for one.
+    `file` is what messages call the file. `seen` has the ids of the files read before, by hash, with their file's name;
+    this one's are added. Memory does not grow with the lines, but for 8 bytes of hash (some 100 bytes of Python) an id,
+    by which duplicates are found: 10 million lines have a chance of 3 in a million that two different ids are taken for
+    one.
     """
-    seen: set[int] = set()
+    seen = {} if seen is None else seen
+    where = f"{file}, line" if file else "line"
     for number, raw in enumerate(lines, 1):
         line = raw.removeprefix(_BOM) if number == 1 else raw
         if not line.strip():
@@ -62,13 +69,14 @@ def read_dialogues(lines: Iterable[bytes]) -> Iterator[Dialogue | BadLine]:
             value = _parsed(line)
             found_id = _id(value)
             dialogue = Dialogue(found_id, tuple(_turns(value)), number)
-            key = _hash(found_id)
+            key = id_hash(found_id)
             if key in seen:
-                _refuse("duplicate_id", f"the id {found_id[:_SHOWN]!r} stands on an earlier line, too; ids name files")
+                other = "on an earlier line" if seen[key] == file else f"in {seen[key]}"
+                _refuse("duplicate_id", f"the id {found_id[:_SHOWN]!r} stands {other}, too; ids name files")
         except _RefusedError as error:
-            yield BadLine(number, error.reason, f"line {number}: {error}", found_id)
+            yield BadLine(number, error.reason, f"{where} {number}: {error}", found_id)
             continue
-        seen.add(key)
+        seen[key] = file
         yield dialogue
 
 
@@ -76,7 +84,8 @@ def _refuse(reason: str, message: str) -> NoReturn:
     raise _RefusedError(reason, message)
 
 
-def _hash(name: str) -> int:
+def id_hash(name: str) -> int:
+    """64 bits of a dialogue's id: what is kept in memory of it."""
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big")
 
 
@@ -187,7 +196,10 @@ def _spoken(text: Any, what: str) -> str:
         _refuse("wrong_type", f"{what} must be a text, not {_shown(text)}")
     if not any(char.isalnum() for char in text):
         _refuse("empty_text", f"{what} has nothing to say: {_shown(text)}")
-    return _encodable(text.strip(), what)
+    said = _encodable(text.strip(), what)
+    if len(said) > MAX_TURN_CHARS:
+        _refuse("too_long", f"{what} has {len(said):,} characters; a turn has at most {MAX_TURN_CHARS:,}, so part it")
+    return said
 
 
 def _label(value: Any, what: str) -> str:

@@ -20,7 +20,10 @@ STAGE = "moshi"
 SCHEMA_VERSION = 1
 MAIN, USER = "SPEAKER_MAIN", "SPEAKER_USER"
 LABELS: dict[str, str] = {"assistant": MAIN, "user": USER}
+OTHER_TURN = "other_turn_failed"
+"""The reason of a turn that was rejected because another one of its dialogue was."""
 _METADATA_KEY = b"moshi_manifest"
+_SHELVED = "shelved"
 
 
 def dialogue_partition(name: str, number: int) -> PartitionKey:
@@ -44,8 +47,8 @@ def sidecar_key(wav: str) -> str:
 class TurnRow:
     """A turn, kept or rejected; or, where `turn` is −1, a line that is no dialogue.
 
-    `key`, `sha256` and the like are those of the dialogue's files, and stand on each of its rows. `line` is 0 on
-    what is kept: lines move in their file, and nothing kept depends on where one stands.
+    `key`, `sha256` and the like are those of the dialogue's files, and stand on each of its rows. `line` is a bad
+    line's, and 0 on turns: dialogues move in their file, and nothing of them depends on where they stand.
     """
 
     dialogue_id: str
@@ -91,7 +94,11 @@ def words_json(words: Sequence[Word]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ShardManifest:
-    """`dialogues` and `bad_lines` are what went in; rows say what became of it."""
+    """`dialogues` and `bad_lines` are what went in; rows say what became of it.
+
+    `shelved` are the rows of earlier files whose dialogue was then changed to something that could not be made. Those
+    files lie there, and no list names them; a later run takes from them what it can use.
+    """
 
     partition: str
     complete: bool
@@ -100,6 +107,7 @@ class ShardManifest:
     dialogues: int = 0
     bad_lines: int = 0
     rows: Sequence[TurnRow] = field(default=(), repr=False)
+    shelved: Sequence[TurnRow] = field(default=(), repr=False)
 
     @property
     def data_version(self) -> str:
@@ -113,6 +121,18 @@ class ShardManifest:
 
     def kept(self) -> list[tuple[str, list[TurnRow]]]:
         return [(name, rows) for name, rows in self.by_dialogue() if rows[0].kept]
+
+    def with_files(self) -> list[tuple[str, list[TurnRow]]]:
+        """The turns of each dialogue of which there are files, of shelved ones, too."""
+        shelf = groupby(self.shelved, key=lambda row: row.dialogue_id)
+        return [*self.kept(), *((name, list(rows)) for name, rows in shelf)]
+
+    def left_out(self) -> Iterator[TurnRow]:
+        """A row for each bad line and each rejected dialogue: of the first turn that was to blame."""
+        yield from (row for row in self.rows if row.turn < 0)
+        for _, rows in self.by_dialogue():
+            if not rows[0].kept:
+                yield next((row for row in rows if row.reason != OTHER_TURN), rows[0])
 
     @property
     def figures(self) -> dict[str, int | float]:
@@ -142,7 +162,9 @@ class ShardManifest:
     def to_bytes(self) -> bytes:
         names = ("partition", "complete", "inputs", "parameters", "dialogues", "bad_lines")
         meta = {"schema_version": SCHEMA_VERSION, **{name: getattr(self, name) for name in names}}
-        columns = {name: [getattr(row, name) for row in self.rows] for name in _SCHEMA.names}
+        rows = [*self.rows, *self.shelved]
+        columns: dict[str, list[Any]] = {name: [getattr(row, name) for row in rows] for name in _FIELDS}
+        columns[_SHELVED] = [False] * len(self.rows) + [True] * len(self.shelved)
         schema = _SCHEMA.with_metadata({_METADATA_KEY: canonical_json(meta).encode()})
         sink = io.BytesIO()
         pq.write_table(pa.table(columns, schema=schema), sink, compression="zstd")
@@ -155,14 +177,21 @@ class ShardManifest:
         meta = json.loads((table.schema.metadata or {})[_METADATA_KEY])
         if meta.pop("schema_version") != SCHEMA_VERSION:
             raise ValueError("this manifest was written by another version of the program")
-        return cls(**meta, rows=tuple(TurnRow(**row) for row in table.to_pylist()))
+        rows: tuple[list[TurnRow], list[TurnRow]] = ([], [])
+        for row in table.to_pylist():
+            rows[row.pop(_SHELVED, False)].append(TurnRow(**row))
+        return cls(**meta, rows=tuple(rows[False]), shelved=tuple(rows[True]))
 
 
 _ARROW_TYPES = {int: pa.int64(), float: pa.float64(), bool: pa.bool_(), str: pa.string(), float | None: pa.float64()}
+_FIELDS = tuple(item.name for item in dataclasses.fields(TurnRow))
 _SCHEMA = pa.schema(
     [
-        pa.field(item.name, _ARROW_TYPES[item.type], nullable=item.type == float | None)  # type: ignore[index]
-        for item in dataclasses.fields(TurnRow)
+        *(
+            pa.field(item.name, _ARROW_TYPES[item.type], nullable=item.type == float | None)  # type: ignore[index]
+            for item in dataclasses.fields(TurnRow)
+        ),
+        pa.field(_SHELVED, pa.bool_(), nullable=False),
     ]
 )
 
@@ -180,10 +209,3 @@ def read_shards(store: Store, partition: PartitionKey) -> ShardManifest | None:
 
 def write_shards(store: Store, manifest: ShardManifest) -> None:
     store.put(manifest_key(STAGE, PartitionKey.parse(manifest.partition)), manifest.to_bytes())
-
-
-def committed_partitions(store: Store, name: str) -> list[PartitionKey]:
-    """Batches of a data set that have a manifest, complete or not, in order."""
-    folder, end = f"{STAGE}/{slug(name)}/", "/_manifest.parquet"
-    keys = [item.key for item in store.listing(folder) if item.key.endswith(end)]
-    return sorted(PartitionKey.parse(key.removeprefix(f"{STAGE}/").removesuffix(end)) for key in keys)

@@ -27,7 +27,7 @@ from voice_core.moshi.mixing import (
     stereo,
     wav_bytes,
 )
-from voice_core.moshi.records import LABELS, ShardManifest, TurnRow, wav_key, words_json
+from voice_core.moshi.records import LABELS, OTHER_TURN, ShardManifest, TurnRow, wav_key, words_json
 from voice_core.moshi.script import SAMPLE_RATE_HZ, BadLine, Dialogue, Turn
 from voice_core.moshi.timing import TIMING_VERSION, plan_turns
 from voice_core.moshi.words import TOKENS_PER_SEC, estimated_tokens, script_words
@@ -41,16 +41,25 @@ _TIMING = ("gap_median_sec", "gap_spread", "gap_min_sec", "gap_max_sec", "overla
 
 @dataclass(frozen=True, slots=True)
 class Maker:
-    """What speaks and listens. `recordings`: hashes of the recordings that are voices, by their path."""
+    """What speaks and listens. `recordings` and `emotions`: hashes of the recordings that are voices and of those that
+    are emotions, by what scripts call them."""
 
     engine: str
     revision: str
     aligner: str
     recordings: Mapping[str, str] = field(default_factory=dict)
+    emotions: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, engine: SpeechEngine, aligner: Aligner, recordings: Mapping[str, str] | None = None) -> "Maker":
-        return cls(engine.name, engine.revision, f"{aligner.name} {aligner.revision}", recordings or {})
+    def of(
+        cls,
+        engine: SpeechEngine,
+        aligner: Aligner,
+        recordings: Mapping[str, str] | None = None,
+        emotions: Mapping[str, str] | None = None,
+    ) -> "Maker":
+        listens = f"{aligner.name} {aligner.revision}"
+        return cls(engine.name, engine.revision, listens, recordings or {}, emotions or {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +73,7 @@ class Failure:
 @dataclass(frozen=True, slots=True)
 class DialoguePlan:
     """A dialogue and what is there of it. `old` has, for each turn, the row of the same utterance in the old file;
-    `before` are all the rows that the dialogue's committed files have."""
+    `before` are all the rows that the dialogue's committed files have, be they of an earlier version of it."""
 
     index: int
     dialogue: Dialogue
@@ -122,9 +131,9 @@ def _utterances(dialogue: Dialogue, settings: MoshiSettings) -> list[Utterance]:
 
 
 def _utterance_fingerprint(turn: Turn, utterance: Utterance, maker: Maker, settings: MoshiSettings) -> str:
-    recording = maker.recordings.get(utterance.voice, "")
+    recording, emotion = maker.recordings.get(utterance.voice, ""), maker.emotions.get(utterance.emotion)
     levels = level_dbfs(turn.role, settings), settings.peak_limit_dbfs
-    made = maker.engine, maker.revision, recording
+    made = (maker.engine, maker.revision, recording, *([emotion] if emotion else []))
     return fingerprint(MIXING_VERSION, made, dataclasses.asdict(utterance), turn.role, levels)
 
 
@@ -140,7 +149,7 @@ def plan_batch(
 
     Raises ValueError where two dialogues have one id.
     """
-    known = {name: rows for name, rows in old.kept() if rows[0].key in intact} if old else {}
+    known = {name: rows for name, rows in old.with_files() if rows[0].key in intact} if old else {}
     timing = {name: getattr(settings, name) for name in (*_TIMING, "legacy_io", "seed")}
     plans: list[DialoguePlan] = []
     for dialogue in (item for item in items if isinstance(item, Dialogue)):
@@ -294,9 +303,8 @@ def _rejects(plan: DialoguePlan, failures: Mapping[int, Failure]) -> list[TurnRo
     first = min(failures)
     rows = []
     for turn in range(len(plan.utterances)):
-        own = failures.get(turn) or Failure(f"turn {first} could not be made", "other_turn_failed")
-        rejected = dataclasses.replace(_row(plan, turn), stage=SPEAKING, reason=own.reason, message=own.message)
-        rows.append(dataclasses.replace(rejected, line=plan.dialogue.line))
+        own = failures.get(turn) or Failure(f"turn {first} could not be made", OTHER_TURN)
+        rows.append(dataclasses.replace(_row(plan, turn), stage=SPEAKING, reason=own.reason, message=own.message))
     return rows
 
 

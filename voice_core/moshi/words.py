@@ -47,17 +47,27 @@ _SOUNDS = {
 _SPELLINGS = re.compile("|".join(sorted(_SOUNDS, key=len, reverse=True)))
 
 
+# Thai, Lao, Burmese, Khmer, kana and Chinese characters: written without spaces between words.
+_UNSPACED = re.compile(
+    "[\u0e01-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
+
+
 def script_words(text: str) -> list[str]:
     """The words of a text as it spells them, punctuation included; signs that stand alone go with the word before.
+
+    Of scripts without spaces each character is a word: who reads the times wants them as fine as they can be had.
 
     >>> script_words("Well – yes, at 7:30!")
     ['Well –', 'yes,', 'at', '7:30!']
     >>> script_words("– Yes"), script_words("…")
     (['– Yes'], [])
+    >>> script_words("你好，世界！ iPhone15很「貴」。"), script_words("ที่นี่")
+    (['你', '好，', '世', '界！', 'iPhone15', '很', '「貴」。'], ['ที่', 'นี่'])
     """
     words: list[str] = []
     ahead = ""
-    for token in text.split():
+    for token in (part for spaced in text.split() for part in _parts(spaced)):
         if any(char.isalnum() for char in token):
             words.append(f"{ahead} {token}".strip())
             ahead = ""
@@ -66,6 +76,26 @@ def script_words(text: str) -> list[str]:
         else:
             ahead = f"{ahead} {token}".strip()
     return words
+
+
+def _parts(token: str) -> list[str]:
+    """The characters of unspaced scripts by themselves, with their marks and the punctuation at them.
+
+    >>> _parts("「はい」と(yes)。"), _parts("a(b)")
+    (['「は', 'い」', 'と', '(yes)。'], ['a(b)'])
+    """
+    if not _UNSPACED.search(token):
+        return [token]
+    parts = [""]
+    last = ""  # letter or digit
+    for char in token:
+        begins = char.isalnum() and last and (_UNSPACED.match(char) or _UNSPACED.match(last))
+        opens = unicodedata.category(char) in ("Ps", "Pi") and last
+        if (begins and any(map(str.isalnum, parts[-1]))) or opens:
+            parts.append("")
+        parts[-1] += char
+        last = char if char.isalnum() else last
+    return parts
 
 
 def estimated_tokens(words: list[str]) -> int:

@@ -13,6 +13,8 @@ from voice_core.workers import core_count
 SPARE_CORES = 2
 """For reading, assembling and writing, and for the person at the machine."""
 MOST_WORKERS = 12
+BESIDE_GB = 0.3
+"""What a process takes that aligns and mixes: pocketsphinx's model, and a dialogue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,10 @@ def choose(engine: EngineSpec, options: SynthesisOptions, machine: Machine) -> C
     """The backend and the number of workers, where the options leave them open.
 
     On a CPU a process for each physical core but two, at most 12, and no more than memory holds; one alone is serial.
+    Where processes work beside the engines, these get the cores that are left, and the memory: speaking and finishing
+    (measured: 8 and 11 ms of CPU for a second of hibari's speech, words from pocketsphinx) share what there is. With
+    half of the cores beside, 16 cores have 8 engines, 4 have 2. On 2 cores an engine in this process and two processes
+    beside it keep both busy: this one waits whenever the two are behind, and another engine would only wait with it.
     On a GPU one engine in a thread beside the program's own work, or as many as `max_gpu_concurrency` and the GPU's
     memory allow: threads of one engine where it is thread-safe, else processes. Numbers that are asked for are taken,
     but for that limit of the GPU's, and several threads of an engine that allows only one.
@@ -46,8 +52,9 @@ def choose(engine: EngineSpec, options: SynthesisOptions, machine: Machine) -> C
     Choice(backend='process', workers=6)
     """
     on_gpu = engine.device != "cpu"
-    memory_gb = machine.gpu_memory_gb if on_gpu else machine.memory_gb
-    most = options.max_gpu_concurrency if on_gpu else min(machine.cores - SPARE_CORES, MOST_WORKERS)
+    memory_gb = machine.gpu_memory_gb if on_gpu else machine.memory_gb - BESIDE_GB * options.beside
+    spare = max(SPARE_CORES, options.beside)
+    most = options.max_gpu_concurrency if on_gpu else min(machine.cores - spare, MOST_WORKERS)
     # Threads share one engine, which takes its memory once.
     shares = options.backend == "thread" or (on_gpu and engine.thread_safe and options.backend == "auto")
     if memory_gb is not None and engine.memory_gb > 0 and not shares:

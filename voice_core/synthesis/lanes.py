@@ -15,6 +15,8 @@ from voice_core.tts import Speech, SpeechEngine, Utterance
 from voice_core.tts.base import EngineUnavailableError
 
 JOIN_SEC = 5.0
+MOST_UNHEARD = 64
+"""Of half a minute each they take 200 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +46,24 @@ Report = Outcome | Ready | Broken
 
 
 class Board:
-    """The window, shared by the threads of this process."""
+    """The window, shared by the threads of this process. Engines say nothing more while `MOST_UNHEARD` utterances that
+    they have said wait for whoever asked."""
 
     def __init__(self, window: Window) -> None:
-        self._window = window
+        self.window = window
         self._changed = threading.Condition()
+        self._unheard = 0
         self.closed = False
+
+    def begin(self, window: Window) -> None:
+        """Go on with another window, when nothing is left of this. Engines keep their voices."""
+        with self._changed:
+            window.voices.update(self.window.voices)
+            self.window = window
 
     def add(self, group: Group) -> None:
         with self._changed:
-            self._window.add(group)
+            self.window.add(group)
             self._changed.notify(len(group.utterances))
 
     def take(self, engine: Hashable, *, wait: bool = True, leave: int = 0) -> Task | None:
@@ -61,7 +71,8 @@ class Board:
         board is closed."""
         with self._changed:
             while not self.closed:
-                task = self._window.take(engine) if self._window.waiting > leave else None
+                free = self.window.waiting > leave and self._unheard < MOST_UNHEARD
+                task = self.window.take(engine) if free else None
                 if task is not None or not wait:
                     return task
                 self._changed.wait()
@@ -69,26 +80,55 @@ class Board:
 
     def give_back(self, task: Task) -> None:
         with self._changed:
-            self._window.give_back(task)
+            self.window.give_back(task)
             self._changed.notify()
 
     def forget(self, engine: Hashable) -> None:
         with self._changed:
-            self._window.forget(engine)
+            self.window.forget(engine)
 
     def settle(self, task: Task, result: Speech | Failure) -> None:
         with self._changed:
-            self._window.settle(task, result)
+            self.window.settle(task, result)
 
     def next_complete(self) -> Spoken | None:
         with self._changed:
-            return self._window.next_complete()
+            return self.window.next_complete()
+
+    def said(self) -> None:
+        with self._changed:
+            self._unheard += 1
+
+    def heard(self) -> None:
+        with self._changed:
+            self._unheard -= 1
+            if self._unheard == MOST_UNHEARD - 1:
+                self._changed.notify_all()
 
     def close(self) -> None:
         """Nobody gets a task any more."""
         with self._changed:
             self.closed = True
             self._changed.notify_all()
+
+
+class Reports:
+    """What workers have to tell, in the order in which they tell it."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._queue: SimpleQueue[Report] = SimpleQueue()
+
+    def put(self, report: Report) -> None:
+        if isinstance(report, Outcome):
+            self._board.said()
+        self._queue.put(report)
+
+    def get(self) -> Report:
+        report = self._queue.get()
+        if isinstance(report, Outcome):
+            self._board.heard()
+        return report
 
 
 class Lanes(Protocol):
@@ -146,7 +186,7 @@ class ThreadLanes:
 
     def __init__(self, board: Board, engine: SpeechEngine, count: int) -> None:
         self._board, self._engine = board, engine
-        self._reports: SimpleQueue[Report] = SimpleQueue()
+        self._reports = Reports(board)
         # Daemons: an engine cannot be interrupted, and must not keep a program from ending.
         self._threads = [
             threading.Thread(target=self._work, args=(number,), name=f"synthesis-{number}", daemon=True)

@@ -28,7 +28,7 @@ class Failure:
     """An utterance that was not spoken.
 
     `reason`, for tables: "refused" (the engine says that the utterance is wrong), "failed" (any other error of the
-    engine) or "crashed" (the worker process died of it, or was killed meanwhile).
+    engine) or "crashed" (the worker process died of it, lost its GPU by it, or was killed meanwhile).
     """
 
     reason: Literal["refused", "failed", "crashed"]
@@ -76,17 +76,19 @@ class SynthesisOptions:
     """How to synthesise.
 
     `workers` 0 leaves the number to `choose`. On a GPU there are never more than `max_gpu_concurrency`: an engine that
-    waits for the others would only hold memory. `planner_buffer` is how many groups are read ahead of the last one that
+    waits for the others would only hold memory. `beside` is how many processes will work beside the engines on what
+    they say: cores and memory are theirs first. `planner_buffer` is how many groups are read ahead of the last one that
     was handed over: memory, and the stretch over which utterances are sorted by voice; the first group comes out when
     about that many are half done. `group_by_voice=False` takes utterances as they come, for engines to which a change
     of voice costs nothing. `retries` is how often an utterance is tried again. `total` is the number of utterances to
-    come, if it is known; without it there is no progress to report. `log_json` logs `Stats` as a line of JSON every
-    `log_every_sec` seconds to the logger `voice_core.synthesis.stats`.
+    come, if it is known; without it there is no progress to report. `label` says what is spoken. `log_json` logs
+    `Stats` as a line of JSON every `log_every_sec` seconds to the logger `voice_core.synthesis.stats`.
     """
 
     backend: Backend = "auto"
     workers: int = 0
     max_gpu_concurrency: int = 1
+    beside: int = 0
     planner_buffer: int = 32
     ordered: bool = True
     group_by_voice: bool = True
@@ -99,6 +101,12 @@ class SynthesisOptions:
     def __post_init__(self) -> None:
         if self.backend not in BACKENDS:
             raise ValueError(f"there is no backend {self.backend!r}; there are {', '.join(BACKENDS)}")
-        for name, least in (("workers", 0), ("max_gpu_concurrency", 1), ("planner_buffer", 1), ("retries", 0)):
+        for name, least in (
+            ("workers", 0),
+            ("beside", 0),
+            ("max_gpu_concurrency", 1),
+            ("planner_buffer", 1),
+            ("retries", 0),
+        ):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, and is {getattr(self, name)}")

@@ -1,87 +1,26 @@
 """Reader → planner → workers → assembler."""
 
-import contextlib
 import dataclasses
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterator
 
 from voice_core import progress
-from voice_core.synthesis.choice import Choice, Machine, choose
-from voice_core.synthesis.lanes import Board, Broken, Lanes, Outcome, Ready, SerialLane, ThreadLanes
-from voice_core.synthesis.nouns import EngineSpec, Failure, Group, Spoken, SynthesisOptions
-from voice_core.synthesis.process_lanes import ProcessLanes
+from voice_core.synthesis.lanes import Board, Broken, Lanes, Outcome, Ready
+from voice_core.synthesis.nouns import Failure, Group, Spoken, SynthesisOptions
 from voice_core.synthesis.stats import Stats
-from voice_core.synthesis.window import Window
-
-
-def synthesise(
-    groups: Iterable[Group], engine: EngineSpec, options: SynthesisOptions | None = None, stats: Stats | None = None
-) -> Generator[Spoken, None, None]:
-    """Speak `groups`, which may have no end, and yield each as it is complete; in their order if `options.ordered`.
-
-    `groups` is read on the calling thread, never more than `planner_buffer` ahead of what was yielded. With a
-    deterministic engine every backend gives the same samples. An utterance that fails is tried again, and is then a
-    `Failure` in its group; no utterance ends the run. `stats` is kept up to date meanwhile.
-
-    The workers end when the iterator is exhausted, fails, or is closed: close it (`contextlib.closing`) where the loop
-    over it may be left by a break or an exception. Where the program is asked to end
-    (an exception that is no `Exception`) while it waits here, groups that are complete but had to wait for their turn
-    are yielded first, in order but with gaps, and then the exception is raised.
-
-    Raises EngineUnavailableError where the engine cannot be loaded, or something else that loading it in this process
-    raised; and whatever reading `groups` raises.
-    """
-    options = options or SynthesisOptions()
-    choice = choose(engine, options, Machine.here(engine.device))
-    return _run(groups, engine, options, choice, stats if stats is not None else Stats())
-
-
-def _run(
-    groups: Iterable[Group], engine: EngineSpec, options: SynthesisOptions, choice: Choice, stats: Stats
-) -> Generator[Spoken, None, None]:
-    window = Window(options.planner_buffer, ordered=options.ordered, by_voice=options.group_by_voice)
-    board = Board(window)
-    stats.backend, stats.workers, stats.total = choice.backend, choice.workers, options.total
-    shown = progress.track(options.label, options.total, "utterances") if options.total else None
-    with shown or contextlib.nullcontext() as task, _opened(board, engine, choice, stats) as lanes:
-        run = _Run(iter(groups), window, board, lanes, options, stats, task)
-        try:
-            yield from run.results()
-        finally:
-            stats.end()
-            run.note()
-            if options.log_json:
-                stats.log()
-
-
-@contextlib.contextmanager
-def _opened(board: Board, engine: EngineSpec, choice: Choice, stats: Stats) -> Iterator[Lanes]:
-    lanes: Lanes
-    if choice.backend == "process":
-        lanes = ProcessLanes(board, engine, choice.workers)
-    else:
-        loaded = engine.load()
-        if choice.backend == "serial":
-            lanes = SerialLane(board, loaded)
-        else:
-            count = choice.workers if loaded.capabilities.thread_safe else 1
-            lanes = ThreadLanes(board, loaded, count)
-            stats.workers = count
-    try:
-        yield lanes
-    finally:
-        lanes.close()
 
 
 @dataclasses.dataclass
-class _Run:
+class Run:
+    """One batch over workers that are there. `ready` is who of them has loaded its engine."""
+
     source: Iterator[Group]
-    window: Window
     board: Board
     lanes: Lanes
     options: SynthesisOptions
     stats: Stats
     task: progress.Task | None
+    ready: set[int]
     exhausted: bool = False
     read: int = 0  # utterances
     logged: float = dataclasses.field(default_factory=time.monotonic)
@@ -94,7 +33,7 @@ class _Run:
                 raise
             except BaseException:
                 self.board.close()
-                while (spoken := self.window.drained()) is not None:
+                while (spoken := self.board.window.drained()) is not None:
                     self.stats.groups += 1
                     yield spoken
                 raise
@@ -108,12 +47,12 @@ class _Run:
         while True:
             self._read()
             spoken = self.board.next_complete()
-            if spoken is not None or self.window.is_empty:
+            if spoken is not None or self.board.window.is_empty:
                 return spoken
             self._hear()
 
     def _read(self) -> None:
-        while not self.exhausted and self.window.has_room:
+        while not self.exhausted and self.board.window.has_room:
             group = next(self.source, None)
             if group is None:
                 self.exhausted = True
@@ -126,6 +65,7 @@ class _Run:
         if isinstance(report, Broken):
             raise report.error
         if isinstance(report, Ready):
+            self.ready.add(report.worker)
             self.stats.ready(report.worker)
             return
         self._settle(report)
@@ -154,5 +94,5 @@ class _Run:
 
     def note(self) -> None:
         """What the window knows."""
-        self.stats.waiting, self.stats.voice_switches = self.window.waiting, self.window.switches
-        self.stats.begun = self.read - self.stats.utterances - self.stats.failures - self.window.waiting
+        self.stats.waiting, self.stats.voice_switches = self.board.window.waiting, self.board.window.switches
+        self.stats.begun = self.read - self.stats.utterances - self.stats.failures - self.board.window.waiting

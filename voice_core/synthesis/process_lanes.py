@@ -4,27 +4,32 @@ import contextlib
 import fcntl
 import multiprocessing
 import os
+import select
 import signal
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
-from queue import SimpleQueue
+from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
 
-from voice_core.synthesis.lanes import JOIN_SEC, Board, Broken, Outcome, Ready, Report, speak
+from voice_core.synthesis.lanes import JOIN_SEC, Board, Broken, Outcome, Ready, Report, Reports, speak
 from voice_core.synthesis.nouns import EngineSpec, Failure, SynthesisError
 from voice_core.synthesis.window import Task
 from voice_core.tts import Speech
-from voice_core.tts.base import EngineUnavailableError
+from voice_core.tts.base import EngineBrokenError, EngineUnavailableError
 
 # One is spoken while the next lies in the pipe, so that the engine need not wait for this process.
 # (Measured at 20 ms an utterance: 4 % of the time is lost without, 1.2 % with one, no less with two.)
 _AHEAD = 2
+# What lies in the pipe must fit into any pipe: a worker that writes audio reads no more until that was taken away, and
+# this process takes none while it waits for room.
+_AHEAD_BYTES = select.PIPE_BUF
 # Holds 10 s of speech, the most that Linux gives to everybody: a worker writes it and goes on. (A pipe of the usual
 # size costs another 1.3 % there.)
 _PIPE_BYTES = 1 << 20
@@ -39,7 +44,7 @@ class ProcessLanes:
     """A thread here for each process there, which hands it tasks and takes what comes back."""
 
     def __init__(self, board: Board, engine: EngineSpec, count: int) -> None:
-        self._reports: SimpleQueue[Report] = SimpleQueue()
+        self._reports = Reports(board)
         self._board = board
         one_thread = engine.device == "cpu" and count > 1
         self._lanes = [
@@ -73,7 +78,7 @@ class _Lane(threading.Thread):
         number: int,
         board: Board,
         engine: EngineSpec,
-        reports: SimpleQueue[Report],
+        reports: Reports,
         *,
         one_thread: bool,
         workers: int,
@@ -83,6 +88,7 @@ class _Lane(threading.Thread):
         self._one_thread, self._workers = one_thread, workers
         self._starting = threading.Lock()
         self._outstanding: deque[Task] = deque()
+        self._sent = 0  # of the outstanding
         self.process: SpawnProcess | None = None
 
     def run(self) -> None:
@@ -139,28 +145,40 @@ class _Lane(threading.Thread):
     def _serve(self, pipes: "_Pipes") -> None:
         """Hand over tasks until the process is dead or the board closed."""
         try:
-            for task in self._outstanding:
-                pipes.sending.send(task.utterance)
             while True:
-                while len(self._outstanding) < _AHEAD and (more := self._begin()) is not None:
-                    pipes.sending.send(more.utterance)
+                while len(self._outstanding) < _AHEAD and self._begin():
+                    pass
                 if not self._outstanding:
                     return
+                self._send(pipes.sending)
                 result, engine_sec = _receive(pipes.receiving)
+                self._sent -= 1
                 self._reports.put(Outcome(self._outstanding.popleft(), result, engine_sec))
+                if isinstance(result, Failure) and result.reason == "crashed":
+                    self._sent = 0  # it ends of that, and begins nothing more
+                    return
         except (EOFError, OSError):
             return  # dead
 
+    def _send(self, sending: Connection) -> None:
+        for task in [*islice(self._outstanding, self._sent, None)]:
+            data = ForkingPickler.dumps(task.utterance)
+            if self._sent and len(data) + 8 > _AHEAD_BYTES:
+                return
+            sending.send_bytes(data)
+            self._sent += 1
+
     def _bury(self) -> None:
-        """The process is dead: it died of what it was saying; what it had not begun is for others."""
+        """The process is dead: it died of what it was saying; what it had not got or begun is for others."""
         if self._board.closed or self.process is None:
             return
         self.process.join(_TERM_SEC)
         _end(self.process)
         self._board.forget(self._number)
-        if self._outstanding:
+        if self._sent:
             message = f"its worker process ended with {self.process.exitcode} meanwhile"
             self._reports.put(Outcome(self._outstanding.popleft(), Failure("crashed", message)))
+        self._sent = 0
         while self._outstanding:
             self._board.give_back(self._outstanding.pop())
 
@@ -235,6 +253,9 @@ def _serve(pipes: _Pipes, spec: EngineSpec) -> None:
         while True:
             try:
                 result, engine_sec = speak(engine, pipes.receiving.recv())
+            except EngineBrokenError as error:
+                answer.send((Failure("crashed", str(error)), 0.0))
+                return
             except EngineUnavailableError as error:
                 answer.send(str(error))
                 return

@@ -44,7 +44,7 @@ class Window:
         self._complete: deque[int] = deque()  # in the order of completion; where that matters
         self._oldest = self._read = 0
         self._waiting: dict[str, deque[Task]] = {}
-        self._voices: dict[Hashable, str] = {}
+        self.voices: dict[Hashable, str] = {}  # engine → what it said last
         self.waiting = 0  # tasks that nobody has begun
         self.switches = 0  # times that an engine began with another voice than its last, its first included
 
@@ -69,7 +69,7 @@ class Window:
         """What this engine says next; None when nothing waits."""
         if not self._waiting:
             return None
-        key = self._voices.get(engine) if self._by_voice else ""
+        key = self.voices.get(engine) if self._by_voice else ""
         if key is None or key not in self._waiting:
             key = self._next_voice()
         queue = self._waiting[key]
@@ -77,8 +77,8 @@ class Window:
         if not queue:
             del self._waiting[key]
         self.waiting -= 1
-        if self._voices.get(engine) != task.utterance.voice:
-            self._voices[engine] = task.utterance.voice
+        if self.voices.get(engine) != task.utterance.voice:
+            self.voices[engine] = task.utterance.voice
             self.switches += 1
         return task
 
@@ -89,7 +89,7 @@ class Window:
 
     def forget(self, engine: Hashable) -> None:
         """This engine is no more."""
-        self._voices.pop(engine, None)
+        self.voices.pop(engine, None)
 
     def settle(self, task: Task, result: Speech | Failure) -> None:
         group = self._open[task.group]
@@ -128,7 +128,7 @@ class Window:
 
     def _next_voice(self) -> str:
         """The voice with the most to say for each engine that would share it; of equals, the one that waits longest."""
-        taken = list(self._voices.values())
+        taken = list(self.voices.values())
 
         def rank(voice: str) -> tuple[float, int]:
             queue = self._waiting[voice]

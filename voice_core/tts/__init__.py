@@ -6,6 +6,7 @@ from typing import Any
 from voice_core.settings import Settings
 from voice_core.tts.base import (
     Capabilities,
+    EngineBrokenError,
     EngineUnavailableError,
     Samples,
     Speech,
@@ -19,6 +20,7 @@ from voice_core.tts.base import (
 __all__ = [
     "ENGINES",
     "Capabilities",
+    "EngineBrokenError",
     "EngineUnavailableError",
     "Samples",
     "Speech",

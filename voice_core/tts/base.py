@@ -16,6 +16,10 @@ class EngineUnavailableError(RuntimeError):
     """The engine cannot be loaded: its package, weights or GPU are missing. The message says how to get them."""
 
 
+class EngineBrokenError(EngineUnavailableError):
+    """It spoke, and in this process it cannot any more: its GPU's context is lost. In a new process it may."""
+
+
 class TransientEngineError(RuntimeError):
     """This time it failed; the same utterance may well be said when it is tried again."""
 
@@ -59,6 +63,7 @@ class Capabilities:
     thread_safe: bool  # several threads may speak with one instance at once
     streams: bool = False  # `stream` yields before all is said
     clones: bool = False  # a voice may be the path of a recording
+    keeps_one_voice: bool = False  # what it computed of a voice is lost with the next: a change of voice costs
     languages: tuple[str, ...] = ()  # BCP-47; empty: whatever its model makes of a text
     emotions: tuple[str, ...] = ()
 

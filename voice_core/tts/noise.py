@@ -64,7 +64,7 @@ class NoiseEngine:
 
     @property
     def revision(self) -> str:
-        return f"1-{self.options.sample_rate_hz}"
+        return f"2-{self.options.sample_rate_hz}"
 
     @property
     def sample_rate_hz(self) -> int:
@@ -113,7 +113,8 @@ class NoiseEngine:
             piece = audio[max(at, 0) : at + len(hum)]
             piece *= hum[max(-at, 0) : max(-at, 0) + len(piece)]
         active = sum(hops for hops, voiced in spans if voiced) * hop
-        rms = float(np.sqrt(np.dot(audio, audio) / active))
+        # Not np.dot: BLAS adds up long ones in as many parts as it has threads.
+        rms = float(np.sqrt(np.sum(np.square(audio)) / active))
         peak = max(float(audio.max()), -float(audio.min()))
         audio *= min(ACTIVE_RMS / rms, PEAK / peak)
         return audio

@@ -11,13 +11,13 @@ from voice_assets.defs.voice_dataset.automation import FOLLOWS, FOLLOWS_AT_REST
 from voice_assets.defs.voice_dataset.metadata import check_results, check_specs, speed_metadata
 from voice_assets.pool_watch import PoolWatch
 from voice_core.corpus.checks import Outcome
-from voice_core.fingerprint import sha256
 from voice_core.gpu_lock import on_behalf_of
 from voice_core.layout import PartitionKey
 from voice_core.listening.notebook import dialogue_notebook
 from voice_core.moshi import building, checks
-from voice_core.moshi.batching import list_scripts, read_script, script_key
+from voice_core.moshi.batching import list_scripts, read_script, script_key, script_version
 from voice_core.moshi.manifests import list_root
+from voice_core.moshi.recognising import load_recogniser
 from voice_core.moshi.records import read_shards
 from voice_core.moshi.script import BadLine
 from voice_core.moshi.shards import SHARD_VERSION
@@ -58,7 +58,7 @@ def dialogues(context: dg.AssetExecutionContext, corpus: CorpusResource) -> dg.M
     bad = [item for item in items if isinstance(item, BadLine)]
     good = [item for item in items if not isinstance(item, BadLine)]
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(sha256(work.get(script_key(partition)))[:32]),
+        data_version=dg.DataVersion(script_version(work.get(script_key(partition)))),
         metadata={
             "dialogues": len(good),
             "turns": sum(len(item.turns) for item in good),
@@ -99,6 +99,7 @@ def moshi_shards_asset(pool: str | None) -> dg.AssetsDefinition:
                 "text_fits": "No turn of the assistant has more text than Moshi has room for.",
                 "words_were_heard": "Words' times come from an aligner, not from an approximate split.",
                 "nothing_rejected": "Every dialogue was spoken.",
+                "speech_says_its_text": "A recogniser hears in a sample of it what was to be said.",
             },
         ),
     )
@@ -111,6 +112,8 @@ def moshi_shards_asset(pool: str | None) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         """A batch of dialogues as stereo audio (left: assistant, right: user), with word alignments."""
         work, partition = corpus.work(), PartitionKey.parse(context.partition_key)
+        moshi = speech.settings.moshi
+        recogniser = load_recogniser(moshi)  # refused before anything is spoken, if it is
         with on_behalf_of(context.run.run_id):
             report = building.build_shards(work, partition, speech.settings, config.options(), verify=config.verify)
         manifest = report.manifest
@@ -123,7 +126,7 @@ def moshi_shards_asset(pool: str | None) -> dg.AssetsDefinition:
                 "hours": round(sum(rows[0].dialogue_samples for _, rows in kept) / 24_000 / 3600, 4),
                 "utterances_spoken": report.stats.utterances,
                 "voice_switches": report.stats.voice_switches,
-                "left_out": [f"{row.dialogue_id}: {row.message}" for row in manifest.rows if not row.kept],
+                "left_out": [f"{row.dialogue_id}: {row.message}" for row in manifest.left_out()],
                 "listen": Shelf.of(context).link("moshi_shards", manifest, lambda: dialogue_notebook(work, manifest)),
                 **speed_metadata(report.stats.speech_sec, report.wall_sec),
             },
@@ -134,6 +137,7 @@ def moshi_shards_asset(pool: str | None) -> dg.AssetsDefinition:
                     checks.text_fits(manifest),
                     checks.words_were_heard(manifest),
                     checks.nothing_rejected(manifest),
+                    checks.speech_says_its_text(work, manifest, recogniser, moshi),
                 ]
             ),
         )
@@ -147,7 +151,11 @@ def moshi_shards_asset(pool: str | None) -> dg.AssetsDefinition:
     kinds={"json"},
     code_version="1",
     automation_condition=FOLLOWS_AT_REST,
-    check_specs=check_specs("moshi_dataset", {"lists_are_sound": "Lines have path and duration, files are there."}),
+    check_specs=check_specs(
+        "moshi_dataset",
+        {"lists_are_sound": "Lines have path and duration, and every file is there, whole."},
+        {"batches_are_finished": "No batch is left out because it is not finished."},
+    ),
 )
 def moshi_dataset(corpus: CorpusResource) -> dg.MaterializeResult:
     """The lists that the trainer reads, over all batches, with some dialogues held out for evaluation."""
@@ -165,5 +173,10 @@ def moshi_dataset(corpus: CorpusResource) -> dg.MaterializeResult:
             "folder": f"{settings.work_url}/{list_root(settings.moshi.name)}",
             "note": lists.warning,
         },
-        check_results=check_results([checks.lists_are_sound(work, manifests, settings.moshi)]),
+        check_results=check_results(
+            [
+                checks.lists_are_sound(work, manifests, settings.moshi),
+                checks.batches_are_finished(lists, len(partitions)),
+            ]
+        ),
     )

@@ -1,14 +1,19 @@
 """The sensor that looks at the folder of dialogue files, and the jobs that it asks for."""
 
 import json
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
 
 import dagster as dg
 
 from resources.corpus import CorpusResource
 from resources.stores import open_store
 from voice_assets.defs.moshi.partitions import NAME, dialogue_batch
+from voice_assets.defs.voice_dataset.asking import Asked, due, unsettled
+from voice_assets.defs.voice_dataset.sensors import in_flight, last_built
+from voice_assets.run_process import release_dead
 from voice_core.fingerprint import fingerprint
-from voice_core.moshi.batching import script_key
 from voice_core.moshi.building import SUFFIXES, deal_scripts
 from voice_core.settings import Settings
 from voice_core.store import Store
@@ -25,10 +30,53 @@ lists_job = dg.define_asset_job(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What the sensor knows from one tick to the next.
+
+    `sight` is the listing that was dealt, `pending` one that was seen once: a file that is still being copied changes
+    it. `news` has the versions of batches that Dagster has not yet read, `runs` those that were asked for.
+    """
+
+    sight: str = ""
+    pending: str = ""
+    news: dict[str, str] = field(default_factory=dict)
+    runs: dict[str, Asked] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, cursor: str | None) -> "Memory":
+        """
+        >>> told = Memory("a", "b", {"talks/batch-0001": "v"}, {"talks/batch-0001": Asked("v", 1.5, 2)})
+        >>> Memory.read(told.write()) == told
+        True
+        >>> Memory.read(None), Memory.read('{"sight": "x", "asked": {}}')  # that of an earlier version
+        (Memory(sight='', pending='', news={}, runs={}), Memory(sight='', pending='', news={}, runs={}))
+        """
+        value = json.loads(cursor or "{}")
+        if value.keys() != {"sight", "pending", "news", "runs"}:
+            return cls()
+        runs = {key: Asked(**item) for key, item in value.pop("runs").items()}
+        return cls(**value, runs=runs)
+
+    def write(self) -> str:
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+
 def sight(scripts: Store) -> str:
     """Changes whenever a dialogue file does."""
     found = [(item.key, item.identity) for item in scripts.listing() if item.key.endswith(SUFFIXES)]
     return fingerprint(sorted(found))
+
+
+def versions_read(instance: dg.DagsterInstance, keys: Iterable[str]) -> dict[str, str]:
+    """The version of each of these batches' scripts that a run read last."""
+    found: dict[str, str] = {}
+    for key in keys:
+        wanted = dg.AssetRecordsFilter(asset_key=dg.AssetKey("dialogues"), asset_partitions=[key])
+        for record in instance.fetch_materializations(wanted, limit=1).records:
+            event = record.asset_materialization
+            found[key] = (event.tags or {}).get("dagster/data_version", "") if event else ""
+    return found
 
 
 def new_dialogues_sensor(settings: Settings, status: dg.DefaultSensorStatus) -> dg.SensorDefinition:
@@ -37,33 +85,57 @@ def new_dialogues_sensor(settings: Settings, status: dg.DefaultSensorStatus) -> 
         job=speak_job,
         minimum_interval_seconds=settings.automation.sensor_interval_sec,
         default_status=status,
-        description="Looks at VOICE_MOSHI__SCRIPTS_URL, deals dialogues to batches, and asks for those that changed.",
+        description="Looks at VOICE_MOSHI__SCRIPTS_URL, deals dialogues to batches once two looks have shown the same "
+        "files, and asks for the batches that changed. A batch that failed is asked for again after a while.",
     )
     def new_dialogues(context: dg.SensorEvaluationContext, corpus: CorpusResource) -> dg.SensorResult | dg.SkipReason:
         given = corpus.settings
         if not given.moshi.scripts_url:
             return dg.SkipReason("VOICE_MOSHI__SCRIPTS_URL names no folder of dialogue files")
-        scripts, work = open_store(given.moshi.scripts_url, given), corpus.work()
-        before = json.loads(context.cursor or "{}")
-        seen, asked = sight(scripts), before.get("asked", {})
-        if before.get("sight") == seen:
-            return dg.SkipReason("no dialogue file has changed")
-        dealt = deal_scripts(scripts, work, given)
-        keys = [str(partition) for partition in dealt.partitions]
-        known = set(context.instance.get_dynamic_partitions(NAME))
-        added = [key for key in keys if key not in known]
-        versions = {str(item): work.hash(script_key(item)) for item in dealt.partitions}
-        due = [key for key in keys if asked.get(key) != versions[key]]
-        now = due[: given.automation.max_runs_per_tick]
-        context.log.info(
-            f"{dealt.dialogues} dialogues in {len(keys)} batches, {dealt.new} new, {dealt.bad_lines} lines that are "
-            f"none; asked for {len(now)} batches, {len(due) - len(now)} wait for the next tick"
-        )
-        asked |= {key: versions[key] for key in now}
-        return dg.SensorResult(
-            run_requests=[dg.RunRequest(fingerprint(key, versions[key]), partition_key=key) for key in now],
-            dynamic_partitions_requests=[dialogue_batch.build_add_request(added)] if added else [],
-            cursor=json.dumps({"sight": seen if now == due else "", "asked": asked}),
-        )
+        release_dead(context.instance)  # a batch of a run that was killed would count as being spoken
+        memory, told, added = _look(context, corpus, Memory.read(context.cursor))
+        return _ask(context, memory, told, added, given, time.time())
 
     return new_dialogues
+
+
+def _look(context: dg.SensorEvaluationContext, corpus: CorpusResource, memory: Memory) -> tuple[Memory, str, list[str]]:
+    """The memory after a look at the folder, what to tell of it, and batches that Dagster does not know yet."""
+    given = corpus.settings
+    scripts = open_store(given.moshi.scripts_url, given)
+    seen = sight(scripts)
+    if seen == memory.sight:
+        return replace(memory, pending=""), "no dialogue file has changed", []
+    if seen != memory.pending:
+        return replace(memory, pending=seen), "dialogue files are changing; dealt once they have come to rest", []
+    dealt = deal_scripts(scripts, corpus.work(), given)
+    news = {str(item): version for item, version in dealt.versions.items()}
+    added = sorted(news.keys() - set(context.instance.get_dynamic_partitions(NAME)))
+    told = (
+        f"{dealt.dialogues} dialogues in {len(news)} batches, {dealt.new} new, {dealt.removed} removed, "
+        f"{dealt.bad_lines} lines that are none"
+    )
+    return replace(memory, sight=seen, pending="", news=news), told, added
+
+
+def _ask(
+    context: dg.SensorEvaluationContext, memory: Memory, told: str, added: list[str], settings: Settings, now: float
+) -> dg.SensorResult:
+    """The runs for what is to be spoken, as many as a tick may ask for. As `new_recordings` asks."""
+    instance = context.instance
+    read = versions_read(instance, memory.news)
+    news = {key: version for key, version in memory.news.items() if read.get(key) != version}
+    busy = in_flight(instance, ()) if news or memory.runs else set()
+    built = last_built(instance, memory.runs.keys() - busy, "moshi_shards")
+    asked = unsettled(memory.runs, news, busy, built)
+    wanted = due(asked, news, busy, now)
+    chosen = list(wanted)[: settings.automation.max_runs_per_tick]
+    asked |= {key: wanted[key] for key in chosen}
+    told += f"; asked for {len(chosen)} batches, {len(wanted) - len(chosen)} wait for the next tick"
+    context.log.info(told)
+    return dg.SensorResult(
+        run_requests=[dg.RunRequest(fingerprint(key, wanted[key].sight, now), partition_key=key) for key in chosen],
+        skip_reason=None if chosen else told,
+        dynamic_partitions_requests=[dialogue_batch.build_add_request(added)] if added else [],
+        cursor=replace(memory, news=news, runs=asked).write(),
+    )

@@ -1,7 +1,6 @@
 """Recordings → segments → codes → dataset rows, a partition at a time; then the card over all of it."""
 
 from collections.abc import Iterable, Mapping
-from contextlib import nullcontext
 from typing import Any
 
 import dagster as dg
@@ -10,13 +9,14 @@ from resources.corpus import CorpusResource
 from voice_assets.defs.voice_dataset.automation import FOLLOWS, FOLLOWS_AT_REST, FOLLOWS_SEGMENTS, FOLLOWS_SPLITS
 from voice_assets.defs.voice_dataset.chains import Link, StageConfig, Task, link
 from voice_assets.defs.voice_dataset.metadata import check_results, check_specs, speed_metadata, summary_metadata
+from voice_assets.measured import DEVICE
 from voice_core.codecs.base import Codec
 from voice_core.corpus import checks, coding, dataset, finishing, pairs, rows, segmenting, splits
 from voice_core.corpus.batches import list_partitions, snapshot
 from voice_core.corpus.manifest import read_complete, read_manifest
 from voice_core.corpus.summary import summarise
 from voice_core.layout import DatasetLayout
-from voice_core.listening.notebook import codes_notebook, spread
+from voice_core.listening.notebook import codes_notebook
 
 GROUP = "voice_dataset"
 
@@ -147,6 +147,7 @@ def coded_segments(task: Task) -> dg.MaterializeResult:
             **summary_metadata(summary),
             **roundtrip,
             **guarded,
+            **({DEVICE: report.device, "clips_rechecked": report.rechecked} if report.device else {}),
             "listen": task.shelf.link("coded_segments", manifest, lambda: _heard(task, report, codec)),
             **speed_metadata(report.encoded_sec, report.wall_sec),
         },
@@ -164,10 +165,8 @@ def coded_segments(task: Task) -> dg.MaterializeResult:
 def _heard(task: Task, report: coding.CodesReport, codec: Codec) -> bytes:
     """What was just encoded is decoded with what is loaded, in a second or less and within this step's pool: to wait
     for the GPU once more would take longer than that. Only where nothing was encoded it is asked for."""
-    manifest = report.manifest
-    asked = spread(manifest.entries) and not report.segments_encoded
-    with codec.ready(f"decoding segments of {task.partition}") if asked else nullcontext():
-        return codes_notebook(task.corpus.work(), manifest, codec, task.corpus.settings.display_name)
+    work, name = task.corpus.work(), task.corpus.settings.display_name
+    return codes_notebook(work, report.manifest, codec, name, hold=not report.segments_encoded)
 
 
 @dg.asset(

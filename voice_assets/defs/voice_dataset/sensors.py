@@ -112,12 +112,12 @@ def in_flight(instance: dg.DagsterInstance, order: Sequence[str]) -> set[str]:
     return busy
 
 
-def last_built(instance: dg.DagsterInstance, keys: Iterable[str]) -> dict[str, float]:
-    """When each of these batches was last cut to the end, in Unix time: what comes after is `follow_up`'s."""
+def last_built(instance: dg.DagsterInstance, keys: Iterable[str], asset: str = "segments") -> dict[str, float]:
+    """When each of these batches was last built to the end, in Unix time: what comes after `asset` is `follow_up`'s."""
     wanted: Collection[str] = sorted(keys)
     found: dict[str, float] = {}
     for key in wanted:
-        filter = dg.AssetRecordsFilter(asset_key=dg.AssetKey("segments"), asset_partitions=[key])
+        filter = dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=[key])
         for record in instance.fetch_materializations(filter, limit=1).records:
             found[key] = record.timestamp
     return found

@@ -1,7 +1,10 @@
 """NeuCodec against the original package, on a small model with calibrated random weights."""
 
 import pickle
+import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +13,22 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 from transformers import SeamlessM4TFeatureExtractor
 from transformers.models.neucodec.modeling_neucodec import NeuCodecAntiAliasedActivation1d, NeuCodecSnakeBeta
 
 from voice_assets_tests.core.codecs import original as reference
 from voice_assets_tests.core.codecs.original import SMALL, speechlike
 from voice_core.codecs import load_codec
-from voice_core.codecs.base import Codec, CodecUnavailableError
+from voice_core.codecs.base import Codec, CodecUnavailableError, OutOfMemoryError
 from voice_core.codecs.neucodec import NeuCodec
 from voice_core.codecs.neucodec.activation import FusedActivation, _expression, _in_blocks
-from voice_core.codecs.neucodec.engine import HOP, INPUT_HZ, Engine, OutOfMemoryError
+from voice_core.codecs.neucodec.codec import LEAST_AGREEMENT
+from voice_core.codecs.neucodec.engine import HOP, INPUT_HZ, Engine
 from voice_core.codecs.neucodec.features import Features
 from voice_core.codecs.neucodec.pairwise import pairwise_sum
 from voice_core.codecs.neucodec.resampling import resample
+from voice_core.gpu_lock import hold, holders
 from voice_core.settings import ConfigurationError, NeuCodecSettings
 
 
@@ -204,6 +210,38 @@ def test_on_a_cpu_no_clip_needs_the_plain_path_to_be_sure(codec: NeuCodec) -> No
             np.testing.assert_array_equal(margins[0].numpy(), engine.encode_alone(clip, INPUT_HZ)[1])
 
 
+def test_a_clips_codes_do_not_depend_on_its_company_nor_on_the_number_of_threads(
+    codec: NeuCodec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At more threads than one, which sum in another order: each path must keep to one a clip."""
+    engine = codec._loaded()
+    used: list[int] = []
+
+    def count(*_: object) -> None:
+        used.append(torch.get_num_threads())
+
+    hook = engine._model.quantizer.project_in.register_forward_hook(count)
+    hooks = [hook, engine._model.acoustic_decoder.register_forward_pre_hook(count)]
+    torch.set_num_threads(max(2, torch.get_num_threads()))
+    threads = torch.get_num_threads()
+    try:
+        together = codec.encode(CLIPS)
+        alone = [codec.encode([clip])[0] for clip in CLIPS[:4]]
+        plain = [codec.encode_alone(clip)[0] for clip in CLIPS[:4]]
+        heard = codec.decode(together[:4])
+        heard_alone = [codec.decode([codes])[0] for codes in together[:4]]
+    finally:
+        for hook in hooks:
+            hook.remove()
+    assert len(used) == len(CLIPS) + 4 + 4 + 4 + 4
+    assert set(used) == {1}
+    assert torch.get_num_threads() == threads
+    for index in range(4):
+        np.testing.assert_array_equal(together[index], alone[index])
+        np.testing.assert_array_equal(together[index], plain[index])
+        np.testing.assert_array_equal(heard[index], heard_alone[index])
+
+
 def test_a_clip_that_fails_leaves_the_number_of_threads_as_it_was(checkpoint: Path) -> None:
     engine = made(checkpoint)._loaded()
     engine._encoder = LittleMemory(engine._encoder, 0)  # type: ignore[assignment]
@@ -234,6 +272,39 @@ def test_a_clip_near_a_boundary_is_encoded_again_by_the_plain_path(
         np.testing.assert_array_equal(found, reference.encode(original, clip))
 
 
+@contextmanager
+def overflowing(joined: torch.nn.Module, value: float, good: int = 0) -> Iterator[None]:
+    """What joins the encoders' outputs gives such a value for each clip but the first `good`."""
+
+    def spoil(_: torch.nn.Module, __: object, both: torch.Tensor) -> None:
+        both[good:, 3, 0] = value
+
+    hook = joined.register_forward_hook(spoil)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_values_that_are_no_numbers_become_no_codes(checkpoint: Path, codec: NeuCodec, value: float) -> None:
+    half = made(checkpoint, precision="fp16")
+    refused = pytest.raises(ValueError, match="Clip 0: the encoder gives values that are not finite in fp16")
+    with overflowing(half._loaded()._encoder.join, value), refused:
+        half.encode(CLIPS[:1])
+    engine = codec._loaded()
+    wanted = codec.encode([CLIPS[1]])[0]
+    fast, plain = engine._encoder.join, engine._model.fc_encoder
+    with overflowing(fast, value, good=1), torch.inference_mode():  # of the second clip the plain path decides
+        for codes in engine._group([CLIPS[1]] * 2, INPUT_HZ):
+            np.testing.assert_array_equal(codes, wanted)
+    with overflowing(fast, value), overflowing(plain, value):
+        with pytest.raises(ValueError, match="Clip 1: the encoder gives values that are not finite"):
+            codec.encode([CLIPS[1][:300], CLIPS[1]])
+        with pytest.raises(ValueError, match="not finite"):
+            codec.encode_alone(CLIPS[1])
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_audio_that_is_no_number_is_refused_by_place(codec: NeuCodec, value: float) -> None:
     clip = speechlike(1.0, 1)
@@ -243,17 +314,18 @@ def test_audio_that_is_no_number_is_refused_by_place(codec: NeuCodec, value: flo
 
 
 class LittleMemory:
-    """An encoder that runs out of memory above so many clips at once."""
+    """An encoder or decoder that runs out of memory above so many clips at once."""
 
-    def __init__(self, encoder: Any, most: int) -> None:
-        self._encoder, self._most = encoder, most
+    def __init__(self, whole: Any, most: int, error: RuntimeError | None = None) -> None:
+        self._whole, self._most = whole, most
+        self._error = error or torch.OutOfMemoryError("CUDA out of memory")
         self.sizes: list[int] = []
 
-    def __call__(self, audio: torch.Tensor, features: torch.Tensor) -> Any:
-        self.sizes.append(len(audio))
-        if len(audio) > self._most:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return self._encoder(audio, features)
+    def __call__(self, first: torch.Tensor, *others: Any, **options: Any) -> Any:
+        self.sizes.append(len(first))
+        if len(first) > self._most:
+            raise self._error
+        return self._whole(first, *others, **options)
 
 
 def test_out_of_memory_halves_the_batch_and_remembers(checkpoint: Path, original: Any) -> None:
@@ -271,11 +343,75 @@ def test_out_of_memory_halves_the_batch_and_remembers(checkpoint: Path, original
         np.testing.assert_array_equal(second, first)
 
 
+def test_a_batch_stays_below_what_cuda_can_index(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = made(checkpoint, batch_sec=1e9)._loaded()
+    sizes: list[int] = []
+
+    def count(clips: list[Any], sample_rate_hz: int) -> list[Any]:
+        sizes.append(len(clips))
+        return [np.empty(0, np.int32)] * len(clips)
+
+    monkeypatch.setattr(engine, "_batch", count)
+    clip = np.zeros(30 * INPUT_HZ, np.float32)
+    assert len([*engine._group([clip] * 1_200, INPUT_HZ)]) == 1_200
+    width = len(clip) + HOP + 12  # padded to a whole code, and by the activations' filters
+    assert sum(sizes) == 1_200
+    assert max(sizes) * SMALL.acoustic_width * width < 2**31
+    assert (max(sizes) + 2) * SMALL.acoustic_width * width > 2**31
+
+
 def test_a_clip_that_does_not_fit_by_itself_is_refused_with_its_length(checkpoint: Path) -> None:
     engine = made(checkpoint)._loaded()
     engine._encoder = LittleMemory(engine._encoder, 0)  # type: ignore[assignment]
     with torch.inference_mode(), pytest.raises(OutOfMemoryError, match=r"0\.5 s does not fit"):
         [*engine._group([speechlike(0.5, 1)], INPUT_HZ)]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuFFT error: CUFFT_ALLOC_FAILED",
+        "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+        "CUDA error: out of memory",
+    ],
+)
+def test_a_library_that_has_no_memory_halves_the_batch_too(checkpoint: Path, codec: NeuCodec, message: str) -> None:
+    engine = made(checkpoint)._loaded()
+    engine._encoder = LittleMemory(engine._encoder, 2, RuntimeError(message))  # type: ignore[assignment]
+    with torch.inference_mode():
+        codes = [*engine._group(CLIPS[7:8] * 3, INPUT_HZ)]
+    for found in codes:
+        np.testing.assert_array_equal(found, codec.encode(CLIPS[7:8])[0])
+
+
+def test_what_is_no_want_of_memory_is_not_tried_again(checkpoint: Path) -> None:
+    engine = made(checkpoint)._loaded()
+    engine._encoder = broken = LittleMemory(engine._encoder, 0, RuntimeError("a bug"))  # type: ignore[assignment]
+    with pytest.raises(RuntimeError, match="a bug"), torch.inference_mode():
+        [*engine._group(CLIPS[7:8] * 3, INPUT_HZ)]
+    assert broken.sizes == [3]
+
+
+def test_decoding_and_the_plain_path_live_with_little_memory_too(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codec = made(checkpoint)
+    engine = codec._loaded()
+    codes = codec.encode(CLIPS[7:8] * 3)
+    wanted = codec.decode(codes)
+    monkeypatch.setattr(engine, "_each", lambda groups, work: [work(group) for group in groups.values()])  # as on a GPU
+    short = LittleMemory(engine._model.decode, 2)
+    monkeypatch.setattr(engine._model, "decode", short)
+    for found, audio in zip(codec.decode(codes), wanted, strict=True):
+        np.testing.assert_allclose(found, audio, atol=1e-5)
+    assert short.sizes == [3, 1, 2]
+    monkeypatch.setattr(engine._model, "decode", LittleMemory(None, 0))
+    with pytest.raises(OutOfMemoryError, match=r"0\.3 s does not fit"):
+        codec.decode(codes)
+    monkeypatch.setattr(engine._model, "encode", LittleMemory(None, 0))
+    with pytest.raises(OutOfMemoryError, match=r"0\.3 s does not fit"):
+        codec.encode_alone(CLIPS[7])
 
 
 @pytest.mark.parametrize("precision", ["tf32", "bf16", "fp16"])
@@ -286,7 +422,7 @@ def test_other_precisions_are_other_revisions_and_mostly_agree(
     assert other.revision == codec.revision.replace("fp32", precision)
     wanted, found = np.concatenate(codec.encode(CLIPS[:4])), np.concatenate(other.encode(CLIPS[:4]))
     agreement = float((wanted == found).mean())
-    assert agreement == 1.0 if precision == "tf32" else 0.5 < agreement < 1.0
+    assert agreement == 1.0 if precision == "tf32" else LEAST_AGREEMENT[precision] < agreement < 1.0
     np.testing.assert_array_equal(other.encode_alone(CLIPS[1])[0], codec.encode_alone(CLIPS[1])[0])
 
 
@@ -307,16 +443,55 @@ def test_it_holds_nothing_on_a_cpu_and_loads_before_work_begins(checkpoint: Path
     assert pickle.loads(pickle.dumps(codec)).revision == codec.revision
 
 
+def test_a_gpu_that_is_let_go_has_nothing_left_on_it(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the CPU in a GPU's place: what is done, in which order, and whether the lock is held meanwhile."""
+    monkeypatch.setenv("VOICE_GPU_LOCK_DIR", str(tmp_path))
+    codec = made(checkpoint)
+    monkeypatch.setattr(codec, "_gpus", lambda: {"gpu-a": "cuda:0", "gpu-b": "cpu"})
+    done: list[tuple[str, bool]] = []
+    for name in ("come", "leave"):
+        monkeypatch.setattr(
+            Engine, name, lambda _, name=name: done.append((name, holders(tmp_path).get("gpu-b") is not None))
+        )
+    with hold(["gpu-a"], "another's"), ThreadPoolExecutor(1) as elsewhere:
+        elsewhere.submit(codec.encode, CLIPS[:1]).result()  # by itself: it holds what is free, and leaves it
+        assert done == [("leave", True)]
+    with codec.ready("a batch"):  # both are free, and gpu-a comes first; but it was on the other before
+        codec.decode(codec.encode(CLIPS[:1]))
+        codec.encode_alone(CLIPS[0])
+        assert done[1:] == [("come", True)]
+    assert done[2:] == [("leave", True)]
+    assert holders(tmp_path)["gpu-b"] is None
+
+
+def test_leaving_a_device_takes_everything_along(checkpoint: Path) -> None:
+    engine = made(checkpoint, precision="bf16")._loaded()
+    parts = (engine._model, engine._encoder, engine._features)
+    tensors = [tensor for part in parts for tensor in (*part.parameters(), *part.buffers())]
+    assert {tensor.device.type for tensor in tensors} == {"cpu"}
+    engine.device = torch.device("meta")  # stands for a GPU
+    engine.come()
+    assert {t.device.type for part in parts for t in (*part.parameters(), *part.buffers())} == {"meta"}
+
+
 def test_the_revision_follows_the_weights(checkpoint: Path, tmp_path: Path) -> None:
     weights = tmp_path / "weights"
     weights.mkdir()
     for path in checkpoint.iterdir():
         (weights / path.name).write_bytes(path.read_bytes())
-    assert made(weights).revision == made(checkpoint).revision
+    before = made(weights)
+    assert before.revision == made(checkpoint).revision
+    once = load_codec("neucodec", before.settings)
+    assert once.revision == before.revision
     content = bytearray((weights / "model.safetensors").read_bytes())
     content[-1] ^= 1
     (weights / "model.safetensors").write_bytes(content)
     assert made(weights).revision != made(checkpoint).revision
+    assert load_codec("neucodec", before.settings).revision == made(weights).revision
+    with pytest.raises(CodecUnavailableError, match="were replaced meanwhile"):
+        once.encode(CLIPS[:1])
 
 
 def test_a_commit_at_the_hub_needs_neither_weights_nor_network() -> None:
@@ -349,6 +524,19 @@ def test_a_folder_without_weights_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(CodecUnavailableError, match=r"has no \*\.safetensors"):
         _ = made(tmp_path).revision
+
+
+@pytest.mark.parametrize("fault", ["missing", "of another shape"])
+def test_weights_that_would_be_random_are_named(checkpoint: Path, tmp_path: Path, fault: str) -> None:
+    weights = load_file(checkpoint / "model.safetensors")
+    key = next(name for name in weights if name.endswith("conv1.weight"))
+    taken = weights.pop(key)
+    if fault == "of another shape":
+        weights[key] = taken[:-1].contiguous()
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    (tmp_path / "config.json").write_bytes((checkpoint / "config.json").read_bytes())
+    with pytest.raises(CodecUnavailableError, match=f"1 weights of NeuCodec are not in .*{re.escape(key)}"):
+        made(tmp_path).encode(CLIPS[:1])
 
 
 def test_a_precision_that_the_pools_gpus_lack_is_refused() -> None:

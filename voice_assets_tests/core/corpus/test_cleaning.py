@@ -1,11 +1,14 @@
 """What is freed is gone on purpose: nothing is computed because of it, and what is needed comes back to the byte."""
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 
+import numpy as np
 import pytest
 
 from voice_assets_tests.core.corpus.world import SmallCodec, World, line, lines_for
+from voice_core.codecs.base import Audio, Codes, Margins
 from voice_core.corpus import cleaning, coding, dataset, pairs, segmenting
 from voice_core.corpus.batches import list_partitions
 from voice_core.corpus.checks import codes_valid, files_intact, rows_match
@@ -191,6 +194,33 @@ def test_freed_published_rows_come_back_from_the_recordings_when_something_needs
     intact(built)
 
 
+class Held(SmallCodec):
+    """A codec on a GPU, which somebody else may have whenever this one does not hold it."""
+
+    held = ""
+
+    @contextmanager
+    def ready(self, purpose: str) -> Iterator[None]:
+        self.held = purpose
+        yield
+        self.held = ""
+
+    def encode(self, clips: Sequence[Audio], sample_rate_hz: int | None = None) -> list[Codes]:
+        assert self.held == f"encoding freed files of {NEWS} again"
+        return super().encode(clips, sample_rate_hz)
+
+
+def test_the_gpu_is_held_while_freed_files_are_encoded_again(built: World) -> None:
+    parquet = {key for key in built.files() if key.endswith(".parquet") and "/manifests/" not in key}
+    published(built, parquet)
+    clean(built, "segments", "coded", "datasets")
+    built.codec = Held()
+    built.set(channel_mapping={"news": "The news"})  # so that rows are written again
+    built.build()
+    assert built.codec.encoded == 4
+    intact(built)
+
+
 def test_what_is_made_of_the_files_must_be_current_and_whole(built: World) -> None:
     coded = next(iter(npz(built, "coded")))
     data = built.path(coded).read_bytes()
@@ -301,6 +331,34 @@ def test_a_freed_file_that_nothing_gives_back_is_a_row_with_a_reason(built: Worl
     lost = {entry.reason for entry in manifest.entries if entry.audio_id == "a" and entry.text and not entry.kept}
     assert lost <= {"segment_damaged", "segment_missing", "text_too_fast"}
     assert len([entry for entry in manifest.kept() if entry.audio_id == "b"]) == 2
+
+
+class OtherCodes(SmallCodec):
+    """The same codec on a machine that sums in another order."""
+
+    def encode(self, clips: Sequence[Audio], sample_rate_hz: int | None = None) -> list[Codes]:
+        return [np.append(codes[:-1], codes[-1] ^ 1) for codes in super().encode(clips, sample_rate_hz)]
+
+    def encode_alone(self, clip: Audio, sample_rate_hz: int | None = None) -> tuple[Codes, Margins]:
+        [codes] = self.encode([clip], sample_rate_hz)
+        return codes, np.ones(len(codes), np.float32)
+
+
+def test_freed_codes_that_come_out_otherwise_are_told_and_made_anew_by_the_next_build(
+    built: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    clean(built, "segments", "coded")
+    for key in list(built.files(f"datasets/{built.settings.dataset}/data")):
+        built.path(key).unlink()
+    built.codec = OtherCodes()
+    built.build()
+    assert "4 files of coded, such as coded/news/batch-0001/a_seg_0.npz, could not be made again" in caplog.text
+    assert states(built)["coded_segments"] == "stale"
+    built.build()
+    assert len(dataset.require_dataset(built.work, NEWS, built.settings).kept()) == 4
+    assert states(built)["coded_segments"] == "current"
+    assert status(built).finished
+    intact(built)
 
 
 def test_lines_out_of_range_have_no_files_to_free(world: World) -> None:

@@ -1,5 +1,7 @@
 import dataclasses
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 
 from voice_assets_tests.core.corpus.world import SmallCodec, World
 from voice_core.codecs import load_codec
-from voice_core.codecs.base import Audio, Codec, Codes, Margins
+from voice_core.codecs.base import Audio, Codec, Codes, Margins, OutOfMemoryError
 from voice_core.corpus import coding, encoding, forget
 from voice_core.corpus.checks import codes_valid, files_intact, seconds_add_up
 from voice_core.corpus.manifest import Manifest, read_manifest
@@ -178,6 +180,37 @@ def test_a_file_that_the_manifest_does_not_list_is_swept_away(cut: World) -> Non
     assert cut.files("coded") == files
 
 
+class Awaited(SmallCodec):
+    """Its GPU is long in coming, and its weights long in loading."""
+
+    device = "cuda: a pretended GPU"
+    world: World
+
+    @contextmanager
+    def ready(self, purpose: str) -> Iterator[None]:
+        manifest = read_manifest(self.world.work, "coded", NEWS)
+        assert manifest is not None
+        assert manifest.complete
+        time.sleep(0.5)
+        yield
+
+    def encode(self, clips: Sequence[Audio], sample_rate_hz: int | None = None) -> list[Codes]:
+        self.rechecked += 1
+        return super().encode(clips, sample_rate_hz)
+
+
+def test_waiting_for_a_gpu_leaves_what_lies_there_whole_and_is_not_in_the_speed(cut: World) -> None:
+    assert cut.code().device == "cpu"
+    cut.codec = codec = Awaited("2")
+    codec.world = cut
+    report = cut.code()
+    assert report.segments_encoded == 5
+    assert report.wall_sec < 0.4
+    assert (report.device, report.rechecked) == ("cuda: a pretended GPU", 1)
+    again = cut.code()
+    assert (again.device, again.rechecked) == ("", 0)
+
+
 class ShortClipsRefused(SmallCodec):
     """Like codecs whose receptive field is longer than a short clip."""
 
@@ -200,6 +233,25 @@ def test_a_clip_that_the_codec_refuses_costs_only_itself(world: World) -> None:
     ]  # fmt: skip
     assert "too short to encode" in report.manifest.entries[1].message
     sound(report.manifest, world)
+
+
+class NoMemory(SmallCodec):
+    """On a device whose memory another program has."""
+
+    def encode(self, clips: Sequence[Audio], sample_rate_hz: int | None = None) -> list[Codes]:
+        raise OutOfMemoryError("a clip of 1.6 s does not fit")
+
+
+def test_a_moments_want_of_memory_rejects_nothing_for_good(cut: World) -> None:
+    cut.codec = NoMemory()
+    report = cut.code()
+    assert {entry.reason for entry in report.manifest.entries if entry.kind == "line"} == {"out_of_memory"}
+    sound(report.manifest, cut)
+    assert not current(cut, report.manifest)
+    cut.codec = SmallCodec()
+    mended = cut.code()
+    assert mended.segments_encoded == 5
+    assert current(cut, mended.manifest)
 
 
 def test_codes_without_segments_say_what_to_build_first(world: World) -> None:
@@ -239,7 +291,7 @@ class Rounding(Padding):
 def test_codes_that_the_plain_path_does_not_give_fail_the_batch(cut: World) -> None:
     cut.set(guard_share=1.0)
     cut.codec = Padding()
-    with pytest.raises(encoding.CodesDifferError, match=r"coded|segments/news/batch-0001/.*1 of \d+ codes are not"):
+    with pytest.raises(encoding.CodesDifferError, match=r"segments/news/batch-0001/.*1 of \d+ codes are not"):
         cut.code()
     manifest = read_manifest(cut.work, "coded", NEWS)
     assert manifest is not None
@@ -253,6 +305,59 @@ def test_codes_that_rounding_explains_are_counted(cut: World) -> None:
     cut.codec = Rounding()
     for entry in cut.code().manifest.kept():
         assert entry.agreement == pytest.approx(1 - 1 / entry.code_count)
+
+
+class Half(Padding):
+    """Half precision: no single difference tells rounding from a fault, but their number does."""
+
+    rounding = float("inf")
+    least_agreement = 0.5
+    wrong = 1
+
+    def encode(self, clips: Sequence[Audio], sample_rate_hz: int | None = None) -> list[Codes]:
+        made = SmallCodec.encode(self, clips, sample_rate_hz)
+        return [np.append(codes[: -self.wrong], codes[-self.wrong :] ^ 1) for codes in made]
+
+
+def test_a_precision_that_changes_codes_must_leave_most_of_them(cut: World) -> None:
+    cut.set(guard_share=1.0)
+    cut.codec = Half()
+    assert all(entry.agreement == pytest.approx(0.987, abs=1e-3) for entry in cut.code().manifest.kept())
+    cut.codec = half = Half("2")
+    half.wrong = 42
+    with pytest.raises(encoding.CodesDifferError, match=r"4\d\.\d% of 8\d codes are those.*50% would be the least"):
+        cut.code()
+
+
+def test_every_batch_in_half_precision_has_a_segment_that_the_guard_looked_at(cut: World) -> None:
+    cut.set(guard_share=1e-9)
+    cut.codec = Half()
+    report = cut.code()
+    assert [entry.agreement is None for entry in report.manifest.kept()].count(False) == 1
+    assert cut.code().segments_encoded == 0
+    for name in "cdefgh":  # whichever hash is the lowest then, what was looked at is not encoded again
+        cut.record(name)
+        cut.segment()
+        assert cut.code().segments_encoded == 3
+    assert [entry.agreement is None for entry in cut.code().manifest.kept()].count(False) == 1
+
+
+def test_a_clip_without_codes_has_no_round_trip_and_is_not_encoded_again_for_one(
+    cut: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut.set(roundtrip_share=1.0)
+    monkeypatch.setattr(SmallCodec, "_one", lambda *_: np.empty(0, np.int32))
+    entries = cut.code().manifest.kept()
+    assert {(entry.code_count, entry.roundtrip_mel_db, entry.roundtrip_level_db) for entry in entries} == {
+        (0, None, None)
+    }
+    assert cut.code().segments_encoded == 0
+
+
+def test_a_clip_that_calls_for_one_code_may_have_one(cut: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SmallCodec, "_one", lambda *_: np.full(1, 7, np.int32))
+    monkeypatch.setattr(SmallCodec, "code_count", lambda *_: 1)
+    assert codes_valid(cut.work, cut.code().manifest, cut.codec).passed
 
 
 def test_the_guard_looks_at_the_share_of_segments_that_the_settings_ask_for(cut: World) -> None:

@@ -102,6 +102,9 @@ class SmallCodec:
     codebook_size = 65_536
     batch_sec = 120.0
     rounding = 0.0
+    device = "cpu"
+    rechecked = 0
+    least_agreement = 0.0
 
     def __init__(self, revision: str = "1") -> None:
         self.revision = revision

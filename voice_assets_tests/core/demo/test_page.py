@@ -2,7 +2,8 @@
 
 import base64
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from voice_core.audio import to_pcm16
-from voice_core.codecs.base import Audio, Codes
+from voice_core.codecs.base import Audio, CodecUnavailableError, Codes
 from voice_core.corpus.manifest import Entry, Manifest, RecordingOutcome, Reject, write_manifest
 from voice_core.corpus.segment_files import Segment, dump
 from voice_core.demo.clips import Candidate, random_kept, rejected_by_rules, wave_path, worst_kept
@@ -36,6 +37,18 @@ class LevelCodec:
     input_sample_rate_hz = output_sample_rate_hz = RATE
     codes_per_sec, codebook_size = 50, 65_536
 
+    def __init__(self, unavailable: str = "") -> None:
+        self.unavailable = unavailable
+        self.held = False
+
+    @contextmanager
+    def ready(self, purpose: str) -> Iterator[None]:
+        if self.unavailable:
+            raise CodecUnavailableError(self.unavailable)
+        self.held = True
+        yield
+        self.held = False
+
     def code_count(self, sample_count: int) -> int:
         return sample_count // 480
 
@@ -44,6 +57,7 @@ class LevelCodec:
         return [(np.abs(item).max(axis=1) * 1000).astype(np.int32) for item in frames]
 
     def decode(self, codes: Sequence[Codes]) -> list[Audio]:
+        assert self.held
         return [
             (np.repeat(item / 1000, 480) * np.sin(np.arange(len(item) * 480) / 30)).astype(np.float32) for item in codes
         ]
@@ -164,6 +178,18 @@ def test_without_the_codec_the_page_says_why_codes_are_not_heard(store: Store, c
     html = build_page(store, [PARTITION], SETTINGS, None).decode()
     assert ("that codec was not at hand" if coded else "built without a codec") in html
     assert "from codes" not in html.split("<main>")[1]
+
+
+def test_a_codec_that_cannot_be_loaded_costs_the_page_its_codes_and_nothing_else(store: Store) -> None:
+    world(store)
+    html = build_page(store, [PARTITION], SETTINGS, LevelCodec("torch sees no <GPU> here")).decode()
+    assert "that codec was not at hand. torch sees no &lt;GPU&gt; here" in html
+    assert len(Elements(html).named("audio")) == 6 + 2
+
+
+def test_nothing_is_held_where_there_are_no_codes_to_hear(store: Store) -> None:
+    world(store, coded=False)
+    assert b"built without a codec" in build_page(store, [PARTITION], SETTINGS, LevelCodec("no GPU"))
 
 
 def test_a_missing_and_a_hostile_file_become_a_message(store: Store) -> None:

@@ -86,7 +86,13 @@ class Workshop:
         )
 
     def files(self) -> dict[str, bytes]:
-        root = self.folder / "moshi"
+        return self._below("moshi")
+
+    def scripts(self) -> dict[str, bytes]:
+        return self._below("dialogues")
+
+    def _below(self, name: str) -> dict[str, bytes]:
+        root = self.folder / name
         return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 

@@ -135,6 +135,13 @@ def test_an_approximate_split_leaves_pauses_out() -> None:
     assert words == (Word("one", 0.0, 1.0), Word("two", 2.0, 3.0))
 
 
+def test_words_of_a_script_without_spaces_begin_one_after_the_other() -> None:
+    tone = np.full(2 * RATE, 8_000, np.int16)
+    words = ApproximateAligner().align(tone, RATE, "今天天气，很好。", "zh").words
+    assert "".join(word.text for word in words) == "今天天气，很好。"
+    assert np.allclose([word.start_sec for word in words], np.arange(6) / 3, atol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

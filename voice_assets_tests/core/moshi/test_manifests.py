@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voice_assets_tests.core.moshi.conftest import Workshop, dialogue
-from voice_core.moshi.checks import lists_are_sound
+from voice_assets_tests.core.moshi.conftest import Beeper, Workshop, dialogue
+from voice_core.moshi.building import finish_lists
+from voice_core.moshi.checks import batches_are_finished, lists_are_sound
 from voice_core.moshi.manifests import Item, held_out, write_lists
-from voice_core.moshi.records import committed_partitions, dialogue_partition, read_shards
-from voice_core.settings import MoshiSettings
+from voice_core.moshi.records import dialogue_partition, read_shards
+from voice_core.settings import MoshiSettings, Settings
 
 SMALL = MoshiSettings(eval_min_rows=2, eval_min_sec=1.0)
 SCRIPTS = [dialogue(f"d/{n}", f"Is this number {n}?", "It is.") for n in range(12)]
@@ -18,7 +19,6 @@ SCRIPTS = [dialogue(f"d/{n}", f"Is this number {n}?", "It is.") for n in range(1
 
 def test_each_line_is_path_and_duration_and_nothing_else(workshop: Workshop) -> None:
     manifest = workshop.build(SCRIPTS)
-    assert committed_partitions(workshop.store, "dialogues") == [dialogue_partition("dialogues", 1)]
     lists = write_lists(workshop.store, [manifest], SMALL)
     data = workshop.files()["dialogues/dialogues.jsonl"].decode()
     values = [json.loads(line) for line in data.split("\n")[:-1]]
@@ -46,8 +46,6 @@ def test_a_corpus_that_is_too_small_is_all_train_with_a_warning_and_no_eval_list
 
 
 def test_an_incomplete_batch_is_left_out_and_named(workshop: Workshop) -> None:
-    from voice_assets_tests.core.moshi.conftest import Beeper
-
     with pytest.raises(KeyboardInterrupt):
         workshop.build(SCRIPTS, Beeper(dies_after=3))
     half = read_shards(workshop.store, dialogue_partition("dialogues", 1))
@@ -72,6 +70,42 @@ def test_a_list_that_would_break_the_trainer_is_found(workshop: Workshop, damage
     outcome = lists_are_sound(workshop.store, [manifest], SMALL)
     assert not outcome.passed
     assert message in outcome.message
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("batch-0001/d%2F3.wav", None, "d%2F3.wav is missing"),
+        ("batch-0001/d%2F3.json", None, "d%2F3.json is missing"),
+        ("batch-0001/d%2F3.wav", b"RIFF", "d%2F3.wav is cut off or changed"),
+    ],
+)
+def test_a_file_that_the_lists_name_and_is_not_there_is_found(
+    workshop: Workshop, name: str, data: bytes | None, message: str
+) -> None:
+    manifest = workshop.build(SCRIPTS)
+    write_lists(workshop.store, [manifest], SMALL)
+    if data is None:
+        workshop.store.delete([f"moshi/dialogues/{name}"])
+    else:
+        workshop.store.put(f"moshi/dialogues/{name}", data)
+    outcome = lists_are_sound(workshop.store, [manifest], SMALL)
+    assert not outcome.passed
+    assert message in outcome.message
+
+
+def test_a_batch_that_is_unfinished_or_of_which_there_is_nothing_is_told(workshop: Workshop) -> None:
+    first, second = dialogue_partition("dialogues", 1), dialogue_partition("dialogues", 2)
+    settings = Settings(moshi=SMALL)
+    workshop.build(SCRIPTS)
+    assert batches_are_finished(finish_lists(workshop.store, [first], settings), 1).passed
+    with pytest.raises(KeyboardInterrupt):
+        workshop.build([*SCRIPTS[1:], dialogue("new", "Who is there?", "I am.")], Beeper(dies_after=1))
+    lists = finish_lists(workshop.store, [first, second], settings)
+    assert lists.incomplete == ("dialogues/batch-0001", "dialogues/batch-0002")
+    outcome = batches_are_finished(lists, 2)
+    assert (outcome.passed, outcome.warning) == (False, True)
+    assert "dialogues/batch-0002 is not finished" in outcome.message
 
 
 @given(st.lists(st.tuples(st.integers(1, 10**7), st.floats(0, 1, exclude_max=True)), max_size=60), st.floats(0, 0.5))

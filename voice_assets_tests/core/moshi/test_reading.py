@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voice_core.moshi.reading import MAX_LINE_BYTES, bounded_lines, read_dialogues
+from voice_core.moshi.reading import MAX_LINE_BYTES, MAX_TURN_CHARS, bounded_lines, read_dialogues
 from voice_core.moshi.script import BadLine, Dialogue, Turn
 
 
@@ -93,6 +93,8 @@ HI = {"role": "user", "text": "Hi."}
         (turns(HI, {"role": "assistant", "text": "b", "pause_before_sec": 1, "overlap_sec": 1}), "ambiguous"),
         (turns({**HI, "overlap_sec": 1}), "nothing_to_overlap"),
         (turns({**HI, "voice": 3}), "wrong_type"),
+        (turns({**HI, "text": "a" * (MAX_TURN_CHARS + 1)}), "too_long"),
+        ({"id": "a", "user": "a" * (MAX_TURN_CHARS + 1), "assistant": "b"}, "too_long"),
     ],
 )
 def test_a_bad_line_is_refused_with_its_reason(line: Any, expected: str) -> None:
@@ -134,10 +136,10 @@ def test_lines_of_a_stream_are_its_lines_and_long_ones_only_as_long_as_shows_it(
 
 
 def test_memory_does_not_grow_with_the_file() -> None:
-    text = "word " * 2_000
-    lines = (json.dumps({"id": i, "user": text, "assistant": text}).encode() for i in range(2_000))  # 40 MB
+    text = "word " * 1_000
+    lines = (json.dumps({"id": i, "user": text, "assistant": text}).encode() for i in range(4_000))  # 40 MB
     tracemalloc.start()
-    assert sum(isinstance(item, Dialogue) for item in read_dialogues(lines)) == 2_000
+    assert sum(isinstance(item, Dialogue) for item in read_dialogues(lines)) == 4_000
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2e6

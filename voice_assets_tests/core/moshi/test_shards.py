@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from voice_assets_tests.core.moshi.conftest import FAILS, PARTITION, SILENT, Beeper, Workshop, beep, dialogue
 from voice_assets_tests.servers.s3 import S3Server
+from voice_core.fingerprint import sha256
 from voice_core.moshi.checks import dialogues_add_up, files_are_sound
 from voice_core.moshi.committing import intact_files
 from voice_core.moshi.mixing import extent, levelled, read_wav
@@ -136,6 +138,41 @@ def test_a_killed_run_is_resumed_and_ends_in_the_same_bytes(
     assert workshop.files() == afresh.files()
 
 
+@pytest.mark.parametrize("edited", [False, True])
+def test_files_that_are_newer_than_the_manifest_end_in_the_same_bytes(
+    workshop: Workshop, tmp_path: Any, edited: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between putting a dialogue's files and the next checkpoint: no manifest is written on the way out."""
+    scripts = SCRIPTS
+    if edited:
+        workshop.build(SCRIPTS)
+        scripts = [changed(item, 1, text="It is not what it was.") for item in SCRIPTS]
+    put_many = Store.put_many
+    put: list[str] = []
+
+    def killed(store: Store, objects: Mapping[str, bytes]) -> None:
+        put.extend(objects)
+        if len(put) == 4:  # of the second dialogue's two files one is written
+            objects = dict([*objects.items()][:1])
+        put_many(store, objects)
+        if len(put) == 4:
+            raise RuntimeError("killed")  # an Exception, for which nothing is committed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "put_many", killed)
+        with pytest.raises(RuntimeError, match="killed"):
+            workshop.build(scripts)
+    half = read_shards(workshop.store, PARTITION)
+    assert half is not None
+    assert not half.complete
+    listed = {row.key: row.sha256 for row in half.rows}
+    assert listed.get(put[1]) != sha256(workshop.store.get(put[1])), "the first dialogue's file is newer"
+    sound(workshop, workshop.build(scripts))
+    afresh = Workshop(tmp_path / "afresh")
+    afresh.build(scripts)
+    assert workshop.files() == afresh.files()
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_run_that_is_asked_to_end_keeps_every_dialogue_that_was_spoken(workshop: Workshop, workers: int) -> None:
     with pytest.raises(KeyboardInterrupt):
@@ -174,17 +211,39 @@ def test_the_order_in_which_utterances_come_back_changes_nothing(workshop: Works
 
 def test_a_failed_utterance_costs_its_dialogue_alone_and_is_tried_again(workshop: Workshop) -> None:
     bad = dialogue("bad", "Hello.", f"This is {FAILS}.")
-    manifest = workshop.build([*SCRIPTS, dataclasses.replace(bad, line=4)])
+    manifest = workshop.build([*SCRIPTS, bad])
     sound(workshop, manifest)
     assert [name for name, _ in manifest.kept()] == ["one", "two/a b", "three"]
-    rejects = [(row.line, row.turn, row.stage, row.reason, row.message) for row in manifest.rows if not row.kept]
+    rejects = [(row.turn, row.stage, row.reason, row.message) for row in manifest.rows if not row.kept]
     assert rejects == [
-        (4, 0, "speaking", "other_turn_failed", "turn 1 could not be made"),
-        (4, 1, "speaking", "speech_failed", "no engine can say that"),
+        (0, "speaking", "other_turn_failed", "turn 1 could not be made"),
+        (1, "speaking", "speech_failed", "no engine can say that"),
     ]
+    assert [(row.turn, row.reason) for row in manifest.left_out()] == [(1, "speech_failed")], "each dialogue once"
     again = Beeper()
-    assert workshop.build([*SCRIPTS, dataclasses.replace(bad, line=4)], again) == manifest
+    assert workshop.build([*SCRIPTS, bad], again) == manifest
     assert again.told == ["Hello.", f"This is {FAILS}."]
+
+
+def test_a_dialogue_whose_new_version_fails_keeps_its_old_files_for_a_better_one(workshop: Workshop) -> None:
+    whole = workshop.build(SCRIPTS)
+    before = workshop.files()
+    spoilt = changed(SCRIPTS[0], 1, text=f"It is {FAILS}.")
+    manifest = workshop.build([spoilt, *SCRIPTS[1:]])
+    sound(workshop, manifest)
+    assert [name for name, _ in manifest.kept()] == ["two/a b", "three"]
+    assert workshop.files().keys() == before.keys()
+    assert workshop.build([spoilt, *SCRIPTS[1:]]) == manifest
+    speak = Beeper()
+    assert workshop.build(SCRIPTS, speak) == whole
+    assert speak.told == []
+    assert workshop.files() == before
+    workshop.build([spoilt, *SCRIPTS[1:]])
+    workshop.build([changed(SCRIPTS[0], 1, text="It is early."), *SCRIPTS[1:]], speak)
+    assert speak.told == ["It is early."], "the other turns are cut out of the old file"
+    workshop.build([spoilt, *SCRIPTS[1:]])
+    workshop.build(SCRIPTS[1:])
+    assert not any("one" in name for name in workshop.files()), "what has left the scripts is removed"
 
 
 def test_silence_and_bad_lines_are_rejected_with_their_reasons(workshop: Workshop) -> None:
@@ -214,11 +273,11 @@ def test_a_file_that_was_damaged_is_made_again(workshop: Workshop) -> None:
 
 def test_another_aligner_aligns_again_without_speaking(workshop: Workshop) -> None:
     workshop.build(SCRIPTS)
-    workshop.aligner.revision = "2"  # type: ignore[misc]
+    workshop.aligner.revision = "other"  # type: ignore[misc]
     speak = Beeper()
     manifest = workshop.build(SCRIPTS, speak)
     assert speak.told == []
-    assert {row.aligner for row in manifest.rows} == {"approximate 2"}
+    assert {row.aligner for row in manifest.rows} == {"approximate other"}
 
 
 def test_another_recording_of_a_voice_or_another_level_speaks_again() -> None:
@@ -229,6 +288,12 @@ def test_another_recording_of_a_voice_or_another_level_speaks_again() -> None:
     assert prints(Maker("beep", "1", "b"), MoshiSettings(gap_median_sec=0.3, legacy_io=True)) == plain
     recorded = prints(Maker("beep", "1", "a", {"heart": "1234"}), MoshiSettings())
     assert [a == b for a, b in zip(plain, recorded, strict=True)] == [True, False, True]
+    felt = [changed(SCRIPTS[0], 0, emotion="sad.wav"), *SCRIPTS[1:]]
+    sad, sadder = (
+        plan_batch(PARTITION, felt, None, Maker("beep", "1", "a", {}, {"sad.wav": data}), MoshiSettings()).dialogues[0]
+        for data in ("1", "2")
+    )
+    assert [a == b for a, b in zip(sad.fingerprints, sadder.fingerprints, strict=True)] == [False, True, True]
     louder = prints(Maker("beep", "1", "a"), MoshiSettings(user_level_dbfs=-20))
     assert [a == b for a, b in zip(plain, louder, strict=True)] == [False, True, False]
     assert not set(plain) & set(prints(Maker("beep", "2", "a"), MoshiSettings()))

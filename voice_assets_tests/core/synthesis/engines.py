@@ -1,5 +1,6 @@
 """Engines that misbehave as told, and specs that load them in any process."""
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -12,16 +13,16 @@ import numpy as np
 
 from voice_core.synthesis import EngineSpec
 from voice_core.tts import Capabilities, Samples, Speech, SpeechEngine, Utterance
-from voice_core.tts.base import EngineUnavailableError
+from voice_core.tts.base import EngineBrokenError, EngineUnavailableError
 
 
 class ScriptedEngine:
     """Noise that is a function of the utterance; the text's first word says what happens before.
 
     `bad` raises ValueError, `broken` RuntimeError, `flaky` RuntimeError the first time, `crash` kills the process,
-    `crash-once` the first time, `none` answers nothing, `unavailable` raises
-    EngineUnavailableError, `slow` takes a second, `hang` a minute. First times are
-    remembered in `folder`, which all processes share, and so is every voice that had to be taken up.
+    `crash-once` the first time, `lost` raises EngineBrokenError as does everything after it, `lost-once` the first
+    time, `none` answers nothing, `unavailable` raises EngineUnavailableError, `slow` takes a second, `hang` a minute.
+    First times are remembered in `folder`, which all processes share, and so is every voice that had to be taken up.
     """
 
     name, revision, sample_rate_hz, voices = "scripted", "1", 24_000, ("a", "b")
@@ -31,6 +32,7 @@ class ScriptedEngine:
         self._cost_sec, self._samples = cost_sec, samples
         self.capabilities = Capabilities(deterministic=True, thread_safe=thread_safe)
         self._voice = ""
+        self._lost = False
         self._inside = threading.Semaphore(99 if thread_safe else 1)
 
     def speak(self, utterance: Utterance) -> Speech:
@@ -48,6 +50,10 @@ class ScriptedEngine:
         what = utterance.text.partition(" ")[0]
         if what == "bad":
             raise ValueError("it cannot be said")
+        if what == "lost" or (what == "lost-once" and self._first(utterance.text)):
+            self._lost = True
+        if self._lost:
+            raise EngineBrokenError("the GPU is gone")
         if what == "unavailable":
             raise EngineUnavailableError("no weights")
         if what == "broken" or (what == "flaky" and self._first(utterance.text)):
@@ -86,7 +92,7 @@ class Scripted(EngineSpec):
     def load(self) -> SpeechEngine:
         if self.name == "absent":
             raise FileNotFoundError("no checkpoint")
-        if self.name == "deadly":
+        if self.name == "deadly" and multiprocessing.parent_process() is not None:
             os.kill(os.getpid(), signal.SIGKILL)
         return ScriptedEngine(**self.options)  # type: ignore[arg-type]
 

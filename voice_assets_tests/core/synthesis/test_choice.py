@@ -30,6 +30,26 @@ def test_a_cpu_gets_a_process_for_each_core_but_two_and_at_most_twelve(cores: in
 
 
 @pytest.mark.parametrize(
+    ("cores", "beside", "expected"),
+    [
+        (2, 2, Choice("serial", 1)),
+        (4, 2, Choice("process", 2)),
+        (16, 8, Choice("process", 8)),
+        (32, 16, Choice("process", 12)),
+        (16, 15, Choice("serial", 1)),
+    ],
+)
+def test_processes_beside_the_engines_get_their_cores_first(cores: int, beside: int, expected: Choice) -> None:
+    assert choose(CPU, _options(beside=beside), Machine(cores, memory_gb=256)) == expected
+
+
+def test_processes_beside_the_engines_get_their_memory_first() -> None:
+    assert choose(CPU, _options(), Machine(16, memory_gb=3)) == Choice("process", 6)
+    assert choose(CPU, _options(beside=5), Machine(16, memory_gb=3)) == Choice("process", 3)
+    assert choose(GPU, _options(beside=5, max_gpu_concurrency=4), BIG) == Choice("process", 4)
+
+
+@pytest.mark.parametrize(
     ("memory_gb", "expected"), [(1.6, Choice("process", 3)), (0.9, Choice("serial", 1)), (0.1, Choice("serial", 1))]
 )
 def test_there_are_no_more_engines_than_memory_holds_and_one_at_least(memory_gb: float, expected: Choice) -> None:

@@ -30,7 +30,7 @@ from voice_core.synthesis import (
     synthesise,
 )
 from voice_core.tts import Speech, Utterance
-from voice_core.tts.base import EngineUnavailableError
+from voice_core.tts.base import EngineBrokenError, EngineUnavailableError
 
 ALL: tuple[Backend, ...] = ("serial", "thread", "process")
 every_backend = pytest.mark.parametrize("backend", ALL)
@@ -200,6 +200,50 @@ def test_workers_killed_from_outside_cost_nothing() -> None:
                 killed += 1
     assert killed >= 3
     assert _bytes(out) == _bytes(list(synthesise(_dialogues(60), scripted(), _options())))
+
+
+def test_a_worker_that_is_killed_while_it_has_nothing_to_do_is_blamed_on_nobody() -> None:
+    def source() -> Iterator[Group]:
+        yield from _dialogues(3)
+        for pid in _workers():
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(0.2)
+        yield from _dialogues(6)[3:]
+
+    stats = Stats()
+    spoken = list(synthesise(source(), scripted(), _options("process", planner_buffer=1, retries=0), stats))
+    assert _bytes(spoken) == _bytes(list(synthesise(_dialogues(6), scripted(), _options())))
+    assert stats.crashes == 0
+
+
+def test_texts_and_audio_that_fill_the_pipes_do_not_wait_for_each_other() -> None:
+    def too_long(*_: object) -> None:
+        raise TimeoutError
+
+    groups = [_group(number, *(f"{number} {place} " + 200_000 * "x" for place in range(3))) for number in range(2)]
+    before = signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(30)
+    try:
+        spoken = list(synthesise(groups, scripted(samples=600_000), _options("process", workers=1)))
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+    assert _bytes(spoken) == _bytes(list(synthesise(groups, scripted(samples=600_000), _options())))
+
+
+@pytest.mark.parametrize("backend", ["serial", "thread"])
+def test_an_engine_that_is_lost_ends_the_run_where_all_share_it(backend: Backend) -> None:
+    with pytest.raises(EngineBrokenError, match="the GPU is gone"):
+        list(synthesise([_group(0, "x", "lost y"), *_dialogues(6)[1:]], scripted(), _options(backend)))
+
+
+def test_a_worker_whose_engine_is_lost_is_replaced_and_costs_one_utterance_at_most(tmp_path: Path) -> None:
+    groups = [*_dialogues(3), _group(3, "x", "lost-once y"), _group(4, "lost z", "x"), *_dialogues(9)[5:]]
+    stats = Stats()
+    spoken = list(synthesise(groups, scripted(folder=str(tmp_path)), _options("process"), stats))
+    assert [len(one.failures) for one in spoken] == [0, 0, 0, 0, 1, 0, 0, 0, 0]
+    assert spoken[4].failures[0] == Failure("crashed", "the GPU is gone", attempts=2)
+    assert stats.crashes == 3
 
 
 @every_backend

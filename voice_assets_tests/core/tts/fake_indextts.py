@@ -7,6 +7,7 @@ in the real one. `voice_assets_tests/real/indextts2.py` holds its signatures aga
 # ruff: noqa: T201
 
 import hashlib
+import os
 import random
 import re
 import sys
@@ -20,8 +21,15 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+NOTES = "FAKE_INDEXTTS_NOTES"  # environment variable: a file for every model that is made, text said and voice missed
 FILES = ("config.yaml", "bpe.model", "gpt.pth", "s2mel.pth", "wav2vec2bert_stats.pt", "feat1.pt", "feat2.pt")
 CACHES = ("spk_cond", "s2mel_style", "s2mel_prompt", "spk_audio_prompt", "emo_cond", "emo_audio_prompt", "mel")
+
+
+def note(what: str) -> None:
+    if os.environ.get(NOTES):
+        with Path(os.environ[NOTES]).open("a") as file:
+            file.write(f"{os.getpid()} {what}\n")
 
 
 class IndexTTS2:
@@ -42,6 +50,7 @@ class IndexTTS2:
         self.asked: list[dict[str, Any]] = []
         for name in CACHES:
             setattr(self, f"cache_{name}", None)
+        note("made")
         print(">> GPT weights restored from:", model_dir)
         print(">> Failed to load DeepSpeed. Falling back to normal inference.")
 
@@ -66,6 +75,7 @@ class IndexTTS2:
         given = {name: value for name, value in locals().items() if name not in ("self", "generation_kwargs")}
         self.asked.append({**given, **generation_kwargs})
         pieces = self._generate(given, generation_kwargs)
+        note(f"text {text}")
         if stream_return:
             return pieces
         try:
@@ -78,6 +88,8 @@ class IndexTTS2:
         text = given["text"]
         if "memory" in text:
             raise torch.OutOfMemoryError("CUDA out of memory")
+        if "assert" in text:
+            raise RuntimeError("CUDA error: device-side assert triggered\nCUDA kernel errors might be asynchronous")
         if "tongue" in text:
             [].pop()
         emotional = given["emo_audio_prompt"]
@@ -86,6 +98,7 @@ class IndexTTS2:
         if self.cache_spk_cond is None or self.cache_spk_audio_prompt != given["spk_audio_prompt"]:
             self.cache_spk_cond = Path(given["spk_audio_prompt"]).read_bytes()
             self.cache_spk_audio_prompt = given["spk_audio_prompt"]
+            note(f"voice {self.cache_spk_cond.decode()}")
             self.cache_s2mel_style = self.cache_s2mel_prompt = self.cache_mel = self.cache_spk_cond
         if self.cache_emo_cond is None or self.cache_emo_audio_prompt != emotional:
             self.cache_emo_cond = Path(emotional).read_bytes()
@@ -121,6 +134,17 @@ def install(monkeypatch: Any, factory: type = IndexTTS2) -> None:
     module.IndexTTS2 = factory  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "indextts", package)
     monkeypatch.setitem(sys.modules, "indextts.infer_v2", module)
+
+
+def install_everywhere(monkeypatch: Any, folder: Path) -> Path:
+    """Put it where worker processes find it, too; the file of its notes."""
+    package = folder / "path" / "indextts"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "infer_v2.py").write_text(f"from {__name__} import IndexTTS2\n")
+    monkeypatch.syspath_prepend(package.parent)
+    monkeypatch.setenv(NOTES, str(folder / "notes"))
+    return folder / "notes"
 
 
 def checkpoint(folder: Path) -> Path:

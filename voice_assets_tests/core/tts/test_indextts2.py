@@ -18,7 +18,9 @@ import torch
 from voice_assets_tests.core.tts import fake_indextts
 from voice_core.gpu_lock import Holder, hold, holders
 from voice_core.settings import ConfigurationError, IndexTTS2Settings, Settings
+from voice_core.synthesis import EngineSpec, Group, SynthesisOptions, synthesise
 from voice_core.tts import (
+    EngineBrokenError,
     EngineUnavailableError,
     SpeechEngine,
     TransientEngineError,
@@ -168,6 +170,20 @@ def test_clearing_forgets_recordings_and_all_that_the_model_keeps(engine: IndexT
     assert engine.prompt_misses == 2
 
 
+def test_a_worker_that_is_ended_takes_its_copies_with_it(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    notes = fake_indextts.install_everywhere(monkeypatch, tmp_path)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.setenv("VOICE_LOCAL_DIR", str(tmp_path / "tmp" / "scratch"))
+    (tmp_path / "tmp").mkdir()
+    said = Group("one", (Utterance("Hello.", "anna"), Utterance("Good morning.", "ben")))
+    (spoken,) = synthesise([said], EngineSpec("indextts2", options), SynthesisOptions("process", workers=1))
+    assert not spoken.failures
+    assert len(notes.read_text().splitlines()) == 5
+    assert [path.name for path in (tmp_path / "tmp").rglob("*") if path.is_file()] == ["ledger.lock"]
+
+
 # -- emotions
 
 
@@ -293,6 +309,11 @@ def test_a_text_that_is_not_said_in_full_is_refused_by_name(engine: IndexTTS2Eng
 def test_a_gpu_whose_memory_runs_out_is_worth_another_try(engine: IndexTTS2Engine) -> None:
     with pytest.raises(TransientEngineError, match="memory ran out at 'memory'"):
         engine.speak(Utterance("memory", "anna"))
+
+
+def test_a_gpu_that_is_lost_to_the_process_ends_the_engine(engine: IndexTTS2Engine) -> None:
+    with pytest.raises(EngineBrokenError, match=r"since 'assert': CUDA error: device-side assert triggered$"):
+        engine.speak(Utterance("assert", "anna"))
 
 
 def test_a_missing_package_and_missing_files_are_named_with_their_cure(

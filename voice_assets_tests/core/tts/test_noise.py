@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from voice_assets_tests.core.tts.test_hibari import pitch_hz
-from voice_core.tts import SpeechEngine, TransientEngineError, Utterance, load_engine
+from voice_core.synthesis import EngineSpec, Group, SynthesisOptions, synthesise
+from voice_core.synthesis.nouns import Backend
+from voice_core.tts import Speech, SpeechEngine, TransientEngineError, Utterance, load_engine
 
 PROSE = (
     "The ferry leaves when the captain has finished her tea. Until then, nobody may smoke on the upper deck, "
@@ -37,6 +39,19 @@ def test_text_voice_and_seed_each_change_it_and_nothing_else_does() -> None:
     assert len({say(), say(seed=2), say(voice="b"), say(text=PROSE + " Yes.")}) == 4
     copy = pickle.loads(pickle.dumps(load_engine("noise")))
     assert copy.speak(Utterance(PROSE, "a", seed=1)).audio.tobytes() == say()
+
+
+def test_it_is_the_same_in_this_thread_in_another_and_in_another_process() -> None:
+    """The workers' BLAS has one thread, this process's has as many as cores, and adds up 10,000 numbers otherwise."""
+    long = Group("long", tuple(Utterance(" ".join([PROSE] * 3), voice) for voice in ("high", "low")))
+
+    def say(backend: Backend) -> list[bytes]:
+        options = SynthesisOptions(backend, workers=2)
+        (spoken,) = synthesise([long], EngineSpec("noise", thread_safe=True), options)
+        return [speech.audio.tobytes() for speech in spoken.speeches if isinstance(speech, Speech)]
+
+    assert len(set(said := say("serial"))) == 2
+    assert said == say("thread") == say("process")
 
 
 def test_it_lasts_as_long_as_reading_aloud_and_pauses_at_punctuation() -> None:

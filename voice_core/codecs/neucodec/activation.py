@@ -12,7 +12,7 @@ from transformers.models.neucodec.modeling_neucodec import NeuCodecAntiAliasedAc
 TAPS = 12
 HALO = TAPS // 2
 """Input samples on each side that an output sample depends on."""
-_BLOCK = 1 << 17  # floats that a CPU works on at a time: what is read again must still be in its cache
+_BLOCK = 1 << 18  # floats that a CPU works on at a time: what is read again must still be in its cache
 
 
 class FusedActivation(nn.Module):
@@ -77,49 +77,60 @@ def _in_blocks(
     out = torch.empty_like(rows)
     width = min(samples, block)
     height = min(len(rows), max(1, block // width))
-    buffers = torch.empty(3, height * (width + 2 * HALO))
+    memory = torch.empty(3, height * (width + 2 * HALO))
+    buffers: dict[tuple[int, int], _Buffers] = {}
     for top in range(0, len(rows), height):
         some = slice(top, top + height)
         for start in range(0, samples, width):
-            stop = min(samples, start + width)
-            _block(rows[some], start, stop, frequency[some], amplitude[some], up, down, buffers, out[some, start:stop])
+            part = out[some, start : start + width]
+            shape = part.shape[0], part.shape[1]
+            if shape not in buffers:
+                buffers[shape] = _Buffers(memory, *shape)
+            _block(rows[some], start, frequency[some], amplitude[some], up, down, buffers[shape], part)
     return out.view(x.shape)
+
+
+class _Buffers:
+    """Three buffers for blocks of one shape, and the shifted copies of each that the filters sum.
+
+    The rows lie one after another, and a shifted copy is of the whole buffer: the last HALO values of a row in `even`
+    and `odd` are of no use, and nothing uses them. Copies are laid out once: for a block, that takes as long as a sum.
+    """
+
+    def __init__(self, memory: Tensor, height: int, count: int) -> None:
+        width = count + 2 * HALO
+        self.padded, self.even, self.odd = (buffer[: height * width].view(height, width) for buffer in memory)
+        reach = height * width - HALO
+        shifts = range(HALO + 1)
+        self.of_padded, self.of_even, self.of_odd = (
+            [buffer.view(-1)[by : by + reach] for by in shifts] for buffer in (self.padded, self.even, self.odd)
+        )
 
 
 def _block(
     rows: Tensor,
     start: int,
-    stop: int,
     frequency: Tensor,
     amplitude: Tensor,
     up: list[float],
     down: list[float],
-    buffers: Tensor,
+    buffers: _Buffers,
     out: Tensor,
 ) -> None:
-    """Output samples start…stop of some rows.
-
-    The rows lie one after another in the buffers, and shifted copies are of the whole buffer: the last HALO values of a
-    row in `even` and `odd` are of no use, and nothing uses them.
-    """
-    height, samples = rows.shape
-    count = stop - start
-    width = count + 2 * HALO
-    padded, even, odd = (buffer[: height * width].view(height, width) for buffer in buffers)
+    """Fill `out`, the samples of some rows from `start` on."""
+    samples, count = rows.shape[1], out.shape[1]
+    stop, width = start + count, count + 2 * HALO
+    padded, even, odd = buffers.padded, buffers.even, buffers.odd
+    of_padded, of_even, of_odd = buffers.of_padded, buffers.of_even, buffers.of_odd
     before, after = max(0, HALO - start), max(0, stop + HALO - samples)
     padded[:, before : width - after] = rows[:, max(0, start - HALO) : stop + HALO]
     padded[:, :before], padded[:, width - after :] = rows[:, :1], rows[:, -1:]
 
-    reach = height * width - HALO
-
-    def shifted(of: Tensor, by: int) -> Tensor:
-        return of.view(-1)[by : by + reach]
-
-    torch.mul(shifted(padded, 5), up[1], out=shifted(even, 0))
-    torch.mul(shifted(padded, 6), up[0], out=shifted(odd, 0))
+    torch.mul(of_padded[5], up[1], out=of_even[0])
+    torch.mul(of_padded[6], up[0], out=of_odd[0])
     for tap in range(1, HALO):
-        shifted(even, 0).add_(shifted(padded, 5 - tap), alpha=up[2 * tap + 1])
-        shifted(odd, 0).add_(shifted(padded, 6 - tap), alpha=up[2 * tap])
+        of_even[0].add_(of_padded[5 - tap], alpha=up[2 * tap + 1])
+        of_odd[0].add_(of_padded[6 - tap], alpha=up[2 * tap])
     sine = total = padded  # which is of no more use
     for phase in (even, odd):
         torch.mul(phase, frequency, out=sine)
@@ -132,8 +143,8 @@ def _block(
     if end < count + HALO:
         last = odd[:, end - 1 : end].clone()
         even[:, end : count + HALO], odd[:, end : count + HALO] = last, last
-    torch.mul(shifted(odd, 0), down[0], out=shifted(total, 0))
+    torch.mul(of_odd[0], down[0], out=of_padded[0])
     for tap in range(1, TAPS):
-        phase, shift = (even, tap // 2 + 1) if tap % 2 else (odd, tap // 2)
-        shifted(total, 0).add_(shifted(phase, shift), alpha=down[tap])
+        of_phase, shift = (of_even, tap // 2 + 1) if tap % 2 else (of_odd, tap // 2)
+        of_padded[0].add_(of_phase[shift], alpha=down[tap])
     out.copy_(total[:, :count])

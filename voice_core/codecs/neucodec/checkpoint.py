@@ -10,6 +10,7 @@ from voice_core.codecs.base import CodecUnavailableError
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _PATTERNS = ("config.json", "*.safetensors", "*.safetensors.index.json")
+Stamps = tuple[tuple[Path, int, int], ...]
 INSTALL = "pip install 'voice-data-factory[neucodec]'"
 
 
@@ -22,7 +23,7 @@ def identify(checkpoint: str, revision: str) -> str:
     folder = Path(checkpoint).expanduser()
     if folder.is_dir():
         _require_weights(folder, checkpoint)
-        return _content_hash(tuple((path, path.stat().st_mtime_ns) for path in _weight_files(folder)))
+        return _content_hash(stamps(checkpoint))
     if _COMMIT.fullmatch(revision):
         return revision[:12]
     return locate(checkpoint, revision).name[:12]
@@ -72,6 +73,13 @@ def locate(checkpoint: str, revision: str) -> Path:
     return found
 
 
+def stamps(checkpoint: str) -> Stamps:
+    """A folder's weights with their times and sizes, which tell when they were replaced; () for what is no folder."""
+    folder = Path(checkpoint).expanduser()
+    there = [(path, path.stat()) for path in _weight_files(folder) if path.is_file()] if folder.is_dir() else []
+    return tuple((path, found.st_mtime_ns, found.st_size) for path, found in there)
+
+
 def _weight_files(folder: Path) -> list[Path]:
     """config.json, then the weights."""
     return [folder / "config.json", *sorted(folder.glob("*.safetensors"))]
@@ -94,10 +102,10 @@ def _require_weights(folder: Path, checkpoint: str) -> None:
 
 
 @functools.lru_cache(maxsize=8)
-def _content_hash(files: tuple[tuple[Path, int], ...]) -> str:
+def _content_hash(files: Stamps) -> str:
     """Twelve digits of the SHA-256 over the files' names and hashes; their times only say when to read them again."""
     total = hashlib.sha256()
-    for path, _ in files:
+    for path, *_ in files:
         with path.open("rb") as file:
             total.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
     return total.hexdigest()[:12]

@@ -1,13 +1,14 @@
 """NeuCodec loaded onto one device: batches in, codes out."""
 
-import logging
+import contextlib
 import os
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,24 +16,24 @@ from torch import Tensor, nn
 from transformers import NeuCodecModel, SeamlessM4TFeatureExtractor
 from transformers.utils.logging import disable_progress_bar
 
-from voice_core.codecs.base import Audio, Codes, Margins, samples_at
+from voice_core.codecs.base import Audio, CodecUnavailableError, Codes, Margins, samples_at
 from voice_core.codecs.neucodec.features import Features
+from voice_core.codecs.neucodec.memory import in_halves
 from voice_core.codecs.neucodec.network import Encoder, margin
 from voice_core.codecs.neucodec.resampling import resample
 
 HOP, INPUT_HZ = 320, 16_000
 DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 TOLERANCE = 2e-5
-"""A code whose value lies nearer than this to a boundary may come out differently by the reference's order of
-summation, where that is not ours: five times the largest difference that was seen when the activations alone summed in
-another order. On x86 there is no difference at all, while the plain path itself moves by up to 3e-5 between one thread
-and two (`python -m benchmarks neucodec_exactness`)."""
+"""A clip with a value nearer than this to a boundary is encoded again by the plain path: five times the largest
+difference that was seen when the activations alone summed in another order. It makes differing codes rare, not
+impossible: the plain path itself moves by up to 3e-5 between one thread and two, and how far a GPU's other kernels move
+it has not been measured (`python -m benchmarks neucodec_exactness` measures both). On x86, with one thread a clip,
+there is no difference at all."""
 
-_log = logging.getLogger(__name__)
 
-
-class OutOfMemoryError(ValueError):
-    """A clip is too long for the device's memory by itself."""
+class _NotFiniteError(ValueError):
+    """The encoder made of a clip what no code stands for."""
 
 
 class Engine:
@@ -55,6 +56,8 @@ class Engine:
         self._features = Features(self._extractor).to(device)
         self._encoder = Encoder(self._model, DTYPES[precision]).eval()
         self._most_samples = int(batch_sec * INPUT_HZ)
+        self._heard = threading.local()  # on a CPU several threads are at work on the one model
+        self._model.quantizer.project_in.register_forward_hook(self._hear)
         if compiled:
             self._encoder.compile()
         exact = precision == "fp32" and device.type == "cpu" and not compiled and self._agrees()
@@ -62,23 +65,57 @@ class Engine:
 
     @classmethod
     def load(cls, folder: Path, device: torch.device, precision: str, *, batch_sec: float, compiled: bool) -> "Engine":
-        """Read the weights of a folder in transformers' layout."""
+        """Read the weights of a folder in transformers' layout. Raises `CodecUnavailableError` unless all are there."""
         disable_progress_bar()  # of a second's length, into the logs of every run
-        model = NeuCodecModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+        loaded: Any = NeuCodecModel.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            local_files_only=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # so that they are told, as what is missing is
+        )
+        model, found = loaded
+        told = {item[0] for item in found["mismatched_keys"]}  # with both shapes
+        # Buffers are computed where they are not stored; a parameter that is not stored would be random.
+        wanting = sorted({*found["missing_keys"], *told} & dict(model.named_parameters()).keys())
+        if wanting:
+            raise CodecUnavailableError(
+                f"{len(wanting)} weights of NeuCodec are not in {folder}, or of another shape there: "
+                f"{', '.join(wanting[:3])}{', …' if wanting[3:] else ''}. Fetch the checkpoint again, whole"
+            )
         return cls(model, device, precision, batch_sec=batch_sec, compiled=compiled)
+
+    def leave(self) -> None:
+        """Take the weights from the GPU into the host's memory, and give back what torch keeps of the GPU's."""
+        if self.device.type != "cpu":
+            self._move(torch.device("cpu"))
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def come(self) -> None:
+        """Bring the weights back to where they are used."""
+        self._move(self.device)
+
+    def _move(self, device: torch.device) -> None:
+        # Each has parts that it shares with the others, and buffers that it does not.
+        for part in (self._model, self._encoder, self._features):
+            part.to(device)
+
+    def _hear(self, _: nn.Module, __: object, value: Tensor) -> None:
+        self._heard.value = value
 
     def _agrees(self) -> bool:
         """Whether a second of noise comes out as by the plain path, to the bit: then no code needs a second look."""
         noise = 0.1 * np.random.default_rng(0).standard_normal(INPUT_HZ, np.float32)
-        with torch.inference_mode(), arithmetic(self.precision):
+        with self._computing(self.precision):
             audio = self._padded([noise], INPUT_HZ)
             _, margins = self._encoder(audio, self._features(audio))
             _, plain = self._alone(noise, INPUT_HZ)
         return np.array_equal(margins[0].numpy(), plain)
 
     def encode(self, clips: Sequence[Audio], sample_rate_hz: int) -> list[Codes]:
-        """Codes of finite mono clips, in their order."""
-        found: list[Codes] = [np.empty(0, np.int32)] * len(clips)
+        """Codes of finite mono clips, in their order. Raises ValueError for a clip that has none in this precision."""
+        found: list[Codes | None] = [np.empty(0, np.int32)] * len(clips)
         groups: dict[int, list[int]] = defaultdict(list)
         for index, clip in enumerate(clips):
             groups[samples_at(len(clip), sample_rate_hz, INPUT_HZ) // HOP].append(index)
@@ -89,46 +126,70 @@ class Engine:
             for index, codes in zip(indices, self._group(batch, sample_rate_hz), strict=True):
                 found[index] = codes
 
-        with torch.inference_mode(), arithmetic(self.precision):
-            if self.device.type == "cpu":  # a batch is no faster than its clips, and its tensors fall out of the cache
-                longest_first = [index for count in sorted(groups, reverse=True) for index in groups[count]]
-                _on_all_cores(lambda index: one([index]), longest_first)
-            else:
-                for group in groups.values():
-                    one(group)
-        return found
+        with self._computing(self.precision):
+            self._each(groups, one)
+        whole = [codes for codes in found if codes is not None]
+        if len(whole) < len(found):
+            first = next(index for index, codes in enumerate(found) if codes is None)
+            raise ValueError(f"Clip {first}: the encoder gives values that are not finite in {self.precision}")
+        return whole
 
-    def _group(self, clips: Sequence[Audio], sample_rate_hz: int) -> Iterator[Codes]:
-        """Clips that have the same number of codes; in halves where memory does not suffice for all."""
+    @contextmanager
+    def _computing(self, precision: str) -> Iterator[None]:
+        """On a CPU with one thread a clip, alone or not: with another number, sums come out in another order."""
+        threads = torch.get_num_threads()
+        try:  # the number is a thread's own, but new threads begin with the one that was set last
+            if self.device.type == "cpu":
+                torch.set_num_threads(1)
+            with torch.inference_mode(), arithmetic(precision):
+                yield
+        finally:
+            torch.set_num_threads(threads)
+
+    def _each(self, groups: Mapping[int, list[int]], work: Callable[[Sequence[int]], None]) -> None:
+        """Work on items of equal length together; on a CPU on each by itself, the longest first: a batch is no faster
+        there than its clips, and its tensors fall out of the cache."""
+        if self.device.type == "cpu":
+            _on_all_cores(lambda index: work([index]), [i for length in sorted(groups)[::-1] for i in groups[length]])
+        else:
+            for group in groups.values():
+                work(group)
+
+    def _group(self, clips: Sequence[Audio], sample_rate_hz: int) -> Iterator[Codes | None]:
+        """Clips that have the same number of codes, as many at a time as there is memory for."""
         length = max(1, samples_at(len(clips[0]), sample_rate_hz, INPUT_HZ))
-        at_once = max(1, self._most_samples // length)
+
+        def halved(count: int) -> None:
+            self._most_samples = min(self._most_samples, count // 2 * length)
+
+        at_once = max(1, min(self._most_samples // length, self._indexable(length)))
         for start in range(0, len(clips), at_once):
-            yield from self._halving(clips[start : start + at_once], sample_rate_hz)
-
-    def _halving(self, clips: Sequence[Audio], sample_rate_hz: int) -> list[Codes]:
-        try:
-            return self._batch(clips, sample_rate_hz)
-        except torch.OutOfMemoryError:
-            pass  # leave the handler first: the exception keeps the failed batch's tensors alive
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-        samples = samples_at(len(clips[0]), sample_rate_hz, INPUT_HZ)
-        if len(clips) == 1:
-            raise OutOfMemoryError(
-                f"a clip of {samples / INPUT_HZ:.1f} s does not fit into the memory of {self.device}"
+            yield from in_halves(
+                lambda some: self._batch(some, sample_rate_hz),
+                clips[start : start + at_once],
+                length / INPUT_HZ,
+                self.device,
+                halved,
             )
-        half = len(clips) // 2
-        self._most_samples = min(self._most_samples, half * samples)
-        _log.warning("out of memory: from now on %.0f s at once", self._most_samples / INPUT_HZ)
-        return [*self._halving(clips[:half], sample_rate_hz), *self._halving(clips[half:], sample_rate_hz)]
 
-    def _batch(self, clips: Sequence[Audio], sample_rate_hz: int) -> list[Codes]:
+    def _indexable(self, length: int) -> int:
+        """Clips whose widest activations, those of the first block, CUDA's kernels can index: replicate padding refuses
+        2**31 elements and more. A clip is a code longer there at most, and has a few samples of padding."""
+        channels = self._model.acoustic_encoder.conv1.out_channels
+        return (2**31 - 1) // (channels * (length + 2 * HOP))
+
+    def _batch(self, clips: Sequence[Audio], sample_rate_hz: int) -> list[Codes | None]:
+        """None for a clip of which the quantiser was to round what is no number."""
         audio = self._padded(clips, sample_rate_hz)
-        codes, margin = self._encoder(audio, self._features(audio))
-        made: list[Codes] = [*codes.cpu().numpy()]
-        if self.precision == "fp32":
-            for index in torch.nonzero(margin.amin(-1) < self.tolerance).flatten().tolist():
-                made[index], _ = self._alone(clips[index], sample_rate_hz)
+        codes, margins = self._encoder(audio, self._features(audio))
+        sound = torch.isfinite(self._rounded()).flatten(1).all(-1)
+        made: list[Codes | None] = [*codes.cpu().numpy()]
+        again = ~sound | (margins.amin(-1) < self.tolerance) if self.precision == "fp32" else ~sound
+        for index in torch.nonzero(again).flatten().tolist():
+            made[index] = None
+            if self.precision == "fp32":
+                with contextlib.suppress(_NotFiniteError):
+                    made[index], _ = self._alone(clips[index], sample_rate_hz)
                 self.rechecked += 1
         return made
 
@@ -137,24 +198,26 @@ class Engine:
         boundary the nearest of each code's eight values was."""
         if samples_at(len(clip), sample_rate_hz, INPUT_HZ) < HOP:
             return np.empty(0, np.int32), np.empty(0, np.float32)
-        with torch.inference_mode(), arithmetic("fp32"):
-            return self._alone(clip, sample_rate_hz)
+        with self._computing("fp32"):
+            seconds = len(clip) / sample_rate_hz
+            return in_halves(lambda some: [self._alone(some[0], sample_rate_hz)], [clip], seconds, self.device)[0]
 
     def _alone(self, clip: Audio, sample_rate_hz: int) -> tuple[Codes, Margins]:
         audio = self._padded([clip], sample_rate_hz)
         heard = self._extractor(audio.cpu().numpy(), sampling_rate=INPUT_HZ, return_tensors="pt").input_features
-        rounded: dict[int, Tensor] = {}  # by thread: on a CPU several are at work on the one model
-
-        def keep(_: nn.Module, __: object, value: Tensor) -> None:
-            rounded[threading.get_ident()] = value
-
-        hook = self._model.quantizer.project_in.register_forward_hook(keep)
-        try:
-            found = self._model.encode(audio[:, None], heard.to(self.device), return_dict=True).audio_codes
-        finally:
-            hook.remove()
-        margins = margin(self._model.quantizer, rounded[threading.get_ident()])
+        found = self._model.encode(audio[:, None], heard.to(self.device), return_dict=True).audio_codes
+        rounded = self._rounded()
+        if not torch.isfinite(rounded).all():
+            raise _NotFiniteError("the plain path gives values that are not finite")
+        margins = margin(self._model.quantizer, rounded)
         return found[0, 0].int().cpu().numpy(), margins[0].float().cpu().numpy()
+
+    def _rounded(self) -> Tensor:
+        """What this thread's last clips were before their values were bounded and rounded, [clips, codes, 8]: bounds
+        make a number of what is infinite."""
+        value: Tensor = self._heard.value
+        del self._heard.value
+        return value
 
     def _padded(self, clips: Sequence[Audio], sample_rate_hz: int) -> Tensor:
         """Clips at 16 kHz, each with zeros up to the next whole code, as the reference pads: 1 to 320 of them."""
@@ -178,16 +241,23 @@ class Engine:
         for index, item in enumerate(codes):
             groups[len(item)].append(index)
         groups.pop(0, None)
-        with torch.inference_mode(), arithmetic("fp32"):
-            for count, group in groups.items():
-                at_once = max(1, int(seconds_at_once * INPUT_HZ / HOP / count))
-                for start in range(0, len(group), at_once):
-                    some = group[start : start + at_once]
-                    stacked = torch.from_numpy(np.stack([codes[index] for index in some])).long().to(self.device)
-                    audio = self._model.decode(stacked[:, None], return_dict=True).audio_values[:, 0]
-                    for index, clip in zip(some, audio.cpu().numpy(), strict=True):
-                        found[index] = clip
+
+        def some(indices: Sequence[int]) -> None:
+            seconds = len(codes[indices[0]]) * HOP / INPUT_HZ
+            at_once = max(1, int(seconds_at_once / seconds))
+            for start in range(0, len(indices), at_once):
+                now = indices[start : start + at_once]
+                clips = in_halves(self._decoded, [codes[index] for index in now], seconds, self.device)
+                for index, clip in zip(now, clips, strict=True):
+                    found[index] = clip
+
+        with self._computing("fp32"):
+            self._each(groups, some)
         return found
+
+    def _decoded(self, codes: Sequence[Codes]) -> list[Audio]:
+        stacked = torch.from_numpy(np.stack(codes)).long().to(self.device)
+        return [*self._model.decode(stacked[:, None], return_dict=True).audio_values[:, 0].cpu().numpy()]
 
 
 @contextmanager
@@ -216,9 +286,5 @@ def _on_all_cores(work: Callable[[int], None], items: Sequence[int]) -> None:
         with torch.inference_mode():
             work(item)
 
-    threads = torch.get_num_threads()
-    try:  # the number is a thread's own, but new threads begin with the one that was set last
-        with ThreadPoolExecutor(cores, "neucodec", initializer=lambda: torch.set_num_threads(1)) as pool:
-            list(pool.map(inference, items))
-    finally:
-        torch.set_num_threads(threads)
+    with ThreadPoolExecutor(cores, "neucodec", initializer=lambda: torch.set_num_threads(1)) as pool:
+        list(pool.map(inference, items))

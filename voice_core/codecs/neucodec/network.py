@@ -1,9 +1,9 @@
 """NeuCodec's encoder as it is run here: the weights of transformers' model, fewer and larger operations.
 
-Three things differ from transformers' forward pass, none by more than rounding: the acoustic encoder's activations are
-fused, the semantic encoder's relative positions are looked up among the 73 that exist instead of being laid out for
-every pair of frames, and the values that the quantiser rounds are handed out, so that a caller can tell how near to a
-boundary they were.
+Four things differ from transformers' forward pass, none by more than rounding: the acoustic encoder's activations are
+fused; the semantic encoder's relative positions are looked up among the 73 that exist instead of being laid out for
+every pair of frames; its convolutions over single frames are matrix products, which need no transposed copies; and the
+values that the quantiser rounds are handed out, so that a caller can tell how near to a boundary they were.
 """
 
 import copy
@@ -13,7 +13,10 @@ import torch
 from torch import Tensor, nn
 from transformers import NeuCodecModel
 from transformers.models.neucodec.modeling_neucodec import NeuCodecAntiAliasedActivation1d, NeuCodecQuantizer
-from transformers.models.wav2vec2_bert.modeling_wav2vec2_bert import Wav2Vec2BertSelfAttention
+from transformers.models.wav2vec2_bert.modeling_wav2vec2_bert import (
+    Wav2Vec2BertConvolutionModule,
+    Wav2Vec2BertSelfAttention,
+)
 
 from voice_core.codecs.neucodec.activation import FusedActivation
 
@@ -44,6 +47,31 @@ class RelativeKeyAttention(nn.Module):
         return plain.linear_out(mixed.transpose(1, 2).reshape(clips, frames, -1)), None
 
 
+class FramewiseConvolution(nn.Module):
+    """w2v-bert's convolution module; shares the parameters of the plain one."""
+
+    FEW = 16
+    """Frames of which matrix products may be summed in another order than the plain module's convolutions."""
+
+    def __init__(self, plain: Wav2Vec2BertConvolutionModule) -> None:
+        super().__init__()
+        self.plain = plain
+
+    def forward(self, hidden_states: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """[clips, frames, features] → the same shape. All clips have all frames, so there is no mask."""
+        if attention_mask is not None:
+            raise ValueError("clips of one batch must have the same length: there is no mask here")
+        plain = self.plain
+        if hidden_states.shape[1] < self.FEW:
+            mixed: Tensor = plain(hidden_states)
+            return mixed
+        wide = nn.functional.linear(plain.layer_norm(hidden_states), plain.pointwise_conv1.weight[..., 0])
+        gated = nn.functional.glu(wide, -1).transpose(1, 2)
+        heard = plain.depthwise_conv(nn.functional.pad(gated, (plain.depthwise_conv.kernel_size[0] - 1, 0)))
+        active = plain.activation(plain.depthwise_layer_norm(heard.transpose(1, 2)))
+        return nn.functional.linear(active, plain.pointwise_conv2.weight[..., 0])
+
+
 class Encoder(nn.Module):
     """Padded audio and features of clips of equal length → (codes, distance of the rounded values to a boundary)."""
 
@@ -56,6 +84,7 @@ class Encoder(nn.Module):
         self.semantic, self.adapter, self.acoustic, self.join = copy.deepcopy(parts, shared)
         self.quantizer = model.quantizer
         _replace(self.semantic, Wav2Vec2BertSelfAttention, RelativeKeyAttention)
+        _replace(self.semantic, Wav2Vec2BertConvolutionModule, FramewiseConvolution)
         if fused:
             _replace(self.acoustic, NeuCodecAntiAliasedActivation1d, FusedActivation)
         if dtype != torch.float32:

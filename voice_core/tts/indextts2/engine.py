@@ -15,6 +15,7 @@ from voice_core.gpu_lock import hold
 from voice_core.settings import IndexTTS2Settings
 from voice_core.tts.base import (
     Capabilities,
+    EngineBrokenError,
     EngineUnavailableError,
     Samples,
     Speech,
@@ -93,6 +94,7 @@ class IndexTTS2Engine:
             thread_safe=False,
             streams=True,
             clones=True,
+            keeps_one_voice=True,
             languages=self.settings.languages,
             emotions=EMOTIONS,
         )
@@ -104,6 +106,7 @@ class IndexTTS2Engine:
             ValueError: the text is blank, the package made nothing of it or cut it off, the language is not among the
                 settings', or a voice or an emotion cannot be found.
             TransientEngineError: the GPU's memory ran out.
+            EngineBrokenError: CUDA failed in a way after which this process can do nothing more on the GPU.
             EngineUnavailableError: the package, its weights or a switch are missing.
         """
         began = time.perf_counter()
@@ -266,9 +269,12 @@ class IndexTTS2Engine:
             raise ValueError(f"indextts2 made nothing of {utterance.text!r}") from error
         except RuntimeError as error:
             error.add_note(f"while saying {utterance.text!r} as {utterance.voice}")
-            if type(error).__name__ != "OutOfMemoryError":
-                raise
-            raise TransientEngineError(f"the GPU's memory ran out at {utterance.text!r}: {error}") from error
+            if type(error).__name__ == "OutOfMemoryError":
+                raise TransientEngineError(f"the GPU's memory ran out at {utterance.text!r}: {error}") from error
+            if "CUDA error" in str(error):  # such as a device-side assert: every later call fails, too
+                first = str(error).splitlines()[0]
+                raise EngineBrokenError(f"the GPU is lost to this process since {utterance.text!r}: {first}") from error
+            raise
         self._spoken, self._felt = speaker, feeling
         if any("max_mel_tokens" in str(item.message) for item in warned):
             raise ValueError(

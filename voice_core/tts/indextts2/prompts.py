@@ -1,18 +1,25 @@
 """Recordings of voices, under paths that change with their content."""
 
 import hashlib
-import tempfile
+import weakref
+from contextlib import ExitStack
 from pathlib import Path
+
+from voice_core.scratch import open_scratch
+from voice_core.settings import Settings
 
 _Stamp = tuple[int, int, int, int]
 
 
 class Prompts:
     """IndexTTS2 keeps what it computed of a recording by its path, and would not notice another one under it. So it
-    is given copies in a temporary folder, named by hash; copies, since a link would change with the file."""
+    is given copies in a scratch folder, named by hash; copies, since a link would change with the file. The folder goes
+    with the process, or, where that is killed, with the next that opens the scratch."""
 
     def __init__(self) -> None:
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: Path | None = None
+        self._room = ExitStack()
+        weakref.finalize(self, self._room.close)
         self._seen: dict[Path, tuple[_Stamp, Path]] = {}
 
     def copy_of(self, recording: Path) -> str:
@@ -33,14 +40,14 @@ class Prompts:
 
     def forget(self) -> None:
         self._seen.clear()
-        if self._folder is not None:
-            self._folder.cleanup()
-            self._folder = None
+        self._room.close()
+        self._folder = None
 
     def _copied(self, recording: Path) -> Path:
         data = recording.read_bytes()
-        if self._folder is None or not Path(self._folder.name).is_dir():
-            self._folder = tempfile.TemporaryDirectory(prefix="voice-prompts-")
-        copy = Path(self._folder.name, hashlib.sha256(data).hexdigest()[:24] + recording.suffix)
+        if self._folder is None or not self._folder.is_dir():
+            self.forget()
+            self._folder = self._room.enter_context(open_scratch(Settings.load()).room(0, "copies of voices"))
+        copy = Path(self._folder, hashlib.sha256(data).hexdigest()[:24] + recording.suffix)
         copy.write_bytes(data)
         return copy

@@ -1,0 +1,81 @@
+"""A T4's and an H200's location in one workspace, each served by a process of its own, with everything switched on."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from voice_assets_tests.assets.control_room import ControlRoom, open_control_room
+from voice_assets_tests.assets.gpu_contest import MODULE, overlaps
+from voice_assets_tests.assets.pretend_gpu import SECONDS, TIMELINE, read_timeline
+from voice_assets_tests.servers.process import free_port, listening
+from voice_core.demo.world import DEMO_CHANNEL_MAPPING, World
+
+WORKSPACE = Path(__file__).parents[2] / "workspace.machines.yaml"
+LATER = ("coded_segments", "voice_dataset", "voice_pairs", "dataset_splits", "dataset_card")
+KEYS = ["Atheer_-/batch-0001", "harbour-radio/batch-0001"]
+
+
+@pytest.fixture
+def room(small_world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ControlRoom]:
+    variables = {
+        "RAW_URL": str(small_world.raw),
+        "WORK_URL": str(tmp_path / "work"),
+        "CHANNEL_MAPPING": json.dumps(DEMO_CHANNEL_MAPPING),
+        "GPU_LOCK_DIR": str(tmp_path / "locks"),
+        "WORKERS": "1",
+        "AUTOMATION__ENABLED": "true",
+        "AUTOMATION__SENSOR_INTERVAL_SEC": "5",
+    }
+    others = {TIMELINE: str(tmp_path / "timeline.jsonl"), SECONDS: "0.2"}
+    for name, value in {**{f"VOICE_{key}": value for key, value in variables.items()}, **others}.items():
+        monkeypatch.setenv(name, value)
+    text = WORKSPACE.read_text("utf-8")
+    with ExitStack() as machines:
+        for name in ("t4", "h200"):
+            port = free_port()
+            command = [sys.executable, "-m", "dagster", "api", "grpc", "-h", "127.0.0.1", "-p", str(port)]
+            machines.enter_context(listening([*command, "-m", MODULE, "-a", name], port, 60))
+            before = f"host: {name}.internal\n      port: 4000"
+            assert before in text
+            text = text.replace(before, f"host: 127.0.0.1\n      port: {port}")
+        workspace = tmp_path / "workspace.yaml"
+        workspace.write_text(text, "utf-8")
+        yield machines.enter_context(open_control_room(tmp_path, variables, workspace=workspace))
+
+
+def test_one_machine_cuts_the_other_encodes_and_writes_and_each_follows_the_other(
+    room: ControlRoom, tmp_path: Path
+) -> None:
+    with room.instance as instance:
+        pairs, card = dg.AssetKey("voice_pairs"), dg.AssetKey("dataset_card")
+        room.wait("the rows are written", lambda: sorted(instance.get_materialized_partitions(pairs)) == KEYS)
+        room.wait("the card is written", lambda: instance.get_latest_materialization_event(card))
+        where = {name: location_of(instance, name) for name in ("segments", *LATER)}
+        assert where == {"segments": {"t4"}, **{name: {"h200"} for name in LATER}}
+        encoding = [run for run in instance.get_runs() if dg.AssetKey("coded_segments") in (run.asset_selection or ())]
+        assert {pool for run in encoding for pool in pools_of(run)} == {"gpu_h200"}
+    uses = read_timeline(tmp_path / "timeline.jsonl")
+    assert sorted(use.purpose for use in uses) == [f"encoding {key}" for key in KEYS]
+    assert overlaps([(use.begin, use.end) for use in uses]) == []
+    for machine, own in (("t4", "new_recordings"), ("h200", "new_dialogues")):
+        for sensor in (own, "follow_up", "record_failures"):
+            ticks = replace(room, module=machine).ticks(sensor)
+            assert ticks, f"{sensor} of {machine}"
+            assert [tick["error"] for tick in ticks if tick["status"] == "FAILURE"] == []
+
+
+def location_of(instance: dg.DagsterInstance, asset: str) -> set[str]:
+    """Where the runs were that made it."""
+    records = instance.fetch_materializations(dg.AssetKey(asset), limit=100).records
+    runs = instance.get_runs(dg.RunsFilter(run_ids=[record.run_id for record in records]))
+    return {run.tags["dagster/code_location"] for run in runs}
+
+
+def pools_of(run: dg.DagsterRun) -> frozenset[str]:
+    return frozenset((run.run_op_concurrency and run.run_op_concurrency.all_pools) or ())

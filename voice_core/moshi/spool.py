@@ -1,0 +1,91 @@
+"""What was spoken of a batch, kept until the batch is committed: an interrupted run does not speak it again."""
+
+import dataclasses
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import soundfile
+
+from voice_core.fingerprint import fingerprint
+from voice_core.layout import PartitionKey, stage_prefix
+from voice_core.moshi.committing import Where
+from voice_core.moshi.shards import Failure, Maker
+from voice_core.store import Store
+from voice_core.tts.base import Speech, Utterance
+
+STAGE = "moshi_spoken"
+Asked = Sequence[tuple[Where, Utterance]]
+Said = Iterable[tuple[Where, Speech | Failure]]
+
+
+class Spool:
+    """Utterances of one batch in the work root, as float32 WAV files by the hash of what they depend on.
+
+    Memory then holds one dialogue and what engines are ahead, however long a batch is, though an engine that speaks it
+    voice by voice completes no dialogue before it is half done.
+    """
+
+    def __init__(self, store: Store, partition: PartitionKey, maker: Maker) -> None:
+        self._store, self._maker = store, maker
+        self._prefix = stage_prefix(STAGE, partition)
+        self._known = self._there()  # another process may be at the batch by the time that this empties the spool
+        self._wanted: set[str] = set()  # by the next run
+
+    def through(self, asked: Asked, say: Callable[[Asked], Said]) -> Iterator[tuple[Where, Speech | Failure]]:
+        """What `say` makes of that which is not there yet, and the rest; dialogue by dialogue, as each is complete.
+
+        Raises ValueError where a file that was written before is spoilt; it is removed.
+        """
+        there = self._there()
+        keys = {where: self._key(utterance) for where, utterance in asked}
+        missing = [(where, utterance) for where, utterance in asked if keys[where] not in there]
+        dialogues: dict[int, list[Where]] = {}
+        waits: dict[int, set[Where]] = {}
+        for where in keys:
+            dialogues.setdefault(where[0], []).append(where)
+        for where, _ in missing:
+            waits.setdefault(where[0], set()).add(where)
+        failures: dict[Where, Failure] = {}
+
+        def whole(index: int) -> Iterator[tuple[Where, Speech | Failure]]:
+            for where in dialogues.pop(index):
+                yield where, failures[where] if where in failures else self._read(keys[where])
+
+        for index in [index for index in dialogues if index not in waits]:
+            yield from whole(index)
+        for where, said in say(missing) if missing else ():
+            if isinstance(said, Failure):
+                failures[where] = said
+                self._wanted |= {keys[turn] for turn in dialogues[where[0]]}
+            else:
+                self._write(keys[where], said)
+            waits[where[0]].discard(where)
+            if not waits[where[0]]:
+                yield from whole(where[0])
+
+    def empty(self) -> None:
+        """Once the batch is committed: only what dialogues with a failed utterance have is of use to the next run."""
+        self._store.delete(sorted(self._known - self._wanted))
+
+    def _there(self) -> set[str]:
+        return {item.key for item in self._store.listing(self._prefix)}
+
+    def _key(self, utterance: Utterance) -> str:
+        maker = self._maker
+        recordings = maker.recordings.get(utterance.voice, ""), maker.emotions.get(utterance.emotion, "")
+        made = fingerprint(maker.engine, maker.revision, recordings, dataclasses.asdict(utterance))
+        return f"{self._prefix}{made}.wav"
+
+    def _write(self, key: str, speech: Speech) -> None:
+        buffer = io.BytesIO()
+        soundfile.write(buffer, speech.audio, speech.sample_rate_hz, format="WAV", subtype="FLOAT")
+        self._store.put(key, buffer.getvalue())
+        self._known.add(key)
+
+    def _read(self, key: str) -> Speech:
+        try:
+            audio, rate = soundfile.read(io.BytesIO(self._store.get(key)), dtype="float32")
+        except soundfile.LibsndfileError as error:
+            self._store.delete([key])
+            raise ValueError(f"{self._store.url}/{key} was spoilt, and is removed: run this again ({error})") from None
+        return Speech(audio, rate, self._maker.engine, self._maker.revision)

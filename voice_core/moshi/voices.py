@@ -1,0 +1,64 @@
+"""The voices of dialogues: whether the engine has them, and what lies in the recordings that some of them are."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from voice_core.fingerprint import sha256
+from voice_core.moshi.script import BadLine, Dialogue
+from voice_core.settings import ConfigurationError, MoshiSettings
+from voice_core.tts.base import SpeechEngine
+
+
+def check_voices(engine: SpeechEngine, settings: MoshiSettings) -> None:
+    """Raises ConfigurationError where the engine lacks a role's voice: every dialogue would fail of it.
+
+    Of an engine that clones and cannot tell what a recording is, any voice may be one.
+    """
+    for setting in ("assistant_voice", "user_voice"):
+        voice: str = getattr(settings, setting)
+        why = _refusal(engine, voice)
+        if why:
+            raise ConfigurationError(f"moshi.{setting} is {voice!r}: {why}")
+
+
+def _refusal(engine: SpeechEngine, voice: str) -> str:
+    identify = _identify(engine)
+    if identify is not None:
+        try:
+            identify(voice)
+        except (ValueError, OSError) as error:
+            return str(error)
+    elif not engine.capabilities.clones and voice not in ("default", *engine.voices):
+        return f"{engine.name} has no such voice; it has {', '.join(engine.voices)}"
+    return ""
+
+
+def recordings(
+    engine: SpeechEngine, items: Iterable[Dialogue | BadLine], settings: MoshiSettings
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Hashes of the recordings that are voices, and of those that are emotions, by what scripts call them: another
+    recording is another voice. What is none, or cannot be read, is left out: the engine says what is wrong with it."""
+    if not engine.capabilities.clones:
+        return {}, {}
+    turns = [turn for item in items if isinstance(item, Dialogue) for turn in item.turns]
+    voices = {settings.assistant_voice, settings.user_voice, *(turn.voice for turn in turns if turn.voice)}
+    emotions = {turn.emotion for turn in turns if Path(turn.emotion).suffix}
+    return _hashes(voices, _identify(engine) or _file_hash), _hashes(emotions, _file_hash)
+
+
+def _identify(engine: SpeechEngine) -> Callable[[str], str] | None:
+    return getattr(engine, "prompt_identity", None)
+
+
+def _file_hash(name: str) -> str:
+    return sha256(Path(name).expanduser().read_bytes())
+
+
+def _hashes(names: Iterable[str], identify: Callable[[str], str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name in sorted(names):
+        try:
+            found[name] = identify(name)
+        except (ValueError, OSError, RuntimeError):  # no such file, none of a name like this, or no such home folder
+            continue
+    return found
