@@ -16,7 +16,7 @@ export DAGSTER_HOME := $(CURDIR)/dagster_home
 demo: .venv/.base
 	$(BIN)/voice demo
 
-ui: .venv/.base
+ui: .venv/.ui
 	$(BIN)/dagster dev -w workspace.yaml
 
 test: lint
@@ -55,6 +55,10 @@ distclean: clean
 
 .venv/.base: .venv/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+.venv/.ui: .venv/.base
+	$(BIN)/python -m pip install --quiet --editable '.[ui]'
 	touch $@
 
 .venv/.test: .venv/.base

@@ -61,12 +61,17 @@ def flac_bytes(pcm: Pcm16, sample_rate_hz: int) -> bytes:
 
 
 def mp3_bytes(audio: npt.NDArray[np.float32], sample_rate_hz: int, bit_rate: int = 64_000) -> bytes:
-    """Mono MP3, for pages that people listen to."""
+    """MP3 of mono, shape [samples], or stereo, [samples, 2], for pages that people listen to.
+
+    The channels of stereo are coded apart, so that none is heard in the other.
+    """
+    planes = np.ascontiguousarray(audio.reshape(len(audio), -1).T)
+    layout = "mono" if len(planes) == 1 else "stereo"
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp3") as container:
-        stream = container.add_stream("libmp3lame", rate=sample_rate_hz, layout="mono")
+        stream = container.add_stream("libmp3lame", rate=sample_rate_hz, layout=layout, options={"joint_stereo": "0"})
         stream.bit_rate = bit_rate
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(audio[None, :]), format="fltp", layout="mono")
+        frame = av.AudioFrame.from_ndarray(planes, format="fltp", layout=layout)
         frame.sample_rate = sample_rate_hz
         context = stream.codec_context
         fit = AudioResampler(

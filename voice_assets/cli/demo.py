@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from voice_assets.cli.build import run_build
-from voice_assets.cli.console import console, show_progress, show_waits
+from voice_assets.cli.console import console, errors, show_progress, show_waits
 from voice_core.settings import Settings
 
 
@@ -22,9 +22,12 @@ def demo(
 ) -> None:
     """Speak a small raw bucket, with the troubles of real life in it, and build a dataset from it.
 
+    Then speak three dialogues in two voices, as Moshi fine-tuning reads them.
+
     Writes the folder's voice.toml, which every later command run from here reads as long as there is no ./voice.toml.
     Ends with a table of where every second went, and a page to listen to.
     """
+    from voice_core.demo.dialogues import write_dialogues
     from voice_core.demo.world import DEMO_CHANNEL_MAPPING, build_world
 
     started = time.monotonic()
@@ -34,11 +37,17 @@ def demo(
     state = "spoken" if world.built else "already there"
     minutes = sum(item.duration_sec or 0.0 for item in world.recordings) / 60
     console.print(f"Raw bucket {world.raw}: {len(world.recordings)} recordings, {minutes:.1f} minutes ({state}).")
+    scripts = write_dialogues(folder / "dialogues")
     config = folder / "voice.toml"
     config.write_text(_toml(folder, DEMO_CHANNEL_MAPPING), encoding="utf-8")
-    settings = Settings.load(raw_url=str(folder / "raw"), work_url=str(folder / "work"),
-                             channel_mapping=DEMO_CHANNEL_MAPPING)  # fmt: skip
+    settings = Settings.load(
+        raw_url=str(folder / "raw"),
+        work_url=str(folder / "work"),
+        channel_mapping=DEMO_CHANNEL_MAPPING,
+        moshi={"scripts_url": str(scripts.parent)},
+    )
     succeeded = run_build(settings, [], False)
+    succeeded = _speak(settings, scripts) and succeeded
     _write_page(settings, folder / "listen.html")
     console.print(f"The demo took {time.monotonic() - started:.0f} s. `make ui` opens Dagster on it.")
     if not succeeded:
@@ -48,9 +57,36 @@ def demo(
 def page(
     path: Annotated[Path, typer.Argument(help="The HTML file to write.")] = Path("listen.html"),
 ) -> None:
-    """Write a page to listen to: random and worst segments, their decoded codes, and what was rejected."""
+    """Write a page to listen to: random and worst segments, their decoded codes, what was rejected, and dialogues."""
     show_waits()
     _write_page(Settings.load(), path)
+
+
+def _speak(settings: Settings, scripts: Path) -> bool:
+    """Speak the dialogues, say what came of it, and whether all of it succeeded."""
+    from resources.corpus import open_work
+    from voice_assets.build import open_instance
+    from voice_assets.speak import speak_dialogues
+    from voice_core.moshi.manifests import list_key
+    from voice_core.moshi.records import read_shards
+
+    report = speak_dialogues(settings, open_instance())
+    for line in report.failures:
+        errors.print(f"[bold red]failed:[/] {line}", highlight=False)
+    work = open_work(settings)
+    manifests = [found for item in report.partitions if (found := read_shards(work, item)) is not None]
+    kept = [rows for manifest in manifests for _, rows in manifest.kept()]
+    seconds = sum(manifest.figures["audio_sec"] for manifest in manifests)
+    rough = any(row.approximate for rows in kept for row in rows)
+    note = "; the words' times are approximate: pocketsphinx finds them, pip install 'voice-data-factory[moshi]'"
+    console.print(
+        f"Dialogues {scripts}: {sum(manifest.dialogues for manifest in manifests)}, of which {len(kept)} are spoken, "
+        f"{seconds:.0f} s of stereo ({report.utterances} utterances now){note if rough else ''}.",
+        highlight=False,
+        markup=False,
+    )
+    console.print(f"{settings.work_url}/{list_key(settings.moshi.name)}", highlight=False, soft_wrap=True)
+    return not report.failures
 
 
 def _write_page(settings: Settings, path: Path) -> None:
@@ -70,6 +106,9 @@ def _toml(folder: Path, mapping: dict[str, str]) -> str:
         f"raw_url = {json.dumps(str((folder / 'raw').resolve()))}",
         f"work_url = {json.dumps(str((folder / 'work').resolve()))}",
         'dataset = "voice"',
+        "",
+        "[moshi]",
+        f"scripts_url = {json.dumps(str((folder / 'dialogues').resolve()))}",
         "",
         "[channel_mapping]",
         *(f"{json.dumps(key)} = {json.dumps(value, ensure_ascii=False)}" for key, value in mapping.items()),

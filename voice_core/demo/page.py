@@ -4,14 +4,10 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from pathlib import Path
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from voice_core.codecs.base import Codec, CodecUnavailableError
 from voice_core.corpus.manifest import Entry, Manifest, RecordingOutcome, load_manifest, read_manifest
-from voice_core.corpus.summary import Summary, format_time, summarise
+from voice_core.corpus.summary import Summary, summarise
 from voice_core.demo.clips import (
     WAVE_HEIGHT,
     WAVE_WIDTH,
@@ -23,13 +19,15 @@ from voice_core.demo.clips import (
     worst_kept,
 )
 from voice_core.layout import DatasetLayout, PartitionKey
+from voice_core.listening.dialogues import DialogueClip, first_dialogues
+from voice_core.listening.templates import environment
 from voice_core.settings import Settings
 from voice_core.store import Store
 
 _TEMPLATE = "page.html.j2"
 _MOST_RECORDINGS = 200
 _MOST_REJECTED = 20
-_MOST_TEXT = 600
+_MOST_DIALOGUES = 3
 _ARABIC = re.compile(r"[\u0600-\u06ff\u0750-\u077f\u08a0-\u08ff]")
 
 
@@ -72,6 +70,7 @@ class Page:
     summary: Summary
     recordings: tuple[RecordingRow, ...]
     recordings_left_out: int
+    dialogues: tuple[DialogueClip, ...]
     sections: tuple[Section, ...]
     codes_note: str  # why codes cannot be heard, or ""
     stand_in: bool  # the decoded codes are those of a stand-in
@@ -86,7 +85,8 @@ def build_page(
     seed: int = 0,
     count: int = 12,
 ) -> bytes:
-    """The page of a work root, UTF-8, below 6 MB: `count` random kept segments, the worst, and some rejected ones.
+    """The page of a work root, UTF-8, below 6 MB: `count` random kept segments, the worst, and some rejected
+    ones; and the first dialogues of the Moshi shards, where there are any.
 
     Reads manifests, and only the segment files that it shows. `codec` decodes codes that it made itself; with None,
     or another one, or one that cannot be loaded, the page says so instead. Equal work roots and arguments give equal
@@ -132,6 +132,7 @@ def _page(
         summary=summarise(list(finished.values()), settings.display_name),
         recordings=tuple(rows[:_MOST_RECORDINGS]),
         recordings_left_out=max(0, len(rows) - _MOST_RECORDINGS),
+        dialogues=tuple(first_dialogues(work, settings.moshi.name, _MOST_DIALOGUES)),
         sections=(
             Section("random", "Random kept segments", "What most of the dataset sounds like.", random_clips),
             Section("worst", "Worst kept segments", "The ends of the scale: just good enough to be kept.", worst_clips),
@@ -150,7 +151,7 @@ def _page(
 def render_page(page: Page, settings: Settings) -> str:
     """HTML without external resources; every value is escaped."""
     channel = settings.display_name
-    return _template_environment().get_template(_TEMPLATE).render(
+    return environment().get_template(_TEMPLATE).render(
         page=page,
         summary=page.summary,
         steps=funnel_steps(page.summary),
@@ -171,25 +172,6 @@ def funnel_steps(summary: Summary) -> list[Step]:
         share, below = 100 * item.samples / total, 100 * max(left, 0) / total
         steps.append(Step(item.stage, label, item.rows, item.seconds, item.samples, share, below))
     return steps
-
-
-def measures(entry: Entry) -> list[tuple[str, str]]:
-    """What is known of a segment, in words and units.
-
-    >>> measures(Entry("line", "a", snr_db=21.26, bandwidth_hz=7_900.0))
-    [('SNR', '21.3 dB'), ('band', '7.9 kHz')]
-    """
-    known = (
-        ("SNR", entry.snr_db, "{:.1f} dB", 1.0),
-        ("level", entry.rms_dbfs, "{:.1f} dBFS", 1.0),
-        ("peak", entry.peak_dbfs, "{:.1f} dBFS", 1.0),
-        ("band", entry.bandwidth_hz, "{:.1f} kHz", 1e-3),
-        ("silence", entry.silence_share, "{:.0f} %", 100.0),
-        ("clipped", entry.clipped_share or None, "{:.2f} %", 100.0),
-        ("speed", entry.chars_per_sec, "{:.1f} chars/s", 1.0),
-        ("codes off by", entry.roundtrip_mel_db, "{:.1f} dB", 1.0),
-    )
-    return [(name, form.format(value * unit)) for name, value, form, unit in known if value is not None]
 
 
 def text_language(text: str, languages: Sequence[str]) -> str:
@@ -254,26 +236,3 @@ def _recordings(manifests: dict[PartitionKey, Manifest]) -> list[RecordingRow]:
                 RecordingRow(partition.channel, outcome, seconds, len(own), kept_sec, rejected[outcome.audio_id])
             )
     return sorted(rows, key=lambda row: (not row.outcome.troubled, row.channel, row.outcome.audio_id))
-
-
-def _shortened(text: str, most: int = _MOST_TEXT) -> str:
-    return text if len(text) <= most else text[:most].rstrip() + " …"
-
-
-@lru_cache(maxsize=1)
-def _template_environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "time": format_time,
-        "number": lambda value: f"{value:,}",
-        "measures": measures,
-        "shortened": _shortened,
-        "words": lambda name: name.replace("_", " "),
-    }
-    return environment

@@ -5,6 +5,7 @@ from pydantic import Field
 
 from resources.corpus import CorpusResource
 from resources.speech import SpeechResource
+from voice_assets.defs.listening import Shelf
 from voice_assets.defs.moshi.partitions import dialogue_batch
 from voice_assets.defs.voice_dataset.automation import FOLLOWS, FOLLOWS_AT_REST
 from voice_assets.defs.voice_dataset.metadata import check_results, check_specs, speed_metadata
@@ -12,6 +13,7 @@ from voice_assets.pool_watch import PoolWatch
 from voice_core.corpus.checks import Outcome
 from voice_core.gpu_lock import on_behalf_of
 from voice_core.layout import PartitionKey
+from voice_core.listening.notebook import dialogue_notebook
 from voice_core.moshi import building, checks
 from voice_core.moshi.batching import list_scripts, read_script, script_key, script_version
 from voice_core.moshi.manifests import list_root
@@ -125,6 +127,7 @@ def moshi_shards_asset(pool: str | None) -> dg.AssetsDefinition:
                 "utterances_spoken": report.stats.utterances,
                 "voice_switches": report.stats.voice_switches,
                 "left_out": [f"{row.dialogue_id}: {row.message}" for row in manifest.left_out()],
+                "listen": Shelf.of(context).link("moshi_shards", manifest, lambda: dialogue_notebook(work, manifest)),
                 **speed_metadata(report.stats.speech_sec, report.wall_sec),
             },
             check_results=check_results(

@@ -10,11 +10,13 @@ from voice_assets.defs.voice_dataset.automation import FOLLOWS, FOLLOWS_AT_REST,
 from voice_assets.defs.voice_dataset.chains import Link, StageConfig, Task, link
 from voice_assets.defs.voice_dataset.metadata import check_results, check_specs, speed_metadata, summary_metadata
 from voice_assets.measured import DEVICE
+from voice_core.codecs.base import Codec
 from voice_core.corpus import checks, coding, dataset, finishing, pairs, rows, segmenting, splits
 from voice_core.corpus.batches import list_partitions, snapshot
 from voice_core.corpus.manifest import read_complete, read_manifest
 from voice_core.corpus.summary import summarise
 from voice_core.layout import DatasetLayout
+from voice_core.listening.notebook import codes_notebook
 
 GROUP = "voice_dataset"
 
@@ -134,7 +136,6 @@ def coded_segments(task: Task) -> dg.MaterializeResult:
             "roundtrip_segments": summary.roundtrip.rows,
             "roundtrip_mel_db": round(summary.roundtrip.mel_db, 3),
             "roundtrip_level_db": round(summary.roundtrip.level_db, 3),
-            # To be heard beside their audio on the page that `voice page` writes.
             "roundtrip_farthest": {entry.key: entry.roundtrip_mel_db or 0.0 for entry in summary.roundtrip.farthest},
         }
     return dg.MaterializeResult(
@@ -147,6 +148,7 @@ def coded_segments(task: Task) -> dg.MaterializeResult:
             **roundtrip,
             **guarded,
             **({DEVICE: report.device, "clips_rechecked": report.rechecked} if report.device else {}),
+            "listen": task.shelf.link("coded_segments", manifest, lambda: _heard(task, report, codec)),
             **speed_metadata(report.encoded_sec, report.wall_sec),
         },
         check_results=check_results(
@@ -158,6 +160,13 @@ def coded_segments(task: Task) -> dg.MaterializeResult:
             ]
         ),
     )
+
+
+def _heard(task: Task, report: coding.CodesReport, codec: Codec) -> bytes:
+    """What was just encoded is decoded with what is loaded, in a second or less and within this step's pool: to wait
+    for the GPU once more would take longer than that. Only where nothing was encoded it is asked for."""
+    work, name = task.corpus.work(), task.corpus.settings.display_name
+    return codes_notebook(work, report.manifest, codec, name, hold=not report.segments_encoded)
 
 
 @dg.asset(

@@ -12,6 +12,7 @@ import dagster as dg
 from pydantic import Field
 
 from resources.corpus import CorpusResource
+from voice_assets.defs.listening import Shelf
 from voice_assets.defs.voice_dataset.partitions import channel_batch
 from voice_assets.pool_watch import PoolWatch
 from voice_core.fingerprint import sha256
@@ -38,6 +39,7 @@ class Task:
     corpus: CorpusResource
     verify: bool
     run_id: str
+    shelf: Shelf
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,8 @@ def chain(name: str, links: Sequence[Link], *, batches_per_run: int, pool: str |
     ) -> Iterator[dg.MaterializeResult | dg.AssetMaterialization | dg.AssetCheckEvaluation]:
         chosen = [item for item in links if item.spec.key in context.selected_asset_keys]
         keys = context.partition_keys
-        tasks = [Task(PartitionKey.parse(key), corpus, config.verify, context.run.run_id) for key in keys]
+        run_id, shelf = context.run.run_id, Shelf.of(context)
+        tasks = [Task(PartitionKey.parse(key), corpus, config.verify, run_id, shelf) for key in keys]
         if len(tasks) == 1:
             yield from _one(tasks[0], chosen)
             return

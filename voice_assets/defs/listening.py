@@ -1,0 +1,57 @@
+"""Where a batch's notebook to listen to lies, and the link by which the Dagster UI opens it.
+
+The UI plays no sound in metadata, and opens no file. Its webserver does turn notebooks into pages, at `/notebook`: it
+asks the code location that a link names for the file, so that the file lies on the machine that ran the step, wherever
+the work root is. A batch has one notebook an asset, written anew when its manifest is another.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import dagster as dg
+
+from voice_core.codecs.base import CodecUnavailableError
+from voice_core.corpus.manifest import Manifest
+from voice_core.listening.notebook import version_in, version_of
+from voice_core.moshi.records import ShardManifest
+
+FOLDER = "listen"
+LOCATION = "voice"
+"""The code location of workspace.yaml: what `voice build` runs is shown by it."""
+_LOCATION_TAG = "dagster/code_location"  # on every run that was launched from the UI, by the daemon or on a command
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """`folder` lies in Dagster's own storage; `location` is the code location that reads it."""
+
+    folder: Path
+    location: str = LOCATION
+
+    @classmethod
+    def of(cls, context: dg.AssetExecutionContext) -> "Shelf":
+        return cls(Path(context.instance.storage_directory()) / FOLDER, context.run.tags.get(_LOCATION_TAG, LOCATION))
+
+    def link(self, asset: str, manifest: Manifest | ShardManifest, make: Callable[[], bytes]) -> dg.MetadataValue:
+        """The metadata `listen` of an asset's batch; its notebook is made where there is none of this manifest.
+
+        A disk that refuses it, or a codec that is not there any more, costs the sound and not the step, which is
+        committed.
+        """
+        path = self.folder / asset / f"{manifest.partition}.ipynb"
+        try:
+            if not path.is_file() or version_in(path.read_bytes()) != version_of(manifest):
+                _replace(path, make())
+        except (OSError, CodecUnavailableError) as error:
+            return dg.MetadataValue.text(f"there is nothing to listen to: {error}")
+        return dg.MetadataValue.url(f"/notebook?repoLocName={quote(self.location)}&path={quote(str(path))}")
+
+
+def _replace(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_bytes(data)
+    partial.replace(path)

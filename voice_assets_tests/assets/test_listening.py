@@ -1,0 +1,90 @@
+"""The links `listen` of the Dagster UI, and the notebooks behind them."""
+
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import dagster as dg
+import pytest
+
+from voice_assets.defs.listening import Shelf
+from voice_assets.speak import speak_dialogues
+from voice_core.codecs.base import CodecUnavailableError
+from voice_core.corpus.manifest import Manifest
+from voice_core.demo.dialogues import write_dialogues
+from voice_core.listening.notebook import version_in, version_of
+from voice_core.settings import Settings
+
+
+def linked(metadata: object) -> tuple[str, Path]:
+    """The code location and the file that a link names."""
+    assert isinstance(metadata, dg.UrlMetadataValue)
+    assert metadata.url
+    address = urlsplit(metadata.url)
+    assert (address.scheme, address.netloc, address.path) == ("", "", "/notebook")
+    query = parse_qs(address.query)
+    return query["repoLocName"][0], Path(query["path"][0])
+
+
+def test_every_coded_batch_has_sound_behind_its_link(built: Path) -> None:
+    instance = dg.DagsterInstance.from_config(str(built / "dagster_home"))
+    records = instance.fetch_materializations(dg.AssetKey("coded_segments"), limit=10).records
+    assert {record.partition_key for record in records} == {"Atheer_-/batch-0001", "harbour-radio/batch-0001"}
+    for record in records:
+        assert record.asset_materialization is not None
+        location, path = linked(record.asset_materialization.metadata["listen"])
+        assert location == "voice"
+        assert (
+            path == Path(instance.storage_directory()) / "listen" / "coded_segments" / f"{record.partition_key}.ipynb"
+        )
+        notebook = path.read_bytes()
+        assert notebook.count(b"data:audio/mpeg;base64,") > 0
+        assert len(notebook) < 1_000_000
+    instance.dispose()
+
+
+def test_the_demos_dialogues_are_spoken_once_and_heard_in_the_ui(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VOICE_MOSHI__SCRIPTS_URL", str(write_dialogues(tmp_path / "dialogues").parent))
+    monkeypatch.setenv("VOICE_MOSHI__ALIGNER", "approximate")
+    monkeypatch.setenv("VOICE_WORK_URL", str(tmp_path / "work"))
+    with dg.instance_for_test() as instance:
+        first, second = (speak_dialogues(Settings.load(), instance) for _ in range(2))
+        assert (first.failures, second.failures) == ([], [])
+        assert (first.utterances, second.utterances) == (18, 0)
+        [record] = instance.fetch_materializations(dg.AssetKey("moshi_shards"), limit=1).records
+        assert record.asset_materialization is not None
+        _, path = linked(record.asset_materialization.metadata["listen"])
+        assert path.read_bytes().count(b"data:audio/mpeg;base64,") == 1
+        assert instance.fetch_materializations(dg.AssetKey("moshi_dataset"), limit=1).records
+
+
+def manifest_of(*, complete: bool = True) -> Manifest:
+    return Manifest("coded", "ch/batch-0001", complete, 24_000, "", {}, (), ())
+
+
+def test_a_notebook_is_made_anew_for_another_manifest_only(tmp_path: Path) -> None:
+    shelf, made = Shelf(tmp_path, "here"), []
+
+    def make(manifest: Manifest) -> dg.MetadataValue:
+        def notebook() -> bytes:
+            made.append(manifest.complete)
+            return b'{"metadata": {"voice_listening": "%s"}}' % version_of(manifest).encode()
+
+        return shelf.link("coded_segments", manifest, notebook)
+
+    for complete in (True, True, False):
+        location, path = linked(make(manifest_of(complete=complete)))
+        assert location == "here"
+        assert version_in(path.read_bytes()) == version_of(manifest_of(complete=complete))
+    assert made == [True, False]
+    assert [item.name for item in path.parent.iterdir()] == ["batch-0001.ipynb"]
+
+
+@pytest.mark.parametrize("trouble", [PermissionError("read-only"), CodecUnavailableError("no weights")])
+def test_what_cannot_be_heard_costs_a_word_and_not_the_step(tmp_path: Path, trouble: Exception) -> None:
+    def fail() -> bytes:
+        raise trouble
+
+    value = Shelf(tmp_path).link("coded_segments", manifest_of(), fail)
+    assert value == dg.MetadataValue.text(f"there is nothing to listen to: {trouble}")

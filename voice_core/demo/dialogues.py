@@ -1,0 +1,15 @@
+"""Three short dialogues of everyday life, as a file of dialogue scripts."""
+
+from pathlib import Path
+from typing import Final
+
+DIALOGUES_PATH: Final = Path(__file__).with_name("dialogues.jsonl")
+
+
+def write_dialogues(folder: Path) -> Path:
+    """The file below `folder`; one that is already there stays as it is, whatever was changed in it."""
+    path = folder / DIALOGUES_PATH.name
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(DIALOGUES_PATH.read_bytes())
+    return path
