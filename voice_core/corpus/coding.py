@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -110,18 +110,26 @@ def build_codes(
     *,
     verify: bool = False,
     supply: Supply | None = None,
+    then: Callable[[Manifest], None] = lambda manifest: None,
 ) -> CodesReport:
     """Encode the kept segments that have no codes yet, or other ones, and commit the manifest.
 
     With `verify`, files that no longer have their committed hash are made again too. Segment files that were freed and
-    are needed come from `supply`. Waits while another process works on the partition.
+    are needed come from `supply`. `then` is called with what was committed, while the codec that encoded is still at
+    hand. Waits while another process works on the partition.
     """
     with held(work, str(partition)):
-        return _build_codes(work, partition, codec, settings, verify, supply)
+        return _build_codes(work, partition, codec, settings, verify, supply, then)
 
 
 def _build_codes(
-    work: Store, partition: PartitionKey, codec: Codec, settings: Settings, verify: bool, supply: Supply | None
+    work: Store,
+    partition: PartitionKey,
+    codec: Codec,
+    settings: Settings,
+    verify: bool,
+    supply: Supply | None,
+    then: Callable[[Manifest], None],
 ) -> CodesReport:
     segments = read_complete(work, SEGMENTS, partition)
     old = read_manifest(work, STAGE, partition)
@@ -161,12 +169,13 @@ def _build_codes(
             ready.extend(done.rows)
             checkpoint.add(done.rows)
             bar.advance(done.duration_sec / 60)
-    again = any(entry.reason in _TRIED_AGAIN for entry in ready)
-    draft = dataclasses.replace(draft, inputs="" if again else draft.inputs, entries=tuple(ready))
-    manifest = commit(work, draft, sweep=touched)
+        again = any(entry.reason in _TRIED_AGAIN for entry in ready)
+        draft = dataclasses.replace(draft, inputs="" if again else draft.inputs, entries=tuple(ready))
+        manifest = commit(work, draft, sweep=touched)
+        wall_sec = time.monotonic() - started
+        then(manifest)
     encoded_sec = sum(entry.duration_sec or 0.0 for entry in encoded)
     unread = known_files(old, manifest, verify=verify)
-    wall_sec = time.monotonic() - started
     return CodesReport(manifest, len(encoded), encoded_sec, wall_sec, device, codec.rechecked - rechecked, unread)
 
 

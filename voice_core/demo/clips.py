@@ -137,20 +137,17 @@ def make_clips(
     sample_rate_hz: int,
     codec: Codec | None,
     budget_sec: float = _BUDGET_SEC,
-    *,
-    hold: bool = True,
 ) -> list[Clip]:
     """Read, decode and compress what was chosen; a file that cannot be read becomes a clip that says so.
 
-    All that is heard takes at most `budget_sec`: longer clips are cut. Without `hold` the codec decodes with what
-    it has loaded, and asks for no GPU.
+    All that is heard takes at most `budget_sec`: longer clips are cut.
 
     Raises CodecUnavailableError where there are codes to be heard and the codec cannot be loaded.
     """
     lengths = [item.entry.duration_sec or 0.0 for item in candidates for _ in range(1 + item.decodable)]
     limit_sec = longest_within(lengths, budget_sec)
     clips: list[Clip] = []
-    decoder = codec if hold and any(item.decodable for item in candidates) else None
+    decoder = codec if any(item.decodable for item in candidates) else None
     with (
         decoder.ready("decoding for the listening page") if decoder is not None else nullcontext(),
         progress.track("listening page", len(candidates), "segments") as bar,

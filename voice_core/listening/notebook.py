@@ -36,16 +36,11 @@ def version_in(notebook: bytes) -> str:
         return ""
 
 
-def codes_notebook(
-    work: Store, manifest: Manifest, codec: Codec, channel: Callable[[str], str], *, hold: bool = True
-) -> bytes:
-    """Of the segments that were decoded again: the farthest from its codes, the one in the middle, the nearest.
-
-    Decodes three pieces, on the codec's GPU if it has one: it is asked for with `hold`.
-    """
+def codes_notebook(work: Store, manifest: Manifest, codec: Codec, channel: Callable[[str], str]) -> bytes:
+    """Of the segments that were decoded again: the farthest from its codes, the one in the middle, the nearest."""
     partition = PartitionKey.parse(manifest.partition)
     chosen = [Candidate(partition, entry, why, decodable=True) for why, entry in spread(manifest.entries)]
-    clips = make_clips(work, chosen, manifest.sample_rate_hz, codec, SEGMENTS_SEC, hold=hold)
+    clips = make_clips(work, chosen, manifest.sample_rate_hz, codec, SEGMENTS_SEC)
     lead = f"Segments, and what the codes of {codec.name} {codec.revision} decode to."
     return _notebook(
         version_of(manifest),

@@ -1,6 +1,8 @@
 """Recordings → segments → codes → dataset rows, a partition at a time; then the card over all of it."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -10,10 +12,10 @@ from voice_assets.defs.voice_dataset.automation import FOLLOWS, FOLLOWS_AT_REST,
 from voice_assets.defs.voice_dataset.chains import Link, StageConfig, Task, link
 from voice_assets.defs.voice_dataset.metadata import check_results, check_specs, speed_metadata, summary_metadata
 from voice_assets.measured import DEVICE
-from voice_core.codecs.base import Codec
+from voice_core.codecs.base import CodecUnavailableError
 from voice_core.corpus import checks, coding, dataset, finishing, pairs, rows, segmenting, splits
 from voice_core.corpus.batches import list_partitions, snapshot
-from voice_core.corpus.manifest import read_complete, read_manifest
+from voice_core.corpus.manifest import Manifest, read_complete, read_manifest
 from voice_core.corpus.summary import summarise
 from voice_core.layout import DatasetLayout
 from voice_core.listening.notebook import codes_notebook
@@ -122,11 +124,19 @@ def coded_segments(task: Task) -> dg.MaterializeResult:
             metadata={"codec": "none"},
             check_results=check_results(nothing),
         )
+    settings = task.corpus.settings
+    sound: dict[str, Any] = {}
+
+    def listen(manifest: Manifest) -> None:
+        notebook = partial(codes_notebook, work, manifest, codec, settings.display_name)
+        with suppress(CodecUnavailableError):  # there was nothing to encode, so nothing else asked for it
+            sound["listen"] = task.shelf.link("coded_segments", manifest, notebook)
+
     report = coding.build_codes(
-        work, partition, codec, task.corpus.settings, verify=task.verify, supply=task.corpus.supply()
+        work, partition, codec, settings, verify=task.verify, supply=task.corpus.supply(), then=listen
     )
     manifest = report.manifest
-    summary = summarise([manifest], task.corpus.settings.display_name)
+    summary = summarise([manifest], settings.display_name)
     guarded: dict[str, float] = {}
     if summary.agreement is not None:
         guarded = {"guarded_segments": summary.agreement[0], "guard_agreement": summary.agreement[1]}
@@ -148,7 +158,7 @@ def coded_segments(task: Task) -> dg.MaterializeResult:
             **roundtrip,
             **guarded,
             **({DEVICE: report.device, "clips_rechecked": report.rechecked} if report.device else {}),
-            "listen": task.shelf.link("coded_segments", manifest, lambda: _heard(task, report, codec)),
+            **sound,
             **speed_metadata(report.encoded_sec, report.wall_sec),
         },
         check_results=check_results(
@@ -160,13 +170,6 @@ def coded_segments(task: Task) -> dg.MaterializeResult:
             ]
         ),
     )
-
-
-def _heard(task: Task, report: coding.CodesReport, codec: Codec) -> bytes:
-    """What was just encoded is decoded with what is loaded, in a second or less and within this step's pool: to wait
-    for the GPU once more would take longer than that. Only where nothing was encoded it is asked for."""
-    work, name = task.corpus.work(), task.corpus.settings.display_name
-    return codes_notebook(work, report.manifest, codec, name, hold=not report.segments_encoded)
 
 
 @dg.asset(
