@@ -10,7 +10,9 @@ _log = logging.getLogger(__name__)
 
 
 class Task(Protocol):
-    def advance(self, amount: float = 1.0) -> None: ...
+    def advance(self, amount: float = 1.0, note: str = "") -> None:
+        """`note` is shown beside what is done, until there is another."""
+        ...
 
 
 class Reporter(Protocol):
@@ -24,10 +26,12 @@ class LogTask:
     def __init__(self, label: str, total: float, unit: str, every_sec: float = 10.0) -> None:
         self._label, self._total, self._unit, self._every_sec = label, total, unit, every_sec
         self._done = 0.0
+        self._note = ""
         self._started = self._logged = time.monotonic()
 
-    def advance(self, amount: float = 1.0) -> None:
+    def advance(self, amount: float = 1.0, note: str = "") -> None:
         self._done += amount
+        self._note = note or self._note
         now = time.monotonic()
         if now - self._logged >= self._every_sec:
             self._logged = now
@@ -37,9 +41,10 @@ class LogTask:
         share = self._done / self._total if self._total else 1.0
         elapsed = now - self._started
         left = f", {elapsed / share - elapsed:.0f} s left" if 0 < share < 1 else ""
+        note = f"; {self._note}" if self._note else ""
         _log.info(
-            "%s: %.0f of %.0f %s (%.0f %%), %.0f s%s",
-            self._label, self._done, self._total, self._unit, 100 * share, elapsed, left,
+            "%s: %.0f of %.0f %s (%.0f %%), %.0f s%s%s",
+            self._label, self._done, self._total, self._unit, 100 * share, elapsed, left, note,
         )  # fmt: skip
 
     @property

@@ -26,8 +26,10 @@ class _Bar:
     display: Progress
     id: TaskID
 
-    def advance(self, amount: float = 1.0) -> None:
+    def advance(self, amount: float = 1.0, note: str = "") -> None:
         self.display.advance(self.id, amount)
+        if note:
+            self.display.update(self.id, note=note)
 
 
 class RichReporter:
@@ -46,12 +48,13 @@ class RichReporter:
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[unit]}"),
                 TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"),
                 console=errors,
                 transient=True,
             )
             self._display.start()
         self._open += 1
-        return _Bar(self._display, self._display.add_task(label, total=round(total) or None, unit=unit))
+        return _Bar(self._display, self._display.add_task(label, total=round(total) or None, unit=unit, note=""))
 
     def finish(self, task: progress.Task) -> None:
         assert self._display is not None

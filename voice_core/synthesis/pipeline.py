@@ -90,7 +90,8 @@ class Run:
             self.stats.count(result)
         self.board.settle(task, result)
         if self.task is not None:
-            self.task.advance()
+            self.note()
+            self.task.advance(note=self.stats.told)
 
     def note(self) -> None:
         """What the window knows."""

@@ -77,6 +77,11 @@ class Stats:
         done = self.utterances + self.failures
         return max(0, self.total - done) / speed if self.total and speed else None
 
+    @property
+    def told(self) -> str:
+        """In a few words, for people who wait."""
+        return f"{self.waiting} wait, {self.utterances_per_sec:.1f}/s, real-time factor {self.real_time_factor:.2f}"
+
     def as_dict(self) -> dict[str, object]:
         plain = (
             "backend", "workers", "total", "utterances", "failures", "retries", "crashes", "groups", "waiting",

@@ -6,6 +6,7 @@ import itertools
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -418,17 +419,19 @@ def test_stats_are_logged_as_lines_of_json_on_request(caplog: pytest.LogCaptureF
     assert any(line["waiting"] for line in lines)
 
 
-def test_progress_is_reported_in_utterances(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_reported_in_utterances_with_queue_and_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     class Reporter:
         def __init__(self) -> None:
             self.done, self.started, self.finished = 0.0, ("", 0.0, ""), 0
+            self.notes: list[str] = []
 
         def start(self, label: str, total: float, unit: str) -> "Reporter":
             self.started = (label, total, unit)
             return self
 
-        def advance(self, amount: float = 1.0) -> None:
+        def advance(self, amount: float = 1.0, note: str = "") -> None:
             self.done += amount
+            self.notes.append(note)
 
         def finish(self, task: object) -> None:
             self.finished += 1
@@ -437,3 +440,6 @@ def test_progress_is_reported_in_utterances(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("voice_core.progress._reporter", reporter)
     list(synthesise([*_dialogues(5), _group(6, "bad x")], scripted(), _options(total=21)))
     assert (reporter.started, reporter.done, reporter.finished) == (("speech", 21, "utterances"), 21, 1)
+    said = [re.fullmatch(r"(\d+) wait, [\d.]+/s, real-time factor [\d.]+", note) for note in reporter.notes]
+    assert all(said)
+    assert int(said[0][1]) > int(said[-1][1]) == 0  # type: ignore[index]
