@@ -5,6 +5,8 @@ Kaiser-windowed sincs of twelve taps that keep its harmonics from folding back (
 both filters are sums of shifted copies, so nothing at twice the rate has to be laid out in memory.
 """
 
+import threading
+
 import torch
 from torch import Tensor, nn
 from transformers.models.neucodec.modeling_neucodec import NeuCodecAntiAliasedActivation1d
@@ -77,7 +79,7 @@ def _in_blocks(
     out = torch.empty_like(rows)
     width = min(samples, block)
     height = min(len(rows), max(1, block // width))
-    memory = torch.empty(3, height * (width + 2 * HALO))
+    memory = _memory(3 * height * (width + 2 * HALO)).view(3, -1)
     buffers: dict[tuple[int, int], _Buffers] = {}
     for top in range(0, len(rows), height):
         some = slice(top, top + height)
@@ -88,6 +90,19 @@ def _in_blocks(
                 buffers[shape] = _Buffers(memory, *shape)
             _block(rows[some], start, frequency[some], amplitude[some], up, down, buffers[shape], part)
     return out.view(x.shape)
+
+
+_kept = threading.local()
+
+
+def _memory(count: int) -> Tensor:
+    """So many floats, of this thread's own, with whatever was in them. Kept from call to call: new ones are zeroed by
+    the system, a page at a time, which takes longer than several of the sums."""
+    if getattr(_kept, "memory", None) is None or len(_kept.memory) < count:
+        with torch.inference_mode(False):  # or it could be written to in that mode alone
+            _kept.memory = torch.empty(count)
+    found: Tensor = _kept.memory
+    return found[:count]
 
 
 class _Buffers:
