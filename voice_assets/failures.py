@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -59,7 +60,7 @@ def describe(
     if not troubles:
         troubles = (_clean(Trouble("", fresh.tags.get("dagster/partition", ""), message), settings),)
     batches = sorted({item.partition for item in troubles if item.partition})
-    retry = "voice build" + "".join(f" --partition {key}" for key in batches[:20])
+    retry = "voice build" + "".join(f" --partition {shlex.quote(key)}" for key in batches[:20])
     when = datetime.now(UTC).isoformat(timespec="seconds")
     return FailureRecord(when, fresh.run_id, fresh.job_name, fresh.tags.get(HOST, ""), troubles, retry)
 

@@ -43,5 +43,5 @@ def audit(
         f"{len(report.wrong):,} wrong."
     )
     if report.wrong:
-        errors.print(f"`{report.remedy}` mends them.")
+        errors.print(f"`{report.remedy}` mends them.", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1)

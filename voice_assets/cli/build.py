@@ -56,7 +56,8 @@ def _say(report: "BuildReport", settings: Settings, wall_sec: float) -> None:
     from voice_assets.build import COUNTERS
 
     for stray in report.discovery.listing.strays:
-        errors.print(f"[yellow]not used:[/] {stray.key}: {stray.reason}", highlight=False)
+        errors.print("[yellow]not used:[/] ", end="")
+        errors.print(f"{stray.key}: {stray.reason}", markup=False, highlight=False)
     for line in report.warnings:
         errors.print("[yellow]warning:[/] ", end="")
         errors.print(line, markup=False, highlight=False)

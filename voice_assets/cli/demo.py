@@ -72,7 +72,8 @@ def _speak(settings: Settings, scripts: Path) -> bool:
 
     report = speak_dialogues(settings, open_instance())
     for line in report.failures:
-        errors.print(f"[bold red]failed:[/] {line}", highlight=False)
+        errors.print("[bold red]failed:[/] ", end="")
+        errors.print(line, markup=False, highlight=False)
     work = open_work(settings)
     manifests = [found for item in report.partitions if (found := read_shards(work, item)) is not None]
     kept = [rows for manifest in manifests for _, rows in manifest.kept()]

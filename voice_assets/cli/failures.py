@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from voice_assets.cli.console import console
@@ -50,6 +51,7 @@ def failures(
     for record, trouble, done in shown:
         where = f"{record.job} {record.run_id[:8]}" + (f" on {record.host}" if record.host else "")
         what = " ".join(filter(None, (trouble.asset, trouble.partition))) + (" (built since)" if done else "")
-        table.add_row(record.when, where, what, trouble.error)
+        table.add_row(record.when, escape(where), escape(what), escape(trouble.error))
     console.print(table)
-    console.print("Once the cause is gone:", *dict.fromkeys(r.retry for r, _, done in shown if not done), sep="\n  ")
+    retries = dict.fromkeys(record.retry for record, _, done in shown if not done)
+    console.print("Once the cause is gone:", *retries, sep="\n  ", markup=False, highlight=False, soft_wrap=True)

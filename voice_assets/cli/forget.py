@@ -48,7 +48,8 @@ def forget(
     if not yes:
         typer.confirm(f"Forget {recording.channel}/{recording.audio_id} ({recording.duration_sec:.0f} s)?", abort=True)
     write_forget(work, settings, audio_id, when=datetime.now(UTC).isoformat(timespec="seconds"), why=why)
-    console.print(f"{recording.channel}/{recording.audio_id} is forgotten; removing it from {batch.partition}.")
+    name = f"{recording.channel}/{recording.audio_id}"
+    console.print(f"{name} is forgotten; removing it from {batch.partition}.", markup=False, highlight=False)
     show_progress()
     if not run_build(settings, [], False):
         for place in publications:

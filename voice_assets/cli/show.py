@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 from pydantic import BaseModel, SecretStr
+from rich.markup import escape
 from rich.table import Table
 
 from voice_assets.cli.console import console, errors, show_progress
@@ -69,7 +70,7 @@ def show_settings() -> None:
             if isinstance(value, BaseModel):
                 continue
             default = info.get_default(call_default_factory=True)
-            shown = str(value) if isinstance(value, str | SecretStr) else json.dumps(value, ensure_ascii=False)
+            shown = escape(str(value) if isinstance(value, str | SecretStr) else json.dumps(value, ensure_ascii=False))
             changed = value != default and not name.endswith("_url")
             variable = f"{ENV_PREFIX}{prefix}{name}".upper()
             table.add_row(variable, f"[bold]{shown}[/]" if changed else shown, info.description or "")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shlex
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -59,7 +60,8 @@ class AuditReport:
     @property
     def remedy(self) -> str:
         """The command that mends what was found."""
-        return "voice build --verify" + "".join(f" --partition {key}" for key in self.spoilt_partitions[:20])
+        keys = map(shlex.quote, self.spoilt_partitions[:20])
+        return "voice build --verify" + "".join(f" --partition {key}" for key in keys)
 
     def to_bytes(self) -> bytes:
         return (json.dumps(dataclasses.asdict(self), ensure_ascii=False, indent=1) + "\n").encode()

@@ -1,0 +1,58 @@
+"""Names with brackets and spaces in them, which a terminal's markup and a shell would take for something else."""
+
+import json
+import shlex
+
+from typer.testing import CliRunner
+
+from voice_assets.cli import app
+from voice_assets.failures import FailureRecord, Trouble, write_record
+from voice_assets_tests.assets.conftest import Bench
+from voice_core.corpus.auditing import AuditReport, PartitionAudit
+
+
+def told(*arguments: str) -> str:
+    done = CliRunner().invoke(app, list(arguments))
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def folded(text: str) -> str:
+    """What a narrow table parts at its cells' edges in one piece, without spaces."""
+    rows = [line.split("│")[1:-1] for line in text.splitlines() if "│" in line]
+    return "".join("".join("".join(column) for column in zip(*rows, strict=True)).split())
+
+
+def test_a_build_tells_of_unused_objects_by_their_whole_names(bench: Bench) -> None:
+    (bench.raw / "odd[").mkdir()
+    for name in ("notes [draft].txt", "odd[/b] name.txt"):
+        (bench.raw / name).write_text("x", "utf-8")
+    shown = told("build")
+    assert "notes [draft].txt: " in shown
+    assert "odd[/b] name.txt: " in shown
+
+
+def test_settings_are_shown_as_they_are(bench: Bench) -> None:
+    bench.monkeypatch.setenv("VOICE_CHANNEL_MAPPING", json.dumps({"news": "News [daily]"}))
+    assert "News[daily]" in folded(told("settings"))
+
+
+def test_a_recording_is_forgotten_under_its_whole_name(bench: Bench) -> None:
+    folder = bench.raw / "Late [live] show"
+    folder.mkdir()
+    (folder / "talk [b].mp3").write_bytes((bench.raw / "harbour-radio" / "snow-006.mp3").read_bytes())
+    bench.build()
+    assert "Late [live] show/talk [b] is forgotten" in told("forget", "talk [b]", "--yes")
+
+
+def test_what_failed_is_told_as_it_is(bench: Bench) -> None:
+    trouble = Trouble("segments", "a b/batch-0001", "OSError: [/mnt/x] is gone [errno 5]")
+    record = FailureRecord("2026-01-01T00:00:00+00:00", "12345678", "ingest_batch", "host", (trouble,), "voice build")
+    write_record(bench.root / "dagster_home", record)
+    assert "OSError:[/mnt/x]isgone[errno5]" in folded(told("failures"))
+
+
+def test_the_command_that_mends_a_batch_is_ready_for_the_shell() -> None:
+    key = "New %5Blive%5D show (1)/batch-0001"
+    report = AuditReport("", partitions={key: PartitionAudit(1, 1, wrong={"x": "is missing"})})
+    assert shlex.split(report.remedy) == ["voice", "build", "--verify", "--partition", key]
