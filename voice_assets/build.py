@@ -63,8 +63,9 @@ def open_instance() -> dg.DagsterInstance:
 
 def take_stock(settings: Settings) -> tuple[Discovery, Status]:
     """Discover, and compare what lies there with what a build would make."""
+    raw = open_raw(settings)  # first: where there is none, no work root is made either
     work = open_work(settings)
-    discovery = discover(open_raw(settings), work, settings)
+    discovery = discover(raw, work, settings)
     return discovery, survey(work, discovery, codec_of(settings), settings)
 
 
@@ -92,6 +93,7 @@ def build(
     """
     runner = _Runner(settings, instance, verify)
     release_dead(instance)
+    open_raw(settings)
     lease.sweep(open_work(settings))
     discovery, status = take_stock(settings)
     report = BuildReport(discovery, status)

@@ -22,20 +22,26 @@ def audit(
     Exit code 1 where a file is missing or not what was committed. The whole audit leaves its report in
     audits/latest.json under the work root; one that was broken off goes on where it was.
     """
-    from resources.corpus import open_work
+    from resources.corpus import look_at_work, open_work
     from voice_core.corpus.auditing import AuditReport, audit_partition
     from voice_core.corpus.auditing import audit as audit_all
     from voice_core.corpus.batches import list_partitions
     from voice_core.layout import PartitionKey
 
     settings = Settings.load()
+    known = list_partitions(look_at_work(settings))
+    if not known:
+        raise LookupError(f"there is no batch of recordings in {settings.work_url} (VOICE_WORK_URL) to audit")
+    keys = [PartitionKey.parse(key) for key in partition or []]
+    unknown = set(keys) - set(known)
+    if unknown:
+        raise LookupError(f"there is no partition {', '.join(map(str, sorted(unknown)))}; `voice status` lists them")
     show_progress()
     work = open_work(settings)
-    if partition:
-        keys = [PartitionKey.parse(key) for key in partition]
+    if keys:
         report = AuditReport("", partitions={str(key): audit_partition(work, key, settings) for key in keys})
     else:
-        report = audit_all(work, list_partitions(work), settings)
+        report = audit_all(work, known, settings)
     for key, what in report.wrong.items():
         errors.print(f"{key} {what}", markup=False, highlight=False)
     console.print(

@@ -9,7 +9,7 @@ import typer
 
 from voice_assets.cli.build import run_build
 from voice_assets.cli.console import console, errors, show_progress, show_waits
-from voice_core.settings import Settings
+from voice_core.settings import Settings, config_file
 
 
 def register(app: typer.Typer) -> None:
@@ -24,8 +24,9 @@ def demo(
 
     Then speak three dialogues in two voices, as Moshi fine-tuning reads them.
 
-    Writes the folder's voice.toml, which every later command run from here reads as long as there is no ./voice.toml.
-    Ends with a table of where every second went, and a page to listen to.
+    Writes the folder's voice.toml. Every later command run from here reads that of ./demo, as long as there is no
+    ./voice.toml; that of another folder VOICE_CONFIG has to name. Ends with a table of where every second went, and a
+    page to listen to.
     """
     from voice_core.demo.dialogues import write_dialogues
     from voice_core.demo.world import DEMO_CHANNEL_MAPPING, build_world
@@ -50,6 +51,8 @@ def demo(
     succeeded = _speak(settings, scripts) and succeeded
     _write_page(settings, folder / "listen.html")
     console.print(f"The demo took {time.monotonic() - started:.0f} s. `make ui` opens Dagster on it.")
+    if config_file().resolve() != config.resolve():
+        console.print(f"Other commands read it with VOICE_CONFIG={config.resolve()}", highlight=False, soft_wrap=True)
     if not succeeded:
         raise typer.Exit(1)
 
@@ -91,12 +94,19 @@ def _speak(settings: Settings, scripts: Path) -> bool:
 
 
 def _write_page(settings: Settings, path: Path) -> None:
-    from resources.corpus import codec_of, open_work
+    from resources.corpus import codec_of, look_at_work
     from voice_core.corpus.batches import list_partitions
     from voice_core.demo.page import build_page
+    from voice_core.moshi.batching import list_scripts
 
-    work = open_work(settings)
-    data = build_page(work, list_partitions(work), settings, codec_of(settings))
+    work = look_at_work(settings)
+    partitions = list_partitions(work)
+    if not partitions and not list_scripts(work, settings.moshi.name):
+        raise LookupError(
+            f"there is nothing to listen to in {settings.work_url} (VOICE_WORK_URL), and no dialogues "
+            f"{settings.moshi.name} (VOICE_MOSHI__NAME): `voice build` and `voice moshi build` make them"
+        )
+    data = build_page(work, partitions, settings, codec_of(settings))
     path.write_bytes(data)
     console.print(f"Listen: {path.resolve().as_uri()} ({len(data) / 1e6:.1f} MB)", highlight=False, soft_wrap=True)
 

@@ -42,13 +42,13 @@ def trace(
     From the raw object and the transcript over the cut, the rules' thresholds and the codec to the Parquet files, the
     pairs and the published revision. Works for rejected lines, too: it names stage, reason, value and threshold.
     """
-    from resources.corpus import open_raw, open_work
+    from resources.corpus import look_at_work, open_raw
     from voice_core.corpus.traces import verify as verify_trace
     from voice_core.corpus.tracing import trace as trace_row
 
     settings = Settings.load()
     show_progress()
-    work = open_work(settings)
+    work = look_at_work(settings)
     found = trace_row(work, settings, row if index is None else f"{row} {index}")
     checks = verify_trace(found, open_raw(settings), work) if verify else []
     if as_json:
