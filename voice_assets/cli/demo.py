@@ -1,7 +1,10 @@
 """`voice demo`."""
 
 import json
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -41,15 +44,17 @@ def demo(
     scripts = write_dialogues(folder / "dialogues")
     config = folder / "voice.toml"
     config.write_text(_toml(folder, DEMO_CHANNEL_MAPPING), encoding="utf-8")
-    settings = Settings.load(
-        raw_url=str(folder / "raw"),
-        work_url=str(folder / "work"),
-        channel_mapping=DEMO_CHANNEL_MAPPING,
-        moshi={"scripts_url": str(scripts.parent)},
-    )
-    succeeded = run_build(settings, [], False)
-    succeeded = _speak(settings, scripts) and succeeded
-    _write_page(settings, folder / "listen.html")
+    with _environment(
+        VOICE_CONFIG=str(config.resolve()),
+        VOICE_RAW_URL=str(folder / "raw"),
+        VOICE_WORK_URL=str(folder / "work"),
+        VOICE_CHANNEL_MAPPING=json.dumps(DEMO_CHANNEL_MAPPING),
+        VOICE_MOSHI__SCRIPTS_URL=str(scripts.parent),
+    ):
+        settings = Settings.load()
+        succeeded = run_build(settings, [], False)
+        succeeded = _speak(settings, scripts) and succeeded
+        _write_page(settings, folder / "listen.html")
     console.print(f"The demo took {time.monotonic() - started:.0f} s. `make ui` opens Dagster on it.")
     if config_file().resolve() != config.resolve():
         console.print(f"Other commands read it with VOICE_CONFIG={config.resolve()}", highlight=False, soft_wrap=True)
@@ -63,6 +68,19 @@ def page(
     """Write a page to listen to: random and worst segments, their decoded codes, what was rejected, and dialogues."""
     show_waits()
     _write_page(Settings.load(), path)
+
+
+@contextmanager
+def _environment(**variables: str) -> Iterator[None]:
+    """What Dagster's runs read their settings from as well: else they would build what ./voice.toml names."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            os.environ.update({} if value is None else {name: value})
 
 
 def _speak(settings: Settings, scripts: Path) -> bool:

@@ -1,0 +1,30 @@
+"""`voice demo`, beside a corpus of one's own."""
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from voice_assets.cli import app
+from voice_assets_tests.assets.conftest import Bench, files_below
+from voice_core.demo import world
+
+
+def test_the_demo_is_built_in_its_own_folder_whatever_the_variables_name(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(world, "build_world", partial(world.build_world, seconds_scale=0.1))
+    own = bench.files()
+    done = CliRunner().invoke(app, ["demo", str(tmp_path / "elsewhere")])
+    assert done.exit_code == 0, done.output
+    made = files_below(tmp_path / "elsewhere" / "work")
+    assert {"datasets/voice/dataset.json", "moshi/dialogues/dialogues.jsonl"} <= made.keys()
+    assert bench.files() == own
+    config = (tmp_path / "elsewhere" / "voice.toml").resolve()
+    assert f"VOICE_CONFIG={config}" in done.output
+    monkeypatch.setenv("VOICE_CONFIG", str(config))
+    for name in ("VOICE_RAW_URL", "VOICE_WORK_URL", "VOICE_CHANNEL_MAPPING"):
+        monkeypatch.delenv(name)
+    again = CliRunner().invoke(app, ["build"])
+    assert "Nothing to do: 21 recordings" in " ".join(again.output.split())
