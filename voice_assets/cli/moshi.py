@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -190,6 +191,8 @@ def _run(
     only: tuple[str, ...] = ()
     if input_jsonl is not None:
         path = input_jsonl.expanduser().resolve()
+        if path.is_dir():
+            raise ConfigurationError(f"--input-jsonl {input_jsonl} is a folder: VOICE_MOSHI__SCRIPTS_URL names one")
         if not path.is_file():
             raise ConfigurationError(f"--input-jsonl {input_jsonl}: there is no such file")
         scripts, only = Store(path.parent.as_uri()), (path.name,)
@@ -235,14 +238,19 @@ def _tell(what: str, message: str) -> None:
 
 
 def _say(report: "BuildReport", manifests: "Iterable[ShardManifest]", settings: Settings, wall_sec: float) -> None:
+    from voice_core.moshi.building import engine_of
     from voice_core.moshi.manifests import list_key
 
     reasons: dict[str, int] = {}
     told: list[str] = []
-    for row in (row for manifest in manifests for row in manifest.left_out()):
-        reasons[row.reason] = reasons.get(row.reason, 0) + 1
-        if len(told) < _TOLD:
-            told.append(row.message if row.turn < 0 else f"{row.dialogue_id}, turn {row.turn}: {row.message}")
+    turns, rough, styled = 0, 0, 0
+    for manifest in manifests:
+        for row in manifest.left_out():
+            reasons[row.reason] = reasons.get(row.reason, 0) + 1
+            if len(told) < _TOLD:
+                told.append(row.message if row.turn < 0 else f"{row.dialogue_id}, turn {row.turn + 1}: {row.message}")
+        for row in (row for _, rows in manifest.kept() for row in rows):
+            turns, rough, styled = turns + 1, rough + row.approximate, styled + bool(row.emotion)
     for line in told:
         _tell("[yellow]left out:[/]", line)
     if sum(reasons.values()) > len(told):
@@ -269,4 +277,23 @@ def _say(report: "BuildReport", manifests: "Iterable[ShardManifest]", settings: 
     console.print(table)
     speed = f", {report.speech_sec / wall_sec:,.1f} × real time" if report.spoken else ""
     console.print(f"{report.spoken:,} utterances spoken in {wall_sec:,.1f} s{speed}", highlight=False)
+    if rough:
+        note = f"The times of the words of {rough:,} turns, of {turns:,}, are approximate{_cure(settings)}."
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
+    if styled and not engine_of(settings).load().capabilities.emotions:
+        console.print(f"{styled:,} turns ask for an emotion, and {settings.speech.engine} has none.", highlight=False)
     console.print(f"{settings.work_url}/{list_key(settings.moshi.name)}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _cure(settings: Settings) -> str:
+    """What would find the times of words, where it is not chosen to go without."""
+    from voice_core.moshi.aligning import is_english
+
+    moshi = settings.moshi
+    if moshi.aligner != "auto":
+        return ""
+    if not is_english(moshi.language):
+        return "" if moshi.ctc_model else ": a model that VOICE_MOSHI__CTC_MODEL names finds them"
+    if find_spec("pocketsphinx") is None:
+        return ": pocketsphinx finds them, pip install 'voice-data-factory[moshi]'"
+    return ": pocketsphinx did not find all of them"

@@ -120,11 +120,12 @@ def deal_dialogues(
             _check_source(store, name, given)
         counts = {batch.number: len(batch.ids) for batch in old}
         spool = _Spool(Path(folder))
-        current, dialogues, bad, new = 1, 0, 0, 0
+        current, dialogues, bad, new, first_bad = 1, 0, 0, 0, ""
         with contextlib.closing(spool):
             for item in items:
                 if isinstance(item, BadLine):
                     bad += 1
+                    first_bad = first_bad or item.message
                 else:
                     dialogues += 1
                     known = home.get(id_hash(item.id))
@@ -136,7 +137,12 @@ def deal_dialogues(
                 spool.add(current, script_line(item))
         if not dialogues:
             raise ValueError(
-                f"there is not one dialogue in it ({bad} bad lines); the batches of {name} stay as they are"
+                f"there is not one dialogue in {given.source or 'it'}; the batches of {name} stay as they are. "
+                + (
+                    f"Of {bad} bad lines, in which each has to be a whole dialogue, the first: {first_bad}"
+                    if bad
+                    else "There is no line in it; of a folder, the files *.jsonl and *.ndjson are read"
+                )
             )
         removed = len(home) - (dialogues - new)
         if removed and given.part:

@@ -101,7 +101,9 @@ def _parsed(line: bytes) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         _refuse("bad_utf8", f"byte {error.start} is no UTF-8; save the file as UTF-8")
     try:
-        value = json.loads(text, parse_constant=_not_json)
+        value = json.loads(text.rstrip(), parse_constant=_not_json)
+    except json.JSONDecodeError as error:
+        _refuse("bad_json", f"column {error.colno}: not JSON: {error.msg}")
     except RecursionError:
         _refuse("bad_json", "brackets are nested too deeply")
     except ValueError as error:

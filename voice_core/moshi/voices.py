@@ -10,15 +10,31 @@ from voice_core.tts.base import SpeechEngine
 
 
 def check_voices(engine: SpeechEngine, settings: MoshiSettings) -> None:
-    """Raises ConfigurationError where the engine lacks a role's voice: every dialogue would fail of it.
+    """Raises ConfigurationError where the engine lacks a role's voice, or speaks other languages than the scripts':
+    every dialogue would fail of the one, and be read out as if it were English, say, with the other.
 
     Of an engine that clones and cannot tell what a recording is, any voice may be one.
     """
+    spoken = engine.capabilities.languages
+    if spoken and _tongue(settings.language) not in map(_tongue, spoken):
+        raise ConfigurationError(
+            f"moshi.language is {settings.language!r}, and {engine.name} speaks {', '.join(spoken)}: choose another "
+            "engine (VOICE_SPEECH__ENGINE), or say what the scripts are in (VOICE_MOSHI__LANGUAGE)"
+        )
     for setting in ("assistant_voice", "user_voice"):
         voice: str = getattr(settings, setting)
         why = _refusal(engine, voice)
         if why:
             raise ConfigurationError(f"moshi.{setting} is {voice!r}: {why}")
+
+
+def _tongue(language: str) -> str:
+    """A language without its country or script.
+
+    >>> _tongue("en-GB"), _tongue("zh_CN")
+    ('en', 'zh')
+    """
+    return language.replace("_", "-").split("-")[0].lower()
 
 
 def _refusal(engine: SpeechEngine, voice: str) -> str:

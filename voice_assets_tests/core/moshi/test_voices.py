@@ -21,6 +21,13 @@ def test_a_role_whose_voice_the_engine_lacks_is_named() -> None:
         check_voices(load_engine("hibari"), MoshiSettings(user_voice="haert"))
 
 
+def test_scripts_in_a_language_that_the_engine_does_not_speak_are_refused() -> None:
+    check_voices(load_engine("hibari"), MoshiSettings(language="en_GB"))
+    check_voices(load_engine("noise"), MoshiSettings(language="ar"))
+    with pytest.raises(ConfigurationError, match=r"moshi.language is 'fr', and hibari speaks en"):
+        check_voices(load_engine("hibari"), MoshiSettings(language="fr"))
+
+
 def test_a_recording_that_is_not_there_is_a_voice_that_the_engine_lacks(tmp_path: Path) -> None:
     engine = IndexTTS2Engine(IndexTTS2Settings(voices={"ann": str(tmp_path / "ann.wav")}))
     settings = MoshiSettings(assistant_voice="ann", user_voice="default")
