@@ -10,6 +10,7 @@ from obstore.store import from_url
 
 from voice_core.settings import Settings
 
+_SCHEMES = ("s3", "s3a", "gs", "memory")
 _DEFAULT_REGION = "us-east-1"
 # A request may be long, since bodies are.
 _CONNECT_TIMEOUT, _TIMEOUT = timedelta(seconds=10), timedelta(hours=2)
@@ -38,6 +39,9 @@ class Access:
 
     def open(self, url: str) -> Any:
         """An obstore store. Raises `ValueError` or obstore's errors for what cannot be opened."""
+        scheme, bucket = url.partition("://")[::2]
+        if scheme not in _SCHEMES or not (bucket or scheme == "memory"):
+            raise ValueError("a store is a folder, file://…, s3://bucket[/folder] or gs://bucket[/folder]")
         client: dict[str, Any] = {
             "connect_timeout": _CONNECT_TIMEOUT,
             "read_timeout": timedelta(seconds=self.read_timeout_sec),

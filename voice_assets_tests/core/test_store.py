@@ -152,9 +152,11 @@ def test_a_raw_folder_that_is_not_there_is_named_and_not_created(tmp_path: Path)
     assert not (tmp_path / "no such").exists()
 
 
-def test_a_store_of_an_unknown_kind_is_refused_by_its_url() -> None:
-    with pytest.raises(StoreError, match="gopher://x"):
+def test_a_store_of_an_unknown_kind_is_refused_by_its_url_and_told_what_there_is() -> None:
+    with pytest.raises(StoreError, match=r"gopher://x.*a store is a folder, file://…, s3://bucket"):
         Store("gopher://x/y")
+    with pytest.raises(StoreError, match=r"s3://bucket\[/folder\]"):
+        Store("s3://")
 
 
 @pytest.mark.parametrize("key", ["../outside", "a/../../outside", "a//b", "./a"])
