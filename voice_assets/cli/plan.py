@@ -50,7 +50,7 @@ def plan(
     keep of audio that nobody has decoded yet, and what it takes in storage. What estimates rest on stands below the
     table.
 
-    Minutes come from this dataset's own runs: the median of what Dagster recorded for this codec and revision, by
+    Minutes come from runs of this Dagster instance: the median of what Dagster recorded for this codec and revision, by
     machine. Where nothing was measured, no minutes are given: run one batch (`voice build -p …`), or say
     `--encode-speed 40` for 40 seconds of audio a second.
     """

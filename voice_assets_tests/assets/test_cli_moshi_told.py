@@ -27,7 +27,7 @@ def test_a_file_without_one_dialogue_is_named_with_what_is_wrong_in_it(tmp_path:
     done = build(tmp_path, json.dumps([TALK], indent=1))
     assert "there is not one dialogue in file://" in str(done.exception)
     assert "talks.jsonl; the batches of dialogues stay as they are" in str(done.exception)
-    assert "talks.jsonl, line 1: column 2: not JSON: Expecting value" in str(done.exception)
+    assert "talks.jsonl, line 1: not JSON at column 2: Expecting value" in str(done.exception)
     assert "*.jsonl and *.ndjson are read" in str(build(tmp_path, "").exception)
     folder = CliRunner().invoke(app, ["moshi", "build", "--input-jsonl", str(tmp_path)])
     assert "is a folder: VOICE_MOSHI__SCRIPTS_URL names one" in str(folder.exception)

@@ -103,7 +103,7 @@ def _parsed(line: bytes) -> dict[str, Any]:
     try:
         value = json.loads(text.rstrip(), parse_constant=_not_json)
     except json.JSONDecodeError as error:
-        _refuse("bad_json", f"column {error.colno}: not JSON: {error.msg}")
+        _refuse("bad_json", f"not JSON at column {error.colno}: {error.msg}")
     except RecursionError:
         _refuse("bad_json", "brackets are nested too deeply")
     except ValueError as error:
