@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,12 +13,13 @@ from typing import Protocol
 from voice_core.layout import PartitionKey
 from voice_core.moshi.aligning import Aligner, load_aligner
 from voice_core.moshi.batching import Dealt, Input, deal_dialogues, read_script
-from voice_core.moshi.committing import Where, build_batch
+from voice_core.moshi.committing import build_batch
 from voice_core.moshi.manifests import Lists, write_lists
 from voice_core.moshi.reading import bounded_lines, read_dialogues
 from voice_core.moshi.records import ShardManifest, read_shards
 from voice_core.moshi.script import BadLine, Dialogue
-from voice_core.moshi.shards import Failure, Maker
+from voice_core.moshi.shards import Maker
+from voice_core.moshi.speech import Asked, Failure, Where
 from voice_core.moshi.spool import Spool
 from voice_core.moshi.voices import check_voices, recordings
 from voice_core.settings import ConfigurationError, Settings
@@ -27,7 +28,7 @@ from voice_core.synthesis import EngineSpec, Group, Stats, Studio, SynthesisOpti
 from voice_core.synthesis import Failure as NotSpoken
 from voice_core.synthesis.choice import physical_cores
 from voice_core.tts import chosen_engine
-from voice_core.tts.base import Speech, Utterance
+from voice_core.tts.base import Speech
 
 SUFFIXES = (".jsonl", ".ndjson")
 
@@ -155,15 +156,11 @@ def build_shards(
 
 
 class _Speaking(Protocol):
-    def __call__(
-        self, asked: Sequence[tuple[Where, Utterance]], *, by_voice: bool = False
-    ) -> Iterator[tuple[Where, Speech | Failure]]: ...
+    def __call__(self, asked: Asked, *, by_voice: bool = False) -> Iterator[tuple[Where, Speech | Failure]]: ...
 
 
 def _speaking(studio: Studio, stats: Stats, label: str) -> _Speaking:
-    def speak(
-        asked: Sequence[tuple[Where, Utterance]], *, by_voice: bool = False
-    ) -> Iterator[tuple[Where, Speech | Failure]]:
+    def speak(asked: Asked, *, by_voice: bool = False) -> Iterator[tuple[Where, Speech | Failure]]:
         """Dialogue by dialogue; or `by_voice`, each voice through all that is asked, and each utterance at once."""
         dialogues = [[*turns] for _, turns in groupby(asked, key=lambda item: item[0][0])]
         grouped = [[item] for item in asked] if by_voice else dialogues

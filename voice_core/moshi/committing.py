@@ -7,7 +7,7 @@ the same bytes.
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from functools import partial
 
 from voice_core.audio import Pcm16
@@ -21,7 +21,6 @@ from voice_core.moshi.script import ROLES, BadLine, Dialogue
 from voice_core.moshi.shards import (
     BatchPlan,
     DialoguePlan,
-    Failure,
     Finished,
     Made,
     Maker,
@@ -29,17 +28,13 @@ from voice_core.moshi.shards import (
     finish_dialogue,
     plan_batch,
 )
+from voice_core.moshi.speech import Failure, Speak
 from voice_core.settings import MoshiSettings
 from voice_core.store import Store
-from voice_core.tts.base import Speech, Utterance
+from voice_core.tts.base import Speech
 from voice_core.workers import streamed
 
 _CHECKPOINT_SEC = 20.0
-
-Where = tuple[int, int]
-"""(dialogue index, turn index)."""
-Speak = Callable[[Sequence[tuple[Where, Utterance]]], Iterable[tuple[Where, Speech | Failure]]]
-"""Says utterances, each exactly once, in any order; near the order of asking it takes the least memory."""
 
 
 def intact_files(store: Store, old: ShardManifest | None, *, verify: bool = False) -> set[str]:

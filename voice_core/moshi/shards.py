@@ -29,6 +29,7 @@ from voice_core.moshi.mixing import (
 )
 from voice_core.moshi.records import LABELS, OTHER_TURN, ShardManifest, TurnRow, wav_key, words_json
 from voice_core.moshi.script import SAMPLE_RATE_HZ, BadLine, Dialogue, Turn
+from voice_core.moshi.speech import Failure
 from voice_core.moshi.timing import TIMING_VERSION, plan_turns
 from voice_core.moshi.words import TOKENS_PER_SEC, estimated_tokens, script_words
 from voice_core.settings import MoshiSettings
@@ -60,14 +61,6 @@ class Maker:
     ) -> "Maker":
         listens = f"{aligner.name} {aligner.revision}"
         return cls(engine.name, engine.revision, listens, recordings or {}, emotions or {})
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why an utterance could not be spoken."""
-
-    message: str
-    reason: str = "speech_failed"
 
 
 @dataclass(frozen=True, slots=True)

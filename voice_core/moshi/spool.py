@@ -2,20 +2,18 @@
 
 import dataclasses
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator
 
 import soundfile
 
 from voice_core.fingerprint import fingerprint
 from voice_core.layout import PartitionKey, stage_prefix
-from voice_core.moshi.committing import Where
-from voice_core.moshi.shards import Failure, Maker
+from voice_core.moshi.shards import Maker
+from voice_core.moshi.speech import Asked, Failure, Speak, Where
 from voice_core.store import Store
 from voice_core.tts.base import Speech, Utterance
 
 STAGE = "moshi_spoken"
-Asked = Sequence[tuple[Where, Utterance]]
-Said = Iterable[tuple[Where, Speech | Failure]]
 
 
 class Spool:
@@ -31,7 +29,7 @@ class Spool:
         self._known = self._there()  # another process may be at the batch by the time that this empties the spool
         self._wanted: set[str] = set()  # by the next run
 
-    def through(self, asked: Asked, say: Callable[[Asked], Said]) -> Iterator[tuple[Where, Speech | Failure]]:
+    def through(self, asked: Asked, say: Speak) -> Iterator[tuple[Where, Speech | Failure]]:
         """What `say` makes of that which is not there yet, and the rest; dialogue by dialogue, as each is complete.
 
         Raises ValueError where a file that was written before is spoilt; it is removed.

@@ -8,10 +8,11 @@ import pytest
 
 from voice_core.fingerprint import unit_interval
 from voice_core.moshi.aligning import ApproximateAligner
-from voice_core.moshi.committing import Where, build_batch
+from voice_core.moshi.committing import build_batch
 from voice_core.moshi.records import ShardManifest, dialogue_partition
 from voice_core.moshi.script import BadLine, Dialogue, Turn
-from voice_core.moshi.shards import Failure, Maker
+from voice_core.moshi.shards import Maker
+from voice_core.moshi.speech import Failure, Where
 from voice_core.settings import MoshiSettings
 from voice_core.store import Store
 from voice_core.tts.base import Speech, Utterance
