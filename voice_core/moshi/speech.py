@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from voice_core.tts.base import Speech, Utterance
 
 Where = tuple[int, int]
-"""(dialogue index, turn index)."""
+"""(dialogue index, turn index); where a voice's level is measured, (−1 − the voice's number, sentence)."""
+
+
+def is_turn(where: Where) -> bool:
+    return where[0] >= 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +22,5 @@ class Failure:
 
 
 Asked = Sequence[tuple[Where, Utterance]]
-Said = Iterable[tuple[Where, Speech | Failure]]
-Speak = Callable[[Asked], Said]
+Speak = Callable[[Asked], Iterable[tuple[Where, Speech | Failure]]]
 """Says utterances, each exactly once, in any order; near the order of asking it takes the least memory."""
