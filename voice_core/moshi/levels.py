@@ -23,26 +23,26 @@ LEVEL_UNKNOWN = "voice_level_unknown"
 """The reason of a turn whose voice said none of the sentences."""
 
 _ENGLISH = (
-    "The old ferry leaves the harbour at six, and we should join the queue early.",
-    "Could you measure the thick blue cloth for me, please?",
-    "She chose a warm yellow jumper, and he took the good shoes.",
+    "The ferry leaves at six, so join the queue.",
+    "Could you measure this thick blue cloth?",
+    "She chose a warm jumper and good yellow shoes.",
 )
 SENTENCES = {
     "en": _ENGLISH,
     "zh": (
-        "早上下了一场小雨，山路有点滑。",
-        "请把那本蓝色的书放在桌上，好吗？",
-        "他爱吃热面条，我只想喝杯茶。",
+        "早上下了一场小雨。",
+        "请把那本蓝色的书放好。",
+        "他爱吃热面，我只想喝茶。",
     ),
 }
-"""Some 7 s with vowels and consonants of all kinds, by language."""
+"""By language: vowels and consonants of all kinds, in 7 to 9 s."""
 
 
 def sentences_for(settings: MoshiSettings) -> tuple[str, ...]:
     """What voices say to be measured: the setting's lines, or our own sentences.
 
     >>> sentences_for(MoshiSettings(language="zh-CN"))[0]
-    '早上下了一场小雨，山路有点滑。'
+    '早上下了一场小雨。'
     >>> sentences_for(MoshiSettings(level_text="Moin!\\n\\n Wie geht es dir? "))
     ('Moin!', 'Wie geht es dir?')
     """

@@ -2,8 +2,7 @@
 
 import dataclasses
 import io
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import soundfile
 
@@ -34,8 +33,8 @@ class Spool:
         self._turns: dict[Where, str] = {}
 
     def through(self, asked: Asked, say: Speak) -> Iterator[tuple[Where, Speech | Failure]]:
-        """What `say` makes of that which is not there yet, and the rest; dialogue by dialogue, as each is complete, but
-        none before all voices' levels are known: whoever takes them would have to hold them until then.
+        """What `say` makes of that which is not there yet, and the rest; dialogue by dialogue, as each is complete and
+        the levels of its voices are known: before that, whoever takes it would have to hold it.
 
         Raises ValueError where a file that was written before is spoilt; it is removed.
         """
@@ -43,22 +42,27 @@ class Spool:
         keys = {where: self._key(utterance) for where, utterance in asked}
         missing = [(where, utterance) for where, utterance in asked if keys[where] not in there]
         self._turns = {where: key for where, key in keys.items() if is_turn(where)}
-        groups: dict[int, list[Where]] = {}
+        groups: dict[int, list[Where]] = {}  # dialogues, and below 0 voices' sentences
+        voices: dict[int, set[str]] = {}
         waits: dict[int, set[Where]] = {}
-        for where in keys:
+        for where, utterance in asked:
             groups.setdefault(where[0], []).append(where)
+            voices.setdefault(where[0], set()).add(utterance.voice)
         for where, _ in missing:
             waits.setdefault(where[0], set()).add(where)
+        unmeasured = {voice for index in waits if index < 0 for voice in voices[index]}
+        held: list[int] = []
         failures: dict[Where, Failure] = {}
-        unmeasured = {index for index in waits if index < 0}
-        complete = deque(sorted(groups.keys() - waits.keys()))
 
-        def whole() -> Iterator[tuple[Where, Speech | Failure]]:
-            while complete and (complete[0] < 0 or not unmeasured):
-                for where in groups.pop(complete.popleft()):
+        def whole(indices: Iterable[int]) -> Iterator[tuple[Where, Speech | Failure]]:
+            for index in indices:
+                if index >= 0 and voices[index] & unmeasured:
+                    held.append(index)
+                    continue
+                for where in groups.pop(index):
                     yield where, failures[where] if where in failures else self._read(keys[where])
 
-        yield from whole()
+        yield from whole(sorted(groups.keys() - waits.keys()))
         for where, said in say(missing) if missing else ():
             if isinstance(said, Failure):
                 failures[where] = said
@@ -66,10 +70,14 @@ class Spool:
                 self._write(keys[where], said)
             index = where[0]
             waits[index].discard(where)
-            if not waits[index]:
-                unmeasured.discard(index)
-                complete.insert(0 if index < 0 else len(complete), index)
-                yield from whole()
+            if waits[index]:
+                continue
+            perhaps = [index]
+            if index < 0:
+                unmeasured -= voices[index]
+                perhaps += held
+                held.clear()
+            yield from whole(perhaps)
 
     def empty(self, manifest: ShardManifest) -> None:
         """Once the batch is committed. Of a dialogue of which something could not be said, or has no level, the next

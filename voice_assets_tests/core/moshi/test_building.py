@@ -15,7 +15,7 @@ from voice_core.moshi.aligning import ApproximateAligner
 from voice_core.moshi.batching import Input, deal_dialogues
 from voice_core.moshi.levels import LEVEL_UNKNOWN, SENTENCES, VoiceLevels
 from voice_core.moshi.records import dialogue_partition
-from voice_core.moshi.script import Dialogue
+from voice_core.moshi.script import Dialogue, Turn
 from voice_core.moshi.shards import Maker, plan_batch
 from voice_core.moshi.speech import Where
 from voice_core.moshi.spool import Spool
@@ -189,11 +189,12 @@ def test_what_was_spoken_for_voices_that_cannot_be_measured_is_kept(theatre: The
 
 
 def test_no_dialogue_waits_in_memory_for_a_level(theatre: Theatre) -> None:
-    """All is spoken, and then levels are to be measured, the other voice's last: dialogues stay on disk until then."""
+    """All is spoken, and then levels are to be measured: dialogues stay on disk until those of their voices are."""
     partition, moshi = dialogue_partition("dialogues", 1), theatre.settings.moshi
     engine = IndexTTS2Engine(theatre.settings.indextts2)
-    maker = Maker.of(engine, ApproximateAligner(), *recordings(engine, talks(9), moshi))
-    plan = plan_batch(partition, talks(9), None, maker, moshi)
+    items = [*talks(9), Dialogue("alone", (Turn("user", "Is it I?", "ben"), Turn("assistant", "It is I.", "ben")))]
+    maker = Maker.of(engine, ApproximateAligner(), *recordings(engine, items, moshi))
+    plan = plan_batch(partition, items, None, maker, moshi)
     spool = Spool(theatre.work, partition, maker)
     told: list[Where] = []
 
@@ -203,13 +204,14 @@ def test_no_dialogue_waits_in_memory_for_a_level(theatre: Theatre) -> None:
             yield where, engine.speak(utterance)
 
     turns = [((index, turn), utterance) for index, turn, utterance in plan.to_speak()]
-    assert len([*spool.through(turns, say)]) == len(told) == 36
+    assert len([*spool.through(turns, say)]) == len(told) == 38
     levels = VoiceLevels(theatre.work, plan.to_calibrate()).to_ask
     told.clear()
     said = [(len(told), where) for where, _ in spool.through([*levels, *turns], say)]
-    assert said[:6] == [(3, (-1, 0)), (3, (-1, 1)), (3, (-1, 2)), (6, (-2, 0)), (6, (-2, 1)), (6, (-2, 2))]
-    assert {at for at, _ in said[6:]} == {6}
-    assert len(said) == 6 + 36
+    sentences = [(3 * voice, (-voice, at)) for voice in (1, 2) for at in range(3)]
+    assert said[:5] == [*sentences[:3], (3, (9, 0)), (3, (9, 1))], "ben's come first"
+    assert said[5:8] == sentences[3:]
+    assert [where for at, where in said[8:] if at == 6] == [where for where, _ in turns[:-2]]
 
 
 def test_of_a_dialogue_that_failed_only_what_failed_is_spoken_again(theatre: Theatre) -> None:
