@@ -110,7 +110,8 @@ def levelled(audio: npt.NDArray[np.float32], sample_rate_hz: int, gain_db: float
 
 def at_peak_limit(pcm: Pcm16, peak_dbfs: float) -> bool:
     """Whether `levelled` kept this utterance quieter: its loudest sample is the loudest that there may be."""
-    return int(np.abs(pcm.astype(np.int32)).max(initial=0)) >= round(32768 * 10 ** (peak_dbfs / 20))
+    loudest = max(int(pcm.max(initial=0)), -int(pcm.min(initial=0)))
+    return loudest >= round(32768 * 10 ** (peak_dbfs / 20))
 
 
 def _scaled(audio: npt.NDArray[np.float32], sample_rate_hz: int) -> tuple[npt.NDArray[np.float64], float]:
