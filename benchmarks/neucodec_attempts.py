@@ -60,6 +60,16 @@ ATTEMPTS: list[dict[str, str]] = [
         "outcome": "3 %, and 1 % with huge pages; not set here: it is the whole process's (MALLOC_TRIM_THRESHOLD_)",
     },
     {
+        "attempt": "frames of several clips through the semantic encoder's products together, on a CPU",
+        "prediction": "2 to 3 % of all: products of 250 rows run at 87 GFLOP/s a core, of 500 and more at 94",
+        "outcome": "3 to 6 % of that encoder, 2 % of all, equal to the bit; left out: a second way to run it for that",
+    },
+    {
+        "attempt": "weights laid out the other way for the linear layers",
+        "prediction": "a tenth of them, if what costs is packing them",
+        "outcome": "equal to the bit, and between a tenth faster and a third slower, by shape; left out",
+    },
+    {
         "attempt": "another sine, numpy's",
         "prediction": "3 % of all",
         "outcome": "4 %, and not equal to the bit; left out",

@@ -252,10 +252,15 @@ class MoshiSettings(Group):
     )
     language: str = Field("en", description="BCP-47 code of the scripts' language.")
     assistant_level_dbfs: float = Field(
-        -23.0, ge=-60, le=-6, description="Level of the assistant's speech, RMS over speech in dBFS."
+        -23.0, ge=-60, le=-6, description="Level that the assistant's voice is brought to, RMS over speech in dBFS."
     )
     user_level_dbfs: float = Field(
-        -23.0, ge=-60, le=-6, description="Level of the user's speech, RMS over speech in dBFS."
+        -23.0, ge=-60, le=-6, description="Level that the user's voice is brought to, RMS over speech in dBFS."
+    )
+    level_text: str = Field(
+        "",
+        description="What a voice says, once, to have its level measured, a sentence a line; our own in English or "
+        "Chinese when empty.",
     )
     peak_limit_dbfs: float = Field(
         -1.0, ge=-30, le=-0.1, description="No sample is louder; an utterance that would be is kept quieter."

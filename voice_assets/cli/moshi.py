@@ -276,7 +276,8 @@ def _say(report: "BuildReport", manifests: "Iterable[ShardManifest]", settings: 
         table.add_row(f"left out: {reason}", f"{count:,}", "")
     console.print(table)
     speed = f", {report.speech_sec / wall_sec:,.1f} × real time" if report.spoken else ""
-    console.print(f"{report.spoken:,} utterances spoken in {wall_sec:,.1f} s{speed}", highlight=False)
+    measured = f"; voices measured: {report.voices_measured}" if report.voices_measured else ""
+    console.print(f"{report.spoken:,} utterances spoken in {wall_sec:,.1f} s{speed}{measured}", highlight=False)
     if rough:
         note = f"The times of the words of {rough:,} turns, of {turns:,}, are approximate{_cure(settings)}."
         console.print(note, highlight=False, markup=False, soft_wrap=True)

@@ -73,13 +73,15 @@ def made(work: Path) -> dict[str, bytes]:
 
 def test_serial_thread_and_process_workers_give_the_same_bytes(script: Path, tmp_path: Path) -> None:
     told = run(script, tmp_path / "serial", "--worker-count", "0")
-    assert "28 utterances spoken" in told
+    assert re.search(r"28 utterances spoken in .*; voices measured: 2", told)
     run(script, tmp_path / "thread", "--worker-backend", "thread", "--worker-count", "2")
     run(script, tmp_path / "process", "--worker-backend", "process", "--worker-count", "2", "--planner-buffer", "3")
     serial = made(tmp_path / "serial")
     assert made(tmp_path / "thread") == serial
     assert made(tmp_path / "process") == serial
-    assert "0 utterances spoken" in run(script, tmp_path / "serial", "--resume")
+    told = run(script, tmp_path / "serial", "--resume")
+    assert "0 utterances spoken" in told
+    assert "voices measured" not in told
     assert made(tmp_path / "serial") == serial
 
 
@@ -194,7 +196,7 @@ def test_progress_in_json_is_nothing_but_json(script: Path, tmp_path: Path) -> N
         time.sleep(1.0)
     told = process.communicate()[1]
     assert process.returncode == 0
-    assert [json.loads(line)["utterances"] for line in told.splitlines()][-1] == 28
+    assert [json.loads(line)["utterances"] for line in told.splitlines()][-1] == 28 + 6, "and two voices' sentences"
 
 
 @pytest.mark.parametrize(

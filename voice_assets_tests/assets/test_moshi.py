@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -77,9 +78,13 @@ def talk(name: str, answer: str = "It came in this morning.") -> dict[str, objec
     return {"id": name, "turns": turns}
 
 
-def spoken(result: dg.ExecuteInProcessResult) -> int:
+def metadata(result: dg.ExecuteInProcessResult, what: str) -> Any:
     [event] = [e for e in result.get_asset_materialization_events() if e.asset_key == dg.AssetKey("moshi_shards")]
-    return int(event.materialization.metadata["utterances_spoken"].value)  # type: ignore[arg-type]
+    return event.materialization.metadata[what]
+
+
+def spoken(result: dg.ExecuteInProcessResult) -> int:
+    return int(metadata(result, "utterances_spoken").value)
 
 
 def test_scripts_become_shards_and_a_changed_turn_is_the_only_one_spoken_again(studio: Studio) -> None:
@@ -88,6 +93,14 @@ def test_scripts_become_shards_and_a_changed_turn_is_the_only_one_spoken_again(s
     assert studio.ticks() == []
     results = [studio.speak(key) for key in ("dialogues/batch-0001", "dialogues/batch-0002")]
     assert [spoken(result) for result in results] == [6, 3]
+    assert [metadata(result, "voices_measured").value for result in results] == [2, 0]
+    voices = [record.data for record in metadata(results[0], "voice_levels").records]
+    assert [(item["role"], item["voice"], item["turns"]) for item in voices] == [
+        ("user", "heart-low", 4),
+        ("assistant", "heart", 2),
+    ]
+    assert all(abs(item["mean_level_dbfs"] + 23.0) < 2.0 for item in voices)
+    assert {item["held_back_by_peak_limit"] for item in voices} == {0}
     failed = {check.check_name for check in results[0].get_asset_check_evaluations() if not check.passed}
     assert failed == {"lines_are_dialogues", "nothing_rejected"}  # the broken line, twice told, as warnings
     assert studio.finish().success

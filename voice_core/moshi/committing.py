@@ -7,7 +7,7 @@ the same bytes.
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from functools import partial
 
 from voice_core.audio import Pcm16
@@ -15,13 +15,13 @@ from voice_core.fingerprint import sha256
 from voice_core.layout import PartitionKey, manifest_key, stage_prefix
 from voice_core.lease import held
 from voice_core.moshi.aligning import Aligner
+from voice_core.moshi.levels import VoiceLevels
 from voice_core.moshi.mixing import read_wav
 from voice_core.moshi.records import STAGE, ShardManifest, TurnRow, read_shards, sidecar_key, write_shards
 from voice_core.moshi.script import ROLES, BadLine, Dialogue
 from voice_core.moshi.shards import (
     BatchPlan,
     DialoguePlan,
-    Failure,
     Finished,
     Made,
     Maker,
@@ -29,17 +29,13 @@ from voice_core.moshi.shards import (
     finish_dialogue,
     plan_batch,
 )
+from voice_core.moshi.speech import Failure, Speak, is_turn
 from voice_core.settings import MoshiSettings
 from voice_core.store import Store
-from voice_core.tts.base import Speech, Utterance
+from voice_core.tts.base import Speech
 from voice_core.workers import streamed
 
 _CHECKPOINT_SEC = 20.0
-
-Where = tuple[int, int]
-"""(dialogue index, turn index)."""
-Speak = Callable[[Sequence[tuple[Where, Utterance]]], Iterable[tuple[Where, Speech | Failure]]]
-"""Says utterances, each exactly once, in any order; near the order of asking it takes the least memory."""
 
 
 def intact_files(store: Store, old: ShardManifest | None, *, verify: bool = False) -> set[str]:
@@ -174,14 +170,24 @@ def build_batch(
 
 
 def as_made(store: Store, plan: BatchPlan, speak: Speak) -> Generator[Made, None, None]:
-    """Dialogues, each as soon as the last of its utterances is spoken."""
+    """Dialogues, each as soon as the last of its utterances is spoken and its voices' levels are known."""
     for item in plan.to_finish():
         if not item.to_speak:
             yield Made(item, {}, cut_back(store, item))
-    asked = [((index, turn), utterance) for index, turn, utterance in plan.to_speak()]
+    turns = [((index, turn), utterance) for index, turn, utterance in plan.to_speak()]
+    if not turns:
+        return
+    voices = VoiceLevels(store, plan.to_calibrate())
     waiting: dict[int, dict[int, Speech | Failure]] = {}
-    for (index, turn), said in speak(asked) if asked else ():
-        item = plan.dialogues[index]
-        waiting.setdefault(index, {})[turn] = said
-        if len(waiting[index]) == len(item.to_speak):
-            yield Made(item, waiting.pop(index), cut_back(store, item))
+    for where, said in speak([*voices.to_ask, *turns]):
+        if is_turn(where):
+            index, turn = where
+            waiting.setdefault(index, {})[turn] = said
+            perhaps = [index]
+        else:
+            perhaps = [*waiting] if voices.hear(where, said) else []
+        for index in perhaps:
+            item = plan.dialogues[index]
+            levels = voices.of(item.voices_to_speak) if len(waiting[index]) == len(item.to_speak) else None
+            if levels is not None:
+                yield Made(item, waiting.pop(index), cut_back(store, item), levels)

@@ -13,7 +13,7 @@ from voice_core.moshi.script import ROLES, SAMPLE_RATE_HZ, Role
 from voice_core.moshi.timing import Extent
 from voice_core.settings import MoshiSettings
 
-MIXING_VERSION = 1
+MIXING_VERSION = 2
 
 Stereo = npt.NDArray[np.int16]
 """Shape [samples, 2], full scale ±32767: left is the assistant, right is the user."""
@@ -21,6 +21,7 @@ Stereo = npt.NDArray[np.int16]
 _FRAME = SAMPLE_RATE_HZ // 50
 _BELOW_LOUD_DB = 35.0
 _SILENCE = 10 ** (-60.0 / 20)  # in amplitude; no frame below is speech, however quiet the rest
+_NOTHING = 1e-4  # in amplitude, at whatever level an engine speaks; its loudest sample if that is no speech
 
 
 class NoSpeechError(ValueError):
@@ -78,26 +79,53 @@ def speech_level_dbfs(pcm: Pcm16) -> float:
     return dbfs(float(np.sqrt(np.mean(np.square(audio[mask], dtype=np.float64))))) if mask.any() else dbfs(0.0)
 
 
-def levelled(audio: npt.NDArray[np.float32], sample_rate_hz: int, target_dbfs: float, peak_dbfs: float) -> Pcm16:
-    """Mono speech at any rate and level → 24 kHz PCM at `target_dbfs`, RMS over its speech.
+@dataclass(frozen=True, slots=True)
+class SpeechPower:
+    """Of the speech in some audio, without the silence around and within it: the sum of its squares (full scale ±1),
+    and of how many samples at 24 kHz."""
 
-    No sample goes beyond `peak_dbfs`: where it would, all of the utterance stays quieter. Raises `NoSpeechError`.
+    energy: float
+    samples: int
+
+
+def speech_power(audio: npt.NDArray[np.float32], sample_rate_hz: int) -> SpeechPower:
+    """Of mono speech at any rate and level. Raises `NoSpeechError`."""
+    scaled, loudest = _scaled(audio, sample_rate_hz)
+    speech = scaled[np.repeat(speaking(scaled), _FRAME)[: len(scaled)]]
+    return SpeechPower(float(np.square(speech).sum()) * loudest**2, len(speech))
+
+
+def levelled(audio: npt.NDArray[np.float32], sample_rate_hz: int, gain_db: float, peak_dbfs: float) -> Pcm16:
+    """Mono speech at any rate and level → 24 kHz PCM, louder by `gain_db`.
+
+    No sample goes beyond `peak_dbfs`: where it would, all of the utterance stays quieter. Raises `NoSpeechError`, also
+    where nothing of it is above −60 dBFS then.
     """
+    scaled, loudest = _scaled(audio, sample_rate_hz)
+    scaled *= min(10 ** (gain_db / 20) * loudest, 10 ** (peak_dbfs / 20))
+    if not speaking(scaled).any():
+        raise NoSpeechError("the engine gave silence")
+    return to_pcm16(scaled)
+
+
+def at_peak_limit(pcm: Pcm16, peak_dbfs: float) -> bool:
+    """Whether `levelled` kept this utterance quieter: its loudest sample is the loudest that there may be."""
+    loudest = max(int(pcm.max(initial=0)), -int(pcm.min(initial=0)))
+    return loudest >= round(32768 * 10 ** (peak_dbfs / 20))
+
+
+def _scaled(audio: npt.NDArray[np.float32], sample_rate_hz: int) -> tuple[npt.NDArray[np.float64], float]:
+    """Audio at 24 kHz with its loudest sample at ±1, and how loud that was: an engine may speak at any level, and
+    silence is found at levels of 16 bits. Raises `NoSpeechError`."""
     if audio.ndim != 1 or not len(audio):
         raise NoSpeechError(f"the engine gave audio of shape {audio.shape}, not mono speech")
     if not np.isfinite(audio).all():
         raise NoSpeechError("the engine gave samples that are no numbers")
     at_rate = resample(np.asarray(audio, np.float32), sample_rate_hz, SAMPLE_RATE_HZ)
     loudest = float(np.abs(at_rate).max())
-    # Scaled to the peak first: an engine may speak at any level, and silence is found at levels of 16 bits.
-    scaled = at_rate.astype(np.float64) / loudest if loudest > 1e-4 else np.zeros(len(at_rate))
-    frames = speaking(scaled)
-    if not frames.any():
+    if loudest <= _NOTHING:
         raise NoSpeechError("the engine gave silence")
-    mask = np.repeat(frames, _FRAME)[: len(scaled)]
-    rms = float(np.sqrt(np.mean(np.square(scaled[mask]))))
-    gain = min(10 ** (target_dbfs / 20) / rms, 10 ** (peak_dbfs / 20))
-    return to_pcm16(scaled * gain)
+    return at_rate.astype(np.float64) / loudest, loudest
 
 
 def stereo(placed: Iterable[Placed]) -> Stereo:

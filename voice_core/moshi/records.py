@@ -66,6 +66,7 @@ class TurnRow:
     start_sample: int = 0
     sample_count: int = 0
     level_dbfs: float | None = None
+    peak_limited: bool = False  # it would have been louder, as its voice goes
     words: str = ""  # JSON [[word, start, end], …], seconds from the utterance's beginning
     aligner: str = ""
     approximate: bool = False
@@ -86,6 +87,21 @@ class TurnRow:
 
     def spoken_words(self) -> tuple[Word, ...]:
         return tuple(Word(*item) for item in json.loads(self.words)) if self.words else ()
+
+
+@dataclass(slots=True)
+class VoiceFigures:
+    """What a voice says in a batch as one of the two. `peak_limited` counts turns."""
+
+    role: str
+    voice: str
+    turns: int = 0
+    peak_limited: int = 0
+    levels_db: float = 0.0  # their sum
+
+    @property
+    def mean_level_dbfs(self) -> float:
+        return round(self.levels_db / self.turns, 2)
 
 
 def words_json(words: Sequence[Word]) -> str:
@@ -150,6 +166,16 @@ class ShardManifest:
             "approximate_turns": sum(row.approximate for row in turns),
             "dense_turns": sum(row.dense for row in turns),
         }
+
+    def voices(self) -> list[VoiceFigures]:
+        """Of the turns that are kept; who says the most comes first."""
+        found: dict[tuple[str, str], VoiceFigures] = {}
+        for row in (row for row in self.rows if row.kept):
+            voice = found.setdefault((row.role, row.voice), VoiceFigures(row.role, row.voice))
+            voice.turns += 1
+            voice.peak_limited += row.peak_limited
+            voice.levels_db += row.level_dbfs or 0.0
+        return sorted(found.values(), key=lambda item: (-item.turns, item.role, item.voice))
 
     def rejects(self) -> dict[str, int]:
         """Rejected lines and turns by reason."""

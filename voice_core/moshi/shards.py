@@ -8,7 +8,7 @@ mixed. Reading and writing is in `committing`.
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,10 +16,12 @@ from voice_core.audio import Pcm16
 from voice_core.fingerprint import fingerprint, sha256
 from voice_core.layout import PartitionKey
 from voice_core.moshi.aligning import Aligner, Alignment, AlignmentError
+from voice_core.moshi.levels import Calibration, sentences_for
 from voice_core.moshi.mixing import (
     MIXING_VERSION,
     NoSpeechError,
     Placed,
+    at_peak_limit,
     extent,
     level_dbfs,
     levelled,
@@ -29,12 +31,13 @@ from voice_core.moshi.mixing import (
 )
 from voice_core.moshi.records import LABELS, OTHER_TURN, ShardManifest, TurnRow, wav_key, words_json
 from voice_core.moshi.script import SAMPLE_RATE_HZ, BadLine, Dialogue, Turn
+from voice_core.moshi.speech import Failure
 from voice_core.moshi.timing import TIMING_VERSION, plan_turns
 from voice_core.moshi.words import TOKENS_PER_SEC, estimated_tokens, script_words
 from voice_core.settings import MoshiSettings
 from voice_core.tts.base import Speech, SpeechEngine, Utterance
 
-SHARD_VERSION = 1
+SHARD_VERSION = 2
 READING, SPEAKING = "reading", "speaking"
 _TIMING = ("gap_median_sec", "gap_spread", "gap_min_sec", "gap_max_sec", "overlap_probability", "overlap_max_sec")
 
@@ -63,14 +66,6 @@ class Maker:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """Why an utterance could not be spoken."""
-
-    message: str
-    reason: str = "speech_failed"
-
-
-@dataclass(frozen=True, slots=True)
 class DialoguePlan:
     """A dialogue and what is there of it. `old` has, for each turn, the row of the same utterance in the old file;
     `before` are all the rows that the dialogue's committed files have, be they of an earlier version of it."""
@@ -89,6 +84,10 @@ class DialoguePlan:
     def to_speak(self) -> list[int]:
         return [] if self.unchanged else [turn for turn, row in enumerate(self.old) if row is None]
 
+    @property
+    def voices_to_speak(self) -> set[str]:
+        return {self.utterances[turn].voice for turn in self.to_speak}
+
     def forgetting(self) -> "DialoguePlan":
         """The plan where the old file is of no use."""
         return dataclasses.replace(self, old=(None,) * len(self.old), before=(), unchanged=False)
@@ -102,11 +101,17 @@ class BatchPlan:
     inputs: str
     parameters: dict[str, Any]
     aligner: str
+    calibrations: Mapping[str, Calibration]  # by voice
     old: ShardManifest | None = None
 
     def to_speak(self) -> list[tuple[int, int, Utterance]]:
         """(dialogue index, turn index, utterance), dialogue by dialogue."""
         return [(plan.index, turn, plan.utterances[turn]) for plan in self.dialogues for turn in plan.to_speak]
+
+    def to_calibrate(self) -> list[Calibration]:
+        """Those of the voices that have something to say."""
+        voices = dict.fromkeys(utterance.voice for _, _, utterance in self.to_speak())
+        return [self.calibrations[voice] for voice in voices]
 
     def to_finish(self) -> list[DialoguePlan]:
         return [plan for plan in self.dialogues if not plan.unchanged]
@@ -130,11 +135,25 @@ def _utterances(dialogue: Dialogue, settings: MoshiSettings) -> list[Utterance]:
     return result
 
 
-def _utterance_fingerprint(turn: Turn, utterance: Utterance, maker: Maker, settings: MoshiSettings) -> str:
+def _utterance_fingerprint(
+    turn: Turn, utterance: Utterance, calibration: str, maker: Maker, settings: MoshiSettings
+) -> str:
+    """`calibration` says how the voice's level is measured, not what it is: so nothing is spoken to plan."""
     recording, emotion = maker.recordings.get(utterance.voice, ""), maker.emotions.get(utterance.emotion)
     levels = level_dbfs(turn.role, settings), settings.peak_limit_dbfs
     made = (maker.engine, maker.revision, recording, *([emotion] if emotion else []))
-    return fingerprint(MIXING_VERSION, made, dataclasses.asdict(utterance), turn.role, levels)
+    return fingerprint(MIXING_VERSION, made, dataclasses.asdict(utterance), turn.role, levels, calibration)
+
+
+def _calibrations(utterances: Iterable[Utterance], maker: Maker, settings: MoshiSettings) -> dict[str, Calibration]:
+    """By voice."""
+    sentences = sentences_for(settings)
+    return {
+        voice: Calibration(
+            maker.engine, maker.revision, voice, maker.recordings.get(voice, ""), settings.language, sentences
+        )
+        for voice in dict.fromkeys(item.voice for item in utterances)
+    }
 
 
 def plan_batch(
@@ -152,10 +171,12 @@ def plan_batch(
     known = {name: rows for name, rows in old.with_files() if rows[0].key in intact} if old else {}
     timing = {name: getattr(settings, name) for name in (*_TIMING, "legacy_io", "seed")}
     plans: list[DialoguePlan] = []
-    for dialogue in (item for item in items if isinstance(item, Dialogue)):
-        utterances = _utterances(dialogue, settings)
+    scripts = [(item, _utterances(item, settings)) for item in items if isinstance(item, Dialogue)]
+    calibrations = _calibrations((item for _, utterances in scripts for item in utterances), maker, settings)
+    identities = {voice: item.identity for voice, item in calibrations.items()}
+    for dialogue, utterances in scripts:
         prints = tuple(
-            _utterance_fingerprint(turn, utterance, maker, settings)
+            _utterance_fingerprint(turn, utterance, identities[utterance.voice], maker, settings)
             for turn, utterance in zip(dialogue.turns, utterances, strict=True)
         )
         script = [(turn.role, turn.text, turn.pause_before_sec, turn.overlap_sec) for turn in dialogue.turns]
@@ -182,16 +203,18 @@ def plan_batch(
     bad = tuple(item for item in items if isinstance(item, BadLine))
     parameters = {**timing, "engine": maker.engine, "engine_revision": maker.revision, "aligner": maker.aligner}
     inputs = fingerprint([plan.fingerprint for plan in plans], [dataclasses.asdict(item) for item in bad])
-    return BatchPlan(partition, tuple(plans), bad, inputs, parameters, maker.aligner, old)
+    return BatchPlan(partition, tuple(plans), bad, inputs, parameters, maker.aligner, calibrations, old)
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """All utterances of a dialogue, by turn: spoken now, or cut back out of the old file."""
+    """All utterances of a dialogue, by turn: spoken now, or cut back out of the old file. `levels` has the level, dBFS,
+    of each voice that spoke now, or why it is not known."""
 
     plan: DialoguePlan
     spoken: Mapping[int, Speech | Failure]
     cut_back: Mapping[int, Pcm16]
+    levels: Mapping[str, float | Failure] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,15 +236,13 @@ class _Heard:
 def finish_dialogue(made: Made, aligner: Aligner, settings: MoshiSettings) -> Finished:
     """A dialogue's files and rows.
 
-    An utterance that failed, is silent or cannot be aligned costs the dialogue: all of its rows are rejects then.
+    An utterance that failed, is silent, cannot be aligned or has a voice of no known level costs the dialogue: all of
+    its rows are rejects then.
     Raises KeyError where a turn was not made.
     """
     plan = made.plan
     name = f"{aligner.name} {aligner.revision}"
-    heard = [
-        _heard(plan, turn, made.cut_back[turn] if turn in made.cut_back else made.spoken[turn], aligner, settings)
-        for turn in range(len(plan.utterances))
-    ]
+    heard = [_heard(made, turn, aligner, settings) for turn in range(len(plan.utterances))]
     failures = {turn: item for turn, item in enumerate(heard) if isinstance(item, Failure)}
     if failures:
         return Finished(plan.index, tuple(_rejects(plan, failures)))
@@ -245,22 +266,27 @@ def finish_dialogue(made: Made, aligner: Aligner, settings: MoshiSettings) -> Fi
         "sidecar_bytes": len(sidecar),
     }
     rows = [
-        dataclasses.replace(_row(plan, turn), **shared, start_sample=start, **_measured(item, plan.utterances[turn]))
+        dataclasses.replace(
+            _row(plan, turn), **shared, start_sample=start, **_measured(item, plan.utterances[turn], settings)
+        )
         for turn, (start, item) in enumerate(zip(starts, good, strict=True))
     ]
     return Finished(plan.index, tuple(rows), wav, sidecar)
 
 
-def _heard(
-    plan: DialoguePlan, turn: int, said: Speech | Failure | Pcm16, aligner: Aligner, settings: MoshiSettings
-) -> _Heard | Failure:
+def _heard(made: Made, turn: int, aligner: Aligner, settings: MoshiSettings) -> _Heard | Failure:
+    plan, utterance = made.plan, made.plan.utterances[turn]
+    said = made.cut_back[turn] if turn in made.cut_back else made.spoken[turn]
     if isinstance(said, Failure):
         return said
-    utterance = plan.utterances[turn]
     try:
         if isinstance(said, Speech):
-            level = level_dbfs(plan.dialogue.turns[turn].role, settings)
-            pcm = levelled(said.audio, said.sample_rate_hz, level, settings.peak_limit_dbfs)
+            level = made.levels[utterance.voice]
+            target_dbfs = level_dbfs(plan.dialogue.turns[turn].role, settings)
+            gain_db = 0.0 if isinstance(level, Failure) else target_dbfs - level
+            pcm = levelled(said.audio, said.sample_rate_hz, gain_db, settings.peak_limit_dbfs)
+            if isinstance(level, Failure):
+                return level
         else:
             pcm = said
             row = plan.old[turn]
@@ -273,12 +299,13 @@ def _heard(
         return Failure(str(error), "alignment_failed")
 
 
-def _measured(item: _Heard, utterance: Utterance) -> dict[str, Any]:
+def _measured(item: _Heard, utterance: Utterance, settings: MoshiSettings) -> dict[str, Any]:
     words = item.alignment.words
     rate = round(estimated_tokens(script_words(utterance.text)) / (words[-1].end_sec - words[0].start_sec), 3)
     return {
         "sample_count": len(item.pcm),
         "level_dbfs": round(speech_level_dbfs(item.pcm), 2),
+        "peak_limited": at_peak_limit(item.pcm, settings.peak_limit_dbfs),
         "words": words_json(words),
         "approximate": item.alignment.approximate,
         "tokens_per_sec": rate,

@@ -2,20 +2,21 @@
 
 import dataclasses
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import soundfile
 
 from voice_core.fingerprint import fingerprint
 from voice_core.layout import PartitionKey, stage_prefix
-from voice_core.moshi.committing import Where
-from voice_core.moshi.shards import Failure, Maker
+from voice_core.moshi.levels import LEVEL_UNKNOWN
+from voice_core.moshi.records import ShardManifest
+from voice_core.moshi.shards import Maker
+from voice_core.moshi.speech import Asked, Failure, Speak, Where, is_turn
 from voice_core.store import Store
 from voice_core.tts.base import Speech, Utterance
 
 STAGE = "moshi_spoken"
-Asked = Sequence[tuple[Where, Utterance]]
-Said = Iterable[tuple[Where, Speech | Failure]]
+_UNSPOKEN = ("speech_", LEVEL_UNKNOWN)
 
 
 class Spool:
@@ -29,43 +30,65 @@ class Spool:
         self._store, self._maker = store, maker
         self._prefix = stage_prefix(STAGE, partition)
         self._known = self._there()  # another process may be at the batch by the time that this empties the spool
-        self._wanted: set[str] = set()  # by the next run
+        self._turns: dict[Where, str] = {}
 
-    def through(self, asked: Asked, say: Callable[[Asked], Said]) -> Iterator[tuple[Where, Speech | Failure]]:
-        """What `say` makes of that which is not there yet, and the rest; dialogue by dialogue, as each is complete.
+    def through(self, asked: Asked, say: Speak) -> Iterator[tuple[Where, Speech | Failure]]:
+        """What `say` makes of that which is not there yet, and the rest; dialogue by dialogue, as each is complete and
+        the levels of its voices are known: before that, whoever takes it would have to hold it.
 
         Raises ValueError where a file that was written before is spoilt; it is removed.
         """
         there = self._there()
         keys = {where: self._key(utterance) for where, utterance in asked}
         missing = [(where, utterance) for where, utterance in asked if keys[where] not in there]
-        dialogues: dict[int, list[Where]] = {}
+        self._turns = {where: key for where, key in keys.items() if is_turn(where)}
+        groups: dict[int, list[Where]] = {}  # dialogues, and below 0 voices' sentences
+        voices: dict[int, set[str]] = {}
         waits: dict[int, set[Where]] = {}
-        for where in keys:
-            dialogues.setdefault(where[0], []).append(where)
+        for where, utterance in asked:
+            groups.setdefault(where[0], []).append(where)
+            voices.setdefault(where[0], set()).add(utterance.voice)
         for where, _ in missing:
             waits.setdefault(where[0], set()).add(where)
+        unmeasured = {voice for index in waits if index < 0 for voice in voices[index]}
+        held: list[int] = []
         failures: dict[Where, Failure] = {}
 
-        def whole(index: int) -> Iterator[tuple[Where, Speech | Failure]]:
-            for where in dialogues.pop(index):
-                yield where, failures[where] if where in failures else self._read(keys[where])
+        def whole(indices: Iterable[int]) -> Iterator[tuple[Where, Speech | Failure]]:
+            for index in indices:
+                if index >= 0 and voices[index] & unmeasured:
+                    held.append(index)
+                    continue
+                for where in groups.pop(index):
+                    yield where, failures[where] if where in failures else self._read(keys[where])
 
-        for index in [index for index in dialogues if index not in waits]:
-            yield from whole(index)
+        yield from whole(sorted(groups.keys() - waits.keys()))
         for where, said in say(missing) if missing else ():
             if isinstance(said, Failure):
                 failures[where] = said
-                self._wanted |= {keys[turn] for turn in dialogues[where[0]]}
             else:
                 self._write(keys[where], said)
-            waits[where[0]].discard(where)
-            if not waits[where[0]]:
-                yield from whole(where[0])
+            index = where[0]
+            waits[index].discard(where)
+            if waits[index]:
+                continue
+            perhaps = [index]
+            if index < 0:
+                unmeasured -= voices[index]
+                perhaps += held
+                held.clear()
+            yield from whole(perhaps)
 
-    def empty(self) -> None:
-        """Once the batch is committed: only what dialogues with a failed utterance have is of use to the next run."""
-        self._store.delete(sorted(self._known - self._wanted))
+    def empty(self, manifest: ShardManifest) -> None:
+        """Once the batch is committed. Of a dialogue of which something could not be said, or has no level, the next
+        run uses the rest."""
+        wanted = {
+            self._turns.get((index, row.turn))
+            for index, (_, rows) in enumerate(manifest.by_dialogue())
+            if any(row.reason.startswith(_UNSPOKEN) for row in rows)
+            for row in rows
+        }
+        self._store.delete(sorted(self._known - wanted))
 
     def _there(self) -> set[str]:
         return {item.key for item in self._store.listing(self._prefix)}

@@ -18,12 +18,13 @@ from voice_core.moshi import building, checks
 from voice_core.moshi.batching import list_scripts, read_script, script_key, script_version
 from voice_core.moshi.manifests import list_root
 from voice_core.moshi.recognising import load_recogniser
-from voice_core.moshi.records import read_shards
+from voice_core.moshi.records import ShardManifest, read_shards
 from voice_core.moshi.script import BadLine
 from voice_core.moshi.shards import SHARD_VERSION
 from voice_core.synthesis import SynthesisOptions
 
 GROUP = "moshi"
+_TOLD = 20  # voices
 
 
 class SynthesisConfig(dg.Config):
@@ -124,11 +125,13 @@ def moshi_shards_asset(pool: str | None) -> dg.AssetsDefinition:
                 "engine": f"{manifest.parameters['engine']} {manifest.parameters['engine_revision']}",
                 "dialogues": len(kept),
                 "hours": round(sum(rows[0].dialogue_samples for _, rows in kept) / 24_000 / 3600, 4),
-                "utterances_spoken": report.stats.utterances,
+                "utterances_spoken": report.spoken,
+                "voices_measured": report.voices_measured,
+                **_voice_levels(manifest),
                 "voice_switches": report.stats.voice_switches,
                 "left_out": [f"{row.dialogue_id}: {row.message}" for row in manifest.left_out()],
                 "listen": Shelf.of(context).link("moshi_shards", manifest, lambda: dialogue_notebook(work, manifest)),
-                **speed_metadata(report.stats.speech_sec, report.wall_sec),
+                **speed_metadata(report.speech_sec, report.wall_sec),
             },
             check_results=check_results(
                 [
@@ -143,6 +146,23 @@ def moshi_shards_asset(pool: str | None) -> dg.AssetsDefinition:
         )
 
     return moshi_shards
+
+
+def _voice_levels(manifest: ShardManifest) -> dict[str, dg.MetadataValue]:
+    """How loud the voices that say the most came out, and how often the peak limit kept them quieter."""
+    rows = [
+        dg.TableRecord(
+            {
+                "role": item.role,
+                "voice": item.voice,
+                "turns": item.turns,
+                "mean_level_dbfs": item.mean_level_dbfs,
+                "held_back_by_peak_limit": item.peak_limited,
+            }
+        )
+        for item in manifest.voices()[:_TOLD]
+    ]
+    return {"voice_levels": dg.MetadataValue.table(rows)} if rows else {}
 
 
 @dg.asset(

@@ -191,7 +191,7 @@ class Awaited(SmallCodec):
         manifest = read_manifest(self.world.work, "coded", NEWS)
         assert manifest is not None
         assert manifest.complete
-        time.sleep(0.5)
+        time.sleep(2)
         yield
 
     def encode(self, clips: Sequence[Audio], sample_rate_hz: int | None = None) -> list[Codes]:
@@ -205,7 +205,7 @@ def test_waiting_for_a_gpu_leaves_what_lies_there_whole_and_is_not_in_the_speed(
     codec.world = cut
     report = cut.code()
     assert report.segments_encoded == 5
-    assert report.wall_sec < 0.4
+    assert report.wall_sec < 1.9
     assert (report.device, report.rechecked) == ("cuda: a pretended GPU", 1)
     again = cut.code()
     assert (again.device, again.rechecked) == ("", 0)

@@ -8,10 +8,11 @@ import pytest
 
 from voice_core.fingerprint import unit_interval
 from voice_core.moshi.aligning import ApproximateAligner
-from voice_core.moshi.committing import Where, build_batch
+from voice_core.moshi.committing import build_batch
 from voice_core.moshi.records import ShardManifest, dialogue_partition
 from voice_core.moshi.script import BadLine, Dialogue, Turn
-from voice_core.moshi.shards import Failure, Maker
+from voice_core.moshi.shards import Maker
+from voice_core.moshi.speech import Failure, Where, is_turn
 from voice_core.settings import MoshiSettings
 from voice_core.store import Store
 from voice_core.tts.base import Speech, Utterance
@@ -30,18 +31,23 @@ def beep(utterance: Utterance) -> Speech:
 
 
 class Beeper:
-    """Says utterances as `Speak` wants it; `told` is what it was asked so far. With `dies_after` it is killed."""
+    """Says utterances as `Speak` wants it; `told` are the turns that it was asked so far, `measured` the voices whose
+    level was to be measured, once for each sentence. With `dies_after` so many turns it is killed."""
 
     def __init__(self, dies_after: int | None = None) -> None:
         self.told: list[str] = []
+        self.measured: list[str] = []
         self.dies_after = dies_after
         self.backwards = False
 
     def __call__(self, asked: Sequence[tuple[Where, Utterance]]) -> Iterator[tuple[Where, Speech | Failure]]:
         for where, utterance in reversed(asked) if self.backwards else asked:
-            if self.dies_after is not None and len(self.told) >= self.dies_after:
+            if not is_turn(where):
+                self.measured.append(utterance.voice)
+            elif self.dies_after is not None and len(self.told) >= self.dies_after:
                 raise KeyboardInterrupt
-            self.told.append(utterance.text)
+            else:
+                self.told.append(utterance.text)
             failed = FAILS in utterance.text
             yield where, Failure("no engine can say that") if failed else beep(utterance)
 
@@ -87,6 +93,9 @@ class Workshop:
 
     def files(self) -> dict[str, bytes]:
         return self._below("moshi")
+
+    def voices(self) -> dict[str, bytes]:
+        return self._below("moshi_voices")
 
     def scripts(self) -> dict[str, bytes]:
         return self._below("dialogues")

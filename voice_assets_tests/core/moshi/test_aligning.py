@@ -15,7 +15,8 @@ from voice_core.moshi.aligning import (
     checked,
     load_aligner,
 )
-from voice_core.moshi.mixing import levelled, speaking
+from voice_core.moshi.levels import measured_level_dbfs
+from voice_core.moshi.mixing import levelled, speaking, speech_power
 from voice_core.moshi.script import Word
 from voice_core.moshi.words import script_words
 from voice_core.settings import MoshiSettings
@@ -42,7 +43,8 @@ def sphinx() -> PocketsphinxAligner:
 
 
 def say(engine: SpeechEngine, text: str, voice: str = "heart") -> np.ndarray:
-    return levelled(engine.speak(Utterance(text, voice)).audio, RATE, -23.0, -1.0)
+    audio = engine.speak(Utterance(text, voice)).audio
+    return levelled(audio, RATE, -23.0 - measured_level_dbfs([speech_power(audio, RATE)]), -1.0)
 
 
 @pytest.mark.parametrize("voice", ["heart", "heart-low"])

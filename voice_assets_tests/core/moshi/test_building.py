@@ -11,10 +11,16 @@ from voice_assets_tests.core.moshi.conftest import dialogue
 from voice_assets_tests.core.tts import fake_indextts
 from voice_core.gpu_lock import holders
 from voice_core.moshi import building
+from voice_core.moshi.aligning import ApproximateAligner
 from voice_core.moshi.batching import Input, deal_dialogues
+from voice_core.moshi.levels import LEVEL_UNKNOWN, SENTENCES, VoiceLevels
 from voice_core.moshi.records import dialogue_partition
-from voice_core.moshi.script import Dialogue
-from voice_core.settings import Settings
+from voice_core.moshi.script import Dialogue, Turn
+from voice_core.moshi.shards import Maker, plan_batch
+from voice_core.moshi.speech import Where
+from voice_core.moshi.spool import Spool
+from voice_core.moshi.voices import recordings
+from voice_core.settings import MoshiSettings, Settings
 from voice_core.store import Store
 from voice_core.synthesis import SynthesisOptions
 from voice_core.synthesis.nouns import Backend
@@ -65,6 +71,10 @@ def theatre(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Theatre:
     return Theatre(tmp_path, monkeypatch)
 
 
+def with_moshi(settings: Settings, changes: dict[str, Any]) -> Settings:
+    return settings.model_copy(update={"moshi": MoshiSettings(**{**settings.moshi.model_dump(), **changes})})
+
+
 def talks(count: int) -> list[Dialogue]:
     return [
         dialogue(f"d{number}", f"Is it {number}?", "It is.", f"Not {number + 1}?", "No.") for number in range(count)
@@ -75,7 +85,8 @@ def talks(count: int) -> list[Dialogue]:
 def test_each_voice_of_a_batch_is_computed_once(theatre: Theatre, backend: Backend) -> None:
     theatre.deal(talks(40))
     report = theatre.speak(backend)
-    assert len(theatre.notes("text")) == report.stats.utterances == 160
+    assert (report.spoken, report.voices_measured) == (160, 2)
+    assert len(theatre.notes("text")) == report.stats.utterances == report.stats.total == 160 + 2 * 3
     assert sorted(theatre.notes("voice")) == ["anna", "ben"]
     assert report.stats.voice_switches == 2
     assert len(theatre.notes("made")) == 1
@@ -99,12 +110,12 @@ def test_the_engine_is_loaded_once_for_all_batches_and_goes_on_with_the_voice_th
     monkeypatch.setattr(building, "build_shards", looking)
     lines = [f'{{"id": "d{n}", "user": "Is it {n}?", "assistant": "It is."}}\n' for n in range(9)]
     (tmp_path / "talks.jsonl").write_text("".join(lines))
-    moshi = {**theatre.settings.moshi.model_dump(), "batch_dialogues": 3}
-    settings = theatre.settings.model_copy(update={"moshi": type(theatre.settings.moshi)(**moshi)})
+    settings = with_moshi(theatre.settings, {"batch_dialogues": 3})
     report = building.build(
         Store(tmp_path.as_uri()), theatre.work, settings, SynthesisOptions(backend, workers=1), only=("talks.jsonl",)
     )
     assert (report.failures, report.spoken, report.lists.rows) == ({}, 18, 9)
+    assert report.voices_measured == 2, "by the first batch, for all"
     assert len(theatre.notes("made")) == 1
     assert theatre.notes("voice") in (["anna", "ben", "anna", "ben"], ["ben", "anna", "ben", "anna"])
     assert holding == [True, True, True]
@@ -126,11 +137,12 @@ def test_memory_holds_no_batch_though_no_dialogue_is_complete_before_it_is_half_
     assert peak < spoken / 3
 
 
+@pytest.mark.parametrize("spoken", [1, 4, 12, 15])  # amid the sentences that measure a voice, and after them
 def test_nothing_that_was_spoken_before_an_interruption_is_spoken_again(
-    theatre: Theatre, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    theatre: Theatre, spoken: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     theatre.deal(talks(5))
-    speak, left = IndexTTS2Engine.speak, 13
+    speak, left = IndexTTS2Engine.speak, spoken + 1
 
     def interrupted(engine: IndexTTS2Engine, utterance: Any) -> Any:
         nonlocal left
@@ -142,16 +154,64 @@ def test_nothing_that_was_spoken_before_an_interruption_is_spoken_again(
     monkeypatch.setattr(IndexTTS2Engine, "speak", interrupted)
     with pytest.raises(KeyboardInterrupt):
         theatre.speak()
-    assert len(theatre.files("moshi_spoken")) == 12
+    assert len(theatre.files("moshi_spoken")) == spoken
+    assert len(theatre.files("moshi_voices")) == (spoken > 3) + (spoken > 15)
     theatre.speak()
-    assert set(Counter(theatre.notes("text")).values()) == {1, 5}  # "It is." and "No." are in each of five
-    assert len(theatre.notes("text")) == 20
+    told = Counter(theatre.notes("text"))
+    assert [told.pop(sentence) for sentence in SENTENCES["en"]] == [2, 2, 2], "each voice once"
+    assert set(told.values()) == {1, 5}  # "It is." and "No." are in each of five
+    assert told.total() == 20
     assert theatre.files("moshi_spoken") == {}
     (tmp_path / "afresh").mkdir()
     afresh = Theatre(tmp_path / "afresh", monkeypatch)
     afresh.deal(talks(5))
     afresh.speak()
     assert theatre.files("moshi") == afresh.files("moshi")
+    assert theatre.files("moshi_voices") == afresh.files("moshi_voices")
+
+
+def test_what_was_spoken_for_voices_that_cannot_be_measured_is_kept(theatre: Theatre) -> None:
+    theatre.deal(talks(3))
+    hard = {"level_text": "Bite your tongue."}
+    theatre.settings, plain = with_moshi(theatre.settings, hard), theatre.settings
+    report = theatre.speak()
+    assert (report.spoken, report.voices_measured) == (12, 0)
+    assert report.manifest.rejects() == {LEVEL_UNKNOWN: 12}
+    assert len(theatre.files("moshi_spoken")) == 12
+    theatre.forget()
+    assert theatre.speak().spoken == 0
+    assert set(theatre.notes("text")) == {"Bite your tongue."}
+    theatre.settings = plain
+    theatre.forget()
+    assert len(theatre.speak().manifest.kept()) == 3
+    assert sorted(theatre.notes("text")) == sorted(2 * SENTENCES["en"])
+    assert theatre.files("moshi_spoken") == {}
+
+
+def test_no_dialogue_waits_in_memory_for_a_level(theatre: Theatre) -> None:
+    """All is spoken, and then levels are to be measured: dialogues stay on disk until those of their voices are."""
+    partition, moshi = dialogue_partition("dialogues", 1), theatre.settings.moshi
+    engine = IndexTTS2Engine(theatre.settings.indextts2)
+    items = [*talks(9), Dialogue("alone", (Turn("user", "Is it I?", "ben"), Turn("assistant", "It is I.", "ben")))]
+    maker = Maker.of(engine, ApproximateAligner(), *recordings(engine, items, moshi))
+    plan = plan_batch(partition, items, None, maker, moshi)
+    spool = Spool(theatre.work, partition, maker)
+    told: list[Where] = []
+
+    def say(asked: Any) -> Any:
+        for where, utterance in asked:
+            told.append(where)
+            yield where, engine.speak(utterance)
+
+    turns = [((index, turn), utterance) for index, turn, utterance in plan.to_speak()]
+    assert len([*spool.through(turns, say)]) == len(told) == 38
+    levels = VoiceLevels(theatre.work, plan.to_calibrate()).to_ask
+    told.clear()
+    said = [(len(told), where) for where, _ in spool.through([*levels, *turns], say)]
+    sentences = [(3 * voice, (-voice, at)) for voice in (1, 2) for at in range(3)]
+    assert said[:5] == [*sentences[:3], (3, (9, 0)), (3, (9, 1))], "ben's come first"
+    assert said[5:8] == sentences[3:]
+    assert [where for at, where in said[8:] if at == 6] == [where for where, _ in turns[:-2]]
 
 
 def test_of_a_dialogue_that_failed_only_what_failed_is_spoken_again(theatre: Theatre) -> None:

@@ -48,7 +48,8 @@ def test_a_dialogue_becomes_stereo_with_each_utterance_on_its_channel_at_its_tim
     mix = read_wav(workshop.files()["dialogues/batch-0001/two%2Fa b.wav"])
     settings = MoshiSettings()
     plan = plan_batch(PARTITION, SCRIPTS, None, Maker("beep", "1", ""), settings).dialogues[1]
-    pcms = [levelled(beep(item).audio, 22_050, -23.0, -1.0) for item in plan.utterances]
+    levels = {json.loads(data)["voice"]: json.loads(data)["level_dbfs"] for data in workshop.voices().values()}
+    pcms = [levelled(beep(item).audio, 22_050, -23.0 - levels[item.voice], -1.0) for item in plan.utterances]
     assert [item.voice for item in plan.utterances] == ["heart-low", "heart", "heart-low"]
     assert [row.start_sample for row in rows] == plan_turns(SCRIPTS[1], [extent(pcm) for pcm in pcms], settings)
     for row, pcm, channel in zip(rows, pcms, (1, 0, 1), strict=True):

@@ -10,12 +10,13 @@ import sphn
 
 from voice_core.moshi.aligning import AutoAligner
 from voice_core.moshi.checks import dialogues_add_up, files_are_sound, lists_are_sound, text_fits, words_were_heard
-from voice_core.moshi.committing import Where, build_batch
+from voice_core.moshi.committing import build_batch
 from voice_core.moshi.manifests import list_key, write_lists
 from voice_core.moshi.mixing import read_wav, speaking
 from voice_core.moshi.reading import read_dialogues
 from voice_core.moshi.records import ShardManifest, dialogue_partition
-from voice_core.moshi.shards import Failure, Maker
+from voice_core.moshi.shards import Maker
+from voice_core.moshi.speech import Failure, Where
 from voice_core.moshi.timing import drawn_gap_sec
 from voice_core.settings import MoshiSettings
 from voice_core.store import Store

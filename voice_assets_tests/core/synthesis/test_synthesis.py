@@ -288,9 +288,11 @@ def test_closing_ends_workers_within_seconds_and_what_was_yielded_stays(backend:
     assert _bytes([first]) == _bytes(list(synthesise(_dialogues(1), scripted(), _options())))
 
 
-def _note_keys(spoken: Iterable[Spoken], out: list[str]) -> None:
+def _note_keys(spoken: Iterable[Spoken], out: list[str], timer: threading.Timer) -> None:
     for one in spoken:
         out.append(one.key)  # as they come: what was yielded before an exception counts
+        if len(out) == 1:
+            timer.start()
 
 
 class _Asked(BaseException):
@@ -307,11 +309,10 @@ def test_a_signal_while_it_waits_yields_what_is_complete_and_is_then_raised(back
     before = signal.signal(signal.SIGTERM, raises)
     out: list[str] = []
     began = time.monotonic()
+    timer = threading.Timer(0.5 if backend == "thread" else 2.0, os.kill, (os.getpid(), signal.SIGTERM))
     try:
-        timer = threading.Timer(0.5 if backend == "thread" else 4.0, os.kill, (os.getpid(), signal.SIGTERM))
-        timer.start()
         with pytest.raises(_Asked):
-            _note_keys(synthesise(groups, scripted(), _options(backend)), out)
+            _note_keys(synthesise(groups, scripted(), _options(backend)), out, timer)
     finally:
         timer.join()
         signal.signal(signal.SIGTERM, before)
