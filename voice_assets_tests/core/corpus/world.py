@@ -16,7 +16,7 @@ from av.audio.resampler import AudioResampler
 
 from voice_core.audio import resample, to_pcm16
 from voice_core.codecs.base import Audio, Codes, Margins, samples_at
-from voice_core.corpus import batches, coding, dataset, discovery, finishing, pairs, segmenting, splits
+from voice_core.corpus import batches, checks, coding, dataset, discovery, finishing, pairs, segmenting, splits
 from voice_core.corpus.batches import Batch
 from voice_core.corpus.discovery import Discovery
 from voice_core.corpus.manifest import Entry, Manifest, read_complete
@@ -240,6 +240,16 @@ class World:
             finishing.build_card(self.work, partitions, self.settings)
 
     # --- what lies there
+
+    def sound(self, manifest: Manifest) -> None:
+        """What must hold of every manifest of segments."""
+        for outcome in (
+            checks.seconds_add_up(manifest),
+            checks.files_intact(self.work, [(entry.key, entry.sha256) for entry in manifest.files()]),
+            checks.texts_present(manifest),
+            checks.no_overlap(manifest),
+        ):
+            assert outcome.passed, outcome
 
     def segments(self, channel: str = "news", number: int = 1) -> Manifest:
         return read_complete(self.work, segmenting.STAGE, PartitionKey(channel, number))
