@@ -6,7 +6,7 @@ A value comes from, in this order: an argument, an environment variable (`VOICE_
 """
 
 from voice_core.settings.automation import AutomationSettings
-from voice_core.settings.base import ENV_PREFIX, Group
+from voice_core.settings.base import ENV_PREFIX, Group, as_url
 from voice_core.settings.codecs import NeuCodecSettings, Precision
 from voice_core.settings.corpus import BatchSettings, CardSettings, CutSettings, RuleSettings, SplitSettings
 from voice_core.settings.loading import ConfigurationError, config_file
@@ -18,5 +18,5 @@ from voice_core.settings.whole import Settings, Step
 __all__ = [
     "ENV_PREFIX", "AutomationSettings", "BatchSettings", "CardSettings", "ConfigurationError", "CutSettings", "Group",
     "IndexTTS2Settings", "MoshiSettings", "NeuCodecSettings", "Precision", "RuleSettings", "S3Settings", "Settings",
-    "SpeechSettings", "SplitSettings", "Step", "config_file",
+    "SpeechSettings", "SplitSettings", "Step", "as_url", "config_file",
 ]  # fmt: skip

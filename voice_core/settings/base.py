@@ -1,4 +1,4 @@
-"""What every group of settings shares."""
+"""What the settings share."""
 
 from pathlib import Path
 
