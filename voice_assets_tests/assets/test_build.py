@@ -105,7 +105,7 @@ def test_a_new_recording_is_the_only_one_decoded(bench: Bench) -> None:
 
 def test_a_forgotten_recording_leaves_no_trace_but_its_tombstone(bench: Bench) -> None:
     store = Store(bench.work.as_uri(), create=True)
-    forget(store, bench.settings(), "snow-006", when="2030-01-01T00:00:00+00:00", why="a speaker's wish")
+    forget(store, "snow-006", when="2030-01-01T00:00:00+00:00", why="a speaker's wish")
     report = bench.build()
     assert _work(report) == NOTHING
     assert report.status.finished

@@ -102,7 +102,7 @@ def test_an_adopted_recording_can_be_forgotten(world: World, cache: Cache) -> No
     cache.recording("video2")
     cache.adopt()
     world.build(card=False)
-    forget(world.work, world.settings, "video1", when="2026-01-01", why="asked to")
+    forget(world.work, "video1", when="2026-01-01", why="asked to")
     world.build(card=False)
     assert {entry.audio_id for entry in manifest_of(world).entries} == {"video2"}
     assert not [key for key in world.files() if "video1_seg" in key]

@@ -298,7 +298,7 @@ def test_a_deletion_that_was_killed_leaves_a_known_state_and_the_same_command_fi
 
 def test_a_forgotten_recording_leaves_the_record_of_what_was_freed_too(built: World) -> None:
     clean(built, "segments", "coded")
-    forget(built.work, built.settings, "a", when="2030-01-01", why="")
+    forget(built.work, "a", when="2030-01-01", why="")
     built.build()
     for stage in ("segments", "coded"):
         assert not [key for key in read_freed(built.work, stage, NEWS) if "/a_seg_" in key]

@@ -107,7 +107,7 @@ def test_a_changed_threshold_encodes_nothing_that_has_codes_and_removes_what_is_
 
 def test_a_forgotten_recording_takes_its_codes_along(cut: World) -> None:
     cut.code()
-    forget.forget(cut.work, cut.settings, "a", when="today", why="asked")
+    forget.forget(cut.work, "a", when="today", why="asked")
     cut.segment()
     report = cut.code()
     assert report.segments_encoded == 0

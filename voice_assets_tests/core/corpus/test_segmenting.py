@@ -127,7 +127,7 @@ def test_a_new_recording_is_the_only_one_that_is_decoded(two: World) -> None:
 
 def test_a_forgotten_recording_takes_its_files_along_and_nothing_is_decoded(two: World) -> None:
     two.segment()
-    forget.forget(two.work, two.settings, "a", when="today", why="asked")
+    forget.forget(two.work, "a", when="today", why="asked")
     report = two.segment()
     assert report.recordings_decoded == 0
     assert {entry.audio_id for entry in report.manifest.entries} == {"b"}

@@ -144,7 +144,7 @@ def test_a_name_that_means_several_rows_is_answered_with_all_of_them(built: Worl
 
 
 def test_a_forgotten_recording_is_said_to_be_forgotten(built: World) -> None:
-    forget(built.work, built.settings, "b", when="2030-01-01", why="")
+    forget(built.work, "b", when="2030-01-01", why="")
     built.build()
     with pytest.raises(LookupError, match="the recording b was forgotten"):
         of(built, "news/b_seg_1")
