@@ -75,10 +75,10 @@ def _troubles(instance: dg.DagsterInstance, run: dg.DagsterRun, event: dg.Dagste
         return
     step = event.step_key or ""
     partition = run.tags.get("dagster/partition", "")
-    yield Trouble(_first_missing(instance, run, step, partition), partition, _chain(data.error))
+    yield Trouble(_first_missing(instance, run, step), partition, _chain(data.error))
 
 
-def _first_missing(instance: dg.DagsterInstance, run: dg.DagsterRun, step: str, partition: str) -> str:
+def _first_missing(instance: dg.DagsterInstance, run: dg.DagsterRun, step: str) -> str:
     """The first asset of a step that it did not come to; the step's name where it was to build none."""
     kinds = {dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED, dg.DagsterEventType.ASSET_MATERIALIZATION}
     planned: list[str] = []

@@ -121,11 +121,6 @@ def md5_of(info: ObjectInfo | None) -> str:
     return etag if len(etag) == _MD5_DIGITS and all(digit in "0123456789abcdef" for digit in etag) else ""
 
 
-def identity(info: ObjectInfo) -> str:
-    """What a store calls an object, in words that its listing has too: versions are often told by nothing else."""
-    return f"{info.size}:{info.etag or info.version}"
-
-
 def make_plan(
     source_url: str,
     source: Iterable[ObjectInfo],
@@ -150,7 +145,7 @@ def make_plan(
             impossible.append(Failure(item.key, "its name can be no key: rename it at the source"))
             continue
         row, old = known(item.key), there.get(item.key)
-        row = row if row is not None and old is not None and row.target_identity == identity(old) else None
+        row = row if row is not None and old is not None and row.target_identity == old.identity else None
         action = _action(item, old, row, source_url, options)
         if action == "same":
             same += 1
@@ -182,7 +177,7 @@ def _action(
         return "replace"
     if options.verify:
         return "compare"
-    if row is not None and (row.source_url, row.source_identity) == (source_url, identity(item)):
+    if row is not None and (row.source_url, row.source_identity) == (source_url, item.identity):
         return "same"
     return "same" if md5_of(item) and md5_of(item) == md5_of(old) else "compare"
 

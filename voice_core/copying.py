@@ -18,7 +18,6 @@ from voice_core.copy_plan import (
     Step,
     commit_scope,
     folders,
-    identity,
     make_plan,
     md5_of,
     refuse_overlap,
@@ -200,7 +199,7 @@ class _Copier:
         return self._known(step.source, step.target, digest) if there == digest else None
 
     def _known(self, source: ObjectInfo, target: ObjectInfo, digest: str) -> Known:
-        return Known(self._source.url, identity(source), identity(target), digest)
+        return Known(self._source.url, source.identity, target.identity, digest)
 
     def _hash(self, store: Store, info: ObjectInfo) -> str:
         return store.hash(info.key) if info.size > WHOLE_BYTES else sha256(store.get(info.key))
@@ -226,7 +225,7 @@ class _Copier:
 
     def _is_still(self, info: ObjectInfo) -> bool:
         now = self._source.head(info.key)
-        return now is not None and identity(now) == identity(info)
+        return now is not None and now.identity == info.identity
 
     def _as_read(self, info: ObjectInfo, size: int) -> ObjectInfo:
         """What the store calls the object that was read, which may be newer than the listing."""

@@ -19,7 +19,7 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from voice_core.lease import same_file
+from voice_core.file_locks import same_file, try_lock
 from voice_core.processes import Process
 from voice_core.settings import Settings
 
@@ -101,7 +101,7 @@ def holders(folder: Path | None = None) -> dict[str, Holder | None]:
         try:
             holder = _read(descriptor)
             # Unsigned, nobody holds it, or somebody is just about to, whom a trial would get in the way of.
-            found[unquote(path.stem)] = holder if holder is not None and not _locks(descriptor) else None
+            found[unquote(path.stem)] = holder if holder is not None and not try_lock(descriptor) else None
         finally:
             os.close(descriptor)
     return found
@@ -114,7 +114,7 @@ def _take(folder: Path, gpus: Sequence[str], purpose: str) -> tuple[str, int]:
         for name in gpus:
             descriptor = _open(folder / f"{quote(name, safe='')}.lock")
             try:
-                if not _locks(descriptor) or not same_file(folder / f"{quote(name, safe='')}.lock", descriptor):
+                if not try_lock(descriptor) or not same_file(folder / f"{quote(name, safe='')}.lock", descriptor):
                     os.close(descriptor)
                     continue
                 _sign(descriptor, purpose)
@@ -149,14 +149,6 @@ def _open(path: Path) -> int:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
             os.fchmod(descriptor, 0o666)  # whatever the umask
             return descriptor
-
-
-def _locks(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _sign(descriptor: int, purpose: str) -> None:

@@ -6,17 +6,15 @@ over. No clocks are compared: what counts is whether the object changed while on
 """
 
 import contextlib
-import fcntl
 import json
 import logging
-import os
 import threading
 import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 
+from voice_core.file_locks import same_file, try_lock
 from voice_core.layout import LOCKS, lock_key
 from voice_core.processes import Process
 from voice_core.store import ConflictError, ObjectInfo, Store, StoreError
@@ -92,9 +90,7 @@ def _held_file(store: Store, name: str, patience: _Patience) -> Iterator[None]:
         except FileNotFoundError:  # the folder went away with the last lock in it
             continue
         with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not try_lock(file.fileno()):
                 file.seek(0)
                 patience.wait(_describe(file.read()))
                 continue
@@ -110,14 +106,6 @@ def _held_file(store: Store, name: str, patience: _Patience) -> Iterator[None]:
                 with contextlib.suppress(OSError):
                     path.parent.rmdir()
             return
-
-
-def same_file(path: Path, descriptor: int) -> bool:
-    """Whether an open file is the one at `path`: a lock on one that was removed since excludes nobody."""
-    try:
-        return path.stat().st_ino == os.fstat(descriptor).st_ino
-    except FileNotFoundError:
-        return False
 
 
 @contextlib.contextmanager
@@ -198,7 +186,6 @@ def sweep(store: Store) -> None:
                 store.delete([item.key])
             continue
         path = store.local_root / item.key
-        with contextlib.suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if same_file(path, file.fileno()):
+        with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+            if try_lock(file.fileno()) and same_file(path, file.fileno()):
                 path.unlink()

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from voice_core.file_locks import try_lock
 from voice_core.settings import Settings
 from voice_core.store import StoreError
 
@@ -86,7 +87,7 @@ class Scratch:
         with self._ledger():
             for lock in self.root.glob(f"*{_LOCK}"):
                 with contextlib.suppress(FileNotFoundError), lock.open("rb") as file:
-                    if _held(file.fileno()):
+                    if not try_lock(file.fileno()):
                         continue
                     sizes.append(_size(lock.with_suffix("")))
                     if remove:
@@ -99,7 +100,7 @@ class Scratch:
         total = 0
         for lock in self.root.glob(f"*{_LOCK}"):
             with contextlib.suppress(FileNotFoundError), lock.open("rb") as file:
-                if _held(file.fileno()):
+                if not try_lock(file.fileno()):
                     total += int(file.read() or b"0")
         return total
 
@@ -173,15 +174,6 @@ def gigabytes(size: int) -> str:
 
 def _default_root() -> Path:
     return Path(tempfile.gettempdir(), f"voice-data-factory-{os.getuid()}")
-
-
-def _held(file: int) -> bool:
-    """Whether a process holds the lock of this file; where none does, this one has it until the file is closed."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    return False
 
 
 def _size(folder: Path) -> int:

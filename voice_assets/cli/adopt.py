@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from voice_assets.cli.console import console, errors, show_progress
-from voice_core.settings import Settings
+from voice_core.settings import Settings, as_url
 
 if TYPE_CHECKING:
     from voice_core.corpus.adopt_batch import AdoptReport
@@ -50,7 +50,6 @@ def adopt(
     """
     from resources.corpus import codec_of, open_work
     from resources.stores import open_store
-    from voice_assets.cli.store_copy import as_url
     from voice_core.corpus.adopt import AdoptOptions
     from voice_core.corpus.adopt import adopt as take_in
 

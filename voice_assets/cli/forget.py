@@ -47,7 +47,7 @@ def forget(
     publications = read_published(work, settings)
     if not yes:
         typer.confirm(f"Forget {recording.channel}/{recording.audio_id} ({recording.duration_sec:.0f} s)?", abort=True)
-    write_forget(work, settings, audio_id, when=datetime.now(UTC).isoformat(timespec="seconds"), why=why)
+    write_forget(work, audio_id, when=datetime.now(UTC).isoformat(timespec="seconds"), why=why)
     name = f"{recording.channel}/{recording.audio_id}"
     console.print(f"{name} is forgotten; removing it from {batch.partition}.", markup=False, highlight=False)
     show_progress()

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from voice_assets.cli.console import console, errors, show_progress
-from voice_core.settings import Settings
+from voice_core.settings import Settings, as_url
 
 if TYPE_CHECKING:
     from voice_core.copy_plan import CopyPlan
@@ -145,8 +145,3 @@ def _say(report: "CopyReport", target_url: str, record: bool, wall_sec: float) -
             highlight=False,
             soft_wrap=True,
         )
-
-
-def as_url(place: str) -> str:
-    """A URL as it is, a path as file://."""
-    return place if "://" in place else Path(place).expanduser().resolve().as_uri()

@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 
 from voice_assets.build import BuildReport, build
+from voice_assets_tests.files import files_below
 from voice_core.demo.world import DEMO_CHANNEL_MAPPING, World, build_world
 from voice_core.settings import Settings
 
@@ -51,11 +52,6 @@ class Bench:
         """Every file below the work root by its key."""
         files = files_below(self.work)
         return {key: data for key, data in files.items() if not key.startswith(but)} if but else files
-
-
-def files_below(folder: Path) -> dict[str, bytes]:
-    paths = (path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
 def _bench(root: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:

@@ -13,6 +13,7 @@ import soundfile
 
 from voice_assets.build import BuildReport, build, take_stock
 from voice_assets_tests.assets.conftest import Bench
+from voice_assets_tests.files import files_below
 from voice_core.corpus.forget import forget
 from voice_core.corpus.manifest import Manifest, read_complete, read_manifest, write_manifest
 from voice_core.corpus.summary import summarise
@@ -62,9 +63,7 @@ def test_a_second_build_computes_nothing(bench: Bench) -> None:
 
 def test_a_copied_corpus_is_known_by_its_content(bench: Bench, built: Path) -> None:
     """The fixture built over files with new modification times; nothing but the store's own names changed."""
-    original = {
-        p.relative_to(built / "work").as_posix(): p.read_bytes() for p in (built / "work").rglob("*") if p.is_file()
-    }
+    original = files_below(built / "work")
     stores_own = {key for key in original if key.startswith("batches/")}
     assert {k: v for k, v in original.items() if k not in stores_own} == bench.files("batches/")
 
@@ -105,7 +104,7 @@ def test_a_new_recording_is_the_only_one_decoded(bench: Bench) -> None:
 
 def test_a_forgotten_recording_leaves_no_trace_but_its_tombstone(bench: Bench) -> None:
     store = Store(bench.work.as_uri(), create=True)
-    forget(store, bench.settings(), "snow-006", when="2030-01-01T00:00:00+00:00", why="a speaker's wish")
+    forget(store, "snow-006", when="2030-01-01T00:00:00+00:00", why="a speaker's wish")
     report = bench.build()
     assert _work(report) == NOTHING
     assert report.status.finished

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from voice_assets_tests.assets.conftest import files_below
+from voice_assets_tests.files import files_below
 from voice_core.lease import held
 from voice_core.moshi.records import dialogue_partition, read_shards
 from voice_core.store import Store

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from voice_assets_tests.core.corpus.world import babble
+from voice_assets_tests.files import files_below
 from voice_assets_tests.servers.faulty import FaultyProxy
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.audio import to_float, to_pcm16
@@ -54,11 +55,7 @@ def test_a_folder_is_copied_to_a_bucket_and_back(cache: Path, tmp_path: Path, s3
     again = _voice("store", "copy", str(cache), bucket, **s3_server.environment())
     assert "0 objects copied (0.0 MB), 6 were the same, 0 deleted, 0 failed; 0 read" in again.stdout
     _voice("store", "copy", bucket, str(back), "--no-record", "--jobs", "4", **s3_server.environment())
-    assert _files(back) == _files(cache)
-
-
-def _files(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert files_below(back) == files_below(cache)
 
 
 def test_objects_that_failed_are_listed_and_the_exit_code_is_1(
@@ -80,7 +77,7 @@ def test_what_cannot_be_done_ends_in_one_message_and_exit_code_2(cache: Path, tm
     empty.mkdir()
     refused = _voice("store", "copy", str(empty), str(cache), "--delete")
     assert (refused.returncode, "would empty the destination" in refused.stderr) == (2, True)
-    assert len(_files(cache)) == 6
+    assert len(files_below(cache)) == 6
     work = {"VOICE_WORK_URL": str(tmp_path / "work")}
     assert "--revision" in _voice("adopt", str(cache), "--codec", "melvq", **work).stderr
     assert "--channel" in _voice("adopt", str(cache / "newschannel"), **work).stderr

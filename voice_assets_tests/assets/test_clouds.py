@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from voice_assets_tests.assets.conftest import DAGSTER_YAML, files_below
+from voice_assets_tests.assets.conftest import DAGSTER_YAML
+from voice_assets_tests.files import files_below
 from voice_assets_tests.servers.faulty import FaultyProxy
 from voice_assets_tests.servers.gcs import GcsServer
 from voice_assets_tests.servers.s3 import S3Server

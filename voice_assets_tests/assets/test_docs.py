@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from voice_assets_tests.assets.conftest import files_below
+from voice_assets_tests.files import files_below
 from voice_core.corpus.manifest import Manifest
 from voice_core.corpus.rules import RULES
 from voice_core.corpus.transcripts import BAD_LINE_REASONS

@@ -1,6 +1,5 @@
 """Kill -9 at any moment: the next build ends in the bytes of a build that nobody disturbed. `make soak` does more."""
 
-import os
 import signal
 import time
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from voice_assets.stopping import EXIT_CODE
+from voice_assets_tests.processes import group_lives
 from voice_assets_tests.servers.gcs import GcsServer
 from voice_assets_tests.servers.s3 import S3Server
 from voice_assets_tests.soak.kill_loop import kill_loop, undisturbed
@@ -45,18 +45,9 @@ def test_a_build_that_is_asked_to_stop_does_so_within_seconds_and_goes_on_the_ne
     output, _ = build.communicate(timeout=30)
     assert build.returncode == EXIT_CODE
     assert b"what was finished is kept, and the same command goes on from there" in output
-    while _alive(build.pid):  # its workers, and what watches over them
+    while group_lives(build.pid):  # its workers, and what watches over them
         assert time.monotonic() < deadline
         time.sleep(0.1)
     corpus.run("build")
     assert not corpus.leftovers()  # a worker that was ended while it wrote left half a file until now
     assert all((built / "work" / key).read_bytes() == data for key, data in corpus.files("batches/").items())
-
-
-def _alive(group: int) -> bool:
-    """Whether a process group has members."""
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True

@@ -9,12 +9,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
+from voice_assets_tests.processes import inside_together, program, said
 from voice_core import gpu_lock
 from voice_core.gpu_lock import hold, holders, on_behalf_of
 
@@ -35,17 +35,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-@contextmanager
-def elsewhere(gpus: str) -> Iterator[subprocess.Popen[str]]:
-    """A process that waits for a GPU, and holds it until its input ends."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", _HOLD, gpus], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+def elsewhere(gpus: str) -> AbstractContextManager[subprocess.Popen[str]]:
+    """A process that waits for a GPU, says its name, and holds it until its input ends."""
+    return program(_HOLD, gpus)
 
 
 def _hold_briefly() -> None:
@@ -53,15 +45,10 @@ def _hold_briefly() -> None:
         pass
 
 
-def taken(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    return process.stdout.readline().strip()
-
-
 def test_the_first_free_gpu_is_taken(folder: Path) -> None:
     with elsewhere("a b c") as first, elsewhere("b c") as second:
-        assert taken(first) == "a"
-        assert taken(second) == "b"
+        assert said(first) == "a"
+        assert said(second) == "b"
         with hold(["a", "b", "c"], "encoding") as name:
             assert name == "c"
     assert folder.stat().st_mode & 0o7777 == 0o1777
@@ -74,7 +61,7 @@ def test_who_waits_says_at_once_and_again_who_holds_it_and_since_when(
     monkeypatch.setattr(gpu_lock, "SAID_EVERY_SEC", 0.2)
     caplog.set_level(logging.INFO, "voice_core")
     with elsewhere("a") as process:
-        assert taken(process) == "a"
+        assert said(process) == "a"
         threading.Timer(0.7, process.kill).start()
         with hold(["a"], "encoding news/batch-0008"):
             pass
@@ -89,7 +76,7 @@ def test_who_waits_says_at_once_and_again_who_holds_it_and_since_when(
 
 def test_the_lock_of_a_killed_process_is_free_at_once_and_it_counts_as_holder_no_more(folder: Path) -> None:
     with elsewhere("a") as process:
-        taken(process)
+        said(process)
         (holder,) = holders().values()
         assert holder is not None
         assert (holder.process.pid, holder.purpose) == (process.pid, "encoding news/batch-0007")
@@ -110,7 +97,7 @@ def test_what_a_dead_process_left_in_the_file_is_not_taken_for_the_holder(
 ) -> None:
     caplog.set_level(logging.INFO, "voice_core")
     with elsewhere("a") as process:
-        taken(process)
+        said(process)
         process.kill()
         process.wait()
     stale = (folder / "a.lock").read_bytes()
@@ -150,22 +137,7 @@ def test_who_holds_another_gpu_is_refused_instead_of_waiting_for_ever() -> None:
 
 
 def test_threads_of_one_process_take_turns() -> None:
-    inside: list[int] = []
-    most: list[int] = []
-
-    def work(number: int) -> None:
-        with hold(["a"], f"thread {number}"):
-            inside.append(number)
-            most.append(len(inside))
-            time.sleep(0.02)
-            inside.remove(number)
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(5)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert most == [1] * 5
+    assert inside_together(lambda number: hold(["a"], f"thread {number}")) == [1] * 5
 
 
 def test_a_child_that_was_forked_meanwhile_does_not_keep_the_gpu() -> None:
@@ -176,7 +148,7 @@ def test_a_child_that_was_forked_meanwhile_does_not_keep_the_gpu() -> None:
             os._exit(0)
     try:
         with elsewhere("a") as process:
-            assert taken(process) == "a"
+            assert said(process) == "a"
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)

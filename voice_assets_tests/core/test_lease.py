@@ -1,14 +1,13 @@
 import json
 import os
-import signal
 import subprocess
-import sys
-import threading
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from voice_assets_tests.processes import inside_together, program, said
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core import lease
 from voice_core.lease import HeldError, held, sweep
@@ -50,11 +49,12 @@ def _locks(store: Store) -> list[str]:
     return [item.key for item in store.listing("locks/")]
 
 
-def _hold_elsewhere(url: str) -> subprocess.Popen[str]:
-    process = subprocess.Popen([sys.executable, "-c", HOLD, url], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "held\n"
-    return process
+@contextmanager
+def _held_elsewhere(url: str) -> Iterator[subprocess.Popen[str]]:
+    """By a process that is killed when the block ends."""
+    with program(HOLD, url) as process:
+        assert said(process) == "held"
+        yield process
 
 
 def test_nothing_is_left_of_a_claim_when_it_ends(store: Store) -> None:
@@ -69,20 +69,15 @@ def test_two_names_do_not_wait_for_each_other(store: Store) -> None:
 
 
 def test_the_second_waits_and_is_told_for_whom_when_its_patience_ends(store: Store, url: str) -> None:
-    process = _hold_elsewhere(url)
-    try:
+    with _held_elsewhere(url) as process:
         holder = rf"channel/batch-0001 is being worked on by process {process.pid} on "
         with pytest.raises(HeldError, match=holder), held(store, "channel/batch-0001", wait_sec=0.2):
             pass
-    finally:
-        process.kill()
-        process.wait()
 
 
 def test_the_claim_of_a_killed_process_is_free_at_once(store: Store, url: str) -> None:
-    process = _hold_elsewhere(url)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    with _held_elsewhere(url):
+        pass
     assert len(_locks(store)) == 1
     with held(store, "channel/batch-0001", wait_sec=0.0):
         pass
@@ -90,9 +85,8 @@ def test_the_claim_of_a_killed_process_is_free_at_once(store: Store, url: str) -
 
 
 def test_sweeping_removes_what_dead_processes_claimed_and_nothing_else(store: Store, url: str) -> None:
-    process = _hold_elsewhere(url)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    with _held_elsewhere(url):
+        pass
     with held(store, "another"):
         sweep(store)
         assert len(_locks(store)) == 1
@@ -100,22 +94,7 @@ def test_sweeping_removes_what_dead_processes_claimed_and_nothing_else(store: St
 
 
 def test_many_who_want_the_same_take_turns(store: Store) -> None:
-    inside: list[int] = []
-    most: list[int] = []
-
-    def work(number: int) -> None:
-        with held(store, "channel/batch-0001"):
-            inside.append(number)
-            most.append(len(inside))
-            time.sleep(0.02)
-            inside.remove(number)
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(5)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert most == [1] * 5
+    assert inside_together(lambda _: held(store, "channel/batch-0001")) == [1] * 5
 
 
 def test_a_claim_from_another_machine_is_taken_over_when_it_is_no_longer_renewed(

@@ -5,7 +5,6 @@ import logging
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from voice_assets_tests.core.corpus.world import World
+from voice_assets_tests.processes import program, said
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core import workers
 from voice_core.corpus import coding, dataset, segmenting, splits
@@ -130,15 +130,10 @@ with open_scratch(Settings(local_dir=sys.argv[1])).room(5, "a copy") as folder:
 
 
 @contextmanager
-def holder(root: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    process = subprocess.Popen([sys.executable, "-c", HOLDER, str(root)], stdout=subprocess.PIPE)
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"held\n"
+def holder(root: Path) -> Iterator[subprocess.Popen[str]]:
+    with program(HOLDER, str(root)) as process:
+        assert said(process) == "held"
         yield process
-    finally:
-        process.kill()
-        process.wait()
 
 
 def test_what_a_killed_process_left_is_swept_by_the_next_and_what_a_living_one_holds_is_not(tmp_path: Path) -> None:

@@ -1,12 +1,16 @@
-import hashlib
 import pickle
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from voice_core.store import ObjectNotFoundError, Store, StoreError
+from voice_assets_tests.core.store_claims import (
+    assert_listed_by_folder,
+    assert_missing,
+    assert_read_back,
+    assert_there_when_finished,
+)
+from voice_core.store import Store, StoreError
 
 KEYS = [
     "a",
@@ -28,17 +32,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 def test_what_was_put_is_read_back_by_every_way_of_reading(store: Store, key: str, tmp_path: Path) -> None:
     data = key.encode() * 1000
     store.put(key, data)
-    assert store.get(key) == store.find(key) == data
-    info = store.head(key)
-    assert info is not None
-    assert (info.key, info.size) == (key, len(data))
     assert [item.key for item in store.listing()] == [key]
-    assert store.hash(key) == hashlib.sha256(data).hexdigest()
-    assert store.download(key, tmp_path / "copy") == hashlib.sha256(data).hexdigest()
-    assert (tmp_path / "copy").read_bytes() == data
-    with store.open(key) as reader:
-        reader.seek(3)
-        assert bytes(reader.read(5)) == data[3:8]
+    assert_read_back(store, key, data, tmp_path)
 
 
 def test_a_key_is_the_path_of_its_file(tmp_path: Path) -> None:
@@ -51,17 +46,7 @@ def test_a_key_is_the_path_of_its_file(tmp_path: Path) -> None:
 def test_a_missing_object_is_none_where_that_is_asked_and_an_error_with_its_key_elsewhere(
     store: Store, tmp_path: Path
 ) -> None:
-    assert store.find("no/such") is None
-    assert store.head("no/such") is None
-    ways: list[Callable[[], object]] = [
-        lambda: store.get("no/such"),
-        lambda: store.hash("no/such"),
-        lambda: store.download("no/such", tmp_path / "copy"),
-        lambda: store.open("no/such"),
-    ]
-    for read in ways:
-        with pytest.raises(ObjectNotFoundError, match="no/such"):
-            read()
+    assert_missing(store, "no/such", tmp_path)
 
 
 def test_deleting_what_is_not_there_is_no_error(store: Store) -> None:
@@ -71,10 +56,7 @@ def test_deleting_what_is_not_there_is_no_error(store: Store) -> None:
 
 
 def test_a_listing_holds_what_lies_below_a_folder_and_nothing_beside_it(store: Store) -> None:
-    store.put_many({"a/1": b"", "a/b/2": b"", "ab/3": b"", "c": b""})
-    assert sorted(item.key for item in store.listing("a/")) == ["a/1", "a/b/2"]
-    assert sorted(item.key for item in store.listing()) == ["a/1", "a/b/2", "ab/3", "c"]
-    assert list(store.listing("nowhere/")) == []
+    assert_listed_by_folder(store)
 
 
 def test_identity_changes_with_the_content(store: Store) -> None:
@@ -89,21 +71,7 @@ def test_identity_changes_with_the_content(store: Store) -> None:
 
 
 def test_a_large_object_is_there_when_it_is_finished_and_not_before(store: Store) -> None:
-    data = bytes(range(256)) * 40_000
-    with store.create("copy/of/big") as path:
-        path.write_bytes(data)
-        assert store.find("copy/of/big") is None
-    assert store.get("copy/of/big") == data
-
-    def break_off() -> None:
-        with store.create("copy/of/big") as path:
-            path.write_bytes(b"half")
-            raise RuntimeError("something broke on the way")
-
-    with pytest.raises(RuntimeError, match="on the way"):
-        break_off()
-    assert store.get("copy/of/big") == data
-    assert [item.key for item in store.listing()] == ["copy/of/big"]
+    assert_there_when_finished(store, bytes(range(256)) * 40_000)
 
 
 def test_a_reader_sees_the_old_object_or_the_new_one_and_never_a_part(tmp_path: Path) -> None:

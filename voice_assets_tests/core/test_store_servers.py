@@ -1,6 +1,5 @@
 """What a store does, against real servers over HTTP and HTTPS."""
 
-import hashlib
 import pickle
 import random
 import threading
@@ -10,10 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from voice_assets_tests.core.store_claims import (
+    assert_listed_by_folder,
+    assert_missing,
+    assert_read_back,
+    assert_there_when_finished,
+)
 from voice_assets_tests.servers.faulty import FaultyProxy
 from voice_assets_tests.servers.gcs import GcsServer
 from voice_assets_tests.servers.s3 import S3Server
-from voice_core.store import ConflictError, ObjectNotFoundError, Store, StoreError
+from voice_core.store import ConflictError, Store, StoreError
 
 KEYS = [
     "a",
@@ -53,23 +58,6 @@ def s3_store(s3_server: S3Server) -> Store:
 
 def noise(size: int) -> bytes:
     return random.Random(size).randbytes(size)
-
-
-def assert_read_back(store: Store, key: str, data: bytes, folder: Path) -> None:
-    """By every way of reading."""
-    assert store.get(key) == store.find(key) == data
-    info = store.head(key)
-    assert info is not None
-    assert (info.key, info.size) == (key, len(data))
-    digest = hashlib.sha256(data).hexdigest()
-    assert store.hash(key) == digest
-    assert store.download(key, folder / "copy") == digest
-    assert (folder / "copy").read_bytes() == data
-    with store.open(key) as reader:
-        reader.seek(max(0, len(data) - 3))
-        assert reader.read() == data[-3:]
-        reader.seek(1)
-        assert reader.read(5) == data[1:6]
 
 
 def test_objects_with_any_name_are_read_back_listed_and_deleted(store: Store, tmp_path: Path) -> None:
@@ -139,18 +127,8 @@ def test_names_in_a_bucket_that_can_be_no_key_are_listed_without_a_size(s3_serve
 def test_a_missing_object_is_none_where_that_is_asked_and_an_error_with_its_key_elsewhere(
     store: Store, tmp_path: Path
 ) -> None:
-    assert store.find("no/such") is None
-    assert store.head("no/such") is None
     store.delete(["no/such"])
-    ways: list[Callable[[], object]] = [
-        lambda: store.get("no/such"),
-        lambda: store.hash("no/such"),
-        lambda: store.download("no/such", tmp_path / "copy"),
-        lambda: store.open("no/such"),
-    ]
-    for read in ways:
-        with pytest.raises(ObjectNotFoundError, match="no/such"):
-            read()
+    assert_missing(store, "no/such", tmp_path)
 
 
 @pytest.mark.parametrize("size", [0, 1, 20_000_000])
@@ -192,10 +170,7 @@ def test_a_listing_of_google_storage_holds_every_object_once(gcs_server: GcsServ
 
 
 def test_a_listing_holds_what_lies_below_a_folder_and_nothing_beside_it(store: Store) -> None:
-    store.put_many({"a/1": b"", "a/b/2": b"", "ab/3": b"", "c": b""})
-    assert sorted(item.key for item in store.listing("a/")) == ["a/1", "a/b/2"]
-    assert sorted(item.key for item in store.listing()) == ["a/1", "a/b/2", "ab/3", "c"]
-    assert list(store.listing("nowhere/")) == []
+    assert_listed_by_folder(store)
 
 
 def test_put_if_absent_writes_where_nothing_is_and_leaves_alone_what_is_there(store: Store) -> None:
@@ -240,18 +215,7 @@ def test_of_many_who_put_at_once_if_absent_one_wins_and_its_content_stays(store:
 
 
 def test_a_large_object_is_there_when_it_is_finished_and_not_before(store: Store) -> None:
-    def break_off() -> None:
-        with store.create("copy/of/big") as path:
-            path.write_bytes(b"half")
-            raise RuntimeError("something broke on the way")
-
-    with store.create("copy/of/big") as path:
-        path.write_bytes(b"whole")
-        assert store.find("copy/of/big") is None
-    with pytest.raises(RuntimeError, match="on the way"):
-        break_off()
-    assert store.get("copy/of/big") == b"whole"
-    assert [item.key for item in store.listing()] == ["copy/of/big"]
+    assert_there_when_finished(store, b"whole")
 
 
 def test_a_store_can_be_sent_to_another_process(store: Store) -> None:

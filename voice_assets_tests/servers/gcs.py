@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from voice_assets_tests.files import files_below
 from voice_assets_tests.servers.process import free_port, listening
 from voice_core.access import Access
 
@@ -37,8 +38,7 @@ class GcsServer:
 
     def upload_folder(self, bucket_url: str, folder: Path) -> None:
         """Upload every file below a folder, under its path from there."""
-        paths = (path for path in folder.rglob("*") if path.is_file())
-        self.upload(bucket_url, {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths})
+        self.upload(bucket_url, files_below(folder))
 
     def delete(self, bucket_url: str, keys: Iterable[str]) -> None:
         bucket = self.client.bucket(bucket_url.removeprefix("gs://"))

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from voice_assets_tests.files import files_below
 from voice_assets_tests.servers.gcs import GcsServer
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.access import Access
@@ -98,7 +99,7 @@ def file_place(home: Path, raw: Path) -> Place:
 def s3_place(home: Path, raw: Path, s3: S3Server, endpoint_url: str = "") -> Place:
     """Both on S3; with `endpoint_url`, through a proxy there."""
     raw_url, work_url = s3.new_bucket(), f"{s3.new_bucket()}/work"
-    _upload(raw, Store(raw_url, s3.access()))
+    Store(raw_url, s3.access()).put_many(files_below(raw))
     urls = {"VOICE_RAW_URL": raw_url, "VOICE_WORK_URL": work_url}
     return _place("s3", home, urls, s3.environment(endpoint_url), s3.access())
 
@@ -127,11 +128,6 @@ def _place(kind: str, home: Path, urls: Mapping[str, str], variables: Mapping[st
 def _make_instance(home: Path) -> None:
     (home / "dagster_home").mkdir()
     shutil.copy(PROJECT / "dagster_home" / "dagster.yaml", home / "dagster_home")
-
-
-def _upload(folder: Path, store: Store) -> None:
-    paths = [path for path in folder.rglob("*") if path.is_file()]
-    store.put_many({path.relative_to(folder).as_posix(): path.read_bytes() for path in paths})
 
 
 @contextlib.contextmanager

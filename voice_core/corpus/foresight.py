@@ -27,8 +27,6 @@ from voice_core.store import Store, StoreError
 TRANSCRIPTS_READ = 1_000
 """Of the recordings that a plan has to look at, so many transcripts are read, evenly; the rest is taken to be alike."""
 
-Name = tuple[str, str]  # (channel, audio_id)
-
 
 @dataclass(frozen=True, slots=True)
 class NewSegment:

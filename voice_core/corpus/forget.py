@@ -1,7 +1,6 @@
 """Forgetting a recording: it leaves the batches for good, and everything made of it goes with the next build."""
 
 from voice_core.corpus.batches import Batch, Recording, read_batches, read_tombstones, write_tombstone
-from voice_core.settings import Settings
 from voice_core.store import Store
 
 
@@ -22,7 +21,7 @@ def find_recording(work: Store, name: str) -> tuple[Batch, Recording]:
     raise LookupError(f"{name} was forgotten before" if gone else f"no batch holds a recording {name}")
 
 
-def forget(work: Store, settings: Settings, name: str, *, when: str, why: str) -> Batch:
+def forget(work: Store, name: str, *, when: str, why: str) -> Batch:
     """Write the tombstone. The next build of the batch removes the segments, the codes, the rows and the pairs."""
     batch, recording = find_recording(work, name)
     write_tombstone(work, recording.channel, recording.audio_id, when, why)

@@ -2,9 +2,13 @@
 
 import re
 from collections.abc import Sequence
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from voice_core.audio import Pcm16, resample, to_float, to_pcm16
 from voice_core.moshi.aligning import is_english
@@ -65,57 +69,67 @@ class Pocketsphinx:
 
     name = "pocketsphinx"
 
-    def __init__(self) -> None:
-        self._decoder: Any = None
-
     def recognise(self, pcm: Pcm16, sample_rate_hz: int, language: str) -> str:
-        if self._decoder is None:
-            from pocketsphinx import Decoder
-
-            self._decoder = Decoder(samprate=SAMPLE_RATE_HZ, loglevel="FATAL", cmn="batch")
         self._decoder.reinit_feat()  # or the last utterance would still have a say
         self._decoder.start_utt()
-        audio = to_pcm16(resample(to_float(pcm), sample_rate_hz, SAMPLE_RATE_HZ))
-        self._decoder.process_raw(audio.tobytes(), full_utt=True)
+        self._decoder.process_raw(to_pcm16(_at_16_khz(pcm, sample_rate_hz)).tobytes(), full_utt=True)
         self._decoder.end_utt()
         heard = self._decoder.hyp()
         return heard.hypstr if heard else ""
 
+    @cached_property
+    def _decoder(self) -> Any:
+        from pocketsphinx import Decoder
 
-class FasterWhisper:
-    """A Whisper model in CTranslate2's format, on the CPU: the GPU is the speech engine's."""
+        return Decoder(samprate=SAMPLE_RATE_HZ, loglevel="FATAL", cmn="batch")
+
+
+class _FromFolder:
+    """A recogniser whose model lies in a folder, on the CPU: the GPU is the speech engine's."""
+
+    package = ""
 
     def __init__(self, folder: Path) -> None:
-        self.name = f"faster-whisper {folder.name}"
-        self._folder = folder
-        self._model: Any = None
+        self.name = f"{self.package} {folder.name}"
+        self._folder = str(folder)
+
+
+class FasterWhisper(_FromFolder):
+    """A Whisper model in CTranslate2's format."""
+
+    package = "faster-whisper"
 
     def recognise(self, pcm: Pcm16, sample_rate_hz: int, language: str) -> str:
-        if self._model is None:
-            from faster_whisper import WhisperModel
-
-            self._model = WhisperModel(str(self._folder), device="cpu", compute_type="int8", local_files_only=True)
-        audio = resample(to_float(pcm), sample_rate_hz, SAMPLE_RATE_HZ)
+        audio = _at_16_khz(pcm, sample_rate_hz)
         code = language.replace("_", "-").lower().split("-")[0] or None
         segments, _ = self._model.transcribe(audio, language=code, beam_size=5, condition_on_previous_text=False)
         return " ".join(segment.text.strip() for segment in segments)
 
+    @cached_property
+    def _model(self) -> Any:
+        from faster_whisper import WhisperModel
 
-class Transformers:
-    """Any speech recogniser that transformers' pipeline loads from a folder, on the CPU."""
+        return WhisperModel(self._folder, device="cpu", compute_type="int8", local_files_only=True)
 
-    def __init__(self, folder: Path) -> None:
-        self.name = f"transformers {folder.name}"
-        self._folder = folder
-        self._pipeline: Any = None
+
+class Transformers(_FromFolder):
+    """Any speech recogniser that transformers' pipeline loads."""
+
+    package = "transformers"
 
     def recognise(self, pcm: Pcm16, sample_rate_hz: int, language: str) -> str:
-        if self._pipeline is None:
-            from transformers import pipeline
-
-            self._pipeline = pipeline("automatic-speech-recognition", model=str(self._folder), device="cpu")
-        audio = resample(to_float(pcm), sample_rate_hz, SAMPLE_RATE_HZ)
+        audio = _at_16_khz(pcm, sample_rate_hz)
         return str(self._pipeline({"raw": audio, "sampling_rate": SAMPLE_RATE_HZ})["text"])
+
+    @cached_property
+    def _pipeline(self) -> Any:
+        from transformers import pipeline
+
+        return pipeline("automatic-speech-recognition", model=self._folder, device="cpu")
+
+
+def _at_16_khz(pcm: Pcm16, sample_rate_hz: int) -> npt.NDArray[np.float32]:
+    return resample(to_float(pcm), sample_rate_hz, SAMPLE_RATE_HZ)
 
 
 def compared_words(text: str, language: str) -> list[str]:

@@ -56,10 +56,6 @@ class ProcessLanes:
     def next_report(self) -> Report:
         return self._reports.get()
 
-    @property
-    def process_ids(self) -> list[int]:
-        return [process.pid for lane in self._lanes if (process := lane.process) is not None and process.pid]
-
     def close(self) -> None:
         self._board.close()
         for lane in self._lanes:

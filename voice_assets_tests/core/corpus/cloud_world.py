@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from voice_assets_tests.core.corpus.world import World
+from voice_assets_tests.files import files_below
 from voice_core.access import Access
 from voice_core.settings import Settings
 from voice_core.store import Store
@@ -44,9 +45,7 @@ class CloudWorld(World):
 
     def upload(self) -> None:
         """Put what was recorded into the raw bucket."""
-        paths = [path for path in self.raw_dir.rglob("*") if path.is_file()]
-        objects = {path.relative_to(self.raw_dir).as_posix(): path.read_bytes() for path in paths}
-        Store(self.buckets.raw_url, self.buckets.raw_direct).put_many(objects)
+        Store(self.buckets.raw_url, self.buckets.raw_direct).put_many(files_below(self.raw_dir))
 
     def files(self, under: str = "") -> dict[str, str]:
         work = self.direct_work

@@ -127,7 +127,7 @@ def test_a_forgotten_recording_never_returns(world: World) -> None:
     world.record("a", 2.0)
     world.record("b", 2.0)
     world.snapshot()
-    forget.forget(world.work, world.settings, "news/a", when="today", why="asked")
+    forget.forget(world.work, "news/a", when="today", why="asked")
     assert world.discover().changed == (PartitionKey("news", 1),)
     (batch,) = world.snapshot()
     assert [item.audio_id for item in batch.recordings] == ["b"]
@@ -169,7 +169,7 @@ def test_a_recording_with_a_hostile_id_goes_through_like_any_other(world: World,
         assert world.path(entry.key).is_file()
         assert world.path(entry.key).parent == world.work_dir / "segments" / "news" / "batch-0001"
     assert world.segment().recordings_decoded == 0
-    batch = forget.forget(world.work, world.settings, audio_id, when="today", why="asked")
+    batch = forget.forget(world.work, audio_id, when="today", why="asked")
     assert world.segment().manifest.entries == ()
 
 

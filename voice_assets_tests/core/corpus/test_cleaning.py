@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from voice_assets_tests.core.corpus.world import SmallCodec, World, line, lines_for
+from voice_assets_tests.core.corpus.world import OtherLastCode, SmallCodec, World, line, lines_for
 from voice_core.codecs.base import Audio, Codes, Margins
 from voice_core.corpus import cleaning, coding, dataset, pairs, segmenting
 from voice_core.corpus.batches import list_partitions
@@ -16,7 +16,7 @@ from voice_core.corpus.cleaning import CleanPlan, NotWholeError, Rebuild
 from voice_core.corpus.forget import forget
 from voice_core.corpus.freed import read_freed, write_freed
 from voice_core.corpus.manifest import read_complete, read_manifest
-from voice_core.corpus.status import Status, survey
+from voice_core.corpus.status import survey
 from voice_core.layout import PartitionKey
 from voice_core.store import Store, StoreError
 
@@ -35,16 +35,12 @@ def built(world: World) -> World:
     return world
 
 
-def status(world: World) -> Status:
-    return survey(world.work, world.discover(), world.codec, world.settings)
-
-
 def states(world: World) -> dict[str, str]:
-    return {name: str(state) for name, state in status(world).partitions[0].states.items()}
+    return {name: str(state) for name, state in world.status().partitions[0].states.items()}
 
 
 def plans(world: World, *stages: str, force: bool = False) -> list[CleanPlan]:
-    return cleaning.plan_clean(world.work, status(world).partitions, stages, world.settings, force=force)
+    return cleaning.plan_clean(world.work, world.status().partitions, stages, world.settings, force=force)
 
 
 def clean(world: World, *stages: str, force: bool = False) -> list[CleanPlan]:
@@ -90,7 +86,7 @@ def test_freed_stages_are_gone_current_and_recompute_nothing(built: World) -> No
         "raw_audio": "current", "segments": "freed", "coded_segments": "freed",
         "voice_dataset": "current", "voice_pairs": "current",
     }  # fmt: skip
-    assert status(built).finished
+    assert built.status().finished
     intact(built)
     report = built.segment()
     assert (report.recordings_decoded, report.segments_cut) == (0, 0)
@@ -99,7 +95,7 @@ def test_freed_stages_are_gone_current_and_recompute_nothing(built: World) -> No
     after = built.files()
     assert {key for key in before.keys() - after.keys() if not key.endswith(".npz")} == set()
     assert all(before[key] == digest for key, digest in after.items() if key in before)
-    assert status(built).finished
+    assert built.status().finished
 
 
 def test_the_plan_says_what_goes_and_what_it_takes_to_have_it_again(built: World) -> None:
@@ -168,7 +164,7 @@ def test_a_corrected_line_costs_one_cut_and_one_encoding_and_the_rest_comes_from
     intact(built)
     texts = [entry.text for entry in dataset.require_dataset(built.work, NEWS, built.settings).kept()]
     assert "Amber a, corrected." in texts
-    assert status(built).finished
+    assert built.status().finished
 
 
 def test_freed_published_rows_come_back_from_the_recordings_when_something_needs_them(
@@ -255,7 +251,7 @@ def test_files_of_vanished_recordings_stay_through_every_cleaning(built: World) 
         "2 files of recordings that the raw bucket lacks: a",
     ]
     assert {key.rsplit("/", 1)[-1][:1] for key in npz(built, "segments") | npz(built, "coded")} == {"a"}
-    assert status(built).finished
+    assert built.status().finished
 
 
 def test_rows_that_are_the_last_copy_of_a_vanished_recording_are_not_freed(built: World) -> None:
@@ -298,7 +294,7 @@ def test_a_deletion_that_was_killed_leaves_a_known_state_and_the_same_command_fi
 
 def test_a_forgotten_recording_leaves_the_record_of_what_was_freed_too(built: World) -> None:
     clean(built, "segments", "coded")
-    forget(built.work, built.settings, "a", when="2030-01-01", why="")
+    forget(built.work, "a", when="2030-01-01", why="")
     built.build()
     for stage in ("segments", "coded"):
         assert not [key for key in read_freed(built.work, stage, NEWS) if "/a_seg_" in key]
@@ -333,11 +329,8 @@ def test_a_freed_file_that_nothing_gives_back_is_a_row_with_a_reason(built: Worl
     assert len([entry for entry in manifest.kept() if entry.audio_id == "b"]) == 2
 
 
-class OtherCodes(SmallCodec):
-    """The same codec on a machine that sums in another order."""
-
-    def encode(self, clips: Sequence[Audio], sample_rate_hz: int | None = None) -> list[Codes]:
-        return [np.append(codes[:-1], codes[-1] ^ 1) for codes in super().encode(clips, sample_rate_hz)]
+class OtherCodes(OtherLastCode):
+    """The same codec on another machine, which gives these codes by its plain path too."""
 
     def encode_alone(self, clip: Audio, sample_rate_hz: int | None = None) -> tuple[Codes, Margins]:
         [codes] = self.encode([clip], sample_rate_hz)
@@ -357,7 +350,7 @@ def test_freed_codes_that_come_out_otherwise_are_told_and_made_anew_by_the_next_
     built.build()
     assert len(dataset.require_dataset(built.work, NEWS, built.settings).kept()) == 4
     assert states(built)["coded_segments"] == "current"
-    assert status(built).finished
+    assert built.status().finished
     intact(built)
 
 

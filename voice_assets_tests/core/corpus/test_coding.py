@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from voice_assets_tests.core.corpus.world import SmallCodec, World
+from voice_assets_tests.core.corpus.world import OtherLastCode, SmallCodec, World
 from voice_core.codecs import load_codec
 from voice_core.codecs.base import Audio, Codec, Codes, Margins, OutOfMemoryError
 from voice_core.corpus import coding, encoding, forget
@@ -107,7 +107,7 @@ def test_a_changed_threshold_encodes_nothing_that_has_codes_and_removes_what_is_
 
 def test_a_forgotten_recording_takes_its_codes_along(cut: World) -> None:
     cut.code()
-    forget.forget(cut.work, cut.settings, "a", when="today", why="asked")
+    forget.forget(cut.work, "a", when="today", why="asked")
     cut.segment()
     report = cut.code()
     assert report.segments_encoded == 0
@@ -270,15 +270,8 @@ def test_an_unfinished_manifest_is_not_current_and_is_gone_on_from(cut: World) -
     assert cut.files("coded") == files
 
 
-class Padding(SmallCodec):
-    """Gives a clip's last code as a batch of longer clips would: the error that a guard is for."""
-
-    def encode(self, clips: Sequence[Audio], sample_rate_hz: int | None = None) -> list[Codes]:
-        return [np.append(codes[:-1], codes[-1] ^ 1) for codes in super().encode(clips, sample_rate_hz)]
-
-
-class Rounding(Padding):
-    """The same, where its plain path says that this code was near to being the other one."""
+class Rounding(OtherLastCode):
+    """Its plain path says that this code was near to being the other one."""
 
     rounding = 1e-3
 
@@ -290,7 +283,7 @@ class Rounding(Padding):
 
 def test_codes_that_the_plain_path_does_not_give_fail_the_batch(cut: World) -> None:
     cut.set(guard_share=1.0)
-    cut.codec = Padding()
+    cut.codec = OtherLastCode()
     with pytest.raises(encoding.CodesDifferError, match=r"segments/news/batch-0001/.*1 of \d+ codes are not"):
         cut.code()
     manifest = read_manifest(cut.work, "coded", NEWS)
@@ -307,7 +300,7 @@ def test_codes_that_rounding_explains_are_counted(cut: World) -> None:
         assert entry.agreement == pytest.approx(1 - 1 / entry.code_count)
 
 
-class Half(Padding):
+class Half(SmallCodec):
     """Half precision: no single difference tells rounding from a fault, but their number does."""
 
     rounding = float("inf")
@@ -315,7 +308,7 @@ class Half(Padding):
     wrong = 1
 
     def encode(self, clips: Sequence[Audio], sample_rate_hz: int | None = None) -> list[Codes]:
-        made = SmallCodec.encode(self, clips, sample_rate_hz)
+        made = super().encode(clips, sample_rate_hz)
         return [np.append(codes[: -self.wrong], codes[-self.wrong :] ^ 1) for codes in made]
 
 

@@ -8,7 +8,6 @@ from voice_assets_tests.core.corpus.world import World, lines_for
 from voice_assets_tests.servers.gcs import GcsServer
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.corpus import cleaning
-from voice_core.corpus.status import Status, survey
 from voice_core.corpus.traces import verify
 from voice_core.corpus.tracing import trace
 from voice_core.store import Store
@@ -33,9 +32,6 @@ class Clouds(World):
 
     def keys(self, stage: str) -> set[str]:
         return {item.key for item in self.work.listing(stage) if item.key.endswith(".npz")}
-
-    def status(self) -> Status:
-        return survey(self.work, self.discover(), self.codec, self.settings)
 
 
 @pytest.fixture

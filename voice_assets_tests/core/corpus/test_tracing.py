@@ -9,10 +9,8 @@ import pytest
 
 from voice_assets_tests.core.corpus.world import World, line, lines_for
 from voice_core.corpus import cleaning, coding, segmenting
-from voice_core.corpus.discovery import discover
 from voice_core.corpus.forget import forget
 from voice_core.corpus.manifest import read_complete
-from voice_core.corpus.status import survey
 from voice_core.corpus.traces import Trace, verify
 from voice_core.corpus.tracing import trace
 from voice_core.layout import PartitionKey
@@ -144,7 +142,7 @@ def test_a_name_that_means_several_rows_is_answered_with_all_of_them(built: Worl
 
 
 def test_a_forgotten_recording_is_said_to_be_forgotten(built: World) -> None:
-    forget(built.work, built.settings, "b", when="2030-01-01", why="")
+    forget(built.work, "b", when="2030-01-01", why="")
     built.build()
     with pytest.raises(LookupError, match="the recording b was forgotten"):
         of(built, "news/b_seg_1")
@@ -172,9 +170,8 @@ def test_verifying_reads_everything_again(built: World) -> None:
 
 
 def test_freed_files_are_said_to_be_freed(built: World) -> None:
-    status = survey(built.work, discover(built.raw, built.work, built.settings), built.codec, built.settings)
     for plan in cleaning.plan_clean(
-        built.work, status.partitions, ["segments", "coded", "datasets"], built.settings, force=True
+        built.work, built.status().partitions, ["segments", "coded", "datasets"], built.settings, force=True
     ):
         cleaning.free(built.work, plan, built.settings)
     found = of(built, "news/a_seg_2")

@@ -16,11 +16,12 @@ from av.audio.resampler import AudioResampler
 
 from voice_core.audio import resample, to_pcm16
 from voice_core.codecs.base import Audio, Codes, Margins, samples_at
-from voice_core.corpus import batches, coding, dataset, discovery, finishing, pairs, segmenting, splits
+from voice_core.corpus import batches, checks, coding, dataset, discovery, finishing, pairs, segmenting, splits
 from voice_core.corpus.batches import Batch
 from voice_core.corpus.discovery import Discovery
 from voice_core.corpus.manifest import Entry, Manifest, read_complete
 from voice_core.corpus.restoring import Supply
+from voice_core.corpus.status import Status, survey
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
 from voice_core.store import Store
@@ -142,6 +143,14 @@ class SmallCodec:
         return [one(array) for array in codes]
 
 
+class OtherLastCode(SmallCodec):
+    """Gives another last code to every clip: so does a batch of longer clips, or a machine that sums in another
+    order."""
+
+    def encode(self, clips: Sequence[Audio], sample_rate_hz: int | None = None) -> list[Codes]:
+        return [np.append(codes[:-1], codes[-1] ^ 1) for codes in super().encode(clips, sample_rate_hz)]
+
+
 class World:
     def __init__(self, folder: Path) -> None:
         self.raw_dir, self.work_dir = folder / "raw", folder / "work"
@@ -240,6 +249,19 @@ class World:
             finishing.build_card(self.work, partitions, self.settings)
 
     # --- what lies there
+
+    def status(self) -> Status:
+        return survey(self.work, self.discover(), self.codec, self.settings)
+
+    def sound(self, manifest: Manifest) -> None:
+        """What must hold of every manifest of segments."""
+        for outcome in (
+            checks.seconds_add_up(manifest),
+            checks.files_intact(self.work, [(entry.key, entry.sha256) for entry in manifest.files()]),
+            checks.texts_present(manifest),
+            checks.no_overlap(manifest),
+        ):
+            assert outcome.passed, outcome
 
     def segments(self, channel: str = "news", number: int = 1) -> Manifest:
         return read_complete(self.work, segmenting.STAGE, PartitionKey(channel, number))

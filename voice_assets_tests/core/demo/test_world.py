@@ -12,6 +12,7 @@ import av
 import numpy as np
 import pytest
 
+from voice_assets_tests.files import files_below
 from voice_core.corpus.transcripts import parse_transcript
 from voice_core.demo.plan import DEMO_CHANNEL_MAPPING, TROUBLES, plans
 from voice_core.demo.script import RECURRING, Text
@@ -23,10 +24,6 @@ SCALE = 0.05
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return build_world(tmp_path_factory.mktemp("demo"), seconds_scale=SCALE)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def decoded(path: Path) -> tuple[np.ndarray, int]:
@@ -228,7 +225,7 @@ def test_lines_sound_as_the_table_says(world: World) -> None:
 def test_a_second_build_is_byte_for_byte_the_same(world: World, tmp_path: Path) -> None:
     again = build_world(tmp_path, seconds_scale=SCALE)
     assert again.built
-    assert contents(again.raw) == contents(world.raw)
+    assert files_below(again.raw) == files_below(world.raw)
     assert not (tmp_path / "raw.partial").exists()
 
     # Where it already stands it is left alone, what a person did to it included.

@@ -19,6 +19,7 @@ import pytest
 
 from benchmarks.common import process_tree
 from voice_assets_tests.core.synthesis.engines import scripted
+from voice_assets_tests.processes import group_lives
 from voice_core.synthesis import (
     Backend,
     EngineSpec,
@@ -65,18 +66,9 @@ def _workers() -> set[int]:
     return found
 
 
-def _is_alive(group: int) -> bool:
-    """Whether a process of this process group lives."""
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 def _wait_for_the_end_of(group: int) -> None:
     deadline = time.monotonic() + 5
-    while _is_alive(group):
+    while group_lives(group):
         assert time.monotonic() < deadline
         time.sleep(0.05)
 

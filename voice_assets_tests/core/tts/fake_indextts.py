@@ -154,3 +154,9 @@ def checkpoint(folder: Path) -> Path:
         (folder / name).write_text(name)
     (folder / "qwen0.6bemo4-merge").mkdir()
     return folder
+
+
+def asked(engine: Any) -> list[dict[str, Any]]:
+    """What `infer` was called with, call for call."""
+    calls: list[dict[str, Any]] = engine._model.asked
+    return calls

@@ -1,0 +1,57 @@
+"""Python programs as processes of their own, and threads that want the same."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+
+@contextmanager
+def program(code: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that runs `code`, and is killed when the block ends."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def said(process: subprocess.Popen[str]) -> str:
+    """The next line that it prints; waited for."""
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def group_lives(group: int) -> bool:
+    """Whether a process of this process group lives."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def inside_together(hold: Callable[[int], AbstractContextManager[object]], threads: int = 5) -> list[int]:
+    """How many of these threads were inside whenever one came in; each stays for 20 ms."""
+    inside: list[int] = []
+    together: list[int] = []
+
+    def work(number: int) -> None:
+        with hold(number):
+            inside.append(number)
+            together.append(len(inside))
+            time.sleep(0.02)
+            inside.remove(number)
+
+    workers = [threading.Thread(target=work, args=(number,)) for number in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return together

@@ -1,0 +1,22 @@
+"""Every setting, typed and documented in one place.
+
+A value comes from, in this order: an argument, an environment variable (`VOICE_RAW_URL`,
+`VOICE_RULES__MIN_SNR_DB`: two underscores reach into a group), the file `voice.toml` (or the one that
+`VOICE_CONFIG` names), the default below. `voice settings` prints them all with their source and meaning.
+"""
+
+from voice_core.settings.automation import AutomationSettings
+from voice_core.settings.base import ENV_PREFIX, Group, as_url
+from voice_core.settings.codecs import NeuCodecSettings, Precision
+from voice_core.settings.corpus import BatchSettings, CardSettings, CutSettings, RuleSettings, SplitSettings
+from voice_core.settings.loading import ConfigurationError, config_file
+from voice_core.settings.moshi import MoshiSettings
+from voice_core.settings.speech import IndexTTS2Settings, SpeechSettings
+from voice_core.settings.stores import S3Settings
+from voice_core.settings.whole import Settings, Step
+
+__all__ = [
+    "ENV_PREFIX", "AutomationSettings", "BatchSettings", "CardSettings", "ConfigurationError", "CutSettings", "Group",
+    "IndexTTS2Settings", "MoshiSettings", "NeuCodecSettings", "Precision", "RuleSettings", "S3Settings", "Settings",
+    "SpeechSettings", "SplitSettings", "Step", "as_url", "config_file",
+]  # fmt: skip

@@ -1,0 +1,33 @@
+"""The codecs that have something to set."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from voice_core.settings.base import Group
+
+Precision = Literal["fp32", "tf32", "bf16", "fp16"]
+
+
+class NeuCodecSettings(Group):
+    """The codec neucodec: where its weights are, and how it runs. What is empty or 0 comes from the pool's GPU profile;
+    without a pool it is fp32, and 240 s at once on a GPU, 120 s on a CPU."""
+
+    checkpoint: str = Field("neuphonic/neucodec", description="Hub id of the weights, or a folder that holds them.")
+    revision: str = Field(
+        "main", description="Commit of the hub's repository. A branch stays at the commit that was first fetched."
+    )
+    device: str = Field(
+        "auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda (any free GPU) or cuda:N."
+    )
+    pool: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9_]*$",
+        description="Dagster pool of the encoding step, gpu_t4 or gpu_h200; none if empty.",
+    )
+    precision: Precision | Literal[""] = Field(
+        "",
+        description="Arithmetic; only fp32 gives the reference's codes. The others count as another revision.",
+    )
+    batch_sec: float = Field(0.0, ge=0, description="Audio encoded at once, seconds; halved where memory runs out.")
+    compile: bool = Field(False, description="Compile both encoders with torch.compile: slow start, faster run.")

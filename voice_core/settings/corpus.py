@@ -1,0 +1,82 @@
+"""From recordings to a dataset: batches, cutting, rules, splits, the card."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from voice_core.settings.base import Group
+
+
+class BatchSettings(Group):
+    """How recordings are grouped into batches. A batch is one partition; a full one is sealed for good."""
+
+    max_recordings: int = Field(200, ge=1, description="Recordings in a batch before it is sealed.")
+    max_hours: float = Field(20.0, gt=0, description="Hours of audio in a batch before it is sealed.")
+
+
+class CutSettings(Group):
+    """How a line is cut from its recording. A change here decodes recordings again."""
+
+    sample_rate_hz: int = Field(24_000, ge=8_000, le=48_000, description="Sample rate of segments, Hz.")
+    snap_reach_sec: float = Field(
+        0.15, ge=0, le=1, description="How far a boundary may move from the transcript's time to a quieter place."
+    )
+    fade_sec: float = Field(0.005, ge=0, le=0.05, description="Linear fade at each end of a segment.")
+    max_overlap_sec: float = Field(
+        0.25,
+        ge=0,
+        description="Lines whose times overlap by more than this are rejected; less is parted at the quietest place.",
+    )
+    max_cut_sec: float = Field(
+        60.0, gt=0, le=600, description="Lines longer than this are never cut: it bounds memory and storage."
+    )
+    min_cut_sec: float = Field(0.1, gt=0, description="Lines shorter than this are never cut.")
+
+
+class RuleSettings(Group):
+    """Which cut segments are kept. A change here only filters again: nothing is decoded."""
+
+    min_duration_sec: float = Field(0.5, ge=0, description="Shortest segment kept, seconds.")
+    max_duration_sec: float = Field(30.0, gt=0, description="Longest segment kept, seconds.")
+    max_clipped_share: float = Field(
+        0.001, ge=0, le=1, description="Largest share of samples within 0.1 dB of full scale (0 to 1)."
+    )
+    min_rms_dbfs: float = Field(-50.0, le=0, description="Quietest segment kept, RMS in dBFS.")
+    max_silence_share: float = Field(
+        0.7, ge=0, le=1, description="Largest share of 20 ms frames that are silence (0 to 1)."
+    )
+    min_snr_db: float = Field(10.0, description="Lowest signal-to-noise ratio kept, dB (percentile estimate).")
+    min_bandwidth_hz: float = Field(
+        4_000.0, ge=0, description="Lowest effective bandwidth kept, Hz; telephone speech ends near 3,400."
+    )
+    min_chars_per_sec: float = Field(2.0, ge=0, description="Slowest text, characters without spaces a second.")
+    max_chars_per_sec: float = Field(30.0, gt=0, description="Fastest text, characters without spaces a second.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "RuleSettings":
+        if self.min_duration_sec >= self.max_duration_sec:
+            raise ValueError("rules.min_duration_sec must lie below rules.max_duration_sec")
+        if self.min_chars_per_sec >= self.max_chars_per_sec:
+            raise ValueError("rules.min_chars_per_sec must lie below rules.max_chars_per_sec")
+        return self
+
+
+class SplitSettings(Group):
+    """How rows are dealt to train and test."""
+
+    test_fraction: float = Field(0.05, ge=0, lt=1, description="Share of recording groups held out for the test split.")
+    seed: str = Field("voice", description="Changes which groups are held out.")
+    speaker_scope: Literal["recording", "channel", "corpus"] = Field(
+        "recording",
+        description="Where a speaker_id means one person: within its recording (diarisation labels such as "
+        "SPEAKER_00), within a channel, or everywhere. Recordings that share a person share a split.",
+    )
+
+
+class CardSettings(Group):
+    """What the dataset card says that only you can know."""
+
+    title: str = Field("", description="Title of the card; the dataset's name when empty.")
+    licence: str = Field("other", description="Licence identifier for the card's YAML, for example cc-by-4.0.")
+    languages: tuple[str, ...] = Field((), description="BCP-47 language codes of the speech.")
+    sources: str = Field("", description="Where the recordings come from and what their owners allow.")
