@@ -68,6 +68,7 @@ def test_a_channels_display_name_is_found_by_its_slug(folder: Path) -> None:
         ("VOICE_DATASET", "../other", "pattern"),
         ("VOICE_RAW_PATTERN", "{channel}", "{audio_id}"),
         ("VOICE_RAW_URL", " ", "must not be empty"),
+        ("VOICE_RAW_URL", "s3:/bucket", "a URL has two slashes: s3://bucket"),
     ],
 )
 def test_an_error_names_the_variable_its_value_and_what_is_allowed(
@@ -99,7 +100,13 @@ def test_thresholds_that_keep_nothing_are_refused(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize(
     ("text", "name"),
-    [("raw_ulr = 'x'", "raw_ulr"), ("[rules]\nmin_snr = 3", "rules.min_snr"), ("[rulez]\nx = 3", "rulez")],
+    [
+        ("raw_ulr = 'x'", "raw_ulr"),
+        ("[rules]\nmin_snr = 3", "rules.min_snr / .* did you mean rules.min_snr_db"),
+        ("[rulez]\nx = 3", "rulez / .* did you mean rules"),
+        ("[rules.min_snr_db]\nx = 3", "rules.min_snr_db"),
+        ("[moshi]\nxyzzy = 3", r"moshi.xyzzy / VOICE_MOSHI__XYZZY: is no setting \(`voice settings` lists them\)"),
+    ],
 )
 def test_an_unknown_key_in_voice_toml_is_refused_by_name(text: str, name: str, folder: Path) -> None:
     write(folder, text)
@@ -121,7 +128,7 @@ def test_a_file_that_is_no_toml_is_named(folder: Path) -> None:
 
 def test_a_variable_that_is_no_json_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VOICE_CHANNEL_MAPPING", "{nonsense")
-    with pytest.raises(ConfigurationError, match="channel_mapping"):
+    with pytest.raises(ConfigurationError, match=r"VOICE_CHANNEL_MAPPING must be JSON, .* \(got '{nonsense'\)"):
         Settings.load()
 
 

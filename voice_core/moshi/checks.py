@@ -17,6 +17,7 @@ from voice_core.moshi.script import ROLES, SAMPLE_RATE_HZ
 from voice_core.moshi.words import TOKENS_PER_SEC, script_words
 from voice_core.settings import MoshiSettings
 from voice_core.store import Store
+from voice_core.tts.base import Capabilities
 
 _NAMED = 5  # offenders a message names
 _TIME_EPS_SEC = 2e-6  # sidecars hold microseconds
@@ -100,9 +101,9 @@ def sound_troubles(mix: Stereo, rows: Sequence[TurnRow]) -> list[str]:
                 continue
             turn = slice(row.start_sample, row.start_sample + row.sample_count)
             if said[turn].any():
-                troubles.append(f"the {role} speaks twice at once in turn {row.turn}")
+                troubles.append(f"the {role} speaks twice at once in turn {row.turn + 1}")
             if not mix[turn, channel].any():
-                troubles.append(f"turn {row.turn} is silent")
+                troubles.append(f"turn {row.turn + 1} is silent")
             said[turn] = True
         if mix[~said, channel].any():
             troubles.append(f"the {role}'s channel is not silent where only the other speaks")
@@ -131,7 +132,7 @@ def sidecar_troubles(data: bytes, rows: Sequence[TurnRow]) -> list[str]:
             first = row.start_sample / SAMPLE_RATE_HZ - _TIME_EPS_SEC
             last = (row.start_sample + row.sample_count) / SAMPLE_RATE_HZ + _TIME_EPS_SEC
             if not first <= start < end <= last:
-                troubles.append(f"{word!r} at {start} to {end} s lies outside turn {row.turn}")
+                troubles.append(f"{word!r} at {start} to {end} s lies outside turn {row.turn + 1}")
     return troubles
 
 
@@ -139,7 +140,7 @@ def text_fits(manifest: ShardManifest) -> Outcome:
     """No turn of the assistant has more text than Moshi has room for. A warning."""
     turns = [row for row in manifest.rows if row.kept and row.role == "assistant"]
     dense = [
-        f"{row.dialogue_id!r} turn {row.turn}: about {row.tokens_per_sec} tokens a second, of {TOKENS_PER_SEC} at most"
+        f"{row.dialogue_id!r} turn {row.turn + 1}: about {row.tokens_per_sec} tokens a second, {TOKENS_PER_SEC} at most"
         for row in turns
         if row.dense
     ]
@@ -149,9 +150,17 @@ def text_fits(manifest: ShardManifest) -> Outcome:
 def words_were_heard(manifest: ShardManifest) -> Outcome:
     """Words' times were found in the sound, not spread by their length. A warning."""
     turns = [row for row in manifest.rows if row.kept]
-    rough = [f"{row.dialogue_id!r} turn {row.turn} has approximate times" for row in turns if row.approximate]
+    rough = [f"{row.dialogue_id!r} turn {row.turn + 1} has approximate times" for row in turns if row.approximate]
     share = round(len(rough) / len(turns), 4) if turns else 0.0
     return _outcome("words_were_heard", rough, f"{len(turns)} turns", {"approximate_share": share}, warning=True)
+
+
+def emotions_were_spoken(manifest: ShardManifest, capabilities: Capabilities) -> Outcome:
+    """No turn asks for an emotion of an engine that has none. A warning."""
+    turns = [row for row in manifest.rows if row.kept and row.emotion]
+    plain = [f"{row.dialogue_id!r} turn {row.turn + 1} is not {row.emotion!r}" for row in turns]
+    offenders = [] if capabilities.emotions else plain
+    return _outcome("emotions_were_spoken", offenders, f"{len(turns)} turns with an emotion", warning=True)
 
 
 def nothing_rejected(manifest: ShardManifest) -> Outcome:
@@ -231,7 +240,7 @@ def speech_says_its_text(
             wrong = word_errors(said, compared_words(heard, settings.language))
             words, errors = words + len(said), errors + wrong
             if wrong:
-                told = f"{row.dialogue_id!r} turn {row.turn}: {row.text!r} was heard as {heard!r}"
+                told = f"{row.dialogue_id!r} turn {row.turn + 1}: {row.text!r} was heard as {heard!r}"
                 heard_otherwise.append((wrong / max(1, len(said)), told))
     rate = errors / max(1, words)
     figures = {"word_error_rate": round(rate, 4), "utterances": len(sample), "recogniser": recogniser.name}

@@ -330,7 +330,7 @@ def _rejects(plan: DialoguePlan, failures: Mapping[int, Failure]) -> list[TurnRo
     first = min(failures)
     rows = []
     for turn in range(len(plan.utterances)):
-        own = failures.get(turn) or Failure(f"turn {first} could not be made", OTHER_TURN)
+        own = failures.get(turn) or Failure(f"turn {first + 1} could not be made", OTHER_TURN)
         rows.append(dataclasses.replace(_row(plan, turn), stage=SPEAKING, reason=own.reason, message=own.message))
     return rows
 

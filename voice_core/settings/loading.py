@@ -2,9 +2,11 @@
 
 import difflib
 import os
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings
 
 from voice_core.settings.base import ENV_PREFIX
@@ -29,17 +31,47 @@ def refuse_unknown_variables(settings: type[BaseSettings]) -> None:
     for variable in sorted(os.environ):
         head = ENV_PREFIX + variable.removeprefix(ENV_PREFIX).split("__")[0]
         if variable.startswith(ENV_PREFIX) and head.upper() not in known:
-            close = difflib.get_close_matches(variable, known, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            raise ConfigurationError(f"{variable} is no setting{hint} (`voice settings` lists them)")
+            raise ConfigurationError(f"{variable} {_no_setting(variable, known)}")
 
 
-def explain(error: ValidationError) -> str:
+def _no_setting(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    return f"is no setting{hint} (`voice settings` lists them)"
+
+
+def explain(error: ValidationError, settings: type[BaseModel]) -> str:
     """A line a wrong setting: its name, its variable, what is wrong and what was given."""
     lines = ["the settings are wrong:"]
     for item in error.errors():
         path = [str(part) for part in item["loc"]]
-        variable = ENV_PREFIX + "__".join(path).upper()
         shown = f" (got {item['input']!r})" if not isinstance(item["input"], dict) else ""
-        lines.append(f"  {'.'.join(path)} / {variable}: {item['msg']}{shown}")
+        says = item["msg"]
+        if item["type"] == "extra_forbidden":
+            says = _no_setting(".".join(path), [".".join([*path[:-1], name]) for name in _fields(settings, path[:-1])])
+        lines.append(f"  {'.'.join(path)} / {_variable(path)}: {says}{shown}")
     return "\n".join(lines)
+
+
+def explain_unreadable(error: ValueError) -> str:
+    """What is no TOML, or in a variable no JSON where a list or a table is wanted."""
+    found = re.fullmatch(r'error parsing value for field "(\w+)" from source "EnvSettingsSource"', str(error))
+    if not found:
+        return f"{config_file()} or a {ENV_PREFIX}* variable cannot be read: {error}"
+    variable = _variable([found[1]])
+    given = os.environ.get(variable, "")
+    return f'{variable} must be JSON, such as ["a", "b"] or {{"a": "b"}} (got {given!r})'
+
+
+def _variable(path: Sequence[str]) -> str:
+    return ENV_PREFIX + "__".join(path).upper()
+
+
+def _fields(settings: type[BaseModel], path: Sequence[str]) -> list[str]:
+    """The names in a group, by the path to it."""
+    for name in path:
+        field = settings.model_fields.get(name)
+        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+            return []
+        settings = field.annotation
+    return [*settings.model_fields]

@@ -17,7 +17,13 @@ from voice_core.settings.automation import AutomationSettings
 from voice_core.settings.base import ENV_PREFIX, as_url
 from voice_core.settings.codecs import NeuCodecSettings
 from voice_core.settings.corpus import BatchSettings, CardSettings, CutSettings, RuleSettings, SplitSettings
-from voice_core.settings.loading import ConfigurationError, config_file, explain, refuse_unknown_variables
+from voice_core.settings.loading import (
+    ConfigurationError,
+    config_file,
+    explain,
+    explain_unreadable,
+    refuse_unknown_variables,
+)
 from voice_core.settings.moshi import MoshiSettings
 from voice_core.settings.speech import IndexTTS2Settings, SpeechSettings
 from voice_core.settings.stores import GcsSettings, HubSettings, S3Settings
@@ -134,9 +140,9 @@ class Settings(BaseSettings):
         try:
             return cls(**overrides)  # type: ignore[arg-type]
         except ValidationError as error:
-            raise ConfigurationError(explain(error)) from None
+            raise ConfigurationError(explain(error, cls)) from None
         except ValueError as error:  # malformed TOML, or JSON in an environment variable
-            raise ConfigurationError(f"{config_file()} or a {ENV_PREFIX}* variable cannot be read: {error}") from None
+            raise ConfigurationError(explain_unreadable(error)) from None
 
     def display_name(self, channel_slug: str) -> str:
         """A channel's name for people, by the slug that stands in its partitions' keys.

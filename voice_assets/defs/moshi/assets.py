@@ -99,6 +99,7 @@ def moshi_shards_asset(pool: str | None) -> dg.AssetsDefinition:
             {
                 "text_fits": "No turn of the assistant has more text than Moshi has room for.",
                 "words_were_heard": "Words' times come from an aligner, not from an approximate split.",
+                "emotions_were_spoken": "Turns with an emotion have an engine that has emotions.",
                 "nothing_rejected": "Every dialogue was spoken.",
                 "speech_says_its_text": "A recogniser hears in a sample of it what was to be said.",
             },
@@ -139,6 +140,7 @@ def moshi_shards_asset(pool: str | None) -> dg.AssetsDefinition:
                     checks.files_are_sound(work, manifest),
                     checks.text_fits(manifest),
                     checks.words_were_heard(manifest),
+                    checks.emotions_were_spoken(manifest, building.engine_of(speech.settings).load().capabilities),
                     checks.nothing_rejected(manifest),
                     checks.speech_says_its_text(work, manifest, recogniser, moshi),
                 ]

@@ -9,6 +9,7 @@ import pytest
 from voice_assets_tests.core.moshi.conftest import FAILS, Workshop, dialogue
 from voice_core.moshi.checks import (
     dialogues_add_up,
+    emotions_were_spoken,
     files_are_sound,
     nothing_rejected,
     sidecar_troubles,
@@ -18,6 +19,7 @@ from voice_core.moshi.checks import (
 )
 from voice_core.moshi.mixing import Stereo, read_wav
 from voice_core.moshi.records import ShardManifest, TurnRow
+from voice_core.tts.base import Capabilities
 
 SCRIPT = dialogue("a", "Is the ferry late?", "It is on time today.")
 WAV, SIDECAR = "moshi/dialogues/batch-0001/a.wav", "moshi/dialogues/batch-0001/a.json"
@@ -52,7 +54,7 @@ def _hush(mix: Stereo, rows: list[TurnRow]) -> Stereo:
     [
         (_speak_over, "the assistant's channel is not silent where only the other speaks"),
         (_clip, "samples at full scale"),
-        (_hush, "turn 0 is silent"),
+        (_hush, "turn 1 is silent"),
         (lambda mix, rows: mix[:-1], "samples, not"),
     ],
 )
@@ -70,8 +72,8 @@ def test_sound_that_is_not_as_its_rows_say_is_found(
     [
         (lambda items: items[::-1], "not sorted"),
         (lambda items: items[1:], "the user's words are not the script's"),
-        (lambda items: [[items[0][0], [0.5, 0.5], items[0][2]], *items[1:]], "lies outside turn 0"),
-        (lambda items: [*items[:-1], [items[-1][0], [items[-1][1][0], 99.0], items[-1][2]]], "lies outside turn 1"),
+        (lambda items: [[items[0][0], [0.5, 0.5], items[0][2]], *items[1:]], "lies outside turn 1"),
+        (lambda items: [*items[:-1], [items[-1][0], [items[-1][1][0], 99.0], items[-1][2]]], "lies outside turn 2"),
         (lambda items: [["word", 1]], "cannot be read"),
     ],
 )
@@ -112,7 +114,14 @@ def test_what_is_only_worth_knowing_is_a_warning(workshop: Workshop, manifest: S
     assert (rough.passed, rough.warning, rough.figures["approximate_share"]) == (False, True, 1.0)
     dense = dataclasses.replace(manifest, rows=[dataclasses.replace(row, dense=True) for row in manifest.rows])
     assert text_fits(manifest).passed
-    assert "'a' turn 1" in text_fits(dense).message
+    assert "'a' turn 2" in text_fits(dense).message
+    plain, moved = Capabilities(True, True), Capabilities(True, True, emotions=("sad",))
+    sad = dataclasses.replace(manifest, rows=[dataclasses.replace(row, emotion="sad") for row in manifest.rows])
+    assert emotions_were_spoken(manifest, plain).passed
+    assert emotions_were_spoken(sad, moved).passed
+    ignored = emotions_were_spoken(sad, plain)
+    assert (ignored.passed, ignored.warning, ignored.figures) == (False, True, {"offenders": 2})
+    assert "'a' turn 2 is not 'sad'" in ignored.message
     assert nothing_rejected(manifest).passed
     rejected = nothing_rejected(workshop.build([dialogue("a", f"{FAILS}", "Yes.")]))
     assert (rejected.passed, rejected.warning) == (False, True)

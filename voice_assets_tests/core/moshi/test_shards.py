@@ -217,7 +217,7 @@ def test_a_failed_utterance_costs_its_dialogue_alone_and_is_tried_again(workshop
     assert [name for name, _ in manifest.kept()] == ["one", "two/a b", "three"]
     rejects = [(row.turn, row.stage, row.reason, row.message) for row in manifest.rows if not row.kept]
     assert rejects == [
-        (0, "speaking", "other_turn_failed", "turn 1 could not be made"),
+        (0, "speaking", "other_turn_failed", "turn 2 could not be made"),
         (1, "speaking", "speech_failed", "no engine can say that"),
     ]
     assert [(row.turn, row.reason) for row in manifest.left_out()] == [(1, "speech_failed")], "each dialogue once"
