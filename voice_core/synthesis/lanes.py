@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Protocol
 
@@ -30,9 +30,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The engine of this worker is loaded."""
+    """The engine of this worker is loaded, since `at`: whoever asks may hear of it when it has spoken already."""
 
     worker: int
+    at: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ class Run:
             raise report.error
         if isinstance(report, Ready):
             self.ready.add(report.worker)
-            self.stats.ready(report.worker)
+            self.stats.ready(report.worker, report.at)
             return
         self._settle(report)
         self.note()

@@ -36,9 +36,9 @@ class Stats:
     _ended: float = 0.0
     _ready: dict[int, float] = field(default_factory=dict)
 
-    def ready(self, worker: int) -> None:
-        """The engine of this worker is loaded."""
-        self._ready.setdefault(worker, time.monotonic())
+    def ready(self, worker: int, at: float | None = None) -> None:
+        """The engine of this worker is loaded; since `at`, of `time.monotonic`, or now."""
+        self._ready.setdefault(worker, time.monotonic() if at is None else at)
 
     def count(self, speech: Speech) -> None:
         self.utterances += 1
