@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from voice_core.audio import Pcm16, resample, to_float, to_pcm16
+from voice_core.language import primary
 from voice_core.moshi.mixing import speaking
 from voice_core.moshi.script import Word
 from voice_core.moshi.words import READINGS, guessed_phones, script_words, spoken_forms
@@ -65,7 +66,7 @@ def is_english(language: str) -> bool:
     >>> is_english("en-GB"), is_english("enm"), is_english("ar")
     (True, False, False)
     """
-    return language.replace("_", "-").lower().split("-")[0] == "en"
+    return primary(language) == "en"
 
 
 def checked(words: Sequence[Word], texts: Sequence[str], pcm: Pcm16, sample_rate_hz: int) -> tuple[Word, ...]:

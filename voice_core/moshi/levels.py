@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from voice_core.fingerprint import canonical_json, fingerprint
+from voice_core.language import primary
 from voice_core.moshi.mixing import NoSpeechError, SpeechPower, speech_power
 from voice_core.moshi.speech import Failure, Where
 from voice_core.settings import MoshiSettings
@@ -41,13 +42,13 @@ SENTENCES = {
 def sentences_for(settings: MoshiSettings) -> tuple[str, ...]:
     """What voices say to be measured: the setting's lines, or our own sentences.
 
-    >>> sentences_for(MoshiSettings(language="zh-CN"))[0]
-    '早上下了一场小雨。'
+    >>> {sentences_for(MoshiSettings(language=language))[0] for language in ("zh", "zh-CN", "zh_TW")}
+    {'早上下了一场小雨。'}
     >>> sentences_for(MoshiSettings(level_text="Moin!\\n\\n Wie geht es dir? "))
     ('Moin!', 'Wie geht es dir?')
     """
     own = tuple(line.strip() for line in settings.level_text.splitlines() if line.strip())
-    return own or SENTENCES.get(settings.language.split("-")[0].lower(), _ENGLISH)
+    return own or SENTENCES.get(primary(settings.language), _ENGLISH)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from voice_core.audio import Pcm16, resample, to_float, to_pcm16
+from voice_core.language import primary
 from voice_core.moshi.aligning import is_english
 from voice_core.moshi.words import script_words, spoken_forms
 from voice_core.settings import ConfigurationError, MoshiSettings
@@ -101,7 +102,7 @@ class FasterWhisper(_FromFolder):
 
     def recognise(self, pcm: Pcm16, sample_rate_hz: int, language: str) -> str:
         audio = _at_16_khz(pcm, sample_rate_hz)
-        code = language.replace("_", "-").lower().split("-")[0] or None
+        code = primary(language) or None
         segments, _ = self._model.transcribe(audio, language=code, beam_size=5, condition_on_previous_text=False)
         return " ".join(segment.text.strip() for segment in segments)
 

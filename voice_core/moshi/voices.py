@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from voice_core.fingerprint import sha256
+from voice_core.language import primary
 from voice_core.moshi.script import BadLine, Dialogue
 from voice_core.settings import ConfigurationError, MoshiSettings
 from voice_core.tts.base import SpeechEngine
@@ -16,7 +17,7 @@ def check_voices(engine: SpeechEngine, settings: MoshiSettings) -> None:
     Of an engine that clones and cannot tell what a recording is, any voice may be one.
     """
     spoken = engine.capabilities.languages
-    if spoken and _tongue(settings.language) not in map(_tongue, spoken):
+    if spoken and settings.language and primary(settings.language) not in map(primary, spoken):
         raise ConfigurationError(
             f"moshi.language is {settings.language!r}, and {engine.name} speaks {', '.join(spoken)}: choose another "
             "engine (VOICE_SPEECH__ENGINE), or say what the scripts are in (VOICE_MOSHI__LANGUAGE)"
@@ -26,15 +27,6 @@ def check_voices(engine: SpeechEngine, settings: MoshiSettings) -> None:
         why = _refusal(engine, voice)
         if why:
             raise ConfigurationError(f"moshi.{setting} is {voice!r}: {why}")
-
-
-def _tongue(language: str) -> str:
-    """A language without its country or script.
-
-    >>> _tongue("en-GB"), _tongue("zh_CN")
-    ('en', 'zh')
-    """
-    return language.replace("_", "-").split("-")[0].lower()
 
 
 def _refusal(engine: SpeechEngine, voice: str) -> str:

@@ -23,6 +23,7 @@ def test_a_role_whose_voice_the_engine_lacks_is_named() -> None:
 
 def test_scripts_in_a_language_that_the_engine_does_not_speak_are_refused() -> None:
     check_voices(load_engine("hibari"), MoshiSettings(language="en_GB"))
+    check_voices(load_engine("hibari"), MoshiSettings(language=""))  # whatever the engine speaks
     check_voices(load_engine("noise"), MoshiSettings(language="ar"))
     with pytest.raises(ConfigurationError, match=r"moshi.language is 'fr', and hibari speaks en"):
         check_voices(load_engine("hibari"), MoshiSettings(language="fr"))

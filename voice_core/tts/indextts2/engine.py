@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from voice_core.gpu_lock import hold
+from voice_core.language import primary
 from voice_core.settings import IndexTTS2Settings
 from voice_core.tts.base import (
     Capabilities,
@@ -202,8 +203,8 @@ class IndexTTS2Engine:
         """`infer`'s arguments; loads the model, whose signature says which ones there are."""
         if not utterance.text.strip():
             raise ValueError(f"there is nothing to say in {utterance.text!r}")
-        spoken = [language.split("-")[0].lower() for language in self.settings.languages]
-        if utterance.language and spoken and utterance.language.split("-")[0].lower() not in spoken:
+        spoken = [*map(primary, self.settings.languages)]
+        if utterance.language and spoken and primary(utterance.language) not in spoken:
             raise ValueError(
                 f"indextts2 speaks {', '.join(spoken)}, not {utterance.language} (VOICE_INDEXTTS2__LANGUAGES, for "
                 f"weights that do): {utterance.text!r}"
