@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ import dagster as dg
 
 from voice_assets.defs.voice_dataset.chains import FAILED_BATCHES
 from voice_assets.run_process import HOST
+from voice_core.layout import partition_flags
 from voice_core.scrubbing import scrub
 from voice_core.settings import Settings
 
@@ -60,7 +60,7 @@ def describe(
     if not troubles:
         troubles = (_clean(Trouble("", fresh.tags.get("dagster/partition", ""), message), settings),)
     batches = sorted({item.partition for item in troubles if item.partition})
-    retry = "voice build" + "".join(f" --partition {shlex.quote(key)}" for key in batches[:20])
+    retry = f"voice build{partition_flags(batches)}"
     when = datetime.now(UTC).isoformat(timespec="seconds")
     return FailureRecord(when, fresh.run_id, fresh.job_name, fresh.tags.get(HOST, ""), troubles, retry)
 

@@ -2,6 +2,8 @@
 
 import hashlib
 import re
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -59,6 +61,18 @@ class PartitionKey:
         if match is None or int(match["number"]) < 1 or str(cls(match["channel"], int(match["number"]))) != key:
             raise ValueError(f"{key!r} is no partition key of channel_batch; one looks like 'my-channel/batch-0001'")
         return cls(match["channel"], int(match["number"]))
+
+
+_TOLD = 20  # keys a command is told with
+
+
+def partition_flags(keys: Sequence[str]) -> str:
+    """The first of some partitions, as a shell passes them to a command of ours.
+
+    >>> partition_flags(["news/batch-0001", "late show/batch-0002"])
+    " --partition news/batch-0001 --partition 'late show/batch-0002'"
+    """
+    return "".join(f" --partition {shlex.quote(key)}" for key in keys[:_TOLD])
 
 
 BATCHES = "batches/"

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import shlex
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from voice_core.corpus.freed import FreedFiles
 from voice_core.corpus.manifest import read_manifest
 from voice_core.corpus.pairs import read_pairs
 from voice_core.fingerprint import sha256
-from voice_core.layout import PartitionKey
+from voice_core.layout import PartitionKey, partition_flags
 from voice_core.settings import Settings
 from voice_core.store import ObjectNotFoundError, Store, StoreError
 
@@ -60,8 +59,7 @@ class AuditReport:
     @property
     def remedy(self) -> str:
         """The command that mends what was found."""
-        keys = map(shlex.quote, self.spoilt_partitions[:20])
-        return "voice build --verify" + "".join(f" --partition {key}" for key in keys)
+        return f"voice build --verify{partition_flags(self.spoilt_partitions)}"
 
     def to_bytes(self) -> bytes:
         return (json.dumps(dataclasses.asdict(self), ensure_ascii=False, indent=1) + "\n").encode()
