@@ -7,50 +7,50 @@ from pathlib import Path
 import pytest
 
 from voice_assets_tests.core.synthesis.engines import scripted
-from voice_assets_tests.core.synthesis.test_synthesis import (
-    _bytes,
-    _dialogues,
-    _group,
-    _options,
-    _workers,
+from voice_assets_tests.core.synthesis.groups import (
+    dialogues_of,
     every_backend,
+    group_of,
+    options_of,
+    samples_of,
+    worker_pids,
 )
 from voice_core.synthesis import Backend, Stats, Studio, lanes, synthesise
 
 
 @every_backend
 def test_batches_follow_one_another_over_the_same_engines(backend: Backend, tmp_path: Path) -> None:
-    before = _workers()
-    with Studio(scripted(folder=str(tmp_path)), _options(backend, workers=1)) as studio:
+    before = worker_pids()
+    with Studio(scripted(folder=str(tmp_path)), options_of(backend, workers=1)) as studio:
         assert not (tmp_path / "voices").exists()
         said = []
         crews = set()
         for number in range(3):
             stats = Stats()
-            batch = _dialogues(3 * number + 3)[3 * number :]
-            said += list(studio.speak(batch, stats, _options(backend, total=12)))
-            crews.add(frozenset(_workers() - before))
+            batch = dialogues_of(3 * number + 3)[3 * number :]
+            said += list(studio.speak(batch, stats, options_of(backend, total=12)))
+            crews.add(frozenset(worker_pids() - before))
             assert (stats.utterances, stats.groups, stats.total, stats.workers) == (12, 3, 12, 1)
             assert 0 < stats.engine_busy_share <= 1
         assert len(crews) == 1
-    assert _workers() == before
-    assert _bytes(said) == _bytes(list(synthesise(_dialogues(9), scripted(), _options())))
+    assert worker_pids() == before
+    assert samples_of(said) == samples_of(list(synthesise(dialogues_of(9), scripted(), options_of())))
     taken_up = [line.split()[1] for line in (tmp_path / "voices").read_text().splitlines()]
     assert taken_up == ["a", "b", "a", "b"]  # a batch begins with the voice that the one before ended with
 
 
 @every_backend
 def test_a_batch_that_is_left_half_way_does_not_spoil_the_next(backend: Backend) -> None:
-    with Studio(scripted(cost_sec=0.005), _options(backend)) as studio:
-        with contextlib.closing(studio.speak(_dialogues(100))) as spoken:
+    with Studio(scripted(cost_sec=0.005), options_of(backend)) as studio:
+        with contextlib.closing(studio.speak(dialogues_of(100))) as spoken:
             next(spoken)
-        assert _bytes(list(studio.speak(_dialogues(4)))) == _bytes(
-            list(synthesise(_dialogues(4), scripted(), _options()))
+        assert samples_of(list(studio.speak(dialogues_of(4)))) == samples_of(
+            list(synthesise(dialogues_of(4), scripted(), options_of()))
         )
 
 
 def test_a_studio_in_which_nothing_is_said_loads_nothing() -> None:
-    with Studio(scripted(name="absent"), _options("thread")):
+    with Studio(scripted(name="absent"), options_of("thread")):
         pass
 
 
@@ -67,10 +67,10 @@ def test_engines_wait_for_one_who_does_not_listen(backend: Backend, monkeypatch:
         put(reports, report)
 
     monkeypatch.setattr(lanes.Reports, "put", counted)
-    groups = [_group(number, "x") for number in range(100)]
-    spoken = synthesise(groups, scripted(), _options(backend, workers=1, planner_buffer=100))
+    groups = [group_of(number, "x") for number in range(100)]
+    spoken = synthesise(groups, scripted(), options_of(backend, workers=1, planner_buffer=100))
     first = next(spoken)
     before = said
     time.sleep(0.5)
     assert before < said <= before + 8 + 2  # and what was begun
-    assert len(_bytes([first, *spoken])) == 100
+    assert len(samples_of([first, *spoken])) == 100
