@@ -6,7 +6,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -18,7 +17,9 @@ from voice_assets_tests.servers.faulty import faulty_proxy
 from voice_assets_tests.servers.gcs import GcsServer, gcs_server
 from voice_assets_tests.servers.s3 import S3Server, s3_server
 from voice_assets_tests.soak.kill_loop import Kill, kill_loop, undisturbed
+from voice_assets_tests.soak.outcome import Outcome
 from voice_assets_tests.soak.places import KINDS, PROJECT, place
+from voice_assets_tests.soak.rounds import soak_tests
 from voice_assets_tests.soak.together import build_together
 from voice_assets_tests.soak.weather import brew
 from voice_core.demo.world import build_world
@@ -27,39 +28,39 @@ RESULTS = PROJECT / "benchmarks" / "results" / "soak.json"
 console = Console()
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A row of the table."""
-
-    what: str
-    rounds: int
-    finished: int  # how many came to their end undisturbed, and were compared
-    differing: int
-    wall_sec: float
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
     parser.add_argument("--kills", type=int, default=50, help="Kills in a row, for each kind of store.")
     parser.add_argument("--rounds", type=int, default=30, help="Rounds of bad weather, and of two builds at once.")
     parser.add_argument("--kind", choices=KINDS, action="append", help="Only these kinds of store.")
+    parser.add_argument("--only", choices=soak_tests(), action="append", help="Only these tests of soak/rounds.")
+    parser.add_argument("--share", type=float, default=1.0, help="Share of the rounds of each test of soak/rounds.")
     options = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="voice-soak-")))
-        s3, gcs = stack.enter_context(s3_server()), stack.enter_context(gcs_server())
-        outcomes = list(_outcomes(folder, s3, gcs, options))
+        outcomes: list[Outcome] = []
+        if not options.only:
+            s3, gcs = stack.enter_context(s3_server()), stack.enter_context(gcs_server())
+            outcomes += _outcomes(folder, s3, gcs, options)
+        for name, test in soak_tests().items():
+            if not options.only or name in options.only:
+                console.print(test.NAME)
+                (folder / name).mkdir()
+                outcomes += test.run(folder / name, max(1, round(test.ROUNDS * options.share)), _say)
     table = Table(title="What survived", title_justify="left")
-    for name in ("what", "rounds", "builds compared", "with other bytes", "minutes"):
-        table.add_column(name, justify="left" if name == "what" else "right")
+    for name in ("what", "rounds", "compared", "wrong", "minutes", "note"):
+        table.add_column(name, justify="left" if name in ("what", "note") else "right")
     for item in outcomes:
-        table.add_row(item.what, str(item.rounds), str(item.finished), str(item.differing), f"{item.wall_sec / 60:.1f}")
+        figures = (item.rounds, item.finished, item.differing, f"{item.wall_sec / 60:.1f}", item.note)
+        table.add_row(item.what, *map(str, figures))
     console.print(table)
     rows = [
-        {"what": o.what, "rounds": o.rounds, "builds_compared": o.finished, "with_other_bytes": o.differing,
-         "wall_sec": round(o.wall_sec, 1)}
+        {"what": o.what, "rounds": o.rounds, "compared": o.finished, "wrong": o.differing,
+         "wall_sec": round(o.wall_sec, 1), **({"note": o.note} if o.note else {})}
         for o in outcomes
     ]  # fmt: skip
-    RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
+    if not options.only and options.share == 1.0:
+        RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
     if any(item.differing for item in outcomes):
         raise SystemExit(1)
 
@@ -82,6 +83,10 @@ def _outcomes(folder: Path, s3: S3Server, gcs: GcsServer, options: argparse.Name
         yield Outcome(f"kill -9, {kind}", options.kills, finished, differing, time.monotonic() - started)
     yield _repeated("bad weather, s3", options.rounds, folder / "weather", s3, _weathered)
     yield _repeated("two builds at once, s3", options.rounds, folder / "two", s3, _twice)
+
+
+def _say(line: str) -> None:
+    console.print(f"  {line}", markup=False, highlight=False)
 
 
 def _tell(kill: Kill) -> None:
