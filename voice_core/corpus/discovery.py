@@ -79,24 +79,18 @@ def _sight(recording: Recording, listing: Listing, gone: frozenset[Name]) -> lis
     return [recording.audio_id, *(f"{item.key} {item.identity}" for item in objects)]
 
 
-def discover(raw: Store, work: Store, settings: Settings, *, budget_sec: float = math.inf) -> Discovery:
+def discover(
+    raw: Store, work: Store, settings: Settings, *, budget_sec: float = math.inf, read_only: bool = False
+) -> Discovery:
     """List the raw bucket, assign new recordings to batches, and say which batches need a new snapshot.
 
     After `budget_sec` no more headers are read: the rest of the new recordings wait for the next discovery, and the
-    batches end up as if one had dealt with all of them.
+    batches end up as if one had dealt with all of them. With `read_only` the result is the same, and the batches that
+    got recordings are not written.
     """
-    return _discover(raw, work, settings, budget_sec, keep=True)
-
-
-def foresee(raw: Store, work: Store, settings: Settings) -> Discovery:
-    """What `discover` would find, and the batches that it would write; nothing is written."""
-    return _discover(raw, work, settings, math.inf, keep=False)
-
-
-def _discover(raw: Store, work: Store, settings: Settings, budget_sec: float, *, keep: bool) -> Discovery:
     until = time.monotonic() + budget_sec
     listing = list_raw(raw, settings)
-    roll = _Roll.read(work, {channel for channel, _ in listing.recordings}, keep=keep)
+    roll = _Roll.read(work, {channel for channel, _ in listing.recordings}, read_only=read_only)
     listing.strays.extend(_adopted_already(roll.batches.values(), listing))
     gone = frozenset(read_tombstones(work))
     newcomers = [found for name, found in listing.recordings.items() if name not in roll.assigned and name not in gone]
@@ -146,17 +140,17 @@ def _adopted_already(batches: Iterable[Batch], listing: Listing) -> Iterator[Str
 
 
 class _Roll:
-    """All batches as far as they are known, and who is in one. Without `keep` nothing is written."""
+    """All batches as far as they are known, and who is in one. With `read_only` nothing is written."""
 
-    def __init__(self, work: Store, *, keep: bool) -> None:
+    def __init__(self, work: Store, *, read_only: bool) -> None:
         self._work = work
-        self._keep = keep
+        self._read_only = read_only
         self.batches: dict[PartitionKey, Batch] = {}
         self.assigned: set[Name] = set()
 
     @classmethod
-    def read(cls, work: Store, channels: Iterable[str], *, keep: bool) -> "_Roll":
-        roll = cls(work, keep=keep)
+    def read(cls, work: Store, channels: Iterable[str], *, read_only: bool) -> "_Roll":
+        roll = cls(work, read_only=read_only)
         listed = list_partitions(work)
         roll.note(read_batches(work, listed))
         slugs = {slug(channel) for channel in channels} | {partition.channel for partition in listed}
@@ -187,10 +181,11 @@ class _Roll:
     def write(self, batch: Batch) -> int:
         """Write a batch that got recordings; returns how many. Raises `ConflictError`."""
         before = self.batches.get(batch.partition)
-        if self._keep and before is None:
-            write_batch(self._work, batch)
-        elif self._keep and before is not None:
-            replace_batch(self._work, batch, before)
+        if not self._read_only:
+            if before is None:
+                write_batch(self._work, batch)
+            else:
+                replace_batch(self._work, batch, before)
         self.note([batch])
         return len(batch.recordings) - (len(before.recordings) if before else 0)
 
