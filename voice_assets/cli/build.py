@@ -7,7 +7,7 @@ import typer
 
 from voice_assets.cli.console import console, errors, show_progress, show_waits
 from voice_assets.cli.tables import ledger_table
-from voice_core.corpus.summary import summarise
+from voice_core.language import count
 from voice_core.layout import DatasetLayout
 from voice_core.settings import Settings
 
@@ -65,19 +65,19 @@ def _say(report: "BuildReport", settings: Settings, wall_sec: float) -> None:
         errors.print("[bold red]failed:[/] ", end="")
         errors.print(line, markup=False, highlight=False)
     if report.materialised == 0:
-        recordings = sum(len(batch.recordings) for batch in report.discovery.batches)
+        batches = report.discovery.batches
+        recordings = count(sum(len(batch.recordings) for batch in batches), "recording")
         console.print(
-            f"Nothing to do: {recordings} recordings in {len(report.discovery.batches)} batches are up to date. "
+            f"Nothing to do: {recordings} in {count(len(batches), 'batch')}, all up to date. "
             f"0 recordings decoded, 0 segments cut, 0 encoded, in {wall_sec:.1f} s."
         )
         return
     decoded, cut, encoded, rechecked = (int(report.figures.get(name, 0)) for name in COUNTERS)
-    manifests = [item.manifest for item in report.status.partitions if item.manifest is not None]
-    console.print(ledger_table(summarise(manifests, settings.display_name)))
+    console.print(ledger_table(report.status.summary(settings)))
     console.print(
-        f"{decoded} recordings decoded, {cut} segments cut, {encoded} encoded"
-        f"{f' ({rechecked} of them by the plain path too)' if rechecked else ''}; "
-        f"{report.materialised} materialisations in {wall_sec:.1f} s."
+        f"{count(decoded, 'recording')} decoded, {count(cut, 'segment')} cut, {encoded:,} encoded"
+        f"{f' ({rechecked:,} of them by the plain path too)' if rechecked else ''}; "
+        f"{count(report.materialised, 'materialisation')} in {wall_sec:.1f} s."
     )
     codec = codec_of(settings)
     if codec is not None and codec.stand_in:

@@ -11,6 +11,7 @@ from rich.table import Table
 from voice_assets.cli.console import console, show_progress
 from voice_core.corpus.estimates import Figure
 from voice_core.corpus.plan import PartitionPlan, Plan, StageWork
+from voice_core.language import count
 from voice_core.settings import ConfigurationError, Settings
 
 if TYPE_CHECKING:
@@ -136,8 +137,9 @@ def _figure(figure: Figure) -> dict[str, Any]:
 
 def _say(found: Plan, times: Sequence["Timing"]) -> None:
     if found.empty:
+        recordings, batches = count(found.recordings, "recording"), count(found.batches, "batch")
         console.print(
-            f"Nothing to do: {found.recordings:,} recordings in {found.batches:,} batches are up to date. "
+            f"Nothing to do: {recordings} in {batches}, all up to date. "
             "0 recordings to decode, 0 segments to cut, 0 to encode."
         )
         return

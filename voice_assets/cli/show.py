@@ -10,6 +10,7 @@ from rich.table import Table
 
 from voice_assets.cli.console import console, errors, show_progress
 from voice_assets.cli.tables import status_tree
+from voice_core.corpus.summary import summarise
 from voice_core.settings import ENV_PREFIX, Settings, config_file
 
 
@@ -35,6 +36,7 @@ def status(
             "finished": found.finished,
             "splits": found.splits,
             "card": found.card,
+            "totals": found.summary(settings).totals,
             "partitions": [
                 {
                     "partition": str(item.partition),
@@ -43,6 +45,11 @@ def status(
                     "hours": item.batch.hours,
                     "sealed": item.batch.sealed,
                     "states": item.states,
+                    "totals": summarise([item.furthest], settings).totals if item.furthest else None,
+                    "troubles": [
+                        {"audio_id": outcome.audio_id, "status": outcome.status, "message": outcome.message}
+                        for outcome in item.troubles
+                    ],
                 }
                 for item in found.partitions
             ],

@@ -123,7 +123,7 @@ def test_after_a_build_there_is_nothing_to_do(bench: Bench) -> None:
     assert found.work.work_written.value == found.work.stored.value == 0
     shown = CliRunner().invoke(app, ["plan"])
     assert shown.exit_code == 0
-    assert "Nothing to do: 21 recordings in 2 batches are up to date" in shown.stdout
+    assert "Nothing to do: 21 recordings in 2 batches, all up to date" in shown.stdout
 
 
 def test_a_corrected_line_costs_its_recording_decoded_up_to_it_one_cut_and_one_encoding(bench: Bench) -> None:

@@ -41,9 +41,14 @@ class AdoptReport:
     wall_sec: float = 0.0
 
     @property
+    def segment_files(self) -> int:
+        """All segment files under the URL."""
+        return self.adopted + self.rejected.total() + sum(self.left_out.values())
+
+    @property
     def objects(self) -> int:
         """All that lie under the URL."""
-        return self.adopted + self.rejected.total() + sum(self.left_out.values()) + len(self.strays)
+        return self.segment_files + len(self.strays)
 
 
 def adopted_info(terms: Terms, seconds: float) -> AudioInfo:

@@ -8,11 +8,14 @@ import yaml  # type: ignore[import-untyped]
 
 from voice_core.corpus import rows
 from voice_core.corpus.columns import COLUMNS, CONFIGS, NEUTTS_REASONS
+from voice_core.corpus.parameter_sets import ParameterSet, shared_values
 from voice_core.corpus.summary import Amount, Summary, Tally, format_time
+from voice_core.language import count
 from voice_core.settings import Settings
 
 _MOST_SPEAKERS = 50
 _BAR_CHARS = 30
+_MOST_SETS, _MOST_PARTITIONS = 10, 5
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|~#$&])")
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
 _SCOPES = {
@@ -28,12 +31,11 @@ def render_card(
     *,
     splits: Sequence[str],
     configs: Sequence[str] | Mapping[str, Sequence[str]],
-    parameters: Mapping[str, Any],
 ) -> str:
     """README.md of the dataset.
 
     `splits` and `configs` name what has rows; a mapping gives a config splits of its own, for `datasets` refuses a
-    config that names a split without files. `parameters` are those of the dataset's manifests.
+    config that names a split without files.
     """
     own = configs if isinstance(configs, Mapping) else dict.fromkeys(configs, splits)
     offered = {config: tuple(own[config]) for config in own if own[config]}
@@ -51,7 +53,7 @@ def render_card(
         "## Splits\n\n" + _splits(summary, settings),
         "## Columns\n\n" + _columns(summary, settings, offered),
         *(["## NeuTTS\n\n" + _neutts(summary)] if rows.NEUTTS in offered else []),
-        "## Models and parameters\n\n" + _parameters(summary, parameters),
+        "## Models and parameters\n\n" + _parameters(summary),
         "## Licence and sources\n\n" + _licence(settings),
         *(["## Loading\n\n" + _loading(offered)] if offered else []),
     ]
@@ -99,22 +101,14 @@ def _front_matter(summary: Summary, settings: Settings, title: str, offered: Map
 
 
 def _lead(summary: Summary, offered: Mapping[str, Sequence[str]]) -> str:
-    recordings = _count(sum(tally.rows for tally in summary.recordings), "recording")
-    channels = _count(len(summary.channels), "channel")
+    recordings = count(summary.recording_count, "recording")
+    channels = count(len(summary.channels), "channel")
     lead = (
-        f"{_count(summary.kept.rows, 'segment')} of transcribed speech, {format_time(summary.kept.seconds)} in all, "
+        f"{count(summary.kept.rows, 'segment')} of transcribed speech, {format_time(summary.kept.seconds)} in all, "
         f"cut from {recordings} of {channels}, with {summary.text_characters:,} characters of text."
     )
     lines = [f"- `{config}` ({', '.join(offered[config])}): {CONFIGS.get(config, config)}" for config in offered]
     return lead + ("\n\n" + "\n".join(lines) if lines else "")
-
-
-def _count(number: int, noun: str) -> str:
-    """
-    >>> _count(1, "channel"), _count(2_000, "channel")
-    ('1 channel', '2,000 channels')
-    """
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def _codes_note(summary: Summary) -> str:
@@ -234,9 +228,13 @@ def _neutts(summary: Summary) -> str:
     )
 
 
-def _parameters(summary: Summary, parameters: Mapping[str, Any]) -> str:
-    lines = [(f"`{name}`", _code(value)) for name, value in _flat(parameters) if not name.startswith("files")]
+def _parameters(summary: Summary) -> str:
+    sets = summary.parameter_sets
+    shared = shared_values(sets) if sets else {}
+    lines = [(f"`{name}`", _code(value)) for name, value in shared.items()]
     text = _table(("parameter", "value"), lines, "ll") if lines else "None were recorded."
+    if len(sets) > 1:
+        text = _differences(sets, shared) + "\n\nParameters that are the same everywhere:\n\n" + text
     if len(summary.codecs) > 1:
         made = "; ".join(f"{_code(codec['codec'])} {_code(codec.get('revision', ''))}" for codec in summary.codecs)
         text = f"**The partitions were encoded differently**, by {made}.\n\n" + text
@@ -254,16 +252,17 @@ def _parameters(summary: Summary, parameters: Mapping[str, Any]) -> str:
     return text
 
 
-def _flat(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """
-    >>> _flat({"b": {"c": 1}, "a": [2]})
-    [('a', [2]), ('b.c', 1)]
-    """
-    flat: list[tuple[str, Any]] = []
-    for key in sorted(value):
-        item = value[key]
-        flat.extend(_flat(item, f"{prefix}{key}.") if isinstance(item, Mapping) else [(prefix + key, item)])
-    return flat
+def _differences(sets: Sequence[ParameterSet], shared: Mapping[str, Any]) -> str:
+    """An item for each set of parameters: its partitions, and what is not the same everywhere."""
+    lines = []
+    for item in sets[:_MOST_SETS]:
+        named = ", ".join(map(_code, item.partitions[:_MOST_PARTITIONS]))
+        more = len(item.partitions) - _MOST_PARTITIONS
+        own = ", ".join(f"`{name}` {_code(value)}" for name, value in item.values.items() if name not in shared)
+        lines.append(f"- {named}{f' and {more:,} more' if more > 0 else ''}: {own or 'no others'}")
+    if len(sets) > _MOST_SETS:
+        lines.append(f"- and {len(sets) - _MOST_SETS:,} more sets of parameters")
+    return "**The partitions were built with different parameters:**\n\n" + "\n".join(lines)
 
 
 def _licence(settings: Settings) -> str:

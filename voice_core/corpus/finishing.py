@@ -18,7 +18,7 @@ from voice_core.lease import held
 from voice_core.settings import Settings
 from voice_core.store import Store
 
-CARD_VERSION = 1
+CARD_VERSION = 2
 
 
 def finished_rows(work: Store, partitions: Iterable[PartitionKey], settings: Settings) -> list[Manifest]:
@@ -58,7 +58,7 @@ def _build_card(work: Store, partitions: Iterable[PartitionKey], settings: Setti
         config: [split for split in SPLITS if any((f["config"], f["split"]) == (config, split) for f in files)]
         for config in (rows.FULL, rows.NEUTTS, rows.PAIRS)
     }
-    summary = summarise(manifests, settings.display_name)
+    summary = summarise(manifests, settings)
     commit = {
         "inputs": card_inputs(manifests, settings),
         "partitions": [manifest.partition for manifest in manifests],
@@ -67,8 +67,7 @@ def _build_card(work: Store, partitions: Iterable[PartitionKey], settings: Setti
     beside = (layout.card_key, f"{layout.figures}durations.png", f"{layout.figures}funnel.png")
     if not verify and read_commit(work, settings) == commit and None not in work.each(work.head, beside):
         return summary
-    parameters = manifests[0].parameters if manifests else {}
-    card = render_card(summary, settings, splits=SPLITS, configs=offered, parameters=parameters)
+    card = render_card(summary, settings, splits=SPLITS, configs=offered)
     work.put(f"{layout.figures}durations.png", duration_histogram_png(summary))
     work.put(f"{layout.figures}funnel.png", funnel_png(summary))
     work.put(layout.card_key, card.encode())

@@ -14,6 +14,7 @@ from voice_core.corpus import rows
 from voice_core.corpus.dataset import has_codec, parquet_files, row_key, source_stage, write_rows
 from voice_core.corpus.freed import FreedFiles, dataset_place, no_longer_freed
 from voice_core.corpus.manifest import Entry, Manifest, read_complete
+from voice_core.corpus.people import SpeakerScope, person
 from voice_core.corpus.restoring import Supply
 from voice_core.corpus.splits import SPLITS, require_splits
 from voice_core.corpus.texts import text_hash
@@ -24,6 +25,7 @@ from voice_core.settings import Settings
 from voice_core.store import Store
 
 PAIRS_VERSION = 1
+_COUNTED_BY_SCOPE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,8 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class PairsReport:
-    """The commit record. `skipped` counts rows that got no reference, by reason."""
+    """The commit record. `speakers` counts people, as `split.speaker_scope` tells them apart; `skipped` counts rows
+    that got no reference, by reason."""
 
     inputs: str
     pairs: int
@@ -50,7 +53,7 @@ class PairsReport:
         return fingerprint(dataclasses.asdict(self))
 
 
-def plan_pairs(entries: Iterable[Entry], speaker_scope: str) -> tuple[list[Pair], dict[str, int]]:
+def plan_pairs(entries: Iterable[Entry], speaker_scope: SpeakerScope) -> tuple[list[Pair], dict[str, int]]:
     """Give each kept row a reference: another segment of the same person and split, with another text. Pure.
 
     References stay within the partition, and within the recording where speaker ids mean no more than that.
@@ -64,12 +67,11 @@ def plan_pairs(entries: Iterable[Entry], speaker_scope: str) -> tuple[list[Pair]
         if not entry.speaker_id:
             skipped["no_speaker"] += 1
         else:
-            place = entry.audio_id if speaker_scope == "recording" else ""
-            people[entry.split, place, entry.speaker_id].append(entry)
+            people[entry.split, *person(speaker_scope, "", entry.audio_id, entry.speaker_id)].append(entry)
     pairs = []
-    for person in sorted(people):
-        for target in people[person]:
-            reference = _reference(target, people[person])
+    for who in sorted(people):
+        for target in people[who]:
+            reference = _reference(target, people[who])
             if reference is None:
                 skipped["only_segment_of_speaker"] += 1
             else:
@@ -89,7 +91,10 @@ def _reference(target: Entry, others: Sequence[Entry]) -> Entry | None:
 
 
 def stage_inputs(dataset: Manifest, settings: Settings) -> str:
-    return fingerprint(PAIRS_VERSION, dataset.data_version, settings.split.speaker_scope)
+    scope = settings.split.speaker_scope
+    # Records of the other scopes used to count a speaker once a recording.
+    version = PAIRS_VERSION if scope == "recording" else _COUNTED_BY_SCOPE
+    return fingerprint(version, dataset.data_version, scope)
 
 
 def _record_key(partition: PartitionKey, settings: Settings) -> str:
@@ -152,7 +157,8 @@ def _build_pairs(work: Store, dataset: Manifest, partition: PartitionKey, settin
             {"key": key, "sha256": sha256(data), "size_bytes": len(data), "rows": len(mine), "config": rows.PAIRS,
              "split": split}
         )  # fmt: skip
-    speakers = {(pair.target.audio_id, pair.target.speaker_id) for pair in pairs}
+    scope = settings.split.speaker_scope
+    speakers = {person(scope, partition.channel, pair.target.audio_id, pair.target.speaker_id) for pair in pairs}
     report = PairsReport(stage_inputs(dataset, settings), len(pairs), len(speakers), skipped, files)
     work.put(_record_key(partition, settings), report.to_bytes())
     no_longer_freed(work, dataset_place(settings.dataset), partition, {str(item["key"]) for item in files})

@@ -9,7 +9,8 @@ from voice_core.corpus import coding, dataset, finishing, pairs, segmenting, spl
 from voice_core.corpus.batches import Batch
 from voice_core.corpus.discovery import Discovery
 from voice_core.corpus.freed import dataset_place, freed_partitions
-from voice_core.corpus.manifest import Manifest, read_manifest
+from voice_core.corpus.manifest import Manifest, RecordingOutcome, read_manifest
+from voice_core.corpus.summary import Summary, summarise
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
 from voice_core.store import Store
@@ -33,6 +34,7 @@ class State(StrEnum):
 class PartitionStatus:
     batch: Batch
     manifest: Manifest | None  # of the segments
+    furthest: Manifest | None  # of the last stage that is finished: what totals are sums of
     raw_audio: State
     segments: State
     coded: State
@@ -42,6 +44,11 @@ class PartitionStatus:
     @property
     def partition(self) -> PartitionKey:
         return self.batch.partition
+
+    @property
+    def troubles(self) -> tuple[RecordingOutcome, ...]:
+        """The recordings that were not taken in whole."""
+        return tuple(outcome for outcome in self.manifest.recordings if outcome.troubled) if self.manifest else ()
 
     @property
     def states(self) -> dict[str, State]:
@@ -65,6 +72,10 @@ class Status:
     def finished(self) -> bool:
         states = [state for item in self.partitions for state in item.states.values()]
         return all(state.settled for state in (*states, self.splits, self.card))
+
+    def summary(self, settings: Settings) -> Summary:
+        """What the work root holds: of each partition, the rows of the last stage that is finished."""
+        return summarise([item.furthest for item in self.partitions if item.furthest is not None], settings)
 
 
 def survey(work: Store, discovery: Discovery, codec: Codec | None, settings: Settings) -> Status:
@@ -99,7 +110,7 @@ def survey(work: Store, discovery: Discovery, codec: Codec | None, settings: Set
             State.FREED if state is State.CURRENT and batch.partition in freed.get(place, ()) else state
             for place, state in zip(places, states, strict=True)
         ]
-        return PartitionStatus(batch, manifests.segments, *states)
+        return PartitionStatus(batch, manifests.segments, manifests.furthest, *states)
 
     found = work.each(look, batches)
     finished_rows = [item.rows for item in known.values() if item.rows is not None and item.rows.complete]
@@ -115,6 +126,10 @@ class _Manifests:
     segments: Manifest | None
     coded: Manifest | None
     rows: Manifest | None
+
+    @property
+    def furthest(self) -> Manifest | None:
+        return dataset.furthest(self.rows, self.coded, self.segments)
 
 
 def _states(

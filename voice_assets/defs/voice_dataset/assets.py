@@ -75,7 +75,7 @@ def segments(task: Task) -> dg.MaterializeResult:
     return dg.MaterializeResult(
         data_version=dg.DataVersion(manifest.data_version),
         metadata={
-            **summary_metadata(summarise([manifest], task.corpus.settings.display_name)),
+            **summary_metadata(summarise([manifest], task.corpus.settings)),
             "recordings_decoded": report.recordings_decoded,
             "segments_cut": report.segments_cut,
             **speed_metadata(report.decoded_sec, report.wall_sec),
@@ -136,7 +136,7 @@ def coded_segments(task: Task) -> dg.MaterializeResult:
         work, partition, codec, settings, verify=task.verify, supply=task.corpus.supply(), then=listen
     )
     manifest = report.manifest
-    summary = summarise([manifest], settings.display_name)
+    summary = summarise([manifest], settings)
     guarded: dict[str, float] = {}
     if summary.agreement is not None:
         guarded = {"guarded_segments": summary.agreement[0], "guard_agreement": summary.agreement[1]}
@@ -219,7 +219,7 @@ def voice_dataset(task: Task) -> dg.MaterializeResult:
     report = dataset.build_dataset(work, partition, plan, settings, verify=task.verify, supply=supply)
     manifest = report.manifest
     known = {} if report.bytes_written or task.verify else sizes(manifest.parameters["files"])
-    summary = summarise([manifest], settings.display_name)
+    summary = summarise([manifest], settings)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(manifest.data_version),
         metadata={
