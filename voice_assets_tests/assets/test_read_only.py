@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.testing import CliRunner
 
+from voice_assets.build import open_instance
 from voice_assets.cli import app
 from voice_assets.run_process import process_tags
 from voice_assets_tests.assets.conftest import DAGSTER_YAML
@@ -158,7 +159,7 @@ def fill(root: Path, built: Path) -> None:
     publish(work, Settings.load(work_url=str(root / "work")))
     change_raw(root / "raw")
     work.put(lock_key(str(PARTITION)), json.dumps(dataclasses.asdict(dead_process())).encode())
-    with dg.DagsterInstance.from_config(str(root / "home")) as instance:
+    with open_instance() as instance:
         tags = {**process_tags("killed"), "voice/pid": "1"}
         tags["voice/process"] = f"killed {dead_process().boot} 0"
         instance.add_run(
