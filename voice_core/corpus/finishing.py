@@ -1,7 +1,7 @@
 """The last stage: the dataset's card, its figures, and `dataset.json`, which commits them."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from voice_core.corpus import rows
@@ -12,13 +12,13 @@ from voice_core.corpus.manifest import Manifest
 from voice_core.corpus.pairs import PairsReport, read_pairs
 from voice_core.corpus.splits import SPLITS
 from voice_core.corpus.summary import Summary, summarise
-from voice_core.fingerprint import fingerprint
+from voice_core.fingerprint import canonical_json, fingerprint, sha256
 from voice_core.layout import DatasetLayout, PartitionKey
 from voice_core.lease import held
 from voice_core.settings import Settings
 from voice_core.store import Store
 
-CARD_VERSION = 1
+CARD_VERSION = 2
 
 
 def finished_rows(work: Store, partitions: Iterable[PartitionKey], settings: Settings) -> list[Manifest]:
@@ -68,7 +68,8 @@ def _build_card(work: Store, partitions: Iterable[PartitionKey], settings: Setti
     if not verify and read_commit(work, settings) == commit and None not in work.each(work.head, beside):
         return summary
     parameters = manifests[0].parameters if manifests else {}
-    card = render_card(summary, settings, splits=SPLITS, configs=offered, parameters=parameters)
+    digests = {config: config_digest(files, config, layout.root) for config in offered}
+    card = render_card(summary, settings, splits=SPLITS, configs=offered, parameters=parameters, digests=digests)
     work.put(f"{layout.figures}durations.png", duration_histogram_png(summary))
     work.put(f"{layout.figures}funnel.png", funnel_png(summary))
     work.put(layout.card_key, card.encode())
@@ -81,3 +82,9 @@ def dataset_files(manifests: Sequence[Manifest], pairs: Sequence[PairsReport]) -
     files = [item for manifest in manifests for item in manifest.parameters.get("files", [])]
     files += [item for record in pairs for item in record.files]
     return sorted(files, key=lambda item: item["key"])
+
+
+def config_digest(files: Sequence[Mapping[str, Any]], config: str, root: str) -> str:
+    """SHA-256 over the paths below `root` and the committed checksums of a config's Parquet files."""
+    mine = sorted((str(item["key"]).removeprefix(root), item["sha256"]) for item in files if item["config"] == config)
+    return sha256(canonical_json(mine).encode())
