@@ -15,11 +15,11 @@ from typing import Any, Literal
 
 from voice_core.corpus.recordings import Found, probe_all, split_extension
 from voice_core.corpus.transcripts import TRANSCRIPT_EXTENSIONS
-from voice_core.decoding import AudioInfo
+from voice_core.decoding import AudioInfo, OutOfLimitsError, broken_limit
 from voice_core.fingerprint import fingerprint, sha256
 from voice_core.layout import BATCHES, TOMBSTONES, PartitionKey, batch_key, slug, tombstone_key
 from voice_core.lease import held
-from voice_core.settings import Settings
+from voice_core.settings import AudioSettings, Settings
 from voice_core.store import ConflictError, ObjectInfo, Store, StoreError
 
 BATCH_VERSION = 1
@@ -63,8 +63,12 @@ class Recording:
 
     @property
     def duration_sec(self) -> float:
-        """By its header; 0 when that says nothing."""
-        return self.info.duration_sec if self.info else 0.0
+        """By its header; 0 when that says nothing, or claims what the limits of the last snapshot exclude."""
+        return self.info.duration_sec if self.info and not self.unreadable else 0.0
+
+    def broken_limit(self, limits: AudioSettings) -> OutOfLimitsError | None:
+        """The limit that its header breaks."""
+        return broken_limit(self.info, self.audio.size if self.audio else 0, limits) if self.info else None
 
     def news(self, found: Found | None) -> News:
         """How the listing differs from this. Its own key is its audio as long as that is there."""
@@ -241,10 +245,11 @@ def _dealt(start: Batch, last: int, newcomers: Iterable[Recording], settings: Se
     yield Batch(start.channel, number, sealed, tuple(members))
 
 
-def described(recording: Recording, header: AudioInfo | str) -> Recording:
-    """The recording with what its header says, or why that says nothing."""
+def described(recording: Recording, header: AudioInfo | str, limits: AudioSettings) -> Recording:
+    """The recording with what its header says, and why it cannot be used, where that is so."""
     if isinstance(header, AudioInfo):
-        return dataclasses.replace(recording, info=header, unreadable="")
+        broken = dataclasses.replace(recording, info=header).broken_limit(limits)
+        return dataclasses.replace(recording, info=header, unreadable=str(broken or ""))
     return dataclasses.replace(recording, info=None, unreadable=header)
 
 
@@ -275,10 +280,14 @@ def _look_at(raw: Store, recordings: Sequence[Recording], settings: Settings) ->
     seen = dict(zip(recordings, raw.each(lambda key: _look(raw, by_key[key], settings), by_key), strict=True))
     if seen and all(item.trouble for item in seen.values()):
         next(raw.listing(), None)  # raises where the bucket as a whole is out of reach
-    there = ((old, new) for old, new in seen.items() if not (new.vanished or new.trouble or new.adopted))
+    there = [(old, new) for old, new in seen.items() if not (new.vanished or new.trouble or new.adopted)]
     unknown = [new.key for old, new in there if not _same_audio(new, old)]
-    headers = probe_all(raw, unknown)
-    return {old: described(new, headers[new.key]) if new.key in headers else new for old, new in seen.items()}
+    headers = probe_all(raw, unknown, settings)
+    described_by = {new.key: headers.get(new.key) or new.info or new.unreadable for _, new in there}
+    return {
+        old: described(new, described_by[new.key], settings.audio) if new.key in described_by else new
+        for old, new in seen.items()
+    }
 
 
 def _same_audio(new: Recording, old: Recording) -> bool:

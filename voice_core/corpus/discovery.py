@@ -5,6 +5,7 @@ number, a new one is only written where there is none, and a grown one only over
 late reads again. So a recording is never assigned twice.
 """
 
+import dataclasses
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,6 +24,7 @@ from voice_core.corpus.batches import (
     write_batch,
 )
 from voice_core.corpus.recordings import Found, Listing, Stray, list_raw, probe_all
+from voice_core.decoding import AudioInfo
 from voice_core.fingerprint import fingerprint
 from voice_core.layout import PartitionKey, slug
 from voice_core.settings import Settings
@@ -195,10 +197,15 @@ class _Roll:
         return len(batch.recordings) - (len(before.recordings) if before else 0)
 
 
+def _assignable(found: Found, header: AudioInfo | str, settings: Settings) -> Recording:
+    recording = Recording(found.channel, found.audio_id, found.audio.key, audio=found.audio)
+    return dataclasses.replace(described(recording, header, settings.audio), audio=None)  # not snapshotted yet
+
+
 def _enlist(raw: Store, work: Store, roll: _Roll, newcomers: Sequence[Found], settings: Settings) -> int:
     """Read the headers of new recordings and deal them to batches; returns how many were assigned here."""
-    headers = probe_all(raw, [found.audio.key for found in newcomers])
-    recordings = [described(Recording(f.channel, f.audio_id, f.audio.key), headers[f.audio.key]) for f in newcomers]
+    headers = probe_all(raw, [found.audio.key for found in newcomers], settings)
+    recordings = [_assignable(found, headers[found.audio.key], settings) for found in newcomers]
     count = 0
     for attempt in range(1, _TRIES + 1):
         mine = [item for item in recordings if (item.channel, item.audio_id) not in roll.assigned]

@@ -84,10 +84,17 @@ class Contents:
 
 def parameters(settings: Settings) -> dict[str, Any]:
     """The settings that this stage's result depends on, as the manifest records them."""
+    cut = {**settings.cut.model_dump(), "max_transcript_mb": settings.max_transcript_mb, "code": CODE_VERSION}
+    limits = settings.audio.model_dump(exclude_defaults=True)
     return {
-        "cut": {**settings.cut.model_dump(), "max_transcript_mb": settings.max_transcript_mb, "code": CODE_VERSION},
+        "cut": {**cut, "audio": limits} if limits else cut,
         "rules": settings.rules.model_dump(),
     }
+
+
+def same_limits(old: Manifest | None, settings: Settings) -> bool:
+    """Whether what was decoded last time was decoded within the limits of now."""
+    return old is not None and old.parameters["cut"].get("audio") == parameters(settings)["cut"].get("audio")
 
 
 def stage_inputs(batch: Batch, contents: Contents, settings: Settings) -> str:
@@ -103,6 +110,8 @@ def stage_inputs(batch: Batch, contents: Contents, settings: Settings) -> str:
             token += ["adopted", recording.adopted.content]
         elif recording.vanished:
             token += ["vanished"]
+        elif (broken := recording.broken_limit(settings.audio)) is not None:
+            token += ["out_of_limits", str(broken)]
         elif transcript is None:
             token += ["no_transcript", recording.duration_sec, recording.unreadable]
         elif not recording.transcript_sha256:
@@ -151,9 +160,10 @@ def _build_segments(
     _refuse_another_rate(batch, old, settings)
 
     done, todo = divide(batch, old, contents, settings, rows, lost)
+    decoded_before = before if same_limits(old, settings) else {}
     tasks: list[CutTask] = []
     for recording in todo:
-        earlier = before.get(recording.audio_id)
+        earlier = decoded_before.get(recording.audio_id)
         files = {entry.fingerprint: entry for entry in rows[recording.audio_id] if entry.key}
         tasks.append(CutTask(raw, work, partition, recording, settings, contents.sha256(recording), earlier, files))
 
@@ -179,7 +189,9 @@ def _build_segments(
         ):
             recording = ids[id(task)]
             contents.learn(recording, result.outcome)
-            result = _or_earlier(result, task.before, rows[recording.audio_id], lost.get(recording.audio_id, []))
+            result = _or_earlier(
+                result, before.get(recording.audio_id), rows[recording.audio_id], lost.get(recording.audio_id, [])
+            )
             done[recording.audio_id] = result
             checkpoint.note(result.outcome)
             checkpoint.add(result.entries)
@@ -224,7 +236,7 @@ def divide(
         if recording.adopted is not None:
             done[recording.audio_id] = _as_adopted(recording, earlier, standing, gone_files)
             continue
-        kept = _unchanged(recording, earlier, contents, same_cut) if earlier else None
+        kept = _unchanged(recording, earlier, contents, same_cut, settings) if earlier else None
         if kept is not None and (recording.vanished or not gone_files):
             done[recording.audio_id] = CutResult(kept, (*standing, *map(_without_file, gone_files)))
         else:
@@ -293,7 +305,7 @@ def _refuse_another_rate(batch: Batch, old: Manifest | None, settings: Settings)
 
 
 def _unchanged(
-    recording: Recording, earlier: RecordingOutcome, contents: Contents, same_cut: bool
+    recording: Recording, earlier: RecordingOutcome, contents: Contents, same_cut: bool, settings: Settings
 ) -> RecordingOutcome | None:
     """The outcome to keep, where nothing that the recording's segments depend on has changed.
 
@@ -308,6 +320,7 @@ def _unchanged(
     known = contents.sha256(recording)
     same = (
         same_cut
+        and not recording.broken_limit(settings.audio)
         and known
         and earlier.audio_sha256 == known
         and recording.transcript is not None

@@ -16,7 +16,14 @@ from voice_core.layout import slug
 from voice_core.settings.automation import AutomationSettings
 from voice_core.settings.base import ENV_PREFIX, as_url
 from voice_core.settings.codecs import NeuCodecSettings
-from voice_core.settings.corpus import BatchSettings, CardSettings, CutSettings, RuleSettings, SplitSettings
+from voice_core.settings.corpus import (
+    AudioSettings,
+    BatchSettings,
+    CardSettings,
+    CutSettings,
+    RuleSettings,
+    SplitSettings,
+)
 from voice_core.settings.loading import (
     ConfigurationError,
     config_file,
@@ -81,6 +88,7 @@ class Settings(BaseSettings):
     )
 
     batch: BatchSettings = BatchSettings()  # type: ignore[call-arg]
+    audio: AudioSettings = AudioSettings()  # type: ignore[call-arg]
     cut: CutSettings = CutSettings()  # type: ignore[call-arg]
     roundtrip_share: float = Field(
         0.1, ge=0, le=1, description="Share of segments that are decoded again after encoding, and measured."
