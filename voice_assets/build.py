@@ -18,6 +18,7 @@ from voice_assets.run_process import process_tags, release_dead
 from voice_assets.stopping import Stopped
 from voice_core import lease, progress
 from voice_core.corpus.discovery import Discovery, discover, foresee, look_again
+from voice_core.corpus.freed import repair_freed
 from voice_core.corpus.plan import Plan
 from voice_core.corpus.planning import plan_build
 from voice_core.corpus.status import State, Status, survey
@@ -95,6 +96,7 @@ def build(
     release_dead(instance)
     open_raw(settings)
     lease.sweep(open_work(settings))
+    repair_freed(open_work(settings))
     discovery, status = take_stock(settings)
     report = BuildReport(discovery, status)
     _refuse_nothing(discovery, settings)

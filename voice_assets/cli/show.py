@@ -35,6 +35,7 @@ def status(
             "finished": found.finished,
             "splits": found.splits,
             "card": found.card,
+            "card_reason": found.card_reason,
             "partitions": [
                 {
                     "partition": str(item.partition),
@@ -43,6 +44,7 @@ def status(
                     "hours": item.batch.hours,
                     "sealed": item.batch.sealed,
                     "states": item.states,
+                    "reasons": item.reasons,
                 }
                 for item in found.partitions
             ],

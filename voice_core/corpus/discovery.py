@@ -11,13 +11,15 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from voice_core.corpus.batch_repair import put_rebuilt, rebuild_batch
 from voice_core.corpus.batches import (
     Batch,
     News,
     Recording,
     assign,
     described,
-    list_partitions,
+    find_batches,
+    list_batches,
     read_batches,
     read_tombstones,
     replace_batch,
@@ -25,8 +27,9 @@ from voice_core.corpus.batches import (
 )
 from voice_core.corpus.recordings import Found, Listing, Stray, list_raw, probe_all
 from voice_core.decoding import AudioInfo
+from voice_core.corpus.segmenting import STAGE as SEGMENTS
 from voice_core.fingerprint import fingerprint
-from voice_core.layout import PartitionKey, slug
+from voice_core.layout import PartitionKey, manifest_key, slug
 from voice_core.settings import Settings
 from voice_core.store import ConflictError, Store
 
@@ -99,6 +102,8 @@ def _discover(raw: Store, work: Store, settings: Settings, budget_sec: float, *,
     until = time.monotonic() + budget_sec
     listing = list_raw(raw, settings)
     roll = _Roll.read(work, {channel for channel, _ in listing.recordings}, keep=keep)
+    roll.repair(raw, listing, settings)
+    listing.strays.extend(roll.strays)
     listing.strays.extend(_adopted_already(roll.batches.values(), listing))
     gone = frozenset(read_tombstones(work))
     newcomers = [found for name, found in listing.recordings.items() if name not in roll.assigned and name not in gone]
@@ -155,15 +160,34 @@ class _Roll:
         self._keep = keep
         self.batches: dict[PartitionKey, Batch] = {}
         self.assigned: set[Name] = set()
+        self.strays: list[Stray] = []
+        self._damaged: set[PartitionKey] = set()  # or gone
 
     @classmethod
     def read(cls, work: Store, channels: Iterable[str], *, keep: bool) -> "_Roll":
         roll = cls(work, keep=keep)
-        listed = list_partitions(work)
-        roll.note(read_batches(work, listed))
-        slugs = {slug(channel) for channel in channels} | {partition.channel for partition in listed}
+        listed = list_batches(work)
+        found = find_batches(work, [*listed.partitions, *listed.lost])
+        roll.strays.extend([*listed.strays, *found.strays])
+        roll.note(found.batches)
+        roll._damaged |= found.damaged.keys() | (set(listed.lost) - roll.batches.keys())
+        slugs = {slug(channel) for channel in channels} | {partition.channel for partition in listed.partitions}
         roll.find_hidden(slugs)
         return roll
+
+    def repair(self, raw: Store, listing: Listing, settings: Settings) -> None:
+        """Make the batches again whose files are damaged or gone."""
+        for partition in sorted(self._damaged):
+            channels = {batch.channel for batch in self.batches.values()} | {name for name, _ in listing.recordings}
+            batch = rebuild_batch(raw, self._work, partition, listing, channels, settings)
+            later = any(other.channel == partition.channel and other.number > partition.number for other in self._all())
+            full = len(batch.recordings) >= settings.batch.max_recordings or batch.hours >= settings.batch.max_hours
+            batch = dataclasses.replace(batch, sealed=later or full)
+            self.note([put_rebuilt(self._work, batch) if self._keep else batch])
+        self._damaged = set()
+
+    def _all(self) -> set[PartitionKey]:
+        return self.batches.keys() | self._damaged
 
     def note(self, batches: Iterable[Batch]) -> None:
         for batch in batches:
@@ -173,18 +197,26 @@ class _Roll:
     def find_hidden(self, channels: Iterable[str]) -> None:
         """Read the batches that the listing left out: gaps in the numbers, and what follows the last."""
         numbers: dict[str, set[int]] = {channel: set() for channel in channels}
-        for partition in self.batches:
+        for partition in self._all():
             numbers.setdefault(partition.channel, set()).add(partition.number)
         wanted = [
             PartitionKey(channel, number)
             for channel, known in numbers.items()
             for number in sorted(set(range(1, max(known, default=0) + 2)) - known)
         ]
-        found = read_batches(self._work, wanted)
-        self.note(found)
-        further = {batch.partition.channel for batch in found}
+        found = find_batches(self._work, wanted)
+        self.note(found.batches)
+        built = self._built([partition for partition in wanted if partition not in self.batches])
+        self._damaged |= found.damaged.keys() | built
+        further = {batch.partition.channel for batch in found.batches} | {item.channel for item in built}
         if further:
             self.find_hidden(further)
+
+    def _built(self, partitions: Iterable[PartitionKey]) -> set[PartitionKey]:
+        """Those of which segments were made: there was a batch."""
+        by_key = {manifest_key(SEGMENTS, partition): partition for partition in partitions}
+        there = self._work.each(self._work.head, by_key)
+        return {by_key[item.key] for item in there if item is not None}
 
     def write(self, batch: Batch) -> int:
         """Write a batch that got recordings; returns how many. Raises `ConflictError`."""

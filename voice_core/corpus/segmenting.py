@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -13,17 +14,20 @@ from voice_core import progress, workers
 from voice_core.corpus.batches import Batch, Recording, read_batch
 from voice_core.corpus.cut_recording import NO_ROOM, NOT_READ, STAGE, CutResult, CutTask, cut_recording
 from voice_core.corpus.cutting import CUTTING_VERSION
+from voice_core.corpus.last_copies import note_copies
 from voice_core.corpus.manifest import Entry, Manifest, RecordingOutcome, Reject, read_manifest
 from voice_core.corpus.measures import MEASURES_VERSION
 from voice_core.corpus.rules import judge
 from voice_core.corpus.stage import Checkpoint, commit, intact_keys, known_files
 from voice_core.fingerprint import fingerprint
-from voice_core.layout import PartitionKey, contents_key
+from voice_core.layout import PartitionKey, contents_key, manifest_key, slug, stage_prefix
 from voice_core.lease import held
 from voice_core.scratch import open_scratch
 from voice_core.settings import Settings
+from voice_core.state_files import DamagedStateError, read_state
 from voice_core.store import Store
 
+_log = logging.getLogger(__name__)
 Rows = Mapping[str, Sequence[Entry]]  # by audio_id
 CODE_VERSION = f"cut{CUTTING_VERSION}-measure{MEASURES_VERSION}"
 
@@ -50,7 +54,11 @@ class Contents:
     def __init__(self, store: Store, partition: PartitionKey) -> None:
         self._store = store
         self._key = contents_key(partition)
-        self._known: dict[str, dict[str, str]] = json.loads(store.find(self._key) or b"{}")
+        try:
+            self._known = read_state(store, self._key, dict[str, dict[str, str]]) or {}
+        except DamagedStateError as error:  # it saves reading recordings, no more
+            _log.warning("%s; the recordings are read again", error)
+            self._known = {}
 
     def sha256(self, recording: Recording) -> str:
         """The hash of the recording's audio, or "" where it is not known."""
@@ -154,6 +162,11 @@ def _build_segments(
     batch = read_batch(work, partition)
     contents = Contents(work, partition)
     old = read_manifest(work, STAGE, partition)
+    if old is None:
+        _refuse_to_lose(work, batch)
+    else:
+        gone = {item.audio_id for item in batch.recordings if item.vanished or item.adopted is not None}
+        note_copies(work, old, gone, settings, verify=verify)
     wanted = parameters(settings)
     before = {item.audio_id: item for item in old.recordings} if old else {}
     rows, lost = surviving_rows(work, old, verify=verify)
@@ -217,6 +230,29 @@ def _build_segments(
         wall_sec=time.monotonic() - started,
         known=known_files(old, manifest, verify=verify),
     )
+
+
+def _refuse_to_lose(work: Store, batch: Batch) -> None:
+    """Raise `DamagedStateError` where files are there that no manifest lists, and nothing can make again.
+
+    A missing manifest of adopted recordings is that of an adoption which was interrupted.
+    """
+    key = manifest_key(STAGE, batch.partition)
+    damaged = work.head(key) is not None
+    last = [item.audio_id for item in batch.recordings if item.vanished or (damaged and item.adopted is not None)]
+    if not last:
+        return
+    there = {item.key.rpartition("_seg_")[0] for item in work.listing(stage_prefix(STAGE, batch.partition))}
+    lost = [name for name in last if f"{stage_prefix(STAGE, batch.partition)}{slug(name)}" in there]
+    if lost:
+        names = ", ".join(lost[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
+        raise DamagedStateError(
+            work,
+            key,
+            f"is {'damaged' if damaged else 'gone'}, and the segments of recordings that are not in the raw bucket "
+            f"cannot be made again ({names})",
+            "Restore it from a copy, or give these recordings up with `voice forget`",
+        )
 
 
 def divide(
