@@ -53,11 +53,11 @@ def clean(
     Manifests stay: `voice status` says *freed*, `voice build` computes nothing because of it, and whatever needs a
     freed file later (a new codec, a rule that keeps more) makes it again, to the byte.
     """
-    from resources.corpus import open_work
+    from resources.corpus import look_at_work, open_work
 
     settings = Settings.load()
     show_progress()
-    work = open_work(settings)
+    work = look_at_work(settings) if dry_run else open_work(settings)
     whole = True
     if Stage.SCRATCH in stages:
         _clean_scratch(work, settings, dry_run, yes)

@@ -23,7 +23,7 @@ def status(
 ) -> None:
     """Show the channels, their batches, which stages are not up to date, and the recordings in trouble.
 
-    Computes nothing; new recordings are assigned to their batches.
+    Writes nothing. New recordings are shown in the batches that `voice build` would assign them to.
     """
     from voice_assets.build import take_stock
 
