@@ -73,7 +73,13 @@ class _ToTerminal(logging.Handler):
 
 def show_waits() -> None:
     """Say in the terminal what the program waits for, and what it gave up for dead."""
-    for name in ("voice_core.gpu_lock", "voice_core.lease", "voice_assets.pool_watch", "voice_assets.run_process"):
+    for name in (
+        "voice_core.gpu_lock",
+        "voice_core.lease",
+        "voice_core.workers",
+        "voice_assets.pool_watch",
+        "voice_assets.run_process",
+    ):
         logger = logging.getLogger(name)
         logger.setLevel(logging.INFO)
         logger.addHandler(_ToTerminal())

@@ -198,7 +198,12 @@ def _build_segments(
         count = settings.workers if raw.shareable and work.shareable else 1
         room = tasks[0].scratch.budget_bytes if tasks and tasks[0].scratch else 0
         for task, result in workers.unordered(
-            cut_recording, tasks, count, weigh=attrgetter("copy_bytes"), capacity=room
+            cut_recording,
+            tasks,
+            count,
+            weigh=attrgetter("copy_bytes"),
+            capacity=room,
+            name=lambda task: task.recording.key,
         ):
             recording = ids[id(task)]
             contents.learn(recording, result.outcome)
