@@ -115,6 +115,7 @@ def build(
     raw = open_raw(settings)  # first: where there is none, no work root is made either
     work = open_work(settings)
     lease.sweep(work)
+    work.sweep()
     repair_freed(work)
     discovery = discover(raw, work, settings)
     report = BuildReport(discovery, survey(work, discovery, codec_of(settings), settings))
