@@ -1,6 +1,6 @@
 """Small files that claim or unpack to far more than they are, and the memory of a process that reads one."""
 
-import io
+import math
 import struct
 import subprocess
 import sys
@@ -14,6 +14,7 @@ import numpy as np
 import soundfile
 
 from voice_assets_tests.core.corpus.world import babble, encode
+from voice_core.corpus.segment_files import FIELDS
 
 
 def slow_flac(path: Path, rate: int = 1, channels: int = 8, samples: int = 12_000) -> None:
@@ -58,21 +59,39 @@ def sparse_zeros(path: Path, size: int = 3_000_000_000) -> None:
         out.truncate(size)
 
 
-def zip_bomb(path: Path, members: dict[str, tuple[np.dtype[Any], tuple[int, ...]]], real_bytes: int) -> None:
-    """An `.npz` whose arrays are zeros: `real_bytes` of each are there, compressed; headers claim the given shapes."""
+def npz_of_zeros(path: Path, arrays: dict[str, tuple[np.dtype[Any], tuple[int, ...]]]) -> None:
+    """A segment file whose arrays are zeros, compressed: a thousandth of their size. Fields not given are small."""
+    shapes = {name: (np.dtype("<U1"), ()) for name in FIELDS} | {
+        "duration_sec": (np.dtype("<f8"), ()),
+        "codes": (np.dtype("<i4"), (0,)),
+        **arrays,
+    }
     block = bytes(1 << 20)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        for name, (dtype, shape) in members.items():
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, (dtype, shape) in shapes.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as out:
-                header = io.BytesIO()
-                np.lib.format.write_array_header_1_0(
-                    header, {"descr": dtype.str, "fortran_order": False, "shape": shape}
-                )
-                out.write(header.getvalue())
-                left = real_bytes
+                descr = {"descr": dtype.str, "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(out, descr)
+                left = math.prod(shape) * dtype.itemsize
                 while left > 0:
                     out.write(block[:left])
                     left -= len(block)
+
+
+def many_members(path: Path, count: int = 2_000) -> None:
+    """An archive of very many empty members."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(count):
+            archive.writestr(f"{number}.npy", b"")
+
+
+NPZ_BOMBS: dict[str, Callable[[Path], None]] = {
+    "audio of 400 MB": lambda path: npz_of_zeros(path, {"audio": (np.dtype("<f4"), (100_000_000,))}),
+    "codes of 400 MB": lambda path: npz_of_zeros(path, {"codes": (np.dtype("<i4"), (100_000_000,))}),
+    "text of 40 MB": lambda path: npz_of_zeros(path, {"text": (np.dtype("<U10000000"), ())}),
+    "half precision": lambda path: npz_of_zeros(path, {"audio": (np.dtype("<f2"), (60_000_000,))}),
+    "2,000 members": many_members,
+}
 
 
 def false_index(path: Path, packets: int = 80_000_000) -> None:
