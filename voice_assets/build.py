@@ -19,6 +19,7 @@ from voice_assets.run_process import process_tags, release_dead
 from voice_assets.stopping import Stopped
 from voice_core import lease, progress
 from voice_core.corpus.discovery import Discovery, discover, look_again
+from voice_core.corpus.freed import repair_freed
 from voice_core.corpus.plan import Plan
 from voice_core.corpus.planning import plan_build
 from voice_core.corpus.status import State, Status, survey
@@ -114,6 +115,8 @@ def build(
     raw = open_raw(settings)  # first: where there is none, no work root is made either
     work = open_work(settings)
     lease.sweep(work)
+    work.sweep()
+    repair_freed(work)
     discovery = discover(raw, work, settings)
     report = BuildReport(discovery, survey(work, discovery, codec_of(settings), settings))
     _refuse_nothing(discovery, settings)

@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from voice_assets.cli.console import console, errors, show_progress
+from voice_assets.cli.console import confirm, console, errors, show_progress
 from voice_core import progress
 from voice_core.language import count
 from voice_core.settings import Settings
@@ -103,7 +103,7 @@ def _clean_stages(
         console.print(f"{what} would be freed.")
         return True
     if not yes:
-        typer.confirm(f"Free {what}?", abort=True)
+        confirm(f"Free {what}?", abort=True)
     freed, whole = 0, True
     with progress.track("verifying and freeing", len(todo), "batches") as bar:
         for plan in todo:
@@ -154,7 +154,8 @@ def _clean_scratch(work: "Store", settings: Settings, dry_run: bool, yes: bool) 
     scratch = find_scratch(settings)
     left = scratch.leftovers()
     console.print(
-        f"{scratch.root}: {count(left.rooms, 'leftover')} of killed processes, {left.size_bytes / 1e9:,.3f} GB"
+        f"{scratch.root}: {count(left.rooms, 'leftover')} of killed processes, {left.size_bytes / 1e9:,.3f} GB",
+        markup=False,
     )
     uploads = []
     if work.url.startswith("s3"):
@@ -164,10 +165,11 @@ def _clean_scratch(work: "Store", settings: Settings, dry_run: bool, yes: bool) 
             errors.print(str(error), markup=False, highlight=False)
         else:
             size = sum(upload.size_bytes for upload in uploads)
-            console.print(f"{work.url}: {count(len(uploads), 'upload')} never finished, {size / 1e9:,.3f} GB")
+            what = f"{count(len(uploads), 'upload')} never finished, {size / 1e9:,.3f} GB"
+            console.print(f"{work.url}: {what}", markup=False)
     if dry_run or not (left.rooms or uploads):
         return
     if not yes:
-        typer.confirm("Remove them?", abort=True)
+        confirm("Remove them?", abort=True)
     scratch.sweep()
     abort_uploads(work, uploads)

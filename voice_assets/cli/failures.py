@@ -1,7 +1,6 @@
 """`voice failures`."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from voice_assets.cli.console import console
+from voice_assets.cli.console import console, print_json
 
 
 def register(app: typer.Typer) -> None:
@@ -44,7 +43,7 @@ def failures(
             | dataclasses.asdict(t)
             for r, t, done in shown
         ]
-        typer.echo(json.dumps(value, ensure_ascii=False, indent=1))
+        print_json(value)
         return
     if not shown:
         console.print(f"Nothing that failed is left to build ({len(rows)} failures on record).")

@@ -1,14 +1,13 @@
 """`voice pools`."""
 
 import dataclasses
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from voice_assets.cli.console import console
+from voice_assets.cli.console import console, print_json
 from voice_core import gpu_lock, gpus
 
 if TYPE_CHECKING:
@@ -49,12 +48,12 @@ def show(as_json: _AsJson = False) -> None:
             "pools": [dataclasses.asdict(pool) for pool in found],
             "gpus": {name: dataclasses.asdict(holder) if holder else None for name, holder in held.items()},
         }
-        typer.echo(json.dumps(value, ensure_ascii=False, indent=1))
+        print_json(value)
         return
     for run_id in killed:
         console.print(f"Run {run_id[:8]} was killed. `voice pools apply` marks it failed and frees its slots.")
     console.print(_pools_table(found))
-    table = Table(title=f"GPUs of this machine ({gpu_lock.lock_folder()})", title_justify="left")
+    table = Table(title=escape(f"GPUs of this machine ({gpu_lock.lock_folder()})"), title_justify="left")
     table.add_column("GPU")
     table.add_column("held by", overflow="fold")
     for name, holder in held.items():
@@ -62,7 +61,7 @@ def show(as_json: _AsJson = False) -> None:
     if held:
         console.print(table)
     else:
-        console.print(f"No GPU of this machine was held yet ({gpu_lock.lock_folder()}).", highlight=False)
+        console.print(f"No GPU of this machine was held yet ({gpu_lock.lock_folder()}).", markup=False, highlight=False)
     if any(pool.is_default for pool in found):
         console.print(
             "Limits that are Dagster's default: the next run, or `voice pools apply`, sets those of the file."
@@ -85,7 +84,7 @@ def apply() -> None:
         console.print(f"Run {run_id[:8]} was killed: marked failed, and its slots given back.")
     changes = apply_limits(instance, known)
     for change in changes:
-        console.print(change, highlight=False)
+        console.print(change, markup=False, highlight=False)
     if not changes:
         limits = ", ".join(f"{name} {profile.limit}" for name, profile in known.items())
         console.print(f"Nothing to change: {limits}.", highlight=False)

@@ -1,13 +1,13 @@
 """`voice store check`."""
 
-import json
 from dataclasses import asdict
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
-from voice_assets.cli.console import console, errors, show_progress
+from voice_assets.cli.console import console, errors, print_json, show_progress
 from voice_core.settings import Settings
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def check(
         checks.append(check_store(full, opened, write=writes, speed=speed, may_be_missing=work))
     if as_json:
         value = [{"url": item.url, "ok": item.ok, "steps": [asdict(step) for step in item.steps]} for item in checks]
-        typer.echo(json.dumps(value, ensure_ascii=False, indent=1))
+        print_json(value)
     else:
         for item in checks:
             console.print(_table(item))
@@ -75,9 +75,8 @@ def check(
 
 def _table(item: "Check") -> "Table":
     from rich.table import Table
-    from rich.text import Text
 
-    table = Table(title=item.url, title_justify="left")
+    table = Table(title=escape(item.url), title_justify="left")
     table.add_column("step", max_width=16)
     table.add_column("result", no_wrap=True)
     table.add_column("found", overflow="fold")
@@ -85,7 +84,7 @@ def _table(item: "Check") -> "Table":
     # Steps that were left out for the same reason share a row.
     for (_, state, found, cure), steps in groupby(item.steps, key=_row):
         names = ", ".join(step.name for step in steps)
-        table.add_row(names, Text(state, _COLOURS[state]), Text(found), Text(cure))
+        table.add_row(names, f"[{_COLOURS[state]}]{state}[/]", escape(found), escape(cure))
     return table
 
 

@@ -22,7 +22,7 @@ from voice_assets_tests.servers.hub import Hub
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.corpus.manifest import load_manifest
 from voice_core.demo.world import DEMO_CHANNEL_MAPPING
-from voice_core.layout import DatasetLayout, PartitionKey, lock_key
+from voice_core.layout import DatasetLayout, PartitionKey, batch_key, lock_key
 from voice_core.processes import Process
 from voice_core.publishing.publish import publish
 from voice_core.settings import Settings
@@ -152,12 +152,13 @@ def machine(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 
 def fill(root: Path, built: Path) -> None:
-    """Recordings, a finished dataset that was published, then changes, a stale claim, and a killed run."""
+    """Recordings, a finished dataset that was published; then changes, a damaged batch, a stale claim, a killed run."""
     shutil.copytree(built / "raw", root / "raw")
     shutil.copytree(built / "work", root / "work")
     work = Store((root / "work").as_uri())
     publish(work, Settings.load(work_url=str(root / "work")))
     change_raw(root / "raw")
+    work.put(batch_key(PartitionKey("Atheer_-", 1)), b"{")
     work.put(lock_key(str(PARTITION)), json.dumps(dataclasses.asdict(dead_process())).encode())
     with open_instance() as instance:
         tags = {**process_tags("killed"), "voice/pid": "1"}
