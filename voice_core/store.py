@@ -202,6 +202,9 @@ class Store:
 
         One whose name cannot be a key here comes with the size −1.
         """
+        if not prefix and self._has_names_with_slash_first():
+            yield from self._bare(prefix)
+            return
         seen: set[str] = set()
         last: str | None = None
         tries = 0
@@ -224,8 +227,16 @@ class Store:
         others = self._bare(prefix) if self.local_root is None else self._walk(self.local_root / prefix)
         yield from (info for info in others if info.key not in seen)
 
+    def _has_names_with_slash_first(self) -> bool:
+        """Whether the bucket holds names such as `/a/b`, which obstore's listing shows as `a/b`."""
+        if self.local_root is not None or not self.shareable or urlsplit(self.url).path.strip("/"):
+            return False
+        with contextlib.suppress(BaseError, OSError, ValueError):  # the listing itself tells what is wrong
+            return "" in obstore.list_with_delimiter(self._store)["common_prefixes"]
+        return False
+
     def _bare(self, prefix: str) -> Iterator[ObjectInfo]:
-        """List a bucket in which some name is no key, through the cloud's own client."""
+        """List a bucket in which some name is no key, name by name as the server sends them."""
         try:
             for key, size, etag, version in list_names(self.url, self.access, prefix):
                 yield ObjectInfo(key, size if _is_key(key) else -1, etag, version)
@@ -257,12 +268,16 @@ class Store:
             return
         for start in range(0, len(keys), _DELETED_TOGETHER):
             group = keys[start : start + _DELETED_TOGETHER]
+            valid = [key for key in group if _is_key(key)]
             try:
-                self._do("delete", group[0], partial(obstore.delete, self._store, group))
+                self._do("delete", group[0], partial(obstore.delete, self._store, valid))
             except StoreError:  # of which the message names no key, or the wrong one
-                self.each(self._delete_one, group)
+                self.each(self._delete_one, valid)
+            self.each(self._delete_one, [key for key in group if not _is_key(key)])
 
     def _delete_one(self, key: str) -> None:
+        if not _is_key(key):
+            raise StoreError(f"delete {self.url}/{key}: this is no valid key")
         if self.local_root is not None:
             remove_parts(self._path(key))
         with contextlib.suppress(ObjectNotFoundError):

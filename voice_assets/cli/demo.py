@@ -12,6 +12,7 @@ import typer
 
 from voice_assets.cli.build import run_build
 from voice_assets.cli.console import console, errors, show_progress, show_waits
+from voice_core.local_files import write_file
 from voice_core.settings import Settings, config_file
 
 
@@ -45,7 +46,7 @@ def demo(
     )
     scripts = write_dialogues(folder / "dialogues")
     config = folder / "voice.toml"
-    config.write_text(_toml(folder, DEMO_CHANNEL_MAPPING), encoding="utf-8")
+    write_file(config, _toml(folder, DEMO_CHANNEL_MAPPING).encode())
     with _environment(
         VOICE_CONFIG=str(config.resolve()),
         VOICE_RAW_URL=str(folder / "raw"),
@@ -132,7 +133,7 @@ def _write_page(settings: Settings, path: Path) -> None:
             f"{settings.moshi.name} (VOICE_MOSHI__NAME): `voice build` and `voice moshi build` make them"
         )
     data = build_page(work, partitions, settings, codec_of(settings))
-    path.write_bytes(data)
+    write_file(path, data)
     console.print(
         f"Listen: {path.resolve().as_uri()} ({len(data) / 1e6:.1f} MB)", markup=False, highlight=False, soft_wrap=True
     )

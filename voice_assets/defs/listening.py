@@ -5,7 +5,6 @@ asks the code location that a link names for the file, so that the file lies on 
 the work root is. A batch has one notebook an asset, written anew when its manifest is another.
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import dagster as dg
 from voice_core.codecs.base import CodecUnavailableError
 from voice_core.corpus.manifest import Manifest
 from voice_core.listening.notebook import version_in, version_of
+from voice_core.local_files import write_file
 from voice_core.moshi.records import ShardManifest
 
 FOLDER = "listen"
@@ -44,14 +44,7 @@ class Shelf:
         path = self.folder / asset / f"{manifest.partition}.ipynb"
         try:
             if not path.is_file() or version_in(path.read_bytes()) != version_of(manifest):
-                _replace(path, make())
+                write_file(path, make())
         except (OSError, CodecUnavailableError) as error:
             return dg.MetadataValue.text(f"there is nothing to listen to: {error}")
         return dg.MetadataValue.url(f"/notebook?repoLocName={quote(self.location)}&path={quote(str(path))}")
-
-
-def _replace(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_bytes(data)
-    partial.replace(path)
