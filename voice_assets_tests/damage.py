@@ -33,8 +33,10 @@ class Case:
 
     @property
     def seen_by_audit(self) -> bool:
-        """Whether an audit can tell: no record says that the batches were more, or that a recording was forgotten."""
-        return self.how != COPIED and not (self.how == "deleted" and self.key.startswith(("tombstones/", "audits/")))
+        """Whether an audit can name the file: of some no record says that they were there. `contents` is a cache."""
+        unrecorded = self.key.startswith(("tombstones/", "audits/", "freed/")) or self.key.endswith(".contents.json")
+        empty = self.how == "deleted" or (self.how == "replaced by {}" and self.key.endswith(".contents.json"))
+        return self.how != COPIED and not (unrecorded and empty)
 
     def apply(self, root: Path) -> None:
         path = root / self.key

@@ -9,7 +9,7 @@ from resources.corpus import CorpusResource
 from voice_assets.definitions import definitions, defs
 from voice_assets.failures import Trouble, _clean, describe, read_records, write_record
 from voice_assets_tests.assets.conftest import Bench
-from voice_core.corpus.auditing import read_report
+from voice_core.audit_report import read_report
 from voice_core.settings import AutomationSettings, S3Settings, Settings
 from voice_core.store import Store
 

@@ -87,9 +87,14 @@ def measured_level_dbfs(powers: Iterable[SpeechPower]) -> float:
 def read_level(store: Store, calibration: Calibration) -> float | None:
     """The level that is stored; None where there is none, or nothing that can be read."""
     data = store.find(calibration.key)
+    return parse_level(data) if data is not None else None
+
+
+def parse_level(data: bytes) -> float | None:
+    """The level in a file; None where it cannot be read."""
     try:
-        level = float(json.loads(data)["level_dbfs"]) if data is not None else math.nan
-    except (ValueError, KeyError, TypeError):
+        level = float(json.loads(data)["level_dbfs"])
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return level if math.isfinite(level) else None
 
