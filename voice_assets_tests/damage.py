@@ -33,10 +33,13 @@ class Case:
 
     @property
     def seen_by_audit(self) -> bool:
-        """Whether an audit can name the file: of some no record says that they were there. `contents` is a cache."""
-        unrecorded = self.key.startswith(("tombstones/", "audits/", "freed/")) or self.key.endswith(".contents.json")
-        empty = self.how == "deleted" or (self.how == "replaced by {}" and self.key.endswith(".contents.json"))
-        return self.how != COPIED and not (unrecorded and empty)
+        """Whether an audit can name the file: of some no record says that they were there, and some may be empty."""
+        unrecorded = self.key.startswith(("tombstones/", "audits/", "freed/", "moshi_voices/")) or self.key.endswith(
+            (".contents.json", "/source.json")
+        )
+        may_be_empty = {".contents.json": "replaced by {}", ".jsonl": "emptied" if "dialogues/" in self.key else ""}
+        valid = any(self.key.endswith(end) and self.how == how for end, how in may_be_empty.items())
+        return self.how != COPIED and not valid and not (unrecorded and self.how == "deleted")
 
     def apply(self, root: Path) -> None:
         path = root / self.key

@@ -53,9 +53,12 @@ class CopyRecord:
         for key in sorted(item.key for item in self._store.listing(FOLDER)):
             self._parts.append(key)
             try:
-                table = pq.read_table(io.BytesIO(self._store.get(key)), schema=_SCHEMA)
-            except (pa.ArrowException, ValueError):
+                table = pq.read_table(io.BytesIO(self._store.get(key)))
+                table = table.select(_SCHEMA.names).cast(_SCHEMA)
+            except (pa.ArrowException, KeyError, ValueError):
                 continue  # not ours, or not whole: it costs a comparison, no more
+            if any(column.null_count for column in table.columns):
+                continue
             columns = [table[name].to_pylist() for name in _SCHEMA.names]
             self._known.update((name, Known(sys.intern(url), *rest)) for name, url, *rest in zip(*columns, strict=True))
 

@@ -7,7 +7,7 @@ import pytest
 
 from resources.corpus import CorpusResource
 from voice_assets.definitions import definitions, defs
-from voice_assets.failures import Trouble, _clean, describe, read_records, write_record
+from voice_assets.failures import FILE, FailureRecord, Trouble, _clean, describe, read_records, write_record
 from voice_assets_tests.assets.conftest import Bench
 from voice_core.audit_report import read_report
 from voice_core.settings import AutomationSettings, S3Settings, Settings
@@ -100,5 +100,14 @@ def test_a_failed_run_names_the_asset_that_it_did_not_come_to(bench: Bench, tmp_
     assert (trouble.asset, trouble.partition) == ("segments", partition)
     assert "StoreError" in trouble.error
     write_record(tmp_path, record)
+    write_record(tmp_path, record)
+    assert read_records(tmp_path) == [record, record]
+
+
+def test_a_damaged_line_of_the_failures_is_left_out(tmp_path: Path) -> None:
+    record = FailureRecord("2026-01-01T00:00:00+00:00", "1" * 8, "ingest_batch", "", (), "voice build")
+    write_record(tmp_path, record)
+    with (tmp_path / FILE).open("ab") as file:
+        file.write(b'[]\n{"when": "2026\n\xff\n')
     write_record(tmp_path, record)
     assert read_records(tmp_path) == [record, record]

@@ -14,6 +14,7 @@ from voice_core.moshi import levels
 from voice_core.moshi.batching import DIALOGUES, find_source, list_scripts, parse_script, script_key, source_key
 from voice_core.moshi.manifests import items_of, list_key, list_root
 from voice_core.moshi.records import STAGE, ShardManifest, parse_shards, sidecar_key
+from voice_core.moshi.script import Dialogue
 from voice_core.settings import MoshiSettings
 from voice_core.state_files import StateFileError
 from voice_core.store import Store
@@ -53,13 +54,15 @@ def audit_shards(work: Store, name: str, settings: MoshiSettings) -> PartitionAu
 def _batch(found: Findings, partition: PartitionKey) -> ShardManifest | None:
     script, key = script_key(partition), manifest_key(STAGE, partition)
     data = found.read(script)
+    dialogues: list[str] = []
     there = [item.key for item in found.work.listing(stage_prefix(STAGE, partition)) if item.key != key]
     manifest_data = found.read(key)
     if data is None and script not in found.wrong:
         found.wrong[script] = MISSING
     try:
         if data is not None:
-            dialogues = parse_script(found.work, partition, data)
+            items = parse_script(found.work, partition, data)
+            dialogues = [item.id for item in items if isinstance(item, Dialogue)]
             if manifest_data is None and dialogues and not there:
                 found.unfinished.append(key)
     except StateFileError as error:
@@ -76,6 +79,8 @@ def _batch(found: Findings, partition: PartitionKey) -> ShardManifest | None:
     if not manifest.complete:
         found.unfinished.append(key)
         return manifest
+    if {name for name, _ in manifest.by_dialogue()} != set(dialogues) and script not in found.wrong:
+        found.unfinished.append(key)
     rows = [rows[0] for _, rows in manifest.with_files()]
     files = {row.key: row.sha256 for row in rows} | {sidecar_key(row.key): row.sidecar_sha256 for row in rows}
     found.wanted |= files
@@ -94,6 +99,8 @@ def _lists(found: Findings, manifests: list[ShardManifest], settings: MoshiSetti
     for part, text in texts.items():
         if text is None and part != "eval":
             found.wrong[list_key(settings.name, part)] = MISSING
+    if texts["eval"] == b"":
+        found.wrong[list_key(settings.name, "eval")] = "is empty"
     if texts[""] is not None and texts[""] != "".join(expected).encode():
         found.wrong[list_key(settings.name)] = "does not list what the manifests list"
     train, held = ([*(text or b"").splitlines(keepends=True)] for text in (texts["train"], texts["eval"]))
@@ -131,5 +138,5 @@ def audit_voices(work: Store) -> PartitionAudit:
             continue
         data = found.read(item.key)
         if data is not None and levels.parse_level(data) is None:
-            found.wrong[item.key] = "cannot be read. Delete it: the voice is measured again when it next speaks"
-    return found.close()
+            found.wrong[item.key] = "cannot be read"
+    return found.close(remedy="voice moshi build")
