@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from voice_core.scrubbing import scrub
 from voice_core.settings import Settings
 
 FILE = "failures.jsonl"
+_log = logging.getLogger(__name__)
 _LINES = 6  # of an error's message
 _KEEP = 5_000  # records that the file may hold before the oldest go
 
@@ -127,11 +129,17 @@ def write_record(folder: Path, record: FailureRecord) -> None:
 
 
 def read_records(folder: Path) -> list[FailureRecord]:
-    """All records, the oldest first."""
+    """All records, the oldest first; damaged lines are left out."""
     path = folder / FILE
     if not path.is_file():
         return []
-    return [FailureRecord.from_line(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+    records: list[FailureRecord] = []
+    for number, line in enumerate(path.read_text("utf-8", "replace").splitlines(), 1):
+        try:
+            records += [FailureRecord.from_line(line)] if line.strip() else []
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            _log.warning("%s, line %d is damaged and is left out: %s", path, number, error)
+    return records
 
 
 def resolved(instance: dg.DagsterInstance, record: FailureRecord, trouble: Trouble) -> bool:

@@ -33,8 +33,13 @@ class Case:
 
     @property
     def seen_by_audit(self) -> bool:
-        """Whether an audit can tell: no record says that the batches were more, or that a recording was forgotten."""
-        return self.how != COPIED and not (self.how == "deleted" and self.key.startswith(("tombstones/", "audits/")))
+        """Whether an audit can name the file: of some no record says that they were there, and some may be empty."""
+        unrecorded = self.key.startswith(("tombstones/", "audits/", "freed/", "moshi_voices/")) or self.key.endswith(
+            (".contents.json", "/source.json")
+        )
+        may_be_empty = {".contents.json": "replaced by {}", ".jsonl": "emptied" if "dialogues/" in self.key else ""}
+        valid = any(self.key.endswith(end) and self.how == how for end, how in may_be_empty.items())
+        return self.how != COPIED and not valid and not (unrecorded and self.how == "deleted")
 
     def apply(self, root: Path) -> None:
         path = root / self.key

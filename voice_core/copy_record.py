@@ -56,9 +56,12 @@ class CopyRecord:
                 continue  # another copy has merged it since
             self._parts.append(key)
             try:
-                table = pq.read_table(io.BytesIO(data), schema=_SCHEMA)
-            except (pa.ArrowException, ValueError):
+                table = pq.read_table(io.BytesIO(data))
+                table = table.select(_SCHEMA.names).cast(_SCHEMA)
+            except (pa.ArrowException, KeyError, ValueError):
                 continue  # not ours, or not whole: it costs a comparison, no more
+            if any(column.null_count for column in table.columns):
+                continue
             columns = [table[name].to_pylist() for name in _SCHEMA.names]
             self._known.update((name, Known(sys.intern(url), *rest)) for name, url, *rest in zip(*columns, strict=True))
 

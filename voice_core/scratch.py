@@ -103,7 +103,7 @@ class Scratch:
         for lock in self.root.glob(f"*{_LOCK}"):
             with contextlib.suppress(FileNotFoundError), lock.open("rb") as file:
                 if not try_lock(file.fileno()):
-                    total += int(file.read() or b"0")
+                    total += _claimed(file.read())
         return total
 
     def _claim(self, size: int) -> "_Room":
@@ -189,6 +189,15 @@ def _size(folder: Path) -> int:
             with contextlib.suppress(FileNotFoundError):
                 total += os.lstat(os.path.join(place, name)).st_size
     return total
+
+
+def _claimed(data: bytes) -> int:
+    """What the lock file of a room says. One that says nothing is just being made.
+
+    >>> _claimed(b"1000"), _claimed(b""), _claimed(b"?")
+    (1000, 0, 0)
+    """
+    return int(data) if data.isdigit() else 0
 
 
 _rooms: set[_Room] = set()  # of this process

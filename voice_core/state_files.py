@@ -17,30 +17,31 @@ T = TypeVar("T")
 
 
 class StateFileError(ValueError):
-    """A state file cannot be used. The message names the file by its URL; `key` is its key in the store."""
+    """A state file cannot be used. The message names the file by its URL; `key` is its key in the store.
 
-    def __init__(self, key: str, message: str) -> None:
+    `why` says what is wrong with it, `remedy` what a person can do, where that is not to update the program.
+    """
+
+    def __init__(self, key: str, message: str, why: str, remedy: str = "") -> None:
         super().__init__(message)
         self.key = key
+        self.why = why
+        self.remedy = remedy
 
 
 class DamagedStateError(StateFileError):
-    """The file is not what the program wrote there; `why` says what is wrong with it."""
+    """The file is not what the program wrote there."""
 
     def __init__(self, store: Store, key: str, why: str, remedy: str = "") -> None:
-        super().__init__(key, f"{store.url}/{key} {why}" + (f". {remedy}" if remedy else ""))
-        self.why = why
+        super().__init__(key, f"{store.url}/{key} {why}" + (f". {remedy}" if remedy else ""), why, remedy)
 
 
 class NewerStateError(StateFileError):
     """A newer version of the program wrote the file."""
 
     def __init__(self, store: Store, key: str, version: int, known: int) -> None:
-        super().__init__(
-            key,
-            f"{store.url}/{key} was written by a newer version of the program (format {version}; this one knows "
-            f"{known}): update the program",
-        )
+        why = f"was written by a newer version of the program (format {version}; this one knows {known})"
+        super().__init__(key, f"{store.url}/{key} {why}: update the program", why)
 
 
 class NewerSchemaError(ValueError):

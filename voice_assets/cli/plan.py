@@ -111,6 +111,7 @@ def as_plain(found: Plan, times: Sequence["Timing"]) -> dict[str, Any]:
             for item in times
         ],
         "estimates_rest_on": list(found.basis),
+        "not_used": {stray.key: stray.reason for stray in found.strays},
     }
 
 
@@ -135,6 +136,8 @@ def _figure(figure: Figure) -> dict[str, Any]:
 
 
 def _say(found: Plan, times: Sequence["Timing"]) -> None:
+    for stray in found.strays:
+        console.print(f"not used: {stray.key}: {stray.reason}", markup=False, highlight=False, soft_wrap=True)
     if found.empty:
         recordings, batches = count(found.recordings, "recording"), count(found.batches, "batch")
         console.print(

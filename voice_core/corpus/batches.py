@@ -407,12 +407,17 @@ def read_tombstones(store: Store) -> set[tuple[str, str]]:
 
     Raises `StateFileError` for a damaged tombstone: to pass over it would bring the recording back.
     """
-    keys = [item.key for item in store.listing(TOMBSTONES) if item.key.endswith(".json")]
-    stones = [
-        parse_state(store, key, data, _Tombstone, remedy=_TOMBSTONE_REMEDY)
-        for key, data in zip(keys, store.each(store.get, keys), strict=True)
-    ]
-    return {(stone.channel, stone.audio_id) for stone in stones}
+    keys = [item.key for item in store.listing(TOMBSTONES)]
+    stones = (parse_tombstone(store, key, data) for key, data in zip(keys, store.each(store.get, keys), strict=True))
+    return {stone for stone in stones if stone is not None}
+
+
+def parse_tombstone(store: Store, key: str, data: bytes) -> tuple[str, str] | None:
+    """(channel, audio_id); None for a file that is no tombstone by its name."""
+    if not key.endswith(".json"):
+        return None
+    stone = parse_state(store, key, data, _Tombstone, remedy=_TOMBSTONE_REMEDY)
+    return stone.channel, stone.audio_id
 
 
 def write_tombstone(store: Store, channel: str, audio_id: str, when: str, why: str) -> None:

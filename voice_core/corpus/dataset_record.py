@@ -7,7 +7,7 @@ from typing import Any
 from voice_core.fingerprint import sha256
 from voice_core.layout import DatasetLayout
 from voice_core.settings import Settings
-from voice_core.state_files import DamagedStateError, read_state
+from voice_core.state_files import DamagedStateError, parse_state
 from voice_core.store import Store
 
 _log = logging.getLogger(__name__)
@@ -15,11 +15,17 @@ _log = logging.getLogger(__name__)
 
 def read_commit(work: Store, settings: Settings) -> dict[str, Any] | None:
     """The record; None where there is none, or a damaged one: the card is made again then."""
+    key = DatasetLayout(settings.dataset).summary_key
+    data = work.find(key)
     try:
-        return read_state(work, DatasetLayout(settings.dataset).summary_key, dict[str, Any], prepare=_checked)
+        return parse_commit(work, key, data) if data is not None else None
     except DamagedStateError as error:
         _log.warning("%s; it is made again", error)
         return None
+
+
+def parse_commit(work: Store, key: str, data: bytes) -> dict[str, Any]:
+    return parse_state(work, key, data, dict[str, Any], prepare=_checked)
 
 
 def _checked(value: dict[str, Any]) -> dict[str, Any]:

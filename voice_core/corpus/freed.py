@@ -62,16 +62,30 @@ def repair_freed(store: Store) -> None:
     """Write the records again that are damaged."""
     keys = [item.key for item in store.listing(FREED)]
     for key, data in zip(keys, store.each(store.find, keys), strict=True):
-        stage, _, name = key.removeprefix(FREED).removesuffix(".json").partition("/")
-        if stage == "datasets":
-            stage, name = "datasets/" + name.partition("/")[0], name.partition("/")[2]
-        partition = PartitionKey.find(name)
-        if partition is None or freed_key(stage, partition) != key or data is None:
-            continue
+        place = _place_of_record(key)
         try:
-            parse_state(store, key, data, _Record)
+            if data is not None:
+                parse_freed(store, key, data)
         except DamagedStateError:
-            write_freed(store, stage, partition, read_freed(store, stage, partition))
+            if place is not None:
+                write_freed(store, *place, read_freed(store, *place))
+
+
+def parse_freed(store: Store, key: str, data: bytes) -> Files | None:
+    """The content of a record; None for a file that is none by its name."""
+    return parse_state(store, key, data, _Record).files if _place_of_record(key) is not None else None
+
+
+def _place_of_record(key: str) -> tuple[str, PartitionKey] | None:
+    """
+    >>> _place_of_record("freed/datasets/voice/news/batch-0001.json")
+    ('datasets/voice', PartitionKey(channel='news', number=1))
+    """
+    stage, _, name = key.removeprefix(FREED).removesuffix(".json").partition("/")
+    if stage == "datasets":
+        stage, name = "datasets/" + name.partition("/")[0], name.partition("/")[2]
+    partition = PartitionKey.find(name)
+    return (stage, partition) if partition is not None and freed_key(stage, partition) == key else None
 
 
 def write_freed(store: Store, stage: str, partition: PartitionKey, files: Mapping[str, str]) -> None:

@@ -24,7 +24,7 @@ from voice_core.fingerprint import fingerprint, sha256, unit_interval
 from voice_core.layout import DatasetLayout, PartitionKey
 from voice_core.lease import held
 from voice_core.settings import Settings
-from voice_core.state_files import DamagedStateError, read_state
+from voice_core.state_files import DamagedStateError, parse_state
 from voice_core.store import Store
 
 PAIRS_VERSION = 1
@@ -107,11 +107,17 @@ def _record_key(partition: PartitionKey, settings: Settings) -> str:
 
 def read_pairs(work: Store, partition: PartitionKey, settings: Settings) -> PairsReport | None:
     """The commit record; None where there is none, or a damaged one: the pairs are made again then."""
+    key = _record_key(partition, settings)
+    data = work.find(key)
     try:
-        return read_state(work, _record_key(partition, settings), PairsReport, prepare=_checked)
+        return parse_pairs(work, key, data) if data is not None else None
     except DamagedStateError as error:
         _log.warning("%s; it is made again", error)
         return None
+
+
+def parse_pairs(work: Store, key: str, data: bytes) -> PairsReport:
+    return parse_state(work, key, data, PairsReport, prepare=_checked)
 
 
 def _checked(value: dict[str, Any]) -> dict[str, Any]:

@@ -63,7 +63,8 @@ def plan_build(
     note = (
         f"{unread:,} transcripts were not read: their recordings are taken to be like the {most_transcripts:,} others"
     )
-    return Plan(changed, len(cases), recordings, anew, card, (*facts.basis, *([note] if unread else ())))
+    basis = (*facts.basis, *([note] if unread else ()))
+    return Plan(changed, len(cases), recordings, anew, card, basis, tuple(discovery.listing.strays))
 
 
 def _deal(work: Store, status: Status, cases: Sequence[Case], settings: Settings) -> tuple[Splits, bool, bool]:

@@ -24,7 +24,7 @@ from voice_core.layout import PartitionKey, contents_key, manifest_key, slug, st
 from voice_core.lease import held
 from voice_core.scratch import open_scratch
 from voice_core.settings import Settings
-from voice_core.state_files import DamagedStateError, read_state
+from voice_core.state_files import DamagedStateError, parse_state
 from voice_core.store import Store
 
 _log = logging.getLogger(__name__)
@@ -55,7 +55,8 @@ class Contents:
         self._store = store
         self._key = contents_key(partition)
         try:
-            self._known = read_state(store, self._key, dict[str, dict[str, str]]) or {}
+            data = store.find(self._key)
+            self._known = parse_contents(store, self._key, data) if data is not None else {}
         except DamagedStateError as error:  # it saves reading recordings, no more
             _log.warning("%s; the recordings are read again", error)
             self._known = {}
@@ -88,6 +89,10 @@ class Contents:
         data = (json.dumps(kept, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode()
         if data != self._store.find(self._key):
             self._store.put(self._key, data)
+
+
+def parse_contents(store: Store, key: str, data: bytes) -> dict[str, dict[str, str]]:
+    return parse_state(store, key, data, dict[str, dict[str, str]])
 
 
 def parameters(settings: Settings) -> dict[str, Any]:

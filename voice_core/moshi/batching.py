@@ -98,10 +98,10 @@ def read_script(store: Store, partition: PartitionKey) -> list[Dialogue | BadLin
     data = store.find(script_key(partition))
     if data is None:
         raise LookupError(f"there is no batch of dialogues {partition} under {store.url}: read the dialogue file first")
-    return _parse_script(store, partition, data)
+    return parse_script(store, partition, data)
 
 
-def _parse_script(store: Store, partition: PartitionKey, data: bytes) -> list[Dialogue | BadLine]:
+def parse_script(store: Store, partition: PartitionKey, data: bytes) -> list[Dialogue | BadLine]:
     items: list[Dialogue | BadLine] = []
     for number, line in enumerate(data.splitlines(), 1):
         try:
@@ -215,7 +215,7 @@ def _read_batches(store: Store, name: str) -> list[_Batch]:
         data = store.find(script_key(partition))
         version = script_version(data) if data is not None else ""
         try:
-            items = _parse_script(store, partition, data or b"")
+            items = parse_script(store, partition, data or b"")
         except DamagedStateError as error:
             _log.warning("%s", error)
             items, version = [], ""
@@ -242,11 +242,16 @@ def _read_batches(store: Store, name: str) -> list[_Batch]:
     return batches
 
 
+def find_source(store: Store, name: str) -> str:
+    """What a data set is made of; "" where that was never noted. Raises `StateFileError`."""
+    remedy = "Say once that the input is the data set's: voice moshi build --replace-input"
+    return (read_state(store, source_key(name), dict[str, str], prepare=_source, remedy=remedy) or {}).get("source", "")
+
+
 def _check_source(store: Store, name: str, given: Input) -> None:
     if given.replaces:
         return
-    remedy = "Say once that this input is the data set's: voice moshi build --replace-input"
-    source = (read_state(store, source_key(name), dict[str, str], prepare=_source, remedy=remedy) or {}).get("source")
+    source = find_source(store, name)
     if source and given.source and source != given.source:
         raise ConfigurationError(
             f"the data set {name} is made of {source}, and its dialogues would make way for those of {given.source}. "

@@ -13,6 +13,7 @@ from voice_core.layout import PartitionKey
 from voice_core.moshi.aligning import Aligner, load_aligner
 from voice_core.moshi.batching import Dealt, Input, deal_dialogues, read_script
 from voice_core.moshi.committing import build_batch
+from voice_core.moshi.levels import remove_damaged
 from voice_core.moshi.manifests import Lists, write_lists
 from voice_core.moshi.reading import bounded_lines, read_dialogues
 from voice_core.moshi.records import ShardManifest, read_shards
@@ -245,6 +246,7 @@ def build(
     check_voices(engine.load(), settings.moshi)
     aligner = _aligner(settings)
     dealt = deal_scripts(scripts, work, settings, only=only, most=most, replaces=replaces)
+    remove_damaged(work)
     report = BuildReport(dealt)
     try:
         with open_studio(settings, options, engine) as studio:

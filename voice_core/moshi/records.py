@@ -231,19 +231,17 @@ def read_shards(store: Store, partition: PartitionKey) -> ShardManifest | None:
 
     Raises `NewerStateError`.
     """
+    data = store.find(manifest_key(STAGE, partition))
     try:
-        return require_readable(store, partition)
+        return parse_shards(store, partition, data) if data is not None else None
     except DamagedStateError as error:
         _log.warning("%s; it counts as missing", error)
         return None
 
 
-def require_readable(store: Store, partition: PartitionKey) -> ShardManifest | None:
-    """The same, but raises `DamagedStateError` for a manifest that cannot be read."""
+def parse_shards(store: Store, partition: PartitionKey, data: bytes) -> ShardManifest:
+    """The manifest `data` of a batch. Raises `DamagedStateError` and `NewerStateError`."""
     key = manifest_key(STAGE, partition)
-    data = store.find(key)
-    if data is None:
-        return None
     try:
         manifest = ShardManifest.from_bytes(data)
     except NewerSchemaError as error:

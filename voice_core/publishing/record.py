@@ -12,7 +12,7 @@ from typing import Any
 from voice_core.layout import DatasetLayout
 from voice_core.publishing.difference import LocalFile
 from voice_core.settings import Settings
-from voice_core.state_files import read_state
+from voice_core.state_files import parse_state
 from voice_core.store import Store
 
 _REMEDY = "Restore it from a copy, or delete it and publish again"
@@ -48,8 +48,13 @@ def published_key(settings: Settings) -> str:
 
 def read_published(work: Store, settings: Settings) -> list[Published]:
     """Every place that the dataset was published to. Raises `StateFileError` where published.json is damaged."""
-    found = read_state(work, published_key(settings), _Publications, remedy=_REMEDY)
-    return list(found.publications) if found is not None else []
+    key = published_key(settings)
+    data = work.find(key)
+    return parse_published(work, key, data) if data is not None else []
+
+
+def parse_published(work: Store, key: str, data: bytes) -> list[Published]:
+    return list(parse_state(work, key, data, _Publications, remedy=_REMEDY).publications)
 
 
 def find_published(work: Store, settings: Settings, place: tuple[str, str, str]) -> Published | None:

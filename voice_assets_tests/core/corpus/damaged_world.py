@@ -10,6 +10,7 @@ from voice_core.corpus.batches import list_partitions, snapshot
 from voice_core.corpus.forget import forget
 from voice_core.corpus.freed import repair_freed
 from voice_core.corpus.status import Status
+from voice_core.work_audit import audit
 
 
 def finished_world(folder: Path) -> World:
@@ -61,7 +62,11 @@ def build_stale(world: World) -> Status:
 
 
 def commands(world: World) -> Commands:
-    return Commands(status=world.status, build=lambda: build_stale(world))
+    return Commands(
+        status=world.status,
+        build=lambda: build_stale(world),
+        audit=lambda: audit(world.work, world.settings).wrong,
+    )
 
 
 def allowed(case: Case) -> tuple[bool, tuple[str, ...]]:
