@@ -1,11 +1,9 @@
 """`voice build`: materialise through Dagster whatever is missing or stale, in this process, without a daemon."""
 
 import logging
-import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import dagster as dg
 
@@ -14,6 +12,7 @@ from voice_assets.defs.voice_dataset.asking import neighbours
 from voice_assets.defs.voice_dataset.chains import FAILED_BATCHES
 from voice_assets.defs.voice_dataset.jobs import card_job, encode_job, ingest_job, rows_job, splits_job
 from voice_assets.defs.voice_dataset.partitions import NAME, RANGE_END, RANGE_START
+from voice_assets.instance import add_partitions
 from voice_assets.run_process import process_tags, release_dead
 from voice_assets.stopping import Stopped
 from voice_core import lease, progress
@@ -22,7 +21,7 @@ from voice_core.corpus.plan import Plan
 from voice_core.corpus.planning import plan_build
 from voice_core.corpus.status import State, Status, survey
 from voice_core.layout import PartitionKey
-from voice_core.settings import ConfigurationError, Settings
+from voice_core.settings import Settings
 
 INGEST = ("raw_audio", "segments")
 ENCODE = ("coded_segments",)
@@ -47,18 +46,6 @@ class BuildReport:
     figures: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
-
-
-def open_instance() -> dg.DagsterInstance:
-    """The Dagster instance of DAGSTER_HOME, or of ./dagster_home where that is not set."""
-    home = Path(os.environ.get("DAGSTER_HOME") or "dagster_home").resolve()
-    if not (home / "dagster.yaml").is_file():
-        raise ConfigurationError(
-            f"there is no Dagster instance at {home}: run from the project's folder, or set DAGSTER_HOME to a folder "
-            "that holds a dagster.yaml"
-        )
-    os.environ["DAGSTER_HOME"] = str(home)
-    return dg.DagsterInstance.get()
 
 
 def take_stock(settings: Settings) -> tuple[Discovery, Status]:
@@ -98,7 +85,7 @@ def build(
     discovery, status = take_stock(settings)
     report = BuildReport(discovery, status)
     _refuse_nothing(discovery, settings)
-    order = _add_partitions(instance, discovery)
+    order = add_partitions(instance, NAME, [str(batch.partition) for batch in discovery.batches])
     chosen = {PartitionKey.parse(key) for key in partitions}
     unknown = chosen - {batch.partition for batch in discovery.batches}
     if unknown:
@@ -169,15 +156,6 @@ def _groups(
     for assets in dict.fromkeys(map(tuple, todo.values())):
         same = {key for key, wanted in todo.items() if tuple(wanted) == assets}
         yield from ((keys, list(assets)) for keys in neighbours(same, order, together))
-
-
-def _add_partitions(instance: dg.DagsterInstance, discovery: Discovery) -> list[str]:
-    """Make Dagster know all batches; their keys in its order."""
-    known = list(instance.get_dynamic_partitions(NAME))
-    missing = [str(batch.partition) for batch in discovery.batches if str(batch.partition) not in set(known)]
-    if missing:
-        instance.add_dynamic_partitions(NAME, missing)
-    return list(instance.get_dynamic_partitions(NAME))
 
 
 class _Runner:

@@ -43,7 +43,7 @@ def build(
 def run_build(settings: Settings, partitions: list[str], verify: bool) -> bool:
     """Build, say what was done, and whether all of it succeeded."""
     from voice_assets.build import build as build_dataset
-    from voice_assets.build import open_instance
+    from voice_assets.instance import open_instance
 
     started = time.monotonic()
     report = build_dataset(settings, open_instance(), partitions=partitions, verify=verify)

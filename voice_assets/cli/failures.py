@@ -24,8 +24,8 @@ def failures(
 
     The sensor record_failures writes it down while the Dagster daemon runs, in failures.jsonl under DAGSTER_HOME.
     """
-    from voice_assets.build import open_instance
     from voice_assets.failures import read_records, resolved
+    from voice_assets.instance import open_instance
 
     instance = open_instance()
     rows = [

@@ -70,10 +70,10 @@ def plan(
 
 def _instance() -> "dg.DagsterInstance | None":
     """Where speeds were recorded; a plan can do without."""
-    from voice_assets.build import open_instance
+    from voice_assets.instance import find_instance
 
     try:
-        return open_instance()
+        return find_instance()
     except ConfigurationError:
         return None
 

@@ -34,7 +34,7 @@ def show(as_json: _AsJson = False) -> None:
 
     Runs of this machine whose process was killed are marked failed, and their slots given back.
     """
-    from voice_assets.build import open_instance
+    from voice_assets.instance import open_instance
     from voice_assets.pools import look_at
     from voice_assets.run_process import release_dead
 
@@ -72,7 +72,7 @@ def show(as_json: _AsJson = False) -> None:
 @pools.command("apply")
 def apply() -> None:
     """Give Dagster the limits of the GPU profiles' file (VOICE_GPU_PROFILES). Run it as often as you like."""
-    from voice_assets.build import open_instance
+    from voice_assets.instance import open_instance
     from voice_assets.pools import apply_limits
 
     known = gpus.profiles()

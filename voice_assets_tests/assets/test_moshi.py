@@ -46,8 +46,6 @@ class Studio:
         self.cursor = result.cursor
         requests = result.run_requests or []
         self.run_keys += [request.run_key for request in requests]
-        for request in result.dynamic_partitions_requests or []:
-            self.instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))
         return [request.partition_key or "" for request in requests]
 
     def speak(self, partition: str) -> dg.ExecuteInProcessResult:

@@ -39,8 +39,6 @@ class Ticking:
         assert isinstance(result, dg.SensorResult)
         self.cursor = result.cursor
         self.told = str(result.skip_reason and result.skip_reason.skip_message)
-        for request in result.dynamic_partitions_requests or ():
-            self.instance.add_dynamic_partitions(NAME, list(request.partition_keys))
         known = self.instance.get_dynamic_partitions(NAME)
         return [_batches(request, list(known)) for request in result.run_requests or ()]
 

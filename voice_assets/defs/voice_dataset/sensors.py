@@ -8,7 +8,8 @@ import dagster as dg
 from resources.corpus import CorpusResource
 from voice_assets.defs.voice_dataset.asking import due, neighbours, read_cursor, unsettled, write_cursor
 from voice_assets.defs.voice_dataset.jobs import ingest_job
-from voice_assets.defs.voice_dataset.partitions import NAME, PARTITION, RANGE_END, RANGE_START, channel_batch
+from voice_assets.defs.voice_dataset.partitions import NAME, PARTITION, RANGE_END, RANGE_START
+from voice_assets.instance import add_partitions
 from voice_assets.run_process import release_dead
 from voice_core.corpus.discovery import Discovery, discover
 from voice_core.fingerprint import fingerprint
@@ -45,9 +46,7 @@ def ask(context: dg.SensorEvaluationContext, found: Discovery, settings: Setting
     """The runs for what was found, as many as a tick may ask for."""
     instance = context.instance
     known = instance.get_dynamic_partitions(NAME)
-    keys = [str(batch.partition) for batch in found.batches]
-    added = sorted(set(keys) - set(known))
-    order = [*known, *added]
+    order = add_partitions(instance, NAME, sorted(str(batch.partition) for batch in found.batches))
     busy = in_flight(instance, order)
     still_filling = found.filling()
     news = {
@@ -63,12 +62,11 @@ def ask(context: dg.SensorEvaluationContext, found: Discovery, settings: Setting
     for key in (key for group in chosen for key in group):
         asked[key] = wanted[key]
     requests = [_request(group, [wanted[key].sight for key in group], now) for group in chosen]
-    told = _told(found, len(added), chosen, sum(map(len, groups)) - sum(map(len, chosen)), len(busy))
+    told = _told(found, len(order) - len(known), chosen, sum(map(len, groups)) - sum(map(len, chosen)), len(busy))
     context.log.info(told)
     return dg.SensorResult(
         run_requests=requests,
         skip_reason=None if requests else told,
-        dynamic_partitions_requests=[channel_batch.build_add_request(added)] if added else [],
         cursor=write_cursor(asked),
     )
 
