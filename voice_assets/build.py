@@ -2,8 +2,9 @@
 
 import logging
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import dagster as dg
 
@@ -19,7 +20,8 @@ from voice_core import lease, progress
 from voice_core.corpus.discovery import Discovery, discover, foresee, look_again
 from voice_core.corpus.plan import Plan
 from voice_core.corpus.planning import plan_build
-from voice_core.corpus.status import State, Status, survey
+from voice_core.corpus.splits import UncutBatchesError
+from voice_core.corpus.status import PartitionStatus, State, Status, survey
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
 
@@ -71,12 +73,14 @@ def build(
     *,
     partitions: Sequence[str] = (),
     verify: bool = False,
+    incomplete: bool = False,
 ) -> BuildReport:
     """Discover, then materialise what is not current: the segments batch by batch, the codes, the splits, the rows, the
     card.
 
     `partitions` limits the work to some; `verify` runs every stage, which looks at every file and mends what is
-    missing or spoilt. A failure ends its partition only.
+    missing or spoilt. A failure ends its partition only; but the splits, and the rows after them, wait until all
+    batches are cut, or those of `partitions`, unless `incomplete` is set.
     """
     runner = _Runner(settings, instance, verify)
     release_dead(instance)
@@ -121,13 +125,29 @@ def build(
     # Many in a run: between two runs somebody else may get the GPU, and a run that begins costs a second or two.
     wave(jobs(encode_job.name), ENCODE, "segments to codes", together=2 * settings.automation.partitions_per_run)
     if verify or _needs(report.status.splits):
-        runner.run(jobs(splits_job.name), ["dataset_splits"], report)
+        uncut = [] if incomplete else _uncut(report.status, failed, chosen)
+        if uncut and _needs(report.status.splits):
+            report.failures.append(f"the whole dataset, dataset_splits: {UncutBatchesError(uncut)}")
+            return report
+        config = {"dataset_splits": {"config": {"incomplete": incomplete or bool(chosen)}}}
+        runner.run(jobs(splits_job.name), ["dataset_splits"], report, ops=config)
         review()
     wave(jobs(rows_job.name), ROWS, "codes to rows")
     if verify or _needs(report.status.card):
         runner.run(jobs(card_job.name), ["dataset_card"], report)
         review()
     return report
+
+
+def _uncut(status: Status, failed: Collection[str], chosen: Collection[PartitionKey]) -> list[PartitionKey]:
+    """Batches, of those chosen or of all, that this build could not cut."""
+
+    def is_cut(item: PartitionStatus) -> bool:
+        stale = _needs(item.segments) and str(item.partition) in failed
+        return not stale and item.segments not in (State.MISSING, State.PARTIAL)
+
+    wanted = [item for item in status.partitions if not chosen or item.partition in chosen]
+    return [item.partition for item in wanted if not is_cut(item)]
 
 
 def _refuse_nothing(discovery: Discovery, settings: Settings) -> None:
@@ -171,7 +191,12 @@ class _Runner:
         self.jobs: Callable[[str], dg.JobDefinition] = defs.resolve_job_def
 
     def run(
-        self, job: dg.JobDefinition, assets: Sequence[str], report: BuildReport, batches: Sequence[str] = ()
+        self,
+        job: dg.JobDefinition,
+        assets: Sequence[str],
+        report: BuildReport,
+        batches: Sequence[str] = (),
+        ops: Mapping[str, Any] | None = None,
     ) -> set[str]:
         """Build these assets of batches that follow one another, or of the whole dataset; the batches that failed."""
         run_id = str(uuid.uuid4())
@@ -183,7 +208,7 @@ class _Runner:
             asset_selection=[dg.AssetKey(name) for name in assets],
             run_config={
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-                "ops": {_STEPS[job.name]: {"config": {"verify": self._verify}}} if job.name in _STEPS else {},
+                "ops": ops or ({_STEPS[job.name]: {"config": {"verify": self._verify}}} if job.name in _STEPS else {}),
             },
             tags={
                 "voice/command": "build",
