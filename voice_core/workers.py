@@ -189,7 +189,7 @@ def _futures(
 
 def _submit(pool: Any, function: Callable[[Item], Result], item: Item) -> "Future[Result]":
     try:
-        return pool.submit(function, item)  # type: ignore[no-any-return]
+        return pool.submit(function, item)
     except BrokenExecutor as error:
         lost: Future[Result] = Future()
         lost.set_exception(error)

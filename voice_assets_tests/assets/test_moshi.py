@@ -192,6 +192,13 @@ def test_a_batch_that_is_in_a_run_is_not_asked_for(studio: Studio) -> None:
     assert studio.ticks() == ["dialogues/batch-0002"]
 
 
+def test_a_batch_of_recordings_with_the_same_key_does_not_count(studio: Studio) -> None:
+    studio.write("a.jsonl", talk("one"))
+    tags = {"dagster/partition": "dialogues/batch-0001"}
+    studio.instance.add_run(dg.DagsterRun(job_name="ingest_batch", status=dg.DagsterRunStatus.STARTED, tags=tags))
+    assert studio.ticks() == ["dialogues/batch-0001"]
+
+
 def test_a_batch_that_is_left_out_of_the_lists_fails_a_check(studio: Studio) -> None:
     studio.write("a.jsonl", talk("one"), talk("two"), talk("three"))
     first, _ = studio.ticks()

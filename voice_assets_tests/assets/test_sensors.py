@@ -95,6 +95,23 @@ def test_a_batch_in_a_run_is_not_asked_for(tmp_path: Path, monkeypatch: pytest.M
     assert ticking.tick() == [batch(3)]
 
 
+def test_a_batch_of_dialogues_with_the_same_key_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ticking = Ticking(tmp_path, monkeypatch)
+    for name in "ab":
+        ticking.world.record(name, 1.0)
+    spoken = {
+        "by_job": dg.DagsterRun(job_name="speak_dialogues", tags={"dagster/partition": batch(1)[0]}),
+        "by_assets": dg.DagsterRun(
+            job_name="__ASSET_JOB",
+            asset_selection=frozenset({dg.AssetKey("dialogues")}),
+            tags={"dagster/asset_partition_range_start": batch(2)[0], "dagster/asset_partition_range_end": batch(2)[0]},
+        ),
+    }
+    for run in spoken.values():
+        ticking.instance.add_run(run.with_status(dg.DagsterRunStatus.STARTED))
+    assert ticking.tick() == [batch(1, 2)]
+
+
 def test_a_bucket_that_cannot_be_listed_fails_the_tick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ticking = Ticking(tmp_path, monkeypatch)
     ticking.world.raw_dir.rmdir()

@@ -9,7 +9,7 @@ import dagster as dg
 
 from resources.corpus import CorpusResource
 from resources.stores import open_store
-from voice_assets.defs.moshi.partitions import NAME
+from voice_assets.defs.moshi.partitions import ASSETS, NAME
 from voice_assets.defs.voice_dataset.asking import Asked, due, unsettled
 from voice_assets.defs.voice_dataset.sensors import in_flight, last_built
 from voice_assets.instance import add_partitions
@@ -126,7 +126,9 @@ def _ask(
     instance = context.instance
     read = versions_read(instance, memory.news)
     news = {key: version for key, version in memory.news.items() if read.get(key) != version}
-    busy = in_flight(instance, ()) if news or memory.runs else set()
+    busy: set[str] = set()
+    if news or memory.runs:
+        busy = in_flight(instance, instance.get_dynamic_partitions(NAME), ASSETS, [speak_job.name])
     built = last_built(instance, memory.runs.keys() - busy, "moshi_shards")
     asked = unsettled(memory.runs, news, busy, built)
     wanted = due(asked, news, busy, now)

@@ -7,8 +7,8 @@ import dagster as dg
 
 from resources.corpus import CorpusResource
 from voice_assets.defs.voice_dataset.asking import due, neighbours, read_cursor, unsettled, write_cursor
-from voice_assets.defs.voice_dataset.jobs import ingest_job
-from voice_assets.defs.voice_dataset.partitions import NAME, PARTITION, RANGE_END, RANGE_START
+from voice_assets.defs.voice_dataset.jobs import JOBS, ingest_job
+from voice_assets.defs.voice_dataset.partitions import ASSETS, NAME, PARTITION, RANGE_END, RANGE_START
 from voice_assets.instance import add_partitions
 from voice_assets.run_process import release_dead
 from voice_core.corpus.discovery import Discovery, discover
@@ -47,7 +47,7 @@ def ask(context: dg.SensorEvaluationContext, found: Discovery, settings: Setting
     instance = context.instance
     known = instance.get_dynamic_partitions(NAME)
     order = add_partitions(instance, NAME, sorted(str(batch.partition) for batch in found.batches))
-    busy = in_flight(instance, order)
+    busy = in_flight(instance, order, ASSETS, [job.name for job in JOBS])
     still_filling = found.filling()
     news = {
         str(batch.partition): found.sight(batch)
@@ -98,11 +98,20 @@ def _told(found: Discovery, opened: int, chosen: Sequence[Sequence[str]], left: 
     return ", ".join(parts)
 
 
-def in_flight(instance: dg.DagsterInstance, order: Sequence[str]) -> set[str]:
-    """The batches that queued and running runs of any kind work on."""
+def in_flight(
+    instance: dg.DagsterInstance, order: Sequence[str], assets: Collection[str], jobs: Collection[str]
+) -> set[str]:
+    """The batches of one set of partitions that queued and running runs work on.
+
+    `order` has the set's keys in Dagster's order. `assets` are those that it partitions, and `jobs` build them: batches
+    of another set may have the same keys.
+    """
+    wanted = {dg.AssetKey(name) for name in assets}
     place = {key: number for number, key in enumerate(order)}
     busy: set[str] = set()
     for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED)):
+        if not (run.asset_selection & wanted if run.asset_selection else run.job_name in jobs):
+            continue
         if PARTITION in run.tags:
             busy.add(run.tags[PARTITION])
         elif run.tags.get(RANGE_START) in place and run.tags.get(RANGE_END) in place:
