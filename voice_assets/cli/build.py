@@ -27,26 +27,34 @@ def build(
         bool,
         typer.Option("--verify", help="Run every stage: read every file, mend what is missing or spoilt."),
     ] = False,
+    incomplete: Annotated[
+        bool,
+        typer.Option("--incomplete", help="Assign the splits and write rows although batches are not cut."),
+    ] = False,
 ) -> None:
     """Bring the dataset up to date with the recordings, the transcripts and the settings.
 
     Discovers new, changed and vanished recordings, then materialises through Dagster whatever is missing or stale,
     in this process. Run it again after a kill: it goes on where it was. A second run computes nothing and says so.
+
+    A batch that fails costs itself alone, and with it the splits: which recordings are held out is decided over all
+    batches at once, and for good. Until they are cut, rows and card stay as they are. `--partition` asks for the
+    splits over what is cut, once the named batches are; `--incomplete` asks for it in any case.
     """
     settings = Settings.load()
     show_progress()
     show_waits()
-    if not run_build(settings, partition or [], verify):
+    if not run_build(settings, partition or [], verify, incomplete=incomplete):
         raise typer.Exit(1)
 
 
-def run_build(settings: Settings, partitions: list[str], verify: bool) -> bool:
+def run_build(settings: Settings, partitions: list[str], verify: bool = False, *, incomplete: bool = False) -> bool:
     """Build, say what was done, and whether all of it succeeded."""
     from voice_assets.build import build as build_dataset
-    from voice_assets.build import open_instance
+    from voice_assets.instance import open_instance
 
     started = time.monotonic()
-    report = build_dataset(settings, open_instance(), partitions=partitions, verify=verify)
+    report = build_dataset(settings, open_instance(), partitions=partitions, verify=verify, incomplete=incomplete)
     _say(report, settings, time.monotonic() - started)
     return not report.failures
 

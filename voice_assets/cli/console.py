@@ -8,7 +8,6 @@ import json
 import logging
 import re
 import sys
-import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -83,12 +82,6 @@ def print_json(value: object) -> None:
 def confirm(question: str, *, default: bool = False, abort: bool = False) -> bool:
     """Ask a question that is answered with yes or no."""
     return typer.confirm(shown(question), default=default, abort=abort)
-
-
-def print_traceback(error: BaseException) -> None:
-    """Print an error that was not foreseen with its traceback, on standard error."""
-    for line in "".join(traceback.format_exception(error)).splitlines():
-        errors.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @dataclass(slots=True)

@@ -55,7 +55,7 @@ def demo(
         VOICE_MOSHI__SCRIPTS_URL=str(scripts.parent),
     ):
         settings = Settings.load()
-        succeeded = run_build(settings, [], False)
+        succeeded = run_build(settings, [])
         succeeded = _speak(settings, scripts) and succeeded
         _write_page(settings, folder / "listen.html")
     console.print(f"The demo took {time.monotonic() - started:.0f} s. `make ui` opens Dagster on it.")
@@ -94,7 +94,7 @@ def _environment(**variables: str) -> Iterator[None]:
 def _speak(settings: Settings, scripts: Path) -> bool:
     """Speak the dialogues, say what came of it, and whether all of it succeeded."""
     from resources.corpus import open_work
-    from voice_assets.build import open_instance
+    from voice_assets.instance import open_instance
     from voice_assets.speak import speak_dialogues
     from voice_core.moshi.manifests import list_key
     from voice_core.moshi.records import read_shards

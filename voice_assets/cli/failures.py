@@ -23,8 +23,8 @@ def failures(
 
     The sensor record_failures writes it down while the Dagster daemon runs, in failures.jsonl under DAGSTER_HOME.
     """
-    from voice_assets.build import find_instance
     from voice_assets.failures import read_records, resolved
+    from voice_assets.instance import find_instance
 
     instance = find_instance()
     rows = (

@@ -51,7 +51,7 @@ def forget(
     name = f"{recording.channel}/{recording.audio_id}"
     console.print(f"{name} is forgotten; removing it from {batch.partition}.", markup=False, highlight=False)
     show_progress()
-    if not run_build(settings, [], False):
+    if not run_build(settings, [], incomplete=True):
         for place in publications:
             errors.print(
                 f"It is still at {place.url}: mend the build, then run `voice publish --purge-history`.", markup=False

@@ -70,7 +70,7 @@ def plan(
 
 def _instance() -> "dg.DagsterInstance | None":
     """Where speeds were recorded; a plan can do without."""
-    from voice_assets.build import find_instance
+    from voice_assets.instance import find_instance
 
     try:
         return find_instance()

@@ -34,7 +34,7 @@ def show(as_json: _AsJson = False) -> None:
     Writes nothing. Runs of this machine whose process was killed are named; the next `voice build`, or `voice pools
     apply`, marks them failed and gives their slots back.
     """
-    from voice_assets.build import find_instance
+    from voice_assets.instance import find_instance
     from voice_assets.pools import look_at_all
     from voice_assets.run_process import find_dead
 
@@ -74,7 +74,7 @@ def apply() -> None:
 
     Runs of this machine whose process was killed are marked failed. Run it as often as you like.
     """
-    from voice_assets.build import open_instance
+    from voice_assets.instance import open_instance
     from voice_assets.pools import apply_limits
     from voice_assets.run_process import release_dead
 

@@ -17,7 +17,7 @@ import pytest
 
 from voice_assets.definitions import definitions
 from voice_assets.defs.moshi.partitions import NAME as DIALOGUE_BATCH
-from voice_assets.defs.voice_dataset.partitions import NAME
+from voice_assets.defs.voice_dataset.partitions import ASSETS, NAME
 from voice_assets.defs.voice_dataset.sensors import in_flight
 from voice_assets.pools import apply_limits, give_limits, look_at
 from voice_assets.run_process import process_of, process_tags, release_dead
@@ -329,6 +329,6 @@ def test_a_batch_of_a_killed_run_does_not_count_as_being_built(
     tags = {**process_tags("killed"), "voice/process": f"killed {boot} 0", "dagster/partition": "news/batch-0001"}
     run = dg.DagsterRun(job_name="ingest_batch", run_id="killed", status=dg.DagsterRunStatus.STARTED, tags=tags)
     instance.add_run(run)
-    assert in_flight(instance, ["news/batch-0001"]) == {"news/batch-0001"}
+    assert in_flight(instance, ["news/batch-0001"], ASSETS, ["ingest_batch"]) == {"news/batch-0001"}
     release_dead(instance)
-    assert in_flight(instance, ["news/batch-0001"]) == set()
+    assert in_flight(instance, ["news/batch-0001"], ASSETS, ["ingest_batch"]) == set()

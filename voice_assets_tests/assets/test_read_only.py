@@ -12,8 +12,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.testing import CliRunner
 
-from voice_assets.build import open_instance
 from voice_assets.cli import app
+from voice_assets.instance import open_instance
 from voice_assets.run_process import process_tags
 from voice_assets_tests.assets.conftest import DAGSTER_YAML
 from voice_assets_tests.files import files_below

@@ -6,9 +6,16 @@ from functools import partial
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
 from resources.corpus import CorpusResource
-from voice_assets.defs.voice_dataset.automation import FOLLOWS, FOLLOWS_AT_REST, FOLLOWS_SEGMENTS, FOLLOWS_SPLITS
+from voice_assets.defs.voice_dataset.automation import (
+    FOLLOWS,
+    FOLLOWS_AT_REST,
+    FOLLOWS_SEGMENTS,
+    FOLLOWS_SPLITS,
+    FOLLOWS_WITHOUT_FAILURES,
+)
 from voice_assets.defs.voice_dataset.chains import Link, StageConfig, Task, link
 from voice_assets.defs.voice_dataset.metadata import check_results, check_specs, speed_metadata, summary_metadata
 from voice_assets.measured import DEVICE
@@ -173,18 +180,28 @@ def coded_segments(task: Task) -> dg.MaterializeResult:
     )
 
 
+class SplitsConfig(dg.Config):
+    """Over which batches the splits are assigned."""
+
+    incomplete: bool = Field(
+        default=False, description="Assign the splits over the batches that are cut, although others are not."
+    )
+
+
 @dg.asset(
     deps=[dg.AssetDep(segments.spec.key, partition_mapping=dg.AllPartitionMapping())],
     group_name=GROUP,
-    automation_condition=FOLLOWS_AT_REST,
+    automation_condition=FOLLOWS_WITHOUT_FAILURES,
     kinds={"json"},
     code_version=str(splits.SPLITS_VERSION),
 )
-def dataset_splits(corpus: CorpusResource) -> dg.MaterializeResult:
-    """Which recordings are held out for test, and which texts stand on both sides, over all finished batches."""
+def dataset_splits(config: SplitsConfig, corpus: CorpusResource) -> dg.MaterializeResult:
+    """Which recordings are held out for test, and which texts stand on both sides, over all batches."""
     work, settings = corpus.work(), corpus.settings
-    found = (read_manifest(work, segmenting.STAGE, partition) for partition in list_partitions(work))
-    plan = splits.build_splits(work, [item for item in found if item is not None and item.complete], settings)
+    found = {partition: read_manifest(work, segmenting.STAGE, partition) for partition in list_partitions(work)}
+    if not config.incomplete:
+        splits.require_all_cut(found)
+    plan = splits.build_splits(work, [item for item in found.values() if item is not None and item.complete], settings)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(plan.data_version),
         metadata={
