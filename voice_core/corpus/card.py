@@ -9,7 +9,7 @@ import yaml  # type: ignore[import-untyped]
 from voice_core.corpus import rows
 from voice_core.corpus.columns import COLUMNS, CONFIGS, NEUTTS_REASONS
 from voice_core.corpus.summary import Amount, Summary, Tally, format_time
-from voice_core.settings import Settings
+from voice_core.settings import CardSettings, Settings
 
 _MOST_SPEAKERS = 50
 _BAR_CHARS = 30
@@ -58,6 +58,19 @@ def render_card(
         *(["## Loading\n\n" + _loading(offered)] if offered else []),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def read_card_settings(readme: str, dataset: str) -> CardSettings:
+    """What a card says of the settings that it was written with; `dataset` is the name that stood in for a title."""
+    head = yaml.safe_load(readme.split("---\n")[1])
+    sources = re.search(r"^Sources: (.*?)(?=\n\n## Loading\n|\n?\Z)", readme, re.MULTILINE | re.DOTALL)
+    said = sources[1] if sources else ""
+    return CardSettings(
+        title="" if head["pretty_name"] == dataset else head["pretty_name"],
+        licence=head["license"],
+        languages=tuple(head.get("language", ())),
+        sources="" if said.startswith("**Not stated**") else said,
+    )
 
 
 def escape(text: str) -> str:

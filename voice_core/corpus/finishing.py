@@ -63,6 +63,7 @@ def _build_card(work: Store, partitions: Iterable[PartitionKey], settings: Setti
         "inputs": card_inputs(manifests, settings),
         "partitions": [manifest.partition for manifest in manifests],
         "files": files,
+        "card": settings.card.model_dump(mode="json"),
     }
     beside = (layout.card_key, f"{layout.figures}durations.png", f"{layout.figures}funnel.png")
     if not verify and read_commit(work, settings) == commit and None not in work.each(work.head, beside):
