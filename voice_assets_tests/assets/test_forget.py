@@ -7,6 +7,7 @@ from pathlib import Path
 
 from voice_assets_tests.assets.conftest import Bench
 from voice_assets_tests.core.corpus.forgetting import traces
+from voice_assets_tests.files import files_below
 from voice_core.demo.page import _TITLE
 
 MAIN = "from voice_assets.cli import main; main()"
@@ -55,3 +56,20 @@ def test_a_recording_is_removed_though_the_build_that_follows_cannot_run(bench: 
 def _notebook(bench: Bench) -> Path:
     storage = Path(bench.instance.storage_directory())
     return storage / "listen" / "coded_segments" / "harbour-radio" / "batch-0001.ipynb"
+
+
+def test_dagsters_store_holds_no_text_speaker_or_tone_of_a_recording(bench: Bench) -> None:
+    marks = ("Xylophone text", "Xylophone speaker", "Xylophone tone", "Xylophone header", "Xylophone key")
+    text, speaker, tone, header, key = marks
+    bench.edit("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text=text, speaker_id=speaker, tone=tone))
+    folder = bench.raw / "harbour-radio"
+    for name, transcript in (("loose.vtt", f"{header}\n"), ("odd.json", f'{{"{key}": 1}}'), ("said.json", f'"{text}"')):
+        (folder / name).write_text(transcript, "utf-8")
+        (folder / name).with_suffix(".mp3").write_bytes((folder / "snow-006.mp3").read_bytes())
+    report = bench.build()
+    assert {item.audio_id for item in report.status.partitions[1].batch.recordings} >= {"loose", "odd", "said"}
+    assert any(speaker.encode() in data for data in bench.files().values())
+    home = files_below(bench.root / "dagster_home")
+    recorded = {name: data for name, data in home.items() if "/listen/" not in name}
+    assert [(name, mark) for name, data in recorded.items() for mark in marks if mark.encode() in data] == []
+    assert not [line for line in report.warnings for mark in marks if mark in line]

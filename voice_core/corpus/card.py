@@ -14,6 +14,7 @@ from voice_core.settings import CardSettings, Settings
 _MOST_SPEAKERS = 50
 _BAR_CHARS = 30
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|~#$&])")
+_PEOPLE = re.compile(r"### By (?:speaker|gender|dialect|tone)\n.*?(?=^##)", re.MULTILINE | re.DOTALL)
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
 _SCOPES = {
     "recording": "A `speaker_id` means one person within its recording only.",
@@ -58,6 +59,11 @@ def render_card(
         *(["## Loading\n\n" + _loading(offered)] if offered else []),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def without_people(card: str) -> str:
+    """A card for where `voice forget` does not reach: its YAML and the tables that name speakers are left out."""
+    return _PEOPLE.sub("", card.split("---\n", 2)[-1])
 
 
 def read_card_settings(readme: str, dataset: str) -> CardSettings:
