@@ -5,6 +5,7 @@ asks the code location that a link names for the file, so that the file lies on 
 the work root is. A batch has one notebook an asset, written anew when its manifest is another.
 """
 
+import glob
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,15 @@ class Shelf:
     @classmethod
     def of(cls, context: dg.AssetExecutionContext) -> "Shelf":
         return cls(Path(context.instance.storage_directory()) / FOLDER, context.run.tags.get(_LOCATION_TAG, LOCATION))
+
+    @classmethod
+    def at(cls, instance: dg.DagsterInstance) -> "Shelf":
+        return cls(Path(instance.storage_directory()) / FOLDER)
+
+    def remove(self, partition: str) -> None:
+        """Delete the notebooks of a batch; the next build of its assets writes them anew."""
+        for path in self.folder.glob(f"*/{glob.escape(partition)}.ipynb"):
+            path.unlink()
 
     def link(self, asset: str, manifest: Manifest | ShardManifest, make: Callable[[], bytes]) -> dg.MetadataValue:
         """The metadata `listen` of an asset's batch; its notebook is made where there is none of this manifest.

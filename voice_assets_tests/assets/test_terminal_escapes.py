@@ -98,10 +98,9 @@ def test_a_traceback_holds_neither_secrets_nor_control_characters(
     monkeypatch.setenv("SOME_API_KEY", "not-to-be-seen")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(exit_codes, "errors", console.errors)
-    try:
+    with pytest.raises(KeyError) as caught:
         raise KeyError(HOSTILE) from ValueError(f"not-to-be-seen {HOSTILE}")
-    except KeyError as error:
-        assert end_with(error) == UNEXPECTED
+    assert end_with(caught.value) == UNEXPECTED
     (written,) = tmp_path.iterdir()
     printed = shown_on(terminal) + written.read_text("utf-8")
     assert "KeyError" in printed

@@ -420,7 +420,18 @@ def parse_tombstone(store: Store, key: str, data: bytes) -> tuple[str, str] | No
     return stone.channel, stone.audio_id
 
 
-def write_tombstone(store: Store, channel: str, audio_id: str, when: str, why: str) -> None:
-    stone = {"channel": channel, "audio_id": audio_id, "forgotten_at": when, "why": why}
+def read_tombstone(store: Store, channel: str, audio_id: str) -> dict[str, Any] | None:
+    """None where the recording was not forgotten."""
+    data = store.find(tombstone_key(channel, audio_id))
+    return json.loads(data) if data is not None else None
+
+
+def write_tombstone(
+    store: Store, channel: str, audio_id: str, when: str, why: str, pending: Mapping[str, Any] | None = None
+) -> None:
+    """`pending` says what is still to be done until everything that was made of the recording is removed."""
+    stone: dict[str, Any] = {"channel": channel, "audio_id": audio_id, "forgotten_at": when, "why": why}
+    if pending is not None:
+        stone["pending"] = pending
     data = (json.dumps(stone, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass")
     store.put(tombstone_key(channel, audio_id), data)

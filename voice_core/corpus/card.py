@@ -11,12 +11,13 @@ from voice_core.corpus.columns import COLUMNS, CONFIGS, NEUTTS_REASONS
 from voice_core.corpus.parameter_sets import ParameterSet, shared_values
 from voice_core.corpus.summary import Amount, Summary, Tally, format_time
 from voice_core.language import count
-from voice_core.settings import Settings
+from voice_core.settings import CardSettings, Settings
 
 _MOST_SPEAKERS = 50
 _BAR_CHARS = 30
 _MOST_SETS, _MOST_PARTITIONS = 10, 5
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|~#$&])")
+_PEOPLE = re.compile(r"### By (?:speaker|gender|dialect|tone)\n.*?(?=^##)", re.MULTILINE | re.DOTALL)
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
 _SCOPES = {
     "recording": "A `speaker_id` means one person within its recording only.",
@@ -60,6 +61,24 @@ def render_card(
         *(["## Loading\n\n" + _loading(offered)] if offered else []),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def without_people(card: str) -> str:
+    """A card for where `voice forget` does not reach: its YAML and the tables that name speakers are left out."""
+    return _PEOPLE.sub("", card.split("---\n", 2)[-1])
+
+
+def read_card_settings(readme: str, dataset: str) -> CardSettings:
+    """What a card says of the settings that it was written with; `dataset` is the name that stood in for a title."""
+    head = yaml.safe_load(readme.split("---\n")[1])
+    sources = re.search(r"^Sources: (.*?)(?=\n\n## Loading\n|\n?\Z)", readme, re.MULTILINE | re.DOTALL)
+    said = sources[1] if sources else ""
+    return CardSettings(
+        title="" if head["pretty_name"] == dataset else head["pretty_name"],
+        licence=head["license"],
+        languages=tuple(head.get("language", ())),
+        sources="" if said.startswith("**Not stated**") else said,
+    )
 
 
 def escape(text: str) -> str:

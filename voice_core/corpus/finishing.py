@@ -60,6 +60,7 @@ def _build_card(work: Store, partitions: Iterable[PartitionKey], settings: Setti
         "partitions": [manifest.partition for manifest in manifests],
         "files": files,
         "splits": _splits_record(work, layout),
+        "card_settings": settings.card.model_dump(mode="json"),
     }
     there = read_commit(work, settings)
     if not verify and there is not None and {**commit, "card": there.get("card")} == there and card_there(work, there):

@@ -144,7 +144,7 @@ def build_pairs(
         if any(freed.holds(key, digest) for key, digest in parquet_files(dataset)):
             source = read_complete(work, source_stage(settings), partition)
             write_rows(work, source, require_splits(work, settings), settings, supply)
-        return _build_pairs(work, dataset, partition, settings)
+        return write_pairs(work, dataset, settings)
 
 
 def _intact(work: Store, record: PairsReport, verify: bool) -> bool:
@@ -162,7 +162,9 @@ def _intact(work: Store, record: PairsReport, verify: bool) -> bool:
     return all(work.each(one, hashes))
 
 
-def _build_pairs(work: Store, dataset: Manifest, partition: PartitionKey, settings: Settings) -> PairsReport:
+def write_pairs(work: Store, dataset: Manifest, settings: Settings) -> PairsReport:
+    """Write the pairs of a partition, whatever is there, while its claim is held."""
+    partition = PartitionKey.parse(dataset.partition)
     layout = DatasetLayout(settings.dataset)
     pairs, skipped = plan_pairs(dataset.entries, settings.split.speaker_scope)
     work.delete([_record_key(partition, settings)])

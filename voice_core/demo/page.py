@@ -5,6 +5,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from markupsafe import escape
+
 from voice_core.codecs.base import Codec, CodecUnavailableError
 from voice_core.corpus.dataset import read_furthest
 from voice_core.corpus.manifest import Entry, Manifest, RecordingOutcome, read_manifest
@@ -27,6 +29,8 @@ from voice_core.store import Store
 
 _TEMPLATE = "page.html.j2"
 _MOST_RECORDINGS = 200
+_TITLE, _MORE_RECORDINGS = "what was made, to listen to</title>", '<p class="lead">… and '  # as in page.html.j2
+_NAME_CHARS = 100  # the page shows at least so much of an audio id
 _MOST_REJECTED = 20
 _MOST_DIALOGUES = 3
 _ARABIC = re.compile(r"[\u0600-\u06ff\u0750-\u077f\u08a0-\u08ff]")
@@ -75,6 +79,13 @@ class Page:
     sections: tuple[Section, ...]
     codes_note: str  # why codes cannot be heard, or ""
     stand_in: bool  # the decoded codes are those of a stand-in
+
+
+def may_show(page: bytes, audio_id: str) -> bool:
+    """Whether an HTML file is such a page, and names the recording or does not name all."""
+    text = page.decode("utf-8", "replace")
+    named = str(escape(audio_id[:_NAME_CHARS])) in text or _MORE_RECORDINGS in text
+    return _TITLE in text and named
 
 
 def build_page(

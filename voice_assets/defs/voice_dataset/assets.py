@@ -22,6 +22,7 @@ from voice_assets.measured import DEVICE
 from voice_core.codecs.base import CodecUnavailableError
 from voice_core.corpus import checks, coding, dataset, finishing, pairs, rows, segmenting, splits
 from voice_core.corpus.batches import list_partitions, snapshot
+from voice_core.corpus.card import without_people
 from voice_core.corpus.dataset_record import read_commit
 from voice_core.corpus.manifest import Manifest, read_complete, read_manifest
 from voice_core.corpus.summary import summarise
@@ -316,7 +317,7 @@ def dataset_card(config: StageConfig, corpus: CorpusResource) -> dg.MaterializeR
                 for config in (rows.FULL, rows.NEUTTS, rows.PAIRS)
             },
             "neutts_would_drop": dict(summary.neutts_reasons),
-            "card": dg.MetadataValue.md(work.get(layout.card_key).decode().split("---\n", 2)[-1]),
+            "card": dg.MetadataValue.md(without_people(work.get(layout.card_key).decode())),
         },
         check_results=check_results(
             [

@@ -15,7 +15,7 @@ import yaml
 from voice_assets_tests.core.corpus.test_summary import RATE, kept, manifest, rejected
 from voice_core.audio import flac_bytes
 from voice_core.corpus import rows
-from voice_core.corpus.card import escape, render_card
+from voice_core.corpus.card import escape, read_card_settings, render_card, without_people
 from voice_core.corpus.columns import COLUMNS
 from voice_core.corpus.manifest import Manifest, RecordingOutcome
 from voice_core.corpus.summary import summarise
@@ -175,6 +175,23 @@ def test_only_what_has_rows_is_offered() -> None:
     }
     assert offered == {"full": ["train", "test"], "pairs": ["train"]}
     assert "configs" not in front_matter(card(configs=(), splits=()))
+
+
+def test_the_settings_of_a_card_can_be_read_from_it() -> None:
+    settings = Settings(dataset="harbour", card=CardSettings(licence="cc0-1.0", languages=("en",), sources="A.\n\nB."))
+    for given in (SETTINGS, settings, Settings(dataset="harbour")):
+        text = card(manifest(kept(RATE, split="train")), settings=given)
+        assert read_card_settings(text, "harbour") == given.card
+
+
+def test_without_people_a_card_names_no_speaker_and_no_tone() -> None:
+    people = {"speaker_id": "Salma ## x", "gender": "gender-x", "dialect": "najdi", "tone": "tired"}
+    text = card(manifest(kept(RATE, split="train", **people), **CODEC))
+    left = without_people(text)
+    assert all(label in text and label not in left for label in ("Salma", "gender-x", "najdi", "tired"))
+    assert "### By channel" in left
+    assert "## Durations" in left
+    assert "dataset_info" not in left
 
 
 @pytest.fixture
