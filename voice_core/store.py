@@ -99,12 +99,13 @@ class Store:
         """Whether another process that opens the same URL sees the same objects."""
         return not self.url.startswith("memory:")
 
-    def get(self, key: str) -> bytes:
-        """The whole object. Raises `ObjectNotFoundError`."""
-        return self._do("get", key, lambda: self._get(key))
+    def get(self, key: str, expected: ObjectInfo | None = None) -> bytes:
+        """The whole object. Raises `ObjectNotFoundError`, and `StoreError` where it is not the `expected` one."""
+        return self._do("get", key, lambda: self._get(key, expected))
 
-    def _get(self, key: str) -> bytes:
+    def _get(self, key: str, expected: ObjectInfo | None) -> bytes:
         answer = obstore.get(self._store, key)
+        self._refuse_other(answer.meta, expected)
         data = answer.bytes().to_bytes()
         if len(data) != answer.meta["size"]:
             raise OSError(f"short body: {len(data)} of {answer.meta['size']} bytes")
@@ -262,12 +263,17 @@ class Store:
         """A part of an object; less of it where it ends before."""
         return self._do("get", key, lambda: obstore.get_range(self._store, key, start=start, length=length).to_bytes())
 
-    def download(self, key: str, path: Path) -> str:
-        """Copy an object to a file in constant memory; returns the SHA-256 of what was read."""
+    def _refuse_other(self, meta: Mapping[str, Any], expected: ObjectInfo | None) -> None:
+        if expected is not None and _object_info(meta).identity != expected.identity:
+            raise StoreError(f"{self.url}/{expected.key} has changed since it was listed; the next run reads it again")
+
+    def download(self, key: str, path: Path, expected: ObjectInfo | None = None) -> str:
+        """Copy an object to a file in constant memory; returns the SHA-256 of what was read. Raises as `get`."""
 
         def copy() -> str:
             digest = hashlib.sha256()
             answer = obstore.get(self._store, key)
+            self._refuse_other(answer.meta, expected)
             size = 0
             with path.open("wb") as out:
                 for chunk in answer.stream(min_chunk_size=1 << 22):
