@@ -27,6 +27,7 @@ from obstore.store import LocalStore
 
 from voice_core.access import Access
 from voice_core.bare_listing import list_names
+from voice_core.local_links import LEADS_OUT, has_links, leads_out, walk
 from voice_core.range_reader import RangeReader
 from voice_core.store_errors import explain, reason_of
 from voice_core.store_exceptions import (
@@ -42,6 +43,7 @@ from voice_core.store_exceptions import (
 
 __all__ = ["AccessDeniedError", "ConflictError", "ObjectInfo", "ObjectNotFoundError", "Store", "StoreError"]
 
+LINK_SIZE = -2  # in a listing: a link that is not followed
 _PART = ".part"  # of a file that is not finished
 _READ_AHEAD_BYTES = 1 << 18
 _MULTIPART_BYTES = 64 << 20  # below, one request: a killed upload then leaves nothing at all behind
@@ -66,8 +68,12 @@ class ObjectInfo:
 class Store:
     """Objects below one URL. Can be sent to another process, unless it is `memory://`."""
 
-    def __init__(self, url: str, access: Access | None = None, *, create: bool = False) -> None:
+    def __init__(
+        self, url: str, access: Access | None = None, *, create: bool = False, contained: bool = False
+    ) -> None:
+        """With `contained`, symbolic links that lead out of a local folder are not followed."""
         self.url = url.rstrip("/")
+        self._contained = contained
         self.access = access or Access()
         self._create = create
         parts = urlsplit(url)
@@ -92,7 +98,7 @@ class Store:
     def __reduce__(self) -> tuple[Any, ...]:
         if not self.shareable:
             raise TypeError("a memory:// store lives in one process")
-        return _reopen, (self.url, self.access, self._create)
+        return _reopen, (self.url, self.access, self._create, self._contained)
 
     @property
     def shareable(self) -> bool:
@@ -188,8 +194,11 @@ class Store:
     def listing(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """All objects whose key starts with the folder `prefix`, in no particular order.
 
-        One whose name cannot be a key here comes with the size −1.
+        One whose name cannot be a key here comes with the size −1, a link that is not followed with −2.
         """
+        if self._contained and self.local_root is not None and has_links(self.local_root / prefix):
+            yield from self._walk_inside(self.local_root / prefix)
+            return
         seen: set[str] = set()
         last: str | None = None
         tries = 0
@@ -219,6 +228,16 @@ class Store:
                 yield ObjectInfo(key, size if _is_key(key) else -1, etag, version)
         except (OSError, ValueError) as error:
             raise translated(error, "list", self.url, prefix) from None
+
+    def _walk_inside(self, folder: Path) -> Iterator[ObjectInfo]:
+        """List a folder with links, without leaving the store."""
+        assert self.local_root is not None
+        for key, inside in walk(self.local_root, folder):
+            try:
+                info = self.head(key) if inside else ObjectInfo(key, LINK_SIZE, "", "")
+            except (StoreError, UnicodeError):
+                info = None
+            yield info or ObjectInfo(key.encode("utf-8", "backslashreplace").decode(), -1, "", "")
 
     def _walk(self, folder: Path) -> Iterator[ObjectInfo]:
         """List a folder in which some name is no key: file by file."""
@@ -330,6 +349,10 @@ class Store:
             return list(pool.map(function, keys))
 
     def _do(self, what: str, key: str, call: Callable[[], T]) -> T:
+        if self._contained and self.local_root is not None and leads_out(self.local_root, key):
+            if what == "head":
+                raise ObjectNotFoundError(f"{self.url}/{key} is {LEADS_OUT}")
+            raise StoreError(f"{self.url}/{key} is {LEADS_OUT}")
         tries = 0
         while True:
             try:
@@ -348,8 +371,8 @@ class Store:
         return contextlib.nullcontext() if self.local_root is not None else _gate(self.access)
 
 
-def _reopen(url: str, access: Access, create: bool) -> Store:
-    return Store(url, access, create=create)
+def _reopen(url: str, access: Access, create: bool, contained: bool) -> Store:
+    return Store(url, access, create=create, contained=contained)
 
 
 def _object_info(meta: Mapping[str, Any]) -> ObjectInfo:

@@ -102,7 +102,7 @@ def new_dialogues_sensor(settings: Settings, status: dg.DefaultSensorStatus) -> 
 def _look(context: dg.SensorEvaluationContext, corpus: CorpusResource, memory: Memory) -> tuple[Memory, str, list[str]]:
     """The memory after a look at the folder, what to tell of it, and batches that Dagster does not know yet."""
     given = corpus.settings
-    scripts = open_store(given.moshi.scripts_url, given)
+    scripts = open_store(given.moshi.scripts_url, given, foreign=True)
     seen = sight(scripts)
     if seen == memory.sight:
         return replace(memory, pending=""), "no dialogue file has changed", []
