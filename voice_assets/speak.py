@@ -33,7 +33,7 @@ def speak_dialogues(settings: Settings, instance: dg.DagsterInstance) -> SpokenR
     """
     from voice_assets.definitions import definitions
 
-    scripts = open_store(settings.moshi.scripts_url, settings)
+    scripts = open_store(settings.moshi.scripts_url, settings, foreign=True)
     report = SpokenReport(deal_scripts(scripts, open_work(settings), settings).partitions)
     add_partitions(instance, NAME, [str(partition) for partition in report.partitions])
     jobs = definitions(settings).resolve_job_def

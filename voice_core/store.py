@@ -28,6 +28,7 @@ from obstore.store import LocalStore
 from voice_core.access import Access
 from voice_core.bare_listing import list_names
 from voice_core.local_files import is_part, part_of, remove_parts, sweep_parts, sync_file_system, sync_folder
+from voice_core.local_links import LEADS_OUT, has_links, leads_out, walk
 from voice_core.range_reader import RangeReader
 from voice_core.store_errors import explain, reason_of
 from voice_core.store_exceptions import (
@@ -43,6 +44,7 @@ from voice_core.store_exceptions import (
 
 __all__ = ["AccessDeniedError", "ConflictError", "ObjectInfo", "ObjectNotFoundError", "Store", "StoreError"]
 
+LINK_SIZE = -2  # in a listing: a link that is not followed
 _READ_AHEAD_BYTES = 1 << 18
 _MULTIPART_BYTES = 64 << 20  # below, one request: a killed upload then leaves nothing at all behind
 _DELETES_MANY = ("s3:", "s3a:")  # other stores take one request a key, and fail where one is not there
@@ -68,8 +70,12 @@ class ObjectInfo:
 class Store:
     """Objects below one URL. Can be sent to another process, unless it is `memory://`."""
 
-    def __init__(self, url: str, access: Access | None = None, *, create: bool = False) -> None:
+    def __init__(
+        self, url: str, access: Access | None = None, *, create: bool = False, contained: bool = False
+    ) -> None:
+        """With `contained`, symbolic links that lead out of a local folder are not followed."""
         self.url = url.rstrip("/")
+        self._contained = contained
         self.access = access or Access()
         self._create = create
         parts = urlsplit(url)
@@ -94,19 +100,20 @@ class Store:
     def __reduce__(self) -> tuple[Any, ...]:
         if not self.shareable:
             raise TypeError("a memory:// store lives in one process")
-        return _reopen, (self.url, self.access, self._create)
+        return _reopen, (self.url, self.access, self._create, self._contained)
 
     @property
     def shareable(self) -> bool:
         """Whether another process that opens the same URL sees the same objects."""
         return not self.url.startswith("memory:")
 
-    def get(self, key: str) -> bytes:
-        """The whole object. Raises `ObjectNotFoundError`."""
-        return self._do("get", key, lambda: self._get(key))
+    def get(self, key: str, expected: ObjectInfo | None = None) -> bytes:
+        """The whole object. Raises `ObjectNotFoundError`, and `StoreError` where it is not the `expected` one."""
+        return self._do("get", key, lambda: self._get(key, expected))
 
-    def _get(self, key: str) -> bytes:
+    def _get(self, key: str, expected: ObjectInfo | None) -> bytes:
         answer = obstore.get(self._store, key)
+        self._refuse_other(answer.meta, expected)
         data = answer.bytes().to_bytes()
         if len(data) != answer.meta["size"]:
             raise OSError(f"short body: {len(data)} of {answer.meta['size']} bytes")
@@ -200,8 +207,11 @@ class Store:
     def listing(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """All objects whose key starts with the folder `prefix`, in no particular order.
 
-        One whose name cannot be a key here comes with the size −1.
+        One whose name cannot be a key here comes with the size −1, a link that is not followed with −2.
         """
+        if self._contained and self.local_root is not None and has_links(self.local_root / prefix):
+            yield from self._walk_inside(self.local_root / prefix)
+            return
         if not prefix and self._has_names_with_slash_first():
             yield from self._bare(prefix)
             return
@@ -242,6 +252,16 @@ class Store:
                 yield ObjectInfo(key, size if _is_key(key) else -1, etag, version)
         except (OSError, ValueError) as error:
             raise translated(error, "list", self.url, prefix) from None
+
+    def _walk_inside(self, folder: Path) -> Iterator[ObjectInfo]:
+        """List a folder with links, without leaving the store."""
+        assert self.local_root is not None
+        for key, inside in walk(self.local_root, folder):
+            try:
+                info = self.head(key) if inside else ObjectInfo(key, LINK_SIZE, "", "")
+            except (StoreError, UnicodeError):
+                info = None
+            yield info or ObjectInfo(key.encode("utf-8", "backslashreplace").decode(), -1, "", "")
 
     def _walk(self, folder: Path) -> Iterator[ObjectInfo]:
         """List a folder in which some name is no key: file by file."""
@@ -307,12 +327,17 @@ class Store:
         """A part of an object; less of it where it ends before."""
         return self._do("get", key, lambda: obstore.get_range(self._store, key, start=start, length=length).to_bytes())
 
-    def download(self, key: str, path: Path) -> str:
-        """Copy an object to a file in constant memory; returns the SHA-256 of what was read."""
+    def _refuse_other(self, meta: Mapping[str, Any], expected: ObjectInfo | None) -> None:
+        if expected is not None and _object_info(meta).identity != expected.identity:
+            raise StoreError(f"{self.url}/{expected.key} has changed since it was listed; the next run reads it again")
+
+    def download(self, key: str, path: Path, expected: ObjectInfo | None = None) -> str:
+        """Copy an object to a file in constant memory; returns the SHA-256 of what was read. Raises as `get`."""
 
         def copy() -> str:
             digest = hashlib.sha256()
             answer = obstore.get(self._store, key)
+            self._refuse_other(answer.meta, expected)
             size = 0
             with path.open("wb") as out:
                 for chunk in answer.stream(min_chunk_size=1 << 22):
@@ -366,6 +391,10 @@ class Store:
             return list(pool.map(function, keys))
 
     def _do(self, what: str, key: str, call: Callable[[], T]) -> T:
+        if self._contained and self.local_root is not None and leads_out(self.local_root, key):
+            if what == "head":
+                raise ObjectNotFoundError(f"{self.url}/{key} is {LEADS_OUT}")
+            raise StoreError(f"{self.url}/{key} is {LEADS_OUT}")
         tries = 0
         while True:
             try:
@@ -384,8 +413,8 @@ class Store:
         return contextlib.nullcontext() if self.local_root is not None else _gate(self.access)
 
 
-def _reopen(url: str, access: Access, create: bool) -> Store:
-    return Store(url, access, create=create)
+def _reopen(url: str, access: Access, create: bool, contained: bool) -> Store:
+    return Store(url, access, create=create, contained=contained)
 
 
 def _object_info(meta: Mapping[str, Any]) -> ObjectInfo:

@@ -64,7 +64,7 @@ def adopt(
             f"[yellow]the codes are not used:[/] they are {escape(codec)} {escape(revision)}, VOICE_CODEC is {name}",
             highlight=False,
         )
-    report = take_in(open_store(as_url(source), settings), open_work(settings), settings, options)
+    report = take_in(open_store(as_url(source), settings, foreign=True), open_work(settings), settings, options)
     _say(report)
     if not report.segment_files:
         raise LookupError(

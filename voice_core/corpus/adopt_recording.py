@@ -104,11 +104,11 @@ def _groups(files: Sequence[SegmentObject]) -> Iterator[list[SegmentObject]]:
 
 def _read(source: Store, group: Sequence[SegmentObject]) -> list[bytes | StoreError | None]:
     """The files' bytes, or why one cannot be read; None for what is too large to be read."""
-    sizes = {file.info.key: file.info.size for file in group}
+    infos = {file.info.key: file.info for file in group}
 
     def one(key: str) -> bytes | StoreError | None:
         try:
-            return source.get(key) if sizes[key] <= MAX_FILE_BYTES else None
+            return source.get(key, infos[key]) if infos[key].size <= MAX_FILE_BYTES else None
         except StoreError as error:
             return error
 

@@ -346,6 +346,26 @@ def snapshot(raw: Store, work: Store, partition: PartitionKey, settings: Setting
         return batch
 
 
+def note_changed(work: Store, partition: PartitionKey, messages: Mapping[str, str]) -> None:
+    """Make the next snapshot read transcripts again that were not what the last one read; messages by audio id."""
+    while True:
+        before = read_batch(work, partition)
+        batch = dataclasses.replace(
+            before,
+            recordings=tuple(
+                dataclasses.replace(item, transcript_sha256="", trouble=messages[item.audio_id])
+                if item.audio_id in messages
+                else item
+                for item in before.recordings
+            ),
+        )
+        try:
+            replace_batch(work, batch, before)
+        except ConflictError:
+            continue
+        return
+
+
 def _look_at(raw: Store, recordings: Sequence[Recording], settings: Settings) -> dict[Recording, Recording]:
     by_key = {item.key: item for item in recordings}
     seen = dict(zip(recordings, raw.each(lambda key: _look(raw, by_key[key], settings), by_key), strict=True))

@@ -98,7 +98,11 @@ def _cut_recording(task: CutTask) -> CutResult:
         return _left_out(task, "bad_transcript", error.reason, str(error))
     except StoreError as error:
         return _left_out(task, "unreachable", NOT_READ, str(error))
+    if transcript_sha256 != recording.transcript_sha256:
+        message = f"{recording.transcript.key} changed while it was read; the next build reads it again"
+        return _left_out(task, "unreachable", NOT_READ, message, "", transcript_sha256)
     with contextlib.ExitStack() as stack:
+        before = _stamp(task)
         try:
             path, audio_sha256 = stack.enter_context(_local_audio(task))
         except NoRoomError as error:
@@ -113,7 +117,21 @@ def _cut_recording(task: CutTask) -> CutResult:
             _refuse_replaced(task)
         except StoreError as error:
             return _left_out(task, "unreachable", NOT_READ, str(error), "", transcript_sha256)
+        if _stamp(task) != before:
+            message = f"{recording.key} changed while it was decoded; the next build reads it again"
+            return _left_out(task, "unreachable", NOT_READ, message, "", transcript_sha256)
         return result
+
+
+def _stamp(task: CutTask) -> tuple[int, ...]:
+    """What changes with every write to a local file, also where its modification time is set back."""
+    if task.raw.local_root is None:
+        return ()
+    try:
+        status = (task.raw.local_root / task.recording.key).stat()
+    except OSError:
+        return ()
+    return (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def _refuse_replaced(task: CutTask) -> None:
@@ -149,7 +167,7 @@ def _local_audio(task: CutTask) -> Iterator[tuple[Path, str]]:
     assert task.recording.audio is not None
     with task.scratch.room(task.recording.audio.size, f"a copy of {key}") as folder:
         path = folder / f"audio{split_extension(key)[1]}"  # FFmpeg looks at the name too
-        yield path, task.raw.download(key, path)
+        yield path, task.raw.download(key, path, task.recording.audio)
 
 
 def segment_fingerprint(cut: Cut, audio_id: str, audio_sha256: str, settings: CutSettings) -> str:

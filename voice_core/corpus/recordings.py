@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from voice_core import progress
 from voice_core.corpus.transcripts import TRANSCRIPT_EXTENSIONS
 from voice_core.decoding import AudioInfo, UnreadableAudioError, probe
+from voice_core.local_links import LEADS_OUT
 from voice_core.settings import Settings
-from voice_core.store import ObjectInfo, Store, StoreError
+from voice_core.store import LINK_SIZE, ObjectInfo, Store, StoreError
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,9 @@ def pair(objects: Iterable[ObjectInfo], settings: Settings) -> Listing:
     transcripts: dict[tuple[str, str], list[tuple[int, ObjectInfo]]] = defaultdict(list)
     listing = Listing()
     for item in objects:
+        if item.size == LINK_SIZE:
+            listing.strays.append(Stray(item.key, LEADS_OUT))
+            continue
         if item.size < 0:
             listing.strays.append(Stray(item.key, "its name holds what no key can"))
             continue

@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import Any
 
 from voice_core import progress, workers
-from voice_core.corpus.batches import Batch, Recording, read_batch
+from voice_core.corpus.batches import Batch, Recording, note_changed, read_batch
 from voice_core.corpus.cut_recording import NO_ROOM, NOT_READ, STAGE, CutResult, CutTask, cut_recording
 from voice_core.corpus.cutting import CUTTING_VERSION
 from voice_core.corpus.last_copies import note_copies
@@ -197,6 +197,7 @@ def _build_segments(
         scratch = open_scratch(settings)
         tasks = [dataclasses.replace(task, scratch=scratch) for task in tasks]
     ids = {id(task): task.recording for task in tasks}
+    changed: dict[str, str] = {}
     # The longest first, so that no core is left with one at the end.
     tasks.sort(key=lambda task: task.recording.duration_sec, reverse=True)
     with progress.track(f"cutting {partition}", sum(t.recording.duration_sec for t in tasks) / 60, "minutes") as bar:
@@ -212,6 +213,8 @@ def _build_segments(
         ):
             recording = ids[id(task)]
             contents.learn(recording, result.outcome)
+            if result.outcome.transcript_sha256 != recording.transcript_sha256:
+                changed[recording.audio_id] = result.outcome.message
             result = _or_earlier(
                 result, before.get(recording.audio_id), rows[recording.audio_id], lost.get(recording.audio_id, [])
             )
@@ -220,6 +223,8 @@ def _build_segments(
             checkpoint.add(result.entries)
             bar.advance(recording.duration_sec / 60)
     contents.save(batch)
+    if changed:
+        note_changed(work, partition, changed)
     results = [done[recording.audio_id] for recording in batch.recordings]
     unreachable = any(result.outcome.status == "unreachable" for result in results)  # tried again with every build
     manifest = dataclasses.replace(

@@ -192,8 +192,8 @@ def _load_json(text: str, name: str) -> Any:
     if not problem:
         try:
             return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) <= 400 else math.inf)
-        except (ValueError, RecursionError) as error:
-            problem = f": not JSON: {str(error)[:200]}"
+        except (ValueError, RecursionError):
+            problem = ": not JSON: a number cannot be read"
     # Raised out here, as in _decode: a JSONDecodeError holds the whole text.
     raise TranscriptError("transcript_not_json", f"{name}{problem}")
 

@@ -74,6 +74,10 @@ class Settings(BaseSettings):
         description="Extensions that are recordings, lower case. Where two files share an id the first listed wins.",
     )
     max_transcript_mb: float = Field(32.0, gt=0, description="A larger transcript is refused, not read.")
+    follow_symlinks: bool = Field(
+        False,
+        description="Follow symbolic links that lead out of the folder of recordings, of scripts or of `voice adopt`.",
+    )
     local_gb: float = Field(
         24.0,
         gt=0,

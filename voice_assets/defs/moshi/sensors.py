@@ -103,7 +103,7 @@ def new_dialogues_sensor(settings: Settings, status: dg.DefaultSensorStatus) -> 
 def _look(context: dg.SensorEvaluationContext, corpus: CorpusResource, memory: Memory) -> tuple[Memory, str]:
     """The memory after a look at the folder, and what to tell of it. Batches that Dagster does not know are added."""
     given = corpus.settings
-    scripts = open_store(given.moshi.scripts_url, given)
+    scripts = open_store(given.moshi.scripts_url, given, foreign=True)
     seen = sight(scripts)
     if seen == memory.sight:
         return replace(memory, pending=""), "no dialogue file has changed"
