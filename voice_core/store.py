@@ -9,6 +9,7 @@ import contextlib
 import errno
 import hashlib
 import io
+import mmap
 import os
 import tempfile
 import threading
@@ -27,6 +28,7 @@ from obstore.store import LocalStore
 
 from voice_core.access import Access
 from voice_core.bare_listing import list_names
+from voice_core.fence import Fence
 from voice_core.range_reader import RangeReader
 from voice_core.store_errors import explain, reason_of
 from voice_core.store_exceptions import (
@@ -44,7 +46,9 @@ __all__ = ["AccessDeniedError", "ConflictError", "ObjectInfo", "ObjectNotFoundEr
 
 _PART = ".part"  # of a file that is not finished
 _READ_AHEAD_BYTES = 1 << 18
+_LARGEST_PUT_BYTES = 4 << 30  # S3 and Google Cloud Storage take 5 GiB in one request
 _MULTIPART_BYTES = 64 << 20  # below, one request: a killed upload then leaves nothing at all behind
+_WRITES = ("put", "delete")
 T = TypeVar("T")
 
 
@@ -64,11 +68,15 @@ class ObjectInfo:
 
 
 class Store:
-    """Objects below one URL. Can be sent to another process, unless it is `memory://`."""
+    """Objects below one URL. Can be sent to another process, unless it is `memory://`.
+
+    With a `fence` (see `lease.held`) nothing is written once the claim on it is lost.
+    """
 
     def __init__(self, url: str, access: Access | None = None, *, create: bool = False) -> None:
         self.url = url.rstrip("/")
         self.access = access or Access()
+        self.fence: Fence | None = None
         self._create = create
         parts = urlsplit(url)
         self.local_root: Path | None = None
@@ -92,7 +100,18 @@ class Store:
     def __reduce__(self) -> tuple[Any, ...]:
         if not self.shareable:
             raise TypeError("a memory:// store lives in one process")
-        return _reopen, (self.url, self.access, self._create)
+        return _reopen, (self.url, self.access, self._create, self.fence)
+
+    def fenced(self, fence: Fence | None, access: Access | None = None) -> "Store":
+        """The same store with this fence, or none; `access` changes how many of its requests are in flight."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__, fence=fence, access=access or self.access)
+        return other
+
+    def verify_claim(self) -> None:
+        """Raise `LostClaimError` where the claim is lost: for writes elsewhere that rest on it."""
+        if self.fence is not None:
+            self.fence.verify()
 
     @property
     def shareable(self) -> bool:
@@ -127,6 +146,8 @@ class Store:
         """
         if self.local_root is not None:
             return self._do("put", key, lambda: self._put_file(self._path(key), key, data, if_absent, if_unchanged))
+        if self.fence is not None and not if_absent and if_unchanged is None:
+            return self.fence.put(self, key, data)
         mode: Any = "overwrite"
         if if_absent:
             mode = "create"
@@ -143,10 +164,16 @@ class Store:
         except ConflictError:
             # The answer to a put that succeeded may get lost; trying it again then conflicts with itself.
             there = self.head(key)
-            if there is None or there.size != len(data) or self.find(key) != data:
+            if there is None or there.size != len(data) or not self._holds(key, data):
                 raise
             return there
         return ObjectInfo(key, len(data), _etag(done["e_tag"]), done["version"] or "")
+
+    def _holds(self, key: str, data: bytes) -> bool:
+        """Whether an object has this content; read in constant memory where it is large."""
+        if len(data) < _MULTIPART_BYTES:
+            return self.find(key) == data
+        return self.hash(key) == hashlib.sha256(data).hexdigest()
 
     def _put_file(
         self, path: Path, key: str, data: bytes, if_absent: bool, if_unchanged: ObjectInfo | None
@@ -281,10 +308,15 @@ class Store:
 
     def upload(self, key: str, path: Path) -> None:
         """Put a file, in constant memory where it is large."""
-        if self.local_root is not None or path.stat().st_size < _MULTIPART_BYTES:
+        size = path.stat().st_size
+        if self.local_root is not None or size < _MULTIPART_BYTES:
             self.put(key, path.read_bytes())
+        elif self.fence is not None and size < _LARGEST_PUT_BYTES:
+            with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                self.fence.put(self, key, data)  # one request, since one of many parts cannot be conditional
         else:
             self._do("put", key, lambda: obstore.put(self._store, key, path))
+            self.verify_claim()
 
     @contextlib.contextmanager
     def create(self, key: str, scratch: Path | None = None) -> Iterator[Path]:
@@ -326,6 +358,8 @@ class Store:
     def _do(self, what: str, key: str, call: Callable[[], T]) -> T:
         tries = 0
         while True:
+            if self.fence is not None and what in _WRITES:
+                self.fence.check()
             try:
                 with self._gate:
                     return call()
@@ -342,8 +376,8 @@ class Store:
         return contextlib.nullcontext() if self.local_root is not None else _gate(self.access)
 
 
-def _reopen(url: str, access: Access, create: bool) -> Store:
-    return Store(url, access, create=create)
+def _reopen(url: str, access: Access, create: bool, fence: Fence | None) -> Store:
+    return Store(url, access, create=create).fenced(fence)
 
 
 def _object_info(meta: Mapping[str, Any]) -> ObjectInfo:
