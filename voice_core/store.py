@@ -9,6 +9,7 @@ import contextlib
 import errno
 import hashlib
 import io
+import mmap
 import os
 import tempfile
 import threading
@@ -27,6 +28,7 @@ from obstore.store import LocalStore
 
 from voice_core.access import Access
 from voice_core.bare_listing import list_names
+from voice_core.fence import Fence
 from voice_core.local_files import is_part, part_of, remove_parts, sweep_parts, sync_file_system, sync_folder
 from voice_core.local_links import LEADS_OUT, has_links, leads_out, walk
 from voice_core.range_reader import RangeReader
@@ -46,9 +48,11 @@ __all__ = ["AccessDeniedError", "ConflictError", "ObjectInfo", "ObjectNotFoundEr
 
 LINK_SIZE = -2  # in a listing: a link that is not followed
 _READ_AHEAD_BYTES = 1 << 18
+_LARGEST_PUT_BYTES = 4 << 30  # S3 and Google Cloud Storage take 5 GiB in one request
 _MULTIPART_BYTES = 64 << 20  # below, one request: a killed upload then leaves nothing at all behind
 _DELETES_MANY = ("s3:", "s3a:")  # other stores take one request a key, and fail where one is not there
 _DELETED_TOGETHER = 1000  # as many as a request of S3 may name
+_WRITES = ("put", "delete")
 T = TypeVar("T")
 
 
@@ -68,7 +72,10 @@ class ObjectInfo:
 
 
 class Store:
-    """Objects below one URL. Can be sent to another process, unless it is `memory://`."""
+    """Objects below one URL. Can be sent to another process, unless it is `memory://`.
+
+    With a `fence` (see `lease.held`) nothing is written once the claim on it is lost.
+    """
 
     def __init__(
         self, url: str, access: Access | None = None, *, create: bool = False, contained: bool = False
@@ -77,6 +84,7 @@ class Store:
         self.url = url.rstrip("/")
         self._contained = contained
         self.access = access or Access()
+        self.fence: Fence | None = None
         self._create = create
         parts = urlsplit(url)
         self.local_root: Path | None = None
@@ -100,7 +108,18 @@ class Store:
     def __reduce__(self) -> tuple[Any, ...]:
         if not self.shareable:
             raise TypeError("a memory:// store lives in one process")
-        return _reopen, (self.url, self.access, self._create, self._contained)
+        return _reopen, (self.url, self.access, self._create, self._contained, self.fence)
+
+    def fenced(self, fence: Fence | None, access: Access | None = None) -> "Store":
+        """The same store with this fence, or none; `access` changes how many of its requests are in flight."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__, fence=fence, access=access or self.access)
+        return other
+
+    def verify_claim(self) -> None:
+        """Raise `LostClaimError` where the claim is lost: for writes elsewhere that rest on it."""
+        if self.fence is not None:
+            self.fence.verify()
 
     @property
     def shareable(self) -> bool:
@@ -146,6 +165,8 @@ class Store:
         """
         if self.local_root is not None:
             return self._do("put", key, lambda: self._put_file(key, data, if_absent, if_unchanged, durable))
+        if self.fence is not None and not if_absent and if_unchanged is None:
+            return self.fence.put(self, key, data)
         mode: Any = "overwrite"
         if if_absent:
             mode = "create"
@@ -162,10 +183,16 @@ class Store:
         except ConflictError:
             # The answer to a put that succeeded may get lost; trying it again then conflicts with itself.
             there = self.head(key)
-            if there is None or there.size != len(data) or self.find(key) != data:
+            if there is None or there.size != len(data) or not self._holds(key, data):
                 raise
             return there
         return ObjectInfo(key, len(data), _etag(done["e_tag"]), done["version"] or "")
+
+    def _holds(self, key: str, data: bytes) -> bool:
+        """Whether an object has this content; read in constant memory where it is large."""
+        if len(data) < _MULTIPART_BYTES:
+            return self.find(key) == data
+        return self.hash(key) == hashlib.sha256(data).hexdigest()
 
     def _put_file(
         self, key: str, data: bytes, if_absent: bool, if_unchanged: ObjectInfo | None, durable: bool
@@ -351,10 +378,15 @@ class Store:
 
     def upload(self, key: str, path: Path) -> None:
         """Put a file, in constant memory where it is large."""
-        if self.local_root is not None or path.stat().st_size < _MULTIPART_BYTES:
+        size = path.stat().st_size
+        if self.local_root is not None or size < _MULTIPART_BYTES:
             self.put(key, path.read_bytes())
+        elif self.fence is not None and size < _LARGEST_PUT_BYTES:
+            with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                self.fence.put(self, key, data)  # one request, since one of many parts cannot be conditional
         else:
             self._do("put", key, lambda: obstore.put(self._store, key, path))
+            self.verify_claim()
 
     @contextlib.contextmanager
     def create(self, key: str, scratch: Path | None = None) -> Iterator[Path]:
@@ -397,6 +429,8 @@ class Store:
             raise StoreError(f"{self.url}/{key} is {LEADS_OUT}")
         tries = 0
         while True:
+            if self.fence is not None and what in _WRITES:
+                self.fence.check()
             try:
                 with self._gate:
                     return call()
@@ -413,8 +447,8 @@ class Store:
         return contextlib.nullcontext() if self.local_root is not None else _gate(self.access)
 
 
-def _reopen(url: str, access: Access, create: bool, contained: bool) -> Store:
-    return Store(url, access, create=create, contained=contained)
+def _reopen(url: str, access: Access, create: bool, contained: bool, fence: Fence | None) -> Store:
+    return Store(url, access, create=create, contained=contained).fenced(fence)
 
 
 def _object_info(meta: Mapping[str, Any]) -> ObjectInfo:

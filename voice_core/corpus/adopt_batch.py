@@ -74,14 +74,15 @@ class BatchAdopter:
         self._saved = 0.0
 
     def run(self) -> None:
-        with held(self._work, str(self._partition)):
+        work = self._work
+        with held(work, str(self._partition)) as self._work:
             self._load()
             todo = [found for found in self._found.values() if not self._done(found)]
             if todo:
                 self._adopt(todo)
-        manifest = read_manifest(self._work, STAGE, self._partition)
+        manifest = read_manifest(work, STAGE, self._partition)
         if todo or manifest is None or not manifest.complete:
-            manifest = build_segments(self._work, self._work, self._partition, self._settings).manifest
+            manifest = build_segments(work, work, self._partition, self._settings).manifest
         self._tell(manifest)
 
     def _load(self) -> None:

@@ -200,7 +200,8 @@ def replace_batch(store: Store, batch: Batch, before: Batch) -> None:
     """Write a batch in place of `before`. Raises `ConflictError` where that is no longer what lies there."""
     key = batch_key(batch.partition)
     # A folder cannot compare and write in one go as buckets do.
-    with held(store, f"batches {batch.channel}") if store.local_root is not None else contextlib.nullcontext():
+    local = store.local_root is not None
+    with held(store, f"batches {batch.channel}") if local else contextlib.nullcontext(store) as store:
         info, data = store.head(key), store.find(key)
         if info is None or data is None or parse_batch(store, before.partition, data) != before:
             raise ConflictError(f"put {store.url}/{key}: somebody else wrote it meanwhile")

@@ -125,7 +125,7 @@ def build_dataset(
     With `verify`, their content is looked at too. Files of the stage before that were freed come from `supply`. Waits
     while another process works on the partition.
     """
-    with held(work, str(partition)):
+    with held(work, str(partition)) as work:
         started = time.monotonic()
         source = read_complete(work, source_stage(settings), partition)
         there = read_dataset_manifest(work, partition, settings)

@@ -41,7 +41,7 @@ def build_card(work: Store, partitions: Iterable[PartitionKey], settings: Settin
     Where they are current they are left alone, unless with `verify`.
     """
     layout = DatasetLayout(settings.dataset)
-    with held(work, layout.root):
+    with held(work, layout.root) as work:
         return _build_card(work, partitions, settings, verify)
 
 

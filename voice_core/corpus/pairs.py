@@ -135,7 +135,7 @@ def build_pairs(
     Waits while another process works on the partition.
     """
     partition = PartitionKey.parse(dataset.partition)
-    with held(work, str(partition)):
+    with held(work, str(partition)) as work:
         there = read_pairs(work, partition, settings)
         current = there is not None and there.inputs == stage_inputs(dataset, settings)
         if there is not None and current and _intact(work, there, verify):

@@ -156,7 +156,7 @@ def build_segments(
     With `verify`, files that no longer have their committed hash are cut again too. Waits while another process works
     on the partition.
     """
-    with held(work, str(partition)):
+    with held(work, str(partition)) as work:
         return _build_segments(raw, work, partition, settings, verify)
 
 

@@ -208,7 +208,7 @@ def build_splits(work: Store, manifests: Sequence[Manifest], settings: Settings)
     """Plan the splits of all finished partitions and write them down, unless they are current."""
     layout = DatasetLayout(settings.dataset)
     inputs = splits_inputs(manifests, settings)
-    with held(work, layout.root):
+    with held(work, layout.root) as work:
         before = read_splits(work, settings)
         if before is not None and before.inputs == inputs:
             return before
