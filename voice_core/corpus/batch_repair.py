@@ -68,7 +68,8 @@ def put_rebuilt(work: Store, batch: Batch) -> Batch:
     """
     key = batch_key(batch.partition)
     try:
-        with held(work, f"batches {batch.channel}") if work.local_root is not None else contextlib.nullcontext():
+        local = work.local_root is not None
+        with held(work, f"batches {batch.channel}") if local else contextlib.nullcontext(work) as work:
             info, data = work.head(key), work.find(key)
             if info is None or data is None:
                 work.put(key, batch.to_bytes(), if_absent=True)

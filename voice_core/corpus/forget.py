@@ -94,14 +94,14 @@ def remove(work: Store, name: RecordingName, settings: Settings) -> dict[str, li
     own = {dataset: recorded_settings(work, dataset, settings) for dataset in pending["datasets"]}
     with progress.track(f"removing {name}", len(partitions) + len(own), "places") as bar:
         for partition in partitions:
-            with held(work, str(partition)):
-                _remove_from_batch(work, name, partition)
+            with held(work, str(partition)) as claimed:
+                _remove_from_batch(claimed, name, partition)
                 for stage in STAGES:
-                    _remove_from_stage(work, name, stage, partition)
+                    _remove_from_stage(claimed, name, stage, partition)
                 for dataset in own.values():
-                    remove_rows(work, name, partition, dataset)
-                    _remove_leftovers(work, f"{DatasetLayout(dataset.dataset).root}*/{partition}.*")
-                _remove_leftovers(work, f"{BATCHES}{partition}.*")
+                    remove_rows(claimed, name, partition, dataset)
+                    _remove_leftovers(claimed, f"{DatasetLayout(dataset.dataset).root}*/{partition}.*")
+                _remove_leftovers(claimed, f"{BATCHES}{partition}.*")
             bar.advance()
         everything = list_partitions(work)
         for dataset in own.values():

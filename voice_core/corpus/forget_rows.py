@@ -184,7 +184,7 @@ def _as_written(schema: pa.Schema) -> pa.Schema:
 def remove_from_whole(work: Store, name: RecordingName, partitions: Sequence[PartitionKey], settings: Settings) -> None:
     """Remove the recording from a dataset's splits, and write its card and dataset.json anew where it has them."""
     layout = DatasetLayout(settings.dataset)
-    with held(work, layout.root):
+    with held(work, layout.root) as work:
         value = _read_json(work, layout.splits_key)
         if value is not None:
             spoken = {text_hash(e.text) for item in finished_rows(work, partitions, settings) for e in item.entries}
