@@ -184,7 +184,7 @@ def _as_written(schema: pa.Schema) -> pa.Schema:
 def remove_from_whole(work: Store, name: RecordingName, partitions: Sequence[PartitionKey], settings: Settings) -> None:
     """Remove the recording from a dataset's splits, and write its card and dataset.json anew where it has them."""
     layout = DatasetLayout(settings.dataset)
-    with held(work, layout.root) as work:
+    with held(work, layout.root) as claimed:
         value = _read_json(work, layout.splits_key)
         if value is not None:
             spoken = {text_hash(e.text) for item in finished_rows(work, partitions, settings) for e in item.entries}
@@ -192,7 +192,7 @@ def remove_from_whole(work: Store, name: RecordingName, partitions: Sequence[Par
             texts = [digest for digest in value["texts_in_both"] if digest in spoken]
             changed = {**value, "inputs": "", "test": test, "texts_in_both": texts}
             if changed != value:
-                work.put(layout.splits_key, (json.dumps(changed, ensure_ascii=False, indent=1) + "\n").encode())
+                claimed.put(layout.splits_key, (json.dumps(changed, ensure_ascii=False, indent=1) + "\n").encode())
     if work.head(layout.card_key) or work.head(layout.summary_key):
         build_card(work, partitions, settings)
 
