@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from voice_assets.cli.build import run_build
-from voice_assets.cli.console import console, errors, show_progress
+from voice_assets.cli.console import confirm, console, errors, show_progress
 from voice_core.corpus.forget import find_recording
 from voice_core.corpus.forget import forget as write_forget
 from voice_core.settings import ConfigurationError, Settings
@@ -46,14 +46,16 @@ def forget(
     batch, recording = find_recording(work, audio_id)
     publications = read_published(work, settings)
     if not yes:
-        typer.confirm(f"Forget {recording.channel}/{recording.audio_id} ({recording.duration_sec:.0f} s)?", abort=True)
+        confirm(f"Forget {recording.channel}/{recording.audio_id} ({recording.duration_sec:.0f} s)?", abort=True)
     write_forget(work, audio_id, when=datetime.now(UTC).isoformat(timespec="seconds"), why=why)
     name = f"{recording.channel}/{recording.audio_id}"
     console.print(f"{name} is forgotten; removing it from {batch.partition}.", markup=False, highlight=False)
     show_progress()
     if not run_build(settings, [], False):
         for place in publications:
-            errors.print(f"It is still at {place.url}: mend the build, then run `voice publish --purge-history`.")
+            errors.print(
+                f"It is still at {place.url}: mend the build, then run `voice publish --purge-history`.", markup=False
+            )
         raise typer.Exit(1)
     left = [place for place in publications if not follow(work, settings, place, purge_history, yes)]
     if left:
@@ -74,7 +76,7 @@ def follow(work: "Store", settings: Settings, place: "Published", purge_history:
         endpoint = open_hub(there).endpoint
         if endpoint != place.endpoint:
             raise ConfigurationError(f"HF_ENDPOINT leads to {endpoint}: set it to {place.endpoint}")
-        if not yes and not typer.confirm(f"Publish that to {place.url} now?", default=True):
+        if not yes and not confirm(f"Publish that to {place.url} now?", default=True):
             errors.print(f"It is still there: {again} removes it.", highlight=False)
             return True
         publish_now(work, there, create=False)

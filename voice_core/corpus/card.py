@@ -29,17 +29,19 @@ def render_card(
     splits: Sequence[str],
     configs: Sequence[str] | Mapping[str, Sequence[str]],
     parameters: Mapping[str, Any],
+    digests: Mapping[str, str] | None = None,
 ) -> str:
     """README.md of the dataset.
 
     `splits` and `configs` name what has rows; a mapping gives a config splits of its own, for `datasets` refuses a
-    config that names a split without files. `parameters` are those of the dataset's manifests.
+    config that names a split without files. `parameters` are those of the dataset's manifests. `digests` stand for the
+    content of each config's files: `datasets` caches a local dataset under a hash of the YAML, not of the files.
     """
     own = configs if isinstance(configs, Mapping) else dict.fromkeys(configs, splits)
     offered = {config: tuple(own[config]) for config in own if own[config]}
     title = settings.card.title or settings.dataset
     sections = [
-        "---\n" + _front_matter(summary, settings, title, offered) + "---",
+        "---\n" + _front_matter(summary, settings, title, offered, digests or {}) + "---",
         f"# {escape(title)}",
         _lead(summary, offered),
         _codes_note(summary),
@@ -77,7 +79,13 @@ def data_files(config: str, splits: Iterable[str]) -> list[dict[str, str]]:
     return [{"split": split, "path": f"{folder}/*/batch-*.{split}.parquet"} for split in splits]
 
 
-def _front_matter(summary: Summary, settings: Settings, title: str, offered: Mapping[str, Sequence[str]]) -> str:
+def _front_matter(
+    summary: Summary,
+    settings: Settings,
+    title: str,
+    offered: Mapping[str, Sequence[str]],
+    digests: Mapping[str, str],
+) -> str:
     value: dict[str, Any] = {"license": settings.card.licence}
     if settings.card.languages:
         value["language"] = list(settings.card.languages)
@@ -94,6 +102,10 @@ def _front_matter(summary: Summary, settings: Settings, title: str, offered: Map
                 "data_files": data_files(config, splits),
             }
             for config, splits in offered.items()
+        ]
+    if digests:
+        value["dataset_info"] = [
+            {"config_name": config, "description": f"sha256-{digests[config]}"} for config in offered
         ]
     return str(yaml.safe_dump(value, allow_unicode=True, sort_keys=False, width=1000))
 
