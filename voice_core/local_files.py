@@ -85,7 +85,7 @@ def is_part(name: str) -> bool:
     >>> is_part("a.npz.part#0"), is_part("episode #12"), is_part("a.part")
     (True, False, False)
     """
-    return _PART.fullmatch(name) is not None
+    return ".part#" in name and _PART.fullmatch(name) is not None
 
 
 def sweep_parts(folder: Path) -> int:

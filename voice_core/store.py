@@ -304,8 +304,9 @@ class Store:
                 try:
                     info = self.head(key)
                 except (StoreError, UnicodeError):
-                    info = None
-                yield info or ObjectInfo(key.encode("utf-8", "backslashreplace").decode(), -1, "", "")
+                    info = ObjectInfo(key.encode("utf-8", "backslashreplace").decode(), -1, "", "")
+                if info is not None:  # else removed since
+                    yield info
 
     def delete(self, keys: Iterable[str]) -> None:
         """Delete objects, and what a killed writer left of them; one that is not there is no error."""
