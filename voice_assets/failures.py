@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,11 +13,14 @@ import dagster as dg
 
 from voice_assets.defs.voice_dataset.chains import FAILED_BATCHES
 from voice_assets.run_process import HOST
+from voice_core.file_locks import locked_file
 from voice_core.layout import partition_flags
+from voice_core.local_files import write_file
 from voice_core.scrubbing import scrub
 from voice_core.settings import Settings
 
 FILE = "failures.jsonl"
+_log = logging.getLogger(__name__)
 _LINES = 6  # of an error's message
 _KEEP = 5_000  # records that the file may hold before the oldest go
 
@@ -115,21 +119,27 @@ def _clean(trouble: Trouble, settings: Settings) -> Trouble:
 
 def write_record(folder: Path, record: FailureRecord) -> None:
     path = folder / FILE
-    with path.open("a", encoding="utf-8") as file:
-        file.write(record.to_line() + "\n")
-    lines = path.read_text("utf-8").splitlines()
-    if len(lines) > _KEEP:
-        part = path.with_suffix(".part")
-        part.write_text("\n".join(lines[-_KEEP // 2 :]) + "\n", "utf-8")
-        part.replace(path)
+    with locked_file(path) as file:  # runs that fail at the same time lose no record
+        file.write(f"{record.to_line()}\n".encode())
+        file.flush()
+        file.seek(0)
+        lines = file.read().splitlines(keepends=True)
+        if len(lines) > _KEEP:
+            write_file(path, b"".join(lines[-_KEEP // 2 :]))
 
 
 def read_records(folder: Path) -> list[FailureRecord]:
-    """All records, the oldest first."""
+    """All records, the oldest first; damaged lines are left out."""
     path = folder / FILE
     if not path.is_file():
         return []
-    return [FailureRecord.from_line(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+    records: list[FailureRecord] = []
+    for number, line in enumerate(path.read_text("utf-8", "replace").splitlines(), 1):
+        try:
+            records += [FailureRecord.from_line(line)] if line.strip() else []
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            _log.warning("%s, line %d is damaged and is left out: %s", path, number, error)
+    return records
 
 
 def resolved(instance: dg.DagsterInstance, record: FailureRecord, trouble: Trouble) -> bool:

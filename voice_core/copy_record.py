@@ -51,11 +51,17 @@ class CopyRecord:
 
     def _load(self) -> None:
         for key in sorted(item.key for item in self._store.listing(FOLDER)):
+            data = self._store.find(key)
+            if data is None:
+                continue  # another copy has merged it since
             self._parts.append(key)
             try:
-                table = pq.read_table(io.BytesIO(self._store.get(key)), schema=_SCHEMA)
-            except (pa.ArrowException, ValueError):
+                table = pq.read_table(io.BytesIO(data))
+                table = table.select(_SCHEMA.names).cast(_SCHEMA)
+            except (pa.ArrowException, KeyError, ValueError):
                 continue  # not ours, or not whole: it costs a comparison, no more
+            if any(column.null_count for column in table.columns):
+                continue
             columns = [table[name].to_pylist() for name in _SCHEMA.names]
             self._known.update((name, Known(sys.intern(url), *rest)) for name, url, *rest in zip(*columns, strict=True))
 

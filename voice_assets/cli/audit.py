@@ -7,6 +7,8 @@ import typer
 from voice_assets.cli.console import console, errors, show_progress
 from voice_core.settings import Settings
 
+_NAMED = 20  # files
+
 
 def register(app: typer.Typer) -> None:
     app.command("audit")(audit)
@@ -17,20 +19,24 @@ def audit(
         list[str] | None, typer.Option("--partition", "-p", help="Only this batch, such as my-channel/batch-0001.")
     ] = None,
 ) -> None:
-    """Read every committed file of every stage again and compare its checksum. Changes nothing.
+    """Read every file of the work root again and compare it with what was committed. Changes nothing but its report.
 
-    Exit code 1 where a file is missing or not what was committed. The whole audit leaves its report in
-    audits/latest.json under the work root; one that was broken off goes on where it was.
+    All batches, all datasets with their cards and splits, dialogues and their shards, and the small files of state.
+    Exit code 1 where a file is missing, damaged, or not what was committed. Files that no commit record lists are
+    named, too. The whole audit leaves its report in audits/latest.json under the work root; one that was broken off
+    goes on where it was.
     """
     from resources.corpus import look_at_work, open_work
-    from voice_core.corpus.auditing import AuditReport, audit_partition
-    from voice_core.corpus.auditing import audit as audit_all
+    from voice_core.audit_report import AuditReport
+    from voice_core.corpus.auditing import audit_partition, dataset_names
     from voice_core.corpus.batches import list_partitions
     from voice_core.layout import PartitionKey
+    from voice_core.moshi.auditing import data_sets
+    from voice_core.work_audit import audit as audit_all
 
     settings = Settings.load()
     known = list_partitions(look_at_work(settings))
-    if not known:
+    if not known and not data_sets(look_at_work(settings)):
         raise LookupError(f"there is no batch of recordings in {settings.work_url} (VOICE_WORK_URL) to audit")
     keys = [PartitionKey.parse(key) for key in partition or []]
     unknown = set(keys) - set(known)
@@ -39,15 +45,26 @@ def audit(
     show_progress()
     work = open_work(settings)
     if keys:
-        report = AuditReport("", partitions={str(key): audit_partition(work, key, settings) for key in keys})
+        names = dataset_names(work)
+        found = {str(key): audit_partition(work, key, settings, names) for key in keys}
+        report = AuditReport("", partitions=found, dataset=settings.dataset)
     else:
-        report = audit_all(work, known, settings)
+        report = audit_all(work, settings)
     for key, what in report.wrong.items():
         errors.print(f"{key} {what}", markup=False, highlight=False)
+    for key in report.unlisted[:_NAMED]:
+        errors.print(f"{key} is listed by no commit record", markup=False, highlight=False)
+    if len(report.unlisted) > _NAMED:
+        errors.print(f"and {len(report.unlisted) - _NAMED:,} more files that no commit record lists")
+    for key in report.unfinished[:_NAMED]:
+        errors.print(f"{key} is not up to date: a build completes it", markup=False, highlight=False)
+    if len(report.unfinished) > _NAMED:
+        errors.print(f"and {len(report.unfinished) - _NAMED:,} more that are not up to date")
     console.print(
         f"{report.files:,} files, {report.size_bytes / 1e9:,.2f} GB in {len(report.partitions)} batches: "
-        f"{len(report.wrong):,} wrong."
+        f"{len(report.wrong):,} wrong, {len(report.unlisted):,} not listed."
     )
     if report.wrong:
-        errors.print(f"`{report.remedy}` mends them.", markup=False, highlight=False, soft_wrap=True)
+        for remedy in report.remedies:
+            errors.print(f"To repair: {remedy}", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1)

@@ -8,7 +8,6 @@ import json
 import logging
 import re
 import sys
-import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -85,12 +84,6 @@ def confirm(question: str, *, default: bool = False, abort: bool = False) -> boo
     return typer.confirm(shown(question), default=default, abort=abort)
 
 
-def print_traceback(error: BaseException) -> None:
-    """Print an error that was not foreseen with its traceback, on standard error."""
-    for line in "".join(traceback.format_exception(error)).splitlines():
-        errors.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
 @dataclass(slots=True)
 class _Bar:
     display: Progress
@@ -150,7 +143,13 @@ def show_warnings() -> None:
 
 def show_waits() -> None:
     """Say in the terminal what the program waits for, and what it gave up for dead."""
-    for name in ("voice_core.gpu_lock", "voice_core.lease", "voice_assets.pool_watch", "voice_assets.run_process"):
+    for name in (
+        "voice_core.gpu_lock",
+        "voice_core.lease",
+        "voice_core.workers",
+        "voice_assets.pool_watch",
+        "voice_assets.run_process",
+    ):
         logger = logging.getLogger(name)
         logger.setLevel(logging.INFO)
         logger.addHandler(_ToTerminal())

@@ -12,6 +12,7 @@ import typer
 
 from voice_assets.cli.build import run_build
 from voice_assets.cli.console import console, errors, show_progress, show_waits
+from voice_core.local_files import write_file
 from voice_core.settings import Settings, config_file
 
 
@@ -45,7 +46,7 @@ def demo(
     )
     scripts = write_dialogues(folder / "dialogues")
     config = folder / "voice.toml"
-    config.write_text(_toml(folder, DEMO_CHANNEL_MAPPING), encoding="utf-8")
+    write_file(config, _toml(folder, DEMO_CHANNEL_MAPPING).encode())
     with _environment(
         VOICE_CONFIG=str(config.resolve()),
         VOICE_RAW_URL=str(folder / "raw"),
@@ -54,7 +55,7 @@ def demo(
         VOICE_MOSHI__SCRIPTS_URL=str(scripts.parent),
     ):
         settings = Settings.load()
-        succeeded = run_build(settings, [], False)
+        succeeded = run_build(settings, [])
         succeeded = _speak(settings, scripts) and succeeded
         _write_page(settings, folder / "listen.html")
     console.print(f"The demo took {time.monotonic() - started:.0f} s. `make ui` opens Dagster on it.")
@@ -93,7 +94,7 @@ def _environment(**variables: str) -> Iterator[None]:
 def _speak(settings: Settings, scripts: Path) -> bool:
     """Speak the dialogues, say what came of it, and whether all of it succeeded."""
     from resources.corpus import open_work
-    from voice_assets.build import open_instance
+    from voice_assets.instance import open_instance
     from voice_assets.speak import speak_dialogues
     from voice_core.moshi.manifests import list_key
     from voice_core.moshi.records import read_shards
@@ -132,7 +133,7 @@ def _write_page(settings: Settings, path: Path) -> None:
             f"{settings.moshi.name} (VOICE_MOSHI__NAME): `voice build` and `voice moshi build` make them"
         )
     data = build_page(work, partitions, settings, codec_of(settings))
-    path.write_bytes(data)
+    write_file(path, data)
     console.print(
         f"Listen: {path.resolve().as_uri()} ({len(data) / 1e6:.1f} MB)", markup=False, highlight=False, soft_wrap=True
     )

@@ -23,15 +23,19 @@ def failures(
 
     The sensor record_failures writes it down while the Dagster daemon runs, in failures.jsonl under DAGSTER_HOME.
     """
-    from voice_assets.build import open_instance
     from voice_assets.failures import read_records, resolved
+    from voice_assets.instance import find_instance
 
-    instance = open_instance()
-    rows = [
-        (record, trouble, resolved(instance, record, trouble))
-        for record in read_records(Path(instance.root_directory))
-        for trouble in record.troubles
-    ]
+    instance = find_instance()
+    rows = (
+        [
+            (record, trouble, resolved(instance, record, trouble))
+            for record in read_records(Path(instance.root_directory))
+            for trouble in record.troubles
+        ]
+        if instance is not None
+        else []
+    )
     shown = [row for row in rows if everything or not row[2]]
     if as_json:
         value = [

@@ -10,6 +10,7 @@ from rich.table import Table
 from voice_assets.cli.console import console, print_json, show_progress
 from voice_core.corpus.estimates import Figure
 from voice_core.corpus.plan import PartitionPlan, Plan, StageWork
+from voice_core.language import count
 from voice_core.settings import ConfigurationError, Settings
 
 if TYPE_CHECKING:
@@ -69,10 +70,10 @@ def plan(
 
 def _instance() -> "dg.DagsterInstance | None":
     """Where speeds were recorded; a plan can do without."""
-    from voice_assets.build import open_instance
+    from voice_assets.instance import find_instance
 
     try:
-        return open_instance()
+        return find_instance()
     except ConfigurationError:
         return None
 
@@ -110,6 +111,7 @@ def as_plain(found: Plan, times: Sequence["Timing"]) -> dict[str, Any]:
             for item in times
         ],
         "estimates_rest_on": list(found.basis),
+        "not_used": {stray.key: stray.reason for stray in found.strays},
     }
 
 
@@ -134,9 +136,12 @@ def _figure(figure: Figure) -> dict[str, Any]:
 
 
 def _say(found: Plan, times: Sequence["Timing"]) -> None:
+    for stray in found.strays:
+        console.print(f"not used: {stray.key}: {stray.reason}", markup=False, highlight=False, soft_wrap=True)
     if found.empty:
+        recordings, batches = count(found.recordings, "recording"), count(found.batches, "batch")
         console.print(
-            f"Nothing to do: {found.recordings:,} recordings in {found.batches:,} batches are up to date. "
+            f"Nothing to do: {recordings} in {batches}, all up to date. "
             "0 recordings to decode, 0 segments to cut, 0 to encode."
         )
         return

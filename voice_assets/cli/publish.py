@@ -55,13 +55,13 @@ def publish(
     Examples: `voice publish --dry-run`, `voice publish --repo my-team/my-voices`,
     `voice publish --revision next --force`.
     """
-    from resources.corpus import open_work
+    from resources.corpus import look_at_work, open_work
 
     settings = at_hub(Settings.load(), repo, revision)
     show_progress()
     if not force:
         _require_finished(settings)
-    work = open_work(settings)
+    work = look_at_work(settings) if dry_run else open_work(settings)
     publish_now(work, settings, dry_run=dry_run, overwrite=overwrite)
     if purge_history:
         purge_now(work, settings, dry_run=dry_run, yes=yes)

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from voice_assets.cli.console import console, errors, print_json, show_progress
 from voice_assets.cli.tables import status_tree
+from voice_core.corpus.summary import summarise
 from voice_core.settings import ENV_PREFIX, Settings, config_file
 from voice_core.settings.loading import DEFAULT, origin, read_config
 
@@ -24,7 +25,7 @@ def status(
 ) -> None:
     """Show the channels, their batches, which stages are not up to date, and the recordings in trouble.
 
-    Computes nothing; new recordings are assigned to their batches.
+    Writes nothing. New recordings are shown in the batches that `voice build` would assign them to.
     """
     from voice_assets.build import take_stock
 
@@ -36,6 +37,8 @@ def status(
             "finished": found.finished,
             "splits": found.splits,
             "card": found.card,
+            "totals": found.summary(settings).totals,
+            "card_reason": found.card_reason,
             "partitions": [
                 {
                     "partition": str(item.partition),
@@ -44,6 +47,12 @@ def status(
                     "hours": item.batch.hours,
                     "sealed": item.batch.sealed,
                     "states": item.states,
+                    "totals": summarise([item.furthest], settings).totals if item.furthest else None,
+                    "troubles": [
+                        {"audio_id": outcome.audio_id, "status": outcome.status, "message": outcome.message}
+                        for outcome in item.troubles
+                    ],
+                    "reasons": item.reasons,
                 }
                 for item in found.partitions
             ],

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from voice_assets.cli import app
 from voice_assets.failures import FailureRecord, Trouble, write_record
 from voice_assets_tests.assets.conftest import Bench
-from voice_core.corpus.auditing import AuditReport, PartitionAudit
+from voice_core.audit_report import AuditReport, PartitionAudit
 
 
 def told(*arguments: str) -> str:
@@ -55,4 +55,4 @@ def test_what_failed_is_told_as_it_is(bench: Bench) -> None:
 def test_the_command_that_mends_a_batch_is_ready_for_the_shell() -> None:
     key = "New %5Blive%5D show (1)/batch-0001"
     report = AuditReport("", partitions={key: PartitionAudit(1, 1, wrong={"x": "is missing"})})
-    assert shlex.split(report.remedy) == ["voice", "build", "--verify", "--partition", key]
+    assert [shlex.split(item) for item in report.remedies] == [["voice", "build", "--verify", "--partition", key]]

@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import re
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from voice_assets.cli import console
+from voice_assets.cli import console, exit_codes
+from voice_assets.cli.exit_codes import UNEXPECTED, end_with
 from voice_assets_tests.core.corpus.world import World, lines_for
 from voice_assets_tests.soak.commands import commands
 from voice_assets_tests.soak.places import PROJECT
@@ -91,15 +93,18 @@ def test_questions_lines_and_json_for_programs_are_escaped_too(capsys: pytest.Ca
 
 
 def test_a_traceback_holds_neither_secrets_nor_control_characters(
-    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("SOME_API_KEY", "not-to-be-seen")
-    try:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(exit_codes, "errors", console.errors)
+    with pytest.raises(KeyError) as caught:
         raise KeyError(HOSTILE) from ValueError(f"not-to-be-seen {HOSTILE}")
-    except KeyError as error:
-        console.print_traceback(error)
-    printed = shown_on(terminal)
+    assert end_with(caught.value) == UNEXPECTED
+    (written,) = tmp_path.iterdir()
+    printed = shown_on(terminal) + written.read_text("utf-8")
     assert "KeyError" in printed
+    assert "Traceback" in printed
     assert "not-to-be-seen" not in printed
     assert OBEYED.findall(printed) == []
 

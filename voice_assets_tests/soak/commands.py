@@ -114,8 +114,8 @@ def _run(output: IO[bytes], folder: str, variables: Mapping[str, str], arguments
 
 
 def _publish_asset() -> None:
-    from voice_assets.build import open_instance
     from voice_assets.definitions import definitions
+    from voice_assets.instance import open_instance
     from voice_core.settings import Settings
 
     job = definitions(Settings.load()).resolve_job_def("publish")

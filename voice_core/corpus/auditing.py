@@ -1,147 +1,256 @@
-"""The audit: every committed file of every stage is read again and compared with its checksum. Mends nothing."""
+"""The audit of the voice dataset: every file is listed by a commit record and is what was committed, or is named.
 
-import dataclasses
-import json
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+Reads everything, repairs nothing.
+"""
 
-from voice_core import progress
+import shlex
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
+
+from voice_core.audit_report import MISSING, Findings, PartitionAudit
 from voice_core.corpus import coding, dataset, segmenting
-from voice_core.corpus.freed import FreedFiles
-from voice_core.corpus.manifest import read_manifest
-from voice_core.corpus.pairs import read_pairs
+from voice_core.corpus.batches import find_batches, list_batches, parse_tombstone
+from voice_core.corpus.dataset_record import card_files, parse_commit, splits_record
+from voice_core.corpus.finishing import card_inputs, dataset_files
+from voice_core.corpus.freed import FreedFiles, parse_freed
+from voice_core.corpus.manifest import Manifest, parse_manifest
+from voice_core.corpus.pairs import PairsReport, parse_pairs
+from voice_core.corpus.splits import parse_splits
 from voice_core.fingerprint import sha256
-from voice_core.layout import PartitionKey, partition_flags
+from voice_core.layout import (
+    FREED,
+    TOMBSTONES,
+    DatasetLayout,
+    PartitionKey,
+    batch_key,
+    contents_key,
+    manifest_key,
+    stage_prefix,
+)
+from voice_core.publishing.record import parse_published
 from voice_core.settings import Settings
-from voice_core.store import ObjectNotFoundError, Store, StoreError
+from voice_core.state_files import StateFileError
+from voice_core.store import Store
 
-REPORT_KEY = "audits/latest.json"
-_RESUMED_WITHIN = timedelta(days=3)
-_WRITTEN_EVERY_SEC = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class PartitionAudit:
-    """What was found of one batch. `wrong` maps keys to what is wrong with them; `freed` files were not looked for."""
-
-    files: int
-    size_bytes: int
-    freed: int = 0
-    wrong: dict[str, str] = field(default_factory=dict)
+DATASETS = "datasets/"
+STAGES = (segmenting.STAGE, coding.STAGE)
 
 
-@dataclass(slots=True)
-class AuditReport:
-    """`begun` and `ended` are in UTC, ISO 8601; `ended` is empty while the audit is at work, or was broken off."""
-
-    begun: str
-    ended: str = ""
-    partitions: dict[str, PartitionAudit] = field(default_factory=dict)
-
-    @property
-    def wrong(self) -> dict[str, str]:
-        return {key: what for item in self.partitions.values() for key, what in item.wrong.items()}
-
-    @property
-    def spoilt_partitions(self) -> list[str]:
-        return [key for key, item in self.partitions.items() if item.wrong]
-
-    @property
-    def files(self) -> int:
-        return sum(item.files for item in self.partitions.values())
-
-    @property
-    def size_bytes(self) -> int:
-        return sum(item.size_bytes for item in self.partitions.values())
-
-    @property
-    def remedy(self) -> str:
-        """The command that mends what was found."""
-        return f"voice build --verify{partition_flags(self.spoilt_partitions)}"
-
-    def to_bytes(self) -> bytes:
-        return (json.dumps(dataclasses.asdict(self), ensure_ascii=False, indent=1) + "\n").encode()
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> "AuditReport":
-        value = json.loads(data)
-        partitions = {key: PartitionAudit(**item) for key, item in value.pop("partitions").items()}
-        return cls(**value, partitions=partitions)
+def dataset_names(work: Store) -> list[str]:
+    """Every dataset of the work root."""
+    keys = (item.key.removeprefix(DATASETS) for item in work.listing(DATASETS))
+    return sorted({key.partition("/")[0] for key in keys if "/" in key})
 
 
-def read_report(work: Store) -> AuditReport | None:
-    data = work.find(REPORT_KEY)
-    return AuditReport.from_bytes(data) if data is not None else None
+def audit_partition(
+    work: Store, partition: PartitionKey, settings: Settings, names: Collection[str] = ()
+) -> PartitionAudit:
+    """A batch's segments, codes, and its rows and pairs in the datasets `names`, or in that of the settings."""
+    found = Findings(work)
+    manifests = {stage: _stage(found, stage, partition) for stage in STAGES}
+    rows = [_rows(found, partition, DatasetLayout(name)) for name in names or (settings.dataset,)]
+    was_cut = any(rows) or manifests[coding.STAGE] is not None or work.head(contents_key(partition)) is not None
+    was_coded = any(item.parameters.get("codec") for item in rows if item)
+    for stage, was_built in ((segmenting.STAGE, was_cut), (coding.STAGE, was_coded)):
+        if was_built and manifests[stage] is None:
+            found.wrong.setdefault(manifest_key(stage, partition), MISSING)
+    return found.close(FreedFiles(work).holds)
 
 
-def audit(work: Store, partitions: Sequence[PartitionKey], settings: Settings) -> AuditReport:
-    """Read every committed file of these batches, and write what was found to `REPORT_KEY`.
-
-    An audit that was broken off less than three days ago goes on where it was.
-    """
-    report = _unfinished(read_report(work)) or AuditReport(_now())
-    todo = [partition for partition in partitions if str(partition) not in report.partitions]
-    written = time.monotonic()
-    with progress.track("reading committed files", len(todo), "batches") as bar:
-        for partition in todo:
-            report.partitions[str(partition)] = audit_partition(work, partition, settings)
-            bar.advance()
-            if time.monotonic() - written > _WRITTEN_EVERY_SEC:
-                work.put(REPORT_KEY, report.to_bytes())
-                written = time.monotonic()
-    report.ended = _now()
-    work.put(REPORT_KEY, report.to_bytes())
-    return report
-
-
-def audit_partition(work: Store, partition: PartitionKey, settings: Settings) -> PartitionAudit:
-    wanted = dict(committed_files(work, partition, settings))
-    freed = FreedFiles(work)
-
-    def look(key: str) -> tuple[int, str | None]:
-        try:
-            if key.endswith(".parquet"):  # may be too large to hold
-                info = work.head(key)
-                size, digest = info.size if info else 0, work.hash(key)
-            else:
-                data = work.get(key)
-                size, digest = len(data), sha256(data)
-        except ObjectNotFoundError:
-            return 0, None if freed.holds(key, wanted[key]) else "is missing"
-        except StoreError as error:
-            return 0, f"cannot be read: {error}"
-        return size, "" if digest == wanted[key] else "is not what was committed"
-
-    found = dict(zip(wanted, work.each(look, wanted), strict=True))
-    return PartitionAudit(
-        files=len(found),
-        size_bytes=sum(size for size, _ in found.values()),
-        freed=sum(what is None for _, what in found.values()),
-        wrong={key: what for key, (_, what) in found.items() if what},
-    )
-
-
-def committed_files(work: Store, partition: PartitionKey, settings: Settings) -> Iterator[tuple[str, str]]:
-    """(key, SHA-256) of all that complete manifests of a batch list, stage by stage."""
-    for stage in (segmenting.STAGE, coding.STAGE):
-        manifest = read_manifest(work, stage, partition)
-        if manifest is not None and manifest.complete:
-            yield from ((entry.key, entry.sha256) for entry in manifest.files())
-    rows = dataset.read_dataset_manifest(work, partition, settings)
-    if rows is not None and rows.complete:
-        yield from dataset.parquet_files(rows)
-        pairs = read_pairs(work, partition, settings)
-        if pairs is not None:
-            yield from ((str(item["key"]), str(item["sha256"])) for item in pairs.files)
-
-
-def _unfinished(report: AuditReport | None) -> AuditReport | None:
-    if report is None or report.ended:
+def _stage(found: Findings, stage: str, partition: PartitionKey) -> Manifest | None:
+    key = manifest_key(stage, partition)
+    there = [item.key for item in found.work.listing(stage_prefix(stage, partition)) if item.key != key]
+    manifest = _manifest(found, key)
+    if manifest is None:
+        if there and key not in found.wrong:
+            found.wrong[key] = f"{MISSING}, while {len(there)} files of its batch are there"
         return None
-    return report if datetime.now(UTC) - datetime.fromisoformat(report.begun) < _RESUMED_WITHIN else None
+    if not manifest.complete:
+        found.unfinished.append(key)
+        return manifest
+    files = {entry.key: entry.sha256 for entry in manifest.files()}
+    found.wanted |= files
+    found.note_unlisted(there, files)
+    return manifest
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def _manifest(found: Findings, key: str, *, lazily: bool = False) -> Manifest | None:
+    data = found.read(key)
+    if data is None:
+        return None
+    try:
+        return parse_manifest(found.work, key, data, lazily=lazily)
+    except StateFileError as error:
+        found.wrong[key] = error.why
+        return None
+
+
+def _rows(found: Findings, partition: PartitionKey, layout: DatasetLayout) -> Manifest | None:
+    manifest = _manifest(found, layout.manifest_key(partition))
+    if manifest is None:
+        return None
+    if not manifest.complete:
+        found.unfinished.append(layout.manifest_key(partition))
+        return manifest
+    found.wanted |= dict(dataset.parquet_files(manifest))
+    record = _pairs(found, layout.pairs_record_key(partition))
+    if record is not None:
+        found.wanted |= {str(item["key"]): str(item["sha256"]) for item in record.files}
+    return manifest
+
+
+def _pairs(found: Findings, key: str) -> PairsReport | None:
+    data = found.read(key)
+    if data is None:
+        return None
+    try:
+        return parse_pairs(found.work, key, data)
+    except StateFileError as error:
+        found.wrong[key] = error.why
+        return None
+
+
+def audit_dataset(work: Store, settings: Settings, *, is_other: bool = False) -> PartitionAudit:
+    """The dataset's own files: dataset.json, the card, its figures, the splits; and what no record lists.
+
+    Rows and pairs are looked at batch by batch (`audit_partition`). `is_other`: VOICE_DATASET names another one.
+    """
+    found, layout = Findings(work), DatasetLayout(settings.dataset)
+    there = {item.key for item in work.listing(layout.root)}
+    manifests, records = _committed(work, layout, there)
+    commit = _commit(found, layout, there, manifests, records, settings)
+    _splits(found, layout, there, commit, manifests)
+    if f"{layout.root}published.json" in there:
+        _small(found, f"{layout.root}published.json", parse_published)
+    listed = {layout.summary_key, layout.splits_key, f"{layout.root}published.json", *found.wanted}
+    listed |= {item["key"] for item in (commit or {}).get("files", [])}
+    for manifest in manifests:
+        partition = PartitionKey.parse(manifest.partition)
+        listed |= {layout.manifest_key(partition), layout.pairs_record_key(partition)}
+        listed |= {key for key, _ in dataset.parquet_files(manifest)}
+    listed |= {str(item["key"]) for record in records for item in record.files}
+    if commit is not None and not card_files(commit):
+        listed |= {layout.card_key, *(key for key in there if key.startswith(layout.figures))}
+    found.note_unlisted([key for key in there if key not in found.wrong], listed)
+    other = f"VOICE_DATASET={shlex.quote(settings.dataset)} " if is_other else ""
+    return found.close(remedy=f"{other}voice build --verify")
+
+
+def _committed(work: Store, layout: DatasetLayout, there: Iterable[str]) -> tuple[list[Manifest], list[PairsReport]]:
+    """The readable, complete manifests and the records of pairs; what is wrong with others the batches' audits say."""
+    quiet, prefix = Findings(work), f"{layout.root}manifests/"
+    manifests, records = [], []
+    for key in sorted(there):
+        partition = PartitionKey.find(key.removeprefix(prefix).removesuffix(".parquet"))
+        if partition is None or key != layout.manifest_key(partition):
+            continue
+        manifest = _manifest(quiet, key, lazily=True)
+        record = _pairs(quiet, layout.pairs_record_key(partition))
+        if manifest is not None and manifest.complete:
+            manifests.append(manifest)
+        if record is not None:
+            records.append(record)
+    order = {manifest.partition: PartitionKey.parse(manifest.partition) for manifest in manifests}
+    return sorted(manifests, key=lambda item: order[item.partition]), records
+
+
+def _commit(
+    found: Findings,
+    layout: DatasetLayout,
+    there: Collection[str],
+    manifests: list[Manifest],
+    records: list[PairsReport],
+    settings: Settings,
+) -> Mapping[str, Any] | None:
+    key = layout.summary_key
+    data = found.read(key)
+    if data is None:
+        if layout.card_key in there:
+            found.wrong[key] = f"{MISSING}, while the card is there"
+        elif manifests:
+            found.unfinished.append(key)
+        return None
+    try:
+        commit = parse_commit(found.work, key, data)
+    except StateFileError as error:
+        found.wrong[key] = error.why
+        return None
+    found.wanted |= {item["key"]: item["sha256"] for item in card_files(commit)}
+    if not card_files(commit):
+        found.unfinished.append(layout.card_key)  # a record of an older version, without its checksum
+    for name in commit["partitions"]:
+        partition = PartitionKey.parse(name)
+        for needed in (layout.manifest_key(partition), layout.pairs_record_key(partition)):
+            if needed not in there:
+                found.wrong[needed] = MISSING
+    if commit["inputs"] != card_inputs(manifests, settings):
+        found.unfinished.append(key)  # rows or settings have changed since
+    elif commit["files"] != dataset_files(manifests, records):
+        found.wrong[key] = "does not list the files that the manifests list"
+    return commit
+
+
+def _splits(
+    found: Findings,
+    layout: DatasetLayout,
+    there: Collection[str],
+    commit: Mapping[str, Any] | None,
+    manifests: Collection[Manifest],
+) -> None:
+    key = layout.splits_key
+    data = found.read(key)
+    if data is None:
+        if manifests and key not in there:
+            found.wrong[key] = MISSING
+        return
+    try:
+        splits = parse_splits(found.work, key, data)
+    except StateFileError as error:
+        found.wrong[key] = error.why
+        return
+    committed = splits_record(commit)
+    if committed.get("inputs") == splits.inputs and committed["sha256"] != sha256(data):
+        found.wrong[key] = "is not what was committed"
+
+
+def audit_state(work: Store) -> PartitionAudit:
+    """Batch files, tombstones and records of freed files, which hold no checksums: each must be readable."""
+    found = Findings(work)
+    listing = list_batches(work)
+    batches = find_batches(work, listing.partitions)
+    found.looked_at += len(listing.partitions)
+    strays = [*listing.strays, *batches.strays]
+    found.unlisted += [stray.key.removeprefix(f"{work.url}/") for stray in strays]
+    for partition, error in batches.damaged.items():
+        found.wrong[batch_key(partition)] = error.why
+    of_manifests = (_of_manifest(item.key) for item in work.listing(f"{segmenting.STAGE}/"))
+    built = {partition for partition in of_manifests if partition is not None}
+    stray_batches = {stray.key.removeprefix(f"{work.url}/") for stray in batches.strays}
+    for partition in sorted({*built, *listing.lost} - set(listing.partitions)):
+        found.wrong[batch_key(partition)] = f"{MISSING}, while segments of its batch are there"
+    for partition in sorted(listing.contents):
+        if batch_key(partition) in stray_batches:
+            found.unlisted.append(contents_key(partition))
+        else:
+            _small(found, contents_key(partition), segmenting.parse_contents)
+    for prefix, parse in ((TOMBSTONES, parse_tombstone), (FREED, parse_freed)):
+        for item in work.listing(prefix):
+            _small(found, item.key, parse)
+    made_again = any(not key.startswith(TOMBSTONES) for key in found.wrong)
+    return found.close(remedy="voice build" if made_again else "")
+
+
+def _of_manifest(key: str) -> PartitionKey | None:
+    stage, _, rest = key.partition("/")
+    partition = PartitionKey.find(rest.rpartition("/")[0])
+    return partition if partition is not None and key == manifest_key(stage, partition) else None
+
+
+def _small(found: Findings, key: str, parse: Callable[[Store, str, bytes], object]) -> None:
+    """Look whether a file can be read; `parse` returns None for one that does not belong there."""
+    data = found.read(key)
+    try:
+        if data is not None and parse(found.work, key, data) is None:
+            found.unlisted.append(key)
+    except StateFileError as error:
+        found.wrong[key] = error.why + (f". {error.remedy}" if error.remedy else "")

@@ -1,24 +1,25 @@
 """The last stage: the dataset's card, its figures, and `dataset.json`, which commits them."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from voice_core.corpus import rows
 from voice_core.corpus.card import render_card
 from voice_core.corpus.dataset import read_dataset_manifest
+from voice_core.corpus.dataset_record import card_files, file_record, read_commit
 from voice_core.corpus.figures import duration_histogram_png, funnel_png
 from voice_core.corpus.manifest import Manifest
 from voice_core.corpus.pairs import PairsReport, read_pairs
-from voice_core.corpus.splits import SPLITS
+from voice_core.corpus.splits import SPLITS, parse_splits
 from voice_core.corpus.summary import Summary, summarise
-from voice_core.fingerprint import fingerprint
+from voice_core.fingerprint import canonical_json, fingerprint, sha256
 from voice_core.layout import DatasetLayout, PartitionKey
 from voice_core.lease import held
 from voice_core.settings import Settings
 from voice_core.store import Store
 
-CARD_VERSION = 1
+CARD_VERSION = 2
 
 
 def finished_rows(work: Store, partitions: Iterable[PartitionKey], settings: Settings) -> list[Manifest]:
@@ -34,18 +35,13 @@ def card_inputs(manifests: Sequence[Manifest], settings: Settings) -> str:
     return fingerprint(CARD_VERSION, settings.card.model_dump(), settings.split.model_dump(), names, versions)
 
 
-def read_commit(work: Store, settings: Settings) -> dict[str, Any] | None:
-    data = work.find(DatasetLayout(settings.dataset).summary_key)
-    return json.loads(data) if data is not None else None
-
-
 def build_card(work: Store, partitions: Iterable[PartitionKey], settings: Settings, *, verify: bool = False) -> Summary:
     """Write README.md, the figures and dataset.json for everything that is finished.
 
     Where they are current they are left alone, unless with `verify`.
     """
     layout = DatasetLayout(settings.dataset)
-    with held(work, layout.root):
+    with held(work, layout.root) as work:
         return _build_card(work, partitions, settings, verify)
 
 
@@ -58,22 +54,42 @@ def _build_card(work: Store, partitions: Iterable[PartitionKey], settings: Setti
         config: [split for split in SPLITS if any((f["config"], f["split"]) == (config, split) for f in files)]
         for config in (rows.FULL, rows.NEUTTS, rows.PAIRS)
     }
-    summary = summarise(manifests, settings.display_name)
+    summary = summarise(manifests, settings)
     commit = {
         "inputs": card_inputs(manifests, settings),
         "partitions": [manifest.partition for manifest in manifests],
         "files": files,
+        "splits": _splits_record(work, layout),
+        "card_settings": settings.card.model_dump(mode="json"),
     }
-    beside = (layout.card_key, f"{layout.figures}durations.png", f"{layout.figures}funnel.png")
-    if not verify and read_commit(work, settings) == commit and None not in work.each(work.head, beside):
+    there = read_commit(work, settings)
+    if not verify and there is not None and {**commit, "card": there.get("card")} == there and card_there(work, there):
         return summary
-    parameters = manifests[0].parameters if manifests else {}
-    card = render_card(summary, settings, splits=SPLITS, configs=offered, parameters=parameters)
-    work.put(f"{layout.figures}durations.png", duration_histogram_png(summary))
-    work.put(f"{layout.figures}funnel.png", funnel_png(summary))
-    work.put(layout.card_key, card.encode())
+    digests = {config: config_digest(files, config, layout.root) for config in offered}
+    card = render_card(summary, settings, splits=SPLITS, configs=offered, digests=digests)
+    beside = {
+        layout.card_key: card.encode(),
+        f"{layout.figures}durations.png": duration_histogram_png(summary),
+        f"{layout.figures}funnel.png": funnel_png(summary),
+    }
+    work.put_many(beside)
+    commit["card"] = [file_record(key, data) for key, data in beside.items()]
     work.put(layout.summary_key, (json.dumps(commit, ensure_ascii=False, indent=1) + "\n").encode())
     return summary
+
+
+def card_there(work: Store, commit: Mapping[str, Any]) -> bool:
+    """Whether the card and its figures are there, with the committed sizes."""
+    sizes = {item["key"]: item["size_bytes"] for item in card_files(commit)}
+    found = work.each(work.head, sizes)
+    return bool(sizes) and all(info is not None and info.size == sizes[info.key] for info in found)
+
+
+def _splits_record(work: Store, layout: DatasetLayout) -> dict[str, Any]:
+    data = work.find(layout.splits_key)
+    if data is None:
+        return {}
+    return {**file_record(layout.splits_key, data), "inputs": parse_splits(work, layout.splits_key, data).inputs}
 
 
 def dataset_files(manifests: Sequence[Manifest], pairs: Sequence[PairsReport]) -> list[dict[str, Any]]:
@@ -81,3 +97,9 @@ def dataset_files(manifests: Sequence[Manifest], pairs: Sequence[PairsReport]) -
     files = [item for manifest in manifests for item in manifest.parameters.get("files", [])]
     files += [item for record in pairs for item in record.files]
     return sorted(files, key=lambda item: item["key"])
+
+
+def config_digest(files: Sequence[Mapping[str, Any]], config: str, root: str) -> str:
+    """SHA-256 over the paths below `root` and the committed checksums of a config's Parquet files."""
+    mine = sorted((str(item["key"]).removeprefix(root), item["sha256"]) for item in files if item["config"] == config)
+    return sha256(canonical_json(mine).encode())

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from voice_core.corpus.estimates import ZERO, Figure, total
+from voice_core.corpus.recordings import Stray
 from voice_core.layout import PartitionKey
 
 
@@ -91,6 +92,7 @@ class Plan:
     splits: bool  # whether they are dealt anew
     card: bool
     basis: tuple[str, ...] = ()
+    strays: tuple[Stray, ...] = ()  # objects that are not used
 
     @property
     def empty(self) -> bool:

@@ -6,6 +6,7 @@ softly stays softer than what it says loudly, and what else a batch says changes
 
 import dataclasses
 import json
+import logging
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from voice_core.store import ConflictError, Store
 from voice_core.tts.base import Speech, Utterance
 
 CALIBRATION_VERSION = 1
+_log = logging.getLogger(__name__)
 STAGE = "moshi_voices"
 LEVEL_UNKNOWN = "voice_level_unknown"
 """The reason of a turn whose voice said none of the sentences."""
@@ -87,11 +89,26 @@ def measured_level_dbfs(powers: Iterable[SpeechPower]) -> float:
 def read_level(store: Store, calibration: Calibration) -> float | None:
     """The level that is stored; None where there is none, or nothing that can be read."""
     data = store.find(calibration.key)
+    return parse_level(data) if data is not None else None
+
+
+def parse_level(data: bytes) -> float | None:
+    """The level in a file; None where it cannot be read."""
     try:
-        level = float(json.loads(data)["level_dbfs"]) if data is not None else math.nan
-    except (ValueError, KeyError, TypeError):
+        level = float(json.loads(data)["level_dbfs"])
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return level if math.isfinite(level) else None
+
+
+def remove_damaged(store: Store) -> None:
+    """Delete the files that cannot be read: these voices are measured again when they next speak."""
+    keys = [item.key for item in store.listing(f"{STAGE}/") if item.key.endswith(".json")]
+    found = zip(keys, store.each(store.find, keys), strict=True)
+    damaged = [key for key, data in found if data is not None and parse_level(data) is None]
+    for key in damaged:
+        _log.warning("%s/%s cannot be read; it is removed, and the voice measured again", store.url, key)
+    store.delete(damaged)
 
 
 def keep_level(store: Store, calibration: Calibration, level_dbfs: float, measured: int) -> float:

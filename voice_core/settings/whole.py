@@ -17,7 +17,14 @@ from voice_core.scrubbing import hide
 from voice_core.settings.automation import AutomationSettings
 from voice_core.settings.base import ENV_PREFIX, as_url
 from voice_core.settings.codecs import NeuCodecSettings
-from voice_core.settings.corpus import BatchSettings, CardSettings, CutSettings, RuleSettings, SplitSettings
+from voice_core.settings.corpus import (
+    AudioSettings,
+    BatchSettings,
+    CardSettings,
+    CutSettings,
+    RuleSettings,
+    SplitSettings,
+)
 from voice_core.settings.loading import (
     ConfigurationError,
     config_file,
@@ -67,6 +74,10 @@ class Settings(BaseSettings):
         description="Extensions that are recordings, lower case. Where two files share an id the first listed wins.",
     )
     max_transcript_mb: float = Field(32.0, gt=0, description="A larger transcript is refused, not read.")
+    follow_symlinks: bool = Field(
+        False,
+        description="Follow symbolic links that lead out of the folder of recordings, of scripts or of `voice adopt`.",
+    )
     local_gb: float = Field(
         24.0,
         gt=0,
@@ -87,6 +98,7 @@ class Settings(BaseSettings):
     )
 
     batch: BatchSettings = BatchSettings()  # type: ignore[call-arg]
+    audio: AudioSettings = AudioSettings()  # type: ignore[call-arg]
     cut: CutSettings = CutSettings()  # type: ignore[call-arg]
     roundtrip_share: float = Field(
         0.1, ge=0, le=1, description="Share of segments that are decoded again after encoding, and measured."

@@ -6,9 +6,8 @@ from typing import Any
 import dagster as dg
 
 from resources.corpus import CorpusResource
-from voice_core.corpus.auditing import audit
-from voice_core.corpus.batches import list_partitions
 from voice_core.settings import Settings, Step
+from voice_core.work_audit import audit
 
 _NAMED = 20  # files that a failed audit's message names; the report names all
 
@@ -35,14 +34,15 @@ def bring_up_to_date() -> None:
 
 @dg.op
 def read_committed_files(context: dg.OpExecutionContext, corpus: CorpusResource) -> None:
-    """Every file that a manifest lists, read again and compared with its checksum. Mends nothing."""
+    """Every file of the work root, read again and compared with what was committed. Repairs nothing."""
     work = corpus.work()
-    report = audit(work, list_partitions(work), corpus.settings)
+    report = audit(work, corpus.settings)
     figures: dict[str, Any] = {
         "batches": len(report.partitions),
         "files": report.files,
         "gigabytes": round(report.size_bytes / 1e9, 3),
         "wrong": len(report.wrong),
+        "unlisted": len(report.unlisted),
         "begun": report.begun,
         "ended": report.ended,
     }
@@ -52,9 +52,9 @@ def read_committed_files(context: dg.OpExecutionContext, corpus: CorpusResource)
         named = "\n".join(f"{key} {what}" for key, what in list(report.wrong.items())[:_NAMED])
         more = f"\nand {len(report.wrong) - _NAMED} more" if len(report.wrong) > _NAMED else ""
         raise dg.Failure(
-            f"{len(report.wrong)} of {report.files} files are not what was committed; `{report.remedy}` mends them.\n"
-            f"{named}{more}",
-            metadata={"wrong": report.wrong, "remedy": report.remedy},
+            f"{len(report.wrong)} of {report.files} files are not what was committed. To repair: "
+            f"{'; '.join(report.remedies)}\n{named}{more}",
+            metadata={"wrong": report.wrong, "remedies": report.remedies},
             allow_retries=False,
         )
 

@@ -1,0 +1,65 @@
+"""A finished Moshi data set of two batches, built and audited as the commands do it."""
+
+import json
+import shutil
+from pathlib import Path
+
+from voice_assets_tests.damage import Case, Commands
+from voice_core.moshi import building
+from voice_core.settings import Settings
+from voice_core.store import Store
+from voice_core.synthesis import SynthesisOptions
+from voice_core.work_audit import audit
+
+NAME = "talks"
+
+
+class Talks:
+    def __init__(self, folder: Path) -> None:
+        self.scripts_dir, self.work_dir = folder / "scripts", folder / "work"
+        self.scripts_dir.mkdir(parents=True)
+        lines: list[dict[str, str]] = [
+            {"id": f"d{i}", "user_text": "Again? " * i + f"Question {i}?", "assistant_text": f"Answer {i}."}
+            for i in range(3)
+        ]
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        (self.scripts_dir / "talks.jsonl").write_text(text, "utf-8")
+        self.settings = Settings(
+            work_url=str(self.work_dir),
+            speech={"engine": "noise"},
+            moshi={"name": NAME, "aligner": "approximate", "batch_dialogues": 2, "eval_min_rows": 1, "eval_min_sec": 1},
+            workers=1,
+        )
+        self.build()
+
+    @property
+    def work(self) -> Store:
+        return Store(self.work_dir.as_uri(), create=True)
+
+    def build(self, *, verify: bool = False, replaces: bool = False) -> None:
+        report = building.build(
+            Store(self.scripts_dir.as_uri()), self.work, self.settings, SynthesisOptions("serial"), replaces=replaces,
+            verify=verify,
+        )  # fmt: skip
+        assert not report.failures, report.failures
+
+    def commands(self) -> Commands:
+        return Commands(status=lambda: None, build=self.build, audit=lambda: audit(self.work, self.settings).wrong)
+
+
+def allowed(case: Case) -> tuple[bool, tuple[str, ...]]:
+    """As for the voice dataset: what a data set is made of is not guessed, and an unused level stays as it is."""
+    if case.key.endswith("source.json"):
+        return True, ()
+    return False, ("moshi_voices/",) if case.key.startswith("moshi_voices/") else ()
+
+
+class TalksSnapshot:
+    def __init__(self, talks: Talks) -> None:
+        self._work = talks.work_dir
+        self._copy = self._work.with_name("work before")
+        shutil.copytree(self._work, self._copy)
+
+    def restore(self) -> None:
+        shutil.rmtree(self._work)
+        shutil.copytree(self._copy, self._work)
