@@ -38,8 +38,8 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u20
 def visible(text: str) -> str:
     """A text with its control characters escaped, as Python writes them.
 
-    >>> print(visible("\\x1b[31mred, \\u202egnp.exe, \\ttab, أثير"))
-    \\x1b[31mred, \\u202egnp.exe, \ttab, أثير
+    >>> print(visible(chr(27) + "[31mred, " + chr(0x202E) + "gnp.exe, أثير"))
+    \\x1b[31mred, \\u202egnp.exe, أثير
     """
     return _CONTROL.sub(lambda match: repr(match[0])[1:-1], text)
 

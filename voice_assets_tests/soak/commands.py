@@ -91,6 +91,8 @@ def _run(output: IO[bytes], folder: str, variables: Mapping[str, str], arguments
     try:
         for descriptor in (1, 2):
             os.dup2(output.fileno(), descriptor)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        sys.stdin = os.fdopen(0)
         os.chdir(folder)
         os.environ.update(variables)
         sys.argv = ["voice", *arguments]
