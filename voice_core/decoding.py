@@ -311,6 +311,8 @@ def _info(container: InputContainer) -> AudioInfo:
     if not container.streams.audio:
         raise UnreadableAudioError("the file has no audio stream")
     stream = container.streams.audio[0]
+    if stream.codec_context is None:  # PyAV makes none for a codec that FFmpeg does not know
+        raise UnreadableAudioError("the codec of its audio is not known")
     duration = 0.0
     if stream.duration is not None and stream.time_base is not None:
         duration = float(stream.duration * stream.time_base)

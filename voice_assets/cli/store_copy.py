@@ -66,7 +66,7 @@ def copy(
     """
     from resources.stores import open_store
     from voice_core import copying
-    from voice_core.copy_plan import CopyOptions
+    from voice_core.copy_plan import CopyOptions, refuse_overlap
     from voice_core.scratch import open_scratch
 
     settings = Settings.load()
@@ -78,6 +78,7 @@ def copy(
         record=record,
         jobs=jobs or settings.requests_in_flight,
     )
+    refuse_overlap(as_url(source), as_url(target))  # before a folder is made
     origin = open_store(as_url(source), settings)
     destination = (
         open_store(as_url(target), settings, create=True) if not dry_run else _look_at(as_url(target), settings)

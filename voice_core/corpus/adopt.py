@@ -27,6 +27,7 @@ from voice_core.corpus.npz_limits import MAX_FILE_BYTES
 from voice_core.corpus.segment_files import SegmentFileError, sample_count
 from voice_core.settings import Settings
 from voice_core.store import ConflictError, Store, StoreError
+from voice_core.url_overlap import overlap
 
 _TRIES = 20
 _LOOKED_AT = 3  # files of a recording, until one says how many bytes a second of audio takes
@@ -61,6 +62,8 @@ def adopt(source: Store, work: Store, settings: Settings, options: AdoptOptions)
     """Adopt all segment files under the source's URL. Raises `ValueError` for options that cannot be."""
     started = time.monotonic()
     check_codec(options)
+    if how := overlap(source.url, work.url):
+        raise ValueError(f"{source.url} {how} the work root: adopt a folder outside of it")
     terms = Terms(settings.cut.sample_rate_hz, options.form, options.codec, options.revision)
     found = find_segments(source.listing(), source.url, options.channel)
     report = AdoptReport(strays=found.strays)

@@ -4,7 +4,7 @@ import os
 from typing import Literal
 from urllib.parse import unquote
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -35,6 +35,7 @@ from voice_core.settings.loading import (
 from voice_core.settings.moshi import MoshiSettings
 from voice_core.settings.speech import IndexTTS2Settings, SpeechSettings
 from voice_core.settings.stores import GcsSettings, HubSettings, S3Settings
+from voice_core.url_overlap import overlap
 
 Step = Literal["ingest", "encode", "write", "speak"]
 
@@ -130,6 +131,20 @@ class Settings(BaseSettings):
         if not value.strip():
             raise ValueError("must not be empty")
         return as_url(value)
+
+    @field_validator("work_url")
+    @classmethod
+    def _apart_from_raw(cls, value: str, info: ValidationInfo) -> str:
+        if how := overlap(info.data.get("raw_url", ""), value):
+            raise ValueError(f"raw_url {how} it; what is made would be taken for recordings: choose separate folders")
+        return value
+
+    @field_validator("moshi")
+    @classmethod
+    def _scripts_apart(cls, value: MoshiSettings, info: ValidationInfo) -> MoshiSettings:
+        if value.scripts_url and (how := overlap(value.scripts_url, info.data.get("work_url", ""))):
+            raise ValueError(f"scripts_url {how} the work_url: choose separate folders")
+        return value
 
     @field_validator("raw_pattern")
     @classmethod
