@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import dagster as dg
+import yaml  # type: ignore[import-untyped]
 
 from resources.corpus import codec_of, look_at_work, open_raw, open_work
 from voice_assets.defs.voice_dataset.asking import neighbours
@@ -17,7 +18,8 @@ from voice_assets.defs.voice_dataset.partitions import NAME, RANGE_END, RANGE_ST
 from voice_assets.run_process import process_tags, release_dead
 from voice_assets.stopping import Stopped
 from voice_core import lease, progress
-from voice_core.corpus.discovery import Discovery, discover, foresee, look_again
+from voice_core.corpus.discovery import Discovery, discover, look_again
+from voice_core.corpus.freed import repair_freed
 from voice_core.corpus.plan import Plan
 from voice_core.corpus.planning import plan_build
 from voice_core.corpus.status import State, Status, survey
@@ -51,31 +53,48 @@ class BuildReport:
 
 def open_instance() -> dg.DagsterInstance:
     """The Dagster instance of DAGSTER_HOME, or of ./dagster_home where that is not set."""
+    os.environ["DAGSTER_HOME"] = str(_dagster_home())
+    return dg.DagsterInstance.get()
+
+
+def find_instance() -> dg.DagsterInstance | None:
+    """The instance of `open_instance` for commands that must not write: None where it was never opened.
+
+    Opening an instance for the first time makes its SQLite files.
+    """
+    home = _dagster_home()
+    config = yaml.safe_load((home / "dagster.yaml").read_text("utf-8")) or {}
+    embedded = not config.keys() & {"storage", "run_storage", "event_log_storage"}
+    return None if embedded and not (home / "history" / "runs.db").is_file() else open_instance()
+
+
+def _dagster_home() -> Path:
     home = Path(os.environ.get("DAGSTER_HOME") or "dagster_home").resolve()
     if not (home / "dagster.yaml").is_file():
         raise ConfigurationError(
             f"there is no Dagster instance at {home}: run from the project's folder, or set DAGSTER_HOME to a folder "
             "that holds a dagster.yaml"
         )
-    os.environ["DAGSTER_HOME"] = str(home)
-    return dg.DagsterInstance.get()
+    return home
 
 
 def take_stock(settings: Settings) -> tuple[Discovery, Status]:
-    """Discover, and compare what lies there with what a build would make."""
-    raw = open_raw(settings)  # first: where there is none, no work root is made either
-    work = open_work(settings)
-    discovery = discover(raw, work, settings)
+    """Compare what lies there with what a build would make. Nothing is written.
+
+    New recordings are in the batches that a build would assign them to.
+    """
+    raw, work = open_raw(settings), look_at_work(settings)
+    discovery = discover(raw, work, settings, read_only=True)
     return discovery, survey(work, discovery, codec_of(settings), settings)
 
 
 def look_ahead(settings: Settings, partitions: Sequence[str] = ()) -> Plan:
-    """What `build` would do now. Nothing is written: new recordings are not even assigned to batches."""
-    raw, work, codec = open_raw(settings), look_at_work(settings), codec_of(settings)
-    discovery = foresee(raw, work, settings)
+    """What `build` would do now. Nothing is written."""
+    discovery, status = take_stock(settings)
     _refuse_nothing(discovery, settings)
     chosen = [PartitionKey.parse(key) for key in partitions]
-    return plan_build(raw, work, discovery, survey(work, discovery, codec, settings), codec, settings, chosen)
+    raw, work = open_raw(settings), look_at_work(settings)
+    return plan_build(raw, work, discovery, status, codec_of(settings), settings, chosen)
 
 
 def build(
@@ -93,10 +112,13 @@ def build(
     """
     runner = _Runner(settings, instance, verify)
     release_dead(instance)
-    open_raw(settings)
-    lease.sweep(open_work(settings))
-    discovery, status = take_stock(settings)
-    report = BuildReport(discovery, status)
+    raw = open_raw(settings)  # first: where there is none, no work root is made either
+    work = open_work(settings)
+    lease.sweep(work)
+    work.sweep()
+    repair_freed(work)
+    discovery = discover(raw, work, settings)
+    report = BuildReport(discovery, survey(work, discovery, codec_of(settings), settings))
     _refuse_nothing(discovery, settings)
     order = _add_partitions(instance, discovery)
     chosen = {PartitionKey.parse(key) for key in partitions}
@@ -124,7 +146,6 @@ def build(
 
     def review() -> None:
         """Compare again, with the listing that the build began with."""
-        work = open_work(settings)
         report.discovery = look_again(work, report.discovery, settings)
         report.status = survey(work, report.discovery, codec_of(settings), settings)
 

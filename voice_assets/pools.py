@@ -76,6 +76,14 @@ def look_at(instance: dg.DagsterInstance, name: str, *, queued: bool = True) -> 
     )
 
 
+def look_at_all(instance: dg.DagsterInstance | None, names: Iterable[str]) -> list[Pool]:
+    """These pools and all that have a limit; without an instance, pools that nobody has used yet."""
+    if instance is None:
+        return [Pool(name, None, True, (), (), ()) for name in sorted(names)]
+    limited = {pool.name for pool in instance.event_log_storage.get_pool_limits()}
+    return [look_at(instance, name) for name in sorted({*names, *limited})]
+
+
 def apply_limits(instance: dg.DagsterInstance, profiles: Mapping[str, GpuProfile]) -> list[str]:
     """Give every pool its limit; what was changed, in words. Other pools stay as they are."""
     storage = instance.event_log_storage

@@ -8,7 +8,9 @@ from typing import Any
 
 from obstore.store import from_url
 
+from voice_core.scrubbing import hide
 from voice_core.settings import Settings
+from voice_core.settings.base import refuse_credentials
 
 _SCHEMES = ("s3", "s3a", "gs", "memory")
 _DEFAULT_REGION = "us-east-1"
@@ -28,7 +30,7 @@ class Access:
     endpoint_url: str = ""
     region: str = ""
     profile: str = ""
-    access_key_id: str = ""
+    access_key_id: str = field(default="", repr=False)
     secret_access_key: str = field(default="", repr=False)
     session_token: str = field(default="", repr=False)
     anonymous: bool = False
@@ -39,6 +41,8 @@ class Access:
 
     def open(self, url: str) -> Any:
         """An obstore store. Raises `ValueError` or obstore's errors for what cannot be opened."""
+        hide(self.access_key_id, self.secret_access_key, self.session_token)
+        refuse_credentials(url)
         scheme, bucket = url.partition("://")[::2]
         if scheme not in _SCHEMES or not (bucket or scheme == "memory"):
             raise ValueError("a store is a folder, file://…, s3://bucket[/folder] or gs://bucket[/folder]")
@@ -165,7 +169,7 @@ def s3_access(settings: Settings) -> Access:
         endpoint_url=s3.endpoint_url,
         region=s3.region,
         profile=s3.profile,
-        access_key_id=s3.access_key_id,
+        access_key_id=s3.access_key_id.get_secret_value(),
         secret_access_key=s3.secret_access_key.get_secret_value(),
         session_token=s3.session_token.get_secret_value(),
         ca_bundle=s3.ca_bundle,

@@ -62,6 +62,17 @@ class PartitionKey:
             raise ValueError(f"{key!r} is no partition key of channel_batch; one looks like 'my-channel/batch-0001'")
         return cls(match["channel"], int(match["number"]))
 
+    @classmethod
+    def find(cls, name: str) -> "PartitionKey | None":
+        """As `parse`; None for what is no partition key.
+
+        >>> PartitionKey.find("harbour-radio/batch-0002 (copy)")
+        """
+        try:
+            return cls.parse(name)
+        except ValueError:
+            return None
+
 
 _TOLD = 20  # keys a command is told with
 
@@ -76,8 +87,10 @@ def partition_flags(keys: Sequence[str]) -> str:
 
 
 BATCHES = "batches/"
+CONTENTS = ".contents"
 TOMBSTONES = "tombstones/"
 LOCKS = "locks/"
+FREED = "freed/"
 
 
 def lock_key(name: str) -> str:
@@ -91,11 +104,11 @@ def batch_key(partition: PartitionKey) -> str:
 
 def contents_key(partition: PartitionKey) -> str:
     """Which content hash each raw object had when it was last read, by what the store called it then."""
-    return f"{BATCHES}{partition}.contents.json"
+    return f"{BATCHES}{partition}{CONTENTS}.json"
 
 
 def freed_prefix(stage: str) -> str:
-    return f"freed/{stage}/"
+    return f"{FREED}{stage}/"
 
 
 def freed_key(stage: str, partition: PartitionKey) -> str:

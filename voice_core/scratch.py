@@ -79,12 +79,14 @@ class Scratch:
         return self._abandoned(remove=True)
 
     def leftovers(self) -> Leftovers:
-        """What `sweep` would remove."""
+        """What `sweep` would remove. Nothing is written."""
         return self._abandoned(remove=False)
 
     def _abandoned(self, *, remove: bool) -> Leftovers:
         sizes = []
-        with self._ledger():
+        if not self.root.is_dir():
+            return Leftovers(0, 0)
+        with self._ledger() if remove else contextlib.nullcontext():
             for lock in self.root.glob(f"*{_LOCK}"):
                 with contextlib.suppress(FileNotFoundError), lock.open("rb") as file:
                     if not try_lock(file.fileno()):
@@ -138,12 +140,16 @@ class _Room:
         self.folder.with_suffix(_LOCK).unlink(missing_ok=True)
 
 
-def find_scratch(settings: Settings) -> Scratch:
-    """The scratch folder of `local_dir`, as it is, with the budget of `local_gb`. Raises `StoreError`."""
+def find_scratch(settings: Settings, *, create: bool = False) -> Scratch:
+    """The scratch folder of `local_dir`, as it is, with the budget of `local_gb`. Raises `StoreError`.
+
+    Without `create` nothing is written, and the folder may be missing.
+    """
     root = Path(settings.local_dir).expanduser() if settings.local_dir else _default_root()
     try:
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not settings.local_dir and root.lstat().st_uid != os.getuid():
+        if create:
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not settings.local_dir and root.exists() and root.lstat().st_uid != os.getuid():
             raise PermissionError(f"{root} belongs to somebody else")
     except OSError as error:
         raise StoreError(f"no local copies can be made: {error}. VOICE_LOCAL_DIR names the folder for them") from None
@@ -152,7 +158,7 @@ def find_scratch(settings: Settings) -> Scratch:
 
 def open_scratch(settings: Settings) -> Scratch:
     """The scratch folder, swept; its budget is what its disk has free, where that is less than `local_gb`."""
-    scratch = find_scratch(settings)
+    scratch = find_scratch(settings, create=True)
     left = scratch.sweep()
     if left.rooms:
         _log.info("removed %s that killed processes had left in %s", gigabytes(left.size_bytes), scratch.root)

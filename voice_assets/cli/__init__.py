@@ -20,7 +20,7 @@ from voice_assets.cli import (
     store_copy,
     trace,
 )
-from voice_assets.cli.console import errors
+from voice_assets.cli.console import errors, print_traceback, show_warnings
 from voice_assets.cli.pools import pools
 from voice_assets.stopping import EXIT_CODE, Stopped, stop_when_asked
 
@@ -47,12 +47,16 @@ app.add_typer(pools, name="pools")
 def main() -> None:
     """Run the command; a foreseeable error ends in one message and exit code 2."""
     stop_when_asked()
+    show_warnings()
     try:
         app()
     except (ValueError, LookupError, OSError, RuntimeError) as error:
         errors.print(f"[bold red]error:[/] {type(error).__name__}: ", end="")
         errors.print(str(error), markup=False, highlight=False)
         sys.exit(2)
+    except Exception as error:  # noqa: BLE001 - as Python ends, without secrets and control characters
+        print_traceback(error)
+        sys.exit(1)
     except Stopped:
         errors.print("interrupted; what was finished is kept, and the same command goes on from there")
         sys.exit(EXIT_CODE)

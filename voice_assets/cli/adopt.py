@@ -60,7 +60,8 @@ def adopt(
     if codec and (here is None or (here.name, here.revision) != (codec, revision)):
         name = f"{here.name} {here.revision}" if here else "none"
         errors.print(
-            f"[yellow]the codes are not used:[/] they are {codec} {revision}, VOICE_CODEC is {name}", highlight=False
+            f"[yellow]the codes are not used:[/] they are {escape(codec)} {escape(revision)}, VOICE_CODEC is {name}",
+            highlight=False,
         )
     report = take_in(open_store(as_url(source), settings), open_work(settings), settings, options)
     _say(report)

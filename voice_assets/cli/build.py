@@ -85,4 +85,4 @@ def _say(report: "BuildReport", settings: Settings, wall_sec: float) -> None:
             f"[yellow]The codes are {codec.name}'s, a stand-in: for trying the pipeline, not for training.[/]"
         )
     folder = f"{settings.work_url}/{DatasetLayout(settings.dataset).root}"
-    console.print(f"Dataset: {folder}", highlight=False, soft_wrap=True)
+    console.print(f"Dataset: {folder}", markup=False, highlight=False, soft_wrap=True)

@@ -40,7 +40,9 @@ def demo(
     world = build_world(folder)
     state = "spoken" if world.built else "already there"
     minutes = sum(item.duration_sec or 0.0 for item in world.recordings) / 60
-    console.print(f"Raw bucket {world.raw}: {len(world.recordings)} recordings, {minutes:.1f} minutes ({state}).")
+    console.print(
+        f"Raw bucket {world.raw}: {len(world.recordings)} recordings, {minutes:.1f} minutes ({state}).", markup=False
+    )
     scripts = write_dialogues(folder / "dialogues")
     config = folder / "voice.toml"
     config.write_text(_toml(folder, DEMO_CHANNEL_MAPPING), encoding="utf-8")
@@ -57,7 +59,12 @@ def demo(
         _write_page(settings, folder / "listen.html")
     console.print(f"The demo took {time.monotonic() - started:.0f} s. `make ui` opens Dagster on it.")
     if config_file().resolve() != config.resolve():
-        console.print(f"Other commands read it with VOICE_CONFIG={config.resolve()}", highlight=False, soft_wrap=True)
+        console.print(
+            f"Other commands read it with VOICE_CONFIG={config.resolve()}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
     if not succeeded:
         raise typer.Exit(1)
 
@@ -107,7 +114,7 @@ def _speak(settings: Settings, scripts: Path) -> bool:
         highlight=False,
         markup=False,
     )
-    console.print(f"{settings.work_url}/{list_key(settings.moshi.name)}", highlight=False, soft_wrap=True)
+    console.print(f"{settings.work_url}/{list_key(settings.moshi.name)}", markup=False, highlight=False, soft_wrap=True)
     return not report.failures
 
 
@@ -126,7 +133,9 @@ def _write_page(settings: Settings, path: Path) -> None:
         )
     data = build_page(work, partitions, settings, codec_of(settings))
     path.write_bytes(data)
-    console.print(f"Listen: {path.resolve().as_uri()} ({len(data) / 1e6:.1f} MB)", highlight=False, soft_wrap=True)
+    console.print(
+        f"Listen: {path.resolve().as_uri()} ({len(data) / 1e6:.1f} MB)", markup=False, highlight=False, soft_wrap=True
+    )
 
 
 def _toml(folder: Path, mapping: dict[str, str]) -> str:

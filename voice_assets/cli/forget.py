@@ -8,7 +8,7 @@ from urllib.request import url2pathname
 import typer
 
 from voice_assets.cli.build import run_build
-from voice_assets.cli.console import console, errors, show_progress
+from voice_assets.cli.console import confirm, console, errors, show_progress
 from voice_core.corpus.forget import find_recording, remove, settle
 from voice_core.corpus.forget import forget as write_forget
 from voice_core.corpus.forget_search import RecordingName, SearchResult, search
@@ -61,7 +61,7 @@ def forget(
     length = f" ({wish.duration_sec:.0f} s)" if wish.duration_sec else ""
     if not yes:
         question = f"Resume forgetting {wish.name}?" if wish.forgotten_at else f"Forget {wish.name}{length}?"
-        typer.confirm(question, abort=True)
+        confirm(question, abort=True)
     show_progress()
     write_forget(work, wish, when=datetime.now(UTC).isoformat(timespec="seconds"), why=why)
     places = remove(work, wish.name, settings)
@@ -175,7 +175,7 @@ def follow(work: "Store", settings: Settings, place: "Published", purge_history:
         endpoint = open_hub(there).endpoint
         if endpoint != place.endpoint:
             raise ConfigurationError(f"HF_ENDPOINT leads to {endpoint}: set it to {place.endpoint}")
-        if not yes and not typer.confirm(f"Publish that to {place.url} now?", default=True):
+        if not yes and not confirm(f"Publish that to {place.url} now?", default=True):
             errors.print(f"It is still there: {again} removes it.", highlight=False)
             return False
         publish_now(work, there, create=False)

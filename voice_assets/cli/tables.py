@@ -43,7 +43,8 @@ def ledger_table(summary: Summary) -> Table:
 
 def status_tree(status: Status, settings: Settings) -> Tree:
     """Channels, their batches, and what is not up to date in each."""
-    tree = Tree(f"[bold]{settings.dataset}[/]  splits {_painted(status.splits)}, card {_painted(status.card)}")
+    reason = f" ({escape(status.card_reason)})" if status.card_reason else ""
+    tree = Tree(f"[bold]{settings.dataset}[/]  splits {_painted(status.splits)}, card {_painted(status.card)}{reason}")
     channels: dict[str, Tree] = {}
     for item in status.partitions:
         channel = item.partition.channel
@@ -66,7 +67,10 @@ def _painted(state: State) -> str:
 def _states(item: PartitionStatus) -> str:
     odd = {name: state for name, state in item.states.items() if state is not State.CURRENT}
     skipped = [name for name, state in odd.items() if state is State.SKIPPED]
-    open_ends = [f"{name} {_painted(state)}" for name, state in odd.items() if state is not State.SKIPPED]
+    why = {name: f" ({escape(reason)})" for name, reason in item.reasons.items()}
+    open_ends = [
+        f"{name} {_painted(state)}{why.get(name, '')}" for name, state in odd.items() if state is not State.SKIPPED
+    ]
     return ", ".join(open_ends) or _painted(State.CURRENT) + (f" (without {', '.join(skipped)})" if skipped else "")
 
 

@@ -142,7 +142,7 @@ def test_a_run_of_dagsters_launcher_that_is_killed_on_the_gpu_gives_lock_and_slo
     assert holders() == {GPU: None}
 
 
-def test_after_a_kill_the_pools_command_gives_the_slot_back_and_the_next_build_the_batch(
+def test_after_a_kill_pools_names_the_run_and_pools_apply_gives_the_slot_back_and_the_next_build_the_batch(
     new_house: Callable[..., House], home: Path, instance: dg.DagsterInstance
 ) -> None:
     house = new_house(batches=1)
@@ -150,7 +150,7 @@ def test_after_a_kill_the_pools_command_gives_the_slot_back_and_the_next_build_t
     wait_until("it is on the GPU", house.uses)
     shown = json.loads(house.voice(home, "pools", "show", "--json").communicate(timeout=60)[0])
     (pool,) = [pool for pool in shown["pools"] if pool["name"] == "gpu_t4"]
-    assert shown["released"] == []
+    assert shown["killed"] == []
     assert [place["pid"] for place in pool["holding"]] == [str(build.pid)]
     assert shown["gpus"][GPU]["process"]["pid"] == build.pid
     assert shown["gpus"][GPU]["run_id"] == pool["holding"][0]["run_id"]
@@ -159,8 +159,11 @@ def test_after_a_kill_the_pools_command_gives_the_slot_back_and_the_next_build_t
     assert look_at(instance, "gpu_t4").holding  # nobody has noticed
     assert holders() == {GPU: None}  # the kernel has
     output = house.voice(home, "pools").communicate(timeout=60)[0]
-    assert "was killed: marked failed, and its slots given back" in output
+    assert "was killed. `voice pools apply` marks it failed" in output
     assert "nobody" in output
+    assert look_at(instance, "gpu_t4").holding
+    output = house.voice(home, "pools", "apply").communicate(timeout=60)[0]
+    assert "was killed: marked failed, and its slots given back" in output
     assert not look_at(instance, "gpu_t4").holding
     build = house.build(home, house.keys)
     assert build.wait(90) == 0

@@ -121,7 +121,7 @@ class BatchAdopter:
         self._save()
         total = sum(len(found.files) for found in todo)
         with progress.track(f"adopting {self._partition}", total, "segments") as bar:
-            for task, adopted in workers.unordered(adopt_recording, tasks, count):
+            for task, adopted in workers.unordered(adopt_recording, tasks, count, name=lambda task: task.found.key):
                 self._take(task.found, adopted)
                 bar.advance(len(task.found.files))
                 if time.monotonic() - self._saved > _SAVE_SEC:

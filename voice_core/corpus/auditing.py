@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,8 +16,10 @@ from voice_core.corpus.pairs import read_pairs
 from voice_core.fingerprint import sha256
 from voice_core.layout import PartitionKey, partition_flags
 from voice_core.settings import Settings
+from voice_core.state_files import DamagedStateError, read_state
 from voice_core.store import ObjectNotFoundError, Store, StoreError
 
+_log = logging.getLogger(__name__)
 REPORT_KEY = "audits/latest.json"
 _RESUMED_WITHIN = timedelta(days=3)
 _WRITTEN_EVERY_SEC = 30.0
@@ -64,16 +67,13 @@ class AuditReport:
     def to_bytes(self) -> bytes:
         return (json.dumps(dataclasses.asdict(self), ensure_ascii=False, indent=1) + "\n").encode()
 
-    @classmethod
-    def from_bytes(cls, data: bytes) -> "AuditReport":
-        value = json.loads(data)
-        partitions = {key: PartitionAudit(**item) for key, item in value.pop("partitions").items()}
-        return cls(**value, partitions=partitions)
-
 
 def read_report(work: Store) -> AuditReport | None:
-    data = work.find(REPORT_KEY)
-    return AuditReport.from_bytes(data) if data is not None else None
+    try:
+        return read_state(work, REPORT_KEY, AuditReport)
+    except DamagedStateError as error:
+        _log.warning("%s; the audit starts anew", error)
+        return None
 
 
 def audit(work: Store, partitions: Sequence[PartitionKey], settings: Settings) -> AuditReport:

@@ -13,16 +13,22 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from voice_core.corpus.recordings import Found, probe_all, split_extension
+from voice_core.corpus.recordings import Found, Stray, probe_all, split_extension
 from voice_core.corpus.transcripts import TRANSCRIPT_EXTENSIONS
-from voice_core.decoding import AudioInfo
+from voice_core.decoding import AudioInfo, OutOfLimitsError, broken_limit
 from voice_core.fingerprint import fingerprint, sha256
-from voice_core.layout import BATCHES, TOMBSTONES, PartitionKey, batch_key, slug, tombstone_key
+from voice_core.layout import BATCHES, CONTENTS, TOMBSTONES, PartitionKey, batch_key, slug, tombstone_key
 from voice_core.lease import held
-from voice_core.settings import Settings
+from voice_core.settings import AudioSettings, Settings
+from voice_core.state_files import DamagedStateError, parse_state
 from voice_core.store import ConflictError, ObjectInfo, Store, StoreError
 
 BATCH_VERSION = 1
+_REMEDY = "`voice build` makes it again"
+_TOMBSTONE_REMEDY = (
+    "It says which recording was forgotten, and its name is made of the channel and the audio id: restore it from a "
+    'copy, or write {"channel": "…", "audio_id": "…"} to it'
+)
 
 News = Literal["", "new", "changed", "vanished", "troubled"]
 
@@ -63,8 +69,12 @@ class Recording:
 
     @property
     def duration_sec(self) -> float:
-        """By its header; 0 when that says nothing."""
-        return self.info.duration_sec if self.info else 0.0
+        """By its header; 0 when that says nothing, or claims what the limits of the last snapshot exclude."""
+        return self.info.duration_sec if self.info and not self.unreadable else 0.0
+
+    def broken_limit(self, limits: AudioSettings) -> OutOfLimitsError | None:
+        """The limit that its header breaks."""
+        return broken_limit(self.info, self.audio.size if self.audio else 0, limits) if self.info else None
 
     def news(self, found: Found | None) -> News:
         """How the listing differs from this. Its own key is its audio as long as that is there."""
@@ -103,6 +113,12 @@ def _same(one: ObjectInfo | None, other: ObjectInfo | None) -> bool:
     if one is None or other is None:
         return one is other
     return (one.key, one.identity) == (other.key, other.identity)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tombstone:
+    channel: str
+    audio_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,30 +167,28 @@ class Batch:
         value = {"version": BATCH_VERSION, **self._plain()}
         return (json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode("utf-8", "surrogatepass")
 
-    @classmethod
-    def from_bytes(cls, data: bytes) -> "Batch":
-        value = json.loads(data)
-        if value.pop("version") != BATCH_VERSION:
-            raise ValueError("this batch file was written by another version of the program")
-        recordings = tuple(_recording(item) for item in value.pop("recordings"))
-        return cls(**value, recordings=recordings)
+
+class _OtherBatchError(DamagedStateError):
+    def __init__(self, store: Store, key: str, batch: Batch) -> None:
+        super().__init__(store, key, f"describes another batch, {batch.partition}", _REMEDY)
+        self.batch = batch
 
 
-def _recording(item: dict[str, Any]) -> Recording:
-    parts: dict[str, Any] = {}
-    kinds = (("info", AudioInfo), ("audio", ObjectInfo), ("transcript", ObjectInfo), ("adopted", Adoption))
-    for name, kind in kinds:
-        value = item.pop(name, None)
-        parts[name] = kind(**value) if value is not None else None
-    return Recording(**item, **parts)
+def parse_batch(store: Store, partition: PartitionKey, data: bytes) -> Batch:
+    """The content of a batch file. Raises `DamagedStateError` also where it is that of another batch."""
+    key = batch_key(partition)
+    batch = parse_state(store, key, data, Batch, version=BATCH_VERSION, remedy=_REMEDY)
+    if batch.partition != partition:
+        raise _OtherBatchError(store, key, batch)
+    return batch
 
 
 def read_batch(store: Store, partition: PartitionKey) -> Batch:
-    """Raises `LookupError` for a partition that was never discovered."""
+    """Raises `LookupError` for a partition that was never discovered, `StateFileError` for a damaged file."""
     data = store.find(batch_key(partition))
     if data is None:
         raise LookupError(f"there is no batch {partition} under {store.url}: run `voice build` or the discovery sensor")
-    return Batch.from_bytes(data)
+    return parse_batch(store, partition, data)
 
 
 def write_batch(store: Store, batch: Batch) -> None:
@@ -188,22 +202,83 @@ def replace_batch(store: Store, batch: Batch, before: Batch) -> None:
     # A folder cannot compare and write in one go as buckets do.
     with held(store, f"batches {batch.channel}") if store.local_root is not None else contextlib.nullcontext():
         info, data = store.head(key), store.find(key)
-        if info is None or data is None or Batch.from_bytes(data) != before:
+        if info is None or data is None or parse_batch(store, before.partition, data) != before:
             raise ConflictError(f"put {store.url}/{key}: somebody else wrote it meanwhile")
         store.put(key, batch.to_bytes(), if_unchanged=info)
 
 
+@dataclass(frozen=True, slots=True)
+class BatchListing:
+    """What lies under `batches/`. `contents` are the batches that have a file of content hashes."""
+
+    partitions: tuple[PartitionKey, ...]
+    contents: frozenset[PartitionKey]
+    strays: tuple[Stray, ...]
+
+    @property
+    def lost(self) -> list[PartitionKey]:
+        """Batches whose own file is gone."""
+        return sorted(self.contents - set(self.partitions))
+
+
+def list_batches(store: Store) -> BatchListing:
+    partitions: list[PartitionKey] = []
+    contents: set[PartitionKey] = set()
+    strays: list[Stray] = []
+    for item in store.listing(BATCHES):
+        name = item.key.removeprefix(BATCHES)
+        stem = name.removesuffix(".json").removesuffix(CONTENTS)
+        partition = PartitionKey.find(stem) if name.endswith(".json") else None
+        if partition is None:
+            strays.append(Stray(f"{store.url}/{item.key}", "not the name of a batch file"))
+        elif item.key == batch_key(partition):
+            partitions.append(partition)
+        else:
+            contents.add(partition)
+    return BatchListing(tuple(sorted(partitions)), frozenset(contents), tuple(strays))
+
+
 def list_partitions(store: Store) -> list[PartitionKey]:
     """All batches there are, in order."""
-    keys = [item.key for item in store.listing(BATCHES)]
-    names = [key[len(BATCHES) : -len(".json")] for key in keys if key.endswith(".json")]
-    return sorted(PartitionKey.parse(name) for name in names if not name.endswith(".contents"))
+    return list(list_batches(store).partitions)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundBatches:
+    """Batches that were read, the errors of files that cannot be used, and files of another channel's batch."""
+
+    batches: tuple[Batch, ...]
+    damaged: Mapping[PartitionKey, DamagedStateError]
+    strays: tuple[Stray, ...]
+
+
+def find_batches(store: Store, partitions: Iterable[PartitionKey]) -> FoundBatches:
+    """Read these batches; one that is not there is left out."""
+    by_key = {batch_key(partition): partition for partition in partitions}
+    found: list[Batch] = []
+    damaged: dict[PartitionKey, DamagedStateError] = {}
+    strays: list[Stray] = []
+    for partition, data in zip(by_key.values(), store.each(store.find, by_key), strict=True):
+        if data is None:
+            continue
+        try:
+            found.append(parse_batch(store, partition, data))
+        except _OtherBatchError as error:
+            if error.batch.partition.channel == partition.channel:
+                damaged[partition] = error
+            else:
+                strays.append(Stray(f"{store.url}/{error.key}", error.why))
+        except DamagedStateError as error:
+            damaged[partition] = error
+    return FoundBatches(tuple(found), damaged, tuple(strays))
 
 
 def read_batches(store: Store, partitions: Iterable[PartitionKey] | None = None) -> list[Batch]:
-    """These batches, or all there are; one that is not there is left out."""
-    keys = [batch_key(partition) for partition in (list_partitions(store) if partitions is None else partitions)]
-    return [Batch.from_bytes(data) for data in store.each(store.find, keys) if data is not None]
+    """These batches, or all there are; one that is not there is left out. Raises `StateFileError`."""
+    found = find_batches(store, list_partitions(store) if partitions is None else partitions)
+    for error in found.damaged.values():
+        raise error
+    return list(found.batches)
 
 
 def assign(batches: Iterable[Batch], newcomers: Iterable[Recording], settings: Settings) -> list[Batch]:
@@ -241,10 +316,11 @@ def _dealt(start: Batch, last: int, newcomers: Iterable[Recording], settings: Se
     yield Batch(start.channel, number, sealed, tuple(members))
 
 
-def described(recording: Recording, header: AudioInfo | str) -> Recording:
-    """The recording with what its header says, or why that says nothing."""
+def described(recording: Recording, header: AudioInfo | str, limits: AudioSettings) -> Recording:
+    """The recording with what its header says, and why it cannot be used, where that is so."""
     if isinstance(header, AudioInfo):
-        return dataclasses.replace(recording, info=header, unreadable="")
+        broken = dataclasses.replace(recording, info=header).broken_limit(limits)
+        return dataclasses.replace(recording, info=header, unreadable=str(broken or ""))
     return dataclasses.replace(recording, info=None, unreadable=header)
 
 
@@ -275,10 +351,14 @@ def _look_at(raw: Store, recordings: Sequence[Recording], settings: Settings) ->
     seen = dict(zip(recordings, raw.each(lambda key: _look(raw, by_key[key], settings), by_key), strict=True))
     if seen and all(item.trouble for item in seen.values()):
         next(raw.listing(), None)  # raises where the bucket as a whole is out of reach
-    there = ((old, new) for old, new in seen.items() if not (new.vanished or new.trouble or new.adopted))
+    there = [(old, new) for old, new in seen.items() if not (new.vanished or new.trouble or new.adopted)]
     unknown = [new.key for old, new in there if not _same_audio(new, old)]
-    headers = probe_all(raw, unknown)
-    return {old: described(new, headers[new.key]) if new.key in headers else new for old, new in seen.items()}
+    headers = probe_all(raw, unknown, settings)
+    described_by = {new.key: headers.get(new.key) or new.info or new.unreadable for _, new in there}
+    return {
+        old: described(new, described_by[new.key], settings.audio) if new.key in described_by else new
+        for old, new in seen.items()
+    }
 
 
 def _same_audio(new: Recording, old: Recording) -> bool:
@@ -323,10 +403,16 @@ def _first(raw: Store, stem: str, extensions: Iterable[str]) -> ObjectInfo | Non
 
 
 def read_tombstones(store: Store) -> set[tuple[str, str]]:
-    """(channel, audio_id) of every recording that was forgotten."""
-    keys = [item.key for item in store.listing(TOMBSTONES)]
-    stones = [json.loads(data) for data in store.each(store.get, keys)]
-    return {(stone["channel"], stone["audio_id"]) for stone in stones}
+    """(channel, audio_id) of every recording that was forgotten.
+
+    Raises `StateFileError` for a damaged tombstone: to pass over it would bring the recording back.
+    """
+    keys = [item.key for item in store.listing(TOMBSTONES) if item.key.endswith(".json")]
+    stones = [
+        parse_state(store, key, data, _Tombstone, remedy=_TOMBSTONE_REMEDY)
+        for key, data in zip(keys, store.each(store.get, keys), strict=True)
+    ]
+    return {(stone.channel, stone.audio_id) for stone in stones}
 
 
 def read_tombstone(store: Store, channel: str, audio_id: str) -> dict[str, Any] | None:

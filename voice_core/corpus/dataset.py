@@ -166,7 +166,8 @@ def write_rows(
         ) as files,
         progress.track(f"writing {partition}", len(kept), "rows") as bar,
     ):
-        for task, loaded in zip(tasks, workers.ordered(read_rows, tasks, count), strict=True):
+        read = workers.ordered(read_rows, tasks, count, name=lambda task: task.entries[0].key)
+        for task, loaded in zip(tasks, read, strict=True):
             good = []
             for entry, content in zip(task.entries, loaded, strict=True):
                 if isinstance(content, Reject):

@@ -7,10 +7,11 @@ from typing import Any
 from voice_core.corpus import rows
 from voice_core.corpus.card import render_card
 from voice_core.corpus.dataset import read_dataset_manifest
+from voice_core.corpus.dataset_record import card_files, file_record, read_commit
 from voice_core.corpus.figures import duration_histogram_png, funnel_png
 from voice_core.corpus.manifest import Manifest
 from voice_core.corpus.pairs import PairsReport, read_pairs
-from voice_core.corpus.splits import SPLITS
+from voice_core.corpus.splits import SPLITS, parse_splits
 from voice_core.corpus.summary import Summary, summarise
 from voice_core.fingerprint import canonical_json, fingerprint, sha256
 from voice_core.layout import DatasetLayout, PartitionKey
@@ -32,11 +33,6 @@ def card_inputs(manifests: Sequence[Manifest], settings: Settings) -> str:
     names = [settings.display_name(channel) for channel in channels]
     versions = [(manifest.partition, manifest.data_version) for manifest in manifests]
     return fingerprint(CARD_VERSION, settings.card.model_dump(), settings.split.model_dump(), names, versions)
-
-
-def read_commit(work: Store, settings: Settings) -> dict[str, Any] | None:
-    data = work.find(DatasetLayout(settings.dataset).summary_key)
-    return json.loads(data) if data is not None else None
 
 
 def build_card(work: Store, partitions: Iterable[PartitionKey], settings: Settings, *, verify: bool = False) -> Summary:
@@ -63,19 +59,38 @@ def _build_card(work: Store, partitions: Iterable[PartitionKey], settings: Setti
         "inputs": card_inputs(manifests, settings),
         "partitions": [manifest.partition for manifest in manifests],
         "files": files,
-        "card": settings.card.model_dump(mode="json"),
+        "card_settings": settings.card.model_dump(mode="json"),
+        "splits": _splits_record(work, layout),
     }
-    beside = (layout.card_key, f"{layout.figures}durations.png", f"{layout.figures}funnel.png")
-    if not verify and read_commit(work, settings) == commit and None not in work.each(work.head, beside):
+    there = read_commit(work, settings)
+    if not verify and there is not None and {**commit, "card": there.get("card")} == there and card_there(work, there):
         return summary
     parameters = manifests[0].parameters if manifests else {}
     digests = {config: config_digest(files, config, layout.root) for config in offered}
     card = render_card(summary, settings, splits=SPLITS, configs=offered, parameters=parameters, digests=digests)
-    work.put(f"{layout.figures}durations.png", duration_histogram_png(summary))
-    work.put(f"{layout.figures}funnel.png", funnel_png(summary))
-    work.put(layout.card_key, card.encode())
+    beside = {
+        layout.card_key: card.encode(),
+        f"{layout.figures}durations.png": duration_histogram_png(summary),
+        f"{layout.figures}funnel.png": funnel_png(summary),
+    }
+    work.put_many(beside)
+    commit["card"] = [file_record(key, data) for key, data in beside.items()]
     work.put(layout.summary_key, (json.dumps(commit, ensure_ascii=False, indent=1) + "\n").encode())
     return summary
+
+
+def card_there(work: Store, commit: Mapping[str, Any]) -> bool:
+    """Whether the card and its figures are there, with the committed sizes."""
+    sizes = {item["key"]: item["size_bytes"] for item in card_files(commit)}
+    found = work.each(work.head, sizes)
+    return bool(sizes) and all(info is not None and info.size == sizes[info.key] for info in found)
+
+
+def _splits_record(work: Store, layout: DatasetLayout) -> dict[str, Any]:
+    data = work.find(layout.splits_key)
+    if data is None:
+        return {}
+    return {**file_record(layout.splits_key, data), "inputs": parse_splits(work, layout.splits_key, data).inputs}
 
 
 def dataset_files(manifests: Sequence[Manifest], pairs: Sequence[PairsReport]) -> list[dict[str, Any]]:

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from voice_core.corpus import pairs
 from voice_core.corpus.card import read_card_settings
 from voice_core.corpus.dataset import read_dataset_manifest
-from voice_core.corpus.finishing import build_card, finished_rows, read_commit
+from voice_core.corpus.dataset_record import read_commit
+from voice_core.corpus.finishing import build_card, finished_rows
 from voice_core.corpus.forget_search import PlaceOfRows, RecordingName, row_names
 from voice_core.corpus.freed import dataset_place, no_longer_freed, read_freed
 from voice_core.corpus.manifest import Manifest
@@ -39,8 +40,8 @@ def recorded_settings(work: Store, dataset: str, settings: Settings) -> Settings
     layout = DatasetLayout(dataset)
     commit = read_commit(work, own)
     changes: dict[str, Any] = {}
-    if commit is not None and "card" in commit:
-        changes["card"] = CardSettings(**commit["card"])
+    if commit is not None and "card_settings" in commit:
+        changes["card"] = CardSettings(**commit["card_settings"])
     elif dataset != settings.dataset and (readme := work.find(layout.card_key)) is not None:
         changes["card"] = read_card_settings(readme.decode(), dataset)
     if (splits := _read_json(work, layout.splits_key)) is not None:
@@ -185,7 +186,9 @@ def remove_from_whole(work: Store, name: RecordingName, partitions: Sequence[Par
     layout = DatasetLayout(settings.dataset)
     with held(work, layout.root):
         value = _read_json(work, layout.splits_key)
-        if value is not None:
+        if value is None:
+            work.delete([layout.splits_key])  # damaged: a build plans them anew, from what the rows say
+        else:
             spoken = {text_hash(e.text) for item in finished_rows(work, partitions, settings) for e in item.entries}
             test = [item for item in value["test"] if item != [name.slug, name.audio_id]]
             texts = [digest for digest in value["texts_in_both"] if digest in spoken]
@@ -197,7 +200,7 @@ def remove_from_whole(work: Store, name: RecordingName, partitions: Sequence[Par
 
 
 def _read_json(work: Store, key: str) -> dict[str, Any] | None:
-    """None where there is none or it is damaged: a build plans it anew."""
+    """None where there is none or it is damaged."""
     try:
         return json.loads(work.find(key) or b"null")
     except ValueError:

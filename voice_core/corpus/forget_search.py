@@ -7,14 +7,15 @@ a segment file is known by its name.
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from voice_core.corpus.auditing import REPORT_KEY
-from voice_core.corpus.batches import Batch
+from voice_core.corpus.batches import Recording, read_batch
 from voice_core.corpus.manifest import Entry, Manifest, RecordingOutcome
 from voice_core.corpus.rows import PAIRS
 from voice_core.layout import BATCHES, TOMBSTONES, PartitionKey, slug
@@ -153,14 +154,21 @@ def _readers(work: Store, name: RecordingName, keys: Iterable[str]) -> Iterator[
 
 
 def _in_batch(work: Store, name: RecordingName, key: str) -> str:
-    recordings = Batch.from_bytes(work.get(key)).recordings
+    recordings = _recordings(work, key)
     return "the recording" if any(item.audio_id == name.audio_id for item in recordings) else ""
 
 
+def _recordings(work: Store, key: str) -> Sequence[Recording]:
+    """Of the batch that a key belongs to; none where there is no batch file."""
+    partition = partition_of(key)
+    assert partition is not None
+    with suppress(LookupError):
+        return read_batch(work, partition).recordings
+    return ()
+
+
 def _in_contents(work: Store, name: RecordingName, key: str) -> str:
-    data = work.find(key.replace(".contents.json", ".json"))
-    recordings = Batch.from_bytes(data).recordings if data else ()
-    others = {item.key for item in recordings if item.audio_id != name.audio_id}
+    others = {item.key for item in _recordings(work, key) if item.audio_id != name.audio_id}
     mine = [raw_key for raw_key in json.loads(work.get(key)) if name.audio_id in raw_key and raw_key not in others]
     return "the hash of its audio" if mine else ""
 

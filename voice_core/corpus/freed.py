@@ -5,12 +5,19 @@ lay there. The record is written before the first file is deleted, so a deletion
 """
 
 import json
+import logging
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
-from voice_core.layout import DatasetLayout, PartitionKey, freed_key, freed_prefix
+from voice_core.corpus.manifest import load_manifest, read_manifest
+from voice_core.layout import FREED, DatasetLayout, PartitionKey, freed_key, freed_prefix, stage_prefix
+from voice_core.state_files import DamagedStateError, parse_state, read_state
 from voice_core.store import Store
 
+_log = logging.getLogger(__name__)
 Files = dict[str, str]  # SHA-256 by key
 
 
@@ -21,8 +28,50 @@ def dataset_place(name: str) -> str:
 
 def read_freed(store: Store, stage: str, partition: PartitionKey) -> Files:
     """The freed files of a partition; stage is "segments", "coded" or a `dataset_place`."""
-    data = store.find(freed_key(stage, partition))
-    return json.loads(data)["files"] if data is not None else {}
+    try:
+        record = read_state(store, freed_key(stage, partition), _Record)
+    except DamagedStateError as error:
+        _log.warning("%s; the files that are not there count as freed", error)
+        return _not_there(store, stage, partition)
+    return record.files if record is not None else {}
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    files: Files
+
+
+def _not_there(store: Store, stage: str, partition: PartitionKey) -> Files:
+    """The committed files that are not there: what a record says that was written when they were deleted."""
+    if stage.startswith("datasets/"):
+        layout = DatasetLayout(stage.removeprefix("datasets/"))
+        manifest = load_manifest(store, layout.manifest_key(partition))
+        listed = {item["key"]: item["sha256"] for item in manifest.parameters.get("files", [])} if manifest else {}
+        with suppress(DamagedStateError):
+            pairs = read_state(store, layout.pairs_record_key(partition), dict[str, Any]) or {}
+            listed |= {item["key"]: item["sha256"] for item in pairs.get("files", [])}
+        there = {key for key, info in zip(listed, store.each(store.head, listed), strict=True) if info is not None}
+    else:
+        manifest = read_manifest(store, stage, partition)
+        listed = {entry.key: entry.sha256 for entry in manifest.files()} if manifest else {}
+        there = {item.key for item in store.listing(stage_prefix(stage, partition))}
+    return {key: digest for key, digest in listed.items() if key not in there}
+
+
+def repair_freed(store: Store) -> None:
+    """Write the records again that are damaged."""
+    keys = [item.key for item in store.listing(FREED)]
+    for key, data in zip(keys, store.each(store.find, keys), strict=True):
+        stage, _, name = key.removeprefix(FREED).removesuffix(".json").partition("/")
+        if stage == "datasets":
+            stage, name = "datasets/" + name.partition("/")[0], name.partition("/")[2]
+        partition = PartitionKey.find(name)
+        if partition is None or freed_key(stage, partition) != key or data is None:
+            continue
+        try:
+            parse_state(store, key, data, _Record)
+        except DamagedStateError:
+            write_freed(store, stage, partition, read_freed(store, stage, partition))
 
 
 def write_freed(store: Store, stage: str, partition: PartitionKey, files: Mapping[str, str]) -> None:
@@ -54,7 +103,7 @@ def freed_partitions(store: Store, stage: str) -> set[PartitionKey]:
     """Partitions of which something is freed."""
     prefix = freed_prefix(stage)
     names = (item.key[len(prefix) : -len(".json")] for item in store.listing(prefix) if item.key.endswith(".json"))
-    return {PartitionKey.parse(name) for name in names}
+    return {partition for name in names if (partition := PartitionKey.find(name)) is not None}
 
 
 class FreedFiles:

@@ -8,6 +8,7 @@ goes on from there, and nobody takes the partition for finished.
 import dataclasses
 import io
 import json
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,9 +19,11 @@ import pyarrow.parquet as pq
 
 from voice_core.fingerprint import canonical_json, sha256
 from voice_core.layout import PartitionKey, manifest_key
+from voice_core.state_files import DamagedStateError, NewerSchemaError, NewerStateError
 from voice_core.store import Store
 
 SCHEMA_VERSION = 1
+_log = logging.getLogger(__name__)
 _METADATA_KEY = b"voice_manifest"
 
 
@@ -42,6 +45,7 @@ class Reject:
 
 Verdict = Keep | Reject
 KEEP = Keep()
+Files = dict[str, tuple[int, str]]  # size in bytes and SHA-256 by key
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +159,18 @@ class Manifest:
         """Rows that have a file, kept or not."""
         return [entry for entry in self.entries if entry.key]
 
+    def listed(self) -> Files:
+        """The files of all rows. Of a manifest that was read lazily no row becomes an entry for it.
+
+        Raises `ValueError` where the rows cannot be read.
+        """
+        if isinstance(self.entries, _LazyEntries):
+            try:
+                return self.entries.files()
+            except (pa.ArrowException, OSError, KeyError) as error:
+                raise ValueError(f"the manifest of {self.stage} {self.partition} cannot be read: {error}") from None
+        return {entry.key: (entry.size_bytes, entry.sha256) for entry in self.entries if entry.key}
+
     @property
     def data_version(self) -> str:
         """Hash of the manifest's file: equal exactly when the manifests are equal."""
@@ -184,8 +200,8 @@ class Manifest:
         """With `lazily`, rows become entries when somebody first looks at them."""
         rows = _LazyEntries(data)
         meta = json.loads((pq.read_schema(io.BytesIO(data)).metadata or {})[_METADATA_KEY])
-        if meta["schema_version"] != SCHEMA_VERSION:
-            raise ValueError(f"manifest schema {meta['schema_version']} is not {SCHEMA_VERSION}")
+        if meta["schema_version"] > SCHEMA_VERSION:
+            raise NewerSchemaError(meta["schema_version"])
         manifest = cls(
             stage=meta["stage"],
             partition=meta["partition"],
@@ -210,6 +226,11 @@ class _LazyEntries(Sequence[Entry]):
     @cached_property
     def _entries(self) -> tuple[Entry, ...]:
         return tuple(Entry(**row) for row in pq.read_table(pa.BufferReader(self._buffer)).to_pylist())
+
+    def files(self) -> Files:
+        table = pq.read_table(pa.BufferReader(self._buffer))  # all of it, so that damage anywhere shows
+        columns = (table[name].to_pylist() for name in ("key", "size_bytes", "sha256"))
+        return {key: (size, digest) for key, size, digest in zip(*columns, strict=True) if key}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -248,7 +269,8 @@ def read_manifest(store: Store, stage: str, partition: PartitionKey, *, lazily: 
 
     An unreadable one counts as none: it was made from things that still exist, and is made again.
     """
-    return load_manifest(store, manifest_key(stage, partition), lazily=lazily)
+    manifest = load_manifest(store, manifest_key(stage, partition), lazily=lazily)
+    return manifest if manifest is not None and manifest.stage == stage else None
 
 
 def load_manifest(store: Store, key: str, *, lazily: bool = False) -> Manifest | None:
@@ -256,9 +278,26 @@ def load_manifest(store: Store, key: str, *, lazily: bool = False) -> Manifest |
     if data is None:
         return None
     try:
-        return Manifest.from_bytes(data, lazily=lazily)
-    except (pa.ArrowException, ValueError, KeyError, TypeError):
+        return parse_manifest(store, key, data, lazily=lazily)
+    except DamagedStateError as error:
+        _log.warning("%s; it counts as missing", error)
         return None
+
+
+def parse_manifest(store: Store, key: str, data: bytes, *, lazily: bool = False) -> Manifest:
+    """The manifest `data`, that lies at `key`. Raises `DamagedStateError` and `NewerStateError`."""
+    if not data:
+        raise DamagedStateError(store, key, "is empty")
+    try:
+        manifest = Manifest.from_bytes(data, lazily=lazily)
+    except NewerSchemaError as error:
+        raise NewerStateError(store, key, error.version, SCHEMA_VERSION) from None
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DamagedStateError(store, key, f"is not a manifest: {error}") from None
+    channel_and_batch = "/".join(key.removesuffix("/_manifest.parquet").removesuffix(".parquet").split("/")[-2:])
+    if manifest.partition != channel_and_batch:
+        raise DamagedStateError(store, key, f"is the manifest of {manifest.partition}")
+    return manifest
 
 
 def read_complete(store: Store, stage: str, partition: PartitionKey) -> Manifest:

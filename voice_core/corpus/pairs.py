@@ -3,9 +3,11 @@
 import dataclasses
 import io
 import json
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,9 +23,11 @@ from voice_core.fingerprint import fingerprint, sha256, unit_interval
 from voice_core.layout import DatasetLayout, PartitionKey
 from voice_core.lease import held
 from voice_core.settings import Settings
+from voice_core.state_files import DamagedStateError, read_state
 from voice_core.store import Store
 
 PAIRS_VERSION = 1
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +101,18 @@ def _record_key(partition: PartitionKey, settings: Settings) -> str:
 
 
 def read_pairs(work: Store, partition: PartitionKey, settings: Settings) -> PairsReport | None:
-    data = work.find(_record_key(partition, settings))
-    return PairsReport(**json.loads(data)) if data is not None else None
+    """The commit record; None where there is none, or a damaged one: the pairs are made again then."""
+    try:
+        return read_state(work, _record_key(partition, settings), PairsReport, prepare=_checked)
+    except DamagedStateError as error:
+        _log.warning("%s; it is made again", error)
+        return None
+
+
+def _checked(value: dict[str, Any]) -> dict[str, Any]:
+    if not all(isinstance(item["key"], str) and isinstance(item["sha256"], str) for item in value["files"]):
+        raise ValueError("a file without a key or a checksum")
+    return value
 
 
 def build_pairs(
@@ -124,12 +138,15 @@ def build_pairs(
 
 def _intact(work: Store, record: PairsReport, verify: bool) -> bool:
     hashes = {str(item["key"]): str(item["sha256"]) for item in record.files}
+    sizes = {str(item["key"]): item.get("size_bytes") for item in record.files}
     freed = FreedFiles(work)
 
     def one(key: str) -> bool:
         if freed.holds(key, hashes[key]):
             return True
-        return work.head(key) is not None and (not verify or work.hash(key) == hashes[key])
+        info = work.head(key)
+        there = info is not None and sizes[key] in (None, info.size)
+        return there and (not verify or work.hash(key) == hashes[key])
 
     return all(work.each(one, hashes))
 

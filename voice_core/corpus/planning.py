@@ -35,7 +35,7 @@ def plan_build(
     *,
     most_transcripts: int = TRANSCRIPTS_READ,
 ) -> Plan:
-    """What `voice build` would do, from what `foresee` and `survey` found; `chosen` limits it to some partitions.
+    """What `voice build` would do, from what `discover` and `survey` found; `chosen` limits it to some partitions.
 
     Raises `LookupError` for a chosen partition that is not there, and `StoreError` where a store cannot be read.
     """
@@ -79,6 +79,7 @@ def _deal(work: Store, status: Status, cases: Sequence[Case], settings: Settings
             spoken += case.spoken()
         elif item.manifest is not None and item.manifest.complete:
             spoken += splits.spoken_rows([item.manifest])
+    before = before or splits.held_out(work, [str(item.partition) for item in status.partitions], settings)
     return splits.plan_splits(spoken, settings.split, before), True, all(case.known for case in moved.values())
 
 

@@ -92,13 +92,13 @@ def _compile(raw_pattern: str) -> re.Pattern[str]:
     return re.compile(expression.replace(re.escape("{audio_id}"), "(?P<audio_id>.+)"), re.DOTALL)
 
 
-def probe_all(store: Store, keys: list[str]) -> dict[str, AudioInfo | str]:
+def probe_all(store: Store, keys: list[str], settings: Settings) -> dict[str, AudioInfo | str]:
     """What the header of each object says, or why it cannot be read."""
 
     def one(key: str) -> AudioInfo | str:
         try:
             with store.open(key) as reader:
-                return probe(reader)
+                return probe(reader, settings.audio)
         except (UnreadableAudioError, StoreError) as error:
             return str(error)
         finally:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -13,17 +14,20 @@ from voice_core import progress, workers
 from voice_core.corpus.batches import Batch, Recording, read_batch
 from voice_core.corpus.cut_recording import NO_ROOM, NOT_READ, STAGE, CutResult, CutTask, cut_recording
 from voice_core.corpus.cutting import CUTTING_VERSION
+from voice_core.corpus.last_copies import note_copies
 from voice_core.corpus.manifest import Entry, Manifest, RecordingOutcome, Reject, read_manifest
 from voice_core.corpus.measures import MEASURES_VERSION
 from voice_core.corpus.rules import judge
 from voice_core.corpus.stage import Checkpoint, commit, intact_keys, known_files
 from voice_core.fingerprint import fingerprint
-from voice_core.layout import PartitionKey, contents_key
+from voice_core.layout import PartitionKey, contents_key, manifest_key, slug, stage_prefix
 from voice_core.lease import held
 from voice_core.scratch import open_scratch
 from voice_core.settings import Settings
+from voice_core.state_files import DamagedStateError, read_state
 from voice_core.store import Store
 
+_log = logging.getLogger(__name__)
 Rows = Mapping[str, Sequence[Entry]]  # by audio_id
 CODE_VERSION = f"cut{CUTTING_VERSION}-measure{MEASURES_VERSION}"
 
@@ -50,7 +54,11 @@ class Contents:
     def __init__(self, store: Store, partition: PartitionKey) -> None:
         self._store = store
         self._key = contents_key(partition)
-        self._known: dict[str, dict[str, str]] = json.loads(store.find(self._key) or b"{}")
+        try:
+            self._known = read_state(store, self._key, dict[str, dict[str, str]]) or {}
+        except DamagedStateError as error:  # it saves reading recordings, no more
+            _log.warning("%s; the recordings are read again", error)
+            self._known = {}
 
     def sha256(self, recording: Recording) -> str:
         """The hash of the recording's audio, or "" where it is not known."""
@@ -84,10 +92,17 @@ class Contents:
 
 def parameters(settings: Settings) -> dict[str, Any]:
     """The settings that this stage's result depends on, as the manifest records them."""
+    cut = {**settings.cut.model_dump(), "max_transcript_mb": settings.max_transcript_mb, "code": CODE_VERSION}
+    limits = settings.audio.model_dump(exclude_defaults=True)
     return {
-        "cut": {**settings.cut.model_dump(), "max_transcript_mb": settings.max_transcript_mb, "code": CODE_VERSION},
+        "cut": {**cut, "audio": limits} if limits else cut,
         "rules": settings.rules.model_dump(),
     }
+
+
+def same_limits(old: Manifest | None, settings: Settings) -> bool:
+    """Whether what was decoded last time was decoded within the limits of now."""
+    return old is not None and old.parameters["cut"].get("audio") == parameters(settings)["cut"].get("audio")
 
 
 def stage_inputs(batch: Batch, contents: Contents, settings: Settings) -> str:
@@ -103,6 +118,8 @@ def stage_inputs(batch: Batch, contents: Contents, settings: Settings) -> str:
             token += ["adopted", recording.adopted.content]
         elif recording.vanished:
             token += ["vanished"]
+        elif (broken := recording.broken_limit(settings.audio)) is not None:
+            token += ["out_of_limits", str(broken)]
         elif transcript is None:
             token += ["no_transcript", recording.duration_sec, recording.unreadable]
         elif not recording.transcript_sha256:
@@ -145,15 +162,21 @@ def _build_segments(
     batch = read_batch(work, partition)
     contents = Contents(work, partition)
     old = read_manifest(work, STAGE, partition)
+    if old is None:
+        _refuse_to_lose(work, batch)
+    else:
+        gone = {item.audio_id for item in batch.recordings if item.vanished or item.adopted is not None}
+        note_copies(work, old, gone, settings, verify=verify)
     wanted = parameters(settings)
     before = {item.audio_id: item for item in old.recordings} if old else {}
     rows, lost = surviving_rows(work, old, verify=verify)
     _refuse_another_rate(batch, old, settings)
 
     done, todo = divide(batch, old, contents, settings, rows, lost)
+    decoded_before = before if same_limits(old, settings) else {}
     tasks: list[CutTask] = []
     for recording in todo:
-        earlier = before.get(recording.audio_id)
+        earlier = decoded_before.get(recording.audio_id)
         files = {entry.fingerprint: entry for entry in rows[recording.audio_id] if entry.key}
         tasks.append(CutTask(raw, work, partition, recording, settings, contents.sha256(recording), earlier, files))
 
@@ -175,11 +198,18 @@ def _build_segments(
         count = settings.workers if raw.shareable and work.shareable else 1
         room = tasks[0].scratch.budget_bytes if tasks and tasks[0].scratch else 0
         for task, result in workers.unordered(
-            cut_recording, tasks, count, weigh=attrgetter("copy_bytes"), capacity=room
+            cut_recording,
+            tasks,
+            count,
+            weigh=attrgetter("copy_bytes"),
+            capacity=room,
+            name=lambda task: task.recording.key,
         ):
             recording = ids[id(task)]
             contents.learn(recording, result.outcome)
-            result = _or_earlier(result, task.before, rows[recording.audio_id], lost.get(recording.audio_id, []))
+            result = _or_earlier(
+                result, before.get(recording.audio_id), rows[recording.audio_id], lost.get(recording.audio_id, [])
+            )
             done[recording.audio_id] = result
             checkpoint.note(result.outcome)
             checkpoint.add(result.entries)
@@ -207,6 +237,29 @@ def _build_segments(
     )
 
 
+def _refuse_to_lose(work: Store, batch: Batch) -> None:
+    """Raise `DamagedStateError` where files are there that no manifest lists, and nothing can make again.
+
+    A missing manifest of adopted recordings is that of an adoption which was interrupted.
+    """
+    key = manifest_key(STAGE, batch.partition)
+    damaged = work.head(key) is not None
+    last = [item.audio_id for item in batch.recordings if item.vanished or (damaged and item.adopted is not None)]
+    if not last:
+        return
+    there = {item.key.rpartition("_seg_")[0] for item in work.listing(stage_prefix(STAGE, batch.partition))}
+    lost = [name for name in last if f"{stage_prefix(STAGE, batch.partition)}{slug(name)}" in there]
+    if lost:
+        names = ", ".join(lost[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
+        raise DamagedStateError(
+            work,
+            key,
+            f"is {'damaged' if damaged else 'gone'}, and the segments of recordings that are not in the raw bucket "
+            f"cannot be made again ({names})",
+            "Restore it from a copy, or give these recordings up with `voice forget`",
+        )
+
+
 def divide(
     batch: Batch, old: Manifest | None, contents: Contents, settings: Settings, rows: Rows, lost: Rows
 ) -> tuple[dict[str, CutResult], list[Recording]]:
@@ -224,7 +277,7 @@ def divide(
         if recording.adopted is not None:
             done[recording.audio_id] = _as_adopted(recording, earlier, standing, gone_files)
             continue
-        kept = _unchanged(recording, earlier, contents, same_cut) if earlier else None
+        kept = _unchanged(recording, earlier, contents, same_cut, settings) if earlier else None
         if kept is not None and (recording.vanished or not gone_files):
             done[recording.audio_id] = CutResult(kept, (*standing, *map(_without_file, gone_files)))
         else:
@@ -293,7 +346,7 @@ def _refuse_another_rate(batch: Batch, old: Manifest | None, settings: Settings)
 
 
 def _unchanged(
-    recording: Recording, earlier: RecordingOutcome, contents: Contents, same_cut: bool
+    recording: Recording, earlier: RecordingOutcome, contents: Contents, same_cut: bool, settings: Settings
 ) -> RecordingOutcome | None:
     """The outcome to keep, where nothing that the recording's segments depend on has changed.
 
@@ -308,6 +361,7 @@ def _unchanged(
     known = contents.sha256(recording)
     same = (
         same_cut
+        and not recording.broken_limit(settings.audio)
         and known
         and earlier.audio_sha256 == known
         and recording.transcript is not None

@@ -2,24 +2,30 @@
 
 Recordings that share a person (within `speaker_scope`) form a group; a group's hash decides its split. What was held
 out once stays held out as the corpus grows. A test row whose text is also spoken in train is left out.
+
+Where splits.json is gone or damaged, the rows of the dataset say what was held out.
 """
 
 import dataclasses
 import json
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from voice_core.corpus.manifest import Manifest
+from voice_core.corpus.dataset_record import read_commit, splits_record
+from voice_core.corpus.manifest import Manifest, load_manifest
 from voice_core.corpus.texts import text_hash
-from voice_core.fingerprint import fingerprint, unit_interval
+from voice_core.fingerprint import fingerprint, sha256, unit_interval
 from voice_core.layout import DatasetLayout, PartitionKey
 from voice_core.lease import held
 from voice_core.settings import Settings, SplitSettings
+from voice_core.state_files import DamagedStateError, parse_state
 from voice_core.store import Store
 
 SPLITS_VERSION = 2
+_log = logging.getLogger(__name__)
 TRAIN, TEST = "train", "test"
 SPLITS = (TRAIN, TEST)
 
@@ -55,15 +61,6 @@ class Splits:
             "texts_in_both": sorted(self.shared_texts),
         }
         return (json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode("utf-8", "surrogatepass")
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> "Splits | None":
-        """None for what another version of the program wrote: it is planned anew."""
-        value = json.loads(data)
-        if value["version"] != SPLITS_VERSION:
-            return None
-        test = frozenset((channel, audio_id) for channel, audio_id in value["test"])
-        return cls(test, frozenset(value["texts_in_both"]), value["parameters"], value["inputs"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +127,51 @@ def splits_inputs(manifests: Sequence[Manifest], settings: Settings) -> str:
     return fingerprint(SPLITS_VERSION, settings.split.model_dump(), versions)
 
 
+def parse_splits(work: Store, key: str, data: bytes) -> Splits:
+    """The content of splits.json. One of an older version has no inputs: it is planned anew."""
+    return parse_state(work, key, data, Splits, version=SPLITS_VERSION, prepare=_fields)
+
+
+def _fields(value: dict[str, Any]) -> dict[str, Any]:
+    older = value["version"] < SPLITS_VERSION
+    return {
+        "test": [(channel, audio_id) for channel, audio_id in value["test"]],
+        "shared_texts": value["texts_in_both"],
+        "parameters": {} if older else value["parameters"],
+        "inputs": "" if older else value["inputs"],
+    }
+
+
 def read_splits(work: Store, settings: Settings) -> Splits | None:
-    data = work.find(DatasetLayout(settings.dataset).splits_key)
-    return Splits.from_bytes(data) if data is not None else None
+    """The splits; None where there are none, or the file is damaged or not the one that was committed."""
+    key = DatasetLayout(settings.dataset).splits_key
+    data = work.find(key)
+    if data is None:
+        return None
+    try:
+        splits = parse_splits(work, key, data)
+    except DamagedStateError as error:
+        _log.warning("%s; it is made again", error)
+        return None
+    committed = splits_record(read_commit(work, settings))
+    if committed.get("inputs") == splits.inputs and committed["sha256"] != sha256(data):
+        _log.warning("%s/%s is not what was committed; it is made again", work.url, key)
+        return None
+    return splits
+
+
+def held_out(work: Store, partitions: Iterable[str], settings: Settings) -> Splits | None:
+    """What the committed rows say was held out, under the settings of the last of them; None without rows."""
+    layout = DatasetLayout(settings.dataset)
+    test: set[RecordingName] = set()
+    parameters: dict[str, Any] | None = None
+    for name in partitions:
+        partition = PartitionKey.parse(name)
+        rows = load_manifest(work, layout.manifest_key(partition))
+        if rows is not None and rows.complete:
+            test |= {(partition.channel, entry.audio_id) for entry in rows.entries if entry.split == TEST}
+            parameters = rows.parameters.get("split")
+    return Splits(frozenset(test), frozenset(), parameters) if parameters is not None else None
 
 
 def require_splits(work: Store, settings: Settings) -> Splits:
@@ -151,6 +190,8 @@ def build_splits(work: Store, manifests: Sequence[Manifest], settings: Settings)
         before = read_splits(work, settings)
         if before is not None and before.inputs == inputs:
             return before
+        if before is None:
+            before = held_out(work, [manifest.partition for manifest in manifests], settings)
         splits = dataclasses.replace(plan_splits(spoken_rows(manifests), settings.split, before), inputs=inputs)
         work.put(layout.splits_key, splits.to_bytes())
     return splits

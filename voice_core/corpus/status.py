@@ -1,18 +1,26 @@
-"""Which stage of which partition is finished, stale or missing. Reads manifests and listings, never audio."""
+"""Which stage of which partition is finished, stale or missing. Reads manifests and listings, never audio.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+A stage that is current by its manifest is compared with a listing of its folder, so that a file that is missing or has
+another size makes it stale. What is within a file of the right size only `voice audit` and `--verify` see.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from voice_core.codecs.base import Codec
 from voice_core.corpus import coding, dataset, finishing, pairs, segmenting, splits
 from voice_core.corpus.batches import Batch
+from voice_core.corpus.dataset_record import card_files, read_commit
 from voice_core.corpus.discovery import Discovery
-from voice_core.corpus.freed import dataset_place, freed_partitions
+from voice_core.corpus.freed import dataset_place, freed_partitions, read_freed
 from voice_core.corpus.manifest import Manifest, read_manifest
+from voice_core.corpus.presence import absent_files, absent_from, files_of
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
 from voice_core.store import Store
+
+ASSETS = ("raw_audio", "segments", "coded_segments", "voice_dataset", "voice_pairs")
 
 
 class State(StrEnum):
@@ -38,6 +46,7 @@ class PartitionStatus:
     coded: State
     dataset: State
     pairs: State
+    reasons: Mapping[str, str] = field(default_factory=dict)  # by the name of the asset, where a listing shows why
 
     @property
     def partition(self) -> PartitionKey:
@@ -46,13 +55,8 @@ class PartitionStatus:
     @property
     def states(self) -> dict[str, State]:
         """By the name of the asset."""
-        return {
-            "raw_audio": self.raw_audio,
-            "segments": self.segments,
-            "coded_segments": self.coded,
-            "voice_dataset": self.dataset,
-            "voice_pairs": self.pairs,
-        }
+        states = (self.raw_audio, self.segments, self.coded, self.dataset, self.pairs)
+        return dict(zip(ASSETS, states, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,7 @@ class Status:
     partitions: tuple[PartitionStatus, ...]
     splits: State
     card: State
+    card_reason: str = ""
 
     @property
     def finished(self) -> bool:
@@ -87,25 +92,70 @@ def survey(work: Store, discovery: Discovery, codec: Codec | None, settings: Set
     else:
         splits_state = _state(True, True, plan.inputs == splits.splits_inputs(finished, settings))
     rows_place = dataset_place(settings.dataset)
+    in_dataset = {item.key: item.size for item in work.listing(f"{rows_place}/")}
     freed = {place: freed_partitions(work, place) for place in (segmenting.STAGE, coding.STAGE, rows_place)}
     batches = {str(batch.partition): batch for batch in discovery.batches}
     changed = set(discovery.changed)
 
     def look(name: str) -> PartitionStatus:
         batch, manifests = batches[name], known[name]
-        states = _states(work, batch, manifests, plan, codec, settings, changed=batch.partition in changed)
+        record = pairs.read_pairs(work, batch.partition, settings)
+        states = _states(work, batch, manifests, record, plan, codec, settings, changed=batch.partition in changed)
         places = ("", segmenting.STAGE, coding.STAGE, rows_place, rows_place)
+        away = [batch.partition in freed.get(place, ()) for place in places]
+        reasons = _absent(work, states, manifests, record, in_dataset, away, settings)
         states = [
-            State.FREED if state is State.CURRENT and batch.partition in freed.get(place, ()) else state
-            for place, state in zip(places, states, strict=True)
+            State.STALE if name in reasons else State.FREED if state is State.CURRENT and some else state
+            for name, state, some in zip(ASSETS, states, away, strict=True)
         ]
-        return PartitionStatus(batch, manifests.segments, *states)
+        raw, cut, coded, rows, paired = _downstream(states)
+        return PartitionStatus(batch, manifests.segments, raw, cut, coded, rows, paired, reasons)
 
     found = work.each(look, batches)
     finished_rows = [item.rows for item in known.values() if item.rows is not None and item.rows.complete]
-    commit = finishing.read_commit(work, settings)
+    commit = read_commit(work, settings)
     card_current = commit is not None and commit["inputs"] == finishing.card_inputs(finished_rows, settings)
-    return Status(tuple(found), splits_state, _state(commit is not None, True, card_current))
+    reason = ""
+    if commit is not None and card_current:
+        beside = card_files(commit)
+        reason = absent_from(files_of(beside, in_dataset), in_dataset, {}) or ("" if beside else "it has no checksums")
+    card_state = _state(commit is not None, True, card_current and not reason)
+    return Status(tuple(found), splits_state, card_state, reason)
+
+
+def _absent(
+    work: Store,
+    states: Sequence[State],
+    known: "_Manifests",
+    record: pairs.PairsReport | None,
+    in_dataset: Mapping[str, int],
+    away: Sequence[bool],
+    settings: Settings,
+) -> dict[str, str]:
+    """What listings show of the assets that are current by their records. `away`: whether files of it were freed."""
+    state = dict(zip(ASSETS, states, strict=True))
+    some = dict(zip(ASSETS, away, strict=True))
+    found: dict[str, str] = {}
+    by_name = {"segments": known.segments, "coded_segments": known.coded, "voice_dataset": known.rows}
+    for name, manifest in by_name.items():
+        if state[name] is not State.CURRENT or manifest is None:
+            continue
+        try:
+            files = manifest.listed()
+        except ValueError as error:
+            found[name] = str(error)
+            continue
+        if name != "voice_dataset":
+            found[name] = absent_files(work, manifest, files, any_freed=some[name])
+    partition = PartitionKey.parse(known.rows.partition) if known.rows is not None else None
+    freed = read_freed(work, dataset_place(settings.dataset), partition) if partition and some["voice_dataset"] else {}
+    for name, records in (
+        ("voice_dataset", known.rows.parameters.get("files", []) if known.rows is not None else []),
+        ("voice_pairs", record.files if record is not None else []),
+    ):
+        if state[name] is State.CURRENT and not found.get(name):
+            found[name] = absent_from(files_of(records, in_dataset), in_dataset, freed)
+    return {name: reason for name, reason in found.items() if reason}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +171,7 @@ def _states(
     work: Store,
     batch: Batch,
     known: _Manifests,
+    record: pairs.PairsReport | None,
     plan: splits.Splits | None,
     codec: Codec | None,
     settings: Settings,
@@ -142,17 +193,14 @@ def _states(
     written = (
         source is not None and source.complete and plan is not None and dataset.is_current(source, rows, plan, settings)
     )
-    record = pairs.read_pairs(work, batch.partition, settings)
     paired = record is not None and rows is not None and record.inputs == pairs.stage_inputs(rows, settings)
-    return _downstream(
-        [
-            raw_state,
-            _manifest_state(segments, cut),
-            coded_state,
-            _manifest_state(rows, written),
-            _state(record is not None, True, paired),
-        ]
-    )
+    return [
+        raw_state,
+        _manifest_state(segments, cut),
+        coded_state,
+        _manifest_state(rows, written),
+        _state(record is not None, True, paired),
+    ]
 
 
 def _downstream(states: Sequence[State]) -> list[State]:

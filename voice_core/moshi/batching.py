@@ -6,7 +6,9 @@ remembers which file or folder it is made of, and takes no other for it unless t
 """
 
 import contextlib
+import itertools
 import json
+import logging
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -14,15 +16,17 @@ from pathlib import Path
 from typing import IO, Any
 
 from voice_core.fingerprint import canonical_json, sha256
-from voice_core.layout import PartitionKey, slug
+from voice_core.layout import PartitionKey, manifest_key, slug
 from voice_core.lease import held
 from voice_core.moshi.reading import id_hash
-from voice_core.moshi.records import dialogue_partition
+from voice_core.moshi.records import STAGE, dialogue_partition, read_shards
 from voice_core.moshi.script import BadLine, Dialogue, Turn
 from voice_core.settings import ConfigurationError
+from voice_core.state_files import DamagedStateError, read_state
 from voice_core.store import Store
 
 DIALOGUES = "dialogues/"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,19 +91,44 @@ def parse_script_line(line: bytes) -> Dialogue | BadLine:
 
 
 def read_script(store: Store, partition: PartitionKey) -> list[Dialogue | BadLine]:
-    """What a batch is made of. Raises `LookupError` for a batch that was never dealt."""
+    """What a batch is made of.
+
+    Raises `LookupError` for a batch that was never dealt, `DamagedStateError` for one whose file is damaged.
+    """
     data = store.find(script_key(partition))
     if data is None:
         raise LookupError(f"there is no batch of dialogues {partition} under {store.url}: read the dialogue file first")
-    return [parse_script_line(line) for line in data.splitlines()]
+    return _parse_script(store, partition, data)
+
+
+def _parse_script(store: Store, partition: PartitionKey, data: bytes) -> list[Dialogue | BadLine]:
+    items: list[Dialogue | BadLine] = []
+    for number, line in enumerate(data.splitlines(), 1):
+        try:
+            items.append(parse_script_line(line))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            key = script_key(partition)
+            remedy = "Reading the dialogue files again (`voice moshi build`) makes it again"
+            raise DamagedStateError(store, key, f"is damaged at line {number}: {error!r}", remedy) from None
+    return items
 
 
 def list_scripts(store: Store, name: str) -> list[PartitionKey]:
-    """All batches of a data set, in order."""
-    keys = [item.key for item in store.listing(f"{DIALOGUES}{slug(name)}/")]
-    return sorted(
-        PartitionKey.parse(key.removeprefix(DIALOGUES).removesuffix(".jsonl")) for key in keys if key.endswith(".jsonl")
-    )
+    """All batches of a data set, in order. Other files are passed over."""
+    return _listed(store, name)[0]
+
+
+def _listed(store: Store, name: str) -> tuple[list[PartitionKey], list[str]]:
+    """The batches, and the keys of files that are not used."""
+    scripts: list[PartitionKey] = []
+    strays: list[str] = []
+    for item in store.listing(f"{DIALOGUES}{slug(name)}/"):
+        partition = PartitionKey.find(item.key.removeprefix(DIALOGUES).removesuffix(".jsonl"))
+        if partition is not None and script_key(partition) == item.key:
+            scripts.append(partition)
+        elif item.key != source_key(name):
+            strays.append(item.key)
+    return sorted(scripts), strays
 
 
 def deal_dialogues(
@@ -168,7 +197,7 @@ def deal_dialogues(
     return Dealt(versions, changed, dialogues, bad, new, removed)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Batch:
     number: int
     version: str
@@ -176,27 +205,58 @@ class _Batch:
 
 
 def _read_batches(store: Store, name: str) -> list[_Batch]:
-    """All batches that there are, many at a time where the store is remote."""
+    """All batches that there are, many at a time where the store is remote.
+
+    Of a file that is damaged, empty or gone the batch's manifest says which dialogues were in it.
+    """
 
     def read(key: str) -> _Batch:
         partition = PartitionKey.parse(key)
-        data = store.get(script_key(partition))
-        items = map(parse_script_line, data.splitlines())
-        ids = tuple(id_hash(item.id) for item in items if isinstance(item, Dialogue))
-        return _Batch(partition.number, script_version(data), ids)
+        data = store.find(script_key(partition))
+        version = script_version(data) if data is not None else ""
+        try:
+            items = _parse_script(store, partition, data or b"")
+        except DamagedStateError as error:
+            _log.warning("%s", error)
+            items, version = [], ""
+        ids = [id_hash(item.id) for item in items if isinstance(item, Dialogue)]
+        if not ids:
+            manifest = read_shards(store, partition)
+            ids = [id_hash(row.dialogue_id) for row in manifest.rows if row.turn >= 0] if manifest is not None else []
+        return _Batch(partition.number, version, tuple(dict.fromkeys(ids)))
 
-    return store.each(read, map(str, list_scripts(store, name)))
+    scripts, strays = _listed(store, name)
+    for stray in strays:
+        _log.warning("not used: %s/%s: not the name of a batch of dialogues", store.url, stray)
+    numbers = {partition.number for partition in scripts}
+    following = itertools.takewhile(
+        lambda number: store.head(manifest_key(STAGE, dialogue_partition(name, number))) is not None,
+        itertools.count(max(numbers, default=0) + 1),
+    )
+    every = range(1, max([*numbers, *following], default=0) + 1)
+    batches = store.each(read, [str(dialogue_partition(name, number)) for number in every])
+    seen: set[int] = set()
+    for batch in sorted(batches, key=lambda item: item.version == ""):  # what a file says goes before manifests
+        batch.ids = tuple(key for key in batch.ids if key not in seen)
+        seen.update(batch.ids)
+    return batches
 
 
 def _check_source(store: Store, name: str, given: Input) -> None:
-    data = store.find(source_key(name))
-    source = json.loads(data)["source"] if data else ""
-    if source and given.source and source != given.source and not given.replaces:
+    if given.replaces:
+        return
+    remedy = "Say once that this input is the data set's: voice moshi build --replace-input"
+    source = (read_state(store, source_key(name), dict[str, str], prepare=_source, remedy=remedy) or {}).get("source")
+    if source and given.source and source != given.source:
         raise ConfigurationError(
             f"the data set {name} is made of {source}, and its dialogues would make way for those of {given.source}. "
             "Name another data set (--dataset-name); or put all files into one folder (VOICE_MOSHI__SCRIPTS_URL); or, "
             "if this takes the other's place, say so once: voice moshi build --replace-input"
         )
+
+
+def _source(value: dict[str, Any]) -> dict[str, Any]:
+    return {"source": value["source"]}
 
 
 def _write_source(store: Store, name: str, source: str) -> None:

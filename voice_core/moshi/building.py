@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Collection, Iterable, Iterator
-from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
@@ -29,6 +28,7 @@ from voice_core.synthesis import Failure as NotSpoken
 from voice_core.synthesis.choice import physical_cores
 from voice_core.tts import chosen_engine
 from voice_core.tts.base import Speech
+from voice_core.workers import WorkerKilledError
 
 SUFFIXES = (".jsonl", ".ndjson")
 
@@ -251,9 +251,7 @@ def build(
             for partition in dealt.partitions:
                 try:
                     shards = build_shards(work, partition, settings, aligner=aligner, studio=studio, verify=verify)
-                except BrokenExecutor as error:
-                    report.failures[str(partition)] = _killed(error)
-                except (LookupError, ValueError, OSError) as error:
+                except (WorkerKilledError, LookupError, ValueError, OSError) as error:
                     report.failures[str(partition)] = f"{type(error).__name__}: {error}"
                 else:
                     report.spoken += shards.spoken
@@ -272,10 +270,3 @@ def _aligner(settings: Settings) -> Aligner:
         return load_aligner(settings.moshi)
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
-
-
-def _killed(error: BrokenExecutor) -> str:
-    return (
-        "a process that aligns and mixes was killed, most likely for want of memory: run this again, and with fewer of "
-        f"them (VOICE_WORKERS) if that does not help ({type(error).__name__})"
-    )

@@ -164,7 +164,9 @@ def build_batch(
         finish = partial(finish_dialogue, aligner=aligner, settings=settings)
         with (
             contextlib.closing(as_made(store, plan, speak)) as made,
-            contextlib.closing(streamed(finish, made, workers)) as finished,
+            contextlib.closing(
+                streamed(finish, made, workers, name=lambda item: f"dialogue {item.plan.dialogue.id}")
+            ) as finished,
         ):
             return commit_batch(store, plan, finished)
 

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -14,10 +15,12 @@ import pyarrow.parquet as pq
 from voice_core.fingerprint import canonical_json, sha256
 from voice_core.layout import PartitionKey, manifest_key, slug, stage_prefix
 from voice_core.moshi.script import SAMPLE_RATE_HZ, Role, Word
+from voice_core.state_files import DamagedStateError, NewerSchemaError, NewerStateError
 from voice_core.store import Store
 
 STAGE = "moshi"
 SCHEMA_VERSION = 1
+_log = logging.getLogger(__name__)
 MAIN, USER = "SPEAKER_MAIN", "SPEAKER_USER"
 LABELS: dict[str, str] = {"assistant": MAIN, "user": USER}
 OTHER_TURN = "other_turn_failed"
@@ -201,8 +204,9 @@ class ShardManifest:
         """Raises ValueError or KeyError for what is none."""
         table = pq.read_table(pa.BufferReader(pa.py_buffer(data)))
         meta = json.loads((table.schema.metadata or {})[_METADATA_KEY])
-        if meta.pop("schema_version") != SCHEMA_VERSION:
-            raise ValueError("this manifest was written by another version of the program")
+        version = meta.pop("schema_version")
+        if version > SCHEMA_VERSION:
+            raise NewerSchemaError(version)
         rows: tuple[list[TurnRow], list[TurnRow]] = ([], [])
         for row in table.to_pylist():
             rows[row.pop(_SHELVED, False)].append(TurnRow(**row))
@@ -223,14 +227,32 @@ _SCHEMA = pa.schema(
 
 
 def read_shards(store: Store, partition: PartitionKey) -> ShardManifest | None:
-    """The manifest of a batch as it lies there, complete or not; None where there is none, or none that can be read."""
-    data = store.find(manifest_key(STAGE, partition))
+    """The manifest of a batch as it lies there, complete or not; None where there is none, or none that can be read.
+
+    Raises `NewerStateError`.
+    """
+    try:
+        return require_readable(store, partition)
+    except DamagedStateError as error:
+        _log.warning("%s; it counts as missing", error)
+        return None
+
+
+def require_readable(store: Store, partition: PartitionKey) -> ShardManifest | None:
+    """The same, but raises `DamagedStateError` for a manifest that cannot be read."""
+    key = manifest_key(STAGE, partition)
+    data = store.find(key)
     if data is None:
         return None
     try:
-        return ShardManifest.from_bytes(data)
-    except (pa.ArrowException, ValueError, KeyError, TypeError):
-        return None
+        manifest = ShardManifest.from_bytes(data)
+    except NewerSchemaError as error:
+        raise NewerStateError(store, key, error.version, SCHEMA_VERSION) from None
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DamagedStateError(store, key, f"is not a manifest: {error}" if data else "is empty") from None
+    if manifest.partition != str(partition):
+        raise DamagedStateError(store, key, f"is the manifest of {manifest.partition}")
+    return manifest
 
 
 def write_shards(store: Store, manifest: ShardManifest) -> None:

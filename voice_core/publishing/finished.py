@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from voice_core.corpus.batches import list_partitions, read_tombstones
-from voice_core.corpus.finishing import card_inputs, finished_rows, read_commit
+from voice_core.corpus.dataset_record import read_commit
+from voice_core.corpus.finishing import card_inputs, finished_rows
 from voice_core.corpus.manifest import Manifest
 from voice_core.fingerprint import sha256
 from voice_core.layout import DatasetLayout, PartitionKey, slug

@@ -58,7 +58,7 @@ def open_hub(settings: Settings) -> "HubRepo":
     if not settings.hub.repo_id:
         raise ConfigurationError("nothing says where to publish: set VOICE_HUB__REPO_ID, such as my-team/my-voices")
     if settings.hub.repo_id.count("/") != 1:
-        raise ConfigurationError(f"VOICE_HUB__REPO_ID must look like my-team/my-voices (got {settings.hub.repo_id!r})")
+        raise ConfigurationError("VOICE_HUB__REPO_ID must look like my-team/my-voices")
     try:
         from voice_core.publishing.hub import HubRepo
     except ImportError:

@@ -12,7 +12,10 @@ from typing import Any
 from voice_core.layout import DatasetLayout
 from voice_core.publishing.difference import LocalFile
 from voice_core.settings import Settings
+from voice_core.state_files import read_state
 from voice_core.store import Store
+
+_REMEDY = "Restore it from a copy, or delete it and publish again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,26 +37,19 @@ class Published:
         return f"{self.endpoint}/datasets/{self.repo_id}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Publications:
+    publications: tuple[Published, ...]
+
+
 def published_key(settings: Settings) -> str:
     return f"{DatasetLayout(settings.dataset).root}published.json"
 
 
 def read_published(work: Store, settings: Settings) -> list[Published]:
-    """Every place that the dataset was published to. Raises `ValueError` where published.json is spoilt."""
-    key = published_key(settings)
-    data = work.find(key)
-    if data is None:
-        return []
-    try:
-        items = json.loads(data)["publications"]
-        return [
-            Published(item["endpoint"], item["repo_id"], item["branch"], item["revision"], tuple(item["files"]))
-            for item in items
-        ]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{work.url}/{key} cannot be read ({error!r}): bring it back from a copy, or delete it and publish again"
-        ) from None
+    """Every place that the dataset was published to. Raises `StateFileError` where published.json is damaged."""
+    found = read_state(work, published_key(settings), _Publications, remedy=_REMEDY)
+    return list(found.publications) if found is not None else []
 
 
 def find_published(work: Store, settings: Settings, place: tuple[str, str, str]) -> Published | None:

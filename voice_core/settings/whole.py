@@ -13,16 +13,24 @@ from pydantic_settings import (
 )
 
 from voice_core.layout import slug
+from voice_core.scrubbing import hide
 from voice_core.settings.automation import AutomationSettings
 from voice_core.settings.base import ENV_PREFIX, as_url
 from voice_core.settings.codecs import NeuCodecSettings
-from voice_core.settings.corpus import BatchSettings, CardSettings, CutSettings, RuleSettings, SplitSettings
+from voice_core.settings.corpus import (
+    AudioSettings,
+    BatchSettings,
+    CardSettings,
+    CutSettings,
+    RuleSettings,
+    SplitSettings,
+)
 from voice_core.settings.loading import (
     ConfigurationError,
     config_file,
     explain,
     explain_unreadable,
-    refuse_unknown_variables,
+    warn_of_unknown_variables,
 )
 from voice_core.settings.moshi import MoshiSettings
 from voice_core.settings.speech import IndexTTS2Settings, SpeechSettings
@@ -35,7 +43,12 @@ class Settings(BaseSettings):
     """The configuration of one voice dataset."""
 
     model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid", validate_default=True
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        hide_input_in_errors=True,
     )
 
     raw_url: str = Field("demo/raw", description="The raw bucket, only ever read: file://, s3://, gs:// or a folder.")
@@ -81,6 +94,7 @@ class Settings(BaseSettings):
     )
 
     batch: BatchSettings = BatchSettings()  # type: ignore[call-arg]
+    audio: AudioSettings = AudioSettings()  # type: ignore[call-arg]
     cut: CutSettings = CutSettings()  # type: ignore[call-arg]
     roundtrip_share: float = Field(
         0.1, ge=0, le=1, description="Share of segments that are decoded again after encoding, and measured."
@@ -135,14 +149,17 @@ class Settings(BaseSettings):
     def load(cls, **overrides: object) -> "Settings":
         """Read the settings, or raise `ConfigurationError` with a line a wrong setting."""
         if os.environ.get(ENV_PREFIX + "CONFIG") and not config_file().is_file():
-            raise ConfigurationError(f"{ENV_PREFIX}CONFIG names {config_file()}, and there is no such file")
-        refuse_unknown_variables(cls)
+            raise ConfigurationError(f"{ENV_PREFIX}CONFIG names a file that does not exist")
+        warn_of_unknown_variables(cls)
         try:
-            return cls(**overrides)  # type: ignore[arg-type]
+            settings = cls(**overrides)  # type: ignore[arg-type]
         except ValidationError as error:
             raise ConfigurationError(explain(error, cls)) from None
         except ValueError as error:  # malformed TOML, or JSON in an environment variable
             raise ConfigurationError(explain_unreadable(error)) from None
+        s3 = settings.s3
+        hide(*(item.get_secret_value() for item in (s3.access_key_id, s3.secret_access_key, s3.session_token)))
+        return settings
 
     def display_name(self, channel_slug: str) -> str:
         """A channel's name for people, by the slug that stands in its partitions' keys.

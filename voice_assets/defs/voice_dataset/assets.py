@@ -16,6 +16,7 @@ from voice_core.codecs.base import CodecUnavailableError
 from voice_core.corpus import checks, coding, dataset, finishing, pairs, rows, segmenting, splits
 from voice_core.corpus.batches import list_partitions, snapshot
 from voice_core.corpus.card import without_people
+from voice_core.corpus.dataset_record import read_commit
 from voice_core.corpus.manifest import Manifest, read_complete, read_manifest
 from voice_core.corpus.summary import summarise
 from voice_core.layout import DatasetLayout
@@ -286,7 +287,7 @@ def dataset_card(config: StageConfig, corpus: CorpusResource) -> dg.MaterializeR
     partitions = list_partitions(work)
     summary = finishing.build_card(work, partitions, settings, verify=config.verify)
     layout = DatasetLayout(settings.dataset)
-    commit = finishing.read_commit(work, settings) or {}
+    commit = read_commit(work, settings) or {}
     files = commit.get("files", [])
     finished = finishing.finished_rows(work, partitions, settings)
     return dg.MaterializeResult(

@@ -9,7 +9,7 @@ import pytest
 
 from voice_assets_tests.core.corpus.world import World
 from voice_core.corpus import batches, discovery
-from voice_core.corpus.batches import Batch, Recording
+from voice_core.corpus.batches import Recording, parse_batch
 from voice_core.layout import BATCHES, PartitionKey
 from voice_core.store import ObjectInfo, Store, StoreError
 
@@ -139,7 +139,7 @@ def test_a_recording_that_the_store_will_not_show_is_in_trouble_alone_and_looked
     batch = batches.snapshot(refusing, world.work, PartitionKey("news", 1), world.settings)
     assert "access denied" in batch.recordings[0].trouble
     assert (batch.recordings[0].audio, batch.recordings[1]) == (before.recordings[0].audio, before.recordings[1])
-    assert Batch.from_bytes(batch.to_bytes()) == batch
+    assert parse_batch(Store("memory://"), batch.partition, batch.to_bytes()) == batch
     (change,) = world.discover().changes.values()
     assert (change.troubled, change.new, change.changed) == (1, 0, 0)
     assert world.snapshot() == [before]

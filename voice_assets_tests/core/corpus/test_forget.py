@@ -12,10 +12,11 @@ import pytest
 
 from voice_assets_tests.core.corpus.forgetting import traces
 from voice_assets_tests.core.corpus.world import World, lines_for
-from voice_core.corpus import cleaning, finishing
+from voice_core.corpus import cleaning
 from voice_core.corpus.card import read_card_settings
 from voice_core.corpus.checks import files_intact, rows_match
 from voice_core.corpus.dataset import parquet_files, read_dataset_manifest
+from voice_core.corpus.dataset_record import read_commit
 from voice_core.corpus.forget import Wish, find_recording, forget, remove, settle
 from voice_core.corpus.forget_search import RecordingName, search
 from voice_core.corpus.freed import read_freed
@@ -84,7 +85,7 @@ def sound(world: World, dataset: str) -> set[str]:
         assert rows_match(world.work, manifest).passed
         assert files_intact(world.work, parquet_files(manifest)).passed
         names |= {entry.audio_id for entry in manifest.kept()}
-    commit = finishing.read_commit(world.work, settings)
+    commit = read_commit(world.work, settings)
     assert commit is not None
     assert files_intact(world.work, [(item["key"], item["sha256"]) for item in commit["files"]]).passed
     return names
@@ -129,7 +130,7 @@ def test_the_other_recordings_stay_as_they_are_and_new_ones_come_into_no_other_d
 def test_a_card_that_an_older_version_wrote_keeps_its_licence_and_sources(world: World) -> None:
     path = world.path("datasets/other/dataset.json")
     commit = json.loads(path.read_text("utf-8"))
-    del commit["card"]
+    del commit["card_settings"]
     path.write_text(json.dumps(commit), "utf-8")
     forgotten(world)
     card = read_card_settings(world.path("datasets/other/README.md").read_text("utf-8"), "other")

@@ -1,9 +1,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voice_core.corpus.splits import Splits, Spoken, plan_splits
+from voice_core.corpus.splits import Spoken, parse_splits, plan_splits
 from voice_core.corpus.texts import text_hash
 from voice_core.settings import SplitSettings
+from voice_core.store import Store
 
 ROWS = st.lists(
     st.builds(
@@ -106,4 +107,4 @@ def test_a_row_without_a_speaker_joins_nothing() -> None:
 
 def test_splits_are_read_back_as_they_were_written() -> None:
     splits = plan_splits([*many(20), Spoken("x", "أثير \ud800", "s", "text 1")], SplitSettings(test_fraction=0.5))
-    assert Splits.from_bytes(splits.to_bytes()) == splits
+    assert parse_splits(Store("memory://"), "splits.json", splits.to_bytes()) == splits

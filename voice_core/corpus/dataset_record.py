@@ -1,0 +1,45 @@
+"""`dataset.json`, the commit record of a dataset: its rows' files, its splits, its card and figures, with checksums."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from voice_core.fingerprint import sha256
+from voice_core.layout import DatasetLayout
+from voice_core.settings import Settings
+from voice_core.state_files import DamagedStateError, read_state
+from voice_core.store import Store
+
+_log = logging.getLogger(__name__)
+
+
+def read_commit(work: Store, settings: Settings) -> dict[str, Any] | None:
+    """The record; None where there is none, or a damaged one: the card is made again then."""
+    try:
+        return read_state(work, DatasetLayout(settings.dataset).summary_key, dict[str, Any], prepare=_checked)
+    except DamagedStateError as error:
+        _log.warning("%s; it is made again", error)
+        return None
+
+
+def _checked(value: dict[str, Any]) -> dict[str, Any]:
+    items = [*value["files"], *value.get("card", []), *([value["splits"]] if "splits" in value else [])]
+    if not all(isinstance(item["key"], str) and isinstance(item["sha256"], str) for item in items):
+        raise ValueError("a file without a key or a checksum")
+    if not isinstance(value["inputs"], str) or not all(isinstance(name, str) for name in value["partitions"]):
+        raise ValueError("inputs or partitions")
+    return value
+
+
+def file_record(key: str, data: bytes) -> dict[str, Any]:
+    return {"key": key, "sha256": sha256(data), "size_bytes": len(data)}
+
+
+def card_files(commit: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Records of the card and its figures: key, sha256, size_bytes. Records of older versions have none."""
+    return commit.get("card", [])
+
+
+def splits_record(commit: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """The record of splits.json: key, sha256, size_bytes, and its `inputs`; empty where there is none."""
+    return commit.get("splits", {}) if commit is not None else {}
