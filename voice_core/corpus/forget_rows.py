@@ -186,7 +186,9 @@ def remove_from_whole(work: Store, name: RecordingName, partitions: Sequence[Par
     layout = DatasetLayout(settings.dataset)
     with held(work, layout.root) as claimed:
         value = _read_json(work, layout.splits_key)
-        if value is not None:
+        if value is None:
+            work.delete([layout.splits_key])  # damaged: a build plans them anew, from what the rows say
+        else:
             spoken = {text_hash(e.text) for item in finished_rows(work, partitions, settings) for e in item.entries}
             test = [item for item in value["test"] if item != [name.slug, name.audio_id]]
             texts = [digest for digest in value["texts_in_both"] if digest in spoken]
@@ -198,7 +200,7 @@ def remove_from_whole(work: Store, name: RecordingName, partitions: Sequence[Par
 
 
 def _read_json(work: Store, key: str) -> dict[str, Any] | None:
-    """None where there is none or it is damaged: a build plans it anew."""
+    """None where there is none or it is damaged."""
     try:
         return json.loads(work.find(key) or b"null")
     except ValueError:

@@ -8,13 +8,14 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from voice_core.audit_report import REPORT_KEY, read_report
-from voice_core.corpus.batches import Recording, parse_batch
+from voice_core.corpus.batches import Recording, read_batch
 from voice_core.corpus.manifest import Entry, Manifest, RecordingOutcome
 from voice_core.corpus.rows import PAIRS
 from voice_core.layout import BATCHES, TOMBSTONES, PartitionKey, slug
@@ -153,21 +154,21 @@ def _readers(work: Store, name: RecordingName, keys: Iterable[str]) -> Iterator[
 
 
 def _in_batch(work: Store, name: RecordingName, key: str) -> str:
-    recordings = _recordings(work, key, work.get(key))
+    recordings = _recordings(work, key)
     return "the recording" if any(item.audio_id == name.audio_id for item in recordings) else ""
 
 
-def _recordings(work: Store, key: str, data: bytes) -> Sequence[Recording]:
+def _recordings(work: Store, key: str) -> Sequence[Recording]:
+    """Of the batch that a key belongs to; none where there is no batch file."""
     partition = partition_of(key)
     assert partition is not None
-    return parse_batch(work, partition, data).recordings
+    with suppress(LookupError):
+        return read_batch(work, partition).recordings
+    return ()
 
 
 def _in_contents(work: Store, name: RecordingName, key: str) -> str:
-    batch = key.replace(".contents.json", ".json")
-    data = work.find(batch)
-    recordings = _recordings(work, batch, data) if data else ()
-    others = {item.key for item in recordings if item.audio_id != name.audio_id}
+    others = {item.key for item in _recordings(work, key) if item.audio_id != name.audio_id}
     mine = [raw_key for raw_key in json.loads(work.get(key)) if name.audio_id in raw_key and raw_key not in others]
     return "the hash of its audio" if mine else ""
 

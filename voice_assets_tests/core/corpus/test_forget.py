@@ -12,10 +12,11 @@ import pytest
 
 from voice_assets_tests.core.corpus.forgetting import traces
 from voice_assets_tests.core.corpus.world import World, lines_for
-from voice_core.corpus import cleaning, finishing
+from voice_core.corpus import cleaning
 from voice_core.corpus.card import read_card_settings
 from voice_core.corpus.checks import files_intact, rows_match
 from voice_core.corpus.dataset import parquet_files, read_dataset_manifest
+from voice_core.corpus.dataset_record import read_commit
 from voice_core.corpus.forget import Wish, find_recording, forget, remove, settle
 from voice_core.corpus.forget_search import RecordingName, search
 from voice_core.corpus.freed import read_freed
@@ -84,7 +85,7 @@ def sound(world: World, dataset: str) -> set[str]:
         assert rows_match(world.work, manifest).passed
         assert files_intact(world.work, parquet_files(manifest)).passed
         names |= {entry.audio_id for entry in manifest.kept()}
-    commit = finishing.read_commit(world.work, settings)
+    commit = read_commit(world.work, settings)
     assert commit is not None
     assert files_intact(world.work, [(item["key"], item["sha256"]) for item in commit["files"]]).passed
     return names
