@@ -10,6 +10,7 @@ from rich.table import Table
 
 from voice_assets.cli.console import console
 from voice_core import gpu_lock, gpus
+from voice_core.settings import Settings
 
 if TYPE_CHECKING:
     from voice_assets.pools import Pool
@@ -38,11 +39,12 @@ def show(as_json: _AsJson = False) -> None:
     from voice_assets.pools import look_at
     from voice_assets.run_process import release_dead
 
+    settings = Settings.load()
     instance = open_instance()
     released = release_dead(instance)
     limited = {pool.name for pool in instance.event_log_storage.get_pool_limits()}
-    found = [look_at(instance, name) for name in sorted({*gpus.profiles(), *limited})]
-    held = gpu_lock.holders()
+    found = [look_at(instance, name) for name in sorted({*gpus.profiles(settings.gpu_profiles), *limited})]
+    held, folder = gpu_lock.holders(settings.gpu_lock_dir), gpu_lock.lock_folder(settings.gpu_lock_dir)
     if as_json:
         value = {
             "released": released,
@@ -54,7 +56,7 @@ def show(as_json: _AsJson = False) -> None:
     for run_id in released:
         console.print(f"Run {run_id[:8]} was killed: marked failed, and its slots given back.")
     console.print(_pools_table(found))
-    table = Table(title=f"GPUs of this machine ({gpu_lock.lock_folder()})", title_justify="left")
+    table = Table(title=f"GPUs of this machine ({folder})", title_justify="left")
     table.add_column("GPU")
     table.add_column("held by", overflow="fold")
     for name, holder in held.items():
@@ -62,7 +64,7 @@ def show(as_json: _AsJson = False) -> None:
     if held:
         console.print(table)
     else:
-        console.print(f"No GPU of this machine was held yet ({gpu_lock.lock_folder()}).", highlight=False)
+        console.print(f"No GPU of this machine was held yet ({folder}).", highlight=False)
     if any(pool.is_default for pool in found):
         console.print(
             "Limits that are Dagster's default: the next run, or `voice pools apply`, sets those of the file."
@@ -75,7 +77,7 @@ def apply() -> None:
     from voice_assets.build import open_instance
     from voice_assets.pools import apply_limits
 
-    known = gpus.profiles()
+    known = gpus.profiles(Settings.load().gpu_profiles)
     changes = apply_limits(open_instance(), known)
     for change in changes:
         console.print(change, highlight=False)
