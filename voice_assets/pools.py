@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from voice_assets.defs.voice_dataset.partitions import PARTITION, RANGE_END, RANGE_START
 from voice_assets.run_process import HOST, PID
 from voice_core.gpus import GpuProfile, profiles
+from voice_core.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ def apply_limits(instance: dg.DagsterInstance, profiles: Mapping[str, GpuProfile
 def give_limits(instance: dg.DagsterInstance, names: Collection[str]) -> None:
     """Give those of these pools their profile's limit to which nobody has given one; what somebody has set, stands."""
     storage = instance.event_log_storage
-    for name, profile in profiles().items():
+    for name, profile in profiles(Settings.load().gpu_profiles).items():
         if name in names and not any(pool.name == name and not pool.from_default for pool in storage.get_pool_limits()):
             with suppress(IntegrityError):  # somebody was faster
                 storage.set_concurrency_slots(name, profile.limit)

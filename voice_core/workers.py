@@ -3,7 +3,6 @@
 import itertools
 import logging
 import os
-import signal
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
@@ -11,6 +10,8 @@ from multiprocessing.util import Finalize
 from typing import Any, Generic, TypeVar
 
 from loky import get_reusable_executor
+
+from voice_core.worker_signals import handle_signals
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -230,14 +231,9 @@ def _pool(count: int) -> Any:
     if _running_pool is None:
         Finalize(None, _stop, exitpriority=100)
     _running_pool = get_reusable_executor(
-        max_workers=count, timeout=_IDLE_SEC, env=_WORKER_ENV, reuse="auto", initializer=_leave_interrupts
+        max_workers=count, timeout=_IDLE_SEC, env=_WORKER_ENV, reuse="auto", initializer=handle_signals
     )
     return _running_pool
-
-
-def _leave_interrupts() -> None:
-    """Ctrl-C reaches every process of a terminal; what is to be kept or ended then, the one that asked decides."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _stop() -> None:

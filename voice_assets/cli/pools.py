@@ -9,6 +9,7 @@ from rich.table import Table
 
 from voice_assets.cli.console import console, print_json
 from voice_core import gpu_lock, gpus
+from voice_core.settings import Settings
 
 if TYPE_CHECKING:
     from voice_assets.pools import Pool
@@ -38,10 +39,11 @@ def show(as_json: _AsJson = False) -> None:
     from voice_assets.pools import look_at_all
     from voice_assets.run_process import find_dead
 
+    settings = Settings.load()
     instance = find_instance()
     killed = [*find_dead(instance)] if instance else []
-    found = look_at_all(instance, gpus.profiles())
-    held = gpu_lock.holders()
+    found = look_at_all(instance, gpus.profiles(settings.gpu_profiles))
+    held, folder = gpu_lock.holders(settings.gpu_lock_dir), gpu_lock.lock_folder(settings.gpu_lock_dir)
     if as_json:
         value = {
             "killed": killed,
@@ -53,7 +55,7 @@ def show(as_json: _AsJson = False) -> None:
     for run_id in killed:
         console.print(f"Run {run_id[:8]} was killed. `voice pools apply` marks it failed and frees its slots.")
     console.print(_pools_table(found))
-    table = Table(title=escape(f"GPUs of this machine ({gpu_lock.lock_folder()})"), title_justify="left")
+    table = Table(title=escape(f"GPUs of this machine ({folder})"), title_justify="left")
     table.add_column("GPU")
     table.add_column("held by", overflow="fold")
     for name, holder in held.items():
@@ -61,7 +63,7 @@ def show(as_json: _AsJson = False) -> None:
     if held:
         console.print(table)
     else:
-        console.print(f"No GPU of this machine was held yet ({gpu_lock.lock_folder()}).", markup=False, highlight=False)
+        console.print(f"No GPU of this machine was held yet ({folder}).", markup=False, highlight=False)
     if any(pool.is_default for pool in found):
         console.print(
             "Limits that are Dagster's default: the next run, or `voice pools apply`, sets those of the file."
@@ -79,7 +81,7 @@ def apply() -> None:
     from voice_assets.run_process import release_dead
 
     instance = open_instance()
-    known = gpus.profiles()
+    known = gpus.profiles(Settings.load().gpu_profiles)
     for run_id in release_dead(instance):
         console.print(f"Run {run_id[:8]} was killed: marked failed, and its slots given back.")
     changes = apply_limits(instance, known)

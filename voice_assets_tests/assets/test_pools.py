@@ -123,7 +123,7 @@ def test_a_run_of_dagsters_launcher_that_is_killed_on_the_gpu_gives_lock_and_slo
         (holding,) = look_at(instance, "gpu_t4").holding
         (use,) = house.uses()
         assert holding.pid == str(use.pid)
-        assert holders()[GPU] is not None
+        assert holders(house.variables["GPU_LOCK_DIR"])[GPU] is not None
         os.kill(use.pid, signal.SIGKILL)
         build = house.build(room.home, house.keys[2:])
         output, _ = build.communicate(timeout=120)
@@ -139,7 +139,7 @@ def test_a_run_of_dagsters_launcher_that_is_killed_on_the_gpu_gives_lock_and_slo
     assert {use.purpose for use in uses} == {f"encoding {key}" for key in house.keys}
     assert uses[0].end == float("inf")
     assert overlaps([(use.begin, use.end) for use in uses[1:]]) == []
-    assert holders() == {GPU: None}
+    assert holders(house.variables["GPU_LOCK_DIR"]) == {GPU: None}
 
 
 def test_after_a_kill_pools_names_the_run_and_pools_apply_gives_the_slot_back_and_the_next_build_the_batch(
@@ -157,7 +157,7 @@ def test_after_a_kill_pools_names_the_run_and_pools_apply_gives_the_slot_back_an
     build.send_signal(signal.SIGKILL)
     build.wait()
     assert look_at(instance, "gpu_t4").holding  # nobody has noticed
-    assert holders() == {GPU: None}  # the kernel has
+    assert holders(house.variables["GPU_LOCK_DIR"]) == {GPU: None}  # the kernel has
     output = house.voice(home, "pools").communicate(timeout=60)[0]
     assert "was killed. `voice pools apply` marks it failed" in output
     assert "nobody" in output

@@ -4,7 +4,7 @@ import os
 from typing import Literal
 from urllib.parse import unquote
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -152,6 +152,16 @@ class Settings(BaseSettings):
         if value.count("{channel}") != 1 or value.count("{audio_id}") != 1:
             raise ValueError("must name {channel} and {audio_id} once each")
         return value
+
+    @model_validator(mode="after")
+    def _hand_down(self) -> "Settings":
+        """Give the codec and the engine what they need of this machine: they are made from their own settings."""
+        wanted = {"neucodec": ("gpu_profiles", "gpu_lock_dir"), "indextts2": ("gpu_lock_dir", "local_dir")}
+        for name, fields in wanted.items():
+            group = getattr(self, name)
+            given = {field: getattr(group, field) or getattr(self, field) for field in fields}
+            object.__setattr__(self, name, group.model_copy(update=given))
+        return self
 
     @classmethod
     def settings_customise_sources(
