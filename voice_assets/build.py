@@ -14,8 +14,7 @@ from voice_assets.defs.voice_dataset.chains import FAILED_BATCHES
 from voice_assets.defs.voice_dataset.jobs import card_job, encode_job, ingest_job, rows_job, splits_job
 from voice_assets.defs.voice_dataset.partitions import NAME, RANGE_END, RANGE_START
 from voice_assets.instance import add_partitions
-from voice_assets.run_process import process_tags, release_dead
-from voice_assets.stopping import Stopped
+from voice_assets.run_process import process_tags, release_dead, stop_if_interrupted
 from voice_core import lease, progress
 from voice_core.corpus.discovery import Discovery, discover, look_again
 from voice_core.corpus.freed import repair_freed
@@ -222,8 +221,7 @@ class _Runner:
             },
             raise_on_error=False,
         )
-        if any(map(_was_interrupted, result.all_events)):
-            raise Stopped
+        stop_if_interrupted(result)
         _count(result, report)
         where = "" if many else batches[0] if batches else "the whole dataset"
         lines = _check_lines(result, report, where)
@@ -239,17 +237,6 @@ class _Runner:
             lines = [f"{where or ', '.join(batches)}: run {result.run_id} failed; see its event log"]
         report.failures += lines
         return failed & set(batches) or set(batches)
-
-
-def _was_interrupted(event: dg.DagsterEvent) -> bool:
-    """Whether a step ended since the process was asked to end, or the run while it waited for a pool."""
-    if event.is_step_failure:
-        error = event.step_failure_data.error
-    elif event.event_type is dg.DagsterEventType.RUN_FAILURE:
-        error = event.job_failure_data.error
-    else:
-        return False
-    return error is not None and error.cls_name == dg.DagsterExecutionInterruptedError.__name__
 
 
 def _count(result: dg.ExecuteInProcessResult, report: BuildReport) -> None:

@@ -8,6 +8,7 @@ import logging
 
 import dagster as dg
 
+from voice_assets.stopping import Stopped
 from voice_core.processes import Process
 
 HOST = "voice/host"  # the machine that the run is on
@@ -62,3 +63,22 @@ def release_dead(instance: dg.DagsterInstance) -> list[str]:
         storage.free_concurrency_slots_for_run(run.run_id)
         _log.info("run %s of %s was given up: %s is no more", run.run_id, run.job_name, process)
     return [*dead]
+
+
+def stop_if_interrupted(result: dg.ExecuteInProcessResult) -> None:
+    """Raise `Stopped` where a run in this process ended because the process was asked to end.
+
+    Dagster reports that as a failed step, or as a failed run where it waited for a pool.
+    """
+    if any(map(_was_interrupted, result.all_events)):
+        raise Stopped
+
+
+def _was_interrupted(event: dg.DagsterEvent) -> bool:
+    if event.is_step_failure:
+        error = event.step_failure_data.error
+    elif event.event_type is dg.DagsterEventType.RUN_FAILURE:
+        error = event.job_failure_data.error
+    else:
+        return False
+    return error is not None and error.cls_name == dg.DagsterExecutionInterruptedError.__name__

@@ -11,7 +11,7 @@ from resources.stores import open_store
 from voice_assets.defs.moshi.partitions import NAME
 from voice_assets.defs.moshi.sensors import lists_job, speak_job
 from voice_assets.instance import add_partitions
-from voice_assets.run_process import process_tags
+from voice_assets.run_process import process_tags, stop_if_interrupted
 from voice_core.layout import PartitionKey
 from voice_core.moshi.building import deal_scripts
 from voice_core.settings import Settings
@@ -60,6 +60,7 @@ def _run(
         tags={"voice/command": "demo", **process_tags(run_id)},
         raise_on_error=False,
     )
+    stop_if_interrupted(result)
     for event in result.get_asset_materialization_events():
         spoken = event.materialization.metadata.get("utterances_spoken")
         report.utterances += int(spoken.value) if spoken is not None and isinstance(spoken.value, int) else 0
