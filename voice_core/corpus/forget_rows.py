@@ -192,8 +192,8 @@ def remove_from_whole(work: Store, name: RecordingName, partitions: Sequence[Par
             spoken = {text_hash(e.text) for item in finished_rows(work, partitions, settings) for e in item.entries}
             test = [item for item in value["test"] if item != [name.slug, name.audio_id]]
             texts = [digest for digest in value["texts_in_both"] if digest in spoken]
-            changed = {**value, "inputs": "", "test": test, "texts_in_both": texts}
-            if changed != value:
+            if (test, texts) != (value["test"], value["texts_in_both"]):
+                changed = {**value, "inputs": "", "test": test, "texts_in_both": texts}
                 claimed.put(layout.splits_key, (json.dumps(changed, ensure_ascii=False, indent=1) + "\n").encode())
     if work.head(layout.card_key) or work.head(layout.summary_key):
         build_card(work, partitions, settings)

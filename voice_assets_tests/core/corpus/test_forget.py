@@ -149,6 +149,14 @@ def test_the_rows_that_stay_are_those_that_a_build_writes(world: World) -> None:
     assert left(world) == []
 
 
+def test_removing_again_after_a_build_changes_nothing(world: World) -> None:
+    name = forgotten(world)
+    world.build()
+    before = world.files()
+    remove(world.work, name, world.settings)
+    assert world.files() == before
+
+
 def test_rows_are_removed_from_files_of_many_row_groups(world: World) -> None:
     for name in ("five", "six"):
         world.record(name, 90)
