@@ -17,6 +17,7 @@ demo: .venv/.base
 	$(BIN)/voice demo
 
 ui: .venv/.ui
+	$(BIN)/python -m voice_assets.instance
 	$(BIN)/dagster dev -w workspace.yaml
 
 test: lint

@@ -27,7 +27,8 @@ import dagster as dg
 from benchmarks.common import Options
 from benchmarks.report import Goal, Report
 from resources.corpus import codec_of, open_work
-from voice_assets.build import build, look_ahead, open_instance
+from voice_assets.build import build, look_ahead
+from voice_assets.instance import open_instance
 from voice_assets.timing import CUTTING, ENCODING, WRITING, timings
 from voice_core.codecs import CODECS, load_codec, made_codec
 from voice_core.codecs.melvq import MelVQ

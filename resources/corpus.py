@@ -67,7 +67,7 @@ class CorpusResource(dg.ConfigurableResource):
 def open_raw(settings: Settings, access: Access | None = None) -> Store:
     """The raw bucket, only ever read."""
     try:
-        return open_store(settings.raw_url, settings, access)
+        return open_store(settings.raw_url, settings, access, foreign=True)
     except StoreError as error:
         raise StoreError(f"{error}. VOICE_RAW_URL names the raw bucket; `voice demo` makes one to try") from None
 

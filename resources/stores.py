@@ -16,11 +16,16 @@ if TYPE_CHECKING:
     from dagster_gcp.gcs import GCSResource
 
 
-def open_store(url: str, settings: Settings, access: Access | None = None, *, create: bool = False) -> Store:
-    """The store at any URL, by default with the settings' access. `create` makes a local folder that is not there."""
+def open_store(
+    url: str, settings: Settings, access: Access | None = None, *, create: bool = False, foreign: bool = False
+) -> Store:
+    """The store at any URL, by default with the settings' access. `create` makes a local folder that is not there.
+
+    `foreign` is for folders that others fill: links that lead out of them are followed with VOICE_FOLLOW_SYMLINKS only.
+    """
     if access is None:
         access = gcs_access(settings) if url.startswith("gs:") else s3_access(settings)
-    return Store(url, access, create=create)
+    return Store(url, access, create=create, contained=foreign and not settings.follow_symlinks)
 
 
 def access_through_s3(resource: "S3Resource", settings: Settings) -> Access:

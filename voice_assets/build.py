@@ -1,11 +1,10 @@
 """`voice build`: materialise through Dagster whatever is missing or stale, in this process, without a daemon."""
 
 import logging
-import os
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -14,16 +13,18 @@ from voice_assets.defs.voice_dataset.asking import neighbours
 from voice_assets.defs.voice_dataset.chains import FAILED_BATCHES
 from voice_assets.defs.voice_dataset.jobs import card_job, encode_job, ingest_job, rows_job, splits_job
 from voice_assets.defs.voice_dataset.partitions import NAME, RANGE_END, RANGE_START
+from voice_assets.instance import add_partitions
 from voice_assets.run_process import process_tags, release_dead
 from voice_assets.stopping import Stopped
 from voice_core import lease, progress
-from voice_core.corpus.discovery import Discovery, discover, foresee, look_again
+from voice_core.corpus.discovery import Discovery, discover, look_again
 from voice_core.corpus.freed import repair_freed
 from voice_core.corpus.plan import Plan
 from voice_core.corpus.planning import plan_build
-from voice_core.corpus.status import State, Status, survey
+from voice_core.corpus.splits import UncutBatchesError
+from voice_core.corpus.status import PartitionStatus, State, Status, survey
 from voice_core.layout import PartitionKey
-from voice_core.settings import ConfigurationError, Settings
+from voice_core.settings import Settings
 
 INGEST = ("raw_audio", "segments")
 ENCODE = ("coded_segments",)
@@ -50,33 +51,23 @@ class BuildReport:
     failures: list[str] = field(default_factory=list)
 
 
-def open_instance() -> dg.DagsterInstance:
-    """The Dagster instance of DAGSTER_HOME, or of ./dagster_home where that is not set."""
-    home = Path(os.environ.get("DAGSTER_HOME") or "dagster_home").resolve()
-    if not (home / "dagster.yaml").is_file():
-        raise ConfigurationError(
-            f"there is no Dagster instance at {home}: run from the project's folder, or set DAGSTER_HOME to a folder "
-            "that holds a dagster.yaml"
-        )
-    os.environ["DAGSTER_HOME"] = str(home)
-    return dg.DagsterInstance.get()
-
-
 def take_stock(settings: Settings) -> tuple[Discovery, Status]:
-    """Discover, and compare what lies there with what a build would make."""
-    raw = open_raw(settings)  # first: where there is none, no work root is made either
-    work = open_work(settings)
-    discovery = discover(raw, work, settings)
+    """Compare what lies there with what a build would make. Nothing is written.
+
+    New recordings are in the batches that a build would assign them to.
+    """
+    raw, work = open_raw(settings), look_at_work(settings)
+    discovery = discover(raw, work, settings, read_only=True)
     return discovery, survey(work, discovery, codec_of(settings), settings)
 
 
 def look_ahead(settings: Settings, partitions: Sequence[str] = ()) -> Plan:
-    """What `build` would do now. Nothing is written: new recordings are not even assigned to batches."""
-    raw, work, codec = open_raw(settings), look_at_work(settings), codec_of(settings)
-    discovery = foresee(raw, work, settings)
+    """What `build` would do now. Nothing is written."""
+    discovery, status = take_stock(settings)
     _refuse_nothing(discovery, settings)
     chosen = [PartitionKey.parse(key) for key in partitions]
-    return plan_build(raw, work, discovery, survey(work, discovery, codec, settings), codec, settings, chosen)
+    raw, work = open_raw(settings), look_at_work(settings)
+    return plan_build(raw, work, discovery, status, codec_of(settings), settings, chosen)
 
 
 def build(
@@ -85,22 +76,26 @@ def build(
     *,
     partitions: Sequence[str] = (),
     verify: bool = False,
+    incomplete: bool = False,
 ) -> BuildReport:
     """Discover, then materialise what is not current: the segments batch by batch, the codes, the splits, the rows, the
     card.
 
     `partitions` limits the work to some; `verify` runs every stage, which looks at every file and mends what is
-    missing or spoilt. A failure ends its partition only.
+    missing or spoilt. A failure ends its partition only; but the splits, and the rows after them, wait until all
+    batches are cut, or those of `partitions`, unless `incomplete` is set.
     """
     runner = _Runner(settings, instance, verify)
     release_dead(instance)
-    open_raw(settings)
-    lease.sweep(open_work(settings))
-    repair_freed(open_work(settings))
-    discovery, status = take_stock(settings)
-    report = BuildReport(discovery, status)
+    raw = open_raw(settings)  # first: where there is none, no work root is made either
+    work = open_work(settings)
+    lease.sweep(work)
+    work.sweep()
+    repair_freed(work)
+    discovery = discover(raw, work, settings)
+    report = BuildReport(discovery, survey(work, discovery, codec_of(settings), settings))
     _refuse_nothing(discovery, settings)
-    order = _add_partitions(instance, discovery)
+    order = add_partitions(instance, NAME, [str(batch.partition) for batch in discovery.batches])
     chosen = {PartitionKey.parse(key) for key in partitions}
     unknown = chosen - {batch.partition for batch in discovery.batches}
     if unknown:
@@ -126,7 +121,6 @@ def build(
 
     def review() -> None:
         """Compare again, with the listing that the build began with."""
-        work = open_work(settings)
         report.discovery = look_again(work, report.discovery, settings)
         report.status = survey(work, report.discovery, codec_of(settings), settings)
 
@@ -136,13 +130,29 @@ def build(
     # Many in a run: between two runs somebody else may get the GPU, and a run that begins costs a second or two.
     wave(jobs(encode_job.name), ENCODE, "segments to codes", together=2 * settings.automation.partitions_per_run)
     if verify or _needs(report.status.splits):
-        runner.run(jobs(splits_job.name), ["dataset_splits"], report)
+        uncut = [] if incomplete else _uncut(report.status, failed, chosen)
+        if uncut and _needs(report.status.splits):
+            report.failures.append(f"the whole dataset, dataset_splits: {UncutBatchesError(uncut)}")
+            return report
+        config = {"dataset_splits": {"config": {"incomplete": incomplete or bool(chosen)}}}
+        runner.run(jobs(splits_job.name), ["dataset_splits"], report, ops=config)
         review()
     wave(jobs(rows_job.name), ROWS, "codes to rows")
     if verify or _needs(report.status.card):
         runner.run(jobs(card_job.name), ["dataset_card"], report)
         review()
     return report
+
+
+def _uncut(status: Status, failed: Collection[str], chosen: Collection[PartitionKey]) -> list[PartitionKey]:
+    """Batches, of those chosen or of all, that this build could not cut."""
+
+    def is_cut(item: PartitionStatus) -> bool:
+        stale = _needs(item.segments) and str(item.partition) in failed
+        return not stale and item.segments not in (State.MISSING, State.PARTIAL)
+
+    wanted = [item for item in status.partitions if not chosen or item.partition in chosen]
+    return [item.partition for item in wanted if not is_cut(item)]
 
 
 def _refuse_nothing(discovery: Discovery, settings: Settings) -> None:
@@ -173,15 +183,6 @@ def _groups(
         yield from ((keys, list(assets)) for keys in neighbours(same, order, together))
 
 
-def _add_partitions(instance: dg.DagsterInstance, discovery: Discovery) -> list[str]:
-    """Make Dagster know all batches; their keys in its order."""
-    known = list(instance.get_dynamic_partitions(NAME))
-    missing = [str(batch.partition) for batch in discovery.batches if str(batch.partition) not in set(known)]
-    if missing:
-        instance.add_dynamic_partitions(NAME, missing)
-    return list(instance.get_dynamic_partitions(NAME))
-
-
 class _Runner:
     """Runs a selection of a job's assets in this process, and gathers what came of it."""
 
@@ -195,7 +196,12 @@ class _Runner:
         self.jobs: Callable[[str], dg.JobDefinition] = defs.resolve_job_def
 
     def run(
-        self, job: dg.JobDefinition, assets: Sequence[str], report: BuildReport, batches: Sequence[str] = ()
+        self,
+        job: dg.JobDefinition,
+        assets: Sequence[str],
+        report: BuildReport,
+        batches: Sequence[str] = (),
+        ops: Mapping[str, Any] | None = None,
     ) -> set[str]:
         """Build these assets of batches that follow one another, or of the whole dataset; the batches that failed."""
         run_id = str(uuid.uuid4())
@@ -207,7 +213,7 @@ class _Runner:
             asset_selection=[dg.AssetKey(name) for name in assets],
             run_config={
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-                "ops": {_STEPS[job.name]: {"config": {"verify": self._verify}}} if job.name in _STEPS else {},
+                "ops": ops or ({_STEPS[job.name]: {"config": {"verify": self._verify}}} if job.name in _STEPS else {}),
             },
             tags={
                 "voice/command": "build",

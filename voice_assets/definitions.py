@@ -32,13 +32,13 @@ def pool_of(settings: Settings) -> str | None:
     """
     if settings.codec != "neucodec" or not settings.neucodec.pool:
         return None
-    profile(settings.neucodec.pool).choose(settings.neucodec.precision)
+    profile(settings.neucodec.pool, settings.gpu_profiles).choose(settings.neucodec.precision)
     return settings.neucodec.pool
 
 
 def pool_of_speech(settings: Settings) -> str | None:
     """The pool of the speaking step. Raises ConfigurationError for one that there is not."""
-    return profile(settings.speech.pool).pool if settings.speech.pool else None
+    return profile(settings.speech.pool, settings.gpu_profiles).pool if settings.speech.pool else None
 
 
 def definitions(

@@ -13,7 +13,9 @@ import dagster as dg
 
 from voice_assets.defs.voice_dataset.chains import FAILED_BATCHES
 from voice_assets.run_process import HOST
+from voice_core.file_locks import locked_file
 from voice_core.layout import partition_flags
+from voice_core.local_files import write_file
 from voice_core.scrubbing import scrub
 from voice_core.settings import Settings
 
@@ -117,13 +119,13 @@ def _clean(trouble: Trouble, settings: Settings) -> Trouble:
 
 def write_record(folder: Path, record: FailureRecord) -> None:
     path = folder / FILE
-    with path.open("a", encoding="utf-8") as file:
-        file.write(record.to_line() + "\n")
-    lines = path.read_text("utf-8", "replace").splitlines()
-    if len(lines) > _KEEP:
-        part = path.with_suffix(".part")
-        part.write_text("\n".join(lines[-_KEEP // 2 :]) + "\n", "utf-8")
-        part.replace(path)
+    with locked_file(path) as file:  # runs that fail at the same time lose no record
+        file.write(f"{record.to_line()}\n".encode())
+        file.flush()
+        file.seek(0)
+        lines = file.read().splitlines(keepends=True)
+        if len(lines) > _KEEP:
+            write_file(path, b"".join(lines[-_KEEP // 2 :]))
 
 
 def read_records(folder: Path) -> list[FailureRecord]:

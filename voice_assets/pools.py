@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from voice_assets.defs.voice_dataset.partitions import PARTITION, RANGE_END, RANGE_START
 from voice_assets.run_process import HOST, PID
 from voice_core.gpus import GpuProfile, profiles
+from voice_core.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,14 @@ def look_at(instance: dg.DagsterInstance, name: str, *, queued: bool = True) -> 
     )
 
 
+def look_at_all(instance: dg.DagsterInstance | None, names: Iterable[str]) -> list[Pool]:
+    """These pools and all that have a limit; without an instance, pools that nobody has used yet."""
+    if instance is None:
+        return [Pool(name, None, True, (), (), ()) for name in sorted(names)]
+    limited = {pool.name for pool in instance.event_log_storage.get_pool_limits()}
+    return [look_at(instance, name) for name in sorted({*names, *limited})]
+
+
 def apply_limits(instance: dg.DagsterInstance, profiles: Mapping[str, GpuProfile]) -> list[str]:
     """Give every pool its limit; what was changed, in words. Other pools stay as they are."""
     storage = instance.event_log_storage
@@ -94,7 +103,7 @@ def apply_limits(instance: dg.DagsterInstance, profiles: Mapping[str, GpuProfile
 def give_limits(instance: dg.DagsterInstance, names: Collection[str]) -> None:
     """Give those of these pools their profile's limit to which nobody has given one; what somebody has set, stands."""
     storage = instance.event_log_storage
-    for name, profile in profiles().items():
+    for name, profile in profiles(Settings.load().gpu_profiles).items():
         if name in names and not any(pool.name == name and not pool.from_default for pool in storage.get_pool_limits()):
             with suppress(IntegrityError):  # somebody was faster
                 storage.set_concurrency_slots(name, profile.limit)

@@ -40,22 +40,25 @@ def process_of(run: dg.DagsterRun) -> Process | None:
     return Process.parse({"host": run.tags.get(HOST), "pid": run.tags.get(PID), "boot": boot, "started": started})
 
 
-def release_dead(instance: dg.DagsterInstance) -> list[str]:
-    """Mark the runs as failed whose process on this machine is no more, and give their slots back; their ids."""
+def find_dead(instance: dg.DagsterInstance) -> dict[str, tuple[dg.DagsterRun, Process]]:
+    """The runs, by id, whose process on this machine was killed before it could end them or give their slots back."""
     storage = instance.event_log_storage
     mine = {HOST: Process.me().host}
     runs = list(instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED, tags=mine)))
     holding = storage.get_concurrency_run_ids()
     if holding:  # a run that ended in a hurry may hold one too
         runs += instance.get_runs(dg.RunsFilter(run_ids=list(holding), tags=mine))
-    released: list[str] = []
-    for run in {run.run_id: run for run in runs}.values():
-        process = process_of(run)
-        if process is None or not process.is_dead:
-            continue
+    found = {run.run_id: (run, process) for run in runs if (process := process_of(run)) is not None}
+    return {run_id: (run, process) for run_id, (run, process) in found.items() if process.is_dead}
+
+
+def release_dead(instance: dg.DagsterInstance) -> list[str]:
+    """Mark the runs of `find_dead` as failed, and give their slots back; their ids."""
+    storage = instance.event_log_storage
+    dead = find_dead(instance)
+    for run, process in dead.values():
         if not run.is_finished:
             instance.report_run_failed(run, f"{process} was killed: found out by {Process.me()}")
         storage.free_concurrency_slots_for_run(run.run_id)
         _log.info("run %s of %s was given up: %s is no more", run.run_id, run.job_name, process)
-        released.append(run.run_id)
-    return released
+    return [*dead]

@@ -10,6 +10,7 @@ from resources.corpus import open_work
 from resources.stores import open_store
 from voice_assets.defs.moshi.partitions import NAME
 from voice_assets.defs.moshi.sensors import lists_job, speak_job
+from voice_assets.instance import add_partitions
 from voice_assets.run_process import process_tags
 from voice_core.layout import PartitionKey
 from voice_core.moshi.building import deal_scripts
@@ -32,9 +33,9 @@ def speak_dialogues(settings: Settings, instance: dg.DagsterInstance) -> SpokenR
     """
     from voice_assets.definitions import definitions
 
-    scripts = open_store(settings.moshi.scripts_url, settings)
+    scripts = open_store(settings.moshi.scripts_url, settings, foreign=True)
     report = SpokenReport(deal_scripts(scripts, open_work(settings), settings).partitions)
-    instance.add_dynamic_partitions(NAME, [str(partition) for partition in report.partitions])
+    add_partitions(instance, NAME, [str(partition) for partition in report.partitions])
     jobs = definitions(settings).resolve_job_def
     serial = {"moshi_shards": {"config": {"backend": "serial"}}}
     for partition in report.partitions:

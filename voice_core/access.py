@@ -1,14 +1,19 @@
 """How remote stores are reached: addresses, credentials, patience. Everything here can be sent to another process."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlencode
 
-from obstore.store import from_url
+import obstore
+from obstore.store import GCSStore, S3Store, from_url
 
+from voice_core.scrubbing import hide
 from voice_core.settings import Settings
+from voice_core.settings.base import refuse_credentials
 
 _SCHEMES = ("s3", "s3a", "gs", "memory")
 _DEFAULT_REGION = "us-east-1"
@@ -28,7 +33,7 @@ class Access:
     endpoint_url: str = ""
     region: str = ""
     profile: str = ""
-    access_key_id: str = ""
+    access_key_id: str = field(default="", repr=False)
     secret_access_key: str = field(default="", repr=False)
     session_token: str = field(default="", repr=False)
     anonymous: bool = False
@@ -39,9 +44,31 @@ class Access:
 
     def open(self, url: str) -> Any:
         """An obstore store. Raises `ValueError` or obstore's errors for what cannot be opened."""
+        hide(self.access_key_id, self.secret_access_key, self.session_token)
+        refuse_credentials(url)
         scheme, bucket = url.partition("://")[::2]
         if scheme not in _SCHEMES or not (bucket or scheme == "memory"):
             raise ValueError("a store is a folder, file://…, s3://bucket[/folder] or gs://bucket[/folder]")
+        return from_url(url, **({} if scheme == "memory" else self._options(url)))
+
+    def sign_listing(self, bucket_url: str, query: Mapping[str, str]) -> str:
+        """The address that lists a bucket (`s3://bucket` or `gs://bucket`) by this query. It is a secret for an hour.
+
+        Raises obstore's errors where the credentials cannot sign.
+        """
+        scheme, bucket = bucket_url.partition("://")[::2]
+        asked = f"{bucket}?{urlencode(query, quote_via=quote)}"
+        google = scheme == "gs"
+        if (google and self.endpoint_url) or self.anonymous:
+            region = self.region or _DEFAULT_REGION
+            host = "https://storage.googleapis.com" if google else f"https://s3.{region}.amazonaws.com"
+            return f"{self.endpoint_url.rstrip('/') or host}/{asked}"
+        # obstore signs requests for objects only. With this name of the bucket the query is part of what it signs, and
+        # the object's name falls behind the "#".
+        store = (GCSStore if google else S3Store)(f"{asked}#", **self._options(bucket_url))
+        return obstore.sign(store, "GET", "", timedelta(hours=1)).partition("#")[0]
+
+    def _options(self, url: str) -> dict[str, Any]:
         client: dict[str, Any] = {
             "connect_timeout": _CONNECT_TIMEOUT,
             "read_timeout": timedelta(seconds=self.read_timeout_sec),
@@ -54,11 +81,8 @@ class Access:
         if not self.verify_tls:
             client["allow_invalid_certificates"] = True
         retry = {"max_retries": self.max_retries, "retry_timeout": _RETRY_TIMEOUT}
-        if url.startswith("memory:"):
-            return from_url(url)
         config = self._s3() if url.startswith(("s3://", "s3a://")) else self._gcs()
-        options: dict[str, Any] = {"client_options": client, "retry_config": retry, **config}
-        return from_url(url, **options)
+        return {"client_options": client, "retry_config": retry, **config}
 
     def _s3(self) -> dict[str, Any]:
         config: dict[str, Any] = {}
@@ -165,7 +189,7 @@ def s3_access(settings: Settings) -> Access:
         endpoint_url=s3.endpoint_url,
         region=s3.region,
         profile=s3.profile,
-        access_key_id=s3.access_key_id,
+        access_key_id=s3.access_key_id.get_secret_value(),
         secret_access_key=s3.secret_access_key.get_secret_value(),
         session_token=s3.session_token.get_secret_value(),
         ca_bundle=s3.ca_bundle,

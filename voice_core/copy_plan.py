@@ -8,6 +8,7 @@ from typing import Literal
 
 from voice_core.copy_record import FOLDER, Known
 from voice_core.store import ObjectInfo
+from voice_core.url_overlap import overlap
 
 _MD5_DIGITS = 32
 _EMPTY_MD5 = "d41d8cd98f00b204e9800998ecf8427e"
@@ -184,6 +185,5 @@ def _action(
 
 def refuse_overlap(source_url: str, target_url: str) -> None:
     """Raises `ValueError` where one URL lies in the other."""
-    one, other = source_url.rstrip("/") + "/", target_url.rstrip("/") + "/"
-    if one.startswith(other) or other.startswith(one):
-        raise ValueError(f"{source_url} and {target_url} lie in each other: nothing can be mirrored into itself")
+    if how := overlap(source_url, target_url):
+        raise ValueError(f"{source_url} {how} {target_url}: nothing can be copied onto or into itself")

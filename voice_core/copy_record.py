@@ -51,9 +51,12 @@ class CopyRecord:
 
     def _load(self) -> None:
         for key in sorted(item.key for item in self._store.listing(FOLDER)):
+            data = self._store.find(key)
+            if data is None:
+                continue  # another copy has merged it since
             self._parts.append(key)
             try:
-                table = pq.read_table(io.BytesIO(self._store.get(key)))
+                table = pq.read_table(io.BytesIO(data))
                 table = table.select(_SCHEMA.names).cast(_SCHEMA)
             except (pa.ArrowException, KeyError, ValueError):
                 continue  # not ours, or not whole: it costs a comparison, no more

@@ -78,6 +78,7 @@ class _Done:
 class _Copier:
     def __init__(self, source: Store, target: Store, options: CopyOptions, scratch: Scratch | None) -> None:
         self._source, self._target, self._options, self._scratch = source, target, options, scratch
+        target.sweep()
         plan, self._record = plan_copy(source, target, options)
         self._report = CopyReport(plan, failures=list(plan.impossible), folder_marks=plan.folder_marks)
         self._memory = Budget(_MEMORY_BYTES)
@@ -177,9 +178,9 @@ class _Copier:
             digest = sha256(data)
             if step.action == "compare" and (known := self._same(step, digest, data)):
                 return _Done(step, bodies_read=1, known=known)
-            stored = self._target.put(step.key, data)
+            stored = self._target.put(step.key, data, durable=tier(step.key) > 0)
             if not _is_md5_of(stored, data):
-                self._read_back(step.key, lambda: sha256(self._target.get(step.key)), digest)
+                self._read_back(info, stored, lambda: sha256(self._target.get(step.key)), digest)
         return _Done(step, True, 1, self._known(info, stored, digest))
 
     def _large(self, step: Step) -> _Done:
@@ -208,9 +209,11 @@ class _Copier:
         with self._file_for(step) as path:
             digest = self._source.download(step.key, path)
             info = self._as_read(step.source, path.stat().st_size)
-        self._read_back(step.key, lambda: self._target.hash(step.key), digest)
         stored = self._target.head(step.key)
-        return _Done(step, True, 1, self._known(info, stored, digest) if stored else None)
+        if stored is None:
+            raise StoreError(f"put {self._target.url}/{step.key}: another process removed it; copy again")
+        self._read_back(info, stored, lambda: self._target.hash(step.key), digest)
+        return _Done(step, True, 1, self._known(info, stored, digest))
 
     @contextmanager
     def _file_for(self, step: Step) -> Iterator[Path]:
@@ -234,10 +237,15 @@ class _Copier:
             raise StoreError(f"get {self._source.url}/{info.key}: it was replaced while it was read; copy again")
         return now
 
-    def _read_back(self, key: str, read: Callable[[], str], digest: str) -> None:
-        if read() != digest:
-            self._target.delete([key])
-            raise StoreError(f"put {self._target.url}/{key}: what arrived is not what was sent; it was removed again")
+    def _read_back(self, source: ObjectInfo, stored: ObjectInfo, read: Callable[[], str], digest: str) -> None:
+        if read() == digest:
+            return
+        where = f"put {self._target.url}/{stored.key}"
+        now = self._target.head(stored.key)
+        if now is None or now.identity != stored.identity or not self._is_still(source):
+            raise StoreError(f"{where}: another process replaced it; copy again")
+        self._target.delete([stored.key])
+        raise StoreError(f"{where}: what arrived is not what was sent; it was removed again")
 
 
 def _is_md5_of(info: ObjectInfo, data: bytes) -> bool:

@@ -21,7 +21,6 @@ from urllib.parse import quote, unquote
 
 from voice_core.file_locks import same_file, try_lock
 from voice_core.processes import Process
-from voice_core.settings import Settings
 
 # Not the temporary folder of TMPDIR: users and batch systems set that, and two folders would be two locks.
 DEFAULT_FOLDER = Path("/tmp/voice-gpu-locks")
@@ -48,9 +47,10 @@ class Holder:
 
 
 @contextlib.contextmanager
-def hold(gpus: Sequence[str], purpose: str) -> Iterator[str]:
+def hold(gpus: Sequence[str], purpose: str, folder: str = "") -> Iterator[str]:
     """Hold the first of `gpus` that is free, and give its name; while none is, wait, and log who holds them.
 
+    `folder` is that of the setting `gpu_lock_dir`; all processes of a host must name the same.
     A name must mean the same GPU in every process of the host, whatever CUDA_VISIBLE_DEVICES says: its UUID.
     Whoever holds one of them already (the same thread or task, further out) goes on with that one. Whoever holds
     another gets a RuntimeError: two that want each other's would wait for ever. Threads of one process exclude each
@@ -65,7 +65,7 @@ def hold(gpus: Sequence[str], purpose: str) -> Iterator[str]:
         return
     if mine:
         raise RuntimeError(f"{purpose} holds {', '.join(mine)} and asks for {', '.join(gpus)}: it would wait holding")
-    name, descriptor = _take(lock_folder(), gpus, purpose)
+    name, descriptor = _take(lock_folder(folder), gpus, purpose)
     token = _held.set((name,))
     try:
         yield name
@@ -86,17 +86,15 @@ def on_behalf_of(run_id: str) -> Iterator[None]:
         _run_id.reset(token)
 
 
-def lock_folder() -> Path:
-    """The folder of the locks: VOICE_GPU_LOCK_DIR, else one that is the same for everybody on the host."""
-    named = Settings.load().gpu_lock_dir
+def lock_folder(named: str = "") -> Path:
+    """The folder of the locks: that of the setting `gpu_lock_dir`, else one that is the same for all of the host."""
     return Path(named) if named else DEFAULT_FOLDER
 
 
-def holders(folder: Path | None = None) -> dict[str, Holder | None]:
+def holders(folder: str = "") -> dict[str, Holder | None]:
     """Every GPU of this host that was ever held, and who holds it now; None where it is free."""
-    folder = folder or lock_folder()
     found: dict[str, Holder | None] = {}
-    for path in sorted(folder.glob("*.lock")) if folder.is_dir() else ():
+    for path in sorted(lock_folder(folder).glob("*.lock")):
         descriptor = os.open(path, os.O_RDONLY)
         try:
             holder = _read(descriptor)

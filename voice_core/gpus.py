@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from voice_core.settings import ConfigurationError, Precision, Settings
+from voice_core.settings import ConfigurationError, Precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +52,12 @@ class GpuProfile:
 _Profiles = TypeAdapter(dict[str, GpuProfile])
 
 
-def profiles(path: Path | None = None) -> dict[str, GpuProfile]:
-    """All profiles by pool: those of `path`, else of the file that VOICE_GPU_PROFILES names, else the packaged ones.
+def profiles(file: str = "") -> dict[str, GpuProfile]:
+    """All profiles by pool: those of the file that the setting `gpu_profiles` names, else the packaged ones.
 
     Raises ConfigurationError where the file cannot be read or says something that makes no sense.
     """
-    if path is None:
-        named = Settings.load().gpu_profiles
-        path = Path(named) if named else None
-    source = path or files("voice_core").joinpath("gpus.toml")
+    source = Path(file) if file else files("voice_core").joinpath("gpus.toml")
     try:
         tables = tomllib.loads(source.read_text("utf-8"))
         return _Profiles.validate_python({pool: {"pool": pool, **table} for pool, table in tables.items()})
@@ -71,9 +68,9 @@ def profiles(path: Path | None = None) -> dict[str, GpuProfile]:
         raise ConfigurationError(f"the GPU profiles in {source} cannot be read: {error}") from None
 
 
-def profile(pool: str, path: Path | None = None) -> GpuProfile:
+def profile(pool: str, file: str = "") -> GpuProfile:
     """The profile of a pool. Raises ConfigurationError, naming the pools that there are, for another."""
-    known = profiles(path)
+    known = profiles(file)
     if pool not in known:
         raise ConfigurationError(
             f'there is no GPU pool "{pool}"; known are {", ".join(known)} (VOICE_GPU_PROFILES names the file)'

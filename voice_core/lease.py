@@ -2,7 +2,9 @@
 
 On a local store the claim is a file lock, which the kernel takes back whatever becomes of its holder. On a remote one
 it is an object that its holder renews; a claim that is not renewed, or whose process is known to be dead, is taken
-over. No clocks are compared: what counts is whether the object changed while one watched it.
+over. No clocks of two machines are compared: what counts is whether the object changed while it was watched.
+
+`held` gives the store to write to: its fence (`voice_core.fence`) stops a holder whose claim was taken over.
 """
 
 import contextlib
@@ -12,17 +14,22 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
+from voice_core.fence import Fence, LostClaimError, ObjectFence, claim_of
 from voice_core.file_locks import same_file, try_lock
 from voice_core.layout import LOCKS, lock_key
 from voice_core.processes import Process
-from voice_core.store import ConflictError, ObjectInfo, Store, StoreError
+from voice_core.store import ConflictError, ObjectInfo, ObjectNotFoundError, Store, StoreError
+
+__all__ = ["HeldError", "LostClaimError", "held", "sweep"]
 
 RENEWED_EVERY_SEC = 10.0
+SAFE_SEC = 30.0  # after a renewal; then a holder asks before it writes. The rest is for a write that is under way.
 ABANDONED_AFTER_SEC = 45.0
 WAIT_SEC = 3600.0
 _POLL_SEC = 0.5
+_IN_FLIGHT = 4
 _SAID_EVERY_SEC = 30.0
 _log = logging.getLogger(__name__)
 
@@ -32,14 +39,19 @@ class HeldError(RuntimeError):
 
 
 @contextlib.contextmanager
-def held(store: Store, name: str, *, wait_sec: float = WAIT_SEC) -> Iterator[None]:
+def held(store: Store, name: str, *, wait_sec: float = WAIT_SEC) -> Iterator[Store]:
     """Hold `name` under the store; wait while another process does. Raises `HeldError` after `wait_sec`.
 
-    A process may not claim a name that it holds already.
+    Gives the store through which to write meanwhile, here and in worker processes: it raises `LostClaimError` instead
+    of writing where the claim was taken over, as it is when this process was stopped for long. A process may not claim
+    a name that it holds already.
     """
     claim = _held_file if store.local_root is not None else _held_object
-    with claim(store, name, _Patience(name, wait_sec)):
-        yield
+    with claim(store, name, _Patience(name, wait_sec)) as fence:
+        try:
+            yield store.fenced(fence)
+        finally:
+            fence.end()
 
 
 class _Patience:
@@ -61,26 +73,19 @@ class _Patience:
         time.sleep(_POLL_SEC)
 
 
-def _holder(data: bytes) -> Process | None:
-    try:
-        return Process.parse(json.loads(data))
-    except (ValueError, TypeError):
-        return None
-
-
 def _describe(data: bytes) -> str:
-    holder = _holder(data)
+    holder = Process.parse(claim_of(data))
     return str(holder) if holder else ""
 
 
 def _is_dead(data: bytes) -> bool:
-    """Whether the holder is a process of this machine that is no more."""
-    holder = _holder(data)
+    """Whether the holder is a process of this machine that has ended."""
+    holder = Process.parse(claim_of(data))
     return holder is not None and holder.is_dead
 
 
 @contextlib.contextmanager
-def _held_file(store: Store, name: str, patience: _Patience) -> Iterator[None]:
+def _held_file(store: Store, name: str, patience: _Patience) -> Iterator[Fence]:
     assert store.local_root is not None
     path = store.local_root / lock_key(name)
     while True:
@@ -100,7 +105,7 @@ def _held_file(store: Store, name: str, patience: _Patience) -> Iterator[None]:
             file.write(json.dumps(asdict(Process.me())).encode())
             file.flush()
             try:
-                yield
+                yield Fence(name, store.fence)
             finally:
                 path.unlink(missing_ok=True)
                 with contextlib.suppress(OSError):
@@ -109,81 +114,93 @@ def _held_file(store: Store, name: str, patience: _Patience) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _held_object(store: Store, name: str, patience: _Patience) -> Iterator[None]:
-    key = lock_key(name)
-    claim = {**asdict(Process.me()), "claim": uuid.uuid4().hex, "renewed": 0}
-    renewal = _Renewal(store, key, claim, _claim(store, key, claim, patience))
+def _held_object(store: Store, name: str, patience: _Patience) -> Iterator[Fence]:
+    claims = _claims(store)
+    fence = ObjectFence(claims, lock_key(name), name, uuid.uuid4().hex, SAFE_SEC, store.fence)
+    _claim(claims, lock_key(name), fence, patience)
+    renewal = _Renewal(fence)
     renewal.start()
     try:
-        yield
+        yield fence
     finally:
         renewal.end()
+        _release(claims, lock_key(name), fence)
 
 
-def _claim(store: Store, key: str, claim: dict[str, str | int], patience: _Patience) -> ObjectInfo:
-    data = json.dumps(claim).encode()
+def _claims(store: Store) -> Store:
+    """The store by which claims are read and written: its requests do not queue behind those of the build."""
+    return store.fenced(None, replace(store.access, in_flight=_IN_FLIGHT))
+
+
+def _claim(store: Store, key: str, fence: ObjectFence, patience: _Patience) -> None:
     seen: ObjectInfo | None = None
     since = time.monotonic()
     holder = b""
     while True:
         there = store.head(key)
+        data = fence.claim()
         try:
             if there is None:
-                return store.put(key, data, if_absent=True)
+                return fence.accept(store.put(key, data, if_absent=True), data)
             if there != seen:
                 seen, since = there, time.monotonic()
             holder = store.find(key) or b""
-            if _claim_of(holder) == claim["claim"]:
-                return there  # ours: the answer to our put was lost on its way
+            if fence.is_ours(holder):
+                return fence.accept(there, holder)  # the answer to our put was lost on its way
             if _is_dead(holder) or time.monotonic() - since > ABANDONED_AFTER_SEC:
-                return store.put(key, data, if_unchanged=there)
-        except ConflictError:
-            _log.debug("somebody else was faster to claim %s", key)
+                return fence.accept(store.put(key, data, if_unchanged=there), data)
+        except (ConflictError, ObjectNotFoundError):
+            _log.debug("another process claimed or released %s first", key)
         patience.wait(_describe(holder))
 
 
-def _claim_of(data: bytes) -> str:
+def _release(store: Store, key: str, fence: ObjectFence) -> None:
+    """Delete the claim, if it is still ours. It is renewed first: within `SAFE_SEC` nobody takes it over."""
     try:
-        return str(json.loads(data)["claim"])
-    except (ValueError, KeyError, TypeError):
-        return ""
+        fence.renew()
+        if fence.is_fresh:
+            store.delete([key])
+    except LostClaimError as error:  # after the last write; otherwise that has raised it
+        _log.debug("%s", error)
+    except StoreError as error:
+        _log.warning("the claim %s could not be released, and is free in %g s: %s", key, ABANDONED_AFTER_SEC, error)
 
 
 class _Renewal(threading.Thread):
-    """Writes the claim again and again, so that others see that its holder lives."""
+    """Renews the claim again and again."""
 
-    def __init__(self, store: Store, key: str, claim: dict[str, str | int], info: ObjectInfo) -> None:
+    def __init__(self, fence: ObjectFence) -> None:
         super().__init__(name="lease", daemon=True)
-        self._store, self._key, self._claim, self._info = store, key, claim, info
+        self._fence = fence
         self._ended = threading.Event()
 
     def run(self) -> None:
         while not self._ended.wait(RENEWED_EVERY_SEC):
-            self._claim["renewed"] = int(self._claim["renewed"]) + 1
-            data = json.dumps(self._claim).encode()
             try:
-                self._info = self._store.put(self._key, data, if_unchanged=self._info)
-            except ConflictError:
-                if _claim_of(self._store.find(self._key) or b"") != self._claim["claim"]:
-                    _log.error("the claim %s was taken over: this process was taken for dead", self._key)
-                    return
-                self._info = self._store.head(self._key) or self._info
+                self._fence.renew()
+            except LostClaimError as error:
+                _log.error("%s", error)
+                return
             except StoreError as error:
                 _log.warning("the claim could not be renewed: %s", error)
 
     def end(self) -> None:
         self._ended.set()
         self.join()
-        if _claim_of(self._store.find(self._key) or b"") == self._claim["claim"]:
-            self._store.delete([self._key])
 
 
 def sweep(store: Store) -> None:
     """Remove the claims of processes that are dead, which nobody may ever claim again."""
+    claims = _claims(store)
     for item in list(store.listing(LOCKS)):
         if store.local_root is None:
-            if _is_dead(store.find(item.key) or b""):
-                store.delete([item.key])
+            there, data = claims.head(item.key), claims.find(item.key)
+            if there is not None and data is not None and _is_dead(data):
+                fence = ObjectFence(claims, item.key, item.key, uuid.uuid4().hex, SAFE_SEC)
+                ours = fence.claim()
+                with contextlib.suppress(ConflictError, ObjectNotFoundError):  # another process takes it over
+                    fence.accept(claims.put(item.key, ours, if_unchanged=there), ours)
+                    _release(claims, item.key, fence)
             continue
         path = store.local_root / item.key
         with contextlib.suppress(FileNotFoundError), path.open("rb") as file:

@@ -12,14 +12,11 @@ import logging
 import os
 import secrets
 import shutil
-import signal
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from voice_core.file_locks import try_lock
 from voice_core.settings import Settings
@@ -69,7 +66,7 @@ class Scratch:
             raise NoRoomError(f"{what} needs {gigabytes(size)} of local disk; {self.limit}")
         room = self._claim(size)
         try:
-            _enter(room)
+            _rooms.add(room)
             yield room.folder
         finally:
             _leave(room)
@@ -79,12 +76,14 @@ class Scratch:
         return self._abandoned(remove=True)
 
     def leftovers(self) -> Leftovers:
-        """What `sweep` would remove."""
+        """What `sweep` would remove. Nothing is written."""
         return self._abandoned(remove=False)
 
     def _abandoned(self, *, remove: bool) -> Leftovers:
         sizes = []
-        with self._ledger():
+        if not self.root.is_dir():
+            return Leftovers(0, 0)
+        with self._ledger() if remove else contextlib.nullcontext():
             for lock in self.root.glob(f"*{_LOCK}"):
                 with contextlib.suppress(FileNotFoundError), lock.open("rb") as file:
                     if not try_lock(file.fileno()):
@@ -138,21 +137,31 @@ class _Room:
         self.folder.with_suffix(_LOCK).unlink(missing_ok=True)
 
 
-def find_scratch(settings: Settings) -> Scratch:
-    """The scratch folder of `local_dir`, as it is, with the budget of `local_gb`. Raises `StoreError`."""
-    root = Path(settings.local_dir).expanduser() if settings.local_dir else _default_root()
+def find_scratch(settings: Settings, *, create: bool = False) -> Scratch:
+    """The scratch folder of `local_dir`, as it is, with the budget of `local_gb`. Raises `StoreError`.
+
+    Without `create` nothing is written, and the folder may be missing.
+    """
+    root = scratch_root(settings.local_dir, create=create)
+    return Scratch(root, round(settings.local_gb * 1e9), f"VOICE_LOCAL_GB allows {settings.local_gb:g}")
+
+
+def scratch_root(local_dir: str, *, create: bool = True) -> Path:
+    """The folder of this setting; one in the system's temporary folder when empty. Raises `StoreError`."""
+    root = Path(local_dir).expanduser() if local_dir else _default_root()
     try:
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not settings.local_dir and root.lstat().st_uid != os.getuid():
+        if create:
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not local_dir and root.exists() and root.lstat().st_uid != os.getuid():
             raise PermissionError(f"{root} belongs to somebody else")
     except OSError as error:
         raise StoreError(f"no local copies can be made: {error}. VOICE_LOCAL_DIR names the folder for them") from None
-    return Scratch(root, round(settings.local_gb * 1e9), f"VOICE_LOCAL_GB allows {settings.local_gb:g}")
+    return root
 
 
 def open_scratch(settings: Settings) -> Scratch:
     """The scratch folder, swept; its budget is what its disk has free, where that is less than `local_gb`."""
-    scratch = find_scratch(settings)
+    scratch = find_scratch(settings, create=True)
     left = scratch.sweep()
     if left.rooms:
         _log.info("removed %s that killed processes had left in %s", gigabytes(left.size_bytes), scratch.root)
@@ -197,25 +206,13 @@ def _claimed(data: bytes) -> int:
 _rooms: set[_Room] = set()  # of this process
 
 
-def _enter(room: _Room) -> None:
-    """From now on a SIGTERM that would just end this process empties the room first."""
-    _rooms.add(room)
-    default = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    if default and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _empty_and_end)
+def empty_rooms() -> None:
+    """Remove the rooms of this process, which is about to end."""
+    for room in [*_rooms]:
+        room.clear()
 
 
 def _leave(room: _Room) -> None:
     room.clear()
     os.close(room.lock)
     _rooms.discard(room)
-    ours = signal.getsignal(signal.SIGTERM) is _empty_and_end
-    if ours and not _rooms and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _empty_and_end(number: int, frame: FrameType | None) -> None:
-    for room in [*_rooms]:
-        room.clear()
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,10 +1,33 @@
-"""Keeping secrets out of what people read."""
+"""Keeping secrets out of what people read: messages, logs, metadata, output.
 
+`scrub` removes what looks like a secret, what the environment names as one, and what `hide` was told of.
+"""
+
+import json
+import os
 import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
 
-_QUERY = re.compile(r"(https?://[^\s'\"?]+)\?[^\s'\"]+")
+_MASK = "***"
+_SIGNATURE = r"(?i:x-amz-|x-goog-|sig|signature|token|access_?key|secret|password|credential)"
+_HTTP_QUERY = re.compile(r"(https?://[^\s'\"?]+)\?[^\s'\"]+")
+_SIGNED_QUERY = re.compile(rf"(\w+://[^\s'\"?]+)\?(?=[^\s'\"]*{_SIGNATURE}[^\s'\"=&]*=)[^\s'\"]+")
 _TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{16,}\b|(?i:bearer)\s+[^\s'\",]+")
-_CREDENTIALS = re.compile(r"(\w+://)[^/\s:@]+:[^/\s@]+@")
+# The user information of a URL ends at the last @ before the path. A password may hold a slash: then what follows the
+# first colon is no port.
+_CREDENTIALS = re.compile(r"(\w+://)(?:[^/\s\"]*|[^/\s\":@]+:(?!\d+(?:[/\s]|$))[^\s\"@]*)@")
+_QUOTED_BY_PARSER = re.compile(r"(invalid (?:type|value): string |unknown (?:variant|field) )([\"`]).*?\2")
+
+_SECRET_NAME = re.compile(
+    r"SECRET|TOKEN|PASSW|PRIVATE_?KEY|API_?KEY|ACCESS_?KEY|ACCOUNT_?KEY|CREDENTIAL", re.IGNORECASE
+)
+_PLACE_NAME = re.compile(r"_(FILE|PATH|DIR|DIRECTORY|URL|URI|HOME)$|^GOOGLE_APPLICATION_CREDENTIALS$", re.IGNORECASE)
+_SHORTEST_NAMED = 8  # of a variable's value: `TOKENIZERS_PARALLELISM=false` is no secret
+_SHORTEST_HIDDEN = 4  # below, a text would lose more than a secret
+
+_hidden: set[str] = set()
 
 
 def scrub(text: str, *secrets: str | None) -> str:
@@ -14,9 +37,84 @@ def scrub(text: str, *secrets: str | None) -> str:
     'PUT https://cdn.example/a?*** failed for ***'
     >>> scrub("got 'Authorization: Bearer abc'", "abc")
     "got 'Authorization: ***'"
-    >>> scrub("postgres://me:hush@host/db")
-    'postgres://***@host/db'
+    >>> scrub("postgres://me:hush@host/db, https://token@host, s3://key:se/cret@bucket/x")
+    'postgres://***@host/db, https://***@host, s3://***@bucket/x'
+    >>> scrub("get http://127.0.0.1:9000/bucket/me@home.mp3, s3://bucket/why?.mp3")
+    'get http://127.0.0.1:9000/bucket/me@home.mp3, s3://bucket/why?.mp3'
+    >>> scrub('invalid type: string "hush", expected a table')
+    'invalid type: string "***", expected a table'
     """
-    for secret in filter(None, secrets):
-        text = text.replace(secret, "***")
-    return _CREDENTIALS.sub(r"\1***@", _TOKEN.sub("***", _QUERY.sub(r"\1?***", text)))
+    known = {secret for secret in secrets if secret} | _hidden | _named_by_environment()
+    for secret in sorted(known, key=len, reverse=True):
+        text = text.replace(secret, _MASK)
+    text = _QUOTED_BY_PARSER.sub(rf"\1\2{_MASK}\2", text)
+    text = _SIGNED_QUERY.sub(rf"\1?{_MASK}", _HTTP_QUERY.sub(rf"\1?{_MASK}", text))
+    return _CREDENTIALS.sub(rf"\1{_MASK}@", _TOKEN.sub(_MASK, text))
+
+
+def hide(*secrets: str) -> None:
+    """Remove these from every text that this process scrubs from now on."""
+    _hidden.update(secret for secret in secrets if len(secret) >= _SHORTEST_HIDDEN)
+
+
+def scrub_error(error: BaseException) -> None:
+    """Remove secrets from the message of an error, and of the errors that it was raised from, in place."""
+    seen: set[int] = set()
+    todo: list[BaseException | None] = [error]
+    while todo:
+        item = todo.pop()
+        if item is None or id(item) in seen:
+            continue
+        seen.add(id(item))
+        item.args = tuple(scrub(value) if isinstance(value, str) else value for value in item.args)
+        todo += [item.__cause__, item.__context__, *(item.exceptions if isinstance(item, BaseExceptionGroup) else ())]
+
+
+@contextmanager
+def scrubbed_errors() -> Iterator[None]:
+    """What a block raises has no secrets in it: for errors that are recorded, by Dagster for example."""
+    try:
+        yield
+    except Exception as error:
+        scrub_error(error)
+        raise
+
+
+def _named_by_environment() -> set[str]:
+    """The values of variables that are called a secret, and the user information in addresses such as HTTPS_PROXY."""
+    found: set[str] = set()
+    for name, value in os.environ.items():
+        if len(value) >= _SHORTEST_HIDDEN and (_SECRET_NAME.search(name) or "@" in value or value.lstrip()[:1] == "{"):
+            found |= _secrets_of(name, value)
+    return found
+
+
+@lru_cache(maxsize=256)
+def _secrets_of(name: str, value: str) -> frozenset[str]:
+    found: set[str] = set()
+    if "://" in value and "@" in value:
+        user_information = value.partition("://")[2].rpartition("@")[0]
+        found |= {user_information, *re.split(r"[:/@]", user_information.partition(":")[2])}
+    if _SECRET_NAME.search(name) and not _PLACE_NAME.search(name):
+        found.add(value)
+    if value.lstrip()[:1] == "{" and _SECRET_NAME.search(name + value):
+        found |= {value, *_texts_of(value)}
+    return frozenset(item for item in found if len(item) >= _SHORTEST_NAMED)
+
+
+def _texts_of(document: str) -> Iterator[str]:
+    """The texts in a JSON object under names of secrets, and the lines of such texts."""
+    try:
+        value = json.loads(document)
+    except ValueError:
+        return
+    for name, text in _members(value):
+        if _SECRET_NAME.search(name):
+            yield text
+            yield from text.splitlines()
+
+
+def _members(value: object) -> Iterable[tuple[str, str]]:
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from [(name, item)] if isinstance(item, str) else _members(item)

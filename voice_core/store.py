@@ -9,6 +9,7 @@ import contextlib
 import errno
 import hashlib
 import io
+import mmap
 import os
 import tempfile
 import threading
@@ -27,6 +28,9 @@ from obstore.store import LocalStore
 
 from voice_core.access import Access
 from voice_core.bare_listing import list_names
+from voice_core.fence import Fence
+from voice_core.local_files import is_part, part_of, remove_parts, sweep_parts, sync_file_system, sync_folder
+from voice_core.local_links import LEADS_OUT, has_links, leads_out, walk
 from voice_core.range_reader import RangeReader
 from voice_core.store_errors import explain, reason_of
 from voice_core.store_exceptions import (
@@ -42,9 +46,13 @@ from voice_core.store_exceptions import (
 
 __all__ = ["AccessDeniedError", "ConflictError", "ObjectInfo", "ObjectNotFoundError", "Store", "StoreError"]
 
-_PART = ".part"  # of a file that is not finished
+LINK_SIZE = -2  # in a listing: a link that is not followed
 _READ_AHEAD_BYTES = 1 << 18
+_LARGEST_PUT_BYTES = 4 << 30  # S3 and Google Cloud Storage take 5 GiB in one request
 _MULTIPART_BYTES = 64 << 20  # below, one request: a killed upload then leaves nothing at all behind
+_DELETES_MANY = ("s3:", "s3a:")  # other stores take one request a key, and fail where one is not there
+_DELETED_TOGETHER = 1000  # as many as a request of S3 may name
+_WRITES = ("put", "delete")
 T = TypeVar("T")
 
 
@@ -64,11 +72,19 @@ class ObjectInfo:
 
 
 class Store:
-    """Objects below one URL. Can be sent to another process, unless it is `memory://`."""
+    """Objects below one URL. Can be sent to another process, unless it is `memory://`.
 
-    def __init__(self, url: str, access: Access | None = None, *, create: bool = False) -> None:
+    With a `fence` (see `lease.held`) nothing is written once the claim on it is lost.
+    """
+
+    def __init__(
+        self, url: str, access: Access | None = None, *, create: bool = False, contained: bool = False
+    ) -> None:
+        """With `contained`, symbolic links that lead out of a local folder are not followed."""
         self.url = url.rstrip("/")
+        self._contained = contained
         self.access = access or Access()
+        self.fence: Fence | None = None
         self._create = create
         parts = urlsplit(url)
         self.local_root: Path | None = None
@@ -92,19 +108,31 @@ class Store:
     def __reduce__(self) -> tuple[Any, ...]:
         if not self.shareable:
             raise TypeError("a memory:// store lives in one process")
-        return _reopen, (self.url, self.access, self._create)
+        return _reopen, (self.url, self.access, self._create, self._contained, self.fence)
+
+    def fenced(self, fence: Fence | None, access: Access | None = None) -> "Store":
+        """The same store with this fence, or none; `access` changes how many of its requests are in flight."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__, fence=fence, access=access or self.access)
+        return other
+
+    def verify_claim(self) -> None:
+        """Raise `LostClaimError` where the claim is lost: for writes elsewhere that rest on it."""
+        if self.fence is not None:
+            self.fence.verify()
 
     @property
     def shareable(self) -> bool:
         """Whether another process that opens the same URL sees the same objects."""
         return not self.url.startswith("memory:")
 
-    def get(self, key: str) -> bytes:
-        """The whole object. Raises `ObjectNotFoundError`."""
-        return self._do("get", key, lambda: self._get(key))
+    def get(self, key: str, expected: ObjectInfo | None = None) -> bytes:
+        """The whole object. Raises `ObjectNotFoundError`, and `StoreError` where it is not the `expected` one."""
+        return self._do("get", key, lambda: self._get(key, expected))
 
-    def _get(self, key: str) -> bytes:
+    def _get(self, key: str, expected: ObjectInfo | None) -> bytes:
         answer = obstore.get(self._store, key)
+        self._refuse_other(answer.meta, expected)
         data = answer.bytes().to_bytes()
         if len(data) != answer.meta["size"]:
             raise OSError(f"short body: {len(data)} of {answer.meta['size']} bytes")
@@ -118,15 +146,27 @@ class Store:
             return None
 
     def put(
-        self, key: str, data: bytes, *, if_absent: bool = False, if_unchanged: ObjectInfo | None = None
+        self,
+        key: str,
+        data: bytes,
+        *,
+        if_absent: bool = False,
+        if_unchanged: ObjectInfo | None = None,
+        durable: bool = True,
     ) -> ObjectInfo:
         """Put an object; returns what the store calls it now.
 
         With `if_absent`, only where there is none; with `if_unchanged`, only where it is still the one that `head`
         showed. Otherwise `ConflictError`.
+
+        A power cut does not undo a put, nor anything that was put before it, whichever process put that: so a commit
+        record is on disk only where the files that it lists are. Files whose commit record is still to come are put
+        with `durable=False`, which is a hundred times as fast on a local disk. Remote stores ignore this.
         """
         if self.local_root is not None:
-            return self._do("put", key, lambda: self._put_file(self._path(key), key, data, if_absent, if_unchanged))
+            return self._do("put", key, lambda: self._put_file(key, data, if_absent, if_unchanged, durable))
+        if self.fence is not None and not if_absent and if_unchanged is None:
+            return self.fence.put(self, key, data)
         mode: Any = "overwrite"
         if if_absent:
             mode = "create"
@@ -143,36 +183,43 @@ class Store:
         except ConflictError:
             # The answer to a put that succeeded may get lost; trying it again then conflicts with itself.
             there = self.head(key)
-            if there is None or there.size != len(data) or self.find(key) != data:
+            if there is None or there.size != len(data) or not self._holds(key, data):
                 raise
             return there
         return ObjectInfo(key, len(data), _etag(done["e_tag"]), done["version"] or "")
 
+    def _holds(self, key: str, data: bytes) -> bool:
+        """Whether an object has this content; read in constant memory where it is large."""
+        if len(data) < _MULTIPART_BYTES:
+            return self.find(key) == data
+        return self.hash(key) == hashlib.sha256(data).hexdigest()
+
     def _put_file(
-        self, path: Path, key: str, data: bytes, if_absent: bool, if_unchanged: ObjectInfo | None
+        self, key: str, data: bytes, if_absent: bool, if_unchanged: ObjectInfo | None, durable: bool
     ) -> ObjectInfo:
-        """Write beside the file, then rename. Only a program that dies here leaves a `.part` behind."""
-        own = f".{os.getpid()}-{threading.get_ident()}" if if_absent else ""
-        part = path.with_name(f"{path.name}{own}{_PART}")
-        try:
-            try:
-                part.write_bytes(data)
-            except FileNotFoundError:
-                part.parent.mkdir(parents=True, exist_ok=True)
-                part.write_bytes(data)
+        """Write beside the file, then rename. Comparing with `if_unchanged` and renaming are two steps here."""
+        path = self._path(key)
+        with part_of(path) as part:
+            part.path.write_bytes(data)
+            if durable:
+                sync_file_system(path.parent)
             if if_unchanged is not None and self._head(key) != if_unchanged:
                 raise FileExistsError(errno.EEXIST, "the file has changed")
             if if_absent:
-                os.link(part, path)
+                os.link(part.path, path)
             else:
-                part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-        return self._head(key)
+                part.path.replace(path)
+            if durable:
+                sync_folder(path.parent)
+            with contextlib.suppress(FileNotFoundError):  # removed since
+                info = self._head(key)
+                if part.is_at(path):
+                    return info
+        return ObjectInfo(key, len(data), "replaced", "")
 
     def put_many(self, objects: Mapping[str, bytes]) -> None:
-        """Put many objects, many at a time where the store is remote."""
-        self.each(lambda key: self.put(key, objects[key]), objects)
+        """Put many objects, many at a time where the store is remote. On disk for certain after the next `put`."""
+        self.each(lambda key: self.put(key, objects[key], durable=False), objects)
 
     def head(self, key: str) -> ObjectInfo | None:
         """What the store says of an object, or None where there is none."""
@@ -187,8 +234,14 @@ class Store:
     def listing(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """All objects whose key starts with the folder `prefix`, in no particular order.
 
-        One whose name cannot be a key here comes with the size −1.
+        One whose name cannot be a key here comes with the size −1, a link that is not followed with −2.
         """
+        if self._contained and self.local_root is not None and has_links(self.local_root / prefix):
+            yield from self._walk_inside(self.local_root / prefix)
+            return
+        if not prefix and self._has_names_with_slash_first():
+            yield from self._bare(prefix)
+            return
         seen: set[str] = set()
         last: str | None = None
         tries = 0
@@ -211,36 +264,76 @@ class Store:
         others = self._bare(prefix) if self.local_root is None else self._walk(self.local_root / prefix)
         yield from (info for info in others if info.key not in seen)
 
+    def _has_names_with_slash_first(self) -> bool:
+        """Whether the bucket holds names such as `/a/b`, which obstore's listing shows as `a/b`."""
+        if self.local_root is not None or not self.shareable or urlsplit(self.url).path.strip("/"):
+            return False
+        with contextlib.suppress(BaseError, OSError, ValueError):  # the listing itself tells what is wrong
+            return "" in obstore.list_with_delimiter(self._store)["common_prefixes"]
+        return False
+
     def _bare(self, prefix: str) -> Iterator[ObjectInfo]:
-        """List a bucket in which some name is no key, through the cloud's own client."""
+        """List a bucket in which some name is no key, name by name as the server sends them."""
         try:
             for key, size, etag, version in list_names(self.url, self.access, prefix):
                 yield ObjectInfo(key, size if _is_key(key) else -1, etag, version)
         except (OSError, ValueError) as error:
             raise translated(error, "list", self.url, prefix) from None
 
+    def _walk_inside(self, folder: Path) -> Iterator[ObjectInfo]:
+        """List a folder with links, without leaving the store."""
+        assert self.local_root is not None
+        for key, inside in walk(self.local_root, folder):
+            try:
+                info = self.head(key) if inside else ObjectInfo(key, LINK_SIZE, "", "")
+            except (StoreError, UnicodeError):
+                info = None
+            yield info or ObjectInfo(key.encode("utf-8", "backslashreplace").decode(), -1, "", "")
+
     def _walk(self, folder: Path) -> Iterator[ObjectInfo]:
         """List a folder in which some name is no key: file by file."""
         assert self.local_root is not None
-        for path in folder.rglob("*"):
-            if path.is_file():
+        for place, folders, names in os.walk(folder, followlinks=True):  # as obstore does
+            if os.path.islink(place) and Path(place).parent.resolve().is_relative_to(Path(place).resolve()):
+                folders.clear()  # a link to a folder above itself
+                continue
+            for path in (Path(place, name) for name in names if not is_part(name)):
+                if not path.is_file():
+                    continue
                 key = path.relative_to(self.local_root).as_posix()
                 try:
                     info = self.head(key)
                 except (StoreError, UnicodeError):
-                    info = None
-                yield info or ObjectInfo(key.encode("utf-8", "backslashreplace").decode(), -1, "", "")
+                    info = ObjectInfo(key.encode("utf-8", "backslashreplace").decode(), -1, "", "")
+                if info is not None:  # else removed since
+                    yield info
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Delete objects, and what a killed `create` left of them; one that is not there is no error."""
+        """Delete objects, and what a killed writer left of them; one that is not there is no error."""
+        keys = list(dict.fromkeys(keys))
+        if not self.url.startswith(_DELETES_MANY):
+            self.each(self._delete_one, keys)
+            return
+        for start in range(0, len(keys), _DELETED_TOGETHER):
+            group = keys[start : start + _DELETED_TOGETHER]
+            valid = [key for key in group if _is_key(key)]
+            try:
+                self._do("delete", group[0], partial(obstore.delete, self._store, valid))
+            except StoreError:  # of which the message names no key, or the wrong one
+                self.each(self._delete_one, valid)
+            self.each(self._delete_one, [key for key in group if not _is_key(key)])
 
-        def one(key: str) -> None:
-            if self.local_root is not None:
-                self._path(key + _PART).unlink(missing_ok=True)
-            with contextlib.suppress(ObjectNotFoundError):
-                self._do("delete", key, lambda: obstore.delete(self._store, key))
+    def _delete_one(self, key: str) -> None:
+        if not _is_key(key):
+            raise StoreError(f"delete {self.url}/{key}: this is no valid key")
+        if self.local_root is not None:
+            remove_parts(self._path(key))
+        with contextlib.suppress(ObjectNotFoundError):
+            self._do("delete", key, partial(obstore.delete, self._store, key))
 
-        self.each(one, list(keys))
+    def sweep(self) -> int:
+        """Remove what killed writers left; returns how many files. A remote store keeps nothing of them."""
+        return sweep_parts(self.local_root) if self.local_root is not None else 0
 
     def _path(self, key: str) -> Path:
         """The file of a key in a local store."""
@@ -262,12 +355,17 @@ class Store:
         """A part of an object; less of it where it ends before."""
         return self._do("get", key, lambda: obstore.get_range(self._store, key, start=start, length=length).to_bytes())
 
-    def download(self, key: str, path: Path) -> str:
-        """Copy an object to a file in constant memory; returns the SHA-256 of what was read."""
+    def _refuse_other(self, meta: Mapping[str, Any], expected: ObjectInfo | None) -> None:
+        if expected is not None and _object_info(meta).identity != expected.identity:
+            raise StoreError(f"{self.url}/{expected.key} has changed since it was listed; the next run reads it again")
+
+    def download(self, key: str, path: Path, expected: ObjectInfo | None = None) -> str:
+        """Copy an object to a file in constant memory; returns the SHA-256 of what was read. Raises as `get`."""
 
         def copy() -> str:
             digest = hashlib.sha256()
             answer = obstore.get(self._store, key)
+            self._refuse_other(answer.meta, expected)
             size = 0
             with path.open("wb") as out:
                 for chunk in answer.stream(min_chunk_size=1 << 22):
@@ -281,17 +379,22 @@ class Store:
 
     def upload(self, key: str, path: Path) -> None:
         """Put a file, in constant memory where it is large."""
-        if self.local_root is not None or path.stat().st_size < _MULTIPART_BYTES:
+        size = path.stat().st_size
+        if self.local_root is not None or size < _MULTIPART_BYTES:
             self.put(key, path.read_bytes())
+        elif self.fence is not None and size < _LARGEST_PUT_BYTES:
+            with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                self.fence.put(self, key, data)  # one request, since one of many parts cannot be conditional
         else:
             self._do("put", key, lambda: obstore.put(self._store, key, path))
+            self.verify_claim()
 
     @contextlib.contextmanager
     def create(self, key: str, scratch: Path | None = None) -> Iterator[Path]:
         """A path to write a large object to; it is put when the block ends well, and dropped otherwise.
 
-        On a local store that is a file beside the object, renamed at the end; its name is always the same, so that
-        one that a killed process left is overwritten. On a remote one it is a file in the folder `scratch`.
+        On a local store that is a file beside the object, renamed at the end, and on disk for certain after the next
+        `put`. On a remote one it is a file in the folder `scratch`.
         """
         if self.local_root is None:
             with tempfile.TemporaryDirectory(prefix="voice-", dir=scratch) as folder:
@@ -299,13 +402,10 @@ class Store:
                 yield path
                 self.upload(key, path)
             return
-        path = self._path(key + _PART)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield path
-            self._do("put", key, lambda: path.replace(self._path(key)))
-        finally:
-            path.unlink(missing_ok=True)
+        path = self._path(key)
+        with part_of(path) as part:
+            yield part.path
+            self._do("put", key, lambda: part.path.replace(path))
 
     def hash(self, key: str) -> str:
         """The SHA-256 of an object, read in constant memory."""
@@ -324,8 +424,14 @@ class Store:
             return list(pool.map(function, keys))
 
     def _do(self, what: str, key: str, call: Callable[[], T]) -> T:
+        if self._contained and self.local_root is not None and leads_out(self.local_root, key):
+            if what == "head":
+                raise ObjectNotFoundError(f"{self.url}/{key} is {LEADS_OUT}")
+            raise StoreError(f"{self.url}/{key} is {LEADS_OUT}")
         tries = 0
         while True:
+            if self.fence is not None and what in _WRITES:
+                self.fence.check()
             try:
                 with self._gate:
                     return call()
@@ -342,8 +448,8 @@ class Store:
         return contextlib.nullcontext() if self.local_root is not None else _gate(self.access)
 
 
-def _reopen(url: str, access: Access, create: bool) -> Store:
-    return Store(url, access, create=create)
+def _reopen(url: str, access: Access, create: bool, contained: bool, fence: Fence | None) -> Store:
+    return Store(url, access, create=create, contained=contained).fenced(fence)
 
 
 def _object_info(meta: Mapping[str, Any]) -> ObjectInfo:

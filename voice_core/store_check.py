@@ -26,7 +26,7 @@ _LARGE_BYTES = 32 << 20
 _MAX_CLOCK_SEC = 900  # beyond it S3 refuses requests
 _NOTABLE_CLOCK_SEC = 60
 _RETRIES = 1  # a check is to say soon what is wrong
-_NO_WRITES = "this store is only read; --write tests it"
+_NO_WRITES = "not tested; --write tests it"
 
 State = Literal["ok", "failed", "skipped"]
 
@@ -51,9 +51,14 @@ class Check:
         return all(step.state != "failed" for step in self.steps)
 
 
-def check(url: str, open_store: Callable[[str], Store], *, write: bool, speed: bool = True) -> Check:
-    """Try everything that a build does with a store. Troubles are in the result; none is raised."""
-    return Check(url, tuple(_Examination(url, open_store, write, speed).steps()))
+def check(
+    url: str, open_store: Callable[[str], Store], *, write: bool, speed: bool = True, may_be_missing: bool = False
+) -> Check:
+    """Try everything that a build does with a store. Troubles are in the result; none is raised.
+
+    With `may_be_missing`, a folder that is not there yet is no failure.
+    """
+    return Check(url, tuple(_Examination(url, open_store, write, speed, may_be_missing).steps()))
 
 
 class _FailedError(Exception):
@@ -70,12 +75,16 @@ class _Examination:
     open_store: Callable[[str], Store]
     write: bool
     speed: bool
+    may_be_missing: bool
     prefix: str = field(default_factory=lambda: f"{PREFIX}{uuid.uuid4().hex[:12]}/")
     written: set[str] = field(default_factory=set)
     listed: list[ObjectInfo] = field(default_factory=list)
     made: list[Path] = field(default_factory=list)  # local folders that were not there, the deepest first
 
     def steps(self) -> Iterator[Step]:
+        if self.may_be_missing and not self.write and self.url.startswith("file:") and not self._folder().exists():
+            yield from _skipped("there is no such folder yet; a build creates it", "open", *self._names())
+            return
         try:
             store = self._open()
         except StoreError as error:
@@ -114,9 +123,12 @@ class _Examination:
     def _writing(self) -> list[str]:
         return ["write", "read back", "put if absent", "put if unchanged", "delete"]
 
+    def _folder(self) -> Path:
+        return Path(url2pathname(urlsplit(self.url).path))
+
     def _open(self) -> Store:
         if self.url.startswith("file:"):
-            root = Path(url2pathname(urlsplit(self.url).path))
+            root = self._folder()
             self.made = [folder for folder in (root, *root.parents) if not folder.exists()]
         store = self.open_store(self.url)
         if store.local_root is not None or not store.shareable:

@@ -13,6 +13,7 @@ from obstore.exceptions import (
     UnauthenticatedError,
 )
 
+from voice_core.scrubbing import scrub
 from voice_core.store_errors import DENIED, Trouble, explain, reason_of
 
 _FIRST_PAUSE_SEC, _LONGEST_PAUSE_SEC = 0.2, 5.0
@@ -40,7 +41,10 @@ _PATIENCE_SEC = 60.0
 
 
 class StoreError(OSError):
-    """An object could not be read or written. The message names the operation, the key and the reason."""
+    """An object could not be read or written. The message names the operation, the key and the reason, no secrets."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(scrub(message))
 
 
 class ObjectNotFoundError(StoreError):

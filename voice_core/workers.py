@@ -1,18 +1,22 @@
 """CPU work over a pool of processes that outlives a single step."""
 
 import itertools
+import logging
 import os
-import signal
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from multiprocessing.util import Finalize
 from typing import Any, Generic, TypeVar
 
 from loky import get_reusable_executor
 
+from voice_core.worker_signals import handle_signals
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+_log = logging.getLogger(__name__)
 
 _IDLE_SEC = 60
 # One thread a process: the pool itself keeps the cores busy.
@@ -22,6 +26,16 @@ _WORKER_ENV = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM
 def core_count() -> int:
     """Cores this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class WorkerKilledError(BrokenExecutor):
+    """A worker process was killed while it worked on an item, and again when it worked on nothing else."""
+
+    def __init__(self, item: str) -> None:
+        super().__init__(
+            f"a worker process was killed while it worked on {item}, and a second one while it worked on that alone: "
+            "most likely there was too little memory. Fewer workers need less (VOICE_WORKERS)"
+        )
 
 
 class Admission(Generic[Item]):
@@ -63,25 +77,39 @@ def unordered(
     *,
     weigh: Callable[[Item], int] = lambda item: 0,
     capacity: int = 0,
+    name: Callable[[Item], str] = lambda item: "an item",
 ) -> Iterator[tuple[Item, Result]]:
     """Yield `(item, function(item))` as each is done; at most two items a worker are in flight.
 
     `workers` 0 means one a core; with one worker, or one item, everything happens in this process. An
     exception of `function` is raised here at once, and what has not begun is not begun. What is in flight weighs
     at most `capacity` in all, where an item weighs what `weigh` says; an item that is heavier goes alone.
+
+    A worker process that is killed, as by the system when memory is short, costs what was in flight: it is done once
+    more, one item after another. Raises WorkerKilledError, with the item's `name`, where that is killed too.
     """
-    for item, future in _futures(function, list(items), workers, weigh, capacity, in_order=False):
+    for item, future in _futures(function, list(items), workers, weigh, capacity, name, in_order=False):
         yield item, future.result()
 
 
-def ordered(function: Callable[[Item], Result], items: Iterable[Item], workers: int = 0) -> Iterator[Result]:
+def ordered(
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    workers: int = 0,
+    *,
+    name: Callable[[Item], str] = lambda item: "an item",
+) -> Iterator[Result]:
     """Yield `function(item)` in the order of the items; otherwise as `unordered`."""
-    for _, future in _futures(function, list(items), workers, lambda item: 0, 0, in_order=True):
+    for _, future in _futures(function, list(items), workers, lambda item: 0, 0, name, in_order=True):
         yield future.result()
 
 
 def streamed(
-    function: Callable[[Item], Result], items: Iterable[Item], workers: int = 0
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    workers: int = 0,
+    *,
+    name: Callable[[Item], str] = lambda item: "an item",
 ) -> Generator[Result, None, None]:
     """Yield `function(item)` as each is done, of items that come one by one; at most two items a worker are in flight.
 
@@ -93,21 +121,24 @@ def streamed(
         yield from map(function, items)
         return
     pool, source = _pool(count), iter(items)
-    running: set[Future[Result]] = set()
+    running: dict[Future[Result], tuple[Item, int]] = {}
     ended: BaseException | None = None
     try:
         while ended is None or running:
             try:
                 if ended is None and len(running) < 2 * count:
-                    running.add(pool.submit(function, next(source)))
+                    item = next(source)
+                    running[_submit(pool, function, item)] = item, 0
                 else:
                     wait(running, return_when=FIRST_COMPLETED)
             except BaseException as error:  # raised below, after what is in flight
                 if ended is not None:
                     raise
                 ended = error
+            if any(map(_was_lost, running)):
+                pool, running = _run_again(function, running, count, name)
             for future in [item for item in running if item.done()]:
-                running.remove(future)
+                del running[future]
                 yield future.result()
     finally:
         if running:  # broken off: what is begun would go on for nobody
@@ -122,6 +153,7 @@ def _futures(
     workers: int,
     weigh: Callable[[Item], int],
     capacity: int,
+    name: Callable[[Item], str],
     *,
     in_order: bool,
 ) -> Iterator[tuple[Item, Future[Result]]]:
@@ -139,19 +171,56 @@ def _futures(
     try:
         while True:
             while len(running) < 2 * count and (admitted := waiting.admit()) is not None:
-                running[pool.submit(function, admitted[0])] = admitted
+                running[_submit(pool, function, admitted[0])] = admitted
             if not running:
                 return
             first = next(iter(running))
-            done = [first] if in_order else [*wait(running, return_when=FIRST_COMPLETED).done]
+            done = wait([first] if in_order else running, return_when=FIRST_COMPLETED).done
+            if any(map(_was_lost, done)):
+                pool, running = _run_again(function, running, count, name)
+                continue
             for future in done:
-                wait([future])
                 item, weight = running.pop(future)
                 waiting.release(weight)
                 yield item, future
     finally:
         if running:  # broken off: what is begun would go on for nobody
             _stop()
+
+
+def _submit(pool: Any, function: Callable[[Item], Result], item: Item) -> "Future[Result]":
+    try:
+        return pool.submit(function, item)
+    except BrokenExecutor as error:
+        lost: Future[Result] = Future()
+        lost.set_exception(error)
+        return lost
+
+
+def _was_lost(future: "Future[Any]") -> bool:
+    """Whether it ended since a worker was killed."""
+    return future.done() and isinstance(future.exception(), BrokenExecutor)
+
+
+def _run_again(
+    function: Callable[[Item], Result],
+    running: Mapping[Future[Result], tuple[Item, int]],
+    count: int,
+    name: Callable[[Item], str],
+) -> tuple[Any, dict[Future[Result], tuple[Item, int]]]:
+    """A new pool, and futures in the same order that are done: those that a killed worker lost, one after another."""
+    wait(running)
+    _log.info("a worker process was killed; what it was working on is done again")
+    pool = _pool(count)
+    again: dict[Future[Result], tuple[Item, int]] = {}
+    for future, (item, weight) in running.items():
+        if _was_lost(future):
+            future = _submit(pool, function, item)
+            wait([future])
+            if _was_lost(future):
+                raise WorkerKilledError(name(item)) from future.exception()
+        again[future] = item, weight
+    return pool, again
 
 
 _running_pool: Any = None
@@ -162,14 +231,9 @@ def _pool(count: int) -> Any:
     if _running_pool is None:
         Finalize(None, _stop, exitpriority=100)
     _running_pool = get_reusable_executor(
-        max_workers=count, timeout=_IDLE_SEC, env=_WORKER_ENV, reuse="auto", initializer=_leave_interrupts
+        max_workers=count, timeout=_IDLE_SEC, env=_WORKER_ENV, reuse="auto", initializer=handle_signals
     )
     return _running_pool
-
-
-def _leave_interrupts() -> None:
-    """Ctrl-C reaches every process of a terminal; what is to be kept or ended then, the one that asked decides."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _stop() -> None:

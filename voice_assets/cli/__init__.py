@@ -20,14 +20,17 @@ from voice_assets.cli import (
     store_copy,
     trace,
 )
-from voice_assets.cli.console import errors
+from voice_assets.cli.console import errors, show_warnings
+from voice_assets.cli.exit_codes import end_with
 from voice_assets.cli.pools import pools
 from voice_assets.stopping import EXIT_CODE, Stopped, stop_when_asked
 
 app = typer.Typer(
     name="voice",
     help="Recordings in, training data for speech models out.\n\n"
-    "Settings come from VOICE_* environment variables and voice.toml: see `voice settings`.",
+    "Settings come from VOICE_* environment variables and voice.toml: see `voice settings`.\n\n"
+    "Exit codes: 0 success; 1 a part of the work failed, such as a batch; 2 wrong settings or input, or an error such "
+    "as a full disk; 70 a fault of the program, with the file that has the traceback; 130 interrupted.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_show_locals=False,
@@ -45,14 +48,13 @@ app.add_typer(pools, name="pools")
 
 
 def main() -> None:
-    """Run the command; a foreseeable error ends in one message and exit code 2."""
+    """Run the command; an error ends in one message and exit code 2, a fault of the program in 70."""
     stop_when_asked()
+    show_warnings()
     try:
         app()
-    except (ValueError, LookupError, OSError, RuntimeError) as error:
-        errors.print(f"[bold red]error:[/] {type(error).__name__}: ", end="")
-        errors.print(str(error), markup=False, highlight=False)
-        sys.exit(2)
+    except Exception as error:  # noqa: BLE001 - a fault of the program has a code of its own
+        sys.exit(end_with(error))
     except Stopped:
         errors.print("interrupted; what was finished is kept, and the same command goes on from there")
         sys.exit(EXIT_CODE)

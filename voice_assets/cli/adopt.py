@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from voice_assets.cli.console import console, errors, show_progress
+from voice_core.language import count
 from voice_core.settings import Settings, as_url
 
 if TYPE_CHECKING:
@@ -60,10 +61,18 @@ def adopt(
     if codec and (here is None or (here.name, here.revision) != (codec, revision)):
         name = f"{here.name} {here.revision}" if here else "none"
         errors.print(
-            f"[yellow]the codes are not used:[/] they are {codec} {revision}, VOICE_CODEC is {name}", highlight=False
+            f"[yellow]the codes are not used:[/] they are {escape(codec)} {escape(revision)}, VOICE_CODEC is {name}",
+            highlight=False,
         )
-    report = take_in(open_store(as_url(source), settings), open_work(settings), settings, options)
+    report = take_in(open_store(as_url(source), settings, foreign=True), open_work(settings), settings, options)
     _say(report)
+    if not report.segment_files:
+        raise LookupError(
+            f"there are no segment files in {source}: they are called <channel>/<audio_id>_seg_<number>.npz"
+        )
+    if not report.adopted:
+        errors.print("No segment was adopted: every file was rejected or left out.")
+        raise typer.Exit(1)
 
 
 def _say(report: "AdoptReport") -> None:
@@ -71,26 +80,29 @@ def _say(report: "AdoptReport") -> None:
         errors.print(f"[yellow]no segment file:[/] {escape(stray.key)}: {escape(stray.reason)}", highlight=False)
     if len(report.strays) > _SHOWN_STRAYS:
         errors.print(f"[yellow]no segment file:[/] {len(report.strays) - _SHOWN_STRAYS:,} more objects")
-    for reason, count in report.left_out.items():
-        errors.print(f"[yellow]left out:[/] {count:,} files: {escape(reason)}", highlight=False)
+    for reason, files in report.left_out.items():
+        errors.print(f"[yellow]left out:[/] {count(files, 'file')}: {escape(reason)}", highlight=False)
+    if not report.segment_files:
+        return
     if not report.files_read:
         console.print(
-            f"Nothing to do: {report.adopted:,} segments of {report.recordings:,} recordings are adopted. "
-            f"No file was read, in {report.wall_sec:.1f} s."
+            f"Nothing to do: {count(report.adopted, 'segment')} of {count(report.recordings, 'recording')} adopted "
+            f"before. No file was read, in {report.wall_sec:.1f} s."
         )
         return
     table = Table(title="What became of the objects", title_justify="left")
     table.add_column("")
     table.add_column("objects", justify="right")
     table.add_row("[green]adopted[/]", f"{report.adopted:,}")
-    for (stage, reason), count in report.rejected.most_common():
-        table.add_row(f"rejected: {stage}, {reason}", f"{count:,}")
+    for (stage, reason), files in report.rejected.most_common():
+        table.add_row(f"rejected: {stage}, {reason}", f"{files:,}")
     table.add_row("left out", f"{sum(report.left_out.values()):,}")
     table.add_row("no segment file", f"{len(report.strays):,}")
     table.add_section()
     table.add_row("[bold]sum[/]", f"{report.objects:,}")
     console.print(table)
     console.print(
-        f"{report.files_read:,} files read, {report.files_written:,} stored, {report.recordings:,} recordings in "
-        f"{len(report.partitions):,} batches, in {report.wall_sec:.1f} s. `voice build` goes on from here."
+        f"{count(report.files_read, 'file')} read, {report.files_written:,} stored, "
+        f"{count(report.recordings, 'recording')} in {count(len(report.partitions), 'batch')}, "
+        f"in {report.wall_sec:.1f} s. `voice build` goes on from here."
     )

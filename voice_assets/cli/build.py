@@ -7,7 +7,7 @@ import typer
 
 from voice_assets.cli.console import console, errors, show_progress, show_waits
 from voice_assets.cli.tables import ledger_table
-from voice_core.corpus.summary import summarise
+from voice_core.language import count
 from voice_core.layout import DatasetLayout
 from voice_core.settings import Settings
 
@@ -27,26 +27,34 @@ def build(
         bool,
         typer.Option("--verify", help="Run every stage: read every file, mend what is missing or spoilt."),
     ] = False,
+    incomplete: Annotated[
+        bool,
+        typer.Option("--incomplete", help="Assign the splits and write rows although batches are not cut."),
+    ] = False,
 ) -> None:
     """Bring the dataset up to date with the recordings, the transcripts and the settings.
 
     Discovers new, changed and vanished recordings, then materialises through Dagster whatever is missing or stale,
     in this process. Run it again after a kill: it goes on where it was. A second run computes nothing and says so.
+
+    A batch that fails costs itself alone, and with it the splits: which recordings are held out is decided over all
+    batches at once, and for good. Until they are cut, rows and card stay as they are. `--partition` asks for the
+    splits over what is cut, once the named batches are; `--incomplete` asks for it in any case.
     """
     settings = Settings.load()
     show_progress()
     show_waits()
-    if not run_build(settings, partition or [], verify):
+    if not run_build(settings, partition or [], verify, incomplete=incomplete):
         raise typer.Exit(1)
 
 
-def run_build(settings: Settings, partitions: list[str], verify: bool) -> bool:
+def run_build(settings: Settings, partitions: list[str], verify: bool = False, *, incomplete: bool = False) -> bool:
     """Build, say what was done, and whether all of it succeeded."""
     from voice_assets.build import build as build_dataset
-    from voice_assets.build import open_instance
+    from voice_assets.instance import open_instance
 
     started = time.monotonic()
-    report = build_dataset(settings, open_instance(), partitions=partitions, verify=verify)
+    report = build_dataset(settings, open_instance(), partitions=partitions, verify=verify, incomplete=incomplete)
     _say(report, settings, time.monotonic() - started)
     return not report.failures
 
@@ -65,19 +73,19 @@ def _say(report: "BuildReport", settings: Settings, wall_sec: float) -> None:
         errors.print("[bold red]failed:[/] ", end="")
         errors.print(line, markup=False, highlight=False)
     if report.materialised == 0:
-        recordings = sum(len(batch.recordings) for batch in report.discovery.batches)
+        batches = report.discovery.batches
+        recordings = count(sum(len(batch.recordings) for batch in batches), "recording")
         console.print(
-            f"Nothing to do: {recordings} recordings in {len(report.discovery.batches)} batches are up to date. "
+            f"Nothing to do: {recordings} in {count(len(batches), 'batch')}, all up to date. "
             f"0 recordings decoded, 0 segments cut, 0 encoded, in {wall_sec:.1f} s."
         )
         return
     decoded, cut, encoded, rechecked = (int(report.figures.get(name, 0)) for name in COUNTERS)
-    manifests = [item.manifest for item in report.status.partitions if item.manifest is not None]
-    console.print(ledger_table(summarise(manifests, settings.display_name)))
+    console.print(ledger_table(report.status.summary(settings)))
     console.print(
-        f"{decoded} recordings decoded, {cut} segments cut, {encoded} encoded"
-        f"{f' ({rechecked} of them by the plain path too)' if rechecked else ''}; "
-        f"{report.materialised} materialisations in {wall_sec:.1f} s."
+        f"{count(decoded, 'recording')} decoded, {count(cut, 'segment')} cut, {encoded:,} encoded"
+        f"{f' ({rechecked:,} of them by the plain path too)' if rechecked else ''}; "
+        f"{count(report.materialised, 'materialisation')} in {wall_sec:.1f} s."
     )
     codec = codec_of(settings)
     if codec is not None and codec.stand_in:
@@ -85,4 +93,4 @@ def _say(report: "BuildReport", settings: Settings, wall_sec: float) -> None:
             f"[yellow]The codes are {codec.name}'s, a stand-in: for trying the pipeline, not for training.[/]"
         )
     folder = f"{settings.work_url}/{DatasetLayout(settings.dataset).root}"
-    console.print(f"Dataset: {folder}", highlight=False, soft_wrap=True)
+    console.print(f"Dataset: {folder}", markup=False, highlight=False, soft_wrap=True)

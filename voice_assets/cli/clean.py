@@ -8,8 +8,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from voice_assets.cli.console import console, errors, show_progress
+from voice_assets.cli.console import confirm, console, errors, show_progress
 from voice_core import progress
+from voice_core.language import count
 from voice_core.settings import Settings
 
 if TYPE_CHECKING:
@@ -53,11 +54,11 @@ def clean(
     Manifests stay: `voice status` says *freed*, `voice build` computes nothing because of it, and whatever needs a
     freed file later (a new codec, a rule that keeps more) makes it again, to the byte.
     """
-    from resources.corpus import open_work
+    from resources.corpus import look_at_work, open_work
 
     settings = Settings.load()
     show_progress()
-    work = open_work(settings)
+    work = look_at_work(settings) if dry_run else open_work(settings)
     whole = True
     if Stage.SCRATCH in stages:
         _clean_scratch(work, settings, dry_run, yes)
@@ -97,12 +98,12 @@ def _clean_stages(
         console.print("There is nothing to free.")
         return True
     size = sum(plan.size_bytes for plan in todo)
-    what = f"{sum(len(plan.files) for plan in todo):,} files, {size / 1e9:,.3f} GB"
+    what = f"{count(sum(len(plan.files) for plan in todo), 'file')}, {size / 1e9:,.3f} GB"
     if dry_run:
         console.print(f"{what} would be freed.")
         return True
     if not yes:
-        typer.confirm(f"Free {what}?", abort=True)
+        confirm(f"Free {what}?", abort=True)
     freed, whole = 0, True
     with progress.track("verifying and freeing", len(todo), "batches") as bar:
         for plan in todo:
@@ -137,9 +138,9 @@ def _table(plans: Sequence["CleanPlan"]) -> Table:
 def _words(rebuild: "Rebuild") -> str:
     parts = []
     if rebuild.decode_recordings:
-        parts.append(f"decode {rebuild.decode_hours:,.2f} h of {rebuild.decode_recordings:,} recordings")
+        parts.append(f"decode {rebuild.decode_hours:,.2f} h of {count(rebuild.decode_recordings, 'recording')}")
     if rebuild.encode_segments:
-        parts.append(f"encode {rebuild.encode_segments:,} segments")
+        parts.append(f"encode {count(rebuild.encode_segments, 'segment')}")
     if rebuild.copied:
         parts.append(f"copy {rebuild.copied:,} back from what was made of them")
     return ", ".join(parts) or "write it again"
@@ -152,7 +153,10 @@ def _clean_scratch(work: "Store", settings: Settings, dry_run: bool, yes: bool) 
 
     scratch = find_scratch(settings)
     left = scratch.leftovers()
-    console.print(f"{scratch.root}: {left.rooms} leftovers of killed processes, {left.size_bytes / 1e9:,.3f} GB")
+    console.print(
+        f"{scratch.root}: {count(left.rooms, 'leftover')} of killed processes, {left.size_bytes / 1e9:,.3f} GB",
+        markup=False,
+    )
     uploads = []
     if work.url.startswith("s3"):
         try:
@@ -161,10 +165,11 @@ def _clean_scratch(work: "Store", settings: Settings, dry_run: bool, yes: bool) 
             errors.print(str(error), markup=False, highlight=False)
         else:
             size = sum(upload.size_bytes for upload in uploads)
-            console.print(f"{work.url}: {len(uploads)} uploads never finished, {size / 1e9:,.3f} GB")
+            what = f"{count(len(uploads), 'upload')} never finished, {size / 1e9:,.3f} GB"
+            console.print(f"{work.url}: {what}", markup=False)
     if dry_run or not (left.rooms or uploads):
         return
     if not yes:
-        typer.confirm("Remove them?", abort=True)
+        confirm("Remove them?", abort=True)
     scratch.sweep()
     abort_uploads(work, uploads)

@@ -12,6 +12,7 @@ import typer
 
 from voice_assets.cli.build import run_build
 from voice_assets.cli.console import console, errors, show_progress, show_waits
+from voice_core.local_files import write_file
 from voice_core.settings import Settings, config_file
 
 
@@ -40,10 +41,12 @@ def demo(
     world = build_world(folder)
     state = "spoken" if world.built else "already there"
     minutes = sum(item.duration_sec or 0.0 for item in world.recordings) / 60
-    console.print(f"Raw bucket {world.raw}: {len(world.recordings)} recordings, {minutes:.1f} minutes ({state}).")
+    console.print(
+        f"Raw bucket {world.raw}: {len(world.recordings)} recordings, {minutes:.1f} minutes ({state}).", markup=False
+    )
     scripts = write_dialogues(folder / "dialogues")
     config = folder / "voice.toml"
-    config.write_text(_toml(folder, DEMO_CHANNEL_MAPPING), encoding="utf-8")
+    write_file(config, _toml(folder, DEMO_CHANNEL_MAPPING).encode())
     with _environment(
         VOICE_CONFIG=str(config.resolve()),
         VOICE_RAW_URL=str(folder / "raw"),
@@ -52,12 +55,17 @@ def demo(
         VOICE_MOSHI__SCRIPTS_URL=str(scripts.parent),
     ):
         settings = Settings.load()
-        succeeded = run_build(settings, [], False)
+        succeeded = run_build(settings, [])
         succeeded = _speak(settings, scripts) and succeeded
         _write_page(settings, folder / "listen.html")
     console.print(f"The demo took {time.monotonic() - started:.0f} s. `make ui` opens Dagster on it.")
     if config_file().resolve() != config.resolve():
-        console.print(f"Other commands read it with VOICE_CONFIG={config.resolve()}", highlight=False, soft_wrap=True)
+        console.print(
+            f"Other commands read it with VOICE_CONFIG={config.resolve()}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
     if not succeeded:
         raise typer.Exit(1)
 
@@ -86,7 +94,7 @@ def _environment(**variables: str) -> Iterator[None]:
 def _speak(settings: Settings, scripts: Path) -> bool:
     """Speak the dialogues, say what came of it, and whether all of it succeeded."""
     from resources.corpus import open_work
-    from voice_assets.build import open_instance
+    from voice_assets.instance import open_instance
     from voice_assets.speak import speak_dialogues
     from voice_core.moshi.manifests import list_key
     from voice_core.moshi.records import read_shards
@@ -107,7 +115,7 @@ def _speak(settings: Settings, scripts: Path) -> bool:
         highlight=False,
         markup=False,
     )
-    console.print(f"{settings.work_url}/{list_key(settings.moshi.name)}", highlight=False, soft_wrap=True)
+    console.print(f"{settings.work_url}/{list_key(settings.moshi.name)}", markup=False, highlight=False, soft_wrap=True)
     return not report.failures
 
 
@@ -125,8 +133,10 @@ def _write_page(settings: Settings, path: Path) -> None:
             f"{settings.moshi.name} (VOICE_MOSHI__NAME): `voice build` and `voice moshi build` make them"
         )
     data = build_page(work, partitions, settings, codec_of(settings))
-    path.write_bytes(data)
-    console.print(f"Listen: {path.resolve().as_uri()} ({len(data) / 1e6:.1f} MB)", highlight=False, soft_wrap=True)
+    write_file(path, data)
+    console.print(
+        f"Listen: {path.resolve().as_uri()} ({len(data) / 1e6:.1f} MB)", markup=False, highlight=False, soft_wrap=True
+    )
 
 
 def _toml(folder: Path, mapping: dict[str, str]) -> str:

@@ -1,7 +1,6 @@
 """`voice failures`."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from voice_assets.cli.console import console
+from voice_assets.cli.console import console, print_json
 
 
 def register(app: typer.Typer) -> None:
@@ -24,15 +23,19 @@ def failures(
 
     The sensor record_failures writes it down while the Dagster daemon runs, in failures.jsonl under DAGSTER_HOME.
     """
-    from voice_assets.build import open_instance
     from voice_assets.failures import read_records, resolved
+    from voice_assets.instance import find_instance
 
-    instance = open_instance()
-    rows = [
-        (record, trouble, resolved(instance, record, trouble))
-        for record in read_records(Path(instance.root_directory))
-        for trouble in record.troubles
-    ]
+    instance = find_instance()
+    rows = (
+        [
+            (record, trouble, resolved(instance, record, trouble))
+            for record in read_records(Path(instance.root_directory))
+            for trouble in record.troubles
+        ]
+        if instance is not None
+        else []
+    )
     shown = [row for row in rows if everything or not row[2]]
     if as_json:
         value = [
@@ -40,7 +43,7 @@ def failures(
             | dataclasses.asdict(t)
             for r, t, done in shown
         ]
-        typer.echo(json.dumps(value, ensure_ascii=False, indent=1))
+        print_json(value)
         return
     if not shown:
         console.print(f"Nothing that failed is left to build ({len(rows)} failures on record).")

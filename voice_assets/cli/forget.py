@@ -1,19 +1,24 @@
 """`voice forget`."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.request import url2pathname
 
 import typer
 
 from voice_assets.cli.build import run_build
-from voice_assets.cli.console import console, errors, show_progress
-from voice_core.corpus.forget import find_recording
+from voice_assets.cli.console import confirm, console, errors, show_progress
+from voice_core.corpus.forget import find_recording, remove, settle
 from voice_core.corpus.forget import forget as write_forget
-from voice_core.settings import ConfigurationError, Settings
+from voice_core.corpus.forget_search import RecordingName, SearchResult, search
+from voice_core.settings import ConfigurationError, Settings, config_file
 
 if TYPE_CHECKING:
     from voice_core.publishing.record import Published
     from voice_core.store import Store
+
+_SHOWN = 20
 
 
 def register(app: typer.Typer) -> None:
@@ -27,37 +32,132 @@ def forget(
         bool,
         typer.Option(
             "--purge-history",
-            help="Where the dataset was published, also delete for good what only old revisions use. No way back.",
+            help="Where a dataset was published, also delete for good what only old revisions use. No way back.",
         ),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Remove a recording from everything that was made of it, and record that.
 
-    Its segments, codes, rows and pairs are removed and the dataset is brought up to date. It is never taken in again,
-    though its raw object stays where it is: the raw bucket is only read. Where the dataset was published, the
-    difference is published too; old revisions there keep the audio, unless with --purge-history.
+    Its segments, codes, rows and pairs are removed from every dataset of the work root, whatever VOICE_DATASET,
+    VOICE_CODEC and VOICE_CHANNELS say; then the dataset is built. It is never taken in again, though its raw object
+    stays where it is: the raw bucket is only read. Where a dataset was published, the difference is published too; old
+    revisions there keep the audio, unless with --purge-history.
+
+    Run the same command again to resume. Ends with a search of the work root, and with a list of what it does not
+    reach. The exit code is 1 if something is left.
     """
     from resources.corpus import open_work
-    from voice_core.publishing.record import read_published
 
     settings = Settings.load()
     work = open_work(settings)
-    batch, recording = find_recording(work, audio_id)
-    publications = read_published(work, settings)
+    wish = find_recording(work, audio_id)
+    if wish.forgotten_at and wish.pending is None:
+        found = search(work, wish.name)
+        if not (found.found or found.unreadable):
+            _say(f"{wish.name} was forgotten on {wish.forgotten_at}, and nothing of it is left in {work.url}.")
+            _say_searched(found)
+            return
+    length = f" ({wish.duration_sec:.0f} s)" if wish.duration_sec else ""
     if not yes:
-        typer.confirm(f"Forget {recording.channel}/{recording.audio_id} ({recording.duration_sec:.0f} s)?", abort=True)
-    write_forget(work, audio_id, when=datetime.now(UTC).isoformat(timespec="seconds"), why=why)
-    name = f"{recording.channel}/{recording.audio_id}"
-    console.print(f"{name} is forgotten; removing it from {batch.partition}.", markup=False, highlight=False)
+        question = f"Resume forgetting {wish.name}?" if wish.forgotten_at else f"Forget {wish.name}{length}?"
+        confirm(question, abort=True)
     show_progress()
-    if not run_build(settings, [], False):
-        for place in publications:
-            errors.print(f"It is still at {place.url}: mend the build, then run `voice publish --purge-history`.")
-        raise typer.Exit(1)
-    left = [place for place in publications if not follow(work, settings, place, purge_history, yes)]
+    write_forget(work, wish, when=datetime.now(UTC).isoformat(timespec="seconds"), why=why)
+    places = remove(work, wish.name, settings)
+    datasets = [f"datasets/{dataset}" for dataset in places["datasets"]]
+    _say(f"{wish.name} is forgotten; removed from {', '.join([*places['partitions'], *datasets]) or 'nothing'}.")
+    left = _remove_pages(settings, wish.name)
+    left += _build(settings, places["partitions"])
+    for dataset in places["datasets"]:
+        left += _follow_dataset(work, settings, dataset, purge_history, yes)
+    found = search(work, wish.name)
+    left += [f"{key}: {what}" for key, what in found.found.items()]
+    left += [f"{key} could not be searched ({why})" for key, why in found.unreadable.items()]
+    _say_searched(found)
+    _say_beyond(wish.adopted_from)
     if left:
+        errors.print("[bold red]Left to do[/], then run the same command again:")
+        for line in left[:_SHOWN]:
+            errors.print(f"  {line}", markup=False, highlight=False)
+        if len(left) > _SHOWN:
+            errors.print(f"  and {len(left) - _SHOWN:,} more")
         raise typer.Exit(1)
+    settle(work, wish.name)
+
+
+def _say(line: str) -> None:
+    console.print(line, markup=False, highlight=False)
+
+
+def _say_searched(found: SearchResult) -> None:
+    counts = ", ".join(f"{count:,} {kind}" for kind, count in found.checked.items())
+    _say(f"Searched: {counts}.")
+
+
+def _say_beyond(adopted_from: str) -> None:
+    """What the command cannot reach, or does not know of."""
+    folder = f"the folder that it was adopted from ({adopted_from}), " if adopted_from else ""
+    errors.print(
+        "[yellow]Not reached:[/] the raw bucket, ",
+        f"{folder}other work roots and copies of this one (`voice store copy`, backups, object versions of a bucket), "
+        "pages that `voice page` wrote to another path, notebooks and events of Dagster on other machines, what "
+        "`datasets` cached, what others downloaded, and speech that an engine made with the recording as its voice.",
+        sep="",
+        highlight=False,
+    )
+
+
+def _remove_pages(settings: Settings, name: RecordingName) -> list[str]:
+    """Delete the pages to listen to that lie where the commands put them; returns those that could not be."""
+    from voice_core.demo.page import may_show
+
+    folders = {Path(), config_file().parent}
+    if settings.work_url.startswith("file:"):
+        folders.add(Path(url2pathname(settings.work_url.removeprefix("file://"))).parent)
+    left = []
+    for path in sorted({(folder / "listen.html").resolve() for folder in folders}):
+        try:
+            if path.is_file() and may_show(path.read_bytes(), name.audio_id):
+                path.unlink()
+                _say(f"Deleted {path}: `voice page {path}` writes it again.")
+        except OSError as error:
+            left.append(f"{path}, which may hold its audio and text: {error}")
+    return left
+
+
+def _build(settings: Settings, partitions: list[str]) -> list[str]:
+    """Bring the dataset of the settings up to date; returns what is left to do.
+
+    A build that cannot run, since the raw bucket is out of reach for example, does not keep the recording.
+    """
+    from voice_assets.defs.listening import Shelf
+    from voice_assets.instance import open_instance
+
+    try:
+        shelf = Shelf.at(open_instance())
+        for partition in partitions:
+            shelf.remove(partition)
+        built = run_build(settings, [], incomplete=True)
+    except (ValueError, LookupError, OSError, RuntimeError) as error:
+        return [f"`voice build` failed: {type(error).__name__}: {error}"]
+    return [] if built else ["`voice build` failed, see above"]
+
+
+def _follow_dataset(work: "Store", settings: Settings, dataset: str, purge_history: bool, yes: bool) -> list[str]:
+    """Take the recording out of every place that a dataset was published to; returns those that it is still in."""
+    from voice_core.corpus.batches import list_partitions
+    from voice_core.corpus.dataset import read_dataset_manifest
+    from voice_core.corpus.forget_rows import recorded_settings
+    from voice_core.publishing.record import read_published
+
+    own = recorded_settings(work, dataset, settings)
+    publications = read_published(work, own)
+    manifests = [read_dataset_manifest(work, partition, own, lazily=True) for partition in list_partitions(work)]
+    if unfinished := [item.partition for item in manifests if item is not None and not item.complete]:
+        _say(f"datasets/{dataset} lacks rows of {', '.join(unfinished)}: `VOICE_DATASET={dataset} voice build`.")
+        return [f"{place.url} still holds it: build the dataset {dataset} first" for place in publications]
+    return [place.url for place in publications if not follow(work, own, place, purge_history, yes)]
 
 
 def follow(work: "Store", settings: Settings, place: "Published", purge_history: bool, yes: bool) -> bool:
@@ -69,19 +169,20 @@ def follow(work: "Store", settings: Settings, place: "Published", purge_history:
     # What is public already does not become more so.
     there = at_hub(settings, place.repo_id, place.branch)
     there = there.model_copy(update={"hub": there.hub.model_copy(update={"private": False})})
-    again = f"`voice publish --repo {place.repo_id} --revision {place.branch} --purge-history`"
+    command = f"voice publish --repo {place.repo_id} --revision {place.branch} --purge-history"
+    again = f"`VOICE_DATASET={settings.dataset} {command}`"
     try:
         endpoint = open_hub(there).endpoint
         if endpoint != place.endpoint:
             raise ConfigurationError(f"HF_ENDPOINT leads to {endpoint}: set it to {place.endpoint}")
-        if not yes and not typer.confirm(f"Publish that to {place.url} now?", default=True):
+        if not yes and not confirm(f"Publish that to {place.url} now?", default=True):
             errors.print(f"It is still there: {again} removes it.", highlight=False)
-            return True
+            return False
         publish_now(work, there, create=False)
         if purge_history:
             purge_now(work, there, yes=yes)
             return True
-    except (HubError, ConfigurationError) as error:
+    except (HubError, ConfigurationError, LookupError) as error:
         errors.print(f"[bold red]It is still at {place.url}[/], and {again} removes it: ", end="", highlight=False)
         errors.print(str(error), markup=False, highlight=False)
         return False

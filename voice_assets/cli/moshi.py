@@ -197,7 +197,7 @@ def _run(
             raise ConfigurationError(f"--input-jsonl {input_jsonl}: there is no such file")
         scripts, only = Store(path.parent.as_uri()), (path.name,)
     elif settings.moshi.scripts_url:
-        scripts = open_store(settings.moshi.scripts_url, settings)
+        scripts = open_store(settings.moshi.scripts_url, settings, foreign=True)
     else:
         raise ConfigurationError("name a dialogue file with --input-jsonl, or a folder in VOICE_MOSHI__SCRIPTS_URL")
     work = open_work(settings)

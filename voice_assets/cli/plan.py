@@ -1,6 +1,5 @@
 """`voice plan`."""
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,9 +7,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from voice_assets.cli.console import console, show_progress
+from voice_assets.cli.console import console, print_json, show_progress
 from voice_core.corpus.estimates import Figure
 from voice_core.corpus.plan import PartitionPlan, Plan, StageWork
+from voice_core.language import count
 from voice_core.settings import ConfigurationError, Settings
 
 if TYPE_CHECKING:
@@ -63,17 +63,17 @@ def plan(
     found = look_ahead(settings, partition or [])
     times = timings(found, codec_of(settings), settings, _instance(), cut_speed=cut_speed, encode_speed=encode_speed)
     if as_json:
-        typer.echo(json.dumps(as_plain(found, times), ensure_ascii=False, indent=1))
+        print_json(as_plain(found, times))
         return
     _say(found, times)
 
 
 def _instance() -> "dg.DagsterInstance | None":
     """Where speeds were recorded; a plan can do without."""
-    from voice_assets.build import open_instance
+    from voice_assets.instance import find_instance
 
     try:
-        return open_instance()
+        return find_instance()
     except ConfigurationError:
         return None
 
@@ -139,8 +139,9 @@ def _say(found: Plan, times: Sequence["Timing"]) -> None:
     for stray in found.strays:
         console.print(f"not used: {stray.key}: {stray.reason}", markup=False, highlight=False, soft_wrap=True)
     if found.empty:
+        recordings, batches = count(found.recordings, "recording"), count(found.batches, "batch")
         console.print(
-            f"Nothing to do: {found.recordings:,} recordings in {found.batches:,} batches are up to date. "
+            f"Nothing to do: {recordings} in {batches}, all up to date. "
             "0 recordings to decode, 0 segments to cut, 0 to encode."
         )
         return
@@ -152,7 +153,7 @@ def _say(found: Plan, times: Sequence["Timing"]) -> None:
     if whole:
         console.print(f"Over all batches: {', '.join(whole)}.")
     _say_restored(found)
-    console.print("≈ is an estimate: " + "; ".join(found.basis) + ".", highlight=False)
+    console.print("≈ is an estimate: " + "; ".join(found.basis) + ".", markup=False, highlight=False)
 
 
 def _table(found: Plan) -> Table:

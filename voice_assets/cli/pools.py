@@ -1,15 +1,15 @@
 """`voice pools`."""
 
 import dataclasses
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from voice_assets.cli.console import console
+from voice_assets.cli.console import console, print_json
 from voice_core import gpu_lock, gpus
+from voice_core.settings import Settings
 
 if TYPE_CHECKING:
     from voice_assets.pools import Pool
@@ -32,29 +32,30 @@ def _default(context: typer.Context) -> None:
 def show(as_json: _AsJson = False) -> None:
     """Show each pool's limit, who holds it and who waits, and who holds each GPU of this machine.
 
-    Runs of this machine whose process was killed are marked failed, and their slots given back.
+    Writes nothing. Runs of this machine whose process was killed are named; the next `voice build`, or `voice pools
+    apply`, marks them failed and gives their slots back.
     """
-    from voice_assets.build import open_instance
-    from voice_assets.pools import look_at
-    from voice_assets.run_process import release_dead
+    from voice_assets.instance import find_instance
+    from voice_assets.pools import look_at_all
+    from voice_assets.run_process import find_dead
 
-    instance = open_instance()
-    released = release_dead(instance)
-    limited = {pool.name for pool in instance.event_log_storage.get_pool_limits()}
-    found = [look_at(instance, name) for name in sorted({*gpus.profiles(), *limited})]
-    held = gpu_lock.holders()
+    settings = Settings.load()
+    instance = find_instance()
+    killed = [*find_dead(instance)] if instance else []
+    found = look_at_all(instance, gpus.profiles(settings.gpu_profiles))
+    held, folder = gpu_lock.holders(settings.gpu_lock_dir), gpu_lock.lock_folder(settings.gpu_lock_dir)
     if as_json:
         value = {
-            "released": released,
+            "killed": killed,
             "pools": [dataclasses.asdict(pool) for pool in found],
             "gpus": {name: dataclasses.asdict(holder) if holder else None for name, holder in held.items()},
         }
-        typer.echo(json.dumps(value, ensure_ascii=False, indent=1))
+        print_json(value)
         return
-    for run_id in released:
-        console.print(f"Run {run_id[:8]} was killed: marked failed, and its slots given back.")
+    for run_id in killed:
+        console.print(f"Run {run_id[:8]} was killed. `voice pools apply` marks it failed and frees its slots.")
     console.print(_pools_table(found))
-    table = Table(title=f"GPUs of this machine ({gpu_lock.lock_folder()})", title_justify="left")
+    table = Table(title=escape(f"GPUs of this machine ({folder})"), title_justify="left")
     table.add_column("GPU")
     table.add_column("held by", overflow="fold")
     for name, holder in held.items():
@@ -62,7 +63,7 @@ def show(as_json: _AsJson = False) -> None:
     if held:
         console.print(table)
     else:
-        console.print(f"No GPU of this machine was held yet ({gpu_lock.lock_folder()}).", highlight=False)
+        console.print(f"No GPU of this machine was held yet ({folder}).", markup=False, highlight=False)
     if any(pool.is_default for pool in found):
         console.print(
             "Limits that are Dagster's default: the next run, or `voice pools apply`, sets those of the file."
@@ -71,14 +72,21 @@ def show(as_json: _AsJson = False) -> None:
 
 @pools.command("apply")
 def apply() -> None:
-    """Give Dagster the limits of the GPU profiles' file (VOICE_GPU_PROFILES). Run it as often as you like."""
-    from voice_assets.build import open_instance
-    from voice_assets.pools import apply_limits
+    """Give Dagster the limits of the GPU profiles' file (VOICE_GPU_PROFILES), and free the slots of killed runs.
 
-    known = gpus.profiles()
-    changes = apply_limits(open_instance(), known)
+    Runs of this machine whose process was killed are marked failed. Run it as often as you like.
+    """
+    from voice_assets.instance import open_instance
+    from voice_assets.pools import apply_limits
+    from voice_assets.run_process import release_dead
+
+    instance = open_instance()
+    known = gpus.profiles(Settings.load().gpu_profiles)
+    for run_id in release_dead(instance):
+        console.print(f"Run {run_id[:8]} was killed: marked failed, and its slots given back.")
+    changes = apply_limits(instance, known)
     for change in changes:
-        console.print(change, highlight=False)
+        console.print(change, markup=False, highlight=False)
     if not changes:
         limits = ", ".join(f"{name} {profile.limit}" for name, profile in known.items())
         console.print(f"Nothing to change: {limits}.", highlight=False)

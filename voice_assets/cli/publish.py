@@ -6,7 +6,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from voice_assets.cli.console import console, errors, show_progress
+from voice_assets.cli.console import confirm, console, errors, show_progress
 from voice_core.settings import Settings
 
 if TYPE_CHECKING:
@@ -55,13 +55,13 @@ def publish(
     Examples: `voice publish --dry-run`, `voice publish --repo my-team/my-voices`,
     `voice publish --revision next --force`.
     """
-    from resources.corpus import open_work
+    from resources.corpus import look_at_work, open_work
 
     settings = at_hub(Settings.load(), repo, revision)
     show_progress()
     if not force:
         _require_finished(settings)
-    work = open_work(settings)
+    work = look_at_work(settings) if dry_run else open_work(settings)
     publish_now(work, settings, dry_run=dry_run, overwrite=overwrite)
     if purge_history:
         purge_now(work, settings, dry_run=dry_run, yes=yes)
@@ -98,6 +98,7 @@ def purge_now(work: "Store", settings: Settings, *, dry_run: bool = False, yes: 
     console.print(
         f"Purge of {plan.url}: the branch {plan.branch} becomes one commit, and {plan.files} large files that no "
         f"published branch uses now are deleted for good ({plan.bytes / 1e6:,.1f} MB).",
+        markup=False,
         highlight=False,
     )
     for ref in plan.refs:
@@ -105,7 +106,7 @@ def purge_now(work: "Store", settings: Settings, *, dry_run: bool = False, yes: 
     if dry_run:
         return
     if not yes:
-        typer.confirm("This cannot be undone. Purge?", abort=True)
+        confirm("This cannot be undone. Purge?", abort=True)
     purge(work, settings)
     console.print("Purged. Copies that others have made are theirs to delete.")
 
@@ -142,6 +143,7 @@ def _say(done: "Publication", dry_run: bool) -> None:
     if difference.empty:
         console.print(
             f"Nothing to do: {done.url} holds these {difference.unchanged} files already, at revision {done.revision}.",
+            markup=False,
             highlight=False,
             soft_wrap=True,
         )
@@ -153,4 +155,4 @@ def _say(done: "Publication", dry_run: bool) -> None:
         console.print(f"{counts}, {kept}; at most {difference.bytes:,} bytes to upload. Nothing was done.{made}")
         return
     console.print(f"{counts}, {kept}; {done.files_sent} large files sent ({done.bytes_sent:,} bytes).")
-    console.print(f"Published: {done.link}", highlight=False, soft_wrap=True)
+    console.print(f"Published: {done.link}", markup=False, highlight=False, soft_wrap=True)

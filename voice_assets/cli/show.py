@@ -8,9 +8,11 @@ from pydantic import BaseModel, SecretStr
 from rich.markup import escape
 from rich.table import Table
 
-from voice_assets.cli.console import console, errors, show_progress
+from voice_assets.cli.console import console, errors, print_json, show_progress
 from voice_assets.cli.tables import status_tree
+from voice_core.corpus.summary import summarise
 from voice_core.settings import ENV_PREFIX, Settings, config_file
+from voice_core.settings.loading import DEFAULT, origin, read_config
 
 
 def register(app: typer.Typer) -> None:
@@ -23,7 +25,7 @@ def status(
 ) -> None:
     """Show the channels, their batches, which stages are not up to date, and the recordings in trouble.
 
-    Computes nothing; new recordings are assigned to their batches.
+    Writes nothing. New recordings are shown in the batches that `voice build` would assign them to.
     """
     from voice_assets.build import take_stock
 
@@ -35,6 +37,7 @@ def status(
             "finished": found.finished,
             "splits": found.splits,
             "card": found.card,
+            "totals": found.summary(settings).totals,
             "card_reason": found.card_reason,
             "partitions": [
                 {
@@ -44,12 +47,17 @@ def status(
                     "hours": item.batch.hours,
                     "sealed": item.batch.sealed,
                     "states": item.states,
+                    "totals": summarise([item.furthest], settings).totals if item.furthest else None,
+                    "troubles": [
+                        {"audio_id": outcome.audio_id, "status": outcome.status, "message": outcome.message}
+                        for outcome in item.troubles
+                    ],
                     "reasons": item.reasons,
                 }
                 for item in found.partitions
             ],
         }
-        typer.echo(json.dumps(value, ensure_ascii=False, indent=1))
+        print_json(value)
         return
     console.print(status_tree(found, settings))
     for stray in discovery.listing.strays:
@@ -59,22 +67,27 @@ def status(
 
 
 def show_settings() -> None:
-    """Show every setting: its variable, its value now, and what it means."""
+    """Show every setting: its variable, its value now, where that comes from, and what it means.
+
+    Keys and tokens are hidden.
+    """
     settings = Settings.load()
-    table = Table(title=f"Settings (from {ENV_PREFIX}* variables and {config_file()})", title_justify="left")
+    file = read_config()
+    table = Table(title=escape(f"Settings (from {ENV_PREFIX}* variables and {config_file()})"), title_justify="left")
     table.add_column("variable", no_wrap=True)
     table.add_column("value", overflow="fold")
+    table.add_column("from", overflow="fold")
     table.add_column("meaning")
     for group in (settings, *(value for _, value in settings if isinstance(value, BaseModel))):
-        prefix = next((f"{name}__" for name, value in settings if value is group), "")
+        path = next(([name] for name, value in settings if value is group), [])
         for name, info in type(group).model_fields.items():
             value = getattr(group, name)
             if isinstance(value, BaseModel):
                 continue
-            default = info.get_default(call_default_factory=True)
             shown = escape(str(value) if isinstance(value, str | SecretStr) else json.dumps(value, ensure_ascii=False))
-            changed = value != default and not name.endswith("_url")
-            variable = f"{ENV_PREFIX}{prefix}{name}".upper()
-            table.add_row(variable, f"[bold]{shown}[/]" if changed else shown, info.description or "")
+            source = origin([*path, name], file)
+            variable = f"{ENV_PREFIX}{'__'.join([*path, name])}".upper()
+            value_cell = shown if source == DEFAULT else f"[bold]{shown}[/]"
+            table.add_row(variable, value_cell, escape(source), info.description or "")
         table.add_section()
     console.print(table)

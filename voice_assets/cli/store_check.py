@@ -1,13 +1,13 @@
 """`voice store check`."""
 
-import json
 from dataclasses import asdict
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
-from voice_assets.cli.console import console, errors, show_progress
+from voice_assets.cli.console import console, errors, print_json, show_progress
 from voice_core.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,15 +29,17 @@ def check(
         typer.Argument(metavar="[URL]...", help="file://, s3:// or gs:// URLs; by default the raw and the work URL."),
     ] = None,
     write: Annotated[
-        bool, typer.Option("--write", help="Test writing on every URL, and not on the work URL alone.")
+        bool,
+        typer.Option("--write", help="Also test writing, on every URL given; without URLs on the work URL alone."),
     ] = False,
     speed: Annotated[bool, typer.Option("--speed/--no-speed", help="Measure objects and bytes a second.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Test whether stores can be used: reach, list, read, write, put if absent, delete, speed, clock.
 
-    Each step is ok, failed or skipped, with what is wrong and what to do about it. Only the work URL is written to,
-    below `.voice-check-…/`, which is removed again; all others are read. Ends with 1 if a step failed.
+    Each step is ok, failed or skipped, with what is wrong and what to do about it. Nothing is written, and writing is
+    not tested, unless with --write: then objects below `.voice-check-…/`, which are removed again. Ends with 1 if a
+    step failed.
 
     Where s3:// and gs:// lead, and with which credentials, is set by `VOICE_S3__*` and `VOICE_GCS__*`: see
     `voice settings`.
@@ -50,18 +52,21 @@ def check(
     checks = []
     for url in urls or [settings.raw_url, settings.work_url]:
         full = Settings.load(work_url=url).work_url  # a folder's path becomes a file:// URL
-        writes = write or full == settings.work_url
+        work = full == settings.work_url
+        writes = write and (work or bool(urls))
 
         def opened(url: str, create: bool = writes) -> "Store":
             return open_store(url, settings, create=create)
 
-        checks.append(check_store(full, opened, write=writes, speed=speed))
+        checks.append(check_store(full, opened, write=writes, speed=speed, may_be_missing=work))
     if as_json:
         value = [{"url": item.url, "ok": item.ok, "steps": [asdict(step) for step in item.steps]} for item in checks]
-        typer.echo(json.dumps(value, ensure_ascii=False, indent=1))
+        print_json(value)
     else:
         for item in checks:
             console.print(_table(item))
+        if not write:
+            console.print("Writing was not tested: `--write` tests it.")
     failed = [item.url for item in checks if not item.ok]
     if failed:
         errors.print(f"Not usable as it is: {', '.join(failed)}", markup=False, highlight=False)
@@ -70,9 +75,8 @@ def check(
 
 def _table(item: "Check") -> "Table":
     from rich.table import Table
-    from rich.text import Text
 
-    table = Table(title=item.url, title_justify="left")
+    table = Table(title=escape(item.url), title_justify="left")
     table.add_column("step", max_width=16)
     table.add_column("result", no_wrap=True)
     table.add_column("found", overflow="fold")
@@ -80,7 +84,7 @@ def _table(item: "Check") -> "Table":
     # Steps that were left out for the same reason share a row.
     for (_, state, found, cure), steps in groupby(item.steps, key=_row):
         names = ", ".join(step.name for step in steps)
-        table.add_row(names, Text(state, _COLOURS[state]), Text(found), Text(cure))
+        table.add_row(names, f"[{_COLOURS[state]}]{state}[/]", escape(found), escape(cure))
     return table
 
 

@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from voice_assets.cli.console import console, errors, show_progress
+from voice_assets.cli.console import console, echo, errors, show_progress
 from voice_core.settings import Settings, as_url
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def copy(
     """
     from resources.stores import open_store
     from voice_core import copying
-    from voice_core.copy_plan import CopyOptions
+    from voice_core.copy_plan import CopyOptions, refuse_overlap
     from voice_core.scratch import open_scratch
 
     settings = Settings.load()
@@ -78,6 +78,7 @@ def copy(
         record=record,
         jobs=jobs or settings.requests_in_flight,
     )
+    refuse_overlap(as_url(source), as_url(target))  # before a folder is made
     origin = open_store(as_url(source), settings)
     destination = (
         open_store(as_url(target), settings, create=True) if not dry_run else _look_at(as_url(target), settings)
@@ -104,11 +105,11 @@ def _look_at(url: str, settings: Settings) -> "Store":
 
 def _show_plan(plan: "CopyPlan") -> None:
     for step in plan.steps:
-        typer.echo(f"{step.action}\t{step.source.size}\t{step.key}")
+        echo(f"{step.action}\t{step.source.size}\t{step.key}")
     for key in plan.deletions:
-        typer.echo(f"delete\t\t{key}")
+        echo(f"delete\t\t{key}")
     for failure in plan.impossible:
-        typer.echo(f"impossible\t\t{failure.key}\t{failure.reason}")
+        echo(f"impossible\t\t{failure.key}\t{failure.reason}")
     counts = plan.counts()
     errors.print(
         f"{counts['new']:,} to copy, {counts['replace']:,} to replace, {counts['compare']:,} of the same size to "
@@ -142,6 +143,7 @@ def _say(report: "CopyReport", target_url: str, record: bool, wall_sec: float) -
     if record:
         console.print(
             f"The record of this copy is {target_url}/{_RECORD} (--no-record omits it).",
+            markup=False,
             highlight=False,
             soft_wrap=True,
         )

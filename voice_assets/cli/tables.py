@@ -5,7 +5,8 @@ from rich.table import Table
 from rich.tree import Tree
 
 from voice_core.corpus.status import PartitionStatus, State, Status
-from voice_core.corpus.summary import Amount, Summary
+from voice_core.corpus.summary import Amount, Summary, summarise
+from voice_core.language import count
 from voice_core.settings import Settings
 
 _COLOURS = {
@@ -36,8 +37,8 @@ def ledger_table(summary: Summary) -> Table:
     table.add_section()
     kept, rejected = summary.kept, summary.rejected
     add("[bold]sum[/]", "", Amount(kept.rows + rejected.rows, kept.samples + rejected.samples, kept.sample_rate_hz))
-    recordings = sum(tally.rows for tally in summary.recordings)
-    table.add_row(f"[bold]in {recordings:,} recordings[/]", "", "", f"{summary.total.seconds:,.3f}", "")
+    recordings = count(summary.recording_count, "recording")
+    table.add_row(f"[bold]in {recordings}[/]", "", "", f"{summary.total.seconds:,.3f}", "")
     return table
 
 
@@ -52,11 +53,11 @@ def status_tree(status: Status, settings: Settings) -> Tree:
             channels[channel] = tree.add(f"[bold]{escape(settings.display_name(channel))}[/]")
         batch = channels[channel].add(
             f"batch-{item.partition.number:04d} ({'sealed' if item.batch.sealed else 'open'}): "
-            f"{len(item.batch.recordings)} recordings, {item.batch.hours:.2f} h{_kept(item)}: {_states(item)}"
+            f"{count(len(item.batch.recordings), 'recording')}, {item.batch.hours:.2f} h{_kept(item, settings)}: "
+            f"{_states(item)}"
         )
-        for outcome in item.manifest.recordings if item.manifest else ():
-            if outcome.troubled:
-                batch.add(f"[yellow]{outcome.status}[/] {escape(outcome.audio_id)}: {escape(outcome.message)}")
+        for outcome in item.troubles:
+            batch.add(f"[yellow]{outcome.status}[/] {escape(outcome.audio_id)}: {escape(outcome.message)}")
     return tree
 
 
@@ -74,9 +75,8 @@ def _states(item: PartitionStatus) -> str:
     return ", ".join(open_ends) or _painted(State.CURRENT) + (f" (without {', '.join(skipped)})" if skipped else "")
 
 
-def _kept(item: PartitionStatus) -> str:
-    if item.manifest is None or not item.manifest.complete:
+def _kept(item: PartitionStatus, settings: Settings) -> str:
+    if item.furthest is None:
         return ""
-    kept = item.manifest.kept()
-    hours = sum(entry.sample_count for entry in kept) / item.manifest.sample_rate_hz / 3600
-    return f", {len(kept):,} segments kept ({hours:.2f} h)"
+    kept = summarise([item.furthest], settings).kept
+    return f", {count(kept.rows, 'segment')} kept ({kept.hours:.2f} h)"

@@ -1,16 +1,14 @@
 """`voice trace`."""
 
 import dataclasses
-import json
 from collections.abc import Iterable
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.tree import Tree
 
-from voice_assets.cli.console import console, show_progress
+from voice_assets.cli.console import Console, console, print_json, show_progress
 from voice_core.corpus.traces import FilePlace, Found, RowPlace, Source, Trace
 from voice_core.settings import Settings
 
@@ -53,7 +51,7 @@ def trace(
     checks = verify_trace(found, open_raw(settings), work) if verify else []
     if as_json:
         value = dataclasses.asdict(found) | ({"verified": [dataclasses.asdict(c) for c in checks]} if verify else {})
-        typer.echo(json.dumps(value, ensure_ascii=False, indent=1))
+        print_json(value)
     else:
         wide = console if console.is_terminal else Console(width=1000)  # a pipe has no edge to fold hashes at
         wide.print(tree(found, checks), highlight=False)

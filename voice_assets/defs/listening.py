@@ -5,7 +5,7 @@ asks the code location that a link names for the file, so that the file lies on 
 the work root is. A batch has one notebook an asset, written anew when its manifest is another.
 """
 
-import os
+import glob
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ import dagster as dg
 from voice_core.codecs.base import CodecUnavailableError
 from voice_core.corpus.manifest import Manifest
 from voice_core.listening.notebook import version_in, version_of
+from voice_core.local_files import write_file
 from voice_core.moshi.records import ShardManifest
 
 FOLDER = "listen"
@@ -35,6 +36,15 @@ class Shelf:
     def of(cls, context: dg.AssetExecutionContext) -> "Shelf":
         return cls(Path(context.instance.storage_directory()) / FOLDER, context.run.tags.get(_LOCATION_TAG, LOCATION))
 
+    @classmethod
+    def at(cls, instance: dg.DagsterInstance) -> "Shelf":
+        return cls(Path(instance.storage_directory()) / FOLDER)
+
+    def remove(self, partition: str) -> None:
+        """Delete the notebooks of a batch; the next build of its assets writes them anew."""
+        for path in self.folder.glob(f"*/{glob.escape(partition)}.ipynb"):
+            path.unlink()
+
     def link(self, asset: str, manifest: Manifest | ShardManifest, make: Callable[[], bytes]) -> dg.MetadataValue:
         """The metadata `listen` of an asset's batch; its notebook is made where there is none of this manifest.
 
@@ -44,14 +54,7 @@ class Shelf:
         path = self.folder / asset / f"{manifest.partition}.ipynb"
         try:
             if not path.is_file() or version_in(path.read_bytes()) != version_of(manifest):
-                _replace(path, make())
+                write_file(path, make())
         except (OSError, CodecUnavailableError) as error:
             return dg.MetadataValue.text(f"there is nothing to listen to: {error}")
         return dg.MetadataValue.url(f"/notebook?repoLocName={quote(self.location)}&path={quote(str(path))}")
-
-
-def _replace(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_bytes(data)
-    partial.replace(path)

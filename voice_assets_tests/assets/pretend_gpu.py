@@ -20,6 +20,7 @@ from voice_assets_tests.core.corpus.world import SmallCodec
 from voice_core.codecs import CODECS
 from voice_core.codecs.base import Audio, Codes
 from voice_core.gpu_lock import hold
+from voice_core.settings import Settings
 
 GPU = "pretend-gpu-0"
 TIMELINE, SECONDS = "PRETEND_GPU_TIMELINE", "PRETEND_GPU_SEC"
@@ -31,7 +32,7 @@ class PretendGpuCodec(SmallCodec):
 
     @contextmanager
     def ready(self, purpose: str) -> Iterator[None]:
-        with hold([GPU], purpose):
+        with hold([GPU], purpose, Settings.load().gpu_lock_dir):
             if self._ready:
                 yield
                 return

@@ -19,6 +19,7 @@ from voice_core.corpus.manifest import Manifest, read_complete, read_manifest, w
 from voice_core.corpus.summary import summarise
 from voice_core.demo.world import World, mend
 from voice_core.layout import PartitionKey
+from voice_core.settings import Settings
 from voice_core.store import Store
 
 
@@ -37,7 +38,7 @@ def _manifests(work: Path, stage: str = "segments") -> list[Manifest]:
 
 def test_every_second_of_the_demo_is_answered_for_at_every_stage(built: Path) -> None:
     for stage in ("segments", "coded"):
-        summary = summarise(_manifests(built / "work", stage), str)
+        summary = summarise(_manifests(built / "work", stage), Settings())
         assert summary.unaccounted_samples == 0
         assert summary.total.samples == summary.kept.samples + summary.rejected.samples > 0
 

@@ -83,6 +83,21 @@ def test_what_cannot_be_done_ends_in_one_message_and_exit_code_2(cache: Path, tm
     assert "--channel" in _voice("adopt", str(cache / "newschannel"), **work).stderr
 
 
+def test_an_adoption_of_nothing_fails_and_says_what_is_missing(cache: Path, tmp_path: Path) -> None:
+    work = {"VOICE_WORK_URL": str(tmp_path / "work")}
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    (empty / "notes.txt").write_text("no segment")
+    nothing = _voice("adopt", str(empty), **work)
+    assert nothing.returncode == 2
+    assert f"there are no segment files in {empty}" in nothing.stderr
+    for path in cache.rglob("*.npz"):
+        path.write_bytes(b"no archive")
+    rejected = _voice("adopt", str(cache), **work)
+    assert rejected.returncode == 1
+    assert "No segment was adopted" in rejected.stderr
+
+
 def test_an_adopted_folder_is_built_to_a_dataset_without_encoding(cache: Path, tmp_path: Path) -> None:
     (tmp_path / "raw").mkdir()
     (tmp_path / "dagster_home").mkdir()
@@ -103,8 +118,9 @@ def test_an_adopted_folder_is_built_to_a_dataset_without_encoding(cache: Path, t
     assert built.returncode == 0, built.stderr
     assert "0 recordings decoded, 0 segments cut, 0 encoded" in built.stdout
     assert "Nothing to do: 2 recordings" in _voice("build", **variables).stdout
-    assert "Nothing to do: 6 segments of 2 recordings" in _voice("adopt", str(cache), "--codec", "melvq", "--revision",
-                                                                 revision, **variables).stdout  # fmt: skip
+    again = _voice("adopt", str(cache), "--codec", "melvq", "--revision", revision, **variables)
+    assert again.returncode == 0
+    assert "Nothing to do: 6 segments of 2 recordings adopted before" in again.stdout
     status = _voice("status", **variables)
     assert "2 recordings" in status.stdout
     assert "1 of its 4 segment files cannot be read" in status.stdout

@@ -12,6 +12,7 @@ from voice_assets_tests.servers.gcs import GcsServer
 from voice_assets_tests.servers.s3 import S3Server
 from voice_assets_tests.soak.kill_loop import kill_loop, undisturbed
 from voice_assets_tests.soak.places import KINDS, file_place, place
+from voice_assets_tests.soak.rounds import killed_worker
 from voice_core.demo.world import World
 
 KILLS = {"file": 3, "s3": 3, "gcs+s3": 2}
@@ -28,6 +29,13 @@ def test_killed_builds_end_in_the_bytes_of_an_undisturbed_one(
         same = {key: data for key, data in wanted.items() if not key.startswith("batches/")}
         assert all((built / "work" / key).read_bytes() == data for key, data in same.items())
         kill_loop(corpus, wanted, kills=KILLS[kind], longest_sec=wall_sec)
+
+
+def test_a_build_whose_workers_are_killed_is_repaired_by_the_next_one(tmp_path: Path) -> None:
+    corpus = killed_worker.make_place(tmp_path)
+    wanted, _ = undisturbed(corpus)
+    happened, faults = killed_worker.run_round(corpus, wanted, "cutting", max(killed_worker.KILLS))
+    assert not faults, happened
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])

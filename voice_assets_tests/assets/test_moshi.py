@@ -46,8 +46,6 @@ class Studio:
         self.cursor = result.cursor
         requests = result.run_requests or []
         self.run_keys += [request.run_key for request in requests]
-        for request in result.dynamic_partitions_requests or []:
-            self.instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))
         return [request.partition_key or "" for request in requests]
 
     def speak(self, partition: str) -> dg.ExecuteInProcessResult:
@@ -192,6 +190,13 @@ def test_a_batch_that_is_in_a_run_is_not_asked_for(studio: Studio) -> None:
         dg.DagsterRun(job_name="speak_dialogues", run_id="1" * 8, status=dg.DagsterRunStatus.STARTED, tags=tags)
     )
     assert studio.ticks() == ["dialogues/batch-0002"]
+
+
+def test_a_batch_of_recordings_with_the_same_key_does_not_count(studio: Studio) -> None:
+    studio.write("a.jsonl", talk("one"))
+    tags = {"dagster/partition": "dialogues/batch-0001"}
+    studio.instance.add_run(dg.DagsterRun(job_name="ingest_batch", status=dg.DagsterRunStatus.STARTED, tags=tags))
+    assert studio.ticks() == ["dialogues/batch-0001"]
 
 
 def test_a_batch_that_is_left_out_of_the_lists_fails_a_check(studio: Studio) -> None:

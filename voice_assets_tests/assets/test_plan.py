@@ -25,7 +25,7 @@ from voice_core.codecs import CODECS, load_codec, made_codec
 from voice_core.codecs.melvq import MelVQ
 from voice_core.corpus.batches import Recording, read_batches
 from voice_core.corpus.cleaning import free, plan_clean
-from voice_core.corpus.discovery import foresee
+from voice_core.corpus.discovery import discover
 from voice_core.corpus.estimates import Figure
 from voice_core.corpus.plan import PartitionPlan, Plan, StageWork
 from voice_core.corpus.planning import plan_build
@@ -123,7 +123,7 @@ def test_after_a_build_there_is_nothing_to_do(bench: Bench) -> None:
     assert found.work.work_written.value == found.work.stored.value == 0
     shown = CliRunner().invoke(app, ["plan"])
     assert shown.exit_code == 0
-    assert "Nothing to do: 21 recordings in 2 batches are up to date" in shown.stdout
+    assert "Nothing to do: 21 recordings in 2 batches, all up to date" in shown.stdout
 
 
 def test_a_corrected_line_costs_its_recording_decoded_up_to_it_one_cut_and_one_encoding(bench: Bench) -> None:
@@ -268,7 +268,7 @@ def test_new_recordings_and_a_chosen_partition(bench: Bench) -> None:
 def test_where_too_many_transcripts_would_be_read_the_rest_is_taken_to_be_alike(fresh: Bench) -> None:
     settings = fresh.settings()
     raw, work, codec = open_raw(settings), look_at_work(settings), codec_of(settings)
-    discovery = foresee(raw, work, settings)
+    discovery = discover(raw, work, settings, read_only=True)
     status = survey(work, discovery, codec, settings)
     every = plan_build(raw, work, discovery, status, codec, settings)
     some = plan_build(raw, work, discovery, status, codec, settings, most_transcripts=8)

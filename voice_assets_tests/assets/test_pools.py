@@ -17,7 +17,7 @@ import pytest
 
 from voice_assets.definitions import definitions
 from voice_assets.defs.moshi.partitions import NAME as DIALOGUE_BATCH
-from voice_assets.defs.voice_dataset.partitions import NAME
+from voice_assets.defs.voice_dataset.partitions import ASSETS, NAME
 from voice_assets.defs.voice_dataset.sensors import in_flight
 from voice_assets.pools import apply_limits, give_limits, look_at
 from voice_assets.run_process import process_of, process_tags, release_dead
@@ -123,7 +123,7 @@ def test_a_run_of_dagsters_launcher_that_is_killed_on_the_gpu_gives_lock_and_slo
         (holding,) = look_at(instance, "gpu_t4").holding
         (use,) = house.uses()
         assert holding.pid == str(use.pid)
-        assert holders()[GPU] is not None
+        assert holders(house.variables["GPU_LOCK_DIR"])[GPU] is not None
         os.kill(use.pid, signal.SIGKILL)
         build = house.build(room.home, house.keys[2:])
         output, _ = build.communicate(timeout=120)
@@ -139,10 +139,10 @@ def test_a_run_of_dagsters_launcher_that_is_killed_on_the_gpu_gives_lock_and_slo
     assert {use.purpose for use in uses} == {f"encoding {key}" for key in house.keys}
     assert uses[0].end == float("inf")
     assert overlaps([(use.begin, use.end) for use in uses[1:]]) == []
-    assert holders() == {GPU: None}
+    assert holders(house.variables["GPU_LOCK_DIR"]) == {GPU: None}
 
 
-def test_after_a_kill_the_pools_command_gives_the_slot_back_and_the_next_build_the_batch(
+def test_after_a_kill_pools_names_the_run_and_pools_apply_gives_the_slot_back_and_the_next_build_the_batch(
     new_house: Callable[..., House], home: Path, instance: dg.DagsterInstance
 ) -> None:
     house = new_house(batches=1)
@@ -150,17 +150,20 @@ def test_after_a_kill_the_pools_command_gives_the_slot_back_and_the_next_build_t
     wait_until("it is on the GPU", house.uses)
     shown = json.loads(house.voice(home, "pools", "show", "--json").communicate(timeout=60)[0])
     (pool,) = [pool for pool in shown["pools"] if pool["name"] == "gpu_t4"]
-    assert shown["released"] == []
+    assert shown["killed"] == []
     assert [place["pid"] for place in pool["holding"]] == [str(build.pid)]
     assert shown["gpus"][GPU]["process"]["pid"] == build.pid
     assert shown["gpus"][GPU]["run_id"] == pool["holding"][0]["run_id"]
     build.send_signal(signal.SIGKILL)
     build.wait()
     assert look_at(instance, "gpu_t4").holding  # nobody has noticed
-    assert holders() == {GPU: None}  # the kernel has
+    assert holders(house.variables["GPU_LOCK_DIR"]) == {GPU: None}  # the kernel has
     output = house.voice(home, "pools").communicate(timeout=60)[0]
-    assert "was killed: marked failed, and its slots given back" in output
+    assert "was killed. `voice pools apply` marks it failed" in output
     assert "nobody" in output
+    assert look_at(instance, "gpu_t4").holding
+    output = house.voice(home, "pools", "apply").communicate(timeout=60)[0]
+    assert "was killed: marked failed, and its slots given back" in output
     assert not look_at(instance, "gpu_t4").holding
     build = house.build(home, house.keys)
     assert build.wait(90) == 0
@@ -326,6 +329,6 @@ def test_a_batch_of_a_killed_run_does_not_count_as_being_built(
     tags = {**process_tags("killed"), "voice/process": f"killed {boot} 0", "dagster/partition": "news/batch-0001"}
     run = dg.DagsterRun(job_name="ingest_batch", run_id="killed", status=dg.DagsterRunStatus.STARTED, tags=tags)
     instance.add_run(run)
-    assert in_flight(instance, ["news/batch-0001"]) == {"news/batch-0001"}
+    assert in_flight(instance, ["news/batch-0001"], ASSETS, ["ingest_batch"]) == {"news/batch-0001"}
     release_dead(instance)
-    assert in_flight(instance, ["news/batch-0001"]) == set()
+    assert in_flight(instance, ["news/batch-0001"], ASSETS, ["ingest_batch"]) == set()

@@ -1,11 +1,13 @@
 """The nightly build and the weekly audit, run as their schedules run them."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from resources.corpus import CorpusResource
+from voice_assets import failures
 from voice_assets.definitions import definitions, defs
 from voice_assets.failures import FILE, FailureRecord, Trouble, _clean, describe, read_records, write_record
 from voice_assets_tests.assets.conftest import Bench
@@ -102,6 +104,24 @@ def test_a_failed_run_names_the_asset_that_it_did_not_come_to(bench: Bench, tmp_
     write_record(tmp_path, record)
     write_record(tmp_path, record)
     assert read_records(tmp_path) == [record, record]
+
+
+@pytest.mark.parametrize("keep", [5_000, 20])
+def test_runs_that_fail_at_the_same_time_lose_no_record(
+    keep: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failures, "_KEEP", keep)
+    trouble = Trouble("segments", "news/batch-0001", "x" * 5_000)
+
+    def fail(number: int) -> None:
+        write_record(tmp_path, FailureRecord("", str(number), "job", "", (trouble,) * 5, ""))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(fail, range(120)))
+    runs = [int(record.run_id) for record in read_records(tmp_path)]
+    assert len(set(runs)) == len(runs)
+    assert len(runs) == 120 if keep > 120 else keep // 2 <= len(runs) <= keep
+    assert [path.name for path in tmp_path.iterdir()] == [failures.FILE]
 
 
 def test_a_damaged_line_of_the_failures_is_left_out(tmp_path: Path) -> None:

@@ -39,8 +39,6 @@ class Ticking:
         assert isinstance(result, dg.SensorResult)
         self.cursor = result.cursor
         self.told = str(result.skip_reason and result.skip_reason.skip_message)
-        for request in result.dynamic_partitions_requests or ():
-            self.instance.add_dynamic_partitions(NAME, list(request.partition_keys))
         known = self.instance.get_dynamic_partitions(NAME)
         return [_batches(request, list(known)) for request in result.run_requests or ()]
 
@@ -95,6 +93,23 @@ def test_a_batch_in_a_run_is_not_asked_for(tmp_path: Path, monkeypatch: pytest.M
         dg.DagsterRun(job_name="ingest_batch", run_id="1" * 8, status=dg.DagsterRunStatus.STARTED, tags=tags)
     )
     assert ticking.tick() == [batch(3)]
+
+
+def test_a_batch_of_dialogues_with_the_same_key_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ticking = Ticking(tmp_path, monkeypatch)
+    for name in "ab":
+        ticking.world.record(name, 1.0)
+    spoken = {
+        "by_job": dg.DagsterRun(job_name="speak_dialogues", tags={"dagster/partition": batch(1)[0]}),
+        "by_assets": dg.DagsterRun(
+            job_name="__ASSET_JOB",
+            asset_selection=frozenset({dg.AssetKey("dialogues")}),
+            tags={"dagster/asset_partition_range_start": batch(2)[0], "dagster/asset_partition_range_end": batch(2)[0]},
+        ),
+    }
+    for run in spoken.values():
+        ticking.instance.add_run(run.with_status(dg.DagsterRunStatus.STARTED))
+    assert ticking.tick() == [batch(1, 2)]
 
 
 def test_a_bucket_that_cannot_be_listed_fails_the_tick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

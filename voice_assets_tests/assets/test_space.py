@@ -63,7 +63,7 @@ def test_scratch_of_killed_processes_is_cleaned(tmp_path: Path, monkeypatch: pyt
     (scratch / "1-dead.room").write_text("1000")
     monkeypatch.setenv("VOICE_LOCAL_DIR", str(scratch))
     monkeypatch.setenv("VOICE_WORK_URL", str(tmp_path / "work"))
-    assert "1 leftovers of killed processes" in voice("clean", "scratch", "--dry-run").stdout
+    assert "1 leftover of killed processes" in voice("clean", "scratch", "--dry-run").stdout
     assert (scratch / "1-dead").exists()
     assert voice("clean", "scratch", "--yes").returncode == 0
     assert not (scratch / "1-dead").exists()

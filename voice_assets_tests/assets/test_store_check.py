@@ -29,7 +29,9 @@ def test_the_command_tests_the_raw_and_the_work_url_of_the_settings(
     raw, work = gcs_server.new_bucket(), s3_tls_server.new_bucket()
     gcs_server.upload(raw, {"a.wav": b"x"})
     environment = s3_tls_server.environment(**gcs_server.environment(VOICE_RAW_URL=raw, VOICE_WORK_URL=work))
-    done = voice(environment, "--json", "--no-speed")
+    read = json.loads(voice(environment, "--json", "--no-speed").stdout)
+    assert {step["name"]: step["found"] for step in read[1]["steps"]}["write"] == "not tested; --write tests it"
+    done = voice(environment, "--json", "--no-speed", "--write")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert [(item["url"], item["ok"]) for item in found] == [(raw, True), (work, True)]
@@ -57,7 +59,9 @@ def test_the_command_writes_to_a_given_url_only_when_told(
     url = s3_server.new_bucket()
     for name, value in s3_server.environment(s3_proxy.url).items():
         monkeypatch.setenv(name, value)
-    assert CliRunner().invoke(app, ["store", "check", url]).exit_code == 0
+    done = CliRunner().invoke(app, ["store", "check", url])
+    assert done.exit_code == 0
+    assert "Writing was not tested" in done.output
     assert s3_proxy.count("PUT") == 0
     assert CliRunner().invoke(app, ["store", "check", url, "--write", "--no-speed"]).exit_code == 0
     assert s3_proxy.count("PUT") > 0

@@ -21,7 +21,7 @@ from voice_core.gpu_lock import hold, holders, on_behalf_of
 _HOLD = """
 import sys
 from voice_core.gpu_lock import hold, on_behalf_of
-with on_behalf_of("0123456789abcdef"), hold(sys.argv[1].split(), "encoding news/batch-0007") as name:
+with on_behalf_of("0123456789abcdef"), hold(sys.argv[1].split(), "encoding news/batch-0007", sys.argv[2]) as name:
     print(name, flush=True)
     sys.stdin.read()
 """
@@ -30,14 +30,14 @@ with on_behalf_of("0123456789abcdef"), hold(sys.argv[1].split(), "encoding news/
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "locks"
-    monkeypatch.setenv("VOICE_GPU_LOCK_DIR", str(path))
+    monkeypatch.setattr(gpu_lock, "DEFAULT_FOLDER", path)
     monkeypatch.setattr(gpu_lock, "POLL_SEC", 0.02)
     return path
 
 
 def elsewhere(gpus: str) -> AbstractContextManager[subprocess.Popen[str]]:
     """A process that waits for a GPU, says its name, and holds it until its input ends."""
-    return program(_HOLD, gpus)
+    return program(_HOLD, gpus, str(gpu_lock.DEFAULT_FOLDER))
 
 
 def _hold_briefly() -> None:
@@ -164,12 +164,13 @@ def test_the_run_is_named_where_there_is_one() -> None:
 @pytest.mark.skipif(os.getuid() != 0, reason="needs to become another user")
 def test_users_of_a_host_share_its_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     # Once as oneself, since the other user may not read the modules that Python loads on the way.
-    become = "import os\nfrom voice_core.gpu_lock import hold\nwith hold(['own'], 'x'): pass\nos.setuid(65534)"
+    once = "with hold(['own'], 'x', sys.argv[2]): pass"
+    become = f"import os, sys\nfrom voice_core.gpu_lock import hold\n{once}\nos.setuid(65534)"
     with tempfile.TemporaryDirectory(dir="/tmp") as shared:  # pytest's own folders are private
         os.chmod(shared, 0o755)
-        monkeypatch.setenv("VOICE_GPU_LOCK_DIR", f"{shared}/locks")
+        monkeypatch.setattr(gpu_lock, "DEFAULT_FOLDER", Path(shared, "locks"))
         with hold(["a"], "encoding"):
-            command = [sys.executable, "-c", f"{become}\n{_HOLD}", "a b"]
+            command = [sys.executable, "-c", f"{become}\n{_HOLD}", "a b", f"{shared}/locks"]
             done = subprocess.run(command, input="", capture_output=True, text=True, check=False, cwd="/")
             assert done.stdout.strip() == "b", done.stderr
         done = subprocess.run(command, input="", capture_output=True, text=True, check=False, cwd="/")

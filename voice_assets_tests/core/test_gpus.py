@@ -27,11 +27,10 @@ def test_an_unknown_pool_is_answered_with_those_that_there_are() -> None:
         profile("gpu_a100")
 
 
-def test_another_file_takes_the_place_of_the_packaged_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_file_takes_the_place_of_the_packaged_one(tmp_path: Path) -> None:
     path = tmp_path / "gpus.toml"
     path.write_text('[gpu_l4]\nlimit = 3\nbatch_sec = 400\nprecision = "tf32"\nprecisions = ["fp32", "tf32"]\n')
-    monkeypatch.setenv("VOICE_GPU_PROFILES", str(path))
-    (only,) = profiles().values()
+    (only,) = profiles(str(path)).values()
     assert (only.pool, only.limit, only.choose("")) == ("gpu_l4", 3, "tf32")
     with pytest.raises(ConfigurationError, match="does not list it"):
         only.choose("fp16")
@@ -54,9 +53,9 @@ def test_a_file_that_makes_no_sense_is_an_error_that_says_where(tmp_path: Path, 
     path = tmp_path / "gpus.toml"
     path.write_text(text)
     with pytest.raises(ConfigurationError, match=told):
-        profiles(path)
+        profiles(str(path))
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"nowhere\.toml cannot be read"):
-        profiles(tmp_path / "nowhere.toml")
+        profiles(str(tmp_path / "nowhere.toml"))

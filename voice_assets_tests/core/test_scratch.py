@@ -150,11 +150,19 @@ def test_what_a_killed_process_left_is_swept_by_the_next_and_what_a_living_one_h
     assert rooms(tmp_path) == []
 
 
-def test_a_process_that_is_asked_to_end_leaves_nothing(tmp_path: Path) -> None:
-    with holder(tmp_path) as process:
+def test_a_worker_that_is_asked_to_end_leaves_nothing(tmp_path: Path) -> None:
+    code = f"from voice_core.worker_signals import handle_signals; handle_signals()\n{HOLDER}"
+    with program(code, str(tmp_path)) as process:
+        assert said(process) == "held"
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=20) == -signal.SIGTERM
         assert rooms(tmp_path) == []
+
+
+def test_the_library_leaves_the_signals_of_the_program_that_uses_it_alone(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with open_scratch(settings(tmp_path)).room(5, "a copy"):
+        assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_full_disk_is_said_before_it_is_full(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,3 +1,4 @@
+import os
 import pickle
 import threading
 from pathlib import Path
@@ -57,6 +58,21 @@ def test_deleting_what_is_not_there_is_no_error(store: Store) -> None:
 
 def test_a_listing_holds_what_lies_below_a_folder_and_nothing_beside_it(store: Store) -> None:
     assert_listed_by_folder(store)
+
+
+def test_files_whose_names_cannot_be_keys_are_listed_without_a_size_and_hide_nothing(tmp_path: Path) -> None:
+    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
+    store = Store(root.as_uri(), create=True)
+    Store(elsewhere.as_uri(), create=True).put("b", b"12")
+    store.put("plain/a", b"123")
+    (root / "link").symlink_to(elsewhere, target_is_directory=True)
+    for name in (b"new\nline", b"tab\tx", b"del\x7f", b"\xff.mp3"):
+        (root / os.fsdecode(name)).write_bytes(b"x")
+    assert {item.key: item.size for item in store.listing()} == {
+        "plain/a": 3, "link/b": 2, "new\nline": -1, "tab\tx": -1, "del\x7f": -1, "\\udcff.mp3": -1,
+    }  # fmt: skip
+    (root / "plain" / "loop").symlink_to(root, target_is_directory=True)
+    assert {item.key for item in store.listing("plain/")} == {"plain/a"}
 
 
 def test_identity_changes_with_the_content(store: Store) -> None:

@@ -128,6 +128,36 @@ def test_a_put_if_unchanged_whose_answer_was_lost_has_not_lost_against_itself(
     assert store.get("k") == b"two"
 
 
+def test_a_thousand_objects_are_deleted_by_one_request(store: Store, s3_proxy: FaultyProxy) -> None:
+    keys = [f"a b/{number:04}" for number in range(1500)]
+    store.put_many(dict.fromkeys(keys[:1200], b"x"))  # the others are not there
+    store.put("other", b"x")
+    s3_proxy.behave()
+    store.delete([*keys, keys[0]])
+    assert s3_proxy.count() == s3_proxy.count("POST", r"\?delete") == 2
+    assert [item.key for item in store.listing()] == ["other"]
+
+
+def test_what_cannot_be_deleted_is_named_and_the_rest_is_deleted(store: Store, s3_proxy: FaultyProxy) -> None:
+    keys = [f"k{number}" for number in range(5)]
+    store.put_many(dict.fromkeys(keys, b"x"))
+    with pytest.raises(StoreError, match="a//b"):
+        store.delete([*keys, "a//b"])
+    assert list(store.listing()) == []
+    s3_proxy.answer(403, "AccessDenied", times=0, method="POST")
+    with pytest.raises(AccessDeniedError, match="/k0: access denied"):
+        store.delete(keys)
+
+
+def test_google_storage_deletes_many_objects_of_which_some_are_not_there(
+    gcs_server: GcsServer, gcs_proxy: FaultyProxy
+) -> None:
+    store = Store(gcs_server.new_bucket(), gcs_server.access(gcs_proxy.url))
+    store.put_many(dict.fromkeys(["a", "b", "c"], b"x"))
+    store.delete(["none", "a", "b", "neither"])
+    assert [item.key for item in store.listing()] == ["c"]
+
+
 def test_one_denied_object_is_an_error_with_its_key_and_the_others_are_read(
     store: Store, s3_proxy: FaultyProxy
 ) -> None:

@@ -1,11 +1,15 @@
 """What a store does, against real servers over HTTP and HTTPS."""
 
+import hashlib
+import hmac
 import pickle
 import random
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
 
@@ -18,6 +22,9 @@ from voice_assets_tests.core.store_claims import (
 from voice_assets_tests.servers.faulty import FaultyProxy
 from voice_assets_tests.servers.gcs import GcsServer
 from voice_assets_tests.servers.s3 import S3Server
+from voice_core.access import Access
+from voice_core.corpus.recordings import list_raw
+from voice_core.settings import Settings
 from voice_core.store import ConflictError, Store, StoreError
 
 KEYS = [
@@ -112,16 +119,86 @@ def test_a_key_that_could_lead_elsewhere_is_refused_with_its_name(s3_store: Stor
     assert [(item.key, s3_store.get(item.key)) for item in s3_store.listing()] == [("b", b"mine")]
 
 
-def test_names_in_a_bucket_that_can_be_no_key_are_listed_without_a_size(s3_server: S3Server) -> None:
-    store = Store(s3_server.new_bucket(), s3_server.access())
-    store.put("plain/a", b"12345")
-    client = s3_server.client()
-    bucket = store.url.removeprefix("s3://")
-    for key in ("a//b", "x/../y", "folder/"):
-        client.put_object(Bucket=bucket, Key=key, Body=b"zz")
-    assert {(item.key, item.size) for item in store.listing()} == {
-        ("plain/a", 5), ("a//b", -1), ("x/../y", -1), ("folder/", -1)
-    }  # fmt: skip
+ODD_NAMES = ["a//b.mp3", "../x", "a/./b", "x/../y", "tab\tx", "/abs/x.mp3"]
+
+
+@pytest.fixture
+def base_install(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Called, it hides the clouds' own clients, which only the extra "cloud" brings."""
+
+    def hide() -> None:
+        for name in ("boto3", "botocore", "google.cloud", "google.cloud.storage", "google.auth"):
+            monkeypatch.setitem(sys.modules, name, None)
+
+    return hide
+
+
+@pytest.mark.parametrize("odd", [[name] for name in ODD_NAMES] + [[*ODD_NAMES, "folder/"]], ids=str)
+@pytest.mark.parametrize("kind", ["s3", "s3-tls", "gcs"])
+def test_names_that_cannot_be_keys_are_listed_without_a_size_and_hide_nothing(
+    kind: str, odd: list[str], request: pytest.FixtureRequest, base_install: Callable[[], None]
+) -> None:
+    if kind == "gcs":
+        gcs: GcsServer = request.getfixturevalue("gcs_server")
+        store = Store(gcs.new_bucket(), gcs.access())
+        gcs.upload(store.url, dict.fromkeys(["plain/a", "zz", *odd], b"12345"))
+    else:
+        s3: S3Server = request.getfixturevalue("s3_tls_server" if kind == "s3-tls" else "s3_server")
+        store = Store(s3.new_bucket(), s3.access())
+        client, bucket = s3.client(), store.url.removeprefix("s3://")
+        for key in ["plain/a", "zz", *odd]:
+            client.put_object(Bucket=bucket, Key=key, Body=b"12345")
+    base_install()
+    listed = {item.key: item for item in store.listing()}
+    assert {key: item.size for key, item in listed.items()} == {"plain/a": 5, "zz": 5, **dict.fromkeys(odd, -1)}
+    info = store.head("zz")
+    assert info is not None
+    assert listed["zz"].identity == info.identity
+    strays = list_raw(store, Settings()).strays
+    assert {stray.key for stray in strays} >= set(odd)
+
+
+def test_many_pages_with_a_name_that_cannot_be_a_key_are_listed_below_a_folder_too(
+    s3_server: S3Server, base_install: Callable[[], None]
+) -> None:
+    url = s3_server.new_bucket()
+    store = Store(f"{url}/voice data/صوت", s3_server.access())
+    keys = [f"a/{number:04}.json" for number in range(1200)]
+    store.put_many(dict.fromkeys([*keys, "ab/1"], b"{}"))
+    s3_server.client().put_object(Bucket=url.removeprefix("s3://"), Key="voice data/صوت/a//b", Body=b"")
+    base_install()
+    assert sorted((item.key, item.size) for item in store.listing("a")) == [("a//b", -1), *((key, 2) for key in keys)]
+
+
+def test_a_listing_by_name_survives_passing_trouble(s3_server: S3Server, s3_proxy: FaultyProxy) -> None:
+    store = Store(s3_server.new_bucket(), s3_server.access(s3_proxy.url))
+    s3_server.client().put_object(Bucket=store.url.removeprefix("s3://"), Key="a//b", Body=b"")
+    for fault in (
+        lambda: s3_proxy.answer(503, "SlowDown", path="encoding-type"),
+        lambda: s3_proxy.reset(path="encoding-type"),
+        lambda: s3_proxy.cut(100, path="encoding-type"),
+    ):
+        s3_proxy.behave()
+        fault()
+        assert [item.key for item in store.listing()] == ["a//b"]
+        assert s3_proxy.count("GET", "encoding-type") == 2
+
+
+def test_the_signature_of_a_listing_is_that_of_its_whole_query() -> None:
+    """As https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html describes it."""
+    access = Access(access_key_id="AKID", secret_access_key="secret", session_token="to/ken", region="eu-west-1")
+    address = urlsplit(access.sign_listing("s3://bucket", {"list-type": "2", "prefix": "news of today/صوت+#?&"}))
+    query = dict(parse_qsl(address.query, keep_blank_values=True, strict_parsing=True))
+    assert (address.path, address.fragment, query["prefix"]) == ("/bucket", "", "news of today/صوت+#?&")
+    signature = query.pop("X-Amz-Signature")
+    asked = "&".join(f"{quote(name, safe='')}={quote(query[name], safe='')}" for name in sorted(query))
+    request = f"GET\n/bucket\n{asked}\nhost:{address.netloc}\n\nhost\nUNSIGNED-PAYLOAD"
+    scope = query["X-Amz-Credential"].removeprefix("AKID/")
+    text = f"AWS4-HMAC-SHA256\n{query['X-Amz-Date']}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
+    key = b"AWS4secret"
+    for part in [*scope.split("/"), text]:
+        key = hmac.digest(key, part.encode(), "sha256")
+    assert signature == key.hex()
 
 
 def test_a_missing_object_is_none_where_that_is_asked_and_an_error_with_its_key_elsewhere(

@@ -6,7 +6,9 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -116,6 +118,49 @@ def test_a_process_that_used_the_pool_ends_without_waiting_for_idle_workers() ->
     step.start()
     step.join(timeout=workers._IDLE_SEC / 2)
     assert step.exitcode == 0
+
+
+def _die_once(marker: Path) -> int:
+    """Kills its worker the first time."""
+    if marker.suffix == ".once" and not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return len(marker.stem)
+
+
+def _die_always(number: int) -> int:
+    if number == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def _streamed(function: Callable[[Any], Any], items: Iterable[Any], count: int, **options: Any) -> Iterator[Any]:
+    return workers.streamed(function, iter(items), count, **options)
+
+
+def _unordered(function: Callable[[Any], Any], items: Iterable[Any], count: int, **options: Any) -> Iterator[Any]:
+    return (result for _, result in workers.unordered(function, items, count, **options))
+
+
+@pytest.mark.parametrize("run", [workers.ordered, _unordered, _streamed])
+def test_a_worker_that_is_killed_costs_no_result(run: Callable[..., Iterator[int]], tmp_path: Path) -> None:
+    markers = [tmp_path / f"{'x' * number}{'.once' if number in (3, 9) else ''}" for number in range(1, 13)]
+    done = list(run(_die_once, markers, 2))
+    assert (done if run is workers.ordered else sorted(done)) == [*range(1, 13)]
+    assert list(workers.ordered(_double, [1, 2], 2)) == [2, 4]
+
+
+@pytest.mark.parametrize("run", [workers.ordered, _unordered, _streamed])
+def test_an_item_that_kills_each_worker_is_named_and_the_pool_goes_on(run: Callable[..., Iterator[int]]) -> None:
+    with pytest.raises(workers.WorkerKilledError, match=r"worked on item 3, .*VOICE_WORKERS"):
+        list(run(_die_always, range(12), 2, name=lambda number: f"item {number}"))
+    assert list(workers.ordered(_double, [1, 2], 2)) == [2, 4]
+
+
+def test_a_worker_that_was_killed_while_idle_costs_nothing() -> None:
+    for pid in {*workers.ordered(_process_id, range(8), 2)}:
+        os.kill(pid, signal.SIGKILL)
+    assert list(workers.ordered(_double, range(8), 2)) == [2 * item for item in range(8)]
 
 
 WEIGHTS = st.lists(st.integers(0, 120), max_size=40)

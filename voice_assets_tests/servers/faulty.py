@@ -84,9 +84,10 @@ class FaultyProxy:
         method: str = "",
         path: str = "",
         headers: Mapping[str, str] | None = None,
+        message: str = "As told.",
     ) -> None:
         """Answer with an error as S3 words it: 503 SlowDown, 403 AccessDenied, 403 RequestTimeTooSkewed, …"""
-        body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>As told.</Message></Error>'
+        body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{message}</Message></Error>'
         all_headers = {"Content-Type": "application/xml", **(headers or {})}
         answer = _Answer(status, tuple(all_headers.items()), body.encode(), len(body))
         self._add("answer", times, method, path, answer=answer)

@@ -52,7 +52,7 @@ def kill_loop(
     while killed < kills:
         after_sec = dice.uniform(0.3, longest_sec)
         build = place.start("build")
-        finished = _ends_within(build, after_sec)
+        finished = ends_within(build, after_sec)
         if not finished:
             killed += 1
         rounds.append(Kill(len(rounds) + 1, after_sec, finished, sum(1 for _ in place.work().listing())))
@@ -65,7 +65,7 @@ def kill_loop(
     return rounds
 
 
-def _ends_within(build: "subprocess.Popen[bytes]", seconds: float) -> bool:
+def ends_within(build: "subprocess.Popen[bytes]", seconds: float) -> bool:
     """Whether a process ends by itself in time; it is killed with all its children otherwise."""
     try:
         output, _ = build.communicate(timeout=seconds)

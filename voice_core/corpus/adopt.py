@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from voice_core import progress
 from voice_core.codecs import load_codec
 from voice_core.corpus.adopt_batch import AdoptReport, BatchAdopter, adopted_info
-from voice_core.corpus.adopt_files import MOST_BYTES, Form, Terms
+from voice_core.corpus.adopt_files import Form, Terms
 from voice_core.corpus.adopt_listing import Found, FoundRecording, Name, find_segments
 from voice_core.corpus.batches import (
     Adoption,
@@ -23,9 +23,11 @@ from voice_core.corpus.batches import (
     replace_batch,
     write_batch,
 )
-from voice_core.corpus.segment_files import SegmentFileError, load
+from voice_core.corpus.npz_limits import MAX_FILE_BYTES
+from voice_core.corpus.segment_files import SegmentFileError, sample_count
 from voice_core.settings import Settings
 from voice_core.store import ConflictError, Store, StoreError
+from voice_core.url_overlap import overlap
 
 _TRIES = 20
 _LOOKED_AT = 3  # files of a recording, until one says how many bytes a second of audio takes
@@ -60,6 +62,8 @@ def adopt(source: Store, work: Store, settings: Settings, options: AdoptOptions)
     """Adopt all segment files under the source's URL. Raises `ValueError` for options that cannot be."""
     started = time.monotonic()
     check_codec(options)
+    if how := overlap(source.url, work.url):
+        raise ValueError(f"{source.url} {how} the work root: adopt a folder outside of it")
     terms = Terms(settings.cut.sample_rate_hz, options.form, options.codec, options.revision)
     found = find_segments(source.listing(), source.url, options.channel)
     report = AdoptReport(strays=found.strays)
@@ -141,11 +145,11 @@ def _described(source: Store, newcomers: Sequence[FoundRecording], terms: Terms)
 
 
 def _rough_sec(source: Store, found: FoundRecording, terms: Terms) -> float:
-    for file in [item for item in found.files if item.info.size <= MOST_BYTES][:_LOOKED_AT]:
+    for file in [item for item in found.files if item.info.size <= MAX_FILE_BYTES][:_LOOKED_AT]:
         try:
-            data = source.get(file.info.key)
-            seconds = len(load(data, file.info.key).audio) / terms.sample_rate_hz
+            with source.open(file.info.key) as reader:
+                seconds = sample_count(reader, file.info.key) / terms.sample_rate_hz
         except (StoreError, SegmentFileError):
             continue
-        return found.size_bytes / len(data) * seconds
+        return found.size_bytes / file.info.size * seconds
     return 0.0

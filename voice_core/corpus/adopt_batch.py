@@ -41,9 +41,14 @@ class AdoptReport:
     wall_sec: float = 0.0
 
     @property
+    def segment_files(self) -> int:
+        """All segment files under the URL."""
+        return self.adopted + self.rejected.total() + sum(self.left_out.values())
+
+    @property
     def objects(self) -> int:
         """All that lie under the URL."""
-        return self.adopted + self.rejected.total() + sum(self.left_out.values()) + len(self.strays)
+        return self.segment_files + len(self.strays)
 
 
 def adopted_info(terms: Terms, seconds: float) -> AudioInfo:
@@ -69,14 +74,15 @@ class BatchAdopter:
         self._saved = 0.0
 
     def run(self) -> None:
-        with held(self._work, str(self._partition)):
+        work = self._work
+        with held(work, str(self._partition)) as self._work:
             self._load()
             todo = [found for found in self._found.values() if not self._done(found)]
             if todo:
                 self._adopt(todo)
-        manifest = read_manifest(self._work, STAGE, self._partition)
+        manifest = read_manifest(work, STAGE, self._partition)
         if todo or manifest is None or not manifest.complete:
-            manifest = build_segments(self._work, self._work, self._partition, self._settings).manifest
+            manifest = build_segments(work, work, self._partition, self._settings).manifest
         self._tell(manifest)
 
     def _load(self) -> None:
@@ -121,7 +127,7 @@ class BatchAdopter:
         self._save()
         total = sum(len(found.files) for found in todo)
         with progress.track(f"adopting {self._partition}", total, "segments") as bar:
-            for task, adopted in workers.unordered(adopt_recording, tasks, count):
+            for task, adopted in workers.unordered(adopt_recording, tasks, count, name=lambda task: task.found.key):
                 self._take(task.found, adopted)
                 bar.advance(len(task.found.files))
                 if time.monotonic() - self._saved > _SAVE_SEC:

@@ -27,7 +27,6 @@ Form = Literal["lossless", "int16"]
 """`lossless` rewrites what loses nothing by it and keeps the rest; `int16` rewrites all."""
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-MOST_BYTES = 1 << 29  # a larger file is no segment: it is not read
 _LABELS = ("speaker_id", "gender", "dialect", "tone")
 _DURATION_SLACK_SEC, _DURATION_SLACK = 0.02, 0.04  # times that were rounded, ends that were clipped
 _RATE_SLACK = 0.01

@@ -12,7 +12,8 @@ from urllib.parse import unquote
 from voice_core.corpus.recordings import Stray
 from voice_core.fingerprint import fingerprint
 from voice_core.layout import slug
-from voice_core.store import ObjectInfo
+from voice_core.local_links import LEADS_OUT
+from voice_core.store import LINK_SIZE, ObjectInfo
 
 _NAME = re.compile(r"(?P<stem>.+)_seg_(?P<index>[0-9]{1,9})\.npz", re.DOTALL)
 
@@ -66,7 +67,9 @@ def find_segments(objects: Iterable[ObjectInfo], url: str, channel: str = "") ->
     for item in objects:
         folder, _, name = item.key.rpartition("/")
         match = _NAME.fullmatch(name)
-        if item.size < 0:
+        if item.size == LINK_SIZE:
+            found.strays.append(Stray(item.key, LEADS_OUT))
+        elif item.size < 0:
             found.strays.append(Stray(item.key, "its name holds what no key can"))
         elif match is None:
             found.strays.append(Stray(item.key, "it is not called <audio_id>_seg_<number>.npz"))

@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from voice_core.codecs import load_codec
-from voice_core.corpus.adopt_files import MOST_BYTES, Terms, adopt_file, file_fingerprint
 from voice_core.corpus.adopt_files import STAGE as ADOPT
+from voice_core.corpus.adopt_files import Terms, adopt_file, file_fingerprint
 from voice_core.corpus.adopt_listing import FoundRecording, SegmentObject
 from voice_core.corpus.manifest import Entry, Reject
+from voice_core.corpus.npz_limits import MAX_FILE_BYTES
 from voice_core.corpus.segmenting import STAGE
 from voice_core.fingerprint import fingerprint
 from voice_core.layout import PartitionKey, segment_name, stage_prefix
@@ -53,7 +54,7 @@ def adopt_recording(task: AdoptTask) -> Adopted:
             data = content[file.info.key]
             bare = Entry("line", task.found.audio_id, file.index)
             if data is None:
-                message = f"it has {file.info.size:,} bytes, and a segment at most {MOST_BYTES:,}"
+                message = f"it has {file.info.size:,} bytes, and a segment at most {MAX_FILE_BYTES:,}"
                 bare = dataclasses.replace(bare, fingerprint=fingerprint("too large", message))
                 entries.append(bare.judged(Reject(ADOPT, "too_large", message=message)))
                 continue
@@ -103,11 +104,11 @@ def _groups(files: Sequence[SegmentObject]) -> Iterator[list[SegmentObject]]:
 
 def _read(source: Store, group: Sequence[SegmentObject]) -> list[bytes | StoreError | None]:
     """The files' bytes, or why one cannot be read; None for what is too large to be read."""
-    sizes = {file.info.key: file.info.size for file in group}
+    infos = {file.info.key: file.info for file in group}
 
     def one(key: str) -> bytes | StoreError | None:
         try:
-            return source.get(key) if sizes[key] <= MOST_BYTES else None
+            return source.get(key, infos[key]) if infos[key].size <= MAX_FILE_BYTES else None
         except StoreError as error:
             return error
 

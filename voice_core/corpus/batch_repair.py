@@ -54,8 +54,10 @@ def rebuild_batch(
         raw_key = outcome.raw_key if outcome.raw_key in there or not there else there[0]
         vanished = not there and raw.head(raw_key) is None  # the listing has some channels only (VOICE_CHANNELS)
         recordings.append(Recording(channel, outcome.audio_id, raw_key, vanished=vanished))
-    headers = probe_all(raw, [item.key for item in recordings if not item.vanished])
-    known = tuple(described(item, headers[item.key]) if item.key in headers else item for item in recordings)
+    headers = probe_all(raw, [item.key for item in recordings if not item.vanished], settings)
+    known = tuple(
+        described(item, headers[item.key], settings.audio) if item.key in headers else item for item in recordings
+    )
     return Batch(channel, partition.number, recordings=known)
 
 
@@ -66,7 +68,8 @@ def put_rebuilt(work: Store, batch: Batch) -> Batch:
     """
     key = batch_key(batch.partition)
     try:
-        with held(work, f"batches {batch.channel}") if work.local_root is not None else contextlib.nullcontext():
+        local = work.local_root is not None
+        with held(work, f"batches {batch.channel}") if local else contextlib.nullcontext(work) as work:
             info, data = work.head(key), work.find(key)
             if info is None or data is None:
                 work.put(key, batch.to_bytes(), if_absent=True)

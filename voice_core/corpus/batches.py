@@ -15,11 +15,11 @@ from typing import Any, Literal
 
 from voice_core.corpus.recordings import Found, Stray, probe_all, split_extension
 from voice_core.corpus.transcripts import TRANSCRIPT_EXTENSIONS
-from voice_core.decoding import AudioInfo
+from voice_core.decoding import AudioInfo, OutOfLimitsError, broken_limit
 from voice_core.fingerprint import fingerprint, sha256
 from voice_core.layout import BATCHES, CONTENTS, TOMBSTONES, PartitionKey, batch_key, slug, tombstone_key
 from voice_core.lease import held
-from voice_core.settings import Settings
+from voice_core.settings import AudioSettings, Settings
 from voice_core.state_files import DamagedStateError, parse_state
 from voice_core.store import ConflictError, ObjectInfo, Store, StoreError
 
@@ -69,8 +69,12 @@ class Recording:
 
     @property
     def duration_sec(self) -> float:
-        """By its header; 0 when that says nothing."""
-        return self.info.duration_sec if self.info else 0.0
+        """By its header; 0 when that says nothing, or claims what the limits of the last snapshot exclude."""
+        return self.info.duration_sec if self.info and not self.unreadable else 0.0
+
+    def broken_limit(self, limits: AudioSettings) -> OutOfLimitsError | None:
+        """The limit that its header breaks."""
+        return broken_limit(self.info, self.audio.size if self.audio else 0, limits) if self.info else None
 
     def news(self, found: Found | None) -> News:
         """How the listing differs from this. Its own key is its audio as long as that is there."""
@@ -196,7 +200,8 @@ def replace_batch(store: Store, batch: Batch, before: Batch) -> None:
     """Write a batch in place of `before`. Raises `ConflictError` where that is no longer what lies there."""
     key = batch_key(batch.partition)
     # A folder cannot compare and write in one go as buckets do.
-    with held(store, f"batches {batch.channel}") if store.local_root is not None else contextlib.nullcontext():
+    local = store.local_root is not None
+    with held(store, f"batches {batch.channel}") if local else contextlib.nullcontext(store) as store:
         info, data = store.head(key), store.find(key)
         if info is None or data is None or parse_batch(store, before.partition, data) != before:
             raise ConflictError(f"put {store.url}/{key}: somebody else wrote it meanwhile")
@@ -312,10 +317,11 @@ def _dealt(start: Batch, last: int, newcomers: Iterable[Recording], settings: Se
     yield Batch(start.channel, number, sealed, tuple(members))
 
 
-def described(recording: Recording, header: AudioInfo | str) -> Recording:
-    """The recording with what its header says, or why that says nothing."""
+def described(recording: Recording, header: AudioInfo | str, limits: AudioSettings) -> Recording:
+    """The recording with what its header says, and why it cannot be used, where that is so."""
     if isinstance(header, AudioInfo):
-        return dataclasses.replace(recording, info=header, unreadable="")
+        broken = dataclasses.replace(recording, info=header).broken_limit(limits)
+        return dataclasses.replace(recording, info=header, unreadable=str(broken or ""))
     return dataclasses.replace(recording, info=None, unreadable=header)
 
 
@@ -341,15 +347,39 @@ def snapshot(raw: Store, work: Store, partition: PartitionKey, settings: Setting
         return batch
 
 
+def note_changed(work: Store, partition: PartitionKey, messages: Mapping[str, str]) -> None:
+    """Make the next snapshot read transcripts again that were not what the last one read; messages by audio id."""
+    while True:
+        before = read_batch(work, partition)
+        batch = dataclasses.replace(
+            before,
+            recordings=tuple(
+                dataclasses.replace(item, transcript_sha256="", trouble=messages[item.audio_id])
+                if item.audio_id in messages
+                else item
+                for item in before.recordings
+            ),
+        )
+        try:
+            replace_batch(work, batch, before)
+        except ConflictError:
+            continue
+        return
+
+
 def _look_at(raw: Store, recordings: Sequence[Recording], settings: Settings) -> dict[Recording, Recording]:
     by_key = {item.key: item for item in recordings}
     seen = dict(zip(recordings, raw.each(lambda key: _look(raw, by_key[key], settings), by_key), strict=True))
     if seen and all(item.trouble for item in seen.values()):
         next(raw.listing(), None)  # raises where the bucket as a whole is out of reach
-    there = ((old, new) for old, new in seen.items() if not (new.vanished or new.trouble or new.adopted))
+    there = [(old, new) for old, new in seen.items() if not (new.vanished or new.trouble or new.adopted)]
     unknown = [new.key for old, new in there if not _same_audio(new, old)]
-    headers = probe_all(raw, unknown)
-    return {old: described(new, headers[new.key]) if new.key in headers else new for old, new in seen.items()}
+    headers = probe_all(raw, unknown, settings)
+    described_by = {new.key: headers.get(new.key) or new.info or new.unreadable for _, new in there}
+    return {
+        old: described(new, described_by[new.key], settings.audio) if new.key in described_by else new
+        for old, new in seen.items()
+    }
 
 
 def _same_audio(new: Recording, old: Recording) -> bool:
@@ -411,7 +441,18 @@ def parse_tombstone(store: Store, key: str, data: bytes) -> tuple[str, str] | No
     return stone.channel, stone.audio_id
 
 
-def write_tombstone(store: Store, channel: str, audio_id: str, when: str, why: str) -> None:
-    stone = {"channel": channel, "audio_id": audio_id, "forgotten_at": when, "why": why}
+def read_tombstone(store: Store, channel: str, audio_id: str) -> dict[str, Any] | None:
+    """None where the recording was not forgotten."""
+    data = store.find(tombstone_key(channel, audio_id))
+    return json.loads(data) if data is not None else None
+
+
+def write_tombstone(
+    store: Store, channel: str, audio_id: str, when: str, why: str, pending: Mapping[str, Any] | None = None
+) -> None:
+    """`pending` says what is still to be done until everything that was made of the recording is removed."""
+    stone: dict[str, Any] = {"channel": channel, "audio_id": audio_id, "forgotten_at": when, "why": why}
+    if pending is not None:
+        stone["pending"] = pending
     data = (json.dumps(stone, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass")
     store.put(tombstone_key(channel, audio_id), data)

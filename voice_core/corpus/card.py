@@ -8,12 +8,16 @@ import yaml  # type: ignore[import-untyped]
 
 from voice_core.corpus import rows
 from voice_core.corpus.columns import COLUMNS, CONFIGS, NEUTTS_REASONS
+from voice_core.corpus.parameter_sets import ParameterSet, shared_values
 from voice_core.corpus.summary import Amount, Summary, Tally, format_time
-from voice_core.settings import Settings
+from voice_core.language import count
+from voice_core.settings import CardSettings, Settings
 
 _MOST_SPEAKERS = 50
 _BAR_CHARS = 30
+_MOST_SETS, _MOST_PARTITIONS = 10, 5
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|~#$&])")
+_PEOPLE = re.compile(r"### By (?:speaker|gender|dialect|tone)\n.*?(?=^##)", re.MULTILINE | re.DOTALL)
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
 _SCOPES = {
     "recording": "A `speaker_id` means one person within its recording only.",
@@ -28,18 +32,19 @@ def render_card(
     *,
     splits: Sequence[str],
     configs: Sequence[str] | Mapping[str, Sequence[str]],
-    parameters: Mapping[str, Any],
+    digests: Mapping[str, str] | None = None,
 ) -> str:
     """README.md of the dataset.
 
     `splits` and `configs` name what has rows; a mapping gives a config splits of its own, for `datasets` refuses a
-    config that names a split without files. `parameters` are those of the dataset's manifests.
+    config that names a split without files. `digests` stand for the content of each config's files: `datasets` caches
+    a local dataset under a hash of the YAML, not of the files.
     """
     own = configs if isinstance(configs, Mapping) else dict.fromkeys(configs, splits)
     offered = {config: tuple(own[config]) for config in own if own[config]}
     title = settings.card.title or settings.dataset
     sections = [
-        "---\n" + _front_matter(summary, settings, title, offered) + "---",
+        "---\n" + _front_matter(summary, settings, title, offered, digests or {}) + "---",
         f"# {escape(title)}",
         _lead(summary, offered),
         _codes_note(summary),
@@ -51,11 +56,29 @@ def render_card(
         "## Splits\n\n" + _splits(summary, settings),
         "## Columns\n\n" + _columns(summary, settings, offered),
         *(["## NeuTTS\n\n" + _neutts(summary)] if rows.NEUTTS in offered else []),
-        "## Models and parameters\n\n" + _parameters(summary, parameters),
+        "## Models and parameters\n\n" + _parameters(summary),
         "## Licence and sources\n\n" + _licence(settings),
         *(["## Loading\n\n" + _loading(offered)] if offered else []),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def without_people(card: str) -> str:
+    """A card for where `voice forget` does not reach: its YAML and the tables that name speakers are left out."""
+    return _PEOPLE.sub("", card.split("---\n", 2)[-1])
+
+
+def read_card_settings(readme: str, dataset: str) -> CardSettings:
+    """What a card says of the settings that it was written with; `dataset` is the name that stood in for a title."""
+    head = yaml.safe_load(readme.split("---\n")[1])
+    sources = re.search(r"^Sources: (.*?)(?=\n\n## Loading\n|\n?\Z)", readme, re.MULTILINE | re.DOTALL)
+    said = sources[1] if sources else ""
+    return CardSettings(
+        title="" if head["pretty_name"] == dataset else head["pretty_name"],
+        licence=head["license"],
+        languages=tuple(head.get("language", ())),
+        sources="" if said.startswith("**Not stated**") else said,
+    )
 
 
 def escape(text: str) -> str:
@@ -77,7 +100,13 @@ def data_files(config: str, splits: Iterable[str]) -> list[dict[str, str]]:
     return [{"split": split, "path": f"{folder}/*/batch-*.{split}.parquet"} for split in splits]
 
 
-def _front_matter(summary: Summary, settings: Settings, title: str, offered: Mapping[str, Sequence[str]]) -> str:
+def _front_matter(
+    summary: Summary,
+    settings: Settings,
+    title: str,
+    offered: Mapping[str, Sequence[str]],
+    digests: Mapping[str, str],
+) -> str:
     value: dict[str, Any] = {"license": settings.card.licence}
     if settings.card.languages:
         value["language"] = list(settings.card.languages)
@@ -95,26 +124,22 @@ def _front_matter(summary: Summary, settings: Settings, title: str, offered: Map
             }
             for config, splits in offered.items()
         ]
+    if digests:
+        value["dataset_info"] = [
+            {"config_name": config, "description": f"sha256-{digests[config]}"} for config in offered
+        ]
     return str(yaml.safe_dump(value, allow_unicode=True, sort_keys=False, width=1000))
 
 
 def _lead(summary: Summary, offered: Mapping[str, Sequence[str]]) -> str:
-    recordings = _count(sum(tally.rows for tally in summary.recordings), "recording")
-    channels = _count(len(summary.channels), "channel")
+    recordings = count(summary.recording_count, "recording")
+    channels = count(len(summary.channels), "channel")
     lead = (
-        f"{_count(summary.kept.rows, 'segment')} of transcribed speech, {format_time(summary.kept.seconds)} in all, "
+        f"{count(summary.kept.rows, 'segment')} of transcribed speech, {format_time(summary.kept.seconds)} in all, "
         f"cut from {recordings} of {channels}, with {summary.text_characters:,} characters of text."
     )
     lines = [f"- `{config}` ({', '.join(offered[config])}): {CONFIGS.get(config, config)}" for config in offered]
     return lead + ("\n\n" + "\n".join(lines) if lines else "")
-
-
-def _count(number: int, noun: str) -> str:
-    """
-    >>> _count(1, "channel"), _count(2_000, "channel")
-    ('1 channel', '2,000 channels')
-    """
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def _codes_note(summary: Summary) -> str:
@@ -234,9 +259,13 @@ def _neutts(summary: Summary) -> str:
     )
 
 
-def _parameters(summary: Summary, parameters: Mapping[str, Any]) -> str:
-    lines = [(f"`{name}`", _code(value)) for name, value in _flat(parameters) if not name.startswith("files")]
+def _parameters(summary: Summary) -> str:
+    sets = summary.parameter_sets
+    shared = shared_values(sets) if sets else {}
+    lines = [(f"`{name}`", _code(value)) for name, value in shared.items()]
     text = _table(("parameter", "value"), lines, "ll") if lines else "None were recorded."
+    if len(sets) > 1:
+        text = _differences(sets, shared) + "\n\nParameters that are the same everywhere:\n\n" + text
     if len(summary.codecs) > 1:
         made = "; ".join(f"{_code(codec['codec'])} {_code(codec.get('revision', ''))}" for codec in summary.codecs)
         text = f"**The partitions were encoded differently**, by {made}.\n\n" + text
@@ -254,16 +283,17 @@ def _parameters(summary: Summary, parameters: Mapping[str, Any]) -> str:
     return text
 
 
-def _flat(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """
-    >>> _flat({"b": {"c": 1}, "a": [2]})
-    [('a', [2]), ('b.c', 1)]
-    """
-    flat: list[tuple[str, Any]] = []
-    for key in sorted(value):
-        item = value[key]
-        flat.extend(_flat(item, f"{prefix}{key}.") if isinstance(item, Mapping) else [(prefix + key, item)])
-    return flat
+def _differences(sets: Sequence[ParameterSet], shared: Mapping[str, Any]) -> str:
+    """An item for each set of parameters: its partitions, and what is not the same everywhere."""
+    lines = []
+    for item in sets[:_MOST_SETS]:
+        named = ", ".join(map(_code, item.partitions[:_MOST_PARTITIONS]))
+        more = len(item.partitions) - _MOST_PARTITIONS
+        own = ", ".join(f"`{name}` {_code(value)}" for name, value in item.values.items() if name not in shared)
+        lines.append(f"- {named}{f' and {more:,} more' if more > 0 else ''}: {own or 'no others'}")
+    if len(sets) > _MOST_SETS:
+        lines.append(f"- and {len(sets) - _MOST_SETS:,} more sets of parameters")
+    return "**The partitions were built with different parameters:**\n\n" + "\n".join(lines)
 
 
 def _licence(settings: Settings) -> str:

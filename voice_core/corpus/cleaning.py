@@ -137,7 +137,7 @@ def free(work: Store, plan: CleanPlan, settings: Settings) -> None:
     at any moment: the same call finishes.
     """
     place = _place(plan.stage, settings)
-    with held(work, str(plan.partition)):
+    with held(work, str(plan.partition)) as work:
         known = _Committed.read(work, plan.partition, settings)
         if known.version != plan.version:
             raise NotWholeError(f"{plan.partition} has changed meanwhile: look again at what can be freed")

@@ -118,7 +118,7 @@ def build_codes(
     are needed come from `supply`. `then` is called with what was committed, while the codec that encoded is still at
     hand. Waits while another process works on the partition.
     """
-    with held(work, str(partition)):
+    with held(work, str(partition)) as work:
         return _build_codes(work, partition, codec, settings, verify, supply, then)
 
 

@@ -86,6 +86,8 @@ def _cut_recording(task: CutTask) -> CutResult:
         return _left_out(task, "vanished", "vanished", f"{recording.key} is no longer in the raw bucket")
     if recording.trouble:
         return _left_out(task, "unreachable", NOT_READ, recording.trouble)
+    if (broken := recording.broken_limit(task.settings.audio)) is not None:
+        return _refused(task, broken)
     if recording.transcript is None:
         if recording.info is None:
             return _left_out(task, "unreadable", "unreadable", recording.unreadable)
@@ -96,7 +98,11 @@ def _cut_recording(task: CutTask) -> CutResult:
         return _left_out(task, "bad_transcript", error.reason, str(error))
     except StoreError as error:
         return _left_out(task, "unreachable", NOT_READ, str(error))
+    if transcript_sha256 != recording.transcript_sha256:
+        message = f"{recording.transcript.key} changed while it was read; the next build reads it again"
+        return _left_out(task, "unreachable", NOT_READ, message, "", transcript_sha256)
     with contextlib.ExitStack() as stack:
+        before = _stamp(task)
         try:
             path, audio_sha256 = stack.enter_context(_local_audio(task))
         except NoRoomError as error:
@@ -106,12 +112,26 @@ def _cut_recording(task: CutTask) -> CutResult:
         try:
             result = _cut(task, path, audio_sha256, lines, transcript_sha256)
         except UnreadableAudioError as error:
-            result = _left_out(task, "unreadable", "unreadable", str(error), audio_sha256, transcript_sha256)
+            result = _refused(task, error, audio_sha256, transcript_sha256)
         try:
             _refuse_replaced(task)
         except StoreError as error:
             return _left_out(task, "unreachable", NOT_READ, str(error), "", transcript_sha256)
+        if _stamp(task) != before:
+            message = f"{recording.key} changed while it was decoded; the next build reads it again"
+            return _left_out(task, "unreachable", NOT_READ, message, "", transcript_sha256)
         return result
+
+
+def _stamp(task: CutTask) -> tuple[int, ...]:
+    """What changes with every write to a local file, also where its modification time is set back."""
+    if task.raw.local_root is None:
+        return ()
+    try:
+        status = (task.raw.local_root / task.recording.key).stat()
+    except OSError:
+        return ()
+    return (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def _refuse_replaced(task: CutTask) -> None:
@@ -147,7 +167,7 @@ def _local_audio(task: CutTask) -> Iterator[tuple[Path, str]]:
     assert task.recording.audio is not None
     with task.scratch.room(task.recording.audio.size, f"a copy of {key}") as folder:
         path = folder / f"audio{split_extension(key)[1]}"  # FFmpeg looks at the name too
-        yield path, task.raw.download(key, path)
+        yield path, task.raw.download(key, path, task.recording.audio)
 
 
 def segment_fingerprint(cut: Cut, audio_id: str, audio_sha256: str, settings: CutSettings) -> str:
@@ -207,7 +227,7 @@ def _cut(
     report = DecodeReport()
     if todo or before is None:
         with _Writer(task.work) as writer:
-            for piece in _pieces(path, report, todo, settings, stop_early=length_known):
+            for piece in _pieces(path, report, todo, task.settings, stop_early=length_known):
                 entries.append(_entry(piece, task, prints, writer, report.damages))
     if before is not None and (length_known or not todo):
         status, message, total = before.status, before.message, before.sample_count
@@ -229,10 +249,10 @@ def _cut(
 
 
 def _pieces(
-    path: Path, report: DecodeReport, cuts: Sequence[Cut], settings: CutSettings, *, stop_early: bool
+    path: Path, report: DecodeReport, cuts: Sequence[Cut], settings: Settings, *, stop_early: bool
 ) -> Iterator[Piece]:
-    cutter = StreamCutter(cuts, settings)
-    for chunk in decode(path, settings.sample_rate_hz, report):
+    cutter = StreamCutter(cuts, settings.cut)
+    for chunk in decode(path, settings.cut.sample_rate_hz, report, limits=settings.audio):
         yield from cutter.feed(chunk)
         if stop_early and cutter.done:
             return
@@ -345,6 +365,14 @@ def _trouble(report: DecodeReport, rate: int) -> str:
     return "; ".join(notes)
 
 
+def _refused(
+    task: CutTask, error: UnreadableAudioError, audio_sha256: str = "", transcript_sha256: str = ""
+) -> CutResult:
+    return _left_out(
+        task, "unreadable", error.reason, str(error), audio_sha256, transcript_sha256, error.value, error.threshold
+    )
+
+
 def _left_out(
     task: CutTask,
     status: RecordingStatus,
@@ -352,13 +380,15 @@ def _left_out(
     message: str,
     audio_sha256: str = "",
     transcript_sha256: str = "",
+    value: float | None = None,
+    threshold: float | None = None,
 ) -> CutResult:
     """The outcome of a recording of which nothing is cut: one row answers for all of it, by its header's length."""
     recording = task.recording
     readable = status not in ("unreadable", "unreachable", "vanished")
     total = round(recording.duration_sec * task.settings.cut.sample_rate_hz) if readable else 0
     entry = Entry("recording", recording.audio_id, sample_count=total).judged(
-        Reject("recording", reason, message=message)
+        Reject("recording", reason, value, threshold, message)
     )
     outcome = RecordingOutcome(
         audio_id=recording.audio_id,

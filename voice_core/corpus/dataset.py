@@ -15,7 +15,15 @@ from voice_core.audio import flac_bytes
 from voice_core.corpus import rows
 from voice_core.corpus.coding import STAGE as CODED
 from voice_core.corpus.freed import FreedFiles, dataset_place, no_longer_freed
-from voice_core.corpus.manifest import Entry, Manifest, Reject, load_manifest, read_complete, sorted_entries
+from voice_core.corpus.manifest import (
+    Entry,
+    Manifest,
+    Reject,
+    load_manifest,
+    read_complete,
+    read_manifest,
+    sorted_entries,
+)
 from voice_core.corpus.parquet_files import ROW_GROUP, ParquetFiles
 from voice_core.corpus.restoring import Supply, bring_back
 from voice_core.corpus.segment_files import SegmentFileError, load_audio_and_codes
@@ -57,6 +65,19 @@ def read_dataset_manifest(
     work: Store, partition: PartitionKey, settings: Settings, *, lazily: bool = False
 ) -> Manifest | None:
     return load_manifest(work, DatasetLayout(settings.dataset).manifest_key(partition), lazily=lazily)
+
+
+def read_furthest(work: Store, partition: PartitionKey, settings: Settings) -> Manifest | None:
+    """The manifest of the last stage that is finished: what totals over the work root are sums of."""
+    return furthest(
+        read_dataset_manifest(work, partition, settings),
+        *(read_manifest(work, stage, partition) for stage in dict.fromkeys((source_stage(settings), SEGMENTS))),
+    )
+
+
+def furthest(*manifests: Manifest | None) -> Manifest | None:
+    """The first that is finished, of the manifests of a partition from the last stage to the first."""
+    return next((manifest for manifest in manifests if manifest is not None and manifest.complete), None)
 
 
 def require_dataset(work: Store, partition: PartitionKey, settings: Settings) -> Manifest:
@@ -104,7 +125,7 @@ def build_dataset(
     With `verify`, their content is looked at too. Files of the stage before that were freed come from `supply`. Waits
     while another process works on the partition.
     """
-    with held(work, str(partition)):
+    with held(work, str(partition)) as work:
         started = time.monotonic()
         source = read_complete(work, source_stage(settings), partition)
         there = read_dataset_manifest(work, partition, settings)
@@ -166,7 +187,8 @@ def write_rows(
         ) as files,
         progress.track(f"writing {partition}", len(kept), "rows") as bar,
     ):
-        for task, loaded in zip(tasks, workers.ordered(read_rows, tasks, count), strict=True):
+        read = workers.ordered(read_rows, tasks, count, name=lambda task: task.entries[0].key)
+        for task, loaded in zip(tasks, read, strict=True):
             good = []
             for entry, content in zip(task.entries, loaded, strict=True):
                 if isinstance(content, Reject):

@@ -27,6 +27,7 @@ from voice_core.corpus.batches import (
 )
 from voice_core.corpus.recordings import Found, Listing, Stray, list_raw, probe_all
 from voice_core.corpus.segmenting import STAGE as SEGMENTS
+from voice_core.decoding import AudioInfo
 from voice_core.fingerprint import fingerprint
 from voice_core.layout import PartitionKey, manifest_key, slug
 from voice_core.settings import Settings
@@ -83,24 +84,18 @@ def _sight(recording: Recording, listing: Listing, gone: frozenset[Name]) -> lis
     return [recording.audio_id, *(f"{item.key} {item.identity}" for item in objects)]
 
 
-def discover(raw: Store, work: Store, settings: Settings, *, budget_sec: float = math.inf) -> Discovery:
+def discover(
+    raw: Store, work: Store, settings: Settings, *, budget_sec: float = math.inf, read_only: bool = False
+) -> Discovery:
     """List the raw bucket, assign new recordings to batches, and say which batches need a new snapshot.
 
     After `budget_sec` no more headers are read: the rest of the new recordings wait for the next discovery, and the
-    batches end up as if one had dealt with all of them.
+    batches end up as if one had dealt with all of them. With `read_only` the result is the same, and the batches that
+    got recordings are not written.
     """
-    return _discover(raw, work, settings, budget_sec, keep=True)
-
-
-def foresee(raw: Store, work: Store, settings: Settings) -> Discovery:
-    """What `discover` would find, and the batches that it would write; nothing is written."""
-    return _discover(raw, work, settings, math.inf, keep=False)
-
-
-def _discover(raw: Store, work: Store, settings: Settings, budget_sec: float, *, keep: bool) -> Discovery:
     until = time.monotonic() + budget_sec
     listing = list_raw(raw, settings)
-    roll = _Roll.read(work, {channel for channel, _ in listing.recordings}, keep=keep)
+    roll = _Roll.read(work, {channel for channel, _ in listing.recordings}, read_only=read_only)
     roll.repair(raw, listing, settings)
     listing.strays.extend(roll.strays)
     listing.strays.extend(_adopted_already(roll.batches.values(), listing))
@@ -152,19 +147,19 @@ def _adopted_already(batches: Iterable[Batch], listing: Listing) -> Iterator[Str
 
 
 class _Roll:
-    """All batches as far as they are known, and who is in one. Without `keep` nothing is written."""
+    """All batches as far as they are known, and who is in one. With `read_only` nothing is written."""
 
-    def __init__(self, work: Store, *, keep: bool) -> None:
+    def __init__(self, work: Store, *, read_only: bool) -> None:
         self._work = work
-        self._keep = keep
+        self._read_only = read_only
         self.batches: dict[PartitionKey, Batch] = {}
         self.assigned: set[Name] = set()
         self.strays: list[Stray] = []
         self._damaged: set[PartitionKey] = set()  # or gone
 
     @classmethod
-    def read(cls, work: Store, channels: Iterable[str], *, keep: bool) -> "_Roll":
-        roll = cls(work, keep=keep)
+    def read(cls, work: Store, channels: Iterable[str], *, read_only: bool) -> "_Roll":
+        roll = cls(work, read_only=read_only)
         listed = list_batches(work)
         found = find_batches(work, [*listed.partitions, *listed.lost])
         roll.strays.extend([*listed.strays, *found.strays])
@@ -182,7 +177,7 @@ class _Roll:
             later = any(other.channel == partition.channel and other.number > partition.number for other in self._all())
             full = len(batch.recordings) >= settings.batch.max_recordings or batch.hours >= settings.batch.max_hours
             batch = dataclasses.replace(batch, sealed=later or full)
-            self.note([put_rebuilt(self._work, batch) if self._keep else batch])
+            self.note([put_rebuilt(self._work, batch) if not self._read_only else batch])
         self._damaged = set()
 
     def _all(self) -> set[PartitionKey]:
@@ -220,18 +215,24 @@ class _Roll:
     def write(self, batch: Batch) -> int:
         """Write a batch that got recordings; returns how many. Raises `ConflictError`."""
         before = self.batches.get(batch.partition)
-        if self._keep and before is None:
-            write_batch(self._work, batch)
-        elif self._keep and before is not None:
-            replace_batch(self._work, batch, before)
+        if not self._read_only:
+            if before is None:
+                write_batch(self._work, batch)
+            else:
+                replace_batch(self._work, batch, before)
         self.note([batch])
         return len(batch.recordings) - (len(before.recordings) if before else 0)
 
 
+def _assignable(found: Found, header: AudioInfo | str, settings: Settings) -> Recording:
+    recording = Recording(found.channel, found.audio_id, found.audio.key, audio=found.audio)
+    return dataclasses.replace(described(recording, header, settings.audio), audio=None)  # not snapshotted yet
+
+
 def _enlist(raw: Store, work: Store, roll: _Roll, newcomers: Sequence[Found], settings: Settings) -> int:
     """Read the headers of new recordings and deal them to batches; returns how many were assigned here."""
-    headers = probe_all(raw, [found.audio.key for found in newcomers])
-    recordings = [described(Recording(f.channel, f.audio_id, f.audio.key), headers[f.audio.key]) for f in newcomers]
+    headers = probe_all(raw, [found.audio.key for found in newcomers], settings)
+    recordings = [_assignable(found, headers[found.audio.key], settings) for found in newcomers]
     count = 0
     for attempt in range(1, _TRIES + 1):
         mine = [item for item in recordings if (item.channel, item.audio_id) not in roll.assigned]

@@ -281,7 +281,7 @@ def _put(work: Store, files: Mapping[str, bytes]) -> dict[str, Reject]:
 
     def one(key: str) -> Reject | None:
         try:
-            work.put(key, files[key])
+            work.put(key, files[key], durable=False)
         except AccessDeniedError as error:
             return Reject(STAGE, "not_written", message=str(error))
         return None

@@ -13,13 +13,13 @@ from voice_core.corpus.manifest import Manifest
 from voice_core.corpus.pairs import PairsReport, read_pairs
 from voice_core.corpus.splits import SPLITS, parse_splits
 from voice_core.corpus.summary import Summary, summarise
-from voice_core.fingerprint import fingerprint
+from voice_core.fingerprint import canonical_json, fingerprint, sha256
 from voice_core.layout import DatasetLayout, PartitionKey
 from voice_core.lease import held
 from voice_core.settings import Settings
 from voice_core.store import Store
 
-CARD_VERSION = 1
+CARD_VERSION = 2
 
 
 def finished_rows(work: Store, partitions: Iterable[PartitionKey], settings: Settings) -> list[Manifest]:
@@ -41,7 +41,7 @@ def build_card(work: Store, partitions: Iterable[PartitionKey], settings: Settin
     Where they are current they are left alone, unless with `verify`.
     """
     layout = DatasetLayout(settings.dataset)
-    with held(work, layout.root):
+    with held(work, layout.root) as work:
         return _build_card(work, partitions, settings, verify)
 
 
@@ -54,18 +54,19 @@ def _build_card(work: Store, partitions: Iterable[PartitionKey], settings: Setti
         config: [split for split in SPLITS if any((f["config"], f["split"]) == (config, split) for f in files)]
         for config in (rows.FULL, rows.NEUTTS, rows.PAIRS)
     }
-    summary = summarise(manifests, settings.display_name)
+    summary = summarise(manifests, settings)
     commit = {
         "inputs": card_inputs(manifests, settings),
         "partitions": [manifest.partition for manifest in manifests],
         "files": files,
         "splits": _splits_record(work, layout),
+        "card_settings": settings.card.model_dump(mode="json"),
     }
     there = read_commit(work, settings)
     if not verify and there is not None and {**commit, "card": there.get("card")} == there and card_there(work, there):
         return summary
-    parameters = manifests[0].parameters if manifests else {}
-    card = render_card(summary, settings, splits=SPLITS, configs=offered, parameters=parameters)
+    digests = {config: config_digest(files, config, layout.root) for config in offered}
+    card = render_card(summary, settings, splits=SPLITS, configs=offered, digests=digests)
     beside = {
         layout.card_key: card.encode(),
         f"{layout.figures}durations.png": duration_histogram_png(summary),
@@ -96,3 +97,9 @@ def dataset_files(manifests: Sequence[Manifest], pairs: Sequence[PairsReport]) -
     files = [item for manifest in manifests for item in manifest.parameters.get("files", [])]
     files += [item for record in pairs for item in record.files]
     return sorted(files, key=lambda item: item["key"])
+
+
+def config_digest(files: Sequence[Mapping[str, Any]], config: str, root: str) -> str:
+    """SHA-256 over the paths below `root` and the committed checksums of a config's Parquet files."""
+    mine = sorted((str(item["key"]).removeprefix(root), item["sha256"]) for item in files if item["config"] == config)
+    return sha256(canonical_json(mine).encode())

@@ -131,7 +131,7 @@ def _draft(raw: Store, work: Store, discovery: Discovery, batch: Batch, settings
                 if (item.channel, item.audio_id) not in discovery.gone
             ),
         )
-        listed = _with_headers(raw, listed, batch)
+        listed = _with_headers(raw, listed, batch, settings)
     old = read_manifest(work, segmenting.STAGE, batch.partition)
     contents = Contents(work, batch.partition)
     rows, lost = segmenting.surviving_rows(work, old)
@@ -141,7 +141,7 @@ def _draft(raw: Store, work: Store, discovery: Discovery, batch: Batch, settings
     return _Draft(listed, old, contents, rows, standing, tuple(todo), sizes)
 
 
-def _with_headers(raw: Store, listed: Batch, before: Batch) -> Batch:
+def _with_headers(raw: Store, listed: Batch, before: Batch, settings: Settings) -> Batch:
     """Read the headers of recordings that were replaced since they were last looked at."""
     known = {item.audio_id: item.audio for item in before.recordings}
     replaced = [
@@ -151,8 +151,11 @@ def _with_headers(raw: Store, listed: Batch, before: Batch) -> Batch:
     ]
     if not replaced:
         return listed
-    headers = probe_all(raw, replaced)
-    recordings = (described(item, headers[item.key]) if item.key in headers else item for item in listed.recordings)
+    headers = probe_all(raw, replaced, settings)
+    recordings = (
+        described(item, headers[item.key], settings.audio) if item.key in headers else item
+        for item in listed.recordings
+    )
     return dataclasses.replace(listed, recordings=tuple(recordings))
 
 
@@ -195,8 +198,9 @@ def _opened(raw: Store, recording: Recording, draft: _Draft, settings: Settings,
         audio_sha256 = earlier.audio_sha256  # touched or copied, most likely: it is read, to be sure
     files = {entry.fingerprint: entry for entry in draft.rows.get(audio_id, ()) if entry.key}
     plan = plan_lines(lines, audio_id, audio_sha256, files, settings.cut)
-    before = known_before(earlier, audio_sha256) if audio_sha256 else None
-    readable = recording.info is not None or before is not None
+    same_limits = segmenting.same_limits(draft.old, settings)
+    before = known_before(earlier, audio_sha256) if audio_sha256 and same_limits else None
+    readable = (recording.info is not None or before is not None) and not recording.broken_limit(settings.audio)
     decoded = bool(plan.todo or before is None) and readable
     decoded_sec = 0.0
     if decoded:

@@ -16,6 +16,7 @@ from voice_core.corpus import rows
 from voice_core.corpus.dataset import has_codec, parquet_files, row_key, source_stage, write_rows
 from voice_core.corpus.freed import FreedFiles, dataset_place, no_longer_freed
 from voice_core.corpus.manifest import Entry, Manifest, read_complete
+from voice_core.corpus.people import SpeakerScope, person
 from voice_core.corpus.restoring import Supply
 from voice_core.corpus.splits import SPLITS, require_splits
 from voice_core.corpus.texts import text_hash
@@ -27,6 +28,7 @@ from voice_core.state_files import DamagedStateError, parse_state
 from voice_core.store import Store
 
 PAIRS_VERSION = 1
+_COUNTED_BY_SCOPE = 2
 _log = logging.getLogger(__name__)
 
 
@@ -38,7 +40,8 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class PairsReport:
-    """The commit record. `skipped` counts rows that got no reference, by reason."""
+    """The commit record. `speakers` counts people, as `split.speaker_scope` tells them apart; `skipped` counts rows
+    that got no reference, by reason."""
 
     inputs: str
     pairs: int
@@ -54,7 +57,7 @@ class PairsReport:
         return fingerprint(dataclasses.asdict(self))
 
 
-def plan_pairs(entries: Iterable[Entry], speaker_scope: str) -> tuple[list[Pair], dict[str, int]]:
+def plan_pairs(entries: Iterable[Entry], speaker_scope: SpeakerScope) -> tuple[list[Pair], dict[str, int]]:
     """Give each kept row a reference: another segment of the same person and split, with another text. Pure.
 
     References stay within the partition, and within the recording where speaker ids mean no more than that.
@@ -68,12 +71,11 @@ def plan_pairs(entries: Iterable[Entry], speaker_scope: str) -> tuple[list[Pair]
         if not entry.speaker_id:
             skipped["no_speaker"] += 1
         else:
-            place = entry.audio_id if speaker_scope == "recording" else ""
-            people[entry.split, place, entry.speaker_id].append(entry)
+            people[entry.split, *person(speaker_scope, "", entry.audio_id, entry.speaker_id)].append(entry)
     pairs = []
-    for person in sorted(people):
-        for target in people[person]:
-            reference = _reference(target, people[person])
+    for who in sorted(people):
+        for target in people[who]:
+            reference = _reference(target, people[who])
             if reference is None:
                 skipped["only_segment_of_speaker"] += 1
             else:
@@ -93,7 +95,10 @@ def _reference(target: Entry, others: Sequence[Entry]) -> Entry | None:
 
 
 def stage_inputs(dataset: Manifest, settings: Settings) -> str:
-    return fingerprint(PAIRS_VERSION, dataset.data_version, settings.split.speaker_scope)
+    scope = settings.split.speaker_scope
+    # Records of the other scopes used to count a speaker once a recording.
+    version = PAIRS_VERSION if scope == "recording" else _COUNTED_BY_SCOPE
+    return fingerprint(version, dataset.data_version, scope)
 
 
 def _record_key(partition: PartitionKey, settings: Settings) -> str:
@@ -130,7 +135,7 @@ def build_pairs(
     Waits while another process works on the partition.
     """
     partition = PartitionKey.parse(dataset.partition)
-    with held(work, str(partition)):
+    with held(work, str(partition)) as work:
         there = read_pairs(work, partition, settings)
         current = there is not None and there.inputs == stage_inputs(dataset, settings)
         if there is not None and current and _intact(work, there, verify):
@@ -139,7 +144,7 @@ def build_pairs(
         if any(freed.holds(key, digest) for key, digest in parquet_files(dataset)):
             source = read_complete(work, source_stage(settings), partition)
             write_rows(work, source, require_splits(work, settings), settings, supply)
-        return _build_pairs(work, dataset, partition, settings)
+        return write_pairs(work, dataset, settings)
 
 
 def _intact(work: Store, record: PairsReport, verify: bool) -> bool:
@@ -157,7 +162,9 @@ def _intact(work: Store, record: PairsReport, verify: bool) -> bool:
     return all(work.each(one, hashes))
 
 
-def _build_pairs(work: Store, dataset: Manifest, partition: PartitionKey, settings: Settings) -> PairsReport:
+def write_pairs(work: Store, dataset: Manifest, settings: Settings) -> PairsReport:
+    """Write the pairs of a partition, whatever is there, while its claim is held."""
+    partition = PartitionKey.parse(dataset.partition)
     layout = DatasetLayout(settings.dataset)
     pairs, skipped = plan_pairs(dataset.entries, settings.split.speaker_scope)
     work.delete([_record_key(partition, settings)])
@@ -175,7 +182,8 @@ def _build_pairs(work: Store, dataset: Manifest, partition: PartitionKey, settin
             {"key": key, "sha256": sha256(data), "size_bytes": len(data), "rows": len(mine), "config": rows.PAIRS,
              "split": split}
         )  # fmt: skip
-    speakers = {(pair.target.audio_id, pair.target.speaker_id) for pair in pairs}
+    scope = settings.split.speaker_scope
+    speakers = {person(scope, partition.channel, pair.target.audio_id, pair.target.speaker_id) for pair in pairs}
     report = PairsReport(stage_inputs(dataset, settings), len(pairs), len(speakers), skipped, files)
     work.put(_record_key(partition, settings), report.to_bytes())
     no_longer_freed(work, dataset_place(settings.dataset), partition, {str(item["key"]) for item in files})

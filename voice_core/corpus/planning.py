@@ -35,7 +35,7 @@ def plan_build(
     *,
     most_transcripts: int = TRANSCRIPTS_READ,
 ) -> Plan:
-    """What `voice build` would do, from what `foresee` and `survey` found; `chosen` limits it to some partitions.
+    """What `voice build` would do, from what `discover` and `survey` found; `chosen` limits it to some partitions.
 
     Raises `LookupError` for a chosen partition that is not there, and `StoreError` where a store cannot be read.
     """

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from voice_core import progress
 from voice_core.corpus.transcripts import TRANSCRIPT_EXTENSIONS
 from voice_core.decoding import AudioInfo, UnreadableAudioError, probe
+from voice_core.local_links import LEADS_OUT
 from voice_core.settings import Settings
-from voice_core.store import ObjectInfo, Store, StoreError
+from voice_core.store import LINK_SIZE, ObjectInfo, Store, StoreError
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,9 @@ def pair(objects: Iterable[ObjectInfo], settings: Settings) -> Listing:
     transcripts: dict[tuple[str, str], list[tuple[int, ObjectInfo]]] = defaultdict(list)
     listing = Listing()
     for item in objects:
+        if item.size == LINK_SIZE:
+            listing.strays.append(Stray(item.key, LEADS_OUT))
+            continue
         if item.size < 0:
             listing.strays.append(Stray(item.key, "its name holds what no key can"))
             continue
@@ -92,13 +96,13 @@ def _compile(raw_pattern: str) -> re.Pattern[str]:
     return re.compile(expression.replace(re.escape("{audio_id}"), "(?P<audio_id>.+)"), re.DOTALL)
 
 
-def probe_all(store: Store, keys: list[str]) -> dict[str, AudioInfo | str]:
+def probe_all(store: Store, keys: list[str], settings: Settings) -> dict[str, AudioInfo | str]:
     """What the header of each object says, or why it cannot be read."""
 
     def one(key: str) -> AudioInfo | str:
         try:
             with store.open(key) as reader:
-                return probe(reader)
+                return probe(reader, settings.audio)
         except (UnreadableAudioError, StoreError) as error:
             return str(error)
         finally:

@@ -193,7 +193,9 @@ def _cut_again(place: _Place, supply: Supply, wanted: Wanted, bar: progress.Task
     room = tasks[0].scratch.budget_bytes if tasks and tasks[0].scratch else 0
     count = settings.workers if raw.shareable and work.shareable else 1
     unread: set[str] = set()
-    for task, result in workers.unordered(cut_recording, tasks, count, weigh=attrgetter("copy_bytes"), capacity=room):
+    for task, result in workers.unordered(
+        cut_recording, tasks, count, weigh=attrgetter("copy_bytes"), capacity=room, name=lambda task: task.recording.key
+    ):
         mine = task.wanted or {}
         if result.outcome.status in ("unreadable", "unreachable"):
             _log.warning("%s: %s", result.outcome.raw_key, result.outcome.message)

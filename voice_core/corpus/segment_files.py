@@ -6,12 +6,13 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from voice_core.audio import Pcm16, to_pcm16
+from voice_core.corpus.npz_limits import check_archive, count_samples
 
 FIELDS = ("audio", "codes", "text", "speaker_id", "gender", "dialect", "tone", "duration_sec", "audio_id")
 # All that numpy and zipfile raise at bytes that are not an archive of plain arrays.
@@ -19,7 +20,6 @@ _UNREADABLE = (
     ValueError, TypeError, OSError, EOFError, KeyError, RuntimeError, MemoryError,
     zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
-_MOST_BYTES = 1 << 29  # an archive that unpacks to more is no segment
 
 
 class SegmentFileError(ValueError):
@@ -76,6 +76,12 @@ def load_audio_and_codes(data: bytes, name: str) -> tuple[Pcm16, npt.NDArray[np.
         return _audio(fields["audio"]), _codes(fields["codes"])
 
 
+def sample_count(source: IO[bytes], name: str) -> int:
+    """The samples of a segment file, by its headers. As `load` otherwise."""
+    with _reading(name):
+        return count_samples(source)
+
+
 @contextlib.contextmanager
 def _reading(name: str) -> Iterator[None]:
     try:
@@ -86,13 +92,8 @@ def _reading(name: str) -> Iterator[None]:
 
 
 def _arrays(data: bytes, names: Sequence[str]) -> dict[str, npt.NDArray[np.generic]]:
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        unpacked = sum(item.file_size for item in archive.infolist())
-    if unpacked > _MOST_BYTES:
-        raise ValueError(f"it unpacks to {unpacked:,} bytes")
+    check_archive(io.BytesIO(data), names)
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        if missing := [name for name in names if name not in arrays.files]:
-            raise ValueError(f"it lacks {', '.join(missing)}")
         fields = {name: arrays[name] for name in names}
     if odd := [key for key, value in fields.items() if not isinstance(value, np.ndarray)]:
         raise ValueError(f"{', '.join(odd)} is no array")  # numpy gives the bytes of what lacks its magic number

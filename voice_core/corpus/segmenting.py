@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import Any
 
 from voice_core import progress, workers
-from voice_core.corpus.batches import Batch, Recording, read_batch
+from voice_core.corpus.batches import Batch, Recording, note_changed, read_batch
 from voice_core.corpus.cut_recording import NO_ROOM, NOT_READ, STAGE, CutResult, CutTask, cut_recording
 from voice_core.corpus.cutting import CUTTING_VERSION
 from voice_core.corpus.last_copies import note_copies
@@ -97,10 +97,17 @@ def parse_contents(store: Store, key: str, data: bytes) -> dict[str, dict[str, s
 
 def parameters(settings: Settings) -> dict[str, Any]:
     """The settings that this stage's result depends on, as the manifest records them."""
+    cut = {**settings.cut.model_dump(), "max_transcript_mb": settings.max_transcript_mb, "code": CODE_VERSION}
+    limits = settings.audio.model_dump(exclude_defaults=True)
     return {
-        "cut": {**settings.cut.model_dump(), "max_transcript_mb": settings.max_transcript_mb, "code": CODE_VERSION},
+        "cut": {**cut, "audio": limits} if limits else cut,
         "rules": settings.rules.model_dump(),
     }
+
+
+def same_limits(old: Manifest | None, settings: Settings) -> bool:
+    """Whether what was decoded last time was decoded within the limits of now."""
+    return old is not None and old.parameters["cut"].get("audio") == parameters(settings)["cut"].get("audio")
 
 
 def stage_inputs(batch: Batch, contents: Contents, settings: Settings) -> str:
@@ -116,6 +123,8 @@ def stage_inputs(batch: Batch, contents: Contents, settings: Settings) -> str:
             token += ["adopted", recording.adopted.content]
         elif recording.vanished:
             token += ["vanished"]
+        elif (broken := recording.broken_limit(settings.audio)) is not None:
+            token += ["out_of_limits", str(broken)]
         elif transcript is None:
             token += ["no_transcript", recording.duration_sec, recording.unreadable]
         elif not recording.transcript_sha256:
@@ -147,7 +156,7 @@ def build_segments(
     With `verify`, files that no longer have their committed hash are cut again too. Waits while another process works
     on the partition.
     """
-    with held(work, str(partition)):
+    with held(work, str(partition)) as work:
         return _build_segments(raw, work, partition, settings, verify)
 
 
@@ -169,9 +178,10 @@ def _build_segments(
     _refuse_another_rate(batch, old, settings)
 
     done, todo = divide(batch, old, contents, settings, rows, lost)
+    decoded_before = before if same_limits(old, settings) else {}
     tasks: list[CutTask] = []
     for recording in todo:
-        earlier = before.get(recording.audio_id)
+        earlier = decoded_before.get(recording.audio_id)
         files = {entry.fingerprint: entry for entry in rows[recording.audio_id] if entry.key}
         tasks.append(CutTask(raw, work, partition, recording, settings, contents.sha256(recording), earlier, files))
 
@@ -187,22 +197,34 @@ def _build_segments(
         scratch = open_scratch(settings)
         tasks = [dataclasses.replace(task, scratch=scratch) for task in tasks]
     ids = {id(task): task.recording for task in tasks}
+    changed: dict[str, str] = {}
     # The longest first, so that no core is left with one at the end.
     tasks.sort(key=lambda task: task.recording.duration_sec, reverse=True)
     with progress.track(f"cutting {partition}", sum(t.recording.duration_sec for t in tasks) / 60, "minutes") as bar:
         count = settings.workers if raw.shareable and work.shareable else 1
         room = tasks[0].scratch.budget_bytes if tasks and tasks[0].scratch else 0
         for task, result in workers.unordered(
-            cut_recording, tasks, count, weigh=attrgetter("copy_bytes"), capacity=room
+            cut_recording,
+            tasks,
+            count,
+            weigh=attrgetter("copy_bytes"),
+            capacity=room,
+            name=lambda task: task.recording.key,
         ):
             recording = ids[id(task)]
             contents.learn(recording, result.outcome)
-            result = _or_earlier(result, task.before, rows[recording.audio_id], lost.get(recording.audio_id, []))
+            if result.outcome.transcript_sha256 != recording.transcript_sha256:
+                changed[recording.audio_id] = result.outcome.message
+            result = _or_earlier(
+                result, before.get(recording.audio_id), rows[recording.audio_id], lost.get(recording.audio_id, [])
+            )
             done[recording.audio_id] = result
             checkpoint.note(result.outcome)
             checkpoint.add(result.entries)
             bar.advance(recording.duration_sec / 60)
     contents.save(batch)
+    if changed:
+        note_changed(work, partition, changed)
     results = [done[recording.audio_id] for recording in batch.recordings]
     unreachable = any(result.outcome.status == "unreachable" for result in results)  # tried again with every build
     manifest = dataclasses.replace(
@@ -265,7 +287,7 @@ def divide(
         if recording.adopted is not None:
             done[recording.audio_id] = _as_adopted(recording, earlier, standing, gone_files)
             continue
-        kept = _unchanged(recording, earlier, contents, same_cut) if earlier else None
+        kept = _unchanged(recording, earlier, contents, same_cut, settings) if earlier else None
         if kept is not None and (recording.vanished or not gone_files):
             done[recording.audio_id] = CutResult(kept, (*standing, *map(_without_file, gone_files)))
         else:
@@ -334,7 +356,7 @@ def _refuse_another_rate(batch: Batch, old: Manifest | None, settings: Settings)
 
 
 def _unchanged(
-    recording: Recording, earlier: RecordingOutcome, contents: Contents, same_cut: bool
+    recording: Recording, earlier: RecordingOutcome, contents: Contents, same_cut: bool, settings: Settings
 ) -> RecordingOutcome | None:
     """The outcome to keep, where nothing that the recording's segments depend on has changed.
 
@@ -349,6 +371,7 @@ def _unchanged(
     known = contents.sha256(recording)
     same = (
         same_cut
+        and not recording.broken_limit(settings.audio)
         and known
         and earlier.audio_sha256 == known
         and recording.transcript is not None

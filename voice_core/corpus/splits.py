@@ -10,7 +10,7 @@ import dataclasses
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,7 @@ SPLITS_VERSION = 2
 _log = logging.getLogger(__name__)
 TRAIN, TEST = "train", "test"
 SPLITS = (TRAIN, TEST)
+_NAMED = 10  # batches in a message
 
 RecordingName = tuple[str, str]  # (channel slug, audio_id)
 
@@ -182,11 +183,32 @@ def require_splits(work: Store, settings: Settings) -> Splits:
     return splits
 
 
+class UncutBatchesError(RuntimeError):
+    """Splits are asked for while batches are not cut."""
+
+    def __init__(self, partitions: Sequence[object]) -> None:
+        named = ", ".join(map(str, partitions[:_NAMED])) + (" and others" if len(partitions) > _NAMED else "")
+        count = "1 batch is" if len(partitions) == 1 else f"{len(partitions)} batches are"
+        super().__init__(
+            f"the splits are not assigned, and rows and card stay as they are: {count} not cut ({named}). A recording "
+            "that is held out once stays held out, so recordings are assigned over all batches at once. Repair what "
+            "failed and run `voice build` again, or `voice forget` its recordings. `voice build --incomplete`, or "
+            "`incomplete: true` in the configuration of dataset_splits, assigns the splits without these batches"
+        )
+
+
+def require_all_cut(manifests: Mapping[PartitionKey, Manifest | None]) -> None:
+    """Raises UncutBatchesError for batches without a complete manifest of segments."""
+    uncut = [key for key, manifest in manifests.items() if manifest is None or not manifest.complete]
+    if uncut:
+        raise UncutBatchesError(uncut)
+
+
 def build_splits(work: Store, manifests: Sequence[Manifest], settings: Settings) -> Splits:
     """Plan the splits of all finished partitions and write them down, unless they are current."""
     layout = DatasetLayout(settings.dataset)
     inputs = splits_inputs(manifests, settings)
-    with held(work, layout.root):
+    with held(work, layout.root) as work:
         before = read_splits(work, settings)
         if before is not None and before.inputs == inputs:
             return before

@@ -14,8 +14,9 @@ from voice_core.corpus.batches import Batch
 from voice_core.corpus.dataset_record import card_files, read_commit
 from voice_core.corpus.discovery import Discovery
 from voice_core.corpus.freed import dataset_place, freed_partitions, read_freed
-from voice_core.corpus.manifest import Manifest, UnreadableRowsError, read_manifest
+from voice_core.corpus.manifest import Manifest, RecordingOutcome, UnreadableRowsError, read_manifest
 from voice_core.corpus.presence import absent_files, absent_from, files_of
+from voice_core.corpus.summary import Summary, summarise
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
 from voice_core.store import Store
@@ -41,6 +42,7 @@ class State(StrEnum):
 class PartitionStatus:
     batch: Batch
     manifest: Manifest | None  # of the segments
+    furthest: Manifest | None  # of the last stage that is finished: what totals are sums of
     raw_audio: State
     segments: State
     coded: State
@@ -51,6 +53,11 @@ class PartitionStatus:
     @property
     def partition(self) -> PartitionKey:
         return self.batch.partition
+
+    @property
+    def troubles(self) -> tuple[RecordingOutcome, ...]:
+        """The recordings that were not taken in whole."""
+        return tuple(outcome for outcome in self.manifest.recordings if outcome.troubled) if self.manifest else ()
 
     @property
     def states(self) -> dict[str, State]:
@@ -70,6 +77,10 @@ class Status:
     def finished(self) -> bool:
         states = [state for item in self.partitions for state in item.states.values()]
         return all(state.settled for state in (*states, self.splits, self.card))
+
+    def summary(self, settings: Settings) -> Summary:
+        """What the work root holds: of each partition, the rows of the last stage that is finished."""
+        return summarise([item.furthest for item in self.partitions if item.furthest is not None], settings)
 
 
 def survey(work: Store, discovery: Discovery, codec: Codec | None, settings: Settings) -> Status:
@@ -109,7 +120,7 @@ def survey(work: Store, discovery: Discovery, codec: Codec | None, settings: Set
             for name, state, some in zip(ASSETS, states, away, strict=True)
         ]
         raw, cut, coded, rows, paired = _downstream(states)
-        return PartitionStatus(batch, manifests.segments, raw, cut, coded, rows, paired, reasons)
+        return PartitionStatus(batch, manifests.segments, manifests.furthest, raw, cut, coded, rows, paired, reasons)
 
     found = work.each(look, batches)
     finished_rows = [item.rows for item in known.values() if item.rows is not None and item.rows.complete]
@@ -160,6 +171,10 @@ class _Manifests:
     segments: Manifest | None
     coded: Manifest | None
     rows: Manifest | None
+
+    @property
+    def furthest(self) -> Manifest | None:
+        return dataset.furthest(self.rows, self.coded, self.segments)
 
 
 def _states(

@@ -216,12 +216,12 @@ def _finish(draft: _Draft, *, entities: bool) -> Cue:
     # Two voices in one cue are a speaker of their own: either name alone would be wrong for half of the speech.
     speaker = "; ".join(filter(None, voices))
     if draft.timing is None:
-        problem = f"line {draft.line_number}: text outside of any cue: {draft.payload[0][:80]!r}"
+        problem = f"line {draft.line_number}: text outside of any cue"
         return Cue(0.0, 0.0, text, speaker, problem)
     try:
         start_sec, end_sec = _parse_timing(draft.timing)
     except ValueError as error:
-        return Cue(0.0, 0.0, text, speaker, f"line {draft.line_number}: {error}: {draft.timing[:80]!r}")
+        return Cue(0.0, 0.0, text, speaker, f"line {draft.line_number}: {error}")
     return Cue(start_sec, end_sec, text, speaker)
 
 

@@ -1,21 +1,25 @@
-"""What a dataset is made of, and where every second went: numbers for the card, the page and the UI. Pure."""
+"""What a dataset is made of, and where every second went. Pure.
+
+Every total that is shown (card, page, terminal, `voice status --json`, Dagster's metadata) comes from a `Summary`.
+"""
 
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from voice_core.corpus.manifest import Entry, Manifest, RecordingStatus
+from voice_core.corpus.parameter_sets import ParameterSet, parameter_sets
+from voice_core.corpus.people import SpeakerScope, person
 from voice_core.layout import PartitionKey
+from voice_core.settings import Settings
 
 NOT_GIVEN = "not given"
 STAGES = ("recording", "adopt", "transcript", "decode", "rules", "coded", "dataset")
 """The order in which rows are rejected."""
 
-_STATUSES: tuple[RecordingStatus, ...] = (
-    "ok", "damaged", "unreadable", "no_transcript", "bad_transcript", "vanished",
-)  # fmt: skip
+_STATUSES: tuple[str, ...] = get_args(RecordingStatus)
 _FARTHEST = 5  # segments that are named, of those that were decoded again
 _LAST_BIN_SEC = 30
 _CODEC_PARAMETERS = (
@@ -83,13 +87,14 @@ class Summary:
 
     sample_rate_hz: int  # of every sample count here: the manifests' own, or a common multiple where they differ
     stages: tuple[str, ...]
-    recordings: tuple[Tally, ...]  # by status; rows are recordings
+    recordings: tuple[Tally, ...]  # by status, every status that occurs; rows are recordings
     total: Amount
     kept: Amount
     rejected: Amount
     funnel: tuple[FunnelStep, ...]
     channels: tuple[Tally, ...]
-    speakers: tuple[Tally, ...]  # "channel / speaker": ids are unique within a channel at most
+    speakers: tuple[Tally, ...]  # "channel / speaker", or the speaker alone where ids are unique in the corpus
+    people: int  # of the kept rows, as `split.speaker_scope` tells them apart; rows without a speaker_id left out
     genders: tuple[Tally, ...]
     dialects: tuple[Tally, ...]
     tones: tuple[Tally, ...]
@@ -101,6 +106,25 @@ class Summary:
     roundtrip: RoundTrip | None
     agreement: tuple[int, float] | None  # rows that the codec's plain path encoded too, and the share of equal codes
     codecs: tuple[Mapping[str, Any], ...]  # one, unless partitions were encoded differently
+    parameter_sets: tuple[ParameterSet, ...]  # one, unless partitions were built with different parameters
+
+    @property
+    def recording_count(self) -> int:
+        return sum(tally.rows for tally in self.recordings)
+
+    @property
+    def totals(self) -> dict[str, Any]:
+        """The totals for programs, in JSON's types; seconds to the millisecond."""
+        return {
+            "recordings": self.recording_count,
+            "recordings_by_status": {tally.label: tally.rows for tally in self.recordings},
+            "rows_kept": self.kept.rows,
+            "rows_rejected": self.rejected.rows,
+            "seconds_in": round(self.total.seconds, 3),
+            "seconds_kept": round(self.kept.seconds, 3),
+            "seconds_rejected": round(self.rejected.seconds, 3),
+            "speakers": self.people,
+        }
 
     @property
     def unaccounted_samples(self) -> int:
@@ -131,10 +155,11 @@ def format_time(seconds: float) -> str:
     return f"{whole // 3600:,} h {whole % 3600 // 60:02d} min"
 
 
-def summarise(manifests: Sequence[Manifest], display_names: Callable[[str], str]) -> Summary:
+def summarise(manifests: Sequence[Manifest], settings: Settings) -> Summary:
     """Sum up manifests of any stage, one a partition. Linear in their rows."""
     rate = math.lcm(*(manifest.sample_rate_hz for manifest in manifests))
-    ledger = _Ledger()
+    display_name, scope = settings.display_name, settings.split.speaker_scope
+    ledger = _Ledger(scope)
     for manifest in manifests:
         channel = PartitionKey.parse(manifest.partition).channel
         ledger.add(manifest, channel, rate // manifest.sample_rate_hz)
@@ -156,14 +181,19 @@ def summarise(manifests: Sequence[Manifest], display_names: Callable[[str], str]
         sample_rate_hz=rate,
         stages=tuple(sorted({manifest.stage for manifest in manifests})),
         recordings=tuple(
-            Tally(*ledger.statuses[status], rate, status) for status in _STATUSES if status in ledger.statuses
+            Tally(*ledger.statuses[status], rate, status)
+            for status in dict.fromkeys((*_STATUSES, *sorted(ledger.statuses)))
+            if status in ledger.statuses
         ),
         total=Amount(kept.rows + rejected.rows, ledger.statuses.total(rate).samples, rate),
         kept=kept,
         rejected=rejected,
         funnel=_funnel(ledger.rejected, rate),
-        channels=by(lambda profile: profile[0], display_names),
-        speakers=by(lambda profile: profile[:2], lambda key: f"{display_names(key[0])} / {_given(key[1])}"),
+        channels=by(lambda profile: profile[0], display_name),
+        speakers=by(lambda profile: profile[1])
+        if scope == "corpus"
+        else by(lambda profile: profile[:2], lambda key: f"{display_name(key[0])} / {_given(key[1])}"),
+        people=len(ledger.people),
         genders=by(lambda profile: profile[2]),
         dialects=by(lambda profile: profile[3]),
         tones=by(lambda profile: profile[4]),
@@ -175,6 +205,7 @@ def summarise(manifests: Sequence[Manifest], display_names: Callable[[str], str]
         roundtrip=_roundtrip(ledger.roundtrips),
         agreement=_agreement(ledger.guarded),
         codecs=_codecs(manifests),
+        parameter_sets=parameter_sets(manifests),
     )
 
 
@@ -197,7 +228,9 @@ class _Sums(dict[Any, tuple[int, int]]):
 class _Ledger:
     """One pass over all rows."""
 
-    def __init__(self) -> None:
+    def __init__(self, scope: SpeakerScope) -> None:
+        self._scope = scope
+        self.people: set[tuple[str, ...]] = set()
         self.statuses = _Sums()
         self.kept = _Sums()  # by profile
         self.rejected = _Sums()  # by (stage, reason)
@@ -219,6 +252,8 @@ class _Ledger:
             self.kept.add(profile, 1, samples)
             self.durations.add(min(entry.sample_count // manifest.sample_rate_hz, _LAST_BIN_SEC), 1, samples)
             self.text_characters += len(entry.text)
+            if entry.speaker_id:
+                self.people.add(person(self._scope, channel, entry.audio_id, entry.speaker_id))
             if entry.neutts_drop:
                 self.neutts[entry.neutts_drop] += 1
             if entry.roundtrip_mel_db is not None:

@@ -47,7 +47,7 @@ BAD_LINE_REASONS = {
     "bad_cue": "a subtitle cue whose times cannot be read, or text outside of any cue",
 }
 
-_SHOWN_CHARACTERS = 80
+_MOST_TIME_CHARACTERS = 80
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _METADATA = ("speaker_id", "gender", "dialect", "tone")
@@ -192,8 +192,8 @@ def _load_json(text: str, name: str) -> Any:
     if not problem:
         try:
             return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) <= 400 else math.inf)
-        except (ValueError, RecursionError) as error:
-            problem = f": not JSON: {str(error)[:200]}"
+        except (ValueError, RecursionError):
+            problem = ": not JSON: a number cannot be read"
     # Raised out here, as in _decode: a JSONDecodeError holds the whole text.
     raise TranscriptError("transcript_not_json", f"{name}{problem}")
 
@@ -208,8 +208,8 @@ def _segments(document: Any, name: str) -> tuple[str, list[Any]]:
         for key in ("segments", "transcription"):
             if isinstance(document.get(key), list):
                 return key, document[key]
-        keys = ", ".join(_show(key) for key in list(document)[:8]) or "none"
-        what = f"no list under `segments` or `transcription`; the keys: {keys}"
+        key = next((key for key in ("segments", "transcription") if key in document), "")
+        what = f"`{key}` is {_show(document[key])}, not a list" if key else "neither `segments` nor `transcription`"
     raise TranscriptError("transcript_no_segments", f"{name}: {what}")
 
 
@@ -268,7 +268,7 @@ def _time(value: Any, path: str) -> float:
         raise _Bad("missing_time", f"{path} is missing")
     number = math.nan
     if isinstance(value, str):
-        digits = value.strip() if len(value) <= _SHOWN_CHARACTERS else ""
+        digits = value.strip() if len(value) <= _MOST_TIME_CHARACTERS else ""
         if _NUMBER.fullmatch(digits):
             number = float(digits)
     elif isinstance(value, int | float) and not isinstance(value, bool):
@@ -318,8 +318,7 @@ def _parse_srt(text: str, name: str) -> Transcript:
 
 def _parse_vtt(text: str, name: str) -> Transcript:
     if not subtitles.is_webvtt(text):
-        first = _show(text.split("\n", 1)[0])
-        raise TranscriptError("transcript_no_header", f"{name}, line 1: WEBVTT should stand here, not {first}")
+        raise TranscriptError("transcript_no_header", f"{name}, line 1: WEBVTT is expected here")
     _check_size(name, "lines", subtitles.count_lines(text), MAX_SUBTITLE_LINES)
     cues, language = subtitles.parse_vtt(text)
     return Transcript(_cue_lines(cues, name), "vtt", _storable(language))
@@ -364,13 +363,15 @@ def _recover(segment: Any) -> str:
 
 
 def _show(value: Any) -> str:
-    """Any value, short and on one line. Lists and objects stay closed: they may be as deep as the file is long.
+    """What a value is. Text is not quoted: messages go to logs and to Dagster, where `voice forget` does not reach.
 
-    >>> _show("a" * 100)[-5:], _show([1, 2]), _show({}), _show(None), _show(10**500)
-    ("aaa'…", 'a list of 2', 'an object', 'nothing', 'an integer of about 501 digits')
+    Lists and objects stay closed: they may be as deep as the file is long.
+
+    >>> _show("a" * 100), _show([1, 2]), _show({}), _show(None), _show(10**500)
+    ('a string of 100 characters', 'a list of 2', 'an object', 'nothing', 'an integer of about 501 digits')
     """
     if isinstance(value, str):
-        return repr(value[:_SHOWN_CHARACTERS]) + ("…" if len(value) > _SHOWN_CHARACTERS else "")
+        return f"a string of {len(value)} character{'' if len(value) == 1 else 's'}"
     if isinstance(value, list):
         return f"a list of {len(value)}"
     if isinstance(value, dict):

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Final
 
+from voice_core.local_files import write_file
+
 DIALOGUES_PATH: Final = Path(__file__).with_name("dialogues.jsonl")
 
 
@@ -11,5 +13,5 @@ def write_dialogues(folder: Path) -> Path:
     path = folder / DIALOGUES_PATH.name
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(DIALOGUES_PATH.read_bytes())
+        write_file(path, DIALOGUES_PATH.read_bytes())
     return path

@@ -5,8 +5,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from markupsafe import escape
+
 from voice_core.codecs.base import Codec, CodecUnavailableError
-from voice_core.corpus.manifest import Entry, Manifest, RecordingOutcome, load_manifest, read_manifest
+from voice_core.corpus.dataset import read_furthest
+from voice_core.corpus.manifest import Entry, Manifest, RecordingOutcome, read_manifest
 from voice_core.corpus.summary import Summary, summarise
 from voice_core.demo.clips import (
     WAVE_HEIGHT,
@@ -18,7 +21,7 @@ from voice_core.demo.clips import (
     rejected_by_rules,
     worst_kept,
 )
-from voice_core.layout import DatasetLayout, PartitionKey
+from voice_core.layout import PartitionKey
 from voice_core.listening.dialogues import DialogueClip, first_dialogues
 from voice_core.listening.templates import environment
 from voice_core.settings import Settings
@@ -26,6 +29,8 @@ from voice_core.store import Store
 
 _TEMPLATE = "page.html.j2"
 _MOST_RECORDINGS = 200
+_TITLE, _MORE_RECORDINGS = "what was made, to listen to</title>", '<p class="lead">… and '  # as in page.html.j2
+_NAME_CHARS = 100  # the page shows at least so much of an audio id
 _MOST_REJECTED = 20
 _MOST_DIALOGUES = 3
 _ARABIC = re.compile(r"[\u0600-\u06ff\u0750-\u077f\u08a0-\u08ff]")
@@ -76,6 +81,13 @@ class Page:
     stand_in: bool  # the decoded codes are those of a stand-in
 
 
+def may_show(page: bytes, audio_id: str) -> bool:
+    """Whether an HTML file is such a page, and names the recording or does not name all."""
+    text = page.decode("utf-8", "replace")
+    named = str(escape(audio_id[:_NAME_CHARS])) in text or _MORE_RECORDINGS in text
+    return _TITLE in text and named
+
+
 def build_page(
     work: Store,
     partitions: Sequence[PartitionKey],
@@ -103,7 +115,7 @@ def build_page(
 def _page(
     work: Store, partitions: Sequence[PartitionKey], settings: Settings, codec: Codec | None, seed: int, count: int
 ) -> Page:
-    manifests = {partition: _furthest(work, partition, settings) for partition in partitions}
+    manifests = {partition: read_furthest(work, partition, settings) for partition in partitions}
     finished = {partition: manifest for partition, manifest in manifests.items() if manifest is not None}
     kept = [
         Candidate(partition, entry, decodable=_made_by(codec, manifest) and entry.code_count > 0)
@@ -129,7 +141,7 @@ def _page(
     rows = _recordings(finished)
     return Page(
         title=settings.card.title or settings.dataset,
-        summary=summarise(list(finished.values()), settings.display_name),
+        summary=summarise(list(finished.values()), settings),
         recordings=tuple(rows[:_MOST_RECORDINGS]),
         recordings_left_out=max(0, len(rows) - _MOST_RECORDINGS),
         dialogues=tuple(first_dialogues(work, settings.moshi.name, _MOST_DIALOGUES)),
@@ -184,18 +196,6 @@ def text_language(text: str, languages: Sequence[str]) -> str:
     arabic = bool(_ARABIC.search(text))
     fitting = [language for language in languages if (language.split("-")[0] in arabic_script) == arabic]
     return fitting[0] if len(fitting) == 1 else ""
-
-
-def _furthest(work: Store, partition: PartitionKey, settings: Settings) -> Manifest | None:
-    """The manifest of the last stage that is finished."""
-    for manifest in (
-        load_manifest(work, DatasetLayout(settings.dataset).manifest_key(partition)),
-        read_manifest(work, "coded", partition),
-        read_manifest(work, "segments", partition),
-    ):
-        if manifest is not None and manifest.complete:
-            return manifest
-    return None
 
 
 def _entries(manifest: Manifest | None) -> Sequence[Entry]:

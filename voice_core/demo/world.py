@@ -19,6 +19,7 @@ from voice_core.demo.encoding import encode
 from voice_core.demo.performance import SAMPLE_RATE_HZ, Spoken, Voice, casting, cleaned, perform
 from voice_core.demo.plan import DEMO_CHANNEL_MAPPING, TROUBLES, Plan, Trouble, plans
 from voice_core.demo.transcripts import WRITERS, TranscriptKind
+from voice_core.file_locks import locked_file
 from voice_core.tts import Utterance, load_engine
 
 __all__ = ["DEMO_CHANNEL_MAPPING", "TROUBLES", "DemoRecording", "Trouble", "World", "build_world", "mend"]
@@ -76,16 +77,17 @@ def build_world(root: Path, *, seconds_scale: float = 1.0) -> World:
     version = _version(seconds_scale)
     if raw.exists() and not marker.exists():
         raise FileExistsError(f"{raw} exists and is no demo world ({marker} is missing): choose another folder")
-    if raw.exists() and marker.read_text(encoding="utf-8") == version:
-        return _describe(raw, planned, built=False)
     root.mkdir(parents=True, exist_ok=True)
-    marker.write_text(_BUILDING, encoding="utf-8")
-    shutil.rmtree(partial, ignore_errors=True)
-    _record(planned, partial)
-    shutil.rmtree(raw, ignore_errors=True)
-    partial.rename(raw)
-    marker.write_text(version, encoding="utf-8")
-    return _describe(raw, planned, built=True)
+    with locked_file(marker):
+        if raw.exists() and marker.read_text(encoding="utf-8") == version:
+            return _describe(raw, planned, built=False)
+        marker.write_text(_BUILDING, encoding="utf-8")
+        shutil.rmtree(partial, ignore_errors=True)
+        _record(planned, partial)
+        shutil.rmtree(raw, ignore_errors=True)
+        partial.rename(raw)
+        marker.write_text(version, encoding="utf-8")
+        return _describe(raw, planned, built=True)
 
 
 def mend(world: World, trouble: str) -> Path:

@@ -7,6 +7,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from voice_core.corpus.manifest import Entry
 from voice_core.corpus.summary import format_time
+from voice_core.language import count
 
 _HERE = Path(__file__).parent
 _FOLDERS = (_HERE, _HERE.parent / "demo")
@@ -48,6 +49,7 @@ def environment() -> Environment:
     made.filters |= {
         "time": format_time,
         "number": lambda value: f"{value:,}",
+        "count": count,
         "measures": measures,
         "shortened": _shortened,
         "words": lambda name: name.replace("_", " "),

@@ -142,7 +142,10 @@ def deal_dialogues(
     would take the place of the whole; ValueError where there is not one dialogue, since that would empty all batches;
     and StoreError.
     """
-    with held(store, f"{DIALOGUES}{name}"), tempfile.TemporaryDirectory(prefix="voice-dialogues-") as folder:
+    with (
+        held(store, f"{DIALOGUES}{name}") as store,
+        tempfile.TemporaryDirectory(prefix="voice-dialogues-") as folder,
+    ):
         old = _read_batches(store, name)
         home = {key: batch.number for batch in old for key in batch.ids}
         if home:

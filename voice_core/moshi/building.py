@@ -4,20 +4,20 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Collection, Iterable, Iterator
-from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 from typing import Protocol
 
 from voice_core.layout import PartitionKey
+from voice_core.lease import LostClaimError, held
 from voice_core.moshi.aligning import Aligner, load_aligner
 from voice_core.moshi.batching import Dealt, Input, deal_dialogues, read_script
 from voice_core.moshi.committing import build_batch
 from voice_core.moshi.levels import remove_damaged
 from voice_core.moshi.manifests import Lists, write_lists
 from voice_core.moshi.reading import bounded_lines, read_dialogues
-from voice_core.moshi.records import ShardManifest, read_shards
+from voice_core.moshi.records import STAGE, ShardManifest, read_shards
 from voice_core.moshi.script import BadLine, Dialogue
 from voice_core.moshi.shards import Maker
 from voice_core.moshi.speech import Asked, Failure, Where, is_turn
@@ -30,6 +30,7 @@ from voice_core.synthesis import Failure as NotSpoken
 from voice_core.synthesis.choice import physical_cores
 from voice_core.tts import chosen_engine
 from voice_core.tts.base import Speech
+from voice_core.workers import WorkerKilledError
 
 SUFFIXES = (".jsonl", ".ndjson")
 
@@ -222,7 +223,8 @@ def finish_lists(work: Store, partitions: Iterable[PartitionKey], settings: Sett
             else:
                 yield manifest
 
-    lists = write_lists(work, there(), settings.moshi)
+    with held(work, f"{STAGE} {settings.moshi.name} lists") as work:
+        lists = write_lists(work, there(), settings.moshi)
     return dataclasses.replace(lists, incomplete=tuple(sorted({*lists.incomplete, *missing})))
 
 
@@ -253,16 +255,14 @@ def build(
             for partition in dealt.partitions:
                 try:
                     shards = build_shards(work, partition, settings, aligner=aligner, studio=studio, verify=verify)
-                except BrokenExecutor as error:
-                    report.failures[str(partition)] = _killed(error)
-                except (LookupError, ValueError, OSError) as error:
+                except (WorkerKilledError, LookupError, ValueError, OSError, LostClaimError) as error:
                     report.failures[str(partition)] = f"{type(error).__name__}: {error}"
                 else:
                     report.spoken += shards.spoken
                     report.speech_sec += shards.speech_sec
                     report.voices_measured += shards.voices_measured
     except BaseException:  # a batch that was finished may have removed what the old lists name
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, RuntimeError):
             finish_lists(work, dealt.partitions, settings)
         raise
     report.lists = finish_lists(work, dealt.partitions, settings)
@@ -274,10 +274,3 @@ def _aligner(settings: Settings) -> Aligner:
         return load_aligner(settings.moshi)
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
-
-
-def _killed(error: BrokenExecutor) -> str:
-    return (
-        "a process that aligns and mixes was killed, most likely for want of memory: run this again, and with fewer of "
-        f"them (VOICE_WORKERS) if that does not help ({type(error).__name__})"
-    )

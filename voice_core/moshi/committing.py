@@ -155,7 +155,7 @@ def build_batch(
 
     Dialogues are aligned, mixed and packed in `workers` processes, 0 meaning one a core, 1 this one.
     """
-    with held(store, f"{STAGE} {partition}"):
+    with held(store, f"{STAGE} {partition}") as store:
         old = read_shards(store, partition)
         intact = intact_files(store, old, verify=verify)
         plan = verified(store, plan_batch(partition, items, old, maker, settings, intact))
@@ -164,7 +164,9 @@ def build_batch(
         finish = partial(finish_dialogue, aligner=aligner, settings=settings)
         with (
             contextlib.closing(as_made(store, plan, speak)) as made,
-            contextlib.closing(streamed(finish, made, workers)) as finished,
+            contextlib.closing(
+                streamed(finish, made, workers, name=lambda item: f"dialogue {item.plan.dialogue.id}")
+            ) as finished,
         ):
             return commit_batch(store, plan, finished)
 

@@ -5,7 +5,9 @@ import io
 import soundfile
 
 from voice_core.layout import PartitionKey, slug, stage_prefix
+from voice_core.lease import held
 from voice_core.moshi.mixing import read_wav
+from voice_core.moshi.records import STAGE as SHARDS
 from voice_core.moshi.records import ShardManifest
 from voice_core.moshi.script import ROLES, SAMPLE_RATE_HZ
 from voice_core.store import Store
@@ -16,6 +18,11 @@ STAGE = "moshi_mono"
 def write_mono(work: Store, manifest: ShardManifest) -> None:
     """Cut every kept utterance out of its channel: mono PCM at 24 kHz, under `moshi_mono/` beside the shards. What lies
     there of the batch otherwise is removed. Raises StoreError and ValueError where a dialogue's file cannot be read."""
+    with held(work, f"{SHARDS} {manifest.partition}") as work:
+        _write_mono(work, manifest)
+
+
+def _write_mono(work: Store, manifest: ShardManifest) -> None:
     prefix = stage_prefix(STAGE, PartitionKey.parse(manifest.partition))
     stale = {item.key for item in work.listing(prefix)}
     for dialogue_id, rows in manifest.kept():

@@ -109,7 +109,7 @@ def _parsed(line: bytes) -> dict[str, Any]:
     except ValueError as error:
         _refuse("bad_json", f"not JSON: {error}")
     if not isinstance(value, dict):
-        _refuse("not_an_object", f"a dialogue is an object {{…}}, this is {_shown(value)}")
+        _refuse("not_an_object", f"a dialogue is an object {{…}}, this is of the type {type(value).__name__}")
     return value
 
 

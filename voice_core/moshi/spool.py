@@ -102,7 +102,7 @@ class Spool:
     def _write(self, key: str, speech: Speech) -> None:
         buffer = io.BytesIO()
         soundfile.write(buffer, speech.audio, speech.sample_rate_hz, format="WAV", subtype="FLOAT")
-        self._store.put(key, buffer.getvalue())
+        self._store.put(key, buffer.getvalue(), durable=False)
         self._known.add(key)
 
     def _read(self, key: str) -> Speech:

@@ -9,7 +9,7 @@ from typing import TypeVar
 from huggingface_hub.errors import HTTPError
 
 from voice_core.publishing.errors import HubAccessError, HubBusyError, HubConflictError, HubError
-from voice_core.scrubbing import scrub
+from voice_core.scrubbing import scrub, scrub_error
 
 TRIES = 5
 _TRANSIENT = {408, 429, 500, 502, 503, 504}
@@ -45,6 +45,9 @@ class Calls:
                 pause_sec = _asked_pause(cause, wait_sec)
                 if not isinstance(failure, HubBusyError) or attempt == tries or pause_sec > _LONGEST_WAIT_SEC:
                     raise failure from None
+            except Exception as error:  # such as a proxy's address that cannot be parsed
+                scrub_error(error)
+                raise
             _log.warning("%s; trying again in %.0f s", failure, pause_sec)
             time.sleep(pause_sec)
             wait_sec *= 2

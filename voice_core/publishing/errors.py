@@ -11,7 +11,11 @@ _LATER = ("_commit_api", "_upload_pipeline", "file_download", "lfs", "utils._htt
 
 
 class HubError(RuntimeError):
-    """The hub could not do what was asked. The message names the repository, what was asked, and the reason."""
+    """The hub could not do what was asked. The message names the repository, what was asked, and the reason, no
+    secrets."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(scrub(message))
 
 
 class HubAccessError(HubError):

@@ -58,7 +58,7 @@ def open_hub(settings: Settings) -> "HubRepo":
     if not settings.hub.repo_id:
         raise ConfigurationError("nothing says where to publish: set VOICE_HUB__REPO_ID, such as my-team/my-voices")
     if settings.hub.repo_id.count("/") != 1:
-        raise ConfigurationError(f"VOICE_HUB__REPO_ID must look like my-team/my-voices (got {settings.hub.repo_id!r})")
+        raise ConfigurationError("VOICE_HUB__REPO_ID must look like my-team/my-voices")
     try:
         from voice_core.publishing.hub import HubRepo
     except ImportError:
@@ -84,7 +84,7 @@ def publish(
     if dry_run:
         with hub:
             return _Publisher(work, settings, hub, overwrite, create).look()
-    with held(work, name), hub:
+    with held(work, name) as work, hub:
         return _Publisher(work, settings, hub, overwrite, create).run()
 
 
@@ -131,6 +131,7 @@ class _Publisher:
     def _ready(self, head: "Head | None") -> "Head":
         """The branch, made if it is not there."""
         if head is None and self._create:
+            self._work.verify_claim()
             self._hub.create_repository(private=self._settings.hub.private)
             head = self._hub.head()
         if head is None:
@@ -138,6 +139,7 @@ class _Publisher:
             raise HubAccessError(f"{self._hub.url} {why}: check whose token it is")
         if head.revision:
             return head
+        self._work.verify_claim()
         self._hub.create_branch()
         head = self._hub.head()
         if head is None or not head.revision:
@@ -197,6 +199,7 @@ class _Publisher:
         with progress.track("uploading", sum(file.size for file in missing.values()) / 1e6, "MB") as bar:
             for part in slices(missing.values(), limit_bytes):
                 with self._at_hand(part, scratch) as paths:
+                    self._work.verify_claim()
                     self._hub.upload(dict(zip(paths, part, strict=True)))
                 self._files_sent += len(part)
                 self._bytes_sent += sum(file.size for file in part)
@@ -229,6 +232,7 @@ class _Publisher:
     def _commit(self, difference: Difference, parent: str) -> str:
         counts = {"added": difference.added, "changed": difference.changed, "deleted": difference.deleted}
         told = ", ".join(f"{len(items)} {verb}" for verb, items in counts.items() if items)
+        self._work.verify_claim()
         return self._hub.commit(
             uploads=difference.uploads,
             deleted=difference.deleted,

@@ -56,11 +56,13 @@ def purge(work: Store, settings: Settings) -> PurgePlan:
     """
     plan = plan_purge(work, settings)
     name = f"{DatasetLayout(settings.dataset).root}published"
-    with held(work, name), open_hub(settings) as hub:
+    with held(work, name) as work, open_hub(settings) as hub:
         branches = _branches(work, settings, hub)
+        work.verify_claim()
         hub.squash(f"{settings.dataset}: history removed")
         doomed = _unused(hub, branches)
         if doomed:
+            work.verify_claim()
             hub.delete_large_files(doomed)
         left = _unused(hub, branches)
         if left:

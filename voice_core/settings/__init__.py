@@ -8,7 +8,14 @@ A value comes from, in this order: an argument, an environment variable (`VOICE_
 from voice_core.settings.automation import AutomationSettings
 from voice_core.settings.base import ENV_PREFIX, Group, as_url
 from voice_core.settings.codecs import NeuCodecSettings, Precision
-from voice_core.settings.corpus import BatchSettings, CardSettings, CutSettings, RuleSettings, SplitSettings
+from voice_core.settings.corpus import (
+    AudioSettings,
+    BatchSettings,
+    CardSettings,
+    CutSettings,
+    RuleSettings,
+    SplitSettings,
+)
 from voice_core.settings.loading import ConfigurationError, config_file
 from voice_core.settings.moshi import MoshiSettings
 from voice_core.settings.speech import IndexTTS2Settings, SpeechSettings
@@ -16,7 +23,7 @@ from voice_core.settings.stores import S3Settings
 from voice_core.settings.whole import Settings, Step
 
 __all__ = [
-    "ENV_PREFIX", "AutomationSettings", "BatchSettings", "CardSettings", "ConfigurationError", "CutSettings", "Group",
-    "IndexTTS2Settings", "MoshiSettings", "NeuCodecSettings", "Precision", "RuleSettings", "S3Settings", "Settings",
-    "SpeechSettings", "SplitSettings", "Step", "as_url", "config_file",
+    "ENV_PREFIX", "AudioSettings", "AutomationSettings", "BatchSettings", "CardSettings", "ConfigurationError",
+    "CutSettings", "Group", "IndexTTS2Settings", "MoshiSettings", "NeuCodecSettings", "Precision", "RuleSettings",
+    "S3Settings", "Settings", "SpeechSettings", "SplitSettings", "Step", "as_url", "config_file",
 ]  # fmt: skip

@@ -31,3 +31,5 @@ class NeuCodecSettings(Group):
     )
     batch_sec: float = Field(0.0, ge=0, description="Audio encoded at once, seconds; halved where memory runs out.")
     compile: bool = Field(False, description="Compile both encoders with torch.compile: slow start, faster run.")
+    gpu_profiles: str = Field("", description="File of the GPU pools; VOICE_GPU_PROFILES when empty.")
+    gpu_lock_dir: str = Field("", description="Folder of the GPU locks; VOICE_GPU_LOCK_DIR when empty.")

@@ -14,6 +14,33 @@ class BatchSettings(Group):
     max_hours: float = Field(20.0, gt=0, description="Hours of audio in a batch before it is sealed.")
 
 
+class AudioSettings(Group):
+    """What a recording may be. One outside of these is rejected, by its header where that says so.
+
+    A change here looks at recordings again, and decodes those that a limit could touch.
+    """
+
+    min_sample_rate_hz: int = Field(4_000, ge=100, description="Lowest sample rate of a recording, Hz.")
+    max_sample_rate_hz: int = Field(384_000, le=768_000, description="Highest sample rate of a recording, Hz.")
+    max_channels: int = Field(32, ge=1, le=64, description="Most channels of a recording.")
+    max_streams: int = Field(
+        8,
+        ge=1,
+        le=1_000,
+        description="Most streams that are looked at in a file (sound, video, subtitles).",
+    )
+    max_hours: float = Field(24.0, gt=0, le=1_000, description="Longest recording, hours.")
+    min_bytes_per_sec: float = Field(
+        20.0, ge=0, description="Fewest bytes of a file for a second that its header claims; 0 believes any header."
+    )
+    max_gap_sec: float = Field(
+        60.0,
+        ge=0,
+        le=3_600,
+        description="Longest gap between timestamps that becomes silence, seconds; after a longer one nothing is cut.",
+    )
+
+
 class CutSettings(Group):
     """How a line is cut from its recording. A change here decodes recordings again."""
 

@@ -1,19 +1,35 @@
-"""The file and the variables that settings come from, and what is said of wrong ones."""
+"""The file and the variables that settings come from, and what is said of wrong ones.
+
+A message names a setting, its variable and what is allowed, and never a value: it may be a secret in the wrong place.
+"""
 
 import difflib
+import json
+import logging
+import multiprocessing
 import os
 import re
-from collections.abc import Iterable, Sequence
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings
 
+from voice_core.scrubbing import scrub
 from voice_core.settings.base import ENV_PREFIX
+
+DEFAULT = "default"
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
+_warned: set[str] = set()
+_log = logging.getLogger(__name__)
 
 
 class ConfigurationError(ValueError):
-    """The settings are wrong; the message names each setting, its value and what is allowed."""
+    """The settings are wrong; the message names each setting and what is allowed, and no value."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(scrub(message))
 
 
 def config_file() -> Path:
@@ -25,46 +41,101 @@ def config_file() -> Path:
     return demo if demo.is_file() and not own.is_file() else own
 
 
-def refuse_unknown_variables(settings: type[BaseSettings]) -> None:
-    """A misspelt variable would otherwise leave its setting at the default without a word."""
+def warn_of_unknown_variables(settings: type[BaseSettings]) -> None:
+    """Log a warning, once a process, that names the VOICE_ variables which are not settings: they are ignored.
+
+    Other programs may use the same prefix; a misspelt variable would otherwise leave its setting at the default without
+    a word.
+    """
     known = {f"{ENV_PREFIX}{name}".upper() for name in (*settings.model_fields, "config")}
-    for variable in sorted(os.environ):
-        head = ENV_PREFIX + variable.removeprefix(ENV_PREFIX).split("__")[0]
-        if variable.startswith(ENV_PREFIX) and head.upper() not in known:
-            raise ConfigurationError(f"{variable} {_no_setting(variable, known)}")
+    unknown = [
+        variable
+        for variable in sorted(os.environ)
+        if variable.startswith(ENV_PREFIX)
+        and ENV_PREFIX + variable.removeprefix(ENV_PREFIX).split("__")[0].upper() not in known
+    ]
+    if not set(unknown) <= _warned and multiprocessing.parent_process() is None:
+        _warned.update(unknown)
+        told = ", ".join(name + _did_you_mean(name, known, prefix=ENV_PREFIX) for name in unknown)
+        _log.warning("ignored: %s: not a setting (`voice settings` lists them)", told)
 
 
-def _no_setting(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    return f"is no setting{hint} (`voice settings` lists them)"
+def _did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
+    close = difflib.get_close_matches(name.removeprefix(prefix), [item.removeprefix(prefix) for item in known], n=1)
+    return f" (did you mean {prefix}{close[0]}?)" if close else ""
 
 
 def explain(error: ValidationError, settings: type[BaseModel]) -> str:
-    """A line a wrong setting: its name, its variable, what is wrong and what was given."""
+    """A line a wrong setting: its name, its variable and what is wrong."""
     lines = ["the settings are wrong:"]
-    for item in error.errors():
-        path = [str(part) for part in item["loc"]]
-        shown = f" (got {item['input']!r})" if not isinstance(item["input"], dict) else ""
-        says = item["msg"]
+    for item in error.errors(include_input=False, include_url=False, include_context=False):
+        path, rest = _split_path(settings, item["loc"])
+        says = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
-            says = _no_setting(".".join(path), [".".join([*path[:-1], name]) for name in _fields(settings, path[:-1])])
-        lines.append(f"  {'.'.join(path)} / {_variable(path)}: {says}{shown}")
+            says = "not a setting" + _did_you_mean(
+                ".".join([*path, *map(str, rest)]), [".".join([*path, name]) for name in _fields(settings, path)]
+            )
+            says += " (`voice settings` lists them)"
+            path += [part if _NAME.fullmatch(part) else "…" for part in map(str, rest)]
+            rest = []
+        place = ".".join([*path, *(str(part) for part in rest if isinstance(part, int))])
+        lines.append(f"  {place} / {_variable(path)}: {says}")
     return "\n".join(lines)
 
 
 def explain_unreadable(error: ValueError) -> str:
-    """What is no TOML, or in a variable no JSON where a list or a table is wanted."""
+    """What is not TOML, or in a variable not JSON where a list or a table is wanted."""
+    if isinstance(error, tomllib.TOMLDecodeError):
+        return f"{config_file()} is not valid TOML: {error}"
+    if isinstance(error, UnicodeDecodeError):
+        return f"{config_file()} is not UTF-8 text, at byte {error.start}"
     found = re.fullmatch(r'error parsing value for field "(\w+)" from source "EnvSettingsSource"', str(error))
     if not found:
-        return f"{config_file()} or a {ENV_PREFIX}* variable cannot be read: {error}"
-    variable = _variable([found[1]])
-    given = os.environ.get(variable, "")
-    return f'{variable} must be JSON, such as ["a", "b"] or {{"a": "b"}} (got {given!r})'
+        return f"{config_file()} or a {ENV_PREFIX}* variable cannot be read ({type(error).__name__})"
+    return f'{_not_json(found[1], error.__cause__)} must be JSON, such as ["a", "b"] or {{"a": "b"}}'
+
+
+def _not_json(field: str, cause: BaseException | None) -> str:
+    """The variable that is not JSON: that of the field, or of one within it."""
+    whole = _variable([field])
+    document = cause.doc if isinstance(cause, json.JSONDecodeError) else None
+    names = [name for name, value in os.environ.items() if name.upper().startswith(whole) and value == document]
+    return names[0] if names else whole
+
+
+def origin(path: Sequence[str], table: Mapping[str, object]) -> str:
+    """Where the value of a setting comes from: "variable" (its own), the name of another variable, the name of the file
+    (`table` is its content), or `DEFAULT`."""
+    variable, group = _variable(path), _variable(path[:1])
+    for name, value in os.environ.items():
+        if name.upper() == variable or name.upper().startswith(f"{variable}__"):
+            return "variable"
+        if len(path) > 1 and name.upper() == group and path[1] in json.loads(value):
+            return name
+    found: object = table
+    for part in path:
+        found = found.get(part) if isinstance(found, dict) else None
+    return DEFAULT if found is None else config_file().name
+
+
+def read_config() -> dict[str, object]:
+    """The content of the file, as it is."""
+    path = config_file()
+    return tomllib.loads(path.read_text("utf-8")) if path.is_file() else {}
 
 
 def _variable(path: Sequence[str]) -> str:
     return ENV_PREFIX + "__".join(path).upper()
+
+
+def _split_path(settings: type[BaseModel], place: Sequence[str | int]) -> tuple[list[str], list[str | int]]:
+    """The names of settings in the place of an error, and what comes after them: keys and numbers within a value."""
+    path: list[str] = []
+    for part in place:
+        if part not in _fields(settings, path):
+            break
+        path.append(str(part))
+    return path, list(place[len(path) :])
 
 
 def _fields(settings: type[BaseModel], path: Sequence[str]) -> list[str]:

@@ -49,3 +49,5 @@ class IndexTTS2Settings(Group):
         default_factory=dict,
         description="Other arguments of its generation, such as num_beams, top_p, temperature. JSON object.",
     )
+    gpu_lock_dir: str = Field("", description="Folder of the GPU locks; VOICE_GPU_LOCK_DIR when empty.")
+    local_dir: str = Field("", description="Folder for copies of recordings; VOICE_LOCAL_DIR when empty.")

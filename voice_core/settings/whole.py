@@ -4,7 +4,7 @@ import os
 from typing import Literal
 from urllib.parse import unquote
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -13,20 +13,29 @@ from pydantic_settings import (
 )
 
 from voice_core.layout import slug
+from voice_core.scrubbing import hide
 from voice_core.settings.automation import AutomationSettings
 from voice_core.settings.base import ENV_PREFIX, as_url
 from voice_core.settings.codecs import NeuCodecSettings
-from voice_core.settings.corpus import BatchSettings, CardSettings, CutSettings, RuleSettings, SplitSettings
+from voice_core.settings.corpus import (
+    AudioSettings,
+    BatchSettings,
+    CardSettings,
+    CutSettings,
+    RuleSettings,
+    SplitSettings,
+)
 from voice_core.settings.loading import (
     ConfigurationError,
     config_file,
     explain,
     explain_unreadable,
-    refuse_unknown_variables,
+    warn_of_unknown_variables,
 )
 from voice_core.settings.moshi import MoshiSettings
 from voice_core.settings.speech import IndexTTS2Settings, SpeechSettings
 from voice_core.settings.stores import GcsSettings, HubSettings, S3Settings
+from voice_core.url_overlap import overlap
 
 Step = Literal["ingest", "encode", "write", "speak"]
 
@@ -35,7 +44,12 @@ class Settings(BaseSettings):
     """The configuration of one voice dataset."""
 
     model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid", validate_default=True
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        hide_input_in_errors=True,
     )
 
     raw_url: str = Field("demo/raw", description="The raw bucket, only ever read: file://, s3://, gs:// or a folder.")
@@ -61,6 +75,10 @@ class Settings(BaseSettings):
         description="Extensions that are recordings, lower case. Where two files share an id the first listed wins.",
     )
     max_transcript_mb: float = Field(32.0, gt=0, description="A larger transcript is refused, not read.")
+    follow_symlinks: bool = Field(
+        False,
+        description="Follow symbolic links that lead out of the folder of recordings, of scripts or of `voice adopt`.",
+    )
     local_gb: float = Field(
         24.0,
         gt=0,
@@ -81,6 +99,7 @@ class Settings(BaseSettings):
     )
 
     batch: BatchSettings = BatchSettings()  # type: ignore[call-arg]
+    audio: AudioSettings = AudioSettings()  # type: ignore[call-arg]
     cut: CutSettings = CutSettings()  # type: ignore[call-arg]
     roundtrip_share: float = Field(
         0.1, ge=0, le=1, description="Share of segments that are decoded again after encoding, and measured."
@@ -113,12 +132,36 @@ class Settings(BaseSettings):
             raise ValueError("must not be empty")
         return as_url(value)
 
+    @field_validator("work_url")
+    @classmethod
+    def _apart_from_raw(cls, value: str, info: ValidationInfo) -> str:
+        if how := overlap(info.data.get("raw_url", ""), value):
+            raise ValueError(f"raw_url {how} it; what is made would be taken for recordings: choose separate folders")
+        return value
+
+    @field_validator("moshi")
+    @classmethod
+    def _scripts_apart(cls, value: MoshiSettings, info: ValidationInfo) -> MoshiSettings:
+        if value.scripts_url and (how := overlap(value.scripts_url, info.data.get("work_url", ""))):
+            raise ValueError(f"scripts_url {how} the work_url: choose separate folders")
+        return value
+
     @field_validator("raw_pattern")
     @classmethod
     def _names_both(cls, value: str) -> str:
         if value.count("{channel}") != 1 or value.count("{audio_id}") != 1:
             raise ValueError("must name {channel} and {audio_id} once each")
         return value
+
+    @model_validator(mode="after")
+    def _hand_down(self) -> "Settings":
+        """Give the codec and the engine what they need of this machine: they are made from their own settings."""
+        wanted = {"neucodec": ("gpu_profiles", "gpu_lock_dir"), "indextts2": ("gpu_lock_dir", "local_dir")}
+        for name, fields in wanted.items():
+            group = getattr(self, name)
+            given = {field: getattr(group, field) or getattr(self, field) for field in fields}
+            object.__setattr__(self, name, group.model_copy(update=given))
+        return self
 
     @classmethod
     def settings_customise_sources(
@@ -135,14 +178,17 @@ class Settings(BaseSettings):
     def load(cls, **overrides: object) -> "Settings":
         """Read the settings, or raise `ConfigurationError` with a line a wrong setting."""
         if os.environ.get(ENV_PREFIX + "CONFIG") and not config_file().is_file():
-            raise ConfigurationError(f"{ENV_PREFIX}CONFIG names {config_file()}, and there is no such file")
-        refuse_unknown_variables(cls)
+            raise ConfigurationError(f"{ENV_PREFIX}CONFIG names a file that does not exist")
+        warn_of_unknown_variables(cls)
         try:
-            return cls(**overrides)  # type: ignore[arg-type]
+            settings = cls(**overrides)  # type: ignore[arg-type]
         except ValidationError as error:
             raise ConfigurationError(explain(error, cls)) from None
         except ValueError as error:  # malformed TOML, or JSON in an environment variable
             raise ConfigurationError(explain_unreadable(error)) from None
+        s3 = settings.s3
+        hide(*(item.get_secret_value() for item in (s3.access_key_id, s3.secret_access_key, s3.session_token)))
+        return settings
 
     def display_name(self, channel_slug: str) -> str:
         """A channel's name for people, by the slug that stands in its partitions' keys.

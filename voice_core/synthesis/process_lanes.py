@@ -5,7 +5,6 @@ import fcntl
 import multiprocessing
 import os
 import select
-import signal
 import threading
 import time
 from collections import deque
@@ -23,6 +22,7 @@ from voice_core.synthesis.nouns import EngineSpec, Failure, SynthesisError
 from voice_core.synthesis.window import Task
 from voice_core.tts import Speech
 from voice_core.tts.base import EngineBrokenError, EngineUnavailableError
+from voice_core.worker_signals import handle_signals
 
 # One is spoken while the next lies in the pipe, so that the engine need not wait for this process.
 # (Measured at 20 ms an utterance: 4 % of the time is lost without, 1.2 % with one, no less with two.)
@@ -237,7 +237,7 @@ def _receive(connection: Connection) -> tuple[Speech | Failure, float]:
 
 def _serve(pipes: _Pipes, spec: EngineSpec) -> None:
     """The process: loads its engine, says what it is sent, ends with its pipe. Whoever started it, stops it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    handle_signals()
     answer = pipes.sending
     try:
         engine = spec.load()

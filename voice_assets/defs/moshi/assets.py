@@ -119,13 +119,13 @@ def moshi_shards_asset(pool: str | None) -> dg.AssetsDefinition:
         with on_behalf_of(context.run.run_id):
             report = building.build_shards(work, partition, speech.settings, config.options(), verify=config.verify)
         manifest = report.manifest
-        kept = manifest.kept()
+        figures = manifest.figures
         return dg.MaterializeResult(
             data_version=dg.DataVersion(manifest.data_version),
             metadata={
                 "engine": f"{manifest.parameters['engine']} {manifest.parameters['engine_revision']}",
-                "dialogues": len(kept),
-                "hours": round(sum(rows[0].dialogue_samples for _, rows in kept) / 24_000 / 3600, 4),
+                "dialogues": figures["dialogues_kept"],
+                "hours": round(figures["audio_sec"] / 3600, 4),
                 "utterances_spoken": report.spoken,
                 "voices_measured": report.voices_measured,
                 **_voice_levels(manifest),

@@ -3,4 +3,5 @@
 import dagster as dg
 
 NAME = "dialogue_batch"
+ASSETS = ("dialogues", "moshi_shards")
 dialogue_batch = dg.DynamicPartitionsDefinition(name=NAME)

@@ -9,9 +9,10 @@ import dagster as dg
 
 from resources.corpus import CorpusResource
 from resources.stores import open_store
-from voice_assets.defs.moshi.partitions import NAME, dialogue_batch
+from voice_assets.defs.moshi.partitions import ASSETS, NAME
 from voice_assets.defs.voice_dataset.asking import Asked, due, unsettled
 from voice_assets.defs.voice_dataset.sensors import in_flight, last_built
+from voice_assets.instance import add_partitions
 from voice_assets.run_process import release_dead
 from voice_core.fingerprint import fingerprint
 from voice_core.moshi.building import SUFFIXES, deal_scripts
@@ -93,39 +94,41 @@ def new_dialogues_sensor(settings: Settings, status: dg.DefaultSensorStatus) -> 
         if not given.moshi.scripts_url:
             return dg.SkipReason("VOICE_MOSHI__SCRIPTS_URL names no folder of dialogue files")
         release_dead(context.instance)  # a batch of a run that was killed would count as being spoken
-        memory, told, added = _look(context, corpus, Memory.read(context.cursor))
-        return _ask(context, memory, told, added, given, time.time())
+        memory, told = _look(context, corpus, Memory.read(context.cursor))
+        return _ask(context, memory, told, given, time.time())
 
     return new_dialogues
 
 
-def _look(context: dg.SensorEvaluationContext, corpus: CorpusResource, memory: Memory) -> tuple[Memory, str, list[str]]:
-    """The memory after a look at the folder, what to tell of it, and batches that Dagster does not know yet."""
+def _look(context: dg.SensorEvaluationContext, corpus: CorpusResource, memory: Memory) -> tuple[Memory, str]:
+    """The memory after a look at the folder, and what to tell of it. Batches that Dagster does not know are added."""
     given = corpus.settings
-    scripts = open_store(given.moshi.scripts_url, given)
+    scripts = open_store(given.moshi.scripts_url, given, foreign=True)
     seen = sight(scripts)
     if seen == memory.sight:
-        return replace(memory, pending=""), "no dialogue file has changed", []
+        return replace(memory, pending=""), "no dialogue file has changed"
     if seen != memory.pending:
-        return replace(memory, pending=seen), "dialogue files are changing; dealt once they have come to rest", []
+        return replace(memory, pending=seen), "dialogue files are changing; dealt once they have come to rest"
     dealt = deal_scripts(scripts, corpus.work(), given)
     news = {str(item): version for item, version in dealt.versions.items()}
-    added = sorted(news.keys() - set(context.instance.get_dynamic_partitions(NAME)))
+    add_partitions(context.instance, NAME, sorted(news))
     told = (
         f"{dealt.dialogues} dialogues in {len(news)} batches, {dealt.new} new, {dealt.removed} removed, "
         f"{dealt.bad_lines} lines that are none"
     )
-    return replace(memory, sight=seen, pending="", news=news), told, added
+    return replace(memory, sight=seen, pending="", news=news), told
 
 
 def _ask(
-    context: dg.SensorEvaluationContext, memory: Memory, told: str, added: list[str], settings: Settings, now: float
+    context: dg.SensorEvaluationContext, memory: Memory, told: str, settings: Settings, now: float
 ) -> dg.SensorResult:
     """The runs for what is to be spoken, as many as a tick may ask for. As `new_recordings` asks."""
     instance = context.instance
     read = versions_read(instance, memory.news)
     news = {key: version for key, version in memory.news.items() if read.get(key) != version}
-    busy = in_flight(instance, ()) if news or memory.runs else set()
+    busy: set[str] = set()
+    if news or memory.runs:
+        busy = in_flight(instance, instance.get_dynamic_partitions(NAME), ASSETS, [speak_job.name])
     built = last_built(instance, memory.runs.keys() - busy, "moshi_shards")
     asked = unsettled(memory.runs, news, busy, built)
     wanted = due(asked, news, busy, now)
@@ -136,6 +139,5 @@ def _ask(
     return dg.SensorResult(
         run_requests=[dg.RunRequest(fingerprint(key, wanted[key].sight, now), partition_key=key) for key in chosen],
         skip_reason=None if chosen else told,
-        dynamic_partitions_requests=[dialogue_batch.build_add_request(added)] if added else [],
         cursor=replace(memory, news=news, runs=asked).write(),
     )

@@ -6,15 +6,23 @@ from functools import partial
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
 from resources.corpus import CorpusResource
-from voice_assets.defs.voice_dataset.automation import FOLLOWS, FOLLOWS_AT_REST, FOLLOWS_SEGMENTS, FOLLOWS_SPLITS
+from voice_assets.defs.voice_dataset.automation import (
+    FOLLOWS,
+    FOLLOWS_AT_REST,
+    FOLLOWS_SEGMENTS,
+    FOLLOWS_SPLITS,
+    FOLLOWS_WITHOUT_FAILURES,
+)
 from voice_assets.defs.voice_dataset.chains import Link, StageConfig, Task, link
 from voice_assets.defs.voice_dataset.metadata import check_results, check_specs, speed_metadata, summary_metadata
 from voice_assets.measured import DEVICE
 from voice_core.codecs.base import CodecUnavailableError
 from voice_core.corpus import checks, coding, dataset, finishing, pairs, rows, segmenting, splits
 from voice_core.corpus.batches import list_partitions, snapshot
+from voice_core.corpus.card import without_people
 from voice_core.corpus.dataset_record import read_commit
 from voice_core.corpus.manifest import Manifest, read_complete, read_manifest
 from voice_core.corpus.summary import summarise
@@ -76,7 +84,7 @@ def segments(task: Task) -> dg.MaterializeResult:
     return dg.MaterializeResult(
         data_version=dg.DataVersion(manifest.data_version),
         metadata={
-            **summary_metadata(summarise([manifest], task.corpus.settings.display_name)),
+            **summary_metadata(summarise([manifest], task.corpus.settings)),
             "recordings_decoded": report.recordings_decoded,
             "segments_cut": report.segments_cut,
             **speed_metadata(report.decoded_sec, report.wall_sec),
@@ -137,7 +145,7 @@ def coded_segments(task: Task) -> dg.MaterializeResult:
         work, partition, codec, settings, verify=task.verify, supply=task.corpus.supply(), then=listen
     )
     manifest = report.manifest
-    summary = summarise([manifest], settings.display_name)
+    summary = summarise([manifest], settings)
     guarded: dict[str, float] = {}
     if summary.agreement is not None:
         guarded = {"guarded_segments": summary.agreement[0], "guard_agreement": summary.agreement[1]}
@@ -173,18 +181,28 @@ def coded_segments(task: Task) -> dg.MaterializeResult:
     )
 
 
+class SplitsConfig(dg.Config):
+    """Over which batches the splits are assigned."""
+
+    incomplete: bool = Field(
+        default=False, description="Assign the splits over the batches that are cut, although others are not."
+    )
+
+
 @dg.asset(
     deps=[dg.AssetDep(segments.spec.key, partition_mapping=dg.AllPartitionMapping())],
     group_name=GROUP,
-    automation_condition=FOLLOWS_AT_REST,
+    automation_condition=FOLLOWS_WITHOUT_FAILURES,
     kinds={"json"},
     code_version=str(splits.SPLITS_VERSION),
 )
-def dataset_splits(corpus: CorpusResource) -> dg.MaterializeResult:
-    """Which recordings are held out for test, and which texts stand on both sides, over all finished batches."""
+def dataset_splits(config: SplitsConfig, corpus: CorpusResource) -> dg.MaterializeResult:
+    """Which recordings are held out for test, and which texts stand on both sides, over all batches."""
     work, settings = corpus.work(), corpus.settings
-    found = (read_manifest(work, segmenting.STAGE, partition) for partition in list_partitions(work))
-    plan = splits.build_splits(work, [item for item in found if item is not None and item.complete], settings)
+    found = {partition: read_manifest(work, segmenting.STAGE, partition) for partition in list_partitions(work)}
+    if not config.incomplete:
+        splits.require_all_cut(found)
+    plan = splits.build_splits(work, [item for item in found.values() if item is not None and item.complete], settings)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(plan.data_version),
         metadata={
@@ -220,7 +238,7 @@ def voice_dataset(task: Task) -> dg.MaterializeResult:
     report = dataset.build_dataset(work, partition, plan, settings, verify=task.verify, supply=supply)
     manifest = report.manifest
     known = {} if report.bytes_written or task.verify else sizes(manifest.parameters["files"])
-    summary = summarise([manifest], settings.display_name)
+    summary = summarise([manifest], settings)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(manifest.data_version),
         metadata={
@@ -299,7 +317,7 @@ def dataset_card(config: StageConfig, corpus: CorpusResource) -> dg.MaterializeR
                 for config in (rows.FULL, rows.NEUTTS, rows.PAIRS)
             },
             "neutts_would_drop": dict(summary.neutts_reasons),
-            "card": dg.MetadataValue.md(work.get(layout.card_key).decode().split("---\n", 2)[-1]),
+            "card": dg.MetadataValue.md(without_people(work.get(layout.card_key).decode())),
         },
         check_results=check_results(
             [

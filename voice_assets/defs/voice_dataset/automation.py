@@ -41,6 +41,12 @@ FOLLOWS_SEGMENTS = ((_WAITING_FOR_RUN | _FAILED_BEFORE) & ~_Condition.any_deps_m
 # hold it up; it is made of what is finished.
 FOLLOWS_AT_REST = (_WAITING & _AT_REST).with_label("follows when its inputs rest")
 
+# The splits: the same, and not while a batch whose segments failed waits to be built again. What is held out once stays
+# held out, so without that batch other recordings would be held out for good.
+FOLLOWS_WITHOUT_FAILURES = (_WAITING & ~_Condition.any_deps_match(_Condition.execution_failed()) & _AT_REST).with_label(
+    "follows when its inputs rest and none has failed"
+)
+
 # Rows: not before the splits know of the batch. What keeps a memory of its own stands first: Dagster evaluates the
 # later parts of a conjunction only for what the earlier ones left.
 _SPLITS_DUE = _Condition.asset_matches("dataset_splits", _NEWS.since(_Condition.newly_updated()))

@@ -18,6 +18,7 @@ from voice_assets.pool_watch import PoolWatch
 from voice_core.fingerprint import sha256
 from voice_core.gpu_lock import on_behalf_of
 from voice_core.layout import PartitionKey
+from voice_core.scrubbing import scrubbed_errors
 
 FAILED_BATCHES = "failed_batches"  # metadata of the step's failure: batch → what it died of
 _CODE_VERSION, _DATA_VERSION = "dagster/code_version", "dagster/data_version"
@@ -70,7 +71,7 @@ class Link:
         )
 
     def make(self, task: Task) -> dg.MaterializeResult:
-        with on_behalf_of(task.run_id):
+        with on_behalf_of(task.run_id), scrubbed_errors():
             return self.build(task)
 
 

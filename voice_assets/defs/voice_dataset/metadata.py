@@ -40,7 +40,7 @@ def picture(png: bytes, alt: str) -> dg.MetadataValue:
 
 
 def summary_metadata(summary: Summary) -> Metadata:
-    """Hours, counts, rejects by reason, and the pictures of a summary."""
+    """Totals, hours, rejects by reason, and the pictures of a summary."""
     rows = [
         dg.TableRecord(
             {"stage": step.stage, "reason": step.reason, "rows": step.rows, "seconds": round(step.seconds, 3)}
@@ -48,7 +48,7 @@ def summary_metadata(summary: Summary) -> Metadata:
         for step in summary.funnel
     ]
     metadata: Metadata = {
-        "recordings": sum(tally.rows for tally in summary.recordings),
+        **summary.totals,
         "hours_in": round(summary.total.hours, 4),
         "hours_kept": round(summary.kept.hours, 4),
         "hours_rejected": round(summary.rejected.hours, 4),

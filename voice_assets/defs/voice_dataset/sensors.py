@@ -7,8 +7,9 @@ import dagster as dg
 
 from resources.corpus import CorpusResource
 from voice_assets.defs.voice_dataset.asking import due, neighbours, read_cursor, unsettled, write_cursor
-from voice_assets.defs.voice_dataset.jobs import ingest_job
-from voice_assets.defs.voice_dataset.partitions import NAME, PARTITION, RANGE_END, RANGE_START, channel_batch
+from voice_assets.defs.voice_dataset.jobs import JOBS, ingest_job
+from voice_assets.defs.voice_dataset.partitions import ASSETS, NAME, PARTITION, RANGE_END, RANGE_START
+from voice_assets.instance import add_partitions
 from voice_assets.run_process import release_dead
 from voice_core.corpus.discovery import Discovery, discover
 from voice_core.fingerprint import fingerprint
@@ -45,10 +46,8 @@ def ask(context: dg.SensorEvaluationContext, found: Discovery, settings: Setting
     """The runs for what was found, as many as a tick may ask for."""
     instance = context.instance
     known = instance.get_dynamic_partitions(NAME)
-    keys = [str(batch.partition) for batch in found.batches]
-    added = sorted(set(keys) - set(known))
-    order = [*known, *added]
-    busy = in_flight(instance, order)
+    order = add_partitions(instance, NAME, sorted(str(batch.partition) for batch in found.batches))
+    busy = in_flight(instance, order, ASSETS, [job.name for job in JOBS])
     still_filling = found.filling()
     news = {
         str(batch.partition): found.sight(batch)
@@ -63,12 +62,11 @@ def ask(context: dg.SensorEvaluationContext, found: Discovery, settings: Setting
     for key in (key for group in chosen for key in group):
         asked[key] = wanted[key]
     requests = [_request(group, [wanted[key].sight for key in group], now) for group in chosen]
-    told = _told(found, len(added), chosen, sum(map(len, groups)) - sum(map(len, chosen)), len(busy))
+    told = _told(found, len(order) - len(known), chosen, sum(map(len, groups)) - sum(map(len, chosen)), len(busy))
     context.log.info(told)
     return dg.SensorResult(
         run_requests=requests,
         skip_reason=None if requests else told,
-        dynamic_partitions_requests=[channel_batch.build_add_request(added)] if added else [],
         cursor=write_cursor(asked),
     )
 
@@ -100,11 +98,20 @@ def _told(found: Discovery, opened: int, chosen: Sequence[Sequence[str]], left: 
     return ", ".join(parts)
 
 
-def in_flight(instance: dg.DagsterInstance, order: Sequence[str]) -> set[str]:
-    """The batches that queued and running runs of any kind work on."""
+def in_flight(
+    instance: dg.DagsterInstance, order: Sequence[str], assets: Collection[str], jobs: Collection[str]
+) -> set[str]:
+    """The batches of one set of partitions that queued and running runs work on.
+
+    `order` has the set's keys in Dagster's order. `assets` are those that it partitions, and `jobs` build them: batches
+    of another set may have the same keys.
+    """
+    wanted = {dg.AssetKey(name) for name in assets}
     place = {key: number for number, key in enumerate(order)}
     busy: set[str] = set()
     for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED)):
+        if not (run.asset_selection & wanted if run.asset_selection else run.job_name in jobs):
+            continue
         if PARTITION in run.tags:
             busy.add(run.tags[PARTITION])
         elif run.tags.get(RANGE_START) in place and run.tags.get(RANGE_END) in place:

@@ -117,7 +117,7 @@ def test_codes_that_cannot_be_the_codecs_are_rejected(world: World, cache: Cache
 def test_a_file_that_is_too_large_for_a_segment_is_not_read(
     world: World, cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(adopt_recording, "MOST_BYTES", 200_000)
+    monkeypatch.setattr(adopt_recording, "MAX_FILE_BYTES", 200_000)
     cache.recording("video1", count=2)
     cache.write("video1", 2, seconds=9.0)
     cache.adopt()

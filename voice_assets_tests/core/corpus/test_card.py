@@ -1,5 +1,6 @@
 """The dataset card, read back as YAML, as Markdown tables, and by `datasets` itself."""
 
+import dataclasses
 import io
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,9 @@ import yaml
 from voice_assets_tests.core.corpus.test_summary import RATE, kept, manifest, rejected
 from voice_core.audio import flac_bytes
 from voice_core.corpus import rows
-from voice_core.corpus.card import escape, render_card
+from voice_core.corpus.card import escape, read_card_settings, render_card, without_people
 from voice_core.corpus.columns import COLUMNS
-from voice_core.corpus.manifest import Manifest
+from voice_core.corpus.manifest import Manifest, RecordingOutcome
 from voice_core.corpus.summary import summarise
 from voice_core.layout import DatasetLayout, PartitionKey
 from voice_core.settings import CardSettings, Settings
@@ -30,8 +31,8 @@ CODEC = {"codec": "melvq", "revision": "r1", "stand_in": True, "codes_per_sec": 
 
 
 def card(*manifests: Manifest, settings: Settings = SETTINGS, configs: Any = ("full", "neutts"), **more: Any) -> str:
-    summary = summarise(manifests, settings.display_name)
-    given = {"splits": ("train", "test"), "parameters": manifests[0].parameters if manifests else {}, **more}
+    summary = summarise(manifests, settings)
+    given = {"splits": ("train", "test"), **more}
     return render_card(summary, settings, configs=configs, **given)
 
 
@@ -79,6 +80,29 @@ def test_the_front_matter_says_what_a_hub_reads() -> None:
         ],
     }
     assert text == card(manifest(kept(RATE, split="train"), **CODEC))
+
+
+def test_partitions_that_were_built_with_other_parameters_are_named_with_what_differs() -> None:
+    def built(number: int, snr_db: float) -> Manifest:
+        rules = {"min_snr_db": snr_db, "min_duration_sec": 0.5}
+        return manifest(kept(RATE), partition=f"one/batch-{number:04d}", rules=rules, files=[{"key": str(number)}])
+
+    alike = card(built(1, 10.0), built(2, 10.0))
+    assert "different parameters" not in alike
+    assert ["`rules.min_snr_db`", "`10.0`"] in table(alike, "## Models and parameters")
+    text = card(built(1, 10.0), built(2, 15.0), built(3, 10.0))
+    section = text.split("## Models and parameters\n")[1].split("\n## ")[0]
+    assert "- `one/batch-0001`, `one/batch-0003`: `rules.min_snr_db` `10.0`\n" in section
+    assert "- `one/batch-0002`: `rules.min_snr_db` `15.0`\n" in section
+    assert table(text, "## Models and parameters") == [["`rules.min_duration_sec`", "`0.5`"]]
+
+
+def test_the_card_counts_recordings_that_could_not_be_reached() -> None:
+    whole = manifest(kept(RATE))
+    lost = RecordingOutcome("lost", "lost.mp3", "unreachable", 0)
+    text = card(dataclasses.replace(whole, recordings=(*whole.recordings, lost)))
+    assert "cut from 2 recordings of 1 channel" in text
+    assert "Recordings: 1 ok, 1 unreachable." in text
 
 
 def test_the_funnel_adds_up_to_the_sample_in_its_last_line() -> None:
@@ -151,6 +175,23 @@ def test_only_what_has_rows_is_offered() -> None:
     }
     assert offered == {"full": ["train", "test"], "pairs": ["train"]}
     assert "configs" not in front_matter(card(configs=(), splits=()))
+
+
+def test_the_settings_of_a_card_can_be_read_from_it() -> None:
+    settings = Settings(dataset="harbour", card=CardSettings(licence="cc0-1.0", languages=("en",), sources="A.\n\nB."))
+    for given in (SETTINGS, settings, Settings(dataset="harbour")):
+        text = card(manifest(kept(RATE, split="train")), settings=given)
+        assert read_card_settings(text, "harbour") == given.card
+
+
+def test_without_people_a_card_names_no_speaker_and_no_tone() -> None:
+    people = {"speaker_id": "Salma ## x", "gender": "gender-x", "dialect": "najdi", "tone": "tired"}
+    text = card(manifest(kept(RATE, split="train", **people), **CODEC))
+    left = without_people(text)
+    assert all(label in text and label not in left for label in ("Salma", "gender-x", "najdi", "tired"))
+    assert "### By channel" in left
+    assert "## Durations" in left
+    assert "dataset_info" not in left
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from voice_core.corpus.manifest import Manifest, read_manifest
 from voice_core.corpus.segment_files import load
 from voice_core.corpus.summary import summarise
 from voice_core.layout import PartitionKey
+from voice_core.settings import Settings
 
 NEWS = PartitionKey("news", 1)
 
@@ -359,7 +360,7 @@ def test_the_guard_looks_at_the_share_of_segments_that_the_settings_ask_for(cut:
     cut.set(guard_share=1.0)
     report = cut.code()
     assert {entry.agreement for entry in report.manifest.kept()} == {1.0}
-    assert summarise([report.manifest], str).agreement == (5, 1.0)
+    assert summarise([report.manifest], Settings()).agreement == (5, 1.0)
     cut.set(guard_share=0.5)
     guarded = [entry.key for entry in cut.code().manifest.kept() if entry.agreement is not None]
     cut.set(guard_share=0.0)

@@ -61,7 +61,7 @@ def test_a_damaged_file_is_made_again_or_named_and_nothing_is_lost(built: World,
 def test_a_plan_makes_a_damaged_batch_again_in_memory_only(built: World) -> None:
     path = built.path(f"batches/{FIRST}.json")
     path.write_bytes(b"{")
-    found = discovery.foresee(built.raw, built.work, built.settings)
+    found = discovery.discover(built.raw, built.work, built.settings, read_only=True)
     assert [item.audio_id for item in found.batches[0].recordings] == ["a", "c"]
     assert path.read_bytes() == b"{"
 

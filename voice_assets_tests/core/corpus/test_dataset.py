@@ -115,6 +115,17 @@ def test_a_person_who_speaks_once_or_has_no_name_gets_no_pair_and_is_counted(wor
     assert not world.path("datasets/voice/pairs/news/batch-0001.train.parquet").exists()
 
 
+@pytest.mark.parametrize(("scope", "speakers"), [("recording", 2), ("channel", 1), ("corpus", 1)])
+def test_the_speakers_of_pairs_are_people_as_the_speaker_scope_tells_them_apart(
+    two: World, scope: str, speakers: int
+) -> None:
+    two.set(split={"speaker_scope": scope})
+    two.segment()
+    two.code()
+    report = pairs.build_pairs(two.work, built(two, Splits(frozenset(), frozenset())), two.settings)
+    assert (report.pairs, report.speakers) == (6, speakers)
+
+
 def test_a_text_of_test_that_is_spoken_in_train_too_is_left_out_with_that_reason(world: World) -> None:
     for number in range(8):
         lines = lines_for(4.0, f"r{number}")

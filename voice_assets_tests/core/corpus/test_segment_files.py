@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from voice_assets_tests.bombs import NPZ_BOMBS, npz_of_zeros, run_measured
 from voice_assets_tests.core.corpus.world import babble
 from voice_core.audio import to_pcm16
 from voice_core.corpus.segment_files import FIELDS, Segment, SegmentFileError, dump, load
@@ -175,16 +176,33 @@ def test_a_member_that_is_no_array_is_a_segment_file_error() -> None:
         load(buffer.getvalue(), "x.npz")
 
 
-def test_a_zip_bomb_is_refused_before_it_is_unpacked() -> None:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as bomb:
-        for name in FIELDS:
-            with bomb.open(f"{name}.npy", "w", force_zip64=True) as member:
-                for _ in range(64):
-                    member.write(b"\0" * 1_000_000)
-    assert len(buffer.getvalue()) < 1_000_000
-    with pytest.raises(SegmentFileError, match="unpacks to 576,000,000 bytes"):
-        load(buffer.getvalue(), "bomb.npz")
+_LOAD = """
+import sys
+from voice_core.corpus.segment_files import SegmentFileError, load, sample_count
+try:
+    print(sample_count(open(sys.argv[1], "rb"), "x"))
+except SegmentFileError as error:
+    print(error)
+try:
+    load(open(sys.argv[1], "rb").read(), "x")
+except SegmentFileError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("name", NPZ_BOMBS)
+def test_a_zip_bomb_is_refused_before_it_is_unpacked(name: str, tmp_path: Path) -> None:
+    NPZ_BOMBS[name](tmp_path / "bomb.npz")
+    said, peak_mb = run_measured(_LOAD, str(tmp_path / "bomb.npz"))
+    assert "x is no segment file" in said
+    assert peak_mb < 256
+
+
+def test_the_largest_segment_that_is_read_takes_less_than_a_gigabyte(tmp_path: Path) -> None:
+    npz_of_zeros(tmp_path / "a.npz", {"audio": (np.dtype("<f4"), (30_000_000,))})
+    said, peak_mb = run_measured(_LOAD, str(tmp_path / "a.npz"))
+    assert said == "30000000"
+    assert peak_mb < 1_024
 
 
 @pytest.mark.parametrize("descr", ["<i2", "<U500000000"])

@@ -6,6 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
@@ -235,6 +236,13 @@ def test_a_second_build_is_byte_for_byte_the_same(world: World, tmp_path: Path) 
     assert not third.built
     assert {path: path.stat().st_mtime_ns for path in third.raw.rglob("*")} == before
     assert decoded(mended)[0].any()
+
+
+def test_two_that_build_the_same_folder_at_once_build_it_once(world: World, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(lambda _: build_world(tmp_path, seconds_scale=SCALE), range(2)))
+    assert sorted(item.built for item in both) == [False, True]
+    assert files_below(tmp_path / "raw") == files_below(world.raw)
 
 
 def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:

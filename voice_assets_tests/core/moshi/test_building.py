@@ -97,20 +97,21 @@ def test_each_voice_of_a_batch_is_computed_once(theatre: Theatre, backend: Backe
 def test_the_engine_is_loaded_once_for_all_batches_and_goes_on_with_the_voice_that_it_has(
     theatre: Theatre, backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("VOICE_GPU_LOCK_DIR", str(tmp_path / "locks"))
+    locks = str(tmp_path / "locks")
     monkeypatch.setattr("voice_core.tts.indextts2.engine._gpus", lambda _: {"GPU-0": "cpu"})
     holding: list[bool] = []
     build_shards = building.build_shards
 
     def looking(*given: Any, **named: Any) -> Any:
         report = build_shards(*given, **named)
-        holding.append(holders()["GPU-0"] is not None)
+        holding.append(holders(locks)["GPU-0"] is not None)
         return report
 
     monkeypatch.setattr(building, "build_shards", looking)
     lines = [f'{{"id": "d{n}", "user": "Is it {n}?", "assistant": "It is."}}\n' for n in range(9)]
     (tmp_path / "talks.jsonl").write_text("".join(lines))
-    settings = with_moshi(theatre.settings, {"batch_dialogues": 3})
+    settings = Settings(**{**theatre.settings.model_dump(), "gpu_lock_dir": locks})
+    settings = with_moshi(settings, {"batch_dialogues": 3})
     report = building.build(
         Store(tmp_path.as_uri()), theatre.work, settings, SynthesisOptions(backend, workers=1), only=("talks.jsonl",)
     )
@@ -119,7 +120,7 @@ def test_the_engine_is_loaded_once_for_all_batches_and_goes_on_with_the_voice_th
     assert len(theatre.notes("made")) == 1
     assert theatre.notes("voice") in (["anna", "ben", "anna", "ben"], ["ben", "anna", "ben", "anna"])
     assert holding == [True, True, True]
-    assert holders() == {"GPU-0": None}
+    assert holders(locks) == {"GPU-0": None}
 
 
 def test_memory_holds_no_batch_though_no_dialogue_is_complete_before_it_is_half_done(theatre: Theatre) -> None:

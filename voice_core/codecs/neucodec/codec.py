@@ -56,7 +56,7 @@ class NeuCodec:
 
     def __init__(self, settings: NeuCodecSettings) -> None:
         self.settings = settings
-        self._profile = profile(settings.pool) if settings.pool else None
+        self._profile = profile(settings.pool, settings.gpu_profiles) if settings.pool else None
         self.precision = self._profile.choose(settings.precision) if self._profile else settings.precision or "fp32"
         self._engine: Engine | None = None
         self._holder = 0  # the thread that has it ready on a GPU
@@ -111,7 +111,7 @@ class NeuCodec:
             yield
             return
         before = str(self._engine.device) if self._engine is not None else ""
-        with hold(sorted(gpus, key=lambda name: gpus[name] != before), purpose) as name:
+        with hold(sorted(gpus, key=lambda name: gpus[name] != before), purpose, self.settings.gpu_lock_dir) as name:
             try:
                 self._load(gpus[name])
                 self._holder = threading.get_ident()

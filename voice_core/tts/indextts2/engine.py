@@ -64,7 +64,7 @@ class IndexTTS2Engine:
         self.emotion_misses = 0
         self._model: Any = None
         self._device: str | None = None
-        self._prompts = Prompts()
+        self._prompts = Prompts(settings.local_dir)
         self._spoken = self._felt = ""  # the recordings in the model's two slots
         taken = {"spk_audio_prompt", "text", "output_path", "stream_return", "emo_alpha", "emo_vector", "emo_text"}
         taken |= {"use_emo_text", "emo_audio_prompt", "do_sample", "return_segments", *_INFER}
@@ -183,7 +183,7 @@ class IndexTTS2Engine:
             self._load(None)
             yield
             return
-        with hold([*gpus], purpose) as name:
+        with hold([*gpus], purpose, self.settings.gpu_lock_dir) as name:
             self._load(gpus[name])
             yield
 
@@ -195,7 +195,7 @@ class IndexTTS2Engine:
         if not gpus:
             yield {}
             return
-        with hold([*gpus], purpose) as name:
+        with hold([*gpus], purpose, self.settings.gpu_lock_dir) as name:
             pinned = _pinned(self.settings, gpus[name])
             yield {"device": pinned.device, "use_cuda_kernel": pinned.use_cuda_kernel}
 

@@ -5,8 +5,7 @@ import weakref
 from contextlib import ExitStack
 from pathlib import Path
 
-from voice_core.scratch import open_scratch
-from voice_core.settings import Settings
+from voice_core.scratch import Scratch, scratch_root
 
 _Stamp = tuple[int, int, int, int]
 
@@ -14,9 +13,11 @@ _Stamp = tuple[int, int, int, int]
 class Prompts:
     """IndexTTS2 keeps what it computed of a recording by its path, and would not notice another one under it. So it
     is given copies in a scratch folder, named by hash; copies, since a link would change with the file. The folder goes
-    with the process, or, where that is killed, with the next that opens the scratch."""
+    with the process, or, where that is killed, with the next that opens the scratch. `local_dir` is the setting of that
+    name."""
 
-    def __init__(self) -> None:
+    def __init__(self, local_dir: str) -> None:
+        self._local_dir = local_dir
         self._folder: Path | None = None
         self._room = ExitStack()
         weakref.finalize(self, self._room.close)
@@ -47,7 +48,9 @@ class Prompts:
         data = recording.read_bytes()
         if self._folder is None or not self._folder.is_dir():
             self.forget()
-            self._folder = self._room.enter_context(open_scratch(Settings.load()).room(0, "copies of voices"))
+            scratch = Scratch(scratch_root(self._local_dir), 0, "")
+            scratch.sweep()
+            self._folder = self._room.enter_context(scratch.room(0, "copies of voices"))
         copy = Path(self._folder, hashlib.sha256(data).hexdigest()[:24] + recording.suffix)
         copy.write_bytes(data)
         return copy

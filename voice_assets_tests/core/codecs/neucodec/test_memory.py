@@ -125,15 +125,14 @@ def test_a_gpu_that_is_let_go_has_nothing_left_on_it(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the CPU in a GPU's place: what is done, in which order, and whether the lock is held meanwhile."""
-    monkeypatch.setenv("VOICE_GPU_LOCK_DIR", str(tmp_path))
-    codec = made(checkpoint)
+    codec = made(checkpoint, gpu_lock_dir=str(tmp_path))
     monkeypatch.setattr(codec, "_gpus", lambda: {"gpu-a": "cuda:0", "gpu-b": "cpu"})
     done: list[tuple[str, bool]] = []
     for name in ("come", "leave"):
         monkeypatch.setattr(
-            Engine, name, lambda _, name=name: done.append((name, holders(tmp_path).get("gpu-b") is not None))
+            Engine, name, lambda _, name=name: done.append((name, holders(str(tmp_path)).get("gpu-b") is not None))
         )
-    with hold(["gpu-a"], "another's"), ThreadPoolExecutor(1) as elsewhere:
+    with hold(["gpu-a"], "another's", str(tmp_path)), ThreadPoolExecutor(1) as elsewhere:
         elsewhere.submit(codec.encode, CLIPS[:1]).result()  # by itself: it holds what is free, and leaves it
         assert done == [("leave", True)]
     with codec.ready("a batch"):  # both are free, and gpu-a comes first; but it was on the other before
@@ -141,7 +140,7 @@ def test_a_gpu_that_is_let_go_has_nothing_left_on_it(
         codec.encode_alone(CLIPS[0])
         assert done[1:] == [("come", True)]
     assert done[2:] == [("leave", True)]
-    assert holders(tmp_path)["gpu-b"] is None
+    assert holders(str(tmp_path))["gpu-b"] is None
 
 
 def test_leaving_a_device_takes_everything_along(checkpoint: Path) -> None:

@@ -120,16 +120,18 @@ def test_a_gpu_that_is_lost_to_the_process_ends_the_engine(engine: IndexTTS2Engi
 
 
 def test_it_is_loaded_onto_a_gpu_that_is_kept_from_other_processes_meanwhile(
-    engine: IndexTTS2Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("VOICE_GPU_LOCK_DIR", str(tmp_path / "locks"))
+    locks = str(tmp_path / "locks")
+    engine = load_engine("indextts2", **options, gpu_lock_dir=locks)
+    assert isinstance(engine, IndexTTS2Engine)
     monkeypatch.setattr("voice_core.tts.indextts2.engine._gpus", lambda _: {"GPU-0": "cuda:0", "GPU-1": "cuda:1"})
-    with hold(["GPU-0"], "somebody else's work"), ThreadPoolExecutor(1) as elsewhere:
+    with hold(["GPU-0"], "somebody else's work", locks), ThreadPoolExecutor(1) as elsewhere:
 
         def speak() -> dict[str, Holder | None]:
             with ready(engine, "speaking"):
                 engine.speak(Utterance("Hello.", "anna"))
-                return holders()
+                return holders(locks)
 
         held = elsewhere.submit(speak).result()
     assert {gpu: holder.purpose for gpu, holder in held.items() if holder} == {
@@ -202,15 +204,18 @@ def test_wrong_settings_are_told_by_their_variable(monkeypatch: pytest.MonkeyPat
 def test_a_gpu_is_held_for_workers_that_load_engines_of_their_own(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("VOICE_GPU_LOCK_DIR", str(tmp_path / "locks"))
+    locks = str(tmp_path / "locks")
     monkeypatch.setattr("voice_core.tts.indextts2.engine._gpus", lambda _: {"GPU-0": "cuda:0", "GPU-1": "cuda:1"})
-    with held(load_engine("indextts2"), "one") as first, held(load_engine("noise"), "none") as nothing:
+    with (
+        held(load_engine("indextts2", gpu_lock_dir=locks), "one") as first,
+        held(load_engine("noise"), "none") as nothing,
+    ):
         assert first == {"device": "cuda:0", "use_cuda_kernel": True}
         assert nothing == {}
         found: list[dict[str, object]] = []
 
         def other() -> None:
-            with held(load_engine("indextts2", use_cuda_kernel=False), "another") as second:
+            with held(load_engine("indextts2", use_cuda_kernel=False, gpu_lock_dir=locks), "another") as second:
                 found.append(second)
 
         thread = threading.Thread(target=other)

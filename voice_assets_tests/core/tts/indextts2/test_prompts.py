@@ -60,10 +60,13 @@ def test_a_worker_that_is_ended_takes_its_copies_with_it(
 ) -> None:
     notes = fake_indextts.install_everywhere(monkeypatch, tmp_path)
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
-    monkeypatch.setenv("VOICE_LOCAL_DIR", str(tmp_path / "tmp" / "scratch"))
     (tmp_path / "tmp").mkdir()
     said = Group("one", (Utterance("Hello.", "anna"), Utterance("Good morning.", "ben")))
-    (spoken,) = synthesise([said], EngineSpec("indextts2", options), SynthesisOptions("process", workers=1))
+    (spoken,) = synthesise(
+        [said],
+        EngineSpec("indextts2", {**options, "local_dir": str(tmp_path / "tmp" / "scratch")}),
+        SynthesisOptions("process", workers=1),
+    )
     assert not spoken.failures
     assert len(notes.read_text().splitlines()) == 5
     assert [path.name for path in (tmp_path / "tmp").rglob("*") if path.is_file()] == ["ledger.lock"]

@@ -1,0 +1,147 @@
+"""What a command's exit code says, and what is printed when an error ends it."""
+
+import resource
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from voice_assets.cli.exit_codes import ERROR, UNEXPECTED, end_with
+from voice_assets.stopping import EXIT_CODE
+from voice_assets_tests.assets.conftest import DAGSTER_YAML
+from voice_assets_tests.core.corpus.world import World
+
+_MAIN = "from voice_assets.cli import app, main\n"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A fresh DAGSTER_HOME, beside a raw bucket of one recording."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    (folder / "dagster.yaml").write_bytes(DAGSTER_YAML.read_bytes())
+    world = World(tmp_path)
+    world.record("a", 4.0)
+    for name, value in {
+        "DAGSTER_HOME": folder,
+        "VOICE_RAW_URL": world.raw_dir,
+        "VOICE_WORK_URL": world.work_dir,
+        "VOICE_CODEC": "none",
+    }.items():
+        monkeypatch.setenv(name, str(value))
+    return folder
+
+
+def run(
+    *arguments: str, code: str = "", largest_file: int = resource.RLIM_INFINITY
+) -> "subprocess.CompletedProcess[str]":
+    """Run `voice`; a file that grows beyond `largest_file` bytes meets an error, as one on a full disk."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, resource.RLIM_INFINITY))
+
+    command = [sys.executable, "-c", f"{_MAIN}{code}\nmain()", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, preexec_fn=limit)
+
+
+def test_an_instance_that_cannot_be_created_for_want_of_room_is_one_line_and_code_2(home: Path) -> None:
+    done = run("pools", largest_file=60_000)
+    assert done.returncode == ERROR
+    assert len(done.stderr.splitlines()) == 1
+    assert f"Dagster's databases under {home} (DAGSTER_HOME)" in done.stderr
+    assert "make room on its disk" in done.stderr
+    assert sorted(path.name for path in home.iterdir()) == [".instance.lock", "dagster.yaml"]
+    assert run("pools").returncode == 0
+
+
+def test_a_build_that_finds_no_room_for_its_record_says_so_and_the_next_one_goes_on(home: Path) -> None:
+    assert run("pools").returncode == 0
+    room = (home / "history" / "runs" / "index.db").stat().st_size + 4096
+    done = run("build", largest_file=room)
+    assert done.returncode == ERROR
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "make room on its disk, and run the same command again" in done.stderr
+    assert run("build").returncode == 0
+    assert "Nothing to do" in run("build").stdout
+
+
+def test_a_fault_of_the_program_has_a_code_of_its_own_and_keeps_its_traceback(home: Path) -> None:
+    done = run("break", code="@app.command('break')\ndef fail(): None.missing")
+    assert done.returncode == UNEXPECTED
+    assert done.stderr.startswith("internal error: AttributeError: 'NoneType' object has no attribute 'missing'.")
+    assert len(done.stderr.splitlines()) == 1
+    kept = Path(done.stderr.split()[-1])
+    assert "in fail" in kept.read_text("utf-8")
+    kept.unlink()
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ValueError("no such codec"), ERROR),
+        (PermissionError(13, "denied"), ERROR),
+        (KeyError("recordings"), UNEXPECTED),
+        (AssertionError(), UNEXPECTED),
+        (NotImplementedError(), UNEXPECTED),
+    ],
+)
+def test_errors_that_are_foreseen_end_with_2_and_others_with_70(
+    error: Exception, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert end_with(error) == code
+    assert len(list(tmp_path.glob("voice-error-*.txt"))) == (code == UNEXPECTED)
+
+
+def _fill(database: Path) -> None:
+    with sqlite3.connect(database) as connection:
+        connection.execute("CREATE TABLE a (b)")
+        connection.execute("PRAGMA max_page_count = 3")
+        connection.execute("INSERT INTO a VALUES (zeroblob(100000))")
+
+
+def _write_read_only(database: Path) -> None:
+    with sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True) as connection:
+        connection.execute("CREATE TABLE a (b)")
+
+
+def _write_what_is_locked(database: Path) -> None:
+    other = sqlite3.connect(database)
+    other.execute("BEGIN EXCLUSIVE")
+    try:
+        sqlite3.connect(database, timeout=0).execute("CREATE TABLE a (b)")
+    finally:
+        other.close()
+
+
+@pytest.mark.parametrize(
+    ("write", "said"),
+    [
+        (_fill, "database or disk is full: make room on its disk"),
+        (_write_read_only, "attempt to write a readonly database: set DAGSTER_HOME to a folder that this user may"),
+        (_write_what_is_locked, "database is locked: another process writes to it"),
+    ],
+)
+def test_what_a_database_meets_is_said_in_one_line(
+    write: Callable[[Path], None], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    database = tmp_path / "runs.db"
+    sqlite3.connect(database).execute("CREATE TABLE first (b)")
+    with pytest.raises(sqlite3.OperationalError) as caught:
+        write(database)
+    wrapped = OperationalError("INSERT", {}, caught.value)
+    wrapped.__cause__ = caught.value
+    assert end_with(wrapped) == ERROR
+    assert said in capsys.readouterr().err
+
+
+def test_the_help_and_the_readme_tell_the_exit_codes() -> None:
+    told = " ".join(run("--help").stdout.split())
+    readme = " ".join((Path(__file__).parents[2] / "README.md").read_text("utf-8").split())
+    for code in (ERROR, UNEXPECTED, EXIT_CODE):
+        assert f"{code} " in told[told.index("Exit codes") :]
+        assert f"| {code} |" in readme

@@ -1,0 +1,136 @@
+"""Which recordings are held out is decided over all batches: a batch that fails must not change it for good."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from voice_assets.build import BuildReport, build
+from voice_assets.definitions import definitions
+from voice_assets.instance import open_instance
+from voice_assets_tests.assets.conftest import DAGSTER_YAML
+from voice_assets_tests.core.corpus.world import World
+from voice_assets_tests.files import files_below
+from voice_core.settings import Settings
+
+
+@dataclass
+class Corpus:
+    """Three batches, and a Dagster instance of its own."""
+
+    folder: Path
+
+    @property
+    def work(self) -> Path:
+        return self.folder / "work"
+
+    def build(self, **options: object) -> BuildReport:
+        with open_instance() as instance:
+            return build(Settings.load(), instance, **options)  # type: ignore[arg-type]
+
+    def files(self) -> dict[str, bytes]:
+        """Without what the store calls the recordings, which differs from file to file."""
+        return {key: data for key, data in files_below(self.work).items() if not key.startswith("batches/")}
+
+    def dataset(self) -> dict[str, bytes]:
+        return {key: data for key, data in self.files().items() if key.startswith("datasets/")}
+
+    def obstruct(self, channel: str) -> Callable[[], None]:
+        """Let the channel's first segment not be written, as a full disk does; returns what ends that."""
+        place = self.work / "segments" / channel / "batch-0001" / f"{channel}-0_seg_0.npz"
+        place.mkdir(parents=True)
+        return place.rmdir
+
+
+CHANNELS = ("news", "sport", "talk")  # without the first, another recording is held out
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    world = World(tmp_path_factory.mktemp("world"))
+    for channel in CHANNELS:
+        for number in range(1 if channel == "sport" else 2):
+            world.record(f"{channel}-{number}", 2.0, channel=channel)
+    return world.raw_dir
+
+
+def _make(raw: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Corpus:
+    (folder / "home").mkdir(parents=True)
+    shutil.copy(DAGSTER_YAML, folder / "home")
+    shutil.copytree(raw, folder / "raw", copy_function=shutil.copy2)
+    for variable, value in {
+        "DAGSTER_HOME": folder / "home",
+        "VOICE_RAW_URL": folder / "raw",
+        "VOICE_WORK_URL": folder / "work",
+        "VOICE_CODEC": "none",
+        "VOICE_WORKERS": "1",
+    }.items():
+        monkeypatch.setenv(variable, str(value))
+    return Corpus(folder)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The files of a build in which nothing fails."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        corpus = _make(raw, tmp_path_factory.mktemp("undisturbed"), monkeypatch)
+        assert not corpus.build().failures
+    return corpus.files()
+
+
+@pytest.fixture
+def corpus(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Corpus:
+    return _make(raw, tmp_path / "corpus", monkeypatch)
+
+
+def test_a_batch_that_fails_first_leaves_the_splits_to_the_build_that_repairs_it(
+    corpus: Corpus, undisturbed: dict[str, bytes]
+) -> None:
+    clear = corpus.obstruct("news")
+    failures = "\n".join(corpus.build().failures)
+    clear()
+    assert not corpus.build().failures
+    assert corpus.files() == undisturbed
+    assert "1 batch is not cut (news/batch-0001)" in failures
+    assert "voice build --incomplete" in failures
+
+
+def test_while_a_new_batch_fails_the_dataset_stays_as_it_was(corpus: Corpus, undisturbed: dict[str, bytes]) -> None:
+    aside = [(corpus.folder / "raw" / name).rename(corpus.folder / name) for name in ("sport", "talk")]
+    assert not corpus.build().failures
+    before = corpus.dataset()
+    for folder in aside:
+        folder.rename(corpus.folder / "raw" / folder.name)
+    clear = corpus.obstruct("talk")
+    assert len(corpus.build().failures) == 2
+    assert corpus.dataset() == before
+    clear()
+    assert not corpus.build().failures
+    assert corpus.files() == undisturbed
+
+
+@pytest.mark.parametrize("options", [{"incomplete": True}, {"partitions": ["talk/batch-0001", "sport/batch-0001"]}])
+def test_splits_without_a_batch_are_a_decision(corpus: Corpus, options: dict[str, object]) -> None:
+    corpus.obstruct("news")
+    failures = corpus.build(**options).failures
+    assert all("news/batch-0001, segments" in line for line in failures)
+    assert len(failures) == ("incomplete" in options)
+    assert {key.split("/")[3] for key in corpus.dataset() if "/data/" in key} == {"sport", "talk"}
+    assert "datasets/voice/README.md" in corpus.dataset()
+
+
+def test_the_asset_assigns_no_splits_without_a_batch_unless_it_is_told_to(corpus: Corpus) -> None:
+    corpus.obstruct("news")
+    corpus.build()
+    job = definitions(Settings.load()).resolve_job_def("deal_splits")
+
+    def errors(**config: object) -> list[str]:
+        ops = {"dataset_splits": {"config": config}}
+        with open_instance() as instance:
+            result = job.execute_in_process(instance=instance, raise_on_error=False, run_config={"ops": ops})
+        return [str(event.step_failure_data.error) for event in result.all_events if event.is_step_failure]
+
+    assert "1 batch is not cut (news/batch-0001)" in "\n".join(errors())
+    assert not errors(incomplete=True)

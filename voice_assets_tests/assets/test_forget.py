@@ -1,0 +1,75 @@
+"""`voice forget` as a person meets it: what is left in the work root, whatever the settings are then."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from voice_assets_tests.assets.conftest import Bench
+from voice_assets_tests.core.corpus.forgetting import traces
+from voice_assets_tests.files import files_below
+from voice_core.demo.page import _TITLE
+
+MAIN = "from voice_assets.cli import main; main()"
+FORGOTTEN = "snow-006"
+
+
+def voice(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **variables, "COLUMNS": "200"}
+    command = [sys.executable, "-c", MAIN, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=180, env=environment)
+
+
+def test_a_recording_is_removed_from_everything_whatever_the_settings_are(bench: Bench) -> None:
+    bench.build(VOICE_DATASET="other")
+    done = voice("forget", FORGOTTEN, "--yes", VOICE_CODEC="none", VOICE_CHANNELS='["Atheer_-"]')
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert traces(bench.work, FORGOTTEN) == []
+    told = " ".join((done.stdout + done.stderr).split())
+    assert "datasets/other, datasets/voice" in told
+    assert "Searched: " in told
+    assert "Not reached: " in told
+    before = bench.files()
+    again = voice("forget", f"harbour-radio/{FORGOTTEN}")
+    assert again.returncode == 0, again.stderr
+    assert "nothing of it is left" in " ".join(again.stdout.split())
+    assert bench.files() == before
+
+
+def test_a_recording_is_removed_though_the_build_that_follows_cannot_run(bench: Bench, tmp_path: Path) -> None:
+    bench.raw.rename(tmp_path / "away")
+    page = bench.root / "listen.html"
+    page.write_bytes(f"<title>x {_TITLE}<td>{FORGOTTEN}</td>".encode())
+    (notebook := _notebook(bench)).parent.mkdir(parents=True, exist_ok=True)
+    notebook.write_text("sound")
+    done = voice("forget", FORGOTTEN, "--yes")
+    assert traces(bench.work, FORGOTTEN) == []
+    assert done.returncode == 1
+    assert "VOICE_RAW_URL" in " ".join(done.stderr.split())
+    assert not page.exists()
+    assert not notebook.exists()
+    (tmp_path / "away").rename(bench.raw)
+    assert voice("forget", FORGOTTEN, "--yes").returncode == 0
+    assert not page.exists()
+
+
+def _notebook(bench: Bench) -> Path:
+    storage = Path(bench.instance.storage_directory())
+    return storage / "listen" / "coded_segments" / "harbour-radio" / "batch-0001.ipynb"
+
+
+def test_dagsters_store_holds_no_text_speaker_or_tone_of_a_recording(bench: Bench) -> None:
+    marks = ("Xylophone text", "Xylophone speaker", "Xylophone tone", "Xylophone header", "Xylophone key")
+    text, speaker, tone, header, key = marks
+    bench.edit("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text=text, speaker_id=speaker, tone=tone))
+    folder = bench.raw / "harbour-radio"
+    for name, transcript in (("loose.vtt", f"{header}\n"), ("odd.json", f'{{"{key}": 1}}'), ("said.json", f'"{text}"')):
+        (folder / name).write_text(transcript, "utf-8")
+        (folder / name).with_suffix(".mp3").write_bytes((folder / "snow-006.mp3").read_bytes())
+    report = bench.build()
+    assert {item.audio_id for item in report.status.partitions[1].batch.recordings} >= {"loose", "odd", "said"}
+    assert any(speaker.encode() in data for data in bench.files().values())
+    home = files_below(bench.root / "dagster_home")
+    recorded = {name: data for name, data in home.items() if "/listen/" not in name}
+    assert [(name, mark) for name, data in recorded.items() for mark in marks if mark.encode() in data] == []
+    assert not [line for line in report.warnings for mark in marks if mark in line]

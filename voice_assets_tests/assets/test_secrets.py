@@ -1,0 +1,98 @@
+"""Secrets in settings and in failures appear nowhere: not in the output, in Dagster's store or in the work root."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+from voice_assets_tests.servers.faulty import faulty_proxy
+from voice_assets_tests.servers.hub import Hub
+from voice_assets_tests.servers.s3 import S3Server
+from voice_assets_tests.soak.commands import commands
+from voice_assets_tests.soak.places import PROJECT
+from voice_assets_tests.soak.planted import (
+    Ground,
+    Servers,
+    file_cases,
+    hub_cases,
+    new_secret,
+    settings_cases,
+    store_cases,
+    url_cases,
+)
+
+# One of each class; `make soak` tries them all.
+CASES = (
+    "VOICE_S3__SECRET_ACCESS_KEY=SECRET",
+    "VOICE_S3__ACCESS_KEY_ID=SECRET",
+    "VOICE_S3__SECRET_ACCESS_KEYX=SECRET",
+    "VOICE_WORKERS=SECRET",
+    "VOICE_WORKERSX=SECRET",
+    "[s3]\nsecret_access_key = SECRET",
+    "[s3]\nsecret_access_keyx",
+    "[s3]\nsecret_access_key: a table",
+    "VOICE_S3={SECRET",
+    "VOICE_S3, misspelt key",
+    "VOICE_CONFIG=SECRET",
+    "VOICE_API_TOKEN=SECRET",
+    "raw_url=s3://key:{}@",
+    "store check s3://key:a/{}@",
+    "raw_url, signed",
+    "s3 at http://user:{}@127.0.0.1:1",
+    "VOICE_GCS__CREDENTIALS_FILE: a string",
+    "VOICE_GCS__CREDENTIALS_FILE: the file's content",
+    "GOOGLE_APPLICATION_CREDENTIALS: the file's content",
+    "HF_TOKEN='{}', refused",
+    "HF_TOKEN, 403",
+    "S3 answers 403 SignatureDoesNotMatch",
+    "AWS_ENDPOINT_URL=http://user:SECRET@",
+    "HTTPS_PROXY=http://user:{}/b@",
+)
+
+
+@pytest.fixture(scope="module")
+def ground(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+    with faulty_proxy(s3_server.url) as proxy, Hub() as hub, commands() as started:
+        yield Ground(tmp_path_factory.mktemp("secrets"), Servers(s3_server, proxy, hub), started)
+
+
+def test_a_secret_in_a_setting_or_a_failure_appears_nowhere(ground: Ground, tmp_path: Path) -> None:
+    servers = ground.servers
+    kinds = (settings_cases(), url_cases(), file_cases(tmp_path), store_cases(servers), hub_cases(servers))
+    chosen = {case.name: case for case in chain(*kinds) if case.name in CASES}
+    assert [name for name in CASES if name not in chosen] == []
+    leaks = {name: found for name, case in chosen.items() if (found := ground.leaks(case))}
+    assert leaks == {}
+
+
+def test_a_code_location_that_cannot_be_loaded_does_not_print_the_secret(ground: Ground) -> None:
+    secret = new_secret()
+    variables = ground.variables(VOICE_S3__SECRET_ACESS_KEY=secret, VOICE_WORKERS=secret, VOICE_FOREIGN=secret)
+    done = subprocess.run(
+        [sys.executable, "-m", "dagster", "definitions", "validate", "-m", "voice_assets.definitions"],
+        cwd=ground.folder,
+        env={**os.environ, **variables, "PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    output = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "VOICE_S3__SECRET_ACESS_KEY" in output
+    assert secret not in output
+
+
+def test_variables_of_other_programs_are_named_once_and_ignored(ground: Ground, tmp_path: Path) -> None:
+    variables = ground.variables(VOICE_ASSISTANT_NAME="mine", VOICE_RAW_ULR="elsewhere")
+    done = ground.run(variables, "status")
+    assert done.code == 0
+    warnings = [line for line in done.output.splitlines() if "VOICE_" in line]
+    assert len(warnings) == 1
+    assert "VOICE_ASSISTANT_NAME" in warnings[0]
+    assert "VOICE_RAW_ULR (did you mean VOICE_RAW_URL?)" in warnings[0]
+    assert "elsewhere" not in done.output

@@ -1,0 +1,29 @@
+"""A raw bucket in which bombs lie beside sound recordings, built in a process of its own."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from voice_assets_tests.bombs import run_measured
+from voice_assets_tests.core.corpus.world import World
+
+_BUILD = """
+import sys
+from pathlib import Path
+from voice_assets_tests.core.corpus.world import World
+from voice_core.settings import Settings
+world = World.__new__(World)
+world.settings = Settings(raw_url=sys.argv[1], work_url=sys.argv[2], workers=1)
+world.segment()
+"""
+
+
+def build_with_bombs(world: World, bombs: Mapping[str, Callable[[Path], None]]) -> int:
+    """Record `a` and `b`, lay the bombs beside them and cut; returns the peak of memory in MiB."""
+    for name in "ab":
+        world.record(name)
+    for name, make in bombs.items():
+        path = world.raw_dir / "news" / name
+        make(path)
+        world.transcribe(path.stem, [{"start": 0.2, "end": 1.8, "text": "A line of a bomb.", "speaker_id": "s1"}])
+    _, peak_mb = run_measured(_BUILD, world.settings.raw_url, world.settings.work_url)
+    return peak_mb

@@ -1,0 +1,46 @@
+"""Symbolic links in a local folder: which of them lead out of it."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+LEADS_OUT = "a symbolic link that leads out of the folder; VOICE_FOLLOW_SYMLINKS=true follows it"
+
+
+def leads_out(root: Path, key: str) -> bool:
+    """Whether the real place of a key is outside of the real place of its root."""
+    return not Path(os.path.realpath(root / key)).is_relative_to(os.path.realpath(root))
+
+
+def has_links(folder: Path) -> bool:
+    """Whether there is any symbolic link below a folder."""
+    for place, folders, files in os.walk(folder):
+        if any(os.path.islink(os.path.join(place, name)) for name in (*folders, *files)):
+            return True
+    return False
+
+
+def walk(root: Path, folder: Path) -> Iterator[tuple[str, bool]]:
+    """The keys of all files below a folder of a root, and whether each is inside of the root.
+
+    Links within the root are followed, each folder once on a way down; a link that leads out of it is one key.
+    """
+    real_root = Path(os.path.realpath(root))
+
+    def below(place: Path, above: frozenset[str]) -> Iterator[tuple[str, bool]]:
+        real = os.path.realpath(place)
+        if real in above:
+            return
+        with os.scandir(place) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+        for entry in found:
+            key = Path(entry.path).relative_to(root).as_posix()
+            if entry.is_symlink() and not Path(os.path.realpath(entry.path)).is_relative_to(real_root):
+                yield key, False
+            elif entry.is_dir():
+                yield from below(Path(entry.path), above | {real})
+            elif entry.is_file():
+                yield key, True
+
+    if folder.is_dir():
+        yield from below(folder, frozenset())

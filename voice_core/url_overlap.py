@@ -1,0 +1,31 @@
+"""Whether two URLs name the same place, or one a place within the other."""
+
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+Overlap = Literal["", "is the same as", "lies inside of", "holds"]
+
+
+def overlap(one: str, other: str) -> Overlap:
+    """How the first URL relates to the second; symbolic links of local folders are resolved.
+
+    >>> overlap("s3://bucket/raw", "s3://bucket/work"), overlap("s3://bucket", "s3://bucket/work")
+    ('', 'holds')
+    >>> overlap("gs://bucket/work/raw", "gs://bucket/work/"), overlap("file:///x/raw", "file:///x/./raw")
+    ('lies inside of', 'is the same as')
+    """
+    first, second = _place(one), _place(other)
+    common = min(len(first), len(second))
+    if first[:common] != second[:common]:
+        return ""
+    if len(first) == len(second):
+        return "is the same as"
+    return "lies inside of" if len(first) > len(second) else "holds"
+
+
+def _place(url: str) -> tuple[str, ...]:
+    parts = urlsplit(url)
+    path = Path(url2pathname(parts.path)).resolve().as_posix() if parts.scheme == "file" else parts.path
+    return (parts.scheme, parts.netloc, *(name for name in path.split("/") if name))
