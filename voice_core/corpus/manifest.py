@@ -162,13 +162,13 @@ class Manifest:
     def listed(self) -> Files:
         """The files of all rows. Of a manifest that was read lazily no row becomes an entry for it.
 
-        Raises `ValueError` where the rows cannot be read.
+        Raises `UnreadableRowsError`.
         """
         if isinstance(self.entries, _LazyEntries):
             try:
                 return self.entries.files()
             except (pa.ArrowException, OSError, KeyError) as error:
-                raise ValueError(f"the manifest of {self.stage} {self.partition} cannot be read: {error}") from None
+                raise UnreadableRowsError(f"the rows of its manifest cannot be read: {error}") from None
         return {entry.key: (entry.size_bytes, entry.sha256) for entry in self.entries if entry.key}
 
     @property
@@ -216,6 +216,10 @@ class Manifest:
         return manifest
 
 
+class UnreadableRowsError(ValueError):
+    """The rows of a manifest that was read lazily are damaged."""
+
+
 class _LazyEntries(Sequence[Entry]):
     """The rows of a manifest's file: of a thousand manifests most are only asked whether they are current."""
 
@@ -228,8 +232,9 @@ class _LazyEntries(Sequence[Entry]):
         return tuple(Entry(**row) for row in pq.read_table(pa.BufferReader(self._buffer)).to_pylist())
 
     def files(self) -> Files:
-        table = pq.read_table(pa.BufferReader(self._buffer))  # all of it, so that damage anywhere shows
-        columns = (table[name].to_pylist() for name in ("key", "size_bytes", "sha256"))
+        names = ["key", "size_bytes", "sha256"]
+        table = pq.ParquetFile(pa.BufferReader(self._buffer)).read(columns=names, use_threads=False)
+        columns = (table[name].to_pylist() for name in names)
         return {key: (size, digest) for key, size, digest in zip(*columns, strict=True) if key}
 
     def __len__(self) -> int:

@@ -30,8 +30,9 @@ def absent_from(files: Files, there: Mapping[str, int], freed: Mapping[str, str]
     return " and ".join(told)
 
 
-def absent_files(work: Store, manifest: Manifest, files: Files, *, any_freed: bool) -> str:
-    """The same for the files of a stage's manifest, by one listing of its folder."""
+def absent_files(work: Store, manifest: Manifest, *, any_freed: bool) -> str:
+    """The same for the files of a stage's manifest, by one listing of its folder. Raises `UnreadableRowsError`."""
+    files = manifest.listed()
     partition = PartitionKey.parse(manifest.partition)
     there = {item.key: item.size for item in work.listing(stage_prefix(manifest.stage, partition))}
     freed = read_freed(work, manifest.stage, partition) if any_freed else {}

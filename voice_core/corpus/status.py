@@ -14,7 +14,7 @@ from voice_core.corpus.batches import Batch
 from voice_core.corpus.dataset_record import card_files, read_commit
 from voice_core.corpus.discovery import Discovery
 from voice_core.corpus.freed import dataset_place, freed_partitions, read_freed
-from voice_core.corpus.manifest import Manifest, RecordingOutcome, read_manifest
+from voice_core.corpus.manifest import Manifest, RecordingOutcome, UnreadableRowsError, read_manifest
 from voice_core.corpus.presence import absent_files, absent_from, files_of
 from voice_core.corpus.summary import Summary, summarise
 from voice_core.layout import PartitionKey
@@ -147,24 +147,19 @@ def _absent(
     state = dict(zip(ASSETS, states, strict=True))
     some = dict(zip(ASSETS, away, strict=True))
     found: dict[str, str] = {}
-    by_name = {"segments": known.segments, "coded_segments": known.coded, "voice_dataset": known.rows}
-    for name, manifest in by_name.items():
-        if state[name] is not State.CURRENT or manifest is None:
-            continue
-        try:
-            files = manifest.listed()
-        except ValueError as error:
-            found[name] = str(error)
-            continue
-        if name != "voice_dataset":
-            found[name] = absent_files(work, manifest, files, any_freed=some[name])
+    for name, manifest in (("segments", known.segments), ("coded_segments", known.coded)):
+        if state[name] is State.CURRENT and manifest is not None:
+            try:
+                found[name] = absent_files(work, manifest, any_freed=some[name])
+            except UnreadableRowsError as error:
+                found[name] = str(error)
     partition = PartitionKey.parse(known.rows.partition) if known.rows is not None else None
     freed = read_freed(work, dataset_place(settings.dataset), partition) if partition and some["voice_dataset"] else {}
     for name, records in (
         ("voice_dataset", known.rows.parameters.get("files", []) if known.rows is not None else []),
         ("voice_pairs", record.files if record is not None else []),
     ):
-        if state[name] is State.CURRENT and not found.get(name):
+        if state[name] is State.CURRENT:
             found[name] = absent_from(files_of(records, in_dataset), in_dataset, freed)
     return {name: reason for name, reason in found.items() if reason}
 
