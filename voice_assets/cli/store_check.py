@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 
 from voice_assets.cli.console import console, errors, print_json, show_progress
-from voice_core.settings import Settings
+from voice_core.settings import Settings, as_url
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -51,7 +51,7 @@ def check(
     show_progress()
     checks = []
     for url in urls or [settings.raw_url, settings.work_url]:
-        full = Settings.load(work_url=url).work_url  # a folder's path becomes a file:// URL
+        full = as_url(url)
         work = full == settings.work_url
         writes = write and (work or bool(urls))
 
