@@ -24,8 +24,7 @@ _SECRET_NAME = re.compile(
     r"SECRET|TOKEN|PASSW|PRIVATE_?KEY|API_?KEY|ACCESS_?KEY|ACCOUNT_?KEY|CREDENTIAL", re.IGNORECASE
 )
 _PLACE_NAME = re.compile(r"_(FILE|PATH|DIR|DIRECTORY|URL|URI|HOME)$|^GOOGLE_APPLICATION_CREDENTIALS$", re.IGNORECASE)
-_SHORTEST_NAMED = 8  # of a variable's value: `TOKENIZERS_PARALLELISM=false` is no secret
-_SHORTEST_HIDDEN = 4  # below, a text would lose more than a secret
+_SHORTEST = 8  # of a secret: `TOKENIZERS_PARALLELISM=false` is none, and a key `voice` would mask half a message
 
 _hidden: set[str] = set()
 
@@ -54,7 +53,7 @@ def scrub(text: str, *secrets: str | None) -> str:
 
 def hide(*secrets: str) -> None:
     """Remove these from every text that this process scrubs from now on."""
-    _hidden.update(secret for secret in secrets if len(secret) >= _SHORTEST_HIDDEN)
+    _hidden.update(secret for secret in secrets if len(secret) >= _SHORTEST)
 
 
 def scrub_error(error: BaseException) -> None:
@@ -84,7 +83,7 @@ def _named_by_environment() -> set[str]:
     """The values of variables that are called a secret, and the user information in addresses such as HTTPS_PROXY."""
     found: set[str] = set()
     for name, value in os.environ.items():
-        if len(value) >= _SHORTEST_HIDDEN and (_SECRET_NAME.search(name) or "@" in value or value.lstrip()[:1] == "{"):
+        if len(value) >= _SHORTEST and (_SECRET_NAME.search(name) or "@" in value or value.lstrip()[:1] == "{"):
             found |= _secrets_of(name, value)
     return found
 
@@ -99,7 +98,7 @@ def _secrets_of(name: str, value: str) -> frozenset[str]:
         found.add(value)
     if value.lstrip()[:1] == "{" and _SECRET_NAME.search(name + value):
         found |= {value, *_texts_of(value)}
-    return frozenset(item for item in found if len(item) >= _SHORTEST_NAMED)
+    return frozenset(item for item in found if len(item) >= _SHORTEST)
 
 
 def _texts_of(document: str) -> Iterator[str]:
