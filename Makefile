@@ -1,7 +1,7 @@
 # make demo   speak a small raw bucket and build a dataset from it
 # make ui     open Dagster on the demo's data (http://localhost:3000)
 # make test   everything that CI runs
-# make soak   kill loops and bad weather over all stores, at full number (half an hour)
+# make soak   kill loops, store faults, damaged files, hostile input, at full number (some hours)
 # make bench  the benchmarks; their tables land in benchmarks/results
 # make lint   ruff and mypy alone
 # make clean  remove the demo, the Dagster instance's data and caches
