@@ -92,7 +92,8 @@ def add_partitions(instance: dg.DagsterInstance, name: str, keys: Collection[str
     """Add the keys that a set of dynamic partitions lacks, whoever else adds them now; all its keys, in its order."""
     while True:
         known = list(instance.get_dynamic_partitions(name))
-        missing = [key for key in keys if key not in set(known)]
+        there = set(known)
+        missing = [key for key in keys if key not in there]
         if not missing:
             return known
         try:

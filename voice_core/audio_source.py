@@ -87,6 +87,7 @@ def open_audio(source: str | Path | IO[bytes], max_streams: int) -> Iterator[tup
         except (av.FFmpegError, ValueError):
             reader.check()
             raise
+        reader.check()  # FFmpeg takes an error of the source for the end of the file
         reader.parsed()
         yield container, reader
 

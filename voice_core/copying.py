@@ -78,8 +78,8 @@ class _Done:
 class _Copier:
     def __init__(self, source: Store, target: Store, options: CopyOptions, scratch: Scratch | None) -> None:
         self._source, self._target, self._options, self._scratch = source, target, options, scratch
-        target.sweep()
         plan, self._record = plan_copy(source, target, options)
+        target.sweep()
         self._report = CopyReport(plan, failures=list(plan.impossible), folder_marks=plan.folder_marks)
         self._memory = Budget(_MEMORY_BYTES)
         self._failed_in_a_row = 0

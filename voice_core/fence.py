@@ -73,9 +73,16 @@ class Fence:
         """As `check`, and asks the store whether the claim is still there."""
         self.check()
 
-    def put(self, store: "Store", key: str, data: Any) -> "ObjectInfo":
-        """Put an object of a remote store, on the condition that nobody else has written it under a later claim."""
+    def put(self, store: "Store", key: str, data: Any, *, look_first: bool = False) -> "ObjectInfo":
+        """Put an object of a remote store, on the condition that nobody else has written it under a later claim.
+
+        With `look_first` an object that may be there is looked at before the first try: for data that is too large to
+        be sent twice.
+        """
         seen: ObjectInfo | None = None
+        if look_first:
+            seen = store.head(key)
+            self.verify()
         for _ in range(_PUT_TRIES):
             try:
                 return store.put(key, data, if_absent=seen is None, if_unchanged=seen)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from voice_core.file_locks import same_file, try_lock
 
+OLD_PART = ".part"  # at the end of the part files of earlier versions
 # obstore lists no file whose name has only digits after its first "#".
 _PART = re.compile(r"[^#]*\.part#\d+", re.DOTALL)
 _LONGEST_NAME_BYTES = 240  # file systems allow 255

@@ -14,9 +14,17 @@ def leads_out(root: Path, key: str) -> bool:
 
 def has_links(folder: Path) -> bool:
     """Whether there is any symbolic link below a folder."""
-    for place, folders, files in os.walk(folder):
-        if any(os.path.islink(os.path.join(place, name)) for name in (*folders, *files)):
-            return True
+    folders = [os.fspath(folder)]
+    while folders:
+        try:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    if entry.is_symlink():
+                        return True
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+        except OSError:  # the folder is gone, or may not be read: the listing tells
+            continue
     return False
 
 

@@ -15,7 +15,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -49,6 +49,7 @@ __all__ = ["AccessDeniedError", "ConflictError", "ObjectInfo", "ObjectNotFoundEr
 LINK_SIZE = -2  # in a listing: a link that is not followed
 _READ_AHEAD_BYTES = 1 << 18
 _LARGEST_PUT_BYTES = 4 << 30  # S3 and Google Cloud Storage take 5 GiB in one request
+_SLOWEST_UPLOAD_BYTES_PER_SEC = 256 << 10
 _MULTIPART_BYTES = 64 << 20  # below, one request: a killed upload then leaves nothing at all behind
 _DELETES_MANY = ("s3:", "s3a:")  # other stores take one request a key, and fail where one is not there
 _DELETED_TOGETHER = 1000  # as many as a request of S3 may name
@@ -383,8 +384,11 @@ class Store:
         if self.local_root is not None or size < _MULTIPART_BYTES:
             self.put(key, path.read_bytes())
         elif self.fence is not None and size < _LARGEST_PUT_BYTES:
+            # One request, since one of many parts cannot be conditional. The time for an answer counts from its start.
+            wait_sec = max(self.access.read_timeout_sec, size / _SLOWEST_UPLOAD_BYTES_PER_SEC)
+            store = Store(self.url, replace(self.access, read_timeout_sec=wait_sec)).fenced(self.fence)
             with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                self.fence.put(self, key, data)  # one request, since one of many parts cannot be conditional
+                self.fence.put(store, key, data, look_first=True)
         else:
             self._do("put", key, lambda: obstore.put(self._store, key, path))
             self.verify_claim()

@@ -1,7 +1,6 @@
 """`voice failures`."""
 
 import dataclasses
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -24,18 +23,14 @@ def failures(
     The sensor record_failures writes it down while the Dagster daemon runs, in failures.jsonl under DAGSTER_HOME.
     """
     from voice_assets.failures import read_records, resolved
-    from voice_assets.instance import find_instance
+    from voice_assets.instance import find_home, find_instance
 
     instance = find_instance()
-    rows = (
-        [
-            (record, trouble, resolved(instance, record, trouble))
-            for record in read_records(Path(instance.root_directory))
-            for trouble in record.troubles
-        ]
-        if instance is not None
-        else []
-    )
+    rows = [
+        (record, trouble, instance is not None and resolved(instance, record, trouble))
+        for record in read_records(find_home())
+        for trouble in record.troubles
+    ]
     shown = [row for row in rows if everything or not row[2]]
     if as_json:
         value = [

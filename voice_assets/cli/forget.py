@@ -131,14 +131,19 @@ def _build(settings: Settings, partitions: list[str]) -> list[str]:
 
     A build that cannot run, since the raw bucket is out of reach for example, does not keep the recording.
     """
+    from resources.corpus import open_work
     from voice_assets.defs.listening import Shelf
     from voice_assets.instance import open_instance
+    from voice_core.corpus.splits import read_splits
 
     try:
         shelf = Shelf.at(open_instance())
         for partition in partitions:
             shelf.remove(partition)
-        built = run_build(settings, [], incomplete=True)
+        # Splits that exist are extended, so that the dataset loses the recording whatever fails elsewhere. Where there
+        # are none there are no rows either, and the first ones have to wait for all batches.
+        assigned = read_splits(open_work(settings), settings) is not None
+        built = run_build(settings, [], incomplete=assigned) or not assigned
     except (ValueError, LookupError, OSError, RuntimeError) as error:
         return [f"`voice build` failed: {type(error).__name__}: {error}"]
     return [] if built else ["`voice build` failed, see above"]

@@ -1,6 +1,7 @@
 """Recordings outside of the limits, and what a file may claim."""
 
 import dataclasses
+import io
 from pathlib import Path
 
 import av
@@ -126,3 +127,19 @@ def test_a_stream_with_the_highest_rate_stays_small(tmp_path: Path) -> None:
     said, peak_mb = run_measured(_DECODE, str(tmp_path / "a.wav"))
     assert said == "1"
     assert peak_mb < 256
+
+
+def test_an_error_of_the_store_while_a_header_is_read_is_no_shorter_recording(tmp_path: Path) -> None:
+    class Breaking(io.BytesIO):
+        """Fails in the second half of the file, as a bucket that is out of reach."""
+
+        def read(self, size: int | None = -1) -> bytes:
+            if self.tell() >= len(self.getbuffer()) // 2:
+                raise OSError("out of reach")
+            return super().read(size)
+
+    encode(tmp_path / "a.ogg", babble(60.0), 24_000)
+    data = (tmp_path / "a.ogg").read_bytes()
+    assert probe(io.BytesIO(data)).duration_sec == pytest.approx(60.0, abs=0.1)
+    with pytest.raises(UnreadableAudioError, match="out of reach"):
+        probe(Breaking(data))

@@ -93,14 +93,16 @@ def _cut_recording(task: CutTask) -> CutResult:
             return _left_out(task, "unreadable", "unreadable", recording.unreadable)
         return _left_out(task, "no_transcript", "no_transcript", f"no transcript lies beside {recording.key}")
     try:
-        lines, transcript_sha256 = _read_transcript(task)
+        data = _read_transcript(task)
+        transcript_sha256 = sha256(data)
+        if transcript_sha256 != recording.transcript_sha256:  # also where it is unreadable now
+            message = f"{recording.transcript.key} changed while it was read; the next build reads it again"
+            return _left_out(task, "unreachable", NOT_READ, message, "", transcript_sha256)
+        lines = parse_transcript(data, recording.transcript.key).lines
     except TranscriptError as error:
         return _left_out(task, "bad_transcript", error.reason, str(error))
     except StoreError as error:
         return _left_out(task, "unreachable", NOT_READ, str(error))
-    if transcript_sha256 != recording.transcript_sha256:
-        message = f"{recording.transcript.key} changed while it was read; the next build reads it again"
-        return _left_out(task, "unreachable", NOT_READ, message, "", transcript_sha256)
     with contextlib.ExitStack() as stack:
         before = _stamp(task)
         try:
@@ -144,15 +146,14 @@ def _refuse_replaced(task: CutTask) -> None:
         )
 
 
-def _read_transcript(task: CutTask) -> tuple[tuple[Line | BadLine, ...], str]:
+def _read_transcript(task: CutTask) -> bytes:
     transcript = task.recording.transcript
     assert transcript is not None
     limit_mb = task.settings.max_transcript_mb
     if transcript.size > limit_mb * 1e6:
         found = f"{transcript.key} has {transcript.size / 1e6:,.1f} MB"
         raise TranscriptError("transcript_too_large", f"{found}; VOICE_MAX_TRANSCRIPT_MB allows {limit_mb:g}")
-    data = task.raw.get(transcript.key)
-    return parse_transcript(data, transcript.key).lines, sha256(data)
+    return task.raw.get(transcript.key)
 
 
 @contextlib.contextmanager

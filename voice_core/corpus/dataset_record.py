@@ -29,7 +29,7 @@ def parse_commit(work: Store, key: str, data: bytes) -> dict[str, Any]:
 
 
 def _checked(value: dict[str, Any]) -> dict[str, Any]:
-    items = [*value["files"], *value.get("card", []), *([value["splits"]] if "splits" in value else [])]
+    items = [*value["files"], *value.get("card", []), *([value["splits"]] if value.get("splits") else [])]
     if not all(isinstance(item["key"], str) and isinstance(item["sha256"], str) for item in items):
         raise ValueError("a file without a key or a checksum")
     if not isinstance(value["inputs"], str) or not all(isinstance(name, str) for name in value["partitions"]):

@@ -5,7 +5,6 @@ of the settings did not make, channels that the settings leave out. A tombstone 
 be done until a search finds nothing any more, so a removal that was killed is finished by the same call.
 """
 
-import contextlib
 import dataclasses
 import json
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from voice_core import progress
 from voice_core.audit_report import REPORT_KEY, read_report
 from voice_core.corpus.batches import (
     Batch,
+    find_batches,
     list_partitions,
     read_batches,
     read_tombstone,
@@ -23,12 +23,13 @@ from voice_core.corpus.batches import (
     write_tombstone,
 )
 from voice_core.corpus.forget_rows import recorded_settings, remove_from_whole, remove_rows
-from voice_core.corpus.forget_search import STAGES, RecordingName, SearchResult, search
+from voice_core.corpus.forget_search import STAGES, RecordingName, SearchResult, partition_of, search
 from voice_core.corpus.freed import read_freed, write_freed
 from voice_core.corpus.manifest import read_manifest, write_manifest
 from voice_core.corpus.segmenting import parse_contents
 from voice_core.layout import BATCHES, DatasetLayout, PartitionKey, contents_key, stage_prefix
 from voice_core.lease import held
+from voice_core.local_files import OLD_PART, sweep_parts
 from voice_core.settings import Settings
 from voice_core.state_files import DamagedStateError
 from voice_core.store import ConflictError, Store
@@ -90,7 +91,7 @@ def remove(work: Store, name: RecordingName, settings: Settings) -> dict[str, li
     """
     found = search(work, name)
     pending = _note_pending(work, name, found)
-    partitions = [PartitionKey.parse(key) for key in pending["partitions"]]
+    partitions = [key for key in map(PartitionKey.parse, pending["partitions"]) if key.channel == name.slug]
     own = {dataset: recorded_settings(work, dataset, settings) for dataset in pending["datasets"]}
     with progress.track(f"removing {name}", len(partitions) + len(own), "places") as bar:
         for partition in partitions:
@@ -100,16 +101,25 @@ def remove(work: Store, name: RecordingName, settings: Settings) -> dict[str, li
                     _remove_from_stage(claimed, name, stage, partition)
                 for dataset in own.values():
                     remove_rows(claimed, name, partition, dataset)
-                    _remove_leftovers(claimed, f"{DatasetLayout(dataset.dataset).root}*/{partition}.*")
-                _remove_leftovers(claimed, f"{BATCHES}{partition}.*")
+                    _remove_leftovers(claimed, f"{DatasetLayout(dataset.dataset).root}*/{partition.channel}")
+                _remove_leftovers(claimed, f"{BATCHES}{partition.channel}")
             bar.advance()
         everything = list_partitions(work)
         for dataset in own.values():
             remove_from_whole(work, name, everything, dataset)
             bar.advance()
     _remove_from_audit(work, name)
-    work.delete([key for key in found.found if name.owns_file(key)])
+    elsewhere = [key for key in found.found if name.owns_file(key) and partition_of(key) is None]
+    if not _is_shared(work, name):
+        work.delete(elsewhere)
     return pending
+
+
+def _is_shared(work: Store, name: RecordingName) -> bool:
+    """Whether another channel has a recording of the same id: then a file outside of a batch may be that one's."""
+    batches = find_batches(work, list_partitions(work)).batches
+    names = {(item.channel, item.audio_id) for batch in batches for item in batch.recordings}
+    return any(audio_id == name.audio_id and channel != name.channel for channel, audio_id in names)
 
 
 def settle(work: Store, name: RecordingName) -> None:
@@ -174,17 +184,17 @@ def _remove_from_stage(work: Store, name: RecordingName, stage: str, partition: 
     left = {key: digest for key, digest in freed.items() if not name.owns_file(key)}
     if left != freed:
         write_freed(work, stage, partition, left)
-    _remove_leftovers(work, f"{prefix}*")
+    _remove_leftovers(work, prefix.rstrip("/"))
 
 
 def _remove_leftovers(work: Store, pattern: str) -> None:
     """Half files of killed processes, which nothing lists. There are none in a bucket: an object is there or not."""
     if work.local_root is None:
         return
-    for path in work.local_root.glob(pattern.replace("[", "[[]")):
-        if ".part" in path.name and path.is_file():
-            with contextlib.suppress(FileNotFoundError):
-                path.unlink()
+    for folder in work.local_root.glob(pattern.replace("[", "[[]")):
+        sweep_parts(folder)
+        for path in folder.glob(f"*{OLD_PART}"):
+            path.unlink(missing_ok=True)
 
 
 def _remove_from_audit(work: Store, name: RecordingName) -> None:

@@ -5,12 +5,13 @@ files nor a codec are needed, and nothing else comes into a dataset that somebod
 """
 
 import dataclasses
-import json
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import yaml  # type: ignore[import-untyped]
 
 from voice_core.corpus import pairs
 from voice_core.corpus.card import read_card_settings
@@ -22,12 +23,13 @@ from voice_core.corpus.freed import dataset_place, no_longer_freed, read_freed
 from voice_core.corpus.manifest import Manifest
 from voice_core.corpus.parquet_files import ROW_GROUP, ParquetFiles
 from voice_core.corpus.rows import FULL, NEUTTS, PAIRS
-from voice_core.corpus.splits import SPLITS
+from voice_core.corpus.splits import SPLITS, Splits, parse_splits
 from voice_core.corpus.texts import text_hash
 from voice_core.layout import DatasetLayout, PartitionKey
 from voice_core.lease import held
 from voice_core.scratch import open_scratch
 from voice_core.settings import CardSettings, Settings, SplitSettings
+from voice_core.state_files import DamagedStateError
 from voice_core.store import Store
 
 _MARK = "forgetting"
@@ -43,9 +45,10 @@ def recorded_settings(work: Store, dataset: str, settings: Settings) -> Settings
     if commit is not None and "card_settings" in commit:
         changes["card"] = CardSettings(**commit["card_settings"])
     elif dataset != settings.dataset and (readme := work.find(layout.card_key)) is not None:
-        changes["card"] = read_card_settings(readme.decode(), dataset)
-    if (splits := _read_json(work, layout.splits_key)) is not None:
-        changes["split"] = SplitSettings(**splits["parameters"])
+        with suppress(ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError):  # a damaged card
+            changes["card"] = read_card_settings(readme.decode(), dataset)
+    if (splits := _read_splits(work, layout.splits_key)) is not None and splits.parameters:
+        changes["split"] = SplitSettings(**splits.parameters)
     return own.model_copy(update=changes)
 
 
@@ -185,23 +188,23 @@ def remove_from_whole(work: Store, name: RecordingName, partitions: Sequence[Par
     """Remove the recording from a dataset's splits, and write its card and dataset.json anew where it has them."""
     layout = DatasetLayout(settings.dataset)
     with held(work, layout.root) as claimed:
-        value = _read_json(work, layout.splits_key)
-        if value is None:
-            work.delete([layout.splits_key])  # damaged: a build plans them anew, from what the rows say
+        splits = _read_splits(claimed, layout.splits_key)
+        if splits is None:
+            claimed.delete([layout.splits_key])  # damaged: a build plans them anew, from what the rows say
         else:
             spoken = {text_hash(e.text) for item in finished_rows(work, partitions, settings) for e in item.entries}
-            test = [item for item in value["test"] if item != [name.slug, name.audio_id]]
-            texts = [digest for digest in value["texts_in_both"] if digest in spoken]
-            if (test, texts) != (value["test"], value["texts_in_both"]):
-                changed = {**value, "inputs": "", "test": test, "texts_in_both": texts}
-                claimed.put(layout.splits_key, (json.dumps(changed, ensure_ascii=False, indent=1) + "\n").encode())
+            test, texts = splits.test - {(name.slug, name.audio_id)}, splits.shared_texts & spoken
+            if (test, texts) != (splits.test, splits.shared_texts):
+                changed = dataclasses.replace(splits, test=test, shared_texts=texts, inputs="")
+                claimed.put(layout.splits_key, changed.to_bytes())
     if work.head(layout.card_key) or work.head(layout.summary_key):
         build_card(work, partitions, settings)
 
 
-def _read_json(work: Store, key: str) -> dict[str, Any] | None:
-    """None where there is none or it is damaged."""
+def _read_splits(work: Store, key: str) -> Splits | None:
+    """None where there are none or they are damaged."""
+    data = work.find(key)
     try:
-        return json.loads(work.find(key) or b"null")
-    except ValueError:
+        return parse_splits(work, key, data) if data is not None else None
+    except DamagedStateError:
         return None

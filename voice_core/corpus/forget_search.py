@@ -42,7 +42,13 @@ class RecordingName:
         return slug(self.channel)
 
     def owns_file(self, key: str) -> bool:
-        """Whether a file is one of its segments', with or without codes, whole or half written."""
+        """Whether a file is one of its segments', with or without codes, whole or half written.
+
+        Another channel may have a recording of the same id: a file in a batch belongs to the batch's channel.
+        """
+        place = partition_of(key)
+        if place is not None and place.channel != self.slug:
+            return False
         name = key.rsplit("/", 1)[-1]
         return re.match(rf"\.?{re.escape(slug(self.audio_id))}_seg_\d+\.npz", name) is not None
 

@@ -7,9 +7,9 @@ import logging
 from collections.abc import Collection
 
 from voice_core.corpus.freed import read_freed, write_freed
-from voice_core.corpus.manifest import Entry, Manifest, load_manifest
+from voice_core.corpus.manifest import Entry, Manifest, load_manifest, read_manifest
 from voice_core.corpus.stage import intact_keys
-from voice_core.layout import DatasetLayout, PartitionKey, stage_prefix
+from voice_core.layout import DatasetLayout, PartitionKey
 from voice_core.settings import Settings
 from voice_core.store import Store
 
@@ -27,7 +27,8 @@ def note_copies(work: Store, segments: Manifest, gone: Collection[str], settings
     if not lost:
         return
     partition = PartitionKey.parse(segments.partition)
-    coded = {item.key.removeprefix(_CODED) for item in work.listing(stage_prefix(_CODED, partition))}
+    later = read_manifest(work, _CODED, partition)
+    coded = {key.removeprefix(_CODED) for key in intact_keys(work, later, verify=verify)}
     rows = _rows(work, partition, settings)
     held = {
         entry.key: entry.sha256

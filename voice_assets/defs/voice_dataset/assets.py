@@ -21,7 +21,7 @@ from voice_assets.defs.voice_dataset.metadata import check_results, check_specs,
 from voice_assets.measured import DEVICE
 from voice_core.codecs.base import CodecUnavailableError
 from voice_core.corpus import checks, coding, dataset, finishing, pairs, rows, segmenting, splits
-from voice_core.corpus.batches import list_partitions, snapshot
+from voice_core.corpus.batches import find_batches, list_partitions, snapshot
 from voice_core.corpus.card import without_people
 from voice_core.corpus.dataset_record import read_commit
 from voice_core.corpus.manifest import Manifest, read_complete, read_manifest
@@ -199,7 +199,9 @@ class SplitsConfig(dg.Config):
 def dataset_splits(config: SplitsConfig, corpus: CorpusResource) -> dg.MaterializeResult:
     """Which recordings are held out for test, and which texts stand on both sides, over all batches."""
     work, settings = corpus.work(), corpus.settings
-    found = {partition: read_manifest(work, segmenting.STAGE, partition) for partition in list_partitions(work)}
+    batches = find_batches(work, list_partitions(work))
+    partitions = sorted([*(batch.partition for batch in batches.batches), *batches.damaged])
+    found = {partition: read_manifest(work, segmenting.STAGE, partition) for partition in partitions}
     if not config.incomplete:
         splits.require_all_cut(found)
     plan = splits.build_splits(work, [item for item in found.values() if item is not None and item.complete], settings)

@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from voice_assets_tests.core.corpus.cloud_world import Buckets, CloudWorld
 from voice_assets_tests.core.corpus.segment_cache import Cache, manifest_of
 from voice_assets_tests.core.corpus.world import RATE, World, babble, encode
@@ -90,10 +92,12 @@ def test_a_transcript_that_changes_while_it_is_read_and_back_leaves_what_was_cut
     assert texts(world) == {line["text"] for line in lines}
 
 
-def test_a_transcript_that_changes_while_a_new_recording_is_cut_gives_no_line(world: World) -> None:
+@pytest.mark.parametrize("readable", [True, False])
+def test_a_transcript_that_changes_while_a_new_recording_is_cut_gives_no_line(world: World, readable: bool) -> None:
     lines = world.record("a")
     world.discover()
-    report = build(world, SwappingStore(world.settings.raw_url, "news/a.json", rewritten(lines)))
+    between = rewritten(lines) if readable else b"{"
+    report = build(world, SwappingStore(world.settings.raw_url, "news/a.json", between))
     assert {entry.reason for entry in report.manifest.entries} == {"not_read"}
     build(world, world.raw)
     assert texts(world) == {line["text"] for line in lines}

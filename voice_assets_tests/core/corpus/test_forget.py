@@ -12,6 +12,7 @@ import pytest
 
 from voice_assets_tests.core.corpus.forgetting import traces
 from voice_assets_tests.core.corpus.world import World, lines_for
+from voice_assets_tests.files import files_below
 from voice_core.corpus import cleaning
 from voice_core.corpus.card import read_card_settings
 from voice_core.corpus.checks import files_intact, rows_match
@@ -309,3 +310,31 @@ def finish(world: World, wish: Wish) -> RecordingName:
     name = forget(world.work, wish, when="2030-01-01", why="")
     remove(world.work, name, world.settings)
     return name
+
+
+def test_recordings_with_the_same_id_elsewhere_and_with_odd_names_stay(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    for name, channel in (("one", "news"), ("one", "talk"), ("interview.part2", "news"), ("two", "news")):
+        world.record(name, 6, channel=channel)
+    world.build()
+    (world.work_dir / "segments" / "news" / "batch-0001" / "one_seg_0.npz.part").write_bytes(b"half")
+    before = files_below(world.work_dir)
+    name = forget(world.work, "news/one", when="2030-01-01", why="")
+    places = remove(world.work, name, world.settings)
+    assert places["partitions"] == ["news/batch-0001"]
+    after = files_below(world.work_dir)
+    mine = {key for key in before if "/talk/" in key or "interview.part2" in key}
+    assert len(mine) > 10
+    assert {key: after.get(key) for key in mine} == {key: before[key] for key in mine}
+    assert not [key for key in after if "news/batch-0001/one_seg" in key]
+    assert not search(world.work, name).found
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"null"])
+def test_damaged_splits_and_cards_keep_no_recording(world: World, content: bytes) -> None:
+    for key in ("datasets/voice/splits.json", "datasets/other/README.md", "datasets/other/dataset.json"):
+        (world.work_dir / key).write_bytes(content)
+    forgotten(world)
+    world.build()
+    assert left(world) == []
+    assert sound(world, "voice") == {"one", "three", "far-away"}
