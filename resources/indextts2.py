@@ -30,6 +30,8 @@ class IndexTTS2Resource(dg.ConfigurableResource):
     max_text_tokens_per_segment: int | None = Field(default=None, description="Longest part said at once, tokens.")
     more_segment_before: int | None = Field(default=None, description="Tokens of the first part when streaming.")
     verbose: bool | None = Field(default=None, description="Let the package tell more, into the log.")
+    gpu_lock_dir: str = Field(default="", description="Folder of the GPU locks.")
+    local_dir: str = Field(default="", description="Folder for copies of recordings.")
     generation: dict[str, Any] = Field(default={}, description="num_beams, top_p, top_k, temperature and the like.")
 
     def overrules(self) -> dict[str, Any]:

@@ -49,17 +49,17 @@ def run(
 
 
 def test_an_instance_that_cannot_be_created_for_want_of_room_is_one_line_and_code_2(home: Path) -> None:
-    done = run("pools", largest_file=60_000)
+    done = run("pools", "apply", largest_file=60_000)
     assert done.returncode == ERROR
     assert len(done.stderr.splitlines()) == 1
     assert f"Dagster's databases under {home} (DAGSTER_HOME)" in done.stderr
     assert "make room on its disk" in done.stderr
     assert sorted(path.name for path in home.iterdir()) == [".instance.lock", "dagster.yaml"]
-    assert run("pools").returncode == 0
+    assert run("pools", "apply").returncode == 0
 
 
 def test_a_build_that_finds_no_room_for_its_record_says_so_and_the_next_one_goes_on(home: Path) -> None:
-    assert run("pools").returncode == 0
+    assert run("pools", "apply").returncode == 0
     room = (home / "history" / "runs" / "index.db").stat().st_size + 4096
     done = run("build", largest_file=room)
     assert done.returncode == ERROR

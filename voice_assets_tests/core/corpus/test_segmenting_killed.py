@@ -1,5 +1,7 @@
 """Cutting that is killed, with old segments about."""
 
+from typing import Any
+
 import pytest
 
 from voice_assets_tests.core.corpus.news import NEWS, current, sound
@@ -15,11 +17,11 @@ class DyingStore(Store):
 
     left = 10**9
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: bytes, **how: Any) -> None:
         if self.left <= 0:
             raise KeyboardInterrupt
         self.left -= 1
-        super().put(key, data)
+        super().put(key, data, **how)
 
 
 def trouble_world(world: World) -> None:
