@@ -174,7 +174,7 @@ def test_a_step_that_waits_for_a_gpu_says_in_its_runs_log_who_holds_it(
 ) -> None:
     house = new_house(batches=1)
     told = f"encoding {house.keys[0]} waits for a GPU: {GPU} is held by a trial in the shell (process {os.getpid()} on "
-    with hold([GPU], "a trial in the shell"):
+    with hold([GPU], "a trial in the shell", house.variables["GPU_LOCK_DIR"]):
         build = house.build(home, house.keys)
         wait_until("it has the pool", lambda: look_at(instance, "gpu_t4").holding)
         (place,) = look_at(instance, "gpu_t4").holding
