@@ -13,10 +13,11 @@ from voice_assets_tests.servers.gcs import GcsServer
 from voice_assets_tests.servers.process import answers, free_port, listening
 from voice_assets_tests.servers.s3 import S3Server
 
-# A shell may have started the tests in the background, where it lets programs ignore SIGINT.
+# Whatever started the tests in the background may have let them ignore these signals.
 _PROGRAM = """
 import signal, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
 from voice_assets_tests.servers.gcs import gcs_server
 from voice_assets_tests.servers.s3 import s3_server
 with s3_server() as s3, gcs_server() as gcs:
