@@ -12,7 +12,7 @@ from voice_core.corpus import coding, dataset, pairs, segmenting
 from voice_core.corpus.checks import files_intact
 from voice_core.corpus.freed import dataset_place, read_freed, write_freed
 from voice_core.corpus.manifest import Manifest, read_manifest
-from voice_core.corpus.status import PartitionStatus
+from voice_core.corpus.status import ASSETS, PartitionStatus
 from voice_core.fingerprint import fingerprint
 from voice_core.layout import DatasetLayout, PartitionKey, stage_prefix
 from voice_core.lease import held
@@ -22,7 +22,6 @@ from voice_core.store import Store
 
 DATASETS = "datasets"
 STAGES = (segmenting.STAGE, coding.STAGE, DATASETS)
-_ASSETS = ("raw_audio", "segments", "coded_segments", "voice_dataset", "voice_pairs")
 
 
 class NotWholeError(RuntimeError):
@@ -162,7 +161,7 @@ def _plan(
     force: bool,
 ) -> CleanPlan:
     """`listed` are the stage's files that lie there, `sizes` what they take."""
-    needed = _ASSETS[: 3 + STAGES.index(stage) if dataset.has_codec(settings) else 4 + (stage == DATASETS)]
+    needed = ASSETS[: 3 + STAGES.index(stage) if dataset.has_codec(settings) else 4 + (stage == DATASETS)]
     open_ends = [f"{name} is {status.states[name]}" for name in needed if not status.states[name].settled]
     gone = _gone(status, known)
     refusal, kept_back, files = "", "", dict(listed)

@@ -3,7 +3,6 @@
 import dagster as dg
 
 NAME = "channel_batch"
-ASSETS = ("raw_audio", "segments", "coded_segments", "voice_dataset", "voice_pairs")
 PARTITION = "dagster/partition"  # tags by which Dagster knows the batches of a run
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 channel_batch = dg.DynamicPartitionsDefinition(name=NAME)
