@@ -47,7 +47,7 @@ def main() -> None:
                 console.print(test.NAME)
                 (folder / name).mkdir()
                 outcomes += test.run(folder / name, max(1, round(test.ROUNDS * options.share)), _say)
-    table = Table(title="What survived", title_justify="left")
+    table = Table(title="Soak tests", title_justify="left")
     for name in ("what", "rounds", "compared", "wrong", "minutes", "note"):
         table.add_column(name, justify="left" if name in ("what", "note") else "right")
     for item in outcomes:
@@ -59,10 +59,18 @@ def main() -> None:
          "wall_sec": round(o.wall_sec, 1), **({"note": o.note} if o.note else {})}
         for o in outcomes
     ]  # fmt: skip
-    if not options.only and options.share == 1.0:
-        RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
+    if options.share == 1.0 and not options.kind:
+        _store_results(rows, all_of_them=not options.only)
     if any(item.differing for item in outcomes):
         raise SystemExit(1)
+
+
+def _store_results(rows: list[dict[str, object]], all_of_them: bool) -> None:
+    """Write the figures; those of tests that did not run now are kept unless all ran."""
+    stored = [] if all_of_them or not RESULTS.is_file() else json.loads(RESULTS.read_text())
+    new = {row["what"]: row for row in rows}
+    kept = [row for row in stored if row["what"] not in new]
+    RESULTS.write_text(json.dumps([*kept, *new.values()], indent=1) + "\n")
 
 
 def _outcomes(folder: Path, s3: S3Server, gcs: GcsServer, options: argparse.Namespace) -> Iterator[Outcome]:
