@@ -33,13 +33,13 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=50, help="Kills in a row, for each kind of store.")
     parser.add_argument("--rounds", type=int, default=30, help="Rounds of bad weather, and of two builds at once.")
     parser.add_argument("--kind", choices=KINDS, action="append", help="Only these kinds of store.")
-    parser.add_argument("--only", choices=soak_tests(), action="append", help="Only these tests of soak/rounds.")
+    parser.add_argument("--only", choices=["builds", *soak_tests()], action="append", help="Only these tests.")
     parser.add_argument("--share", type=float, default=1.0, help="Share of the rounds of each test of soak/rounds.")
     options = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="voice-soak-")))
         outcomes: list[Outcome] = []
-        if not options.only:
+        if not options.only or "builds" in options.only:
             s3, gcs = stack.enter_context(s3_server()), stack.enter_context(gcs_server())
             outcomes += _outcomes(folder, s3, gcs, options)
         for name, test in soak_tests().items():
