@@ -23,14 +23,14 @@ from benchmarks.common import Options
 from benchmarks.report import Goal, Report
 from voice_assets.defs.voice_dataset.partitions import NAME
 from voice_assets.defs.voice_dataset.sensors import ask
-from voice_assets_tests.assets.control_room import open_control_room
-from voice_assets_tests.core.corpus.world import World
-from voice_core.corpus.batches import Recording, assign, write_batch
-from voice_core.corpus.discovery import discover
-from voice_core.corpus.recordings import list_raw
-from voice_core.decoding import AudioInfo
+from voice_assets_tests.assets.daemon_fixture import open_control_room
+from voice_assets_tests.core.corpus.small_corpus import World
+from voice_core.audio.decoding import AudioInfo
+from voice_core.corpus.ingest.batches import Recording, assign, write_batch
+from voice_core.corpus.ingest.discovery import discover
+from voice_core.corpus.ingest.recordings import list_raw
 from voice_core.settings import Settings
-from voice_core.store import Store
+from voice_core.storage.store import Store
 
 ASSETS = ["raw_audio", "segments", "coded_segments", "dataset_splits", "voice_dataset", "voice_pairs", "dataset_card"]
 

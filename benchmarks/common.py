@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from voice_core.workers import core_count, unordered
+from voice_core.compute.workers import core_count, unordered
 
 _TICKS_PER_SEC = os.sysconf("SC_CLK_TCK")
 
@@ -120,7 +120,7 @@ def warm_workers() -> None:
 
 
 def _touch(_: int) -> None:
-    import voice_core.corpus.cut_recording  # noqa: F401
+    import voice_core.corpus.segment.recording  # noqa: F401
 
     time.sleep(0.05)  # long enough that every worker gets one
 

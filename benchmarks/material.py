@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from voice_core.corpus.batches import snapshot
-from voice_core.corpus.discovery import discover
+from voice_core.corpus.ingest.batches import snapshot
+from voice_core.corpus.ingest.discovery import discover
 from voice_core.demo.encoding import AudioFormat, encode
 from voice_core.demo.performance import SAMPLE_RATE_HZ, Spoken, perform
 from voice_core.demo.plan import Plan
+from voice_core.demo.sample_data import say
 from voice_core.demo.script import CAST, Text, talks
 from voice_core.demo.transcripts import native
-from voice_core.demo.world import say
 from voice_core.layout import PartitionKey
 from voice_core.settings import RuleSettings, Settings
-from voice_core.store import Store
+from voice_core.storage.store import Store
 
 FORMATS: Final = (
     AudioFormat("mp3", 44_100, 2, 128_000),

@@ -19,10 +19,10 @@ from typing import Any, Final
 from benchmarks.common import Options, peak_rss_bytes, process_tree
 from benchmarks.material import discovered, settings_for, stores
 from benchmarks.report import Goal, Report
-from voice_core.corpus.batches import list_partitions
-from voice_core.corpus.dataset import build_dataset
-from voice_core.corpus.segmenting import build_segments
-from voice_core.corpus.splits import Splits
+from voice_core.corpus.dataset.rows_stage import build_dataset
+from voice_core.corpus.dataset.splits import Splits
+from voice_core.corpus.ingest.batches import list_partitions
+from voice_core.corpus.segment.segment_stage import build_segments
 from voice_core.demo.long import write_long_recording
 
 _MIB: Final = 2**20

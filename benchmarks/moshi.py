@@ -1,7 +1,7 @@
 """Moshi shards: our pipeline beside the first tool's way, at length with noise, and whether words stand where they do.
 
 The first tool's way is one dialogue after another and one turn after another: speak, write a mono file, read it back,
-mix, write, flush a line; it makes no alignments. Ours is `voice_core.moshi.building.build`, whole: reading the script,
+mix, write, flush a line; it makes no alignments. Ours is `voice_core.moshi.build.build`, whole: reading the script,
 starting workers, loading engines, speaking with hibari, aligning, mixing, committing, lists. Both load an engine in
 their time. "Without words" uses the approximate split, which costs next to nothing; "with words" pocketsphinx, and
 then the first tool's way is shown without it, as it was, and with it, as the same work. A run of one dialogue is
@@ -55,12 +55,12 @@ from benchmarks.dialogues import script, seeds_way, short_script
 from benchmarks.report import Goal, Report
 from benchmarks.word_times import RECOGNISER_VARIABLE, WordTimes, compare, percentile
 from resources.corpus import open_work
-from voice_core.audio import Pcm16
-from voice_core.moshi import building
-from voice_core.moshi.aligning import Aligner, Alignment, PocketsphinxAligner, load_aligner
+from voice_core.audio.pcm import Pcm16
+from voice_core.moshi import build
 from voice_core.moshi.script import SAMPLE_RATE_HZ
+from voice_core.recognition.aligners import Aligner, Alignment, PocketsphinxAligner, load_aligner
 from voice_core.settings import Settings
-from voice_core.store import Store
+from voice_core.storage.store import Store
 from voice_core.synthesis import Backend, Stats, SynthesisOptions
 from voice_core.tts import load_engine
 
@@ -132,7 +132,7 @@ def _build(
     (folder / "talks.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines(count)), encoding="utf-8")
     settings = settings_in(folder)
     options = SynthesisOptions(backend, {"serial": 1, "auto": 0}.get(backend, 2))
-    report = building.build(Store(folder.as_uri()), open_work(settings), settings, options, only=("talks.jsonl",))
+    report = build.build(Store(folder.as_uri()), open_work(settings), settings, options, only=("talks.jsonl",))
     if report.failures or report.lists.rows != count:
         raise RuntimeError(f"{report.lists.rows} of {count} dialogues came out: {report.failures}")
     return folder / "work" / "moshi" / "talks"
@@ -161,8 +161,8 @@ def _shares(folder: Path, aligner: str, count: int) -> dict[str, float]:
         settings = _settings(Path(tempfile.mkdtemp(dir=folder)), aligner)
         watched, stats = _Watched(load_aligner(settings.moshi)), Stats()
         with (
-            mock.patch.object(building, "load_aligner", lambda _, it=watched: it),
-            mock.patch.object(building, "Stats", lambda it=stats: it),
+            mock.patch.object(build, "load_aligner", lambda _, it=watched: it),
+            mock.patch.object(build, "Stats", lambda it=stats: it),
         ):
             began = time.perf_counter()
             _build(Path(tempfile.mkdtemp(dir=folder)), dialogues, partial(_settings, aligner=aligner), "serial")
@@ -204,7 +204,7 @@ def _resident_mb() -> float:
 def _noise(folder: Path, count: int) -> dict[str, Any]:
     """Build `count` dialogues of noise. Of each tenth: dialogues a second, CPU ms a dialogue, MB held at its end."""
     points: list[tuple[float, float, float]] = []
-    build_shards = building.build_shards
+    build_shards = build.build_shards
 
     def noted(*given: Any, **named: Any) -> Any:
         if not points:
@@ -215,7 +215,7 @@ def _noise(folder: Path, count: int) -> dict[str, Any]:
 
     began = time.perf_counter()
     settings_in = partial(_settings, aligner="approximate", engine="noise")
-    with mock.patch.object(building, "build_shards", noted):
+    with mock.patch.object(build, "build_shards", noted):
         _build(folder, count, settings_in, "auto", short_script)
     wall_sec = time.perf_counter() - began
     batches = len(points) - 1

@@ -46,11 +46,11 @@ from benchmarks.sections import Sections
 from voice_core.codecs.base import Audio, Codes
 from voice_core.codecs.neucodec import NeuCodec
 from voice_core.codecs.neucodec.engine import Engine
-from voice_core.corpus.coding import build_codes
-from voice_core.corpus.manifest import read_complete
-from voice_core.corpus.segment_files import load
-from voice_core.store import Store
-from voice_core.workers import core_count
+from voice_core.compute.workers import core_count
+from voice_core.corpus.encode.encode_stage import build_codes
+from voice_core.corpus.segment.segment_files import load
+from voice_core.stages.manifest import read_complete
+from voice_core.storage.store import Store
 
 _LIMIT_SEC = 570.0  # after which nothing new is begun
 

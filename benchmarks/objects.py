@@ -29,8 +29,8 @@ from benchmarks.common import Options, Prepare, Sample, disturbance, interleaved
 from benchmarks.report import Goal, Report
 from voice_assets_tests.servers.process import free_port, listening
 from voice_assets_tests.servers.s3 import s3_server
-from voice_core.access import Access
-from voice_core.store import Store
+from voice_core.storage.config import Access
+from voice_core.storage.store import Store
 
 OBJECT_BYTES = 16 << 10
 BUCKET = "bench"

@@ -28,13 +28,13 @@ from benchmarks.common import Options
 from benchmarks.report import Goal, Report
 from resources.corpus import codec_of, open_work
 from voice_assets.build import build, look_ahead
+from voice_assets.eta import CUTTING, ENCODING, WRITING, timings
 from voice_assets.instance import open_instance
-from voice_assets.timing import CUTTING, ENCODING, WRITING, timings
 from voice_core.codecs import CODECS, load_codec, made_codec
 from voice_core.codecs.melvq import MelVQ
-from voice_core.corpus.cleaning import free, plan_clean
-from voice_core.corpus.estimates import Figure
-from voice_core.demo.world import DEMO_CHANNEL_MAPPING, build_world
+from voice_core.corpus.plan.estimates import Figure
+from voice_core.corpus.retention.evict import free, plan_clean
+from voice_core.demo.sample_data import DEMO_CHANNEL_MAPPING, build_world
 from voice_core.settings import Settings
 
 REPOSITORY: Final = Path(__file__).parents[1]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.common import Options
 from benchmarks.report import Goal, Report
-from voice_assets_tests.assets.gpu_contest import House, contend, overlaps, table
+from voice_assets_tests.assets.gpu_contention import House, contend, overlaps, table
 
 
 def measure(options: Options) -> Report:

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.common import Options
-from voice_core.workers import core_count
+from voice_core.compute.workers import core_count
 
 RESULTS: Final = Path(__file__).with_name("results")
 _LIBRARIES: Final = (

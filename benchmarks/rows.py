@@ -21,20 +21,20 @@ import numpy as np
 from benchmarks.common import Options, Prepare, disturbance, interleaved, median_sec, raw_runs, utilisation
 from benchmarks.material import discovered, lines, record, settings_for, stores
 from benchmarks.report import Goal, Report
-from voice_core.audio import to_float
+from voice_core.audio.pcm import to_float
 from voice_core.codecs import load_codec
 from voice_core.codecs.base import CodecUnavailableError
-from voice_core.corpus.coding import build_codes
-from voice_core.corpus.dataset import build_dataset, read_dataset_manifest, source_stage
-from voice_core.corpus.manifest import read_complete
-from voice_core.corpus.segment_files import FIELDS, load
-from voice_core.corpus.segmenting import build_segments
-from voice_core.corpus.splits import Splits
+from voice_core.corpus.dataset.rows_stage import build_dataset, read_dataset_manifest, source_stage
+from voice_core.corpus.dataset.splits import Splits
+from voice_core.corpus.encode.encode_stage import build_codes
+from voice_core.corpus.segment.segment_files import FIELDS, load
+from voice_core.corpus.segment.segment_stage import build_segments
 from voice_core.demo.encoding import AudioFormat
 from voice_core.demo.transcripts import native
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
-from voice_core.store import Store
+from voice_core.stages.manifest import read_complete
+from voice_core.storage.store import Store
 
 SEGMENT_SEC = 5.0
 _RECORDINGS = 4

@@ -37,9 +37,9 @@ from benchmarks.common import (
 )
 from benchmarks.material import FORMATS, Bucket, discovered, lines, record, settings_for, stores
 from benchmarks.report import Goal, Report
-from voice_core.audio import RESAMPLER_OPTIONS
-from voice_core.corpus.segmenting import build_segments
-from voice_core.workers import unordered
+from voice_core.audio.pcm import RESAMPLER_OPTIONS
+from voice_core.compute.workers import unordered
+from voice_core.corpus.segment.segment_stage import build_segments
 
 RATE_HZ = 24_000
 
@@ -99,7 +99,7 @@ def _limit(paths: Iterable[Path]) -> Callable[[], object]:
 
 
 def _decode(path: Path) -> int:
-    """Samples of a recording, decoded and resampled a second at a time as `voice_core.decoding.decode` does."""
+    """Samples of a recording, decoded and resampled a second at a time as `voice_core.audio.decoding.decode` does."""
     count = 0
     with av.open(str(path)) as container:
         resampler = AudioResampler("s16", "mono", RATE_HZ, RATE_HZ, options=RESAMPLER_OPTIONS)

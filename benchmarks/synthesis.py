@@ -25,7 +25,7 @@ import numpy as np
 from benchmarks.common import Options, disturbance, interleaved, median_sec, raw_runs
 from benchmarks.report import Goal, Report
 from voice_core.synthesis import Backend, EngineSpec, Group, Stats, SynthesisOptions, synthesise
-from voice_core.synthesis.nouns import BACKENDS
+from voice_core.synthesis.types import BACKENDS
 from voice_core.tts import Capabilities, Samples, Speech, SpeechEngine, Utterance
 
 COST_SEC = 0.02

@@ -7,12 +7,12 @@ from pydantic import Field, PrivateAttr
 
 from resources.neucodec import NeuCodecResource
 from resources.stores import access_through_gcs, access_through_s3, open_store
-from voice_core.access import Access
 from voice_core.codecs import load_codec
 from voice_core.codecs.base import Codec
-from voice_core.corpus.restoring import Supply
+from voice_core.corpus.segment.rebuild import Supply
 from voice_core.settings import Settings
-from voice_core.store import Store, StoreError
+from voice_core.storage.config import Access
+from voice_core.storage.store import Store, StoreError
 
 
 class CorpusResource(dg.ConfigurableResource):

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from voice_core.access import Access, gcs_access, s3_access
 from voice_core.settings import Settings
-from voice_core.store import Store
+from voice_core.storage.config import Access, gcs_access, s3_access
+from voice_core.storage.store import Store
 
 if TYPE_CHECKING:
     from dagster_aws.s3 import S3Resource

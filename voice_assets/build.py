@@ -9,21 +9,22 @@ from typing import Any
 import dagster as dg
 
 from resources.corpus import codec_of, look_at_work, open_raw, open_work
-from voice_assets.defs.voice_dataset.asking import neighbours
-from voice_assets.defs.voice_dataset.chains import FAILED_BATCHES
 from voice_assets.defs.voice_dataset.jobs import card_job, encode_job, ingest_job, rows_job, splits_job
+from voice_assets.defs.voice_dataset.multi_partition import FAILED_BATCHES
 from voice_assets.defs.voice_dataset.partitions import NAME, RANGE_END, RANGE_START
+from voice_assets.defs.voice_dataset.sensor_backoff import neighbours
 from voice_assets.instance import add_partitions
-from voice_assets.run_process import process_tags, release_dead, stop_if_interrupted
-from voice_core import lease, progress
-from voice_core.corpus.discovery import Discovery, discover, look_again
-from voice_core.corpus.freed import repair_freed
-from voice_core.corpus.plan import Plan
-from voice_core.corpus.planning import plan_build
-from voice_core.corpus.splits import UncutBatchesError
+from voice_assets.run_ownership import process_tags, release_dead, stop_if_interrupted
+from voice_core.compute import progress
+from voice_core.corpus.dataset.splits import UncutBatchesError
+from voice_core.corpus.ingest.discovery import Discovery, discover, look_again
+from voice_core.corpus.plan.plan import plan_build
+from voice_core.corpus.plan.work import Plan
 from voice_core.corpus.status import PartitionStatus, State, Status, survey
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
+from voice_core.stages.evicted import repair_freed
+from voice_core.storage import distributed_lock
 
 INGEST = ("raw_audio", "segments")
 ENCODE = ("coded_segments",)
@@ -88,7 +89,7 @@ def build(
     release_dead(instance)
     raw = open_raw(settings)  # first: where there is none, no work root is made either
     work = open_work(settings)
-    lease.sweep(work)
+    distributed_lock.sweep(work)
     work.sweep()
     repair_freed(work)
     discovery = discover(raw, work, settings)

@@ -8,17 +8,17 @@ from resources.corpus import CorpusResource
 from resources.neucodec import NeuCodecResource
 from resources.speech import SpeechResource
 from resources.stores import cloud_resources
+from voice_assets.concurrency_wait import PoolWatch
 from voice_assets.defs.moshi.assets import dialogues, moshi_dataset, moshi_shards_asset
 from voice_assets.defs.moshi.sensors import lists_job, new_dialogues_sensor, speak_job
 from voice_assets.defs.voice_dataset import assets, schedules
 from voice_assets.defs.voice_dataset.automation import follow_up_sensor, freshness
-from voice_assets.defs.voice_dataset.chains import chain
 from voice_assets.defs.voice_dataset.failures import failures_sensor
 from voice_assets.defs.voice_dataset.jobs import JOBS, buildable
+from voice_assets.defs.voice_dataset.multi_partition import chain
 from voice_assets.defs.voice_dataset.published import published_dataset
 from voice_assets.defs.voice_dataset.sensors import new_recordings_sensor
-from voice_assets.pool_watch import PoolWatch
-from voice_core.gpus import profile
+from voice_core.compute.gpus import profile
 from voice_core.settings import Settings, Step
 
 STEPS: tuple[Step, ...] = ("ingest", "encode", "write", "speak")

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import dagster as dg
 
-from voice_assets.defs.voice_dataset.chains import FAILED_BATCHES
-from voice_assets.run_process import HOST
-from voice_core.file_locks import locked_file
+from voice_assets.defs.voice_dataset.multi_partition import FAILED_BATCHES
+from voice_assets.run_ownership import HOST
+from voice_core.compute.file_locks import locked_file
 from voice_core.layout import partition_flags
-from voice_core.local_files import write_file
-from voice_core.scrubbing import scrub
+from voice_core.redaction import scrub
 from voice_core.settings import Settings
+from voice_core.storage.local_files import write_file
 
 FILE = "failures.jsonl"
 _log = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 
-from voice_core.file_locks import same_file
+from voice_core.compute.file_locks import same_file
 from voice_core.settings import ConfigurationError
 
 DATABASES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")

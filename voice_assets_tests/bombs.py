@@ -13,8 +13,8 @@ import av
 import numpy as np
 import soundfile
 
-from voice_assets_tests.core.corpus.world import babble, encode
-from voice_core.corpus.segment_files import FIELDS
+from voice_assets_tests.core.corpus.small_corpus import babble, encode
+from voice_core.corpus.segment.segment_files import FIELDS
 
 
 def slow_flac(path: Path, rate: int = 1, channels: int = 8, samples: int = 12_000) -> None:

@@ -20,10 +20,10 @@ from voice_assets.cli import (
     store_copy,
     trace,
 )
-from voice_assets.cli.console import errors, show_warnings
 from voice_assets.cli.exit_codes import end_with
+from voice_assets.cli.output import errors, show_warnings
 from voice_assets.cli.pools import pools
-from voice_assets.stopping import EXIT_CODE, Stopped, stop_when_asked
+from voice_assets.signals import EXIT_CODE, Stopped, stop_when_asked
 
 app = typer.Typer(
     name="voice",

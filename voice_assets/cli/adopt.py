@@ -6,12 +6,12 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from voice_assets.cli.console import console, errors, show_progress
+from voice_assets.cli.output import console, errors, show_progress
 from voice_core.language import count
 from voice_core.settings import Settings, as_url
 
 if TYPE_CHECKING:
-    from voice_core.corpus.adopt_batch import AdoptReport
+    from voice_core.corpus.adopt.batch import AdoptReport
 
 _SHOWN_STRAYS = 20
 
@@ -51,8 +51,8 @@ def adopt(
     """
     from resources.corpus import codec_of, open_work
     from resources.stores import open_store
-    from voice_core.corpus.adopt import AdoptOptions
-    from voice_core.corpus.adopt import adopt as take_in
+    from voice_core.corpus.adopt.adopt import AdoptOptions
+    from voice_core.corpus.adopt.adopt import adopt as take_in
 
     settings = Settings.load()
     show_progress()

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from voice_assets.cli.console import console, errors, show_progress
+from voice_assets.cli.output import console, errors, show_progress
 from voice_core.settings import Settings
 
 _NAMED = 20  # files
@@ -27,12 +27,12 @@ def audit(
     goes on where it was.
     """
     from resources.corpus import look_at_work, open_work
-    from voice_core.audit_report import AuditReport
-    from voice_core.corpus.auditing import audit_partition, dataset_names
-    from voice_core.corpus.batches import list_partitions
+    from voice_core.audit import audit as audit_all
+    from voice_core.corpus.ingest.batches import list_partitions
+    from voice_core.corpus.integrity import audit_partition, dataset_names
     from voice_core.layout import PartitionKey
-    from voice_core.moshi.auditing import data_sets
-    from voice_core.work_audit import audit as audit_all
+    from voice_core.moshi.integrity import data_sets
+    from voice_core.stages.integrity import AuditReport
 
     settings = Settings.load()
     known = list_partitions(look_at_work(settings))

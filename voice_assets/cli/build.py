@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from voice_assets.cli.console import console, errors, show_progress, show_waits
+from voice_assets.cli.output import console, errors, show_progress, show_waits
 from voice_assets.cli.tables import ledger_table
 from voice_core.language import count
 from voice_core.layout import DatasetLayout

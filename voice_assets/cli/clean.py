@@ -8,14 +8,14 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from voice_assets.cli.console import confirm, console, errors, show_progress
-from voice_core import progress
+from voice_assets.cli.output import confirm, console, errors, show_progress
+from voice_core.compute import progress
 from voice_core.language import count
 from voice_core.settings import Settings
 
 if TYPE_CHECKING:
-    from voice_core.corpus.cleaning import CleanPlan, Rebuild
-    from voice_core.store import Store
+    from voice_core.corpus.retention.evict import CleanPlan, Rebuild
+    from voice_core.storage.store import Store
 
 
 class Stage(StrEnum):
@@ -79,7 +79,7 @@ def _clean_stages(
     force: bool,
 ) -> bool:
     from voice_assets.build import take_stock
-    from voice_core.corpus.cleaning import NotWholeError, free, plan_clean
+    from voice_core.corpus.retention.evict import NotWholeError, free, plan_clean
     from voice_core.layout import PartitionKey
 
     _, status = take_stock(settings)
@@ -147,9 +147,9 @@ def _words(rebuild: "Rebuild") -> str:
 
 
 def _clean_scratch(work: "Store", settings: Settings, dry_run: bool, yes: bool) -> None:
-    from voice_core.scratch import find_scratch
-    from voice_core.store import StoreError
-    from voice_core.uploads import abort_uploads, unfinished_uploads
+    from voice_core.storage.scratch import find_scratch
+    from voice_core.storage.store import StoreError
+    from voice_core.storage.uploads import abort_uploads, unfinished_uploads
 
     scratch = find_scratch(settings)
     left = scratch.leftovers()

@@ -11,9 +11,9 @@ from typing import Annotated
 import typer
 
 from voice_assets.cli.build import run_build
-from voice_assets.cli.console import console, errors, show_progress, show_waits
-from voice_core.local_files import write_file
+from voice_assets.cli.output import console, errors, show_progress, show_waits
 from voice_core.settings import Settings, config_file
+from voice_core.storage.local_files import write_file
 
 
 def register(app: typer.Typer) -> None:
@@ -33,7 +33,7 @@ def demo(
     page to listen to.
     """
     from voice_core.demo.dialogues import write_dialogues
-    from voice_core.demo.world import DEMO_CHANNEL_MAPPING, build_world
+    from voice_core.demo.sample_data import DEMO_CHANNEL_MAPPING, build_world
 
     started = time.monotonic()
     show_progress()
@@ -95,9 +95,9 @@ def _speak(settings: Settings, scripts: Path) -> bool:
     """Speak the dialogues, say what came of it, and whether all of it succeeded."""
     from resources.corpus import open_work
     from voice_assets.instance import open_instance
-    from voice_assets.speak import speak_dialogues
-    from voice_core.moshi.manifests import list_key
-    from voice_core.moshi.records import read_shards
+    from voice_assets.run_moshi import speak_dialogues
+    from voice_core.moshi.shard_manifest import read_shards
+    from voice_core.moshi.trainer_manifest import list_key
 
     report = speak_dialogues(settings, open_instance())
     for line in report.failures:
@@ -121,9 +121,9 @@ def _speak(settings: Settings, scripts: Path) -> bool:
 
 def _write_page(settings: Settings, path: Path) -> None:
     from resources.corpus import codec_of, look_at_work
-    from voice_core.corpus.batches import list_partitions
-    from voice_core.demo.page import build_page
-    from voice_core.moshi.batching import list_scripts
+    from voice_core.corpus.ingest.batches import list_partitions
+    from voice_core.moshi.batches import list_scripts
+    from voice_core.report.page import build_page
 
     work = look_at_work(settings)
     partitions = list_partitions(work)

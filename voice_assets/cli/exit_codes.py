@@ -6,7 +6,7 @@ import tempfile
 import traceback
 from collections.abc import Iterator
 
-from voice_assets.cli.console import errors, shown
+from voice_assets.cli.output import errors, shown
 
 ERROR = 2
 UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h

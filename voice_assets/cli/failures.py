@@ -7,7 +7,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from voice_assets.cli.console import console, print_json
+from voice_assets.cli.output import console, print_json
 
 
 def register(app: typer.Typer) -> None:

@@ -8,15 +8,15 @@ from urllib.request import url2pathname
 import typer
 
 from voice_assets.cli.build import run_build
-from voice_assets.cli.console import confirm, console, errors, show_progress
-from voice_core.corpus.forget import find_recording, remove, settle
-from voice_core.corpus.forget import forget as write_forget
-from voice_core.corpus.forget_search import RecordingName, SearchResult, search
+from voice_assets.cli.output import confirm, console, errors, show_progress
+from voice_core.corpus.forget.forget import find_recording, remove, settle
+from voice_core.corpus.forget.forget import forget as write_forget
+from voice_core.corpus.forget.search import RecordingName, SearchResult, search
 from voice_core.settings import ConfigurationError, Settings, config_file
 
 if TYPE_CHECKING:
-    from voice_core.publishing.record import Published
-    from voice_core.store import Store
+    from voice_core.corpus.dataset.publications import Published
+    from voice_core.storage.store import Store
 
 _SHOWN = 20
 
@@ -110,7 +110,7 @@ def _say_beyond(adopted_from: str) -> None:
 
 def _remove_pages(settings: Settings, name: RecordingName) -> list[str]:
     """Delete the pages to listen to that lie where the commands put them; returns those that could not be."""
-    from voice_core.demo.page import may_show
+    from voice_core.report.page import may_show
 
     folders = {Path(), config_file().parent}
     if settings.work_url.startswith("file:"):
@@ -134,7 +134,7 @@ def _build(settings: Settings, partitions: list[str]) -> list[str]:
     from resources.corpus import open_work
     from voice_assets.defs.listening import Shelf
     from voice_assets.instance import open_instance
-    from voice_core.corpus.splits import read_splits
+    from voice_core.corpus.dataset.splits import read_splits
 
     try:
         shelf = Shelf.at(open_instance())
@@ -151,10 +151,10 @@ def _build(settings: Settings, partitions: list[str]) -> list[str]:
 
 def _follow_dataset(work: "Store", settings: Settings, dataset: str, purge_history: bool, yes: bool) -> list[str]:
     """Take the recording out of every place that a dataset was published to; returns those that it is still in."""
-    from voice_core.corpus.batches import list_partitions
-    from voice_core.corpus.dataset import read_dataset_manifest
-    from voice_core.corpus.forget_rows import recorded_settings
-    from voice_core.publishing.record import read_published
+    from voice_core.corpus.dataset.publications import read_published
+    from voice_core.corpus.dataset.rows_stage import read_dataset_manifest
+    from voice_core.corpus.forget.rows import recorded_settings
+    from voice_core.corpus.ingest.batches import list_partitions
 
     own = recorded_settings(work, dataset, settings)
     publications = read_published(work, own)
@@ -168,8 +168,8 @@ def _follow_dataset(work: "Store", settings: Settings, dataset: str, purge_histo
 def follow(work: "Store", settings: Settings, place: "Published", purge_history: bool, yes: bool) -> bool:
     """Take the recording out of a place that the dataset was published to, and say whether it is out."""
     from voice_assets.cli.publish import at_hub, publish_now, purge_now
-    from voice_core.publishing.errors import HubError
-    from voice_core.publishing.publish import open_hub
+    from voice_core.publish.errors import HubError
+    from voice_core.publish.publish import open_hub
 
     # What is public already does not become more so.
     there = at_hub(settings, place.repo_id, place.branch)

@@ -12,13 +12,13 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from voice_assets.cli.console import console, errors, show_progress
+from voice_assets.cli.output import console, errors, show_progress
 from voice_core.settings import ConfigurationError, Settings
 
 if TYPE_CHECKING:
-    from voice_core.moshi.building import BuildReport
-    from voice_core.moshi.records import ShardManifest
-    from voice_core.store import Store
+    from voice_core.moshi.build import BuildReport
+    from voice_core.moshi.shard_manifest import ShardManifest
+    from voice_core.storage.store import Store
 
 
 class Backend(StrEnum):
@@ -178,10 +178,10 @@ def _run(
 ) -> None:
     from resources.corpus import open_work
     from resources.stores import open_store
-    from voice_core.moshi.building import build as build_all
-    from voice_core.moshi.building import engine_of
-    from voice_core.moshi.records import read_shards
-    from voice_core.store import Store
+    from voice_core.moshi.build import build as build_all
+    from voice_core.moshi.build import engine_of
+    from voice_core.moshi.shard_manifest import read_shards
+    from voice_core.storage.store import Store
     from voice_core.synthesis import SynthesisOptions
 
     if deterministic and not engine_of(settings).load().capabilities.deterministic:
@@ -219,7 +219,7 @@ def _run(
 
 def _keep_mono(work: "Store", manifests: "Iterable[ShardManifest]") -> bool:
     """Whether each utterance of all finished batches could be written."""
-    from voice_core.moshi.mono import write_mono
+    from voice_core.moshi.debug_export import write_mono
 
     whole = True
     for manifest in manifests:
@@ -238,8 +238,8 @@ def _tell(what: str, message: str) -> None:
 
 
 def _say(report: "BuildReport", manifests: "Iterable[ShardManifest]", settings: Settings, wall_sec: float) -> None:
-    from voice_core.moshi.building import engine_of
-    from voice_core.moshi.manifests import list_key
+    from voice_core.moshi.build import engine_of
+    from voice_core.moshi.trainer_manifest import list_key
 
     reasons: dict[str, int] = {}
     told: list[str] = []
@@ -288,7 +288,7 @@ def _say(report: "BuildReport", manifests: "Iterable[ShardManifest]", settings: 
 
 def _cure(settings: Settings) -> str:
     """What would find the times of words, where it is not chosen to go without."""
-    from voice_core.moshi.aligning import is_english
+    from voice_core.recognition.aligners import is_english
 
     moshi = settings.moshi
     if moshi.aligner != "auto":

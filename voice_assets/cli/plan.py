@@ -7,16 +7,16 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from voice_assets.cli.console import console, print_json, show_progress
-from voice_core.corpus.estimates import Figure
-from voice_core.corpus.plan import PartitionPlan, Plan, StageWork
+from voice_assets.cli.output import console, print_json, show_progress
+from voice_core.corpus.plan.estimates import Figure
+from voice_core.corpus.plan.work import PartitionPlan, Plan, StageWork
 from voice_core.language import count
 from voice_core.settings import ConfigurationError, Settings
 
 if TYPE_CHECKING:
     import dagster as dg
 
-    from voice_assets.timing import Timing
+    from voice_assets.eta import Timing
 
 _SHOWN = 40  # batches in the table; `--json` has them all
 _PARTS = ("decode", "encode", "rows", "pairs", "restored", "restored_decode", "restored_encode")
@@ -56,7 +56,7 @@ def plan(
     """
     from resources.corpus import codec_of
     from voice_assets.build import look_ahead
-    from voice_assets.timing import timings
+    from voice_assets.eta import timings
 
     settings = Settings.load()
     show_progress()
@@ -204,7 +204,7 @@ def _bytes_table(found: Plan) -> Table:
 
 
 def _time_table(times: Sequence["Timing"]) -> Table:
-    from voice_assets.timing import in_all
+    from voice_assets.eta import in_all
 
     table = Table(title="Time, from measured speeds", title_justify="left")
     table.add_column("stage")

@@ -7,12 +7,12 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from voice_assets.cli.console import console, print_json
-from voice_core import gpu_lock, gpus
+from voice_assets.cli.output import console, print_json
+from voice_core.compute import gpu_lock, gpus
 from voice_core.settings import Settings
 
 if TYPE_CHECKING:
-    from voice_assets.pools import Pool
+    from voice_assets.concurrency import Pool
 
 pools = typer.Typer(
     name="pools",
@@ -35,9 +35,9 @@ def show(as_json: _AsJson = False) -> None:
     Writes nothing. Runs of this machine whose process was killed are named; the next `voice build`, or `voice pools
     apply`, marks them failed and gives their slots back.
     """
+    from voice_assets.concurrency import look_at_all
     from voice_assets.instance import find_instance
-    from voice_assets.pools import look_at_all
-    from voice_assets.run_process import find_dead
+    from voice_assets.run_ownership import find_dead
 
     settings = Settings.load()
     instance = find_instance()
@@ -76,9 +76,9 @@ def apply() -> None:
 
     Runs of this machine whose process was killed are marked failed. Run it as often as you like.
     """
+    from voice_assets.concurrency import apply_limits
     from voice_assets.instance import open_instance
-    from voice_assets.pools import apply_limits
-    from voice_assets.run_process import release_dead
+    from voice_assets.run_ownership import release_dead
 
     instance = open_instance()
     known = gpus.profiles(Settings.load().gpu_profiles)

@@ -6,13 +6,13 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from voice_assets.cli.console import confirm, console, errors, show_progress
+from voice_assets.cli.output import confirm, console, errors, show_progress
 from voice_core.settings import Settings
 
 if TYPE_CHECKING:
-    from voice_core.publishing.difference import Difference
-    from voice_core.publishing.publish import Publication
-    from voice_core.store import Store
+    from voice_core.publish.difference import Difference
+    from voice_core.publish.publish import Publication
+    from voice_core.storage.store import Store
 
 _SHOWN = 40
 
@@ -78,7 +78,7 @@ def publish_now(
     work: "Store", settings: Settings, *, dry_run: bool = False, overwrite: bool = False, create: bool = True
 ) -> None:
     """Publish, and say what was done."""
-    from voice_core.publishing.publish import publish as publish_dataset
+    from voice_core.publish.publish import publish as publish_dataset
 
     done = publish_dataset(work, settings, dry_run=dry_run, overwrite=overwrite, create=create)
     difference = done.difference
@@ -92,7 +92,7 @@ def publish_now(
 
 def purge_now(work: "Store", settings: Settings, *, dry_run: bool = False, yes: bool = False) -> None:
     """Say what a purge takes away, ask, and do it."""
-    from voice_core.publishing.purge import plan_purge, purge
+    from voice_core.publish.purge import plan_purge, purge
 
     plan = plan_purge(work, settings)
     console.print(

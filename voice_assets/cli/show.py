@@ -8,9 +8,9 @@ from pydantic import BaseModel, SecretStr
 from rich.markup import escape
 from rich.table import Table
 
-from voice_assets.cli.console import console, errors, print_json, show_progress
+from voice_assets.cli.output import console, errors, print_json, show_progress
 from voice_assets.cli.tables import status_tree
-from voice_core.corpus.summary import summarise
+from voice_core.corpus.dataset.summary import summarise
 from voice_core.settings import ENV_PREFIX, Settings, config_file
 from voice_core.settings.loading import DEFAULT, origin, read_config
 

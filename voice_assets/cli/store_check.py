@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from voice_assets.cli.console import console, errors, print_json, show_progress
+from voice_assets.cli.output import console, errors, print_json, show_progress
 from voice_core.settings import Settings, as_url
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from voice_core.store import Store
-    from voice_core.store_check import Check, Step
+    from voice_core.storage.check import Check, Step
+    from voice_core.storage.store import Store
 
 _COLOURS = {"ok": "green", "failed": "bold red", "skipped": "dim"}
 
@@ -45,7 +45,7 @@ def check(
     `voice settings`.
     """
     from resources.stores import open_store
-    from voice_core.store_check import check as check_store
+    from voice_core.storage.check import check as check_store
 
     settings = Settings.load()
     show_progress()

@@ -10,13 +10,13 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from voice_assets.cli.console import console, echo, errors, show_progress
+from voice_assets.cli.output import console, echo, errors, show_progress
 from voice_core.settings import Settings, as_url
 
 if TYPE_CHECKING:
-    from voice_core.copy_plan import CopyPlan
-    from voice_core.copying import CopyReport
-    from voice_core.store import Store
+    from voice_core.storage.copy_plan import CopyPlan
+    from voice_core.storage.copy_store import CopyReport
+    from voice_core.storage.store import Store
 
 _SHOWN_FAILURES = 20
 _RECORD = ".voice-copy/"
@@ -65,9 +65,9 @@ def copy(
     --jobs 16`, `voice store copy gs://recordings s3://mirror --include '*.mp3' --dry-run`.
     """
     from resources.stores import open_store
-    from voice_core import copying
-    from voice_core.copy_plan import CopyOptions, refuse_overlap
-    from voice_core.scratch import open_scratch
+    from voice_core.storage import copy_store
+    from voice_core.storage.copy_plan import CopyOptions, refuse_overlap
+    from voice_core.storage.scratch import open_scratch
 
     settings = Settings.load()
     options = CopyOptions(
@@ -84,12 +84,12 @@ def copy(
         open_store(as_url(target), settings, create=True) if not dry_run else _look_at(as_url(target), settings)
     )
     if dry_run:
-        _show_plan(copying.plan_copy(origin, destination, options)[0])
+        _show_plan(copy_store.plan_copy(origin, destination, options)[0])
         return
     show_progress()
     started = time.monotonic()
     scratch = open_scratch(settings) if destination.local_root is None else None
-    report = copying.copy(origin, destination, options, scratch)
+    report = copy_store.copy(origin, destination, options, scratch)
     _say(report, destination.url, record, time.monotonic() - started)
     if report.failures:
         raise typer.Exit(1)

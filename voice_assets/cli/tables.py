@@ -4,8 +4,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
+from voice_core.corpus.dataset.summary import Amount, Summary, summarise
 from voice_core.corpus.status import PartitionStatus, State, Status
-from voice_core.corpus.summary import Amount, Summary, summarise
 from voice_core.language import count
 from voice_core.settings import Settings
 

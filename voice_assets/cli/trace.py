@@ -8,8 +8,8 @@ import typer
 from rich.markup import escape
 from rich.tree import Tree
 
-from voice_assets.cli.console import Console, console, print_json, show_progress
-from voice_core.corpus.traces import FilePlace, Found, RowPlace, Source, Trace
+from voice_assets.cli.output import Console, console, print_json, show_progress
+from voice_core.corpus.lineage.traces import FilePlace, Found, RowPlace, Source, Trace
 from voice_core.settings import Settings
 
 _COLOURS = {"same": "green", "freed": "cyan", "unknown": "dim"}
@@ -41,8 +41,8 @@ def trace(
     pairs and the published revision. Works for rejected lines, too: it names stage, reason, value and threshold.
     """
     from resources.corpus import look_at_work, open_raw
-    from voice_core.corpus.traces import verify as verify_trace
-    from voice_core.corpus.tracing import trace as trace_row
+    from voice_core.corpus.lineage.trace import trace as trace_row
+    from voice_core.corpus.lineage.traces import verify as verify_trace
 
     settings = Settings.load()
     show_progress()

@@ -14,10 +14,10 @@ from urllib.parse import quote
 import dagster as dg
 
 from voice_core.codecs.base import CodecUnavailableError
-from voice_core.corpus.manifest import Manifest
-from voice_core.listening.notebook import version_in, version_of
-from voice_core.local_files import write_file
-from voice_core.moshi.records import ShardManifest
+from voice_core.moshi.shard_manifest import ShardManifest
+from voice_core.report.notebook import version_in, version_of
+from voice_core.stages.manifest import Manifest
+from voice_core.storage.local_files import write_file
 
 FOLDER = "listen"
 LOCATION = "voice"

@@ -9,7 +9,7 @@ import pytest
 
 from voice_assets.build import BuildReport, build
 from voice_assets_tests.files import files_below
-from voice_core.demo.world import DEMO_CHANNEL_MAPPING, World, build_world
+from voice_core.demo.sample_data import DEMO_CHANNEL_MAPPING, World, build_world
 from voice_core.settings import Settings
 
 DAGSTER_YAML = Path(__file__).parents[2] / "dagster_home" / "dagster.yaml"

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import dagster as dg
 
-from voice_assets_tests.core.corpus.world import SmallCodec
+from voice_assets_tests.core.corpus.small_corpus import SmallCodec
 from voice_core.codecs import CODECS
 from voice_core.codecs.base import Audio, Codes
-from voice_core.gpu_lock import hold
+from voice_core.compute.gpu_lock import hold
 from voice_core.settings import Settings
 
 GPU = "pretend-gpu-0"

@@ -14,13 +14,13 @@ import soundfile
 from voice_assets.build import BuildReport, build, take_stock
 from voice_assets_tests.assets.conftest import Bench
 from voice_assets_tests.files import files_below
-from voice_core.corpus.forget import forget
-from voice_core.corpus.manifest import Manifest, read_complete, read_manifest, write_manifest
-from voice_core.corpus.summary import summarise
-from voice_core.demo.world import World, mend
+from voice_core.corpus.dataset.summary import summarise
+from voice_core.corpus.forget.forget import forget
+from voice_core.demo.sample_data import World, mend
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
-from voice_core.store import Store
+from voice_core.stages.manifest import Manifest, read_complete, read_manifest, write_manifest
+from voice_core.storage.store import Store
 
 
 def _work(report: BuildReport) -> dict[str, float]:

@@ -8,13 +8,13 @@ from typer.testing import CliRunner
 
 from voice_assets.cli import app
 from voice_assets_tests.assets.conftest import Bench, files_below
-from voice_core.demo import world
+from voice_core.demo import sample_data
 
 
 def test_the_demo_is_built_in_its_own_folder_whatever_the_variables_name(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(world, "build_world", partial(world.build_world, seconds_scale=0.1))
+    monkeypatch.setattr(sample_data, "build_world", partial(sample_data.build_world, seconds_scale=0.1))
     own = bench.files()
     done = CliRunner().invoke(app, ["demo", str(tmp_path / "elsewhere")])
     assert done.exit_code == 0, done.output

@@ -14,9 +14,9 @@ import pytest
 import soundfile
 
 from voice_assets_tests.files import files_below
-from voice_core.lease import held
-from voice_core.moshi.records import dialogue_partition, read_shards
-from voice_core.store import Store
+from voice_core.moshi.shard_manifest import dialogue_partition, read_shards
+from voice_core.storage.distributed_lock import held
+from voice_core.storage.store import Store
 
 LINES = [
     {"id": "short", "user_text": "Is the boat back?", "assistant_text": "Yes, since this morning."},

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from voice_assets_tests.core.corpus.world import babble
+from voice_assets_tests.core.corpus.small_corpus import babble
 from voice_assets_tests.files import files_below
 from voice_assets_tests.servers.faulty import FaultyProxy
 from voice_assets_tests.servers.s3 import S3Server
-from voice_core.audio import to_float, to_pcm16
+from voice_core.audio.pcm import to_float, to_pcm16
 from voice_core.codecs import load_codec
 
 DAGSTER_YAML = Path(__file__).parents[2] / "dagster_home" / "dagster.yaml"

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from voice_assets.cli import app
 from voice_assets.failures import FailureRecord, Trouble, write_record
 from voice_assets_tests.assets.conftest import Bench
-from voice_core.audit_report import AuditReport, PartitionAudit
+from voice_core.stages.integrity import AuditReport, PartitionAudit
 
 
 def told(*arguments: str) -> str:

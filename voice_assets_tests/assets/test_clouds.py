@@ -14,8 +14,8 @@ from voice_assets_tests.files import files_below
 from voice_assets_tests.servers.faulty import FaultyProxy
 from voice_assets_tests.servers.gcs import GcsServer
 from voice_assets_tests.servers.s3 import S3Server
-from voice_core.demo.world import DEMO_CHANNEL_MAPPING, World
-from voice_core.store import Store
+from voice_core.demo.sample_data import DEMO_CHANNEL_MAPPING, World
+from voice_core.storage.store import Store
 
 
 @pytest.fixture

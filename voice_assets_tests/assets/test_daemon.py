@@ -7,8 +7,8 @@ import dagster as dg
 import pytest
 
 from voice_assets.failures import read_records, resolved
-from voice_assets_tests.assets.control_room import ControlRoom, open_control_room
-from voice_assets_tests.core.corpus.world import World
+from voice_assets_tests.assets.daemon_fixture import ControlRoom, open_control_room
+from voice_assets_tests.core.corpus.small_corpus import World
 
 KEYS = [f"news/batch-{number:04d}" for number in range(1, 4)]
 CHAIN = ["raw_audio", "segments", "coded_segments"]

@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from voice_assets.cli.exit_codes import ERROR, UNEXPECTED, end_with
-from voice_assets.stopping import EXIT_CODE
+from voice_assets.signals import EXIT_CODE
 from voice_assets_tests.assets.conftest import DAGSTER_YAML
-from voice_assets_tests.core.corpus.world import World
+from voice_assets_tests.core.corpus.small_corpus import World
 
 _MAIN = "from voice_assets.cli import app, main\n"
 

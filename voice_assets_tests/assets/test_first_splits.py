@@ -11,7 +11,7 @@ from voice_assets.build import BuildReport, build
 from voice_assets.definitions import definitions
 from voice_assets.instance import open_instance
 from voice_assets_tests.assets.conftest import DAGSTER_YAML
-from voice_assets_tests.core.corpus.world import World
+from voice_assets_tests.core.corpus.small_corpus import World
 from voice_assets_tests.files import files_below
 from voice_core.settings import Settings
 

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 from voice_assets_tests.assets.conftest import Bench
-from voice_assets_tests.core.corpus.forgetting import traces
+from voice_assets_tests.core.corpus.forget.forgetting import traces
 from voice_assets_tests.files import files_below
-from voice_core.demo.page import _TITLE
+from voice_core.report.page import _TITLE
 
 MAIN = "from voice_assets.cli import main; main()"
 FORGOTTEN = "snow-006"

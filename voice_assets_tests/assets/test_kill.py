@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from voice_assets.stopping import EXIT_CODE
+from voice_assets.signals import EXIT_CODE
 from voice_assets_tests.processes import group_lives
 from voice_assets_tests.servers.gcs import GcsServer
 from voice_assets_tests.servers.s3 import S3Server
 from voice_assets_tests.soak.kill_loop import kill_loop, undisturbed
 from voice_assets_tests.soak.places import KINDS, file_place, place
 from voice_assets_tests.soak.rounds import killed_worker
-from voice_core.demo.world import World
+from voice_core.demo.sample_data import World
 
 KILLS = {"file": 3, "s3": 3, "gcs+s3": 2}
 

@@ -7,12 +7,12 @@ import dagster as dg
 import pytest
 
 from voice_assets.defs.listening import Shelf
-from voice_assets.speak import speak_dialogues
+from voice_assets.run_moshi import speak_dialogues
 from voice_core.codecs.base import CodecUnavailableError
-from voice_core.corpus.manifest import Manifest
 from voice_core.demo.dialogues import write_dialogues
-from voice_core.listening.notebook import version_in, version_of
+from voice_core.report.notebook import version_in, version_of
 from voice_core.settings import Settings
+from voice_core.stages.manifest import Manifest
 
 
 def linked(metadata: object) -> tuple[str, Path]:

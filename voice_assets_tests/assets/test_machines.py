@@ -10,11 +10,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from voice_assets_tests.assets.control_room import ControlRoom, open_control_room
-from voice_assets_tests.assets.gpu_contest import MODULE, overlaps
+from voice_assets_tests.assets.daemon_fixture import ControlRoom, open_control_room
+from voice_assets_tests.assets.gpu_contention import MODULE, overlaps
 from voice_assets_tests.assets.pretend_gpu import SECONDS, TIMELINE, read_timeline
 from voice_assets_tests.servers.process import free_port, listening
-from voice_core.demo.world import DEMO_CHANNEL_MAPPING, World
+from voice_core.demo.sample_data import DEMO_CHANNEL_MAPPING, World
 
 WORKSPACE = Path(__file__).parents[2] / "workspace.machines.yaml"
 LATER = ("coded_segments", "voice_dataset", "voice_pairs", "dataset_splits", "dataset_card")

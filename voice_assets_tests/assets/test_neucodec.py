@@ -12,14 +12,14 @@ from resources.neucodec import NeuCodecResource
 from voice_assets_tests.assets.conftest import Bench
 from voice_assets_tests.core.codecs import original
 from voice_assets_tests.core.codecs.original import SMALL
-from voice_core.audio import to_float
+from voice_core.audio.pcm import to_float
 from voice_core.codecs.base import CodecUnavailableError
 from voice_core.codecs.neucodec import NeuCodec
-from voice_core.corpus.batches import list_partitions
-from voice_core.corpus.manifest import read_complete
-from voice_core.corpus.segment_files import load
+from voice_core.corpus.ingest.batches import list_partitions
+from voice_core.corpus.segment.segment_files import load
 from voice_core.settings import ConfigurationError, NeuCodecSettings
-from voice_core.store import Store
+from voice_core.stages.manifest import read_complete
+from voice_core.storage.store import Store
 
 
 @pytest.fixture(scope="session")

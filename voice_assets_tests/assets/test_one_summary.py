@@ -10,12 +10,12 @@ import pytest
 from typer.testing import CliRunner
 
 from voice_assets.cli import app
-from voice_assets.cli.console import console
+from voice_assets.cli.output import console
 from voice_assets_tests.assets.conftest import Bench
-from voice_core.corpus.manifest import Entry, Manifest, RecordingOutcome, RecordingStatus, load_manifest
-from voice_core.corpus.summary import STAGES
+from voice_core.corpus.dataset.summary import STAGES
 from voice_core.layout import DatasetLayout, PartitionKey
-from voice_core.store import Store
+from voice_core.stages.manifest import Entry, Manifest, RecordingOutcome, RecordingStatus, load_manifest
+from voice_core.storage.store import Store
 
 LAYOUT = DatasetLayout("voice")
 Totals = dict[str, Any]

@@ -14,26 +14,26 @@ from typer.testing import CliRunner
 from resources.corpus import codec_of, look_at_work, open_raw
 from voice_assets.build import BuildReport, look_ahead
 from voice_assets.cli import app
-from voice_assets.cli.console import console
+from voice_assets.cli.output import console
 from voice_assets.cli.plan import as_plain
-from voice_assets.measured import label_of, measured_cutting, measured_encoding, measured_writing
-from voice_assets.run_process import HOST
-from voice_assets.timing import encoding_unit, in_all, timings
+from voice_assets.eta import encoding_unit, in_all, timings
+from voice_assets.run_ownership import HOST
+from voice_assets.throughput_history import label_of, measured_cutting, measured_encoding, measured_writing
 from voice_assets_tests.assets.conftest import Bench, _bench
-from voice_assets_tests.core.corpus.world import SmallCodec
+from voice_assets_tests.core.corpus.small_corpus import SmallCodec
 from voice_core.codecs import CODECS, load_codec, made_codec
 from voice_core.codecs.melvq import MelVQ
-from voice_core.corpus.batches import Recording, read_batches
-from voice_core.corpus.cleaning import free, plan_clean
-from voice_core.corpus.discovery import discover
-from voice_core.corpus.estimates import Figure
-from voice_core.corpus.plan import PartitionPlan, Plan, StageWork
-from voice_core.corpus.planning import plan_build
+from voice_core.corpus.ingest.batches import Recording, read_batches
+from voice_core.corpus.ingest.discovery import discover
+from voice_core.corpus.plan.estimates import Figure
+from voice_core.corpus.plan.plan import plan_build
+from voice_core.corpus.plan.work import PartitionPlan, Plan, StageWork
+from voice_core.corpus.retention.evict import free, plan_clean
 from voice_core.corpus.status import State, survey
-from voice_core.demo.world import World
+from voice_core.demo.sample_data import World
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
-from voice_core.store import Store
+from voice_core.storage.store import Store
 
 COUNTERS = ("recordings_decoded", "segments_cut", "segments_encoded")
 

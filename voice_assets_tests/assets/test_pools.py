@@ -15,20 +15,20 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from voice_assets.concurrency import apply_limits, give_limits, look_at
 from voice_assets.definitions import definitions
 from voice_assets.defs.moshi.partitions import NAME as DIALOGUE_BATCH
 from voice_assets.defs.voice_dataset.partitions import NAME
 from voice_assets.defs.voice_dataset.sensors import in_flight
-from voice_assets.pools import apply_limits, give_limits, look_at
-from voice_assets.run_process import process_of, process_tags, release_dead
-from voice_assets.stopping import EXIT_CODE
+from voice_assets.run_ownership import process_of, process_tags, release_dead
+from voice_assets.signals import EXIT_CODE
 from voice_assets_tests.assets.conftest import DAGSTER_YAML
-from voice_assets_tests.assets.control_room import open_control_room
-from voice_assets_tests.assets.gpu_contest import MODULE, House, contend, events, overlaps, wait_until
+from voice_assets_tests.assets.daemon_fixture import open_control_room
+from voice_assets_tests.assets.gpu_contention import MODULE, House, contend, events, overlaps, wait_until
 from voice_assets_tests.assets.pretend_gpu import GPU
+from voice_core.compute.gpu_lock import hold, holders
+from voice_core.compute.gpus import profiles
 from voice_core.corpus.status import ASSETS
-from voice_core.gpu_lock import hold, holders
-from voice_core.gpus import profiles
 from voice_core.settings import Settings
 
 

@@ -20,11 +20,11 @@ from voice_assets.definitions import defs
 from voice_assets.defs.voice_dataset.jobs import publish_job
 from voice_assets_tests.assets.conftest import DAGSTER_YAML, Bench
 from voice_assets_tests.servers.hub import Hub
-from voice_core.demo.world import DEMO_CHANNEL_MAPPING
-from voice_core.publishing.publish import publish
-from voice_core.publishing.record import read_published
+from voice_core.corpus.dataset.publications import read_published
+from voice_core.demo.sample_data import DEMO_CHANNEL_MAPPING
+from voice_core.publish.publish import publish
 from voice_core.settings import Settings
-from voice_core.store import Store
+from voice_core.storage.store import Store
 
 REPO = "team/demo-voices"
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload:DeprecationWarning")  # the client's own

@@ -14,19 +14,19 @@ from typer.testing import CliRunner
 
 from voice_assets.cli import app
 from voice_assets.instance import open_instance
-from voice_assets.run_process import process_tags
+from voice_assets.run_ownership import process_tags
 from voice_assets_tests.assets.conftest import DAGSTER_YAML
 from voice_assets_tests.files import files_below
 from voice_assets_tests.servers.faulty import FaultyProxy
 from voice_assets_tests.servers.hub import Hub
 from voice_assets_tests.servers.s3 import S3Server
-from voice_core.corpus.manifest import load_manifest
-from voice_core.demo.world import DEMO_CHANNEL_MAPPING
+from voice_core.compute.process_id import Process
+from voice_core.demo.sample_data import DEMO_CHANNEL_MAPPING
 from voice_core.layout import DatasetLayout, PartitionKey, batch_key, lock_key
-from voice_core.processes import Process
-from voice_core.publishing.publish import publish
+from voice_core.publish.publish import publish
 from voice_core.settings import Settings
-from voice_core.store import Store
+from voice_core.stages.manifest import load_manifest
+from voice_core.storage.store import Store
 
 READ_ONLY = {"plan", "status", "check", "settings", "trace", "failures", "pools"}
 """Names of commands and groups that must not write."""

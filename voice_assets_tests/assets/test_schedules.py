@@ -11,9 +11,9 @@ from voice_assets import failures
 from voice_assets.definitions import definitions, defs
 from voice_assets.failures import FILE, FailureRecord, Trouble, _clean, describe, read_records, write_record
 from voice_assets_tests.assets.conftest import Bench
-from voice_core.audit_report import read_report
 from voice_core.settings import AutomationSettings, S3Settings, Settings
-from voice_core.store import Store
+from voice_core.stages.integrity import read_report
+from voice_core.storage.store import Store
 
 
 def run(bench: Bench, job: str) -> dg.ExecuteInProcessResult:

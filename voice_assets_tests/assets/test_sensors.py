@@ -8,12 +8,12 @@ import pytest
 
 from resources.corpus import CorpusResource
 from voice_assets.definitions import definitions
-from voice_assets.defs.voice_dataset.asking import Asked, due, unsettled
 from voice_assets.defs.voice_dataset.partitions import NAME
+from voice_assets.defs.voice_dataset.sensor_backoff import Asked, due, unsettled
 from voice_assets_tests.assets.conftest import DAGSTER_YAML
-from voice_assets_tests.core.corpus.world import World
+from voice_assets_tests.core.corpus.small_corpus import World
 from voice_core.settings import Settings
-from voice_core.store import StoreError
+from voice_core.storage.store import StoreError
 
 
 class Ticking:

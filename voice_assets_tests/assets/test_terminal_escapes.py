@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from voice_assets.cli import console, exit_codes
+from voice_assets.cli import exit_codes, output
 from voice_assets.cli.exit_codes import UNEXPECTED, end_with
-from voice_assets_tests.core.corpus.world import World, lines_for
+from voice_assets_tests.core.corpus.small_corpus import World, lines_for
 from voice_assets_tests.soak.commands import commands
 from voice_assets_tests.soak.places import PROJECT
 
@@ -38,7 +38,7 @@ def shown_on(terminal: Terminal) -> str:
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     terminal = Terminal()
     monkeypatch.setenv("TERM", "xterm-256color")
-    monkeypatch.setattr(console, "errors", console.Console(file=terminal, width=400))
+    monkeypatch.setattr(output, "errors", output.Console(file=terminal, width=400))
     return terminal
 
 
@@ -46,14 +46,14 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
 def test_nothing_that_a_terminal_would_obey_is_printed(
     kind: str, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    errors = console.errors
+    errors = output.errors
     if kind == "text":
         errors.print(HOSTILE, markup=False)
     elif kind == "markup":
-        errors.print(f"[bold]{console.escape(HOSTILE)}[/]")
+        errors.print(f"[bold]{output.escape(HOSTILE)}[/]")
     elif kind in ("table", "title"):
         table = Table("name", title=HOSTILE if kind == "title" else "")
-        table.add_row(console.escape(HOSTILE))
+        table.add_row(output.escape(HOSTILE))
         errors.print(table)
     elif kind == "tree":
         errors.print(Tree(HOSTILE))
@@ -61,11 +61,11 @@ def test_nothing_that_a_terminal_would_obey_is_printed(
         errors.print(Text(HOSTILE))
     elif kind == "log":
         monkeypatch.setattr(logging, "lastResort", logging.lastResort)
-        console.show_warnings()
+        output.show_warnings()
         assert logging.lastResort is not None
         logging.lastResort.emit(logging.LogRecord("x", logging.WARNING, "", 0, "%s", (HOSTILE,), None))
     else:
-        bar = console.RichReporter()
+        bar = output.RichReporter()
         task = bar.start(HOSTILE, 2, "items")
         task.advance(1, note=HOSTILE)
         task.display.refresh()
@@ -79,14 +79,14 @@ def test_nothing_that_a_terminal_would_obey_is_printed(
 
 
 def test_other_scripts_emoji_and_brackets_are_printed_as_they_are(terminal: Terminal) -> None:
-    console.errors.print(HARMLESS.replace("\t", " "), markup=False, highlight=False)
+    output.errors.print(HARMLESS.replace("\t", " "), markup=False, highlight=False)
     assert HARMLESS.replace("\t", " ") in shown_on(terminal)
-    assert console.visible(HARMLESS) == HARMLESS
+    assert output.visible(HARMLESS) == HARMLESS
 
 
 def test_questions_lines_and_json_for_programs_are_escaped_too(capsys: pytest.CaptureFixture[str]) -> None:
-    console.echo(HOSTILE)
-    console.print_json({"name": HOSTILE, "other": HARMLESS})
+    output.echo(HOSTILE)
+    output.print_json({"name": HOSTILE, "other": HARMLESS})
     printed = capsys.readouterr().out
     assert OBEYED.findall(printed) == []
     assert json.loads(printed.split("\n", 1)[1]) == {"name": HOSTILE, "other": HARMLESS}
@@ -97,7 +97,7 @@ def test_a_traceback_holds_neither_secrets_nor_control_characters(
 ) -> None:
     monkeypatch.setenv("SOME_API_KEY", "not-to-be-seen")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(exit_codes, "errors", console.errors)
+    monkeypatch.setattr(exit_codes, "errors", output.errors)
     with pytest.raises(KeyError) as caught:
         raise KeyError(HOSTILE) from ValueError(f"not-to-be-seen {HOSTILE}")
     assert end_with(caught.value) == UNEXPECTED

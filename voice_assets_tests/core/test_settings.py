@@ -4,9 +4,9 @@ import pytest
 from pydantic import ValidationError
 
 from voice_assets_tests.soak.planted import fields, new_secret, variable_of
-from voice_core.access import s3_access
 from voice_core.settings import ConfigurationError, Settings
 from voice_core.settings.loading import origin, read_config
+from voice_core.storage.config import s3_access
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ from typing import Any
 
 from voice_assets_tests.files import files_below
 from voice_assets_tests.servers.process import free_port, listening
-from voice_core.access import Access
+from voice_core.storage.config import Access
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from typing import Any
 from voice_assets_tests.servers.certificates import make_certificate
 from voice_assets_tests.servers.guard import live_as_long_as_stdin
 from voice_assets_tests.servers.process import python_module
-from voice_core.access import Access
+from voice_core.storage.config import Access
 
 ACCESS_KEY_ID, SECRET_ACCESS_KEY = "tester", "not-a-secret"
 

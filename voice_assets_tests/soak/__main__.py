@@ -11,18 +11,18 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from voice_assets_tests.core.corpus.cloud_world import Buckets, CloudWorld, made_of_content
-from voice_assets_tests.core.corpus.world import World
+from voice_assets_tests.core.corpus.cloud_corpus import Buckets, CloudWorld, made_of_content
+from voice_assets_tests.core.corpus.small_corpus import World
 from voice_assets_tests.servers.faulty import faulty_proxy
 from voice_assets_tests.servers.gcs import GcsServer, gcs_server
 from voice_assets_tests.servers.s3 import S3Server, s3_server
+from voice_assets_tests.soak.concurrent_builds import build_together
+from voice_assets_tests.soak.fault_injection import brew
 from voice_assets_tests.soak.kill_loop import Kill, kill_loop, undisturbed
 from voice_assets_tests.soak.outcome import Outcome
 from voice_assets_tests.soak.places import KINDS, PROJECT, place
 from voice_assets_tests.soak.rounds import soak_tests
-from voice_assets_tests.soak.together import build_together
-from voice_assets_tests.soak.weather import brew
-from voice_core.demo.world import build_world
+from voice_core.demo.sample_data import build_world
 
 RESULTS = PROJECT / "benchmarks" / "results" / "soak.json"
 console = Console()

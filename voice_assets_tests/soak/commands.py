@@ -70,7 +70,7 @@ def _serve() -> None:
     import huggingface_hub  # noqa: F401
 
     import voice_assets.definitions  # noqa: F401
-    from voice_core.publishing import hub  # noqa: F401
+    from voice_core.publish import hub  # noqa: F401
 
     for line in sys.stdin:
         task = json.loads(line)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from voice_assets_tests.core.corpus.cloud_world import Buckets, CloudWorld
-from voice_core.lease import LostClaimError
+from voice_assets_tests.core.corpus.cloud_corpus import Buckets, CloudWorld
+from voice_core.storage.distributed_lock import LostClaimError
 
 RENEWED_EVERY_SEC, SAFE_SEC, ABANDONED_AFTER_SEC = 0.3, 1.5, 3.0
 # What a program runs first so that its claims last for seconds only.

@@ -13,9 +13,9 @@ from pathlib import Path
 from voice_assets_tests.files import files_below
 from voice_assets_tests.servers.gcs import GcsServer
 from voice_assets_tests.servers.s3 import S3Server
-from voice_core.access import Access
-from voice_core.demo.world import DEMO_CHANNEL_MAPPING
-from voice_core.store import Store
+from voice_core.demo.sample_data import DEMO_CHANNEL_MAPPING
+from voice_core.storage.config import Access
+from voice_core.storage.store import Store
 
 PROJECT = Path(__file__).parents[2]
 KINDS = ("file", "s3", "gcs+s3")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, SecretStr
 
-from voice_assets_tests.core.corpus.world import World
+from voice_assets_tests.core.corpus.small_corpus import World
 from voice_assets_tests.files import files_below
 from voice_assets_tests.servers.faulty import FaultyProxy
 from voice_assets_tests.servers.hub import Hub

@@ -21,9 +21,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from voice_core.audio import resample
+from voice_core.audio.mel import mel_filters
+from voice_core.audio.pcm import resample
 from voice_core.codecs.base import Audio, Codes, Margins, checked_clip, checked_codes, samples_at
-from voice_core.mel import mel_filters
 
 Float32 = npt.NDArray[np.float32]
 Complex64 = npt.NDArray[np.complex64]

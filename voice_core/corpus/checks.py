@@ -13,17 +13,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from voice_core.codecs.base import Codec
-from voice_core.corpus.batches import Batch
-from voice_core.corpus.dataset import row_key
-from voice_core.corpus.freed import FreedFiles
-from voice_core.corpus.manifest import Entry, Manifest
-from voice_core.corpus.rows import FULL, NEUTTS
-from voice_core.corpus.segment_files import SegmentFileError, load
-from voice_core.corpus.splits import SPLITS, TEST, TRAIN
-from voice_core.corpus.texts import text_hash
+from voice_core.corpus.dataset.rows_stage import row_key
+from voice_core.corpus.dataset.schemas import FULL, NEUTTS
+from voice_core.corpus.dataset.splits import SPLITS, TEST, TRAIN
+from voice_core.corpus.dataset.text_normalization import text_hash
+from voice_core.corpus.ingest.batches import Batch
+from voice_core.corpus.segment.segment_files import SegmentFileError, load
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
-from voice_core.store import ObjectNotFoundError, Store
+from voice_core.stages.evicted import FreedFiles
+from voice_core.stages.manifest import Entry, Manifest
+from voice_core.storage.store import ObjectNotFoundError, Store
 
 _NAMED = 5  # offenders a message names
 _LISTED_FROM = 50

@@ -9,17 +9,19 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from voice_core.codecs.base import Codec
-from voice_core.corpus import coding, dataset, finishing, pairs, segmenting, splits
-from voice_core.corpus.batches import Batch
-from voice_core.corpus.dataset_record import card_files, read_commit
-from voice_core.corpus.discovery import Discovery
-from voice_core.corpus.freed import dataset_place, freed_partitions, read_freed
-from voice_core.corpus.manifest import Manifest, RecordingOutcome, UnreadableRowsError, read_manifest
-from voice_core.corpus.presence import absent_files, absent_from, files_of
-from voice_core.corpus.summary import Summary, summarise
+from voice_core.corpus.dataset import card_stage, pairs, rows_stage, splits
+from voice_core.corpus.dataset.dataset_record import card_files, read_commit
+from voice_core.corpus.dataset.summary import Summary, summarise
+from voice_core.corpus.encode import encode_stage
+from voice_core.corpus.ingest.batches import Batch
+from voice_core.corpus.ingest.discovery import Discovery
+from voice_core.corpus.segment import segment_stage
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
-from voice_core.store import Store
+from voice_core.stages.evicted import dataset_place, freed_partitions, read_freed
+from voice_core.stages.manifest import Manifest, RecordingOutcome, UnreadableRowsError, read_manifest
+from voice_core.stages.presence import absent_files, absent_from, files_of
+from voice_core.storage.store import Store
 
 ASSETS = ("raw_audio", "segments", "coded_segments", "voice_dataset", "voice_pairs")
 
@@ -90,9 +92,9 @@ def survey(work: Store, discovery: Discovery, codec: Codec | None, settings: Set
     def read(name: str) -> _Manifests:
         partition = partitions[name]
         return _Manifests(
-            read_manifest(work, segmenting.STAGE, partition, lazily=True),
-            read_manifest(work, coding.STAGE, partition, lazily=True) if codec else None,
-            dataset.read_dataset_manifest(work, partition, settings, lazily=True),
+            read_manifest(work, segment_stage.STAGE, partition, lazily=True),
+            read_manifest(work, encode_stage.STAGE, partition, lazily=True) if codec else None,
+            rows_stage.read_dataset_manifest(work, partition, settings, lazily=True),
         )
 
     known = dict(zip(partitions, work.each(read, partitions), strict=True))
@@ -104,7 +106,7 @@ def survey(work: Store, discovery: Discovery, codec: Codec | None, settings: Set
         splits_state = _state(True, True, plan.inputs == splits.splits_inputs(finished, settings))
     rows_place = dataset_place(settings.dataset)
     in_dataset = {item.key: item.size for item in work.listing(f"{rows_place}/")}
-    freed = {place: freed_partitions(work, place) for place in (segmenting.STAGE, coding.STAGE, rows_place)}
+    freed = {place: freed_partitions(work, place) for place in (segment_stage.STAGE, encode_stage.STAGE, rows_place)}
     batches = {str(batch.partition): batch for batch in discovery.batches}
     changed = set(discovery.changed)
 
@@ -112,7 +114,7 @@ def survey(work: Store, discovery: Discovery, codec: Codec | None, settings: Set
         batch, manifests = batches[name], known[name]
         record = pairs.read_pairs(work, batch.partition, settings)
         states = _states(work, batch, manifests, record, plan, codec, settings, changed=batch.partition in changed)
-        places = ("", segmenting.STAGE, coding.STAGE, rows_place, rows_place)
+        places = ("", segment_stage.STAGE, encode_stage.STAGE, rows_place, rows_place)
         away = [batch.partition in freed.get(place, ()) for place in places]
         reasons = _absent(work, states, manifests, record, in_dataset, away, settings)
         states = [
@@ -125,7 +127,7 @@ def survey(work: Store, discovery: Discovery, codec: Codec | None, settings: Set
     found = work.each(look, batches)
     finished_rows = [item.rows for item in known.values() if item.rows is not None and item.rows.complete]
     commit = read_commit(work, settings)
-    card_current = commit is not None and commit["inputs"] == finishing.card_inputs(finished_rows, settings)
+    card_current = commit is not None and commit["inputs"] == card_stage.card_inputs(finished_rows, settings)
     reason = ""
     if commit is not None and card_current:
         beside = card_files(commit)
@@ -174,7 +176,7 @@ class _Manifests:
 
     @property
     def furthest(self) -> Manifest | None:
-        return dataset.furthest(self.rows, self.coded, self.segments)
+        return rows_stage.furthest(self.rows, self.coded, self.segments)
 
 
 def _states(
@@ -195,13 +197,16 @@ def _states(
     if changed:
         fresh = all(item.audio is None and not item.vanished for item in batch.recordings)
         raw_state = State.MISSING if fresh else State.STALE
-    cut = segments is not None and segmenting.is_current(work, batch, settings, segments)
+    cut = segments is not None and segment_stage.is_current(work, batch, settings, segments)
     coded_state = State.SKIPPED
     if codec:
-        current = segments is not None and coding.is_current(segments, coded, codec, settings)
+        current = segments is not None and encode_stage.is_current(segments, coded, codec, settings)
         coded_state = _manifest_state(coded, current)
     written = (
-        source is not None and source.complete and plan is not None and dataset.is_current(source, rows, plan, settings)
+        source is not None
+        and source.complete
+        and plan is not None
+        and rows_stage.is_current(source, rows, plan, settings)
     )
     paired = record is not None and rows is not None and record.inputs == pairs.stage_inputs(rows, settings)
     return [

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from voice_core.local_files import write_file
+from voice_core.storage.local_files import write_file
 
 DIALOGUES_PATH: Final = Path(__file__).with_name("dialogues.jsonl")
 

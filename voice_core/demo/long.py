@@ -11,13 +11,13 @@ import av
 import numpy as np
 from av.audio.stream import AudioStream
 
-from voice_core import progress
+from voice_core.compute import progress
 from voice_core.demo.encoding import BLOCK, AudioFormat, audio_frames, open_encoder
 from voice_core.demo.performance import SAMPLE_RATE_HZ, Performance, perform
 from voice_core.demo.plan import Plan
+from voice_core.demo.sample_data import say
 from voice_core.demo.script import CAST, talks
 from voice_core.demo.transcripts import native
-from voice_core.demo.world import say
 
 _TALKS: Final = ("palms", "coffee", "desert")
 _FORMAT: Final = AudioFormat("mp3", SAMPLE_RATE_HZ, 1, 48_000)

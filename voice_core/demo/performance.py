@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from voice_core.demo.encoding import Samples
+from voice_core.demo.faults import LineTrouble
 from voice_core.demo.plan import Plan
 from voice_core.demo.script import Speaker, Text
 from voice_core.demo.transcripts import Row
-from voice_core.demo.troubles import LineTrouble
 
 SAMPLE_RATE_HZ: Final = 24_000
 SPEECH_DBFS: Final = -23.0

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from voice_core.demo.encoding import AudioFormat
+from voice_core.demo.faults import FIELD_TROUBLE, FILE_TROUBLES, STUDIO_TROUBLE, FileTrouble, LineTrouble
 from voice_core.demo.script import CAST, Speaker, Text, excerpt, talks
 from voice_core.demo.transcripts import TranscriptKind
-from voice_core.demo.troubles import FIELD_TROUBLE, FILE_TROUBLES, STUDIO_TROUBLE, FileTrouble, LineTrouble
 
 ATHEER: Final = "Atheer_-"
 HARBOUR: Final = "harbour-radio"

@@ -9,14 +9,14 @@ import numpy as np
 
 from voice_core.corpus.checks import Outcome
 from voice_core.fingerprint import sha256, unit_interval
-from voice_core.moshi.manifests import Lists, items_of, list_key, list_root
 from voice_core.moshi.mixing import Stereo, read_wav
-from voice_core.moshi.recognising import Recogniser, compared_words, word_errors
-from voice_core.moshi.records import LABELS, ShardManifest, TurnRow, sidecar_key
 from voice_core.moshi.script import ROLES, SAMPLE_RATE_HZ
-from voice_core.moshi.words import TOKENS_PER_SEC, script_words
+from voice_core.moshi.shard_manifest import LABELS, ShardManifest, TurnRow, sidecar_key
+from voice_core.moshi.trainer_manifest import Lists, items_of, list_key, list_root
+from voice_core.recognition.recognisers import Recogniser, compared_words, word_errors
+from voice_core.recognition.words import TOKENS_PER_SEC, script_words
 from voice_core.settings import MoshiSettings
-from voice_core.store import Store
+from voice_core.storage.store import Store
 from voice_core.tts.base import Capabilities
 
 _NAMED = 5  # offenders a message names

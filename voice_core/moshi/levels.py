@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from voice_core.fingerprint import canonical_json, fingerprint
 from voice_core.language import primary
 from voice_core.moshi.mixing import NoSpeechError, SpeechPower, speech_power
-from voice_core.moshi.speech import Failure, Where
+from voice_core.moshi.synthesis_types import Failure, Where
 from voice_core.settings import MoshiSettings
-from voice_core.store import ConflictError, Store
+from voice_core.storage.store import ConflictError, Store
 from voice_core.tts.base import Speech, Utterance
 
 CALIBRATION_VERSION = 1

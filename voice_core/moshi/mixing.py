@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from voice_core.audio import Pcm16, dbfs, resample, to_float, to_pcm16
+from voice_core.audio.pcm import Pcm16, dbfs, resample, to_float, to_pcm16
 from voice_core.moshi.script import ROLES, SAMPLE_RATE_HZ, Role
 from voice_core.moshi.timing import Extent
 from voice_core.settings import MoshiSettings

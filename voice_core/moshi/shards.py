@@ -12,10 +12,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from voice_core.audio import Pcm16
+from voice_core.audio.pcm import Pcm16
 from voice_core.fingerprint import fingerprint, sha256
 from voice_core.layout import PartitionKey
-from voice_core.moshi.aligning import Aligner, Alignment, AlignmentError
 from voice_core.moshi.levels import Calibration, sentences_for
 from voice_core.moshi.mixing import (
     MIXING_VERSION,
@@ -29,11 +28,12 @@ from voice_core.moshi.mixing import (
     stereo,
     wav_bytes,
 )
-from voice_core.moshi.records import LABELS, OTHER_TURN, ShardManifest, TurnRow, wav_key, words_json
 from voice_core.moshi.script import SAMPLE_RATE_HZ, BadLine, Dialogue, Turn
-from voice_core.moshi.speech import Failure
+from voice_core.moshi.shard_manifest import LABELS, OTHER_TURN, ShardManifest, TurnRow, wav_key, words_json
+from voice_core.moshi.synthesis_types import Failure
 from voice_core.moshi.timing import TIMING_VERSION, plan_turns
-from voice_core.moshi.words import TOKENS_PER_SEC, estimated_tokens, script_words
+from voice_core.recognition.aligners import Aligner, Alignment, AlignmentError
+from voice_core.recognition.words import TOKENS_PER_SEC, estimated_tokens, script_words
 from voice_core.settings import MoshiSettings
 from voice_core.tts.base import Speech, SpeechEngine, Utterance
 

@@ -18,9 +18,9 @@ from voice_core.settings.corpus import (
 )
 from voice_core.settings.loading import ConfigurationError, config_file
 from voice_core.settings.moshi import MoshiSettings
+from voice_core.settings.settings import Settings, Step
 from voice_core.settings.speech import IndexTTS2Settings, SpeechSettings
 from voice_core.settings.stores import S3Settings
-from voice_core.settings.whole import Settings, Step
 
 __all__ = [
     "ENV_PREFIX", "AudioSettings", "AutomationSettings", "BatchSettings", "CardSettings", "ConfigurationError",

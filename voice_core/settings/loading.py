@@ -16,7 +16,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings
 
-from voice_core.scrubbing import scrub
+from voice_core.redaction import scrub
 from voice_core.settings.base import ENV_PREFIX
 
 DEFAULT = "default"

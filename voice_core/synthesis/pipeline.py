@@ -4,10 +4,10 @@ import dataclasses
 import time
 from collections.abc import Iterator
 
-from voice_core import progress
-from voice_core.synthesis.lanes import Board, Broken, Lanes, Outcome, Ready
-from voice_core.synthesis.nouns import Failure, Group, Spoken, SynthesisOptions
+from voice_core.compute import progress
 from voice_core.synthesis.stats import Stats
+from voice_core.synthesis.thread_workers import Board, Broken, Lanes, Outcome, Ready
+from voice_core.synthesis.types import Failure, Group, Spoken, SynthesisOptions
 
 
 @dataclasses.dataclass

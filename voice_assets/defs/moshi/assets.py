@@ -5,22 +5,22 @@ from pydantic import Field
 
 from resources.corpus import CorpusResource
 from resources.speech import SpeechResource
+from voice_assets.concurrency_wait import PoolWatch
 from voice_assets.defs.listening import Shelf
 from voice_assets.defs.moshi.partitions import dialogue_batch
 from voice_assets.defs.voice_dataset.automation import FOLLOWS, FOLLOWS_AT_REST
 from voice_assets.defs.voice_dataset.metadata import check_results, check_specs, speed_metadata
-from voice_assets.pool_watch import PoolWatch
+from voice_core.compute.gpu_lock import on_behalf_of
 from voice_core.corpus.checks import Outcome
-from voice_core.gpu_lock import on_behalf_of
 from voice_core.layout import PartitionKey
-from voice_core.listening.notebook import dialogue_notebook
-from voice_core.moshi import building, checks
-from voice_core.moshi.batching import list_scripts, read_script, script_key, script_version
-from voice_core.moshi.manifests import list_root
-from voice_core.moshi.recognising import load_recogniser
-from voice_core.moshi.records import ShardManifest, read_shards
+from voice_core.moshi import build, checks
+from voice_core.moshi.batches import list_scripts, read_script, script_key, script_version
 from voice_core.moshi.script import BadLine
+from voice_core.moshi.shard_manifest import ShardManifest, read_shards
 from voice_core.moshi.shards import SHARD_VERSION
+from voice_core.moshi.trainer_manifest import list_root
+from voice_core.recognition.recognisers import load_recogniser
+from voice_core.report.notebook import dialogue_notebook
 from voice_core.synthesis import SynthesisOptions
 
 GROUP = "moshi"
@@ -117,7 +117,7 @@ def moshi_shards_asset(pool: str | None) -> dg.AssetsDefinition:
         moshi = speech.settings.moshi
         recogniser = load_recogniser(moshi)  # refused before anything is spoken, if it is
         with on_behalf_of(context.run.run_id):
-            report = building.build_shards(work, partition, speech.settings, config.options(), verify=config.verify)
+            report = build.build_shards(work, partition, speech.settings, config.options(), verify=config.verify)
         manifest = report.manifest
         figures = manifest.figures
         return dg.MaterializeResult(
@@ -140,7 +140,7 @@ def moshi_shards_asset(pool: str | None) -> dg.AssetsDefinition:
                     checks.files_are_sound(work, manifest),
                     checks.text_fits(manifest),
                     checks.words_were_heard(manifest),
-                    checks.emotions_were_spoken(manifest, building.engine_of(speech.settings).load().capabilities),
+                    checks.emotions_were_spoken(manifest, build.engine_of(speech.settings).load().capabilities),
                     checks.nothing_rejected(manifest),
                     checks.speech_says_its_text(work, manifest, recogniser, moshi),
                 ]
@@ -183,7 +183,7 @@ def moshi_dataset(corpus: CorpusResource) -> dg.MaterializeResult:
     """The lists that the trainer reads, over all batches, with some dialogues held out for evaluation."""
     work, settings = corpus.work(), corpus.settings
     partitions = list_scripts(work, settings.moshi.name)
-    lists = building.finish_lists(work, partitions, settings)
+    lists = build.finish_lists(work, partitions, settings)
     manifests = (found for item in partitions if (found := read_shards(work, item)) is not None)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(lists.data_version),

@@ -10,14 +10,14 @@ import dagster as dg
 from resources.corpus import CorpusResource
 from resources.stores import open_store
 from voice_assets.defs.moshi.partitions import ASSETS, NAME
-from voice_assets.defs.voice_dataset.asking import Asked, due, unsettled
+from voice_assets.defs.voice_dataset.sensor_backoff import Asked, due, unsettled
 from voice_assets.defs.voice_dataset.sensors import in_flight, last_built
 from voice_assets.instance import add_partitions
-from voice_assets.run_process import release_dead
+from voice_assets.run_ownership import release_dead
 from voice_core.fingerprint import fingerprint
-from voice_core.moshi.building import SUFFIXES, deal_scripts
+from voice_core.moshi.build import SUFFIXES, deal_scripts
 from voice_core.settings import Settings
-from voice_core.store import Store
+from voice_core.storage.store import Store
 
 speak_job = dg.define_asset_job(
     "speak_dialogues",

@@ -16,18 +16,21 @@ from voice_assets.defs.voice_dataset.automation import (
     FOLLOWS_SPLITS,
     FOLLOWS_WITHOUT_FAILURES,
 )
-from voice_assets.defs.voice_dataset.chains import Link, StageConfig, Task, link
 from voice_assets.defs.voice_dataset.metadata import check_results, check_specs, speed_metadata, summary_metadata
-from voice_assets.measured import DEVICE
+from voice_assets.defs.voice_dataset.multi_partition import Link, StageConfig, Task, link
+from voice_assets.throughput_history import DEVICE
 from voice_core.codecs.base import CodecUnavailableError
-from voice_core.corpus import checks, coding, dataset, finishing, pairs, rows, segmenting, splits
-from voice_core.corpus.batches import find_batches, list_partitions, snapshot
-from voice_core.corpus.card import without_people
-from voice_core.corpus.dataset_record import read_commit
-from voice_core.corpus.manifest import Manifest, read_complete, read_manifest
-from voice_core.corpus.summary import summarise
+from voice_core.corpus import checks
+from voice_core.corpus.dataset import card_stage, pairs, rows_stage, schemas, splits
+from voice_core.corpus.dataset.card import without_people
+from voice_core.corpus.dataset.dataset_record import read_commit
+from voice_core.corpus.dataset.summary import summarise
+from voice_core.corpus.encode import encode_stage
+from voice_core.corpus.ingest.batches import find_batches, list_partitions, snapshot
+from voice_core.corpus.segment import segment_stage
 from voice_core.layout import DatasetLayout
-from voice_core.listening.notebook import codes_notebook
+from voice_core.report.notebook import codes_notebook
+from voice_core.stages.manifest import Manifest, read_complete, read_manifest
 
 GROUP = "voice_dataset"
 
@@ -63,7 +66,7 @@ def raw_audio(task: Task) -> dg.MaterializeResult:
     group=GROUP,
     condition=FOLLOWS,
     kinds={"numpy"},
-    code_version=segmenting.CODE_VERSION,
+    code_version=segment_stage.CODE_VERSION,
     checks=check_specs(
         "segments",
         {
@@ -79,7 +82,7 @@ def segments(task: Task) -> dg.MaterializeResult:
     """One `.npz` a transcript line, cut at quiet places and measured; and what was rejected, with the reason."""
     work = task.corpus.work()
     partition = task.partition
-    report = segmenting.build_segments(task.corpus.raw(), work, partition, task.corpus.settings, verify=task.verify)
+    report = segment_stage.build_segments(task.corpus.raw(), work, partition, task.corpus.settings, verify=task.verify)
     manifest = report.manifest
     return dg.MaterializeResult(
         data_version=dg.DataVersion(manifest.data_version),
@@ -106,7 +109,7 @@ def segments(task: Task) -> dg.MaterializeResult:
     group=GROUP,
     condition=FOLLOWS_SEGMENTS,
     kinds={"numpy"},
-    code_version=coding.CODE_VERSION,
+    code_version=encode_stage.CODE_VERSION,
     checks=check_specs(
         "coded_segments",
         {
@@ -121,13 +124,13 @@ def coded_segments(task: Task) -> dg.MaterializeResult:
     """The kept segments with their codes. Without a codec (VOICE_CODEC=none) there is nothing to do here."""
     work, partition, codec = task.corpus.work(), task.partition, task.corpus.load_codec()
     # The blocking checks of segments keep it from runs that build both; this is a run of its own.
-    checks.require_sound(read_complete(work, segmenting.STAGE, partition))
+    checks.require_sound(read_complete(work, segment_stage.STAGE, partition))
     if codec is None:
         names = ("seconds_add_up", "files_intact", "codes_valid", "nothing_failed")
         nothing = [
             checks.Outcome(name, True, "there is no codec: the dataset is built without codes") for name in names
         ]
-        segments_version = read_complete(work, segmenting.STAGE, partition).data_version
+        segments_version = read_complete(work, segment_stage.STAGE, partition).data_version
         return dg.MaterializeResult(
             data_version=dg.DataVersion(f"none-{segments_version}"),
             metadata={"codec": "none"},
@@ -141,7 +144,7 @@ def coded_segments(task: Task) -> dg.MaterializeResult:
         with suppress(CodecUnavailableError):  # there was nothing to encode, so nothing else asked for it
             sound["listen"] = task.shelf.link("coded_segments", manifest, notebook)
 
-    report = coding.build_codes(
+    report = encode_stage.build_codes(
         work, partition, codec, settings, verify=task.verify, supply=task.corpus.supply(), then=listen
     )
     manifest = report.manifest
@@ -175,7 +178,7 @@ def coded_segments(task: Task) -> dg.MaterializeResult:
                 checks.seconds_add_up(manifest),
                 checks.files_intact(work, [(entry.key, entry.sha256) for entry in manifest.files()], report.known),
                 checks.codes_valid(work, manifest, codec, report.known),
-                checks.nothing_failed(manifest, coding.STAGE),
+                checks.nothing_failed(manifest, encode_stage.STAGE),
             ]
         ),
     )
@@ -201,7 +204,7 @@ def dataset_splits(config: SplitsConfig, corpus: CorpusResource) -> dg.Materiali
     work, settings = corpus.work(), corpus.settings
     batches = find_batches(work, list_partitions(work))
     partitions = sorted([*(batch.partition for batch in batches.batches), *batches.damaged])
-    found = {partition: read_manifest(work, segmenting.STAGE, partition) for partition in partitions}
+    found = {partition: read_manifest(work, segment_stage.STAGE, partition) for partition in partitions}
     if not config.incomplete:
         splits.require_all_cut(found)
     plan = splits.build_splits(work, [item for item in found.values() if item is not None and item.complete], settings)
@@ -220,7 +223,7 @@ def dataset_splits(config: SplitsConfig, corpus: CorpusResource) -> dg.Materiali
     group=GROUP,
     condition=FOLLOWS_SPLITS,
     kinds={"parquet", "huggingface"},
-    code_version=str(dataset.DATASET_VERSION),
+    code_version=str(rows_stage.DATASET_VERSION),
     checks=check_specs(
         "voice_dataset",
         {
@@ -237,7 +240,7 @@ def voice_dataset(task: Task) -> dg.MaterializeResult:
     plan = splits.require_splits(work, settings)
     partition = task.partition
     supply = task.corpus.supply()
-    report = dataset.build_dataset(work, partition, plan, settings, verify=task.verify, supply=supply)
+    report = rows_stage.build_dataset(work, partition, plan, settings, verify=task.verify, supply=supply)
     manifest = report.manifest
     known = {} if report.bytes_written or task.verify else sizes(manifest.parameters["files"])
     summary = summarise([manifest], settings)
@@ -253,9 +256,9 @@ def voice_dataset(task: Task) -> dg.MaterializeResult:
         check_results=check_results(
             [
                 checks.seconds_add_up(manifest),
-                checks.files_intact(work, dataset.parquet_files(manifest), known),
+                checks.files_intact(work, rows_stage.parquet_files(manifest), known),
                 checks.unchanged("rows_match") if known else checks.rows_match(work, manifest),
-                checks.nothing_failed(manifest, dataset.STAGE),
+                checks.nothing_failed(manifest, rows_stage.STAGE),
             ]
         ),
     )
@@ -271,7 +274,7 @@ def voice_dataset(task: Task) -> dg.MaterializeResult:
 def voice_pairs(task: Task) -> dg.MaterializeResult:
     """(reference, target) pairs of one speaker across different segments, for voice cloning."""
     work, settings = task.corpus.work(), task.corpus.settings
-    manifest = dataset.require_dataset(work, task.partition, settings)
+    manifest = rows_stage.require_dataset(work, task.partition, settings)
     report = pairs.build_pairs(work, manifest, settings, verify=task.verify, supply=task.corpus.supply())
     return dg.MaterializeResult(
         data_version=dg.DataVersion(report.data_version),
@@ -291,7 +294,7 @@ def voice_pairs(task: Task) -> dg.MaterializeResult:
     group_name=GROUP,
     automation_condition=FOLLOWS_AT_REST,
     kinds={"markdown", "huggingface"},
-    code_version=str(finishing.CARD_VERSION),
+    code_version=str(card_stage.CARD_VERSION),
     check_specs=check_specs(
         "dataset_card",
         {
@@ -304,11 +307,11 @@ def dataset_card(config: StageConfig, corpus: CorpusResource) -> dg.MaterializeR
     """The dataset's README, with what it is made of and what was left out; `datasets.load_dataset` reads it."""
     work, settings = corpus.work(), corpus.settings
     partitions = list_partitions(work)
-    summary = finishing.build_card(work, partitions, settings, verify=config.verify)
+    summary = card_stage.build_card(work, partitions, settings, verify=config.verify)
     layout = DatasetLayout(settings.dataset)
     commit = read_commit(work, settings) or {}
     files = commit.get("files", [])
-    finished = finishing.finished_rows(work, partitions, settings)
+    finished = card_stage.finished_rows(work, partitions, settings)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(commit.get("inputs", "")),
         metadata={
@@ -316,7 +319,7 @@ def dataset_card(config: StageConfig, corpus: CorpusResource) -> dg.MaterializeR
             "folder": f"{settings.work_url}/{layout.root}",
             "rows_by_config": {
                 config: sum(item["rows"] for item in files if item["config"] == config)
-                for config in (rows.FULL, rows.NEUTTS, rows.PAIRS)
+                for config in (schemas.FULL, schemas.NEUTTS, schemas.PAIRS)
             },
             "neutts_would_drop": dict(summary.neutts_reasons),
             "card": dg.MetadataValue.md(without_people(work.get(layout.card_key).decode())),

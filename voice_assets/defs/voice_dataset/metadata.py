@@ -7,8 +7,8 @@ from typing import Any
 import dagster as dg
 
 from voice_core.corpus.checks import Outcome
-from voice_core.corpus.figures import duration_histogram_png, funnel_png
-from voice_core.corpus.summary import Summary
+from voice_core.corpus.dataset.plots import duration_histogram_png, funnel_png
+from voice_core.corpus.dataset.summary import Summary
 
 Metadata = dict[str, Any]
 

@@ -7,7 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from resources.corpus import CorpusResource
-from voice_core.publishing.publish import publish
+from voice_core.publish.publish import publish
 
 _SHOWN = 100
 

@@ -6,8 +6,8 @@ from typing import Any
 import dagster as dg
 
 from resources.corpus import CorpusResource
+from voice_core.audit import audit
 from voice_core.settings import Settings, Step
-from voice_core.work_audit import audit
 
 _NAMED = 20  # files that a failed audit's message names; the report names all
 

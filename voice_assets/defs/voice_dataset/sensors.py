@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterable, Sequence
 import dagster as dg
 
 from resources.corpus import CorpusResource
-from voice_assets.defs.voice_dataset.asking import due, neighbours, read_cursor, unsettled, write_cursor
 from voice_assets.defs.voice_dataset.jobs import JOBS, ingest_job
 from voice_assets.defs.voice_dataset.partitions import NAME, PARTITION, RANGE_END, RANGE_START
+from voice_assets.defs.voice_dataset.sensor_backoff import due, neighbours, read_cursor, unsettled, write_cursor
 from voice_assets.instance import add_partitions
-from voice_assets.run_process import release_dead
-from voice_core.corpus.discovery import Discovery, discover
+from voice_assets.run_ownership import release_dead
+from voice_core.corpus.ingest.discovery import Discovery, discover
 from voice_core.corpus.status import ASSETS
 from voice_core.fingerprint import fingerprint
 from voice_core.settings import Settings

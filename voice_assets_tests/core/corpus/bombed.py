@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from voice_assets_tests.bombs import run_measured
-from voice_assets_tests.core.corpus.world import World
+from voice_assets_tests.core.corpus.small_corpus import World
 
 _BUILD = """
 import sys

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from voice_assets_tests.core.corpus.segment_cache import Cache
-from voice_assets_tests.core.corpus.world import World
+from voice_assets_tests.core.corpus.adopt.segment_cache import Cache
+from voice_assets_tests.core.corpus.small_corpus import World
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import soundfile
 
 from voice_assets_tests.bombs import false_claim, gaps, long_flac, slow_flac
 from voice_assets_tests.core.corpus.bombed import build_with_bombs
-from voice_assets_tests.core.corpus.world import World, line
+from voice_assets_tests.core.corpus.small_corpus import World, line
 
 
 def test_bombs_are_rejected_by_their_headers_and_the_recordings_beside_them_are_cut(world: World) -> None:

@@ -7,11 +7,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from voice_assets_tests.core.corpus.world import World
-from voice_core.corpus import batches, checks, coding, dataset
-from voice_core.corpus.manifest import Entry, Manifest, Reject, read_complete
-from voice_core.corpus.segment_files import dump, load
+from voice_assets_tests.core.corpus.small_corpus import World
+from voice_core.corpus import checks
+from voice_core.corpus.dataset import rows_stage
+from voice_core.corpus.encode import encode_stage
+from voice_core.corpus.ingest import batches
+from voice_core.corpus.segment.segment_files import dump, load
 from voice_core.layout import PartitionKey
+from voice_core.stages.manifest import Entry, Manifest, Reject, read_complete
 
 NEWS = PartitionKey("news", 1)
 
@@ -27,7 +30,7 @@ def done(world: World) -> World:
 
 
 def manifest(world: World) -> Manifest:
-    return dataset.require_dataset(world.work, NEWS, world.settings)
+    return rows_stage.require_dataset(world.work, NEWS, world.settings)
 
 
 def with_entry(whole: Manifest, number: int, **changes: Any) -> Manifest:
@@ -43,13 +46,13 @@ def failed(outcome: checks.Outcome, *words: str) -> None:
 
 
 def test_a_finished_dataset_passes_every_check(done: World) -> None:
-    segments, coded, rows = done.segments(), read_complete(done.work, coding.STAGE, NEWS), manifest(done)
+    segments, coded, rows = done.segments(), read_complete(done.work, encode_stage.STAGE, NEWS), manifest(done)
     outcomes = [
         *(checks.seconds_add_up(item) for item in (segments, coded, rows)),
         *(checks.no_overlap(item) for item in (segments, coded, rows)),
         *(checks.texts_present(item) for item in (segments, coded, rows)),
         *(checks.files_intact(done.work, [(e.key, e.sha256) for e in item.files()]) for item in (segments, coded)),
-        checks.files_intact(done.work, dataset.parquet_files(rows)),
+        checks.files_intact(done.work, rows_stage.parquet_files(rows)),
         checks.codes_valid(done.work, coded, done.codec),
         checks.rows_match(done.work, rows),
         checks.splits_do_not_leak([rows], done.settings),
@@ -126,7 +129,7 @@ def test_a_long_segment_over_several_others_is_noticed() -> None:
     ],
 )
 def test_wrong_codes_are_noticed(done: World, codes: Any, why: str) -> None:
-    whole = read_complete(done.work, coding.STAGE, NEWS)
+    whole = read_complete(done.work, encode_stage.STAGE, NEWS)
     entry = whole.kept()[1]
     segment = load(done.work.get(entry.key), "")
     changed = codes(segment.codes).astype(np.int32)
@@ -135,7 +138,7 @@ def test_wrong_codes_are_noticed(done: World, codes: Any, why: str) -> None:
 
 
 def test_a_coded_file_that_cannot_be_read_is_named(done: World) -> None:
-    whole = read_complete(done.work, coding.STAGE, NEWS)
+    whole = read_complete(done.work, encode_stage.STAGE, NEWS)
     done.work.put(whole.kept()[0].key, b"garbage")
     failed(checks.codes_valid(done.work, whole, done.codec), whole.kept()[0].key)
 

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from voice_assets_tests.core.corpus.damaged_world import Snapshot, allowed, build_stale, commands, finished_world
-from voice_assets_tests.core.corpus.world import World
+from voice_assets_tests.core.corpus.damaged_corpus import Snapshot, allowed, build_stale, commands, finished_world
+from voice_assets_tests.core.corpus.small_corpus import World
 from voice_assets_tests.damage import COPIED, Case, faults
-from voice_core.corpus import discovery
-from voice_core.corpus.batches import read_batch, read_tombstones
-from voice_core.corpus.manifest import SCHEMA_VERSION, Manifest
+from voice_core.corpus.ingest import discovery
+from voice_core.corpus.ingest.batches import read_batch, read_tombstones
 from voice_core.corpus.status import State
 from voice_core.layout import PartitionKey
-from voice_core.state_files import DamagedStateError, NewerStateError, parse_state, read_state
-from voice_core.store import Store
+from voice_core.stages.manifest import SCHEMA_VERSION, Manifest
+from voice_core.storage.state_files import DamagedStateError, NewerStateError, parse_state, read_state
+from voice_core.storage.store import Store
 
 FIRST, SECOND = "news/batch-0001", "news/batch-0002"
 WORST = [
@@ -83,7 +83,7 @@ def test_files_of_a_newer_version_are_refused_and_not_made_again(built: World) -
 
 def _with_schema(data: bytes, version: int) -> bytes:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("voice_core.corpus.manifest.SCHEMA_VERSION", version)
+        patch.setattr("voice_core.stages.manifest.SCHEMA_VERSION", version)
         return Manifest.from_bytes(data).to_bytes()
 
 

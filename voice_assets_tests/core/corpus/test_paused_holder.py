@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from voice_assets_tests.core.corpus.cloud_world import Buckets, CloudWorld, made_of_content
-from voice_assets_tests.core.corpus.world import World
+from voice_assets_tests.core.corpus.cloud_corpus import Buckets, CloudWorld, made_of_content
+from voice_assets_tests.core.corpus.small_corpus import World
 from voice_assets_tests.servers.s3 import S3Server
 from voice_assets_tests.soak import paused
 from voice_assets_tests.soak.paused import build_elsewhere, continue_group, stop_group, wait_until
-from voice_core import lease
+from voice_core.storage import distributed_lock
 
 
 def _record(world: World, *, corrected: bool) -> None:
@@ -26,7 +26,7 @@ def test_a_build_that_was_stopped_past_its_claim_writes_nothing_over_the_build_t
     tmp_path: Path, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("RENEWED_EVERY_SEC", "SAFE_SEC", "ABANDONED_AFTER_SEC"):
-        monkeypatch.setattr(lease, name, getattr(paused, name))
+        monkeypatch.setattr(distributed_lock, name, getattr(paused, name))
     folders = [tmp_path / name for name in ("local", "first", "second")]
     for folder in folders:
         folder.mkdir()

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from voice_assets_tests.core.corpus.cloud_world import Buckets, CloudWorld, made_of_content
-from voice_assets_tests.core.corpus.world import World, lines_for
+from voice_assets_tests.core.corpus.cloud_corpus import Buckets, CloudWorld, made_of_content
+from voice_assets_tests.core.corpus.small_corpus import World, lines_for
 from voice_assets_tests.servers.faulty import FaultyProxy
 from voice_assets_tests.servers.gcs import GcsServer
 from voice_assets_tests.servers.s3 import S3Server
-from voice_assets_tests.soak.together import build_together
-from voice_assets_tests.soak.weather import brew
-from voice_core.corpus import segmenting
-from voice_core.corpus.batches import list_partitions, read_batch
-from voice_core.corpus.cut_recording import cut_recording
+from voice_assets_tests.soak.concurrent_builds import build_together
+from voice_assets_tests.soak.fault_injection import brew
+from voice_core.corpus.ingest.batches import list_partitions, read_batch
+from voice_core.corpus.segment import segment_stage
+from voice_core.corpus.segment.recording import cut_recording
 from voice_core.layout import PartitionKey
-from voice_core.store import AccessDeniedError, StoreError
+from voice_core.storage.store import AccessDeniedError, StoreError
 
 PARTITION = PartitionKey("news", 1)
 HOSTILE = ["a b", "x%2Fy", "أخبار الاثنين", "q?z#w&=+", "deep/er/one", "n" * 200, "..dots..", "C:\\x"]
@@ -66,7 +66,7 @@ def test_a_recording_that_is_denied_is_told_and_tried_again_and_the_others_are_b
     assert "a.wav" in denied.message
     assert "access denied" in denied.message
     assert {entry.audio_id for entry in manifest.kept()} == {"b"}
-    assert not segmenting.is_current(cloud.work, read_batch(cloud.work, PARTITION), cloud.settings)
+    assert not segment_stage.is_current(cloud.work, read_batch(cloud.work, PARTITION), cloud.settings)
     s3_proxy.behave()
     cloud.build()
     assert {entry.audio_id for entry in cloud.segments().kept()} == {"a", "b"}
@@ -156,7 +156,7 @@ def test_a_recording_that_is_replaced_while_it_is_read_gives_segments_of_neither
         return cut_recording(task)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(segmenting, "cut_recording", replaced)
+        patch.setattr(segment_stage, "cut_recording", replaced)
         report = world.segment()
     outcome = report.manifest.recordings[0]
     assert outcome.status == "unreachable"

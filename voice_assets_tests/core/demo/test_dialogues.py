@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import sphn
 
-from voice_assets_tests.core.demo.test_page import Elements
+from voice_assets_tests.core.report.test_page import Elements
 from voice_core.demo.dialogues import DIALOGUES_PATH, write_dialogues
-from voice_core.demo.page import build_page
-from voice_core.moshi.building import BuildReport, build
-from voice_core.moshi.manifests import list_key
-from voice_core.moshi.reading import read_dialogues
-from voice_core.moshi.records import ShardManifest, read_shards
+from voice_core.moshi.build import BuildReport, build
 from voice_core.moshi.script import Dialogue
+from voice_core.moshi.script_parser import read_dialogues
+from voice_core.moshi.shard_manifest import ShardManifest, read_shards
+from voice_core.moshi.trainer_manifest import list_key
+from voice_core.report.page import build_page
 from voice_core.settings import MoshiSettings, Settings
-from voice_core.store import Store
+from voice_core.storage.store import Store
 from voice_core.synthesis import SynthesisOptions
 
 SETTINGS = Settings(moshi=MoshiSettings(aligner="approximate"))  # what there is without pocketsphinx

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from voice_core.fingerprint import unit_interval
-from voice_core.moshi.aligning import ApproximateAligner
-from voice_core.moshi.committing import build_batch
-from voice_core.moshi.records import ShardManifest, dialogue_partition
+from voice_core.moshi.commit import build_batch
 from voice_core.moshi.script import BadLine, Dialogue, Turn
+from voice_core.moshi.shard_manifest import ShardManifest, dialogue_partition
 from voice_core.moshi.shards import Maker
-from voice_core.moshi.speech import Failure, Where, is_turn
+from voice_core.moshi.synthesis_types import Failure, Where, is_turn
+from voice_core.recognition.aligners import ApproximateAligner
 from voice_core.settings import MoshiSettings
-from voice_core.store import Store
+from voice_core.storage.store import Store
 from voice_core.tts.base import Speech, Utterance
 
 PARTITION = dialogue_partition("dialogues", 1)

@@ -5,11 +5,11 @@ import shutil
 from pathlib import Path
 
 from voice_assets_tests.damage import Case, Commands
-from voice_core.moshi import building
+from voice_core.audit import audit
+from voice_core.moshi import build
 from voice_core.settings import Settings
-from voice_core.store import Store
+from voice_core.storage.store import Store
 from voice_core.synthesis import SynthesisOptions
-from voice_core.work_audit import audit
 
 NAME = "talks"
 
@@ -37,7 +37,7 @@ class Talks:
         return Store(self.work_dir.as_uri(), create=True)
 
     def build(self, *, verify: bool = False, replaces: bool = False) -> None:
-        report = building.build(
+        report = build.build(
             Store(self.scripts_dir.as_uri()), self.work, self.settings, SynthesisOptions("serial"), replaces=replaces,
             verify=verify,
         )  # fmt: skip

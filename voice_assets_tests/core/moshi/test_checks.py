@@ -18,7 +18,7 @@ from voice_core.moshi.checks import (
     words_were_heard,
 )
 from voice_core.moshi.mixing import Stereo, read_wav
-from voice_core.moshi.records import ShardManifest, TurnRow
+from voice_core.moshi.shard_manifest import ShardManifest, TurnRow
 from voice_core.tts.base import Capabilities
 
 SCRIPT = dialogue("a", "Is the ferry late?", "It is on time today.")

@@ -7,10 +7,10 @@ import pytest
 
 from voice_assets_tests.core.moshi.damaged_talks import Talks, TalksSnapshot, allowed
 from voice_assets_tests.damage import COPIED, Case, faults
-from voice_core.moshi.batching import list_scripts
-from voice_core.moshi.records import SCHEMA_VERSION, ShardManifest
-from voice_core.state_files import DamagedStateError, NewerStateError
-from voice_core.work_audit import audit
+from voice_core.audit import audit
+from voice_core.moshi.batches import list_scripts
+from voice_core.moshi.shard_manifest import SCHEMA_VERSION, ShardManifest
+from voice_core.storage.state_files import DamagedStateError, NewerStateError
 
 WORST = [
     Case("dialogues/talks/batch-0001.jsonl", "truncated"),
@@ -65,7 +65,7 @@ def test_a_manifest_of_a_newer_version_is_not_overwritten(talks: Talks, monkeypa
     path = talks.work_dir / "moshi" / "talks" / "batch-0001" / "_manifest.parquet"
     manifest = ShardManifest.from_bytes(path.read_bytes())
     with monkeypatch.context() as patch:
-        patch.setattr("voice_core.moshi.records.SCHEMA_VERSION", SCHEMA_VERSION + 1)
+        patch.setattr("voice_core.moshi.shard_manifest.SCHEMA_VERSION", SCHEMA_VERSION + 1)
         path.write_bytes(manifest.to_bytes())
     data = path.read_bytes()
     assert "newer version" in audit(talks.work, talks.settings).wrong["moshi/talks/batch-0001/_manifest.parquet"]

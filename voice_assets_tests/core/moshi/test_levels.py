@@ -7,20 +7,20 @@ from typing import Any
 
 import pytest
 
-from voice_assets_tests.core.moshi.choir import ChoirSpec
 from voice_assets_tests.core.moshi.conftest import FAILS, PARTITION, SILENT, Beeper, Workshop, dialogue
-from voice_core.moshi.batching import Input, deal_dialogues
-from voice_core.moshi.building import ShardReport, build_shards
+from voice_assets_tests.core.moshi.fake_engine import ChoirSpec
+from voice_core.moshi.batches import Input, deal_dialogues
+from voice_core.moshi.build import ShardReport, build_shards
 from voice_core.moshi.checks import dialogues_add_up, files_are_sound
 from voice_core.moshi.levels import LEVEL_UNKNOWN, SENTENCES, Calibration, keep_level, read_level
-from voice_core.moshi.records import TurnRow, dialogue_partition
 from voice_core.moshi.script import Dialogue, Turn
+from voice_core.moshi.shard_manifest import TurnRow, dialogue_partition
 from voice_core.moshi.shards import Maker, plan_batch
-from voice_core.moshi.speech import Failure, is_turn
+from voice_core.moshi.synthesis_types import Failure, is_turn
 from voice_core.settings import MoshiSettings, Settings
-from voice_core.store import Store
+from voice_core.storage.store import Store
 from voice_core.synthesis import SynthesisOptions
-from voice_core.synthesis.nouns import Backend
+from voice_core.synthesis.types import Backend
 
 SCRIPTS = [
     dialogue("one", "Is the ferry late?", "It is on time today.", "Good."),

@@ -12,14 +12,14 @@ from voice_assets_tests.core.moshi.conftest import FAILS, PARTITION, SILENT, Bee
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.fingerprint import sha256
 from voice_core.moshi.checks import dialogues_add_up, files_are_sound
-from voice_core.moshi.committing import intact_files
+from voice_core.moshi.commit import intact_files
 from voice_core.moshi.mixing import extent, levelled, read_wav
-from voice_core.moshi.records import ShardManifest, read_shards, words_json
 from voice_core.moshi.script import BadLine, Dialogue, Turn
+from voice_core.moshi.shard_manifest import ShardManifest, read_shards, words_json
 from voice_core.moshi.shards import Maker, plan_batch, sidecar_bytes
 from voice_core.moshi.timing import plan_turns
 from voice_core.settings import MoshiSettings
-from voice_core.store import Store
+from voice_core.storage.store import Store
 from voice_core.tts.base import Utterance
 
 SCRIPTS = [
@@ -125,7 +125,7 @@ def test_a_removed_dialogue_takes_its_files_with_it_and_a_stranger_is_swept(work
 def test_a_killed_run_is_resumed_and_ends_in_the_same_bytes(
     workshop: Workshop, tmp_path: Any, dies_after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("voice_core.moshi.committing._CHECKPOINT_SEC", -1.0)
+    monkeypatch.setattr("voice_core.moshi.commit._CHECKPOINT_SEC", -1.0)
     with pytest.raises(KeyboardInterrupt):
         workshop.build(SCRIPTS, Beeper(dies_after))
     half = read_shards(workshop.store, PARTITION)

@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 import sphn
 
-from voice_core.moshi.aligning import AutoAligner
 from voice_core.moshi.checks import dialogues_add_up, files_are_sound, lists_are_sound, text_fits, words_were_heard
-from voice_core.moshi.committing import build_batch
-from voice_core.moshi.manifests import list_key, write_lists
+from voice_core.moshi.commit import build_batch
 from voice_core.moshi.mixing import read_wav, speaking
-from voice_core.moshi.reading import read_dialogues
-from voice_core.moshi.records import ShardManifest, dialogue_partition
+from voice_core.moshi.script_parser import read_dialogues
+from voice_core.moshi.shard_manifest import ShardManifest, dialogue_partition
 from voice_core.moshi.shards import Maker
-from voice_core.moshi.speech import Failure, Where
+from voice_core.moshi.synthesis_types import Failure, Where
 from voice_core.moshi.timing import drawn_gap_sec
+from voice_core.moshi.trainer_manifest import list_key, write_lists
+from voice_core.recognition.aligners import AutoAligner
 from voice_core.settings import MoshiSettings
-from voice_core.store import Store
+from voice_core.storage.store import Store
 from voice_core.tts import Speech, Utterance, load_engine
 
 LINES = [

@@ -9,12 +9,7 @@ import pytest
 
 from benchmarks.common import process_tree
 from voice_assets_tests.processes import group_lives
-from voice_core.synthesis import (
-    Backend,
-    Group,
-    Spoken,
-    SynthesisOptions,
-)
+from voice_core.synthesis import Backend, Group, Spoken, SynthesisOptions
 from voice_core.tts import Speech, Utterance
 
 ALL: tuple[Backend, ...] = ("serial", "thread", "process")

@@ -20,11 +20,7 @@ from voice_assets_tests.core.synthesis.groups import (
     samples_of,
     wait_for_the_end_of,
 )
-from voice_core.synthesis import (
-    Backend,
-    Spoken,
-    synthesise,
-)
+from voice_core.synthesis import Backend, Spoken, synthesise
 
 
 @pytest.mark.parametrize("backend", ["thread", "process"])

@@ -14,22 +14,8 @@ from pathlib import Path
 import pytest
 
 from voice_assets_tests.core.synthesis.engines import scripted
-from voice_assets_tests.core.synthesis.groups import (
-    ALL,
-    dialogues_of,
-    every_backend,
-    group_of,
-    options_of,
-    samples_of,
-)
-from voice_core.synthesis import (
-    Backend,
-    EngineSpec,
-    Group,
-    Spoken,
-    Stats,
-    synthesise,
-)
+from voice_assets_tests.core.synthesis.groups import ALL, dialogues_of, every_backend, group_of, options_of, samples_of
+from voice_core.synthesis import Backend, EngineSpec, Group, Spoken, Stats, synthesise
 from voice_core.tts import Utterance
 
 
@@ -169,7 +155,7 @@ def test_progress_is_reported_in_utterances_with_queue_and_speed(monkeypatch: py
             self.finished += 1
 
     reporter = Reporter()
-    monkeypatch.setattr("voice_core.progress._reporter", reporter)
+    monkeypatch.setattr("voice_core.compute.progress._reporter", reporter)
     list(synthesise([*dialogues_of(5), group_of(6, "bad x")], scripted(), options_of(total=21)))
     assert (reporter.started, reporter.done, reporter.finished) == (("speech", 21, "utterances"), 21, 1)
     said = [re.fullmatch(r"(\d+) wait, [\d.]+/s, real-time factor [\d.]+", note) for note in reporter.notes]

@@ -17,14 +17,7 @@ from voice_assets_tests.core.synthesis.groups import (
     samples_of,
     worker_pids,
 )
-from voice_core.synthesis import (
-    Backend,
-    Failure,
-    Group,
-    Stats,
-    SynthesisError,
-    synthesise,
-)
+from voice_core.synthesis import Backend, Failure, Group, Stats, SynthesisError, synthesise
 from voice_core.tts import Speech
 from voice_core.tts.base import EngineBrokenError, EngineUnavailableError
 

@@ -8,7 +8,7 @@ import pytest
 
 from voice_assets_tests.core.tts.test_hibari import pitch_hz
 from voice_core.synthesis import EngineSpec, Group, SynthesisOptions, synthesise
-from voice_core.synthesis.nouns import Backend
+from voice_core.synthesis.types import Backend
 from voice_core.tts import Speech, SpeechEngine, TransientEngineError, Utterance, load_engine
 
 PROSE = (

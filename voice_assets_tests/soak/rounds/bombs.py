@@ -6,7 +6,7 @@ from pathlib import Path
 
 from voice_assets_tests.bombs import AUDIO_BOMBS
 from voice_assets_tests.core.corpus.bombed import build_with_bombs
-from voice_assets_tests.core.corpus.world import World
+from voice_assets_tests.core.corpus.small_corpus import World
 from voice_assets_tests.soak.outcome import Outcome
 
 NAME = "bombs: peak of memory below 1 GiB, the recordings beside them are cut"

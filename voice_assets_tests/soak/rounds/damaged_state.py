@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from voice_assets_tests.core.corpus import damaged_world
+from voice_assets_tests.core.corpus import damaged_corpus
 from voice_assets_tests.core.moshi import damaged_talks
 from voice_assets_tests.damage import CHANGES, COPIED, Case, Commands, faults
 from voice_assets_tests.files import files_below
@@ -18,12 +18,12 @@ def run(folder: Path, rounds: int, tell: Callable[[str], None]) -> list[Outcome]
     """Of all files and kinds of damage so many, spread evenly over both pipelines; all of them where that is less."""
     started = time.monotonic()
     (folder / "voice").mkdir(parents=True)
-    world = damaged_world.finished_world(folder / "voice")
-    voice = damaged_world.Snapshot(world)
+    world = damaged_corpus.finished_world(folder / "voice")
+    voice = damaged_corpus.Snapshot(world)
     talks = damaged_talks.Talks(folder / "talks")
     spoken = damaged_talks.TalksSnapshot(talks)
     todo = [
-        *(_Round(case, world.work_dir, damaged_world.commands(world), damaged_world.allowed, voice.restore)
+        *(_Round(case, world.work_dir, damaged_corpus.commands(world), damaged_corpus.allowed, voice.restore)
           for case in _cases(world.work_dir)),
         *(_Round(case, talks.work_dir, talks.commands(), damaged_talks.allowed, spoken.restore)
           for case in _cases(talks.work_dir)),

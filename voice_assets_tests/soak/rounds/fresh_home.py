@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from voice_assets_tests.core.corpus.world import World
+from voice_assets_tests.core.corpus.small_corpus import World
 from voice_assets_tests.soak.outcome import Outcome
 from voice_assets_tests.soak.places import Place, file_place
 

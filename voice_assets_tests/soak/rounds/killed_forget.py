@@ -9,8 +9,8 @@ from pathlib import Path
 
 import datasets
 
-from voice_assets_tests.core.corpus.forgetting import traces
-from voice_assets_tests.core.corpus.world import World, lines_for
+from voice_assets_tests.core.corpus.forget.forgetting import traces
+from voice_assets_tests.core.corpus.small_corpus import World, lines_for
 from voice_assets_tests.soak.kill_loop import ends_within
 from voice_assets_tests.soak.outcome import Outcome
 from voice_assets_tests.soak.places import Place, file_place

@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from voice_assets_tests.core.corpus.world import World
+from voice_assets_tests.core.corpus.small_corpus import World
 from voice_assets_tests.files import files_below
 from voice_assets_tests.servers.s3 import s3_server
 from voice_assets_tests.soak.outcome import Outcome
 from voice_assets_tests.soak.paused import SHORT_CLAIMS, continue_group, kill_group, stop_group, wait_until
 from voice_assets_tests.soak.places import Place, s3_place
-from voice_core.store import Store
+from voice_core.storage.store import Store
 
 NAME = "stopped past its claim, s3"
 ROUNDS = 10

@@ -12,11 +12,11 @@ from threading import Barrier
 
 from voice_assets_tests.servers.s3 import s3_server
 from voice_assets_tests.soak.outcome import Outcome
-from voice_core.access import Access
-from voice_core.copy_plan import CopyOptions
-from voice_core.copy_record import FOLDER
-from voice_core.copying import copy
-from voice_core.store import Store, StoreError
+from voice_core.storage.config import Access
+from voice_core.storage.copy_plan import CopyOptions
+from voice_core.storage.copy_record import FOLDER
+from voice_core.storage.copy_store import copy
+from voice_core.storage.store import Store, StoreError
 
 NAME = "processes that write the same keys, and simultaneous copies"
 ROUNDS = 20

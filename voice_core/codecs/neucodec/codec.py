@@ -7,18 +7,10 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from voice_core.codecs.base import (
-    Audio,
-    CodecUnavailableError,
-    Codes,
-    Margins,
-    checked_clip,
-    checked_codes,
-    samples_at,
-)
+from voice_core.codecs.base import Audio, CodecUnavailableError, Codes, Margins, checked_clip, checked_codes, samples_at
 from voice_core.codecs.neucodec.checkpoint import INSTALL, identify, locate
-from voice_core.gpu_lock import hold
-from voice_core.gpus import profile
+from voice_core.compute.gpu_lock import hold
+from voice_core.compute.gpus import profile
 from voice_core.settings import NeuCodecSettings
 
 if TYPE_CHECKING:

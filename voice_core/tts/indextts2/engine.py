@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from voice_core.gpu_lock import hold
+from voice_core.compute.gpu_lock import hold
 from voice_core.language import primary
 from voice_core.settings import IndexTTS2Settings
 from voice_core.tts.base import (
@@ -23,9 +23,9 @@ from voice_core.tts.base import (
     TransientEngineError,
     Utterance,
 )
-from voice_core.tts.captured import captured
 from voice_core.tts.indextts2 import package
 from voice_core.tts.indextts2.prompts import Prompts
+from voice_core.tts.stdout_capture import captured
 
 ALGORITHM: Final = "1"
 """Raise when a change here alters what is heard; part of `revision`."""

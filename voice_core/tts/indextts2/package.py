@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from voice_core.settings import IndexTTS2Settings
 from voice_core.tts.base import EngineUnavailableError
-from voice_core.tts.captured import captured
+from voice_core.tts.stdout_capture import captured
 
 INSTALL: Final = (
     "pip install git+https://github.com/index-tts/index-tts, in an environment of its own with Python 3.11 "

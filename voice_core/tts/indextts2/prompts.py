@@ -5,7 +5,7 @@ import weakref
 from contextlib import ExitStack
 from pathlib import Path
 
-from voice_core.scratch import Scratch, scratch_root
+from voice_core.storage.scratch import Scratch, scratch_root
 
 _Stamp = tuple[int, int, int, int]
 

@@ -15,7 +15,7 @@ from voice_assets_tests.core.codecs.original import SMALL, speechlike
 from voice_core.codecs.base import OutOfMemoryError
 from voice_core.codecs.neucodec import NeuCodec
 from voice_core.codecs.neucodec.engine import HOP, INPUT_HZ, Engine
-from voice_core.gpu_lock import hold, holders
+from voice_core.compute.gpu_lock import hold, holders
 
 
 def test_a_clip_that_fails_leaves_the_number_of_threads_as_it_was(checkpoint: Path) -> None:

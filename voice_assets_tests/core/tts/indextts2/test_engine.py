@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from voice_assets_tests.core.tts.fake_indextts import asked
-from voice_core.gpu_lock import Holder, hold, holders
+from voice_core.compute.gpu_lock import Holder, hold, holders
 from voice_core.settings import ConfigurationError, Settings
 from voice_core.tts import (
     EngineBrokenError,

@@ -1,0 +1,85 @@
+"""How a run waits for a slot of a pool: without using the processor, and saying who has it."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+from sqlalchemy.exc import SQLAlchemyError
+
+from voice_assets.concurrency import Pool, give_limits, look_at
+from voice_assets.run_ownership import process_tags, release_dead
+
+LOOKED_EVERY_SEC = 1.0
+SAID_EVERY_SEC = 30.0
+_log = logging.getLogger(__name__)
+
+
+class PoolWatch(dg.ConfigurableResource):
+    """Notes which process a run is in, gives its pools their limits where they have none; and when a step must wait for
+    its pool, says for whom, and waits.
+
+    Dagster's own event says for what is waited, and not for whom, and then its in-process executor asks again and again
+    without a pause (`interval_to_next_pending_claim_check` is never above 0 in 1.13), which takes a whole core. So the
+    listener to that event, which Dagster calls before it goes on, returns once the run's turn has come. This is a
+    resource since it must be there before Dagster asks for the slot.
+    """
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["PoolWatch"]:
+        instance, run, log = context.instance, context.run, context.log
+        if instance is not None and run is not None and log is not None:
+            instance.add_run_tags(run.run_id, process_tags(run.run_id))
+
+            if run.run_op_concurrency is not None:
+                give_limits(instance, run.run_op_concurrency.all_pools or ())
+            instance.add_event_listener(run.run_id, _Waiting(instance, run.run_id, log))
+        yield self
+
+
+class _Waiting:
+    def __init__(self, instance: dg.DagsterInstance, run_id: str, run_log: logging.Logger) -> None:
+        self._instance, self._run_id, self._run_log = instance, run_id, run_log
+
+    def __call__(self, entry: dg.EventLogEntry) -> None:
+        event = entry.dagster_event
+        if event is None or event.event_type is not dg.DagsterEventType.ENGINE_EVENT:
+            return
+        named = event.engine_event_data.metadata.get("pool")
+        if isinstance(named, dg.PoolMetadataValue):
+            with dg.raise_execution_interrupts():  # which Dagster puts off between steps
+                self._wait(named.value)
+
+    def _wait(self, name: str) -> None:
+        began = time.monotonic()
+        said: float | None = None
+        while True:
+            pool = self._look(name)
+            if pool is not None and not self._must_wait(pool):
+                break
+            now = time.monotonic()
+            if pool is not None and (said is None or now - said >= SAID_EVERY_SEC):
+                self._say(f"waits for the pool {pool.name}, {pool.limit} at a time: held by {pool.held_by}")
+                said = now
+            time.sleep(LOOKED_EVERY_SEC)
+        if said is not None:
+            self._say(f"has the pool {name} after {time.monotonic() - began:.0f} s")
+
+    def _say(self, message: str) -> None:
+        self._run_log.info(message)
+        _log.info(message)
+
+    def _look(self, name: str) -> Pool | None:
+        try:
+            release_dead(self._instance)  # it may wait for one that was killed
+            return look_at(self._instance, name, queued=False)
+        except SQLAlchemyError as error:  # a database too busy to answer now
+            _log.debug("the pool %s could not be looked at: %s", name, error)
+            return None
+
+    def _must_wait(self, pool: Pool) -> bool:
+        """Whether Dagster would not give it a slot now: it waits, and it is not the one that is next."""
+        return pool.limit is not None and any(
+            place.run_id == self._run_id and not place.is_next for place in pool.waiting
+        )

@@ -1,0 +1,226 @@
+"""Chains: assets of one batch that one step builds, batch after batch.
+
+A run over ten batches takes one process and one step, not ten of each. Within it every batch stands for itself: it
+gets its own materialisations, data versions and check results, and where it fails, the others are built all the same.
+The run then fails, naming the batches that did, and leaves those without a materialisation.
+"""
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+from pydantic import Field
+
+from resources.corpus import CorpusResource
+from voice_assets.concurrency_wait import PoolWatch
+from voice_assets.defs.listening import Shelf
+from voice_assets.defs.voice_dataset.partitions import channel_batch
+from voice_core.compute.gpu_lock import on_behalf_of
+from voice_core.fingerprint import sha256
+from voice_core.layout import PartitionKey
+from voice_core.redaction import scrubbed_errors
+
+FAILED_BATCHES = "failed_batches"  # metadata of the step's failure: batch → what it died of
+_CODE_VERSION, _DATA_VERSION = "dagster/code_version", "dagster/data_version"
+_OURS, _BACKFILL = "dagster/data_version_is_user_provided", "dagster/backfill"
+_INPUT_VERSION, _INPUT_EVENT = "dagster/input_data_version/", "dagster/input_event_pointer/"
+
+
+class StageConfig(dg.Config):
+    """How a stage takes what lies there already."""
+
+    verify: bool = Field(default=False, description="Read every file again, and make those anew that are spoilt.")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What an asset of a chain is to build."""
+
+    partition: PartitionKey
+    corpus: CorpusResource
+    verify: bool
+    run_id: str
+    shelf: Shelf
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One asset of a chain."""
+
+    spec: dg.AssetSpec
+    checks: tuple[dg.AssetCheckSpec, ...]
+    build: Callable[[Task], dg.MaterializeResult]
+
+    @property
+    def name(self) -> str:
+        return self.spec.key.to_user_string()
+
+    @property
+    def blocking(self) -> frozenset[str]:
+        return frozenset(spec.name for spec in self.checks if spec.blocking)
+
+    @property
+    def elsewhere(self) -> dg.AssetSpec:
+        """What is to be known of it where it is not built."""
+        return dg.AssetSpec(
+            self.spec.key,
+            description=self.spec.description,
+            group_name=self.spec.group_name,
+            kinds=self.spec.kinds,
+            partitions_def=self.spec.partitions_def,
+        )
+
+    def make(self, task: Task) -> dg.MaterializeResult:
+        with on_behalf_of(task.run_id), scrubbed_errors():
+            return self.build(task)
+
+
+def link(
+    *,
+    group: str,
+    kinds: set[str],
+    code_version: str,
+    deps: Sequence["Link | str"] = (),
+    checks: Sequence[dg.AssetCheckSpec] = (),
+    condition: dg.AutomationCondition | None = None,
+) -> Callable[[Callable[[Task], dg.MaterializeResult]], Link]:
+    """Make an asset of a chain of the function that builds it; its name and description are the function's."""
+
+    def of(build: Callable[[Task], dg.MaterializeResult]) -> Link:
+        spec = dg.AssetSpec(
+            build.__name__,
+            deps=[item.spec.key if isinstance(item, Link) else item for item in deps],
+            description=build.__doc__,
+            group_name=group,
+            kinds=kinds,
+            code_version=code_version,
+            partitions_def=channel_batch,
+            automation_condition=condition,
+            skippable=True,  # of a run over many batches Dagster gets events, not outputs
+        )
+        return Link(spec, tuple(checks), build)
+
+    return of
+
+
+def chain(name: str, links: Sequence[Link], *, batches_per_run: int, pool: str | None = None) -> dg.AssetsDefinition:
+    """The step that builds these assets, of which each may depend on those before it; in a pool, if one is named."""
+
+    @dg.multi_asset(
+        name=name,
+        specs=[item.spec for item in links],
+        check_specs=[check for item in links for check in item.checks],
+        can_subset=True,
+        backfill_policy=dg.BackfillPolicy.multi_run(batches_per_run),
+        pool=pool,
+    )
+    def step(
+        context: dg.AssetExecutionContext, config: StageConfig, corpus: CorpusResource, pool_watch: PoolWatch
+    ) -> Iterator[dg.MaterializeResult | dg.AssetMaterialization | dg.AssetCheckEvaluation]:
+        chosen = [item for item in links if item.spec.key in context.selected_asset_keys]
+        keys = context.partition_keys
+        run_id, shelf = context.run.run_id, Shelf.of(context)
+        tasks = [Task(PartitionKey.parse(key), corpus, config.verify, run_id, shelf) for key in keys]
+        if len(tasks) == 1:
+            yield from _one(tasks[0], chosen)
+            return
+        failures: dict[str, str] = {}
+        for number, task in enumerate(tasks, 1):
+            context.log.info(f"{task.partition} ({number} of {len(tasks)})")
+            trouble = yield from _many(context, task, chosen)
+            if trouble:
+                failures[str(task.partition)] = trouble
+        if failures:
+            told = "\n".join(f"{key}, {trouble}" for key, trouble in failures.items())
+            raise dg.Failure(
+                f"{len(failures)} of {len(keys)} batches failed; the others are built.\n{told}",
+                metadata={FAILED_BATCHES: dg.MetadataValue.json(failures)},
+                allow_retries=False,
+            )
+
+    return step
+
+
+def _one(task: Task, links: Sequence[Link]) -> Iterator[dg.MaterializeResult]:
+    """A single batch: Dagster itself records what each asset returns, and fails the step for a blocking check."""
+    for item in links:
+        result = item.make(task)
+        yield result._replace(
+            asset_key=item.spec.key,
+            check_results=[check._replace(asset_key=item.spec.key) for check in result.check_results],
+        )
+        if _blocked(item, result):
+            return
+
+
+def _blocked(item: Link, result: dg.MaterializeResult) -> list[dg.AssetCheckResult]:
+    return [
+        check
+        for check in result.check_results
+        if not check.passed and check.severity is dg.AssetCheckSeverity.ERROR and check.check_name in item.blocking
+    ]
+
+
+def _many(
+    context: dg.AssetExecutionContext, task: Task, links: Sequence[Link]
+) -> Generator[dg.AssetMaterialization | dg.AssetCheckEvaluation, None, str]:
+    """One batch of a run over many; returns what it died of, or "".
+
+    Dagster would give one result to all batches of the run, so what it needs to know is yielded event by event.
+    """
+    partition = str(task.partition)
+    for item in links:
+        try:
+            result = item.make(task)
+        except Exception as error:  # whatever one batch dies of, the next one is built; the run fails in the end
+            trouble = f"{item.name}: {type(error).__name__}: {error}"
+            context.log.error(f"{partition}, {trouble}", exc_info=True)
+            return trouble
+        yield dg.AssetMaterialization(
+            item.spec.key,
+            partition=partition,
+            metadata=result.metadata,
+            tags=_provenance(context, item, partition, result),
+        )
+        for check in result.check_results:
+            assert check.check_name is not None
+            yield dg.AssetCheckEvaluation(
+                asset_key=item.spec.key,
+                check_name=check.check_name,
+                passed=check.passed,
+                metadata={**check.metadata, "batch": partition},
+                severity=check.severity,
+                description=check.description,
+                blocking=check.check_name in item.blocking,
+            )
+        blocked = _blocked(item, result)
+        if blocked:
+            trouble = "; ".join(f"check {check.check_name}: {check.description}" for check in blocked)
+            return f"{item.name}: {trouble}"
+    return ""
+
+
+def _provenance(
+    context: dg.AssetExecutionContext, item: Link, partition: str, result: dg.MaterializeResult
+) -> Mapping[str, str]:
+    """The tags that Dagster puts on the materialisation of a single batch, by which it tells what is stale."""
+    tags = {_CODE_VERSION: item.spec.code_version or "", _OURS: "true"}
+    if result.data_version is not None:
+        tags[_DATA_VERSION] = result.data_version.value
+    for dep in item.spec.deps:
+        parent = _latest(context.instance, dep.asset_key, partition) or _latest(context.instance, dep.asset_key)
+        event = parent.asset_materialization if parent is not None else None
+        if parent is not None and event is not None:
+            name = dep.asset_key.to_user_string()
+            version = (event.tags or {}).get(_DATA_VERSION, "INITIAL")
+            # Of partitions Dagster notes a hash over all that an asset was made of; here that is one.
+            tags[_INPUT_VERSION + name] = sha256(version.encode()) if event.partition else version
+            tags[_INPUT_EVENT + name] = str(parent.storage_id)
+    if _BACKFILL in context.run.tags:
+        tags[_BACKFILL] = context.run.tags[_BACKFILL]
+    return tags
+
+
+def _latest(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None = None) -> dg.EventLogRecord | None:
+    wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[partition] if partition else None)
+    return next(iter(instance.fetch_materializations(wanted, limit=1).records), None)

@@ -1,0 +1,146 @@
+"""Dagster's webserver and daemon, with everything switched on, over a small corpus, and a client for them."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from voice_assets.concurrency import apply_limits
+from voice_assets_tests.assets.conftest import DAGSTER_YAML
+from voice_core.compute.gpus import profiles
+
+_LAUNCH = """
+mutation Launch($parameters: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $parameters) {
+    __typename
+    ... on LaunchBackfillSuccess { backfillId }
+    ... on PythonError { message }
+  }
+}
+"""
+_BACKFILL = (
+    "query Status($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }"
+)
+_TICKS = """
+query Ticks($selector: InstigationSelector!) {
+  instigationStateOrError(instigationSelector: $selector) {
+    ... on InstigationState { ticks(limit: 50) { status skipReason runIds error { message } } }
+  }
+}
+"""
+
+
+@dataclass
+class ControlRoom:
+    """Talks to Dagster as a browser would."""
+
+    url: str
+    home: Path
+    log: Path
+    module: str
+
+    @property
+    def instance(self) -> dg.DagsterInstance:
+        return dg.DagsterInstance.from_config(str(self.home))
+
+    def ask(self, query: str, **variables: object) -> dict[str, Any]:
+        body = json.dumps({"query": query, "variables": variables}).encode()
+        request = urllib.request.Request(f"{self.url}/graphql", body, {"content-type": "application/json"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            value = json.load(answer)
+        assert "errors" not in value, value["errors"]
+        return value["data"]
+
+    def backfill(self, assets: list[str], partitions: list[str]) -> str:
+        """Launch a backfill as the UI does; returns its id."""
+        parameters = {"assetSelection": [{"path": [name]} for name in assets], "partitionNames": partitions}
+        answer = self.ask(_LAUNCH, parameters=parameters)["launchPartitionBackfill"]
+        assert answer["__typename"] == "LaunchBackfillSuccess", answer
+        return answer["backfillId"]
+
+    def backfill_status(self, backfill_id: str) -> str:
+        return self.ask(_BACKFILL, id=backfill_id)["partitionBackfillOrError"]["status"]
+
+    def ticks(self, name: str) -> list[dict[str, Any]]:
+        """The ticks of a sensor, the newest first."""
+        selector = {
+            "name": name,
+            "repositoryName": "__repository__",
+            "repositoryLocationName": self.module,
+        }
+        return self.ask(_TICKS, selector=selector)["instigationStateOrError"].get("ticks", [])
+
+    def wait(self, what: str, until: Callable[[], object], seconds: float = 300.0) -> None:
+        """Poll until something holds; fails with the end of Dagster's log."""
+        end = time.monotonic() + seconds
+        while not until():
+            if time.monotonic() > end:
+                tail = self.log.read_text("utf-8", "replace")[-6000:]
+                raise AssertionError(f"{what}: not within {seconds} s\n{tail}")
+            time.sleep(0.5)
+
+
+@contextmanager
+def open_control_room(
+    folder: Path,
+    variables: Mapping[str, str],
+    module: str = "voice_assets.definitions",
+    others: Mapping[str, str] | None = None,
+    workspace: Path | None = None,
+) -> Iterator[ControlRoom]:
+    """`dagster dev` in a home of its own, ended with all its children.
+
+    `variables` are VOICE_* without the prefix, `others` are added as they are. A `workspace` takes the module's place.
+    """
+    home = folder / "home"
+    home.mkdir()
+    shutil.copy(DAGSTER_YAML, home)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("VOICE_")}
+    environment |= {f"VOICE_{key}": value for key, value in variables.items()}
+    environment |= {"DAGSTER_HOME": str(home), "PYTHONUNBUFFERED": "1", **(others or {})}
+    log = folder / "dagster.log"
+    with dg.DagsterInstance.from_config(str(home)) as instance:  # two processes on a fresh SQLite home would race
+        apply_limits(instance, profiles())
+    target = ["-m", module] if workspace is None else ["-w", str(workspace)]
+    command = [sys.executable, "-m", "dagster", "dev", *target]
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [*command, "-h", "127.0.0.1", "-p", str(port)],
+            env=environment, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+    room = ControlRoom(f"http://127.0.0.1:{port}", home, log, module)
+    try:
+        room.wait("the webserver answers", lambda: _answers(room, process), 60)
+        yield room
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _answers(room: ControlRoom, process: subprocess.Popen[bytes]) -> bool:
+    assert process.poll() is None, room.log.read_text("utf-8", "replace")[-4000:]
+    with suppress(OSError):
+        return bool(room.ask("query { version }"))
+    return False

@@ -1,0 +1,171 @@
+"""Many who want one GPU at once: two backfills of a real daemon and two commands."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import dagster as dg
+
+from voice_assets.defs.voice_dataset.partitions import NAME
+from voice_assets.run_ownership import PID
+from voice_assets_tests.assets.daemon_fixture import open_control_room
+from voice_assets_tests.assets.pretend_gpu import SECONDS, TIMELINE, Use, read_timeline
+from voice_assets_tests.core.corpus.small_corpus import World
+from voice_core.corpus.ingest.batches import list_partitions
+from voice_core.layout import PartitionKey
+
+MODULE = "voice_assets_tests.assets.pretend_gpu"
+
+
+class House:
+    """A corpus that is cut and not encoded, a batch a recording, and what leads programs to it and to the GPU."""
+
+    def __init__(self, folder: Path, batches: int, seconds_a_batch: float) -> None:
+        self.folder = folder
+        folder.mkdir()
+        self.world = World(folder)
+        self.world.set(batch={"max_recordings": 1}, codec="neucodec")
+        for number in range(batches):
+            self.world.record(f"r{number:03d}", 2.0)
+        self.world.discover()
+        self.keys = [str(partition) for partition in list_partitions(self.world.work)]
+        for key in self.keys:
+            self.world.segment(number=PartitionKey.parse(key).number)
+        self.timeline = folder / "timeline.jsonl"
+        self.seconds = seconds_a_batch
+        self._started: list[subprocess.Popen[str]] = []
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The settings, without VOICE_."""
+        return {
+            "RAW_URL": self.world.settings.raw_url,
+            "WORK_URL": self.world.settings.work_url,
+            "CODEC": "neucodec",
+            "NEUCODEC__POOL": "gpu_t4",
+            "GPU_LOCK_DIR": str(self.folder / "locks"),
+            "WORKERS": "1",
+            "BATCH__MAX_RECORDINGS": "1",
+        }
+
+    @property
+    def elsewhere(self) -> dict[str, str]:
+        """Variables that are no settings."""
+        return {TIMELINE: str(self.timeline), SECONDS: str(self.seconds)}
+
+    def environment(self, home: Path) -> dict[str, str]:
+        settings = {f"VOICE_{name}": value for name, value in self.variables.items()}
+        return {**os.environ, **settings, **self.elsewhere, "DAGSTER_HOME": str(home)}
+
+    def voice(self, home: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+        """Start a `voice` command; its standard error goes to its output."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", MODULE, *arguments],
+            env={**self.environment(home), **variables},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        self._started.append(process)
+        return process
+
+    def end(self) -> None:
+        """Kill what still runs."""
+        for process in self._started:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
+
+    def build(self, home: Path, keys: list[str], **variables: str) -> subprocess.Popen[str]:
+        return self.voice(home, "build", *(word for key in keys for word in ("-p", key)), **variables)
+
+    def uses(self) -> list[Use]:
+        return read_timeline(self.timeline)
+
+
+Span = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """Who used the GPU when; when Dagster's steps had the pool, and when runs wanted it or had it, in Unix time."""
+
+    uses: list[Use]
+    steps: list[Span]
+    runs: list[Span]
+    who: Mapping[int, str]  # by process
+
+    @property
+    def most_at_once(self) -> int:
+        """Most runs that wanted the pool, or had it, at the same time."""
+        return max(sum(begin <= at < end for begin, end in self.runs) for at, _ in self.runs)
+
+
+def contend(house: House, each: int) -> Contest:
+    """Two backfills and two builds, each over as many batches of its own; when all have ended.
+
+    The daemon takes its time over backfills, so the builds start when it has made their runs.
+    """
+    groups = [house.keys[number * each : (number + 1) * each] for number in range(4)]
+    with (
+        open_control_room(house.folder, house.variables, MODULE, house.elsewhere) as room,
+        room.instance as instance,
+    ):
+        instance.add_dynamic_partitions(NAME, house.keys)
+        for keys in groups[:2]:
+            room.backfill(["coded_segments"], keys)
+        room.wait("the backfills have their runs", lambda: len(instance.get_runs()) == 2)
+        builds = [house.build(room.home, keys) for keys in groups[2:]]
+        outputs = [build.communicate(timeout=300)[0] for build in builds]
+        assert [build.returncode for build in builds] == [0, 0], outputs
+
+        room.wait("the runs end", lambda: all(run.is_finished for run in instance.get_runs()))
+        assert all(run.is_success for run in instance.get_runs()), room.log.read_text("utf-8")[-4000:]
+        return _gather(house, instance)
+
+
+def _gather(house: House, instance: dg.DagsterInstance) -> Contest:
+    steps: list[Span] = []
+    runs: list[Span] = []
+    who: dict[int, str] = {}
+    for record in instance.get_run_records():
+        run = record.dagster_run
+        for stats in instance.get_run_step_stats(run.run_id, ["encode"]):
+            assert stats.start_time is not None
+            assert stats.end_time is not None
+            assert record.end_time is not None
+            steps.append((stats.start_time, stats.end_time))
+            runs.append((record.create_timestamp.timestamp(), record.end_time))
+            backfill = run.tags.get("dagster/backfill", "")
+            who[int(run.tags[PID])] = f"backfill {backfill}" if backfill else "voice build"
+    return Contest(house.uses(), sorted(steps), sorted(runs), who)
+
+
+def overlaps(spans: list[Span]) -> list[tuple[Span, Span]]:
+    """Neighbours that were there at the same time."""
+    ordered = sorted(spans)
+    return [(one, two) for one, two in pairwise(ordered) if two[0] < one[1]]
+
+
+def table(contest: Contest) -> list[list[str]]:
+    """The timeline for people: from, to, who, what."""
+    zero = contest.uses[0].begin
+    return [
+        [f"{use.begin - zero:.2f}", f"{use.end - zero:.2f}", contest.who.get(use.pid, str(use.pid)), use.purpose]
+        for use in contest.uses
+    ]
+
+
+def wait_until(what: str, holds: Callable[[], object], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, f"{what}: not within {seconds} s"
+        time.sleep(0.1)
+
+
+def events(instance: dg.DagsterInstance, run_id: str) -> list[str]:
+    """All that a run's log says."""
+    return [record.event_log_entry.user_message for record in instance.get_records_for_run(run_id).records]

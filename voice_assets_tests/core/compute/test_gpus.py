@@ -1,0 +1,61 @@
+"""The file that says what the GPUs of each pool can do."""
+
+from pathlib import Path
+
+import pytest
+
+from voice_core.compute.gpus import profile, profiles
+from voice_core.settings import ConfigurationError
+
+
+def test_the_packaged_file_knows_both_pools_and_gives_the_references_arithmetic_by_default() -> None:
+    known = profiles()
+    assert set(known) == {"gpu_t4", "gpu_h200"}
+    for item in known.values():
+        assert (item.limit, item.choose("")) == (1, "fp32")
+    assert known["gpu_t4"].batch_sec < known["gpu_h200"].batch_sec
+    assert known["gpu_h200"].choose("bf16") == "bf16"
+
+
+def test_a_t4_refuses_bf16_and_says_why_and_what_it_takes() -> None:
+    with pytest.raises(ConfigurationError, match=r"bf16 .*gpu_t4.*Turing.*Allowed: fp32, fp16"):
+        profile("gpu_t4").choose("bf16")
+
+
+def test_an_unknown_pool_is_answered_with_those_that_there_are() -> None:
+    with pytest.raises(ConfigurationError, match=r'"gpu_a100"; known are gpu_t4, gpu_h200'):
+        profile("gpu_a100")
+
+
+def test_another_file_takes_the_place_of_the_packaged_one(tmp_path: Path) -> None:
+    path = tmp_path / "gpus.toml"
+    path.write_text('[gpu_l4]\nlimit = 3\nbatch_sec = 400\nprecision = "tf32"\nprecisions = ["fp32", "tf32"]\n')
+    (only,) = profiles(str(path)).values()
+    assert (only.pool, only.limit, only.choose("")) == ("gpu_l4", 3, "tf32")
+    with pytest.raises(ConfigurationError, match="does not list it"):
+        only.choose("fp16")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[gpu_t4]\nlimit = 1", "gpu_t4.batch_sec"),
+        ('[a]\nlimit=0\nbatch_sec=1\nprecision="fp32"\nprecisions=["fp32"]', "must be positive"),
+        ('[a]\nlimit=1\nbatch_sec=1\nprecision="bf16"\nprecisions=["fp32"]', "not among precisions"),
+        ('[a]\nlimit=1\nbatch_sec=1\nprecision="fp8"\nprecisions=["fp8"]', "a.precision"),
+        ("[a]\nlimits = 1", "a.limits"),
+        ('[a]\nlimit=1\nbatch_sec=1\nprecision="fp32"\nprecisions=["fp32"]\nmemory_gb=16', "a.memory_gb"),
+        ("limit = 1", "cannot be read"),
+        ("[a", "cannot be read"),
+    ],
+)
+def test_a_file_that_makes_no_sense_is_an_error_that_says_where(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "gpus.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError, match=told):
+        profiles(str(path))
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"nowhere\.toml cannot be read"):
+        profiles(str(tmp_path / "nowhere.toml"))

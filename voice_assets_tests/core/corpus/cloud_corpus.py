@@ -1,0 +1,58 @@
+"""The small corpus with its recordings and its work root in buckets of real servers."""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from voice_assets_tests.core.corpus.small_corpus import World
+from voice_assets_tests.files import files_below
+from voice_core.settings import Settings
+from voice_core.storage.config import Access
+from voice_core.storage.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """Where the two lie, how the corpus reaches them, and how the test does, past any proxy."""
+
+    raw_url: str
+    work_url: str
+    raw_access: Access
+    work_access: Access
+    raw_direct: Access = field(repr=False)
+    work_direct: Access = field(repr=False)
+
+
+class CloudWorld(World):
+    def __init__(self, folder: Path, buckets: Buckets) -> None:
+        super().__init__(folder)
+        self.buckets = buckets
+        self.settings = Settings(
+            raw_url=buckets.raw_url, work_url=buckets.work_url, workers=1, local_dir=str(folder / "scratch")
+        )
+
+    @property
+    def raw(self) -> Store:
+        return Store(self.buckets.raw_url, self.buckets.raw_access)
+
+    @property
+    def work(self) -> Store:
+        return Store(self.buckets.work_url, self.buckets.work_access)
+
+    @property
+    def direct_work(self) -> Store:
+        return Store(self.buckets.work_url, self.buckets.work_direct)
+
+    def upload(self) -> None:
+        """Put what was recorded into the raw bucket."""
+        Store(self.buckets.raw_url, self.buckets.raw_direct).put_many(files_below(self.raw_dir))
+
+    def files(self, under: str = "") -> dict[str, str]:
+        work = self.direct_work
+        keys = [item.key for item in work.listing(under)]
+        return {key: hashlib.sha256(work.get(key)).hexdigest() for key in sorted(keys)}
+
+
+def made_of_content(files: dict[str, str]) -> dict[str, str]:
+    """Without what the store calls the recordings, which differs from store to store."""
+    return {key: digest for key, digest in files.items() if not key.startswith("batches/")}

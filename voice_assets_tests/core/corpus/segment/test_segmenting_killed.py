@@ -1,0 +1,71 @@
+"""Cutting that is killed, with old segments about."""
+
+from typing import Any
+
+import pytest
+
+from voice_assets_tests.core.corpus.helpers import NEWS, current, sound
+from voice_assets_tests.core.corpus.small_corpus import World
+from voice_core.corpus.checks import files_intact
+from voice_core.corpus.segment import segment_stage
+from voice_core.stages import commit
+from voice_core.stages.manifest import read_manifest
+from voice_core.storage.store import Store
+
+
+class DyingStore(Store):
+    """A work store whose machine is switched off after some puts."""
+
+    left = 10**9
+
+    def put(self, key: str, data: bytes, **how: Any) -> None:
+        if self.left <= 0:
+            raise KeyboardInterrupt
+        self.left -= 1
+        super().put(key, data, **how)
+
+
+def trouble_world(world: World) -> None:
+    """A first build, and then changes of every kind that the second has to cope with."""
+    lines = world.record("a")
+    world.record("b", extension=".flac")
+    world.record("c", 4.0)
+    world.segment()
+    lines[0]["text"] = "Something else was said."
+    world.transcribe("a", lines[:-1])
+    world.record("b", 8.0, extension=".flac")
+    world.record("d", 4.0)
+    world.snapshot()
+
+
+@pytest.mark.parametrize("puts", [0, 1, 2, 4, 6, 8, 10])
+@pytest.mark.parametrize("often", [False, True], ids=["no checkpoint", "a checkpoint after each recording"])
+def test_a_run_that_was_killed_is_not_taken_for_finished_and_ends_as_if_it_had_not_been(
+    puts: int, often: bool, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if often:
+        monkeypatch.setattr(commit, "_CHECKPOINT_SEC", -1.0)
+    world, undisturbed = (World(tmp_path_factory.mktemp(name)) for name in ("killed", "undisturbed"))
+    for each in (world, undisturbed):
+        trouble_world(each)
+    undisturbed.segment()
+
+    dying = DyingStore(world.settings.work_url, create=True)
+    dying.left = puts
+    try:
+        segment_stage.build_segments(world.raw, dying, NEWS, world.settings)
+    except KeyboardInterrupt:
+        left = read_manifest(world.work, "segments", NEWS)
+        assert left is not None
+        if puts > 0:
+            assert not left.complete
+        if left.complete:
+            old = files_intact(world.work, [(entry.key, entry.sha256) for entry in left.files()])
+            assert old.passed, old
+        for entry in left.files():
+            assert world.work.hash(entry.key) == entry.sha256
+        assert not current(world)
+    report = world.segment()
+    sound(report.manifest, world)
+    assert world.files("segments") == undisturbed.files("segments")
+    assert current(world)

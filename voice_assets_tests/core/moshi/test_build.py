@@ -1,0 +1,268 @@
+"""Batches of dialogues, spoken by an engine to which a change of voice costs."""
+
+import tracemalloc
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from voice_assets_tests.core.moshi.conftest import dialogue
+from voice_assets_tests.core.tts import fake_indextts
+from voice_core.compute.gpu_lock import holders
+from voice_core.moshi import build
+from voice_core.moshi.batches import Input, deal_dialogues
+from voice_core.moshi.levels import LEVEL_UNKNOWN, SENTENCES, VoiceLevels
+from voice_core.moshi.script import Dialogue, Turn
+from voice_core.moshi.shard_manifest import dialogue_partition
+from voice_core.moshi.shards import Maker, plan_batch
+from voice_core.moshi.speech_cache import Spool
+from voice_core.moshi.synthesis_types import Where
+from voice_core.moshi.voice_checks import recordings
+from voice_core.recognition.aligners import ApproximateAligner
+from voice_core.settings import MoshiSettings, Settings
+from voice_core.storage.store import Store
+from voice_core.synthesis import SynthesisOptions
+from voice_core.synthesis.types import Backend
+from voice_core.tts.indextts2 import IndexTTS2Engine
+
+every_backend = pytest.mark.parametrize("backend", ["serial", "thread", "process"])
+
+
+class Theatre:
+    """Two recorded voices, scripts for them, and what the package was asked."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self._notes = fake_indextts.install_everywhere(monkeypatch, folder)
+        voices = {name: str(folder / f"{name}.wav") for name in ("anna", "ben")}
+        for name, path in voices.items():
+            Path(path).write_bytes(name.encode())
+        self.settings = Settings.load(
+            speech={"engine": "indextts2"},
+            indextts2={"model_dir": str(fake_indextts.checkpoint(folder / "weights")), "voices": voices},
+            moshi={"assistant_voice": "anna", "user_voice": "ben", "aligner": "approximate"},
+            workers=1,
+        )
+        self.work = Store((folder / "work").as_uri(), create=True)
+
+    def deal(self, dialogues: list[Dialogue], most: int = 200) -> list[Any]:
+        return deal_dialogues(self.work, "dialogues", dialogues, most, Input("test")).partitions
+
+    def speak(self, backend: Backend = "serial", number: int = 1) -> build.ShardReport:
+        options = SynthesisOptions(backend, workers=1)
+        return build.build_shards(self.work, dialogue_partition("dialogues", number), self.settings, options)
+
+    def notes(self, what: str) -> list[str]:
+        """Since the last time."""
+        lines = self._notes.read_text().splitlines() if self._notes.exists() else []
+        return [line.split(" ", 2)[-1] for line in lines if line.split(" ")[1] == what]
+
+    def forget(self) -> None:
+        self._notes.unlink()
+
+    def files(self, folder: str) -> dict[str, bytes]:
+        root = self.folder / "work" / folder
+        return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def theatre(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Theatre:
+    return Theatre(tmp_path, monkeypatch)
+
+
+def with_moshi(settings: Settings, changes: dict[str, Any]) -> Settings:
+    return settings.model_copy(update={"moshi": MoshiSettings(**{**settings.moshi.model_dump(), **changes})})
+
+
+def talks(count: int) -> list[Dialogue]:
+    return [
+        dialogue(f"d{number}", f"Is it {number}?", "It is.", f"Not {number + 1}?", "No.") for number in range(count)
+    ]
+
+
+@every_backend
+def test_each_voice_of_a_batch_is_computed_once(theatre: Theatre, backend: Backend) -> None:
+    theatre.deal(talks(40))
+    report = theatre.speak(backend)
+    assert (report.spoken, report.voices_measured) == (160, 2)
+    assert len(theatre.notes("text")) == report.stats.utterances == report.stats.total == 160 + 2 * 3
+    assert sorted(theatre.notes("voice")) == ["anna", "ben"]
+    assert report.stats.voice_switches == 2
+    assert len(theatre.notes("made")) == 1
+    assert theatre.files("moshi_spoken") == {}
+
+
+@every_backend
+def test_the_engine_is_loaded_once_for_all_batches_and_goes_on_with_the_voice_that_it_has(
+    theatre: Theatre, backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locks = str(tmp_path / "locks")
+    monkeypatch.setattr("voice_core.tts.indextts2.engine._gpus", lambda _: {"GPU-0": "cpu"})
+    holding: list[bool] = []
+    build_shards = build.build_shards
+
+    def looking(*given: Any, **named: Any) -> Any:
+        report = build_shards(*given, **named)
+        holding.append(holders(locks)["GPU-0"] is not None)
+        return report
+
+    monkeypatch.setattr(build, "build_shards", looking)
+    lines = [f'{{"id": "d{n}", "user": "Is it {n}?", "assistant": "It is."}}\n' for n in range(9)]
+    (tmp_path / "talks.jsonl").write_text("".join(lines))
+    settings = Settings(**{**theatre.settings.model_dump(), "gpu_lock_dir": locks})
+    settings = with_moshi(settings, {"batch_dialogues": 3})
+    report = build.build(
+        Store(tmp_path.as_uri()), theatre.work, settings, SynthesisOptions(backend, workers=1), only=("talks.jsonl",)
+    )
+    assert (report.failures, report.spoken, report.lists.rows) == ({}, 18, 9)
+    assert report.voices_measured == 2, "by the first batch, for all"
+    assert len(theatre.notes("made")) == 1
+    assert theatre.notes("voice") in (["anna", "ben", "anna", "ben"], ["ben", "anna", "ben", "anna"])
+    assert holding == [True, True, True]
+    assert holders(locks) == {"GPU-0": None}
+
+
+def test_memory_holds_no_batch_though_no_dialogue_is_complete_before_it_is_half_done(theatre: Theatre) -> None:
+    text = "This is a rather long sentence that takes its time to be said in full"
+    script = [dialogue(f"d{number}", f"{text} {number}.", f"{text} again.") for number in range(60)]
+    theatre.deal(script[:1])
+    theatre.speak()  # which imports much
+    theatre.deal(script)
+    tracemalloc.start()
+    report = theatre.speak()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    spoken = report.stats.speech_sec * 22_050 * 4
+    assert spoken > 30e6
+    assert peak < spoken / 3
+
+
+@pytest.mark.parametrize("spoken", [1, 4, 12, 15])  # amid the sentences that measure a voice, and after them
+def test_nothing_that_was_spoken_before_an_interruption_is_spoken_again(
+    theatre: Theatre, spoken: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theatre.deal(talks(5))
+    speak, left = IndexTTS2Engine.speak, spoken + 1
+
+    def interrupted(engine: IndexTTS2Engine, utterance: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if not left:
+            raise KeyboardInterrupt
+        return speak(engine, utterance)
+
+    monkeypatch.setattr(IndexTTS2Engine, "speak", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        theatre.speak()
+    assert len(theatre.files("moshi_spoken")) == spoken
+    assert len(theatre.files("moshi_voices")) == (spoken > 3) + (spoken > 15)
+    theatre.speak()
+    told = Counter(theatre.notes("text"))
+    assert [told.pop(sentence) for sentence in SENTENCES["en"]] == [2, 2, 2], "each voice once"
+    assert set(told.values()) == {1, 5}  # "It is." and "No." are in each of five
+    assert told.total() == 20
+    assert theatre.files("moshi_spoken") == {}
+    (tmp_path / "afresh").mkdir()
+    afresh = Theatre(tmp_path / "afresh", monkeypatch)
+    afresh.deal(talks(5))
+    afresh.speak()
+    assert theatre.files("moshi") == afresh.files("moshi")
+    assert theatre.files("moshi_voices") == afresh.files("moshi_voices")
+
+
+def test_what_was_spoken_for_voices_that_cannot_be_measured_is_kept(theatre: Theatre) -> None:
+    theatre.deal(talks(3))
+    hard = {"level_text": "Bite your tongue."}
+    theatre.settings, plain = with_moshi(theatre.settings, hard), theatre.settings
+    report = theatre.speak()
+    assert (report.spoken, report.voices_measured) == (12, 0)
+    assert report.manifest.rejects() == {LEVEL_UNKNOWN: 12}
+    assert len(theatre.files("moshi_spoken")) == 12
+    theatre.forget()
+    assert theatre.speak().spoken == 0
+    assert set(theatre.notes("text")) == {"Bite your tongue."}
+    theatre.settings = plain
+    theatre.forget()
+    assert len(theatre.speak().manifest.kept()) == 3
+    assert sorted(theatre.notes("text")) == sorted(2 * SENTENCES["en"])
+    assert theatre.files("moshi_spoken") == {}
+
+
+def test_no_dialogue_waits_in_memory_for_a_level(theatre: Theatre) -> None:
+    """All is spoken, and then levels are to be measured: dialogues stay on disk until those of their voices are."""
+    partition, moshi = dialogue_partition("dialogues", 1), theatre.settings.moshi
+    engine = IndexTTS2Engine(theatre.settings.indextts2)
+    items = [*talks(9), Dialogue("alone", (Turn("user", "Is it I?", "ben"), Turn("assistant", "It is I.", "ben")))]
+    maker = Maker.of(engine, ApproximateAligner(), *recordings(engine, items, moshi))
+    plan = plan_batch(partition, items, None, maker, moshi)
+    spool = Spool(theatre.work, partition, maker)
+    told: list[Where] = []
+
+    def say(asked: Any) -> Any:
+        for where, utterance in asked:
+            told.append(where)
+            yield where, engine.speak(utterance)
+
+    turns = [((index, turn), utterance) for index, turn, utterance in plan.to_speak()]
+    assert len([*spool.through(turns, say)]) == len(told) == 38
+    levels = VoiceLevels(theatre.work, plan.to_calibrate()).to_ask
+    told.clear()
+    said = [(len(told), where) for where, _ in spool.through([*levels, *turns], say)]
+    sentences = [(3 * voice, (-voice, at)) for voice in (1, 2) for at in range(3)]
+    assert said[:5] == [*sentences[:3], (3, (9, 0)), (3, (9, 1))], "ben's come first"
+    assert said[5:8] == sentences[3:]
+    assert [where for at, where in said[8:] if at == 6] == [where for where, _ in turns[:-2]]
+
+
+def test_of_a_dialogue_that_failed_only_what_failed_is_spoken_again(theatre: Theatre) -> None:
+    theatre.deal([*talks(3), dialogue("bad", "Are you there?", "Bite your tongue")])
+    assert len(theatre.speak().manifest.kept()) == 3
+    assert len(theatre.files("moshi_spoken")) == 1
+    theatre.forget()
+    again = theatre.speak()
+    assert theatre.notes("text") == ["Bite your tongue"]
+    assert (again.stats.utterances, again.stats.failures) == (0, 1)
+    theatre.deal(talks(3))
+    theatre.speak()
+    assert theatre.files("moshi_spoken") == {}
+
+
+def test_what_is_kept_of_an_interrupted_run_and_was_spoilt_is_removed_and_told(theatre: Theatre) -> None:
+    theatre.deal([dialogue("bad", "Are you there?", "Bite your tongue")])
+    theatre.speak()
+    [name] = theatre.files("moshi_spoken")
+    (theatre.folder / "work" / "moshi_spoken" / name).write_bytes(b"?")
+    with pytest.raises(ValueError, match="was spoilt, and is removed: run this again"):
+        theatre.speak()
+    theatre.speak()
+    assert len(theatre.files("moshi_spoken")) == 1
+
+
+def test_another_recording_is_spoken_again(theatre: Theatre) -> None:
+    theatre.deal([dialogue("bad", "Are you there?", "Bite your tongue")])
+    theatre.speak()
+    (theatre.folder / "ben.wav").write_bytes(b"ben, hoarse")
+    theatre.forget()
+    theatre.speak()
+    assert "Are you there?" in theatre.notes("text")
+
+
+@pytest.mark.parametrize(
+    ("cores", "backend", "workers", "beside"),
+    [
+        (1, "auto", 0, 1),
+        (2, "auto", 0, 2),
+        (4, "auto", 0, 2),
+        (16, "auto", 0, 8),
+        (16, "auto", 3, 3),
+        (16, "serial", 0, 1),
+    ],
+)
+def test_half_of_the_cores_align_and_mix_unless_it_is_said_otherwise(
+    cores: int, backend: Backend, workers: int, beside: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "physical_cores", lambda: cores)
+    studio = build.open_studio(Settings(workers=workers), SynthesisOptions(backend))
+    assert studio.options.beside == beside
+    assert build.open_studio(Settings(), SynthesisOptions(backend, beside=7)).options.beside == 7

@@ -1,0 +1,24 @@
+"""Stores to copy from and to."""
+
+from pathlib import Path
+
+import pytest
+
+from voice_assets_tests.core.storage.copying.stores import local
+from voice_assets_tests.servers.s3 import S3Server
+from voice_core.storage.store import Store
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Store:
+    return local(tmp_path / "here")
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> Store:
+    return local(tmp_path / "there")
+
+
+@pytest.fixture
+def bucket(s3_server: S3Server) -> Store:
+    return Store(s3_server.new_bucket() + "/stage1", s3_server.access())

@@ -1,0 +1,31 @@
+"""A damaged record of copies costs a comparison, no more."""
+
+import io
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from voice_core.storage.copy_record import FOLDER, CopyRecord, Known
+from voice_core.storage.store import Store
+
+
+def test_damaged_and_foreign_files_in_the_record_are_passed_over(tmp_path: Path) -> None:
+    store = Store(tmp_path.as_uri())
+    columns = {"key": ["k"], "source_url": ["u"], "source_identity": ["i"], "target_identity": ["t"], "sha256": [None]}
+    for name, table in (
+        ("1.parquet", pa.table({"x": [1]})),
+        ("2.parquet", pa.table({"key": ["k"], "source_url": ["u"]})),
+        ("3.parquet", pa.table(columns)),
+    ):
+        sink = io.BytesIO()
+        pq.write_table(table, sink)
+        store.put(FOLDER + name, sink.getvalue())
+    store.put(f"{FOLDER}4.parquet", b"")
+    store.put(f"{FOLDER}notes.txt", b"[]")
+    record = CopyRecord(store)
+    assert record.find("k") is None
+    known = Known("u", "i", "t", "s")
+    record.note("k", known)
+    record.close()
+    assert CopyRecord(store).find("k") == known

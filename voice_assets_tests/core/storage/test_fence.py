@@ -1,0 +1,274 @@
+"""What a holder may still write once its claim may be lost."""
+
+import ast
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from voice_assets_tests.processes import group_lives, program, said
+from voice_assets_tests.servers.faulty import faulty_proxy
+from voice_assets_tests.servers.s3 import S3Server
+from voice_assets_tests.soak.paused import SHORT_CLAIMS, kill_group, wait_until
+from voice_core.compute import workers
+from voice_core.compute.process_id import Process
+from voice_core.storage import distributed_lock, store
+from voice_core.storage.distributed_lock import LostClaimError, held
+from voice_core.storage.store import Store
+
+CLAIM = "locks/batch.json"
+
+HOLDER = """
+from voice_assets_tests.servers.s3 import S3Server
+from voice_core.store import Store
+work = Store(sys.argv[1], S3Server(sys.argv[2]).access())
+with distributed_lock.held(work, "batch") as work:
+    print("held", flush=True)
+    sys.stdin.readline()
+    try:
+        {write}
+        print("written", flush=True)
+    except distributed_lock.LostClaimError as error:
+        print(error, flush=True)
+"""
+
+
+@pytest.fixture
+def work(s3_server: S3Server) -> Store:
+    return Store(f"{s3_server.new_bucket()}/work", s3_server.access())
+
+
+@pytest.fixture
+def short_claims(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distributed_lock, "ABANDONED_AFTER_SEC", 3.0)
+
+
+def _holder(work: Store, write: str) -> tuple[str, ...]:
+    return f"import sys; {SHORT_CLAIMS}{HOLDER.format(write=write)}", work.url, work.access.endpoint_url
+
+
+def _taken_over(work: Store, host: str = "elsewhere") -> None:
+    """Another process claims the batch."""
+    other = {"host": host, "boot": "b", "pid": 7, "started": "1", "claim": "other", "renewed": 1, "at": 0.0}
+    work.put(CLAIM, json.dumps(other).encode())
+
+
+def _go_on(process: "subprocess.Popen[str]") -> str:
+    assert process.stdin is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+    process.send_signal(signal.SIGCONT)
+    return said(process)
+
+
+@pytest.mark.usefixtures("short_claims")
+@pytest.mark.parametrize(
+    "write", ["work.put('a', b'first')", "work.put_many({'a': b'first', 'b': b'first'})", "work.delete(['a'])"]
+)
+def test_a_holder_that_was_stopped_past_its_claim_stops_before_its_next_write(write: str, work: Store) -> None:
+    with program(*_holder(work, write)) as first:
+        assert said(first) == "held"
+        first.send_signal(signal.SIGSTOP)
+        with held(work, "batch") as fenced:
+            fenced.put("a", b"second")
+            told = _go_on(first)
+            assert (
+                told
+                == f"lost its claim on batch to {Process.me()}; nothing more was written; run the same command again"
+            )
+        assert first.wait(30) == 0
+    assert {item.key: work.get(item.key) for item in work.listing()} == {"a": b"second"}
+
+
+def test_a_holder_that_was_stopped_past_its_claim_goes_on_where_nobody_took_it_over(work: Store) -> None:
+    with program(*_holder(work, "work.put('a', b'first')")) as first:
+        assert said(first) == "held"
+        first.send_signal(signal.SIGSTOP)
+        time.sleep(2.0)  # longer than the claim counts as safe
+        assert _go_on(first) == "written"
+        assert first.wait(30) == 0
+    assert [item.key for item in work.listing()] == ["a"]
+
+
+@pytest.mark.parametrize("size", [5, store._MULTIPART_BYTES + 1], ids=["small", "large"])
+@pytest.mark.parametrize("there", [True, False], ids=["over an older object", "over none"])
+def test_a_put_that_was_under_way_while_the_claim_was_taken_over_is_refused_by_the_store(
+    size: int, there: bool, work: Store, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(b"1" * size)
+    if there:
+        work.put("a", b"old")
+    with held(work, "batch") as fenced:
+        _taken_over(work)  # and this process does not know it yet: it would not ask again for half a minute
+        work.put("a", b"second")
+        with pytest.raises(LostClaimError, match="to process 7 on elsewhere"):
+            fenced.upload("a", tmp_path / "file")
+    assert work.get("a") == b"second"
+
+
+def test_a_put_that_is_tried_again_after_a_takeover_does_not_land(s3_server: S3Server, work: Store) -> None:
+    """The first try had failed; the server answers the second one."""
+    with faulty_proxy(s3_server.url) as proxy:
+        slow = Store(work.url, s3_server.access(proxy.url))
+        with held(slow, "batch") as fenced:
+            proxy.reset(times=1, method="PUT", path="/work/a$")
+            fenced.put("a", b"first")
+            assert work.get("a") == b"first"
+            _taken_over(work)
+            work.put("a", b"second")
+            proxy.reset(times=1, method="PUT", path="/work/a$")
+            with pytest.raises(LostClaimError):
+                fenced.put("a", b"other")
+    assert work.get("a") == b"second"
+
+
+def test_a_holder_writes_over_what_a_former_one_left_behind(work: Store) -> None:
+    with held(work, "batch") as fenced:
+        for content in (b"one", b"two", b"two", b"three"):
+            work.put("a", b"of a former holder, landing late")
+            fenced.put("a", content)
+            assert work.get("a") == content
+
+
+def test_what_the_claim_of_another_is_stays_when_a_lost_one_ends(work: Store) -> None:
+    with held(work, "batch"):
+        _taken_over(work)
+    assert json.loads(work.get(CLAIM))["claim"] == "other"
+
+
+def test_a_write_after_the_claim_was_released_is_refused(work: Store, tmp_path: Path) -> None:
+    for each in (work, Store((tmp_path / "work").as_uri(), create=True)):
+        with held(each, "batch") as fenced:
+            fenced.put("a", b"held")
+        with pytest.raises(LostClaimError, match="released"):
+            fenced.put("a", b"too late")
+        assert each.get("a") == b"held"
+
+
+def test_sweeping_leaves_a_dead_claim_that_is_taken_over_meanwhile(s3_server: S3Server, work: Store) -> None:
+    me = Process.me()
+    dead = {"host": me.host, "boot": me.boot, "pid": me.pid, "started": "another start", "claim": "dead", "renewed": 1}
+    work.put(CLAIM, json.dumps({**dead, "at": 0.0}).encode())
+
+    class Overtaken(Store):
+        def find(self, key: str) -> bytes | None:
+            data = super().find(key)
+            _taken_over(work)
+            return data
+
+    distributed_lock.sweep(Overtaken(work.url, work.access))
+    assert json.loads(work.get(CLAIM))["claim"] == "other"
+
+
+def test_whoever_holds_a_claim_writes_through_the_store_that_it_gives() -> None:
+    used = 0
+    for path in Path(distributed_lock.__file__).parent.rglob("*.py"):
+        tree = ast.parse(path.read_text("utf-8"))
+        if not any(
+            isinstance(node, ast.ImportFrom) and node.module == distributed_lock.__name__ for node in ast.walk(tree)
+        ):
+            continue
+        bound = [item for node in ast.walk(tree) if isinstance(node, ast.With) for item in node.items]
+        bound = [item for item in bound if item.optional_vars is not None]
+        fenced = {call for item in bound for call in ast.walk(item.context_expr)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "held":
+                assert node in fenced, f"{path}, line {node.lineno}: with held(store, …) as store"
+                used += 1
+    assert used
+
+
+# --- worker processes
+
+
+def _put_in_worker(task: tuple[Store, str]) -> str:
+    work, key = task
+    try:
+        work.put(key, b"by a worker")
+        return "written"
+    except LostClaimError as error:
+        return str(error)
+
+
+def test_workers_write_while_the_claim_holds_and_stop_when_it_is_lost(
+    work: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distributed_lock, "SAFE_SEC", 0.0)  # ask before every write
+    with held(work, "batch") as fenced:
+        tasks = [(fenced, f"a{number}") for number in range(8)]
+        assert {result for _, result in workers.unordered(_put_in_worker, tasks, 2)} == {"written"}
+        _taken_over(work)
+        tasks = [(fenced, f"b{number}") for number in range(4)]
+        told = {result for _, result in workers.unordered(_put_in_worker, tasks, 2)}
+        assert told == {
+            "lost its claim on batch to process 7 on elsewhere; nothing more was written; run the same command again"
+        }
+    assert {item.key for item in work.listing()} == {CLAIM, *(f"a{number}" for number in range(8))}
+
+
+ORPHAN = """
+import os, sys
+from voice_assets_tests.core.test_fence import put_as_orphan
+from voice_assets_tests.servers.s3 import S3Server
+from voice_core import workers
+from voice_core.lease import held
+from voice_core.store import Store
+url, endpoint = sys.argv[1:]
+plain = Store(url, S3Server(endpoint).access(), create=True)
+with held(plain, "batch") as work:
+    list(workers.unordered(put_as_orphan, [(work, plain, os.getpid())] * 2, 2))
+"""
+
+
+def put_as_orphan(task: tuple[Store, Store, int]) -> None:
+    """Wait until the holder has ended, then write."""
+    work, plain, holder = task
+    plain.put(f"begun-{os.getpid()}", b"")
+    while _lives(holder):
+        time.sleep(0.02)
+    try:
+        work.put("a", b"of an orphan")
+        told = "written"
+    except LostClaimError as error:
+        told = str(error)
+    plain.put(f"told-{os.getpid()}", told.encode())
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("kind", ["file", "s3"])
+def test_the_workers_of_a_holder_that_was_killed_write_nothing_more(
+    kind: str, tmp_path: Path, work: Store, s3_server: S3Server
+) -> None:
+    plain = work if kind == "s3" else Store((tmp_path / "work").as_uri(), create=True)
+
+    def those(prefix: str) -> list[str]:
+        return [item.key for item in plain.listing() if item.key.startswith(prefix)]
+
+    holder = subprocess.Popen(
+        [sys.executable, "-c", ORPHAN, plain.url, s3_server.url], stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        wait_until(lambda: len(those("begun-")) == 2, holder)
+        holder.kill()
+        holder.wait()
+        while len(those("told-")) < 2:
+            assert group_lives(holder.pid)
+            time.sleep(0.02)
+    finally:
+        kill_group(holder.pid)
+    told = {plain.get(key).decode() for key in those("told-")}
+    assert told == {
+        f"process {holder.pid} on {Process.me().host}, which held batch, has ended; nothing more was written"
+    }
+    assert plain.find("a") is None

@@ -1,0 +1,360 @@
+"""Recordings in any container, at any rate and channel count → mono 16-bit PCM, as a stream."""
+
+import contextlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import av
+from av.audio.resampler import AudioResampler
+from av.container import InputContainer
+
+from voice_core.audio.pcm import RESAMPLER_OPTIONS, Pcm16
+from voice_core.audio.source import MOST_FRAME_SAMPLES, AudioReader, limited_memory, open_audio
+from voice_core.settings import AudioSettings
+
+_GAP_SEC = 0.05  # a jump in timestamps shorter than this is rounding, not lost audio
+_CLOCK_RESET_SEC = 600.0  # a longer jump back is a clock that was set anew: the audio goes on
+_FILL_SEC = 1.0  # silence is made in frames of this length
+_MAX_DAMAGES = 10_000
+DEFAULT_LIMITS = AudioSettings()  # type: ignore[call-arg]
+
+
+class UnreadableAudioError(ValueError):
+    """Nothing can be decoded; the message is the decoder's own."""
+
+    reason = "unreadable"
+    value: float | None = None
+    threshold: float | None = None
+
+
+class OutOfLimitsError(UnreadableAudioError):
+    """The recording breaks a limit of `AudioSettings`: `reason`, `value` and `threshold` say which."""
+
+    def __init__(self, reason: str, what: str, value: float, threshold: float, setting: str) -> None:
+        super().__init__(f"{what} {value:,g}; VOICE_AUDIO__{setting.upper()} is {threshold:,g}")
+        self.reason, self.value, self.threshold = reason, value, threshold
+
+
+@dataclass(frozen=True, slots=True)
+class AudioInfo:
+    """What a file's header says. The duration is the container's claim, 0 when it makes none."""
+
+    container: str
+    codec: str
+    sample_rate_hz: int
+    channels: int
+    duration_sec: float
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """A span of samples that could not be decoded and was replaced by silence."""
+
+    start: int
+    stop: int
+    message: str
+
+
+@dataclass(slots=True)
+class DecodeReport:
+    """Filled while `decode` runs."""
+
+    info: AudioInfo | None = None
+    sample_count: int = 0
+    damages: list[Damage] = field(default_factory=list)
+
+
+def probe(source: str | Path | IO[bytes], limits: AudioSettings = DEFAULT_LIMITS) -> AudioInfo:
+    """Read the header of an audio file. Raises `UnreadableAudioError`."""
+    try:
+        with open_audio(source, limits.max_streams) as (container, _):
+            return _info(container)
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise _unreadable(error, source, limits) from error
+
+
+def broken_limit(info: AudioInfo, size_bytes: int, limits: AudioSettings) -> OutOfLimitsError | None:
+    """The limit that a header breaks. A `size_bytes` of 0 is not known. Pure.
+
+    >>> print(broken_limit(AudioInfo("wav", "pcm_s16le", 1, 1, 9.0), 0, DEFAULT_LIMITS))
+    the sample rate in Hz is 1; VOICE_AUDIO__MIN_SAMPLE_RATE_HZ is 4,000
+    """
+    rate, hours = info.sample_rate_hz, info.duration_sec / 3600
+    if 0 < rate < limits.min_sample_rate_hz:  # 0: the header does not say
+        what = "the sample rate in Hz is"
+        return OutOfLimitsError("sample_rate_too_low", what, rate, limits.min_sample_rate_hz, "min_sample_rate_hz")
+    if rate > limits.max_sample_rate_hz:
+        what = "the sample rate in Hz is"
+        return OutOfLimitsError("sample_rate_too_high", what, rate, limits.max_sample_rate_hz, "max_sample_rate_hz")
+    if info.channels > limits.max_channels:
+        what = "the number of channels is"
+        return OutOfLimitsError("too_many_channels", what, info.channels, limits.max_channels, "max_channels")
+    if hours > limits.max_hours:
+        what = "the header claims a length in hours of"
+        return OutOfLimitsError("recording_too_long", what, round(hours, 3), limits.max_hours, "max_hours")
+    if size_bytes and info.duration_sec * limits.min_bytes_per_sec > size_bytes:
+        what = f"the header claims {info.duration_sec:,.0f} s in {size_bytes:,} bytes, which is in bytes a second"
+        value = round(size_bytes / info.duration_sec, 3)
+        return OutOfLimitsError("too_few_bytes", what, value, limits.min_bytes_per_sec, "min_bytes_per_sec")
+    return None
+
+
+def decode(
+    source: str | Path | IO[bytes],
+    sample_rate_hz: int,
+    report: DecodeReport,
+    *,
+    limits: AudioSettings = DEFAULT_LIMITS,
+    chunk_sec: float = 1.0,
+) -> Iterator[Pcm16]:
+    """Decode any container, rate and channel count to mono PCM at `sample_rate_hz`, a chunk at a time.
+
+    Channels are averaged (libswresample's normalised down-mix). Packets that cannot be decoded become
+    silence of the same length and are listed in `report.damages`, so that times after them stay true. After a gap
+    longer than `limits.max_gap_sec` times are not known: all that follows is one damage.
+
+    Memory does not grow with the length, whatever the file holds. Raises `UnreadableAudioError` when not one sample
+    can be decoded, and `OutOfLimitsError` for a recording outside of `limits`, also where its header says otherwise.
+    """
+    try:
+        with open_audio(source, limits.max_streams) as (container, reader):
+            report.info = _info(container)
+            if (broken := broken_limit(report.info, 0, limits)) is not None:
+                raise broken
+            decoder = _Decoder(
+                container, reader, sample_rate_hz, report, limits, max(1, round(chunk_sec * sample_rate_hz))
+            )
+            yield from decoder.run()
+            reader.check()
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise _unreadable(error, source, limits) from error
+    if report.sample_count == 0:
+        first = report.damages[0].message if report.damages else "the file holds no audio samples"
+        raise UnreadableAudioError(first)
+
+
+class _Decoder:
+    """One pass over a container."""
+
+    def __init__(
+        self,
+        container: InputContainer,
+        reader: AudioReader,
+        sample_rate_hz: int,
+        report: DecodeReport,
+        limits: AudioSettings,
+        chunk_samples: int,
+    ) -> None:
+        self._container, self._reader, self._report, self._limits = container, reader, report, limits
+        self._sample_rate_hz = sample_rate_hz
+        self._stream = container.streams.audio[0]
+        options = {"max_samples": str(MOST_FRAME_SAMPLES)}
+        if self._stream.codec_context.name == "flac":  # else a damaged frame is played, and nobody is told
+            options["err_detect"] = "crccheck+explode"
+        self._stream.codec_context.options = options
+        self._converter = _Converter(sample_rate_hz, chunk_samples)
+        self._origin: float | None = None  # time of the first frame
+        self._decoded_sec = 0.0  # source time handed to the resampler
+        self._failure = ""  # the decoder's message since the last good frame
+        self._rate_hz = 0  # of the frames
+        self._lost = False  # the times of what follows are not known
+
+    def run(self) -> Iterator[Pcm16]:
+        for frame in self._frames():
+            yield from self._place(frame)
+            # Timestamps follow the samples from here on; the container's own may be rounded or absent.
+            frame.pts = None
+            self._decoded_sec += frame.samples / frame.sample_rate
+            yield from self._emit(frame)
+        if self._origin is not None:
+            yield from self._emit(None)
+        total = self._report.sample_count
+        if self._lost:
+            last = self._report.damages.pop()
+            self._report.damages.append(Damage(last.start, total, last.message))
+        elif self._failure:
+            self._report.damages.append(Damage(total, total, self._failure))
+
+    def _frames(self) -> Iterator[av.AudioFrame]:
+        packets = self._container.demux(self._stream)
+        indexed = "mp4" in self._container.format.name  # the only format whose fragments claim sizes
+        while True:
+            try:
+                with limited_memory() if indexed else contextlib.nullcontext():
+                    packet = next(packets)
+                    self._reader.parsed()
+                    frames = packet.decode()
+            except (StopIteration, av.EOFError):
+                self._failure = self._reader.problem or self._failure
+                return
+            except av.InvalidDataError as error:
+                self._failure = self._failure or _message(error)
+                continue
+            except (av.FFmpegError, MemoryError) as error:  # the container itself broke off: nothing more can be read
+                self._failure = self._reader.problem or _message(error)
+                return
+            for frame in frames:
+                if isinstance(frame, av.AudioFrame) and frame.samples and frame.sample_rate:
+                    self._check(frame)
+                    yield frame
+
+    def _check(self, frame: av.AudioFrame) -> None:
+        """A frame is not bound by what the header says."""
+        if frame.sample_rate == self._rate_hz and self._decoded_sec <= self._limits.max_hours * 3600:
+            return
+        self._rate_hz = frame.sample_rate
+        there = AudioInfo("", "", frame.sample_rate, frame.layout.nb_channels, self._decoded_sec)
+        if (broken := broken_limit(there, 0, self._limits)) is not None:
+            raise broken
+
+    def _place(self, frame: av.AudioFrame) -> Iterator[Pcm16]:
+        """Silence for what is missing before a frame, and notes of damage."""
+        at = self._decoded_sec if frame.time is None else frame.time
+        if self._origin is None:
+            self._origin = at - self._decoded_sec
+        missing = at - self._origin - self._decoded_sec
+        if missing < -_CLOCK_RESET_SEC:
+            self._origin, missing = at - self._decoded_sec, 0.0
+        failure, self._failure = self._failure, ""
+        if self._lost:
+            return
+        start = round(self._decoded_sec * self._sample_rate_hz)
+        if missing > self._limits.max_gap_sec:
+            gap = f"the timestamps jump by {missing:,.1f} s; VOICE_AUDIO__MAX_GAP_SEC is {self._limits.max_gap_sec:g}"
+            self._lose(start, gap)
+        elif len(self._report.damages) >= _MAX_DAMAGES:
+            self._lose(start, f"more than {_MAX_DAMAGES:,} damaged places")
+        elif missing > _GAP_SEC:
+            stop = round((self._decoded_sec + missing) * self._sample_rate_hz)
+            # Noted before its first sample is handed out: a line that ends within it must know.
+            message = failure or "the timestamps jump: audio is missing"
+            self._report.damages.append(Damage(start, stop, message))
+            left = missing
+            while left > 0:  # in short frames, to keep memory flat
+                step = min(left, _FILL_SEC)
+                if samples := round(step * frame.sample_rate):  # FFmpeg's filters take no empty frame
+                    yield from self._emit(_silence_like(frame, samples))
+                left -= step
+            self._decoded_sec += missing
+        elif failure:
+            self._report.damages.append(Damage(max(0, start - 1), start + 1, failure))
+
+    def _lose(self, start: int, message: str) -> None:
+        """From `start` on nobody knows what belongs where."""
+        self._lost = True
+        longest = round(self._limits.max_hours * 3600 * self._sample_rate_hz)
+        self._report.damages.append(Damage(max(0, start - 1), max(longest, start + 1), message))
+
+    def _emit(self, frame: av.AudioFrame | None) -> Iterator[Pcm16]:
+        for chunk in self._converter.convert(frame):
+            self._report.sample_count += len(chunk)
+            yield chunk
+
+
+class _Converter:
+    """Frames of any kind → chunks of mono PCM at one rate.
+
+    Channels are mixed down before the rate is changed: libswresample by itself does it the other way round, and
+    resamples each channel. A stream whose frames change their kind midway is followed.
+    """
+
+    def __init__(self, sample_rate_hz: int, chunk_samples: int) -> None:
+        self._sample_rate_hz = sample_rate_hz
+        self._chunk_samples = chunk_samples
+        self._kind: tuple[str, str, int] | None = None
+        self._stages: list[AudioResampler] = []
+
+    def convert(self, frame: av.AudioFrame | None) -> Iterator[Pcm16]:
+        """Chunks that are ready; with None, all that is left."""
+        if frame is None:
+            yield from self._flush()
+            return
+        kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if kind != self._kind:
+            yield from self._flush()
+            self._kind, self._stages = kind, self._stages_for(frame)
+        yield from self._run([frame], self._stages)
+
+    def _stages_for(self, frame: av.AudioFrame) -> list[AudioResampler]:
+        final = AudioResampler("s16", "mono", self._sample_rate_hz, self._chunk_samples, options=RESAMPLER_OPTIONS)
+        if frame.layout.nb_channels == 1:
+            return [final]
+        # A float mix is not normalised by itself: two channels at full scale would overdrive it.
+        mix = AudioResampler("fltp", "mono", frame.sample_rate, frame.sample_rate, options={"rematrix_maxval": "1.0"})
+        return [mix, final]
+
+    def _run(self, frames: list[av.AudioFrame], stages: list[AudioResampler]) -> Iterator[Pcm16]:
+        for stage in stages:
+            frames = [out for frame in frames for out in stage.resample(frame)]
+        for frame in frames:
+            yield frame.to_ndarray()[0]
+
+    def _flush(self) -> Iterator[Pcm16]:
+        while self._stages:
+            first, *rest = self._stages
+            yield from self._run(first.resample(None), rest)
+            self._stages = rest
+
+
+def _silence_like(frame: av.AudioFrame, samples: int) -> av.AudioFrame:
+    silent = av.AudioFrame(format=frame.format.name, layout=frame.layout.name, samples=samples)
+    for plane in silent.planes:
+        plane.update(bytes(plane.buffer_size))
+    silent.sample_rate = frame.sample_rate
+    return silent
+
+
+def _info(container: InputContainer) -> AudioInfo:
+    if not container.streams.audio:
+        raise UnreadableAudioError("the file has no audio stream")
+    stream = container.streams.audio[0]
+    if stream.codec_context is None:  # PyAV makes none for a codec that FFmpeg does not know
+        raise UnreadableAudioError("the codec of its audio is not known")
+    duration = 0.0
+    if stream.duration is not None and stream.time_base is not None:
+        duration = float(stream.duration * stream.time_base)
+    elif container.duration is not None:
+        duration = container.duration / av.time_base
+    return AudioInfo(
+        container=container.format.name,
+        codec=stream.codec_context.name,
+        sample_rate_hz=stream.codec_context.sample_rate,
+        channels=stream.codec_context.channels,
+        duration_sec=max(0.0, duration),
+    )
+
+
+def _message(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error or type(error).__name__)
+
+
+def _unreadable(error: Exception, source: str | Path | IO[bytes], limits: AudioSettings) -> UnreadableAudioError:
+    if isinstance(error, UnreadableAudioError):
+        return error
+    if _is_empty(source):
+        return UnreadableAudioError("the file is empty")
+    detail = _decoder_log(source, limits)
+    return UnreadableAudioError(f"{_message(error)} ({detail})" if detail else _message(error))
+
+
+def _is_empty(source: str | Path | IO[bytes]) -> bool:
+    if isinstance(source, str | Path):
+        return Path(source).is_file() and Path(source).stat().st_size == 0
+    return source.seek(0, io.SEEK_END) == 0
+
+
+def _decoder_log(source: str | Path | IO[bytes], limits: AudioSettings) -> str:
+    """What FFmpeg logs when it opens a file that it cannot read: the reason, where the error has only a code."""
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.ERROR)
+    av.logging.set_skip_repeated(False)  # else a line may come with the next file's
+    try:
+        ignored = contextlib.suppress(av.FFmpegError, OSError, ValueError)
+        with av.logging.Capture() as lines, ignored, open_audio(source, limits.max_streams) as (container, _):
+            _info(container)
+        return "; ".join(dict.fromkeys(f"{name}: {text.strip()}" for _, name, text in lines))
+    finally:
+        av.logging.set_level(level)

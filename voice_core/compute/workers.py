@@ -1,0 +1,241 @@
+"""CPU work over a pool of processes that outlives a single step."""
+
+import itertools
+import logging
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from multiprocessing.util import Finalize
+from typing import Any, Generic, TypeVar
+
+from loky import get_reusable_executor
+
+from voice_core.compute.worker_signals import handle_signals
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_log = logging.getLogger(__name__)
+
+_IDLE_SEC = 60
+# One thread a process: the pool itself keeps the cores busy.
+_WORKER_ENV = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+def core_count() -> int:
+    """Cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class WorkerKilledError(BrokenExecutor):
+    """A worker process was killed while it worked on an item, and again when it worked on nothing else."""
+
+    def __init__(self, item: str) -> None:
+        super().__init__(
+            f"a worker process was killed while it worked on {item}, and a second one while it worked on that alone: "
+            "most likely there was too little memory. Fewer workers need less (VOICE_WORKERS)"
+        )
+
+
+class Admission(Generic[Item]):
+    """Who may begin next, where what is in flight may weigh at most `capacity` in all. Pure.
+
+    The order is kept as far as it goes: items that still fit overtake one that does not, but at most `patience` of
+    them; then nothing begins until it fits. An item heavier than the capacity goes when nothing else is in flight.
+    """
+
+    def __init__(self, items: Iterable[Item], weigh: Callable[[Item], int], capacity: int, patience: int) -> None:
+        self._waiting = deque((item, weigh(item)) for item in items)
+        self._room = self._capacity = capacity
+        self._patience = patience
+        self._overtaken = 0
+        self._in_flight = 0
+
+    def admit(self) -> tuple[Item, int] | None:
+        """The next item and its weight, or None where none may begin now."""
+        reach = len(self._waiting) if self._overtaken < self._patience else 1
+        for place, (item, weight) in enumerate(itertools.islice(self._waiting, reach)):
+            if weight <= self._room or not self._in_flight:
+                del self._waiting[place]
+                self._overtaken = self._overtaken + 1 if place else 0
+                self._room -= weight
+                self._in_flight += 1
+                return item, weight
+        return None
+
+    def release(self, weight: int) -> None:
+        """An item of this weight is done."""
+        self._room += weight
+        self._in_flight -= 1
+
+
+def unordered(
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    workers: int = 0,
+    *,
+    weigh: Callable[[Item], int] = lambda item: 0,
+    capacity: int = 0,
+    name: Callable[[Item], str] = lambda item: "an item",
+) -> Iterator[tuple[Item, Result]]:
+    """Yield `(item, function(item))` as each is done; at most two items a worker are in flight.
+
+    `workers` 0 means one a core; with one worker, or one item, everything happens in this process. An
+    exception of `function` is raised here at once, and what has not begun is not begun. What is in flight weighs
+    at most `capacity` in all, where an item weighs what `weigh` says; an item that is heavier goes alone.
+
+    A worker process that is killed, as by the system when memory is short, costs what was in flight: it is done once
+    more, one item after another. Raises WorkerKilledError, with the item's `name`, where that is killed too.
+    """
+    for item, future in _futures(function, list(items), workers, weigh, capacity, name, in_order=False):
+        yield item, future.result()
+
+
+def ordered(
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    workers: int = 0,
+    *,
+    name: Callable[[Item], str] = lambda item: "an item",
+) -> Iterator[Result]:
+    """Yield `function(item)` in the order of the items; otherwise as `unordered`."""
+    for _, future in _futures(function, list(items), workers, lambda item: 0, 0, name, in_order=True):
+        yield future.result()
+
+
+def streamed(
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    workers: int = 0,
+    *,
+    name: Callable[[Item], str] = lambda item: "an item",
+) -> Generator[Result, None, None]:
+    """Yield `function(item)` as each is done, of items that come one by one; at most two items a worker are in flight.
+
+    `items` is read on the calling thread. Where that raises, or the program is asked to end meanwhile, what is in
+    flight is yielded first. Otherwise as `unordered`.
+    """
+    count = workers or core_count()
+    if count <= 1:
+        yield from map(function, items)
+        return
+    pool, source = _pool(count), iter(items)
+    running: dict[Future[Result], tuple[Item, int]] = {}
+    ended: BaseException | None = None
+    try:
+        while ended is None or running:
+            try:
+                if ended is None and len(running) < 2 * count:
+                    item = next(source)
+                    running[_submit(pool, function, item)] = item, 0
+                else:
+                    wait(running, return_when=FIRST_COMPLETED)
+            except BaseException as error:  # raised below, after what is in flight
+                if ended is not None:
+                    raise
+                ended = error
+            if any(map(_was_lost, running)):
+                pool, running = _run_again(function, running, count, name)
+            for future in [item for item in running if item.done()]:
+                del running[future]
+                yield future.result()
+    finally:
+        if running:  # broken off: what is begun would go on for nobody
+            _stop()
+    if ended is not None and not isinstance(ended, StopIteration):
+        raise ended
+
+
+def _futures(
+    function: Callable[[Item], Result],
+    items: list[Item],
+    workers: int,
+    weigh: Callable[[Item], int],
+    capacity: int,
+    name: Callable[[Item], str],
+    *,
+    in_order: bool,
+) -> Iterator[tuple[Item, Future[Result]]]:
+    """Futures that are done."""
+    count = min(workers or core_count(), len(items))
+    if count <= 1:
+        for item in items:
+            future: Future[Result] = Future()
+            future.set_result(function(item))
+            yield item, future
+        return
+    pool = _pool(count)
+    waiting = Admission(items, weigh, capacity, patience=2 * count)
+    running: dict[Future[Result], tuple[Item, int]] = {}
+    try:
+        while True:
+            while len(running) < 2 * count and (admitted := waiting.admit()) is not None:
+                running[_submit(pool, function, admitted[0])] = admitted
+            if not running:
+                return
+            first = next(iter(running))
+            done = wait([first] if in_order else running, return_when=FIRST_COMPLETED).done
+            if any(map(_was_lost, done)):
+                pool, running = _run_again(function, running, count, name)
+                continue
+            for future in done:
+                item, weight = running.pop(future)
+                waiting.release(weight)
+                yield item, future
+    finally:
+        if running:  # broken off: what is begun would go on for nobody
+            _stop()
+
+
+def _submit(pool: Any, function: Callable[[Item], Result], item: Item) -> "Future[Result]":
+    try:
+        return pool.submit(function, item)
+    except BrokenExecutor as error:
+        lost: Future[Result] = Future()
+        lost.set_exception(error)
+        return lost
+
+
+def _was_lost(future: "Future[Any]") -> bool:
+    """Whether it ended since a worker was killed."""
+    return future.done() and isinstance(future.exception(), BrokenExecutor)
+
+
+def _run_again(
+    function: Callable[[Item], Result],
+    running: Mapping[Future[Result], tuple[Item, int]],
+    count: int,
+    name: Callable[[Item], str],
+) -> tuple[Any, dict[Future[Result], tuple[Item, int]]]:
+    """A new pool, and futures in the same order that are done: those that a killed worker lost, one after another."""
+    wait(running)
+    _log.info("a worker process was killed; what it was working on is done again")
+    pool = _pool(count)
+    again: dict[Future[Result], tuple[Item, int]] = {}
+    for future, (item, weight) in running.items():
+        if _was_lost(future):
+            future = _submit(pool, function, item)
+            wait([future])
+            if _was_lost(future):
+                raise WorkerKilledError(name(item)) from future.exception()
+        again[future] = item, weight
+    return pool, again
+
+
+_running_pool: Any = None
+
+
+def _pool(count: int) -> Any:
+    global _running_pool
+    if _running_pool is None:
+        Finalize(None, _stop, exitpriority=100)
+    _running_pool = get_reusable_executor(
+        max_workers=count, timeout=_IDLE_SEC, env=_WORKER_ENV, reuse="auto", initializer=handle_signals
+    )
+    return _running_pool
+
+
+def _stop() -> None:
+    """Do not wait for workers: on interruption, and at the end of a child of multiprocessing such as a Dagster step."""
+    _running_pool.shutdown(wait=False, kill_workers=True)

@@ -1,0 +1,155 @@
+"""Taking in segment files that other programs cut: into batches with manifests, as if they had been cut here.
+
+Plan: list, group by recording, assign new recordings to batches of their own. Run: read each file once, judge it,
+store it. Commit: as for every batch, the manifest last. What was done is skipped when it is run again.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from voice_core.codecs import load_codec
+from voice_core.compute import progress
+from voice_core.corpus.adopt.batch import AdoptReport, BatchAdopter, adopted_info
+from voice_core.corpus.adopt.files import Form, Terms
+from voice_core.corpus.adopt.listing import Found, FoundRecording, Name, find_segments
+from voice_core.corpus.ingest.batches import (
+    Adoption,
+    Batch,
+    Recording,
+    assign,
+    read_batches,
+    read_tombstones,
+    replace_batch,
+    write_batch,
+)
+from voice_core.corpus.segment.npz_limits import MAX_FILE_BYTES
+from voice_core.corpus.segment.segment_files import SegmentFileError, sample_count
+from voice_core.settings import Settings
+from voice_core.settings.url_overlap import overlap
+from voice_core.storage.store import ConflictError, Store, StoreError
+
+_TRIES = 20
+_LOOKED_AT = 3  # files of a recording, until one says how many bytes a second of audio takes
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptOptions:
+    """`codec` and `revision` say what made the codes in the files; without them the codes are made anew."""
+
+    channel: str = ""
+    codec: str = ""
+    revision: str = ""
+    form: Form = "lossless"
+    replace: bool = False  # recordings that were adopted from elsewhere
+
+
+def check_codec(options: AdoptOptions) -> None:
+    """Raises `ValueError` where the codec is not known, or its revision not given."""
+    if not options.codec:
+        if options.revision:
+            raise ValueError("--revision says nothing without --codec")
+        return
+    codec = load_codec(options.codec)
+    if not options.revision:
+        raise ValueError(
+            f"say with --revision which revision of {options.codec} made the codes (the one here is {codec.revision}): "
+            "codes of different revisions must not be mixed"
+        )
+
+
+def adopt(source: Store, work: Store, settings: Settings, options: AdoptOptions) -> AdoptReport:
+    """Adopt all segment files under the source's URL. Raises `ValueError` for options that cannot be."""
+    started = time.monotonic()
+    check_codec(options)
+    if how := overlap(source.url, work.url):
+        raise ValueError(f"{source.url} {how} the work root: adopt a folder outside of it")
+    terms = Terms(settings.cut.sample_rate_hz, options.form, options.codec, options.revision)
+    found = find_segments(source.listing(), source.url, options.channel)
+    report = AdoptReport(strays=found.strays)
+    batches = read_batches(work)
+    mine = _mine(found, batches, read_tombstones(work), source.url, options, report)
+    known = _names(batches)
+    newcomers = [item for name, item in mine.items() if name not in known]
+    _enlist(work, _described(source, newcomers, terms), settings)
+    for batch in read_batches(work):
+        here = [mine[name] for item in batch.recordings if (name := (item.channel, item.audio_id)) in mine]
+        if here:
+            BatchAdopter(
+                source, work, settings, terms, batch.partition, {item.audio_id: item for item in here}, report
+            ).run()
+    report.wall_sec = time.monotonic() - started
+    return report
+
+
+def _mine(
+    found: Found,
+    batches: Iterable[Batch],
+    forgotten: set[Name],
+    url: str,
+    options: AdoptOptions,
+    report: AdoptReport,
+) -> dict[Name, FoundRecording]:
+    """What is to be adopted; the rest is noted with the reason. Pure."""
+    owners = {(item.channel, item.audio_id): (batch, item) for batch in batches for item in batch.recordings}
+    mine: dict[Name, FoundRecording] = {}
+    for name, recording in found.recordings.items():
+        reason = "the recording was forgotten" if name in forgotten else ""
+        batch, owner = owners.get(name, (None, None))
+        if batch is not None and owner is not None and not reason:
+            if owner.adopted is None:
+                reason = f"the recording itself is in {batch.partition}, and is cut there"
+            elif owner.adopted.url != url and not options.replace:
+                reason = f"it was adopted from {owner.adopted.url}; --replace takes these files instead"
+        if reason:
+            report.left_out[reason] = report.left_out.get(reason, 0) + len(recording.files)
+        else:
+            mine[name] = recording
+    return mine
+
+
+def _names(batches: Iterable[Batch]) -> set[Name]:
+    return {(item.channel, item.audio_id) for batch in batches for item in batch.recordings}
+
+
+def _enlist(work: Store, newcomers: Sequence[Recording], settings: Settings) -> None:
+    """Assign new recordings to batches; who finds that somebody else did so meanwhile looks again."""
+    for tries_left in reversed(range(_TRIES)):
+        batches = read_batches(work)
+        known = _names(batches)
+        before = {batch.partition: batch for batch in batches}
+        try:
+            for batch in assign(batches, [r for r in newcomers if (r.channel, r.audio_id) not in known], settings):
+                if batch.partition in before:
+                    replace_batch(work, batch, before[batch.partition])
+                else:
+                    write_batch(work, batch)
+        except ConflictError:
+            if not tries_left:
+                raise
+            continue
+        return
+
+
+def _described(source: Store, newcomers: Sequence[FoundRecording], terms: Terms) -> list[Recording]:
+    """New recordings with about their length, which says where a batch is full: one file of each is read."""
+
+    def one(index: str) -> Recording:
+        found = newcomers[int(index)]
+        task.advance()
+        info = adopted_info(terms, _rough_sec(source, found, terms))
+        return Recording(found.channel, found.audio_id, found.key, info, adopted=Adoption(source.url))
+
+    with progress.track("looking at new recordings", len(newcomers), "recordings") as task:
+        return source.each(one, map(str, range(len(newcomers))))
+
+
+def _rough_sec(source: Store, found: FoundRecording, terms: Terms) -> float:
+    for file in [item for item in found.files if item.info.size <= MAX_FILE_BYTES][:_LOOKED_AT]:
+        try:
+            with source.open(file.info.key) as reader:
+                seconds = sample_count(reader, file.info.key) / terms.sample_rate_hz
+        except (StoreError, SegmentFileError):
+            continue
+        return found.size_bytes / file.info.size * seconds
+    return 0.0

@@ -1,0 +1,210 @@
+"""Adopting one batch: what is done of it, what is left to do, and the way from one to the other."""
+
+import dataclasses
+import time
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from voice_core.audio.decoding import AudioInfo
+from voice_core.compute import progress, workers
+from voice_core.corpus.adopt.files import STAGE as ADOPT
+from voice_core.corpus.adopt.files import Terms
+from voice_core.corpus.adopt.listing import FoundRecording
+from voice_core.corpus.adopt.recording import Adopted, AdoptTask, adopt_recording
+from voice_core.corpus.ingest.batches import Adoption, read_batch, replace_batch
+from voice_core.corpus.ingest.recordings import Stray
+from voice_core.corpus.segment.segment_stage import STAGE, build_segments, parameters
+from voice_core.fingerprint import fingerprint
+from voice_core.layout import PartitionKey
+from voice_core.settings import Settings
+from voice_core.stages.commit import intact_keys
+from voice_core.stages.manifest import Entry, Manifest, RecordingOutcome, read_manifest, sorted_entries, write_manifest
+from voice_core.storage.distributed_lock import held
+from voice_core.storage.store import ConflictError, Store
+
+_SAVE_SEC = 20.0
+
+
+@dataclass(slots=True)
+class AdoptReport:
+    """What became of every object under the URL: they are `adopted`, `rejected`, `left_out` or `strays`."""
+
+    partitions: list[PartitionKey] = field(default_factory=list)  # of adopted batches with recordings found here
+    recordings: int = 0
+    adopted: int = 0  # segment files, of this run and earlier ones
+    rejected: Counter[tuple[str, str]] = field(default_factory=Counter)  # by (stage, reason)
+    left_out: dict[str, int] = field(default_factory=dict)  # files of recordings that are not adopted, by the reason
+    strays: list[Stray] = field(default_factory=list)
+    files_read: int = 0  # of this run
+    files_written: int = 0
+    wall_sec: float = 0.0
+
+    @property
+    def segment_files(self) -> int:
+        """All segment files under the URL."""
+        return self.adopted + self.rejected.total() + sum(self.left_out.values())
+
+    @property
+    def objects(self) -> int:
+        """All that lie under the URL."""
+        return self.segment_files + len(self.strays)
+
+
+def adopted_info(terms: Terms, seconds: float) -> AudioInfo:
+    return AudioInfo("npz", "adopted", terms.sample_rate_hz, 1, round(seconds, 3))
+
+
+class BatchAdopter:
+    """One batch: what is done of it, what is left to do, and the way from one to the other."""
+
+    def __init__(
+        self,
+        source: Store,
+        work: Store,
+        settings: Settings,
+        terms: Terms,
+        partition: PartitionKey,
+        found: Mapping[str, FoundRecording],
+        report: AdoptReport,
+    ) -> None:
+        self._source, self._work, self._settings, self._terms = source, work, settings, terms
+        self._partition, self._found, self._report = partition, found, report
+        self._gone: set[str] = set()
+        self._saved = 0.0
+
+    def run(self) -> None:
+        work = self._work
+        with held(work, str(self._partition)) as self._work:
+            self._load()
+            todo = [found for found in self._found.values() if not self._done(found)]
+            if todo:
+                self._adopt(todo)
+        manifest = read_manifest(work, STAGE, self._partition)
+        if todo or manifest is None or not manifest.complete:
+            manifest = build_segments(work, work, self._partition, self._settings).manifest
+        self._tell(manifest)
+
+    def _load(self) -> None:
+        batch = read_batch(self._work, self._partition)
+        self._recordings = {item.audio_id: item for item in batch.recordings if item.audio_id in self._found}
+        old = read_manifest(self._work, STAGE, self._partition)
+        if old is not None and old.entries and old.sample_rate_hz != self._terms.sample_rate_hz:
+            raise ValueError(
+                f"{self._partition} holds adopted segments at {old.sample_rate_hz} Hz, so cut.sample_rate_hz cannot be "
+                f"{self._terms.sample_rate_hz}"
+            )
+        self._intact = intact_keys(self._work, old, verify=False)
+        self._outcomes = {item.audio_id: item for item in old.recordings} if old else {}
+        self._rows: dict[str, list[Entry]] = defaultdict(list)
+        for entry in old.entries if old else ():
+            if entry.kind == "line":
+                self._rows[entry.audio_id].append(entry)
+
+    def _origin(self, audio_id: str) -> Adoption:
+        return self._recordings[audio_id].adopted or Adoption("")
+
+    def _done(self, found: FoundRecording) -> bool:
+        """Whether the recording was adopted from just these files, on just these terms, and is whole."""
+        origin = self._origin(found.audio_id)
+        here = found.indices
+        lost = (entry for entry in self._rows[found.audio_id] if entry.index in here and not self._stands(entry))
+        same = (origin.url, origin.identity) == (self._source.url, self._identity(found))
+        return same and found.audio_id in self._outcomes and next(lost, None) is None
+
+    def _stands(self, entry: Entry) -> bool:
+        return entry.key in self._intact if entry.key else entry.stage == ADOPT
+
+    def _identity(self, found: FoundRecording) -> str:
+        return fingerprint(self._terms.fingerprint, found.identity)
+
+    def _adopt(self, todo: Sequence[FoundRecording]) -> None:
+        tasks = [
+            AdoptTask(self._source, self._work, self._partition, found, self._terms, self._earlier(found.audio_id))
+            for found in todo
+        ]
+        count = self._settings.workers if self._source.shareable and self._work.shareable else 1
+        self._save()
+        total = sum(len(found.files) for found in todo)
+        with progress.track(f"adopting {self._partition}", total, "segments") as bar:
+            for task, adopted in workers.unordered(adopt_recording, tasks, count, name=lambda task: task.found.key):
+                self._take(task.found, adopted)
+                bar.advance(len(task.found.files))
+                if time.monotonic() - self._saved > _SAVE_SEC:
+                    self._save()
+        self._save()
+
+    def _earlier(self, audio_id: str) -> dict[str, Entry]:
+        return {row.fingerprint: row for row in self._rows[audio_id] if row.fingerprint and self._stands(row)}
+
+    def _take(self, found: FoundRecording, adopted: Adopted) -> None:
+        audio_id, url, here = found.audio_id, self._source.url, found.indices
+        before = self._rows[audio_id]
+        # What was adopted before and has left the source since is kept: nothing else has it.
+        kept = [row for row in before if row.index not in here] if self._origin(audio_id).url == url else []
+        rows = [*sorted_entries([*adopted.entries, *kept])]
+        self._rows[audio_id] = rows
+        self._outcomes[audio_id] = _outcome(found, rows)
+        self._gone |= {row.key for row in before if row.key} - {row.key for row in rows}
+        origin = Adoption(
+            url=url,
+            identity="" if adopted.unread else self._identity(found),
+            content=fingerprint([(row.index, row.fingerprint, row.reason * (row.stage == ADOPT)) for row in rows]),
+            codec=self._terms.codec,
+            revision=self._terms.revision,
+        )
+        seconds = sum(row.sample_count for row in rows) / self._terms.sample_rate_hz
+        self._recordings[audio_id] = dataclasses.replace(
+            self._recordings[audio_id], key=found.key, adopted=origin, info=adopted_info(self._terms, seconds)
+        )
+        self._report.files_read += adopted.read
+        self._report.files_written += adopted.written
+
+    def _save(self) -> None:
+        """Write down what is done, so that a run that is killed goes on from here."""
+        draft = Manifest(
+            STAGE, str(self._partition), False, self._terms.sample_rate_hz, "", parameters(self._settings),
+            tuple(self._outcomes.values()), sorted_entries(row for rows in self._rows.values() for row in rows),
+        )  # fmt: skip
+        write_manifest(self._work, draft)
+        self._save_batch()
+        self._work.delete(self._gone)
+        self._gone = set()
+        self._saved = time.monotonic()
+
+    def _save_batch(self) -> None:
+        while True:
+            before = read_batch(self._work, self._partition)
+            recordings = tuple(self._recordings.get(item.audio_id, item) for item in before.recordings)
+            batch = dataclasses.replace(before, recordings=recordings)
+            try:
+                if batch != before:
+                    replace_batch(self._work, batch, before)
+                return
+            except ConflictError:  # recordings were added or forgotten meanwhile
+                continue
+
+    def _tell(self, manifest: Manifest) -> None:
+        report = self._report
+        report.partitions.append(self._partition)
+        report.recordings += len(self._found)
+        here = {audio_id: found.indices for audio_id, found in self._found.items()}
+        for entry in manifest.entries:
+            if entry.index not in here.get(entry.audio_id, ()):
+                continue
+            if entry.key:
+                report.adopted += 1
+            else:
+                report.rejected[entry.stage, entry.reason] += 1
+
+
+def _outcome(found: FoundRecording, rows: Sequence[Entry]) -> RecordingOutcome:
+    broken = [row for row in rows if row.reason in ("unreadable", "not_read") and row.stage == ADOPT]
+    message = f"{len(broken)} of its {len(rows)} segment files cannot be read: {broken[0].message}" if broken else ""
+    return RecordingOutcome(
+        audio_id=found.audio_id,
+        raw_key=found.key,
+        status="damaged" if broken else "ok",
+        sample_count=sum(row.sample_count for row in rows),
+        message=message,
+    )

@@ -1,0 +1,107 @@
+"""Which objects of a folder are segment files, of which recordings. Pure: a listing in, names out.
+
+The layout is `<channel>/<audio_id>_seg_<n>.npz`, or the same without channel folders.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from urllib.parse import unquote
+
+from voice_core.corpus.ingest.recordings import Stray
+from voice_core.fingerprint import fingerprint
+from voice_core.layout import slug
+from voice_core.storage.local_links import LEADS_OUT
+from voice_core.storage.store import LINK_SIZE, ObjectInfo
+
+_NAME = re.compile(r"(?P<stem>.+)_seg_(?P<index>[0-9]{1,9})\.npz", re.DOTALL)
+
+Name = tuple[str, str]  # (channel, audio_id)
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentObject:
+    info: ObjectInfo
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class FoundRecording:
+    """The segment files of one recording, in the order of their numbers."""
+
+    channel: str
+    audio_id: str
+    key: str  # pattern of the files' keys
+    files: tuple[SegmentObject, ...]
+
+    @property
+    def indices(self) -> frozenset[int]:
+        return frozenset(item.index for item in self.files)
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(item.info.size for item in self.files)
+
+    @property
+    def identity(self) -> str:
+        """Equal as long as the store says that all the files are unchanged, and that there are no others."""
+        return fingerprint([(item.info.key, item.info.identity) for item in self.files])
+
+
+@dataclass(slots=True)
+class Found:
+    recordings: dict[Name, FoundRecording] = field(default_factory=dict)
+    strays: list[Stray] = field(default_factory=list)  # what is no segment file
+
+
+def find_segments(objects: Iterable[ObjectInfo], url: str, channel: str = "") -> Found:
+    """Group segment files by recording. `channel` is for all of them; else each folder is one.
+
+    Raises `ValueError` where files lie in no folder and no channel is given.
+    """
+    found = Found()
+    files: dict[Name, list[SegmentObject]] = defaultdict(list)
+    patterns: dict[Name, str] = {}
+    homeless: list[str] = []
+    for item in objects:
+        folder, _, name = item.key.rpartition("/")
+        match = _NAME.fullmatch(name)
+        if item.size == LINK_SIZE:
+            found.strays.append(Stray(item.key, LEADS_OUT))
+        elif item.size < 0:
+            found.strays.append(Stray(item.key, "its name holds what no key can"))
+        elif match is None:
+            found.strays.append(Stray(item.key, "it is not called <audio_id>_seg_<number>.npz"))
+        elif "/" in folder:
+            found.strays.append(
+                Stray(
+                    item.key, f"it lies deeper than in a channel's folder: adopt {url}/{folder[: folder.rindex('/')]}"
+                )
+            )
+        elif not folder and not channel:
+            homeless.append(item.key)
+        else:
+            recording = (channel or folder, audio_id_of(match["stem"]))
+            files[recording].append(SegmentObject(item, int(match["index"])))
+            patterns.setdefault(recording, f"{folder}/{match['stem']}_seg_*.npz".lstrip("/"))
+    if homeless:
+        raise ValueError(
+            f"{len(homeless):,} segment files, such as {min(homeless)}, lie in no folder under {url}: "
+            "say with --channel which channel they belong to"
+        )
+    for recording in sorted(files):
+        ordered = sorted(files[recording], key=lambda file: (file.index, file.info.key))
+        found.recordings[recording] = FoundRecording(*recording, patterns[recording], tuple(ordered))
+    found.strays.sort(key=lambda stray: stray.key)
+    return found
+
+
+def audio_id_of(stem: str) -> str:
+    """The id that a file's name stands for: ours are percent-encoded, others are taken as they are.
+
+    >>> audio_id_of("video123"), audio_id_of("news%2Fmonday"), audio_id_of("100%")
+    ('video123', 'news/monday', '100%')
+    """
+    plain = unquote(stem, errors="replace")
+    return plain if slug(plain) == stem else stem

@@ -1,0 +1,332 @@
+"""The dataset card: README.md with the YAML that `datasets.load_dataset(folder, config)` reads. Deterministic."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+
+from voice_core.corpus.dataset import schemas
+from voice_core.corpus.dataset.columns import COLUMNS, CONFIGS, NEUTTS_REASONS
+from voice_core.corpus.dataset.parameter_sets import ParameterSet, shared_values
+from voice_core.corpus.dataset.summary import Amount, Summary, Tally, format_time
+from voice_core.language import count
+from voice_core.settings import CardSettings, Settings
+
+_MOST_SPEAKERS = 50
+_BAR_CHARS = 30
+_MOST_SETS, _MOST_PARTITIONS = 10, 5
+_MARKDOWN = re.compile(r"([\\`*_\[\]<>|~#$&])")
+_PEOPLE = re.compile(r"### By (?:speaker|gender|dialect|tone)\n.*?(?=^##)", re.MULTILINE | re.DOTALL)
+_SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
+_SCOPES = {
+    "recording": "A `speaker_id` means one person within its recording only.",
+    "channel": "A `speaker_id` means one person within its channel: recordings that share one share a split.",
+    "corpus": "A `speaker_id` means one person everywhere: recordings that share one share a split.",
+}
+
+
+def render_card(
+    summary: Summary,
+    settings: Settings,
+    *,
+    splits: Sequence[str],
+    configs: Sequence[str] | Mapping[str, Sequence[str]],
+    digests: Mapping[str, str] | None = None,
+) -> str:
+    """README.md of the dataset.
+
+    `splits` and `configs` name what has rows; a mapping gives a config splits of its own, for `datasets` refuses a
+    config that names a split without files. `digests` stand for the content of each config's files: `datasets` caches
+    a local dataset under a hash of the YAML, not of the files.
+    """
+    own = configs if isinstance(configs, Mapping) else dict.fromkeys(configs, splits)
+    offered = {config: tuple(own[config]) for config in own if own[config]}
+    title = settings.card.title or settings.dataset
+    sections = [
+        "---\n" + _front_matter(summary, settings, title, offered, digests or {}) + "---",
+        f"# {escape(title)}",
+        _lead(summary, offered),
+        _codes_note(summary),
+        "## Contents\n\n" + _contents(summary),
+        *_breakdowns(summary, settings),
+        "## Durations\n\n![How many segments there are of each length](figures/durations.png)\n\n"
+        + _durations(summary),
+        "## Where every second went\n\n" + _funnel(summary),
+        "## Splits\n\n" + _splits(summary, settings),
+        "## Columns\n\n" + _columns(summary, settings, offered),
+        *(["## NeuTTS\n\n" + _neutts(summary)] if schemas.NEUTTS in offered else []),
+        "## Models and parameters\n\n" + _parameters(summary),
+        "## Licence and sources\n\n" + _licence(settings),
+        *(["## Loading\n\n" + _loading(offered)] if offered else []),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def without_people(card: str) -> str:
+    """A card for where `voice forget` does not reach: its YAML and the tables that name speakers are left out."""
+    return _PEOPLE.sub("", card.split("---\n", 2)[-1])
+
+
+def read_card_settings(readme: str, dataset: str) -> CardSettings:
+    """What a card says of the settings that it was written with; `dataset` is the name that stood in for a title."""
+    head = yaml.safe_load(readme.split("---\n")[1])
+    sources = re.search(r"^Sources: (.*?)(?=\n\n## Loading\n|\n?\Z)", readme, re.MULTILINE | re.DOTALL)
+    said = sources[1] if sources else ""
+    return CardSettings(
+        title="" if head["pretty_name"] == dataset else head["pretty_name"],
+        licence=head["license"],
+        languages=tuple(head.get("language", ())),
+        sources="" if said.startswith("**Not stated**") else said,
+    )
+
+
+def escape(text: str) -> str:
+    """Any text as one line of Markdown that means only itself, in a table too.
+
+    >>> escape("a|b\\n<i>*c*")
+    'a\\\\|b \\\\<i\\\\>\\\\*c\\\\*'
+    """
+    return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
+
+
+def data_files(config: str, splits: Iterable[str]) -> list[dict[str, str]]:
+    """Where a config's Parquet files lie, by split, as `layout.DatasetLayout.rows_key` lays them.
+
+    >>> data_files("neutts", ["test"])
+    [{'split': 'test', 'path': 'neutts/*/batch-*.test.parquet'}]
+    """
+    folder = "data" if config == schemas.FULL else config
+    return [{"split": split, "path": f"{folder}/*/batch-*.{split}.parquet"} for split in splits]
+
+
+def _front_matter(
+    summary: Summary,
+    settings: Settings,
+    title: str,
+    offered: Mapping[str, Sequence[str]],
+    digests: Mapping[str, str],
+) -> str:
+    value: dict[str, Any] = {"license": settings.card.licence}
+    if settings.card.languages:
+        value["language"] = list(settings.card.languages)
+    value["task_categories"] = ["text-to-speech"]
+    value["pretty_name"] = title
+    value["size_categories"] = [next((name for most, name in _SIZES if summary.kept.rows < most), "10M<n<100M")]
+    codecs = sorted({str(codec["codec"]) for codec in summary.codecs})
+    value["tags"] = ["audio", "speech", *(["audio-codes"] if codecs else []), *codecs]
+    if offered:
+        value["configs"] = [
+            {
+                "config_name": config,
+                **({"default": True} if config == schemas.FULL else {}),
+                "data_files": data_files(config, splits),
+            }
+            for config, splits in offered.items()
+        ]
+    if digests:
+        value["dataset_info"] = [
+            {"config_name": config, "description": f"sha256-{digests[config]}"} for config in offered
+        ]
+    return str(yaml.safe_dump(value, allow_unicode=True, sort_keys=False, width=1000))
+
+
+def _lead(summary: Summary, offered: Mapping[str, Sequence[str]]) -> str:
+    recordings = count(summary.recording_count, "recording")
+    channels = count(len(summary.channels), "channel")
+    lead = (
+        f"{count(summary.kept.rows, 'segment')} of transcribed speech, {format_time(summary.kept.seconds)} in all, "
+        f"cut from {recordings} of {channels}, with {summary.text_characters:,} characters of text."
+    )
+    lines = [f"- `{config}` ({', '.join(offered[config])}): {CONFIGS.get(config, config)}" for config in offered]
+    return lead + ("\n\n" + "\n".join(lines) if lines else "")
+
+
+def _codes_note(summary: Summary) -> str:
+    if not summary.has_codes:
+        return "> **No codes.** This dataset was built without a codec: it holds audio and text only."
+    if not summary.stand_in:
+        return ""
+    names = ", ".join(sorted({f"`{codec['codec']}`" for codec in summary.codecs if codec.get("stand_in")}))
+    return (
+        f"> [!WARNING]\n> **The codes are NOT NeuCodec's.** They were made by {names}, a small codec that stands in "
+        "for a real one: they have its shape and rate, not its meaning or quality.\n> They are for testing the "
+        "pipeline only. Do not train a model that others use on them."
+    )
+
+
+def _contents(summary: Summary) -> str:
+    lines = [("all", summary.kept), *((tally.label, tally) for tally in summary.splits)]
+    return _table(("split", "rows", "hours"), [(escape(name), *_rows_hours(amount)) for name, amount in lines], "lrr")
+
+
+def _breakdowns(summary: Summary, settings: Settings) -> list[str]:
+    groups = (
+        ("channel", summary.channels),
+        ("speaker", summary.speakers),
+        ("gender", summary.genders),
+        ("dialect", summary.dialects),
+        ("tone", summary.tones),
+    )
+    parts = {name: f"### By {name}\n\n" + _tallies(name, tallies) for name, tallies in groups if tallies}
+    if "speaker" in parts and settings.split.speaker_scope == "recording":
+        parts["speaker"] += f"\n\n{_SCOPES['recording']} One line may be several people."
+    return list(parts.values())
+
+
+def _tallies(name: str, tallies: Sequence[Tally]) -> str:
+    shown = tallies[:_MOST_SPEAKERS]
+    more = len(tallies) - len(shown)
+    text = _table((name, "rows", "hours"), [(escape(tally.label), *_rows_hours(tally)) for tally in shown], "lrr")
+    return text + (f"\n\n… and {more:,} more." if more else "")
+
+
+def _rows_hours(amount: Amount) -> tuple[str, str]:
+    return f"{amount.rows:,}", f"{amount.hours:,.3f}"
+
+
+def _durations(summary: Summary) -> str:
+    if not summary.durations:
+        return "Nothing was kept."
+    most = max(item.rows for item in summary.durations)
+    bars = [
+        (item.label, f"{item.rows:,}", "█" * round(_BAR_CHARS * item.rows / most) or ("▏" if item.rows else ""))
+        for item in summary.durations
+    ]
+    return _table(("seconds", "rows", ""), bars, "rrl")
+
+
+def _funnel(summary: Summary) -> str:
+    def line(stage: str, what: str, amount: Amount) -> tuple[str, ...]:
+        share = 100.0 * amount.samples / summary.total.samples if summary.total.samples else 0.0
+        return stage, what, f"{amount.rows:,}", f"{amount.seconds:,.3f}", f"{amount.samples:,}", f"{share:.2f} %"
+
+    lines = [line(escape(step.stage), escape(step.reason.replace("_", " ")), step) for step in summary.funnel]
+    lines.append(line("", "**rejected**", summary.rejected))
+    lines.append(line("", "**kept**", summary.kept))
+    if summary.unaccounted_samples:
+        lines.append(line("", "**unaccounted for**", Amount(0, summary.unaccounted_samples, summary.sample_rate_hz)))
+    lines.append(line("", "**total = rejected + kept**", summary.total))
+    found = ", ".join(f"{tally.rows:,} {tally.label.replace('_', ' ')}" for tally in summary.recordings)
+    return (
+        f"Recordings: {found or 'none'}. A row is a transcript line, or the part of a recording that no line claims, "
+        f"or a recording left out whole; samples are counted at {summary.sample_rate_hz:,} Hz.\n\n"
+        + _table(("stage", "what", "rows", "seconds", "samples", "share"), lines, "llrrrr")
+    )
+
+
+def _splits(summary: Summary, settings: Settings) -> str:
+    if not summary.splits:
+        return "The rows have not been dealt to splits."
+    return (
+        f"{settings.split.test_fraction:.1%} of the groups of recordings are held out for `test`, chosen by a hash "
+        f"(seed {_code(settings.split.seed)}). A recording lies in one split with all its segments. "
+        f"{_SCOPES[settings.split.speaker_scope]} A test row whose text is also spoken in train is left out (reason "
+        "*text in train*), so neither recording nor text leaks."
+    )
+
+
+def _columns(summary: Summary, settings: Settings, offered: Mapping[str, Sequence[str]]) -> str:
+    of_config = {
+        schemas.FULL: schemas.full_schema(settings.cut.sample_rate_hz, with_codes=summary.has_codes),
+        schemas.NEUTTS: schemas.neutts_schema(),
+        schemas.PAIRS: schemas.pairs_schema(with_codes=summary.has_codes),
+    }
+    parts = []
+    for config in offered:
+        lines = [(f"`{item.name}`", str(item.type), COLUMNS.get(item.name, "")) for item in of_config.get(config, ())]
+        lines = [(name, "Audio" if name == "`audio`" else _type(kind), what) for name, kind, what in lines]
+        parts.append(f"### `{config}`\n\n" + _table(("column", "type", "what it is"), lines, "lll"))
+    return "\n\n".join(parts)
+
+
+def _type(kind: str) -> str:
+    """
+    >>> _type("list<item: int32>"), _type("double")
+    ('list of int32', 'float64')
+    """
+    return re.sub(r"list<.*: (\w+)>", r"list of \1", kind).replace("double", "float64")
+
+
+def _neutts(summary: Summary) -> str:
+    if not summary.neutts_dropped:
+        return "NeuTTS's own filter drops none of these rows."
+    lines = [(NEUTTS_REASONS.get(name, escape(name)), f"{count:,}") for name, count in summary.neutts_reasons]
+    return (
+        f"All {summary.kept.rows:,} rows are published. NeuTTS's own training filter drops {summary.neutts_dropped:,} "
+        "of them, for what is in their text (a row may have several reasons):\n\n"
+        + _table(("reason", "rows"), lines, "lr")
+    )
+
+
+def _parameters(summary: Summary) -> str:
+    sets = summary.parameter_sets
+    shared = shared_values(sets) if sets else {}
+    lines = [(f"`{name}`", _code(value)) for name, value in shared.items()]
+    text = _table(("parameter", "value"), lines, "ll") if lines else "None were recorded."
+    if len(sets) > 1:
+        text = _differences(sets, shared) + "\n\nParameters that are the same everywhere:\n\n" + text
+    if len(summary.codecs) > 1:
+        made = "; ".join(f"{_code(codec['codec'])} {_code(codec.get('revision', ''))}" for codec in summary.codecs)
+        text = f"**The partitions were encoded differently**, by {made}.\n\n" + text
+    if summary.roundtrip is not None:
+        trip = summary.roundtrip
+        text += (
+            f"\n\n{trip.rows:,} segments were decoded again and compared with their audio: {trip.mel_db:.2f} dB mean "
+            f"absolute log-mel distance, {trip.level_db:+.2f} dB difference in level."
+        )
+    if summary.agreement is not None:
+        rows, share = summary.agreement
+        text += (
+            f"\n\n{rows:,} segments were also encoded by the codec's plain path: {share:.4%} of the codes are equal."
+        )
+    return text
+
+
+def _differences(sets: Sequence[ParameterSet], shared: Mapping[str, Any]) -> str:
+    """An item for each set of parameters: its partitions, and what is not the same everywhere."""
+    lines = []
+    for item in sets[:_MOST_SETS]:
+        named = ", ".join(map(_code, item.partitions[:_MOST_PARTITIONS]))
+        more = len(item.partitions) - _MOST_PARTITIONS
+        own = ", ".join(f"`{name}` {_code(value)}" for name, value in item.values.items() if name not in shared)
+        lines.append(f"- {named}{f' and {more:,} more' if more > 0 else ''}: {own or 'no others'}")
+    if len(sets) > _MOST_SETS:
+        lines.append(f"- and {len(sets) - _MOST_SETS:,} more sets of parameters")
+    return "**The partitions were built with different parameters:**\n\n" + "\n".join(lines)
+
+
+def _licence(settings: Settings) -> str:
+    sources = settings.card.sources.strip() or "**Not stated**: set `VOICE_CARD__SOURCES`."
+    licence = _code(settings.card.licence)
+    if settings.card.licence == "other":
+        licence += " (not stated further: set `VOICE_CARD__LICENCE`)"
+    return f"Licence: {licence}.\n\nSources: {sources}"
+
+
+def _code(value: Any) -> str:
+    """A value as inline code that survives a table."""
+    text = " ".join(str(value).split()).replace("`", "'").replace("|", "\\|")
+    return f"`{text}`" if text else ""
+
+
+def _loading(offered: Mapping[str, Sequence[str]]) -> str:
+    config = schemas.FULL if schemas.FULL in offered else next(iter(offered))
+    split = offered[config][0]
+    lines = ["from datasets import Audio, load_dataset", ""]
+    lines.append(f'dataset = load_dataset("path/or/hub-name", "{config}", split="{split}")')
+    if config == schemas.FULL:
+        lines[:0] = ["import io", "", "import soundfile"]
+        lines += [
+            'dataset = dataset.cast_column("audio", Audio(decode=False))  # no torchcodec needed',
+            'pcm, sample_rate_hz = soundfile.read(io.BytesIO(dataset[0]["audio"]["bytes"]))',
+        ]
+    else:
+        lines[0] = "from datasets import load_dataset"
+    return "```python\n" + "\n".join(lines) + "\n```"
+
+
+def _table(head: Sequence[str], lines: Iterable[Sequence[str]], align: str) -> str:
+    """A Markdown table of cells that are already escaped; `align` has l or r for each column."""
+    marks = ["---:" if side == "r" else "---" for side in align]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, marks, *lines))

@@ -1,0 +1,51 @@
+"""`dataset.json`, the commit record of a dataset: its rows' files, its splits, its card and figures, with checksums."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from voice_core.fingerprint import sha256
+from voice_core.layout import DatasetLayout
+from voice_core.settings import Settings
+from voice_core.storage.state_files import DamagedStateError, parse_state
+from voice_core.storage.store import Store
+
+_log = logging.getLogger(__name__)
+
+
+def read_commit(work: Store, settings: Settings) -> dict[str, Any] | None:
+    """The record; None where there is none, or a damaged one: the card is made again then."""
+    key = DatasetLayout(settings.dataset).summary_key
+    data = work.find(key)
+    try:
+        return parse_commit(work, key, data) if data is not None else None
+    except DamagedStateError as error:
+        _log.warning("%s; it is made again", error)
+        return None
+
+
+def parse_commit(work: Store, key: str, data: bytes) -> dict[str, Any]:
+    return parse_state(work, key, data, dict[str, Any], prepare=_checked)
+
+
+def _checked(value: dict[str, Any]) -> dict[str, Any]:
+    items = [*value["files"], *value.get("card", []), *([value["splits"]] if value.get("splits") else [])]
+    if not all(isinstance(item["key"], str) and isinstance(item["sha256"], str) for item in items):
+        raise ValueError("a file without a key or a checksum")
+    if not isinstance(value["inputs"], str) or not all(isinstance(name, str) for name in value["partitions"]):
+        raise ValueError("inputs or partitions")
+    return value
+
+
+def file_record(key: str, data: bytes) -> dict[str, Any]:
+    return {"key": key, "sha256": sha256(data), "size_bytes": len(data)}
+
+
+def card_files(commit: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Records of the card and its figures: key, sha256, size_bytes. Records of older versions have none."""
+    return commit.get("card", [])
+
+
+def splits_record(commit: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """The record of splits.json: key, sha256, size_bytes, and its `inputs`; empty where there is none."""
+    return commit.get("splits", {}) if commit is not None else {}

@@ -1,0 +1,49 @@
+"""The parameters that partitions were built with, grouped by equality. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from voice_core.fingerprint import canonical_json
+from voice_core.stages.manifest import Manifest
+
+_FILES = "files"  # what was written, not what it was written with
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterSet:
+    """Partitions that were built with the same parameters; `values` are flat, such as `rules.min_snr_db`."""
+
+    partitions: tuple[str, ...]
+    values: Mapping[str, Any]
+
+
+def parameter_sets(manifests: Iterable[Manifest]) -> tuple[ParameterSet, ...]:
+    """One set, unless partitions were built with different parameters; the set of the first partition comes first."""
+    groups: dict[str, tuple[list[str], dict[str, Any]]] = {}
+    for manifest in manifests:
+        values = flat({name: value for name, value in manifest.parameters.items() if name != _FILES})
+        groups.setdefault(canonical_json(values), ([], values))[0].append(manifest.partition)
+    return tuple(ParameterSet(tuple(partitions), values) for partitions, values in groups.values())
+
+
+def shared_values(sets: Iterable[ParameterSet]) -> dict[str, Any]:
+    """The parameters that have one value in all sets."""
+    first, *others = sets
+    return {
+        name: value
+        for name, value in first.values.items()
+        if all(name in other.values and other.values[name] == value for other in others)
+    }
+
+
+def flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """
+    >>> flat({"b": {"c": 1}, "a": [2]})
+    {'a': [2], 'b.c': 1}
+    """
+    found: dict[str, Any] = {}
+    for key in sorted(value):
+        item = value[key]
+        found |= flat(item, f"{prefix}{key}.") if isinstance(item, Mapping) else {prefix + key: item}
+    return found

@@ -1,0 +1,133 @@
+"""The Parquet files of one partition, written as rows come, and committed together."""
+
+import contextlib
+import hashlib
+import io
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from voice_core.storage.scratch import NoRoomError, Scratch, gigabytes
+from voice_core.storage.store import Store
+
+ROW_GROUP = 64  # rows: about 8 MB of FLAC, small enough to look at one without reading the file
+
+
+class _HashedFile(io.FileIO):
+    """A file that hashes what is written to it, from start to end; `spend` is told how many bytes come first."""
+
+    def __init__(self, path: Path, spend: Callable[[int], None]) -> None:
+        super().__init__(path, "wb")
+        self._digest = hashlib.sha256()
+        self._spend = spend
+
+    def write(self, data: Any) -> int:
+        self._spend(memoryview(data).nbytes)
+        self._digest.update(data)
+        return super().write(data) or 0
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+
+@dataclass(slots=True)
+class _Open:
+    key: str
+    file: _HashedFile
+    parquet: pq.ParquetWriter
+    rows: int = 0
+
+
+class ParquetFiles:
+    """A file for each config and split, opened when its first rows come; on leaving, all of them are put.
+
+    `key_of(config, split)` says where. An exception within puts nothing. Afterwards `records` lists each file with
+    key, sha256, size_bytes, rows, config and split. For a remote store the files grow in `scratch`, to `expected_bytes`
+    or so in all; `NoRoomError` where they come to more than the scratch folder may hold.
+    """
+
+    def __init__(
+        self, store: Store, key_of: Callable[[str, str], str], scratch: Scratch | None = None, expected_bytes: int = 0
+    ) -> None:
+        self._store = store
+        self._key_of = key_of
+        self._scratch = scratch
+        self._expected_bytes = expected_bytes
+        self._folder: Path | None = None
+        self._spent = 0
+        self._open: dict[tuple[str, str], _Open] = {}
+        self._puts = ExitStack()
+        self.records: list[dict[str, Any]] = []
+
+    def __enter__(self) -> "ParquetFiles":
+        if self._scratch is not None:
+            size = min(self._expected_bytes, self._scratch.budget_bytes)
+            self._folder = self._puts.enter_context(self._scratch.room(size, "the rows"))
+        return self
+
+    def _spend(self, count: int) -> None:
+        self._spent += count
+        if self._scratch is not None and not self._scratch.fits(self._spent):
+            raise NoRoomError(
+                f"the rows of a batch, such as {next(iter(self._open.values())).key}, are put together on local disk "
+                f"and need {gigabytes(self._spent)} or more; {self._scratch.limit}"
+            )
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._puts:
+            if error is not None:
+                self._drop()
+                raise error
+            self._finish()
+
+    def _finish(self) -> None:
+        for (config, split), item in sorted(self._open.items()):
+            item.parquet.close()
+            size_bytes = item.file.tell()
+            item.file.close()
+            self.records.append(
+                {"key": item.key, "sha256": item.file.sha256, "size_bytes": size_bytes, "rows": item.rows,
+                 "config": config, "split": split}
+            )  # fmt: skip
+
+    def _drop(self) -> None:
+        self._scratch = None  # what closing still writes goes nowhere
+        for item in self._open.values():
+            with contextlib.suppress(OSError, pa.ArrowException):
+                item.parquet.close()
+            item.file.close()
+
+    def write(self, config: str, split: str, table: pa.Table) -> None:
+        """Append rows: one row group, if the table has at most `ROW_GROUP` rows."""
+        place = (config, split)
+        if place not in self._open:
+            key = self._key_of(config, split)
+            path = self._puts.enter_context(self._store.create(key, self._folder))
+            file = _HashedFile(path, self._spend)
+            names = [name for name in table.schema.names if pa.types.is_string(table.schema.field(name).type)]
+            # FLAC does not compress further.
+            compression = {**dict.fromkeys(_leaves(table.schema), "zstd"), "audio.bytes": "none"}
+            parquet = pq.ParquetWriter(file, table.schema, compression=compression, use_dictionary=names)
+            self._open[place] = _Open(key, file, parquet)
+        self._open[place].parquet.write_table(table, row_group_size=ROW_GROUP)
+        self._open[place].rows += table.num_rows
+
+
+def _leaves(schema: pa.Schema) -> list[str]:
+    """Parquet's names of the columns."""
+    names = []
+    for field in schema:
+        if pa.types.is_struct(field.type):
+            names += [f"{field.name}.{child.name}" for child in field.type]
+        else:
+            names.append(f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name)
+    return names

@@ -1,0 +1,120 @@
+"""Pictures of a summary, as PNG. Names of channels and people stay out of them: matplotlib does not shape Arabic."""
+
+import io
+from typing import TYPE_CHECKING
+
+from voice_core.corpus.dataset.summary import Summary, format_time
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+_WIDTH_IN, _HEIGHT_IN, _DPI = 7.0, 3.5, 100
+_KEPT, _INK, _QUIET, _GRID = "#1f7a6d", "#1f2933", "#6b7785", "#e4e8ec"
+_STAGE_COLOURS = {
+    "recording": "#8c2f39",
+    "transcript": "#c8553d",
+    "decode": "#e09f3e",
+    "rules": "#4f6d9a",
+    "coded": "#7a5195",
+    "dataset": "#9aa5b1",
+}
+_MOST_BARS = 11
+
+
+def duration_histogram_png(summary: Summary) -> bytes:
+    """How many kept segments there are of each length. Equal summaries give equal bytes."""
+    figure, axes = _canvas("Length of kept segments", left=0.09)
+    bins = summary.durations
+    if not bins:
+        return _empty(figure, axes, "nothing was kept")
+    axes.bar([item.start_sec + 0.5 for item in bins], [item.rows for item in bins], width=0.88, color=_KEPT)
+    first, last = bins[0].start_sec, bins[-1].start_sec + 1
+    step = max(1, -(-(last - first) // 16))
+    ticks: dict[float, str] = {tick: str(tick) for tick in range(first, last + 1) if tick % step == 0}
+    if bins[-1].stop_sec is None:  # the open bin is named in its middle
+        ticks = {tick: label for tick, label in ticks.items() if tick < last - 1} | {last - 0.5: bins[-1].label}
+    axes.set_xticks(list(ticks), list(ticks.values()))
+    axes.set_xlim(first - 0.4, max(last, first + 6) + 0.4)
+    axes.set_xlabel("seconds", color=_QUIET)
+    axes.set_ylabel("segments", color=_QUIET)
+    axes.locator_params(axis="y", integer=True)
+    axes.grid(axis="y", color=_GRID)
+    mean = summary.kept.seconds / summary.kept.rows
+    _note(axes, f"{summary.kept.rows:,} segments, {mean:.1f} s on average, {format_time(summary.kept.seconds)} in all")
+    return _png(figure)
+
+
+def funnel_png(summary: Summary) -> bytes:
+    """What was kept and what was rejected why, in shares of the audio. Equal summaries give equal bytes."""
+    figure, axes = _canvas("Where the audio went", left=0.37)
+    if not summary.total.samples:
+        return _empty(figure, axes, "no audio came in")
+    bars = [("kept", summary.kept.samples, summary.kept.rows, _KEPT)]
+    steps = [step for step in summary.funnel if step.rows]
+    shown = sorted(steps, key=lambda step: -step.samples)[:_MOST_BARS]
+    for step in steps:
+        if step in shown:
+            colour = _STAGE_COLOURS.get(step.stage, _QUIET)
+            bars.append((f"{step.reason.replace('_', ' ')} · {step.stage}", step.samples, step.rows, colour))
+    rest = [step for step in steps if step not in shown]
+    if rest:
+        label = f"{len(rest)} more reasons"
+        bars.append((label, sum(step.samples for step in rest), sum(step.rows for step in rest), _QUIET))
+    shares = [100.0 * samples / summary.total.samples for _, samples, _, _ in bars]
+    places = range(len(bars))
+    axes.barh(places, shares, height=0.72, color=[colour for *_, colour in bars])
+    for place, share, (_, samples, rows, _) in zip(places, shares, bars, strict=True):
+        time = format_time(samples / summary.sample_rate_hz)
+        text = f"{time} · {rows:,} {'row' if rows == 1 else 'rows'} · {share:.1f} %"
+        inside = share > 55
+        axes.annotate(
+            text, (share, place), xytext=(-6 if inside else 5, 0), textcoords="offset points", va="center",
+            ha="right" if inside else "left", fontsize=8, color="white" if inside else _INK,
+        )  # fmt: skip
+    axes.set_yticks(places, [label for label, *_ in bars])
+    axes.set_ylim(max(len(bars), 7) - 0.4, -0.6)  # few bars stay slim
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("% of all audio", color=_QUIET)
+    axes.grid(axis="x", color=_GRID)
+    _note(axes, f"{format_time(summary.total.seconds)} in, {format_time(summary.kept.seconds)} kept")
+    return _png(figure)
+
+
+def _canvas(title: str, left: float) -> "tuple[Figure, Axes]":
+    """`left` is the share of the width that labels take; having matplotlib find it out takes as long as the drawing."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # half a second, so only when a picture is drawn
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(_WIDTH_IN, _HEIGHT_IN), dpi=_DPI, facecolor="white")
+    FigureCanvasAgg(figure)
+    figure.subplots_adjust(left=left, right=0.97, top=0.87, bottom=0.15)
+    axes = figure.add_subplot()
+    axes.set_axisbelow(True)
+    axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=_INK, pad=10)
+    axes.tick_params(length=0, labelsize=8.5, labelcolor=_INK)
+    axes.spines[:].set_visible(False)
+    return figure, axes
+
+
+def _note(axes: "Axes", text: str) -> None:
+    axes.set_title(text, loc="right", fontsize=8.5, color=_QUIET, pad=10)
+
+
+def _empty(figure: "Figure", axes: "Axes", text: str) -> bytes:
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, text, ha="center", va="center", color=_QUIET, fontsize=12, transform=axes.transAxes)
+    return _png(figure)
+
+
+def _png(figure: "Figure") -> bytes:
+    """A palette of 128 colours is plenty for flat shapes and text, and a quarter of the bytes."""
+    from PIL import Image
+
+    canvas: FigureCanvasAgg = figure.canvas  # type: ignore[assignment]
+    canvas.draw()
+    drawn = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba())
+    small = io.BytesIO()
+    drawn.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(small, format="png", optimize=True)
+    return small.getvalue()

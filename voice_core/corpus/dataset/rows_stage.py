@@ -1,0 +1,340 @@
+"""The stage "dataset": a partition's segments → Parquet files of the configs "full" and "neutts"."""
+
+import dataclasses
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from voice_core.audio.pcm import flac_bytes
+from voice_core.compute import progress, workers
+from voice_core.corpus.dataset import schemas
+from voice_core.corpus.dataset.parquet_files import ROW_GROUP, ParquetFiles
+from voice_core.corpus.dataset.splits import SPLITS, TEST, Splits
+from voice_core.corpus.dataset.text_normalization import neutts_drop
+from voice_core.corpus.encode.encode_stage import STAGE as CODED
+from voice_core.corpus.segment.rebuild import Supply, bring_back
+from voice_core.corpus.segment.segment_files import SegmentFileError, load_audio_and_codes
+from voice_core.corpus.segment.segment_stage import STAGE as SEGMENTS
+from voice_core.fingerprint import fingerprint, sha256
+from voice_core.layout import DatasetLayout, PartitionKey, segment_name
+from voice_core.settings import Settings
+from voice_core.stages.evicted import FreedFiles, dataset_place, no_longer_freed
+from voice_core.stages.manifest import (
+    Entry,
+    Manifest,
+    Reject,
+    load_manifest,
+    read_complete,
+    read_manifest,
+    sorted_entries,
+)
+from voice_core.storage.distributed_lock import held
+from voice_core.storage.scratch import open_scratch
+from voice_core.storage.store import Store, StoreError
+
+STAGE = "dataset"
+DATASET_VERSION = 2
+_DAMAGED = "segment_damaged"
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetReport:
+    """What one run of the stage did."""
+
+    manifest: Manifest
+    rows: int
+    bytes_written: int
+    wall_sec: float
+
+
+def has_codec(settings: Settings) -> bool:
+    return settings.codec != "none"
+
+
+def source_stage(settings: Settings) -> str:
+    """The stage whose files become rows: without a codec, the segments themselves."""
+    return CODED if has_codec(settings) else SEGMENTS
+
+
+def read_dataset_manifest(
+    work: Store, partition: PartitionKey, settings: Settings, *, lazily: bool = False
+) -> Manifest | None:
+    return load_manifest(work, DatasetLayout(settings.dataset).manifest_key(partition), lazily=lazily)
+
+
+def read_furthest(work: Store, partition: PartitionKey, settings: Settings) -> Manifest | None:
+    """The manifest of the last stage that is finished: what totals over the work root are sums of."""
+    return furthest(
+        read_dataset_manifest(work, partition, settings),
+        *(read_manifest(work, stage, partition) for stage in dict.fromkeys((source_stage(settings), SEGMENTS))),
+    )
+
+
+def furthest(*manifests: Manifest | None) -> Manifest | None:
+    """The first that is finished, of the manifests of a partition from the last stage to the first."""
+    return next((manifest for manifest in manifests if manifest is not None and manifest.complete), None)
+
+
+def require_dataset(work: Store, partition: PartitionKey, settings: Settings) -> Manifest:
+    """The committed rows. Raises `LookupError` that says what to run first."""
+    manifest = read_dataset_manifest(work, partition, settings)
+    if manifest is None or not manifest.complete:
+        raise LookupError(
+            f"{partition} has no finished rows in dataset {settings.dataset!r}: build voice_dataset first"
+        )
+    return manifest
+
+
+def parquet_files(manifest: Manifest) -> list[tuple[str, str]]:
+    """(key, SHA-256) of the partition's Parquet files."""
+    return [(item["key"], item["sha256"]) for item in manifest.parameters.get("files", [])]
+
+
+def stage_inputs(source: Manifest, splits: Splits, settings: Settings) -> str:
+    """Of the splits only what concerns this partition, so that news from elsewhere leaves it alone."""
+    channel = PartitionKey.parse(source.partition).channel
+    dealt = [splits.of(channel, recording.audio_id) for recording in source.recordings]
+    leaks = [
+        (entry.audio_id, entry.index)
+        for entry in (source.kept() if TEST in dealt else ())  # where nothing is held out no row need be looked at
+        if splits.leaks(splits.of(channel, entry.audio_id), entry.text)
+    ]
+    return fingerprint(DATASET_VERSION, source.stage, source.data_version, dealt, leaks, settings.display_name(channel))
+
+
+def is_current(source: Manifest, dataset: Manifest | None, splits: Splits, settings: Settings) -> bool:
+    return dataset is not None and dataset.complete and dataset.inputs == stage_inputs(source, splits, settings)
+
+
+def build_dataset(
+    work: Store,
+    partition: PartitionKey,
+    splits: Splits,
+    settings: Settings,
+    *,
+    verify: bool = False,
+    supply: Supply | None = None,
+) -> DatasetReport:
+    """Write the partition's Parquet files and their manifest, unless they are there and current.
+
+    With `verify`, their content is looked at too. Files of the stage before that were freed come from `supply`. Waits
+    while another process works on the partition.
+    """
+    with held(work, str(partition)) as work:
+        started = time.monotonic()
+        source = read_complete(work, source_stage(settings), partition)
+        there = read_dataset_manifest(work, partition, settings)
+        if there is not None and is_current(source, there, splits, settings) and _intact(work, there, verify):
+            return DatasetReport(there, len(there.kept()), 0, time.monotonic() - started)
+        return write_rows(work, source, splits, settings, supply)
+
+
+def _intact(work: Store, manifest: Manifest, verify: bool) -> bool:
+    """Whether the Parquet files are there, with their committed size; with `verify`, with their committed hash.
+
+    Those that were freed count as there.
+    """
+    files = {item["key"]: item for item in manifest.parameters.get("files", [])}
+    freed = FreedFiles(work)
+
+    def one(key: str) -> bool:
+        if freed.holds(key, files[key]["sha256"]):
+            return True
+        info = work.head(key)
+        there = info is not None and info.size == files[key]["size_bytes"]
+        return there and (not verify or work.hash(key) == files[key]["sha256"])
+
+    return all(work.each(one, files))
+
+
+def write_rows(
+    work: Store, source: Manifest, splits: Splits, settings: Settings, supply: Supply | None
+) -> DatasetReport:
+    """Write the Parquet files of a partition, whatever is there, while its claim is held."""
+    started = time.monotonic()
+    partition = PartitionKey.parse(source.partition)
+    bring_back(work, supply, source.stage, partition, settings, [entry.key for entry in source.kept()])
+    layout = DatasetLayout(settings.dataset)
+    configs = (schemas.FULL, schemas.NEUTTS) if has_codec(settings) else (schemas.FULL,)
+    draft = dataclasses.replace(
+        source,
+        stage=STAGE,
+        complete=False,
+        inputs=stage_inputs(source, splits, settings),
+        entries=(),
+        parameters={**source.parameters, "split": settings.split.model_dump(), "code": f"dataset{DATASET_VERSION}"},
+    )
+    work.put(layout.manifest_key(partition), draft.to_bytes())
+    entries = [_dealt(entry, splits, partition.channel) for entry in source.entries]
+    kept = [entry for entry in entries if entry.kept]
+    results = [entry for entry in entries if not entry.kept]
+    tasks = [
+        RowsTask(work, group, source.sample_rate_hz)
+        for split in SPLITS
+        for group in _groups([entry for entry in kept if entry.split == split])
+    ]
+    count = settings.workers if work.shareable else 1
+    scratch = open_scratch(settings) if work.local_root is None else None
+    expected_bytes = sum(entry.size_bytes for entry in kept)
+    with (
+        ParquetFiles(
+            work, lambda config, split: layout.rows_key(config, partition, split), scratch, expected_bytes
+        ) as files,
+        progress.track(f"writing {partition}", len(kept), "rows") as bar,
+    ):
+        read = workers.ordered(read_rows, tasks, count, name=lambda task: task.entries[0].key)
+        for task, loaded in zip(tasks, read, strict=True):
+            good = []
+            for entry, content in zip(task.entries, loaded, strict=True):
+                if isinstance(content, Reject):
+                    results.append(entry.judged(content))
+                else:
+                    results.append(entry)
+                    good.append(Row(entry, *content))
+            if good:
+                files.write(schemas.FULL, task.entries[0].split, _full_table(good, source, settings))
+                if schemas.NEUTTS in configs:
+                    files.write(schemas.NEUTTS, task.entries[0].split, _neutts_table(good, source))
+            bar.advance(len(task.entries))
+    written = {item["key"] for item in files.records}
+    everything = (
+        layout.rows_key(config, partition, split) for config in (schemas.FULL, schemas.NEUTTS) for split in SPLITS
+    )
+    work.delete([key for key in everything if key not in written])
+    again = any(entry.reason == _DAMAGED for entry in results)  # what could not be read is tried again
+    manifest = dataclasses.replace(
+        draft,
+        complete=True,
+        inputs="" if again else draft.inputs,
+        entries=sorted_entries(results),
+        parameters={**draft.parameters, "files": files.records},
+    )
+    work.put(layout.manifest_key(partition), manifest.to_bytes())
+    no_longer_freed(work, dataset_place(settings.dataset), partition, written)
+    size_bytes = sum(item["size_bytes"] for item in files.records)
+    return DatasetReport(manifest, len(manifest.kept()), size_bytes, time.monotonic() - started)
+
+
+def _dealt(entry: Entry, splits: Splits, channel: str) -> Entry:
+    """The row with its split, or the reason why it cannot be in it."""
+    if not entry.kept:
+        return entry
+    split = splits.of(channel, entry.audio_id)
+    entry = dataclasses.replace(entry, split=split, neutts_drop=neutts_drop(entry.text))
+    return entry.judged(Reject(STAGE, "text_in_train")) if splits.leaks(split, entry.text) else entry
+
+
+def _groups(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
+    for start in range(0, len(entries), ROW_GROUP):
+        yield entries[start : start + ROW_GROUP]
+
+
+@dataclass(frozen=True, slots=True)
+class RowsTask:
+    """A few rows of one split, for a worker to read."""
+
+    work: Store
+    entries: Sequence[Entry]
+    sample_rate_hz: int
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row with what its file holds: the audio as FLAC, and int32 codes of shape [codes]."""
+
+    entry: Entry
+    flac: bytes
+    codes: npt.NDArray[np.int32]
+
+
+Content = tuple[bytes, npt.NDArray[np.int32]]
+
+
+def read_rows(task: RowsTask) -> list[Content | Reject]:
+    """Read the files of a few rows: FLAC and codes, or why a file is not what was committed."""
+
+    def read(key: str) -> Content | Reject:
+        try:
+            data = task.work.get(key)
+            if sha256(data) != wanted[key]:
+                raise SegmentFileError(f"{key} is not the file that was committed")
+            audio, codes = load_audio_and_codes(data, key)
+        except (StoreError, SegmentFileError) as error:
+            return Reject(STAGE, _DAMAGED, message=str(error))
+        return flac_bytes(audio, task.sample_rate_hz), codes
+
+    wanted = {entry.key: entry.sha256 for entry in task.entries}
+    return task.work.each(read, wanted)
+
+
+def row_key(partition: str, entry: Entry) -> str:
+    """`__key__` of a row: unique within the dataset, and stable as long as the line keeps its place."""
+    return f"{PartitionKey.parse(partition).channel}/{segment_name(entry.audio_id, entry.index)}"
+
+
+def _full_table(good: Sequence[Row], source: Manifest, settings: Settings) -> pa.Table:
+    with_codes = has_codec(settings)
+    schema = schemas.full_schema(settings.cut.sample_rate_hz, with_codes=with_codes)
+    recordings = {recording.audio_id: recording for recording in source.recordings}
+    channel = settings.display_name(PartitionKey.parse(source.partition).channel)
+    rate = source.sample_rate_hz
+    columns: dict[str, list[Any] | pa.Array] = {}
+    for name in schema.names:
+        if name in Entry.__dataclass_fields__ and name not in ("start_sec", "end_sec"):
+            columns[name] = [getattr(row.entry, name) for row in good]
+    columns |= {
+        "__key__": [row_key(source.partition, row.entry) for row in good],
+        "audio": pa.StructArray.from_arrays(
+            [
+                pa.array([row.flac for row in good], pa.binary()),
+                pa.array([f"{segment_name(row.entry.audio_id, row.entry.index)}.flac" for row in good]),
+            ],
+            names=["bytes", "path"],
+        ),
+        "channel": [channel] * len(good),
+        "start_sec": [_sec(row.entry.cut_start, rate) for row in good],
+        "end_sec": [_sec(row.entry.cut_stop, rate) for row in good],
+        "raw_key": [recordings[row.entry.audio_id].raw_key for row in good],
+        "raw_sha256": [recordings[row.entry.audio_id].audio_sha256 for row in good],
+        "transcript_sha256": [recordings[row.entry.audio_id].transcript_sha256 for row in good],
+        "segment_sha256": [row.entry.sha256 for row in good],
+        "code_version": [_code_version(source)] * len(good),
+    }
+    if with_codes:
+        columns |= {
+            "codes": _codes_column([row.codes for row in good]),
+            "codec": [source.parameters["codec"]] * len(good),
+            "codec_revision": [source.parameters["revision"]] * len(good),
+        }
+    return pa.table({name: columns[name] for name in schema.names}, schema=schema)
+
+
+def _sec(sample: int | None, rate: int) -> float | None:
+    """Nobody knows where in its recording an adopted segment lay."""
+    return None if sample is None else sample / rate
+
+
+def _code_version(source: Manifest) -> str:
+    """Of all code that had a hand in the files, such as "cut1-measure1-code1-roundtrip1"."""
+    versions = (source.parameters.get("cut", {}).get("code"), source.parameters.get("code"))
+    return "-".join(version for version in versions if version)
+
+
+def _neutts_table(good: Sequence[Row], source: Manifest) -> pa.Table:
+    columns = {
+        "__key__": [row_key(source.partition, row.entry) for row in good],
+        "text": [row.entry.text for row in good],
+        "codes": _codes_column([row.codes for row in good]),
+    }
+    return pa.table(columns, schema=schemas.neutts_schema())
+
+
+def _codes_column(codes: Sequence[npt.NDArray[np.int32]]) -> pa.Array:
+    offsets = np.cumsum([0, *map(len, codes)])
+    values = np.concatenate(codes)
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values, pa.int32()))

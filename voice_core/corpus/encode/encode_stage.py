@@ -1,0 +1,204 @@
+"""The stage "coded": segment files → the same files with codes, and their manifest."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+from voice_core.codecs.base import Codec
+from voice_core.compute import progress
+from voice_core.corpus.encode.encoding import (
+    CODING_VERSION,
+    OUT_OF_MEMORY,
+    STAGE,
+    encode,
+    guarded,
+    measured_as_due,
+    target_of,
+)
+from voice_core.corpus.encode.round_trips import ROUNDTRIP_VERSION
+from voice_core.corpus.ingest.batches import read_batch
+from voice_core.corpus.segment.rebuild import Supply, bring_back
+from voice_core.corpus.segment.segment_stage import STAGE as SEGMENTS
+from voice_core.fingerprint import fingerprint
+from voice_core.layout import PartitionKey, manifest_key, stage_prefix
+from voice_core.settings import Settings
+from voice_core.stages.commit import Checkpoint, commit, intact_keys, known_files
+from voice_core.stages.evicted import read_freed
+from voice_core.stages.manifest import Entry, Manifest, read_complete, read_manifest
+from voice_core.storage.distributed_lock import held
+from voice_core.storage.store import Store
+
+__all__ = ["CODE_VERSION", "STAGE", "CodesReport", "build_codes", "divide", "is_current", "parameters", "stage_inputs"]
+
+CODE_VERSION = f"code{CODING_VERSION}-roundtrip{ROUNDTRIP_VERSION}"
+_TRIED_AGAIN = ("segment_missing", "segment_damaged", "not_written", OUT_OF_MEMORY)
+
+
+@dataclass(frozen=True, slots=True)
+class CodesReport:
+    """What one run of the stage did."""
+
+    manifest: Manifest
+    segments_encoded: int
+    encoded_sec: float
+    wall_sec: float  # with the codec ready: neither waiting for a GPU nor loading weights is in it
+    device: str = ""  # what encoded, where something was to be encoded
+    rechecked: int = 0  # clips that the codec's plain path encoded again, since a code was near a boundary
+    known: Mapping[str, int] = field(default_factory=dict, repr=False)  # files that stayed as they were: key → size
+
+
+def parameters(codec: Codec, settings: Settings) -> dict[str, Any]:
+    """What the codes depend on, as the manifest records it."""
+    return {
+        "codec": codec.name,
+        "revision": codec.revision,
+        "stand_in": codec.stand_in,
+        "input_sample_rate_hz": codec.input_sample_rate_hz,
+        "output_sample_rate_hz": codec.output_sample_rate_hz,
+        "codes_per_sec": codec.codes_per_sec,
+        "codebook_size": codec.codebook_size,
+        "roundtrip_share": settings.roundtrip_share,
+        "guard_share": settings.guard_share,
+        "code": CODE_VERSION,
+    }
+
+
+def stage_inputs(segments: Manifest, codec: Codec, settings: Settings) -> str:
+    return fingerprint(segments.data_version, parameters(codec, settings))
+
+
+def is_current(segments: Manifest, coded: Manifest | None, codec: Codec, settings: Settings) -> bool:
+    """Whether the committed codes are what a run would make now."""
+    return coded is not None and coded.complete and coded.inputs == stage_inputs(segments, codec, settings)
+
+
+def divide(
+    segments: Sequence[Entry], coded: Manifest | None, intact: Collection[str], codec: Codec, settings: Settings
+) -> tuple[list[Entry], list[Entry]]:
+    """What needs no encoding, as rows of the coded manifest, and the segments that do. Pure.
+
+    `coded` is the manifest that lies there, `intact` the keys of its files that are as it says.
+    """
+    earlier = {
+        (entry.key, entry.fingerprint): entry for entry in (coded.entries if coded else ()) if entry.key in intact
+    }
+    targets = [target_of(entry, codec) if entry.kept else _rejected(entry) for entry in segments]
+    lying = [earlier.get((target.key, target.fingerprint)) if target.kept else None for target in targets]
+    guards = guarded(segments, codec, settings, filter(None, lying))
+    ready: list[Entry] = []
+    todo: list[Entry] = []
+    for entry, target, known in zip(segments, targets, lying, strict=True):
+        if known is not None and not measured_as_due(known, entry, settings, guards):
+            known = None
+        if known is not None:  # the verdict and the measures are the segments', the codes are the old ones
+            ready.append(_with_codes(target, known))
+        elif entry.kept:
+            todo.append(entry)
+        else:
+            ready.append(target)
+    return ready, todo
+
+
+def build_codes(
+    work: Store,
+    partition: PartitionKey,
+    codec: Codec,
+    settings: Settings,
+    *,
+    verify: bool = False,
+    supply: Supply | None = None,
+    then: Callable[[Manifest], None] = lambda manifest: None,
+) -> CodesReport:
+    """Encode the kept segments that have no codes yet, or other ones, and commit the manifest.
+
+    With `verify`, files that no longer have their committed hash are made again too. Segment files that were freed and
+    are needed come from `supply`. `then` is called with what was committed, while the codec that encoded is still at
+    hand. Waits while another process works on the partition.
+    """
+    with held(work, str(partition)) as work:
+        return _build_codes(work, partition, codec, settings, verify, supply, then)
+
+
+def _build_codes(
+    work: Store,
+    partition: PartitionKey,
+    codec: Codec,
+    settings: Settings,
+    verify: bool,
+    supply: Supply | None,
+    then: Callable[[Manifest], None],
+) -> CodesReport:
+    segments = read_complete(work, SEGMENTS, partition)
+    old = read_manifest(work, STAGE, partition)
+    wanted = parameters(codec, settings)
+    draft = dataclasses.replace(
+        segments,
+        stage=STAGE,
+        inputs=stage_inputs(segments, codec, settings),
+        parameters={**segments.parameters, **wanted},
+    )
+    there = {item.key for item in work.listing(stage_prefix(STAGE, partition))}
+    there |= read_freed(work, STAGE, partition).keys()
+    ready, todo = divide(segments.entries, old, intact_keys(work, old, verify=verify), codec, settings)
+    bring_back(work, supply, SEGMENTS, partition, settings, [entry.key for entry in todo])
+
+    checkpoint = Checkpoint(work, dataclasses.replace(draft, entries=tuple(ready)))
+    touched = (
+        bool(todo)
+        or old is None
+        or {entry.key for entry in ready if entry.key} != there - {manifest_key(STAGE, partition)}
+    )
+    total_sec = sum(entry.duration_sec or 0.0 for entry in todo)
+    with_codes = _with_adopted_codes(work, partition, codec)
+    encoded: list[Entry] = []
+    device = ""
+    with (
+        codec.ready(f"encoding {partition}") if todo else nullcontext(),
+        progress.track(f"encoding {partition}", total_sec / 60, "minutes") as bar,
+    ):
+        started, rechecked = time.monotonic(), codec.rechecked
+        if todo:
+            device = codec.device
+        if touched:  # not before there is a GPU: what lies there is whole, and may be used, for as long as it takes
+            checkpoint.begin()
+        for done in encode(work, todo, codec, settings, with_codes, guarded(segments.entries, codec, settings, ready)):
+            encoded += done.encoded
+            ready.extend(done.rows)
+            checkpoint.add(done.rows)
+            bar.advance(done.duration_sec / 60)
+        again = any(entry.reason in _TRIED_AGAIN for entry in ready)
+        draft = dataclasses.replace(draft, inputs="" if again else draft.inputs, entries=tuple(ready))
+        manifest = commit(work, draft, sweep=touched)
+        wall_sec = time.monotonic() - started
+        then(manifest)
+    encoded_sec = sum(entry.duration_sec or 0.0 for entry in encoded)
+    unread = known_files(old, manifest, verify=verify)
+    return CodesReport(manifest, len(encoded), encoded_sec, wall_sec, device, codec.rechecked - rechecked, unread)
+
+
+def _rejected(segment: Entry) -> Entry:
+    """Its file is the segments' alone."""
+    return dataclasses.replace(segment, key="", sha256="", size_bytes=0)
+
+
+def _with_codes(target: Entry, coded: Entry) -> Entry:
+    return dataclasses.replace(
+        target,
+        sha256=coded.sha256,
+        size_bytes=coded.size_bytes,
+        code_count=coded.code_count,
+        distinct_codes=coded.distinct_codes,
+        roundtrip_mel_db=coded.roundtrip_mel_db,
+        roundtrip_level_db=coded.roundtrip_level_db,
+        agreement=coded.agreement,
+    )
+
+
+def _with_adopted_codes(work: Store, partition: PartitionKey, codec: Codec) -> set[str]:
+    """The recordings whose segment files already hold what this very codec made of them."""
+    adopted = {item.audio_id: item.adopted for item in read_batch(work, partition).recordings if item.adopted}
+    made_by = (codec.name, codec.revision)
+    return {audio_id for audio_id, origin in adopted.items() if (origin.codec, origin.revision) == made_by}

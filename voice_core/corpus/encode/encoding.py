@@ -1,0 +1,290 @@
+"""Segment files in, segment files with codes out: read, encoded and written at the same time, in bounded memory."""
+
+import dataclasses
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from voice_core.audio.pcm import to_float
+from voice_core.codecs.base import Audio, Codec, Codes, OutOfMemoryError
+from voice_core.compute.concurrency import staged
+from voice_core.corpus.encode.round_trips import compare
+from voice_core.corpus.segment.segment_files import Segment, SegmentFileError, dump, load
+from voice_core.corpus.segment.segment_stage import STAGE as SEGMENTS
+from voice_core.fingerprint import fingerprint, sha256, unit_interval
+from voice_core.settings import Settings
+from voice_core.stages.manifest import Entry, Reject
+from voice_core.storage.store import AccessDeniedError, Store, StoreError
+
+STAGE = "coded"
+OUT_OF_MEMORY = "out_of_memory"
+CODING_VERSION = 1
+
+
+class CodesDifferError(RuntimeError):
+    """A codec gave other codes than its plain path does, and rounding does not explain it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What became of a load of segments: rows of the coded manifest, and the segments that were encoded for them."""
+
+    rows: list[Entry]
+    encoded: list[Entry]
+    duration_sec: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """Segments that are read together; `rows` are those that could not be."""
+
+    segments: list[tuple[Entry, Segment]]
+    rows: list[Entry]
+    duration_sec: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoded:
+    """A segment's codes, what they decode to where that is measured, and how many the plain path gives too."""
+
+    entry: Entry
+    segment: Segment
+    codes: Codes | Reject
+    fresh: bool
+    decoded: Audio | None = None
+    agreement: float | None = None
+
+
+def _decodes(segment: Entry, settings: Settings) -> bool:
+    """Whether a segment is decoded again and measured. A hash says so, so that every run measures the same ones."""
+    return unit_interval("roundtrip", segment.sha256) < settings.roundtrip_share
+
+
+Row = tuple[str, int, int]
+"""An entry's `order`: the same for a segment and what is made of it."""
+
+
+def guarded(segments: Iterable[Entry], codec: Codec, settings: Settings, before: Iterable[Entry]) -> set[Row]:
+    """The kept segments of a partition that the codec's plain path encodes too. Pure.
+
+    Hashes say which. Where that would be none, and any code may differ (half precision), it is one, so that each
+    partition knows how far its codes agree: the one among `before`, rows whose codes stay, that was looked at already,
+    or one of those that are encoded now.
+    """
+    kept = [entry for entry in segments if entry.kept]
+    if not settings.guard_share:
+        return set()
+    chosen = {entry.order for entry in kept if unit_interval("guard", entry.sha256) < settings.guard_share}
+    if chosen or not math.isinf(codec.rounding):
+        return chosen
+    stay = {entry.order: entry.agreement is not None for entry in before}
+    among = [row for row, seen in stay.items() if seen] or [entry.order for entry in kept if entry.order not in stay]
+    return {min(among, key=lambda row: unit_interval("guard", *row))} if among else set()
+
+
+def measured_as_due(coded: Entry, segment: Entry, settings: Settings, guards: Collection[Row]) -> bool:
+    """Whether just that was measured which is to be by these settings. Pure."""
+    due = _decodes(segment, settings) and coded.code_count > 0, segment.order in guards
+    return due == (coded.roundtrip_mel_db is not None, coded.agreement is not None)
+
+
+def target_of(entry: Entry, codec: Codec) -> Entry:
+    """The row of a segment's coded file, before there is one."""
+    return dataclasses.replace(
+        entry,
+        key=STAGE + entry.key.removeprefix(SEGMENTS),
+        fingerprint=fingerprint(CODING_VERSION, entry.sha256, codec.name, codec.revision),
+        sha256="",
+        size_bytes=0,
+    )
+
+
+def encode(
+    work: Store,
+    entries: Sequence[Entry],
+    codec: Codec,
+    settings: Settings,
+    with_codes: Collection[str],
+    guards: Collection[Row],
+) -> Iterator[Done]:
+    """Encode the files of these rows, in the order that suits the codec; a load is done when its files are written.
+
+    `with_codes` are recordings whose files already hold the codec's codes, `guards` the segments that its plain
+    path encodes too. Raises `CodesDifferError`.
+    """
+    rate = settings.cut.sample_rate_hz
+
+    def write(made: tuple[_Load, list[_Encoded]]) -> Done:
+        load, encoded = made
+        rows = _written(work, encoded, codec, rate)
+        return Done([*load.rows, *rows], [item.entry for item in encoded if item.fresh], load.duration_sec)
+
+    return staged(
+        _loads(entries, codec, rate),
+        before=lambda some: _read(work, some, codec),
+        during=lambda load: (load, _encode(load, codec, settings, with_codes, guards)),
+        after=write,
+    )
+
+
+def _loads(entries: Sequence[Entry], codec: Codec, sample_rate_hz: int) -> Iterator[list[Entry]]:
+    """Runs of entries that hold about as much audio as the codec likes to be handed at once, its groups together."""
+
+    def group(entry: Entry) -> int:
+        return codec.group(round((entry.duration_sec or 0.0) * sample_rate_hz), sample_rate_hz)
+
+    load: list[Entry] = []
+    seconds = 0.0
+    for entry in sorted(entries, key=group):
+        load.append(entry)
+        seconds += entry.duration_sec or 0.0
+        if seconds >= codec.batch_sec:
+            yield load
+            load, seconds = [], 0.0
+    if load:
+        yield load
+
+
+def _read(work: Store, entries: Sequence[Entry], codec: Codec) -> _Load:
+    rows: list[Entry] = []
+    segments: list[tuple[Entry, Segment]] = []
+    read = work.each(lambda key: _content(work, key), [entry.key for entry in entries])
+    for entry, data in zip(entries, read, strict=True):
+        segment = _checked(entry, data)
+        if isinstance(segment, Reject):
+            rows.append(dataclasses.replace(target_of(entry, codec), key="").judged(segment))
+        else:
+            segments.append((entry, segment))
+    return _Load(segments, rows, sum(entry.duration_sec or 0.0 for entry in entries))
+
+
+def _content(work: Store, key: str) -> bytes | StoreError:
+    try:
+        return work.get(key)
+    except StoreError as error:
+        return error
+
+
+def _checked(entry: Entry, data: bytes | StoreError) -> Segment | Reject:
+    """The segment, if its file is there and is the one that was committed."""
+    if isinstance(data, StoreError):
+        return Reject(STAGE, "segment_missing", message=str(data))
+    if sha256(data) != entry.sha256:
+        return Reject(STAGE, "segment_damaged", message=f"{entry.key} is not the file that was committed")
+    try:
+        return load(data, entry.key)
+    except SegmentFileError as error:
+        return Reject(STAGE, "segment_damaged", message=str(error))
+
+
+def _encode(
+    load: _Load, codec: Codec, settings: Settings, with_codes: Collection[str], guards: Collection[Row]
+) -> list[_Encoded]:
+    """All that the codec is needed for."""
+    rate = settings.cut.sample_rate_hz
+    plain = [(e, s) for e, s in load.segments if not (e.audio_id in with_codes and len(s.codes))]
+    clips = {entry.key: to_float(segment.audio) for entry, segment in plain}
+    made = dict(zip(clips, _codes_of(codec, [*clips.values()], rate), strict=True))
+    codes = {entry.key: made.get(entry.key, segment.codes) for entry, segment in load.segments}
+    due = [
+        (entry.key, found)
+        for entry, _ in load.segments
+        if not isinstance(found := codes[entry.key], Reject) and len(found) and _decodes(entry, settings)
+    ]
+    decoded = dict(zip((key for key, _ in due), codec.decode([found for _, found in due]), strict=True))
+    agreements = {
+        entry.key: _agreement(codec, to_float(segment.audio), rate, found, entry.key)
+        for entry, segment in load.segments
+        if entry.order in guards and not isinstance(found := codes[entry.key], Reject)
+    }
+    return [
+        _Encoded(entry, segment, codes[entry.key], entry.key in made, decoded.get(entry.key), agreements.get(entry.key))
+        for entry, segment in load.segments
+    ]
+
+
+def _codes_of(codec: Codec, clips: Sequence[Audio], sample_rate_hz: int) -> list[Codes | Reject]:
+    """Encode a load; where that fails, one by one, so that a bad clip costs only itself."""
+    try:
+        return [*codec.encode(clips, sample_rate_hz)]
+    except (ValueError, OutOfMemoryError):
+        results: list[Codes | Reject] = []
+        for clip in clips:
+            try:
+                results.extend(codec.encode([clip], sample_rate_hz))
+            except ValueError as error:
+                results.append(Reject(STAGE, "encode_failed", message=str(error)))
+            except OutOfMemoryError as error:
+                results.append(Reject(STAGE, OUT_OF_MEMORY, message=str(error)))
+        return results
+
+
+def _agreement(codec: Codec, clip: Audio, sample_rate_hz: int, codes: Codes, key: str) -> float:
+    """The share of codes that the codec's plain path gives, too. Raises `CodesDifferError`."""
+    alone, margins = codec.encode_alone(clip, sample_rate_hz)
+    if len(alone) != len(codes):
+        raise CodesDifferError(f"{key}: {codec.name} gave {len(codes)} codes, its plain path gives {len(alone)}")
+    differ = np.flatnonzero(alone != codes)
+    beyond = [at for at in differ.tolist() if margins[at] > codec.rounding]
+    if beyond:
+        raise CodesDifferError(
+            f"{key}: {len(differ)} of {len(codes)} codes are not those of the plain path of {codec.name} "
+            f"{codec.revision}, and rounding does not explain {len(beyond)} of them (frame {beyond[0]} lies "
+            f"{margins[beyond[0]]:.2g} from a boundary, and {codec.rounding:.2g} would be the most). Nothing of this "
+            "batch was committed. Please report it; VOICE_GUARD_SHARE=1 compares every segment"
+        )
+    share = 1.0 if not len(codes) else 1.0 - len(differ) / len(codes)
+    if len(codes) >= codec.codes_per_sec and share < codec.least_agreement:
+        raise CodesDifferError(
+            f"{key}: {share:.1%} of {len(codes)} codes are those of the plain path of {codec.name} {codec.revision}, "
+            f"and {codec.least_agreement:.0%} would be the least. Nothing of this batch was committed. Another "
+            "precision may suit these weights better; VOICE_GUARD_SHARE=1 compares every segment"
+        )
+    return share
+
+
+def _written(work: Store, encoded: Sequence[_Encoded], codec: Codec, sample_rate_hz: int) -> list[Entry]:
+    rows: list[Entry] = []
+    files: dict[str, bytes] = {}
+    for item in encoded:
+        target = target_of(item.entry, codec)
+        if isinstance(item.codes, Reject):
+            rows.append(dataclasses.replace(target, key="").judged(item.codes))
+            continue
+        data = dump(dataclasses.replace(item.segment, codes=item.codes))
+        files[target.key] = data
+        mel_db = level_db = None
+        if item.decoded is not None:
+            mel_db, level_db = compare(item.segment.audio, sample_rate_hz, item.decoded, codec.output_sample_rate_hz)
+        rows.append(
+            dataclasses.replace(
+                target,
+                sha256=sha256(data),
+                size_bytes=len(data),
+                code_count=len(item.codes),
+                distinct_codes=len(np.unique(item.codes)),
+                roundtrip_mel_db=mel_db,
+                roundtrip_level_db=level_db,
+                agreement=item.agreement,
+            )
+        )
+    denied = _put(work, files)
+    return [
+        dataclasses.replace(entry, key="").judged(denied[entry.key]) if entry.key in denied else entry for entry in rows
+    ]
+
+
+def _put(work: Store, files: Mapping[str, bytes]) -> dict[str, Reject]:
+    """Put files; those to which access is denied come back with what the store says."""
+
+    def one(key: str) -> Reject | None:
+        try:
+            work.put(key, files[key], durable=False)
+        except AccessDeniedError as error:
+            return Reject(STAGE, "not_written", message=str(error))
+        return None
+
+    answers = zip(files, work.each(one, files), strict=True)
+    return {key: reject for key, reject in answers if reject is not None}

@@ -1,0 +1,210 @@
+"""Removing a recording's rows from one dataset, whatever it is called and whatever settings it was built with.
+
+Only the Parquet files that hold the recording are written again, from their own rows: neither recordings nor segment
+files nor a codec are needed, and nothing else comes into a dataset that somebody does not want to change.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml  # type: ignore[import-untyped]
+
+from voice_core.corpus.dataset import pairs
+from voice_core.corpus.dataset.card import read_card_settings
+from voice_core.corpus.dataset.card_stage import build_card, finished_rows
+from voice_core.corpus.dataset.dataset_record import read_commit
+from voice_core.corpus.dataset.parquet_files import ROW_GROUP, ParquetFiles
+from voice_core.corpus.dataset.rows_stage import read_dataset_manifest
+from voice_core.corpus.dataset.schemas import FULL, NEUTTS, PAIRS
+from voice_core.corpus.dataset.splits import SPLITS, Splits, parse_splits
+from voice_core.corpus.dataset.text_normalization import text_hash
+from voice_core.corpus.forget.search import PlaceOfRows, RecordingName, row_names
+from voice_core.layout import DatasetLayout, PartitionKey
+from voice_core.settings import CardSettings, Settings, SplitSettings
+from voice_core.stages.evicted import dataset_place, no_longer_freed, read_freed
+from voice_core.stages.manifest import Manifest
+from voice_core.storage.distributed_lock import held
+from voice_core.storage.scratch import open_scratch
+from voice_core.storage.state_files import DamagedStateError
+from voice_core.storage.store import Store
+
+_MARK = "forgetting"
+"""The parameter of a manifest that says what the partition was before, while rows are removed from it."""
+
+
+def recorded_settings(work: Store, dataset: str, settings: Settings) -> Settings:
+    """The settings that a dataset was written with, as far as the work root has them; the rest is `settings`."""
+    own = settings.model_copy(update={"dataset": dataset})
+    layout = DatasetLayout(dataset)
+    commit = read_commit(work, own)
+    changes: dict[str, Any] = {}
+    if commit is not None and "card_settings" in commit:
+        changes["card"] = CardSettings(**commit["card_settings"])
+    elif dataset != settings.dataset and (readme := work.find(layout.card_key)) is not None:
+        with suppress(ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError):  # a damaged card
+            changes["card"] = read_card_settings(readme.decode(), dataset)
+    if (splits := _read_splits(work, layout.splits_key)) is not None and splits.parameters:
+        changes["split"] = SplitSettings(**splits.parameters)
+    return own.model_copy(update=changes)
+
+
+def remove_rows(work: Store, name: RecordingName, partition: PartitionKey, settings: Settings) -> None:
+    """Remove the recording from the rows of one partition, while its claim is held. May be killed, and called again.
+
+    Where its rows were freed, or a file of the rest is missing, the partition is left unfinished for the next build.
+    """
+    layout = DatasetLayout(settings.dataset)
+    manifest = read_dataset_manifest(work, partition, settings)
+    keys = [layout.rows_key(config, partition, split) for config in (FULL, NEUTTS, PAIRS) for split in SPLITS]
+    there = [item.key for key in keys if (item := work.head(key)) is not None]
+    looked = dict(zip(there, work.each(lambda key: _holds(work, key, name), there), strict=True))
+    holding = [key for key, holds in looked.items() if holds]
+    if manifest is None:
+        for key in holding:
+            _filter(work, key, name, settings)
+        return
+    mark = manifest.parameters.get(_MARK)
+    if mark is None:
+        if not holding and not name.is_in(manifest):
+            return
+        mine = {entry.split for entry in manifest.kept() if entry.audio_id == name.audio_id}
+        mine |= {found.split for key in holding if (found := PlaceOfRows.parse(key))}
+        paired = pairs.read_pairs(work, partition, settings) is not None
+        mark = {"complete": manifest.complete, "pairs": paired, "splits": sorted(mine)}
+    draft = dataclasses.replace(
+        manifest,
+        complete=False,
+        inputs="",
+        recordings=tuple(item for item in manifest.recordings if item.audio_id != name.audio_id),
+        entries=tuple(entry for entry in manifest.entries if entry.audio_id != name.audio_id),
+        parameters={**manifest.parameters, _MARK: mark},
+    )
+    work.put(layout.manifest_key(partition), draft.to_bytes())
+    for key in holding:
+        _filter(work, key, name, settings)
+    _finish(work, draft, mark, settings)
+
+
+def _finish(work: Store, draft: Manifest, mark: dict[str, Any], settings: Settings) -> None:
+    """Commit what is left of a partition, and pair it anew."""
+    layout, partition = DatasetLayout(settings.dataset), PartitionKey.parse(draft.partition)
+    parameters = {name: value for name, value in draft.parameters.items() if name != _MARK}
+    place = dataset_place(settings.dataset)
+    away = read_freed(work, place, partition)
+    # Freed files that held rows of it are not what is to be made again any more.
+    void = {key for key in away if (freed := PlaceOfRows.parse(key)) and freed.split in mark["splits"]}
+    no_longer_freed(work, place, partition, void)
+    kept = {entry.split for entry in draft.kept()}
+    files = []
+    whole = bool(mark["complete"])
+    for record in parameters.get("files", []):
+        found = _record(work, record)
+        if found is not None:
+            files.append(found)
+        elif record["key"] in away and record["key"] not in void:
+            files.append(record)
+        elif record["split"] in kept:
+            whole = False
+    final = dataclasses.replace(draft, complete=whole, parameters={**parameters, "files": files})
+    if mark["splits"] and mark["pairs"]:
+        own = settings.model_copy(update={"codec": final.parameters.get("codec") or "none"})
+        needed = {layout.rows_key(NEUTTS, partition, split) for split in kept} if own.codec != "none" else set()
+        if whole and None not in work.each(work.head, needed):
+            pairs.write_pairs(work, final, own)
+        else:
+            record_key = layout.pairs_record_key(partition)
+            paired = [layout.rows_key(PAIRS, partition, split) for split in SPLITS]
+            work.delete([record_key, *paired])
+            no_longer_freed(work, place, partition, paired)
+    work.put(layout.manifest_key(partition), final.to_bytes())
+
+
+def _record(work: Store, record: dict[str, Any]) -> dict[str, Any] | None:
+    """A file's record as the file is now, or None where there is none."""
+    info = work.head(record["key"])
+    if info is None:
+        return None
+    with work.open(record["key"]) as reader:
+        rows = pq.ParquetFile(pa.PythonFile(reader)).metadata.num_rows
+    return {**record, "sha256": work.hash(record["key"]), "size_bytes": info.size, "rows": rows}
+
+
+def _holds(work: Store, key: str, name: RecordingName) -> bool:
+    try:
+        return any(map(name.owns_row, row_names(work, key)))
+    except (pa.ArrowException, KeyError):
+        return True  # it may: what cannot be read is removed, and made again from the stage before
+
+
+def _filter(work: Store, key: str, name: RecordingName, settings: Settings) -> None:
+    """Write a Parquet file again without the recording's rows; it is deleted where none are left."""
+    place = PlaceOfRows.parse(key)
+    assert place is not None
+    if place.config == PAIRS:  # paired anew, or not at all
+        work.delete([key])
+        return
+    scratch = open_scratch(settings) if work.local_root is None else None
+    info = work.head(key)
+    files = ParquetFiles(work, lambda config, split: key, scratch, info.size if info else 0)
+    try:
+        _copy_rows(work, key, place, name, files)
+    except (pa.ArrowException, KeyError):
+        work.delete([key])
+        return
+    if not files.records:
+        work.delete([key])
+
+
+def _copy_rows(work: Store, key: str, place: PlaceOfRows, name: RecordingName, files: ParquetFiles) -> None:
+    """All rows but the recording's, in row groups of the usual size."""
+    with work.open(key) as reader, files:
+        parquet = pq.ParquetFile(pa.PythonFile(reader))
+        schema = _as_written(parquet.schema_arrow)
+        waiting = schema.empty_table()
+        for number in range(parquet.num_row_groups):
+            table = parquet.read_row_group(number)
+            keep = [not name.owns_row(row) for row in table["__key__"].to_pylist()]
+            waiting = pa.concat_tables([waiting, table.filter(pa.array(keep)).cast(schema)])
+            while waiting.num_rows >= ROW_GROUP:
+                files.write(place.config, place.split, waiting.slice(0, ROW_GROUP).combine_chunks())
+                waiting = waiting.slice(ROW_GROUP)
+        if waiting.num_rows:
+            files.write(place.config, place.split, waiting.combine_chunks())
+
+
+def _as_written(schema: pa.Schema) -> pa.Schema:
+    """Parquet calls the items of a list `element`; rows are written with Arrow's name, so that bytes stay equal."""
+    fields = [
+        item.with_type(pa.list_(item.type.value_type)) if pa.types.is_list(item.type) else item for item in schema
+    ]
+    return pa.schema(fields, metadata=schema.metadata)
+
+
+def remove_from_whole(work: Store, name: RecordingName, partitions: Sequence[PartitionKey], settings: Settings) -> None:
+    """Remove the recording from a dataset's splits, and write its card and dataset.json anew where it has them."""
+    layout = DatasetLayout(settings.dataset)
+    with held(work, layout.root) as claimed:
+        splits = _read_splits(claimed, layout.splits_key)
+        if splits is None:
+            claimed.delete([layout.splits_key])  # damaged: a build plans them anew, from what the rows say
+        else:
+            spoken = {text_hash(e.text) for item in finished_rows(work, partitions, settings) for e in item.entries}
+            test, texts = splits.test - {(name.slug, name.audio_id)}, splits.shared_texts & spoken
+            if (test, texts) != (splits.test, splits.shared_texts):
+                changed = dataclasses.replace(splits, test=test, shared_texts=texts, inputs="")
+                claimed.put(layout.splits_key, changed.to_bytes())
+    if work.head(layout.card_key) or work.head(layout.summary_key):
+        build_card(work, partitions, settings)
+
+
+def _read_splits(work: Store, key: str) -> Splits | None:
+    """None where there are none or they are damaged."""
+    data = work.find(key)
+    try:
+        return parse_splits(work, key, data) if data is not None else None
+    except DamagedStateError:
+        return None

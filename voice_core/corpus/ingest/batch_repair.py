@@ -1,0 +1,119 @@
+"""A batch file that is damaged or gone, made again: the batch's manifests list its recordings, the raw bucket has them.
+
+Without the file the recordings would be assigned again, to another batch, and what was made of those that vanished from
+the raw bucket would be removed.
+"""
+
+import contextlib
+import logging
+from collections.abc import Collection, Iterator
+from urllib.parse import unquote
+
+from voice_core.corpus.dataset.rows_stage import read_dataset_manifest
+from voice_core.corpus.encode.encode_stage import STAGE as CODED
+from voice_core.corpus.ingest.batches import Batch, Recording, described, parse_batch, read_batch
+from voice_core.corpus.ingest.recordings import Listing, probe_all
+from voice_core.corpus.segment.segment_stage import STAGE as SEGMENTS
+from voice_core.layout import PartitionKey, batch_key, slug, stage_prefix
+from voice_core.settings import Settings
+from voice_core.stages.manifest import Manifest, read_manifest
+from voice_core.storage.distributed_lock import held
+from voice_core.storage.state_files import DamagedStateError
+from voice_core.storage.store import ConflictError, Store
+
+_log = logging.getLogger(__name__)
+
+
+def rebuild_batch(
+    raw: Store, work: Store, partition: PartitionKey, listing: Listing, channels: Collection[str], settings: Settings
+) -> Batch:
+    """The batch as its manifests list it; an empty one where nothing was made of it. Writes nothing.
+
+    `channels` are the known names of channels. The next snapshot adds what the raw bucket says of each recording.
+
+    Raises `DamagedStateError` where the manifests do not tell: its recordings were adopted, or no manifest is readable
+    while files of the batch are there.
+    """
+    key = batch_key(partition)
+    channel = _channel(partition.channel, channels)
+    manifest = next(_manifests(work, partition, settings), None)
+    if channel is None or (manifest is None and _has_files(work, partition)):
+        what = "no manifest of the batch can be read" if channel else "the name of its channel is not known"
+        remedy = f"restore it from a copy, or delete it and the folders {_folders(partition)} to build the batch anew"
+        raise DamagedStateError(work, key, f"is damaged or gone, and {what}", remedy)
+    if manifest is None:
+        return Batch(channel, partition.number)
+    adopted = {entry.audio_id for entry in manifest.files() if entry.cut_start is None}
+    if adopted:
+        why = f"is damaged or gone, and names where recordings were adopted from ({', '.join(sorted(adopted)[:5])})"
+        raise DamagedStateError(work, key, why, "Restore it from a copy")
+    recordings = []
+    for outcome in manifest.recordings:
+        found = listing.recordings.get((channel, outcome.audio_id))
+        there = [item.key for item in (found.audio, *found.others)] if found is not None else []
+        raw_key = outcome.raw_key if outcome.raw_key in there or not there else there[0]
+        vanished = not there and raw.head(raw_key) is None  # the listing has some channels only (VOICE_CHANNELS)
+        recordings.append(Recording(channel, outcome.audio_id, raw_key, vanished=vanished))
+    headers = probe_all(raw, [item.key for item in recordings if not item.vanished], settings)
+    known = tuple(
+        described(item, headers[item.key], settings.audio) if item.key in headers else item for item in recordings
+    )
+    return Batch(channel, partition.number, recordings=known)
+
+
+def put_rebuilt(work: Store, batch: Batch) -> Batch:
+    """Write a batch in place of a damaged or missing file; returns the one that is there afterwards.
+
+    Where another process was faster its batch stays.
+    """
+    key = batch_key(batch.partition)
+    try:
+        local = work.local_root is not None
+        with held(work, f"batches {batch.channel}") if local else contextlib.nullcontext(work) as work:
+            info, data = work.head(key), work.find(key)
+            if info is None or data is None:
+                work.put(key, batch.to_bytes(), if_absent=True)
+            else:
+                with contextlib.suppress(DamagedStateError):
+                    return parse_batch(work, batch.partition, data)
+                work.put(key, batch.to_bytes(), if_unchanged=info)
+    except ConflictError:
+        return read_batch(work, batch.partition)
+    _log.warning("%s/%s was damaged or gone: made again, with %d recordings", work.url, key, len(batch.recordings))
+    return batch
+
+
+def _manifests(work: Store, partition: PartitionKey, settings: Settings) -> Iterator[Manifest]:
+    """Those that list all recordings of the batch first."""
+    readers = (
+        lambda: read_manifest(work, SEGMENTS, partition, lazily=True),
+        lambda: read_manifest(work, CODED, partition, lazily=True),
+        lambda: read_dataset_manifest(work, partition, settings, lazily=True),
+    )
+    partial = []
+    for read in readers:
+        manifest = read()
+        if manifest is not None and manifest.complete:
+            yield manifest
+        elif manifest is not None:
+            partial.append(manifest)
+    yield from partial
+
+
+def _has_files(work: Store, partition: PartitionKey) -> bool:
+    return any(next(iter(work.listing(folder)), None) is not None for folder in _prefixes(partition))
+
+
+def _prefixes(partition: PartitionKey) -> list[str]:
+    return [stage_prefix(stage, partition) for stage in (SEGMENTS, CODED)]
+
+
+def _folders(partition: PartitionKey) -> str:
+    return " and ".join(_prefixes(partition))
+
+
+def _channel(name: str, channels: Collection[str]) -> str | None:
+    """The channel with this slug: known, or what the slug spells out. Different names have different slugs."""
+    known = {slug(channel): channel for channel in channels}
+    spelt = unquote(name, errors="surrogatepass")
+    return known.get(name) or (spelt if slug(spelt) == name else None)

@@ -1,0 +1,112 @@
+"""Finding recordings in the raw bucket. Listing decides; nothing is opened but headers."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from voice_core.audio.decoding import AudioInfo, UnreadableAudioError, probe
+from voice_core.compute import progress
+from voice_core.corpus.ingest.transcripts import TRANSCRIPT_EXTENSIONS
+from voice_core.settings import Settings
+from voice_core.storage.local_links import LEADS_OUT
+from voice_core.storage.store import LINK_SIZE, ObjectInfo, Store, StoreError
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A recording as the listing shows it. `others` are further audio files of the same id, not used."""
+
+    channel: str
+    audio_id: str
+    audio: ObjectInfo
+    transcript: ObjectInfo | None
+    others: tuple[ObjectInfo, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """An object that belongs to no recording."""
+
+    key: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Listing:
+    recordings: dict[tuple[str, str], Found] = field(default_factory=dict)  # by (channel, audio_id)
+    strays: list[Stray] = field(default_factory=list)
+
+
+def list_raw(store: Store, settings: Settings) -> Listing:
+    """List the raw bucket and pair recordings with transcripts."""
+    return pair(store.listing(), settings)
+
+
+def pair(objects: Iterable[ObjectInfo], settings: Settings) -> Listing:
+    """Pair audio files with the transcripts beside them. Pure."""
+    pattern = _compile(settings.raw_pattern)
+    audio: dict[tuple[str, str], list[tuple[int, ObjectInfo]]] = defaultdict(list)
+    transcripts: dict[tuple[str, str], list[tuple[int, ObjectInfo]]] = defaultdict(list)
+    listing = Listing()
+    for item in objects:
+        if item.size == LINK_SIZE:
+            listing.strays.append(Stray(item.key, LEADS_OUT))
+            continue
+        if item.size < 0:
+            listing.strays.append(Stray(item.key, "its name holds what no key can"))
+            continue
+        stem, extension = split_extension(item.key)
+        match = pattern.fullmatch(stem)
+        if match is None:
+            listing.strays.append(Stray(item.key, f"does not lie where {settings.raw_pattern} says"))
+            continue
+        name = (match["channel"], match["audio_id"])
+        if settings.channels and name[0] not in settings.channels:
+            continue
+        if extension in settings.audio_extensions:
+            audio[name].append((settings.audio_extensions.index(extension), item))
+        elif extension in TRANSCRIPT_EXTENSIONS:
+            transcripts[name].append((TRANSCRIPT_EXTENSIONS.index(extension), item))
+        else:
+            listing.strays.append(Stray(item.key, f"{extension or 'no extension'} is neither audio nor transcript"))
+    for name in sorted(audio):
+        first, *rest = [item for _, item in sorted(audio[name], key=lambda pair: (pair[0], pair[1].key))]
+        beside = sorted(transcripts.pop(name, []), key=lambda pair: (pair[0], pair[1].key))
+        listing.recordings[name] = Found(*name, first, beside[0][1] if beside else None, tuple(rest))
+    for orphans in transcripts.values():
+        listing.strays.extend(Stray(item.key, "a transcript without its recording") for _, item in orphans)
+    listing.strays.sort(key=lambda stray: stray.key)
+    return listing
+
+
+def split_extension(key: str) -> tuple[str, str]:
+    """A key without its extension, and the extension in lower case.
+
+    >>> split_extension("news/a.b.MP3"), split_extension("news.d/raw")
+    (('news/a.b', '.mp3'), ('news.d/raw', ''))
+    """
+    head, dot, tail = key.rpartition(".")
+    return (head, "." + tail.lower()) if dot and "/" not in tail and head else (key, "")
+
+
+def _compile(raw_pattern: str) -> re.Pattern[str]:
+    expression = re.escape(raw_pattern)
+    expression = expression.replace(re.escape("{channel}"), "(?P<channel>[^/]+)")
+    return re.compile(expression.replace(re.escape("{audio_id}"), "(?P<audio_id>.+)"), re.DOTALL)
+
+
+def probe_all(store: Store, keys: list[str], settings: Settings) -> dict[str, AudioInfo | str]:
+    """What the header of each object says, or why it cannot be read."""
+
+    def one(key: str) -> AudioInfo | str:
+        try:
+            with store.open(key) as reader:
+                return probe(reader, settings.audio)
+        except (UnreadableAudioError, StoreError) as error:
+            return str(error)
+        finally:
+            task.advance()
+
+    with progress.track("reading headers", len(keys), "recordings") as task:
+        return dict(zip(keys, store.each(one, keys), strict=True))

@@ -1,0 +1,97 @@
+"""Which line of which transcript a name means."""
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Iterable, Iterator
+
+from voice_core.corpus.dataset.rows_stage import row_key
+from voice_core.corpus.encode import encode_stage
+from voice_core.corpus.ingest.batches import Batch, Recording, read_batches, read_tombstones
+from voice_core.corpus.segment import segment_stage
+from voice_core.layout import slug
+from voice_core.stages.manifest import Entry, Manifest, read_manifest
+from voice_core.storage.store import Store
+
+_SHA256 = re.compile(r"[0-9a-f]{8,64}")
+_LINE = re.compile(r"(_seg_|\s)\d*$")
+
+Hit = tuple[Recording, Manifest, Entry]
+
+
+def find_rows(work: Store, name: str) -> list[Hit]:
+    """The lines that a name means: the recording, its segments' manifest and the line's row there.
+
+    A name is a row's `__key__`, or "AUDIO_ID INDEX", or the SHA-256 of its segment or coded file (8 digits or more).
+    Raises `LookupError` that names what comes near where there is none, and what it may mean where there are several.
+    """
+    batches = read_batches(work)
+    found = [*_by_name(work, batches, name)] or [*_by_hash(work, batches, name)]
+    if not found:
+        raise LookupError(_not_found(work, batches, name))
+    names = sorted({row_key(manifest.partition, entry) for _, manifest, entry in found})
+    if len(names) > 1:
+        raise LookupError(f"{name} may be any of {', '.join(names[:10])}: name one of them")
+    return found
+
+
+def _by_name(work: Store, batches: Iterable[Batch], name: str) -> Iterator[Hit]:
+    head, space, last = name.rpartition(" ")
+    audio_id, index = (head, int(last)) if space and last.isdigit() else ("", -1)
+    for batch in batches:
+        channel = batch.partition.channel
+        mine = []
+        for recording in batch.recordings:
+            stem = f"{channel}/{slug(recording.audio_id)}_seg_"
+            if name.startswith(stem) and name[len(stem) :].isdigit():
+                mine.append((recording, int(name[len(stem) :])))
+            elif audio_id in (recording.audio_id, f"{batch.channel}/{recording.audio_id}") and index >= 0:
+                mine.append((recording, index))
+        manifest = read_manifest(work, segment_stage.STAGE, batch.partition) if mine else None
+        if manifest is None:
+            continue
+        for recording, number in mine:
+            for entry in manifest.entries:
+                whole = entry.kind == "recording"  # a recording that is left out, all its lines with it
+                if entry.audio_id == recording.audio_id and (whole or (entry.kind, entry.index) == ("line", number)):
+                    yield recording, manifest, dataclasses.replace(entry, index=number)
+
+
+def _by_hash(work: Store, batches: Iterable[Batch], prefix: str) -> Iterator[Hit]:
+    if _SHA256.fullmatch(prefix) is None:
+        return
+    for batch in batches:
+        recordings = {recording.audio_id: recording for recording in batch.recordings}
+        segments = read_manifest(work, segment_stage.STAGE, batch.partition)
+        coded = read_manifest(work, encode_stage.STAGE, batch.partition)
+        hits = {
+            entry.order
+            for manifest in (segments, coded)
+            if manifest is not None
+            for entry in manifest.files()
+            if entry.sha256.startswith(prefix)
+        }
+        if segments is not None:
+            for entry in segments.entries if hits else ():
+                if entry.order in hits and entry.audio_id in recordings:
+                    yield recordings[entry.audio_id], segments, entry
+
+
+def _not_found(work: Store, batches: Iterable[Batch], name: str) -> str:
+    said = _LINE.sub("", name.split("/", 1)[-1])  # the recording that was meant
+    forgotten = {audio_id for _, audio_id in read_tombstones(work)}
+    if gone := [audio_id for audio_id in forgotten if said in (audio_id, slug(audio_id))]:
+        return f"{name}: the recording {gone[0]} was forgotten"
+    names: list[str] = []
+    for batch in batches:
+        slugs = [slug(recording.audio_id) for recording in batch.recordings]
+        near = difflib.get_close_matches(said, slugs, 2, 0.5)
+        manifest = read_manifest(work, segment_stage.STAGE, batch.partition) if near else None
+        lines = (entry for entry in manifest.entries if entry.kind == "line") if manifest else ()
+        names += [row_key(str(batch.partition), entry) for entry in lines if slug(entry.audio_id) in near]
+    close = difflib.get_close_matches(name, names, 3, 0.5)
+    hint = f"; did you mean {', '.join(close)}?" if close else "."
+    return (
+        f"there is no row {name}{hint} A row is named by its __key__ (my-channel/my-recording_seg_7), by AUDIO_ID and "
+        "INDEX, or by the SHA-256 of its segment file"
+    )

@@ -1,0 +1,109 @@
+"""Figures that say whether they are known or estimated, and what estimates rest on. Pure."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from voice_core.stages.manifest import Manifest
+
+DEFAULT_KEPT_SHARE = 0.9
+"""Of cut segments, those that the rules keep: a cautious figure for recordings made to be listened to."""
+DEFAULT_ROW_BYTES_PER_SEC = 28_000.0
+"""Parquet of the configs full and neutts, a second of kept audio: speech at 24 kHz as FLAC, in the demo's dataset."""
+DEFAULT_PAIR_BYTES = 1_000.0
+"""Parquet of the config pairs, a pair: two texts and the codes of some 3.5 s each, in the demo's dataset."""
+SEGMENT_FILE_BYTES = 2_240
+"""What a segment file takes beyond its samples, codes and text: nine arrays' headers and the archive's directory."""
+TEXT_REASONS = ("too_short", "too_long", "text_too_slow", "text_too_fast")
+"""Rules whose answer follows from a line's times and text, before its audio is looked at."""
+
+_BYTES_PER_SAMPLE = 2
+_BYTES_PER_CODE = 4
+_BYTES_PER_CHARACTER = 4  # numpy's strings
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A number, and whether it is known (`exact`) or estimated. Zero is the same either way.
+
+    >>> str(Figure(1234.0)), str(Figure(2.4, False) + Figure(1)), str(Figure(0.0, False))
+    ('1,234', '≈ 3', '0')
+    """
+
+    value: float = 0.0
+    exact: bool = True
+
+    def __add__(self, other: "Figure") -> "Figure":
+        return Figure(self.value + other.value, (self.exact or not self.value) and (other.exact or not other.value))
+
+    def times(self, factor: float, *, exact: bool = True) -> "Figure":
+        return Figure(self.value * factor, self.exact and exact)
+
+    def shown(self, digits: int = 0, scale: float = 1.0) -> str:
+        """For people: divided by `scale`, with a sign where it is an estimate."""
+        text = f"{round(self.value / scale, digits) + 0.0:,.{digits}f}"  # + 0.0: no minus before zero
+        return text if self.exact or not self.value else f"≈ {text}"
+
+    def __str__(self) -> str:
+        return self.shown()
+
+
+ZERO: Final = Figure()
+
+
+def total(figures: Iterable[Figure]) -> Figure:
+    return sum(figures, ZERO)
+
+
+@dataclass(frozen=True, slots=True)
+class Averages:
+    """What is taken for granted of audio that nobody has decoded yet; `basis` says where each comes from."""
+
+    kept_share: float = DEFAULT_KEPT_SHARE  # of cut segments whose times and text pass the rules
+    row_bytes_per_sec: float = DEFAULT_ROW_BYTES_PER_SEC
+    pairs_per_row: float = 1.0
+    pair_bytes: float = DEFAULT_PAIR_BYTES
+    basis: tuple[str, ...] = ()
+
+
+def averages(segments: Sequence[Manifest], rows: Sequence[Manifest], pairs: Sequence[tuple[int, int, int]]) -> Averages:
+    """This dataset's own averages, from some of its committed manifests; `pairs` are (rows, pairs, bytes).
+
+    Where there is nothing to go by, the defaults above stand in, and `basis` says so.
+    """
+    judged = [
+        entry
+        for manifest in segments
+        for entry in manifest.entries
+        if entry.kept or entry.stage == "decode" or (entry.key and entry.reason not in TEXT_REASONS)
+    ]
+    kept_share, basis = DEFAULT_KEPT_SHARE, []
+    if judged:
+        kept_share = sum(entry.kept for entry in judged) / len(judged)
+        basis.append(f"{kept_share:.1%} of new segments kept, as of {len(judged):,} of this dataset")
+    else:
+        basis.append(f"{kept_share:.0%} of new segments kept (a default: this dataset has none yet)")
+    kept_sec = math.fsum(entry.duration_sec or 0.0 for manifest in rows for entry in manifest.kept())
+    size = sum(item["size_bytes"] for manifest in rows for item in manifest.parameters.get("files", []))
+    row_bytes = size / kept_sec if kept_sec else DEFAULT_ROW_BYTES_PER_SEC
+    origin = "(as in this dataset)" if kept_sec else "(a default: this dataset has no rows yet)"
+    basis.append(f"{row_bytes / 1000:,.1f} kB of Parquet a second of audio {origin}")
+    of, count, taken = (sum(item[place] for item in pairs) for place in range(3))
+    return Averages(
+        kept_share,
+        row_bytes,
+        count / of if of else 1.0,
+        taken / count if count else DEFAULT_PAIR_BYTES,
+        tuple(basis),
+    )
+
+
+def segment_file_bytes(seconds: float, sample_rate_hz: int, characters: int) -> float:
+    """About what a segment file without codes takes; `characters` are those of all its texts."""
+    return SEGMENT_FILE_BYTES + _BYTES_PER_CHARACTER * characters + _BYTES_PER_SAMPLE * seconds * sample_rate_hz
+
+
+def codes_bytes(code_count: float) -> float:
+    """What its codes add to a segment file."""
+    return _BYTES_PER_CODE * code_count

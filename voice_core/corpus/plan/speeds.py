@@ -1,0 +1,59 @@
+"""How fast stages ran, as measured, and what that makes of the work ahead. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from voice_core.corpus.plan.estimates import Figure
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One run of a stage that had work to do. `device` is what it ran on, where the stage noted that."""
+
+    times_real_time: float  # seconds of audio a second
+    wall_sec: float
+    timestamp: float  # seconds since 1970
+    host: str = ""
+    device: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """What to count with: as measured on a host and device, or as given (`measurements` is 0 then)."""
+
+    times_real_time: float
+    measurements: int = 0
+    host: str = ""
+    device: str = ""
+
+    def minutes(self, audio_sec: Figure) -> Figure:
+        """Of wall time, for so much audio."""
+        return audio_sec.times(1 / 60 / self.times_real_time, exact=False)
+
+
+def speeds(measurements: Iterable[Measurement]) -> list[Speed]:
+    """One speed a host and device, the one that was measured last first.
+
+    >>> slow, fast = Measurement(10.0, 60.0, 1.0, "a"), Measurement(50.0, 1.0, 2.0, "a")
+    >>> speeds([slow, fast, Measurement(30.0, 9.0, 3.0, "b")])[1]
+    Speed(times_real_time=10.0, measurements=2, host='a', device='')
+    """
+    places: dict[tuple[str, str], list[Measurement]] = {}
+    for item in sorted(measurements, key=lambda item: -item.timestamp):
+        places.setdefault((item.host, item.device), []).append(item)
+    return [Speed(typical(found), len(found), *place) for place, found in places.items()]
+
+
+def typical(measurements: Iterable[Measurement]) -> float:
+    """The median speed, each run weighing as long as it took: a start of a second says little of hours.
+
+    >>> typical([Measurement(5.0, 1.0, 0.0), Measurement(60.0, 100.0, 0.0), Measurement(70.0, 90.0, 0.0)])
+    60.0
+    """
+    ordered = sorted(measurements, key=lambda item: item.times_real_time)
+    half = sum(item.wall_sec for item in ordered) / 2
+    for item in ordered:
+        half -= item.wall_sec
+        if half <= 0:
+            return item.times_real_time
+    raise ValueError("there are no measurements")

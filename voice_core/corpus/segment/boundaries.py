@@ -1,0 +1,226 @@
+"""Where a line's audio begins and ends. Pure planning, and the choice of a quiet place once the audio is there."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from voice_core.audio.pcm import Pcm16
+from voice_core.corpus.ingest.transcripts import BadLine, Line
+from voice_core.settings import CutSettings
+from voice_core.stages.manifest import Reject
+
+CUTTING_VERSION = 1  # part of every segment's fingerprint: raise it when the same input is cut differently
+
+_BLOCK_SEC = 0.005  # resolution at which a quiet place is sought
+_PULL_DB = 3.0  # what it costs, in dB, to move a boundary to the edge of its window
+_OVERRUN_SEC = 0.25  # how far a line may end after its recording does: transcripts round up
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Where a boundary may lie, in samples: `low <= at <= high`, `at` being where the transcript puts it."""
+
+    low: int
+    at: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A line to be cut. Neighbours that touch share one window, and so one boundary."""
+
+    line: Line
+    start: Window
+    stop: Window
+
+
+@dataclass(frozen=True, slots=True)
+class CutPlan:
+    """`cuts` in the order of time, disjoint; `rejects` with the reason why a line is not cut at all."""
+
+    cuts: tuple[Cut, ...]
+    rejects: tuple[tuple[Line | BadLine, Reject], ...]
+
+
+def plan_cuts(lines: Sequence[Line | BadLine], settings: CutSettings) -> CutPlan:
+    """Decide which lines are cut, and within which window each boundary may move."""
+    rejects: list[tuple[Line | BadLine, Reject]] = []
+    sound: list[Line] = []
+    for line in lines:
+        flaw = _flaw(line, settings)
+        if flaw is not None:
+            rejects.append((line, flaw))
+        elif isinstance(line, Line):
+            sound.append(line)
+    sound.sort(key=lambda line: (line.start_sec, line.end_sec, line.index))
+    apart: list[Line] = []
+    for line, overlap in zip(sound, _overlaps(sound, settings.max_overlap_sec), strict=True):
+        inside = bool(apart) and overlap is None and line.end_sec <= apart[-1].end_sec
+        if overlap is None and not inside:
+            apart.append(line)
+            continue
+        value = line.end_sec - line.start_sec if overlap is None else overlap
+        rejects.append((line, Reject("transcript", "overlap", round(value, 3), settings.max_overlap_sec)))
+    return CutPlan(tuple(_cuts(apart, settings)), tuple(rejects))
+
+
+def _flaw(line: Line | BadLine, settings: CutSettings) -> Reject | None:
+    """What is wrong with a line by itself."""
+    if isinstance(line, BadLine):
+        return Reject("transcript", line.reason, message=line.message)
+    length = line.end_sec - line.start_sec
+    if not line.text.strip():
+        return Reject("transcript", "empty_text")
+    if line.start_sec < 0 or line.end_sec < 0:
+        return Reject("transcript", "negative_time", min(line.start_sec, line.end_sec), 0.0)
+    if length <= 0:
+        return Reject("transcript", "reversed", round(length, 3), 0.0)
+    if length < settings.min_cut_sec:
+        return Reject("transcript", "too_short", round(length, 3), settings.min_cut_sec)
+    if length > settings.max_cut_sec:
+        return Reject("transcript", "too_long", round(length, 3), settings.max_cut_sec)
+    return None
+
+
+def _overlaps(lines: Sequence[Line], tolerance_sec: float) -> Iterator[float | None]:
+    """For each line, sorted by start: by how much it overlaps another, where that is more than the tolerance.
+
+    Both lines of such a pair are named: each holds the other's words. Linear in the number of lines: of the
+    earlier lines only the latest end matters, of the later ones only the first that is long enough to count.
+    """
+    latest_end = list(itertools.accumulate((line.end_sec for line in lines), max))
+    next_long: list[Line | None] = []
+    following: Line | None = None
+    for line in reversed(lines):
+        next_long.append(following)
+        if line.end_sec - line.start_sec > tolerance_sec:
+            following = line
+    next_long.reverse()
+    for i, line in enumerate(lines):
+        amounts = []
+        if i > 0:
+            amounts.append(min(latest_end[i - 1], line.end_sec) - line.start_sec)
+        later = next_long[i]
+        if later is not None:
+            amounts.append(min(line.end_sec, later.end_sec) - later.start_sec)
+        most = max(amounts, default=0.0)
+        yield most if most > tolerance_sec else None
+
+
+def _cuts(lines: Sequence[Line], settings: CutSettings) -> Iterator[Cut]:
+    rate = settings.sample_rate_hz
+    reach = settings.snap_reach_sec
+    middles = [(line.start_sec + line.end_sec) / 2 for line in lines]
+
+    def window(low: float, at: float, high: float) -> Window:
+        low = min(low, high)
+        bounds = [max(0, round(t * rate)) for t in (low, min(max(at, low), high), high)]
+        return Window(*bounds)
+
+    starts = [
+        window(t.start_sec - reach, t.start_sec, min(t.start_sec + reach, m))
+        for t, m in zip(lines, middles, strict=True)
+    ]
+    stops = [
+        window(max(t.end_sec - reach, m), t.end_sec, t.end_sec + reach) for t, m in zip(lines, middles, strict=True)
+    ]
+    for i in range(len(lines) - 1):
+        end, start = lines[i].end_sec, lines[i + 1].start_sec
+        gap = start - end
+        if gap > 2 * reach:
+            continue
+        low, high = (start - reach, end + reach) if gap >= 0 else (start, end)
+        low, high = max(low, middles[i]), min(high, middles[i + 1])
+        if low > high:
+            low = high = (low + high) / 2
+        stops[i] = starts[i + 1] = window(low, (end + start) / 2, high)
+    for line, start_window, stop_window in zip(lines, starts, stops, strict=True):
+        yield Cut(line, start_window, stop_window)
+
+
+def quietest(pcm: Pcm16, window: Window, base: int, sample_rate_hz: int) -> int:
+    """The sample at which to cut: the quietest block of the window, drawn gently towards `window.at`.
+
+    `pcm` holds the recording from sample `base` on; a window that reaches past it ends with it.
+    """
+    block = max(1, round(_BLOCK_SEC * sample_rate_hz))
+    high = min(window.high, base + len(pcm))
+    count = (high - window.low) // block
+    if count < 1:
+        return max(window.low, min(window.at, high))
+    piece = pcm[window.low - base : window.low - base + count * block].astype(np.float32)
+    power = np.square(piece.reshape(count, block)).mean(axis=1)
+    level_db = 10.0 * np.log10(power + 1.0)
+    middles = window.low + np.arange(count) * block + block // 2
+    reach = max(window.at - window.low, window.high - window.at, 1)
+    cost = level_db + _PULL_DB * np.abs(middles - window.at) / reach
+    return int(middles[int(np.argmin(cost))])
+
+
+class StreamCutter:
+    """Cuts a stream of chunks, holding no more of it than the segment at hand needs."""
+
+    def __init__(self, cuts: Sequence[Cut], settings: CutSettings) -> None:
+        self._pending = list(reversed(cuts))
+        self._settings = settings
+        self._chunks: list[Pcm16] = []
+        self._base = 0
+        self._end = 0
+
+    @property
+    def done(self) -> bool:
+        return not self._pending
+
+    def feed(self, chunk: Pcm16) -> Iterator[tuple[Cut, int, int, Pcm16]]:
+        """Take the next chunk; give `(cut, start, stop, audio)` for every line that can be cut now."""
+        self._chunks.append(chunk)
+        self._end += len(chunk)
+        while self._pending and self._pending[-1].stop.high <= self._end:
+            yield self._take(self._pending.pop())
+        needed = self._pending[-1].start.low if self._pending else self._end
+        self._forget(min(needed, self._end))
+
+    def finish(self) -> Iterator[tuple[Cut, int, int, Pcm16] | tuple[Cut, Reject]]:
+        """The recording is over: the lines at its very end, and those that lie beyond it."""
+        rate = self._settings.sample_rate_hz
+        while self._pending:
+            cut = self._pending.pop()
+            beyond = (cut.stop.at - self._end) / rate
+            if beyond > _OVERRUN_SEC or cut.start.low >= self._end:
+                total_sec = round(self._end / rate, 3)
+                yield cut, Reject("decode", "out_of_range", cut.line.end_sec, total_sec, "the recording ends before")
+            else:
+                yield self._take(cut)
+
+    def _forget(self, before: int) -> None:
+        """Let go of the audio before a sample."""
+        while self._chunks and self._base + len(self._chunks[0]) <= before:
+            self._base += len(self._chunks.pop(0))
+        if self._chunks and before > self._base:
+            self._chunks[0] = self._chunks[0][before - self._base :]
+            self._base = before
+
+    def _take(self, cut: Cut) -> tuple[Cut, int, int, Pcm16]:
+        if len(self._chunks) > 1:
+            self._chunks = [np.concatenate(self._chunks)]
+        pcm = self._chunks[0]
+        start = quietest(pcm, cut.start, self._base, self._settings.sample_rate_hz)
+        stop = min(quietest(pcm, cut.stop, self._base, self._settings.sample_rate_hz), self._end)
+        audio = pcm[start - self._base : max(start, stop) - self._base].copy()
+        return cut, start, stop, faded(audio, round(self._settings.fade_sec * self._settings.sample_rate_hz))
+
+
+def faded(pcm: Pcm16, fade_samples: int) -> Pcm16:
+    """Linear fades at both ends, in place.
+
+    >>> faded(np.full(6, 100, np.int16), 2).tolist()
+    [33, 67, 100, 100, 67, 33]
+    """
+    length = min(fade_samples, len(pcm) // 2)
+    if length:
+        ramp = np.arange(1, length + 1, dtype=np.float32) / (length + 1)
+        pcm[:length] = np.rint(pcm[:length] * ramp)
+        pcm[-length:] = np.rint(pcm[-length:] * ramp[::-1])
+    return pcm

@@ -1,0 +1,123 @@
+"""Segment files: one `.npz` a segment, nine arrays, readable with numpy alone."""
+
+import contextlib
+import io
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from voice_core.audio.pcm import Pcm16, to_pcm16
+from voice_core.corpus.segment.npz_limits import check_archive, count_samples
+
+FIELDS = ("audio", "codes", "text", "speaker_id", "gender", "dialect", "tone", "duration_sec", "audio_id")
+# All that numpy and zipfile raise at bytes that are not an archive of plain arrays.
+_UNREADABLE = (
+    ValueError, TypeError, OSError, EOFError, KeyError, RuntimeError, MemoryError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+
+
+class SegmentFileError(ValueError):
+    """A segment file cannot be read; the message names the file and says why."""
+
+
+def _no_codes() -> npt.NDArray[np.int32]:
+    return np.empty(0, np.int32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segment:
+    """`audio` is mono PCM of shape [samples], `codes` int32 of shape [codes] (empty before encoding)."""
+
+    audio: Pcm16
+    text: str
+    speaker_id: str
+    gender: str
+    dialect: str
+    tone: str
+    duration_sec: float
+    audio_id: str
+    codes: npt.NDArray[np.int32] = field(default_factory=_no_codes)
+
+
+def dump(segment: Segment) -> bytes:
+    """An uncompressed `.npz`. Equal segments give equal bytes."""
+    buffer = io.BytesIO()
+    arrays: dict[str, Any] = {name: np.asarray(getattr(segment, name)) for name in FIELDS}
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def load(data: bytes, name: str) -> Segment:
+    """Read a segment file; `name` is for the message.
+
+    Accepts int16 or float audio (full scale ±1), codes of any integer type or an empty list, and compressed
+    archives. Pickled content is refused, never loaded. Raises `SegmentFileError`.
+    """
+    with _reading(name):
+        fields = _arrays(data, FIELDS)
+        return Segment(
+            audio=_audio(fields["audio"]),
+            codes=_codes(fields["codes"]),
+            duration_sec=float(fields["duration_sec"]),
+            **{key: str(fields[key]) for key in ("text", "speaker_id", "gender", "dialect", "tone", "audio_id")},
+        )
+
+
+def load_audio_and_codes(data: bytes, name: str) -> tuple[Pcm16, npt.NDArray[np.int32]]:
+    """The two large arrays of a segment file, in half the time that all nine take. As `load` otherwise."""
+    with _reading(name):
+        fields = _arrays(data, ("audio", "codes"))
+        return _audio(fields["audio"]), _codes(fields["codes"])
+
+
+def sample_count(source: IO[bytes], name: str) -> int:
+    """The samples of a segment file, by its headers. As `load` otherwise."""
+    with _reading(name):
+        return count_samples(source)
+
+
+@contextlib.contextmanager
+def _reading(name: str) -> Iterator[None]:
+    try:
+        yield
+    except _UNREADABLE as error:
+        reason = str(error).splitlines()[0] if str(error) else repr(error)
+        raise SegmentFileError(f"{name} is no segment file: {reason}") from None
+
+
+def _arrays(data: bytes, names: Sequence[str]) -> dict[str, npt.NDArray[np.generic]]:
+    check_archive(io.BytesIO(data), names)
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        fields = {name: arrays[name] for name in names}
+    if odd := [key for key, value in fields.items() if not isinstance(value, np.ndarray)]:
+        raise ValueError(f"{', '.join(odd)} is no array")  # numpy gives the bytes of what lacks its magic number
+    return fields
+
+
+def _audio(array: npt.NDArray[np.generic]) -> Pcm16:
+    if array.ndim != 1:
+        raise ValueError(f"audio has shape {array.shape}, not [samples]")
+    if array.dtype == np.int16:
+        return array.astype(np.int16, copy=False)
+    if not np.issubdtype(array.dtype, np.floating):
+        raise ValueError(f"audio is {array.dtype}, neither int16 nor float")
+    audio = array.astype(np.float32)
+    if not np.isfinite(audio).all():
+        raise ValueError("audio holds NaN or infinity")
+    return to_pcm16(audio)
+
+
+def _codes(array: npt.NDArray[np.generic]) -> npt.NDArray[np.int32]:
+    if array.size == 0:
+        return _no_codes()
+    if not np.issubdtype(array.dtype, np.integer):
+        raise ValueError(f"codes are {array.dtype}, not integers")
+    if array.min() < np.iinfo(np.int32).min or array.max() > np.iinfo(np.int32).max:
+        raise ValueError(f"codes go from {array.min()} to {array.max()}: more than 32 bits hold")
+    return array.reshape(-1).astype(np.int32)

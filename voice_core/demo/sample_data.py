@@ -1,0 +1,182 @@
+"""The demo world: a raw bucket of spoken recordings, healthy and broken, the same bytes every time."""
+
+import dataclasses
+import hashlib
+import os
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import av
+import numpy as np
+
+from voice_core.audio.decoding import UnreadableAudioError, probe
+from voice_core.compute import progress
+from voice_core.compute.file_locks import locked_file
+from voice_core.demo.encoding import encode
+from voice_core.demo.performance import SAMPLE_RATE_HZ, Spoken, Voice, casting, cleaned, perform
+from voice_core.demo.plan import DEMO_CHANNEL_MAPPING, TROUBLES, Plan, Trouble, plans
+from voice_core.demo.transcripts import WRITERS, TranscriptKind
+from voice_core.tts import Utterance, load_engine
+
+__all__ = ["DEMO_CHANNEL_MAPPING", "TROUBLES", "DemoRecording", "Trouble", "World", "build_world", "mend"]
+
+_MARKER: Final = ".world"
+_BUILDING: Final = "being built"
+_SOURCES: Final = (
+    "encoding.py", "performance.py", "plan.py", "script.py", "talks.txt", "transcripts.py", "troubles.py", "world.py",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class DemoRecording:
+    """An audio file of the world. Duration, rate and channels are its header's; None: it has no readable one."""
+
+    channel: str
+    audio_id: str
+    path: Path
+    kind: str
+    duration_sec: float | None
+    sample_rate_hz: int | None
+    channels: int | None
+    transcript: Path | None
+    transcript_kind: TranscriptKind
+    healthy_line_count: int
+    trouble: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The raw bucket. `built` is False when it was already there; `troubles` as in TROUBLES."""
+
+    raw: Path
+    built: bool
+    recordings: tuple[DemoRecording, ...]
+    troubles: dict[str, Trouble]
+
+    @property
+    def healthy_line_count(self) -> int:
+        """Transcript lines that a pipeline with default settings should keep."""
+        return sum(recording.healthy_line_count for recording in self.recordings)
+
+
+def build_world(root: Path, *, seconds_scale: float = 1.0) -> World:
+    """Speak the raw bucket into `root/raw`: `<channel>/<audio_id>.<ext>`, transcripts beside.
+
+    What is already there is left as it is, mended files included, while `root/.world` names the same version
+    of script, code and encoders. `seconds_scale` (0 to 1) shortens the healthy recordings.
+
+    Raises:
+        FileExistsError: `root/raw` holds something that is not a demo world; it is left alone.
+    """
+    planned = plans(seconds_scale)
+    raw, partial, marker = root / "raw", root / "raw.partial", root / _MARKER
+    version = _version(seconds_scale)
+    if raw.exists() and not marker.exists():
+        raise FileExistsError(f"{raw} exists and is no demo world ({marker} is missing): choose another folder")
+    root.mkdir(parents=True, exist_ok=True)
+    with locked_file(marker):
+        if raw.exists() and marker.read_text(encoding="utf-8") == version:
+            return _describe(raw, planned, built=False)
+        marker.write_text(_BUILDING, encoding="utf-8")
+        shutil.rmtree(partial, ignore_errors=True)
+        _record(planned, partial)
+        shutil.rmtree(raw, ignore_errors=True)
+        partial.rename(raw)
+        marker.write_text(version, encoding="utf-8")
+        return _describe(raw, planned, built=True)
+
+
+def mend(world: World, trouble: str) -> Path:
+    """Replace the broken file of a file trouble by the healthy one, as a person would; returns its audio's path.
+
+    Line troubles are mended by editing the transcript.
+    """
+    (broken,) = [plan for plan in plans() if plan.trouble is not None and plan.trouble.name == trouble]
+    _record([dataclasses.replace(broken, trouble=None)], world.raw)
+    return world.raw / broken.audio_key
+
+
+def _record(planned: Sequence[Plan], raw: Path) -> None:
+    """Perform, encode and write every recording, on all cores."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        spoken = say(planned, pool)
+        with progress.track("recording", len(planned), "files") as task:
+            for _ in pool.map(lambda plan: _write(plan, raw, spoken), planned):
+                task.advance()
+
+
+def say(planned: Sequence[Plan], pool: ThreadPoolExecutor) -> Spoken:
+    """Every sentence of the plans, each said once."""
+    engine = load_engine("hibari")
+    wanted = dict.fromkeys((speaker.voice, line.spoken) for plan in planned for speaker, line in casting(plan))
+
+    def voice(pair: tuple[str, str]) -> Voice:
+        speech = engine.speak(Utterance(pair[1], pair[0]))
+        assert speech.sample_rate_hz == SAMPLE_RATE_HZ
+        return cleaned(speech.audio)
+
+    spoken = {}
+    with progress.track("speaking", len(wanted), "sentences") as task:
+        for pair, audio in zip(wanted, pool.map(voice, wanted), strict=True):
+            spoken[pair] = audio
+            task.advance()
+    return spoken
+
+
+def _write(plan: Plan, raw: Path, spoken: Spoken) -> None:
+    performance = perform(plan, spoken)
+    trouble = plan.trouble
+    audio_path, transcript_path = raw / plan.audio_key, _transcript_path(raw, plan)
+    audio_path.parent.mkdir(parents=True, exist_ok=True)
+    if trouble is None or trouble.audio is not None:
+        encode(audio_path, performance.samples, SAMPLE_RATE_HZ, plan.format)
+        if trouble is not None and trouble.audio is not None:
+            audio_path.write_bytes(trouble.audio(audio_path.read_bytes()))
+    transcript = WRITERS[plan.transcript][1](performance.segments).encode()
+    if trouble is None:
+        transcript_path.write_bytes(transcript)
+    elif trouble.transcript is not None:
+        transcript_path.write_bytes(trouble.transcript(transcript))
+
+
+def _transcript_path(raw: Path, plan: Plan) -> Path:
+    return raw / (plan.key + WRITERS[plan.transcript][0])
+
+
+def _describe(raw: Path, planned: Sequence[Plan], *, built: bool) -> World:
+    recordings = tuple(_recording(raw, plan) for plan in planned if (raw / plan.audio_key).exists())
+    return World(raw, built, recordings, TROUBLES)
+
+
+def _recording(raw: Path, plan: Plan) -> DemoRecording:
+    path, transcript = raw / plan.audio_key, _transcript_path(raw, plan)
+    try:
+        info = probe(path)
+    except UnreadableAudioError:
+        info = None
+    return DemoRecording(
+        channel=plan.channel,
+        audio_id=plan.audio_id,
+        path=path,
+        kind=plan.format.kind,
+        duration_sec=info.duration_sec if info else None,
+        sample_rate_hz=info.sample_rate_hz if info else None,
+        channels=info.channels if info else None,
+        transcript=transcript if transcript.exists() else None,
+        transcript_kind=plan.transcript,
+        healthy_line_count=plan.healthy_line_count,
+        trouble=plan.trouble.name if plan.trouble else None,
+    )
+
+
+def _version(seconds_scale: float) -> str:
+    """Changes with everything that the bytes of the world depend on."""
+    digest = hashlib.sha256(repr((seconds_scale, np.__version__, av.library_versions)).encode())
+    digest.update(load_engine("hibari").revision.encode())
+    for name in _SOURCES:
+        digest.update(Path(__file__).with_name(name).read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,305 @@
+"""A file of dialogues, dealt to batches: each a partition of `dialogue_batch`.
+
+A dialogue stays in the batch that it was once dealt to; new ones fill the last batch and open the next. The file is
+the truth: what is no longer in it leaves its batch, and a batch that is left empty stays, empty. Therefore a data set
+remembers which file or folder it is made of, and takes no other for it unless told to.
+"""
+
+import contextlib
+import itertools
+import json
+import logging
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from voice_core.fingerprint import canonical_json, sha256
+from voice_core.layout import PartitionKey, manifest_key, slug
+from voice_core.moshi.script import BadLine, Dialogue, Turn
+from voice_core.moshi.script_parser import id_hash
+from voice_core.moshi.shard_manifest import STAGE, dialogue_partition, read_shards
+from voice_core.settings import ConfigurationError
+from voice_core.storage.distributed_lock import held
+from voice_core.storage.state_files import DamagedStateError, read_state
+from voice_core.storage.store import Store
+
+DIALOGUES = "dialogues/"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """Where dialogues come from. `part`: only the first of them are given; `replaces`: they take the place of those
+    that the data set was made of, wherever these came from."""
+
+    source: str = ""  # URL of the file or folder
+    part: bool = False
+    replaces: bool = False
+
+
+_WHOLE = Input()
+
+
+@dataclass(frozen=True, slots=True)
+class Dealt:
+    """`versions` has the version of each batch's file, of all there are now; `removed` counts dialogues."""
+
+    versions: Mapping[PartitionKey, str]
+    changed: tuple[PartitionKey, ...]
+    dialogues: int
+    bad_lines: int
+    new: int
+    removed: int
+
+    @property
+    def partitions(self) -> tuple[PartitionKey, ...]:
+        return tuple(self.versions)
+
+
+def script_key(partition: PartitionKey) -> str:
+    return f"{DIALOGUES}{partition}.jsonl"
+
+
+def source_key(name: str) -> str:
+    """Where it is written what a data set is made of."""
+    return f"{DIALOGUES}{slug(name)}/source.json"
+
+
+def script_version(data: bytes) -> str:
+    """Of a batch's file: changes with its content."""
+    return sha256(data)[:32]
+
+
+def script_line(item: Dialogue | BadLine) -> bytes:
+    """A dialogue or bad line as it stands in a batch's file. A dialogue's line number stays behind: it would make the
+    batch another one whenever a line is put in before it."""
+    value: dict[str, Any]
+    if isinstance(item, BadLine):
+        value = {"bad_line": asdict(item)}
+    else:
+        value = {"id": item.id, "turns": [asdict(turn) for turn in item.turns]}
+    return canonical_json(value).encode() + b"\n"
+
+
+def parse_script_line(line: bytes) -> Dialogue | BadLine:
+    value = json.loads(line)
+    if "bad_line" in value:
+        return BadLine(**value["bad_line"])
+    return Dialogue(value["id"], tuple(Turn(**turn) for turn in value["turns"]))
+
+
+def read_script(store: Store, partition: PartitionKey) -> list[Dialogue | BadLine]:
+    """What a batch is made of.
+
+    Raises `LookupError` for a batch that was never dealt, `DamagedStateError` for one whose file is damaged.
+    """
+    data = store.find(script_key(partition))
+    if data is None:
+        raise LookupError(f"there is no batch of dialogues {partition} under {store.url}: read the dialogue file first")
+    return parse_script(store, partition, data)
+
+
+def parse_script(store: Store, partition: PartitionKey, data: bytes) -> list[Dialogue | BadLine]:
+    items: list[Dialogue | BadLine] = []
+    for number, line in enumerate(data.splitlines(), 1):
+        try:
+            items.append(parse_script_line(line))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            key = script_key(partition)
+            remedy = "Reading the dialogue files again (`voice moshi build`) makes it again"
+            raise DamagedStateError(store, key, f"is damaged at line {number}: {error!r}", remedy) from None
+    return items
+
+
+def list_scripts(store: Store, name: str) -> list[PartitionKey]:
+    """All batches of a data set, in order. Other files are passed over."""
+    return _listed(store, name)[0]
+
+
+def _listed(store: Store, name: str) -> tuple[list[PartitionKey], list[str]]:
+    """The batches, and the keys of files that are not used."""
+    scripts: list[PartitionKey] = []
+    strays: list[str] = []
+    for item in store.listing(f"{DIALOGUES}{slug(name)}/"):
+        partition = PartitionKey.find(item.key.removeprefix(DIALOGUES).removesuffix(".jsonl"))
+        if partition is not None and script_key(partition) == item.key:
+            scripts.append(partition)
+        elif item.key != source_key(name):
+            strays.append(item.key)
+    return sorted(scripts), strays
+
+
+def deal_dialogues(
+    store: Store, name: str, items: Iterable[Dialogue | BadLine], batch_dialogues: int, given: Input = _WHOLE
+) -> Dealt:
+    """Deal what `read_dialogues` gives: no id twice. A bad line goes with the dialogue before it.
+
+    Batches are gathered on local disk; memory grows by some 100 bytes an id, and holds some batches besides.
+
+    Raises ConfigurationError, with the batches as they were, where the data set is made of something else, or a part
+    would take the place of the whole; ValueError where there is not one dialogue, since that would empty all batches;
+    and StoreError.
+    """
+    with (
+        held(store, f"{DIALOGUES}{name}") as store,
+        tempfile.TemporaryDirectory(prefix="voice-dialogues-") as folder,
+    ):
+        old = _read_batches(store, name)
+        home = {key: batch.number for batch in old for key in batch.ids}
+        if home:
+            _check_source(store, name, given)
+        counts = {batch.number: len(batch.ids) for batch in old}
+        spool = _Spool(Path(folder))
+        current, dialogues, bad, new, first_bad = 1, 0, 0, 0, ""
+        with contextlib.closing(spool):
+            for item in items:
+                if isinstance(item, BadLine):
+                    bad += 1
+                    first_bad = first_bad or item.message
+                else:
+                    dialogues += 1
+                    known = home.get(id_hash(item.id))
+                    if known is None:
+                        new += 1
+                        known = _open_batch(counts, batch_dialogues)
+                        counts[known] = counts.get(known, 0) + 1
+                    current = known
+                spool.add(current, script_line(item))
+        if not dialogues:
+            raise ValueError(
+                f"there is not one dialogue in {given.source or 'it'}; the batches of {name} stay as they are. "
+                + (
+                    f"Of {bad} bad lines, in which each has to be a whole dialogue, the first: {first_bad}"
+                    if bad
+                    else "There is no line in it; of a folder, the files *.jsonl and *.ndjson are read"
+                )
+            )
+        removed = len(home) - (dialogues - new)
+        if removed and given.part:
+            raise ConfigurationError(
+                f"{name} has {len(home)} dialogues, and the first {dialogues} of the input lack {removed} of them, "
+                "which would be removed: give a trial a data set of its own (--dataset-name)"
+            )
+        partitions = [dialogue_partition(name, number) for number in range(1, max(counts) + 1)]
+        before = {batch.number: batch.version for batch in old}
+
+        def replaced(number: int) -> str:
+            data = spool.content(number)
+            version = script_version(data)
+            if version != before.get(number):
+                store.put(script_key(dialogue_partition(name, number)), data)
+            return version
+
+        if given.source:
+            _write_source(store, name, given.source)
+        written = store.each(lambda key: replaced(PartitionKey.parse(key).number), map(str, partitions))
+        versions = dict(zip(partitions, written, strict=True))
+    changed = tuple(item for item, version in versions.items() if version != before.get(item.number))
+    return Dealt(versions, changed, dialogues, bad, new, removed)
+
+
+@dataclass(slots=True)
+class _Batch:
+    number: int
+    version: str
+    ids: tuple[int, ...]  # hashes
+
+
+def _read_batches(store: Store, name: str) -> list[_Batch]:
+    """All batches that there are, many at a time where the store is remote.
+
+    Of a file that is damaged, empty or gone the batch's manifest says which dialogues were in it.
+    """
+
+    def read(key: str) -> _Batch:
+        partition = PartitionKey.parse(key)
+        data = store.find(script_key(partition))
+        version = script_version(data) if data is not None else ""
+        try:
+            items = parse_script(store, partition, data or b"")
+        except DamagedStateError as error:
+            _log.warning("%s", error)
+            items, version = [], ""
+        ids = [id_hash(item.id) for item in items if isinstance(item, Dialogue)]
+        if not ids:
+            manifest = read_shards(store, partition)
+            ids = [id_hash(row.dialogue_id) for row in manifest.rows if row.turn >= 0] if manifest is not None else []
+        return _Batch(partition.number, version, tuple(dict.fromkeys(ids)))
+
+    scripts, strays = _listed(store, name)
+    for stray in strays:
+        _log.warning("not used: %s/%s: not the name of a batch of dialogues", store.url, stray)
+    numbers = {partition.number for partition in scripts}
+    following = itertools.takewhile(
+        lambda number: store.head(manifest_key(STAGE, dialogue_partition(name, number))) is not None,
+        itertools.count(max(numbers, default=0) + 1),
+    )
+    every = range(1, max([*numbers, *following], default=0) + 1)
+    batches = store.each(read, [str(dialogue_partition(name, number)) for number in every])
+    seen: set[int] = set()
+    for batch in sorted(batches, key=lambda item: item.version == ""):  # what a file says goes before manifests
+        batch.ids = tuple(key for key in batch.ids if key not in seen)
+        seen.update(batch.ids)
+    return batches
+
+
+def find_source(store: Store, name: str) -> str:
+    """What a data set is made of; "" where that was never noted. Raises `StateFileError`."""
+    remedy = "Say once that the input is the data set's: voice moshi build --replace-input"
+    return (read_state(store, source_key(name), dict[str, str], prepare=_source, remedy=remedy) or {}).get("source", "")
+
+
+def _check_source(store: Store, name: str, given: Input) -> None:
+    if given.replaces:
+        return
+    source = find_source(store, name)
+    if source and given.source and source != given.source:
+        raise ConfigurationError(
+            f"the data set {name} is made of {source}, and its dialogues would make way for those of {given.source}. "
+            "Name another data set (--dataset-name); or put all files into one folder (VOICE_MOSHI__SCRIPTS_URL); or, "
+            "if this takes the other's place, say so once: voice moshi build --replace-input"
+        )
+
+
+def _source(value: dict[str, Any]) -> dict[str, Any]:
+    return {"source": value["source"]}
+
+
+def _write_source(store: Store, name: str, source: str) -> None:
+    data = canonical_json({"source": source}).encode() + b"\n"
+    if store.find(source_key(name)) != data:
+        store.put(source_key(name), data)
+
+
+def _open_batch(counts: dict[int, int], size: int) -> int:
+    last = max(counts, default=1)
+    return last if counts.get(last, 0) < size else last + 1
+
+
+class _Spool:
+    """A file a batch, of which one is open: lines mostly come batch by batch."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._number = 0
+        self._file: IO[bytes] | None = None
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"{number}.jsonl"
+
+    def add(self, number: int, line: bytes) -> None:
+        if self._file is None or number != self._number:
+            self.close()
+            self._number, self._file = number, self._path(number).open("ab")
+        self._file.write(line)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def content(self, number: int) -> bytes:
+        path = self._path(number)
+        return path.read_bytes() if path.exists() else b""

@@ -1,0 +1,257 @@
+"""The manifest of a batch of dialogues: its commit record, a row a turn. Readable alone."""
+
+import dataclasses
+import io
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from voice_core.fingerprint import canonical_json, sha256
+from voice_core.layout import PartitionKey, manifest_key, slug, stage_prefix
+from voice_core.moshi.script import SAMPLE_RATE_HZ, Role, Word
+from voice_core.storage.state_files import DamagedStateError, NewerSchemaError, NewerStateError
+from voice_core.storage.store import Store
+
+STAGE = "moshi"
+SCHEMA_VERSION = 1
+_log = logging.getLogger(__name__)
+MAIN, USER = "SPEAKER_MAIN", "SPEAKER_USER"
+LABELS: dict[str, str] = {"assistant": MAIN, "user": USER}
+OTHER_TURN = "other_turn_failed"
+"""The reason of a turn that was rejected because another one of its dialogue was."""
+_METADATA_KEY = b"moshi_manifest"
+_SHELVED = "shelved"
+
+
+def dialogue_partition(name: str, number: int) -> PartitionKey:
+    """A partition of `dialogue_batch`.
+
+    >>> str(dialogue_partition("dialogues", 3))
+    'dialogues/batch-0003'
+    """
+    return PartitionKey(slug(name), number)
+
+
+def wav_key(partition: PartitionKey, dialogue_id: str) -> str:
+    return f"{stage_prefix(STAGE, partition)}{slug(dialogue_id)}.wav"
+
+
+def sidecar_key(wav: str) -> str:
+    return wav.removesuffix(".wav") + ".json"
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRow:
+    """A turn, kept or rejected; or, where `turn` is −1, a line that is no dialogue.
+
+    `key`, `sha256` and the like are those of the dialogue's files, and stand on each of its rows. `line` is a bad
+    line's, and 0 on turns: dialogues move in their file, and nothing of them depends on where they stand.
+    """
+
+    dialogue_id: str
+    turn: int = -1
+    line: int = 0
+    kept: bool = False
+    stage: str = ""
+    reason: str = ""
+    message: str = ""
+    role: str = ""
+    text: str = ""
+    voice: str = ""
+    emotion: str = ""
+    fingerprint: str = ""  # of the utterance: equal as long as it sounds the same
+    start_sample: int = 0
+    sample_count: int = 0
+    level_dbfs: float | None = None
+    peak_limited: bool = False  # it would have been louder, as its voice goes
+    words: str = ""  # JSON [[word, start, end], …], seconds from the utterance's beginning
+    aligner: str = ""
+    approximate: bool = False
+    tokens_per_sec: float | None = None
+    dense: bool = False  # more text than Moshi has room for: some of it is lost in training
+    # The dialogue.
+    dialogue_fingerprint: str = ""
+    dialogue_samples: int = 0
+    key: str = ""
+    sha256: str = ""
+    size_bytes: int = 0
+    sidecar_sha256: str = ""
+    sidecar_bytes: int = 0
+
+    @property
+    def channel_role(self) -> Role:
+        return "assistant" if self.role == "assistant" else "user"
+
+    def spoken_words(self) -> tuple[Word, ...]:
+        return tuple(Word(*item) for item in json.loads(self.words)) if self.words else ()
+
+
+@dataclass(slots=True)
+class VoiceFigures:
+    """What a voice says in a batch as one of the two. `peak_limited` counts turns."""
+
+    role: str
+    voice: str
+    turns: int = 0
+    peak_limited: int = 0
+    levels_db: float = 0.0  # their sum
+
+    @property
+    def mean_level_dbfs(self) -> float:
+        return round(self.levels_db / self.turns, 2)
+
+
+def words_json(words: Sequence[Word]) -> str:
+    return canonical_json([[word.text, word.start_sec, word.end_sec] for word in words])
+
+
+@dataclass(frozen=True, slots=True)
+class ShardManifest:
+    """`dialogues` and `bad_lines` are what went in; rows say what became of it.
+
+    `shelved` are the rows of earlier files whose dialogue was then changed to something that could not be made. Those
+    files lie there, and no list names them; a later run takes from them what it can use.
+    """
+
+    partition: str
+    complete: bool
+    inputs: str
+    parameters: dict[str, Any]
+    dialogues: int = 0
+    bad_lines: int = 0
+    rows: Sequence[TurnRow] = field(default=(), repr=False)
+    shelved: Sequence[TurnRow] = field(default=(), repr=False)
+
+    @property
+    def data_version(self) -> str:
+        return sha256(self.to_bytes())[:32]
+
+    def by_dialogue(self) -> Iterator[tuple[str, list[TurnRow]]]:
+        """The turns of each dialogue, kept or not, in the order of the batch."""
+        turns = (row for row in self.rows if row.turn >= 0)
+        for dialogue_id, rows in groupby(turns, key=lambda row: row.dialogue_id):
+            yield dialogue_id, list(rows)
+
+    def kept(self) -> list[tuple[str, list[TurnRow]]]:
+        return [(name, rows) for name, rows in self.by_dialogue() if rows[0].kept]
+
+    def with_files(self) -> list[tuple[str, list[TurnRow]]]:
+        """The turns of each dialogue of which there are files, of shelved ones, too."""
+        shelf = groupby(self.shelved, key=lambda row: row.dialogue_id)
+        return [*self.kept(), *((name, list(rows)) for name, rows in shelf)]
+
+    def left_out(self) -> Iterator[TurnRow]:
+        """A row for each bad line and each rejected dialogue: of the first turn that was to blame."""
+        yield from (row for row in self.rows if row.turn < 0)
+        for _, rows in self.by_dialogue():
+            if not rows[0].kept:
+                yield next((row for row in rows if row.reason != OTHER_TURN), rows[0])
+
+    @property
+    def figures(self) -> dict[str, int | float]:
+        """What a person wants to know of the batch."""
+        kept = self.kept()
+        turns = [row for _, rows in kept for row in rows]
+        samples = sum(rows[0].dialogue_samples for _, rows in kept)
+        return {
+            "dialogues": self.dialogues,
+            "dialogues_kept": len(kept),
+            "bad_lines": self.bad_lines,
+            "turns": len(turns),
+            "audio_sec": round(samples / SAMPLE_RATE_HZ, 3),
+            "speech_sec": round(sum(row.sample_count for row in turns) / SAMPLE_RATE_HZ, 3),
+            "approximate_turns": sum(row.approximate for row in turns),
+            "dense_turns": sum(row.dense for row in turns),
+        }
+
+    def voices(self) -> list[VoiceFigures]:
+        """Of the turns that are kept; who says the most comes first."""
+        found: dict[tuple[str, str], VoiceFigures] = {}
+        for row in (row for row in self.rows if row.kept):
+            voice = found.setdefault((row.role, row.voice), VoiceFigures(row.role, row.voice))
+            voice.turns += 1
+            voice.peak_limited += row.peak_limited
+            voice.levels_db += row.level_dbfs or 0.0
+        return sorted(found.values(), key=lambda item: (-item.turns, item.role, item.voice))
+
+    def rejects(self) -> dict[str, int]:
+        """Rejected lines and turns by reason."""
+        counts: dict[str, int] = {}
+        for row in self.rows:
+            if not row.kept:
+                counts[row.reason] = counts.get(row.reason, 0) + 1
+        return dict(sorted(counts.items()))
+
+    def to_bytes(self) -> bytes:
+        names = ("partition", "complete", "inputs", "parameters", "dialogues", "bad_lines")
+        meta = {"schema_version": SCHEMA_VERSION, **{name: getattr(self, name) for name in names}}
+        rows = [*self.rows, *self.shelved]
+        columns: dict[str, list[Any]] = {name: [getattr(row, name) for row in rows] for name in _FIELDS}
+        columns[_SHELVED] = [False] * len(self.rows) + [True] * len(self.shelved)
+        schema = _SCHEMA.with_metadata({_METADATA_KEY: canonical_json(meta).encode()})
+        sink = io.BytesIO()
+        pq.write_table(pa.table(columns, schema=schema), sink, compression="zstd")
+        return sink.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "ShardManifest":
+        """Raises ValueError or KeyError for what is none."""
+        table = pq.read_table(pa.BufferReader(pa.py_buffer(data)))
+        meta = json.loads((table.schema.metadata or {})[_METADATA_KEY])
+        version = meta.pop("schema_version")
+        if version > SCHEMA_VERSION:
+            raise NewerSchemaError(version)
+        rows: tuple[list[TurnRow], list[TurnRow]] = ([], [])
+        for row in table.to_pylist():
+            rows[row.pop(_SHELVED, False)].append(TurnRow(**row))
+        return cls(**meta, rows=tuple(rows[False]), shelved=tuple(rows[True]))
+
+
+_ARROW_TYPES = {int: pa.int64(), float: pa.float64(), bool: pa.bool_(), str: pa.string(), float | None: pa.float64()}
+_FIELDS = tuple(item.name for item in dataclasses.fields(TurnRow))
+_SCHEMA = pa.schema(
+    [
+        *(
+            pa.field(item.name, _ARROW_TYPES[item.type], nullable=item.type == float | None)  # type: ignore[index]
+            for item in dataclasses.fields(TurnRow)
+        ),
+        pa.field(_SHELVED, pa.bool_(), nullable=False),
+    ]
+)
+
+
+def read_shards(store: Store, partition: PartitionKey) -> ShardManifest | None:
+    """The manifest of a batch as it lies there, complete or not; None where there is none, or none that can be read.
+
+    Raises `NewerStateError`.
+    """
+    data = store.find(manifest_key(STAGE, partition))
+    try:
+        return parse_shards(store, partition, data) if data is not None else None
+    except DamagedStateError as error:
+        _log.warning("%s; it counts as missing", error)
+        return None
+
+
+def parse_shards(store: Store, partition: PartitionKey, data: bytes) -> ShardManifest:
+    """The manifest `data` of a batch. Raises `DamagedStateError` and `NewerStateError`."""
+    key = manifest_key(STAGE, partition)
+    try:
+        manifest = ShardManifest.from_bytes(data)
+    except NewerSchemaError as error:
+        raise NewerStateError(store, key, error.version, SCHEMA_VERSION) from None
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DamagedStateError(store, key, f"is not a manifest: {error}" if data else "is empty") from None
+    if manifest.partition != str(partition):
+        raise DamagedStateError(store, key, f"is the manifest of {manifest.partition}")
+    return manifest
+
+
+def write_shards(store: Store, manifest: ShardManifest) -> None:
+    store.put(manifest_key(STAGE, PartitionKey.parse(manifest.partition)), manifest.to_bytes())

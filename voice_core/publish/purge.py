@@ -1,0 +1,95 @@
+"""Taking what was forgotten out of a hub's past: old revisions keep the files that later ones deleted."""
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from voice_core.corpus.dataset.publications import find_published, move_published, read_published
+from voice_core.layout import DatasetLayout
+from voice_core.publish.errors import HubError
+from voice_core.publish.publish import open_hub
+from voice_core.settings import Settings
+from voice_core.storage.distributed_lock import held
+from voice_core.storage.store import Store
+
+_ROWS = re.compile(r"(.*/)?batch-\d{4,}\.(train|test)\.parquet")
+
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import LFSFileInfo
+
+    from voice_core.publish.hub import HubRepo
+
+
+@dataclass(frozen=True, slots=True)
+class PurgePlan:
+    """What a purge removes: Parquet files of rows that no published branch uses now.
+
+    `refs` are other branches, tags and pull requests that use some of them, and lose them.
+    """
+
+    url: str
+    branch: str
+    files: int
+    bytes: int
+    refs: tuple[str, ...]
+
+
+def plan_purge(work: Store, settings: Settings) -> PurgePlan:
+    """Look only. Raises `HubError`."""
+    with open_hub(settings) as hub:
+        doomed = _unused(hub, _branches(work, settings, hub))
+        hashes = {item.oid for item in doomed}
+        refs = tuple(
+            ref for ref, revision in sorted(hub.refs().items())
+            if any(file.sha256 in hashes for file in hub.tree(revision).values())
+        )  # fmt: skip
+        return PurgePlan(hub.url, hub.branch, len(doomed), sum(item.size for item in doomed), refs)
+
+
+def purge(work: Store, settings: Settings) -> PurgePlan:
+    """Squash the branch's history, and delete for good all rows that no published branch uses now.
+
+    Cannot be undone. Returns what was removed.
+
+    Raises:
+        HubError: something is still there afterwards; run it again.
+    """
+    plan = plan_purge(work, settings)
+    name = f"{DatasetLayout(settings.dataset).root}published"
+    with held(work, name) as work, open_hub(settings) as hub:
+        branches = _branches(work, settings, hub)
+        work.verify_claim()
+        hub.squash(f"{settings.dataset}: history removed")
+        doomed = _unused(hub, branches)
+        if doomed:
+            work.verify_claim()
+            hub.delete_large_files(doomed)
+        left = _unused(hub, branches)
+        if left:
+            raise HubError(f"{hub.url} still lists {len(left)} large files that were to be deleted: run this again")
+        head = hub.head()
+        published = find_published(work, settings, (hub.endpoint, hub.repo_id, hub.branch))
+        if head is not None and published is not None:
+            move_published(work, settings, published, head.revision)
+    return plan
+
+
+def _branches(work: Store, settings: Settings, hub: "HubRepo") -> set[str]:
+    """Every branch of the repository that the dataset is published to, if it is still there: what they use stays."""
+    published = read_published(work, settings)
+    same = {item.branch for item in published if (item.endpoint, item.repo_id) == (hub.endpoint, hub.repo_id)}
+    return {hub.branch, *(branch for branch in same if f"refs/heads/{branch}" in hub.refs())}
+
+
+def _unused(hub: "HubRepo", branches: set[str]) -> "list[LFSFileInfo]":
+    """Rows that none of the branches uses now.
+
+    Those without a name were uploaded and never committed. The hub's own conversions hold copies of the rows.
+    """
+    used = {file.sha256 for branch in branches for file in hub.tree(branch).values()}
+    return [
+        item
+        for item in hub.large_files()
+        if item.oid not in used
+        and (not item.filename or _ROWS.fullmatch(item.filename) or (item.ref or "").startswith("refs/convert/"))
+    ]

@@ -1,0 +1,278 @@
+"""When each word of an utterance is said."""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from threading import Lock
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from voice_core.audio.pcm import Pcm16, resample, to_float, to_pcm16
+from voice_core.language import primary
+from voice_core.moshi.mixing import speaking
+from voice_core.moshi.script import Word
+from voice_core.recognition.words import READINGS, guessed_phones, script_words, spoken_forms
+from voice_core.settings import MoshiSettings
+
+_EPS_SEC = 1e-9
+_ROUNDING_SEC = 1e-4  # times are written to 0.1 ms
+_SPHINX_HZ = 16_000
+_SPHINX_FRAMES_PER_SEC = 100
+# How unlikely a path may be and still be followed. The narrow search is fast and mostly finds the words; what it does
+# not find, such as names, the wide one may, at several times the work.
+_BEAMS: tuple[dict[str, float], ...] = ({}, {"beam": 1e-100, "wbeam": 1e-80, "pbeam": 1e-100})
+_VARIANT = re.compile(r"\(\d+\)$")  # "the(2)" is another way to say "the"
+
+
+Seconds = npt.NDArray[np.float64]
+
+
+class AlignmentError(ValueError):
+    """No times could be found for these words, or such as cannot be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """The words of an utterance as its script spells them. `approximate`: spread by length, not listened for."""
+
+    words: tuple[Word, ...]
+    approximate: bool = False
+
+
+class Aligner(Protocol):
+    """Speech and its text → the words' times. Equal input gives equal times, whatever was aligned before.
+
+    Pickled by name: in another process it is that process's own, loaded once.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def revision(self) -> str:
+        """Changes with the times that it finds."""
+        ...
+
+    def align(self, pcm: Pcm16, sample_rate_hz: int, text: str, language: str) -> Alignment:
+        """Raises `AlignmentError`."""
+        ...
+
+
+def is_english(language: str) -> bool:
+    """
+    >>> is_english("en-GB"), is_english("enm"), is_english("ar")
+    (True, False, False)
+    """
+    return primary(language) == "en"
+
+
+def checked(words: Sequence[Word], texts: Sequence[str], pcm: Pcm16, sample_rate_hz: int) -> tuple[Word, ...]:
+    """The words with their times held within the speech, rounded to 0.1 ms.
+
+    Raises `AlignmentError` unless they are the words of `texts`, one after the other, each longer than nothing and
+    with some speech in it.
+    """
+    if [word.text for word in words] != list(texts):
+        raise AlignmentError(f"{len(words)} words were found, and the text has {len(texts)}")
+    spoken = speaking(to_float(pcm), sample_rate_hz)
+    frames = np.flatnonzero(spoken)
+    if not len(frames):
+        raise AlignmentError("there is no speech")
+    size = max(1, sample_rate_hz // 50) / sample_rate_hz
+    first, last = frames[0] * size, min((frames[-1] + 1) * size, len(pcm) / sample_rate_hz)
+    result: list[Word] = []
+    before = 0.0
+    for word in words:
+        start, end = _rounded(max(word.start_sec, first)), _rounded(min(word.end_sec, last))
+        where = f"{word.text!r} ({word.start_sec:.3f} to {word.end_sec:.3f} s)"
+        if not start < end:
+            raise AlignmentError(f"{where} is no time within the speech, {first:.2f} to {last:.2f} s")
+        if start < before:
+            raise AlignmentError(f"{where} begins before the word before it ends")
+        if not spoken[int(start / size) : math.ceil(end / size)].any():
+            raise AlignmentError(f"{where} lies in silence")
+        result.append(Word(word.text, start, end))
+        before = end
+    return tuple(result)
+
+
+def _rounded(seconds: float) -> float:
+    """Down, so that what ends within the audio still does."""
+    return math.floor(seconds / _ROUNDING_SEC + 1e-6) / round(1 / _ROUNDING_SEC)
+
+
+class ApproximateAligner:
+    """Deals the time that is speech to the words by their letters. For any language; pauses are left out."""
+
+    name = "approximate"
+    revision = "2"
+
+    def align(self, pcm: Pcm16, sample_rate_hz: int, text: str, language: str) -> Alignment:
+        texts = script_words(text)
+        frames = np.flatnonzero(speaking(to_float(pcm), sample_rate_hz))
+        if not len(frames) or not texts:
+            raise AlignmentError("there is no speech" if texts else "there are no words")
+        lengths = np.array([sum(char.isalnum() for char in word) + 1 for word in texts], np.float64)
+        size = max(1, sample_rate_hz // 50)
+        begin = frames * size / sample_rate_hz
+        passed = np.cumsum(np.minimum((frames + 1) * size, len(pcm)) / sample_rate_hz - begin)
+        edges = np.concatenate([[0.0], np.cumsum(lengths)]) / lengths.sum() * passed[-1]
+        starts = [_at(begin, passed, edge) for edge in edges[:-1]]
+        ends = [_at(begin, passed, edge, ending=True) for edge in edges[1:]]
+        words = [Word(*item) for item in zip(texts, starts, ends, strict=True)]
+        return Alignment(checked(words, texts, pcm, sample_rate_hz), approximate=True)
+
+
+def _at(begin: Seconds, passed: Seconds, position_sec: float, *, ending: bool = False) -> float:
+    """When so much speech has passed; where that is at a pause, its beginning if `ending`, else its end.
+
+    `begin` is where each frame of speech begins, `passed` the speech up to and with it; both have shape [frames].
+    """
+    frame = int(np.searchsorted(passed, position_sec + (-_EPS_SEC if ending else _EPS_SEC), side="right"))
+    frame = min(frame, len(passed) - 1)
+    before = passed[frame - 1] if frame else 0.0
+    return float(begin[frame] + position_sec - before)
+
+
+class PocketsphinxAligner:
+    """English, by the acoustic model and dictionary in the wheel `pocketsphinx` (extra `moshi`).
+
+    A word that the dictionary lacks is listened for by a pronunciation guessed from its letters, a number in each way
+    that it may be read.
+    """
+
+    name = "pocketsphinx"
+
+    def __init__(self) -> None:
+        """Raises ImportError where pocketsphinx is not installed."""
+        from importlib.metadata import version
+
+        from pocketsphinx import Decoder
+
+        self.revision = f"{version('pocketsphinx')}+1"
+        self._decoders: list[Any] = []
+        self._new = Decoder
+        self._lock = Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _loaded, (PocketsphinxAligner,)
+
+    def align(self, pcm: Pcm16, sample_rate_hz: int, text: str, language: str) -> Alignment:
+        texts = script_words(text)
+        readings = [[spoken_forms(word, reading) for word in texts] for reading in READINGS]
+        dumb = [word for word, said in zip(texts, readings[0], strict=True) if not said]
+        if dumb or not texts:
+            raise AlignmentError(f"{dumb[0]!r} cannot be read as English" if dumb else "there are no words")
+        audio = to_pcm16(resample(to_float(pcm), sample_rate_hz, _SPHINX_HZ)).tobytes()
+        tried: set[tuple[str, ...]] = set()
+        trouble = AlignmentError("pocketsphinx could not find the text in the speech")
+        for beam in range(len(_BEAMS)):
+            tried.clear()
+            for said in readings:
+                forms = tuple(form for word in said for form in word)
+                if forms in tried:
+                    continue
+                tried.add(forms)
+                with self._lock:
+                    found = self._times(beam, audio, forms)
+                if found is not None:
+                    try:
+                        return Alignment(checked(_words(texts, said, found), texts, pcm, sample_rate_hz))
+                    except AlignmentError as error:
+                        trouble = error
+        raise trouble
+
+    def _decoder(self, beam: int) -> Any:
+        while len(self._decoders) <= beam:
+            # By "batch" the level of an utterance is found in itself, not in what was heard before.
+            more = _BEAMS[len(self._decoders)]
+            self._decoders.append(self._new(samprate=_SPHINX_HZ, lm=None, loglevel="FATAL", cmn="batch", **more))
+        return self._decoders[beam]
+
+    def _times(self, beam: int, audio: bytes, forms: Sequence[str]) -> list[tuple[float, float]] | None:
+        """Where each form begins and ends, seconds; None where they are not found."""
+        decoder = self._decoder(beam)
+        for form in forms:
+            if decoder.lookup_word(form) is None:
+                decoder.add_word(form, guessed_phones(form), True)
+        try:
+            decoder.reinit_feat()  # or the last utterance would still have a say
+            decoder.set_align_text(" ".join(forms))
+            decoder.start_utt()
+            decoder.process_raw(audio, full_utt=True)
+            decoder.end_utt()
+            segments = list(decoder.seg() or ())
+        except RuntimeError:
+            return None
+        heard = [item for item in segments if not item.word.startswith(("<", "["))]
+        if [_VARIANT.sub("", item.word) for item in heard] != list(forms):
+            return None
+        rate = _SPHINX_FRAMES_PER_SEC
+        return [(item.start_frame / rate, (item.end_frame + 1) / rate) for item in heard]
+
+
+def _words(texts: Sequence[str], said: Sequence[Sequence[str]], found: Sequence[tuple[float, float]]) -> list[Word]:
+    """A script's word lasts from the first to the last of what is said of it."""
+    words, at = [], 0
+    for text, forms in zip(texts, said, strict=True):
+        words.append(Word(text, found[at][0], found[at + len(forms) - 1][1]))
+        at += len(forms)
+    return words
+
+
+class AutoAligner:
+    """Pocketsphinx for what is English, if it is installed; `other` for other languages, if it is given; else, and
+    where these fail, an approximate split."""
+
+    name = "auto"
+
+    def __init__(self, other: Aligner | None = None) -> None:
+        self._rough = ApproximateAligner()
+        self._other = other
+        self._english: Aligner | None
+        try:
+            self._english = PocketsphinxAligner()
+        except ImportError:
+            self._english = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _loaded, (AutoAligner, *([self._other] if self._other else []))
+
+    @property
+    def revision(self) -> str:
+        parts = [aligner for aligner in (self._english, self._other, self._rough) if aligner is not None]
+        return "+".join(f"{aligner.name}-{aligner.revision}" for aligner in parts)
+
+    def align(self, pcm: Pcm16, sample_rate_hz: int, text: str, language: str) -> Alignment:
+        fitting = self._english if is_english(language) else self._other
+        if fitting is not None:
+            try:
+                return fitting.align(pcm, sample_rate_hz, text, language)
+            except AlignmentError:  # what it cannot find may still be spread
+                return self._rough.align(pcm, sample_rate_hz, text, language)
+        return self._rough.align(pcm, sample_rate_hz, text, language)
+
+
+@cache
+def _loaded(aligner: Callable[..., Aligner], *given: Any) -> Aligner:
+    return aligner(*given)
+
+
+def load_aligner(settings: MoshiSettings) -> Aligner:
+    """The aligner that the settings name. Raises ValueError where its package or its model is missing."""
+    if settings.aligner == "approximate":
+        return ApproximateAligner()
+    if settings.aligner == "ctc" and not settings.ctc_model:
+        raise ValueError("moshi.aligner is ctc, and moshi.ctc_model names no model")
+    if settings.aligner in ("ctc", "auto"):
+        from voice_core.recognition.ctc_aligner import ctc_aligner
+
+        model = ctc_aligner(settings.ctc_model, settings.ctc_revision) if settings.ctc_model else None
+        return model if model is not None and settings.aligner == "ctc" else AutoAligner(model)
+    try:
+        return PocketsphinxAligner()
+    except ImportError:
+        raise ValueError("moshi.aligner is pocketsphinx, which is not installed: `pip install pocketsphinx`") from None

@@ -1,0 +1,158 @@
+"""Whether speech says what its script says: what a recogniser hears in it, held against the text."""
+
+import re
+from collections.abc import Sequence
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from voice_core.audio.pcm import Pcm16, resample, to_float, to_pcm16
+from voice_core.language import primary
+from voice_core.recognition.aligners import is_english
+from voice_core.recognition.words import script_words, spoken_forms
+from voice_core.settings import ConfigurationError, MoshiSettings
+
+SAMPLE_RATE_HZ = 16_000
+_UNSPACED = r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]"  # scripts without spaces: each letter counts as a word
+_WORD = re.compile(rf"{_UNSPACED}|(?:(?!{_UNSPACED})[^\W_])+")
+
+
+class Recogniser(Protocol):
+    """Speech → its text, in whatever spelling."""
+
+    @property
+    def name(self) -> str: ...
+
+    def recognise(self, pcm: Pcm16, sample_rate_hz: int, language: str) -> str: ...
+
+
+def load_recogniser(settings: MoshiSettings) -> Recogniser | None:
+    """The recogniser that the settings name, or None where nothing is to listen. Nothing is ever downloaded.
+
+    Raises ConfigurationError for a folder that has no model, and where the package for it is missing.
+    """
+    named = settings.recogniser
+    if named in ("", "none"):
+        return None
+    if named == "auto":
+        able = is_english(settings.language) and find_spec("pocketsphinx") is not None
+        return Pocketsphinx() if able else None
+    if named == "pocketsphinx":
+        if not is_english(settings.language):
+            raise ConfigurationError(f"moshi.recogniser is pocketsphinx, which knows English, not {settings.language}")
+        _require("pocketsphinx", "pocketsphinx")
+        return Pocketsphinx()
+    folder = Path(named).expanduser()
+    if (folder / "model.bin").is_file():
+        _require("faster_whisper", "faster-whisper")
+        return FasterWhisper(folder)
+    if (folder / "config.json").is_file():
+        _require("transformers", "transformers torch")
+        return Transformers(folder)
+    raise ConfigurationError(
+        f"moshi.recogniser is {named!r}: neither auto, none or pocketsphinx nor a folder with model.bin (of "
+        "faster-whisper) or config.json (of transformers)"
+    )
+
+
+def _require(package: str, install: str) -> None:
+    if find_spec(package) is None:
+        raise ConfigurationError(f"moshi.recogniser needs a package that is not there: `pip install {install}`")
+
+
+class Pocketsphinx:
+    """English, by the models in the wheel `pocketsphinx`. Of clear speech it gets a word in seven wrong: enough to
+    notice speech that says something else, or nothing."""
+
+    name = "pocketsphinx"
+
+    def recognise(self, pcm: Pcm16, sample_rate_hz: int, language: str) -> str:
+        self._decoder.reinit_feat()  # or the last utterance would still have a say
+        self._decoder.start_utt()
+        self._decoder.process_raw(to_pcm16(_at_16_khz(pcm, sample_rate_hz)).tobytes(), full_utt=True)
+        self._decoder.end_utt()
+        heard = self._decoder.hyp()
+        return heard.hypstr if heard else ""
+
+    @cached_property
+    def _decoder(self) -> Any:
+        from pocketsphinx import Decoder
+
+        return Decoder(samprate=SAMPLE_RATE_HZ, loglevel="FATAL", cmn="batch")
+
+
+class _FromFolder:
+    """A recogniser whose model lies in a folder, on the CPU: the GPU is the speech engine's."""
+
+    package = ""
+
+    def __init__(self, folder: Path) -> None:
+        self.name = f"{self.package} {folder.name}"
+        self._folder = str(folder)
+
+
+class FasterWhisper(_FromFolder):
+    """A Whisper model in CTranslate2's format."""
+
+    package = "faster-whisper"
+
+    def recognise(self, pcm: Pcm16, sample_rate_hz: int, language: str) -> str:
+        audio = _at_16_khz(pcm, sample_rate_hz)
+        code = primary(language) or None
+        segments, _ = self._model.transcribe(audio, language=code, beam_size=5, condition_on_previous_text=False)
+        return " ".join(segment.text.strip() for segment in segments)
+
+    @cached_property
+    def _model(self) -> Any:
+        from faster_whisper import WhisperModel
+
+        return WhisperModel(self._folder, device="cpu", compute_type="int8", local_files_only=True)
+
+
+class Transformers(_FromFolder):
+    """Any speech recogniser that transformers' pipeline loads."""
+
+    package = "transformers"
+
+    def recognise(self, pcm: Pcm16, sample_rate_hz: int, language: str) -> str:
+        audio = _at_16_khz(pcm, sample_rate_hz)
+        return str(self._pipeline({"raw": audio, "sampling_rate": SAMPLE_RATE_HZ})["text"])
+
+    @cached_property
+    def _pipeline(self) -> Any:
+        from transformers import pipeline
+
+        return pipeline("automatic-speech-recognition", model=self._folder, device="cpu")
+
+
+def _at_16_khz(pcm: Pcm16, sample_rate_hz: int) -> npt.NDArray[np.float32]:
+    return resample(to_float(pcm), sample_rate_hz, SAMPLE_RATE_HZ)
+
+
+def compared_words(text: str, language: str) -> list[str]:
+    """The words of a text as they are compared: without case and punctuation, English numbers as they are said.
+
+    >>> compared_words("Well – yes, at 7:30!", "en-GB"), compared_words("Ja, straße 東京", "de")
+    (['well', 'yes', 'at', 'seven', 'thirty'], ['ja', 'strasse', '東', '京'])
+    """
+    if is_english(language):
+        return [form for word in script_words(text) for form in spoken_forms(word)]
+    return _WORD.findall(text.casefold())
+
+
+def word_errors(said: Sequence[str], heard: Sequence[str]) -> int:
+    """How many words have to be put in, left out or replaced to make the one of the other.
+
+    >>> word_errors("it is on time".split(), "it was on".split()), word_errors([], ["a"])
+    (2, 1)
+    """
+    row = list(range(len(heard) + 1))
+    for number, word in enumerate(said, 1):
+        corner, row[0] = row[0], number
+        for place, other in enumerate(heard, 1):
+            corner, row[place] = row[place], min(row[place] + 1, row[place - 1] + 1, corner + (word != other))
+    return row[-1]

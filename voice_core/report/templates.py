@@ -1,0 +1,57 @@
+"""The templates of what people listen to; every value is escaped."""
+
+from functools import lru_cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from voice_core.corpus.dataset.summary import format_time
+from voice_core.language import count
+from voice_core.stages.manifest import Entry
+
+_HERE = Path(__file__).parent
+_FOLDERS = (_HERE, _HERE.parent / "demo")
+_MOST_TEXT = 600
+
+
+def measures(entry: Entry) -> list[tuple[str, str]]:
+    """What is known of a segment, in words and units.
+
+    >>> measures(Entry("line", "a", snr_db=21.26, bandwidth_hz=7_900.0))
+    [('SNR', '21.3 dB'), ('band', '7.9 kHz')]
+    """
+    known = (
+        ("SNR", entry.snr_db, "{:.1f} dB", 1.0),
+        ("level", entry.rms_dbfs, "{:.1f} dBFS", 1.0),
+        ("peak", entry.peak_dbfs, "{:.1f} dBFS", 1.0),
+        ("band", entry.bandwidth_hz, "{:.1f} kHz", 1e-3),
+        ("silence", entry.silence_share, "{:.0f} %", 100.0),
+        ("clipped", entry.clipped_share or None, "{:.2f} %", 100.0),
+        ("speed", entry.chars_per_sec, "{:.1f} chars/s", 1.0),
+        ("codes off by", entry.roundtrip_mel_db, "{:.1f} dB", 1.0),
+    )
+    return [(name, form.format(value * unit)) for name, value, form, unit in known if value is not None]
+
+
+def _shortened(text: str, most: int = _MOST_TEXT) -> str:
+    return text if len(text) <= most else text[:most].rstrip() + " …"
+
+
+@lru_cache(maxsize=1)
+def environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(_FOLDERS),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "time": format_time,
+        "number": lambda value: f"{value:,}",
+        "count": count,
+        "measures": measures,
+        "shortened": _shortened,
+        "words": lambda name: name.replace("_", " "),
+    }
+    return made

@@ -1,0 +1,202 @@
+"""All settings together: the groups, and what belongs to none."""
+
+import os
+from typing import Literal
+from urllib.parse import unquote
+
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from voice_core.layout import slug
+from voice_core.redaction import hide
+from voice_core.settings.automation import AutomationSettings
+from voice_core.settings.base import ENV_PREFIX, as_url
+from voice_core.settings.codecs import NeuCodecSettings
+from voice_core.settings.corpus import (
+    AudioSettings,
+    BatchSettings,
+    CardSettings,
+    CutSettings,
+    RuleSettings,
+    SplitSettings,
+)
+from voice_core.settings.loading import (
+    ConfigurationError,
+    config_file,
+    explain,
+    explain_unreadable,
+    warn_of_unknown_variables,
+)
+from voice_core.settings.moshi import MoshiSettings
+from voice_core.settings.speech import IndexTTS2Settings, SpeechSettings
+from voice_core.settings.stores import GcsSettings, HubSettings, S3Settings
+from voice_core.settings.url_overlap import overlap
+
+Step = Literal["ingest", "encode", "write", "speak"]
+
+
+class Settings(BaseSettings):
+    """The configuration of one voice dataset."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        hide_input_in_errors=True,
+    )
+
+    raw_url: str = Field("demo/raw", description="The raw bucket, only ever read: file://, s3://, gs:// or a folder.")
+    work_url: str = Field(
+        "demo/work", description="Where everything that is made lies: file://, s3://, gs:// or a folder."
+    )
+    dataset: str = Field(
+        "voice", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$", description="Name of the dataset under datasets/."
+    )
+    codec: str = Field(
+        "melvq", description="Codec of coded_segments: neucodec, melvq (embedded stand-in) or none (no codes)."
+    )
+    raw_pattern: str = Field(
+        "{channel}/{audio_id}",
+        description="Where a recording lies in the raw bucket, without its extension; its transcript lies beside it.",
+    )
+    channels: tuple[str, ...] = Field((), description="Channel folders to read; all when empty. JSON list.")
+    channel_mapping: dict[str, str] = Field(
+        default_factory=dict, description="Folder in the raw bucket → display name of the channel. JSON object."
+    )
+    audio_extensions: tuple[str, ...] = Field(
+        (".mp3", ".m4a", ".mp4", ".aac", ".opus", ".ogg", ".oga", ".webm", ".mka", ".flac", ".wav", ".aif", ".aiff"),
+        description="Extensions that are recordings, lower case. Where two files share an id the first listed wins.",
+    )
+    max_transcript_mb: float = Field(32.0, gt=0, description="A larger transcript is refused, not read.")
+    follow_symlinks: bool = Field(
+        False,
+        description="Follow symbolic links that lead out of the folder of recordings, of scripts or of `voice adopt`.",
+    )
+    local_gb: float = Field(
+        24.0,
+        gt=0,
+        description="Local disk that copies of remote objects may take at a time, GB; larger work is sliced.",
+    )
+    local_dir: str = Field("", description="Folder for these copies; one in the system's temporary folder when empty.")
+    requests_in_flight: int = Field(32, ge=1, le=512, description="Requests at once to a remote store, a process.")
+    workers: int = Field(0, ge=0, le=256, description="CPU processes that cut and measure; 0: one a core.")
+    steps: tuple[Step, ...] = Field(
+        (),
+        description="Steps that this machine's code location runs: ingest, encode, write, speak; its own if empty.",
+    )
+    gpu_profiles: str = Field(
+        "", description="File of the GPU pools: limits, batch sizes, precisions; the packaged one when empty."
+    )
+    gpu_lock_dir: str = Field(
+        "", description="Folder of the locks by which the processes of a host share its GPUs; in /tmp when empty."
+    )
+
+    batch: BatchSettings = BatchSettings()  # type: ignore[call-arg]
+    audio: AudioSettings = AudioSettings()  # type: ignore[call-arg]
+    cut: CutSettings = CutSettings()  # type: ignore[call-arg]
+    roundtrip_share: float = Field(
+        0.1, ge=0, le=1, description="Share of segments that are decoded again after encoding, and measured."
+    )
+
+    guard_share: float = Field(
+        0.0005,
+        ge=0,
+        le=1,
+        description="Share of segments that the codec's plain path encodes too, to compare; in bf16, fp16 one a batch.",
+    )
+
+    rules: RuleSettings = RuleSettings()  # type: ignore[call-arg]
+    split: SplitSettings = SplitSettings()  # type: ignore[call-arg]
+    card: CardSettings = CardSettings()  # type: ignore[call-arg]
+
+    s3: S3Settings = S3Settings()  # type: ignore[call-arg]
+    gcs: GcsSettings = GcsSettings()  # type: ignore[call-arg]
+    hub: HubSettings = HubSettings()  # type: ignore[call-arg]
+    neucodec: NeuCodecSettings = NeuCodecSettings()  # type: ignore[call-arg]
+    speech: SpeechSettings = SpeechSettings()  # type: ignore[call-arg]
+    indextts2: IndexTTS2Settings = IndexTTS2Settings()  # type: ignore[call-arg]
+    moshi: MoshiSettings = MoshiSettings()  # type: ignore[call-arg]
+    automation: AutomationSettings = AutomationSettings()  # type: ignore[call-arg]
+
+    @field_validator("raw_url", "work_url")
+    @classmethod
+    def _as_url(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("must not be empty")
+        return as_url(value)
+
+    @field_validator("work_url")
+    @classmethod
+    def _apart_from_raw(cls, value: str, info: ValidationInfo) -> str:
+        if how := overlap(info.data.get("raw_url", ""), value):
+            raise ValueError(f"raw_url {how} it; what is made would be taken for recordings: choose separate folders")
+        return value
+
+    @field_validator("moshi")
+    @classmethod
+    def _scripts_apart(cls, value: MoshiSettings, info: ValidationInfo) -> MoshiSettings:
+        if value.scripts_url and (how := overlap(value.scripts_url, info.data.get("work_url", ""))):
+            raise ValueError(f"scripts_url {how} the work_url: choose separate folders")
+        return value
+
+    @field_validator("raw_pattern")
+    @classmethod
+    def _names_both(cls, value: str) -> str:
+        if value.count("{channel}") != 1 or value.count("{audio_id}") != 1:
+            raise ValueError("must name {channel} and {audio_id} once each")
+        return value
+
+    @model_validator(mode="after")
+    def _hand_down(self) -> "Settings":
+        """Give the codec and the engine what they need of this machine: they are made from their own settings."""
+        wanted = {"neucodec": ("gpu_profiles", "gpu_lock_dir"), "indextts2": ("gpu_lock_dir", "local_dir")}
+        for name, fields in wanted.items():
+            group = getattr(self, name)
+            given = {field: getattr(group, field) or getattr(self, field) for field in fields}
+            object.__setattr__(self, name, group.model_copy(update=given))
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=config_file())
+
+    @classmethod
+    def load(cls, **overrides: object) -> "Settings":
+        """Read the settings, or raise `ConfigurationError` with a line a wrong setting."""
+        if os.environ.get(ENV_PREFIX + "CONFIG") and not config_file().is_file():
+            raise ConfigurationError(f"{ENV_PREFIX}CONFIG names a file that does not exist")
+        warn_of_unknown_variables(cls)
+        try:
+            settings = cls(**overrides)  # type: ignore[arg-type]
+        except ValidationError as error:
+            raise ConfigurationError(explain(error, cls)) from None
+        except ValueError as error:  # malformed TOML, or JSON in an environment variable
+            raise ConfigurationError(explain_unreadable(error)) from None
+        s3 = settings.s3
+        hide(*(item.get_secret_value() for item in (s3.access_key_id, s3.secret_access_key, s3.session_token)))
+        return settings
+
+    def display_name(self, channel_slug: str) -> str:
+        """A channel's name for people, by the slug that stands in its partitions' keys.
+
+        >>> Settings(channel_mapping={"Atheer_-": "Atheer - أثير"}).display_name("Atheer_-")
+        'Atheer - أثير'
+        >>> Settings().display_name("News%2C World")
+        'News, World'
+        """
+        names = {slug(folder): name for folder, name in self.channel_mapping.items()}
+        return names.get(channel_slug) or unquote(channel_slug)

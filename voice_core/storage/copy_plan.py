@@ -1,0 +1,189 @@
+"""What has to be copied to mirror one store to another, and in which order. Pure: listings in, steps out."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
+from typing import Literal
+
+from voice_core.settings.url_overlap import overlap
+from voice_core.storage.copy_record import FOLDER, Known
+from voice_core.storage.store import ObjectInfo
+
+_MD5_DIGITS = 32
+_EMPTY_MD5 = "d41d8cd98f00b204e9800998ecf8427e"
+
+Action = Literal["new", "replace", "compare", "same"]
+
+
+@dataclass(frozen=True, slots=True)
+class CopyOptions:
+    """`include` and `exclude` are globs on the whole key (`*` also stands for slashes)."""
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    delete: bool = False
+    verify: bool = False
+    record: bool = True
+    jobs: int = 32
+
+    def takes(self, key: str) -> bool:
+        wanted = not self.include or any(fnmatchcase(key, glob) for glob in self.include)
+        return wanted and not any(fnmatchcase(key, glob) for glob in self.exclude) and not key.startswith(FOLDER)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What to do about one object: `compare` where only the content can tell whether it is the same."""
+
+    action: Action
+    source: ObjectInfo
+    target: ObjectInfo | None = None
+    known: Known | None = None
+
+    @property
+    def key(self) -> str:
+        return self.source.key
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CopyPlan:
+    steps: tuple[Step, ...]  # in order of their keys; without what is known to be the same
+    same: int
+    deletions: tuple[str, ...]  # at the destination, commit records first
+    impossible: tuple[Failure, ...]  # names that no store of ours can hold
+    folder_marks: int = 0  # empty objects that stand for a folder in some consoles; no files
+
+    def counts(self) -> dict[Action, int]:
+        tally: dict[Action, int] = {"new": 0, "replace": 0, "compare": 0, "same": self.same}
+        for step in self.steps:
+            tally[step.action] += 1
+        return tally
+
+
+def tier(key: str) -> int:
+    """Objects of a lower tier are copied before those of a higher one.
+
+    >>> [tier(key) for key in ("segments/a/batch-0001/x_seg_0.npz", "segments/a/batch-0001/_manifest.parquet")]
+    [0, 1]
+    >>> [tier(key) for key in ("datasets/v/manifests/a/batch-0001.parquet", "datasets/v/dataset.json")]
+    [1, 2]
+    >>> tier("batches/a/batch-0001.json")
+    3
+    """
+    path = PurePosixPath(key)
+    if path.suffix == ".json" and "batches" in path.parts[:-1]:
+        return 3
+    if path.name == "dataset.json":
+        return 2
+    return 1 if commit_scope(key) is not None else 0
+
+
+def commit_scope(key: str) -> str | None:
+    """The folder whose files a commit record speaks of; None for what is no such record, or lists no files.
+
+    >>> commit_scope("segments/a/batch-0001/_manifest.parquet"), commit_scope("datasets/v/manifests/a/b.parquet")
+    ('segments/a/batch-0001/', 'datasets/v/')
+    >>> commit_scope("dataset.json"), commit_scope("x_seg_0.npz")
+    ('', None)
+    """
+    path = PurePosixPath(key)
+    if path.name in ("_manifest.parquet", "dataset.json"):
+        return key[: -len(path.name)]
+    if "manifests" in path.parts[:-1]:
+        head = path.parts[: path.parts.index("manifests")]
+        return "/".join(head) + "/" if head else ""
+    return None
+
+
+def folders(keys: Iterable[str]) -> set[str]:
+    """All folders above the keys, as prefixes; the top is ""."""
+    found: set[str] = set()
+    for key in keys:
+        at = len(key)
+        while at > 0:
+            at = key.rfind("/", 0, at)
+            folder = key[: at + 1]
+            if folder in found:
+                break
+            found.add(folder)
+    return found
+
+
+def md5_of(info: ObjectInfo | None) -> str:
+    """The MD5 that an etag is, where it is one; "" otherwise."""
+    etag = info.etag.lower() if info else ""
+    return etag if len(etag) == _MD5_DIGITS and all(digit in "0123456789abcdef" for digit in etag) else ""
+
+
+def make_plan(
+    source_url: str,
+    source: Iterable[ObjectInfo],
+    target: Iterable[ObjectInfo],
+    known: Callable[[str], Known | None],
+    options: CopyOptions,
+) -> CopyPlan:
+    """Compare two listings. Pure. Raises `ValueError` where everything would be deleted."""
+    there = {item.key: item for item in target if item.size >= 0}
+    steps: list[Step] = []
+    impossible: list[Failure] = []
+    same = folder_marks = 0
+    wanted: set[str] = set()
+    for item in source:
+        if not options.takes(item.key):
+            continue
+        if not item.key or (item.key.endswith("/") and md5_of(item) == _EMPTY_MD5):
+            folder_marks += 1
+            continue
+        wanted.add(item.key)
+        if item.size < 0:
+            impossible.append(Failure(item.key, "its name can be no key: rename it at the source"))
+            continue
+        row, old = known(item.key), there.get(item.key)
+        row = row if row is not None and old is not None and row.target_identity == old.identity else None
+        action = _action(item, old, row, source_url, options)
+        if action == "same":
+            same += 1
+        else:
+            steps.append(Step(action, item, old, row))
+    deletions: list[str] = []
+    if options.delete:
+        if not wanted:
+            raise ValueError(
+                f"{source_url} holds nothing that is to be copied, so --delete would empty the destination: "
+                "check the address and the globs"
+            )
+        deletions = [key for key in there if options.takes(key) and key not in wanted]
+    return CopyPlan(
+        tuple(sorted(steps, key=lambda step: step.key)),
+        same,
+        tuple(sorted(deletions, key=lambda key: (-tier(key), key))),
+        tuple(sorted(impossible, key=lambda failure: failure.key)),
+        folder_marks,
+    )
+
+
+def _action(
+    item: ObjectInfo, old: ObjectInfo | None, row: Known | None, source_url: str, options: CopyOptions
+) -> Action:
+    if old is None:
+        return "new"
+    if old.size != item.size:
+        return "replace"
+    if options.verify:
+        return "compare"
+    if row is not None and (row.source_url, row.source_identity) == (source_url, item.identity):
+        return "same"
+    return "same" if md5_of(item) and md5_of(item) == md5_of(old) else "compare"
+
+
+def refuse_overlap(source_url: str, target_url: str) -> None:
+    """Raises `ValueError` where one URL lies in the other."""
+    if how := overlap(source_url, target_url):
+        raise ValueError(f"{source_url} {how} {target_url}: nothing can be copied onto or into itself")

@@ -1,0 +1,99 @@
+"""Names in a bucket as they are, also those that obstore refuses (`a//b`): the same requests, read as they come."""
+
+import itertools
+import re
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from http.client import HTTPException
+from urllib.parse import unquote, unquote_plus, urlsplit
+from xml.etree import ElementTree
+
+from obstore.exceptions import BaseError
+
+from voice_core.storage.config import Access
+from voice_core.storage.exceptions import is_transient, pause
+
+Name = tuple[str, int, str, str]  # key below the URL, size, etag, version
+
+
+def list_names(url: str, access: Access, prefix: str) -> Iterator[Name]:
+    """List the objects below the folder `prefix`. Raises `OSError` or `ValueError`."""
+    parts = urlsplit(url)
+    root = unquote(parts.path).strip("/")
+    root = f"{root}/" if root else ""
+    folder = f"{prefix.rstrip('/')}/" if prefix else ""
+    for key, size, etag, version in _list(f"{parts.scheme}://{parts.netloc}", root + folder, access):
+        yield key.removeprefix(root), size, etag, version
+
+
+def _list(bucket_url: str, prefix: str, access: Access) -> Iterator[Name]:
+    query = {"list-type": "2", "encoding-type": "url", "prefix": prefix}
+    while True:
+        try:
+            address = access.sign_listing(bucket_url, query)
+        except BaseError as error:
+            if not bucket_url.startswith("gs:"):
+                raise OSError(str(error)) from None
+            yield from _through_google_client(bucket_url, prefix, access, error)
+            return
+        page = _fetch(address, access)
+        decode = unquote_plus if page.findtext("{*}EncodingType") == "url" else str
+        for item in page.iterfind("{*}Contents"):
+            key, etag = decode(item.findtext("{*}Key", "")), item.findtext("{*}ETag", "")
+            yield key, int(item.findtext("{*}Size", "0")), etag.strip('"'), ""
+        token = page.findtext("{*}NextContinuationToken")
+        if page.findtext("{*}IsTruncated") != "true" or not token:
+            return
+        query["continuation-token"] = token
+
+
+def _fetch(address: str, access: Access) -> ElementTree.Element:
+    for tries in itertools.count(1):
+        try:
+            return ElementTree.fromstring(_read(address, access))
+        except ElementTree.ParseError as error:
+            raise ValueError(f"the server's listing is no XML: {error}") from None
+        except OSError as error:
+            if tries >= access.max_retries or not is_transient(error):
+                raise
+        pause(tries)
+    raise AssertionError("the tries never end")
+
+
+def _read(address: str, access: Access) -> bytes:
+    tls = ssl.create_default_context(cafile=access.ca_bundle or None)
+    if not access.verify_tls:
+        tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    try:
+        with urllib.request.urlopen(address, timeout=access.read_timeout_sec, context=tls) as answer:
+            return bytes(answer.read())
+    except urllib.error.HTTPError as error:  # the rest of its body may hold what was signed
+        code = re.search(rb"<Code>(\w+)</Code>", error.read())
+        raise OSError(f"{error.code} {error.reason} {code[1].decode() if code else ''}".rstrip()) from None
+    except urllib.error.URLError as error:
+        raise OSError(str(error.reason)) from None
+    except (HTTPException, ConnectionError) as error:
+        raise OSError(f"connection reset: {error}") from None
+    except TimeoutError:
+        raise OSError("operation timed out") from None
+
+
+def _through_google_client(bucket_url: str, prefix: str, access: Access, why: BaseError) -> Iterator[Name]:
+    """For credentials of Google that obstore cannot sign with, such as a person's own."""
+    try:
+        from google.api_core.exceptions import GoogleAPICallError
+
+        client = access.gcs_client()
+    except ModuleNotFoundError:
+        reason = str(why).strip().split("\n", 1)[0]
+        raise ValueError(
+            "some name here is no valid key, and listing such names needs a service account key "
+            f"(VOICE_GCS__CREDENTIALS_FILE) or pip install 'voice-data-factory[cloud]' ({reason})"
+        ) from None
+    try:
+        for blob in client.list_blobs(bucket_url.removeprefix("gs://"), prefix=prefix):
+            yield blob.name, blob.size, (blob.etag or "").strip('"'), str(blob.generation)
+    except GoogleAPICallError as error:
+        raise OSError(str(error)) from None

@@ -1,0 +1,117 @@
+"""Small JSON files that the program keeps its state in: read and checked in one place.
+
+A file that cannot be read, or that holds something else than it should, raises `DamagedStateError`, which names the
+file. Whoever can make the file again catches it; everybody else passes it on.
+"""
+
+import json
+from collections.abc import Callable, Hashable
+from functools import lru_cache
+from typing import Any, TypeVar, cast
+
+from pydantic import TypeAdapter, ValidationError
+
+from voice_core.storage.store import Store
+
+T = TypeVar("T")
+
+
+class StateFileError(ValueError):
+    """A state file cannot be used. The message names the file by its URL; `key` is its key in the store.
+
+    `why` says what is wrong with it, `remedy` what a person can do, where that is not to update the program.
+    """
+
+    def __init__(self, key: str, message: str, why: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.key = key
+        self.why = why
+        self.remedy = remedy
+
+
+class DamagedStateError(StateFileError):
+    """The file is not what the program wrote there."""
+
+    def __init__(self, store: Store, key: str, why: str, remedy: str = "") -> None:
+        super().__init__(key, f"{store.url}/{key} {why}" + (f". {remedy}" if remedy else ""), why, remedy)
+
+
+class NewerStateError(StateFileError):
+    """A newer version of the program wrote the file."""
+
+    def __init__(self, store: Store, key: str, version: int, known: int) -> None:
+        why = f"was written by a newer version of the program (format {version}; this one knows {known})"
+        super().__init__(key, f"{store.url}/{key} {why}: update the program", why)
+
+
+class NewerSchemaError(ValueError):
+    """The same of a Parquet file, before its place is known."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(f"format {version} is newer than this version of the program")
+        self.version = version
+
+
+def parse_state(
+    store: Store,
+    key: str,
+    data: bytes,
+    kind: type[T],
+    *,
+    version: int = 1,
+    prepare: Callable[[dict[str, Any]], Any] | None = None,
+    remedy: str = "",
+) -> T:
+    """The JSON file `data`, that lies at `key`, as a `kind`: a dataclass, or a type such as `dict[str, str]`.
+
+    Args:
+        version: the newest format that this program knows.
+        prepare: turns the JSON object into what `kind` takes; it may raise KeyError, TypeError or ValueError.
+        remedy: what a person can do; it ends the error's message.
+
+    Raises:
+        DamagedStateError: it is empty, no JSON, or of another shape.
+        NewerStateError: its "version" is above `version`.
+    """
+    if not data.strip():
+        raise DamagedStateError(store, key, "is empty", remedy)
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise DamagedStateError(store, key, f"is not JSON: {error}", remedy) from None
+    found = value.get("version") if isinstance(value, dict) else None
+    if isinstance(found, int) and found > version:
+        raise NewerStateError(store, key, found, version)
+    try:
+        return _adapter(cast(Hashable, kind)).validate_python(prepare(value) if prepare is not None else value)
+    except ValidationError as error:
+        raise DamagedStateError(store, key, f"has another shape than it should: {_first(error)}", remedy) from None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DamagedStateError(store, key, f"has another shape than it should: {error!r}", remedy) from None
+
+
+def read_state(
+    store: Store,
+    key: str,
+    kind: type[T],
+    *,
+    version: int = 1,
+    prepare: Callable[[dict[str, Any]], Any] | None = None,
+    remedy: str = "",
+) -> T | None:
+    """The state file at `key`; None where there is none. Arguments and errors as for `parse_state`."""
+    data = store.find(key)
+    if data is None:
+        return None
+    return parse_state(store, key, data, kind, version=version, prepare=prepare, remedy=remedy)
+
+
+def _first(error: ValidationError) -> str:
+    item = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(map(str, item["loc"]))
+    return f"{place}: {item['msg']}" if place else str(item["msg"])
+
+
+@lru_cache(maxsize=64)
+def _adapter(kind: Hashable) -> TypeAdapter[Any]:
+    return TypeAdapter(cast(Any, kind))

@@ -1,0 +1,137 @@
+"""Planner and assembler: which utterance an engine says next, and which groups are complete. Pure."""
+
+from collections import deque
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+from voice_core.synthesis.types import Failure, Group, Spoken
+from voice_core.tts import Speech, Utterance
+
+
+@dataclass(slots=True)
+class Task:
+    """The utterance at `place` of the group that came in as number `group`."""
+
+    group: int
+    place: int
+    utterance: Utterance
+    attempts: int = 0
+
+
+class _Open:
+    """A group in the window."""
+
+    def __init__(self, key: str, count: int) -> None:
+        self.key = key
+        self.speeches: list[Speech | Failure | None] = [None] * count
+        self.missing = count
+
+    def spoken(self) -> Spoken:
+        return Spoken(self.key, tuple(speech for speech in self.speeches if speech is not None))
+
+
+class Window:
+    """Groups that are read and not yet handed over: at most `size` from the oldest to the newest.
+
+    An engine recomputes what it knows of a voice whenever the voice changes. So each goes on with its voice for as long
+    as the window has utterances of it, and then takes the voice with the most of them. As the window moves on only
+    with its oldest group, no voice waits for ever, and with two voices each is loaded once for about `size` groups.
+    """
+
+    def __init__(self, size: int, *, ordered: bool = True, by_voice: bool = True) -> None:
+        self._size, self._ordered, self._by_voice = size, ordered, by_voice
+        self._open: dict[int, _Open] = {}
+        self._complete: deque[int] = deque()  # in the order of completion; where that matters
+        self._oldest = self._read = 0
+        self._waiting: dict[str, deque[Task]] = {}
+        self.voices: dict[Hashable, str] = {}  # engine → what it said last
+        self.waiting = 0  # tasks that nobody has begun
+        self.switches = 0  # times that an engine began with another voice than its last, its first included
+
+    @property
+    def has_room(self) -> bool:
+        return self._read - self._oldest < self._size
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._open
+
+    def add(self, group: Group) -> None:
+        number, self._read = self._read, self._read + 1
+        self._open[number] = _Open(group.key, len(group.utterances))
+        for place, utterance in enumerate(group.utterances):
+            self._queue(utterance).append(Task(number, place, utterance))
+            self.waiting += 1
+        if not group.utterances:
+            self._complete.append(number)
+
+    def take(self, engine: Hashable) -> Task | None:
+        """What this engine says next; None when nothing waits."""
+        if not self._waiting:
+            return None
+        key = self.voices.get(engine) if self._by_voice else ""
+        if key is None or key not in self._waiting:
+            key = self._next_voice()
+        queue = self._waiting[key]
+        task = queue.popleft()
+        if not queue:
+            del self._waiting[key]
+        self.waiting -= 1
+        if self.voices.get(engine) != task.utterance.voice:
+            self.voices[engine] = task.utterance.voice
+            self.switches += 1
+        return task
+
+    def give_back(self, task: Task) -> None:
+        """It was taken, and is to be taken again before others of its voice."""
+        self._queue(task.utterance).appendleft(task)
+        self.waiting += 1
+
+    def forget(self, engine: Hashable) -> None:
+        """This engine is no more."""
+        self.voices.pop(engine, None)
+
+    def settle(self, task: Task, result: Speech | Failure) -> None:
+        group = self._open[task.group]
+        group.speeches[task.place] = result
+        group.missing -= 1
+        if not group.missing:
+            self._complete.append(task.group)
+
+    def next_complete(self) -> Spoken | None:
+        """The next group to hand over, which leaves the window; None when there is none yet."""
+        if not self._complete:
+            return None
+        if not self._ordered:
+            return self._leave(self._complete.popleft())
+        if self._open[self._oldest].missing:
+            return None
+        self._complete.remove(self._oldest)
+        return self._leave(self._oldest)
+
+    def drained(self) -> Spoken | None:
+        """The same when nothing more will be spoken: whatever is complete, in the order of the input."""
+        if not self._complete:
+            return None
+        number = min(self._complete)
+        self._complete.remove(number)
+        return self._leave(number)
+
+    def _leave(self, number: int) -> Spoken:
+        spoken = self._open.pop(number).spoken()
+        while self._oldest < self._read and self._oldest not in self._open:
+            self._oldest += 1
+        return spoken
+
+    def _queue(self, utterance: Utterance) -> deque[Task]:
+        return self._waiting.setdefault(utterance.voice if self._by_voice else "", deque())
+
+    def _next_voice(self) -> str:
+        """The voice with the most to say for each engine that would share it; of equals, the one that waits longest."""
+        taken = list(self.voices.values())
+
+        def rank(voice: str) -> tuple[float, int]:
+            queue = self._waiting[voice]
+            return len(queue) / (1 + taken.count(voice)), -queue[0].group
+
+        return max(self._waiting, key=rank)
