@@ -8,12 +8,12 @@ import voice_core
 ROOT = Path(voice_core.__file__).parent
 # What a module does of this, and why.
 ALLOWED = {
-    ("worker_signals.py", "signal.signal"): "worker processes that the library starts itself",
+    ("compute/worker_signals.py", "signal.signal"): "worker processes that the library starts itself",
     ("tts/indextts2/package.py", "os.environ"): "gives HF_HUB_CACHE to the package indextts, which reads it",
-    ("synthesis/process_lanes.py", "os.environ"): "gives worker processes their number of threads",
-    ("publishing/hub.py", "os.environ"): "HF_ENDPOINT, as huggingface_hub reads it",
-    ("scrubbing.py", "os.environ"): "removes the secrets that the environment holds from what is shown",
-    ("store_reach.py", "os.environ"): "AWS_ENDPOINT_URL and AWS_REGION, as the S3 client reads them",
+    ("synthesis/process_workers.py", "os.environ"): "gives worker processes their number of threads",
+    ("publish/hub.py", "os.environ"): "HF_ENDPOINT, as huggingface_hub reads it",
+    ("redaction.py", "os.environ"): "removes the secrets that the environment holds from what is shown",
+    ("storage/reach.py", "os.environ"): "AWS_ENDPOINT_URL and AWS_REGION, as the S3 client reads them",
 }
 FORBIDDEN = {
     "Settings.load",
