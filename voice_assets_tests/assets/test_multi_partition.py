@@ -12,7 +12,7 @@ from voice_assets.defs.voice_dataset.multi_partition import FAILED_BATCHES
 from voice_assets.defs.voice_dataset.partitions import NAME
 from voice_assets_tests.assets.conftest import DAGSTER_YAML
 from voice_assets_tests.core.corpus.small_corpus import World
-from voice_core.corpus.segment import segment_stage
+from voice_core.corpus.names import SEGMENTS
 from voice_core.fingerprint import sha256
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
@@ -92,7 +92,7 @@ def test_each_batch_of_a_run_gets_what_a_run_of_its_own_would_give_it(room: Room
             name for name in single.tags or {} if name.startswith(("dagster/data", "dagster/code", "dagster/input"))
         }
     for key in KEYS:
-        manifest = read_complete(room.world.work, segment_stage.STAGE, PartitionKey.parse(key))
+        manifest = read_complete(room.world.work, SEGMENTS, PartitionKey.parse(key))
         tags = room.made("segments")[key].tags or {}
         assert tags["dagster/data_version"] == manifest.data_version
         version = (room.made("raw_audio")[key].tags or {})["dagster/data_version"]

@@ -2,19 +2,26 @@
 
 import os
 import signal
+from collections.abc import Callable
 from types import FrameType
 
-from voice_core.storage.scratch import empty_rooms
+_cleanups: list[Callable[[], None]] = []
+
+
+def on_termination(cleanup: Callable[[], None]) -> None:
+    """Call `cleanup` in a worker process that is terminated, before it ends."""
+    _cleanups.append(cleanup)
 
 
 def handle_signals() -> None:
     """In a worker process: ignore Ctrl-C, which reaches every process of a terminal, since the parent decides what is
-    kept; on SIGTERM remove the local copies, and end."""
+    kept; on SIGTERM run the cleanups, and end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end)
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    empty_rooms()
+    for cleanup in _cleanups:
+        cleanup()
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)

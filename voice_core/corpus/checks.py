@@ -1,12 +1,9 @@
 """What must hold of a finished stage. Each check says what it looked at and names the first offenders."""
 
-import dataclasses
 import itertools
 import posixpath
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,52 +11,29 @@ import pyarrow.parquet as pq
 
 from voice_core.codecs.base import Codec
 from voice_core.corpus.dataset.rows_stage import row_key
-from voice_core.corpus.dataset.schemas import FULL, NEUTTS
-from voice_core.corpus.dataset.splits import SPLITS, TEST, TRAIN
 from voice_core.corpus.dataset.text_normalization import text_hash
 from voice_core.corpus.ingest.batches import Batch
+from voice_core.corpus.names import FULL, NEUTTS, SPLITS, TEST, TRAIN
 from voice_core.corpus.segment.segment_files import SegmentFileError, load
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
+from voice_core.stages.check_outcomes import CheckOutcome, check_outcome
 from voice_core.stages.evicted import FreedFiles
 from voice_core.stages.manifest import Entry, Manifest
 from voice_core.storage.store import ObjectNotFoundError, Store
 
-_NAMED = 5  # offenders a message names
 _LISTED_FROM = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A check's answer. `warning` marks one that a run survives."""
-
-    name: str
-    passed: bool
-    message: str
-    warning: bool = False
-    figures: dict[str, Any] = field(default_factory=dict)
 
 
 class UnsoundError(RuntimeError):
     """What was to be built on is not as it must be; the message names the check and the first offenders."""
 
 
-def _outcome(name: str, offenders: Sequence[str], looked_at: str, **figures: Any) -> Outcome:
-    if not offenders:
-        return Outcome(name, True, f"{looked_at}: all well", figures=figures)
-    more = f" and {len(offenders) - _NAMED} more" if len(offenders) > _NAMED else ""
-    return Outcome(name, False, "; ".join(offenders[:_NAMED]) + more, figures={"offenders": len(offenders), **figures})
-
-
-def _as_warning(outcome: Outcome) -> Outcome:
-    return dataclasses.replace(outcome, warning=True)
-
-
 def _name(entry: Entry) -> str:
     return f"{entry.audio_id} line {entry.index}"
 
 
-def seconds_add_up(manifest: Manifest) -> Outcome:
+def seconds_add_up(manifest: Manifest) -> CheckOutcome:
     """Every sample of every recording is answered for by exactly one row."""
     counted: dict[str, int] = defaultdict(int)
     kept = 0
@@ -75,13 +49,11 @@ def seconds_add_up(manifest: Manifest) -> Outcome:
     wrong += [f"rows of {audio_id}, which is no recording of this batch" for audio_id in sorted(strangers)]
     total = sum(item.sample_count for item in manifest.recordings)
     rate = manifest.sample_rate_hz
-    return _outcome(
+    return check_outcome(
         "seconds_add_up",
         wrong,
         f"{total / rate:.3f} s in = {kept / rate:.3f} s kept + {(total - kept) / rate:.3f} s rejected",
-        seconds_in=total / rate,
-        seconds_kept=kept / rate,
-        seconds_rejected=(total - kept) / rate,
+        {"seconds_in": total / rate, "seconds_kept": kept / rate, "seconds_rejected": (total - kept) / rate},
     )
 
 
@@ -95,7 +67,9 @@ def require_sound(segments: Manifest) -> None:
             raise UnsoundError(f"its segments failed the check {outcome.name}: {outcome.message}")
 
 
-def files_intact(store: Store, files: Iterable[tuple[str, str]], known: Mapping[str, int] | None = None) -> Outcome:
+def files_intact(
+    store: Store, files: Iterable[tuple[str, str]], known: Mapping[str, int] | None = None
+) -> CheckOutcome:
     """Every file (key, SHA-256) is there and holds what was committed, unless it was freed.
 
     Those in `known` (key, size in bytes) were looked at before: they are not read again, if they have this size.
@@ -119,7 +93,9 @@ def files_intact(store: Store, files: Iterable[tuple[str, str]], known: Mapping[
     away = found.count(None)
     notes = [f"{len(wanted)} files", f"{len(there)} of them by their size" if there else ""]
     looked_at = ", ".join(filter(None, [*notes, f"{away} of them freed" if away else ""]))
-    return _outcome("files_intact", [problem for problem in found if problem], looked_at, files=len(wanted), freed=away)
+    return check_outcome(
+        "files_intact", [problem for problem in found if problem], looked_at, {"files": len(wanted), "freed": away}
+    )
 
 
 def _sizes(store: Store, keys: Sequence[str]) -> dict[str, int]:
@@ -132,20 +108,19 @@ def _sizes(store: Store, keys: Sequence[str]) -> dict[str, int]:
     return {info.key: info.size for info in store.listing(f"{folder}/") if info.key in wanted}
 
 
-def texts_present(manifest: Manifest) -> Outcome:
+def texts_present(manifest: Manifest) -> CheckOutcome:
     kept = manifest.kept()
     wrong = [f"{_name(entry)} has no text" for entry in kept if not entry.text.strip()]
-    return _outcome("texts_present", wrong, f"{len(kept)} rows")
+    return check_outcome("texts_present", wrong, f"{len(kept)} rows")
 
 
-def transcripts_present(batch: Batch) -> Outcome:
+def transcripts_present(batch: Batch) -> CheckOutcome:
     """A warning that names the recordings that nobody transcribed."""
     wrong = [f"{item.audio_id} has no transcript" for item in batch.recordings if not (item.transcript or item.adopted)]
-    outcome = _outcome("transcripts_present", wrong, f"{len(batch.recordings)} recordings")
-    return _as_warning(outcome)
+    return check_outcome("transcripts_present", wrong, f"{len(batch.recordings)} recordings", warning=True)
 
 
-def no_overlap(manifest: Manifest) -> Outcome:
+def no_overlap(manifest: Manifest) -> CheckOutcome:
     """Within a recording no two cut segments share a sample."""
     cut: dict[str, list[tuple[int, int, Entry]]] = defaultdict(list)
     for entry in manifest.entries:
@@ -157,17 +132,16 @@ def no_overlap(manifest: Manifest) -> Outcome:
         for (_, stop, first), (start, _, second) in itertools.pairwise(spans):
             if start < stop:
                 wrong.append(f"{_name(first)} and line {second.index} share {stop - start} samples")
-    return _outcome("no_overlap", wrong, f"{sum(map(len, cut.values()))} segments")
+    return check_outcome("no_overlap", wrong, f"{sum(map(len, cut.values()))} segments")
 
 
-def recordings_sound(manifest: Manifest) -> Outcome:
+def recordings_sound(manifest: Manifest) -> CheckOutcome:
     """A warning that names each recording that could not be used whole."""
     wrong = [f"{item.audio_id}: {item.status}: {item.message}" for item in manifest.recordings if item.troubled]
-    outcome = _outcome("recordings_sound", wrong, f"{len(manifest.recordings)} recordings")
-    return _as_warning(outcome)
+    return check_outcome("recordings_sound", wrong, f"{len(manifest.recordings)} recordings", warning=True)
 
 
-def codes_valid(store: Store, manifest: Manifest, codec: Codec, known: Collection[str] = ()) -> Outcome:
+def codes_valid(store: Store, manifest: Manifest, codec: Codec, known: Collection[str] = ()) -> CheckOutcome:
     """Each coded file has as many codes as its audio calls for, within the codebook, and not all the same.
 
     Files whose keys are `known` were looked at before.
@@ -194,10 +168,10 @@ def codes_valid(store: Store, manifest: Manifest, codec: Codec, known: Collectio
         return wrong
 
     offenders = [problem for problems in store.each(look, kept) for problem in problems]
-    return _outcome("codes_valid", offenders, f"{len(kept)} segments" + (", the others before" if known else ""))
+    return check_outcome("codes_valid", offenders, f"{len(kept)} segments" + (", the others before" if known else ""))
 
 
-def rows_match(store: Store, manifest: Manifest) -> Outcome:
+def rows_match(store: Store, manifest: Manifest) -> CheckOutcome:
     """The Parquet files hold exactly the rows that the manifest keeps, under one key each."""
     wrong = []
     kept = {split: {row_key(manifest.partition, e) for e in manifest.kept() if e.split == split} for split in SPLITS}
@@ -225,22 +199,21 @@ def rows_match(store: Store, manifest: Manifest) -> Outcome:
         for split, keys in kept.items()
         if keys and (config, split) not in written
     ]
-    return _outcome("rows_match", wrong, f"{len(manifest.kept())} rows")
+    return check_outcome("rows_match", wrong, f"{len(manifest.kept())} rows")
 
 
-def unchanged(name: str) -> Outcome:
+def unchanged(name: str) -> CheckOutcome:
     """The answer of a check where nothing was written since it last passed."""
-    return Outcome(name, True, "nothing was written: as it was when last looked at")
+    return CheckOutcome(name, True, "nothing was written: as it was when last looked at")
 
 
-def nothing_failed(manifest: Manifest, stage: str) -> Outcome:
+def nothing_failed(manifest: Manifest, stage: str) -> CheckOutcome:
     """A warning that names rows which this stage itself had to leave out; the next run tries them again."""
     wrong = [f"{_name(e)}: {e.reason}: {e.message}" for e in manifest.entries if e.stage == stage and e.message]
-    outcome = _outcome("nothing_failed", wrong, f"{len(manifest.kept())} rows")
-    return _as_warning(outcome)
+    return check_outcome("nothing_failed", wrong, f"{len(manifest.kept())} rows", warning=True)
 
 
-def splits_do_not_leak(manifests: Iterable[Manifest], settings: Settings) -> Outcome:
+def splits_do_not_leak(manifests: Iterable[Manifest], settings: Settings) -> CheckOutcome:
     """No recording, no person (within the speaker scope) and no text of test is in train."""
     sides: dict[str, dict[tuple[str, ...], str]] = {TRAIN: {}, TEST: {}}
     rows = 0
@@ -259,4 +232,4 @@ def splits_do_not_leak(manifests: Iterable[Manifest], settings: Settings) -> Out
                 sides[entry.split].setdefault(mark, f"{channel}/{_name(entry)}")
     both = sorted(sides[TRAIN].keys() & sides[TEST].keys())
     wrong = [f"the {mark[0]} of {sides[TEST][mark]} (test) is also that of {sides[TRAIN][mark]}" for mark in both]
-    return _outcome("splits_do_not_leak", wrong, f"{rows} rows")
+    return check_outcome("splits_do_not_leak", wrong, f"{rows} rows")

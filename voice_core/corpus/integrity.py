@@ -13,8 +13,8 @@ from voice_core.corpus.dataset.dataset_record import card_files, parse_commit, s
 from voice_core.corpus.dataset.pairs import PairsReport, parse_pairs
 from voice_core.corpus.dataset.publications import parse_published
 from voice_core.corpus.dataset.splits import parse_splits
-from voice_core.corpus.encode import encode_stage
 from voice_core.corpus.ingest.batches import find_batches, list_batches, parse_tombstone
+from voice_core.corpus.names import CODED, SEGMENTS
 from voice_core.corpus.segment import segment_stage
 from voice_core.fingerprint import sha256
 from voice_core.layout import (
@@ -35,7 +35,7 @@ from voice_core.storage.state_files import StateFileError
 from voice_core.storage.store import Store
 
 DATASETS = "datasets/"
-STAGES = (segment_stage.STAGE, encode_stage.STAGE)
+STAGES = (SEGMENTS, CODED)
 
 
 def dataset_names(work: Store) -> list[str]:
@@ -51,9 +51,9 @@ def audit_partition(
     found = Findings(work)
     manifests = {stage: _stage(found, stage, partition) for stage in STAGES}
     rows = [_rows(found, partition, DatasetLayout(name)) for name in names or (settings.dataset,)]
-    was_cut = any(rows) or manifests[encode_stage.STAGE] is not None or work.head(contents_key(partition)) is not None
+    was_cut = any(rows) or manifests[CODED] is not None or work.head(contents_key(partition)) is not None
     was_coded = any(item.parameters.get("codec") for item in rows if item)
-    for stage, was_built in ((segment_stage.STAGE, was_cut), (encode_stage.STAGE, was_coded)):
+    for stage, was_built in ((SEGMENTS, was_cut), (CODED, was_coded)):
         if was_built and manifests[stage] is None:
             found.wrong.setdefault(manifest_key(stage, partition), MISSING)
     return found.close(FreedFiles(work).holds)
@@ -225,7 +225,7 @@ def audit_state(work: Store) -> PartitionAudit:
     found.unlisted += [stray.key.removeprefix(f"{work.url}/") for stray in strays]
     for partition, error in batches.damaged.items():
         found.wrong[batch_key(partition)] = error.why
-    of_manifests = (_of_manifest(item.key) for item in work.listing(f"{segment_stage.STAGE}/"))
+    of_manifests = (_of_manifest(item.key) for item in work.listing(f"{SEGMENTS}/"))
     built = {partition for partition in of_manifests if partition is not None}
     stray_batches = {stray.key.removeprefix(f"{work.url}/") for stray in batches.strays}
     for partition in sorted({*built, *listing.lost} - set(listing.partitions)):

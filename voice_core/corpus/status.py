@@ -15,6 +15,7 @@ from voice_core.corpus.dataset.summary import Summary, summarise
 from voice_core.corpus.encode import encode_stage
 from voice_core.corpus.ingest.batches import Batch
 from voice_core.corpus.ingest.discovery import Discovery
+from voice_core.corpus.names import CODED, SEGMENTS
 from voice_core.corpus.segment import segment_stage
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
@@ -92,8 +93,8 @@ def survey(work: Store, discovery: Discovery, codec: Codec | None, settings: Set
     def read(name: str) -> _Manifests:
         partition = partitions[name]
         return _Manifests(
-            read_manifest(work, segment_stage.STAGE, partition, lazily=True),
-            read_manifest(work, encode_stage.STAGE, partition, lazily=True) if codec else None,
+            read_manifest(work, SEGMENTS, partition, lazily=True),
+            read_manifest(work, CODED, partition, lazily=True) if codec else None,
             rows_stage.read_dataset_manifest(work, partition, settings, lazily=True),
         )
 
@@ -106,7 +107,7 @@ def survey(work: Store, discovery: Discovery, codec: Codec | None, settings: Set
         splits_state = _state(True, True, plan.inputs == splits.splits_inputs(finished, settings))
     rows_place = dataset_place(settings.dataset)
     in_dataset = {item.key: item.size for item in work.listing(f"{rows_place}/")}
-    freed = {place: freed_partitions(work, place) for place in (segment_stage.STAGE, encode_stage.STAGE, rows_place)}
+    freed = {place: freed_partitions(work, place) for place in (SEGMENTS, CODED, rows_place)}
     batches = {str(batch.partition): batch for batch in discovery.batches}
     changed = set(discovery.changed)
 
@@ -114,7 +115,7 @@ def survey(work: Store, discovery: Discovery, codec: Codec | None, settings: Set
         batch, manifests = batches[name], known[name]
         record = pairs.read_pairs(work, batch.partition, settings)
         states = _states(work, batch, manifests, record, plan, codec, settings, changed=batch.partition in changed)
-        places = ("", segment_stage.STAGE, encode_stage.STAGE, rows_place, rows_place)
+        places = ("", SEGMENTS, CODED, rows_place, rows_place)
         away = [batch.partition in freed.get(place, ()) for place in places]
         reasons = _absent(work, states, manifests, record, in_dataset, away, settings)
         states = [

@@ -27,7 +27,8 @@ __all__ = ["DEMO_CHANNEL_MAPPING", "TROUBLES", "DemoRecording", "Trouble", "Worl
 _MARKER: Final = ".world"
 _BUILDING: Final = "being built"
 _SOURCES: Final = (
-    "encoding.py", "performance.py", "plan.py", "script.py", "talks.txt", "transcripts.py", "faults.py", "sample_data.py",
+    "encoding.py", "performance.py", "plan.py", "script.py", "talks.txt", "transcripts.py", "faults.py",
+    "sample_data.py",
 )  # fmt: skip
 
 

@@ -1,13 +1,11 @@
 """What must hold of finished dialogues. Each check says what it looked at and names the first offenders."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
-from typing import Any
 
 import numpy as np
 
-from voice_core.corpus.checks import Outcome
 from voice_core.fingerprint import sha256, unit_interval
 from voice_core.moshi.mixing import Stereo, read_wav
 from voice_core.moshi.script import ROLES, SAMPLE_RATE_HZ
@@ -16,30 +14,14 @@ from voice_core.moshi.trainer_manifest import Lists, items_of, list_key, list_ro
 from voice_core.recognition.recognisers import Recogniser, compared_words, word_errors
 from voice_core.recognition.words import TOKENS_PER_SEC, script_words
 from voice_core.settings import MoshiSettings
+from voice_core.stages.check_outcomes import CheckOutcome, check_outcome
 from voice_core.storage.store import Store
 from voice_core.tts.base import Capabilities
 
-_NAMED = 5  # offenders a message names
 _TIME_EPS_SEC = 2e-6  # sidecars hold microseconds
 
 
-def _outcome(
-    name: str,
-    offenders: Sequence[str],
-    looked_at: str,
-    figures: Mapping[str, Any] | None = None,
-    *,
-    warning: bool = False,
-) -> Outcome:
-    figures = dict(figures or {})
-    if not offenders:
-        return Outcome(name, True, f"{looked_at}: all well", warning, figures)
-    more = f" and {len(offenders) - _NAMED} more" if len(offenders) > _NAMED else ""
-    message = "; ".join(offenders[:_NAMED]) + more
-    return Outcome(name, False, message, warning, {"offenders": len(offenders), **figures})
-
-
-def dialogues_add_up(manifest: ShardManifest) -> Outcome:
+def dialogues_add_up(manifest: ShardManifest) -> CheckOutcome:
     """Every dialogue and every bad line has its rows, wholly kept or wholly rejected, and its turns fill its time."""
     wrong: list[str] = []
     dialogues = list(manifest.by_dialogue())
@@ -55,21 +37,21 @@ def dialogues_add_up(manifest: ShardManifest) -> Outcome:
         elif rows[0].kept and max(row.start_sample + row.sample_count for row in rows) != rows[0].dialogue_samples:
             wrong.append(f"{name!r} does not end with its last turn")
     wrong += [f"line {row.line} {row.dialogue_id!r} is rejected without a reason" for row in _nameless(manifest)]
-    return _outcome("dialogues_add_up", wrong, f"{len(dialogues)} dialogues, {lines} bad lines", manifest.figures)
+    return check_outcome("dialogues_add_up", wrong, f"{len(dialogues)} dialogues, {lines} bad lines", manifest.figures)
 
 
 def _nameless(manifest: ShardManifest) -> Iterable[TurnRow]:
     return (row for row in manifest.rows if not row.kept and not (row.stage and row.reason))
 
 
-def files_are_sound(store: Store, manifest: ShardManifest) -> Outcome:
+def files_are_sound(store: Store, manifest: ShardManifest) -> CheckOutcome:
     """Each file as it was committed: stereo at 24 kHz, as long as the manifest says to the sample, each channel silent
     but for its turns, nothing at full scale; words sorted, each within its own turn, the script's own."""
     wrong: list[str] = []
     kept = manifest.kept()
     for name, rows in kept:
         wrong += [f"{name!r}: {trouble}" for trouble in _troubles(store, rows)]
-    return _outcome("files_are_sound", wrong, f"{len(kept)} dialogues")
+    return check_outcome("files_are_sound", wrong, f"{len(kept)} dialogues")
 
 
 def _troubles(store: Store, rows: Sequence[TurnRow]) -> list[str]:
@@ -136,7 +118,7 @@ def sidecar_troubles(data: bytes, rows: Sequence[TurnRow]) -> list[str]:
     return troubles
 
 
-def text_fits(manifest: ShardManifest) -> Outcome:
+def text_fits(manifest: ShardManifest) -> CheckOutcome:
     """No turn of the assistant has more text than Moshi has room for. A warning."""
     turns = [row for row in manifest.rows if row.kept and row.role == "assistant"]
     dense = [
@@ -144,36 +126,36 @@ def text_fits(manifest: ShardManifest) -> Outcome:
         for row in turns
         if row.dense
     ]
-    return _outcome("text_fits", dense, f"{len(turns)} turns of the assistant", warning=True)
+    return check_outcome("text_fits", dense, f"{len(turns)} turns of the assistant", warning=True)
 
 
-def words_were_heard(manifest: ShardManifest) -> Outcome:
+def words_were_heard(manifest: ShardManifest) -> CheckOutcome:
     """Words' times were found in the sound, not spread by their length. A warning."""
     turns = [row for row in manifest.rows if row.kept]
     rough = [f"{row.dialogue_id!r} turn {row.turn + 1} has approximate times" for row in turns if row.approximate]
     share = round(len(rough) / len(turns), 4) if turns else 0.0
-    return _outcome("words_were_heard", rough, f"{len(turns)} turns", {"approximate_share": share}, warning=True)
+    return check_outcome("words_were_heard", rough, f"{len(turns)} turns", {"approximate_share": share}, warning=True)
 
 
-def emotions_were_spoken(manifest: ShardManifest, capabilities: Capabilities) -> Outcome:
+def emotions_were_spoken(manifest: ShardManifest, capabilities: Capabilities) -> CheckOutcome:
     """No turn asks for an emotion of an engine that has none. A warning."""
     turns = [row for row in manifest.rows if row.kept and row.emotion]
     plain = [f"{row.dialogue_id!r} turn {row.turn + 1} is not {row.emotion!r}" for row in turns]
     offenders = [] if capabilities.emotions else plain
-    return _outcome("emotions_were_spoken", offenders, f"{len(turns)} turns with an emotion", warning=True)
+    return check_outcome("emotions_were_spoken", offenders, f"{len(turns)} turns with an emotion", warning=True)
 
 
-def nothing_rejected(manifest: ShardManifest) -> Outcome:
+def nothing_rejected(manifest: ShardManifest) -> CheckOutcome:
     """Every line became a dialogue, and every dialogue was made. A warning."""
     wrong = [
         row.message or f"{row.dialogue_id!r}: {row.reason}"
         for row in manifest.rows
         if not row.kept and row.reason != "other_turn_failed"
     ]
-    return _outcome("nothing_rejected", wrong, f"{manifest.dialogues} dialogues", manifest.rejects(), warning=True)
+    return check_outcome("nothing_rejected", wrong, f"{manifest.dialogues} dialogues", manifest.rejects(), warning=True)
 
 
-def lists_are_sound(store: Store, manifests: Iterable[ShardManifest], settings: MoshiSettings) -> Outcome:
+def lists_are_sound(store: Store, manifests: Iterable[ShardManifest], settings: MoshiSettings) -> CheckOutcome:
     """The trainer's lists have exactly the committed dialogues, each line `path` and `duration`, to the sample; train
     and eval part them. Every sound and its alignments lie there, as large as they were committed."""
     there = {item.key: item.size for item in store.listing(list_root(settings.name))}
@@ -209,23 +191,23 @@ def lists_are_sound(store: Store, manifests: Iterable[ShardManifest], settings: 
     if sorted(found["train"] + found["eval"]) != sorted(found[""]):
         wrong.append("train and eval together are not the whole")
     figures = {"train_rows": len(found["train"]), "eval_rows": len(found["eval"])}
-    return _outcome("lists_are_sound", wrong, f"{len(expected)} dialogues", figures)
+    return check_outcome("lists_are_sound", wrong, f"{len(expected)} dialogues", figures)
 
 
-def batches_are_finished(lists: Lists, batches: int) -> Outcome:
+def batches_are_finished(lists: Lists, batches: int) -> CheckOutcome:
     """No batch is left out of the trainer's lists. A warning: what is finished can be trained on."""
     left = [f"{batch} is not finished, and so is left out" for batch in lists.incomplete]
-    return _outcome("batches_are_finished", left, f"{batches} batches", warning=True)
+    return check_outcome("batches_are_finished", left, f"{batches} batches", warning=True)
 
 
 def speech_says_its_text(
     store: Store, manifest: ShardManifest, recogniser: Recogniser | None, settings: MoshiSettings
-) -> Outcome:
+) -> CheckOutcome:
     """Of a sample of the utterances, what a recogniser hears is what was to be said, but for so many word errors. A
     warning. The sample hangs on the dialogues' ids, so that it is the same ones for which it is made again."""
     name = "speech_says_its_text"
     if recogniser is None:
-        return Outcome(name, True, "nothing listened: moshi.recogniser names nothing that can", warning=True)
+        return CheckOutcome(name, True, "nothing listened: moshi.recogniser names nothing that can", warning=True)
     turns = [row for _, rows in manifest.kept() for row in rows]
     turns.sort(key=lambda row: unit_interval("recognise", settings.seed, row.dialogue_id, row.turn))
     sample = sorted(turns[: settings.recogniser_turns], key=lambda row: (row.key, row.turn))
@@ -247,4 +229,4 @@ def speech_says_its_text(
     heard_otherwise.sort(reverse=True)
     offenders = [told for _, told in heard_otherwise] if rate > settings.recogniser_max_wer else []
     looked_at = f"{len(sample)} utterances, word error rate {rate:.3f}"
-    return _outcome(name, offenders, looked_at, figures, warning=True)
+    return check_outcome(name, offenders, looked_at, figures, warning=True)

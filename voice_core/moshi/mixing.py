@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from voice_core.audio.levels import speaking
 from voice_core.audio.pcm import Pcm16, dbfs, resample, to_float, to_pcm16
 from voice_core.moshi.script import ROLES, SAMPLE_RATE_HZ, Role
 from voice_core.moshi.timing import Extent
@@ -19,8 +20,6 @@ Stereo = npt.NDArray[np.int16]
 """Shape [samples, 2], full scale ±32767: left is the assistant, right is the user."""
 
 _FRAME = SAMPLE_RATE_HZ // 50
-_BELOW_LOUD_DB = 35.0
-_SILENCE = 10 ** (-60.0 / 20)  # in amplitude; no frame below is speech, however quiet the rest
 _NOTHING = 1e-4  # in amplitude, at whatever level an engine speaks; its loudest sample if that is no speech
 
 
@@ -41,31 +40,13 @@ class Placed:
         return self.start + len(self.pcm)
 
 
-def speaking(audio: npt.NDArray[np.floating], sample_rate_hz: int = SAMPLE_RATE_HZ) -> npt.NDArray[np.bool_]:
-    """Which 20 ms frames hold speech, shape [frames]; the last frame may be shorter. Audio at full scale ±1.
-
-    Speech is above −60 dBFS and no more than 35 dB below the loud half of what is.
-    """
-    size = max(1, sample_rate_hz // 50)
-    if not len(audio):
-        return np.zeros(0, np.bool_)
-    starts = np.arange(0, len(audio), size)
-    sizes = np.diff(np.append(starts, len(audio)))
-    power = np.add.reduceat(np.square(audio, dtype=np.float64), starts) / sizes
-    heard = np.sort(power[power > _SILENCE**2])
-    if not len(heard):
-        return np.zeros(len(starts), np.bool_)
-    loud = float(heard[len(heard) // 2 :].mean())
-    return power > max(_SILENCE**2, loud * 10 ** (-_BELOW_LOUD_DB / 10))
-
-
 def level_dbfs(role: Role, settings: MoshiSettings) -> float:
     return settings.assistant_level_dbfs if role == "assistant" else settings.user_level_dbfs
 
 
 def extent(pcm: Pcm16) -> Extent:
     """How much of an utterance at 24 kHz is silence before and after its speech."""
-    frames = np.flatnonzero(speaking(to_float(pcm)))
+    frames = np.flatnonzero(speaking(to_float(pcm), SAMPLE_RATE_HZ))
     if not len(frames):
         return Extent(len(pcm))
     tail = max(0, len(pcm) - (int(frames[-1]) + 1) * _FRAME)
@@ -75,7 +56,7 @@ def extent(pcm: Pcm16) -> Extent:
 def speech_level_dbfs(pcm: Pcm16) -> float:
     """RMS over the speech of 24 kHz audio, dBFS."""
     audio = to_float(pcm)
-    mask = np.repeat(speaking(audio), _FRAME)[: len(audio)]
+    mask = np.repeat(speaking(audio, SAMPLE_RATE_HZ), _FRAME)[: len(audio)]
     return dbfs(float(np.sqrt(np.mean(np.square(audio[mask], dtype=np.float64))))) if mask.any() else dbfs(0.0)
 
 
@@ -91,7 +72,7 @@ class SpeechPower:
 def speech_power(audio: npt.NDArray[np.float32], sample_rate_hz: int) -> SpeechPower:
     """Of mono speech at any rate and level. Raises `NoSpeechError`."""
     scaled, loudest = _scaled(audio, sample_rate_hz)
-    speech = scaled[np.repeat(speaking(scaled), _FRAME)[: len(scaled)]]
+    speech = scaled[np.repeat(speaking(scaled, SAMPLE_RATE_HZ), _FRAME)[: len(scaled)]]
     return SpeechPower(float(np.square(speech).sum()) * loudest**2, len(speech))
 
 
@@ -103,7 +84,7 @@ def levelled(audio: npt.NDArray[np.float32], sample_rate_hz: int, gain_db: float
     """
     scaled, loudest = _scaled(audio, sample_rate_hz)
     scaled *= min(10 ** (gain_db / 20) * loudest, 10 ** (peak_dbfs / 20))
-    if not speaking(scaled).any():
+    if not speaking(scaled, SAMPLE_RATE_HZ).any():
         raise NoSpeechError("the engine gave silence")
     return to_pcm16(scaled)
 

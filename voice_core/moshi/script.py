@@ -42,12 +42,3 @@ class BadLine:
     reason: str
     message: str
     id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """A spoken word and when, in seconds from the beginning of what it is part of."""
-
-    text: str
-    start_sec: float
-    end_sec: float

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 
 from voice_core.fingerprint import canonical_json, sha256
 from voice_core.layout import PartitionKey, manifest_key, slug, stage_prefix
-from voice_core.moshi.script import SAMPLE_RATE_HZ, Role, Word
+from voice_core.moshi.script import SAMPLE_RATE_HZ, Role
+from voice_core.recognition.words import Word
 from voice_core.storage.state_files import DamagedStateError, NewerSchemaError, NewerStateError
 from voice_core.storage.store import Store
 

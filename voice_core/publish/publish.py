@@ -243,4 +243,10 @@ class _Publisher:
 
     def _note(self, revision: str) -> None:
         hub = self._hub
-        write_published(self._work, self._settings, (hub.endpoint, hub.repo_id, hub.branch), revision, self._files)
+        write_published(
+            self._work,
+            self._settings,
+            (hub.endpoint, hub.repo_id, hub.branch),
+            revision,
+            (file.as_record() for file in self._files),
+        )

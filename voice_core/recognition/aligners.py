@@ -11,11 +11,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from voice_core.audio.levels import speaking
 from voice_core.audio.pcm import Pcm16, resample, to_float, to_pcm16
 from voice_core.language import primary
-from voice_core.moshi.mixing import speaking
-from voice_core.moshi.script import Word
-from voice_core.recognition.words import READINGS, guessed_phones, script_words, spoken_forms
+from voice_core.recognition.words import READINGS, Word, guessed_phones, script_words, spoken_forms
 from voice_core.settings import MoshiSettings
 
 _EPS_SEC = 1e-9

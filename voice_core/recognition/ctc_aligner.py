@@ -15,9 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from voice_core.audio.pcm import Pcm16, resample, to_float
-from voice_core.moshi.script import Word
 from voice_core.recognition.aligners import Alignment, AlignmentError, checked
-from voice_core.recognition.words import script_words
+from voice_core.recognition.words import Word, script_words
 
 LogProbs = npt.NDArray[np.float64]
 """What a model hears, shape [frames, tokens], natural logarithms."""

@@ -2,7 +2,18 @@
 
 import re
 import unicodedata
+from dataclasses import dataclass
 from typing import Literal, get_args
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A spoken word and when, in seconds from the beginning of what it is part of."""
+
+    text: str
+    start_sec: float
+    end_sec: float
+
 
 TOKENS_PER_SEC = 12.5
 """Text tokens that Moshi has room for in a second: one a frame of its codec, Mimi."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from voice_core.audio.pcm import mp3_bytes, to_float
 from voice_core.moshi.batches import list_scripts
 from voice_core.moshi.mixing import Stereo, read_wav
-from voice_core.moshi.script import ROLES, SAMPLE_RATE_HZ, Role, Word
+from voice_core.moshi.script import ROLES, SAMPLE_RATE_HZ, Role
 from voice_core.moshi.shard_manifest import ShardManifest, TurnRow, read_shards
+from voice_core.recognition.words import Word
 from voice_core.report.clips import longest_within, wave_path
 from voice_core.storage.store import Store, StoreError
 

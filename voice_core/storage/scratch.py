@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voice_core.compute.file_locks import try_lock
+from voice_core.compute.worker_signals import on_termination
 from voice_core.settings import Settings
 from voice_core.storage.store import StoreError
 
@@ -210,6 +211,9 @@ def empty_rooms() -> None:
     """Remove the rooms of this process, which is about to end."""
     for room in [*_rooms]:
         room.clear()
+
+
+on_termination(empty_rooms)
 
 
 def _leave(room: _Room) -> None:

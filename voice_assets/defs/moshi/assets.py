@@ -11,7 +11,6 @@ from voice_assets.defs.moshi.partitions import dialogue_batch
 from voice_assets.defs.voice_dataset.automation import FOLLOWS, FOLLOWS_AT_REST
 from voice_assets.defs.voice_dataset.metadata import check_results, check_specs, speed_metadata
 from voice_core.compute.gpu_lock import on_behalf_of
-from voice_core.corpus.checks import Outcome
 from voice_core.layout import PartitionKey
 from voice_core.moshi import build, checks
 from voice_core.moshi.batches import list_scripts, read_script, script_key, script_version
@@ -21,6 +20,7 @@ from voice_core.moshi.shards import SHARD_VERSION
 from voice_core.moshi.trainer_manifest import list_root
 from voice_core.recognition.recognisers import load_recogniser
 from voice_core.report.notebook import dialogue_notebook
+from voice_core.stages.check_outcomes import CheckOutcome
 from voice_core.synthesis import SynthesisOptions
 
 GROUP = "moshi"
@@ -68,7 +68,7 @@ def dialogues(context: dg.AssetExecutionContext, corpus: CorpusResource) -> dg.M
         },
         check_results=check_results(
             [
-                Outcome(
+                CheckOutcome(
                     "lines_are_dialogues",
                     not bad,
                     f"{len(bad)} lines are no dialogues" if bad else f"{len(good)} dialogues: all well",

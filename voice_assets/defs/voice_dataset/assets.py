@@ -21,15 +21,17 @@ from voice_assets.defs.voice_dataset.multi_partition import Link, StageConfig, T
 from voice_assets.throughput_history import DEVICE
 from voice_core.codecs.base import CodecUnavailableError
 from voice_core.corpus import checks
-from voice_core.corpus.dataset import card_stage, pairs, rows_stage, schemas, splits
+from voice_core.corpus.dataset import card_stage, pairs, rows_stage, splits
 from voice_core.corpus.dataset.card import without_people
 from voice_core.corpus.dataset.dataset_record import read_commit
 from voice_core.corpus.dataset.summary import summarise
 from voice_core.corpus.encode import encode_stage
 from voice_core.corpus.ingest.batches import find_batches, list_partitions, snapshot
+from voice_core.corpus.names import CODED, DATASET, FULL, NEUTTS, PAIRS, SEGMENTS
 from voice_core.corpus.segment import segment_stage
 from voice_core.layout import DatasetLayout
 from voice_core.report.notebook import codes_notebook
+from voice_core.stages.check_outcomes import CheckOutcome
 from voice_core.stages.manifest import Manifest, read_complete, read_manifest
 
 GROUP = "voice_dataset"
@@ -124,13 +126,11 @@ def coded_segments(task: Task) -> dg.MaterializeResult:
     """The kept segments with their codes. Without a codec (VOICE_CODEC=none) there is nothing to do here."""
     work, partition, codec = task.corpus.work(), task.partition, task.corpus.load_codec()
     # The blocking checks of segments keep it from runs that build both; this is a run of its own.
-    checks.require_sound(read_complete(work, segment_stage.STAGE, partition))
+    checks.require_sound(read_complete(work, SEGMENTS, partition))
     if codec is None:
         names = ("seconds_add_up", "files_intact", "codes_valid", "nothing_failed")
-        nothing = [
-            checks.Outcome(name, True, "there is no codec: the dataset is built without codes") for name in names
-        ]
-        segments_version = read_complete(work, segment_stage.STAGE, partition).data_version
+        nothing = [CheckOutcome(name, True, "there is no codec: the dataset is built without codes") for name in names]
+        segments_version = read_complete(work, SEGMENTS, partition).data_version
         return dg.MaterializeResult(
             data_version=dg.DataVersion(f"none-{segments_version}"),
             metadata={"codec": "none"},
@@ -178,7 +178,7 @@ def coded_segments(task: Task) -> dg.MaterializeResult:
                 checks.seconds_add_up(manifest),
                 checks.files_intact(work, [(entry.key, entry.sha256) for entry in manifest.files()], report.known),
                 checks.codes_valid(work, manifest, codec, report.known),
-                checks.nothing_failed(manifest, encode_stage.STAGE),
+                checks.nothing_failed(manifest, CODED),
             ]
         ),
     )
@@ -204,7 +204,7 @@ def dataset_splits(config: SplitsConfig, corpus: CorpusResource) -> dg.Materiali
     work, settings = corpus.work(), corpus.settings
     batches = find_batches(work, list_partitions(work))
     partitions = sorted([*(batch.partition for batch in batches.batches), *batches.damaged])
-    found = {partition: read_manifest(work, segment_stage.STAGE, partition) for partition in partitions}
+    found = {partition: read_manifest(work, SEGMENTS, partition) for partition in partitions}
     if not config.incomplete:
         splits.require_all_cut(found)
     plan = splits.build_splits(work, [item for item in found.values() if item is not None and item.complete], settings)
@@ -258,7 +258,7 @@ def voice_dataset(task: Task) -> dg.MaterializeResult:
                 checks.seconds_add_up(manifest),
                 checks.files_intact(work, rows_stage.parquet_files(manifest), known),
                 checks.unchanged("rows_match") if known else checks.rows_match(work, manifest),
-                checks.nothing_failed(manifest, rows_stage.STAGE),
+                checks.nothing_failed(manifest, DATASET),
             ]
         ),
     )
@@ -319,7 +319,7 @@ def dataset_card(config: StageConfig, corpus: CorpusResource) -> dg.MaterializeR
             "folder": f"{settings.work_url}/{layout.root}",
             "rows_by_config": {
                 config: sum(item["rows"] for item in files if item["config"] == config)
-                for config in (schemas.FULL, schemas.NEUTTS, schemas.PAIRS)
+                for config in (FULL, NEUTTS, PAIRS)
             },
             "neutts_would_drop": dict(summary.neutts_reasons),
             "card": dg.MetadataValue.md(without_people(work.get(layout.card_key).decode())),

@@ -6,14 +6,14 @@ from typing import Any
 
 import dagster as dg
 
-from voice_core.corpus.checks import Outcome
 from voice_core.corpus.dataset.plots import duration_histogram_png, funnel_png
 from voice_core.corpus.dataset.summary import Summary
+from voice_core.stages.check_outcomes import CheckOutcome
 
 Metadata = dict[str, Any]
 
 
-def check_results(outcomes: Iterable[Outcome]) -> list[dg.AssetCheckResult]:
+def check_results(outcomes: Iterable[CheckOutcome]) -> list[dg.AssetCheckResult]:
     return [
         dg.AssetCheckResult(
             check_name=outcome.name,

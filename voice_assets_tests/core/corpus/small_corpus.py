@@ -22,6 +22,7 @@ from voice_core.corpus.encode import encode_stage
 from voice_core.corpus.ingest import batches, discovery
 from voice_core.corpus.ingest.batches import Batch
 from voice_core.corpus.ingest.discovery import Discovery
+from voice_core.corpus.names import SEGMENTS
 from voice_core.corpus.segment import segment_stage
 from voice_core.corpus.segment.rebuild import Supply
 from voice_core.corpus.status import Status, survey
@@ -233,7 +234,7 @@ class World:
 
     def sources(self) -> list[Manifest]:
         partitions = batches.list_partitions(self.work)
-        return [read_complete(self.work, segment_stage.STAGE, partition) for partition in partitions]
+        return [read_complete(self.work, SEGMENTS, partition) for partition in partitions]
 
     def deal(self) -> splits.Splits:
         return splits.build_splits(self.work, self.sources(), self.settings)
@@ -268,7 +269,7 @@ class World:
             assert outcome.passed, outcome
 
     def segments(self, channel: str = "news", number: int = 1) -> Manifest:
-        return read_complete(self.work, segment_stage.STAGE, PartitionKey(channel, number))
+        return read_complete(self.work, SEGMENTS, PartitionKey(channel, number))
 
     def rows(self, audio_id: str) -> list[Entry]:
         return [entry for entry in self.segments().entries if entry.audio_id == audio_id]

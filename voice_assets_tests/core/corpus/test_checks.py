@@ -10,8 +10,8 @@ import pytest
 from voice_assets_tests.core.corpus.small_corpus import World
 from voice_core.corpus import checks
 from voice_core.corpus.dataset import rows_stage
-from voice_core.corpus.encode import encode_stage
 from voice_core.corpus.ingest import batches
+from voice_core.corpus.names import CODED
 from voice_core.corpus.segment.segment_files import dump, load
 from voice_core.layout import PartitionKey
 from voice_core.stages.manifest import Entry, Manifest, Reject, read_complete
@@ -46,7 +46,7 @@ def failed(outcome: checks.Outcome, *words: str) -> None:
 
 
 def test_a_finished_dataset_passes_every_check(done: World) -> None:
-    segments, coded, rows = done.segments(), read_complete(done.work, encode_stage.STAGE, NEWS), manifest(done)
+    segments, coded, rows = done.segments(), read_complete(done.work, CODED, NEWS), manifest(done)
     outcomes = [
         *(checks.seconds_add_up(item) for item in (segments, coded, rows)),
         *(checks.no_overlap(item) for item in (segments, coded, rows)),
@@ -129,7 +129,7 @@ def test_a_long_segment_over_several_others_is_noticed() -> None:
     ],
 )
 def test_wrong_codes_are_noticed(done: World, codes: Any, why: str) -> None:
-    whole = read_complete(done.work, encode_stage.STAGE, NEWS)
+    whole = read_complete(done.work, CODED, NEWS)
     entry = whole.kept()[1]
     segment = load(done.work.get(entry.key), "")
     changed = codes(segment.codes).astype(np.int32)
@@ -138,7 +138,7 @@ def test_wrong_codes_are_noticed(done: World, codes: Any, why: str) -> None:
 
 
 def test_a_coded_file_that_cannot_be_read_is_named(done: World) -> None:
-    whole = read_complete(done.work, encode_stage.STAGE, NEWS)
+    whole = read_complete(done.work, CODED, NEWS)
     done.work.put(whole.kept()[0].key, b"garbage")
     failed(checks.codes_valid(done.work, whole, done.codec), whole.kept()[0].key)
 

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import sphn
 
+from voice_core.audio.levels import speaking
 from voice_core.moshi.checks import dialogues_add_up, files_are_sound, lists_are_sound, text_fits, words_were_heard
 from voice_core.moshi.commit import build_batch
-from voice_core.moshi.mixing import read_wav, speaking
+from voice_core.moshi.mixing import read_wav
+from voice_core.moshi.script import SAMPLE_RATE_HZ
 from voice_core.moshi.script_parser import read_dialogues
 from voice_core.moshi.shard_manifest import ShardManifest, dialogue_partition
 from voice_core.moshi.shards import Maker
@@ -91,7 +93,7 @@ def test_the_assistant_is_heard_where_the_main_speakers_words_are(built: tuple[S
         mix = read_wav(store.get(rows[0].key)) / 32768.0
         sidecar = json.loads(store.get(rows[0].key.replace(".wav", ".json")))
         for channel, label in enumerate(("SPEAKER_MAIN", "SPEAKER_USER")):
-            frames = speaking(mix[:, channel])
+            frames = speaking(mix[:, channel], SAMPLE_RATE_HZ)
             covered = np.zeros(len(frames), np.bool_)
             for _, (start, end), who in sidecar["alignments"]:
                 if who == label:
@@ -104,6 +106,6 @@ def test_an_answer_comes_as_soon_as_people_give_it(built: tuple[Store, ShardMani
     store, manifest = built
     question, _ = dict(manifest.kept())["seed form"]
     mix = read_wav(store.get(question.key)) / 32768.0
-    said = [np.flatnonzero(speaking(mix[:, channel])) for channel in (1, 0)]
+    said = [np.flatnonzero(speaking(mix[:, channel], SAMPLE_RATE_HZ)) for channel in (1, 0)]
     gap_sec = (said[1][0] - said[0][-1] - 1) / 50
     assert gap_sec == pytest.approx(drawn_gap_sec(SETTINGS, "seed form", 1), abs=0.021)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from voice_core.audio.levels import speaking
 from voice_core.moshi.levels import measured_level_dbfs
-from voice_core.moshi.mixing import levelled, speaking, speech_power
-from voice_core.moshi.script import Word
+from voice_core.moshi.mixing import levelled, speech_power
 from voice_core.recognition.aligners import (
     AlignmentError,
     ApproximateAligner,
@@ -18,7 +18,7 @@ from voice_core.recognition.aligners import (
     checked,
     load_aligner,
 )
-from voice_core.recognition.words import script_words
+from voice_core.recognition.words import Word, script_words
 from voice_core.settings import MoshiSettings
 from voice_core.tts import SpeechEngine, Utterance, load_engine
 
@@ -69,7 +69,7 @@ def test_words_lie_where_they_lie_in_speech_that_was_put_together_from_them(
     at = 0
     for word in words:
         pcm = say(engine, word)
-        frames = np.flatnonzero(speaking(pcm / 32768.0))
+        frames = np.flatnonzero(speaking(pcm / 32768.0, RATE))
         pcm = pcm[frames[0] * 480 : (frames[-1] + 1) * 480]
         truth.append(((at + 12_000) / RATE, (at + 12_000 + len(pcm)) / RATE))
         pieces += [np.zeros(12_000, np.int16), pcm]

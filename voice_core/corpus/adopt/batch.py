@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 from voice_core.audio.decoding import AudioInfo
 from voice_core.compute import progress, workers
-from voice_core.corpus.adopt.files import STAGE as ADOPT
 from voice_core.corpus.adopt.files import Terms
 from voice_core.corpus.adopt.listing import FoundRecording
 from voice_core.corpus.adopt.recording import Adopted, AdoptTask, adopt_recording
 from voice_core.corpus.ingest.batches import Adoption, read_batch, replace_batch
 from voice_core.corpus.ingest.recordings import Stray
-from voice_core.corpus.segment.segment_stage import STAGE, build_segments, parameters
+from voice_core.corpus.names import ADOPT, SEGMENTS
+from voice_core.corpus.segment.segment_stage import build_segments, parameters
 from voice_core.fingerprint import fingerprint
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
@@ -80,7 +80,7 @@ class BatchAdopter:
             todo = [found for found in self._found.values() if not self._done(found)]
             if todo:
                 self._adopt(todo)
-        manifest = read_manifest(work, STAGE, self._partition)
+        manifest = read_manifest(work, SEGMENTS, self._partition)
         if todo or manifest is None or not manifest.complete:
             manifest = build_segments(work, work, self._partition, self._settings).manifest
         self._tell(manifest)
@@ -88,7 +88,7 @@ class BatchAdopter:
     def _load(self) -> None:
         batch = read_batch(self._work, self._partition)
         self._recordings = {item.audio_id: item for item in batch.recordings if item.audio_id in self._found}
-        old = read_manifest(self._work, STAGE, self._partition)
+        old = read_manifest(self._work, SEGMENTS, self._partition)
         if old is not None and old.entries and old.sample_rate_hz != self._terms.sample_rate_hz:
             raise ValueError(
                 f"{self._partition} holds adopted segments at {old.sample_rate_hz} Hz, so cut.sample_rate_hz cannot be "
@@ -163,7 +163,7 @@ class BatchAdopter:
     def _save(self) -> None:
         """Write down what is done, so that a run that is killed goes on from here."""
         draft = Manifest(
-            STAGE, str(self._partition), False, self._terms.sample_rate_hz, "", parameters(self._settings),
+            SEGMENTS, str(self._partition), False, self._terms.sample_rate_hz, "", parameters(self._settings),
             tuple(self._outcomes.values()), sorted_entries(row for rows in self._rows.values() for row in rows),
         )  # fmt: skip
         write_manifest(self._work, draft)

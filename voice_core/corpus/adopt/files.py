@@ -15,6 +15,7 @@ import numpy as np
 
 from voice_core.audio.pcm import to_float
 from voice_core.codecs.base import Codec
+from voice_core.corpus.names import ADOPT
 from voice_core.corpus.segment.measures import MEASURES_VERSION, measure
 from voice_core.corpus.segment.segment_files import Segment, SegmentFileError, dump, load
 from voice_core.fingerprint import fingerprint, sha256
@@ -22,7 +23,6 @@ from voice_core.layout import slug
 from voice_core.stages.manifest import Entry, Reject
 
 ADOPT_VERSION = 1
-STAGE = "adopt"
 Form = Literal["lossless", "int16"]
 """`lossless` rewrites what loses nothing by it and keeps the rest; `int16` rewrites all."""
 
@@ -61,7 +61,7 @@ def adopt_file(data: bytes, name: str, entry: Entry, terms: Terms, codec: Codec 
     try:
         segment = load(data, name)
     except SegmentFileError as error:
-        return _without_file(entry, Reject(STAGE, "unreadable", message=str(error))), b""
+        return _without_file(entry, Reject(ADOPT, "unreadable", message=str(error))), b""
     entry = dataclasses.replace(entry, sample_count=len(segment.audio))
     problem = _label_problem(segment, entry.audio_id)
     if problem is None:
@@ -93,24 +93,24 @@ def _label_problem(segment: Segment, audio_id: str) -> Reject | None:
         if match := _UNSTORABLE.search(getattr(segment, label)):
             what = "a NUL" if match[0] == "\x00" else "a lone surrogate"
             message = f"its {label} holds {what} at character {match.start()}, which cannot be stored"
-            return Reject(STAGE, "bad_text" if label == "text" else "bad_metadata", message=message)
+            return Reject(ADOPT, "bad_text" if label == "text" else "bad_metadata", message=message)
     if segment.audio_id not in ("", audio_id) and slug(segment.audio_id) != slug(audio_id):
         message = f"its name says {audio_id}, its audio_id says {segment.audio_id}"
-        return Reject(STAGE, "other_audio_id", message=message)
+        return Reject(ADOPT, "other_audio_id", message=message)
     return None
 
 
 def _text_problem(segment: Segment) -> Reject | None:
-    return None if segment.text.strip() else Reject(STAGE, "empty_text")
+    return None if segment.text.strip() else Reject(ADOPT, "empty_text")
 
 
 def _audio_problem(segment: Segment, terms: Terms) -> Reject | None:
     """The file names no rate, but its length does, in seconds."""
     count, claimed_sec = len(segment.audio), segment.duration_sec
     if not count:
-        return Reject(STAGE, "no_audio")
+        return Reject(ADOPT, "no_audio")
     if not (math.isfinite(claimed_sec) and claimed_sec > 0):
-        return Reject(STAGE, "bad_duration", message=f"its duration_sec is {claimed_sec}")
+        return Reject(ADOPT, "bad_duration", message=f"its duration_sec is {claimed_sec}")
     found_sec = count / terms.sample_rate_hz
     if abs(found_sec - claimed_sec) <= max(_DURATION_SLACK_SEC, _DURATION_SLACK * claimed_sec):
         return None
@@ -118,9 +118,9 @@ def _audio_problem(segment: Segment, terms: Terms) -> Reject | None:
     nearest = min(_RATES_HZ, key=lambda rate: abs(rate - implied_hz))
     if nearest != terms.sample_rate_hz and abs(nearest - implied_hz) <= _RATE_SLACK * nearest:
         message = f"{count} samples in {claimed_sec:g} s are {nearest} Hz; resample it, or set cut.sample_rate_hz"
-        return Reject(STAGE, "other_sample_rate", round(implied_hz, 1), float(terms.sample_rate_hz), message)
+        return Reject(ADOPT, "other_sample_rate", round(implied_hz, 1), float(terms.sample_rate_hz), message)
     message = f"its duration_sec is {claimed_sec:g}, its audio has {found_sec:.3f} s at {terms.sample_rate_hz} Hz"
-    return Reject(STAGE, "duration_differs", round(found_sec, 3), round(claimed_sec, 3), message)
+    return Reject(ADOPT, "duration_differs", round(found_sec, 3), round(claimed_sec, 3), message)
 
 
 def _codes_problem(segment: Segment, terms: Terms, codec: Codec | None) -> Reject | None:
@@ -139,7 +139,7 @@ def _codes_problem(segment: Segment, terms: Terms, codec: Codec | None) -> Rejec
     if not message:
         return None
     message += "; adopt it without --codec to have it encoded anew"
-    return Reject(STAGE, "codes_do_not_fit", float(len(codes)), float(wanted), message)
+    return Reject(ADOPT, "codes_do_not_fit", float(len(codes)), float(wanted), message)
 
 
 def _loses_nothing(data: bytes, segment: Segment) -> bool:

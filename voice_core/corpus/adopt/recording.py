@@ -5,11 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from voice_core.codecs import load_codec
-from voice_core.corpus.adopt.files import STAGE as ADOPT
 from voice_core.corpus.adopt.files import Terms, adopt_file, file_fingerprint
 from voice_core.corpus.adopt.listing import FoundRecording, SegmentObject
+from voice_core.corpus.names import ADOPT, SEGMENTS
 from voice_core.corpus.segment.npz_limits import MAX_FILE_BYTES
-from voice_core.corpus.segment.segment_stage import STAGE
 from voice_core.fingerprint import fingerprint
 from voice_core.layout import PartitionKey, segment_name, stage_prefix
 from voice_core.stages.manifest import Entry, Reject
@@ -67,7 +66,9 @@ def adopt_recording(task: AdoptTask) -> Adopted:
                 entries.append(task.earlier[mark])
                 continue
             name = segment_name(bare.audio_id, bare.index)
-            bare = dataclasses.replace(bare, key=f"{stage_prefix(STAGE, task.partition)}{name}.npz", fingerprint=mark)
+            bare = dataclasses.replace(
+                bare, key=f"{stage_prefix(SEGMENTS, task.partition)}{name}.npz", fingerprint=mark
+            )
             entry, stored = adopt_file(data, file.info.key, bare, task.terms, codec)
             entries.append(entry)
             if entry.key:

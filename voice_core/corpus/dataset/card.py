@@ -10,6 +10,7 @@ from voice_core.corpus.dataset import schemas
 from voice_core.corpus.dataset.columns import COLUMNS, CONFIGS, NEUTTS_REASONS
 from voice_core.corpus.dataset.parameter_sets import ParameterSet, shared_values
 from voice_core.corpus.dataset.summary import Amount, Summary, Tally, format_time
+from voice_core.corpus.names import FULL, NEUTTS, PAIRS
 from voice_core.language import count
 from voice_core.settings import CardSettings, Settings
 
@@ -55,7 +56,7 @@ def render_card(
         "## Where every second went\n\n" + _funnel(summary),
         "## Splits\n\n" + _splits(summary, settings),
         "## Columns\n\n" + _columns(summary, settings, offered),
-        *(["## NeuTTS\n\n" + _neutts(summary)] if schemas.NEUTTS in offered else []),
+        *(["## NeuTTS\n\n" + _neutts(summary)] if NEUTTS in offered else []),
         "## Models and parameters\n\n" + _parameters(summary),
         "## Licence and sources\n\n" + _licence(settings),
         *(["## Loading\n\n" + _loading(offered)] if offered else []),
@@ -96,7 +97,7 @@ def data_files(config: str, splits: Iterable[str]) -> list[dict[str, str]]:
     >>> data_files("neutts", ["test"])
     [{'split': 'test', 'path': 'neutts/*/batch-*.test.parquet'}]
     """
-    folder = "data" if config == schemas.FULL else config
+    folder = "data" if config == FULL else config
     return [{"split": split, "path": f"{folder}/*/batch-*.{split}.parquet"} for split in splits]
 
 
@@ -119,7 +120,7 @@ def _front_matter(
         value["configs"] = [
             {
                 "config_name": config,
-                **({"default": True} if config == schemas.FULL else {}),
+                **({"default": True} if config == FULL else {}),
                 "data_files": data_files(config, splits),
             }
             for config, splits in offered.items()
@@ -228,9 +229,9 @@ def _splits(summary: Summary, settings: Settings) -> str:
 
 def _columns(summary: Summary, settings: Settings, offered: Mapping[str, Sequence[str]]) -> str:
     of_config = {
-        schemas.FULL: schemas.full_schema(settings.cut.sample_rate_hz, with_codes=summary.has_codes),
-        schemas.NEUTTS: schemas.neutts_schema(),
-        schemas.PAIRS: schemas.pairs_schema(with_codes=summary.has_codes),
+        FULL: schemas.full_schema(settings.cut.sample_rate_hz, with_codes=summary.has_codes),
+        NEUTTS: schemas.neutts_schema(),
+        PAIRS: schemas.pairs_schema(with_codes=summary.has_codes),
     }
     parts = []
     for config in offered:
@@ -311,11 +312,11 @@ def _code(value: Any) -> str:
 
 
 def _loading(offered: Mapping[str, Sequence[str]]) -> str:
-    config = schemas.FULL if schemas.FULL in offered else next(iter(offered))
+    config = FULL if FULL in offered else next(iter(offered))
     split = offered[config][0]
     lines = ["from datasets import Audio, load_dataset", ""]
     lines.append(f'dataset = load_dataset("path/or/hub-name", "{config}", split="{split}")')
-    if config == schemas.FULL:
+    if config == FULL:
         lines[:0] = ["import io", "", "import soundfile"]
         lines += [
             'dataset = dataset.cast_column("audio", Audio(decode=False))  # no torchcodec needed',

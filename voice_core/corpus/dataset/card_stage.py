@@ -4,14 +4,14 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from voice_core.corpus.dataset import schemas
 from voice_core.corpus.dataset.card import render_card
 from voice_core.corpus.dataset.dataset_record import card_files, file_record, read_commit
 from voice_core.corpus.dataset.pairs import PairsReport, read_pairs
 from voice_core.corpus.dataset.plots import duration_histogram_png, funnel_png
 from voice_core.corpus.dataset.rows_stage import read_dataset_manifest
-from voice_core.corpus.dataset.splits import SPLITS, parse_splits
+from voice_core.corpus.dataset.splits import parse_splits
 from voice_core.corpus.dataset.summary import Summary, summarise
+from voice_core.corpus.names import FULL, NEUTTS, PAIRS, SPLITS
 from voice_core.fingerprint import canonical_json, fingerprint, sha256
 from voice_core.layout import DatasetLayout, PartitionKey
 from voice_core.settings import Settings
@@ -52,7 +52,7 @@ def _build_card(work: Store, partitions: Iterable[PartitionKey], settings: Setti
     files = dataset_files(manifests, [record for record in records if record is not None])
     offered = {
         config: [split for split in SPLITS if any((f["config"], f["split"]) == (config, split) for f in files)]
-        for config in (schemas.FULL, schemas.NEUTTS, schemas.PAIRS)
+        for config in (FULL, NEUTTS, PAIRS)
     }
     summary = summarise(manifests, settings)
     commit = {

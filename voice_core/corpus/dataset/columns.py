@@ -1,11 +1,11 @@
 """What the dataset's configs, their columns and NeuTTS's reasons are, in words of Markdown."""
 
-from voice_core.corpus.dataset import schemas
+from voice_core.corpus.names import FULL, NEUTTS, PAIRS
 
 CONFIGS = {
-    schemas.FULL: "every segment with its audio, text, labels, measures and provenance",
-    schemas.NEUTTS: "exactly what NeuTTS fine-tuning reads: key, text, codes",
-    schemas.PAIRS: "(reference, target) pairs of one speaker from different segments, for voice cloning",
+    FULL: "every segment with its audio, text, labels, measures and provenance",
+    NEUTTS: "exactly what NeuTTS fine-tuning reads: key, text, codes",
+    PAIRS: "(reference, target) pairs of one speaker from different segments, for voice cloning",
 }
 COLUMNS = {
     "__key__": "`<channel>/<audio_id>_seg_<n>`, unique, stable while the line keeps its place",

@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 from voice_core.corpus.dataset import schemas
 from voice_core.corpus.dataset.rows_stage import has_codec, parquet_files, row_key, source_stage, write_rows
 from voice_core.corpus.dataset.speakers import SpeakerScope, person
-from voice_core.corpus.dataset.splits import SPLITS, require_splits
+from voice_core.corpus.dataset.splits import require_splits
 from voice_core.corpus.dataset.text_normalization import text_hash
+from voice_core.corpus.names import NEUTTS, PAIRS, SPLITS
 from voice_core.corpus.segment.rebuild import Supply
 from voice_core.fingerprint import fingerprint, sha256, unit_interval
 from voice_core.layout import DatasetLayout, PartitionKey
@@ -170,16 +171,16 @@ def write_pairs(work: Store, dataset: Manifest, settings: Settings) -> PairsRepo
     work.delete([_record_key(partition, settings)])
     files: list[dict[str, str | int]] = []
     for split in SPLITS:
-        key = layout.rows_key(schemas.PAIRS, partition, split)
+        key = layout.rows_key(PAIRS, partition, split)
         mine = [pair for pair in pairs if pair.target.split == split]
         if not mine:
             work.delete([key])
             continue
-        codes = _codes(work, layout.rows_key(schemas.NEUTTS, partition, split)) if has_codec(settings) else None
+        codes = _codes(work, layout.rows_key(NEUTTS, partition, split)) if has_codec(settings) else None
         data = _parquet(mine, dataset, codes, settings.display_name(partition.channel))
         work.put(key, data)
         files.append(
-            {"key": key, "sha256": sha256(data), "size_bytes": len(data), "rows": len(mine), "config": schemas.PAIRS,
+            {"key": key, "sha256": sha256(data), "size_bytes": len(data), "rows": len(mine), "config": PAIRS,
              "split": split}
         )  # fmt: skip
     scope = settings.split.speaker_scope

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from voice_core.layout import DatasetLayout
-from voice_core.publish.difference import LocalFile
 from voice_core.settings import Settings
 from voice_core.storage.state_files import parse_state
 from voice_core.storage.store import Store
@@ -20,7 +19,7 @@ _REMEDY = "Restore it from a copy, or delete it and publish again"
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A publication. `files` as `LocalFile.as_record` gives them."""
+    """A publication. `files` as `publish.difference.LocalFile.as_record` gives them."""
 
     endpoint: str
     repo_id: str
@@ -62,10 +61,10 @@ def find_published(work: Store, settings: Settings, place: tuple[str, str, str])
 
 
 def write_published(
-    work: Store, settings: Settings, place: tuple[str, str, str], revision: str, files: Iterable[LocalFile]
+    work: Store, settings: Settings, place: tuple[str, str, str], revision: str, files: Iterable[dict[str, Any]]
 ) -> None:
     """Replace the entry of this place."""
-    records = sorted((file.as_record() for file in files), key=lambda item: str(item["path"]))
+    records = sorted(files, key=lambda item: str(item["path"]))
     _write(work, settings, Published(*place, revision, tuple(records)))
 
 

@@ -14,12 +14,11 @@ from voice_core.audio.pcm import flac_bytes
 from voice_core.compute import progress, workers
 from voice_core.corpus.dataset import schemas
 from voice_core.corpus.dataset.parquet_files import ROW_GROUP, ParquetFiles
-from voice_core.corpus.dataset.splits import SPLITS, TEST, Splits
+from voice_core.corpus.dataset.splits import Splits
 from voice_core.corpus.dataset.text_normalization import neutts_drop
-from voice_core.corpus.encode.encode_stage import STAGE as CODED
+from voice_core.corpus.names import CODED, DATASET, FULL, NEUTTS, SEGMENTS, SPLITS, TEST
 from voice_core.corpus.segment.rebuild import Supply, bring_back
 from voice_core.corpus.segment.segment_files import SegmentFileError, load_audio_and_codes
-from voice_core.corpus.segment.segment_stage import STAGE as SEGMENTS
 from voice_core.fingerprint import fingerprint, sha256
 from voice_core.layout import DatasetLayout, PartitionKey, segment_name
 from voice_core.settings import Settings
@@ -37,7 +36,6 @@ from voice_core.storage.distributed_lock import held
 from voice_core.storage.scratch import open_scratch
 from voice_core.storage.store import Store, StoreError
 
-STAGE = "dataset"
 DATASET_VERSION = 2
 _DAMAGED = "segment_damaged"
 
@@ -160,10 +158,10 @@ def write_rows(
     partition = PartitionKey.parse(source.partition)
     bring_back(work, supply, source.stage, partition, settings, [entry.key for entry in source.kept()])
     layout = DatasetLayout(settings.dataset)
-    configs = (schemas.FULL, schemas.NEUTTS) if has_codec(settings) else (schemas.FULL,)
+    configs = (FULL, NEUTTS) if has_codec(settings) else (FULL,)
     draft = dataclasses.replace(
         source,
-        stage=STAGE,
+        stage=DATASET,
         complete=False,
         inputs=stage_inputs(source, splits, settings),
         entries=(),
@@ -197,14 +195,12 @@ def write_rows(
                     results.append(entry)
                     good.append(Row(entry, *content))
             if good:
-                files.write(schemas.FULL, task.entries[0].split, _full_table(good, source, settings))
-                if schemas.NEUTTS in configs:
-                    files.write(schemas.NEUTTS, task.entries[0].split, _neutts_table(good, source))
+                files.write(FULL, task.entries[0].split, _full_table(good, source, settings))
+                if NEUTTS in configs:
+                    files.write(NEUTTS, task.entries[0].split, _neutts_table(good, source))
             bar.advance(len(task.entries))
     written = {item["key"] for item in files.records}
-    everything = (
-        layout.rows_key(config, partition, split) for config in (schemas.FULL, schemas.NEUTTS) for split in SPLITS
-    )
+    everything = (layout.rows_key(config, partition, split) for config in (FULL, NEUTTS) for split in SPLITS)
     work.delete([key for key in everything if key not in written])
     again = any(entry.reason == _DAMAGED for entry in results)  # what could not be read is tried again
     manifest = dataclasses.replace(
@@ -226,7 +222,7 @@ def _dealt(entry: Entry, splits: Splits, channel: str) -> Entry:
         return entry
     split = splits.of(channel, entry.audio_id)
     entry = dataclasses.replace(entry, split=split, neutts_drop=neutts_drop(entry.text))
-    return entry.judged(Reject(STAGE, "text_in_train")) if splits.leaks(split, entry.text) else entry
+    return entry.judged(Reject(DATASET, "text_in_train")) if splits.leaks(split, entry.text) else entry
 
 
 def _groups(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
@@ -265,7 +261,7 @@ def read_rows(task: RowsTask) -> list[Content | Reject]:
                 raise SegmentFileError(f"{key} is not the file that was committed")
             audio, codes = load_audio_and_codes(data, key)
         except (StoreError, SegmentFileError) as error:
-            return Reject(STAGE, _DAMAGED, message=str(error))
+            return Reject(DATASET, _DAMAGED, message=str(error))
         return flac_bytes(audio, task.sample_rate_hz), codes
 
     wanted = {entry.key: entry.sha256 for entry in task.entries}

@@ -5,8 +5,6 @@ from typing import Any
 
 import pyarrow as pa
 
-FULL, NEUTTS, PAIRS = "full", "neutts", "pairs"
-
 _CODES = pa.list_(pa.int32())
 _MEASURES = ("rms_dbfs", "peak_dbfs", "clipped_share", "silence_share", "snr_db", "bandwidth_hz", "chars_per_sec")
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from voice_core.corpus.dataset.dataset_record import read_commit, splits_record
 from voice_core.corpus.dataset.text_normalization import text_hash
+from voice_core.corpus.names import TEST, TRAIN
 from voice_core.fingerprint import fingerprint, sha256, unit_interval
 from voice_core.layout import DatasetLayout, PartitionKey
 from voice_core.settings import Settings, SplitSettings
@@ -26,8 +27,6 @@ from voice_core.storage.store import Store
 
 SPLITS_VERSION = 2
 _log = logging.getLogger(__name__)
-TRAIN, TEST = "train", "test"
-SPLITS = (TRAIN, TEST)
 _NAMED = 10  # batches in a message
 
 RecordingName = tuple[str, str]  # (channel slug, audio_id)

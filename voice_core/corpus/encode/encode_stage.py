@@ -9,19 +9,11 @@ from typing import Any
 
 from voice_core.codecs.base import Codec
 from voice_core.compute import progress
-from voice_core.corpus.encode.encoding import (
-    CODING_VERSION,
-    OUT_OF_MEMORY,
-    STAGE,
-    encode,
-    guarded,
-    measured_as_due,
-    target_of,
-)
+from voice_core.corpus.encode.encoding import CODING_VERSION, OUT_OF_MEMORY, encode, guarded, measured_as_due, target_of
 from voice_core.corpus.encode.round_trips import ROUNDTRIP_VERSION
 from voice_core.corpus.ingest.batches import read_batch
+from voice_core.corpus.names import CODED, SEGMENTS
 from voice_core.corpus.segment.rebuild import Supply, bring_back
-from voice_core.corpus.segment.segment_stage import STAGE as SEGMENTS
 from voice_core.fingerprint import fingerprint
 from voice_core.layout import PartitionKey, manifest_key, stage_prefix
 from voice_core.settings import Settings
@@ -31,7 +23,7 @@ from voice_core.stages.manifest import Entry, Manifest, read_complete, read_mani
 from voice_core.storage.distributed_lock import held
 from voice_core.storage.store import Store
 
-__all__ = ["CODE_VERSION", "STAGE", "CodesReport", "build_codes", "divide", "is_current", "parameters", "stage_inputs"]
+__all__ = ["CODED", "CODE_VERSION", "CodesReport", "build_codes", "divide", "is_current", "parameters", "stage_inputs"]
 
 CODE_VERSION = f"code{CODING_VERSION}-roundtrip{ROUNDTRIP_VERSION}"
 _TRIED_AGAIN = ("segment_missing", "segment_damaged", "not_written", OUT_OF_MEMORY)
@@ -132,16 +124,16 @@ def _build_codes(
     then: Callable[[Manifest], None],
 ) -> CodesReport:
     segments = read_complete(work, SEGMENTS, partition)
-    old = read_manifest(work, STAGE, partition)
+    old = read_manifest(work, CODED, partition)
     wanted = parameters(codec, settings)
     draft = dataclasses.replace(
         segments,
-        stage=STAGE,
+        stage=CODED,
         inputs=stage_inputs(segments, codec, settings),
         parameters={**segments.parameters, **wanted},
     )
-    there = {item.key for item in work.listing(stage_prefix(STAGE, partition))}
-    there |= read_freed(work, STAGE, partition).keys()
+    there = {item.key for item in work.listing(stage_prefix(CODED, partition))}
+    there |= read_freed(work, CODED, partition).keys()
     ready, todo = divide(segments.entries, old, intact_keys(work, old, verify=verify), codec, settings)
     bring_back(work, supply, SEGMENTS, partition, settings, [entry.key for entry in todo])
 
@@ -149,7 +141,7 @@ def _build_codes(
     touched = (
         bool(todo)
         or old is None
-        or {entry.key for entry in ready if entry.key} != there - {manifest_key(STAGE, partition)}
+        or {entry.key for entry in ready if entry.key} != there - {manifest_key(CODED, partition)}
     )
     total_sec = sum(entry.duration_sec or 0.0 for entry in todo)
     with_codes = _with_adopted_codes(work, partition, codec)

@@ -11,14 +11,13 @@ from voice_core.audio.pcm import to_float
 from voice_core.codecs.base import Audio, Codec, Codes, OutOfMemoryError
 from voice_core.compute.concurrency import staged
 from voice_core.corpus.encode.round_trips import compare
+from voice_core.corpus.names import CODED, SEGMENTS
 from voice_core.corpus.segment.segment_files import Segment, SegmentFileError, dump, load
-from voice_core.corpus.segment.segment_stage import STAGE as SEGMENTS
 from voice_core.fingerprint import fingerprint, sha256, unit_interval
 from voice_core.settings import Settings
 from voice_core.stages.manifest import Entry, Reject
 from voice_core.storage.store import AccessDeniedError, Store, StoreError
 
-STAGE = "coded"
 OUT_OF_MEMORY = "out_of_memory"
 CODING_VERSION = 1
 
@@ -94,7 +93,7 @@ def target_of(entry: Entry, codec: Codec) -> Entry:
     """The row of a segment's coded file, before there is one."""
     return dataclasses.replace(
         entry,
-        key=STAGE + entry.key.removeprefix(SEGMENTS),
+        key=CODED + entry.key.removeprefix(SEGMENTS),
         fingerprint=fingerprint(CODING_VERSION, entry.sha256, codec.name, codec.revision),
         sha256="",
         size_bytes=0,
@@ -170,13 +169,13 @@ def _content(work: Store, key: str) -> bytes | StoreError:
 def _checked(entry: Entry, data: bytes | StoreError) -> Segment | Reject:
     """The segment, if its file is there and is the one that was committed."""
     if isinstance(data, StoreError):
-        return Reject(STAGE, "segment_missing", message=str(data))
+        return Reject(CODED, "segment_missing", message=str(data))
     if sha256(data) != entry.sha256:
-        return Reject(STAGE, "segment_damaged", message=f"{entry.key} is not the file that was committed")
+        return Reject(CODED, "segment_damaged", message=f"{entry.key} is not the file that was committed")
     try:
         return load(data, entry.key)
     except SegmentFileError as error:
-        return Reject(STAGE, "segment_damaged", message=str(error))
+        return Reject(CODED, "segment_damaged", message=str(error))
 
 
 def _encode(
@@ -215,9 +214,9 @@ def _codes_of(codec: Codec, clips: Sequence[Audio], sample_rate_hz: int) -> list
             try:
                 results.extend(codec.encode([clip], sample_rate_hz))
             except ValueError as error:
-                results.append(Reject(STAGE, "encode_failed", message=str(error)))
+                results.append(Reject(CODED, "encode_failed", message=str(error)))
             except OutOfMemoryError as error:
-                results.append(Reject(STAGE, OUT_OF_MEMORY, message=str(error)))
+                results.append(Reject(CODED, OUT_OF_MEMORY, message=str(error)))
         return results
 
 
@@ -283,7 +282,7 @@ def _put(work: Store, files: Mapping[str, bytes]) -> dict[str, Reject]:
         try:
             work.put(key, files[key], durable=False)
         except AccessDeniedError as error:
-            return Reject(STAGE, "not_written", message=str(error))
+            return Reject(CODED, "not_written", message=str(error))
         return None
 
     answers = zip(files, work.each(one, files), strict=True)

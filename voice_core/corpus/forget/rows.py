@@ -19,10 +19,10 @@ from voice_core.corpus.dataset.card_stage import build_card, finished_rows
 from voice_core.corpus.dataset.dataset_record import read_commit
 from voice_core.corpus.dataset.parquet_files import ROW_GROUP, ParquetFiles
 from voice_core.corpus.dataset.rows_stage import read_dataset_manifest
-from voice_core.corpus.dataset.schemas import FULL, NEUTTS, PAIRS
-from voice_core.corpus.dataset.splits import SPLITS, Splits, parse_splits
+from voice_core.corpus.dataset.splits import Splits, parse_splits
 from voice_core.corpus.dataset.text_normalization import text_hash
 from voice_core.corpus.forget.search import PlaceOfRows, RecordingName, row_names
+from voice_core.corpus.names import FULL, NEUTTS, PAIRS, SPLITS
 from voice_core.layout import DatasetLayout, PartitionKey
 from voice_core.settings import CardSettings, Settings, SplitSettings
 from voice_core.stages.evicted import dataset_place, no_longer_freed, read_freed

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from voice_core.corpus.dataset.schemas import PAIRS
 from voice_core.corpus.ingest.batches import Recording, read_batch
+from voice_core.corpus.names import PAIRS
 from voice_core.layout import BATCHES, TOMBSTONES, PartitionKey, slug
 from voice_core.stages.integrity import REPORT_KEY, read_report
 from voice_core.stages.manifest import Entry, Manifest, RecordingOutcome

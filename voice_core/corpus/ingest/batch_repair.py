@@ -9,14 +9,12 @@ import logging
 from collections.abc import Collection, Iterator
 from urllib.parse import unquote
 
-from voice_core.corpus.dataset.rows_stage import read_dataset_manifest
-from voice_core.corpus.encode.encode_stage import STAGE as CODED
 from voice_core.corpus.ingest.batches import Batch, Recording, described, parse_batch, read_batch
 from voice_core.corpus.ingest.recordings import Listing, probe_all
-from voice_core.corpus.segment.segment_stage import STAGE as SEGMENTS
-from voice_core.layout import PartitionKey, batch_key, slug, stage_prefix
+from voice_core.corpus.names import CODED, SEGMENTS
+from voice_core.layout import DatasetLayout, PartitionKey, batch_key, slug, stage_prefix
 from voice_core.settings import Settings
-from voice_core.stages.manifest import Manifest, read_manifest
+from voice_core.stages.manifest import Manifest, load_manifest, read_manifest
 from voice_core.storage.distributed_lock import held
 from voice_core.storage.state_files import DamagedStateError
 from voice_core.storage.store import ConflictError, Store
@@ -88,7 +86,7 @@ def _manifests(work: Store, partition: PartitionKey, settings: Settings) -> Iter
     readers = (
         lambda: read_manifest(work, SEGMENTS, partition, lazily=True),
         lambda: read_manifest(work, CODED, partition, lazily=True),
-        lambda: read_dataset_manifest(work, partition, settings, lazily=True),
+        lambda: load_manifest(work, DatasetLayout(settings.dataset).manifest_key(partition), lazily=True),
     )
     partial = []
     for read in readers:

@@ -27,7 +27,7 @@ from voice_core.corpus.ingest.batches import (
     write_batch,
 )
 from voice_core.corpus.ingest.recordings import Found, Listing, Stray, list_raw, probe_all
-from voice_core.corpus.segment.segment_stage import STAGE as SEGMENTS
+from voice_core.corpus.names import SEGMENTS
 from voice_core.fingerprint import fingerprint
 from voice_core.layout import PartitionKey, manifest_key, slug
 from voice_core.settings import Settings

@@ -6,9 +6,8 @@ import re
 from collections.abc import Iterable, Iterator
 
 from voice_core.corpus.dataset.rows_stage import row_key
-from voice_core.corpus.encode import encode_stage
 from voice_core.corpus.ingest.batches import Batch, Recording, read_batches, read_tombstones
-from voice_core.corpus.segment import segment_stage
+from voice_core.corpus.names import CODED, SEGMENTS
 from voice_core.layout import slug
 from voice_core.stages.manifest import Entry, Manifest, read_manifest
 from voice_core.storage.store import Store
@@ -47,7 +46,7 @@ def _by_name(work: Store, batches: Iterable[Batch], name: str) -> Iterator[Hit]:
                 mine.append((recording, int(name[len(stem) :])))
             elif audio_id in (recording.audio_id, f"{batch.channel}/{recording.audio_id}") and index >= 0:
                 mine.append((recording, index))
-        manifest = read_manifest(work, segment_stage.STAGE, batch.partition) if mine else None
+        manifest = read_manifest(work, SEGMENTS, batch.partition) if mine else None
         if manifest is None:
             continue
         for recording, number in mine:
@@ -62,8 +61,8 @@ def _by_hash(work: Store, batches: Iterable[Batch], prefix: str) -> Iterator[Hit
         return
     for batch in batches:
         recordings = {recording.audio_id: recording for recording in batch.recordings}
-        segments = read_manifest(work, segment_stage.STAGE, batch.partition)
-        coded = read_manifest(work, encode_stage.STAGE, batch.partition)
+        segments = read_manifest(work, SEGMENTS, batch.partition)
+        coded = read_manifest(work, CODED, batch.partition)
         hits = {
             entry.order
             for manifest in (segments, coded)
@@ -86,7 +85,7 @@ def _not_found(work: Store, batches: Iterable[Batch], name: str) -> str:
     for batch in batches:
         slugs = [slug(recording.audio_id) for recording in batch.recordings]
         near = difflib.get_close_matches(said, slugs, 2, 0.5)
-        manifest = read_manifest(work, segment_stage.STAGE, batch.partition) if near else None
+        manifest = read_manifest(work, SEGMENTS, batch.partition) if near else None
         lines = (entry for entry in manifest.entries if entry.kind == "line") if manifest else ()
         names += [row_key(str(batch.partition), entry) for entry in lines if slug(entry.audio_id) in near]
     close = difflib.get_close_matches(name, names, 3, 0.5)

@@ -9,7 +9,6 @@ import pyarrow.parquet as pq
 from voice_core.corpus.dataset import pairs, splits
 from voice_core.corpus.dataset.publications import read_published
 from voice_core.corpus.dataset.rows_stage import has_codec, read_dataset_manifest, row_key
-from voice_core.corpus.encode import encode_stage
 from voice_core.corpus.ingest.batches import Recording
 from voice_core.corpus.lineage.row_names import find_rows
 from voice_core.corpus.lineage.traces import (
@@ -23,6 +22,7 @@ from voice_core.corpus.lineage.traces import (
     Trace,
     Transcribed,
 )
+from voice_core.corpus.names import CODED, TEST
 from voice_core.fingerprint import unit_interval
 from voice_core.layout import DatasetLayout, PartitionKey
 from voice_core.settings import Settings
@@ -48,7 +48,7 @@ class _Tracer:
         self._segments, self._entry = segments, entry
         self._partition = PartitionKey.parse(segments.partition)
         self._freed = FreedFiles(work)
-        self._coded = read_manifest(work, encode_stage.STAGE, self._partition) if has_codec(settings) else None
+        self._coded = read_manifest(work, CODED, self._partition) if has_codec(settings) else None
         self._rows = read_dataset_manifest(work, self._partition, settings)
 
     def trace(self) -> Trace:
@@ -129,7 +129,7 @@ class _Tracer:
         channel = self._partition.channel
         terms = plan.parameters
         scope, fraction = terms.get("speaker_scope", "recording"), terms.get("test_fraction")
-        held_out = "is held out" if plan.of(channel, row.audio_id) == splits.TEST else "is not held out"
+        held_out = "is held out" if plan.of(channel, row.audio_id) == TEST else "is not held out"
         if scope != "recording":
             whom = f"with all recordings that share a person with it within the {scope}" if row.speaker_id else "alone"
             return row.split, f"its recording {held_out}, {whom} (test_fraction {fraction})"

@@ -12,6 +12,7 @@ from voice_core.corpus.ingest.batches import Batch, Recording, described
 from voice_core.corpus.ingest.discovery import Discovery
 from voice_core.corpus.ingest.recordings import probe_all
 from voice_core.corpus.ingest.transcripts import TranscriptError, parse_transcript
+from voice_core.corpus.names import SEGMENTS
 from voice_core.corpus.plan.estimates import segment_file_bytes
 from voice_core.corpus.segment import segment_stage
 from voice_core.corpus.segment.boundaries import Cut
@@ -132,7 +133,7 @@ def _draft(raw: Store, work: Store, discovery: Discovery, batch: Batch, settings
             ),
         )
         listed = _with_headers(raw, listed, batch, settings)
-    old = read_manifest(work, segment_stage.STAGE, batch.partition)
+    old = read_manifest(work, SEGMENTS, batch.partition)
     contents = Contents(work, batch.partition)
     rows, lost = segment_stage.surviving_rows(work, old)
     done, todo = segment_stage.divide(listed, old, contents, settings, rows, lost)

@@ -14,12 +14,12 @@ from voice_core.corpus.dataset.pairs import PairsReport
 from voice_core.corpus.dataset.splits import Splits, Spoken
 from voice_core.corpus.encode import encode_stage
 from voice_core.corpus.ingest.batches import Batch
+from voice_core.corpus.names import CODED, SEGMENTS
 from voice_core.corpus.plan.estimates import Averages, Figure, codes_bytes
 from voice_core.corpus.plan.expected import NOTHING_CUT, Fresh, Usual, cutting, fresh_of
 from voice_core.corpus.plan.forecast import Foresight, NewSegment
 from voice_core.corpus.plan.rebuilds import Restoration, Sources, coded_again, segments_again
 from voice_core.corpus.plan.work import PartitionPlan, StageWork
-from voice_core.corpus.segment import segment_stage
 from voice_core.corpus.status import PartitionStatus
 from voice_core.layout import PartitionKey, manifest_key, stage_prefix
 from voice_core.settings import Settings
@@ -81,9 +81,9 @@ def plan_cutting(work: Store, item: PartitionStatus, foresight: Foresight | None
         return Case(item, item.batch, plan, item.manifest.entries if item.manifest else ())
     made = cutting(foresight, common)
     written = Figure(made.fresh.size_bytes, exact=False)
-    freed = read_freed(work, segment_stage.STAGE, item.partition)
+    freed = read_freed(work, SEGMENTS, item.partition)
     standing = sum(entry.size_bytes for entry in foresight.standing if entry.key and entry.key not in freed)
-    before = sum(_there(work, segment_stage.STAGE, item.partition).values())
+    before = sum(_there(work, SEGMENTS, item.partition).values())
     case = Case(
         item,
         foresight.batch,
@@ -115,7 +115,7 @@ def plan_encoding(work: Store, case: Case, codec: Codec | None, settings: Settin
     segments, partition = case.status.manifest, case.partition
     if not case.changes and case.status.coded.settled:
         return
-    case.coded = read_manifest(work, encode_stage.STAGE, partition)
+    case.coded = read_manifest(work, CODED, partition)
     if not case.changes and segments is not None and encode_stage.is_current(segments, case.coded, codec, settings):
         return
     case.changes = True
@@ -134,9 +134,9 @@ def plan_encoding(work: Store, case: Case, codec: Codec | None, settings: Settin
     codes = Figure(codes_bytes(sum(map(codec.code_count, samples))))
     codes += Figure(codes_bytes(case.fresh.kept_sec * codec.codes_per_sec), exact=False)
     seconds = Figure(math.fsum(entry.duration_sec or 0.0 for entry in plain))
-    freed = read_freed(work, encode_stage.STAGE, partition)
+    freed = read_freed(work, CODED, partition)
     standing = sum(entry.size_bytes for entry in ready if entry.key and entry.key not in freed)
-    there = _there(work, encode_stage.STAGE, partition)
+    there = _there(work, CODED, partition)
     written = size + codes
     case.add(
         encode=StageWork(
@@ -147,7 +147,7 @@ def plan_encoding(work: Store, case: Case, codec: Codec | None, settings: Settin
             stored=Figure(standing - sum(there.values())) + written,
         )
     )
-    away = read_freed(work, segment_stage.STAGE, partition)
+    away = read_freed(work, SEGMENTS, partition)
     wanted = [entry for entry in todo if entry.key in away]
     if wanted:
         case.restore(segments_again(wanted, _sources(work, case, there, settings), settings.cut.sample_rate_hz))
@@ -188,7 +188,7 @@ def plan_writing(
     case.pairs = pairs.read_pairs(work, case.partition, settings)
     source = case.status.manifest
     if codec is not None and not case.changes:
-        source = case.coded or read_manifest(work, encode_stage.STAGE, case.partition, lazily=True)
+        source = case.coded or read_manifest(work, CODED, case.partition, lazily=True)
     stands = not case.changes and source is not None and rows_stage.is_current(source, rows, dealt, settings)
     paired = rows is not None and case.pairs is not None and case.pairs.inputs == pairs.stage_inputs(rows, settings)
     freed = FreedFiles(work)
@@ -262,7 +262,7 @@ def _write_pairs(case: Case, rows: Figure, facts: Averages, freed: FreedFiles) -
 
 def _coded_back(work: Store, case: Case, entries: Sequence[Entry], settings: Settings) -> None:
     """Coded files that were freed, and are needed to write rows."""
-    away = read_freed(work, encode_stage.STAGE, case.partition)
+    away = read_freed(work, CODED, case.partition)
     if not away:
         return
     if case.changes:
@@ -272,7 +272,7 @@ def _coded_back(work: Store, case: Case, entries: Sequence[Entry], settings: Set
     if wanted:
         manifest = case.status.manifest
         segments = {(entry.audio_id, entry.index): entry for entry in (manifest.entries if manifest else ())}
-        gone = read_freed(work, segment_stage.STAGE, case.partition)
-        coded = _there(work, encode_stage.STAGE, case.partition)
+        gone = read_freed(work, SEGMENTS, case.partition)
+        coded = _there(work, CODED, case.partition)
         sources = _sources(work, case, coded, settings)
         case.restore(coded_again(wanted, segments, gone, sources, settings.cut.sample_rate_hz))

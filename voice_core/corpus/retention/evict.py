@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from voice_core.corpus.checks import files_intact
 from voice_core.corpus.dataset import pairs, rows_stage
 from voice_core.corpus.dataset.publications import read_published
-from voice_core.corpus.encode import encode_stage
-from voice_core.corpus.segment import segment_stage
+from voice_core.corpus.names import CODED, SEGMENTS
 from voice_core.corpus.status import ASSETS, PartitionStatus
 from voice_core.fingerprint import fingerprint
 from voice_core.layout import DatasetLayout, PartitionKey, stage_prefix
@@ -23,7 +22,7 @@ from voice_core.storage.distributed_lock import held
 from voice_core.storage.store import Store
 
 DATASETS = "datasets"
-STAGES = (segment_stage.STAGE, encode_stage.STAGE, DATASETS)
+STAGES = (SEGMENTS, CODED, DATASETS)
 
 
 class NotWholeError(RuntimeError):
@@ -75,8 +74,8 @@ class _Committed:
         for stage in STAGES:
             freed |= read_freed(work, _place(stage, settings), partition)
         return cls(
-            read_manifest(work, segment_stage.STAGE, partition),
-            read_manifest(work, encode_stage.STAGE, partition) if rows_stage.has_codec(settings) else None,
+            read_manifest(work, SEGMENTS, partition),
+            read_manifest(work, CODED, partition) if rows_stage.has_codec(settings) else None,
             rows_stage.read_dataset_manifest(work, partition, settings),
             tuple((str(item["key"]), str(item["sha256"])) for item in record.files) if record else (),
             freed,
@@ -91,14 +90,14 @@ class _Committed:
         """(key, SHA-256) of everything that a stage committed, freed or not."""
         if stage == DATASETS:
             return [*(rows_stage.parquet_files(self.rows) if self.rows else ()), *self.pairs]
-        manifest = self.segments if stage == segment_stage.STAGE else self.coded
+        manifest = self.segments if stage == SEGMENTS else self.coded
         return [(entry.key, entry.sha256) for entry in manifest.files()] if manifest else []
 
     def dependants(self, stage: str) -> list[tuple[str, str]]:
         """Files that hold what the stage's kept files do; where they were freed themselves, those after them too."""
         if stage == DATASETS:
             return []
-        after = self.files(encode_stage.STAGE) if stage == segment_stage.STAGE and self.coded else []
+        after = self.files(CODED) if stage == SEGMENTS and self.coded else []
         if not after or any(self.freed.get(key) == digest for key, digest in after):
             after += self.files(DATASETS)
         return after
@@ -172,7 +171,7 @@ def _plan(
     elif stage == DATASETS:
         refusal = _dataset_refusal(work, known, gone, listed, settings, force)
     else:
-        manifest = known.segments if stage == segment_stage.STAGE else known.coded
+        manifest = known.segments if stage == SEGMENTS else known.coded
         entries = manifest.files() if manifest else []
         files = {entry.key: entry.sha256 for entry in entries if entry.key in listed and entry.audio_id not in gone}
         if len(files) < len(listed):
@@ -224,16 +223,16 @@ def _rebuild(known: _Committed, plan: CleanPlan, away: Collection[str]) -> Rebui
     in_rows = {(entry.audio_id, entry.index) for entry in known.rows.kept()} if known.rows and rows_there else set()
     copied, decode, encode = 0, set(), 0
     for entry in segments.files():
-        coded = encode_stage.STAGE + entry.key.removeprefix(segment_stage.STAGE)
+        coded = CODED + entry.key.removeprefix(SEGMENTS)
         held = (entry.audio_id, entry.index) in in_rows
-        if plan.stage == segment_stage.STAGE and entry.key in plan.files:
+        if plan.stage == SEGMENTS and entry.key in plan.files:
             if held or (entry.kept and known.coded and coded not in away):
                 copied += 1
             else:
                 decode.add(entry.audio_id)
-        elif plan.stage == encode_stage.STAGE and coded in plan.files and held:
+        elif plan.stage == CODED and coded in plan.files and held:
             copied += 1
-        elif (plan.stage == encode_stage.STAGE and coded in plan.files) or (plan.stage == DATASETS and coded in away):
+        elif (plan.stage == CODED and coded in plan.files) or (plan.stage == DATASETS and coded in away):
             encode += 1
             if entry.key in away:
                 decode.add(entry.audio_id)

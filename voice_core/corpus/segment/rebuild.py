@@ -18,12 +18,10 @@ import soundfile
 from voice_core.audio.pcm import to_float
 from voice_core.codecs.base import Codec, Codes
 from voice_core.compute import progress, workers
-from voice_core.corpus.dataset.schemas import FULL
-from voice_core.corpus.dataset.splits import SPLITS
 from voice_core.corpus.ingest.batches import read_batch
+from voice_core.corpus.names import CODED, FULL, SEGMENTS, SPLITS
 from voice_core.corpus.segment.recording import CutTask, cut_recording
 from voice_core.corpus.segment.segment_files import Segment, SegmentFileError, dump, load
-from voice_core.corpus.segment.segment_stage import STAGE as SEGMENTS
 from voice_core.corpus.segment.segment_stage import parameters
 from voice_core.fingerprint import sha256
 from voice_core.layout import DatasetLayout, PartitionKey, stage_prefix
@@ -33,7 +31,6 @@ from voice_core.stages.manifest import Manifest, read_complete, read_manifest, w
 from voice_core.storage.scratch import open_scratch
 from voice_core.storage.store import ObjectNotFoundError, Store, StoreError
 
-CODED = "coded"
 _GROUP = 64  # files in memory at a time
 _log = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ from voice_core.audio.pcm import Pcm16
 from voice_core.corpus.ingest.batches import Recording
 from voice_core.corpus.ingest.recordings import split_extension
 from voice_core.corpus.ingest.transcripts import BadLine, Line, TranscriptError, parse_transcript
+from voice_core.corpus.names import SEGMENTS
 from voice_core.corpus.segment.boundaries import CUTTING_VERSION, Cut, StreamCutter, plan_cuts
 from voice_core.corpus.segment.measures import MEASURES_VERSION, measure
 from voice_core.corpus.segment.segment_files import Segment, dump
@@ -22,7 +23,6 @@ from voice_core.stages.manifest import Entry, RecordingOutcome, RecordingStatus,
 from voice_core.storage.scratch import NoRoomError, Scratch
 from voice_core.storage.store import AccessDeniedError, Store, StoreError
 
-STAGE = "segments"
 NO_ROOM = "no_room"  # the reason where a recording is larger than the local disk it may take
 NOT_READ = "not_read"  # the reason where the raw bucket did not give what it lists
 
@@ -304,7 +304,7 @@ def _entry(
 
 
 def _key(task: CutTask, index: int) -> str:
-    return f"{stage_prefix(STAGE, task.partition)}{segment_name(task.recording.audio_id, index)}.npz"
+    return f"{stage_prefix(SEGMENTS, task.partition)}{segment_name(task.recording.audio_id, index)}.npz"
 
 
 class _Writer:

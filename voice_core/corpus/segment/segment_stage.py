@@ -12,10 +12,11 @@ from typing import Any
 
 from voice_core.compute import progress, workers
 from voice_core.corpus.ingest.batches import Batch, Recording, note_changed, read_batch
+from voice_core.corpus.names import SEGMENTS
 from voice_core.corpus.segment.boundaries import CUTTING_VERSION
 from voice_core.corpus.segment.last_copies import note_copies
 from voice_core.corpus.segment.measures import MEASURES_VERSION
-from voice_core.corpus.segment.recording import NO_ROOM, NOT_READ, STAGE, CutResult, CutTask, cut_recording
+from voice_core.corpus.segment.recording import NO_ROOM, NOT_READ, CutResult, CutTask, cut_recording
 from voice_core.corpus.segment.rules import judge
 from voice_core.fingerprint import fingerprint
 from voice_core.layout import PartitionKey, contents_key, manifest_key, slug, stage_prefix
@@ -141,7 +142,7 @@ def stage_inputs(batch: Batch, contents: Contents, settings: Settings) -> str:
 
 def is_current(work: Store, batch: Batch, settings: Settings, manifest: Manifest | None = None) -> bool:
     """Whether the committed segments are what a run would make now. Reads no audio."""
-    manifest = manifest or read_manifest(work, STAGE, batch.partition)
+    manifest = manifest or read_manifest(work, SEGMENTS, batch.partition)
     if manifest is None or not manifest.complete:
         return False
     inputs = stage_inputs(batch, Contents(work, batch.partition), settings)
@@ -166,7 +167,7 @@ def _build_segments(
     started = time.monotonic()
     batch = read_batch(work, partition)
     contents = Contents(work, partition)
-    old = read_manifest(work, STAGE, partition)
+    old = read_manifest(work, SEGMENTS, partition)
     if old is None:
         _refuse_to_lose(work, batch)
     else:
@@ -185,7 +186,7 @@ def _build_segments(
         files = {entry.fingerprint: entry for entry in rows[recording.audio_id] if entry.key}
         tasks.append(CutTask(raw, work, partition, recording, settings, contents.sha256(recording), earlier, files))
 
-    draft = Manifest(STAGE, str(partition), False, settings.cut.sample_rate_hz, "", wanted)
+    draft = Manifest(SEGMENTS, str(partition), False, settings.cut.sample_rate_hz, "", wanted)
     carried = [entry for result in done.values() for entry in result.entries]
     draft = dataclasses.replace(draft, recordings=tuple(result.outcome for result in done.values()))
     checkpoint = Checkpoint(work, dataclasses.replace(draft, entries=tuple(carried)))
@@ -252,13 +253,13 @@ def _refuse_to_lose(work: Store, batch: Batch) -> None:
 
     A missing manifest of adopted recordings is that of an adoption which was interrupted.
     """
-    key = manifest_key(STAGE, batch.partition)
+    key = manifest_key(SEGMENTS, batch.partition)
     damaged = work.head(key) is not None
     last = [item.audio_id for item in batch.recordings if item.vanished or (damaged and item.adopted is not None)]
     if not last:
         return
-    there = {item.key.rpartition("_seg_")[0] for item in work.listing(stage_prefix(STAGE, batch.partition))}
-    lost = [name for name in last if f"{stage_prefix(STAGE, batch.partition)}{slug(name)}" in there]
+    there = {item.key.rpartition("_seg_")[0] for item in work.listing(stage_prefix(SEGMENTS, batch.partition))}
+    lost = [name for name in last if f"{stage_prefix(SEGMENTS, batch.partition)}{slug(name)}" in there]
     if lost:
         names = ", ".join(lost[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
         raise DamagedStateError(

@@ -14,7 +14,7 @@ from voice_assets_tests.core.corpus.small_corpus import World, lines_for
 from voice_core.corpus.checks import files_intact, rows_match, seconds_add_up, splits_do_not_leak
 from voice_core.corpus.dataset import card_stage, pairs, rows_stage
 from voice_core.corpus.dataset.splits import Splits
-from voice_core.corpus.encode import encode_stage
+from voice_core.corpus.names import CODED, SPLITS
 from voice_core.corpus.segment.segment_files import load
 from voice_core.layout import DatasetLayout, PartitionKey
 from voice_core.stages.manifest import Manifest, read_complete
@@ -32,10 +32,10 @@ def coded(world: World) -> World:
     return world
 
 
-SPLITS = Splits(frozenset({("news", "c")}), frozenset())
+PLAN = Splits(frozenset({("news", "c")}), frozenset())
 
 
-def built(world: World, plan: Splits = SPLITS) -> Manifest:
+def built(world: World, plan: Splits = PLAN) -> Manifest:
     return rows_stage.build_dataset(world.work, NEWS, plan, world.settings).manifest
 
 
@@ -44,7 +44,7 @@ def table(world: World, config: str, split: str = "train", partition: PartitionK
 
 
 def coded_manifest(world: World) -> Manifest:
-    return read_complete(world.work, encode_stage.STAGE, NEWS)
+    return read_complete(world.work, CODED, NEWS)
 
 
 def test_the_full_config_has_a_row_for_each_kept_segment_with_all_that_is_known_of_it(coded: World) -> None:

@@ -12,6 +12,7 @@ from voice_core.corpus.encode import encode_stage
 from voice_core.corpus.forget.forget import forget
 from voice_core.corpus.lineage.trace import trace
 from voice_core.corpus.lineage.traces import Trace, verify
+from voice_core.corpus.names import CODED
 from voice_core.corpus.retention import evict
 from voice_core.corpus.segment import segment_stage
 from voice_core.layout import PartitionKey
@@ -211,7 +212,7 @@ def test_the_published_revision_is_named_and_whether_it_holds_the_same_files(bui
 
 
 def test_coded_and_segment_manifests_agree_with_the_trace_of_every_line(built: World) -> None:
-    coded = {entry.order: entry for entry in read_complete(built.work, encode_stage.STAGE, NEWS).kept()}
+    coded = {entry.order: entry for entry in read_complete(built.work, CODED, NEWS).kept()}
     lines = [entry for entry in built.segments().entries if entry.kind == "line"]
     assert len(lines) == 4 + 4 + 3
     for entry in lines:

@@ -11,9 +11,9 @@ from voice_assets_tests.core.corpus.small_corpus import OtherLastCode, SmallCode
 from voice_core.codecs.base import Audio, Codes, Margins
 from voice_core.corpus.checks import codes_valid, files_intact, rows_match
 from voice_core.corpus.dataset import pairs, rows_stage
-from voice_core.corpus.encode import encode_stage
 from voice_core.corpus.forget.forget import forget
 from voice_core.corpus.ingest.batches import list_partitions
+from voice_core.corpus.names import CODED
 from voice_core.corpus.retention import evict
 from voice_core.corpus.retention.evict import CleanPlan, NotWholeError, Rebuild
 from voice_core.corpus.segment import segment_stage
@@ -61,7 +61,7 @@ def npz(world: World, stage: str) -> set[str]:
 def intact(world: World) -> None:
     """The checks hold, and what is listed and not freed lies there."""
     rows = rows_stage.require_dataset(world.work, NEWS, world.settings)
-    coded = read_complete(world.work, encode_stage.STAGE, NEWS)
+    coded = read_complete(world.work, CODED, NEWS)
     listed = [(e.key, e.sha256) for m in (world.segments(), coded) for e in m.files()]
     for outcome in (
         files_intact(world.work, [*listed, *rows_stage.parquet_files(rows)]),
@@ -267,7 +267,7 @@ def test_rows_that_are_the_last_copy_of_a_vanished_recording_are_not_freed(built
     assert built.codec.encoded == encoded
     assert len(rows_stage.require_dataset(built.work, NEWS, built.settings).kept()) == 4
     built.work.delete(npz(built, "coded"))
-    freed = {entry.key: entry.sha256 for entry in read_complete(built.work, encode_stage.STAGE, NEWS).kept()}
+    freed = {entry.key: entry.sha256 for entry in read_complete(built.work, CODED, NEWS).kept()}
     write_freed(built.work, "coded", NEWS, freed)
     (plan,) = plans(built, "datasets", force=True)
     assert plan.refusal == "its rows are the last copy of recordings that the raw bucket lacks: a"

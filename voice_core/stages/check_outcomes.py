@@ -1,0 +1,41 @@
+"""The answer of a check on what a stage made. Every pipeline's checks give these."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+_NAMED = 5  # offenders a message names
+
+
+@dataclass(frozen=True, slots=True)
+class CheckOutcome:
+    """A check's answer. A failed check fails its run unless it is a `warning`."""
+
+    name: str
+    passed: bool
+    message: str
+    warning: bool = False
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+def check_outcome(
+    name: str,
+    offenders: Sequence[str],
+    looked_at: str,
+    figures: Mapping[str, Any] | None = None,
+    *,
+    warning: bool = False,
+) -> CheckOutcome:
+    """Passed where nothing offends; else failed, with the first offenders in the message and their number as a figure.
+
+    >>> check_outcome("texts_present", [], "12 rows").message
+    '12 rows: all well'
+    >>> check_outcome("texts_present", ["row 3 has no text"], "12 rows").figures
+    {'offenders': 1}
+    """
+    known = dict(figures or {})
+    if not offenders:
+        return CheckOutcome(name, True, f"{looked_at}: all well", warning, known)
+    more = f" and {len(offenders) - _NAMED} more" if len(offenders) > _NAMED else ""
+    message = "; ".join(offenders[:_NAMED]) + more
+    return CheckOutcome(name, False, message, warning, {"offenders": len(offenders), **known})
