@@ -16,8 +16,8 @@ from voice_core.storage.distributed_lock import LostClaimError
 RENEWED_EVERY_SEC, SAFE_SEC, ABANDONED_AFTER_SEC = 0.3, 1.5, 3.0
 # What a program runs first so that its claims last for seconds only.
 SHORT_CLAIMS = (
-    "from voice_core import lease; "
-    f"lease.RENEWED_EVERY_SEC, lease.SAFE_SEC, lease.ABANDONED_AFTER_SEC = "
+    "from voice_core.storage import distributed_lock; "
+    "distributed_lock.RENEWED_EVERY_SEC, distributed_lock.SAFE_SEC, distributed_lock.ABANDONED_AFTER_SEC = "
     f"{RENEWED_EVERY_SEC}, {SAFE_SEC}, {ABANDONED_AFTER_SEC}; "
 )
 _BUILD = f"{SHORT_CLAIMS} from voice_assets_tests.soak.paused import main; main()"

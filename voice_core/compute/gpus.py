@@ -57,7 +57,7 @@ def profiles(file: str = "") -> dict[str, GpuProfile]:
 
     Raises ConfigurationError where the file cannot be read or says something that makes no sense.
     """
-    source = Path(file) if file else files("voice_core").joinpath("gpus.toml")
+    source = Path(file) if file else files("voice_core.compute").joinpath("gpus.toml")
     try:
         tables = tomllib.loads(source.read_text("utf-8"))
         return _Profiles.validate_python({pool: {"pool": pool, **table} for pool, table in tables.items()})

@@ -16,7 +16,7 @@ FORMATS = (".wav", ".flac", ".mp3", ".opus", ".ogg", ".m4a")
 _DECODE_ALL = """
 import sys
 from pathlib import Path
-from voice_core.decoding import DecodeReport, UnreadableAudioError, decode, probe
+from voice_core.audio.decoding import DecodeReport, UnreadableAudioError, decode, probe
 for path in sorted(Path(sys.argv[1]).iterdir()):
     for source in (path, path.open("rb")):
         try:

@@ -28,7 +28,7 @@ SOUND = AudioInfo("wav", "pcm_s16le", 24_000, 1, 60.0)
 
 _DECODE = """
 import sys
-from voice_core.decoding import DecodeReport, UnreadableAudioError, decode, probe
+from voice_core.audio.decoding import DecodeReport, UnreadableAudioError, decode, probe
 try:
     probe(sys.argv[1])
     print(sum(map(len, decode(sys.argv[1], 24_000, DecodeReport()))) // 24_000)

@@ -20,7 +20,7 @@ from voice_core.compute.gpu_lock import hold, holders, on_behalf_of
 
 _HOLD = """
 import sys
-from voice_core.gpu_lock import hold, on_behalf_of
+from voice_core.compute.gpu_lock import hold, on_behalf_of
 with on_behalf_of("0123456789abcdef"), hold(sys.argv[1].split(), "encoding news/batch-0007", sys.argv[2]) as name:
     print(name, flush=True)
     sys.stdin.read()

@@ -9,7 +9,7 @@ from voice_assets_tests.core.corpus.small_corpus import World
 _BUILD = """
 import sys
 from pathlib import Path
-from voice_assets_tests.core.corpus.world import World
+from voice_assets_tests.core.corpus.small_corpus import World
 from voice_core.settings import Settings
 world = World.__new__(World)
 world.settings = Settings(raw_url=sys.argv[1], work_url=sys.argv[2], workers=1)

@@ -17,7 +17,7 @@ from voice_core.storage.store import Store
 HOLD = """
 import sys, time
 from resources.stores import open_store
-from voice_core.lease import held
+from voice_core.storage.distributed_lock import held
 from voice_core.settings import Settings
 with held(open_store(sys.argv[1], Settings.load(), create=True), "channel/batch-0001"):
     print("held", flush=True)

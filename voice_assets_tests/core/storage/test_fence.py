@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import voice_core
 from voice_assets_tests.processes import group_lives, program, said
 from voice_assets_tests.servers.faulty import faulty_proxy
 from voice_assets_tests.servers.s3 import S3Server
@@ -25,7 +26,7 @@ CLAIM = "locks/batch.json"
 
 HOLDER = """
 from voice_assets_tests.servers.s3 import S3Server
-from voice_core.store import Store
+from voice_core.storage.store import Store
 work = Store(sys.argv[1], S3Server(sys.argv[2]).access())
 with distributed_lock.held(work, "batch") as work:
     print("held", flush=True)
@@ -167,7 +168,7 @@ def test_sweeping_leaves_a_dead_claim_that_is_taken_over_meanwhile(s3_server: S3
 
 def test_whoever_holds_a_claim_writes_through_the_store_that_it_gives() -> None:
     used = 0
-    for path in Path(distributed_lock.__file__).parent.rglob("*.py"):
+    for path in Path(voice_core.__file__).parent.rglob("*.py"):
         tree = ast.parse(path.read_text("utf-8"))
         if not any(
             isinstance(node, ast.ImportFrom) and node.module == distributed_lock.__name__ for node in ast.walk(tree)
@@ -213,11 +214,11 @@ def test_workers_write_while_the_claim_holds_and_stop_when_it_is_lost(
 
 ORPHAN = """
 import os, sys
-from voice_assets_tests.core.test_fence import put_as_orphan
+from voice_assets_tests.core.storage.test_fence import put_as_orphan
 from voice_assets_tests.servers.s3 import S3Server
-from voice_core import workers
-from voice_core.lease import held
-from voice_core.store import Store
+from voice_core.compute import workers
+from voice_core.storage.distributed_lock import held
+from voice_core.storage.store import Store
 url, endpoint = sys.argv[1:]
 plain = Store(url, S3Server(endpoint).access(), create=True)
 with held(plain, "batch") as work:

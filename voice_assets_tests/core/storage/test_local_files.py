@@ -14,7 +14,7 @@ from voice_core.storage.store import Store
 
 _WRITES = """
 import sys
-from voice_core.store import Store
+from voice_core.storage.store import Store
 with Store(sys.argv[1], create=True).create(sys.argv[2]) as path:
     path.write_bytes(b"half")
     print("half", flush=True)

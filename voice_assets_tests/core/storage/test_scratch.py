@@ -122,7 +122,7 @@ def test_all_processes_together_stay_within_the_budget(tmp_path: Path) -> None:
 
 HOLDER = """
 import pathlib, sys, time
-from voice_core.scratch import open_scratch
+from voice_core.storage.scratch import open_scratch
 from voice_core.settings import Settings
 with open_scratch(Settings(local_dir=sys.argv[1])).room(5, "a copy") as folder:
     (folder / "audio").write_bytes(b"12345")

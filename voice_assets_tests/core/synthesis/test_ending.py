@@ -74,7 +74,7 @@ def test_a_signal_while_it_waits_yields_what_is_complete_and_is_then_raised(back
 
 _PROGRAM = """
 import os, sys
-from voice_assets.stopping import EXIT_CODE, Stopped, stop_when_asked
+from voice_assets.signals import EXIT_CODE, Stopped, stop_when_asked
 from voice_assets_tests.core.synthesis.engines import scripted
 from voice_assets_tests.core.synthesis.groups import dialogues_of
 from voice_core.synthesis import SynthesisOptions, synthesise

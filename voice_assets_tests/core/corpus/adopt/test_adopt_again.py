@@ -106,11 +106,11 @@ def test_the_same_recording_from_another_place_is_only_taken_when_asked(
 _PROGRAM = """
 import sys
 from pathlib import Path
-from voice_core.corpus import adopt_batch
+from voice_core.corpus.adopt import batch
 from voice_core.corpus.adopt import AdoptOptions, adopt
 from voice_core.settings import Settings
-from voice_core.store import Store
-adopt_batch._SAVE_SEC = 0.0
+from voice_core.storage.store import Store
+batch._SAVE_SEC = 0.0
 settings = Settings(work_url=sys.argv[2], workers=1, batch={"max_recordings": 5})
 adopt(Store(Path(sys.argv[1]).as_uri()), Store(settings.work_url, create=True), settings, AdoptOptions())
 """

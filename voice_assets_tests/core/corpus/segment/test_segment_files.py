@@ -178,7 +178,7 @@ def test_a_member_that_is_no_array_is_a_segment_file_error() -> None:
 
 _LOAD = """
 import sys
-from voice_core.corpus.segment_files import SegmentFileError, load, sample_count
+from voice_core.corpus.segment.segment_files import SegmentFileError, load, sample_count
 try:
     print(sample_count(open(sys.argv[1], "rb"), "x"))
 except SegmentFileError as error:

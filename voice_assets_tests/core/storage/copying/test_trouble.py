@@ -96,10 +96,10 @@ def test_a_key_that_the_destination_cannot_hold_is_told(bucket: Store, there: St
 
 _PROGRAM = """
 import sys
-from voice_core import copy_record
-from voice_core.copying import copy
-from voice_core.copy_plan import CopyOptions
-from voice_core.store import Store
+from voice_core.storage import copy_record
+from voice_core.storage.copy_store import copy
+from voice_core.storage.copy_plan import CopyOptions
+from voice_core.storage.store import Store
 copy_record._FLUSH_SEC = 0.0
 copy(Store(sys.argv[1]), Store(sys.argv[2], create=True), CopyOptions(jobs=2))
 """
