@@ -10,7 +10,7 @@ import soundfile
 from voice_assets_tests.core.corpus.small_corpus import Floats, babble, encode, hush
 from voice_core.audio import pcm
 from voice_core.audio.decoding import DecodeReport, UnreadableAudioError, decode, probe
-from voice_core.audio.pcm import resample, to_float, to_pcm16
+from voice_core.audio.pcm import flac_bytes, resample, to_float, to_pcm16
 
 
 def decoded(source: str | Path | io.BytesIO, rate: int = 24_000) -> tuple[Floats, DecodeReport]:
@@ -254,7 +254,7 @@ def test_too_loud_audio_saturates_and_does_not_wrap_around() -> None:
 def test_pcm_survives_floats_and_flac() -> None:
     pcm = np.arange(-32768, 32768, dtype=np.int32).astype(np.int16)
     np.testing.assert_array_equal(to_pcm16(to_float(pcm)), pcm)
-    back, rate = soundfile.read(io.BytesIO(pcm.flac_bytes(pcm, 24_000)), dtype="int16")
+    back, rate = soundfile.read(io.BytesIO(flac_bytes(pcm, 24_000)), dtype="int16")
     np.testing.assert_array_equal(back, pcm)
     assert rate == 24_000
 

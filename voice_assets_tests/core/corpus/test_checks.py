@@ -14,6 +14,7 @@ from voice_core.corpus.ingest import batches
 from voice_core.corpus.names import CODED
 from voice_core.corpus.segment.segment_files import dump, load
 from voice_core.layout import PartitionKey
+from voice_core.stages.check_outcomes import CheckOutcome
 from voice_core.stages.manifest import Entry, Manifest, Reject, read_complete
 
 NEWS = PartitionKey("news", 1)
@@ -39,7 +40,7 @@ def with_entry(whole: Manifest, number: int, **changes: Any) -> Manifest:
     return dataclasses.replace(whole, entries=tuple(changed if e is kept[number] else e for e in whole.entries))
 
 
-def failed(outcome: checks.Outcome, *words: str) -> None:
+def failed(outcome: CheckOutcome, *words: str) -> None:
     assert not outcome.passed
     for word in words:
         assert word in outcome.message

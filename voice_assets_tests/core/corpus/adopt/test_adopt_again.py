@@ -107,7 +107,7 @@ _PROGRAM = """
 import sys
 from pathlib import Path
 from voice_core.corpus.adopt import batch
-from voice_core.corpus.adopt import AdoptOptions, adopt
+from voice_core.corpus.adopt.adopt import AdoptOptions, adopt
 from voice_core.settings import Settings
 from voice_core.storage.store import Store
 batch._SAVE_SEC = 0.0

@@ -14,7 +14,7 @@ from voice_assets_tests.core.corpus.small_corpus import World, lines_for
 from voice_core.corpus.checks import files_intact, rows_match, seconds_add_up, splits_do_not_leak
 from voice_core.corpus.dataset import card_stage, pairs, rows_stage
 from voice_core.corpus.dataset.splits import Splits
-from voice_core.corpus.names import CODED, SPLITS
+from voice_core.corpus.names import CODED
 from voice_core.corpus.segment.segment_files import load
 from voice_core.layout import DatasetLayout, PartitionKey
 from voice_core.stages.manifest import Manifest, read_complete
@@ -177,24 +177,24 @@ def test_a_damaged_file_is_a_row_with_a_reason_and_tried_again(coded: World) -> 
     manifest = built(coded)
     (bad,) = [entry for entry in manifest.entries if entry.stage == "dataset"]
     assert (bad.index, bad.reason) == (1, "segment_damaged")
-    assert not rows_stage.is_current(coded_manifest(coded), manifest, SPLITS, coded.settings)
+    assert not rows_stage.is_current(coded_manifest(coded), manifest, PLAN, coded.settings)
     assert rows_match(coded.work, manifest).passed
     path.write_bytes(data)
     mended = built(coded)
     assert len(mended.kept()) == 9
-    assert rows_stage.is_current(coded_manifest(coded), mended, SPLITS, coded.settings)
+    assert rows_stage.is_current(coded_manifest(coded), mended, PLAN, coded.settings)
 
 
 def test_news_elsewhere_does_not_make_a_partition_stale_and_news_of_it_does(coded: World) -> None:
     manifest = built(coded)
     source = coded_manifest(coded)
-    elsewhere = Splits(SPLITS.test | {("other", "x"), ("news", "not-here")}, frozenset({"0" * 16}))
+    elsewhere = Splits(PLAN.test | {("other", "x"), ("news", "not-here")}, frozenset({"0" * 16}))
     assert rows_stage.is_current(source, manifest, elsewhere, coded.settings)
     moved = Splits(frozenset({("news", "b")}), frozenset())
     assert not rows_stage.is_current(source, manifest, moved, coded.settings)
     renamed = coded.settings.model_copy(update={"channel_mapping": {"news": "The News"}})
-    assert not rows_stage.is_current(source, manifest, SPLITS, renamed)
-    assert not rows_stage.is_current(source, dataclasses.replace(manifest, complete=False), SPLITS, coded.settings)
+    assert not rows_stage.is_current(source, manifest, PLAN, renamed)
+    assert not rows_stage.is_current(source, dataclasses.replace(manifest, complete=False), PLAN, coded.settings)
 
 
 def test_building_twice_gives_the_same_bytes(coded: World) -> None:
