@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.common import Options
-from benchmarks.report import RESULTS, machine, publish
+from benchmarks.report import RESULTS, describe_machine, print_and_save
 
 NAMES = (
     "segments",
@@ -48,8 +48,8 @@ def main() -> int:
         except ModuleNotFoundError as error:
             print(f"{name} needs {error.name}: pip install '.[bench]'", file=sys.stderr)
             return 1
-        about = machine()
-        publish(name, module.__doc__ or "", about, options, module.measure(options))
+        about = describe_machine()
+        print_and_save(name, module.__doc__ or "", about, options, module.measure(options))
     return 0
 
 

@@ -22,13 +22,13 @@ import dagster as dg
 from benchmarks.common import Options
 from benchmarks.report import Goal, Report
 from voice_assets.defs.voice_dataset.partitions import NAME
-from voice_assets.defs.voice_dataset.sensors import ask
-from voice_assets_tests.assets.daemon_fixture import open_control_room
-from voice_assets_tests.core.corpus.small_corpus import World
+from voice_assets.defs.voice_dataset.sensors import request_runs
+from voice_assets_tests.assets.daemon_fixture import run_dagster_dev
+from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_core.audio.decoding import AudioInfo
-from voice_core.corpus.ingest.batches import Recording, assign, write_batch
+from voice_core.corpus.ingest.batches import Recording, assign_to_batches, write_batch
 from voice_core.corpus.ingest.discovery import discover
-from voice_core.corpus.ingest.recordings import list_raw
+from voice_core.corpus.ingest.recordings import list_raw_recordings
 from voice_core.settings import Settings
 from voice_core.storage.store import Store
 
@@ -81,21 +81,21 @@ def _tick(root: Path, count: int) -> dict[str, Any]:
     settings = Settings(raw_url=str(root / "raw"), work_url=str(root / "work"), batch=limits)  # type: ignore[arg-type]
     raw, work = Store(settings.raw_url), Store(settings.work_url, create=True)
     started = time.perf_counter()
-    listing = list_raw(raw, settings)
+    listing = list_raw_recordings(raw, settings)
     listing_sec = time.perf_counter() - started
     info = AudioInfo("mp3", "mp3", 24_000, 1, 1_800.0)
     known = [
         Recording(f.channel, f.audio_id, f.audio.key, info, "", f.audio, f.transcript, "0" * 64)
         for f in listing.recordings.values()
     ]
-    made = assign([], known, settings)
+    made = assign_to_batches([], known, settings)
     for batch in made:
         write_batch(work, batch)
     with dg.DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions(NAME, [str(batch.partition) for batch in made])
         context = dg.build_sensor_context(instance=instance)
         started = time.perf_counter()
-        result = ask(context, discover(raw, work, settings, budget_sec=10), settings, time.time())
+        result = request_runs(context, discover(raw, work, settings, budget_sec=10), settings, time.time())
         wall_sec = time.perf_counter() - started
     assert not result.run_requests
     return {"wall_sec": wall_sec, "listing_sec": listing_sec, "batches": len(made)}
@@ -109,36 +109,36 @@ def _load_sec(runs: int) -> float:
     )
 
 
-def _world(folder: Path, batches: int) -> World:
+def _create_corpus(folder: Path, batches: int) -> Corpus:
     folder.mkdir()
-    world = World(folder)
-    world.set(batch={"max_recordings": 1}, codec="none")
+    corpus = Corpus(folder)
+    corpus.set(batch={"max_recordings": 1}, codec="none")
     for number in range(batches):
-        world.record(f"r{number:04d}", 2.0)
-    return world
+        corpus.add_recording(f"r{number:04d}", 2.0)
+    return corpus
 
 
 def _backfill(root: Path, batches: int) -> dict[str, Any]:
-    alone = _world(root / "alone", batches)
+    alone = _create_corpus(root / "alone", batches)
     started = time.perf_counter()
     alone.build()
     work_sec = time.perf_counter() - started
-    world = _world(root / "dagster", batches)
-    keys = [str(batch.partition) for batch in world.discover().batches]
+    corpus = _create_corpus(root / "dagster", batches)
+    keys = [str(batch.partition) for batch in corpus.discover().batches]
     variables = {
-        "RAW_URL": world.settings.raw_url,
-        "WORK_URL": world.settings.work_url,
+        "RAW_URL": corpus.settings.raw_url,
+        "WORK_URL": corpus.settings.work_url,
         "CODEC": "none",
         "WORKERS": "1",
         "BATCH__MAX_RECORDINGS": "1",
     }
-    with open_control_room(root, variables) as room, room.instance as instance:
+    with run_dagster_dev(root, variables) as dagster_server, dagster_server.instance as instance:
         instance.add_dynamic_partitions(NAME, keys)
         started = time.perf_counter()
-        backfill = room.backfill(ASSETS, keys)
-        room.wait("the backfill ends", lambda: room.backfill_status(backfill).startswith("COMPLETED"), 3_600)
+        backfill = dagster_server.backfill(ASSETS, keys)
+        dagster_server.wait("the backfill ends", lambda: dagster_server.backfill_status(backfill).startswith("COMPLETED"), 3_600)
         wall_sec = time.perf_counter() - started
-        assert room.backfill_status(backfill) == "COMPLETED_SUCCESS", room.log.read_text("utf-8")[-4_000:]
+        assert dagster_server.backfill_status(backfill) == "COMPLETED_SUCCESS", dagster_server.log.read_text("utf-8")[-4_000:]
         return {"wall_sec": wall_sec, "work_sec": work_sec, **_runs(instance, backfill)}
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from voice_core.compute.workers import core_count, unordered
+from voice_core.compute.workers import core_count, map_unordered
 
 _TICKS_PER_SEC = os.sysconf("SC_CLK_TCK")
 
@@ -37,14 +37,14 @@ class Sample:
     others_cpu_sec: float
 
 
-def timed(call: Callable[[], object]) -> Sample:
+def time_call(call: Callable[[], object]) -> Sample:
     cpu, everybody, wall = cpu_sec(), machine_cpu_sec(), time.perf_counter()
     call()
     wall_sec, own = time.perf_counter() - wall, cpu_sec() - cpu
     return Sample(wall_sec, own, max(0.0, machine_cpu_sec() - everybody - own))
 
 
-def interleaved(cases: Mapping[str, Prepare], runs: int) -> dict[str, list[Sample]]:
+def run_interleaved(cases: Mapping[str, Prepare], runs: int) -> dict[str, list[Sample]]:
     """Time every case `runs` times, turn by turn, so that what disturbs the machine disturbs all alike.
 
     Each round begins with another case. A case is a function that prepares, untimed, and returns what to time.
@@ -54,7 +54,7 @@ def interleaved(cases: Mapping[str, Prepare], runs: int) -> dict[str, list[Sampl
     for number in range(runs):
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
-            samples[name].append(timed(cases[name]()))
+            samples[name].append(time_call(cases[name]()))
     return samples
 
 
@@ -80,7 +80,7 @@ def machine_cpu_sec() -> float:
     return (sum(fields[:8]) - idle - waiting) / _TICKS_PER_SEC
 
 
-def disturbance(samples: Mapping[str, Iterable[Sample]]) -> str:
+def describe_disturbance(samples: Mapping[str, Iterable[Sample]]) -> str:
     """What others took from the machine meanwhile: a sentence for the table's foot."""
     every = [sample for found in samples.values() for sample in found]
     taken = sum(one.others_cpu_sec for one in every) / sum(one.wall_sec for one in every) / core_count()
@@ -115,7 +115,7 @@ def _read(path: str) -> str:
 
 def warm_workers() -> None:
     """Start the pool of worker processes, imports included, if it does not stand."""
-    for _ in unordered(_touch, range(2 * core_count())):
+    for _ in map_unordered(_touch, range(2 * core_count())):
         pass
 
 
@@ -125,7 +125,7 @@ def _touch(_: int) -> None:
     time.sleep(0.05)  # long enough that every worker gets one
 
 
-def raw_runs(samples: Mapping[str, Sequence[Sample]]) -> dict[str, list[dict[str, float]]]:
+def runs_as_dicts(samples: Mapping[str, Sequence[Sample]]) -> dict[str, list[dict[str, float]]]:
     """Every single run, for the file."""
     return {
         name: [{field: round(value, 4) for field, value in dataclasses.asdict(one).items()} for one in found]

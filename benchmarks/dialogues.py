@@ -43,7 +43,7 @@ _ENDINGS: Final = (
 )
 
 
-def script(count: int) -> list[dict[str, object]]:
+def make_script(count: int) -> list[dict[str, object]]:
     """Lines of a dialogue file: four turns each, user and assistant by turns."""
     lines: list[dict[str, object]] = []
     for number in range(count):
@@ -57,12 +57,12 @@ def script(count: int) -> list[dict[str, object]]:
     return lines
 
 
-def short_script(count: int) -> list[dict[str, object]]:
+def make_short_script(count: int) -> list[dict[str, object]]:
     """Two words a dialogue: what there are very many of need not be long."""
     return [{"id": f"d{number:06}", "user_text": "Ready?", "assistant_text": "Yes."} for number in range(count)]
 
 
-def seeds_way(
+def run_seed_pipeline(
     lines: Sequence[dict[str, object]], engine: SpeechEngine, folder: Path, aligner: Aligner | None = None
 ) -> float:
     """Dialogue by dialogue, turn by turn: speak, write a mono file, read it back; mix, write; flush a line of the list.

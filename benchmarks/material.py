@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from voice_core.corpus.ingest.batches import snapshot
+from voice_core.corpus.ingest.batches import snapshot_batch
 from voice_core.corpus.ingest.discovery import discover
-from voice_core.demo.encoding import AudioFormat, encode
-from voice_core.demo.performance import SAMPLE_RATE_HZ, Spoken, perform
-from voice_core.demo.plan import Plan
-from voice_core.demo.sample_data import say
-from voice_core.demo.script import CAST, Text, talks
-from voice_core.demo.transcripts import native
+from voice_core.demo.encoding import AudioFormat, encode_audio_file
+from voice_core.demo.performance import SAMPLE_RATE_HZ, SynthesisedLines, render_recording
+from voice_core.demo.plan import RecordingSpec
+from voice_core.demo.sample_data import synthesise_lines
+from voice_core.demo.script import CAST, ScriptLine, load_talks
+from voice_core.demo.transcripts import format_native_json
 from voice_core.layout import PartitionKey
 from voice_core.settings import RuleSettings, Settings
 from voice_core.storage.store import Store
@@ -31,79 +31,79 @@ _SEC_PER_CHARACTER, _PAUSE_SEC = 1 / 15.5, 0.475  # hibari's pace and the mean p
 
 
 @dataclass(frozen=True, slots=True)
-class Bucket:
+class RawBucket:
     """A raw bucket on disk, one channel a format, and its recordings' paths by channel."""
 
     raw: Path
     recordings: dict[str, list[Path]]
 
     def duration_sec(self, channel: str) -> float:
-        return sum(lines(path)[-1]["end"] for path in self.recordings[channel])
+        return sum(read_lines(path)[-1]["end"] for path in self.recordings[channel])
 
 
-def record(raw: Path, formats: Sequence[AudioFormat], recordings: int, minutes: float) -> Bucket:
+def write_recordings(raw: Path, formats: Sequence[AudioFormat], recordings: int, minutes: float) -> RawBucket:
     """Write `recordings` of about `minutes` each in every format; a channel is named as its format."""
     plans = [_plan(format, number, minutes) for format in formats for number in range(recordings)]
     paths: dict[str, list[Path]] = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        spoken = say(plans, pool)
+        spoken = synthesise_lines(plans, pool)
         for plan, path in zip(plans, pool.map(lambda plan: _write(plan, raw, spoken), plans), strict=True):
             paths.setdefault(plan.channel, []).append(path)
-    return Bucket(raw, paths)
+    return RawBucket(raw, paths)
 
 
-def _plan(format: AudioFormat, number: int, minutes: float) -> Plan:
+def _plan(format: AudioFormat, number: int, minutes: float) -> RecordingSpec:
     sentences = _sentences()
-    chosen: list[Text] = []
+    chosen: list[ScriptLine] = []
     planned_sec = 0.0
     while planned_sec < minutes * 60:
         line = sentences[(number * 37 + len(chosen)) % len(sentences)]
         planned_sec += len(line.spoken) * _SEC_PER_CHARACTER + _PAUSE_SEC
         chosen.append(line)
-    return Plan(format.kind, f"{format.kind}-{number}", format, -60, CAST["ada_hugo"], tuple(chosen))
+    return RecordingSpec(format.kind, f"{format.kind}-{number}", format, -60, CAST["ada_hugo"], tuple(chosen))
 
 
-def _sentences() -> list[Text]:
+def _sentences() -> list[ScriptLine]:
     """The talks' sentences, short ones joined."""
-    joined: list[Text] = []
-    for talk in talks().values():
+    joined: list[ScriptLine] = []
+    for talk in load_talks().values():
         waiting = ""
         for text in talk:
             waiting = f"{waiting} {text.spoken}".strip()
             if len(waiting) >= _LINE_CHARACTERS:
-                joined.append(Text(waiting, waiting))
+                joined.append(ScriptLine(waiting, waiting))
                 waiting = ""
     return joined
 
 
-def _write(plan: Plan, raw: Path, spoken: Spoken) -> Path:
-    performance = perform(plan, spoken)
+def _write(plan: RecordingSpec, raw: Path, spoken: SynthesisedLines) -> Path:
+    performance = render_recording(plan, spoken)
     path = raw / plan.audio_key
     path.parent.mkdir(parents=True, exist_ok=True)
-    encode(path, performance.samples, SAMPLE_RATE_HZ, plan.format)
-    path.with_suffix(".json").write_text(native(performance.segments), encoding="utf-8")
+    encode_audio_file(path, performance.samples, SAMPLE_RATE_HZ, plan.format)
+    path.with_suffix(".json").write_text(format_native_json(performance.segments), encoding="utf-8")
     return path
 
 
-def lines(path: Path) -> list[dict[str, Any]]:
+def read_lines(path: Path) -> list[dict[str, Any]]:
     """The transcript beside a recording."""
     found: list[dict[str, Any]] = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["segments"]
     return found
 
 
-def settings_for(raw: Path, work: Path, **others: Any) -> Settings:
+def benchmark_settings(raw: Path, work: Path, **others: Any) -> Settings:
     """The default settings, whatever voice.toml and the environment say of rules."""
     return Settings.load(raw_url=str(raw), work_url=str(work), rules=RuleSettings(), **others)  # type: ignore[call-arg]
 
 
-def stores(settings: Settings) -> tuple[Store, Store]:
+def open_stores(settings: Settings) -> tuple[Store, Store]:
     return Store(settings.raw_url), Store(settings.work_url, create=True)
 
 
-def discovered(settings: Settings) -> list[PartitionKey]:
+def discover_partitions(settings: Settings) -> list[PartitionKey]:
     """List and probe the raw bucket and write its batches: all that precedes the cutting."""
-    raw, work = stores(settings)
+    raw, work = open_stores(settings)
     partitions = [batch.partition for batch in discover(raw, work, settings).batches]
     for partition in partitions:
-        snapshot(raw, work, partition, settings)
+        snapshot_batch(raw, work, partition, settings)
     return partitions

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.common import Options, peak_rss_bytes, process_tree
-from benchmarks.material import discovered, settings_for, stores
+from benchmarks.material import discover_partitions, benchmark_settings, open_stores
 from benchmarks.report import Goal, Report
 from voice_core.corpus.dataset.rows_stage import build_dataset
 from voice_core.corpus.dataset.splits import Splits
@@ -44,7 +44,7 @@ def measure(options: Options) -> Report:
                 name = stage if stage == "dataset" else f"{stage}, {case}"
                 if name in details:
                     continue  # rows are written by threads: once is enough
-                wall_sec, main, workers = _watched(stage, raw, work)
+                wall_sec, main, workers = _run_measured(stage, raw, work)
                 total = (main + sum(workers)) / _MIB
                 largest = f"{max(workers) / _MIB:,.0f}" if workers else "–"
                 speed = f"{long.duration_sec / wall_sec:,.0f}"
@@ -60,7 +60,7 @@ def measure(options: Options) -> Report:
     )
 
 
-def _watched(stage: str, raw: Path, work: Path) -> tuple[float, int, list[int]]:
+def _run_measured(stage: str, raw: Path, work: Path) -> tuple[float, int, list[int]]:
     """Run a stage in a new process; its wall time, its own peak, and the peaks of those it started, in bytes."""
     command = [sys.executable, "-m", "benchmarks.memory", stage, str(raw), str(work)]
     started = time.perf_counter()
@@ -77,14 +77,14 @@ def _watched(stage: str, raw: Path, work: Path) -> tuple[float, int, list[int]]:
 
 
 def _segments(raw: Path, work: Path) -> None:
-    settings = settings_for(raw, work)
-    (partition,) = discovered(settings)
-    build_segments(*stores(settings), partition, settings)
+    settings = benchmark_settings(raw, work)
+    (partition,) = discover_partitions(settings)
+    build_segments(*open_stores(settings), partition, settings)
 
 
 def _dataset(raw: Path, work: Path) -> None:
-    settings = settings_for(raw, work, codec="none")
-    _, store = stores(settings)
+    settings = benchmark_settings(raw, work, codec="none")
+    _, store = open_stores(settings)
     (partition,) = list_partitions(store)
     build_dataset(store, partition, Splits(frozenset(), frozenset()), settings)
 

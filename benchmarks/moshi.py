@@ -44,16 +44,16 @@ from benchmarks.common import (
     Options,
     Sample,
     cpu_sec,
-    disturbance,
-    interleaved,
+    describe_disturbance,
+    run_interleaved,
     median_sec,
     peak_rss_bytes,
     process_tree,
-    raw_runs,
+    runs_as_dicts,
 )
-from benchmarks.dialogues import script, seeds_way, short_script
+from benchmarks.dialogues import make_script, run_seed_pipeline, make_short_script
 from benchmarks.report import Goal, Report
-from benchmarks.word_times import RECOGNISER_VARIABLE, WordTimes, compare, percentile
+from benchmarks.word_times import RECOGNISER_VARIABLE, WordTimes, compare_word_times, percentile
 from resources.corpus import open_work
 from voice_core.audio.pcm import Pcm16
 from voice_core.moshi import build
@@ -61,13 +61,13 @@ from voice_core.moshi.script import SAMPLE_RATE_HZ
 from voice_core.recognition.aligners import Aligner, Alignment, PocketsphinxAligner, load_aligner
 from voice_core.settings import Settings
 from voice_core.storage.store import Store
-from voice_core.synthesis import Backend, Stats, SynthesisOptions
+from voice_core.synthesis import Backend, SynthesisStats, SynthesisOptions
 from voice_core.tts import load_engine
 
 BACKENDS: Final[tuple[Backend, ...]] = ("serial", "thread", "process", "auto")
 FULL: Final = 100_000
 _BATCH: Final = 200
-FIRST, FIRST_WORDS = "first tool's way", "first tool's way, and words"
+FIRST_TOOL, FIRST_TOOL_WITH_WORDS = "first tool's way", "first tool's way, and words"
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
@@ -78,13 +78,13 @@ def measure(options: Options) -> Report:
     with tempfile.TemporaryDirectory(prefix="voice-bench-") as name:
         folder = Path(name)
         shards = _build(folder / "shown", 2 if options.quick else 20, _settings, "process")
-        words = compare(sorted(shards.glob("*/*.wav")))
+        words = compare_word_times(sorted(shards.glob("*/*.wav")))
         read, furthest_sec = _read_by_trainer(shards)
-        noise = _alone(_noise, folder / "noise", many)
+        noise = _run_in_new_process(_measure_noise, folder / "noise", many)
         shutil.rmtree(folder / "noise")  # gigabytes
-        samples = interleaved({case: partial(prepare, folder, count) for case, prepare in _cases()}, runs)
-        starts = interleaved({case: partial(prepare, folder, 1) for case, prepare in _cases()}, runs)
-        shares = {aligner: _shares(folder, aligner, count) for aligner in ("approximate", "pocketsphinx")}
+        samples = run_interleaved({case: partial(prepare, folder, count) for case, prepare in _cases()}, runs)
+        starts = run_interleaved({case: partial(prepare, folder, 1) for case, prepare in _cases()}, runs)
+        shares = {aligner: _measure_time_shares(folder, aligner, count) for aligner in ("approximate", "pocketsphinx")}
     return _report(options, count, samples, starts, shares, noise, words, (read, furthest_sec))
 
 
@@ -98,24 +98,24 @@ def _settings(folder: Path, aligner: str = "pocketsphinx", engine: str = "hibari
 
 def _cases() -> list[tuple[str, Callable[[Path, int], Callable[[], object]]]]:
     cases: list[tuple[str, Callable[[Path, int], Callable[[], object]]]] = [
-        (FIRST, partial(_prepared_first, aligned=False)),
-        (FIRST_WORDS, partial(_prepared_first, aligned=True)),
+        (FIRST_TOOL, partial(_prepare_first_tool, aligned=False)),
+        (FIRST_TOOL_WITH_WORDS, partial(_prepare_first_tool, aligned=True)),
     ]
-    for aligner, told in (("approximate", ""), ("pocketsphinx", ", and words")):
-        cases += [(f"ours, {backend}{told}", partial(_prepared, aligner, backend)) for backend in BACKENDS]
+    for aligner, suffix in (("approximate", ""), ("pocketsphinx", ", and words")):
+        cases += [(f"ours, {backend}{suffix}", partial(_prepare_build, aligner, backend)) for backend in BACKENDS]
     return cases
 
 
-def _prepared_first(folder: Path, count: int, *, aligned: bool) -> Callable[[], object]:
+def _prepare_first_tool(folder: Path, count: int, *, aligned: bool) -> Callable[[], object]:
     path = Path(tempfile.mkdtemp(dir=folder)) / "out"
 
     def call() -> None:
-        seeds_way(script(count), load_engine("hibari"), path, PocketsphinxAligner() if aligned else None)
+        run_seed_pipeline(make_script(count), load_engine("hibari"), path, PocketsphinxAligner() if aligned else None)
 
     return call
 
 
-def _prepared(aligner: str, backend: Backend, folder: Path, count: int) -> Callable[[], object]:
+def _prepare_build(aligner: str, backend: Backend, folder: Path, count: int) -> Callable[[], object]:
     path = Path(tempfile.mkdtemp(dir=folder))
     return partial(_build, path, count, partial(_settings, aligner=aligner), backend)
 
@@ -125,7 +125,7 @@ def _build(
     count: int,
     settings_in: Callable[[Path], Settings],
     backend: Backend,
-    lines: Callable[[int], list[dict[str, object]]] = script,
+    lines: Callable[[int], list[dict[str, object]]] = make_script,
 ) -> Path:
     """The folder of the lists. Raises RuntimeError unless every dialogue came out."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -138,7 +138,7 @@ def _build(
     return folder / "work" / "moshi" / "talks"
 
 
-class _Watched:
+class _TimedAligner:
     """An aligner whose time is taken."""
 
     def __init__(self, inner: Aligner) -> None:
@@ -154,15 +154,15 @@ class _Watched:
             self.wall_sec += time.perf_counter() - began
 
 
-def _shares(folder: Path, aligner: str, count: int) -> dict[str, float]:
+def _measure_time_shares(folder: Path, aligner: str, count: int) -> dict[str, float]:
     """Where the time of a serial run goes, seconds, beyond what a run of one dialogue takes."""
     taken = []
     for dialogues in (1, count):
         settings = _settings(Path(tempfile.mkdtemp(dir=folder)), aligner)
-        watched, stats = _Watched(load_aligner(settings.moshi)), Stats()
+        watched, stats = _TimedAligner(load_aligner(settings.moshi)), SynthesisStats()
         with (
             mock.patch.object(build, "load_aligner", lambda _, it=watched: it),
-            mock.patch.object(build, "Stats", lambda it=stats: it),
+            mock.patch.object(build, "SynthesisStats", lambda it=stats: it),
         ):
             began = time.perf_counter()
             _build(Path(tempfile.mkdtemp(dir=folder)), dialogues, partial(_settings, aligner=aligner), "serial")
@@ -189,7 +189,7 @@ def _read_by_trainer(shards: Path) -> tuple[int, float]:
 # Length
 
 
-def _alone(function: Callable[Given, Result], *given: Given.args, **named: Given.kwargs) -> Result:
+def _run_in_new_process(function: Callable[Given, Result], *given: Given.args, **named: Given.kwargs) -> Result:
     """In a process of its own, so that memory is that of the call."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(function, *given, **named).result()
@@ -201,7 +201,7 @@ def _resident_mb() -> float:
     return sum(int(path.read_text().split()[1]) for path in found if path.exists()) * resource.getpagesize() / 1e6
 
 
-def _noise(folder: Path, count: int) -> dict[str, Any]:
+def _measure_noise(folder: Path, count: int) -> dict[str, Any]:
     """Build `count` dialogues of noise. Of each tenth: dialogues a second, CPU ms a dialogue, MB held at its end."""
     points: list[tuple[float, float, float]] = []
     build_shards = build.build_shards
@@ -216,7 +216,7 @@ def _noise(folder: Path, count: int) -> dict[str, Any]:
     began = time.perf_counter()
     settings_in = partial(_settings, aligner="approximate", engine="noise")
     with mock.patch.object(build, "build_shards", noted):
-        _build(folder, count, settings_in, "auto", short_script)
+        _build(folder, count, settings_in, "auto", make_short_script)
     wall_sec = time.perf_counter() - began
     batches = len(points) - 1
     tenths = min(10, batches)
@@ -257,10 +257,10 @@ def _report(
     rows: list[list[str]] = []
     for name, found in samples.items():
         against[name] = {
-            "whole, against none": median_sec(samples[FIRST]) / median_sec(found),
-            "whole, against same": _paired(samples[_same(name)], found),
-            "beyond the start, against none": beyond[FIRST] / beyond[name],
-            "beyond the start, against same": beyond[_same(name)] / beyond[name],
+            "whole, against none": median_sec(samples[FIRST_TOOL]) / median_sec(found),
+            "whole, against same": _median_ratio(samples[_baseline_name(name)], found),
+            "beyond the start, against none": beyond[FIRST_TOOL] / beyond[name],
+            "beyond the start, against same": beyond[_baseline_name(name)] / beyond[name],
         }
         each = against[name]
         rows.append(
@@ -286,8 +286,8 @@ def _report(
         ],
         ["noise: memory after the first tenth → at the end", f"{memory[1]:.0f} → {memory[-1]:.0f} MB", *blank],
     ]
-    best = {told: max(against[f"ours, {backend}{told}"]["whole, against same"] for backend in BACKENDS[1:])
-            for told in ("", ", and words")}  # fmt: skip
+    best = {suffix: max(against[f"ours, {backend}{suffix}"]["whole, against same"] for backend in BACKENDS[1:])
+            for suffix in ("", ", and words")}  # fmt: skip
     goals = [
         Goal("two cores against the first tool's way, no words in either", best[""], 1.8, True, " ×"),
         Goal("two cores against the first tool's way, words in both", best[", and words"], 1.8, True, " ×"),
@@ -317,7 +317,7 @@ def _report(
         f"listed in {noise['wall_sec']:.0f} s; {noise['peak_mb']:.0f} MB at most in the main process",
         f"sphn read {trainer[0]} dialogues",
         # The time of workers that have ended would count as others'.
-        disturbance({name: found for name, found in samples.items() if "process" not in name}),
+        describe_disturbance({name: found for name, found in samples.items() if "process" not in name}),
     ]
     notes += _word_notes(words)
     goals += _word_goals(words)
@@ -331,29 +331,29 @@ def _report(
             "where_time_goes_sec": shares,
             "noise": noise,
             "word_times": _word_details(words),
-            "runs": raw_runs(samples),
-            "runs_of_one_dialogue": raw_runs(starts),
+            "runs": runs_as_dicts(samples),
+            "runs_of_one_dialogue": runs_as_dicts(starts),
         },
     )
 
 
-def _same(name: str) -> str:
+def _baseline_name(name: str) -> str:
     """The first tool's way of doing the same work."""
-    return FIRST_WORDS if name.endswith(", and words") else FIRST
+    return FIRST_TOOL_WITH_WORDS if name.endswith(", and words") else FIRST_TOOL
 
 
-def _paired(before: Sequence[Sample], after: Sequence[Sample]) -> float:
+def _median_ratio(before: Sequence[Sample], after: Sequence[Sample]) -> float:
     """The median of the rounds' ratios."""
     return statistics.median(one.wall_sec / other.wall_sec for one, other in zip(before, after, strict=True))
 
 
 def _word_notes(words: WordTimes) -> list[str]:
     shown = [("ours against edges of sound", words.at_edges), ("ours against beginnings of hisses", words.at_hisses)]
-    for model, judged in words.recognisers.items():
+    for model, comparison in words.recognisers.items():
         shown += [
-            (f"ours against {model}'s ({judged.matched:.0%} of words matched)", judged.ours),
-            (f"{model} against edges of sound", judged.at_edges),
-            (f"{model} against beginnings of hisses", judged.at_hisses),
+            (f"ours against {model}'s ({comparison.matched:.0%} of words matched)", comparison.ours),
+            (f"{model} against edges of sound", comparison.at_edges),
+            (f"{model} against beginnings of hisses", comparison.at_hisses),
         ]
     notes = [
         f"word times of the left channel, {words.words} words; number, then median, 90th percentile and signed median "
@@ -369,7 +369,7 @@ def _word_notes(words: WordTimes) -> list[str]:
 
 
 def _word_goals(words: WordTimes) -> list[Goal]:
-    judges = {f"{model}'s": judged.ours for model, judged in words.recognisers.items()}
+    judges = {f"{model}'s": comparison.ours for model, comparison in words.recognisers.items()}
     judges |= {"edges of sound": words.at_edges, "beginnings of hisses": words.at_hisses}
     return [
         Goal(f"words: median {which} against {name}", percentile(values, 50), 60, at_least=False, unit=" ms")
@@ -386,11 +386,11 @@ def _word_details(words: WordTimes) -> dict[str, Any]:
         "ours_at_hisses": words.at_hisses.figures(),
         "recognisers": {
             model: {
-                "matched": round(judged.matched, 4),
-                "ours": judged.ours.figures(),
-                "at_edges": judged.at_edges.figures(),
-                "at_hisses": judged.at_hisses.figures(),
+                "matched": round(comparison.matched, 4),
+                "ours": comparison.ours.figures(),
+                "at_edges": comparison.at_edges.figures(),
+                "at_hisses": comparison.at_hisses.figures(),
             }
-            for model, judged in words.recognisers.items()
+            for model, comparison in words.recognisers.items()
         },
     }

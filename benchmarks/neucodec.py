@@ -24,58 +24,58 @@ import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.common import Options, Prepare, disturbance, interleaved, median_sec, raw_runs, utilisation
-from benchmarks.material import settings_for
+from benchmarks.common import Options, Prepare, describe_disturbance, run_interleaved, median_sec, runs_as_dicts, utilisation
+from benchmarks.material import benchmark_settings
 from benchmarks.neucodec_attempts import ATTEMPTS
-from benchmarks.neucodec_cuda import PRECISIONS, on_gpu
+from benchmarks.neucodec_cuda import PRECISIONS, measure_on_gpu
 from benchmarks.neucodec_limits import copy_tb_per_sec, matmul_tflops, work_per_second
 from benchmarks.neucodec_material import (
     PARTITION,
     Models,
-    clips,
-    device,
+    make_clips,
+    select_device,
     encode_one_by_one,
-    models,
-    partition,
-    seconds_of,
-    seed_loop,
+    build_models,
+    write_partition,
+    total_sec,
+    run_seed_loop,
     synchronise,
 )
-from benchmarks.report import Goal, Report, machine
+from benchmarks.report import Goal, Report, describe_machine
 from benchmarks.sections import Sections
 from voice_core.codecs.base import Audio, Codes
 from voice_core.codecs.neucodec import NeuCodec
-from voice_core.codecs.neucodec.engine import Engine
+from voice_core.codecs.neucodec.engine import NeuCodecEngine
 from voice_core.compute.workers import core_count
 from voice_core.corpus.encode.encode_stage import build_codes
-from voice_core.corpus.segment.segment_files import load
-from voice_core.stages.manifest import read_complete
+from voice_core.corpus.segment.segment_files import load_segment
+from voice_core.stages.manifest import read_complete_manifest
 from voice_core.storage.store import Store
 
 _LIMIT_SEC = 570.0  # after which nothing new is begun
 
 
 def measure(options: Options) -> Report:
-    where = device()
+    where = select_device()
     name = f"neucodec_{where.type}"
     sections = Sections(options.folder / f"{name}.json" if options.folder else None, _LIMIT_SEC)
-    sections.run("machine", lambda: {**machine(), **_accelerator(where)})
-    with models(options.quick) as made:
+    sections.run("machine", lambda: {**describe_machine(), **_accelerator(where)})
+    with build_models(options.quick) as made:
         model = made.original.to(where)
         compiled: Callable[[], None] = lambda: None  # noqa: E731
         if where.type == "cuda" or options.quick:
-            compiled = on_gpu(where, made, sections, options)
+            compiled = measure_on_gpu(where, made, sections, options)
         engine = made.engine(where)
         sections.run("work_per_second", lambda: work_per_second(model, engine))
         sections.run("limits", lambda: _limits(where, options.quick))
-        some = clips(6 if options.quick else 10)
+        some = make_clips(6 if options.quick else 10)
         codes: dict[str, list[Codes]] = {}
         sections.run("speed", lambda: _speed(model, engine, some, options, codes))
         sections.run("codes", lambda: _codes(engine, codes, some))
         sections.run("files", lambda: _files(made, where, options))
         if options.folder:
             path = options.folder / f"{name}_profile.txt"
-            sections.run("profile", lambda: _profiled(engine, some[:4], path))
+            sections.run("profile", lambda: _profile(engine, some[:4], path))
         compiled()
         model.to("cpu")
     return _report(name, sections)
@@ -104,7 +104,7 @@ def _limits(where: torch.device, quick: bool) -> dict[str, float]:
 
 
 def _speed(
-    model: Any, engine: Engine, some: list[Audio], options: Options, codes: dict[str, list[Codes]]
+    model: Any, engine: NeuCodecEngine, some: list[Audio], options: Options, codes: dict[str, list[Codes]]
 ) -> dict[str, Any]:
     """The original's loop, the original a clip a core (on a CPU), and ours, turn by turn. Leaves what they gave."""
 
@@ -120,25 +120,25 @@ def _speed(
         "ours": case("ours", lambda: engine.encode(some, 16_000)),
     }
     if engine.device.type == "cpu":
-        cases["original, a clip a core"] = case("original, a clip a core", lambda: _a_clip_a_core(model, some))
+        cases["original, a clip a core"] = case("original, a clip a core", lambda: _encode_one_clip_per_core(model, some))
     for prepare in cases.values():  # first calls choose kernels
         if engine.device.type == "cuda":
             prepare()()
     before = engine.rechecked
-    samples = interleaved(cases, options.runs)
-    audio_sec = seconds_of(some)
+    samples = run_interleaved(cases, options.runs)
+    audio_sec = total_sec(some)
     return {
         "audio_sec": audio_sec,
         "x_real_time": {name: audio_sec / median_sec(found) for name, found in samples.items()},
         "busy": {name: utilisation(found) for name, found in samples.items()},
         "clips": len(some),
         "clips_rechecked_by_the_plain_path": (engine.rechecked - before) / options.runs,
-        "disturbance": disturbance(samples),
-        "runs": raw_runs(samples),
+        "disturbance": describe_disturbance(samples),
+        "runs": runs_as_dicts(samples),
     }
 
 
-def _a_clip_a_core(model: Any, some: list[Audio]) -> list[Codes]:
+def _encode_one_clip_per_core(model: Any, some: list[Audio]) -> list[Codes]:
     threads = torch.get_num_threads()
     order = sorted(range(len(some)), key=lambda number: -len(some[number]))
     try:
@@ -149,7 +149,7 @@ def _a_clip_a_core(model: Any, some: list[Audio]) -> list[Codes]:
     return [made[number] for number in range(len(some))]
 
 
-def _codes(engine: Engine, codes: dict[str, list[Codes]], some: list[Audio]) -> dict[str, Any]:
+def _codes(engine: NeuCodecEngine, codes: dict[str, list[Codes]], some: list[Audio]) -> dict[str, Any]:
     """Ours beside the original's: of the loop, and of as many threads a clip as ours."""
     ours = np.concatenate(codes["ours"])
     found: dict[str, Any] = {"codes": len(ours), "distinct": len(np.unique(ours))}
@@ -157,7 +157,7 @@ def _codes(engine: Engine, codes: dict[str, list[Codes]], some: list[Audio]) -> 
         differ = [(n, at) for n in range(len(some)) for at in np.flatnonzero(others[n] != codes["ours"][n])]
         if name != "ours":
             found[f"differ from: {name}"] = len(differ)
-            found[f"their margins: {name}"] = [float(engine.encode_alone(some[n], 16_000)[1][at]) for n, at in differ]
+            found[f"their margins: {name}"] = [float(engine.encode_reference(some[n], 16_000)[1][at]) for n, at in differ]
     return found
 
 
@@ -171,25 +171,25 @@ def _files(made: Models, where: torch.device, options: Options) -> dict[str, Any
     few = many if where.type == "cpu" else 40
     with tempfile.TemporaryDirectory(prefix="voice-neucodec-files-") as name:
         root = Path(name)
-        work, ours_sec = partition(root / "work", many)
-        _, loop_sec = partition(root / "few", few)
-        settings = settings_for(root, root / "work", roundtrip_share=0.0, guard_share=0.0)
+        work, ours_sec = write_partition(root / "work", many)
+        _, loop_sec = write_partition(root / "few", few)
+        settings = benchmark_settings(root, root / "work", roundtrip_share=0.0, guard_share=0.0)
         codec = made.codec(where)
-        codec.encode(clips(1))  # weights are hashed and read
+        codec.encode(make_clips(1))  # weights are hashed and read
         seed: dict[str, list[Codes]] = {}
 
         def loop() -> None:
-            seed["codes"] = seed_loop(made.original, root / "few" / "segments" / str(PARTITION), root / "seed")
+            seed["codes"] = run_seed_loop(made.original, root / "few" / "segments" / str(PARTITION), root / "seed")
 
-        samples = interleaved(
+        samples = run_interleaved(
             {
                 "files: seed's loop": lambda: loop,
-                "files: build_codes": partial(_fresh, work, codec, settings),
+                "files: build_codes": partial(_prepare_build, work, codec, settings),
             },
             options.runs,
         )
-        rows = read_complete(work, "coded", PARTITION).kept()
-        built = [load(work.get(row.key), row.key).codes for row in sorted(rows, key=lambda row: row.key)][:few]
+        rows = read_complete_manifest(work, "coded", PARTITION).kept()
+        built = [load_segment(work.get(row.key), row.key).codes for row in sorted(rows, key=lambda row: row.key)][:few]
     speeds = {
         "files: seed's loop": loop_sec / median_sec(samples["files: seed's loop"]),
         "files: build_codes": ours_sec / median_sec(samples["files: build_codes"]),
@@ -198,23 +198,23 @@ def _files(made: Models, where: torch.device, options: Options) -> dict[str, Any
         "audio_sec": {"files: seed's loop": loop_sec, "files: build_codes": ours_sec},
         "x_real_time": speeds,
         "busy": {name: utilisation(found) for name, found in samples.items()},
-        "codes_that_differ": _differing(built, seed["codes"]) if many == few else None,
+        "codes_that_differ": _count_differing(built, seed["codes"]) if many == few else None,
         "codes": sum(map(len, built)),
-        "disturbance": disturbance(samples),
-        "runs": raw_runs(samples),
+        "disturbance": describe_disturbance(samples),
+        "runs": runs_as_dicts(samples),
     }
 
 
-def _fresh(work: Store, codec: NeuCodec, settings: Any) -> Callable[[], object]:
+def _prepare_build(work: Store, codec: NeuCodec, settings: Any) -> Callable[[], object]:
     work.delete([item.key for item in work.listing(f"coded/{PARTITION}/")])
     return partial(build_codes, work, PARTITION, codec, settings)
 
 
-def _differing(one: list[Codes], other: list[Codes]) -> int:
+def _count_differing(one: list[Codes], other: list[Codes]) -> int:
     return sum(int((a != b).sum()) if len(a) == len(b) else len(b) for a, b in zip(one, other, strict=True))
 
 
-def _profiled(engine: Engine, some: list[Audio], path: Path) -> str:
+def _profile(engine: NeuCodecEngine, some: list[Audio], path: Path) -> str:
     activities = [ProfilerActivity.CPU]
     if engine.device.type == "cuda":
         activities.append(ProfilerActivity.CUDA)
@@ -227,7 +227,7 @@ def _profiled(engine: Engine, some: list[Audio], path: Path) -> str:
     finally:
         torch.set_num_threads(threads)
     order = "self_cuda_time_total" if engine.device.type == "cuda" else "self_cpu_time_total"
-    about = f"{seconds_of(some):.1f} s of audio in {len(some)} clips, one by one, one thread\n"
+    about = f"{total_sec(some):.1f} s of audio in {len(some)} clips, one by one, one thread\n"
     path.write_text(about + seen.key_averages().table(sort_by=order, row_limit=25), encoding="utf-8")
     return path.name
 

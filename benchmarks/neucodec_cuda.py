@@ -8,31 +8,31 @@ import numpy as np
 import torch
 
 from benchmarks.common import Options
-from benchmarks.neucodec_material import Models, clips, encode_one_by_one, seconds_of, timings_sec
+from benchmarks.neucodec_material import Models, make_clips, encode_one_by_one, total_sec, timings_sec
 from benchmarks.sections import Sections
-from voice_assets_tests.core.codecs.original import speechlike
+from voice_assets_tests.core.codecs.original import synthetic_speech
 from voice_core.codecs.base import Audio, Codes
-from voice_core.codecs.neucodec.engine import TOLERANCE, Engine
+from voice_core.codecs.neucodec.engine import TOLERANCE, NeuCodecEngine
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 _HZ = 16_000
 _COMPILING_SEC = 90.0  # what a precision's compilation may take
 
 
-def on_gpu(where: torch.device, made: Models, sections: Sections, options: Options) -> Callable[[], None]:
+def measure_on_gpu(where: torch.device, made: Models, sections: Sections, options: Options) -> Callable[[], None]:
     """All sections but those that a CPU has, too; what is most wanted comes first.
 
     Returns what measures the compiled encoders: how long a compiler takes is not known, so that comes last of all.
     """
     speeds: dict[str, float] = {}
     many, batch = (4, (1, 2)) if options.quick else (400, (1, 4, 16, 64))
-    mixed = clips(many)
-    equal = [speechlike(5.0 if not options.quick else 0.5, 5_000 + n) for n in range(4 if options.quick else 48)]
+    mixed = make_clips(many)
+    equal = [synthetic_speech(5.0 if not options.quick else 0.5, 5_000 + n) for n in range(4 if options.quick else 48)]
     some = mixed[: 3 if options.quick else 24]
     alone: list[Codes] = []
 
     def keep(name: str, audio: Sequence[Audio], call: Callable[[], object]) -> None:
-        speeds[name] = seconds_of(audio) / float(np.median(timings_sec(call, where, options.runs)))
+        speeds[name] = total_sec(audio) / float(np.median(timings_sec(call, where, options.runs)))
         sections.found["gpu"] = {"x_real_time": dict(speeds)}
 
     def original() -> dict[str, float]:
@@ -66,7 +66,7 @@ def on_gpu(where: torch.device, made: Models, sections: Sections, options: Optio
             "clips_checked_twice": rechecked,
             "of_clips": len(equal) + len(mixed),
             "peak_memory_gib": _peak_memory_gib(where),
-            "against_the_originals_loop": flips(engine, some, codes, alone),
+            "against_the_originals_loop": count_flips(engine, some, codes, alone),
         }
 
     def batches() -> dict[str, float]:
@@ -78,13 +78,13 @@ def on_gpu(where: torch.device, made: Models, sections: Sections, options: Optio
                 audio = [equal[n % len(equal)] for n in range(count)]
                 taken = timings_sec(lambda audio=audio, engine=engine: engine.encode(audio, _HZ), where, options.runs)
                 sec = float(np.median(taken))
-                found[f"{precision}, {seconds_of(audio):.0f} s at once"] = seconds_of(audio) / sec
+                found[f"{precision}, {total_sec(audio):.0f} s at once"] = total_sec(audio) / sec
         return found
 
     sections.run("gpu_original", original)
     for precision in PRECISIONS:
         sections.run(f"gpu_{precision}", lambda precision=precision: ours(precision, False))
-    sections.run("gpu_between_precisions", lambda: between_precisions(where, made, some))
+    sections.run("gpu_between_precisions", lambda: compare_precisions(where, made, some))
     sections.run("gpu_batch_sizes", batches, needs_sec=30)
 
     def compiled() -> None:
@@ -100,7 +100,7 @@ def _encode_stacked(made: Models, stacked: torch.Tensor) -> None:
         made.original.encode_code(stacked)
 
 
-def flips(engine: Engine, some: Sequence[Audio], codes: Sequence[Codes], wanted: Sequence[Codes]) -> dict[str, Any]:
+def count_flips(engine: NeuCodecEngine, some: Sequence[Audio], codes: Sequence[Codes], wanted: Sequence[Codes]) -> dict[str, Any]:
     """How many codes are others, and how far the plain path's values were from a boundary where they are.
 
     A flip is rounding's where its margin is as small as what rounding does; compare with `margins_of_all`.
@@ -109,7 +109,7 @@ def flips(engine: Engine, some: Sequence[Audio], codes: Sequence[Codes], wanted:
     everywhere: list[float] = []
     total = 0
     for clip, found, right in zip(some, codes, wanted, strict=True):
-        _, margin = engine.encode_alone(clip, _HZ)
+        _, margin = engine.encode_reference(clip, _HZ)
         everywhere += margin.tolist()
         margins += margin[found != right].tolist()
         total += len(right)
@@ -135,12 +135,12 @@ def distribution(values: Sequence[float]) -> dict[str, float]:
     return {f"p{q}": float(v) for q, v in zip(at, np.percentile(values, at), strict=True)}
 
 
-def between_precisions(where: torch.device, made: Models, some: Sequence[Audio]) -> dict[str, Any]:
+def compare_precisions(where: torch.device, made: Models, some: Sequence[Audio]) -> dict[str, Any]:
     """The share of codes in which each precision differs from fp32's own."""
     engine = made.engine(where, "fp32")
     base = engine.encode(some, _HZ)
     return {
-        precision: flips(engine, some, made.engine(where, precision).encode(some, _HZ), base)
+        precision: count_flips(engine, some, made.engine(where, precision).encode(some, _HZ), base)
         for precision in PRECISIONS[1:]
     }
 

@@ -17,29 +17,29 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.common import Options
-from benchmarks.neucodec_material import INPUT_HZ, clips, device, models, seconds_of
+from benchmarks.neucodec_material import INPUT_HZ, make_clips, select_device, build_models, total_sec
 from benchmarks.report import Goal, Report
 from benchmarks.sections import Sections
 from voice_assets_tests.core.codecs import original as reference
 from voice_core.codecs.base import Audio
-from voice_core.codecs.neucodec.engine import TOLERANCE, Engine, arithmetic
+from voice_core.codecs.neucodec.engine import TOLERANCE, NeuCodecEngine, float32_precision
 
 _THREADS = (1, 2)
 
 
 def measure(options: Options) -> Report:
-    where = device()
+    where = select_device()
     name = "neucodec_exactness" if where.type == "cpu" else f"neucodec_exactness_{where.type}"
     sections = Sections(options.folder / f"{name}.json" if options.folder else None, 570.0)
-    some = clips(3 if options.quick else 8)
-    with models(options.quick) as made:
+    some = make_clips(3 if options.quick else 8)
+    with build_models(options.quick) as made:
         model, engine = made.original.to(where), made.engine(where)
         sections.run("paths", lambda: _paths(model, engine, some))
         model.to("cpu")
     return _report(name, sections, engine, some)
 
 
-class Heard:
+class OutputCapture:
     """What a module gave last, kept by a hook."""
 
     def __init__(self, module: nn.Module) -> None:
@@ -50,24 +50,24 @@ class Heard:
         self.value = value.detach().float().reshape(-1, value.shape[-1]).cpu()
 
 
-def _paths(model: Any, engine: Engine, some: list[Audio]) -> dict[str, Any]:
+def _paths(model: Any, engine: NeuCodecEngine, some: list[Audio]) -> dict[str, Any]:
     """Values before rounding, [codes, 8] a clip, by path and number of threads, compared two by two."""
-    there, here = Heard(model.generator.quantizer.project_in), Heard(engine._model.quantizer.project_in)
+    there, here = OutputCapture(model.generator.quantizer.project_in), OutputCapture(engine._model.quantizer.project_in)
     bound = engine._model.quantizer.quantizer.bound
 
     def ours(clip: Audio) -> Tensor:
-        with torch.inference_mode(), arithmetic("fp32"):
+        with torch.inference_mode(), float32_precision("fp32"):
             audio = engine._padded([clip], INPUT_HZ)
             engine._encoder(audio, engine._features(audio))
         return here.value
 
     def plain(clip: Audio) -> Tensor:
-        with torch.inference_mode(), arithmetic("fp32"):  # `encode_alone` would keep to one thread
+        with torch.inference_mode(), float32_precision("fp32"):  # `encode_alone` would keep to one thread
             engine._alone(clip, INPUT_HZ)
         return here.value
 
     def original(clip: Audio) -> Tensor:
-        reference.encode(model, clip)
+        reference.encode_with_original(model, clip)
         return there.value
 
     values: dict[tuple[str, int], list[Tensor]] = {}
@@ -85,19 +85,19 @@ def _paths(model: Any, engine: Engine, some: list[Audio]) -> dict[str, Any]:
     pairs += [((name, counts[0]), (name, counts[-1])) for name in ("plain", "ours") if len(counts) > 1]
     return {
         "clips": len(some),
-        "audio_sec": seconds_of(some),
+        "audio_sec": total_sec(some),
         "codes": sum(len(value) for value in values["ours", counts[0]]),
         "distinct": len({tuple(row) for value in values["ours", counts[0]] for row in value.round().tolist()}),
-        "pairs": {f"{_named(a)} – {_named(b)}": _compared(values[a], values[b]) for a, b in pairs},
-        "nearest_to_a_boundary": _nearest(values["plain", counts[0]]),
+        "pairs": {f"{_path_label(a)} – {_path_label(b)}": _compare_values(values[a], values[b]) for a, b in pairs},
+        "nearest_to_a_boundary": _count_near_boundary(values["plain", counts[0]]),
     }
 
 
-def _named(path: tuple[str, int]) -> str:
+def _path_label(path: tuple[str, int]) -> str:
     return f"{path[0]}, {path[1]} thread{'s' if path[1] > 1 else ''}"
 
 
-def _compared(some: list[Tensor], others: list[Tensor]) -> dict[str, float]:
+def _compare_values(some: list[Tensor], others: list[Tensor]) -> dict[str, float]:
     difference = torch.cat([(a - b).abs() for a, b in zip(some, others, strict=True)])
     flipped = torch.cat([(a.round() != b.round()).any(-1) for a, b in zip(some, others, strict=True)])
     return {
@@ -107,7 +107,7 @@ def _compared(some: list[Tensor], others: list[Tensor]) -> dict[str, float]:
     }
 
 
-def _nearest(values: list[Tensor]) -> dict[str, Any]:
+def _count_near_boundary(values: list[Tensor]) -> dict[str, Any]:
     """How many codes and clips lie so near to a boundary: what a tolerance would have encoded twice."""
     margins = [(0.5 - (value - value.round()).abs()).amin(-1) for value in values]
     every = torch.cat(margins)
@@ -120,7 +120,7 @@ def _nearest(values: list[Tensor]) -> dict[str, Any]:
     }
 
 
-def _report(name: str, sections: Sections, engine: Engine, some: list[Audio]) -> Report:
+def _report(name: str, sections: Sections, engine: NeuCodecEngine, some: list[Audio]) -> Report:
     found = sections.found.get("paths", {})
     pairs = found.get("pairs", {})
     rows = [
@@ -134,7 +134,7 @@ def _report(name: str, sections: Sections, engine: Engine, some: list[Audio]) ->
     ]
     goals += [Goal("distinct codes", found["distinct"], 1_000, at_least=True)] if found else []
     near = found.get("nearest_to_a_boundary", {})
-    notes = [f"{found.get('codes')} codes of {seconds_of(some):.0f} s in {len(some)} clips"]
+    notes = [f"{found.get('codes')} codes of {total_sec(some):.0f} s in {len(some)} clips"]
     notes += [f"nearer than {b} to a boundary: {n['codes']} codes, in {n['clips']} clips" for b, n in near.items()]
     notes.append(f"clips are encoded again by the plain path for codes nearer than {engine.tolerance:g}")
     notes += [f"{one}: {why.strip().splitlines()[-1]}" for one, why in sections.failed.items()]

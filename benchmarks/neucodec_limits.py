@@ -11,22 +11,22 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.neucodec_material import INPUT_HZ, BytesWritten, timings_sec
 from voice_assets_tests.core.codecs import original as reference
-from voice_assets_tests.core.codecs.original import speechlike
+from voice_assets_tests.core.codecs.original import synthetic_speech
 from voice_core.codecs.neucodec.activation import FusedActivation
-from voice_core.codecs.neucodec.engine import Engine, arithmetic
+from voice_core.codecs.neucodec.engine import NeuCodecEngine, float32_precision
 
 _COUNTED_SEC = 4.0
 _DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def work_per_second(model: Any, engine: Engine) -> dict[str, dict[str, float]]:
+def work_per_second(model: Any, engine: NeuCodecEngine) -> dict[str, dict[str, float]]:
     """GFLOP and GB written by layers of the acoustic encoder, a second of audio: the original's and ours.
 
     The clip is padded by a code's worth of zeros, as both do, which is 0.5 % of it.
     """
-    clip = speechlike(_COUNTED_SEC, 1)
+    clip = synthetic_speech(_COUNTED_SEC, 1)
     with FlopCounterMode(display=False) as counter, BytesWritten(model.CodecEnc) as written:
-        reference.encode(model, clip)
+        reference.encode_with_original(model, clip)
     there = _gflop(counter, {"semantic": model.semantic_model, "acoustic": model.CodecEnc}, model)
     there["acoustic_gb_written"] = written.total / _COUNTED_SEC / 1e9
     encoder = engine._encoder
@@ -58,7 +58,7 @@ def matmul_tflops(device: torch.device, precision: str, size: int) -> float:
         with torch.inference_mode():
             torch.matmul(*made)
 
-    with arithmetic(precision):
+    with float32_precision(precision):
         if device.type != "cpu":
             return 2 * size**3 / _best_sec(product, device) / 1e12
         threads = torch.get_num_threads()

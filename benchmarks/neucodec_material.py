@@ -16,13 +16,13 @@ from torch import Tensor, nn
 
 import voice_assets_tests.torchaudio_without_cuda  # noqa: F401 - before what imports torchaudio
 from voice_assets_tests.core.codecs import original as reference
-from voice_assets_tests.core.codecs.original import FULL, SMALL, Size, speechlike
+from voice_assets_tests.core.codecs.original import FULL, SMALL, ModelSize, synthetic_speech
 from voice_core.audio.pcm import to_pcm16
 from voice_core.codecs.base import Audio, Codes
 from voice_core.codecs.neucodec import NeuCodec
-from voice_core.codecs.neucodec.engine import Engine
+from voice_core.codecs.neucodec.engine import NeuCodecEngine
 from voice_core.corpus.ingest.batches import Batch, write_batch
-from voice_core.corpus.segment.segment_files import Segment, dump
+from voice_core.corpus.segment.segment_files import Segment, dump_segment
 from voice_core.fingerprint import sha256
 from voice_core.layout import PartitionKey, segment_name, stage_prefix
 from voice_core.settings import NeuCodecSettings
@@ -47,25 +47,25 @@ class Models:
 
     def engine(
         self, device: torch.device, precision: str = "fp32", *, compiled: bool = False, **options: Any
-    ) -> Engine:
-        return Engine.load(self.folder, device, precision, batch_sec=options.get("batch_sec", 240.0), compiled=compiled)
+    ) -> NeuCodecEngine:
+        return NeuCodecEngine.load(self.folder, device, precision, batch_sec=options.get("batch_sec", 240.0), compiled=compiled)
 
 
 @contextmanager
-def models(quick: bool) -> Iterator[Models]:
+def build_models(quick: bool) -> Iterator[Models]:
     """Full-size architecture (small with `quick`), random weights that are calibrated until codes vary."""
     with tempfile.TemporaryDirectory(prefix="voice-neucodec-") as name:
         made = _original(SMALL if quick else FULL)
-        reference.in_transformers(made).save_pretrained(name)
+        reference.to_transformers(made).save_pretrained(name)
         yield Models(made, Path(name))
 
 
 @functools.lru_cache(maxsize=1)
-def _original(size: Size) -> Any:
-    return reference.original(size)
+def _original(size: ModelSize) -> Any:
+    return reference.build_original(size)
 
 
-def device() -> torch.device:
+def select_device() -> torch.device:
     return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
 
 
@@ -86,34 +86,34 @@ def timings_sec(call: Callable[[], object], device: torch.device, rounds: int, w
     return taken[warm:]
 
 
-def lengths_sec(count: int) -> list[float]:
+def clip_lengths_sec(count: int) -> list[float]:
     """Of 1 to 8 s, spread evenly, no two alike, in no order."""
     at = (np.arange(count) * 0.6180339887) % 1.0
     return [round(float(_SHORTEST_SEC + (_LONGEST_SEC - _SHORTEST_SEC) * share), 3) for share in at]
 
 
-def clips(count: int, sample_rate_hz: int = INPUT_HZ) -> list[Audio]:
-    return [speechlike(seconds, 1_000 + n, sample_rate_hz) for n, seconds in enumerate(lengths_sec(count))]
+def make_clips(count: int, sample_rate_hz: int = INPUT_HZ) -> list[Audio]:
+    return [synthetic_speech(seconds, 1_000 + n, sample_rate_hz) for n, seconds in enumerate(clip_lengths_sec(count))]
 
 
-def seconds_of(some: Sequence[Audio], sample_rate_hz: int = INPUT_HZ) -> float:
+def total_sec(some: Sequence[Audio], sample_rate_hz: int = INPUT_HZ) -> float:
     return sum(map(len, some)) / sample_rate_hz
 
 
 def encode_one_by_one(model: Any, some: Sequence[Audio]) -> list[Codes]:
     """The seed's way: `encode_code`, a clip at a time."""
-    return [reference.encode(model, clip) for clip in some]
+    return [reference.encode_with_original(model, clip) for clip in some]
 
 
-def partition(work: Path, count: int) -> tuple[Store, float]:
+def write_partition(work: Path, count: int) -> tuple[Store, float]:
     """A work root with one partition of committed segments at 24 kHz, and how many seconds they hold."""
     store = Store(work.as_uri(), create=True)
     entries: list[Entry] = []
-    sounds = clips(count, SEGMENT_HZ)
+    sounds = make_clips(count, SEGMENT_HZ)
     for number, clip in enumerate(sounds):
         audio = to_pcm16(clip)
         labels = {"text": f"segment {number}", "speaker_id": "s", "gender": "", "dialect": "", "tone": ""}
-        data = dump(Segment(audio=audio, duration_sec=len(audio) / SEGMENT_HZ, audio_id="talk", **labels))
+        data = dump_segment(Segment(audio=audio, duration_sec=len(audio) / SEGMENT_HZ, audio_id="talk", **labels))
         key = f"{stage_prefix('segments', PARTITION)}{segment_name('talk', number)}.npz"
         store.put(key, data)
         entries.append(
@@ -134,10 +134,10 @@ def partition(work: Path, count: int) -> tuple[Store, float]:
     write_batch(store, Batch(PARTITION.channel, PARTITION.number))
     manifest = Manifest("segments", str(PARTITION), True, SEGMENT_HZ, "benchmark", {}, entries=tuple(entries))
     commit(store, manifest, sweep=False)
-    return store, seconds_of(sounds, SEGMENT_HZ)
+    return store, total_sec(sounds, SEGMENT_HZ)
 
 
-def seed_loop(model: Any, source: Path, target: Path) -> list[Codes]:
+def run_seed_loop(model: Any, source: Path, target: Path) -> list[Codes]:
     """File by file, as the seed encodes: load, resample, encode_code, save."""
     from torchaudio.transforms import Resample
 

@@ -25,11 +25,11 @@ from urllib.parse import urlsplit
 import boto3
 from botocore.config import Config
 
-from benchmarks.common import Options, Prepare, Sample, disturbance, interleaved, median_sec, raw_runs
+from benchmarks.common import Options, Prepare, Sample, describe_disturbance, run_interleaved, median_sec, runs_as_dicts
 from benchmarks.report import Goal, Report
-from voice_assets_tests.servers.process import free_port, listening
+from voice_assets_tests.servers.process import free_port, run_server
 from voice_assets_tests.servers.s3 import s3_server
-from voice_core.storage.config import Access
+from voice_core.storage.config import StoreConfig
 from voice_core.storage.store import Store
 
 OBJECT_BYTES = 16 << 10
@@ -65,11 +65,11 @@ def measure(options: Options) -> Report:
         cases: dict[str, Prepare] = {}
         counts: dict[str, int] = {}
         for server, count in servers:
-            for way, (put, get) in _ways(server[1], count).items():
+            for way, (put, get) in _clients(server[1], count).items():
                 cases[f"{way} put {server[0]}"] = partial(lambda call: call, put)
                 cases[f"{way} get {server[0]}"] = partial(lambda call: call, get)
                 counts |= {f"{way} put {server[0]}": count, f"{way} get {server[0]}": count}
-        samples = interleaved(cases, options.runs)
+        samples = run_interleaved(cases, options.runs)
         return _report([server[0] for server, _ in servers], samples, counts, notes)
 
 
@@ -82,15 +82,15 @@ def _nginx(folder: Path) -> Iterator[str]:
     config.write_text(_NGINX.format(root=folder, port=port))
     if os.getuid() == 0:
         config.write_text(f"user root;\n{config.read_text()}")
-    with listening(["nginx", "-c", str(config), "-e", str(folder / "error.log")], port):
+    with run_server(["nginx", "-c", str(config), "-e", str(folder / "error.log")], port):
         yield f"http://127.0.0.1:{port}"
 
 
-def _ways(url: str, count: int) -> dict[str, tuple[Callable[[], object], Callable[[], object]]]:
+def _clients(url: str, count: int) -> dict[str, tuple[Callable[[], object], Callable[[], object]]]:
     keys = [f"segments/news/batch-0001/rec_seg_{number}.npz" for number in range(count)]
     data = os.urandom(OBJECT_BYTES)
     store = Store(
-        f"s3://{BUCKET}", Access(endpoint_url=url, region="us-east-1", access_key_id="a", secret_access_key="b")
+        f"s3://{BUCKET}", StoreConfig(endpoint_url=url, region="us-east-1", access_key_id="a", secret_access_key="b")
     )
     client = boto3.client(
         "s3",
@@ -105,28 +105,28 @@ def _ways(url: str, count: int) -> dict[str, tuple[Callable[[], object], Callabl
         for what in ("put_object", "get_object")
     }
     return {
-        "ours": (lambda: store.put_many(dict.fromkeys(keys, data)), lambda: _whole(store.each(store.get, keys))),
+        "ours": (lambda: store.put_many(dict.fromkeys(keys, data)), lambda: _check_sizes(store.map_keys(store.get, keys))),
         "usual": (
-            lambda: _threads(4, lambda key: client.put_object(Bucket=BUCKET, Key=key, Body=data), keys),
-            lambda: _whole(_threads(4, lambda key: client.get_object(Bucket=BUCKET, Key=key)["Body"].read(), keys)),
+            lambda: _map_threads(4, lambda key: client.put_object(Bucket=BUCKET, Key=key, Body=data), keys),
+            lambda: _check_sizes(_map_threads(4, lambda key: client.get_object(Bucket=BUCKET, Key=key)["Body"].read(), keys)),
         ),
         "raw": (
-            lambda: _raw(url, "PUT", signed["put_object"], data),
-            lambda: _raw(url, "GET", signed["get_object"], None),
+            lambda: _send_plain_requests(url, "PUT", signed["put_object"], data),
+            lambda: _send_plain_requests(url, "GET", signed["get_object"], None),
         ),
     }
 
 
-def _whole(bodies: Sequence[bytes]) -> None:
+def _check_sizes(bodies: Sequence[bytes]) -> None:
     assert all(len(body) == OBJECT_BYTES for body in bodies)
 
 
-def _threads(count: int, call: Callable[[str], Any], keys: Sequence[str]) -> list[Any]:
+def _map_threads(count: int, call: Callable[[str], Any], keys: Sequence[str]) -> list[Any]:
     with ThreadPoolExecutor(count) as pool:
         return list(pool.map(call, keys))
 
 
-def _raw(url: str, method: str, signed: Sequence[str], body: bytes | None) -> None:
+def _send_plain_requests(url: str, method: str, signed: Sequence[str], body: bytes | None) -> None:
     """Plain requests to addresses that were signed before, over eight connections."""
     address = urlsplit(url)
     mine = threading.local()
@@ -139,7 +139,7 @@ def _raw(url: str, method: str, signed: Sequence[str], body: bytes | None) -> No
         answer.read()
         assert answer.status < 300, answer.status
 
-    _threads(8, one, signed)
+    _map_threads(8, one, signed)
 
 
 def _report(servers: list[str], samples: dict[str, list[Sample]], counts: dict[str, int], notes: list[str]) -> Report:
@@ -155,6 +155,6 @@ def _report(servers: list[str], samples: dict[str, list[Sample]], counts: dict[s
              at_least=True, unit=" ×")
         for what in ("put", "get")
     ]  # fmt: skip
-    notes.append(disturbance(samples))
+    notes.append(describe_disturbance(samples))
     columns = ["what", "ours /s", "boto3, 4 threads /s", "plain requests /s", "vs boto3"]
-    return Report(columns, rows, goals, notes, {"runs": raw_runs(samples)})
+    return Report(columns, rows, goals, notes, {"runs": runs_as_dicts(samples)})

@@ -26,20 +26,20 @@ import dagster as dg
 
 from benchmarks.common import Options
 from benchmarks.report import Goal, Report
-from resources.corpus import codec_of, open_work
-from voice_assets.build import build, look_ahead
-from voice_assets.eta import CUTTING, ENCODING, WRITING, timings
+from resources.corpus import load_configured_codec, open_work
+from voice_assets.build import build, preview_build
+from voice_assets.eta import CUT_LABEL, ENCODE_LABEL, WRITE_LABEL, estimate_stage_times
 from voice_assets.instance import open_instance
-from voice_core.codecs import CODECS, load_codec, made_codec
+from voice_core.codecs import CODECS, load_codec, cached_codec
 from voice_core.codecs.melvq import MelVQ
-from voice_core.corpus.plan.estimates import Figure
-from voice_core.corpus.retention.evict import free, plan_clean
-from voice_core.demo.sample_data import DEMO_CHANNEL_MAPPING, build_world
+from voice_core.corpus.plan.estimates import Quantity
+from voice_core.corpus.retention.evict import evict_files, plan_eviction
+from voice_core.demo.sample_data import DEMO_CHANNEL_MAPPING, generate_sample_data
 from voice_core.settings import Settings
 
 REPOSITORY: Final = Path(__file__).parents[1]
 _WIDER: Final = {"MIN_RMS_DBFS": "-90", "MAX_SILENCE_SHARE": "1", "MAX_CLIPPED_SHARE": "1", "MIN_BANDWIDTH_HZ": "0"}
-_STAGES: Final = {CUTTING: "segments", ENCODING: "coded_segments", WRITING: "voice_dataset"}
+_STAGES: Final = {CUT_LABEL: "segments", ENCODE_LABEL: "coded_segments", WRITE_LABEL: "voice_dataset"}
 _COUNTS: Final = ("decode", "cut", "encode", "rows")
 
 
@@ -48,27 +48,27 @@ class Case:
     """One case: what was planned, and what the build took. Seconds are by stage; None where no speed was known."""
 
     name: str
-    planned: dict[str, Figure]
-    took: dict[str, float]
+    planned: dict[str, Quantity]
+    actual: dict[str, float]
     planned_sec: dict[str, float | None]
-    took_sec: dict[str, float]
+    actual_sec: dict[str, float]
     wall_sec: float
     plan_sec: float
 
     @property
     def deviations(self) -> dict[str, float]:
         """By how much the plan was off, as a share of what was taken."""
-        return {name: _off(figure.value, self.took[name]) for name, figure in self.planned.items()}
+        return {name: _relative_deviation(figure.value, self.actual[name]) for name, figure in self.planned.items()}
 
 
 def measure(options: Options) -> Report:
     with tempfile.TemporaryDirectory(prefix="voice-bench-") as name, _environment(Path(name)) as folder:
-        world = build_world(folder, seconds_scale=0.1 if options.quick else 1.0)
+        world = generate_sample_data(folder, seconds_scale=0.1 if options.quick else 1.0)
         instance = open_instance()
         try:
-            cases = [_case(label, instance, change) for label, change in _changes(world.raw)]
+            cases = [_case(label, instance, change) for label, change in _list_cases(world.raw)]
         finally:
-            made_codec.cache_clear()
+            cached_codec.cache_clear()
             CODECS["melvq"] = MelVQ
             instance.dispose()
     return _report(cases)
@@ -99,7 +99,7 @@ def _environment(folder: Path) -> Iterator[Path]:
         os.environ.update(before)
 
 
-def _changes(raw: Path) -> list[tuple[str, Callable[[dg.DagsterInstance], float | None]]]:
+def _list_cases(raw: Path) -> list[tuple[str, Callable[[dg.DagsterInstance], float | None]]]:
     """Cases by name: what is changed before; returns an encoding speed to be given."""
 
     def nothing(_: dg.DagsterInstance) -> None:
@@ -118,8 +118,8 @@ def _changes(raw: Path) -> list[tuple[str, Callable[[dg.DagsterInstance], float 
     def revision(instance: dg.DagsterInstance) -> float:
         settings = Settings.load()
         codec = load_codec("melvq")
-        encoding = timings(look_ahead(settings), codec, settings, instance)[1]
-        made_codec.cache_clear()
+        encoding = estimate_stage_times(preview_build(settings), codec, settings, instance)[1]
+        cached_codec.cache_clear()
         CODECS["melvq"] = _AnotherMelVQ
         return encoding.speeds[0].times_real_time
 
@@ -127,8 +127,8 @@ def _changes(raw: Path) -> list[tuple[str, Callable[[dg.DagsterInstance], float 
         settings = Settings.load()
         work = open_work(settings)
         status = build(settings, instance).status
-        for item in plan_clean(work, status.partitions, ["segments", "coded"], settings):
-            free(work, item, settings)
+        for item in plan_eviction(work, status.partitions, ["segments", "coded"], settings):
+            evict_files(work, item, settings)
         for name, value in _WIDER.items():
             os.environ[f"VOICE_RULES__{name}"] = value
 
@@ -152,9 +152,9 @@ def _case(name: str, instance: dg.DagsterInstance, change: Callable[[dg.DagsterI
     settings = Settings.load()
     before = _stored(settings)
     started = time.perf_counter()
-    plan = look_ahead(settings)
+    plan = preview_build(settings)
     plan_sec = time.perf_counter() - started
-    times = timings(plan, codec_of(settings), settings, instance, encode_speed=given)
+    times = estimate_stage_times(plan, load_configured_codec(settings), settings, instance, encode_speed=given)
     minutes = {item.stage: item.minutes for item in times}
     started, since = time.perf_counter(), time.time()
     report = build(settings, instance)
@@ -171,15 +171,15 @@ def _case(name: str, instance: dg.DagsterInstance, change: Callable[[dg.DagsterI
             "rows": stages["rows"].items,
             "stored": plan.work.stored,
         },
-        took={
+        actual={
             "decode": report.figures.get("recordings_decoded", 0.0),
             "cut": report.figures.get("segments_cut", 0.0),
             "encode": report.figures.get("segments_encoded", 0.0),
-            "rows": sum(item["dagster/row_count"] for item in events[WRITING] if item["bytes"]),
+            "rows": sum(item["dagster/row_count"] for item in events[WRITE_LABEL] if item["bytes"]),
             "stored": _stored(settings) - before,
         },
         planned_sec={stage: None if value is None else 60 * value.value for stage, value in minutes.items()},
-        took_sec={stage: sum(item["wall_sec"] for item in found) for stage, found in events.items()},
+        actual_sec={stage: sum(item["wall_sec"] for item in found) for stage, found in events.items()},
         wall_sec=wall_sec,
         plan_sec=plan_sec,
     )
@@ -202,15 +202,15 @@ def _stored(settings: Settings) -> int:
     return sum(size for key, size in keys if key.endswith(".npz") or key.startswith(folders))
 
 
-def _off(planned: float, took: float) -> float:
-    return abs(planned - took) / abs(took) if took else float(planned != 0)
+def _relative_deviation(planned: float, actual: float) -> float:
+    return abs(planned - actual) / abs(actual) if actual else float(planned != 0)
 
 
 def _report(cases: list[Case]) -> Report:
     first, channels = cases[0], cases[1]
-    seconds = {stage: _off(channels.planned_sec[stage] or 0.0, channels.took_sec[stage]) for stage in _STAGES}
+    seconds = {stage: _relative_deviation(channels.planned_sec[stage] or 0.0, channels.actual_sec[stage]) for stage in _STAGES}
     exact = max(case.deviations[name] for case in cases for name in ("decode", "cut"))
-    large = [case for case in cases[1:] if abs(case.took["stored"]) > 1e6]
+    large = [case for case in cases[1:] if abs(case.actual["stored"]) > 1e6]
     return Report(
         columns=["plan → taken", *_COUNTS, "MB stored", "s cutting", "s encoding", "s writing", "s of the build"],
         rows=[_row(case) for case in cases],
@@ -226,7 +226,7 @@ def _report(cases: list[Case]) -> Report:
             "also runs checks, draws pictures and writes Dagster's events",
             f"planning took {min(case.plan_sec for case in cases):.1f} to {max(case.plan_sec for case in cases):.1f} s",
         ],
-        details={"cases": [_plain(case) for case in cases]},
+        details={"cases": [_case_as_dict(case) for case in cases]},
     )
 
 
@@ -235,23 +235,23 @@ def _worst(cases: list[Case], name: str) -> float:
 
 
 def _row(case: Case) -> list[str]:
-    counts = [f"{case.planned[name]} → {case.took[name]:,.0f}" for name in _COUNTS]
-    stored = f"{case.planned['stored'].shown(1, 1e6)} → {case.took['stored'] / 1e6:,.1f}"
+    counts = [f"{case.planned[name]} → {case.actual[name]:,.0f}" for name in _COUNTS]
+    stored = f"{case.planned['stored'].format(1, 1e6)} → {case.actual['stored'] / 1e6:,.1f}"
     seconds = []
     for stage in _STAGES:
         planned = case.planned_sec[stage]
-        seconds.append(f"{'–' if planned is None else f'≈ {planned:.1f}'} → {case.took_sec[stage]:.1f}")
+        seconds.append(f"{'–' if planned is None else f'≈ {planned:.1f}'} → {case.actual_sec[stage]:.1f}")
     return [case.name, *counts, stored, *seconds, f"{case.wall_sec:.1f}"]
 
 
-def _plain(case: Case) -> dict[str, Any]:
+def _case_as_dict(case: Case) -> dict[str, Any]:
     return {
         "case": case.name,
         "counts": {
             name: {
                 "planned": round(figure.value, 2),
                 "exact": figure.exact,
-                "taken": case.took[name],
+                "taken": case.actual[name],
                 "deviation": round(case.deviations[name], 4),
             }
             for name, figure in case.planned.items()
@@ -259,7 +259,7 @@ def _plain(case: Case) -> dict[str, Any]:
         "seconds": {
             stage: {
                 "planned": None if (planned := case.planned_sec[stage]) is None else round(planned, 2),
-                "taken": round(case.took_sec[stage], 2),
+                "taken": round(case.actual_sec[stage], 2),
             }
             for stage in _STAGES
         },

@@ -15,30 +15,30 @@ from pathlib import Path
 
 from benchmarks.common import Options
 from benchmarks.report import Goal, Report
-from voice_assets_tests.assets.gpu_contention import House, contend, overlaps, table
+from voice_assets_tests.assets.gpu_contention import UnencodedCorpus, run_contention, find_overlaps, timeline_rows
 
 
 def measure(options: Options) -> Report:
-    each = 2 if options.quick else 4
+    batches_each = 2 if options.quick else 4
     with tempfile.TemporaryDirectory(prefix="voice-bench-") as folder:
-        house = House(Path(folder) / "house", batches=4 * each, seconds_a_batch=1.0)
+        unencoded = UnencodedCorpus(Path(folder) / "unencoded", batches=4 * batches_each, seconds_a_batch=1.0)
         try:
-            contest = contend(house, each)
+            usage = run_contention(unencoded, batches_each)
         finally:
-            house.end()
-    uses = [(use.begin, use.end) for use in contest.uses]
-    gaps = [later[0] - earlier[1] for earlier, later in pairwise(contest.steps)]
+            unencoded.end()
+    uses = [(use.begin, use.end) for use in usage.uses]
+    gaps = [later[0] - earlier[1] for earlier, later in pairwise(usage.steps)]
     return Report(
         columns=["from", "to", "who", "what"],
-        rows=table(contest),
+        rows=timeline_rows(usage),
         goals=[
-            Goal("uses of the GPU at the same time", len(overlaps(uses)), 0, at_least=False),
-            Goal("steps in the pool at the same time", len(overlaps(contest.steps)), 0, at_least=False),
-            Goal("batches encoded", len(uses), 4 * each, at_least=True),
+            Goal("uses of the GPU at the same time", len(find_overlaps(uses)), 0, at_least=False),
+            Goal("steps in the pool at the same time", len(find_overlaps(usage.steps)), 0, at_least=False),
+            Goal("batches encoded", len(uses), 4 * batches_each, at_least=True),
         ],
         notes=[
-            f"as many as {contest.most_at_once} runs wanted the pool, or had it, at the same time",
+            f"as many as {usage.max_concurrent_runs} runs wanted the pool, or had it, at the same time",
             f"seconds between one step's end and the next one's beginning: {', '.join(f'{g:.1f}' for g in gaps)}",
         ],
-        details={"timeline": table(contest), "steps": contest.steps, "runs": contest.runs, "gaps_sec": gaps},
+        details={"timeline": timeline_rows(usage), "steps": usage.steps, "runs": usage.runs, "gaps_sec": gaps},
     )

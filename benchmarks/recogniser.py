@@ -17,7 +17,7 @@ Words = dict[str, list[tuple[str, float, float]]]
 """By the file's stem: word, start, end in seconds."""
 
 
-def recognised(folder: Path) -> dict[str, Words]:
+def recognise_folder(folder: Path) -> dict[str, Words]:
     """By the model's name. Raises ImportError where the packages are not installed."""
     from faster_whisper import WhisperModel  # type: ignore[import-not-found]
 
@@ -67,4 +67,4 @@ def _words(model: "object", folder: Path) -> Words:
 
 
 if __name__ == "__main__":
-    print(json.dumps(recognised(Path(sys.argv[1]))))
+    print(json.dumps(recognise_folder(Path(sys.argv[1]))))

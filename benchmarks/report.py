@@ -65,7 +65,7 @@ class Report:
     name: str = ""  # of the file, where it is not the benchmark's
 
 
-def machine() -> dict[str, Any]:
+def describe_machine() -> dict[str, Any]:
     model = re.search(r"model name\s*:\s*(.+)", _text("/proc/cpuinfo"))
     memory = re.search(r"MemTotal:\s+(\d+) kB", _text("/proc/meminfo"))
     return {
@@ -90,16 +90,16 @@ def _version(name: str) -> str:
         return ""
 
 
-def prediction(doc: str) -> str:
+def extract_prediction(doc: str) -> str:
     """The paragraph of a script's docstring that says what was expected before anything was measured.
 
-    >>> prediction("A title.\\n\\nPrediction: ten\\ntimes.\\n\\nMore.")
+    >>> extract_prediction("A title.\\n\\nPrediction: ten\\ntimes.\\n\\nMore.")
     'ten times.'
     """
     return " ".join(doc.partition("Prediction:")[2].partition("\n\n")[0].split())
 
 
-def publish(name: str, doc: str, about: Mapping[str, Any], options: Options, report: Report) -> None:
+def print_and_save(name: str, doc: str, about: Mapping[str, Any], options: Options, report: Report) -> None:
     """Print the table, the goals and the prediction; write them with every single run to `<folder>/<name>.json`."""
     console = Console()
     console.print(doc.splitlines()[0], style="bold", highlight=False)
@@ -113,14 +113,14 @@ def publish(name: str, doc: str, about: Mapping[str, Any], options: Options, rep
         console.print(note, highlight=False, style="dim")
     for goal in report.goals:
         console.print(f"[green]met[/]    {goal}" if goal.met else f"[red]missed[/] {goal}", highlight=False)
-    console.print(f"Expected beforehand: {prediction(doc)}\n", highlight=False)
+    console.print(f"Expected beforehand: {extract_prediction(doc)}\n", highlight=False)
     folder = options.folder
     if folder is None:
         return
     folder.mkdir(parents=True, exist_ok=True)
     value = {
         "benchmark": name,
-        "prediction": prediction(doc),
+        "prediction": extract_prediction(doc),
         "outcome": [{"goal": str(goal), "met": goal.met, **dataclasses.asdict(goal)} for goal in report.goals],
         "machine": about,
         "options": {"runs": options.runs, "quick": options.quick},

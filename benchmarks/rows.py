@@ -18,8 +18,8 @@ from typing import Any
 import datasets
 import numpy as np
 
-from benchmarks.common import Options, Prepare, disturbance, interleaved, median_sec, raw_runs, utilisation
-from benchmarks.material import discovered, lines, record, settings_for, stores
+from benchmarks.common import Options, Prepare, describe_disturbance, run_interleaved, median_sec, runs_as_dicts, utilisation
+from benchmarks.material import discover_partitions, read_lines, write_recordings, benchmark_settings, open_stores
 from benchmarks.report import Goal, Report
 from voice_core.audio.pcm import to_float
 from voice_core.codecs import load_codec
@@ -27,13 +27,13 @@ from voice_core.codecs.base import CodecUnavailableError
 from voice_core.corpus.dataset.rows_stage import build_dataset, read_dataset_manifest, source_stage
 from voice_core.corpus.dataset.splits import Splits
 from voice_core.corpus.encode.encode_stage import build_codes
-from voice_core.corpus.segment.segment_files import FIELDS, load
+from voice_core.corpus.segment.segment_files import SEGMENT_FIELDS, load_segment
 from voice_core.corpus.segment.segment_stage import build_segments
 from voice_core.demo.encoding import AudioFormat
-from voice_core.demo.transcripts import native
+from voice_core.demo.transcripts import format_native_json
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
-from voice_core.stages.manifest import read_complete
+from voice_core.stages.manifest import read_complete_manifest
 from voice_core.storage.store import Store
 
 SEGMENT_SEC = 5.0
@@ -46,16 +46,16 @@ def measure(options: Options) -> Report:
     with tempfile.TemporaryDirectory(prefix="voice-bench-") as folder:
         root = Path(folder)
         settings, partition = _segments(root, wanted)
-        _, work = stores(settings)
-        kept = read_complete(work, source_stage(settings), partition).kept()
-        usual_files = _usual_files(work, [entry.key for entry in kept[:seed_count]], root / "cache")
+        _, work = open_stores(settings)
+        kept = read_complete_manifest(work, source_stage(settings), partition).kept()
+        usual_files = _write_usual_files(work, [entry.key for entry in kept[:seed_count]], root / "cache")
         # One recording is held out, so that both splits are written; texts that recur do not matter here.
         splits = Splits(frozenset({(partition.channel, kept[-1].audio_id)}), frozenset())
         cases: dict[str, Prepare] = {
-            "ours": lambda: _unwritten(work, partition, splits, settings),
-            "usual": partial(_usual, usual_files, root / "hf"),
+            "ours": lambda: _prepare_ours(work, partition, splits, settings),
+            "usual": partial(_prepare_usual, usual_files, root / "hf"),
         }
-        samples = interleaved(cases, options.runs)
+        samples = run_interleaved(cases, options.runs)
         written = read_dataset_manifest(work, partition, settings)
         usual_bytes = sum(path.stat().st_size for path in (root / "hf" / "saved").rglob("*.arrow"))
     assert written is not None
@@ -74,13 +74,13 @@ def measure(options: Options) -> Report:
         goals=[Goal("ours / usual", speed["ours"] / speed["usual"], 15, at_least=True, unit=" ×")],
         notes=[
             f"codec {settings.codec}; configs {', '.join(sorted({item['config'] for item in files}))}",
-            disturbance(samples),
+            describe_disturbance(samples),
         ],
-        details={"rows_per_sec": speed, "runs": raw_runs(samples)},
+        details={"rows_per_sec": speed, "runs": runs_as_dicts(samples)},
     )
 
 
-def _unwritten(work: Store, partition: PartitionKey, splits: Splits, settings: Settings) -> Callable[[], object]:
+def _prepare_ours(work: Store, partition: PartitionKey, splits: Splits, settings: Settings) -> Callable[[], object]:
     """Rows that are current would not be written again."""
     work.delete([item.key for item in work.listing("datasets")])
     return partial(build_dataset, work, partition, splits, settings)
@@ -89,45 +89,45 @@ def _unwritten(work: Store, partition: PartitionKey, splits: Splits, settings: S
 def _segments(root: Path, count: int) -> tuple[Settings, PartitionKey]:
     """A partition with `count` segments of five seconds, coded where the embedded codec can be loaded."""
     minutes = count / _RECORDINGS * SEGMENT_SEC / 60
-    bucket = record(root / "raw", [AudioFormat("flac", 24_000)], _RECORDINGS, minutes + 0.2)
+    bucket = write_recordings(root / "raw", [AudioFormat("flac", 24_000)], _RECORDINGS, minutes + 0.2)
     for paths in bucket.recordings.values():
         for path in paths:
-            _rule_lines(path, count // _RECORDINGS)
+            _write_equal_lines(path, count // _RECORDINGS)
     try:
         codec = load_codec("melvq")
     except (ImportError, CodecUnavailableError, OSError):
         codec = None
-    settings = settings_for(bucket.raw, root / "work", codec="melvq" if codec else "none", roundtrip_share=0.0)
-    (partition,) = discovered(settings)
-    raw, work = stores(settings)
+    settings = benchmark_settings(bucket.raw, root / "work", codec="melvq" if codec else "none", roundtrip_share=0.0)
+    (partition,) = discover_partitions(settings)
+    raw, work = open_stores(settings)
     build_segments(raw, work, partition, settings)
     if codec:
         build_codes(work, partition, codec, settings)
     return settings, partition
 
 
-def _rule_lines(path: Path, count: int) -> None:
+def _write_equal_lines(path: Path, count: int) -> None:
     """Replace the transcript of a recording by one line every five seconds."""
-    texts = lines(path)
+    texts = read_lines(path)
     ruled = [
         {**texts[number % len(texts)], "start": number * SEGMENT_SEC, "end": (number + 1) * SEGMENT_SEC}
         for number in range(count)
     ]
-    path.with_suffix(".json").write_text(native(ruled), encoding="utf-8")
+    path.with_suffix(".json").write_text(format_native_json(ruled), encoding="utf-8")
 
 
-def _usual_files(work: Store, keys: Sequence[str], folder: Path) -> list[str]:
+def _write_usual_files(work: Store, keys: Sequence[str], folder: Path) -> list[str]:
     """The same segments as the usual stage leaves them: compressed archives of float32."""
     folder.mkdir()
     paths = [str(folder / Path(key).name) for key in keys]
     for key, path in zip(keys, paths, strict=True):
-        segment = load(work.get(key), key)
-        fields = {name: getattr(segment, name) for name in FIELDS} | {"audio": to_float(segment.audio)}
+        segment = load_segment(work.get(key), key)
+        fields = {name: getattr(segment, name) for name in SEGMENT_FIELDS} | {"audio": to_float(segment.audio)}
         np.savez_compressed(path, **fields)
     return paths
 
 
-def _usual(files: Sequence[str], folder: Path) -> Callable[[], object]:
+def _prepare_usual(files: Sequence[str], folder: Path) -> Callable[[], object]:
     shutil.rmtree(folder, ignore_errors=True)
 
     def run() -> None:

@@ -27,18 +27,18 @@ from benchmarks.common import (
     Options,
     Prepare,
     Sample,
-    disturbance,
-    interleaved,
+    describe_disturbance,
+    run_interleaved,
     median_sec,
-    raw_runs,
-    timed,
+    runs_as_dicts,
+    time_call,
     utilisation,
     warm_workers,
 )
-from benchmarks.material import FORMATS, Bucket, discovered, lines, record, settings_for, stores
+from benchmarks.material import FORMATS, RawBucket, discover_partitions, read_lines, write_recordings, benchmark_settings, open_stores
 from benchmarks.report import Goal, Report
 from voice_core.audio.pcm import RESAMPLER_OPTIONS
-from voice_core.compute.workers import unordered
+from voice_core.compute.workers import map_unordered
 from voice_core.corpus.segment.segment_stage import build_segments
 
 RATE_HZ = 24_000
@@ -48,54 +48,54 @@ def measure(options: Options) -> Report:
     recordings, minutes = (2, 1.0) if options.quick else (2, 30.0)
     with tempfile.TemporaryDirectory(prefix="voice-bench-") as folder:
         root = Path(folder)
-        bucket = record(root / "raw", FORMATS, recordings, minutes)
-        cold = _cold(bucket, root / "work")
+        bucket = write_recordings(root / "raw", FORMATS, recordings, minutes)
+        cold = _measure_cold_start(bucket, root / "work")
         cases, refused = _cases(bucket, root)
-        _usual(bucket.recordings["flac"][0], root / "usual")  # librosa imports and compiles at its first call
-        samples = interleaved(cases, options.runs)
+        _run_usual(bucket.recordings["flac"][0], root / "usual")  # librosa imports and compiles at its first call
+        samples = run_interleaved(cases, options.runs)
         return _report(bucket, samples, refused, cold)
 
 
-def _cold(bucket: Bucket, work: Path) -> tuple[str, float]:
+def _measure_cold_start(bucket: RawBucket, work: Path) -> tuple[str, float]:
     """The first format, with worker processes that start and import within the time."""
     get_reusable_executor().shutdown(wait=True)
     channel = next(iter(bucket.recordings))
-    sample = timed(_prepared(bucket, channel, work)())
+    sample = time_call(_prepare_ours(bucket, channel, work)())
     return channel, bucket.duration_sec(channel) / sample.wall_sec
 
 
-def _cases(bucket: Bucket, root: Path) -> tuple[dict[str, Prepare], dict[str, str]]:
+def _cases(bucket: RawBucket, root: Path) -> tuple[dict[str, Prepare], dict[str, str]]:
     """What to time, and the formats that the usual way cannot read, with librosa's message."""
     cases: dict[str, Prepare] = {}
     refused: dict[str, str] = {}
     for channel, paths in bucket.recordings.items():
-        cases[f"limit {channel}"] = partial(_limit, paths)
-        cases[f"ours {channel}"] = _prepared(bucket, channel, root / "work")
+        cases[f"limit {channel}"] = partial(_prepare_limit, paths)
+        cases[f"ours {channel}"] = _prepare_ours(bucket, channel, root / "work")
         try:
             _load(paths[0], duration=1.0)
         except Exception as error:  # noqa: BLE001 - librosa lets through whatever its backends raise
             refused[channel] = str(error) or type(error).__name__
         else:
-            cases[f"usual {channel}"] = partial(lambda path: partial(_usual, path, root / "usual"), paths[0])
+            cases[f"usual {channel}"] = partial(lambda path: partial(_run_usual, path, root / "usual"), paths[0])
     return cases, refused
 
 
-def _prepared(bucket: Bucket, channel: str, work: Path) -> Prepare:
+def _prepare_ours(bucket: RawBucket, channel: str, work: Path) -> Prepare:
     """Ours: discovery is done beforehand, into a new work folder."""
 
     def prepare() -> Callable[[], object]:
         shutil.rmtree(work, ignore_errors=True)
-        settings = settings_for(bucket.raw, work, channels=(channel,))
-        (partition,) = discovered(settings)
+        settings = benchmark_settings(bucket.raw, work, channels=(channel,))
+        (partition,) = discover_partitions(settings)
         warm_workers()
-        return partial(build_segments, *stores(settings), partition, settings)
+        return partial(build_segments, *open_stores(settings), partition, settings)
 
     return prepare
 
 
-def _limit(paths: Iterable[Path]) -> Callable[[], object]:
+def _prepare_limit(paths: Iterable[Path]) -> Callable[[], object]:
     warm_workers()
-    return lambda: sum(count for _, count in unordered(_decode, paths))
+    return lambda: sum(count for _, count in map_unordered(_decode, paths))
 
 
 def _decode(path: Path) -> int:
@@ -110,10 +110,10 @@ def _decode(path: Path) -> int:
     return count
 
 
-def _usual(path: Path, folder: Path) -> None:
+def _run_usual(path: Path, folder: Path) -> None:
     samples = _load(path)
     folder.mkdir(exist_ok=True)
-    for number, line in enumerate(lines(path)):
+    for number, line in enumerate(read_lines(path)):
         piece = samples[int(line["start"] * RATE_HZ) : int(line["end"] * RATE_HZ)]
         labels = {name: line[name] for name in ("text", "speaker_id", "gender", "dialect", "tone")}
         target = folder / f"{path.stem}_seg_{number}.npz"
@@ -129,7 +129,7 @@ def _load(path: Path, duration: float | None = None) -> np.ndarray:
 
 
 def _report(
-    bucket: Bucket, samples: dict[str, list[Sample]], refused: dict[str, str], cold: tuple[str, float]
+    bucket: RawBucket, samples: dict[str, list[Sample]], refused: dict[str, str], cold: tuple[str, float]
 ) -> Report:
     channels = list(bucket.recordings)
     seconds = {channel: bucket.duration_sec(channel) for channel in channels}
@@ -168,12 +168,12 @@ def _report(
     ]
     notes = [f"cold, workers starting within the time: {cold[0]} at {cold[1]:,.0f} × real time"]
     notes += [f"librosa here cannot read {channel}: {why}" for channel, why in refused.items()]
-    notes.append(disturbance(samples))
+    notes.append(describe_disturbance(samples))
     columns = ["format", "min", "ours ×rt", "limit ×rt", "usual ×rt", "vs usual", "vs limit", "busy"]
     rows = [*(row(channel, [channel]) for channel in channels), row("all", channels)]
-    return Report(columns, rows, goals, notes, {"cold_x_real_time": cold[1], "runs": raw_runs(samples)})
+    return Report(columns, rows, goals, notes, {"cold_x_real_time": cold[1], "runs": runs_as_dicts(samples)})
 
 
-def _first_sec(bucket: Bucket, channel: str) -> float:
-    end: float = lines(bucket.recordings[channel][0])[-1]["end"]
+def _first_sec(bucket: RawBucket, channel: str) -> float:
+    end: float = read_lines(bucket.recordings[channel][0])[-1]["end"]
     return end

@@ -22,9 +22,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.common import Options, disturbance, interleaved, median_sec, raw_runs
+from benchmarks.common import Options, describe_disturbance, run_interleaved, median_sec, runs_as_dicts
 from benchmarks.report import Goal, Report
-from voice_core.synthesis import Backend, EngineSpec, Group, Stats, SynthesisOptions, synthesise
+from voice_core.synthesis import Backend, EngineSpec, UtteranceGroup, SynthesisStats, SynthesisOptions, synthesise
 from voice_core.synthesis.types import BACKENDS
 from voice_core.tts import Capabilities, Samples, Speech, SpeechEngine, Utterance
 
@@ -63,28 +63,28 @@ class PretendEngine:
 
 
 @dataclass(frozen=True)
-class Pretend(EngineSpec):
+class PretendEngineSpec(EngineSpec):
     def load(self) -> SpeechEngine:
         return PretendEngine(**self.options)  # type: ignore[arg-type]
 
 
-def pretend(cost_sec: float, samples: int) -> Pretend:
-    return Pretend("pretend", {"cost_sec": cost_sec, "samples": samples}, memory_gb=0.1, thread_safe=True)
+def pretend_spec(cost_sec: float, samples: int) -> PretendEngineSpec:
+    return PretendEngineSpec("pretend", {"cost_sec": cost_sec, "samples": samples}, memory_gb=0.1, thread_safe=True)
 
 
 def measure(options: Options) -> Report:
     count = 20 if options.quick else 150
-    own = {f"{backend}": _own_cost(backend, count) for backend in BACKENDS[1:]}
+    own = {f"{backend}": _measure_overhead(backend, count) for backend in BACKENDS[1:]}
     tenths: dict[str, list[float]] = {}
     cpu: dict[str, list[float]] = {}
     growth: dict[str, float] = {}
     for backend in BACKENDS[1:3]:
-        tenths[backend], cpu[backend], growth[backend] = _flat(backend, 2_000 if options.quick else 100_000)
+        tenths[backend], cpu[backend], growth[backend] = _measure_stability(backend, 2_000 if options.quick else 100_000)
     engine = EngineSpec("hibari", thread_safe=True)
     groups = _dialogues(3 if options.quick else 12)
     chosen = (SynthesisOptions("serial", 1), SynthesisOptions("thread", 2), SynthesisOptions("process", 2))
-    cases = {f"{case.backend} × {case.workers}": partial(_prepared, groups, engine, case) for case in chosen}
-    samples = interleaved(cases, 1 if options.quick else options.runs)
+    cases = {f"{case.backend} × {case.workers}": partial(_prepare_synthesis, groups, engine, case) for case in chosen}
+    samples = run_interleaved(cases, 1 if options.quick else options.runs)
     alone = median_sec(samples["serial × 1"])
     rows = [
         [f"20 ms engine, {name}", f"{cost:.2%}", f"{idle:.2%}", f"{switches}"]
@@ -123,30 +123,30 @@ def measure(options: Options) -> Report:
         rows=rows,
         goals=goals,
         # The time of workers that have ended would count as others'.
-        notes=[disturbance({name: found for name, found in samples.items() if "process" not in name})],
+        notes=[describe_disturbance({name: found for name, found in samples.items() if "process" not in name})],
         details={
             "tenths_groups_per_sec": tenths,
             "tenths_cpu_sec": cpu,
             "memory_grown_mb": growth,
-            "hibari_runs": raw_runs(samples),
+            "hibari_runs": runs_as_dicts(samples),
         },
     )
 
 
-def _dialogues(count: int) -> list[Group]:
+def _dialogues(count: int) -> list[UtteranceGroup]:
     return [
-        Group(f"{n}", tuple(Utterance(text, ("heart", "heart-low")[i % 2], seed=n) for i, text in enumerate(SENTENCES)))
+        UtteranceGroup(f"{n}", tuple(Utterance(text, ("heart", "heart-low")[i % 2], seed=n) for i, text in enumerate(SENTENCES)))
         for n in range(count)
     ]
 
 
-def _own_cost(backend: Backend, count: int) -> tuple[float, float, int]:
+def _measure_overhead(backend: Backend, count: int) -> tuple[float, float, int]:
     """The share of wall time in which no engine speaks, from the first group on; the engine's idle share; switches.
 
     Loading and the first group, which waits for half a window, are not in the first number.
     """
-    stats = Stats()
-    engine = pretend(COST_SEC, SPEECH_SEC * 24_000)
+    stats = SynthesisStats()
+    engine = pretend_spec(COST_SEC, SPEECH_SEC * 24_000)
     spoken = synthesise(_dialogues(count), engine, SynthesisOptions(backend, workers=1), stats)
     next(spoken)
     began, engine_sec = time.perf_counter(), stats.engine_sec
@@ -156,13 +156,13 @@ def _own_cost(backend: Backend, count: int) -> tuple[float, float, int]:
     return 1 - (stats.engine_sec - engine_sec) / wall_sec, 1 - stats.engine_busy_share, stats.voice_switches
 
 
-def _flat(backend: Backend, count: int) -> tuple[list[float], list[float], float]:
+def _measure_stability(backend: Backend, count: int) -> tuple[list[float], list[float], float]:
     """Groups a second and CPU seconds in each tenth, and MB by which this process grew from the first to the last.
 
     Other programs disturb CPU seconds less.
     """
-    group = Group("x", (Utterance("x"),))
-    spoken = synthesise(repeat(group, count), pretend(0, 240), SynthesisOptions(backend, workers=2))
+    group = UtteranceGroup("x", (Utterance("x"),))
+    spoken = synthesise(repeat(group, count), pretend_spec(0, 240), SynthesisOptions(backend, workers=2))
     speeds, cpu, memory = [], [], []
     began, cpu_began = time.perf_counter(), time.process_time()
     while any(True for _ in islice(spoken, count // 10 - 1, count // 10)):
@@ -178,7 +178,7 @@ def _resident_mb() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
 
 
-def _prepared(groups: list[Group], engine: EngineSpec, options: SynthesisOptions):  # type: ignore[no-untyped-def]
+def _prepare_synthesis(groups: list[UtteranceGroup], engine: EngineSpec, options: SynthesisOptions):  # type: ignore[no-untyped-def]
     """Workers are started and engines loaded before the clock runs: with the first group."""
 
     def call() -> None:

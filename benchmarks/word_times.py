@@ -35,12 +35,12 @@ _HISS_FRAMES: Final = 5  # 25 ms: shorter ones are the bursts of t and k
 _HISSING = re.compile(r"(?:s|z|c[eiy])")
 _HISSED = re.compile(r"(?:[sxzc]|[cszx]e|[sc]h|ge|t|ts|d)$")  # t and d may hiss, too
 
-Timed = tuple[str, float, float]
+TimedWord = tuple[str, float, float]
 """Word, start, end: seconds."""
 
 
 @dataclass(slots=True)
-class Errors:
+class TimingErrors:
     """Absolute differences, milliseconds."""
 
     start_ms: list[float] = field(default_factory=list)
@@ -85,12 +85,12 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 @dataclass(slots=True)
-class Judged:
+class RecogniserComparison:
     """A recogniser: our times against its, and its own against edges and hisses. `matched` is a share of our words."""
 
-    ours: Errors = field(default_factory=Errors)
-    at_edges: Errors = field(default_factory=Errors)
-    at_hisses: Errors = field(default_factory=Errors)
+    ours: TimingErrors = field(default_factory=TimingErrors)
+    at_edges: TimingErrors = field(default_factory=TimingErrors)
+    at_hisses: TimingErrors = field(default_factory=TimingErrors)
     matched: float = 0.0
 
 
@@ -99,66 +99,66 @@ class WordTimes:
     """`recognisers` is empty where none was at hand."""
 
     words: int = 0
-    at_edges: Errors = field(default_factory=Errors)
-    at_hisses: Errors = field(default_factory=Errors)
-    recognisers: dict[str, Judged] = field(default_factory=dict)
+    at_edges: TimingErrors = field(default_factory=TimingErrors)
+    at_hisses: TimingErrors = field(default_factory=TimingErrors)
+    recognisers: dict[str, RecogniserComparison] = field(default_factory=dict)
 
 
-def left_channels(wavs: Sequence[Path], folder: Path) -> None:
+def write_left_channels(wavs: Sequence[Path], folder: Path) -> None:
     for wav in wavs:
         sound, rate = soundfile.read(wav, dtype="int16", always_2d=True)
         soundfile.write(folder / wav.name, sound[:, 0], rate, subtype="PCM_16")
 
 
-def main_words(wav: Path) -> list[Timed]:
+def read_main_words(wav: Path) -> list[TimedWord]:
     found = json.loads(wav.with_suffix(".json").read_text("utf-8"))["alignments"]
     return [(word, start, end) for word, (start, end), label in found if label == "SPEAKER_MAIN"]
 
 
-def compare(wavs: Sequence[Path]) -> WordTimes:
+def compare_word_times(wavs: Sequence[Path]) -> WordTimes:
     """Compare the sidecars beside these stereo files."""
     result = WordTimes()
     with tempfile.TemporaryDirectory(prefix="voice-bench-") as name:
         folder = Path(name)
-        left_channels(wavs, folder)
-        heard = recognised(folder)
-        result.recognisers = {model: Judged() for model in heard}
-        pairs = dict.fromkeys(heard, 0)
+        write_left_channels(wavs, folder)
+        recognised_words = run_recognisers(folder)
+        result.recognisers = {model: RecogniserComparison() for model in recognised_words}
+        pairs = dict.fromkeys(recognised_words, 0)
         for wav in wavs:
-            ours = main_words(wav)
+            ours = read_main_words(wav)
             result.words += len(ours)
             sound, rate = soundfile.read(folder / wav.name, dtype="float32")
-            begins, ends = edges(sound, rate)
-            _at_edges(result.at_edges, ours, begins, ends)
-            known: dict[str, dict[Timed, Timed]] = {}
-            for model, judged in result.recognisers.items():
-                theirs = heard[model][wav.stem]
-                _at_edges(judged.at_edges, theirs, begins, ends)
-                known[model] = dict(matches(ours, theirs))
+            begins, ends = find_sound_edges(sound, rate)
+            _add_edge_errors(result.at_edges, ours, begins, ends)
+            known: dict[str, dict[TimedWord, TimedWord]] = {}
+            for model, comparison in result.recognisers.items():
+                theirs = recognised_words[model][wav.stem]
+                _add_edge_errors(comparison.at_edges, theirs, begins, ends)
+                known[model] = dict(match_words(ours, theirs))
                 pairs[model] += len(known[model])
                 for mine, other in known[model].items():
-                    judged.ours.add(mine[1] - other[1], mine[2] - other[2])
+                    comparison.ours.add(mine[1] - other[1], mine[2] - other[2])
             for before, mine in pairwise(ours):
-                said = [(result.at_hisses, mine)]
-                said += [
-                    (judged.at_hisses, known[model][mine])
-                    for model, judged in result.recognisers.items()
+                compared = [(result.at_hisses, mine)]
+                compared += [
+                    (comparison.at_hisses, known[model][mine])
+                    for model, comparison in result.recognisers.items()
                     if mine in known[model]
                 ]
-                _at_hiss(sound, rate, before, mine, said)
-    for model, judged in result.recognisers.items():
-        judged.matched = pairs[model] / result.words if result.words else 0.0
+                _add_hiss_error(sound, rate, before, mine, compared)
+    for model, comparison in result.recognisers.items():
+        comparison.matched = pairs[model] / result.words if result.words else 0.0
     return result
 
 
-def recognised(folder: Path) -> dict[str, dict[str, list[Timed]]]:
+def run_recognisers(folder: Path) -> dict[str, dict[str, list[TimedWord]]]:
     """What recognisers heard in each file: by model, then by stem; empty where there is none."""
     from benchmarks import recogniser
 
     named = os.environ.get(RECOGNISER_VARIABLE)
     if not named:
         try:
-            return recogniser.recognised(folder)
+            return recogniser.recognise_folder(folder)
         except ImportError:
             return {}
     python = Path(named, "bin", "python") if Path(named).is_dir() else Path(named)
@@ -174,10 +174,10 @@ def recognised(folder: Path) -> dict[str, dict[str, list[Timed]]]:
     }
 
 
-def matches(ours: Sequence[Timed], theirs: Sequence[Timed]) -> list[tuple[Timed, Timed]]:
+def match_words(ours: Sequence[TimedWord], theirs: Sequence[TimedWord]) -> list[tuple[TimedWord, TimedWord]]:
     """Words that both have, by text alone.
 
-    >>> matches([("Yes,", 0, 1), ("it", 1, 2), ("is.", 2, 3)], [("yes", 0, 1), ("is", 2, 3)])
+    >>> match_words([("Yes,", 0, 1), ("it", 1, 2), ("is.", 2, 3)], [("yes", 0, 1), ("is", 2, 3)])
     [(('Yes,', 0, 1), ('yes', 0, 1)), (('is.', 2, 3), ('is', 2, 3))]
     """
     plain = [[re.sub(r"[^a-z']", "", word.lower()) for word, _, _ in side] for side in (ours, theirs)]
@@ -185,7 +185,7 @@ def matches(ours: Sequence[Timed], theirs: Sequence[Timed]) -> list[tuple[Timed,
     return [(ours[block.a + step], theirs[block.b + step]) for block in blocks for step in range(block.size)]
 
 
-def edges(sound: npt.NDArray[np.float32], rate: int) -> tuple[list[float], list[float]]:
+def find_sound_edges(sound: npt.NDArray[np.float32], rate: int) -> tuple[list[float], list[float]]:
     """Where sound begins after a pause of at least 0.15 s, and where it ends before one, in seconds."""
     size = round(rate * _FRAME_SEC)
     frames = sound[: len(sound) // size * size].reshape(-1, size)
@@ -197,7 +197,7 @@ def edges(sound: npt.NDArray[np.float32], rate: int) -> tuple[list[float], list[
     return [float(at) * _FRAME_SEC for at in begins], [float(at) * _FRAME_SEC for at in ends]
 
 
-def _at_edges(errors: Errors, words: Sequence[Timed], begins: Sequence[float], ends: Sequence[float]) -> None:
+def _add_edge_errors(errors: TimingErrors, words: Sequence[TimedWord], begins: Sequence[float], ends: Sequence[float]) -> None:
     """The word nearest to each edge."""
     if not words:
         return
@@ -209,21 +209,21 @@ def _at_edges(errors: Errors, words: Sequence[Timed], begins: Sequence[float], e
                 errors.add(off if place == 1 else None, off if place == 2 else None)
 
 
-def _at_hiss(
-    sound: npt.NDArray[np.float32], rate: int, before: Timed, word: Timed, said: Sequence[tuple[Errors, Timed]]
+def _add_hiss_error(
+    sound: npt.NDArray[np.float32], rate: int, before: TimedWord, word: TimedWord, compared: Sequence[tuple[TimingErrors, TimedWord]]
 ) -> None:
     """Where the word begins with a hiss, and the one hiss near it begins."""
     plain = [re.sub(r"[^a-z]", "", text.lower()) for text, _, _ in (before, word)]
     if _HISSED.search(plain[0]) or not _HISSING.match(plain[1]) or word[1] - before[2] > 0.05:
         return
-    times = [timed[1] for _, timed in said]
-    found = hisses(sound, rate, min(times) - _HISS_WITHIN_SEC, max(times) + _HISS_WITHIN_SEC)
+    times = [timed[1] for _, timed in compared]
+    found = find_hiss_onsets(sound, rate, min(times) - _HISS_WITHIN_SEC, max(times) + _HISS_WITHIN_SEC)
     if len(found) == 1:
-        for errors, timed in said:
+        for errors, timed in compared:
             errors.add(timed[1] - found[0], None)
 
 
-def hisses(sound: npt.NDArray[np.float32], rate: int, from_sec: float, to_sec: float) -> list[float]:
+def find_hiss_onsets(sound: npt.NDArray[np.float32], rate: int, from_sec: float, to_sec: float) -> list[float]:
     """Where stretches of hiss begin, seconds; not one that has begun before `from_sec`."""
     step, size = round(rate * _FRAME_SEC), round(rate * 2 * _FRAME_SEC)
     first = max(0, round(from_sec / _FRAME_SEC))

@@ -6,12 +6,12 @@ import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from resources.neucodec import NeuCodecResource
-from resources.stores import access_through_gcs, access_through_s3, open_store
+from resources.stores import gcs_access_from_resource, s3_access_from_resource, open_store
 from voice_core.codecs import load_codec
 from voice_core.codecs.base import Codec
-from voice_core.corpus.segment.rebuild import Supply
+from voice_core.corpus.segment.rebuild import RebuildSources
 from voice_core.settings import Settings
-from voice_core.storage.config import Access
+from voice_core.storage.config import StoreConfig
 from voice_core.storage.store import Store, StoreError
 
 
@@ -39,7 +39,7 @@ class CorpusResource(dg.ConfigurableResource):
     def settings(self) -> Settings:
         if self._settings is None:
             given = {"raw_url": self.raw_url, "work_url": self.work_url, "codec": self.codec}
-            neucodec = self.neucodec.overrules() if self.neucodec is not None else {}
+            neucodec = self.neucodec.overrides() if self.neucodec is not None else {}
             self._settings = Settings.load(neucodec=neucodec, **{name: value for name, value in given.items() if value})
         return self._settings
 
@@ -49,34 +49,34 @@ class CorpusResource(dg.ConfigurableResource):
     def work(self) -> Store:
         return open_work(self.settings, self._access(self.settings.work_url))
 
-    def _access(self, url: str) -> Access | None:
+    def _access(self, url: str) -> StoreConfig | None:
         if url.startswith("s3:") and self.s3 is not None:
-            return access_through_s3(self.s3, self.settings)
+            return s3_access_from_resource(self.s3, self.settings)
         if url.startswith("gs:") and self.gcs is not None:
-            return access_through_gcs(self.gcs, self.settings)
+            return gcs_access_from_resource(self.gcs, self.settings)
         return None
 
     def load_codec(self) -> Codec | None:
-        return codec_of(self.settings)
+        return load_configured_codec(self.settings)
 
-    def supply(self) -> Supply:
+    def rebuild_sources(self) -> RebuildSources:
         """Where files that were freed are made again from."""
-        return Supply(self.raw, self.load_codec)
+        return RebuildSources(self.raw, self.load_codec)
 
 
-def open_raw(settings: Settings, access: Access | None = None) -> Store:
+def open_raw(settings: Settings, access: StoreConfig | None = None) -> Store:
     """The raw bucket, only ever read."""
     try:
-        return open_store(settings.raw_url, settings, access, foreign=True)
+        return open_store(settings.raw_url, settings, access, untrusted=True)
     except StoreError as error:
         raise StoreError(f"{error}. VOICE_RAW_URL names the raw bucket; `voice demo` makes one to try") from None
 
 
-def open_work(settings: Settings, access: Access | None = None) -> Store:
+def open_work(settings: Settings, access: StoreConfig | None = None) -> Store:
     return open_store(settings.work_url, settings, access, create=True)
 
 
-def look_at_work(settings: Settings) -> Store:
+def open_work_read_only(settings: Settings) -> Store:
     """The work root, to read only: an empty one where its folder is not made yet."""
     try:
         return open_store(settings.work_url, settings)
@@ -86,6 +86,6 @@ def look_at_work(settings: Settings) -> Store:
         return Store("memory://")
 
 
-def codec_of(settings: Settings) -> Codec | None:
+def load_configured_codec(settings: Settings) -> Codec | None:
     """The codec of coded_segments; None where the dataset is built without codes."""
     return None if settings.codec == "none" else load_codec(settings.codec, settings.neucodec)

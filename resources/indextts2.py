@@ -34,7 +34,7 @@ class IndexTTS2Resource(dg.ConfigurableResource):
     local_dir: str = Field(default="", description="Folder for copies of recordings.")
     generation: dict[str, Any] = Field(default={}, description="num_beams, top_p, top_k, temperature and the like.")
 
-    def overrules(self) -> dict[str, Any]:
+    def overrides(self) -> dict[str, Any]:
         """The settings that are given here."""
         given = {name: getattr(self, name) for name in IndexTTS2Resource.model_fields}
         return {name: value for name, value in given.items() if value not in ("", None, {}, [])}
@@ -45,4 +45,4 @@ class IndexTTS2Resource(dg.ConfigurableResource):
         Raises ConfigurationError for what makes no sense; the engine raises EngineUnavailableError, when it is used,
         where the package, the weights or a GPU are missing.
         """
-        return IndexTTS2Engine(Settings.load(indextts2=self.overrules()).indextts2)
+        return IndexTTS2Engine(Settings.load(indextts2=self.overrides()).indextts2)

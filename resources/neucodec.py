@@ -22,7 +22,7 @@ class NeuCodecResource(dg.ConfigurableResource):
     )
     compile: bool | None = Field(default=None, description="Compile both encoders with torch.compile.")
 
-    def overrules(self) -> dict[str, Any]:
+    def overrides(self) -> dict[str, Any]:
         """The settings that are given here."""
         given = {name: getattr(self, name) for name in NeuCodecResource.model_fields}
         return {name: value for name, value in given.items() if value not in ("", None)}
@@ -33,4 +33,4 @@ class NeuCodecResource(dg.ConfigurableResource):
         Raises ConfigurationError for what makes no sense; the codec raises CodecUnavailableError, when it is used,
         where the extra, the weights or a GPU are missing.
         """
-        return NeuCodec(Settings.load(neucodec=self.overrules()).neucodec)
+        return NeuCodec(Settings.load(neucodec=self.overrides()).neucodec)

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from resources.indextts2 import IndexTTS2Resource
 from voice_core.settings import Settings
-from voice_core.tts import SpeechEngine, chosen_engine, load_engine
+from voice_core.tts import SpeechEngine, configured_engine, load_engine
 
 
 class SpeechResource(dg.ConfigurableResource):
@@ -22,14 +22,14 @@ class SpeechResource(dg.ConfigurableResource):
     def settings(self) -> Settings:
         fields = ("engine", "pool")
         given = {name: getattr(self, name) for name in fields if getattr(self, name)}
-        indextts2 = self.indextts2.overrules() if self.indextts2 is not None else {}
+        indextts2 = self.indextts2.overrides() if self.indextts2 is not None else {}
         return Settings.load(speech=given, indextts2=indextts2)
 
-    def chosen(self) -> tuple[str, dict[str, Any]]:
+    def engine_name_and_options(self) -> tuple[str, dict[str, Any]]:
         """Name and options of the engine, for `load_engine` in a worker process."""
-        return chosen_engine(self.settings)
+        return configured_engine(self.settings)
 
     def load(self) -> SpeechEngine:
         """The engine, its weights not yet loaded."""
-        name, options = self.chosen()
+        name, options = self.engine_name_and_options()
         return load_engine(name, **options)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from voice_core.settings import Settings
-from voice_core.storage.config import Access, gcs_access, s3_access
+from voice_core.storage.config import StoreConfig, gcs_config, s3_config
 from voice_core.storage.store import Store
 
 if TYPE_CHECKING:
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 
 def open_store(
-    url: str, settings: Settings, access: Access | None = None, *, create: bool = False, foreign: bool = False
+    url: str, settings: Settings, access: StoreConfig | None = None, *, create: bool = False, untrusted: bool = False
 ) -> Store:
     """The store at any URL, by default with the settings' access. `create` makes a local folder that is not there.
 
-    `foreign` is for folders that others fill: links that lead out of them are followed with VOICE_FOLLOW_SYMLINKS only.
+    `untrusted` is for folders that others fill: links that lead out of them are followed with VOICE_FOLLOW_SYMLINKS only.
     """
     if access is None:
-        access = gcs_access(settings) if url.startswith("gs:") else s3_access(settings)
-    return Store(url, access, create=create, contained=foreign and not settings.follow_symlinks)
+        access = gcs_config(settings) if url.startswith("gs:") else s3_config(settings)
+    return Store(url, access, create=create, contained=untrusted and not settings.follow_symlinks)
 
 
-def access_through_s3(resource: "S3Resource", settings: Settings) -> Access:
+def s3_access_from_resource(resource: "S3Resource", settings: Settings) -> StoreConfig:
     """As dagster-aws's resource is configured; what it leaves open is the settings'."""
-    base = s3_access(settings)
+    base = s3_config(settings)
     return replace(
         base,
         endpoint_url=resource.endpoint_url or base.endpoint_url,
@@ -46,9 +46,9 @@ def access_through_s3(resource: "S3Resource", settings: Settings) -> Access:
     )
 
 
-def access_through_gcs(resource: "GCSResource", settings: Settings) -> Access:
+def gcs_access_from_resource(resource: "GCSResource", settings: Settings) -> StoreConfig:
     """As dagster-gcp's resource is configured; what it leaves open is the settings'."""
-    base = gcs_access(settings)
+    base = gcs_config(settings)
     return replace(base, project=resource.project or base.project)
 
 
@@ -76,7 +76,7 @@ def cloud_resources(settings: Settings) -> dict[str, Any]:
             endpoint_url=settings.s3.endpoint_url or None,
             region_name=settings.s3.region or None,
             profile_name=settings.s3.profile or None,
-            max_attempts=Access().max_retries,
+            max_attempts=StoreConfig().max_retries,
             **keys,
         )
     if "gs" in schemes and find_spec("dagster_gcp"):

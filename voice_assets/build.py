@@ -8,29 +8,29 @@ from typing import Any
 
 import dagster as dg
 
-from resources.corpus import codec_of, look_at_work, open_raw, open_work
+from resources.corpus import load_configured_codec, open_work_read_only, open_raw, open_work
 from voice_assets.defs.voice_dataset.jobs import card_job, encode_job, ingest_job, rows_job, splits_job
 from voice_assets.defs.voice_dataset.multi_partition import FAILED_BATCHES
 from voice_assets.defs.voice_dataset.partitions import NAME, RANGE_END, RANGE_START
-from voice_assets.defs.voice_dataset.sensor_backoff import neighbours
+from voice_assets.defs.voice_dataset.sensor_backoff import group_contiguous
 from voice_assets.instance import add_partitions
-from voice_assets.run_ownership import process_tags, release_dead, stop_if_interrupted
+from voice_assets.run_ownership import process_tags, release_orphaned_runs, raise_if_interrupted
 from voice_core.compute import progress
 from voice_core.corpus.dataset.splits import UncutBatchesError
-from voice_core.corpus.ingest.discovery import Discovery, discover, look_again
+from voice_core.corpus.ingest.discovery import Discovery, discover, refresh_discovery
 from voice_core.corpus.plan.plan import plan_build
-from voice_core.corpus.plan.work import Plan
-from voice_core.corpus.status import PartitionStatus, State, Status, survey
+from voice_core.corpus.plan.work import BuildPlan
+from voice_core.corpus.status import PartitionStatus, StageState, BuildStatus, read_status
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
-from voice_core.stages.evicted import repair_freed
+from voice_core.stages.evicted import repair_eviction_records
 from voice_core.storage import distributed_lock
 
-INGEST = ("raw_audio", "segments")
-ENCODE = ("coded_segments",)
-ROWS = ("voice_dataset", "voice_pairs")
+INGEST_ASSETS = ("raw_audio", "segments")
+ENCODE_ASSETS = ("coded_segments",)
+ROW_ASSETS = ("voice_dataset", "voice_pairs")
 # Those that can verify.
-_STEPS = {
+_VERIFIABLE_OPS = {
     ingest_job.name: "ingest",
     encode_job.name: "encode",
     rows_job.name: "write",
@@ -40,34 +40,34 @@ COUNTERS = ("recordings_decoded", "segments_cut", "segments_encoded", "clips_rec
 
 
 @dataclass(slots=True)
-class BuildReport:
+class DatasetBuildReport:
     """What a build found and did. `figures` sums the assets' counters, such as recordings_decoded."""
 
     discovery: Discovery
-    status: Status
+    status: BuildStatus
     materialised: int = 0
     figures: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
 
-def take_stock(settings: Settings) -> tuple[Discovery, Status]:
+def compute_status(settings: Settings) -> tuple[Discovery, BuildStatus]:
     """Compare what lies there with what a build would make. Nothing is written.
 
     New recordings are in the batches that a build would assign them to.
     """
-    raw, work = open_raw(settings), look_at_work(settings)
+    raw, work = open_raw(settings), open_work_read_only(settings)
     discovery = discover(raw, work, settings, read_only=True)
-    return discovery, survey(work, discovery, codec_of(settings), settings)
+    return discovery, read_status(work, discovery, load_configured_codec(settings), settings)
 
 
-def look_ahead(settings: Settings, partitions: Sequence[str] = ()) -> Plan:
+def preview_build(settings: Settings, partitions: Sequence[str] = ()) -> BuildPlan:
     """What `build` would do now. Nothing is written."""
-    discovery, status = take_stock(settings)
-    _refuse_nothing(discovery, settings)
+    discovery, status = compute_status(settings)
+    _require_recordings(discovery, settings)
     chosen = [PartitionKey.parse(key) for key in partitions]
-    raw, work = open_raw(settings), look_at_work(settings)
-    return plan_build(raw, work, discovery, status, codec_of(settings), settings, chosen)
+    raw, work = open_raw(settings), open_work_read_only(settings)
+    return plan_build(raw, work, discovery, status, load_configured_codec(settings), settings, chosen)
 
 
 def build(
@@ -77,7 +77,7 @@ def build(
     partitions: Sequence[str] = (),
     verify: bool = False,
     incomplete: bool = False,
-) -> BuildReport:
+) -> DatasetBuildReport:
     """Discover, then materialise what is not current: the segments batch by batch, the codes, the splits, the rows, the
     card.
 
@@ -86,76 +86,76 @@ def build(
     batches are cut, or those of `partitions`, unless `incomplete` is set.
     """
     runner = _Runner(settings, instance, verify)
-    release_dead(instance)
+    release_orphaned_runs(instance)
     raw = open_raw(settings)  # first: where there is none, no work root is made either
     work = open_work(settings)
-    distributed_lock.sweep(work)
-    work.sweep()
-    repair_freed(work)
+    distributed_lock.remove_dead_locks(work)
+    work.remove_partial_files()
+    repair_eviction_records(work)
     discovery = discover(raw, work, settings)
-    report = BuildReport(discovery, survey(work, discovery, codec_of(settings), settings))
-    _refuse_nothing(discovery, settings)
+    report = DatasetBuildReport(discovery, read_status(work, discovery, load_configured_codec(settings), settings))
+    _require_recordings(discovery, settings)
     order = add_partitions(instance, NAME, [str(batch.partition) for batch in discovery.batches])
     chosen = {PartitionKey.parse(key) for key in partitions}
     unknown = chosen - {batch.partition for batch in discovery.batches}
     if unknown:
         raise LookupError(f"there is no partition {', '.join(map(str, sorted(unknown)))}; `voice status` lists them")
 
-    def wave(job: dg.JobDefinition, names: Sequence[str], label: str, *, together: int = 1) -> None:
+    def build_stage(job: dg.JobDefinition, names: Sequence[str], label: str, *, batches_per_run: int = 1) -> None:
         """Build what is not current of these assets, so many batches in a run."""
         todo: dict[str, list[str]] = {}
         for item in report.status.partitions:
             key = str(item.partition)
             wanted = (not chosen or item.partition in chosen) and key not in failed
-            first = next((i for i, name in enumerate(names) if verify or _needs(item.states[name])), None)
+            first = next((i for i, name in enumerate(names) if verify or _needs_build(item.states[name])), None)
             if wanted and first is not None:
-                todo[key] = [name for name in names[first:] if item.states[name] is not State.SKIPPED]
-        groups = list(_groups({key: assets for key, assets in todo.items() if assets}, order, together))
+                todo[key] = [name for name in names[first:] if item.states[name] is not StageState.SKIPPED]
+        groups = list(_group_runs({key: assets for key, assets in todo.items() if assets}, order, batches_per_run))
         if not groups:
             return
         with progress.track(label, sum(len(keys) for keys, _ in groups), "batches") as bar:
             for keys, assets in groups:
                 failed.update(runner.run(job, assets, report, keys))
                 bar.advance(len(keys))
-        review()
+        refresh_status()
 
-    def review() -> None:
+    def refresh_status() -> None:
         """Compare again, with the listing that the build began with."""
-        report.discovery = look_again(work, report.discovery, settings)
-        report.status = survey(work, report.discovery, codec_of(settings), settings)
+        report.discovery = refresh_discovery(work, report.discovery, settings)
+        report.status = read_status(work, report.discovery, load_configured_codec(settings), settings)
 
     failed: set[str] = set()
     jobs = runner.jobs
-    wave(jobs(ingest_job.name), INGEST, "recordings to segments")
+    build_stage(jobs(ingest_job.name), INGEST_ASSETS, "recordings to segments")
     # Many in a run: between two runs somebody else may get the GPU, and a run that begins costs a second or two.
-    wave(jobs(encode_job.name), ENCODE, "segments to codes", together=2 * settings.automation.partitions_per_run)
-    if verify or _needs(report.status.splits):
-        uncut = [] if incomplete else _uncut(report.status, failed, chosen)
-        if uncut and _needs(report.status.splits):
+    build_stage(jobs(encode_job.name), ENCODE_ASSETS, "segments to codes", batches_per_run=2 * settings.automation.partitions_per_run)
+    if verify or _needs_build(report.status.splits):
+        uncut = [] if incomplete else _find_uncut_batches(report.status, failed, chosen)
+        if uncut and _needs_build(report.status.splits):
             report.failures.append(f"the whole dataset, dataset_splits: {UncutBatchesError(uncut)}")
             return report
         config = {"dataset_splits": {"config": {"incomplete": incomplete or bool(chosen)}}}
         runner.run(jobs(splits_job.name), ["dataset_splits"], report, ops=config)
-        review()
-    wave(jobs(rows_job.name), ROWS, "codes to rows")
-    if verify or _needs(report.status.card):
+        refresh_status()
+    build_stage(jobs(rows_job.name), ROW_ASSETS, "codes to rows")
+    if verify or _needs_build(report.status.card):
         runner.run(jobs(card_job.name), ["dataset_card"], report)
-        review()
+        refresh_status()
     return report
 
 
-def _uncut(status: Status, failed: Collection[str], chosen: Collection[PartitionKey]) -> list[PartitionKey]:
+def _find_uncut_batches(status: BuildStatus, failed: Collection[str], chosen: Collection[PartitionKey]) -> list[PartitionKey]:
     """Batches, of those chosen or of all, that this build could not cut."""
 
     def is_cut(item: PartitionStatus) -> bool:
-        stale = _needs(item.segments) and str(item.partition) in failed
-        return not stale and item.segments not in (State.MISSING, State.PARTIAL)
+        stale = _needs_build(item.segments) and str(item.partition) in failed
+        return not stale and item.segments not in (StageState.MISSING, StageState.PARTIAL)
 
     wanted = [item for item in status.partitions if not chosen or item.partition in chosen]
     return [item.partition for item in wanted if not is_cut(item)]
 
 
-def _refuse_nothing(discovery: Discovery, settings: Settings) -> None:
+def _require_recordings(discovery: Discovery, settings: Settings) -> None:
     if not discovery.batches:
         raise LookupError(
             f"there are no recordings in {settings.raw_url}: it is searched for {settings.raw_pattern} with one of "
@@ -163,43 +163,43 @@ def _refuse_nothing(discovery: Discovery, settings: Settings) -> None:
         )
 
 
-def _needs(state: State) -> bool:
-    return not state.settled
+def _needs_build(state: StageState) -> bool:
+    return not state.up_to_date
 
 
-def _groups(
-    todo: Mapping[str, list[str]], order: Sequence[str], together: int
+def _group_runs(
+    todo: Mapping[str, list[str]], order: Sequence[str], batches_per_run: int
 ) -> Iterator[tuple[list[str], list[str]]]:
     """Runs: the batches of each, and the assets. Of more than one batch only where they want the same assets.
 
-    >>> list(_groups({"a": ["x"], "b": ["x"], "d": ["x"]}, ["a", "b", "c", "d"], 2))
+    >>> list(_group_runs({"a": ["x"], "b": ["x"], "d": ["x"]}, ["a", "b", "c", "d"], 2))
     [(['a', 'b'], ['x']), (['d'], ['x'])]
     """
-    if together == 1:
+    if batches_per_run == 1:
         yield from (([key], assets) for key, assets in todo.items())
         return
     for assets in dict.fromkeys(map(tuple, todo.values())):
         same = {key for key, wanted in todo.items() if tuple(wanted) == assets}
-        yield from ((keys, list(assets)) for keys in neighbours(same, order, together))
+        yield from ((keys, list(assets)) for keys in group_contiguous(same, order, batches_per_run))
 
 
 class _Runner:
     """Runs a selection of a job's assets in this process, and gathers what came of it."""
 
     def __init__(self, settings: Settings, instance: dg.DagsterInstance, verify: bool) -> None:
-        from voice_assets.definitions import definitions
+        from voice_assets.definitions import build_definitions
 
         logging.getLogger("dagster").setLevel(logging.ERROR)
         self._instance = instance
         self._verify = verify
-        defs = definitions(settings)  # of all steps, whatever VOICE_STEPS says
+        defs = build_definitions(settings)  # of all steps, whatever VOICE_STEPS says
         self.jobs: Callable[[str], dg.JobDefinition] = defs.resolve_job_def
 
     def run(
         self,
         job: dg.JobDefinition,
         assets: Sequence[str],
-        report: BuildReport,
+        report: DatasetBuildReport,
         batches: Sequence[str] = (),
         ops: Mapping[str, Any] | None = None,
     ) -> set[str]:
@@ -213,7 +213,7 @@ class _Runner:
             asset_selection=[dg.AssetKey(name) for name in assets],
             run_config={
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-                "ops": ops or ({_STEPS[job.name]: {"config": {"verify": self._verify}}} if job.name in _STEPS else {}),
+                "ops": ops or ({_VERIFIABLE_OPS[job.name]: {"config": {"verify": self._verify}}} if job.name in _VERIFIABLE_OPS else {}),
             },
             tags={
                 "voice/command": "build",
@@ -222,16 +222,16 @@ class _Runner:
             },
             raise_on_error=False,
         )
-        stop_if_interrupted(result)
-        _count(result, report)
+        raise_if_interrupted(result)
+        _add_counters(result, report)
         where = "" if many else batches[0] if batches else "the whole dataset"
-        lines = _check_lines(result, report, where)
+        lines = _describe_failed_checks(result, report, where)
         failed: set[str] = set()
         for event in result.all_events:
             if event.is_step_failure:
-                told = _told(event, assets, result)
-                failed.update(told)
-                lines += [f"{batch or where}, {trouble}" for batch, trouble in told.items()]
+                reported = _describe_step_failure(event, assets, result)
+                failed.update(reported)
+                lines += [f"{batch or where}, {trouble}" for batch, trouble in reported.items()]
         if result.success:
             return set()
         if not lines:
@@ -240,7 +240,7 @@ class _Runner:
         return failed & set(batches) or set(batches)
 
 
-def _count(result: dg.ExecuteInProcessResult, report: BuildReport) -> None:
+def _add_counters(result: dg.ExecuteInProcessResult, report: DatasetBuildReport) -> None:
     for event in result.get_asset_materialization_events():
         report.materialised += 1
         for name in COUNTERS:
@@ -249,7 +249,7 @@ def _count(result: dg.ExecuteInProcessResult, report: BuildReport) -> None:
                 report.figures[name] = report.figures.get(name, 0) + float(value.value)
 
 
-def _check_lines(result: dg.ExecuteInProcessResult, report: BuildReport, where: str) -> list[str]:
+def _describe_failed_checks(result: dg.ExecuteInProcessResult, report: DatasetBuildReport, where: str) -> list[str]:
     """Note the warnings; a line for each blocking check that failed. In a run over many the step's failure says so."""
     lines: list[str] = []
     for check in result.get_asset_check_evaluations():
@@ -264,13 +264,13 @@ def _check_lines(result: dg.ExecuteInProcessResult, report: BuildReport, where: 
     return lines
 
 
-def _told(event: dg.DagsterEvent, assets: Sequence[str], result: dg.ExecuteInProcessResult) -> dict[str, str]:
+def _describe_step_failure(event: dg.DagsterEvent, assets: Sequence[str], result: dg.ExecuteInProcessResult) -> dict[str, str]:
     """What a step died of, by batch, or under "" for all of the run; nothing where a check has said so already."""
     data = event.step_failure_data
     error = data.error
-    told = data.user_failure_data.metadata.get(FAILED_BATCHES) if data.user_failure_data else None
-    if told is not None and isinstance(told.value, dict):
-        return {str(batch): str(trouble) for batch, trouble in told.value.items()}
+    reported = data.user_failure_data.metadata.get(FAILED_BATCHES) if data.user_failure_data else None
+    if reported is not None and isinstance(reported.value, dict):
+        return {str(batch): str(trouble) for batch, trouble in reported.value.items()}
     cause = error.cause or error if error else None
     message = cause.message.strip() if cause else "no message"
     if "AssetCheckFailed" in message or "blocking check" in message.lower():

@@ -9,13 +9,13 @@ import dagster as dg
 from sqlalchemy.exc import IntegrityError
 
 from voice_assets.defs.voice_dataset.partitions import PARTITION, RANGE_END, RANGE_START
-from voice_assets.run_ownership import HOST, PID
-from voice_core.compute.gpus import GpuProfile, profiles
+from voice_assets.run_ownership import HOST_TAG, PID_TAG
+from voice_core.compute.gpus import GpuProfile, load_gpu_profiles
 from voice_core.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PoolClaim:
     """A step that holds a slot or waits for one. `since` is local time, ISO 8601; what is not known is empty."""
 
     run_id: str
@@ -35,15 +35,15 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
+class PoolState:
     """A pool. `limit` is None where neither it nor the instance has one; `queued` are runs that did not start yet."""
 
     name: str
     limit: int | None
     is_default: bool
-    holding: tuple[Place, ...]
-    waiting: tuple[Place, ...]
-    queued: tuple[Place, ...]
+    holding: tuple[PoolClaim, ...]
+    waiting: tuple[PoolClaim, ...]
+    queued: tuple[PoolClaim, ...]
 
     @property
     def held_by(self) -> str:
@@ -51,38 +51,38 @@ class Pool:
         return "; ".join(map(str, self.holding)) or "nobody yet"
 
 
-def look_at(instance: dg.DagsterInstance, name: str, *, queued: bool = True) -> Pool:
+def read_pool_state(instance: dg.DagsterInstance, name: str, *, queued: bool = True) -> PoolState:
     """The pool as it is now. `queued` also searches the queue of runs."""
     info = instance.event_log_storage.get_concurrency_info(name)
     claimed = {(slot.run_id, slot.step_key) for slot in info.claimed_slots}
     pending = [item for item in info.pending_steps if (item.run_id, item.step_key) not in claimed]
     ids = {slot.run_id for slot in info.claimed_slots} | {item.run_id for item in info.pending_steps}
     runs = {run.run_id: run for run in instance.get_runs(dg.RunsFilter(run_ids=list(ids)))} if ids else {}
-    return Pool(
+    return PoolState(
         name,
         info.limit,
         info.using_default_limit or info.slot_count == 0,
         tuple(
-            _place(runs, slot.run_id, slot.step_key, _began(instance, slot.run_id, slot.step_key))
+            _make_claim(runs, slot.run_id, slot.step_key, _read_step_start(instance, slot.run_id, slot.step_key))
             for slot in info.claimed_slots
         ),
         tuple(
             replace(
-                _place(runs, item.run_id, item.step_key, item.enqueued_timestamp.timestamp()),
+                _make_claim(runs, item.run_id, item.step_key, item.enqueued_timestamp.timestamp()),
                 is_next=item.assigned_timestamp is not None,
             )
             for item in sorted(pending, key=lambda item: item.enqueued_timestamp)
         ),
-        tuple(_queued(instance, name)) if queued else (),
+        tuple(_iter_queued_runs(instance, name)) if queued else (),
     )
 
 
-def look_at_all(instance: dg.DagsterInstance | None, names: Iterable[str]) -> list[Pool]:
+def read_pool_states(instance: dg.DagsterInstance | None, names: Iterable[str]) -> list[PoolState]:
     """These pools and all that have a limit; without an instance, pools that nobody has used yet."""
     if instance is None:
-        return [Pool(name, None, True, (), (), ()) for name in sorted(names)]
+        return [PoolState(name, None, True, (), (), ()) for name in sorted(names)]
     limited = {pool.name for pool in instance.event_log_storage.get_pool_limits()}
-    return [look_at(instance, name) for name in sorted({*names, *limited})]
+    return [read_pool_state(instance, name) for name in sorted({*names, *limited})]
 
 
 def apply_limits(instance: dg.DagsterInstance, profiles: Mapping[str, GpuProfile]) -> list[str]:
@@ -100,43 +100,43 @@ def apply_limits(instance: dg.DagsterInstance, profiles: Mapping[str, GpuProfile
     return changes
 
 
-def give_limits(instance: dg.DagsterInstance, names: Collection[str]) -> None:
+def set_missing_limits(instance: dg.DagsterInstance, names: Collection[str]) -> None:
     """Give those of these pools their profile's limit to which nobody has given one; what somebody has set, stands."""
     storage = instance.event_log_storage
-    for name, profile in profiles(Settings.load().gpu_profiles).items():
+    for name, profile in load_gpu_profiles(Settings.load().gpu_profiles).items():
         if name in names and not any(pool.name == name and not pool.from_default for pool in storage.get_pool_limits()):
             with suppress(IntegrityError):  # somebody was faster
                 storage.set_concurrency_slots(name, profile.limit)
 
 
-def batches_of(run: dg.DagsterRun) -> str:
+def format_run_batches(run: dg.DagsterRun) -> str:
     """The batches that a run is about.
 
-    >>> batches_of(dg.DagsterRun("j", "1", tags={RANGE_START: "news/batch-0001", RANGE_END: "news/batch-0009"}))
+    >>> format_run_batches(dg.DagsterRun("j", "1", tags={RANGE_START: "news/batch-0001", RANGE_END: "news/batch-0009"}))
     'news/batch-0001 to news/batch-0009'
     """
     first, last = run.tags.get(RANGE_START), run.tags.get(RANGE_END)
     return f"{first} to {last}" if first and last else run.tags.get(PARTITION, "")
 
 
-def _place(runs: Mapping[str, dg.DagsterRun], run_id: str, step: str, since: float | None) -> Place:
+def _make_claim(runs: Mapping[str, dg.DagsterRun], run_id: str, step: str, since: float | None) -> PoolClaim:
     run = runs.get(run_id)
     when = datetime.fromtimestamp(since).astimezone().isoformat(timespec="seconds") if since else ""
     if run is None:
-        return Place(run_id, "an unknown job", step, "", "", "", when, "deleted")
-    host, pid = run.tags.get(HOST, ""), run.tags.get(PID, "")
-    return Place(run_id, run.job_name, step, batches_of(run), host, pid, when, run.status.value)
+        return PoolClaim(run_id, "an unknown job", step, "", "", "", when, "deleted")
+    host, pid = run.tags.get(HOST_TAG, ""), run.tags.get(PID_TAG, "")
+    return PoolClaim(run_id, run.job_name, step, format_run_batches(run), host, pid, when, run.status.value)
 
 
-def _began(instance: dg.DagsterInstance, run_id: str, step: str) -> float | None:
+def _read_step_start(instance: dg.DagsterInstance, run_id: str, step: str) -> float | None:
     """When a step began, as a Unix time."""
     stats = instance.get_run_step_stats(run_id, [step])
     return next((item.start_time for item in stats), None)
 
 
-def _queued(instance: dg.DagsterInstance, pool: str) -> Iterable[Place]:
+def _iter_queued_runs(instance: dg.DagsterInstance, pool: str) -> Iterable[PoolClaim]:
     waiting: Sequence[dg.DagsterRun] = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED]))
     for run in reversed(waiting):
         pools = run.run_op_concurrency.all_pools if run.run_op_concurrency else None
         if pool in (pools or ()):
-            yield _place({run.run_id: run}, run.run_id, "", None)
+            yield _make_claim({run.run_id: run}, run.run_id, "", None)

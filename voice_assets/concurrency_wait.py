@@ -8,11 +8,11 @@ from contextlib import contextmanager
 import dagster as dg
 from sqlalchemy.exc import SQLAlchemyError
 
-from voice_assets.concurrency import Pool, give_limits, look_at
-from voice_assets.run_ownership import process_tags, release_dead
+from voice_assets.concurrency import PoolState, set_missing_limits, read_pool_state
+from voice_assets.run_ownership import process_tags, release_orphaned_runs
 
-LOOKED_EVERY_SEC = 1.0
-SAID_EVERY_SEC = 30.0
+POLL_INTERVAL_SEC = 1.0
+LOG_INTERVAL_SEC = 30.0
 _log = logging.getLogger(__name__)
 
 
@@ -33,12 +33,12 @@ class PoolWatch(dg.ConfigurableResource):
             instance.add_run_tags(run.run_id, process_tags(run.run_id))
 
             if run.run_op_concurrency is not None:
-                give_limits(instance, run.run_op_concurrency.all_pools or ())
-            instance.add_event_listener(run.run_id, _Waiting(instance, run.run_id, log))
+                set_missing_limits(instance, run.run_op_concurrency.all_pools or ())
+            instance.add_event_listener(run.run_id, _PoolWaitListener(instance, run.run_id, log))
         yield self
 
 
-class _Waiting:
+class _PoolWaitListener:
     def __init__(self, instance: dg.DagsterInstance, run_id: str, run_log: logging.Logger) -> None:
         self._instance, self._run_id, self._run_log = instance, run_id, run_log
 
@@ -49,36 +49,36 @@ class _Waiting:
         named = event.engine_event_data.metadata.get("pool")
         if isinstance(named, dg.PoolMetadataValue):
             with dg.raise_execution_interrupts():  # which Dagster puts off between steps
-                self._wait(named.value)
+                self._wait_for_slot(named.value)
 
-    def _wait(self, name: str) -> None:
+    def _wait_for_slot(self, name: str) -> None:
         began = time.monotonic()
-        said: float | None = None
+        logged_at: float | None = None
         while True:
-            pool = self._look(name)
+            pool = self._read_pool(name)
             if pool is not None and not self._must_wait(pool):
                 break
             now = time.monotonic()
-            if pool is not None and (said is None or now - said >= SAID_EVERY_SEC):
-                self._say(f"waits for the pool {pool.name}, {pool.limit} at a time: held by {pool.held_by}")
-                said = now
-            time.sleep(LOOKED_EVERY_SEC)
-        if said is not None:
-            self._say(f"has the pool {name} after {time.monotonic() - began:.0f} s")
+            if pool is not None and (logged_at is None or now - logged_at >= LOG_INTERVAL_SEC):
+                self._log_message(f"waits for the pool {pool.name}, {pool.limit} at a time: held by {pool.held_by}")
+                logged_at = now
+            time.sleep(POLL_INTERVAL_SEC)
+        if logged_at is not None:
+            self._log_message(f"has the pool {name} after {time.monotonic() - began:.0f} s")
 
-    def _say(self, message: str) -> None:
+    def _log_message(self, message: str) -> None:
         self._run_log.info(message)
         _log.info(message)
 
-    def _look(self, name: str) -> Pool | None:
+    def _read_pool(self, name: str) -> PoolState | None:
         try:
-            release_dead(self._instance)  # it may wait for one that was killed
-            return look_at(self._instance, name, queued=False)
+            release_orphaned_runs(self._instance)  # it may wait for one that was killed
+            return read_pool_state(self._instance, name, queued=False)
         except SQLAlchemyError as error:  # a database too busy to answer now
             _log.debug("the pool %s could not be looked at: %s", name, error)
             return None
 
-    def _must_wait(self, pool: Pool) -> bool:
+    def _must_wait(self, pool: PoolState) -> bool:
         """Whether Dagster would not give it a slot now: it waits, and it is not the one that is next."""
         return pool.limit is not None and any(
             place.run_id == self._run_id and not place.is_next for place in pool.waiting

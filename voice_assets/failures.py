@@ -12,21 +12,21 @@ from pathlib import Path
 import dagster as dg
 
 from voice_assets.defs.voice_dataset.multi_partition import FAILED_BATCHES
-from voice_assets.run_ownership import HOST
+from voice_assets.run_ownership import HOST_TAG
 from voice_core.compute.file_locks import locked_file
 from voice_core.layout import partition_flags
-from voice_core.redaction import scrub
+from voice_core.redaction import redact
 from voice_core.settings import Settings
 from voice_core.storage.local_files import write_file
 
-FILE = "failures.jsonl"
+FAILURES_FILE = "failures.jsonl"
 _log = logging.getLogger(__name__)
-_LINES = 6  # of an error's message
-_KEEP = 5_000  # records that the file may hold before the oldest go
+_MAX_ERROR_LINES = 6  # of an error's message
+_MAX_RECORDS = 5_000  # records that the file may hold before the oldest go
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class AssetFailure:
     """One asset of one batch that was not built, or a step without either. `error` begins with the error's type."""
 
     asset: str
@@ -42,7 +42,7 @@ class FailureRecord:
     run_id: str
     job: str
     host: str
-    troubles: tuple[Trouble, ...]
+    troubles: tuple[AssetFailure, ...]
     retry: str
 
     def to_line(self) -> str:
@@ -51,38 +51,38 @@ class FailureRecord:
     @classmethod
     def from_line(cls, line: str) -> "FailureRecord":
         value = json.loads(line)
-        troubles = tuple(Trouble(**item) for item in value.pop("troubles"))
+        troubles = tuple(AssetFailure(**item) for item in value.pop("troubles"))
         return cls(**value, troubles=troubles)
 
 
-def describe(
+def build_failure_record(
     instance: dg.DagsterInstance, run: dg.DagsterRun, steps: Sequence[dg.DagsterEvent], message: str, settings: Settings
 ) -> FailureRecord:
     """The record of a failed run, from its events. `message` is for a run that died outside of any step."""
     fresh = instance.get_run_by_id(run.run_id) or run
-    troubles = tuple(_clean(item, settings) for event in steps for item in _troubles(instance, fresh, event))
+    troubles = tuple(_redact(item, settings) for event in steps for item in _iter_step_failures(instance, fresh, event))
     if not troubles:
-        troubles = (_clean(Trouble("", fresh.tags.get("dagster/partition", ""), message), settings),)
+        troubles = (_redact(AssetFailure("", fresh.tags.get("dagster/partition", ""), message), settings),)
     batches = sorted({item.partition for item in troubles if item.partition})
     retry = f"voice build{partition_flags(batches)}"
     when = datetime.now(UTC).isoformat(timespec="seconds")
-    return FailureRecord(when, fresh.run_id, fresh.job_name, fresh.tags.get(HOST, ""), troubles, retry)
+    return FailureRecord(when, fresh.run_id, fresh.job_name, fresh.tags.get(HOST_TAG, ""), troubles, retry)
 
 
-def _troubles(instance: dg.DagsterInstance, run: dg.DagsterRun, event: dg.DagsterEvent) -> Iterator[Trouble]:
+def _iter_step_failures(instance: dg.DagsterInstance, run: dg.DagsterRun, event: dg.DagsterEvent) -> Iterator[AssetFailure]:
     data = event.step_failure_data
-    told = data.user_failure_data.metadata.get(FAILED_BATCHES) if data.user_failure_data else None
-    if told is not None and isinstance(told.value, dict):
-        for key, trouble in told.value.items():
+    reported = data.user_failure_data.metadata.get(FAILED_BATCHES) if data.user_failure_data else None
+    if reported is not None and isinstance(reported.value, dict):
+        for key, trouble in reported.value.items():
             asset, _, error = str(trouble).partition(": ")
-            yield Trouble(asset, key, error)
+            yield AssetFailure(asset, key, error)
         return
     step = event.step_key or ""
     partition = run.tags.get("dagster/partition", "")
-    yield Trouble(_first_missing(instance, run, step), partition, _chain(data.error))
+    yield AssetFailure(_find_unbuilt_asset(instance, run, step), partition, _join_error_messages(data.error))
 
 
-def _first_missing(instance: dg.DagsterInstance, run: dg.DagsterRun, step: str) -> str:
+def _find_unbuilt_asset(instance: dg.DagsterInstance, run: dg.DagsterRun, step: str) -> str:
     """The first asset of a step that it did not come to; the step's name where it was to build none."""
     kinds = {dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED, dg.DagsterEventType.ASSET_MATERIALIZATION}
     planned: list[str] = []
@@ -99,7 +99,7 @@ def _first_missing(instance: dg.DagsterInstance, run: dg.DagsterRun, step: str) 
     return next((name for name in planned if name not in made), planned[-1] if planned else step)
 
 
-def _chain(error: "dg.SerializableErrorInfo | None") -> str:
+def _join_error_messages(error: "dg.SerializableErrorInfo | None") -> str:
     """The messages of an error and its causes, the innermost first, without stack traces."""
     messages: list[str] = []
     while error is not None:
@@ -108,29 +108,29 @@ def _chain(error: "dg.SerializableErrorInfo | None") -> str:
     return "\n".join(dict.fromkeys(messages)) or "no message"
 
 
-def _clean(trouble: Trouble, settings: Settings) -> Trouble:
+def _redact(trouble: AssetFailure, settings: Settings) -> AssetFailure:
     """Without secrets and without end."""
     known = [settings.s3.secret_access_key, settings.s3.session_token]
     secrets = [item.get_secret_value() for item in known]
     secrets += [os.environ.get(name, "") for name in ("HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")]
-    lines = scrub(trouble.error, *secrets).strip().splitlines()
-    return dataclasses.replace(trouble, error="\n".join(line[:400] for line in lines[:_LINES]))
+    lines = redact(trouble.error, *secrets).strip().splitlines()
+    return dataclasses.replace(trouble, error="\n".join(line[:400] for line in lines[:_MAX_ERROR_LINES]))
 
 
 def write_record(folder: Path, record: FailureRecord) -> None:
-    path = folder / FILE
+    path = folder / FAILURES_FILE
     with locked_file(path) as file:  # runs that fail at the same time lose no record
         file.write(f"{record.to_line()}\n".encode())
         file.flush()
         file.seek(0)
         lines = file.read().splitlines(keepends=True)
-        if len(lines) > _KEEP:
-            write_file(path, b"".join(lines[-_KEEP // 2 :]))
+        if len(lines) > _MAX_RECORDS:
+            write_file(path, b"".join(lines[-_MAX_RECORDS // 2 :]))
 
 
 def read_records(folder: Path) -> list[FailureRecord]:
     """All records, the oldest first; damaged lines are left out."""
-    path = folder / FILE
+    path = folder / FAILURES_FILE
     if not path.is_file():
         return []
     records: list[FailureRecord] = []
@@ -142,7 +142,7 @@ def read_records(folder: Path) -> list[FailureRecord]:
     return records
 
 
-def resolved(instance: dg.DagsterInstance, record: FailureRecord, trouble: Trouble) -> bool:
+def is_resolved(instance: dg.DagsterInstance, record: FailureRecord, trouble: AssetFailure) -> bool:
     """Whether the asset of that batch was built since."""
     if not trouble.asset:
         return False

@@ -50,8 +50,8 @@ def open_instance() -> dg.DagsterInstance:
     databases that are damaged.
     """
     home = find_home()
-    with _locked(home), _explained(home):
-        if not _stored_elsewhere(home):
+    with _locked(home), _translate_errors(home):
+        if not _has_external_storage(home):
             _create_databases(home)
             for name in DATABASES:
                 _repair_versions(home / name)
@@ -61,8 +61,8 @@ def open_instance() -> dg.DagsterInstance:
 def find_instance() -> dg.DagsterInstance | None:
     """As `open_instance`, but creates and repairs nothing: None where no command has created the databases yet."""
     home = find_home()
-    with _explained(home):
-        there = _stored_elsewhere(home) or (home / DATABASES[0]).exists()
+    with _translate_errors(home):
+        there = _has_external_storage(home) or (home / DATABASES[0]).exists()
         return _open(home) if there else None
 
 
@@ -72,7 +72,7 @@ def _open(home: Path) -> dg.DagsterInstance:
 
 
 @contextlib.contextmanager
-def _explained(home: Path) -> Iterator[None]:
+def _translate_errors(home: Path) -> Iterator[None]:
     """Raise what Dagster and its databases raise as a ConfigurationError that says what to do."""
     try:
         yield
@@ -124,7 +124,7 @@ def _locked(home: Path) -> Iterator[None]:
             os.close(descriptor)
 
 
-def _stored_elsewhere(home: Path) -> bool:
+def _has_external_storage(home: Path) -> bool:
     """Whether dagster.yaml names its storage itself, such as Postgres."""
     config = yaml.safe_load((home / "dagster.yaml").read_text("utf-8"))
     return isinstance(config, dict) and bool(_STORAGES & config.keys())

@@ -11,14 +11,14 @@ from resources.stores import open_store
 from voice_assets.defs.moshi.partitions import NAME
 from voice_assets.defs.moshi.sensors import lists_job, speak_job
 from voice_assets.instance import add_partitions
-from voice_assets.run_ownership import process_tags, stop_if_interrupted
+from voice_assets.run_ownership import process_tags, raise_if_interrupted
 from voice_core.layout import PartitionKey
-from voice_core.moshi.build import deal_scripts
+from voice_core.moshi.build import assign_scripts
 from voice_core.settings import Settings
 
 
 @dataclass(slots=True)
-class SpokenReport:
+class DialogueRunReport:
     """Which batches there are, how many utterances were spoken now, and what failed."""
 
     partitions: tuple[PartitionKey, ...]
@@ -26,17 +26,17 @@ class SpokenReport:
     failures: list[str] = field(default_factory=list)
 
 
-def speak_dialogues(settings: Settings, instance: dg.DagsterInstance) -> SpokenReport:
+def speak_dialogues(settings: Settings, instance: dg.DagsterInstance) -> DialogueRunReport:
     """Deal the scripts of `moshi.scripts_url`, materialise their batches one after another, then the lists.
 
     One engine speaks, in this process: for scripts so few that another's start would take longer than they do.
     """
-    from voice_assets.definitions import definitions
+    from voice_assets.definitions import build_definitions
 
-    scripts = open_store(settings.moshi.scripts_url, settings, foreign=True)
-    report = SpokenReport(deal_scripts(scripts, open_work(settings), settings).partitions)
+    scripts = open_store(settings.moshi.scripts_url, settings, untrusted=True)
+    report = DialogueRunReport(assign_scripts(scripts, open_work(settings), settings).partitions)
     add_partitions(instance, NAME, [str(partition) for partition in report.partitions])
-    jobs = definitions(settings).resolve_job_def
+    jobs = build_definitions(settings).resolve_job_def
     serial = {"moshi_shards": {"config": {"backend": "serial"}}}
     for partition in report.partitions:
         _run(jobs(speak_job.name), instance, report, str(partition), serial)
@@ -47,7 +47,7 @@ def speak_dialogues(settings: Settings, instance: dg.DagsterInstance) -> SpokenR
 def _run(
     job: dg.JobDefinition,
     instance: dg.DagsterInstance,
-    report: SpokenReport,
+    report: DialogueRunReport,
     partition: str | None = None,
     ops: Mapping[str, object] | None = None,
 ) -> None:
@@ -60,7 +60,7 @@ def _run(
         tags={"voice/command": "demo", **process_tags(run_id)},
         raise_on_error=False,
     )
-    stop_if_interrupted(result)
+    raise_if_interrupted(result)
     for event in result.get_asset_materialization_events():
         spoken = event.materialization.metadata.get("utterances_spoken")
         report.utterances += int(spoken.value) if spoken is not None and isinstance(spoken.value, int) else 0

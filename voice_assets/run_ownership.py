@@ -8,11 +8,11 @@ import logging
 
 import dagster as dg
 
-from voice_assets.signals import Stopped
+from voice_assets.signals import Interrupted
 from voice_core.compute.process_id import Process
 
-HOST = "voice/host"  # the machine that the run is on
-PID = "voice/pid"
+HOST_TAG = "voice/host"  # the machine that the run is on
+PID_TAG = "voice/pid"
 _IDENTITY = "voice/process"  # what tells the process from others with its pid, and the run from others with its tags
 _UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,
@@ -25,11 +25,11 @@ _log = logging.getLogger(__name__)
 
 def process_tags(run_id: str) -> dict[str, str]:
     """Tags of a run that this process executes."""
-    me = Process.me()
-    return {HOST: me.host, PID: str(me.pid), _IDENTITY: f"{run_id} {me.boot} {me.started}"}
+    me = Process.current()
+    return {HOST_TAG: me.host, PID_TAG: str(me.pid), _IDENTITY: f"{run_id} {me.boot} {me.started}"}
 
 
-def process_of(run: dg.DagsterRun) -> Process | None:
+def read_run_process(run: dg.DagsterRun) -> Process | None:
     """The process that a run is in, as far as it came to say so.
 
     A run that is executed again starts with the tags of the first, which name the first's process.
@@ -38,40 +38,40 @@ def process_of(run: dg.DagsterRun) -> Process | None:
     boot, _, started = identity.partition(" ")
     if run_id != run.run_id:
         return None
-    return Process.parse({"host": run.tags.get(HOST), "pid": run.tags.get(PID), "boot": boot, "started": started})
+    return Process.parse({"host": run.tags.get(HOST_TAG), "pid": run.tags.get(PID_TAG), "boot": boot, "started": started})
 
 
-def find_dead(instance: dg.DagsterInstance) -> dict[str, tuple[dg.DagsterRun, Process]]:
+def find_orphaned_runs(instance: dg.DagsterInstance) -> dict[str, tuple[dg.DagsterRun, Process]]:
     """The runs, by id, whose process on this machine was killed before it could end them or give their slots back."""
     storage = instance.event_log_storage
-    mine = {HOST: Process.me().host}
+    mine = {HOST_TAG: Process.current().host}
     runs = list(instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED, tags=mine)))
     holding = storage.get_concurrency_run_ids()
     if holding:  # a run that ended in a hurry may hold one too
         runs += instance.get_runs(dg.RunsFilter(run_ids=list(holding), tags=mine))
-    found = {run.run_id: (run, process) for run in runs if (process := process_of(run)) is not None}
+    found = {run.run_id: (run, process) for run in runs if (process := read_run_process(run)) is not None}
     return {run_id: (run, process) for run_id, (run, process) in found.items() if process.is_dead}
 
 
-def release_dead(instance: dg.DagsterInstance) -> list[str]:
-    """Mark the runs of `find_dead` as failed, and give their slots back; their ids."""
+def release_orphaned_runs(instance: dg.DagsterInstance) -> list[str]:
+    """Mark the runs of `find_orphaned_runs` as failed, and give their slots back; their ids."""
     storage = instance.event_log_storage
-    dead = find_dead(instance)
+    dead = find_orphaned_runs(instance)
     for run, process in dead.values():
         if not run.is_finished:
-            instance.report_run_failed(run, f"{process} was killed: found out by {Process.me()}")
+            instance.report_run_failed(run, f"{process} was killed: found out by {Process.current()}")
         storage.free_concurrency_slots_for_run(run.run_id)
         _log.info("run %s of %s was given up: %s is no more", run.run_id, run.job_name, process)
     return [*dead]
 
 
-def stop_if_interrupted(result: dg.ExecuteInProcessResult) -> None:
-    """Raise `Stopped` where a run in this process ended because the process was asked to end.
+def raise_if_interrupted(result: dg.ExecuteInProcessResult) -> None:
+    """Raise `Interrupted` where a run in this process ended because the process was asked to end.
 
     Dagster reports that as a failed step, or as a failed run where it waited for a pool.
     """
     if any(map(_was_interrupted, result.all_events)):
-        raise Stopped
+        raise Interrupted
 
 
 def _was_interrupted(event: dg.DagsterEvent) -> bool:

@@ -3,18 +3,18 @@
 import signal
 from types import FrameType
 
-EXIT_CODE = 130
+INTERRUPTED_EXIT_CODE = 130
 
 
-class Stopped(BaseException):
+class Interrupted(BaseException):
     """The process was asked to end."""
 
 
-def stop_when_asked() -> None:
-    """Turn both signals into `Stopped`, which no library takes for an error of its own."""
+def install_signal_handlers() -> None:
+    """Turn both signals into `Interrupted`, which no library takes for an error of its own."""
     for sign in (signal.SIGINT, signal.SIGTERM):
         signal.signal(sign, _stop)
 
 
 def _stop(sign: int, frame: FrameType | None) -> None:
-    raise Stopped
+    raise Interrupted

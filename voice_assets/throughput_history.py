@@ -5,71 +5,71 @@ from functools import cache
 
 import dagster as dg
 
-from voice_assets.run_ownership import HOST
+from voice_assets.run_ownership import HOST_TAG
 from voice_core.codecs.base import Codec
-from voice_core.corpus.plan.speeds import Measurement
+from voice_core.corpus.plan.speeds import SpeedMeasurement
 
-RECENT = 200
+MAX_MATERIALISATIONS = 200
 """So many of an asset's last materialisations are looked at."""
-DEVICE = "device"
+DEVICE_METADATA = "device"
 """Metadata of coded_segments: what encoded, such as "cpu" or "cuda: NVIDIA H200", where something was encoded."""
 
-Values = Mapping[str, object]
+MetadataValues = Mapping[str, object]
 
 
-def measured_cutting(instance: dg.DagsterInstance) -> list[Measurement]:
+def read_cutting_speeds(instance: dg.DagsterInstance) -> list[SpeedMeasurement]:
     """Runs of `segments` that decoded something; the times are of the audio that was decoded."""
     runs = _runs(instance, "segments", lambda values: _number(values, "recordings_decoded") > 0)
     return [measurement for _, measurement in runs]
 
 
-def measured_encoding(instance: dg.DagsterInstance) -> dict[str, list[Measurement]]:
-    """Runs of `coded_segments` that encoded something, by `label_of` the codec."""
-    found: dict[str, list[Measurement]] = {}
+def read_encoding_speeds(instance: dg.DagsterInstance) -> dict[str, list[SpeedMeasurement]]:
+    """Runs of `coded_segments` that encoded something, by `format_codec_label` the codec."""
+    found: dict[str, list[SpeedMeasurement]] = {}
     for values, measurement in _runs(
         instance, "coded_segments", lambda values: _number(values, "segments_encoded") > 0
     ):
-        found.setdefault(codec_label(values), []).append(measurement)
+        found.setdefault(parse_codec_label(values), []).append(measurement)
     return found
 
 
-def label_of(codec: Codec) -> str:
+def format_codec_label(codec: Codec) -> str:
     """What tells codecs apart: the speed of another revision is not this one's."""
     return f"{codec.name} {codec.revision}"
 
 
-def measured_writing(instance: dg.DagsterInstance) -> list[Measurement]:
+def read_writing_speeds(instance: dg.DagsterInstance) -> list[SpeedMeasurement]:
     """Runs of `voice_dataset` that wrote rows."""
     runs = _runs(instance, "voice_dataset", lambda values: _number(values, "bytes") > 0)
     return [measurement for _, measurement in runs]
 
 
-def codec_label(values: Values) -> str:
+def parse_codec_label(values: MetadataValues) -> str:
     """Name and revision, without what the metadata adds for people.
 
-    >>> codec_label({"codec": "melvq 1-729d5cd88749 (a stand-in, not NeuCodec)"})
+    >>> parse_codec_label({"codec": "melvq 1-729d5cd88749 (a stand-in, not NeuCodec)"})
     'melvq 1-729d5cd88749'
     """
     return str(values.get("codec", "")).partition(" (")[0]
 
 
 def _runs(
-    instance: dg.DagsterInstance, asset: str, worked: Callable[[Values], bool]
-) -> Iterator[tuple[Values, Measurement]]:
+    instance: dg.DagsterInstance, asset: str, worked: Callable[[MetadataValues], bool]
+) -> Iterator[tuple[MetadataValues, SpeedMeasurement]]:
     @cache
     def host_of(run_id: str) -> str:
         run = instance.get_run_by_id(run_id)
-        return run.tags.get(HOST, "") if run is not None else ""
+        return run.tags.get(HOST_TAG, "") if run is not None else ""
 
-    for record in instance.fetch_materializations(dg.AssetKey(asset), limit=RECENT).records:
+    for record in instance.fetch_materializations(dg.AssetKey(asset), limit=MAX_MATERIALISATIONS).records:
         event = record.asset_materialization
         values = {name: item.value for name, item in event.metadata.items()} if event is not None else {}
         speed, wall_sec = _number(values, "times_real_time"), _number(values, "wall_sec")
         if speed > 0 and wall_sec > 0 and worked(values):
-            device = str(values.get(DEVICE, ""))
-            yield values, Measurement(speed, wall_sec, record.timestamp, host_of(record.run_id), device)
+            device = str(values.get(DEVICE_METADATA, ""))
+            yield values, SpeedMeasurement(speed, wall_sec, record.timestamp, host_of(record.run_id), device)
 
 
-def _number(values: Values, name: str) -> float:
+def _number(values: MetadataValues, name: str) -> float:
     value = values.get(name)
     return float(value) if isinstance(value, int | float) else 0.0

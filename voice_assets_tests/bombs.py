@@ -13,8 +13,8 @@ import av
 import numpy as np
 import soundfile
 
-from voice_assets_tests.core.corpus.small_corpus import babble, encode
-from voice_core.corpus.segment.segment_files import FIELDS
+from voice_assets_tests.core.corpus.small_corpus import speech_like_noise, write_audio
+from voice_core.corpus.segment.segment_files import SEGMENT_FIELDS
 
 
 def slow_flac(path: Path, rate: int = 1, channels: int = 8, samples: int = 12_000) -> None:
@@ -27,7 +27,7 @@ def long_flac(path: Path, hours: float = 72.0, rate: int = 1) -> None:
     soundfile.write(path, np.zeros(round(hours * 3600 * rate), np.int16), rate, format="FLAC")
 
 
-def false_claim(path: Path, hours: float, rate: int = 24_000, seconds: float = 2.0) -> None:
+def false_length_flac(path: Path, hours: float, rate: int = 24_000, seconds: float = 2.0) -> None:
     """A FLAC of a few seconds whose header claims hours."""
     soundfile.write(path, np.zeros(round(seconds * rate), np.int16), rate, format="FLAC")
     data = bytearray(path.read_bytes())
@@ -38,7 +38,7 @@ def false_claim(path: Path, hours: float, rate: int = 24_000, seconds: float = 2
     path.write_bytes(bytes(data))
 
 
-def gaps(path: Path, packets: int = 1_000, gap_sec: float = 599.0, rate: int = 48_000) -> None:
+def timestamp_gaps(path: Path, packets: int = 1_000, gap_sec: float = 599.0, rate: int = 48_000) -> None:
     """A Matroska file of short packets with long gaps between their timestamps."""
     with av.open(str(path), "w", format="matroska") as container:
         stream = container.add_stream("libopus", rate=rate, layout="mono")
@@ -61,7 +61,7 @@ def sparse_zeros(path: Path, size: int = 3_000_000_000) -> None:
 
 def npz_of_zeros(path: Path, arrays: dict[str, tuple[np.dtype[Any], tuple[int, ...]]]) -> None:
     """A segment file whose arrays are zeros, compressed: a thousandth of their size. Fields not given are small."""
-    shapes = {name: (np.dtype("<U1"), ()) for name in FIELDS} | {
+    shapes = {name: (np.dtype("<U1"), ()) for name in SEGMENT_FIELDS} | {
         "duration_sec": (np.dtype("<f8"), ()),
         "codes": (np.dtype("<i4"), (0,)),
         **arrays,
@@ -94,9 +94,9 @@ NPZ_BOMBS: dict[str, Callable[[Path], None]] = {
 }
 
 
-def false_index(path: Path, packets: int = 80_000_000) -> None:
+def false_mp4_index(path: Path, packets: int = 80_000_000) -> None:
     """An MP4 of 9 kB whose index claims as many packets of one byte: FFmpeg keeps 36 bytes of each."""
-    encode(path, babble(1.0), 24_000)
+    write_audio(path, speech_like_noise(1.0), 24_000)
     data = bytearray(path.read_bytes())
     sizes, chunks, times = (data.find(name) for name in (b"stsz", b"stsc", b"stts"))
     data[sizes + 8 : sizes + 16] = struct.pack(">II", 1, packets)
@@ -105,9 +105,9 @@ def false_index(path: Path, packets: int = 80_000_000) -> None:
     path.write_bytes(bytes(data))
 
 
-def zeros_after(path: Path, size: int = 3_000_000_000) -> None:
+def mp3_with_trailing_zeros(path: Path, size: int = 3_000_000_000) -> None:
     """A sound MP3 of 20 s, and gigabytes of zeros after it: its parser looks for the next frame in all of them."""
-    encode(path, babble(20.0), 24_000)
+    write_audio(path, speech_like_noise(20.0), 24_000)
     with path.open("ab") as out:
         out.truncate(size)
 
@@ -115,12 +115,12 @@ def zeros_after(path: Path, size: int = 3_000_000_000) -> None:
 AUDIO_BOMBS: dict[str, Callable[[Path], None]] = {
     "slow.flac": slow_flac,
     "long.flac": long_flac,
-    "claim.flac": lambda path: false_claim(path, 72.0),
-    "small-claim.flac": lambda path: false_claim(path, 20.0),
-    "gaps.mka": gaps,
+    "claim.flac": lambda path: false_length_flac(path, 72.0),
+    "small-claim.flac": lambda path: false_length_flac(path, 20.0),
+    "gaps.mka": timestamp_gaps,
     "zeros.mp3": sparse_zeros,
-    "zeros-after.mp3": zeros_after,
-    "index.m4a": false_index,
+    "zeros-after.mp3": mp3_with_trailing_zeros,
+    "index.m4a": false_mp4_index,
 }
 
 

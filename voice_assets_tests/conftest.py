@@ -7,7 +7,7 @@ import pytest
 from voice_assets_tests.servers.faulty import FaultyProxy, faulty_proxy
 from voice_assets_tests.servers.gcs import GcsServer
 from voice_assets_tests.servers.gcs import gcs_server as start_gcs_server
-from voice_assets_tests.servers.hub import Hub
+from voice_assets_tests.servers.hub import HubServer
 from voice_assets_tests.servers.s3 import S3Server
 from voice_assets_tests.servers.s3 import s3_server as start_s3_server
 
@@ -66,9 +66,9 @@ def gcs_proxy(gcs_server: GcsServer) -> Iterator[FaultyProxy]:
 
 
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
     """A Hugging Face hub over HTTP of the test's own, to which HF_ENDPOINT and HF_TOKEN lead."""
-    with Hub() as server:
+    with HubServer() as server:
         for name, value in server.environment(tmp_path / "huggingface").items():
             monkeypatch.setenv(name, value)
         yield server

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from voice_assets_tests.files import files_below
 
-CHANGES: Mapping[str, Callable[[bytes], bytes | None]] = {
+DAMAGE_KINDS: Mapping[str, Callable[[bytes], bytes | None]] = {
     "truncated": lambda data: data[: len(data) // 2],
     "emptied": lambda data: b"",
     "deleted": lambda data: None,
@@ -19,11 +19,11 @@ COPIED = "copied beside it"
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class DamageCase:
     """One file and what is done to it."""
 
     key: str
-    how: str
+    damage: str
 
     @property
     def copy(self) -> str:
@@ -38,15 +38,15 @@ class Case:
             (".contents.json", "/source.json")
         )
         may_be_empty = {".contents.json": "replaced by {}", ".jsonl": "emptied" if "dialogues/" in self.key else ""}
-        valid = any(self.key.endswith(end) and self.how == how for end, how in may_be_empty.items())
-        return self.how != COPIED and not valid and not (unrecorded and self.how == "deleted")
+        valid = any(self.key.endswith(end) and self.damage == how for end, how in may_be_empty.items())
+        return self.damage != COPIED and not valid and not (unrecorded and self.damage == "deleted")
 
     def apply(self, root: Path) -> None:
         path = root / self.key
-        if self.how == COPIED:
+        if self.damage == COPIED:
             shutil.copy(path, root / self.copy)
             return
-        data = CHANGES[self.how](path.read_bytes())
+        data = DAMAGE_KINDS[self.damage](path.read_bytes())
         if data is None:
             path.unlink()
         else:
@@ -54,7 +54,7 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class Commands:
+class WorkRootCommands:
     """Status, build and audit of one work root; each raises what the command would print."""
 
     status: Callable[[], object]
@@ -62,8 +62,8 @@ class Commands:
     audit: Callable[[], Mapping[str, str]] | None = None  # what is wrong, by key
 
 
-def faults(
-    case: Case, root: Path, commands: Commands, *, may_fail: bool = False, may_change: tuple[str, ...] = ()
+def find_faults(
+    case: DamageCase, root: Path, commands: WorkRootCommands, *, may_fail: bool = False, may_change: tuple[str, ...] = ()
 ) -> list[str]:
     """Damage a file of a finished work root; what goes wrong then.
 
@@ -85,7 +85,7 @@ def faults(
         if not may_fail or case.key not in str(error) or not isinstance(error, ValueError | LookupError | OSError):
             found.append(f"{command} ends in {type(error).__name__}: {error}")
     after = files_below(root)
-    extra = {case.copy} if case.how == COPIED else set()
+    extra = {case.copy} if case.damage == COPIED else set()
     if commands.audit is not None and not errors:
         wrong = _run("audit", commands.audit, errors) or {}
         found += [f"audit ends in {error!r}" for error in errors.values()]

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 
 @contextmanager
-def program(code: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+def run_program(code: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """A process that runs `code`, and is killed when the block ends."""
     process = subprocess.Popen(
         [sys.executable, "-c", code, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -22,13 +22,13 @@ def program(code: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def said(process: subprocess.Popen[str]) -> str:
+def read_output_line(process: subprocess.Popen[str]) -> str:
     """The next line that it prints; waited for."""
     assert process.stdout is not None
     return process.stdout.readline().strip()
 
 
-def group_lives(group: int) -> bool:
+def process_group_alive(group: int) -> bool:
     """Whether a process of this process group lives."""
     try:
         os.killpg(group, 0)
@@ -37,7 +37,7 @@ def group_lives(group: int) -> bool:
     return True
 
 
-def inside_together(hold: Callable[[int], AbstractContextManager[object]], threads: int = 5) -> list[int]:
+def count_concurrent_holders(hold: Callable[[int], AbstractContextManager[object]], threads: int = 5) -> list[int]:
     """How many of these threads were inside whenever one came in; each stays for 20 ms."""
     inside: list[int] = []
     together: list[int] = []

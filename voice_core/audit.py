@@ -6,98 +6,98 @@ from datetime import UTC, datetime, timedelta
 
 from voice_core.compute import progress
 from voice_core.corpus.ingest.batches import list_partitions
-from voice_core.corpus.integrity import DATASETS, STAGES, audit_dataset, audit_partition, audit_state, dataset_names
-from voice_core.layout import BATCHES, FREED, LOCKS, TOMBSTONES, PartitionKey
+from voice_core.corpus.integrity import DATASETS_PREFIX, SEGMENT_STAGES, audit_dataset, audit_partition, audit_state, dataset_names
+from voice_core.layout import BATCHES, EVICTED, LOCKS, TOMBSTONES, PartitionKey
 from voice_core.moshi import debug_export, levels, speech_cache
 from voice_core.moshi.batches import DIALOGUES
 from voice_core.moshi.integrity import audit_shards, audit_voices, data_sets
 from voice_core.moshi.shard_manifest import STAGE as MOSHI
 from voice_core.settings import Settings
-from voice_core.stages.integrity import REPORT_KEY, AuditReport, PartitionAudit, read_report
-from voice_core.storage.copy_record import FOLDER as COPY_RECORD
+from voice_core.stages.integrity import AUDIT_REPORT_KEY, AuditReport, PartitionAudit, read_audit_report
+from voice_core.storage.copy_record import COPY_RECORD_FOLDER as COPY_RECORD
 from voice_core.storage.store import Store
 
-_RESUMED_WITHIN = timedelta(days=3)
-_WRITTEN_EVERY_SEC = 30.0
-_LOOKED_AT = (BATCHES, TOMBSTONES, FREED, DATASETS, DIALOGUES, f"{MOSHI}/", f"{levels.STAGE}/")
-_KNOWN = (LOCKS, COPY_RECORD, REPORT_KEY, f"{speech_cache.STAGE}/", f"{debug_export.STAGE}/")
+_RESUME_WITHIN = timedelta(days=3)
+_SAVE_INTERVAL_SEC = 30.0
+_AUDITED_PREFIXES = (BATCHES, TOMBSTONES, EVICTED, DATASETS_PREFIX, DIALOGUES, f"{MOSHI}/", f"{levels.STAGE}/")
+_IGNORED_PREFIXES = (LOCKS, COPY_RECORD, AUDIT_REPORT_KEY, f"{speech_cache.STAGE}/", f"{debug_export.STAGE}/")
 """Claims, caches, exports and what is kept for the next run: nothing depends on them."""
 
 
-def audit(work: Store, settings: Settings) -> AuditReport:
-    """Read every committed file of the work root, and write what was found to `REPORT_KEY`.
+def audit_work_root(work: Store, settings: Settings) -> AuditReport:
+    """Read every committed file of the work root, and write what was found to `AUDIT_REPORT_KEY`.
 
     An audit that was broken off less than three days ago goes on where it was.
     """
-    report = _unfinished(read_report(work)) or AuditReport(_now(), dataset=settings.dataset)
+    report = _resumable(read_audit_report(work)) or AuditReport(_now(), dataset=settings.dataset)
     report.dataset = settings.dataset
     partitions = list_partitions(work)
     datasets = dataset_names(work)
     todo: list[tuple[dict[str, PartitionAudit], str, Callable[[], PartitionAudit]]] = []
 
-    def add(into: dict[str, PartitionAudit], key: str, look: Callable[[], PartitionAudit]) -> None:
+    def add(into: dict[str, PartitionAudit], key: str, run_audit: Callable[[], PartitionAudit]) -> None:
         if key not in into:
-            todo.append((into, key, look))
+            todo.append((into, key, run_audit))
 
     for partition in partitions:
-        add(report.partitions, str(partition), _of_batch(work, partition, settings, datasets))
+        add(report.partitions, str(partition), _audit_batch(work, partition, settings, datasets))
     for name in data_sets(work):
-        add(report.parts, f"{MOSHI} {name}", _of_shards(work, name, settings))
+        add(report.parts, f"{MOSHI} {name}", _audit_shards(work, name, settings))
     for name in datasets:
         report.parts.pop(f"dataset {name}", None)  # it goes with the batches as they are now
-        add(report.parts, f"dataset {name}", _of_dataset(work, name, settings))
+        add(report.parts, f"dataset {name}", _audit_dataset(work, name, settings))
     report.parts["state"] = audit_state(work)
     report.parts["voices"] = audit_voices(work)
-    report.parts["others"] = _others(work, set(partitions))
+    report.parts["others"] = _audit_unknown_files(work, set(partitions))
     written = time.monotonic()
     with progress.track("reading committed files", len(todo), "batches") as bar:
-        for into, key, look in todo:
-            into[key] = look()
+        for into, key, run_audit in todo:
+            into[key] = run_audit()
             bar.advance()
-            if time.monotonic() - written > _WRITTEN_EVERY_SEC:
-                work.put(REPORT_KEY, report.to_bytes())
+            if time.monotonic() - written > _SAVE_INTERVAL_SEC:
+                work.put(AUDIT_REPORT_KEY, report.to_bytes())
                 written = time.monotonic()
     report.ended = _now()
-    work.put(REPORT_KEY, report.to_bytes())
+    work.put(AUDIT_REPORT_KEY, report.to_bytes())
     return report
 
 
-def _of_batch(
+def _audit_batch(
     work: Store, partition: PartitionKey, settings: Settings, names: list[str]
 ) -> Callable[[], PartitionAudit]:
     return lambda: audit_partition(work, partition, settings, names)
 
 
-def _of_shards(work: Store, name: str, settings: Settings) -> Callable[[], PartitionAudit]:
+def _audit_shards(work: Store, name: str, settings: Settings) -> Callable[[], PartitionAudit]:
     return lambda: audit_shards(work, name, settings.moshi)
 
 
-def _of_dataset(work: Store, name: str, settings: Settings) -> Callable[[], PartitionAudit]:
+def _audit_dataset(work: Store, name: str, settings: Settings) -> Callable[[], PartitionAudit]:
     own = settings.model_copy(update={"dataset": name})
     return lambda: audit_dataset(work, own, is_other=name != settings.dataset)
 
 
-def _others(work: Store, partitions: set[PartitionKey]) -> PartitionAudit:
+def _audit_unknown_files(work: Store, partitions: set[PartitionKey]) -> PartitionAudit:
     """Files outside of all that is looked at, and those of stages whose batch is not there."""
-    return PartitionAudit(0, 0, unlisted=sorted(_unknown(work, partitions)))
+    return PartitionAudit(0, 0, unlisted=sorted(_unknown_files(work, partitions)))
 
 
-def _unknown(work: Store, partitions: set[PartitionKey]) -> Iterator[str]:
+def _unknown_files(work: Store, partitions: set[PartitionKey]) -> Iterator[str]:
     for item in work.listing():
-        if item.key.startswith((*_LOOKED_AT, *_KNOWN)):
+        if item.key.startswith((*_AUDITED_PREFIXES, *_IGNORED_PREFIXES)):
             continue
         stage, _, rest = item.key.partition("/")
-        if stage in STAGES and PartitionKey.find(rest.rpartition("/")[0]) in partitions:
+        if stage in SEGMENT_STAGES and PartitionKey.find(rest.rpartition("/")[0]) in partitions:
             continue
         yield item.key
 
 
-def _unfinished(report: AuditReport | None) -> AuditReport | None:
+def _resumable(report: AuditReport | None) -> AuditReport | None:
     if report is None or report.ended:
         return None
     try:
         begun = datetime.fromisoformat(report.begun)
-        return report if datetime.now(UTC) - begun < _RESUMED_WITHIN else None
+        return report if datetime.now(UTC) - begun < _RESUME_WITHIN else None
     except (ValueError, TypeError):
         return None
 

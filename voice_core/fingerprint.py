@@ -27,10 +27,10 @@ def fingerprint(*parts: Any) -> str:
     return hashlib.sha256(canonical_json(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def unit_interval(*parts: Any) -> float:
+def hash_to_unit_interval(*parts: Any) -> float:
     """A hash spread evenly over [0, 1): for choices that must not change from run to run.
 
-    >>> 0.0 <= unit_interval("x") < 1.0
+    >>> 0.0 <= hash_to_unit_interval("x") < 1.0
     True
     """
     return int(fingerprint(*parts)[:13], 16) / 16**13

@@ -1,19 +1,19 @@
 """Codes of languages (BCP-47), and the grammar of messages."""
 
 
-def primary(language: str) -> str:
+def primary_subtag(language: str) -> str:
     """A language without its country or script; nothing of nothing.
 
-    >>> primary("en-GB"), primary("zh_CN"), primary("enm"), primary("")
+    >>> primary_subtag("en-GB"), primary_subtag("zh_CN"), primary_subtag("enm"), primary_subtag("")
     ('en', 'zh', 'enm', '')
     """
     return language.replace("_", "-").split("-")[0].lower()
 
 
-def count(number: int, noun: str) -> str:
+def pluralize(number: int, noun: str) -> str:
     """A number of things, in words for people.
 
-    >>> count(1, "channel"), count(2_000, "channel"), count(3, "batch")
+    >>> pluralize(1, "channel"), pluralize(2_000, "channel"), pluralize(3, "batch")
     ('1 channel', '2,000 channels', '3 batches')
     """
     ending = "" if number == 1 else "es" if noun.endswith(("ch", "s")) else "s"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 _MAX_BYTES = 120
-_KEEP = re.compile(r"[\w\- ()@=+]", re.UNICODE)
+_SAFE_CHARACTER = re.compile(r"[\w\- ()@=+]", re.UNICODE)
 
 
 @lru_cache(maxsize=4096)
@@ -27,7 +27,7 @@ def slug(name: str) -> str:
         lonely_dot = char == "." and 0 < i < len(name) - 1 and name[i - 1] != "." and name[i + 1] != "."
         edge_space = char == " " and i in (0, len(name) - 1)
         dunder = i == 0 and name.startswith("__")  # a folder that `datasets` would pass over
-        if lonely_dot or (_KEEP.fullmatch(char) and not edge_space and not dunder):
+        if lonely_dot or (_SAFE_CHARACTER.fullmatch(char) and not edge_space and not dunder):
             out.append(char)
         else:
             out.extend(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogatepass"))
@@ -74,7 +74,7 @@ class PartitionKey:
             return None
 
 
-_TOLD = 20  # keys a command is told with
+_MAX_FLAGS = 20  # keys a command is told with
 
 
 def partition_flags(keys: Sequence[str]) -> str:
@@ -83,14 +83,14 @@ def partition_flags(keys: Sequence[str]) -> str:
     >>> partition_flags(["news/batch-0001", "late show/batch-0002"])
     " --partition news/batch-0001 --partition 'late show/batch-0002'"
     """
-    return "".join(f" --partition {shlex.quote(key)}" for key in keys[:_TOLD])
+    return "".join(f" --partition {shlex.quote(key)}" for key in keys[:_MAX_FLAGS])
 
 
 BATCHES = "batches/"
 CONTENTS = ".contents"
 TOMBSTONES = "tombstones/"
 LOCKS = "locks/"
-FREED = "freed/"
+EVICTED = "freed/"
 
 
 def lock_key(name: str) -> str:
@@ -107,13 +107,13 @@ def contents_key(partition: PartitionKey) -> str:
     return f"{BATCHES}{partition}{CONTENTS}.json"
 
 
-def freed_prefix(stage: str) -> str:
-    return f"{FREED}{stage}/"
+def evicted_prefix(stage: str) -> str:
+    return f"{EVICTED}{stage}/"
 
 
-def freed_key(stage: str, partition: PartitionKey) -> str:
+def evicted_key(stage: str, partition: PartitionKey) -> str:
     """Which committed files of a stage were deleted on purpose."""
-    return f"{freed_prefix(stage)}{partition}.json"
+    return f"{evicted_prefix(stage)}{partition}.json"
 
 
 def tombstone_key(channel: str, audio_id: str) -> str:

@@ -1,6 +1,6 @@
 """Keeping secrets out of what people read: messages, logs, metadata, output.
 
-`scrub` removes what looks like a secret, what the environment names as one, and what `hide` was told of.
+`redact` removes what looks like a secret, what the environment names as one, and what `register_secrets` was told of.
 """
 
 import json
@@ -23,27 +23,27 @@ _QUOTED_BY_PARSER = re.compile(r"(invalid (?:type|value): string |unknown (?:var
 _SECRET_NAME = re.compile(
     r"SECRET|TOKEN|PASSW|PRIVATE_?KEY|API_?KEY|ACCESS_?KEY|ACCOUNT_?KEY|CREDENTIAL", re.IGNORECASE
 )
-_PLACE_NAME = re.compile(r"_(FILE|PATH|DIR|DIRECTORY|URL|URI|HOME)$|^GOOGLE_APPLICATION_CREDENTIALS$", re.IGNORECASE)
-_SHORTEST = 8  # of a secret: `TOKENIZERS_PARALLELISM=false` is none, and a key `voice` would mask half a message
+_PATH_NAME = re.compile(r"_(FILE|PATH|DIR|DIRECTORY|URL|URI|HOME)$|^GOOGLE_APPLICATION_CREDENTIALS$", re.IGNORECASE)
+_MIN_SECRET_LENGTH = 8  # of a secret: `TOKENIZERS_PARALLELISM=false` is none, and a key `voice` would mask half a message
 
-_hidden: set[str] = set()
+_registered: set[str] = set()
 
 
-def scrub(text: str, *secrets: str | None) -> str:
+def redact(text: str, *secrets: str | None) -> str:
     """A text without these secrets, tokens, credentials in addresses, and addresses' queries, which hold signatures.
 
-    >>> scrub("PUT https://cdn.example/a?X-Amz-Signature=1234 failed for hf_abcdefghijklmnopqrst")
+    >>> redact("PUT https://cdn.example/a?X-Amz-Signature=1234 failed for hf_abcdefghijklmnopqrst")
     'PUT https://cdn.example/a?*** failed for ***'
-    >>> scrub("got 'Authorization: Bearer abc'", "abc")
+    >>> redact("got 'Authorization: Bearer abc'", "abc")
     "got 'Authorization: ***'"
-    >>> scrub("postgres://me:hush@host/db, https://token@host, s3://key:se/cret@bucket/x")
+    >>> redact("postgres://me:hush@host/db, https://token@host, s3://key:se/cret@bucket/x")
     'postgres://***@host/db, https://***@host, s3://***@bucket/x'
-    >>> scrub("get http://127.0.0.1:9000/bucket/me@home.mp3, s3://bucket/why?.mp3")
+    >>> redact("get http://127.0.0.1:9000/bucket/me@home.mp3, s3://bucket/why?.mp3")
     'get http://127.0.0.1:9000/bucket/me@home.mp3, s3://bucket/why?.mp3'
-    >>> scrub('invalid type: string "hush", expected a table')
+    >>> redact('invalid type: string "hush", expected a table')
     'invalid type: string "***", expected a table'
     """
-    known = {secret for secret in secrets if secret} | _hidden | _named_by_environment()
+    known = {secret for secret in secrets if secret} | _registered | _environment_secrets()
     for secret in sorted(known, key=len, reverse=True):
         text = text.replace(secret, _MASK)
     text = _QUOTED_BY_PARSER.sub(rf"\1\2{_MASK}\2", text)
@@ -51,12 +51,12 @@ def scrub(text: str, *secrets: str | None) -> str:
     return _CREDENTIALS.sub(rf"\1{_MASK}@", _TOKEN.sub(_MASK, text))
 
 
-def hide(*secrets: str) -> None:
+def register_secrets(*secrets: str) -> None:
     """Remove these from every text that this process scrubs from now on."""
-    _hidden.update(secret for secret in secrets if len(secret) >= _SHORTEST)
+    _registered.update(secret for secret in secrets if len(secret) >= _MIN_SECRET_LENGTH)
 
 
-def scrub_error(error: BaseException) -> None:
+def redact_error(error: BaseException) -> None:
     """Remove secrets from the message of an error, and of the errors that it was raised from, in place."""
     seen: set[int] = set()
     todo: list[BaseException | None] = [error]
@@ -65,55 +65,55 @@ def scrub_error(error: BaseException) -> None:
         if item is None or id(item) in seen:
             continue
         seen.add(id(item))
-        item.args = tuple(scrub(value) if isinstance(value, str) else value for value in item.args)
+        item.args = tuple(redact(value) if isinstance(value, str) else value for value in item.args)
         todo += [item.__cause__, item.__context__, *(item.exceptions if isinstance(item, BaseExceptionGroup) else ())]
 
 
 @contextmanager
-def scrubbed_errors() -> Iterator[None]:
+def redact_raised_errors() -> Iterator[None]:
     """What a block raises has no secrets in it: for errors that are recorded, by Dagster for example."""
     try:
         yield
     except Exception as error:
-        scrub_error(error)
+        redact_error(error)
         raise
 
 
-def _named_by_environment() -> set[str]:
+def _environment_secrets() -> set[str]:
     """The values of variables that are called a secret, and the user information in addresses such as HTTPS_PROXY."""
     found: set[str] = set()
     for name, value in os.environ.items():
-        if len(value) >= _SHORTEST and (_SECRET_NAME.search(name) or "@" in value or value.lstrip()[:1] == "{"):
-            found |= _secrets_of(name, value)
+        if len(value) >= _MIN_SECRET_LENGTH and (_SECRET_NAME.search(name) or "@" in value or value.lstrip()[:1] == "{"):
+            found |= _find_secrets(name, value)
     return found
 
 
 @lru_cache(maxsize=256)
-def _secrets_of(name: str, value: str) -> frozenset[str]:
+def _find_secrets(name: str, value: str) -> frozenset[str]:
     found: set[str] = set()
     if "://" in value and "@" in value:
         user_information = value.partition("://")[2].rpartition("@")[0]
         found |= {user_information, *re.split(r"[:/@]", user_information.partition(":")[2])}
-    if _SECRET_NAME.search(name) and not _PLACE_NAME.search(name):
+    if _SECRET_NAME.search(name) and not _PATH_NAME.search(name):
         found.add(value)
     if value.lstrip()[:1] == "{" and _SECRET_NAME.search(name + value):
-        found |= {value, *_texts_of(value)}
-    return frozenset(item for item in found if len(item) >= _SHORTEST)
+        found |= {value, *_secret_texts(value)}
+    return frozenset(item for item in found if len(item) >= _MIN_SECRET_LENGTH)
 
 
-def _texts_of(document: str) -> Iterator[str]:
+def _secret_texts(document: str) -> Iterator[str]:
     """The texts in a JSON object under names of secrets, and the lines of such texts."""
     try:
         value = json.loads(document)
     except ValueError:
         return
-    for name, text in _members(value):
+    for name, text in _iter_texts(value):
         if _SECRET_NAME.search(name):
             yield text
             yield from text.splitlines()
 
 
-def _members(value: object) -> Iterable[tuple[str, str]]:
+def _iter_texts(value: object) -> Iterable[tuple[str, str]]:
     if isinstance(value, dict):
         for name, item in value.items():
-            yield from [(name, item)] if isinstance(item, str) else _members(item)
+            yield from [(name, item)] if isinstance(item, str) else _iter_texts(item)

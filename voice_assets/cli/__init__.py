@@ -20,10 +20,10 @@ from voice_assets.cli import (
     store_copy,
     trace,
 )
-from voice_assets.cli.exit_codes import end_with
+from voice_assets.cli.exit_codes import report_error
 from voice_assets.cli.output import errors, show_warnings
 from voice_assets.cli.pools import pools
-from voice_assets.signals import EXIT_CODE, Stopped, stop_when_asked
+from voice_assets.signals import INTERRUPTED_EXIT_CODE, Interrupted, install_signal_handlers
 
 app = typer.Typer(
     name="voice",
@@ -49,12 +49,12 @@ app.add_typer(pools, name="pools")
 
 def main() -> None:
     """Run the command; an error ends in one message and exit code 2, a fault of the program in 70."""
-    stop_when_asked()
+    install_signal_handlers()
     show_warnings()
     try:
         app()
     except Exception as error:  # noqa: BLE001 - a fault of the program has a code of its own
-        sys.exit(end_with(error))
-    except Stopped:
+        sys.exit(report_error(error))
+    except Interrupted:
         errors.print("interrupted; what was finished is kept, and the same command goes on from there")
-        sys.exit(EXIT_CODE)
+        sys.exit(INTERRUPTED_EXIT_CODE)

@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from voice_assets.cli.output import console, errors, show_progress
-from voice_core.language import count
+from voice_core.language import pluralize
 from voice_core.settings import Settings, as_url
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def adopt(
     A file that is not what it says is rejected with a reason, which the manifest keeps. Run it again after a kill, or
     when files were added or mended: what is done is not done again.
     """
-    from resources.corpus import codec_of, open_work
+    from resources.corpus import load_configured_codec, open_work
     from resources.stores import open_store
     from voice_core.corpus.adopt.adopt import AdoptOptions
     from voice_core.corpus.adopt.adopt import adopt as take_in
@@ -57,15 +57,15 @@ def adopt(
     settings = Settings.load()
     show_progress()
     options = AdoptOptions(channel, codec, revision, "int16" if int16 else "lossless", replace)
-    here = codec_of(settings)
+    here = load_configured_codec(settings)
     if codec and (here is None or (here.name, here.revision) != (codec, revision)):
         name = f"{here.name} {here.revision}" if here else "none"
         errors.print(
             f"[yellow]the codes are not used:[/] they are {escape(codec)} {escape(revision)}, VOICE_CODEC is {name}",
             highlight=False,
         )
-    report = take_in(open_store(as_url(source), settings, foreign=True), open_work(settings), settings, options)
-    _say(report)
+    report = take_in(open_store(as_url(source), settings, untrusted=True), open_work(settings), settings, options)
+    _print_report(report)
     if not report.segment_files:
         raise LookupError(
             f"there are no segment files in {source}: they are called <channel>/<audio_id>_seg_<number>.npz"
@@ -75,18 +75,18 @@ def adopt(
         raise typer.Exit(1)
 
 
-def _say(report: "AdoptReport") -> None:
+def _print_report(report: "AdoptReport") -> None:
     for stray in report.strays[:_SHOWN_STRAYS]:
         errors.print(f"[yellow]no segment file:[/] {escape(stray.key)}: {escape(stray.reason)}", highlight=False)
     if len(report.strays) > _SHOWN_STRAYS:
         errors.print(f"[yellow]no segment file:[/] {len(report.strays) - _SHOWN_STRAYS:,} more objects")
     for reason, files in report.left_out.items():
-        errors.print(f"[yellow]left out:[/] {count(files, 'file')}: {escape(reason)}", highlight=False)
+        errors.print(f"[yellow]left out:[/] {pluralize(files, 'file')}: {escape(reason)}", highlight=False)
     if not report.segment_files:
         return
     if not report.files_read:
         console.print(
-            f"Nothing to do: {count(report.adopted, 'segment')} of {count(report.recordings, 'recording')} adopted "
+            f"Nothing to do: {pluralize(report.adopted, 'segment')} of {pluralize(report.recordings, 'recording')} adopted "
             f"before. No file was read, in {report.wall_sec:.1f} s."
         )
         return
@@ -102,7 +102,7 @@ def _say(report: "AdoptReport") -> None:
     table.add_row("[bold]sum[/]", f"{report.objects:,}")
     console.print(table)
     console.print(
-        f"{count(report.files_read, 'file')} read, {report.files_written:,} stored, "
-        f"{count(report.recordings, 'recording')} in {count(len(report.partitions), 'batch')}, "
+        f"{pluralize(report.files_read, 'file')} read, {report.files_written:,} stored, "
+        f"{pluralize(report.recordings, 'recording')} in {pluralize(len(report.partitions), 'batch')}, "
         f"in {report.wall_sec:.1f} s. `voice build` goes on from here."
     )

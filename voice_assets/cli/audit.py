@@ -26,8 +26,8 @@ def audit(
     named, too. The whole audit leaves its report in audits/latest.json under the work root; one that was broken off
     goes on where it was.
     """
-    from resources.corpus import look_at_work, open_work
-    from voice_core.audit import audit as audit_all
+    from resources.corpus import open_work_read_only, open_work
+    from voice_core.audit import audit_work_root as audit_all
     from voice_core.corpus.ingest.batches import list_partitions
     from voice_core.corpus.integrity import audit_partition, dataset_names
     from voice_core.layout import PartitionKey
@@ -35,8 +35,8 @@ def audit(
     from voice_core.stages.integrity import AuditReport
 
     settings = Settings.load()
-    known = list_partitions(look_at_work(settings))
-    if not known and not data_sets(look_at_work(settings)):
+    known = list_partitions(open_work_read_only(settings))
+    if not known and not data_sets(open_work_read_only(settings)):
         raise LookupError(f"there is no batch of recordings in {settings.work_url} (VOICE_WORK_URL) to audit")
     keys = [PartitionKey.parse(key) for key in partition or []]
     unknown = set(keys) - set(known)

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from voice_assets.cli.output import console, errors, show_progress, show_waits
-from voice_assets.cli.tables import ledger_table
-from voice_core.language import count
+from voice_assets.cli.output import console, errors, show_progress, show_wait_messages
+from voice_assets.cli.tables import accounting_table
+from voice_core.language import pluralize
 from voice_core.layout import DatasetLayout
 from voice_core.settings import Settings
 
 if TYPE_CHECKING:
-    from voice_assets.build import BuildReport
+    from voice_assets.build import DatasetBuildReport
 
 
 def register(app: typer.Typer) -> None:
@@ -43,7 +43,7 @@ def build(
     """
     settings = Settings.load()
     show_progress()
-    show_waits()
+    show_wait_messages()
     if not run_build(settings, partition or [], verify, incomplete=incomplete):
         raise typer.Exit(1)
 
@@ -55,12 +55,12 @@ def run_build(settings: Settings, partitions: list[str], verify: bool = False, *
 
     started = time.monotonic()
     report = build_dataset(settings, open_instance(), partitions=partitions, verify=verify, incomplete=incomplete)
-    _say(report, settings, time.monotonic() - started)
+    _print_report(report, settings, time.monotonic() - started)
     return not report.failures
 
 
-def _say(report: "BuildReport", settings: Settings, wall_sec: float) -> None:
-    from resources.corpus import codec_of
+def _print_report(report: "DatasetBuildReport", settings: Settings, wall_sec: float) -> None:
+    from resources.corpus import load_configured_codec
     from voice_assets.build import COUNTERS
 
     for stray in report.discovery.listing.strays:
@@ -74,20 +74,20 @@ def _say(report: "BuildReport", settings: Settings, wall_sec: float) -> None:
         errors.print(line, markup=False, highlight=False)
     if report.materialised == 0:
         batches = report.discovery.batches
-        recordings = count(sum(len(batch.recordings) for batch in batches), "recording")
+        recordings = pluralize(sum(len(batch.recordings) for batch in batches), "recording")
         console.print(
-            f"Nothing to do: {recordings} in {count(len(batches), 'batch')}, all up to date. "
+            f"Nothing to do: {recordings} in {pluralize(len(batches), 'batch')}, all up to date. "
             f"0 recordings decoded, 0 segments cut, 0 encoded, in {wall_sec:.1f} s."
         )
         return
     decoded, cut, encoded, rechecked = (int(report.figures.get(name, 0)) for name in COUNTERS)
-    console.print(ledger_table(report.status.summary(settings)))
+    console.print(accounting_table(report.status.summary(settings)))
     console.print(
-        f"{count(decoded, 'recording')} decoded, {count(cut, 'segment')} cut, {encoded:,} encoded"
+        f"{pluralize(decoded, 'recording')} decoded, {pluralize(cut, 'segment')} cut, {encoded:,} encoded"
         f"{f' ({rechecked:,} of them by the plain path too)' if rechecked else ''}; "
-        f"{count(report.materialised, 'materialisation')} in {wall_sec:.1f} s."
+        f"{pluralize(report.materialised, 'materialisation')} in {wall_sec:.1f} s."
     )
-    codec = codec_of(settings)
+    codec = load_configured_codec(settings)
     if codec is not None and codec.stand_in:
         console.print(
             f"[yellow]The codes are {codec.name}'s, a stand-in: for trying the pipeline, not for training.[/]"

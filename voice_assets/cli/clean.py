@@ -10,11 +10,11 @@ from rich.table import Table
 
 from voice_assets.cli.output import confirm, console, errors, show_progress
 from voice_core.compute import progress
-from voice_core.language import count
+from voice_core.language import pluralize
 from voice_core.settings import Settings
 
 if TYPE_CHECKING:
-    from voice_core.corpus.retention.evict import CleanPlan, Rebuild
+    from voice_core.corpus.retention.evict import EvictionPlan, RebuildCost
     from voice_core.storage.store import Store
 
 
@@ -54,11 +54,11 @@ def clean(
     Manifests stay: `voice status` says *freed*, `voice build` computes nothing because of it, and whatever needs a
     freed file later (a new codec, a rule that keeps more) makes it again, to the byte.
     """
-    from resources.corpus import look_at_work, open_work
+    from resources.corpus import open_work_read_only, open_work
 
     settings = Settings.load()
     show_progress()
-    work = look_at_work(settings) if dry_run else open_work(settings)
+    work = open_work_read_only(settings) if dry_run else open_work(settings)
     whole = True
     if Stage.SCRATCH in stages:
         _clean_scratch(work, settings, dry_run, yes)
@@ -78,27 +78,27 @@ def _clean_stages(
     yes: bool,
     force: bool,
 ) -> bool:
-    from voice_assets.build import take_stock
-    from voice_core.corpus.retention.evict import NotWholeError, free, plan_clean
+    from voice_assets.build import compute_status
+    from voice_core.corpus.retention.evict import DerivedFilesDamagedError, evict_files, plan_eviction
     from voice_core.layout import PartitionKey
 
-    _, status = take_stock(settings)
+    _, status = compute_status(settings)
     keys = {PartitionKey.parse(key) for key in chosen}
     unknown = keys - {item.partition for item in status.partitions}
     if unknown:
         raise LookupError(f"there is no partition {', '.join(map(str, sorted(unknown)))}; `voice status` lists them")
     items = [item for item in status.partitions if not keys or item.partition in keys]
-    plans = plan_clean(work, items, stages, settings, force=force)
+    plans = plan_eviction(work, items, stages, settings, force=force)
     console.print(_table(plans))
     for plan in plans:
-        if plan.kept_back:
-            console.print(f"{plan.partition}, {plan.stage}: stay: {plan.kept_back}", markup=False, highlight=False)
+        if plan.retained:
+            console.print(f"{plan.partition}, {plan.stage}: stay: {plan.retained}", markup=False, highlight=False)
     todo = [plan for plan in plans if plan.files]
     if not todo:
         console.print("There is nothing to free.")
         return True
     size = sum(plan.size_bytes for plan in todo)
-    what = f"{count(sum(len(plan.files) for plan in todo), 'file')}, {size / 1e9:,.3f} GB"
+    what = f"{pluralize(sum(len(plan.files) for plan in todo), 'file')}, {size / 1e9:,.3f} GB"
     if dry_run:
         console.print(f"{what} would be freed.")
         return True
@@ -108,9 +108,9 @@ def _clean_stages(
     with progress.track("verifying and freeing", len(todo), "batches") as bar:
         for plan in todo:
             try:
-                free(work, plan, settings)
+                evict_files(work, plan, settings)
                 freed += plan.size_bytes
-            except NotWholeError as error:
+            except DerivedFilesDamagedError as error:
                 whole = False
                 errors.print("[bold red]kept:[/] ", end="")
                 errors.print(str(error), markup=False, highlight=False)
@@ -119,7 +119,7 @@ def _clean_stages(
     return whole
 
 
-def _table(plans: Sequence["CleanPlan"]) -> Table:
+def _table(plans: Sequence["EvictionPlan"]) -> Table:
     table = Table(title="What can be freed", title_justify="left")
     for name in ("batch", "stage"):
         table.add_column(name)
@@ -131,16 +131,16 @@ def _table(plans: Sequence["CleanPlan"]) -> Table:
             table.add_row(str(plan.partition), plan.stage, "", "", f"[yellow]stays:[/] {escape(plan.refusal)}")
         elif plan.files:
             size = f"{plan.size_bytes / 1e9:,.3f}"
-            table.add_row(str(plan.partition), plan.stage, f"{len(plan.files):,}", size, _words(plan.rebuild))
+            table.add_row(str(plan.partition), plan.stage, f"{len(plan.files):,}", size, _describe_rebuild(plan.rebuild))
     return table
 
 
-def _words(rebuild: "Rebuild") -> str:
+def _describe_rebuild(rebuild: "RebuildCost") -> str:
     parts = []
     if rebuild.decode_recordings:
-        parts.append(f"decode {rebuild.decode_hours:,.2f} h of {count(rebuild.decode_recordings, 'recording')}")
+        parts.append(f"decode {rebuild.decode_hours:,.2f} h of {pluralize(rebuild.decode_recordings, 'recording')}")
     if rebuild.encode_segments:
-        parts.append(f"encode {count(rebuild.encode_segments, 'segment')}")
+        parts.append(f"encode {pluralize(rebuild.encode_segments, 'segment')}")
     if rebuild.copied:
         parts.append(f"copy {rebuild.copied:,} back from what was made of them")
     return ", ".join(parts) or "write it again"
@@ -149,27 +149,27 @@ def _words(rebuild: "Rebuild") -> str:
 def _clean_scratch(work: "Store", settings: Settings, dry_run: bool, yes: bool) -> None:
     from voice_core.storage.scratch import find_scratch
     from voice_core.storage.store import StoreError
-    from voice_core.storage.uploads import abort_uploads, unfinished_uploads
+    from voice_core.storage.uploads import abort_uploads, list_unfinished_uploads
 
     scratch = find_scratch(settings)
-    left = scratch.leftovers()
+    left = scratch.find_abandoned()
     console.print(
-        f"{scratch.root}: {count(left.rooms, 'leftover')} of killed processes, {left.size_bytes / 1e9:,.3f} GB",
+        f"{scratch.root}: {pluralize(left.count, 'leftover')} of killed processes, {left.size_bytes / 1e9:,.3f} GB",
         markup=False,
     )
     uploads = []
     if work.url.startswith("s3"):
         try:
-            uploads = unfinished_uploads(work)
+            uploads = list_unfinished_uploads(work)
         except StoreError as error:
             errors.print(str(error), markup=False, highlight=False)
         else:
             size = sum(upload.size_bytes for upload in uploads)
-            what = f"{count(len(uploads), 'upload')} never finished, {size / 1e9:,.3f} GB"
+            what = f"{pluralize(len(uploads), 'upload')} never finished, {size / 1e9:,.3f} GB"
             console.print(f"{work.url}: {what}", markup=False)
-    if dry_run or not (left.rooms or uploads):
+    if dry_run or not (left.count or uploads):
         return
     if not yes:
         confirm("Remove them?", abort=True)
-    scratch.sweep()
+    scratch.remove_abandoned()
     abort_uploads(work, uploads)

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from voice_assets.cli.build import run_build
-from voice_assets.cli.output import console, errors, show_progress, show_waits
+from voice_assets.cli.output import console, errors, show_progress, show_wait_messages
 from voice_core.settings import Settings, config_file
 from voice_core.storage.local_files import write_file
 
@@ -33,12 +33,12 @@ def demo(
     page to listen to.
     """
     from voice_core.demo.dialogues import write_dialogues
-    from voice_core.demo.sample_data import DEMO_CHANNEL_MAPPING, build_world
+    from voice_core.demo.sample_data import DEMO_CHANNEL_MAPPING, generate_sample_data
 
     started = time.monotonic()
     show_progress()
-    show_waits()
-    world = build_world(folder)
+    show_wait_messages()
+    world = generate_sample_data(folder)
     state = "spoken" if world.built else "already there"
     minutes = sum(item.duration_sec or 0.0 for item in world.recordings) / 60
     console.print(
@@ -56,7 +56,7 @@ def demo(
     ):
         settings = Settings.load()
         succeeded = run_build(settings, [])
-        succeeded = _speak(settings, scripts) and succeeded
+        succeeded = _build_dialogues(settings, scripts) and succeeded
         _write_page(settings, folder / "listen.html")
     console.print(f"The demo took {time.monotonic() - started:.0f} s. `make ui` opens Dagster on it.")
     if config_file().resolve() != config.resolve():
@@ -74,7 +74,7 @@ def page(
     path: Annotated[Path, typer.Argument(help="The HTML file to write.")] = Path("listen.html"),
 ) -> None:
     """Write a page to listen to: random and worst segments, their decoded codes, what was rejected, and dialogues."""
-    show_waits()
+    show_wait_messages()
     _write_page(Settings.load(), path)
 
 
@@ -91,20 +91,20 @@ def _environment(**variables: str) -> Iterator[None]:
             os.environ.update({} if value is None else {name: value})
 
 
-def _speak(settings: Settings, scripts: Path) -> bool:
+def _build_dialogues(settings: Settings, scripts: Path) -> bool:
     """Speak the dialogues, say what came of it, and whether all of it succeeded."""
     from resources.corpus import open_work
     from voice_assets.instance import open_instance
     from voice_assets.run_moshi import speak_dialogues
-    from voice_core.moshi.shard_manifest import read_shards
-    from voice_core.moshi.trainer_manifest import list_key
+    from voice_core.moshi.shard_manifest import read_shard_manifest
+    from voice_core.moshi.trainer_manifest import trainer_manifest_key
 
     report = speak_dialogues(settings, open_instance())
     for line in report.failures:
         errors.print("[bold red]failed:[/] ", end="")
         errors.print(line, markup=False, highlight=False)
     work = open_work(settings)
-    manifests = [found for item in report.partitions if (found := read_shards(work, item)) is not None]
+    manifests = [found for item in report.partitions if (found := read_shard_manifest(work, item)) is not None]
     kept = [rows for manifest in manifests for _, rows in manifest.kept()]
     seconds = sum(manifest.figures["audio_sec"] for manifest in manifests)
     rough = any(row.approximate for rows in kept for row in rows)
@@ -115,24 +115,24 @@ def _speak(settings: Settings, scripts: Path) -> bool:
         highlight=False,
         markup=False,
     )
-    console.print(f"{settings.work_url}/{list_key(settings.moshi.name)}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"{settings.work_url}/{trainer_manifest_key(settings.moshi.name)}", markup=False, highlight=False, soft_wrap=True)
     return not report.failures
 
 
 def _write_page(settings: Settings, path: Path) -> None:
-    from resources.corpus import codec_of, look_at_work
+    from resources.corpus import load_configured_codec, open_work_read_only
     from voice_core.corpus.ingest.batches import list_partitions
     from voice_core.moshi.batches import list_scripts
     from voice_core.report.page import build_page
 
-    work = look_at_work(settings)
+    work = open_work_read_only(settings)
     partitions = list_partitions(work)
     if not partitions and not list_scripts(work, settings.moshi.name):
         raise LookupError(
             f"there is nothing to listen to in {settings.work_url} (VOICE_WORK_URL), and no dialogues "
             f"{settings.moshi.name} (VOICE_MOSHI__NAME): `voice build` and `voice moshi build` make them"
         )
-    data = build_page(work, partitions, settings, codec_of(settings))
+    data = build_page(work, partitions, settings, load_configured_codec(settings))
     write_file(path, data)
     console.print(
         f"Listen: {path.resolve().as_uri()} ({len(data) / 1e6:.1f} MB)", markup=False, highlight=False, soft_wrap=True

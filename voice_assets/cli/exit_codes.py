@@ -6,35 +6,35 @@ import tempfile
 import traceback
 from collections.abc import Iterator
 
-from voice_assets.cli.output import errors, shown
+from voice_assets.cli.output import errors, sanitise
 
-ERROR = 2
-UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h
-_FORESEEN = (ValueError, LookupError, OSError, RuntimeError)
-_BUGS = (KeyError, IndexError, NotImplementedError, RecursionError)  # of their kinds; messages are not for people
+ERROR_EXIT_CODE = 2
+INTERNAL_ERROR_EXIT_CODE = 70  # EX_SOFTWARE of sysexits.h
+_EXPECTED_ERRORS = (ValueError, LookupError, OSError, RuntimeError)
+_PROGRAM_ERRORS = (KeyError, IndexError, NotImplementedError, RecursionError)  # of their kinds; messages are not for people
 
 
-def end_with(error: Exception) -> int:
+def report_error(error: Exception) -> int:
     """Say what ended the command; the exit code for it."""
-    if isinstance(error, _FORESEEN) and not isinstance(error, _BUGS):
-        _print("error:", f"{type(error).__name__}: {error}")
-        return ERROR
-    database = next((item for item in _chain(error) if isinstance(item, sqlite3.Error)), None)
+    if isinstance(error, _EXPECTED_ERRORS) and not isinstance(error, _PROGRAM_ERRORS):
+        _print_error("error:", f"{type(error).__name__}: {error}")
+        return ERROR_EXIT_CODE
+    database = next((item for item in _iter_causes(error) if isinstance(item, sqlite3.Error)), None)
     if database is not None:
-        _print("error:", _explain(database))
-        return ERROR
-    _print("internal error:", f"{type(error).__name__}: {error}. {_keep_traceback(error)}")
-    return UNEXPECTED
+        _print_error("error:", _describe_database_error(database))
+        return ERROR_EXIT_CODE
+    _print_error("internal error:", f"{type(error).__name__}: {error}. {_save_traceback(error)}")
+    return INTERNAL_ERROR_EXIT_CODE
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
+def _iter_causes(error: BaseException | None) -> Iterator[BaseException]:
     """An error, and what it was raised from."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
 
 
-def _explain(error: sqlite3.Error) -> str:
+def _describe_database_error(error: sqlite3.Error) -> str:
     """What a database of Dagster's meets, and what to do."""
     home, message = os.environ.get("DAGSTER_HOME", "dagster_home"), str(error)
     remedy = "see whether its databases can be read and written"
@@ -47,9 +47,9 @@ def _explain(error: sqlite3.Error) -> str:
     return f"Dagster's databases under {home} (DAGSTER_HOME): {message}: {remedy}"
 
 
-def _keep_traceback(error: Exception) -> str:
+def _save_traceback(error: Exception) -> str:
     """Write the traceback to a file of its own, and say where it is; or return it, where that fails."""
-    text = shown("".join(traceback.format_exception(error)))
+    text = sanitise("".join(traceback.format_exception(error)))
     try:
         with tempfile.NamedTemporaryFile("w", prefix="voice-error-", suffix=".txt", delete=False) as file:
             file.write(text)
@@ -58,6 +58,6 @@ def _keep_traceback(error: Exception) -> str:
     return f"This is a fault of the program; its traceback is in {file.name}"
 
 
-def _print(label: str, message: str) -> None:
+def _print_error(label: str, message: str) -> None:
     errors.print(f"[bold red]{label}[/] ", end="")
     errors.print(message, markup=False, highlight=False, soft_wrap=True)

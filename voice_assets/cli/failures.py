@@ -22,12 +22,12 @@ def failures(
 
     The sensor record_failures writes it down while the Dagster daemon runs, in failures.jsonl under DAGSTER_HOME.
     """
-    from voice_assets.failures import read_records, resolved
+    from voice_assets.failures import read_records, is_resolved
     from voice_assets.instance import find_home, find_instance
 
     instance = find_instance()
     rows = [
-        (record, trouble, instance is not None and resolved(instance, record, trouble))
+        (record, trouble, instance is not None and is_resolved(instance, record, trouble))
         for record in read_records(find_home())
         for trouble in record.troubles
     ]

@@ -9,13 +9,13 @@ import typer
 
 from voice_assets.cli.build import run_build
 from voice_assets.cli.output import confirm, console, errors, show_progress
-from voice_core.corpus.forget.forget import find_recording, remove, settle
-from voice_core.corpus.forget.forget import forget as write_forget
-from voice_core.corpus.forget.search import RecordingName, SearchResult, search
+from voice_core.corpus.forget.forget import find_forget_target, remove_recording, clear_pending
+from voice_core.corpus.forget.forget import mark_forgotten as write_forget
+from voice_core.corpus.forget.search import RecordingName, SearchResult, find_references
 from voice_core.settings import ConfigurationError, Settings, config_file
 
 if TYPE_CHECKING:
-    from voice_core.corpus.dataset.publications import Published
+    from voice_core.corpus.dataset.publications import PublicationRecord
     from voice_core.storage.store import Store
 
 _SHOWN = 20
@@ -51,12 +51,12 @@ def forget(
 
     settings = Settings.load()
     work = open_work(settings)
-    wish = find_recording(work, audio_id)
+    wish = find_forget_target(work, audio_id)
     if wish.forgotten_at and wish.pending is None:
-        found = search(work, wish.name)
+        found = find_references(work, wish.name)
         if not (found.found or found.unreadable):
-            _say(f"{wish.name} was forgotten on {wish.forgotten_at}, and nothing of it is left in {work.url}.")
-            _say_searched(found)
+            _print_line(f"{wish.name} was forgotten on {wish.forgotten_at}, and nothing of it is left in {work.url}.")
+            _print_search_counts(found)
             return
     length = f" ({wish.duration_sec:.0f} s)" if wish.duration_sec else ""
     if not yes:
@@ -64,18 +64,18 @@ def forget(
         confirm(question, abort=True)
     show_progress()
     write_forget(work, wish, when=datetime.now(UTC).isoformat(timespec="seconds"), why=why)
-    places = remove(work, wish.name, settings)
+    places = remove_recording(work, wish.name, settings)
     datasets = [f"datasets/{dataset}" for dataset in places["datasets"]]
-    _say(f"{wish.name} is forgotten; removed from {', '.join([*places['partitions'], *datasets]) or 'nothing'}.")
+    _print_line(f"{wish.name} is forgotten; removed from {', '.join([*places['partitions'], *datasets]) or 'nothing'}.")
     left = _remove_pages(settings, wish.name)
     left += _build(settings, places["partitions"])
     for dataset in places["datasets"]:
-        left += _follow_dataset(work, settings, dataset, purge_history, yes)
-    found = search(work, wish.name)
+        left += _remove_from_publications(work, settings, dataset, purge_history, yes)
+    found = find_references(work, wish.name)
     left += [f"{key}: {what}" for key, what in found.found.items()]
     left += [f"{key} could not be searched ({why})" for key, why in found.unreadable.items()]
-    _say_searched(found)
-    _say_beyond(wish.adopted_from)
+    _print_search_counts(found)
+    _print_unreachable_copies(wish.adopted_from)
     if left:
         errors.print("[bold red]Left to do[/], then run the same command again:")
         for line in left[:_SHOWN]:
@@ -83,19 +83,19 @@ def forget(
         if len(left) > _SHOWN:
             errors.print(f"  and {len(left) - _SHOWN:,} more")
         raise typer.Exit(1)
-    settle(work, wish.name)
+    clear_pending(work, wish.name)
 
 
-def _say(line: str) -> None:
+def _print_line(line: str) -> None:
     console.print(line, markup=False, highlight=False)
 
 
-def _say_searched(found: SearchResult) -> None:
+def _print_search_counts(found: SearchResult) -> None:
     counts = ", ".join(f"{count:,} {kind}" for kind, count in found.checked.items())
-    _say(f"Searched: {counts}.")
+    _print_line(f"Searched: {counts}.")
 
 
-def _say_beyond(adopted_from: str) -> None:
+def _print_unreachable_copies(adopted_from: str) -> None:
     """What the command cannot reach, or does not know of."""
     folder = f"the folder that it was adopted from ({adopted_from}), " if adopted_from else ""
     errors.print(
@@ -110,7 +110,7 @@ def _say_beyond(adopted_from: str) -> None:
 
 def _remove_pages(settings: Settings, name: RecordingName) -> list[str]:
     """Delete the pages to listen to that lie where the commands put them; returns those that could not be."""
-    from voice_core.report.page import may_show
+    from voice_core.report.page import may_contain_recording
 
     folders = {Path(), config_file().parent}
     if settings.work_url.startswith("file:"):
@@ -118,9 +118,9 @@ def _remove_pages(settings: Settings, name: RecordingName) -> list[str]:
     left = []
     for path in sorted({(folder / "listen.html").resolve() for folder in folders}):
         try:
-            if path.is_file() and may_show(path.read_bytes(), name.audio_id):
+            if path.is_file() and may_contain_recording(path.read_bytes(), name.audio_id):
                 path.unlink()
-                _say(f"Deleted {path}: `voice page {path}` writes it again.")
+                _print_line(f"Deleted {path}: `voice page {path}` writes it again.")
         except OSError as error:
             left.append(f"{path}, which may hold its audio and text: {error}")
     return left
@@ -132,14 +132,14 @@ def _build(settings: Settings, partitions: list[str]) -> list[str]:
     A build that cannot run, since the raw bucket is out of reach for example, does not keep the recording.
     """
     from resources.corpus import open_work
-    from voice_assets.defs.listening import Shelf
+    from voice_assets.defs.listening import NotebookStore
     from voice_assets.instance import open_instance
     from voice_core.corpus.dataset.splits import read_splits
 
     try:
-        shelf = Shelf.at(open_instance())
+        notebooks = NotebookStore.from_instance(open_instance())
         for partition in partitions:
-            shelf.remove(partition)
+            notebooks.remove(partition)
         # Splits that exist are extended, so that the dataset loses the recording whatever fails elsewhere. Where there
         # are none there are no rows either, and the first ones have to wait for all batches.
         assigned = read_splits(open_work(settings), settings) is not None
@@ -149,30 +149,30 @@ def _build(settings: Settings, partitions: list[str]) -> list[str]:
     return [] if built else ["`voice build` failed, see above"]
 
 
-def _follow_dataset(work: "Store", settings: Settings, dataset: str, purge_history: bool, yes: bool) -> list[str]:
+def _remove_from_publications(work: "Store", settings: Settings, dataset: str, purge_history: bool, yes: bool) -> list[str]:
     """Take the recording out of every place that a dataset was published to; returns those that it is still in."""
-    from voice_core.corpus.dataset.publications import read_published
+    from voice_core.corpus.dataset.publications import read_publications
     from voice_core.corpus.dataset.rows_stage import read_dataset_manifest
-    from voice_core.corpus.forget.rows import recorded_settings
+    from voice_core.corpus.forget.rows import read_recorded_settings
     from voice_core.corpus.ingest.batches import list_partitions
 
-    own = recorded_settings(work, dataset, settings)
-    publications = read_published(work, own)
+    own = read_recorded_settings(work, dataset, settings)
+    publications = read_publications(work, own)
     manifests = [read_dataset_manifest(work, partition, own, lazily=True) for partition in list_partitions(work)]
     if unfinished := [item.partition for item in manifests if item is not None and not item.complete]:
-        _say(f"datasets/{dataset} lacks rows of {', '.join(unfinished)}: `VOICE_DATASET={dataset} voice build`.")
+        _print_line(f"datasets/{dataset} lacks rows of {', '.join(unfinished)}: `VOICE_DATASET={dataset} voice build`.")
         return [f"{place.url} still holds it: build the dataset {dataset} first" for place in publications]
-    return [place.url for place in publications if not follow(work, own, place, purge_history, yes)]
+    return [place.url for place in publications if not remove_from_hub(work, own, place, purge_history, yes)]
 
 
-def follow(work: "Store", settings: Settings, place: "Published", purge_history: bool, yes: bool) -> bool:
+def remove_from_hub(work: "Store", settings: Settings, place: "PublicationRecord", purge_history: bool, yes: bool) -> bool:
     """Take the recording out of a place that the dataset was published to, and say whether it is out."""
-    from voice_assets.cli.publish import at_hub, publish_now, purge_now
+    from voice_assets.cli.publish import with_hub_target, publish_and_report, confirm_and_purge
     from voice_core.publish.errors import HubError
     from voice_core.publish.publish import open_hub
 
     # What is public already does not become more so.
-    there = at_hub(settings, place.repo_id, place.branch)
+    there = with_hub_target(settings, place.repo_id, place.branch)
     there = there.model_copy(update={"hub": there.hub.model_copy(update={"private": False})})
     command = f"voice publish --repo {place.repo_id} --revision {place.branch} --purge-history"
     again = f"`VOICE_DATASET={settings.dataset} {command}`"
@@ -183,9 +183,9 @@ def follow(work: "Store", settings: Settings, place: "Published", purge_history:
         if not yes and not confirm(f"Publish that to {place.url} now?", default=True):
             errors.print(f"It is still there: {again} removes it.", highlight=False)
             return False
-        publish_now(work, there, create=False)
+        publish_and_report(work, there, create=False)
         if purge_history:
-            purge_now(work, there, yes=yes)
+            confirm_and_purge(work, there, yes=yes)
             return True
     except (HubError, ConfigurationError, LookupError) as error:
         errors.print(f"[bold red]It is still at {place.url}[/], and {again} removes it: ", end="", highlight=False)

@@ -16,7 +16,7 @@ from voice_assets.cli.output import console, errors, show_progress
 from voice_core.settings import ConfigurationError, Settings
 
 if TYPE_CHECKING:
-    from voice_core.moshi.build import BuildReport
+    from voice_core.moshi.build import MoshiBuildReport
     from voice_core.moshi.shard_manifest import ShardManifest
     from voice_core.storage.store import Store
 
@@ -28,8 +28,8 @@ class Backend(StrEnum):
     process = "process"
 
 
-_TOLD = 20  # dialogues that are named
-_USELESS = {
+_MAX_LISTED = 20  # dialogues that are named
+_UNSUPPORTED_FLAGS = {
     "--no-sampling": "IndexTTS2 samples whatever it is told (do_sample is forced on); speech is seeded instead",
     "--no-dedup": "ids name files, so the second dialogue of an id would overwrite the first; it is rejected instead",
     "--manifest-buffer-size": "lists are written once, whole, when all is spoken: there is nothing to buffer",
@@ -106,7 +106,7 @@ def build(
         ("--manifest-buffer-size", manifest_buffer_size is not None),
     ):
         if given:
-            raise ConfigurationError(f"{flag} is of no use here: {_USELESS[flag]}")
+            raise ConfigurationError(f"{flag} is of no use here: {_UNSUPPORTED_FLAGS[flag]}")
     if mock_inference and engine not in ("", "noise"):
         raise ConfigurationError(f"--mock-inference is --engine noise, and --engine {engine} is given, too")
     _check_workers(worker_backend, worker_count)
@@ -114,12 +114,12 @@ def build(
     indextts2: dict[str, Any] = {"cfg_path": cfg_path, "model_dir": model_dir, "device": device}
     indextts2 |= {"use_fp16": use_fp16, "use_cuda_kernel": use_cuda_kernel, "use_deepspeed": use_deepspeed}
     indextts2 |= {"use_accel": use_accel, "use_torch_compile": use_torch_compile}
-    indextts2 = _given(indextts2)
+    indextts2 = _drop_unset(indextts2)
     moshi: dict[str, Any] = {"name": dataset_name, "user_voice": user_spk_prompt, "legacy_io": legacy_io}
     moshi |= {"assistant_voice": assistant_spk_prompt, "seed": seed}
-    overrules: dict[str, Any] = {"moshi": _given(moshi), "indextts2": indextts2}
-    overrules |= {"speech": _given({"engine": given_engine}), **_given({"work_url": output_root})}
-    settings = Settings.load(**overrules)
+    overrides: dict[str, Any] = {"moshi": _drop_unset(moshi), "indextts2": indextts2}
+    overrides |= {"speech": _drop_unset({"engine": given_engine}), **_drop_unset({"work_url": output_root})}
+    settings = Settings.load(**overrides)
     if indextts2 and settings.speech.engine != "indextts2":
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in indextts2)
         raise ConfigurationError(f"{flags}: for IndexTTS2 only, and the engine is {settings.speech.engine}")
@@ -138,14 +138,14 @@ def build(
             "planner_buffer": planner_buffer,
             "log_json": log_json,
         },
-        replaces=replace_input,
+        replace_source=replace_input,
         deterministic=deterministic,
         verify=verify,
         keep_temp=keep_temp,
     )
 
 
-def _given(values: dict[str, Any]) -> dict[str, Any]:
+def _drop_unset(values: dict[str, Any]) -> dict[str, Any]:
     """What was said on the command line; 0 is something."""
     return {name: value for name, value in values.items() if value is not None and value is not False and value != ""}
 
@@ -171,7 +171,7 @@ def _run(
     most: int | None,
     options: dict[str, Any],
     *,
-    replaces: bool,
+    replace_source: bool,
     deterministic: bool,
     verify: bool,
     keep_temp: bool,
@@ -179,12 +179,12 @@ def _run(
     from resources.corpus import open_work
     from resources.stores import open_store
     from voice_core.moshi.build import build as build_all
-    from voice_core.moshi.build import engine_of
-    from voice_core.moshi.shard_manifest import read_shards
+    from voice_core.moshi.build import engine_spec
+    from voice_core.moshi.shard_manifest import read_shard_manifest
     from voice_core.storage.store import Store
     from voice_core.synthesis import SynthesisOptions
 
-    if deterministic and not engine_of(settings).load().capabilities.deterministic:
+    if deterministic and not engine_spec(settings).load().capabilities.deterministic:
         raise ConfigurationError(
             f"{settings.speech.engine} may say the same thing differently; --deterministic forbids it"
         )
@@ -197,76 +197,76 @@ def _run(
             raise ConfigurationError(f"--input-jsonl {input_jsonl}: there is no such file")
         scripts, only = Store(path.parent.as_uri()), (path.name,)
     elif settings.moshi.scripts_url:
-        scripts = open_store(settings.moshi.scripts_url, settings, foreign=True)
+        scripts = open_store(settings.moshi.scripts_url, settings, untrusted=True)
     else:
         raise ConfigurationError("name a dialogue file with --input-jsonl, or a folder in VOICE_MOSHI__SCRIPTS_URL")
     work = open_work(settings)
     began = time.monotonic()
     report = build_all(
-        scripts, work, settings, SynthesisOptions(**options), only=only, most=most, replaces=replaces, verify=verify
+        scripts, work, settings, SynthesisOptions(**options), only=only, most=most, replace_source=replace_source, verify=verify
     )
     wall_sec = time.monotonic() - began
 
     def manifests() -> "Iterator[ShardManifest]":
         """One at a time: of a large data set all of them take gigabytes."""
-        return (found for item in report.dealt.partitions if (found := read_shards(work, item)) is not None)
+        return (found for item in report.assignment.partitions if (found := read_shard_manifest(work, item)) is not None)
 
-    _say(report, manifests(), settings, wall_sec)
-    whole = not keep_temp or _keep_mono(work, manifests())
+    _print_report(report, manifests(), settings, wall_sec)
+    whole = not keep_temp or _write_mono_files(work, manifests())
     if report.failures or not report.lists.rows or not whole:
         raise typer.Exit(1)
 
 
-def _keep_mono(work: "Store", manifests: "Iterable[ShardManifest]") -> bool:
+def _write_mono_files(work: "Store", manifests: "Iterable[ShardManifest]") -> bool:
     """Whether each utterance of all finished batches could be written."""
-    from voice_core.moshi.debug_export import write_mono
+    from voice_core.moshi.debug_export import export_utterances
 
     whole = True
     for manifest in manifests:
         try:
             if manifest.complete:
-                write_mono(work, manifest)
+                export_utterances(work, manifest)
         except (OSError, ValueError) as error:
-            _tell("[bold red]failed:[/]", f"--keep-temp of {manifest.partition}: {error}")
+            _print_notice("[bold red]failed:[/]", f"--keep-temp of {manifest.partition}: {error}")
             whole = False
     return whole
 
 
-def _tell(what: str, message: str) -> None:
+def _print_notice(what: str, message: str) -> None:
     """A text of somebody else's, which may well have brackets in it."""
     errors.print(f"{what} {escape(message)}", highlight=False, soft_wrap=True)
 
 
-def _say(report: "BuildReport", manifests: "Iterable[ShardManifest]", settings: Settings, wall_sec: float) -> None:
-    from voice_core.moshi.build import engine_of
-    from voice_core.moshi.trainer_manifest import list_key
+def _print_report(report: "MoshiBuildReport", manifests: "Iterable[ShardManifest]", settings: Settings, wall_sec: float) -> None:
+    from voice_core.moshi.build import engine_spec
+    from voice_core.moshi.trainer_manifest import trainer_manifest_key
 
     reasons: dict[str, int] = {}
     told: list[str] = []
     turns, rough, styled = 0, 0, 0
     for manifest in manifests:
-        for row in manifest.left_out():
+        for row in manifest.first_rejects():
             reasons[row.reason] = reasons.get(row.reason, 0) + 1
-            if len(told) < _TOLD:
+            if len(told) < _MAX_LISTED:
                 told.append(row.message if row.turn < 0 else f"{row.dialogue_id}, turn {row.turn + 1}: {row.message}")
         for row in (row for _, rows in manifest.kept() for row in rows):
             turns, rough, styled = turns + 1, rough + row.approximate, styled + bool(row.emotion)
     for line in told:
-        _tell("[yellow]left out:[/]", line)
+        _print_notice("[yellow]left out:[/]", line)
     if sum(reasons.values()) > len(told):
-        _tell("[yellow]and more[/]:", f"{sum(reasons.values()) - len(told)}; the rows of the manifests say why")
+        _print_notice("[yellow]and more[/]:", f"{sum(reasons.values()) - len(told)}; the rows of the manifests say why")
     for batch, why in report.failures.items():
-        _tell("[bold red]failed:[/]", f"{batch}: {why}")
+        _print_notice("[bold red]failed:[/]", f"{batch}: {why}")
     lists = report.lists
     if lists.incomplete:
-        some = ", ".join(lists.incomplete[:_TOLD]) + (" and others" if len(lists.incomplete) > _TOLD else "")
-        _tell("[yellow]not finished,[/]", f"and left out of the lists: {some}. Run this again")
-    if report.dealt.removed:
-        _tell("[yellow]removed:[/]", f"{report.dealt.removed} dialogues that the input no longer has")
+        some = ", ".join(lists.incomplete[:_MAX_LISTED]) + (" and others" if len(lists.incomplete) > _MAX_LISTED else "")
+        _print_notice("[yellow]not finished,[/]", f"and left out of the lists: {some}. Run this again")
+    if report.assignment.removed:
+        _print_notice("[yellow]removed:[/]", f"{report.assignment.removed} dialogues that the input no longer has")
     if lists.warning:
-        _tell("[yellow]note:[/]", lists.warning)
+        _print_notice("[yellow]note:[/]", lists.warning)
     if not lists.rows:
-        _tell("[bold red]failed:[/]", "not one dialogue came of it")
+        _print_notice("[bold red]failed:[/]", "not one dialogue came of it")
     table = Table(title=f"{settings.moshi.name}: what Moshi fine-tuning reads", title_justify="left")
     for name in ("", "dialogues", "minutes"):
         table.add_column(name, justify="left" if not name else "right")
@@ -279,14 +279,14 @@ def _say(report: "BuildReport", manifests: "Iterable[ShardManifest]", settings: 
     measured = f"; voices measured: {report.voices_measured}" if report.voices_measured else ""
     console.print(f"{report.spoken:,} utterances spoken in {wall_sec:,.1f} s{speed}{measured}", highlight=False)
     if rough:
-        note = f"The times of the words of {rough:,} turns, of {turns:,}, are approximate{_cure(settings)}."
+        note = f"The times of the words of {rough:,} turns, of {turns:,}, are approximate{_alignment_hint(settings)}."
         console.print(note, highlight=False, markup=False, soft_wrap=True)
-    if styled and not engine_of(settings).load().capabilities.emotions:
+    if styled and not engine_spec(settings).load().capabilities.emotions:
         console.print(f"{styled:,} turns ask for an emotion, and {settings.speech.engine} has none.", highlight=False)
-    console.print(f"{settings.work_url}/{list_key(settings.moshi.name)}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"{settings.work_url}/{trainer_manifest_key(settings.moshi.name)}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _cure(settings: Settings) -> str:
+def _alignment_hint(settings: Settings) -> str:
     """What would find the times of words, where it is not chosen to go without."""
     from voice_core.recognition.aligners import is_english
 

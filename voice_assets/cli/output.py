@@ -29,39 +29,39 @@ from rich.segment import Segment
 from rich.text import Text
 
 from voice_core.compute import progress
-from voice_core.redaction import scrub
+from voice_core.redaction import redact
 
 # C0 but for tab and newline, DEL, C1, line separators, and what overrides the direction of text.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
-def visible(text: str) -> str:
+def escape_control_characters(text: str) -> str:
     """A text with its control characters escaped, as Python writes them.
 
-    >>> print(visible(chr(27) + "[31mred, " + chr(0x202E) + "gnp.exe, أثير"))
+    >>> print(escape_control_characters(chr(27) + "[31mred, " + chr(0x202E) + "gnp.exe, أثير"))
     \\x1b[31mred, \\u202egnp.exe, أثير
     """
     return _CONTROL.sub(lambda match: repr(match[0])[1:-1], text)
 
 
-def shown(text: str) -> str:
+def sanitise(text: str) -> str:
     """A text as it may be shown: no control characters, no secrets."""
-    return visible(scrub(text))
+    return escape_control_characters(redact(text))
 
 
 class Console(rich.console.Console):
-    """Shows every text as `shown` does."""
+    """Shows every text as `sanitise` does."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(emoji=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        return super().render_str(shown(text), **options)
+        return super().render_str(sanitise(text), **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
             # Also what did not come as a plain text, such as a bar's label.
-            yield segment if segment.control else segment._replace(text=visible(segment.text))
+            yield segment if segment.control else segment._replace(text=escape_control_characters(segment.text))
 
 
 console = Console()
@@ -70,18 +70,18 @@ errors = Console(stderr=True)
 
 def echo(line: str) -> None:
     """Print a line for programs, with no layout."""
-    typer.echo(shown(line))
+    typer.echo(sanitise(line))
 
 
 def print_json(value: object) -> None:
     """Print a value as JSON. What a terminal would obey is escaped as JSON allows."""
-    text = scrub(json.dumps(value, ensure_ascii=False, indent=1))
+    text = redact(json.dumps(value, ensure_ascii=False, indent=1))
     typer.echo(_CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
 def confirm(question: str, *, default: bool = False, abort: bool = False) -> bool:
     """Ask a question that is answered with yes or no."""
-    return typer.confirm(shown(question), default=default, abort=abort)
+    return typer.confirm(sanitise(question), default=default, abort=abort)
 
 
 @dataclass(slots=True)
@@ -92,7 +92,7 @@ class _Bar:
     def advance(self, amount: float = 1.0, note: str = "") -> None:
         self.display.advance(self.id, amount)
         if note:
-            self.display.update(self.id, note=escape(shown(note)))
+            self.display.update(self.id, note=escape(sanitise(note)))
 
 
 class RichReporter:
@@ -118,10 +118,10 @@ class RichReporter:
             self._display.start()
         self._open += 1
         return _Bar(
-            self._display, self._display.add_task(escape(shown(label)), total=round(total) or None, unit=unit, note="")
+            self._display, self._display.add_task(escape(sanitise(label)), total=round(total) or None, unit=unit, note="")
         )
 
-    def finish(self, task: progress.Task) -> None:
+    def finish(self, task: progress.ProgressTask) -> None:
         assert self._display is not None
         assert isinstance(task, _Bar)
         self._display.remove_task(task.id)
@@ -141,7 +141,7 @@ def show_warnings() -> None:
     logging.lastResort = _ToTerminal(logging.WARNING)
 
 
-def show_waits() -> None:
+def show_wait_messages() -> None:
     """Say in the terminal what the program waits for, and what it gave up for dead."""
     for name in (
         "voice_core.compute.gpu_lock",
@@ -160,4 +160,4 @@ def show_progress() -> None:
     if errors.is_terminal:
         # As it is now: an engine that turns its package's prints into logs swaps sys.stderr for as long as it speaks.
         errors.file = sys.stderr
-        progress.install(RichReporter())
+        progress.set_reporter(RichReporter())

@@ -8,15 +8,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from voice_assets.cli.output import console, print_json, show_progress
-from voice_core.corpus.plan.estimates import Figure
-from voice_core.corpus.plan.work import PartitionPlan, Plan, StageWork
-from voice_core.language import count
+from voice_core.corpus.plan.estimates import Quantity
+from voice_core.corpus.plan.work import PartitionPlan, BuildPlan, StageWork
+from voice_core.language import pluralize
 from voice_core.settings import ConfigurationError, Settings
 
 if TYPE_CHECKING:
     import dagster as dg
 
-    from voice_assets.eta import Timing
+    from voice_assets.eta import StageEta
 
 _SHOWN = 40  # batches in the table; `--json` has them all
 _PARTS = ("decode", "encode", "rows", "pairs", "restored", "restored_decode", "restored_encode")
@@ -54,18 +54,18 @@ def plan(
     machine. Where nothing was measured, no minutes are given: run one batch (`voice build -p …`), or say
     `--encode-speed 40` for 40 seconds of audio a second.
     """
-    from resources.corpus import codec_of
-    from voice_assets.build import look_ahead
-    from voice_assets.eta import timings
+    from resources.corpus import load_configured_codec
+    from voice_assets.build import preview_build
+    from voice_assets.eta import estimate_stage_times
 
     settings = Settings.load()
     show_progress()
-    found = look_ahead(settings, partition or [])
-    times = timings(found, codec_of(settings), settings, _instance(), cut_speed=cut_speed, encode_speed=encode_speed)
+    found = preview_build(settings, partition or [])
+    times = estimate_stage_times(found, load_configured_codec(settings), settings, _instance(), cut_speed=cut_speed, encode_speed=encode_speed)
     if as_json:
-        print_json(as_plain(found, times))
+        print_json(plan_to_dict(found, times))
         return
-    _say(found, times)
+    _print_report(found, times)
 
 
 def _instance() -> "dg.DagsterInstance | None":
@@ -78,7 +78,7 @@ def _instance() -> "dg.DagsterInstance | None":
         return None
 
 
-def as_plain(found: Plan, times: Sequence["Timing"]) -> dict[str, Any]:
+def plan_to_dict(found: BuildPlan, times: Sequence["StageEta"]) -> dict[str, Any]:
     """The plan for programs: every figure as its value and whether it is exact."""
     total = {name: _stage(work) for name, work in found.stages.items()}
     return {
@@ -131,15 +131,15 @@ def _stage(work: StageWork) -> dict[str, Any]:
     return {name: _figure(getattr(work, name)) for name in ("items", "audio_sec", *_BYTES)}
 
 
-def _figure(figure: Figure) -> dict[str, Any]:
+def _figure(figure: Quantity) -> dict[str, Any]:
     return {"value": round(figure.value, 3), "exact": figure.exact or not figure.value}
 
 
-def _say(found: Plan, times: Sequence["Timing"]) -> None:
+def _print_report(found: BuildPlan, times: Sequence["StageEta"]) -> None:
     for stray in found.strays:
         console.print(f"not used: {stray.key}: {stray.reason}", markup=False, highlight=False, soft_wrap=True)
     if found.empty:
-        recordings, batches = count(found.recordings, "recording"), count(found.batches, "batch")
+        recordings, batches = pluralize(found.recordings, "recording"), pluralize(found.batches, "batch")
         console.print(
             f"Nothing to do: {recordings} in {batches}, all up to date. "
             "0 recordings to decode, 0 segments to cut, 0 to encode."
@@ -152,32 +152,32 @@ def _say(found: Plan, times: Sequence["Timing"]) -> None:
     whole = [name for name, there in (("the splits are dealt anew", found.splits), ("the card", found.card)) if there]
     if whole:
         console.print(f"Over all batches: {', '.join(whole)}.")
-    _say_restored(found)
+    _print_rebuilt_files(found)
     console.print("≈ is an estimate: " + "; ".join(found.basis) + ".", markup=False, highlight=False)
 
 
-def _table(found: Plan) -> Table:
+def _table(found: BuildPlan) -> Table:
     table = Table(title="What a build would do", title_justify="left")
     table.add_column("batch")
     for name in ("recordings", "new", "decode", "hours", "cut", "encode", "hours", "rows", "GB stored"):
         table.add_column(name, justify="right")
 
-    def add(name: str, recordings: int, new: int, parts: Sequence[Figure]) -> None:
+    def add(name: str, recordings: int, new: int, parts: Sequence[Quantity]) -> None:
         decode, decoded, cut, encode, encoded, rows, stored = parts
         table.add_row(
             name,
             f"{recordings:,}",
             f"{new:,}",
-            decode.shown(),
-            decoded.shown(2),
-            cut.shown(),
-            encode.shown(),
-            encoded.shown(2),
-            rows.shown(),
-            stored.shown(3, 1e9),
+            decode.format(),
+            decoded.format(2),
+            cut.format(),
+            encode.format(),
+            encoded.format(2),
+            rows.format(),
+            stored.format(3, 1e9),
         )
 
-    def figures(item: PartitionPlan) -> list[Figure]:
+    def figures(item: PartitionPlan) -> list[Quantity]:
         decode, encode = item.decode, item.encode
         return [decode.items, decode.hours, item.cut, encode.items, encode.hours, item.rows.items, item.work.stored]
 
@@ -186,25 +186,25 @@ def _table(found: Plan) -> Table:
     if len(found.partitions) > _SHOWN:
         table.add_row(f"… and {len(found.partitions) - _SHOWN:,} more")
     table.add_section()
-    sums = [sum(column, Figure()) for column in zip(*map(figures, found.partitions), strict=True)]
+    sums = [sum(column, Quantity()) for column in zip(*map(figures, found.partitions), strict=True)]
     add("[bold]in all[/]", sum(p.recordings for p in found.partitions), found.new, sums)
     return table
 
 
-def _bytes_table(found: Plan) -> Table:
+def _bytes_table(found: BuildPlan) -> Table:
     table = Table(title="Gigabytes moved and stored", title_justify="left")
     table.add_column("stage")
     for name in ("read from the raw bucket", "read", "written", "stored in the end"):
         table.add_column(name, justify="right")
     for name, work in (*found.stages.items(), ("[bold]in all[/]", found.work)):
-        cells = [getattr(work, part).shown(3, 1e9) for part in _BYTES]
+        cells = [getattr(work, part).format(3, 1e9) for part in _BYTES]
         if work != StageWork():
             table.add_row(name, *cells, end_section=name == "freed files made again")
     return table
 
 
-def _time_table(times: Sequence["Timing"]) -> Table:
-    from voice_assets.eta import in_all
+def _time_table(times: Sequence["StageEta"]) -> Table:
+    from voice_assets.eta import sum_minutes
 
     table = Table(title="Time, from measured speeds", title_justify="left")
     table.add_column("stage")
@@ -212,7 +212,7 @@ def _time_table(times: Sequence["Timing"]) -> Table:
         table.add_column(name, justify="right")
     table.add_column("measured")
     for item in times:
-        hours = item.audio_sec.times(1 / 3600).shown(2)
+        hours = item.audio_sec.scaled(1 / 3600).format(2)
         if not item.audio_sec.value:
             continue
         if not item.speeds:
@@ -220,31 +220,31 @@ def _time_table(times: Sequence["Timing"]) -> Table:
         for place, speed in enumerate(item.speeds):
             name = f"{'  there instead' if place else item.stage} ({item.unit_of(speed)})"
             minutes = _minutes(speed.minutes(item.audio_sec))
-            table.add_row(name, hours, minutes, f"{speed.times_real_time:,.1f}", _origin(speed))
-    whole = in_all(times)
+            table.add_row(name, hours, minutes, f"{speed.times_real_time:,.1f}", _describe_measurement(speed))
+    whole = sum_minutes(times)
     if whole is not None and whole.value:
         table.add_section()
         table.add_row("[bold]in all[/], one after another", "", _minutes(whole))
     return table
 
 
-def _minutes(figure: Figure) -> str:
-    return figure.shown(1 if figure.value >= 10 else 2)
+def _minutes(figure: Quantity) -> str:
+    return figure.format(1 if figure.value >= 10 else 2)
 
 
-def _origin(speed: Any) -> str:
+def _describe_measurement(speed: Any) -> str:
     if not speed.measurements:
         return "as given"
     place = " ".join(filter(None, (speed.host, speed.device)))
     return escape(f"in {speed.measurements} runs" + (f" on {place}" if place else ""))
 
 
-def _say_restored(found: Plan) -> None:
+def _print_rebuilt_files(found: BuildPlan) -> None:
     files = found.stages["freed files made again"].items
     if not files.value:
         return
-    decoded = sum((item.restored_decode.items for item in found.partitions), Figure())
-    encoded = sum((item.restored_encode.items for item in found.partitions), Figure())
+    decoded = sum((item.restored_decode.items for item in found.partitions), Quantity())
+    encoded = sum((item.restored_encode.items for item in found.partitions), Quantity())
     console.print(
         f"{files} freed files are needed and made again: {decoded} recordings are decoded and {encoded} segments "
         "encoded once more for that (not counted above; their time is), the others are copied back."

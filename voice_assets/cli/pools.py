@@ -12,7 +12,7 @@ from voice_core.compute import gpu_lock, gpus
 from voice_core.settings import Settings
 
 if TYPE_CHECKING:
-    from voice_assets.concurrency import Pool
+    from voice_assets.concurrency import PoolState
 
 pools = typer.Typer(
     name="pools",
@@ -35,15 +35,15 @@ def show(as_json: _AsJson = False) -> None:
     Writes nothing. Runs of this machine whose process was killed are named; the next `voice build`, or `voice pools
     apply`, marks them failed and gives their slots back.
     """
-    from voice_assets.concurrency import look_at_all
+    from voice_assets.concurrency import read_pool_states
     from voice_assets.instance import find_instance
-    from voice_assets.run_ownership import find_dead
+    from voice_assets.run_ownership import find_orphaned_runs
 
     settings = Settings.load()
     instance = find_instance()
-    killed = [*find_dead(instance)] if instance else []
-    found = look_at_all(instance, gpus.profiles(settings.gpu_profiles))
-    held, folder = gpu_lock.holders(settings.gpu_lock_dir), gpu_lock.lock_folder(settings.gpu_lock_dir)
+    killed = [*find_orphaned_runs(instance)] if instance else []
+    found = read_pool_states(instance, gpus.load_gpu_profiles(settings.gpu_profiles))
+    held, folder = gpu_lock.read_gpu_holders(settings.gpu_lock_dir), gpu_lock.gpu_lock_folder(settings.gpu_lock_dir)
     if as_json:
         value = {
             "killed": killed,
@@ -78,11 +78,11 @@ def apply() -> None:
     """
     from voice_assets.concurrency import apply_limits
     from voice_assets.instance import open_instance
-    from voice_assets.run_ownership import release_dead
+    from voice_assets.run_ownership import release_orphaned_runs
 
     instance = open_instance()
-    known = gpus.profiles(Settings.load().gpu_profiles)
-    for run_id in release_dead(instance):
+    known = gpus.load_gpu_profiles(Settings.load().gpu_profiles)
+    for run_id in release_orphaned_runs(instance):
         console.print(f"Run {run_id[:8]} was killed: marked failed, and its slots given back.")
     changes = apply_limits(instance, known)
     for change in changes:
@@ -92,7 +92,7 @@ def apply() -> None:
         console.print(f"Nothing to change: {limits}.", highlight=False)
 
 
-def _pools_table(found: "list[Pool]") -> Table:
+def _pools_table(found: "list[PoolState]") -> Table:
     table = Table(title="Pools", title_justify="left")
     table.add_column("pool", no_wrap=True)
     table.add_column("limit", justify="right")

@@ -11,7 +11,7 @@ from voice_core.settings import Settings
 
 if TYPE_CHECKING:
     from voice_core.publish.difference import Difference
-    from voice_core.publish.publish import Publication
+    from voice_core.publish.publish import PublishResult
     from voice_core.storage.store import Store
 
 _SHOWN = 40
@@ -55,26 +55,26 @@ def publish(
     Examples: `voice publish --dry-run`, `voice publish --repo my-team/my-voices`,
     `voice publish --revision next --force`.
     """
-    from resources.corpus import look_at_work, open_work
+    from resources.corpus import open_work_read_only, open_work
 
-    settings = at_hub(Settings.load(), repo, revision)
+    settings = with_hub_target(Settings.load(), repo, revision)
     show_progress()
     if not force:
         _require_finished(settings)
-    work = look_at_work(settings) if dry_run else open_work(settings)
-    publish_now(work, settings, dry_run=dry_run, overwrite=overwrite)
+    work = open_work_read_only(settings) if dry_run else open_work(settings)
+    publish_and_report(work, settings, dry_run=dry_run, overwrite=overwrite)
     if purge_history:
-        purge_now(work, settings, dry_run=dry_run, yes=yes)
+        confirm_and_purge(work, settings, dry_run=dry_run, yes=yes)
 
 
-def at_hub(settings: Settings, repo_id: str = "", branch: str = "") -> Settings:
+def with_hub_target(settings: Settings, repo_id: str = "", branch: str = "") -> Settings:
     """The settings with another place to publish to, where one is given."""
     given = {"repo_id": repo_id, "revision": branch}
     hub = settings.hub.model_copy(update={name: value for name, value in given.items() if value})
     return settings.model_copy(update={"hub": hub})
 
 
-def publish_now(
+def publish_and_report(
     work: "Store", settings: Settings, *, dry_run: bool = False, overwrite: bool = False, create: bool = True
 ) -> None:
     """Publish, and say what was done."""
@@ -84,13 +84,13 @@ def publish_now(
     difference = done.difference
     if not difference.empty:
         console.print(_table(difference, done))
-    for path in difference.strangers:
+    for path in difference.unrecognised:
         errors.print("[yellow]not ours:[/] ", end="")
         errors.print(f"{path} stays, and loading the dataset there reads it as rows", markup=False, highlight=False)
-    _say(done, dry_run)
+    _print_report(done, dry_run)
 
 
-def purge_now(work: "Store", settings: Settings, *, dry_run: bool = False, yes: bool = False) -> None:
+def confirm_and_purge(work: "Store", settings: Settings, *, dry_run: bool = False, yes: bool = False) -> None:
     """Say what a purge takes away, ask, and do it."""
     from voice_core.publish.purge import plan_purge, purge
 
@@ -112,16 +112,16 @@ def purge_now(work: "Store", settings: Settings, *, dry_run: bool = False, yes: 
 
 
 def _require_finished(settings: Settings) -> None:
-    from voice_assets.build import take_stock
+    from voice_assets.build import compute_status
 
-    if not take_stock(settings)[1].finished:
+    if not compute_status(settings)[1].finished:
         raise LookupError(
             "not everything is up to date with the recordings and the settings (`voice status` shows what): run "
             "`voice build` first, or publish what is committed with --force"
         )
 
 
-def _table(difference: "Difference", done: "Publication") -> Table:
+def _table(difference: "Difference", done: "PublishResult") -> Table:
     table = Table(title=f"{done.repo_id}, branch {done.branch}", title_justify="left")
     table.add_column("change")
     table.add_column("file", overflow="fold")
@@ -129,7 +129,7 @@ def _table(difference: "Difference", done: "Publication") -> Table:
     lines = [("[green]added[/]", file.path, f"{file.size:,}") for file in difference.added]
     lines += [("[yellow]changed[/]", file.path, f"{file.size:,}") for file in difference.changed]
     lines += [("[red]deleted[/]", path, "") for path in difference.deleted]
-    foreign = set(difference.foreign)
+    foreign = set(difference.conflicts)
     for change, path, size in lines[:_SHOWN]:
         mark = " [bold red](somebody else changed it)[/]" if path in foreign else ""
         table.add_row(change, escape(path) + mark, size)
@@ -138,7 +138,7 @@ def _table(difference: "Difference", done: "Publication") -> Table:
     return table
 
 
-def _say(done: "Publication", dry_run: bool) -> None:
+def _print_report(done: "PublishResult", dry_run: bool) -> None:
     difference = done.difference
     if difference.empty:
         console.print(
@@ -155,4 +155,4 @@ def _say(done: "Publication", dry_run: bool) -> None:
         console.print(f"{counts}, {kept}; at most {difference.bytes:,} bytes to upload. Nothing was done.{made}")
         return
     console.print(f"{counts}, {kept}; {done.files_sent} large files sent ({done.bytes_sent:,} bytes).")
-    console.print(f"Published: {done.link}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"Published: {done.commit_url}", markup=False, highlight=False, soft_wrap=True)

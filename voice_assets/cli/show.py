@@ -12,7 +12,7 @@ from voice_assets.cli.output import console, errors, print_json, show_progress
 from voice_assets.cli.tables import status_tree
 from voice_core.corpus.dataset.summary import summarise
 from voice_core.settings import ENV_PREFIX, Settings, config_file
-from voice_core.settings.loading import DEFAULT, origin, read_config
+from voice_core.settings.loading import DEFAULT_SOURCE, find_setting_source, read_config
 
 
 def register(app: typer.Typer) -> None:
@@ -27,11 +27,11 @@ def status(
 
     Writes nothing. New recordings are shown in the batches that `voice build` would assign them to.
     """
-    from voice_assets.build import take_stock
+    from voice_assets.build import compute_status
 
     settings = Settings.load()
     show_progress()
-    discovery, found = take_stock(settings)
+    discovery, found = compute_status(settings)
     if as_json:
         value = {
             "finished": found.finished,
@@ -47,10 +47,10 @@ def status(
                     "hours": item.batch.hours,
                     "sealed": item.batch.sealed,
                     "states": item.states,
-                    "totals": summarise([item.furthest], settings).totals if item.furthest else None,
+                    "totals": summarise([item.latest_complete], settings).totals if item.latest_complete else None,
                     "troubles": [
                         {"audio_id": outcome.audio_id, "status": outcome.status, "message": outcome.message}
-                        for outcome in item.troubles
+                        for outcome in item.problem_recordings
                     ],
                     "reasons": item.reasons,
                 }
@@ -85,9 +85,9 @@ def show_settings() -> None:
             if isinstance(value, BaseModel):
                 continue
             shown = escape(str(value) if isinstance(value, str | SecretStr) else json.dumps(value, ensure_ascii=False))
-            source = origin([*path, name], file)
+            source = find_setting_source([*path, name], file)
             variable = f"{ENV_PREFIX}{'__'.join([*path, name])}".upper()
-            value_cell = shown if source == DEFAULT else f"[bold]{shown}[/]"
+            value_cell = shown if source == DEFAULT_SOURCE else f"[bold]{shown}[/]"
             table.add_row(variable, value_cell, escape(source), info.description or "")
         table.add_section()
     console.print(table)

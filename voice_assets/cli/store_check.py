@@ -13,7 +13,7 @@ from voice_core.settings import Settings, as_url
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from voice_core.storage.check import Check, Step
+    from voice_core.storage.check import StoreCheck, CheckStep
     from voice_core.storage.store import Store
 
 _COLOURS = {"ok": "green", "failed": "bold red", "skipped": "dim"}
@@ -45,7 +45,7 @@ def check(
     `voice settings`.
     """
     from resources.stores import open_store
-    from voice_core.storage.check import check as check_store
+    from voice_core.storage.check import check_store as check_store
 
     settings = Settings.load()
     show_progress()
@@ -73,7 +73,7 @@ def check(
         raise typer.Exit(1)
 
 
-def _table(item: "Check") -> "Table":
+def _table(item: "StoreCheck") -> "Table":
     from rich.table import Table
 
     table = Table(title=escape(item.url), title_justify="left")
@@ -88,5 +88,5 @@ def _table(item: "Check") -> "Table":
     return table
 
 
-def _row(step: "Step") -> tuple[str, str, str, str]:
+def _row(step: "CheckStep") -> tuple[str, str, str, str]:
     return ("" if step.state == "skipped" else step.name, step.state, step.found, step.cure)

@@ -81,7 +81,7 @@ def copy(
     refuse_overlap(as_url(source), as_url(target))  # before a folder is made
     origin = open_store(as_url(source), settings)
     destination = (
-        open_store(as_url(target), settings, create=True) if not dry_run else _look_at(as_url(target), settings)
+        open_store(as_url(target), settings, create=True) if not dry_run else _open_dry_run_target(as_url(target), settings)
     )
     if dry_run:
         _show_plan(copy_store.plan_copy(origin, destination, options)[0])
@@ -90,12 +90,12 @@ def copy(
     started = time.monotonic()
     scratch = open_scratch(settings) if destination.local_root is None else None
     report = copy_store.copy(origin, destination, options, scratch)
-    _say(report, destination.url, record, time.monotonic() - started)
+    _print_report(report, destination.url, record, time.monotonic() - started)
     if report.failures:
         raise typer.Exit(1)
 
 
-def _look_at(url: str, settings: Settings) -> "Store":
+def _open_dry_run_target(url: str, settings: Settings) -> "Store":
     """The destination of a dry run: a folder that is not there yet is not made, and counts as empty."""
     from resources.stores import open_store
 
@@ -108,17 +108,17 @@ def _show_plan(plan: "CopyPlan") -> None:
         echo(f"{step.action}\t{step.source.size}\t{step.key}")
     for key in plan.deletions:
         echo(f"delete\t\t{key}")
-    for failure in plan.impossible:
+    for failure in plan.invalid_keys:
         echo(f"impossible\t\t{failure.key}\t{failure.reason}")
     counts = plan.counts()
     errors.print(
         f"{counts['new']:,} to copy, {counts['replace']:,} to replace, {counts['compare']:,} of the same size to "
         f"compare by content, {counts['same']:,} the same; {len(plan.deletions):,} to delete, "
-        f"{len(plan.impossible):,} impossible. Nothing was done."
+        f"{len(plan.invalid_keys):,} impossible. Nothing was done."
     )
 
 
-def _say(report: "CopyReport", target_url: str, record: bool, wall_sec: float) -> None:
+def _print_report(report: "CopyReport", target_url: str, record: bool, wall_sec: float) -> None:
     if report.failures:
         table = Table(title="Not copied", title_justify="left")
         table.add_column("key", overflow="fold")
@@ -129,10 +129,10 @@ def _say(report: "CopyReport", target_url: str, record: bool, wall_sec: float) -
             table.add_row(f"and {len(report.failures) - _SHOWN_FAILURES:,} more", "")
         errors.print(table)
         errors.print("Run the same command again to copy these; what was copied is not copied again.")
-    if report.deletions_put_off:
-        errors.print(f"{report.deletions_put_off:,} objects were not deleted, since not everything could be copied.")
-    if report.folder_marks:
-        errors.print(f"{report.folder_marks:,} empty objects that only stand for folders were passed over.")
+    if report.deletions_skipped:
+        errors.print(f"{report.deletions_skipped:,} objects were not deleted, since not everything could be copied.")
+    if report.folder_markers:
+        errors.print(f"{report.folder_markers:,} empty objects that only stand for folders were passed over.")
     speed = f" at {report.copied_bytes / 1e6 / wall_sec:,.0f} MB/s" if report.copied and wall_sec else ""
     console.print(
         f"{report.copied:,} objects copied ({report.copied_bytes / 1e6:,.1f} MB){speed}, {report.identical:,} were the "

@@ -5,21 +5,21 @@ from rich.table import Table
 from rich.tree import Tree
 
 from voice_core.corpus.dataset.summary import Amount, Summary, summarise
-from voice_core.corpus.status import PartitionStatus, State, Status
-from voice_core.language import count
+from voice_core.corpus.status import PartitionStatus, StageState, BuildStatus
+from voice_core.language import pluralize
 from voice_core.settings import Settings
 
 _COLOURS = {
-    State.CURRENT: "green",
-    State.FREED: "cyan",
-    State.STALE: "yellow",
-    State.PARTIAL: "yellow",
-    State.MISSING: "red",
-    State.SKIPPED: "dim",
+    StageState.CURRENT: "green",
+    StageState.FREED: "cyan",
+    StageState.STALE: "yellow",
+    StageState.PARTIAL: "yellow",
+    StageState.MISSING: "red",
+    StageState.SKIPPED: "dim",
 }
 
 
-def ledger_table(summary: Summary) -> Table:
+def accounting_table(summary: Summary) -> Table:
     """Where every second went; the last line is the sum of those above it."""
     table = Table(title="Where every second went", title_justify="left")
     table.add_column("stage")
@@ -37,15 +37,15 @@ def ledger_table(summary: Summary) -> Table:
     table.add_section()
     kept, rejected = summary.kept, summary.rejected
     add("[bold]sum[/]", "", Amount(kept.rows + rejected.rows, kept.samples + rejected.samples, kept.sample_rate_hz))
-    recordings = count(summary.recording_count, "recording")
+    recordings = pluralize(summary.recording_count, "recording")
     table.add_row(f"[bold]in {recordings}[/]", "", "", f"{summary.total.seconds:,.3f}", "")
     return table
 
 
-def status_tree(status: Status, settings: Settings) -> Tree:
+def status_tree(status: BuildStatus, settings: Settings) -> Tree:
     """Channels, their batches, and what is not up to date in each."""
     reason = f" ({escape(status.card_reason)})" if status.card_reason else ""
-    tree = Tree(f"[bold]{settings.dataset}[/]  splits {_painted(status.splits)}, card {_painted(status.card)}{reason}")
+    tree = Tree(f"[bold]{settings.dataset}[/]  splits {_format_state(status.splits)}, card {_format_state(status.card)}{reason}")
     channels: dict[str, Tree] = {}
     for item in status.partitions:
         channel = item.partition.channel
@@ -53,30 +53,30 @@ def status_tree(status: Status, settings: Settings) -> Tree:
             channels[channel] = tree.add(f"[bold]{escape(settings.display_name(channel))}[/]")
         batch = channels[channel].add(
             f"batch-{item.partition.number:04d} ({'sealed' if item.batch.sealed else 'open'}): "
-            f"{count(len(item.batch.recordings), 'recording')}, {item.batch.hours:.2f} h{_kept(item, settings)}: "
-            f"{_states(item)}"
+            f"{pluralize(len(item.batch.recordings), 'recording')}, {item.batch.hours:.2f} h{_format_kept(item, settings)}: "
+            f"{_format_states(item)}"
         )
-        for outcome in item.troubles:
+        for outcome in item.problem_recordings:
             batch.add(f"[yellow]{outcome.status}[/] {escape(outcome.audio_id)}: {escape(outcome.message)}")
     return tree
 
 
-def _painted(state: State) -> str:
+def _format_state(state: StageState) -> str:
     return f"[{_COLOURS[state]}]{state}[/]"
 
 
-def _states(item: PartitionStatus) -> str:
-    odd = {name: state for name, state in item.states.items() if state is not State.CURRENT}
-    skipped = [name for name, state in odd.items() if state is State.SKIPPED]
+def _format_states(item: PartitionStatus) -> str:
+    odd = {name: state for name, state in item.states.items() if state is not StageState.CURRENT}
+    skipped = [name for name, state in odd.items() if state is StageState.SKIPPED]
     why = {name: f" ({escape(reason)})" for name, reason in item.reasons.items()}
     open_ends = [
-        f"{name} {_painted(state)}{why.get(name, '')}" for name, state in odd.items() if state is not State.SKIPPED
+        f"{name} {_format_state(state)}{why.get(name, '')}" for name, state in odd.items() if state is not StageState.SKIPPED
     ]
-    return ", ".join(open_ends) or _painted(State.CURRENT) + (f" (without {', '.join(skipped)})" if skipped else "")
+    return ", ".join(open_ends) or _format_state(StageState.CURRENT) + (f" (without {', '.join(skipped)})" if skipped else "")
 
 
-def _kept(item: PartitionStatus, settings: Settings) -> str:
-    if item.furthest is None:
+def _format_kept(item: PartitionStatus, settings: Settings) -> str:
+    if item.latest_complete is None:
         return ""
-    kept = summarise([item.furthest], settings).kept
-    return f", {count(kept.rows, 'segment')} kept ({kept.hours:.2f} h)"
+    kept = summarise([item.latest_complete], settings).kept
+    return f", {pluralize(kept.rows, 'segment')} kept ({kept.hours:.2f} h)"

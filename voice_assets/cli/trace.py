@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.tree import Tree
 
 from voice_assets.cli.output import Console, console, print_json, show_progress
-from voice_core.corpus.lineage.traces import FilePlace, Found, RowPlace, Source, Trace
+from voice_core.corpus.lineage.traces import CommittedFile, VerifiedObject, RowLocation, RawObject, Trace
 from voice_core.settings import Settings
 
 _COLOURS = {"same": "green", "freed": "cyan", "unknown": "dim"}
@@ -40,13 +40,13 @@ def trace(
     From the raw object and the transcript over the cut, the rules' thresholds and the codec to the Parquet files, the
     pairs and the published revision. Works for rejected lines, too: it names stage, reason, value and threshold.
     """
-    from resources.corpus import look_at_work, open_raw
-    from voice_core.corpus.lineage.trace import trace as trace_row
-    from voice_core.corpus.lineage.traces import verify as verify_trace
+    from resources.corpus import open_work_read_only, open_raw
+    from voice_core.corpus.lineage.trace import trace_row as trace_row
+    from voice_core.corpus.lineage.traces import verify_trace as verify_trace
 
     settings = Settings.load()
     show_progress()
-    work = look_at_work(settings)
+    work = open_work_read_only(settings)
     found = trace_row(work, settings, row if index is None else f"{row} {index}")
     checks = verify_trace(found, open_raw(settings), work) if verify else []
     if as_json:
@@ -59,7 +59,7 @@ def trace(
         raise typer.Exit(1)
 
 
-def tree(found: Trace, checks: Iterable[Found] = ()) -> Tree:
+def tree(found: Trace, checks: Iterable[VerifiedObject] = ()) -> Tree:
     """The whole trace, from the recording to the hub."""
     root = Tree(f"[bold]{escape(found.name)}[/]  {_verdict(found)}")
     recording = root.add(f"recording [bold]{escape(found.audio_id)}[/] of {escape(found.channel)}, {found.partition}")
@@ -86,7 +86,7 @@ def tree(found: Trace, checks: Iterable[Found] = ()) -> Tree:
         rules = how.add("rules")
         for item in found.measures:
             sign = "≥" if item.bound == "min" else "≤"
-            colour = "green" if item.holds else "red"
+            colour = "green" if item.passes else "red"
             rules.add(f"[{colour}]{item.measure} {_number(item.value)}[/] {sign} {_number(item.threshold)}")
     files = root.add("files")
     _add_file(files, "segment", found.segment)
@@ -113,7 +113,7 @@ def _verdict(found: Trace) -> str:
     return f"[red]rejected[/] at {rejected.stage}, {rejected.reason}{measured}{message}"
 
 
-def _add_source(parent: Tree, what: str, source: Source) -> None:
+def _add_source(parent: Tree, what: str, source: RawObject) -> None:
     if not source.key:
         parent.add(f"{what}: unknown")
         return
@@ -123,7 +123,7 @@ def _add_source(parent: Tree, what: str, source: Source) -> None:
     node.add(f"sha256 {source.sha256 or 'unknown'}")
 
 
-def _add_file(parent: Tree, what: str, place: FilePlace | None) -> None:
+def _add_file(parent: Tree, what: str, place: CommittedFile | None) -> None:
     if place is None:
         parent.add(f"{what}: none")
         return
@@ -148,11 +148,11 @@ def _add_rows(root: Tree, found: Trace) -> None:
         dataset.add("not published")
 
 
-def _row(place: RowPlace) -> str:
+def _row(place: RowLocation) -> str:
     return "row unknown" if place.row is None else f"row group {place.row_group}, row {place.row}"
 
 
-def _freed(place: FilePlace) -> str:
+def _freed(place: CommittedFile) -> str:
     return " [cyan](freed)[/]" if place.freed else ""
 
 

@@ -15,37 +15,37 @@ import dagster as dg
 
 from voice_core.codecs.base import CodecUnavailableError
 from voice_core.moshi.shard_manifest import ShardManifest
-from voice_core.report.notebook import version_in, version_of
+from voice_core.report.notebook import read_notebook_version, compute_notebook_version
 from voice_core.stages.manifest import Manifest
 from voice_core.storage.local_files import write_file
 
-FOLDER = "listen"
-LOCATION = "voice"
+NOTEBOOK_FOLDER = "listen"
+DEFAULT_LOCATION = "voice"
 """The code location of workspace.yaml: what `voice build` runs is shown by it."""
 _LOCATION_TAG = "dagster/code_location"  # on every run that was launched from the UI, by the daemon or on a command
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class NotebookStore:
     """`folder` lies in Dagster's own storage; `location` is the code location that reads it."""
 
     folder: Path
-    location: str = LOCATION
+    location: str = DEFAULT_LOCATION
 
     @classmethod
-    def of(cls, context: dg.AssetExecutionContext) -> "Shelf":
-        return cls(Path(context.instance.storage_directory()) / FOLDER, context.run.tags.get(_LOCATION_TAG, LOCATION))
+    def from_context(cls, context: dg.AssetExecutionContext) -> "NotebookStore":
+        return cls(Path(context.instance.storage_directory()) / NOTEBOOK_FOLDER, context.run.tags.get(_LOCATION_TAG, DEFAULT_LOCATION))
 
     @classmethod
-    def at(cls, instance: dg.DagsterInstance) -> "Shelf":
-        return cls(Path(instance.storage_directory()) / FOLDER)
+    def from_instance(cls, instance: dg.DagsterInstance) -> "NotebookStore":
+        return cls(Path(instance.storage_directory()) / NOTEBOOK_FOLDER)
 
     def remove(self, partition: str) -> None:
         """Delete the notebooks of a batch; the next build of its assets writes them anew."""
         for path in self.folder.glob(f"*/{glob.escape(partition)}.ipynb"):
             path.unlink()
 
-    def link(self, asset: str, manifest: Manifest | ShardManifest, make: Callable[[], bytes]) -> dg.MetadataValue:
+    def listen_metadata(self, asset: str, manifest: Manifest | ShardManifest, make: Callable[[], bytes]) -> dg.MetadataValue:
         """The metadata `listen` of an asset's batch; its notebook is made where there is none of this manifest.
 
         A disk that refuses it, or a codec that is not there any more, costs the sound and not the step, which is
@@ -53,7 +53,7 @@ class Shelf:
         """
         path = self.folder / asset / f"{manifest.partition}.ipynb"
         try:
-            if not path.is_file() or version_in(path.read_bytes()) != version_of(manifest):
+            if not path.is_file() or read_notebook_version(path.read_bytes()) != compute_notebook_version(manifest):
                 write_file(path, make())
         except (OSError, CodecUnavailableError) as error:
             return dg.MetadataValue.text(f"there is nothing to listen to: {error}")

@@ -8,11 +8,11 @@ the H200 encodes, writes the dataset, and speaks dialogues. VOICE_STEPS deals th
 import dagster as dg
 
 from resources.neucodec import NeuCodecResource
-from voice_assets.definitions import definitions
-from voice_core.settings import Settings, Step
+from voice_assets.definitions import build_definitions
+from voice_core.settings import Settings, StepName
 
 
-def on_machine(pool: str, steps: tuple[Step, ...]) -> dg.Definitions:
+def build_machine_definitions(pool: str, steps: tuple[StepName, ...]) -> dg.Definitions:
     """The definitions of a machine with the GPUs of `pool`, which runs these steps where VOICE_STEPS names no others.
 
     What encodes there does so on CUDA, in that pool, and with NeuCodec unless VOICE_CODEC says otherwise.
@@ -22,6 +22,6 @@ def on_machine(pool: str, steps: tuple[Step, ...]) -> dg.Definitions:
     given = Settings.load(neucodec=machine)
     codec = given.codec if "codec" in given.model_fields_set else "neucodec"
     settings = Settings.load(neucodec=machine, codec=codec)
-    return definitions(
+    return build_definitions(
         settings, settings.steps or steps, codec=codec, neucodec=NeuCodecResource(pool=pool, device=machine["device"])
     )

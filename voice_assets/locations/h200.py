@@ -1,5 +1,5 @@
 """The machine with an H200: it encodes segments, writes the dataset, and speaks dialogues."""
 
-from voice_assets.locations import on_machine
+from voice_assets.locations import build_machine_definitions
 
-defs = on_machine("gpu_h200", steps=("encode", "write", "speak"))
+defs = build_machine_definitions("gpu_h200", steps=("encode", "write", "speak"))

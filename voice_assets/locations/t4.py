@@ -1,5 +1,5 @@
 """The machine with a T4: it stands beside the raw bucket, and cuts recordings into segments."""
 
-from voice_assets.locations import on_machine
+from voice_assets.locations import build_machine_definitions
 
-defs = on_machine("gpu_t4", steps=("ingest",))
+defs = build_machine_definitions("gpu_t4", steps=("ingest",))

@@ -19,7 +19,7 @@ import dagster as dg
 
 from voice_assets.concurrency import apply_limits
 from voice_assets_tests.assets.conftest import DAGSTER_YAML
-from voice_core.compute.gpus import profiles
+from voice_core.compute.gpus import load_gpu_profiles
 
 _LAUNCH = """
 mutation Launch($parameters: LaunchBackfillParams!) {
@@ -43,7 +43,7 @@ query Ticks($selector: InstigationSelector!) {
 
 
 @dataclass
-class ControlRoom:
+class DagsterServer:
     """Talks to Dagster as a browser would."""
 
     url: str
@@ -55,7 +55,7 @@ class ControlRoom:
     def instance(self) -> dg.DagsterInstance:
         return dg.DagsterInstance.from_config(str(self.home))
 
-    def ask(self, query: str, **variables: object) -> dict[str, Any]:
+    def query_graphql(self, query: str, **variables: object) -> dict[str, Any]:
         body = json.dumps({"query": query, "variables": variables}).encode()
         request = urllib.request.Request(f"{self.url}/graphql", body, {"content-type": "application/json"})
         with urllib.request.urlopen(request, timeout=30) as answer:
@@ -66,12 +66,12 @@ class ControlRoom:
     def backfill(self, assets: list[str], partitions: list[str]) -> str:
         """Launch a backfill as the UI does; returns its id."""
         parameters = {"assetSelection": [{"path": [name]} for name in assets], "partitionNames": partitions}
-        answer = self.ask(_LAUNCH, parameters=parameters)["launchPartitionBackfill"]
+        answer = self.query_graphql(_LAUNCH, parameters=parameters)["launchPartitionBackfill"]
         assert answer["__typename"] == "LaunchBackfillSuccess", answer
         return answer["backfillId"]
 
     def backfill_status(self, backfill_id: str) -> str:
-        return self.ask(_BACKFILL, id=backfill_id)["partitionBackfillOrError"]["status"]
+        return self.query_graphql(_BACKFILL, id=backfill_id)["partitionBackfillOrError"]["status"]
 
     def ticks(self, name: str) -> list[dict[str, Any]]:
         """The ticks of a sensor, the newest first."""
@@ -80,7 +80,7 @@ class ControlRoom:
             "repositoryName": "__repository__",
             "repositoryLocationName": self.module,
         }
-        return self.ask(_TICKS, selector=selector)["instigationStateOrError"].get("ticks", [])
+        return self.query_graphql(_TICKS, selector=selector)["instigationStateOrError"].get("ticks", [])
 
     def wait(self, what: str, until: Callable[[], object], seconds: float = 300.0) -> None:
         """Poll until something holds; fails with the end of Dagster's log."""
@@ -93,13 +93,13 @@ class ControlRoom:
 
 
 @contextmanager
-def open_control_room(
+def run_dagster_dev(
     folder: Path,
     variables: Mapping[str, str],
     module: str = "voice_assets.definitions",
     others: Mapping[str, str] | None = None,
     workspace: Path | None = None,
-) -> Iterator[ControlRoom]:
+) -> Iterator[DagsterServer]:
     """`dagster dev` in a home of its own, ended with all its children.
 
     `variables` are VOICE_* without the prefix, `others` are added as they are. A `workspace` takes the module's place.
@@ -115,7 +115,7 @@ def open_control_room(
     environment |= {"DAGSTER_HOME": str(home), "PYTHONUNBUFFERED": "1", **(others or {})}
     log = folder / "dagster.log"
     with dg.DagsterInstance.from_config(str(home)) as instance:  # two processes on a fresh SQLite home would race
-        apply_limits(instance, profiles())
+        apply_limits(instance, load_gpu_profiles())
     target = ["-m", module] if workspace is None else ["-w", str(workspace)]
     command = [sys.executable, "-m", "dagster", "dev", *target]
     with log.open("wb") as out:
@@ -123,10 +123,10 @@ def open_control_room(
             [*command, "-h", "127.0.0.1", "-p", str(port)],
             env=environment, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
-    room = ControlRoom(f"http://127.0.0.1:{port}", home, log, module)
+    dagster_server = DagsterServer(f"http://127.0.0.1:{port}", home, log, module)
     try:
-        room.wait("the webserver answers", lambda: _answers(room, process), 60)
-        yield room
+        dagster_server.wait("the webserver answers", lambda: _is_ready(dagster_server, process), 60)
+        yield dagster_server
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
@@ -139,8 +139,8 @@ def open_control_room(
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def _answers(room: ControlRoom, process: subprocess.Popen[bytes]) -> bool:
-    assert process.poll() is None, room.log.read_text("utf-8", "replace")[-4000:]
+def _is_ready(dagster_server: DagsterServer, process: subprocess.Popen[bytes]) -> bool:
+    assert process.poll() is None, dagster_server.log.read_text("utf-8", "replace")[-4000:]
     with suppress(OSError):
-        return bool(room.ask("query { version }"))
+        return bool(dagster_server.query_graphql("query { version }"))
     return False

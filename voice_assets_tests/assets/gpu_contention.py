@@ -12,30 +12,30 @@ from pathlib import Path
 import dagster as dg
 
 from voice_assets.defs.voice_dataset.partitions import NAME
-from voice_assets.run_ownership import PID
-from voice_assets_tests.assets.daemon_fixture import open_control_room
-from voice_assets_tests.assets.pretend_gpu import SECONDS, TIMELINE, Use, read_timeline
-from voice_assets_tests.core.corpus.small_corpus import World
+from voice_assets.run_ownership import PID_TAG
+from voice_assets_tests.assets.daemon_fixture import run_dagster_dev
+from voice_assets_tests.assets.pretend_gpu import SECONDS, TIMELINE, GpuUse, read_timeline
+from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_core.corpus.ingest.batches import list_partitions
 from voice_core.layout import PartitionKey
 
 MODULE = "voice_assets_tests.assets.pretend_gpu"
 
 
-class House:
+class UnencodedCorpus:
     """A corpus that is cut and not encoded, a batch a recording, and what leads programs to it and to the GPU."""
 
     def __init__(self, folder: Path, batches: int, seconds_a_batch: float) -> None:
         self.folder = folder
         folder.mkdir()
-        self.world = World(folder)
-        self.world.set(batch={"max_recordings": 1}, codec="neucodec")
+        self.corpus = Corpus(folder)
+        self.corpus.set(batch={"max_recordings": 1}, codec="neucodec")
         for number in range(batches):
-            self.world.record(f"r{number:03d}", 2.0)
-        self.world.discover()
-        self.keys = [str(partition) for partition in list_partitions(self.world.work)]
+            self.corpus.add_recording(f"r{number:03d}", 2.0)
+        self.corpus.discover()
+        self.keys = [str(partition) for partition in list_partitions(self.corpus.work)]
         for key in self.keys:
-            self.world.segment(number=PartitionKey.parse(key).number)
+            self.corpus.segment(number=PartitionKey.parse(key).number)
         self.timeline = folder / "timeline.jsonl"
         self.seconds = seconds_a_batch
         self._started: list[subprocess.Popen[str]] = []
@@ -44,8 +44,8 @@ class House:
     def variables(self) -> dict[str, str]:
         """The settings, without VOICE_."""
         return {
-            "RAW_URL": self.world.settings.raw_url,
-            "WORK_URL": self.world.settings.work_url,
+            "RAW_URL": self.corpus.settings.raw_url,
+            "WORK_URL": self.corpus.settings.work_url,
             "CODEC": "neucodec",
             "NEUCODEC__POOL": "gpu_t4",
             "GPU_LOCK_DIR": str(self.folder / "locks"),
@@ -54,16 +54,16 @@ class House:
         }
 
     @property
-    def elsewhere(self) -> dict[str, str]:
+    def extra_variables(self) -> dict[str, str]:
         """Variables that are no settings."""
         return {TIMELINE: str(self.timeline), SECONDS: str(self.seconds)}
 
     def environment(self, home: Path) -> dict[str, str]:
         settings = {f"VOICE_{name}": value for name, value in self.variables.items()}
-        return {**os.environ, **settings, **self.elsewhere, "DAGSTER_HOME": str(home)}
+        return {**os.environ, **settings, **self.extra_variables, "DAGSTER_HOME": str(home)}
 
-    def voice(self, home: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
-        """Start a `voice` command; its standard error goes to its output."""
+    def start_voice(self, home: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+        """Start a `start_voice` command; its standard error goes to its output."""
         process = subprocess.Popen(
             [sys.executable, "-m", MODULE, *arguments],
             env={**self.environment(home), **variables},
@@ -80,9 +80,9 @@ class House:
                 process.communicate()
 
     def build(self, home: Path, keys: list[str], **variables: str) -> subprocess.Popen[str]:
-        return self.voice(home, "build", *(word for key in keys for word in ("-p", key)), **variables)
+        return self.start_voice(home, "build", *(word for key in keys for word in ("-p", key)), **variables)
 
-    def uses(self) -> list[Use]:
+    def uses(self) -> list[GpuUse]:
         return read_timeline(self.timeline)
 
 
@@ -90,47 +90,47 @@ Span = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Contest:
+class GpuUsage:
     """Who used the GPU when; when Dagster's steps had the pool, and when runs wanted it or had it, in Unix time."""
 
-    uses: list[Use]
+    uses: list[GpuUse]
     steps: list[Span]
     runs: list[Span]
-    who: Mapping[int, str]  # by process
+    process_names: Mapping[int, str]  # by process
 
     @property
-    def most_at_once(self) -> int:
+    def max_concurrent_runs(self) -> int:
         """Most runs that wanted the pool, or had it, at the same time."""
         return max(sum(begin <= at < end for begin, end in self.runs) for at, _ in self.runs)
 
 
-def contend(house: House, each: int) -> Contest:
+def run_contention(unencoded: UnencodedCorpus, batches_each: int) -> GpuUsage:
     """Two backfills and two builds, each over as many batches of its own; when all have ended.
 
     The daemon takes its time over backfills, so the builds start when it has made their runs.
     """
-    groups = [house.keys[number * each : (number + 1) * each] for number in range(4)]
+    groups = [unencoded.keys[number * batches_each : (number + 1) * batches_each] for number in range(4)]
     with (
-        open_control_room(house.folder, house.variables, MODULE, house.elsewhere) as room,
-        room.instance as instance,
+        run_dagster_dev(unencoded.folder, unencoded.variables, MODULE, unencoded.extra_variables) as dagster_server,
+        dagster_server.instance as instance,
     ):
-        instance.add_dynamic_partitions(NAME, house.keys)
+        instance.add_dynamic_partitions(NAME, unencoded.keys)
         for keys in groups[:2]:
-            room.backfill(["coded_segments"], keys)
-        room.wait("the backfills have their runs", lambda: len(instance.get_runs()) == 2)
-        builds = [house.build(room.home, keys) for keys in groups[2:]]
+            dagster_server.backfill(["coded_segments"], keys)
+        dagster_server.wait("the backfills have their runs", lambda: len(instance.get_runs()) == 2)
+        builds = [unencoded.build(dagster_server.home, keys) for keys in groups[2:]]
         outputs = [build.communicate(timeout=300)[0] for build in builds]
         assert [build.returncode for build in builds] == [0, 0], outputs
 
-        room.wait("the runs end", lambda: all(run.is_finished for run in instance.get_runs()))
-        assert all(run.is_success for run in instance.get_runs()), room.log.read_text("utf-8")[-4000:]
-        return _gather(house, instance)
+        dagster_server.wait("the runs end", lambda: all(run.is_finished for run in instance.get_runs()))
+        assert all(run.is_success for run in instance.get_runs()), dagster_server.log.read_text("utf-8")[-4000:]
+        return _collect_usage(unencoded, instance)
 
 
-def _gather(house: House, instance: dg.DagsterInstance) -> Contest:
+def _collect_usage(unencoded: UnencodedCorpus, instance: dg.DagsterInstance) -> GpuUsage:
     steps: list[Span] = []
     runs: list[Span] = []
-    who: dict[int, str] = {}
+    process_names: dict[int, str] = {}
     for record in instance.get_run_records():
         run = record.dagster_run
         for stats in instance.get_run_step_stats(run.run_id, ["encode"]):
@@ -140,22 +140,22 @@ def _gather(house: House, instance: dg.DagsterInstance) -> Contest:
             steps.append((stats.start_time, stats.end_time))
             runs.append((record.create_timestamp.timestamp(), record.end_time))
             backfill = run.tags.get("dagster/backfill", "")
-            who[int(run.tags[PID])] = f"backfill {backfill}" if backfill else "voice build"
-    return Contest(house.uses(), sorted(steps), sorted(runs), who)
+            process_names[int(run.tags[PID_TAG])] = f"backfill {backfill}" if backfill else "voice build"
+    return GpuUsage(unencoded.uses(), sorted(steps), sorted(runs), process_names)
 
 
-def overlaps(spans: list[Span]) -> list[tuple[Span, Span]]:
+def find_overlaps(spans: list[Span]) -> list[tuple[Span, Span]]:
     """Neighbours that were there at the same time."""
     ordered = sorted(spans)
     return [(one, two) for one, two in pairwise(ordered) if two[0] < one[1]]
 
 
-def table(contest: Contest) -> list[list[str]]:
+def timeline_rows(usage: GpuUsage) -> list[list[str]]:
     """The timeline for people: from, to, who, what."""
-    zero = contest.uses[0].begin
+    zero = usage.uses[0].begin
     return [
-        [f"{use.begin - zero:.2f}", f"{use.end - zero:.2f}", contest.who.get(use.pid, str(use.pid)), use.purpose]
-        for use in contest.uses
+        [f"{use.begin - zero:.2f}", f"{use.end - zero:.2f}", usage.process_names.get(use.pid, str(use.pid)), use.purpose]
+        for use in usage.uses
     ]
 
 
@@ -166,6 +166,6 @@ def wait_until(what: str, holds: Callable[[], object], seconds: float = 60.0) ->
         time.sleep(0.1)
 
 
-def events(instance: dg.DagsterInstance, run_id: str) -> list[str]:
+def read_run_log(instance: dg.DagsterInstance, run_id: str) -> list[str]:
     """All that a run's log says."""
     return [record.event_log_entry.user_message for record in instance.get_records_for_run(run_id).records]

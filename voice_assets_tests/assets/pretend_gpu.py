@@ -19,7 +19,7 @@ import dagster as dg
 from voice_assets_tests.core.corpus.small_corpus import SmallCodec
 from voice_core.codecs import CODECS
 from voice_core.codecs.base import Audio, Codes
-from voice_core.compute.gpu_lock import hold
+from voice_core.compute.gpu_lock import hold_gpu
 from voice_core.settings import Settings
 
 GPU = "pretend-gpu-0"
@@ -32,24 +32,24 @@ class PretendGpuCodec(SmallCodec):
 
     @contextmanager
     def ready(self, purpose: str) -> Iterator[None]:
-        with hold([GPU], purpose, Settings.load().gpu_lock_dir):
+        with hold_gpu([GPU], purpose, Settings.load().gpu_lock_dir):
             if self._ready:
                 yield
                 return
             self._ready = True
-            _note("begin", purpose)
+            _log_event("begin", purpose)
             try:
                 yield
             finally:
                 self._ready = False
-                _note("end", purpose)
+                _log_event("end", purpose)
 
     def encode(self, clips: Sequence[Audio], sample_rate_hz: int | None = None) -> list[Codes]:
         time.sleep(float(os.environ[SECONDS]))
         return super().encode(clips, sample_rate_hz)
 
 
-def _note(what: str, purpose: str) -> None:
+def _log_event(what: str, purpose: str) -> None:
     line = json.dumps({"what": what, "purpose": purpose, "pid": os.getpid(), "at": time.monotonic()})
     descriptor = os.open(os.environ[TIMELINE], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(descriptor, f"{line}\n".encode())
@@ -57,7 +57,7 @@ def _note(what: str, purpose: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
+class GpuUse:
     """A process used the GPU from `begin` to `end`, in seconds of the machine's clock; to no end if it was killed."""
 
     pid: int
@@ -66,18 +66,18 @@ class Use:
     end: float
 
 
-def read_timeline(path: Path) -> list[Use]:
+def read_timeline(path: Path) -> list[GpuUse]:
     """Every use of the GPU, by its beginning."""
     opened: dict[tuple[int, str], float] = {}
-    uses: list[Use] = []
+    uses: list[GpuUse] = []
     for line in path.read_text("utf-8").splitlines() if path.exists() else ():
         note = json.loads(line)
         key = note["pid"], note["purpose"]
         if note["what"] == "begin":
             opened[key] = note["at"]
         else:
-            uses.append(Use(*key, opened.pop(key), note["at"]))
-    uses += [Use(*key, begin, float("inf")) for key, begin in opened.items()]
+            uses.append(GpuUse(*key, opened.pop(key), note["at"]))
+    uses += [GpuUse(*key, begin, float("inf")) for key, begin in opened.items()]
     return sorted(uses, key=lambda use: use.begin)
 
 

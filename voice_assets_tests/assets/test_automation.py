@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import dagster as dg
 import pytest
 
-from voice_assets.definitions import definitions
+from voice_assets.definitions import build_definitions
 from voice_assets.defs.voice_dataset.partitions import NAME
 from voice_core.settings import Settings
 
@@ -14,13 +14,13 @@ KEYS = [f"news/batch-{number:04d}" for number in range(1, 301)]
 CHAIN = ("raw_audio", "segments", "coded_segments")
 
 
-class Watch:
+class AutomationHarness:
     """Ticks of the automation over an instance in which assets are said to be built."""
 
     def __init__(self, keys: list[str]) -> None:
         self.instance = dg.DagsterInstance.ephemeral()
         self.instance.add_dynamic_partitions(NAME, keys)
-        self.defs = definitions(Settings())
+        self.defs = build_definitions(Settings())
         self.cursor = None
 
     def build(self, assets: Iterable[str], keys: Iterable[str | None], version: str) -> None:
@@ -43,104 +43,104 @@ class Watch:
 
 
 @pytest.fixture
-def watch() -> Watch:
+def automation() -> AutomationHarness:
     """Three finished batches, and a tick that has seen them."""
-    made = Watch(KEYS[:3])
+    made = AutomationHarness(KEYS[:3])
     made.tick()
     return made
 
 
-def test_a_new_batch_is_followed_by_the_splits_then_its_rows_then_the_card(watch: Watch) -> None:
-    watch.build(CHAIN, KEYS[:1], "1")
-    assert watch.tick() == {"dataset_splits": [None]}
-    watch.build(["dataset_splits"], [None], "1")
-    assert watch.tick() == {"voice_dataset": KEYS[:1], "voice_pairs": KEYS[:1]}
-    watch.build(["voice_dataset", "voice_pairs"], KEYS[:1], "1")
-    assert watch.tick() == {"dataset_card": [None]}
-    watch.build(["dataset_card"], [None], "1")
-    assert watch.tick() == {}
+def test_a_new_batch_is_followed_by_the_splits_then_its_rows_then_the_card(automation: AutomationHarness) -> None:
+    automation.build(CHAIN, KEYS[:1], "1")
+    assert automation.tick() == {"dataset_splits": [None]}
+    automation.build(["dataset_splits"], [None], "1")
+    assert automation.tick() == {"voice_dataset": KEYS[:1], "voice_pairs": KEYS[:1]}
+    automation.build(["voice_dataset", "voice_pairs"], KEYS[:1], "1")
+    assert automation.tick() == {"dataset_card": [None]}
+    automation.build(["dataset_card"], [None], "1")
+    assert automation.tick() == {}
 
 
-def test_a_batch_that_was_cut_is_encoded_in_a_run_of_its_own_and_then_written(watch: Watch) -> None:
-    watch.build(["raw_audio"], KEYS[:1], "1")
-    assert watch.tick() == {"segments": KEYS[:1]}
-    watch.build(["segments"], KEYS[:1], "1")
-    assert watch.tick() == {"coded_segments": KEYS[:1], "dataset_splits": [None]}
-    watch.build(["dataset_splits"], [None], "1")
-    watch.build(["coded_segments"], KEYS[:1], "1")
-    assert watch.tick() == {"voice_dataset": KEYS[:1], "voice_pairs": KEYS[:1]}
+def test_a_batch_that_was_cut_is_encoded_in_a_run_of_its_own_and_then_written(automation: AutomationHarness) -> None:
+    automation.build(["raw_audio"], KEYS[:1], "1")
+    assert automation.tick() == {"segments": KEYS[:1]}
+    automation.build(["segments"], KEYS[:1], "1")
+    assert automation.tick() == {"coded_segments": KEYS[:1], "dataset_splits": [None]}
+    automation.build(["dataset_splits"], [None], "1")
+    automation.build(["coded_segments"], KEYS[:1], "1")
+    assert automation.tick() == {"voice_dataset": KEYS[:1], "voice_pairs": KEYS[:1]}
 
 
-def test_a_batch_that_is_cut_again_is_encoded_afterwards_and_not_meanwhile(watch: Watch) -> None:
-    watch.build((*CHAIN, "voice_dataset", "voice_pairs"), KEYS[:3], "1")
-    watch.build(["dataset_splits", "dataset_card"], [None], "1")
+def test_a_batch_that_is_cut_again_is_encoded_afterwards_and_not_meanwhile(automation: AutomationHarness) -> None:
+    automation.build((*CHAIN, "voice_dataset", "voice_pairs"), KEYS[:3], "1")
+    automation.build(["dataset_splits", "dataset_card"], [None], "1")
     for _ in range(2):
-        watch.tick()
-    watch.build(["raw_audio"], KEYS[:1], "2")
-    assert watch.tick() == {"segments": KEYS[:1]}
-    watch.build(["segments"], KEYS[:1], "2")
-    assert watch.tick() == {"coded_segments": KEYS[:1], "dataset_splits": [None]}
+        automation.tick()
+    automation.build(["raw_audio"], KEYS[:1], "2")
+    assert automation.tick() == {"segments": KEYS[:1]}
+    automation.build(["segments"], KEYS[:1], "2")
+    assert automation.tick() == {"coded_segments": KEYS[:1], "dataset_splits": [None]}
 
 
-def test_what_could_not_be_encoded_is_asked_for_every_hour(watch: Watch) -> None:
-    watch.build(CHAIN[:2], KEYS[:2], "1")
-    assert watch.tick()["coded_segments"] == KEYS[:2]
-    job = watch.defs.resolve_job_def("encode_batch")  # fails: nothing was cut
+def test_what_could_not_be_encoded_is_asked_for_every_hour(automation: AutomationHarness) -> None:
+    automation.build(CHAIN[:2], KEYS[:2], "1")
+    assert automation.tick()["coded_segments"] == KEYS[:2]
+    job = automation.defs.resolve_job_def("encode_batch")  # fails: nothing was cut
     assert not job.execute_in_process(
-        instance=watch.instance,
+        instance=automation.instance,
         partition_key=KEYS[1],
         asset_selection=[dg.AssetKey("coded_segments")],
         raise_on_error=False,
     ).success
-    watch.build(["coded_segments"], KEYS[:1], "1")
-    assert "coded_segments" not in watch.tick()
-    assert watch.tick(later_min=60)["coded_segments"] == KEYS[1:2]
-    assert "coded_segments" not in watch.tick(later_min=61)
+    automation.build(["coded_segments"], KEYS[:1], "1")
+    assert "coded_segments" not in automation.tick()
+    assert automation.tick(later_min=60)["coded_segments"] == KEYS[1:2]
+    assert "coded_segments" not in automation.tick(later_min=61)
 
 
-def test_a_batch_that_came_out_the_same_wakes_nobody(watch: Watch) -> None:
+def test_a_batch_that_came_out_the_same_wakes_nobody(automation: AutomationHarness) -> None:
     everything = (*CHAIN, "voice_dataset", "voice_pairs")
-    watch.build(everything, KEYS[:3], "1")
-    watch.build(["dataset_splits", "dataset_card"], [None], "1")
-    watch.tick()
-    watch.build(CHAIN, KEYS[1:2], "1")
-    assert watch.tick() == {}
+    automation.build(everything, KEYS[:3], "1")
+    automation.build(["dataset_splits", "dataset_card"], [None], "1")
+    automation.tick()
+    automation.build(CHAIN, KEYS[1:2], "1")
+    assert automation.tick() == {}
 
 
-def test_splits_that_came_out_the_same_wake_no_other_batch(watch: Watch) -> None:
+def test_splits_that_came_out_the_same_wake_no_other_batch(automation: AutomationHarness) -> None:
     everything = (*CHAIN, "voice_dataset", "voice_pairs")
-    watch.build(everything, KEYS[:3], "1")
-    watch.build(["dataset_splits", "dataset_card"], [None], "1")
+    automation.build(everything, KEYS[:3], "1")
+    automation.build(["dataset_splits", "dataset_card"], [None], "1")
     for _ in range(2):
-        watch.tick()
-    watch.build(CHAIN, KEYS[1:2], "2")
-    assert watch.tick() == {"dataset_splits": [None]}
-    watch.build(["dataset_splits"], [None], "1")
-    assert watch.tick() == {"voice_dataset": KEYS[1:2], "voice_pairs": KEYS[1:2]}
+        automation.tick()
+    automation.build(CHAIN, KEYS[1:2], "2")
+    assert automation.tick() == {"dataset_splits": [None]}
+    automation.build(["dataset_splits"], [None], "1")
+    assert automation.tick() == {"voice_dataset": KEYS[1:2], "voice_pairs": KEYS[1:2]}
 
 
-def test_splits_that_changed_wake_every_batch(watch: Watch) -> None:
-    watch.build((*CHAIN, "voice_dataset", "voice_pairs"), KEYS[:3], "1")
-    watch.build(["dataset_splits", "dataset_card"], [None], "1")
+def test_splits_that_changed_wake_every_batch(automation: AutomationHarness) -> None:
+    automation.build((*CHAIN, "voice_dataset", "voice_pairs"), KEYS[:3], "1")
+    automation.build(["dataset_splits", "dataset_card"], [None], "1")
     for _ in range(2):
-        watch.tick()
-    watch.build(["dataset_splits"], [None], "2")
-    assert watch.tick() == {"voice_dataset": KEYS[:3], "voice_pairs": KEYS[:3]}
+        automation.tick()
+    automation.build(["dataset_splits"], [None], "2")
+    assert automation.tick() == {"voice_dataset": KEYS[:3], "voice_pairs": KEYS[:3]}
 
 
-def test_a_batch_without_codes_holds_up_neither_the_splits_nor_the_rows_of_others(watch: Watch) -> None:
-    watch.build(CHAIN[:2], KEYS[:1], "1")
-    watch.build(CHAIN, KEYS[1:2], "1")
-    assert watch.tick() == {"coded_segments": KEYS[:1], "dataset_splits": [None]}
-    watch.build(["dataset_splits"], [None], "1")
-    assert watch.tick()["voice_dataset"] == KEYS[1:2]
+def test_a_batch_without_codes_holds_up_neither_the_splits_nor_the_rows_of_others(automation: AutomationHarness) -> None:
+    automation.build(CHAIN[:2], KEYS[:1], "1")
+    automation.build(CHAIN, KEYS[1:2], "1")
+    assert automation.tick() == {"coded_segments": KEYS[:1], "dataset_splits": [None]}
+    automation.build(["dataset_splits"], [None], "1")
+    assert automation.tick()["voice_dataset"] == KEYS[1:2]
 
 
 def test_three_hundred_batches_that_are_built_at_once_deal_the_splits_once() -> None:
-    watch = Watch(KEYS)
-    watch.tick()
-    watch.build(CHAIN, KEYS, "1")
-    assert watch.tick() == {"dataset_splits": [None]}
-    assert watch.tick() == {}
-    watch.build(["dataset_splits"], [None], "1")
-    assert {name: len(keys) for name, keys in watch.tick().items()} == {"voice_dataset": 300, "voice_pairs": 300}
+    automation = AutomationHarness(KEYS)
+    automation.tick()
+    automation.build(CHAIN, KEYS, "1")
+    assert automation.tick() == {"dataset_splits": [None]}
+    assert automation.tick() == {}
+    automation.build(["dataset_splits"], [None], "1")
+    assert {name: len(keys) for name, keys in automation.tick().items()} == {"voice_dataset": 300, "voice_pairs": 300}

@@ -7,20 +7,20 @@ import pytest
 from typer.testing import CliRunner
 
 from voice_assets.cli import app
-from voice_assets_tests.assets.conftest import Bench, files_below
+from voice_assets_tests.assets.conftest import BuiltCorpus, files_below
 from voice_core.demo import sample_data
 
 
 def test_the_demo_is_built_in_its_own_folder_whatever_the_variables_name(
-    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    built_corpus: BuiltCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sample_data, "build_world", partial(sample_data.build_world, seconds_scale=0.1))
-    own = bench.files()
+    monkeypatch.setattr(sample_data, "generate_sample_data", partial(sample_data.generate_sample_data, seconds_scale=0.1))
+    own = built_corpus.files()
     done = CliRunner().invoke(app, ["demo", str(tmp_path / "elsewhere")])
     assert done.exit_code == 0, done.output
     made = files_below(tmp_path / "elsewhere" / "work")
     assert {"datasets/voice/dataset.json", "moshi/dialogues/dialogues.jsonl"} <= made.keys()
-    assert bench.files() == own
+    assert built_corpus.files() == own
     config = (tmp_path / "elsewhere" / "voice.toml").resolve()
     assert f"VOICE_CONFIG={config}" in done.output
     monkeypatch.setenv("VOICE_CONFIG", str(config))

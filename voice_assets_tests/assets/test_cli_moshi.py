@@ -14,8 +14,8 @@ import pytest
 import soundfile
 
 from voice_assets_tests.files import files_below
-from voice_core.moshi.shard_manifest import dialogue_partition, read_shards
-from voice_core.storage.distributed_lock import held
+from voice_core.moshi.shard_manifest import dialogue_partition, read_shard_manifest
+from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.store import Store
 
 LINES = [
@@ -104,7 +104,7 @@ def killed_in_the_middle(script: Path, work: Path, files: int) -> None:
             process.kill()
         time.sleep(0.002)
     assert process.returncode == -signal.SIGKILL
-    half = read_shards(Store(work.as_uri()), dialogue_partition("talks", 1))
+    half = read_shard_manifest(Store(work.as_uri()), dialogue_partition("talks", 1))
     assert half is not None
     assert not half.complete, "it was struck before its end"
 
@@ -174,7 +174,7 @@ def test_a_part_or_another_file_takes_nothing_from_a_data_set(script: Path, tmp_
 
 def test_the_seed_0_overrules_another(script: Path, tmp_path: Path) -> None:
     run(script, tmp_path, "--mock-inference", "--max-samples", "1", "--seed", "0", VOICE_MOSHI__SEED="5")
-    manifest = read_shards(Store(tmp_path.as_uri()), dialogue_partition("talks", 1))
+    manifest = read_shard_manifest(Store(tmp_path.as_uri()), dialogue_partition("talks", 1))
     assert manifest is not None
     assert manifest.parameters["seed"] == 0
 
@@ -183,7 +183,7 @@ def test_progress_in_json_is_nothing_but_json(script: Path, tmp_path: Path) -> N
     """Not even when it waits for somebody else, which is logged, too."""
     dealt = tmp_path / "work" / "dialogues" / "talks" / "batch-0001.jsonl"
     work = Store((tmp_path / "work").as_uri(), create=True)
-    with held(work, "moshi talks/batch-0001"):
+    with hold_lock(work, "moshi talks/batch-0001"):
         flags = ("--mock-inference", "--log-json")
         process = subprocess.Popen(
             command(script, tmp_path / "work", *flags),

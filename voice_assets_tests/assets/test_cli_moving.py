@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from voice_assets_tests.core.corpus.small_corpus import babble
+from voice_assets_tests.core.corpus.small_corpus import speech_like_noise
 from voice_assets_tests.files import files_below
 from voice_assets_tests.servers.faulty import FaultyProxy
 from voice_assets_tests.servers.s3 import S3Server
@@ -32,7 +32,7 @@ def cache(tmp_path: Path) -> Path:
     folder = tmp_path / "segments_cache"
     for name in ("video1", "video2"):
         for index in range(3):
-            audio = babble(2.0, seed=index + sum(name.encode()))
+            audio = speech_like_noise(2.0, seed=index + sum(name.encode()))
             path = folder / "newschannel" / f"{name}_seg_{index}.npz"
             path.parent.mkdir(parents=True, exist_ok=True)
             np.savez_compressed(

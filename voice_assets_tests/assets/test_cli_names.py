@@ -6,8 +6,8 @@ import shlex
 from typer.testing import CliRunner
 
 from voice_assets.cli import app
-from voice_assets.failures import FailureRecord, Trouble, write_record
-from voice_assets_tests.assets.conftest import Bench
+from voice_assets.failures import FailureRecord, AssetFailure, write_record
+from voice_assets_tests.assets.conftest import BuiltCorpus
 from voice_core.stages.integrity import AuditReport, PartitionAudit
 
 
@@ -23,32 +23,32 @@ def folded(text: str) -> str:
     return "".join("".join("".join(column) for column in zip(*rows, strict=True)).split())
 
 
-def test_a_build_tells_of_unused_objects_by_their_whole_names(bench: Bench) -> None:
-    (bench.raw / "odd[").mkdir()
+def test_a_build_tells_of_unused_objects_by_their_whole_names(built_corpus: BuiltCorpus) -> None:
+    (built_corpus.raw / "odd[").mkdir()
     for name in ("notes [draft].txt", "odd[/b] name.txt"):
-        (bench.raw / name).write_text("x", "utf-8")
+        (built_corpus.raw / name).write_text("x", "utf-8")
     shown = told("build")
     assert "notes [draft].txt: " in shown
     assert "odd[/b] name.txt: " in shown
 
 
-def test_settings_are_shown_as_they_are(bench: Bench) -> None:
-    bench.monkeypatch.setenv("VOICE_CHANNEL_MAPPING", json.dumps({"news": "News [daily]"}))
+def test_settings_are_shown_as_they_are(built_corpus: BuiltCorpus) -> None:
+    built_corpus.monkeypatch.setenv("VOICE_CHANNEL_MAPPING", json.dumps({"news": "News [daily]"}))
     assert "News[daily]" in folded(told("settings"))
 
 
-def test_a_recording_is_forgotten_under_its_whole_name(bench: Bench) -> None:
-    folder = bench.raw / "Late [live] show"
+def test_a_recording_is_forgotten_under_its_whole_name(built_corpus: BuiltCorpus) -> None:
+    folder = built_corpus.raw / "Late [live] show"
     folder.mkdir()
-    (folder / "talk [b].mp3").write_bytes((bench.raw / "harbour-radio" / "snow-006.mp3").read_bytes())
-    bench.build()
+    (folder / "talk [b].mp3").write_bytes((built_corpus.raw / "harbour-radio" / "snow-006.mp3").read_bytes())
+    built_corpus.build()
     assert "Late [live] show/talk [b] is forgotten" in told("forget", "talk [b]", "--yes")
 
 
-def test_what_failed_is_told_as_it_is(bench: Bench) -> None:
-    trouble = Trouble("segments", "a b/batch-0001", "OSError: [/mnt/x] is gone [errno 5]")
+def test_what_failed_is_told_as_it_is(built_corpus: BuiltCorpus) -> None:
+    trouble = AssetFailure("segments", "a b/batch-0001", "OSError: [/mnt/x] is gone [errno 5]")
     record = FailureRecord("2026-01-01T00:00:00+00:00", "12345678", "ingest_batch", "host", (trouble,), "voice build")
-    write_record(bench.root / "dagster_home", record)
+    write_record(built_corpus.root / "dagster_home", record)
     assert "OSError:[/mnt/x]isgone[errno5]" in folded(told("failures"))
 
 

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from voice_assets.cli import app
-from voice_assets_tests.assets.conftest import Bench
+from voice_assets_tests.assets.conftest import BuiltCorpus
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_a_command_says_that_nothing_is_there_and_makes_nothing(
     assert list(nowhere.iterdir()) == []
 
 
-def test_an_audit_of_a_batch_that_there_is_not_is_refused(bench: Bench) -> None:
+def test_an_audit_of_a_batch_that_there_is_not_is_refused(built_corpus: BuiltCorpus) -> None:
     done = CliRunner().invoke(app, ["audit", "-p", "harbour-radio/batch-0007"])
     assert isinstance(done.exception, LookupError)
     assert "there is no partition harbour-radio/batch-0007" in str(done.exception)

@@ -14,7 +14,7 @@ from voice_assets_tests.files import files_below
 from voice_assets_tests.servers.faulty import FaultyProxy
 from voice_assets_tests.servers.gcs import GcsServer
 from voice_assets_tests.servers.s3 import S3Server
-from voice_core.demo.sample_data import DEMO_CHANNEL_MAPPING, World
+from voice_core.demo.sample_data import DEMO_CHANNEL_MAPPING, SampleData
 from voice_core.storage.store import Store
 
 
@@ -24,12 +24,12 @@ def environment(
     gcs_proxy: FaultyProxy,
     s3_server: S3Server,
     s3_proxy: FaultyProxy,
-    small_world: World,
+    small_demo: SampleData,
     tmp_path: Path,
 ) -> dict[str, str]:
     """The small world in a bucket, an empty bucket to work in, and a proxy before either."""
     raw = gcs_server.new_bucket()
-    gcs_server.upload_folder(raw, small_world.raw)
+    gcs_server.upload_folder(raw, small_demo.raw)
     (tmp_path / "home").mkdir()
     shutil.copy(DAGSTER_YAML, tmp_path / "home")
     return {
@@ -52,7 +52,7 @@ def objects(environment: dict[str, str], server: S3Server) -> dict[str, bytes]:
     """What was made. What a store calls an object stands below `batches/` alone."""
     store = Store(environment["VOICE_WORK_URL"], server.access())
     keys = [item.key for item in store.listing() if not item.key.startswith("batches/")]
-    return dict(zip(keys, store.each(store.get, keys), strict=True))
+    return dict(zip(keys, store.map_keys(store.get, keys), strict=True))
 
 
 def test_stores_that_fail_every_now_and_then_lead_to_the_bytes_of_a_local_build(
@@ -62,16 +62,16 @@ def test_stores_that_fail_every_now_and_then_lead_to_the_bytes_of_a_local_build(
         proxy.answer(503, "SlowDown", times=15)
         proxy.answer(500, "InternalError", times=5, path=r"^/[^/?]+/[^?]*2")
         proxy.reset(times=10, path=r"^/[^/?]+/[^?]*[37]")
-        proxy.cut(200, times=10, path=r"^/[^/?]+/[^?]*[59]")
-        proxy.lose_answer(times=2, method="PUT")
+        proxy.truncate_response(200, times=10, path=r"^/[^/?]+/[^?]*[59]")
+        proxy.drop_response(times=2, method="PUT")
     done = voice(environment, "build")
     assert done.returncode == 0, done.stderr
     local = {key: data for key, data in files_below(built / "work").items() if not key.startswith("batches/")}
     made = objects(environment, s3_server)
     assert sorted(made) == sorted(local)
     assert [key for key in made if made[key] != local[key]] == []
-    s3_proxy.behave()
-    gcs_proxy.behave()
+    s3_proxy.clear_faults()
+    gcs_proxy.clear_faults()
     again = voice(environment, "build")
     assert "Nothing to do" in again.stdout, again.stdout + again.stderr
     assert s3_proxy.count("PUT") == 0
@@ -89,6 +89,6 @@ def test_a_recording_that_may_not_be_read_is_named_and_the_others_are_built(
     assert "access denied" in said
     made = objects(environment, s3_server)
     assert any("/atheer_0002_seg_" in key for key in made)
-    gcs_proxy.behave()
+    gcs_proxy.clear_faults()
     assert voice(environment, "build").returncode == 0
     assert any("/atheer_0001_seg_" in key for key in objects(environment, s3_server))

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from voice_assets.definitions import definitions, defs, pool_of
+from voice_assets.definitions import build_definitions, defs, encoding_pool
 from voice_core.settings import ConfigurationError, NeuCodecSettings, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -107,9 +107,9 @@ def test_the_steps_can_be_dealt_out_otherwise() -> None:
 
 def test_the_encoding_step_is_in_a_pool_only_where_its_codec_needs_a_gpu() -> None:
     on_a_gpu = NeuCodecSettings(pool="gpu_t4")  # type: ignore[call-arg]
-    assert pool_of(Settings(codec="neucodec", neucodec=on_a_gpu)) == "gpu_t4"
-    assert pool_of(Settings(codec="melvq", neucodec=on_a_gpu)) is None
-    assert pool_of(Settings(codec="neucodec")) is None
+    assert encoding_pool(Settings(codec="neucodec", neucodec=on_a_gpu)) == "gpu_t4"
+    assert encoding_pool(Settings(codec="melvq", neucodec=on_a_gpu)) is None
+    assert encoding_pool(Settings(codec="neucodec")) is None
 
 
 @pytest.mark.parametrize(("pool", "precision", "told"), [("gpu_a100", "", "known are"), ("gpu_t4", "bf16", "Turing")])
@@ -118,4 +118,4 @@ def test_a_pool_or_precision_that_there_is_not_is_refused_when_the_definitions_a
 ) -> None:
     wrong = NeuCodecSettings(pool=pool, precision=precision)  # type: ignore[call-arg, arg-type]
     with pytest.raises(ConfigurationError, match=told):
-        definitions(Settings(codec="neucodec", neucodec=wrong))
+        build_definitions(Settings(codec="neucodec", neucodec=wrong))

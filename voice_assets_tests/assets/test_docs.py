@@ -9,7 +9,7 @@ import pytest
 from voice_assets_tests.files import files_below
 from voice_core.corpus.ingest.transcripts import BAD_LINE_REASONS
 from voice_core.corpus.segment.rules import RULES
-from voice_core.settings import ENV_PREFIX, Group, Settings, Step
+from voice_core.settings import ENV_PREFIX, SettingsGroup, Settings, StepName
 from voice_core.stages.manifest import Manifest
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +43,7 @@ def test_every_file_of_the_work_root_lies_where_the_document_says(built: Path) -
 def test_every_step_is_told_where_steps_are_dealt_out() -> None:
     told = Settings.model_fields["steps"].description or ""
     machines = (ROOT / "docs" / "gpus.md").read_text("utf-8").split("## Several machines")[1]
-    for step in get_args(Step):
+    for step in get_args(StepName):
         assert re.search(rf"\b{step}\b", told)
         assert f"`{step}`" in machines
 
@@ -53,7 +53,7 @@ def test_every_variable_that_a_page_names_is_a_setting(page: Path) -> None:
     known = {f"{ENV_PREFIX}CONFIG"}
     for name, field in Settings.model_fields.items():
         known.add(f"{ENV_PREFIX}{name}".upper())
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Group):
+        if isinstance(field.annotation, type) and issubclass(field.annotation, SettingsGroup):
             known |= {f"{ENV_PREFIX}{name}__{inner}".upper() for inner in ("", *field.annotation.model_fields)}
     named = set(re.findall(rf"\b{ENV_PREFIX}[A-Z0-9_]+", page.read_text("utf-8")))
     assert sorted(named - known) == []

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from voice_assets.cli.exit_codes import ERROR, UNEXPECTED, end_with
-from voice_assets.signals import EXIT_CODE
+from voice_assets.cli.exit_codes import ERROR_EXIT_CODE, INTERNAL_ERROR_EXIT_CODE, report_error
+from voice_assets.signals import INTERRUPTED_EXIT_CODE
 from voice_assets_tests.assets.conftest import DAGSTER_YAML
-from voice_assets_tests.core.corpus.small_corpus import World
+from voice_assets_tests.core.corpus.small_corpus import Corpus
 
 _MAIN = "from voice_assets.cli import app, main\n"
 
@@ -24,12 +24,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "home"
     folder.mkdir()
     (folder / "dagster.yaml").write_bytes(DAGSTER_YAML.read_bytes())
-    world = World(tmp_path)
-    world.record("a", 4.0)
+    corpus = Corpus(tmp_path)
+    corpus.add_recording("a", 4.0)
     for name, value in {
         "DAGSTER_HOME": folder,
-        "VOICE_RAW_URL": world.raw_dir,
-        "VOICE_WORK_URL": world.work_dir,
+        "VOICE_RAW_URL": corpus.raw_dir,
+        "VOICE_WORK_URL": corpus.work_dir,
         "VOICE_CODEC": "none",
     }.items():
         monkeypatch.setenv(name, str(value))
@@ -50,7 +50,7 @@ def run(
 
 def test_an_instance_that_cannot_be_created_for_want_of_room_is_one_line_and_code_2(home: Path) -> None:
     done = run("pools", "apply", largest_file=60_000)
-    assert done.returncode == ERROR
+    assert done.returncode == ERROR_EXIT_CODE
     assert len(done.stderr.splitlines()) == 1
     assert f"Dagster's databases under {home} (DAGSTER_HOME)" in done.stderr
     assert "make room on its disk" in done.stderr
@@ -62,7 +62,7 @@ def test_a_build_that_finds_no_room_for_its_record_says_so_and_the_next_one_goes
     assert run("pools", "apply").returncode == 0
     room = (home / "history" / "runs" / "index.db").stat().st_size + 4096
     done = run("build", largest_file=room)
-    assert done.returncode == ERROR
+    assert done.returncode == ERROR_EXIT_CODE
     assert "Traceback" not in done.stdout + done.stderr
     assert "make room on its disk, and run the same command again" in done.stderr
     assert run("build").returncode == 0
@@ -71,7 +71,7 @@ def test_a_build_that_finds_no_room_for_its_record_says_so_and_the_next_one_goes
 
 def test_a_fault_of_the_program_has_a_code_of_its_own_and_keeps_its_traceback(home: Path) -> None:
     done = run("break", code="@app.command('break')\ndef fail(): None.missing")
-    assert done.returncode == UNEXPECTED
+    assert done.returncode == INTERNAL_ERROR_EXIT_CODE
     assert done.stderr.startswith("internal error: AttributeError: 'NoneType' object has no attribute 'missing'.")
     assert len(done.stderr.splitlines()) == 1
     kept = Path(done.stderr.split()[-1])
@@ -82,19 +82,19 @@ def test_a_fault_of_the_program_has_a_code_of_its_own_and_keeps_its_traceback(ho
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (ValueError("no such codec"), ERROR),
-        (PermissionError(13, "denied"), ERROR),
-        (KeyError("recordings"), UNEXPECTED),
-        (AssertionError(), UNEXPECTED),
-        (NotImplementedError(), UNEXPECTED),
+        (ValueError("no such codec"), ERROR_EXIT_CODE),
+        (PermissionError(13, "denied"), ERROR_EXIT_CODE),
+        (KeyError("recordings"), INTERNAL_ERROR_EXIT_CODE),
+        (AssertionError(), INTERNAL_ERROR_EXIT_CODE),
+        (NotImplementedError(), INTERNAL_ERROR_EXIT_CODE),
     ],
 )
 def test_errors_that_are_foreseen_end_with_2_and_others_with_70(
     error: Exception, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    assert end_with(error) == code
-    assert len(list(tmp_path.glob("voice-error-*.txt"))) == (code == UNEXPECTED)
+    assert report_error(error) == code
+    assert len(list(tmp_path.glob("voice-error-*.txt"))) == (code == INTERNAL_ERROR_EXIT_CODE)
 
 
 def _fill(database: Path) -> None:
@@ -135,13 +135,13 @@ def test_what_a_database_meets_is_said_in_one_line(
         write(database)
     wrapped = OperationalError("INSERT", {}, caught.value)
     wrapped.__cause__ = caught.value
-    assert end_with(wrapped) == ERROR
+    assert report_error(wrapped) == ERROR_EXIT_CODE
     assert said in capsys.readouterr().err
 
 
 def test_the_help_and_the_readme_tell_the_exit_codes() -> None:
     told = " ".join(run("--help").stdout.split())
     readme = " ".join((Path(__file__).parents[2] / "README.md").read_text("utf-8").split())
-    for code in (ERROR, UNEXPECTED, EXIT_CODE):
+    for code in (ERROR_EXIT_CODE, INTERNAL_ERROR_EXIT_CODE, INTERRUPTED_EXIT_CODE):
         assert f"{code} " in told[told.index("Exit codes") :]
         assert f"| {code} |" in readme

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from voice_assets.build import BuildReport, build
-from voice_assets.definitions import definitions
+from voice_assets.build import DatasetBuildReport, build
+from voice_assets.definitions import build_definitions
 from voice_assets.instance import open_instance
 from voice_assets_tests.assets.conftest import DAGSTER_YAML
-from voice_assets_tests.core.corpus.small_corpus import World
+from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_assets_tests.files import files_below
 from voice_core.settings import Settings
 
 
 @dataclass
-class Corpus:
+class ThreeBatchCorpus:
     """Three batches, and a Dagster instance of its own."""
 
     folder: Path
@@ -26,7 +26,7 @@ class Corpus:
     def work(self) -> Path:
         return self.folder / "work"
 
-    def build(self, **options: object) -> BuildReport:
+    def build(self, **options: object) -> DatasetBuildReport:
         with open_instance() as instance:
             return build(Settings.load(), instance, **options)  # type: ignore[arg-type]
 
@@ -49,14 +49,14 @@ CHANNELS = ("news", "sport", "talk")  # without the first, another recording is 
 
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    world = World(tmp_path_factory.mktemp("world"))
+    corpus = Corpus(tmp_path_factory.mktemp("corpus"))
     for channel in CHANNELS:
         for number in range(1 if channel == "sport" else 2):
-            world.record(f"{channel}-{number}", 2.0, channel=channel)
-    return world.raw_dir
+            corpus.add_recording(f"{channel}-{number}", 2.0, channel=channel)
+    return corpus.raw_dir
 
 
-def _make(raw: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Corpus:
+def _make(raw: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> ThreeBatchCorpus:
     (folder / "home").mkdir(parents=True)
     shutil.copy(DAGSTER_YAML, folder / "home")
     shutil.copytree(raw, folder / "raw", copy_function=shutil.copy2)
@@ -68,63 +68,63 @@ def _make(raw: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Corpus:
         "VOICE_WORKERS": "1",
     }.items():
         monkeypatch.setenv(variable, str(value))
-    return Corpus(folder)
+    return ThreeBatchCorpus(folder)
 
 
 @pytest.fixture(scope="module")
 def undisturbed(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The files of a build in which nothing fails."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        corpus = _make(raw, tmp_path_factory.mktemp("undisturbed"), monkeypatch)
-        assert not corpus.build().failures
-    return corpus.files()
+        three_batches = _make(raw, tmp_path_factory.mktemp("undisturbed"), monkeypatch)
+        assert not three_batches.build().failures
+    return three_batches.files()
 
 
 @pytest.fixture
-def corpus(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Corpus:
+def three_batches(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ThreeBatchCorpus:
     return _make(raw, tmp_path / "corpus", monkeypatch)
 
 
 def test_a_batch_that_fails_first_leaves_the_splits_to_the_build_that_repairs_it(
-    corpus: Corpus, undisturbed: dict[str, bytes]
+    three_batches: ThreeBatchCorpus, undisturbed: dict[str, bytes]
 ) -> None:
-    clear = corpus.obstruct("news")
-    failures = "\n".join(corpus.build().failures)
+    clear = three_batches.obstruct("news")
+    failures = "\n".join(three_batches.build().failures)
     clear()
-    assert not corpus.build().failures
-    assert corpus.files() == undisturbed
+    assert not three_batches.build().failures
+    assert three_batches.files() == undisturbed
     assert "1 batch is not cut (news/batch-0001)" in failures
     assert "voice build --incomplete" in failures
 
 
-def test_while_a_new_batch_fails_the_dataset_stays_as_it_was(corpus: Corpus, undisturbed: dict[str, bytes]) -> None:
-    aside = [(corpus.folder / "raw" / name).rename(corpus.folder / name) for name in ("sport", "talk")]
-    assert not corpus.build().failures
-    before = corpus.dataset()
+def test_while_a_new_batch_fails_the_dataset_stays_as_it_was(three_batches: ThreeBatchCorpus, undisturbed: dict[str, bytes]) -> None:
+    aside = [(three_batches.folder / "raw" / name).rename(three_batches.folder / name) for name in ("sport", "talk")]
+    assert not three_batches.build().failures
+    before = three_batches.dataset()
     for folder in aside:
-        folder.rename(corpus.folder / "raw" / folder.name)
-    clear = corpus.obstruct("talk")
-    assert len(corpus.build().failures) == 2
-    assert corpus.dataset() == before
+        folder.rename(three_batches.folder / "raw" / folder.name)
+    clear = three_batches.obstruct("talk")
+    assert len(three_batches.build().failures) == 2
+    assert three_batches.dataset() == before
     clear()
-    assert not corpus.build().failures
-    assert corpus.files() == undisturbed
+    assert not three_batches.build().failures
+    assert three_batches.files() == undisturbed
 
 
 @pytest.mark.parametrize("options", [{"incomplete": True}, {"partitions": ["talk/batch-0001", "sport/batch-0001"]}])
-def test_splits_without_a_batch_are_a_decision(corpus: Corpus, options: dict[str, object]) -> None:
-    corpus.obstruct("news")
-    failures = corpus.build(**options).failures
+def test_splits_without_a_batch_are_a_decision(three_batches: ThreeBatchCorpus, options: dict[str, object]) -> None:
+    three_batches.obstruct("news")
+    failures = three_batches.build(**options).failures
     assert all("news/batch-0001, segments" in line for line in failures)
     assert len(failures) == ("incomplete" in options)
-    assert {key.split("/")[3] for key in corpus.dataset() if "/data/" in key} == {"sport", "talk"}
-    assert "datasets/voice/README.md" in corpus.dataset()
+    assert {key.split("/")[3] for key in three_batches.dataset() if "/data/" in key} == {"sport", "talk"}
+    assert "datasets/voice/README.md" in three_batches.dataset()
 
 
-def test_the_asset_assigns_no_splits_without_a_batch_unless_it_is_told_to(corpus: Corpus) -> None:
-    corpus.obstruct("news")
-    corpus.build()
-    job = definitions(Settings.load()).resolve_job_def("deal_splits")
+def test_the_asset_assigns_no_splits_without_a_batch_unless_it_is_told_to(three_batches: ThreeBatchCorpus) -> None:
+    three_batches.obstruct("news")
+    three_batches.build()
+    job = build_definitions(Settings.load()).resolve_job_def("deal_splits")
 
     def errors(**config: object) -> list[str]:
         ops = {"dataset_splits": {"config": config}}

@@ -5,8 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from voice_assets_tests.assets.conftest import Bench
-from voice_assets_tests.core.corpus.forget.forgetting import traces
+from voice_assets_tests.assets.conftest import BuiltCorpus
+from voice_assets_tests.core.corpus.forget.forgetting import find_leftovers
 from voice_assets_tests.files import files_below
 from voice_core.report.page import _TITLE
 
@@ -20,56 +20,56 @@ def voice(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=180, env=environment)
 
 
-def test_a_recording_is_removed_from_everything_whatever_the_settings_are(bench: Bench) -> None:
-    bench.build(VOICE_DATASET="other")
+def test_a_recording_is_removed_from_everything_whatever_the_settings_are(built_corpus: BuiltCorpus) -> None:
+    built_corpus.build(VOICE_DATASET="other")
     done = voice("forget", FORGOTTEN, "--yes", VOICE_CODEC="none", VOICE_CHANNELS='["Atheer_-"]')
     assert done.returncode == 0, done.stdout + done.stderr
-    assert traces(bench.work, FORGOTTEN) == []
+    assert find_leftovers(built_corpus.work, FORGOTTEN) == []
     told = " ".join((done.stdout + done.stderr).split())
     assert "datasets/other, datasets/voice" in told
     assert "Searched: " in told
     assert "Not reached: " in told
-    before = bench.files()
+    before = built_corpus.files()
     again = voice("forget", f"harbour-radio/{FORGOTTEN}")
     assert again.returncode == 0, again.stderr
     assert "nothing of it is left" in " ".join(again.stdout.split())
-    assert bench.files() == before
+    assert built_corpus.files() == before
 
 
-def test_a_recording_is_removed_though_the_build_that_follows_cannot_run(bench: Bench, tmp_path: Path) -> None:
-    bench.raw.rename(tmp_path / "away")
-    page = bench.root / "listen.html"
+def test_a_recording_is_removed_though_the_build_that_follows_cannot_run(built_corpus: BuiltCorpus, tmp_path: Path) -> None:
+    built_corpus.raw.rename(tmp_path / "away")
+    page = built_corpus.root / "listen.html"
     page.write_bytes(f"<title>x {_TITLE}<td>{FORGOTTEN}</td>".encode())
-    (notebook := _notebook(bench)).parent.mkdir(parents=True, exist_ok=True)
+    (notebook := _notebook(built_corpus)).parent.mkdir(parents=True, exist_ok=True)
     notebook.write_text("sound")
     done = voice("forget", FORGOTTEN, "--yes")
-    assert traces(bench.work, FORGOTTEN) == []
+    assert find_leftovers(built_corpus.work, FORGOTTEN) == []
     assert done.returncode == 1
     assert "VOICE_RAW_URL" in " ".join(done.stderr.split())
     assert not page.exists()
     assert not notebook.exists()
-    (tmp_path / "away").rename(bench.raw)
+    (tmp_path / "away").rename(built_corpus.raw)
     assert voice("forget", FORGOTTEN, "--yes").returncode == 0
     assert not page.exists()
 
 
-def _notebook(bench: Bench) -> Path:
-    storage = Path(bench.instance.storage_directory())
+def _notebook(built_corpus: BuiltCorpus) -> Path:
+    storage = Path(built_corpus.instance.storage_directory())
     return storage / "listen" / "coded_segments" / "harbour-radio" / "batch-0001.ipynb"
 
 
-def test_dagsters_store_holds_no_text_speaker_or_tone_of_a_recording(bench: Bench) -> None:
+def test_dagsters_store_holds_no_text_speaker_or_tone_of_a_recording(built_corpus: BuiltCorpus) -> None:
     marks = ("Xylophone text", "Xylophone speaker", "Xylophone tone", "Xylophone header", "Xylophone key")
     text, speaker, tone, header, key = marks
-    bench.edit("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text=text, speaker_id=speaker, tone=tone))
-    folder = bench.raw / "harbour-radio"
+    built_corpus.edit_transcript("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text=text, speaker_id=speaker, tone=tone))
+    folder = built_corpus.raw / "harbour-radio"
     for name, transcript in (("loose.vtt", f"{header}\n"), ("odd.json", f'{{"{key}": 1}}'), ("said.json", f'"{text}"')):
         (folder / name).write_text(transcript, "utf-8")
         (folder / name).with_suffix(".mp3").write_bytes((folder / "snow-006.mp3").read_bytes())
-    report = bench.build()
+    report = built_corpus.build()
     assert {item.audio_id for item in report.status.partitions[1].batch.recordings} >= {"loose", "odd", "said"}
-    assert any(speaker.encode() in data for data in bench.files().values())
-    home = files_below(bench.root / "dagster_home")
+    assert any(speaker.encode() in data for data in built_corpus.files().values())
+    home = files_below(built_corpus.root / "dagster_home")
     recorded = {name: data for name, data in home.items() if "/listen/" not in name}
     assert [(name, mark) for name, data in recorded.items() for mark in marks if mark.encode() in data] == []
     assert not [line for line in report.warnings for mark in marks if mark in line]

@@ -19,7 +19,7 @@ from sqlalchemy.engine import Engine
 from voice_assets.instance import DATABASES, add_partitions, find_instance, open_instance
 from voice_assets_tests.assets.conftest import DAGSTER_YAML
 from voice_assets_tests.soak.rounds import fresh_home
-from voice_assets_tests.soak.rounds.fresh_home import query
+from voice_assets_tests.soak.rounds.fresh_home import query_first_column
 from voice_core.settings import ConfigurationError
 
 _fork = multiprocessing.get_context("fork")
@@ -60,7 +60,7 @@ def test_processes_that_open_a_fresh_home_at_once_all_succeed(home: Path, number
 
 
 def test_two_builds_at_once_on_a_fresh_home_succeed(tmp_path: Path) -> None:
-    raw = fresh_home.make_raw(tmp_path / "corpus")
+    raw = fresh_home.create_raw_bucket(tmp_path / "corpus")
     assert not fresh_home.run_round(tmp_path / "round", raw, fresh_home.TWO)
 
 
@@ -176,7 +176,7 @@ def test_a_partition_that_another_process_adds_in_between_is_no_error(home: Path
 
 
 def _versions(home: Path, name: str) -> list[str]:
-    return query(home / name, "SELECT version_num FROM alembic_version")
+    return query_first_column(home / name, "SELECT version_num FROM alembic_version")
 
 
 def _insert_version(database: Path, version: str) -> None:

@@ -6,11 +6,11 @@ from urllib.parse import parse_qs, urlsplit
 import dagster as dg
 import pytest
 
-from voice_assets.defs.listening import Shelf
+from voice_assets.defs.listening import NotebookStore
 from voice_assets.run_moshi import speak_dialogues
 from voice_core.codecs.base import CodecUnavailableError
 from voice_core.demo.dialogues import write_dialogues
-from voice_core.report.notebook import version_in, version_of
+from voice_core.report.notebook import read_notebook_version, compute_notebook_version
 from voice_core.settings import Settings
 from voice_core.stages.manifest import Manifest
 
@@ -64,19 +64,19 @@ def manifest_of(*, complete: bool = True) -> Manifest:
 
 
 def test_a_notebook_is_made_anew_for_another_manifest_only(tmp_path: Path) -> None:
-    shelf, made = Shelf(tmp_path, "here"), []
+    shelf, made = NotebookStore(tmp_path, "here"), []
 
     def make(manifest: Manifest) -> dg.MetadataValue:
         def notebook() -> bytes:
             made.append(manifest.complete)
-            return b'{"metadata": {"voice_listening": "%s"}}' % version_of(manifest).encode()
+            return b'{"metadata": {"voice_listening": "%s"}}' % compute_notebook_version(manifest).encode()
 
-        return shelf.link("coded_segments", manifest, notebook)
+        return shelf.listen_metadata("coded_segments", manifest, notebook)
 
     for complete in (True, True, False):
         location, path = linked(make(manifest_of(complete=complete)))
         assert location == "here"
-        assert version_in(path.read_bytes()) == version_of(manifest_of(complete=complete))
+        assert read_notebook_version(path.read_bytes()) == compute_notebook_version(manifest_of(complete=complete))
     assert made == [True, False]
     assert [item.name for item in path.parent.iterdir()] == ["batch-0001.ipynb"]
 
@@ -86,5 +86,5 @@ def test_what_cannot_be_heard_costs_a_word_and_not_the_step(tmp_path: Path, trou
     def fail() -> bytes:
         raise trouble
 
-    value = Shelf(tmp_path).link("coded_segments", manifest_of(), fail)
+    value = NotebookStore(tmp_path).listen_metadata("coded_segments", manifest_of(), fail)
     assert value == dg.MetadataValue.text(f"there is nothing to listen to: {trouble}")

@@ -10,11 +10,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from voice_assets_tests.assets.daemon_fixture import ControlRoom, open_control_room
-from voice_assets_tests.assets.gpu_contention import MODULE, overlaps
+from voice_assets_tests.assets.daemon_fixture import DagsterServer, run_dagster_dev
+from voice_assets_tests.assets.gpu_contention import MODULE, find_overlaps
 from voice_assets_tests.assets.pretend_gpu import SECONDS, TIMELINE, read_timeline
-from voice_assets_tests.servers.process import free_port, listening
-from voice_core.demo.sample_data import DEMO_CHANNEL_MAPPING, World
+from voice_assets_tests.servers.process import free_port, run_server
+from voice_core.demo.sample_data import DEMO_CHANNEL_MAPPING, SampleData
 
 WORKSPACE = Path(__file__).parents[2] / "workspace.machines.yaml"
 LATER = ("coded_segments", "voice_dataset", "voice_pairs", "dataset_splits", "dataset_card")
@@ -22,9 +22,9 @@ KEYS = ["Atheer_-/batch-0001", "harbour-radio/batch-0001"]
 
 
 @pytest.fixture
-def room(small_world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ControlRoom]:
+def dagster_server(small_demo: SampleData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterServer]:
     variables = {
-        "RAW_URL": str(small_world.raw),
+        "RAW_URL": str(small_demo.raw),
         "WORK_URL": str(tmp_path / "work"),
         "CHANNEL_MAPPING": json.dumps(DEMO_CHANNEL_MAPPING),
         "GPU_LOCK_DIR": str(tmp_path / "locks"),
@@ -40,32 +40,32 @@ def room(small_world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         for name in ("t4", "h200"):
             port = free_port()
             command = [sys.executable, "-m", "dagster", "api", "grpc", "-h", "127.0.0.1", "-p", str(port)]
-            machines.enter_context(listening([*command, "-m", MODULE, "-a", name], port, 60))
+            machines.enter_context(run_server([*command, "-m", MODULE, "-a", name], port, 60))
             before = f"host: {name}.internal\n      port: 4000"
             assert before in text
             text = text.replace(before, f"host: 127.0.0.1\n      port: {port}")
         workspace = tmp_path / "workspace.yaml"
         workspace.write_text(text, "utf-8")
-        yield machines.enter_context(open_control_room(tmp_path, variables, workspace=workspace))
+        yield machines.enter_context(run_dagster_dev(tmp_path, variables, workspace=workspace))
 
 
 def test_one_machine_cuts_the_other_encodes_and_writes_and_each_follows_the_other(
-    room: ControlRoom, tmp_path: Path
+    dagster_server: DagsterServer, tmp_path: Path
 ) -> None:
-    with room.instance as instance:
+    with dagster_server.instance as instance:
         pairs, card = dg.AssetKey("voice_pairs"), dg.AssetKey("dataset_card")
-        room.wait("the rows are written", lambda: sorted(instance.get_materialized_partitions(pairs)) == KEYS)
-        room.wait("the card is written", lambda: instance.get_latest_materialization_event(card))
+        dagster_server.wait("the rows are written", lambda: sorted(instance.get_materialized_partitions(pairs)) == KEYS)
+        dagster_server.wait("the card is written", lambda: instance.get_latest_materialization_event(card))
         where = {name: location_of(instance, name) for name in ("segments", *LATER)}
         assert where == {"segments": {"t4"}, **{name: {"h200"} for name in LATER}}
         encoding = [run for run in instance.get_runs() if dg.AssetKey("coded_segments") in (run.asset_selection or ())]
         assert {pool for run in encoding for pool in pools_of(run)} == {"gpu_h200"}
     uses = read_timeline(tmp_path / "timeline.jsonl")
     assert sorted(use.purpose for use in uses) == [f"encoding {key}" for key in KEYS]
-    assert overlaps([(use.begin, use.end) for use in uses]) == []
+    assert find_overlaps([(use.begin, use.end) for use in uses]) == []
     for machine, own in (("t4", "new_recordings"), ("h200", "new_dialogues")):
         for sensor in (own, "follow_up", "record_failures"):
-            ticks = replace(room, module=machine).ticks(sensor)
+            ticks = replace(dagster_server, module=machine).ticks(sensor)
             assert ticks, f"{sensor} of {machine}"
             assert [tick["error"] for tick in ticks if tick["status"] == "FAILURE"] == []
 

@@ -12,12 +12,12 @@ import pytest
 import soundfile
 
 from resources.corpus import CorpusResource
-from voice_assets.definitions import definitions
+from voice_assets.definitions import build_definitions
 from voice_assets.defs.moshi.sensors import new_dialogues_sensor
 from voice_core.settings import Settings
 
 
-class Studio:
+class MoshiPipeline:
     """A folder of scripts, a work root, and the definitions over them."""
 
     def __init__(self, folder: Path, instance: dg.DagsterInstance) -> None:
@@ -49,22 +49,22 @@ class Studio:
         return [request.partition_key or "" for request in requests]
 
     def speak(self, partition: str) -> dg.ExecuteInProcessResult:
-        job = definitions(Settings.load()).resolve_job_def("speak_dialogues")
+        job = build_definitions(Settings.load()).resolve_job_def("speak_dialogues")
         return job.execute_in_process(instance=self.instance, partition_key=partition, raise_on_error=False)
 
     def finish(self) -> dg.ExecuteInProcessResult:
-        job = definitions(Settings.load()).resolve_job_def("finish_moshi")
+        job = build_definitions(Settings.load()).resolve_job_def("finish_moshi")
         return job.execute_in_process(instance=self.instance, raise_on_error=False)
 
 
 @pytest.fixture
-def studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
+def moshi_pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MoshiPipeline]:
     monkeypatch.setenv("VOICE_MOSHI__SCRIPTS_URL", str(tmp_path / "scripts"))
     monkeypatch.setenv("VOICE_WORK_URL", str(tmp_path / "work"))
     monkeypatch.setenv("VOICE_MOSHI__BATCH_DIALOGUES", "2")
     monkeypatch.setenv("VOICE_MOSHI__RECOGNISER", "none")  # which takes seconds to load
     with dg.instance_for_test() as instance:
-        yield Studio(tmp_path, instance)
+        yield MoshiPipeline(tmp_path, instance)
 
 
 def talk(name: str, answer: str = "It came in this morning.") -> dict[str, object]:
@@ -85,11 +85,11 @@ def spoken(result: dg.ExecuteInProcessResult) -> int:
     return int(metadata(result, "utterances_spoken").value)
 
 
-def test_scripts_become_shards_and_a_changed_turn_is_the_only_one_spoken_again(studio: Studio) -> None:
-    studio.write("a.jsonl", talk("one"), '{"id": "broken"', talk("two"), talk("three"))
-    assert studio.ticks() == ["dialogues/batch-0001", "dialogues/batch-0002"]
-    assert studio.ticks() == []
-    results = [studio.speak(key) for key in ("dialogues/batch-0001", "dialogues/batch-0002")]
+def test_scripts_become_shards_and_a_changed_turn_is_the_only_one_spoken_again(moshi_pipeline: MoshiPipeline) -> None:
+    moshi_pipeline.write("a.jsonl", talk("one"), '{"id": "broken"', talk("two"), talk("three"))
+    assert moshi_pipeline.ticks() == ["dialogues/batch-0001", "dialogues/batch-0002"]
+    assert moshi_pipeline.ticks() == []
+    results = [moshi_pipeline.speak(key) for key in ("dialogues/batch-0001", "dialogues/batch-0002")]
     assert [spoken(result) for result in results] == [6, 3]
     assert [metadata(result, "voices_measured").value for result in results] == [2, 0]
     voices = [record.data for record in metadata(results[0], "voice_levels").records]
@@ -101,8 +101,8 @@ def test_scripts_become_shards_and_a_changed_turn_is_the_only_one_spoken_again(s
     assert {item["held_back_by_peak_limit"] for item in voices} == {0}
     failed = {check.check_name for check in results[0].get_asset_check_evaluations() if not check.passed}
     assert failed == {"lines_are_dialogues", "nothing_rejected"}  # the broken line, twice told, as warnings
-    assert studio.finish().success
-    folder = studio.work / "moshi" / "dialogues"
+    assert moshi_pipeline.finish().success
+    folder = moshi_pipeline.work / "moshi" / "dialogues"
     lines = [json.loads(line) for line in (folder / "dialogues.jsonl").read_text("utf-8").splitlines()]
     assert [set(line) for line in lines] == [{"path", "duration"}] * 3
     for line in lines:
@@ -110,117 +110,117 @@ def test_scripts_become_shards_and_a_changed_turn_is_the_only_one_spoken_again(s
         assert (info.channels, info.samplerate, info.frames / info.samplerate) == (2, 24_000, line["duration"])
 
     before = {path: path.read_bytes() for path in sorted(folder.rglob("*.wav"))}
-    studio.write("a.jsonl", talk("one"), '{"id": "broken"', talk("two", "Not yet, I am afraid."), talk("three"))
-    assert studio.ticks() == ["dialogues/batch-0001"]
-    assert spoken(studio.speak("dialogues/batch-0001")) == 1
+    moshi_pipeline.write("a.jsonl", talk("one"), '{"id": "broken"', talk("two", "Not yet, I am afraid."), talk("three"))
+    assert moshi_pipeline.ticks() == ["dialogues/batch-0001"]
+    assert spoken(moshi_pipeline.speak("dialogues/batch-0001")) == 1
     changed = [path.name for path, data in before.items() if path.read_bytes() != data]
     assert changed == ["two.wav"]
 
 
-def test_what_is_spoken_is_listened_to(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_spoken_is_listened_to(moshi_pipeline: MoshiPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VOICE_MOSHI__RECOGNISER", "pocketsphinx")
-    studio.write("a.jsonl", talk("one"))
-    [key] = studio.ticks()
+    moshi_pipeline.write("a.jsonl", talk("one"))
+    [key] = moshi_pipeline.ticks()
     said = {}
     for engine in ("hibari", "noise"):
         monkeypatch.setenv("VOICE_SPEECH__ENGINE", engine)
-        checks = studio.speak(key).get_asset_check_evaluations()
+        checks = moshi_pipeline.speak(key).get_asset_check_evaluations()
         [said[engine]] = [check for check in checks if check.check_name == "speech_says_its_text"]
     assert (said["hibari"].passed, said["noise"].passed) == (True, False)
     assert "turn 1: 'Is the boat back in the harbour?' was heard as" in (said["noise"].description or "")
 
 
 def test_the_sensor_asks_for_no_more_than_a_tick_may_and_goes_on_with_the_next(
-    studio: Studio, monkeypatch: pytest.MonkeyPatch
+    moshi_pipeline: MoshiPipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VOICE_AUTOMATION__MAX_RUNS_PER_TICK", "2")
-    studio.write("a.jsonl", *(talk(f"d{number}") for number in range(6)))
-    assert studio.ticks() == ["dialogues/batch-0001", "dialogues/batch-0002"]
-    assert studio.tick() == ["dialogues/batch-0003"]
-    assert studio.tick() == []
+    moshi_pipeline.write("a.jsonl", *(talk(f"d{number}") for number in range(6)))
+    assert moshi_pipeline.ticks() == ["dialogues/batch-0001", "dialogues/batch-0002"]
+    assert moshi_pipeline.tick() == ["dialogues/batch-0003"]
+    assert moshi_pipeline.tick() == []
 
 
-def test_a_file_that_is_still_being_copied_is_not_dealt(studio: Studio) -> None:
-    studio.write("a.jsonl", talk("one"))
-    assert studio.tick() == []
-    studio.write("a.jsonl", talk("one"), talk("two"))
-    assert studio.tick() == []
-    assert not (studio.work / "dialogues").exists()
-    assert studio.tick() == ["dialogues/batch-0001"]
+def test_a_file_that_is_still_being_copied_is_not_dealt(moshi_pipeline: MoshiPipeline) -> None:
+    moshi_pipeline.write("a.jsonl", talk("one"))
+    assert moshi_pipeline.tick() == []
+    moshi_pipeline.write("a.jsonl", talk("one"), talk("two"))
+    assert moshi_pipeline.tick() == []
+    assert not (moshi_pipeline.work / "dialogues").exists()
+    assert moshi_pipeline.tick() == ["dialogues/batch-0001"]
 
 
-def test_what_was_edited_and_put_back_is_asked_for_both_times(studio: Studio) -> None:
-    studio.write("a.jsonl", talk("one"))
-    [key] = studio.ticks()
-    studio.speak(key)
-    path = studio.work / "moshi" / "dialogues" / "batch-0001" / "one.wav"
+def test_what_was_edited_and_put_back_is_asked_for_both_times(moshi_pipeline: MoshiPipeline) -> None:
+    moshi_pipeline.write("a.jsonl", talk("one"))
+    [key] = moshi_pipeline.ticks()
+    moshi_pipeline.speak(key)
+    path = moshi_pipeline.work / "moshi" / "dialogues" / "batch-0001" / "one.wav"
     first = path.read_bytes()
     for answer in ("Not yet.", "It came in this morning."):
-        studio.write("a.jsonl", talk("one", answer))
-        assert studio.ticks() == [key]
-        studio.speak(key)
+        moshi_pipeline.write("a.jsonl", talk("one", answer))
+        assert moshi_pipeline.ticks() == [key]
+        moshi_pipeline.speak(key)
     assert path.read_bytes() == first
-    assert len(set(studio.run_keys)) == 3, "Dagster passes over a request whose key it knows"
-    studio.write("a.jsonl", talk("one", "Not yet."))
-    assert studio.ticks() == [key]
-    studio.write("a.jsonl", talk("one"))  # before that was spoken
-    assert studio.ticks() == []
-    studio.speak(key)
-    assert studio.ticks() == []
+    assert len(set(moshi_pipeline.run_keys)) == 3, "Dagster passes over a request whose key it knows"
+    moshi_pipeline.write("a.jsonl", talk("one", "Not yet."))
+    assert moshi_pipeline.ticks() == [key]
+    moshi_pipeline.write("a.jsonl", talk("one"))  # before that was spoken
+    assert moshi_pipeline.ticks() == []
+    moshi_pipeline.speak(key)
+    assert moshi_pipeline.ticks() == []
 
 
-def test_a_run_that_failed_is_asked_for_again_ever_more_rarely(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
-    studio.write("a.jsonl", talk("one"))
-    [key] = studio.ticks()
+def test_a_run_that_failed_is_asked_for_again_ever_more_rarely(moshi_pipeline: MoshiPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    moshi_pipeline.write("a.jsonl", talk("one"))
+    [key] = moshi_pipeline.ticks()
     now = time.time()
     monkeypatch.setenv("VOICE_SPEECH__ENGINE", "indextts2")  # of which there are no weights
-    assert not studio.speak(key).success
+    assert not moshi_pipeline.speak(key).success
     for minutes, asked in ((1, []), (16, [key]), (17, []), (16 + 31, [key])):
         clock = SimpleNamespace(time=lambda at=now + 60 * minutes: at)
         monkeypatch.setattr("voice_assets.defs.moshi.sensors.time", clock)
-        assert studio.tick() == asked, minutes
-    assert len(set(studio.run_keys)) == 3
+        assert moshi_pipeline.tick() == asked, minutes
+    assert len(set(moshi_pipeline.run_keys)) == 3
 
 
-def test_a_batch_that_is_in_a_run_is_not_asked_for(studio: Studio) -> None:
-    studio.write("a.jsonl", talk("one"), talk("two"), talk("three"))
-    studio.instance.add_dynamic_partitions("dialogue_batch", ["dialogues/batch-0001"])
+def test_a_batch_that_is_in_a_run_is_not_asked_for(moshi_pipeline: MoshiPipeline) -> None:
+    moshi_pipeline.write("a.jsonl", talk("one"), talk("two"), talk("three"))
+    moshi_pipeline.instance.add_dynamic_partitions("dialogue_batch", ["dialogues/batch-0001"])
     tags = {"dagster/partition": "dialogues/batch-0001"}
-    studio.instance.add_run(
+    moshi_pipeline.instance.add_run(
         dg.DagsterRun(job_name="speak_dialogues", run_id="1" * 8, status=dg.DagsterRunStatus.STARTED, tags=tags)
     )
-    assert studio.ticks() == ["dialogues/batch-0002"]
+    assert moshi_pipeline.ticks() == ["dialogues/batch-0002"]
 
 
-def test_a_batch_of_recordings_with_the_same_key_does_not_count(studio: Studio) -> None:
-    studio.write("a.jsonl", talk("one"))
+def test_a_batch_of_recordings_with_the_same_key_does_not_count(moshi_pipeline: MoshiPipeline) -> None:
+    moshi_pipeline.write("a.jsonl", talk("one"))
     tags = {"dagster/partition": "dialogues/batch-0001"}
-    studio.instance.add_run(dg.DagsterRun(job_name="ingest_batch", status=dg.DagsterRunStatus.STARTED, tags=tags))
-    assert studio.ticks() == ["dialogues/batch-0001"]
+    moshi_pipeline.instance.add_run(dg.DagsterRun(job_name="ingest_batch", status=dg.DagsterRunStatus.STARTED, tags=tags))
+    assert moshi_pipeline.ticks() == ["dialogues/batch-0001"]
 
 
-def test_a_batch_that_is_left_out_of_the_lists_fails_a_check(studio: Studio) -> None:
-    studio.write("a.jsonl", talk("one"), talk("two"), talk("three"))
-    first, _ = studio.ticks()
-    studio.speak(first)
-    failed = [check for check in studio.finish().get_asset_check_evaluations() if not check.passed]
+def test_a_batch_that_is_left_out_of_the_lists_fails_a_check(moshi_pipeline: MoshiPipeline) -> None:
+    moshi_pipeline.write("a.jsonl", talk("one"), talk("two"), talk("three"))
+    first, _ = moshi_pipeline.ticks()
+    moshi_pipeline.speak(first)
+    failed = [check for check in moshi_pipeline.finish().get_asset_check_evaluations() if not check.passed]
     assert [(check.check_name, check.severity) for check in failed] == [
         ("batches_are_finished", dg.AssetCheckSeverity.WARN)
     ]
     assert "dialogues/batch-0002 is not finished" in (failed[0].description or "")
 
 
-def test_a_file_that_is_spoilt_fails_the_check_and_verify_mends_it(studio: Studio) -> None:
-    studio.write("a.jsonl", talk("one"))
-    [key] = studio.ticks()
-    studio.speak(key)
-    path = studio.work / "moshi" / "dialogues" / "batch-0001" / "one.wav"
+def test_a_file_that_is_spoilt_fails_the_check_and_verify_mends_it(moshi_pipeline: MoshiPipeline) -> None:
+    moshi_pipeline.write("a.jsonl", talk("one"))
+    [key] = moshi_pipeline.ticks()
+    moshi_pipeline.speak(key)
+    path = moshi_pipeline.work / "moshi" / "dialogues" / "batch-0001" / "one.wav"
     good = path.read_bytes()
     middle = len(good) // 2
     path.write_bytes(good[:middle] + b"\x55" * 100 + good[middle + 100 :])
-    result = studio.speak(key)
+    result = moshi_pipeline.speak(key)
     assert "files_are_sound" in {check.check_name for check in result.get_asset_check_evaluations() if not check.passed}
-    job = definitions(Settings.load()).resolve_job_def("speak_dialogues")
+    job = build_definitions(Settings.load()).resolve_job_def("speak_dialogues")
     config = {"ops": {"moshi_shards": {"config": {"verify": True}}}}
-    assert job.execute_in_process(instance=studio.instance, partition_key=key, run_config=config).success
+    assert job.execute_in_process(instance=moshi_pipeline.instance, partition_key=key, run_config=config).success
     assert path.read_bytes() == good

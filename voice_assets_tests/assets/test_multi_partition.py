@@ -7,33 +7,33 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from voice_assets.definitions import definitions
+from voice_assets.definitions import build_definitions
 from voice_assets.defs.voice_dataset.multi_partition import FAILED_BATCHES
 from voice_assets.defs.voice_dataset.partitions import NAME
 from voice_assets_tests.assets.conftest import DAGSTER_YAML
-from voice_assets_tests.core.corpus.small_corpus import World
+from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_core.corpus.names import SEGMENTS
 from voice_core.fingerprint import sha256
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
-from voice_core.stages.manifest import read_complete
+from voice_core.stages.manifest import read_complete_manifest
 
 KEYS = [f"news/batch-{number:04d}" for number in range(1, 5)]
 CHAIN = ("raw_audio", "segments", "coded_segments")
 JOBS = ("ingest_batch", "encode_batch")
 
 
-class Room:
+class MultiPartitionCorpus:
     """Four batches of one recording each, and a Dagster instance that knows them."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.world = World(folder)
+        self.corpus = Corpus(folder)
         for name in "abcd":
-            self.world.record(name, 4.0)
-        self.world.set(batch={"max_recordings": 1}, codec="none")
+            self.corpus.add_recording(name, 4.0)
+        self.corpus.set(batch={"max_recordings": 1}, codec="none")
         for name, value in {
-            "RAW_URL": self.world.settings.raw_url,
-            "WORK_URL": self.world.settings.work_url,
+            "RAW_URL": self.corpus.settings.raw_url,
+            "WORK_URL": self.corpus.settings.work_url,
             "CODEC": "none",
             "WORKERS": "1",
             "BATCH__MAX_RECORDINGS": "1",
@@ -44,8 +44,8 @@ class Room:
         shutil.copy(DAGSTER_YAML, home)
         monkeypatch.setenv("DAGSTER_HOME", str(home))
         self.instance = dg.DagsterInstance.from_config(str(home))
-        self.defs = definitions(Settings.load())
-        self.world.discover()
+        self.defs = build_definitions(Settings.load())
+        self.corpus.discover()
         self.instance.add_dynamic_partitions(NAME, KEYS)
 
     def run(self, job: str, first: str, last: str) -> dg.ExecuteInProcessResult:
@@ -55,7 +55,7 @@ class Room:
             raise_on_error=False,
         )
 
-    def made(self, asset: str) -> dict[str, dg.AssetMaterialization]:
+    def latest_materializations(self, asset: str) -> dict[str, dg.AssetMaterialization]:
         """The latest materialisation of each batch."""
         found: dict[str, dg.AssetMaterialization] = {}
         for record in self.instance.fetch_materializations(dg.AssetKey(asset), limit=1000).records:
@@ -65,26 +65,26 @@ class Room:
             found.setdefault(event.partition, event)
         return found
 
-    def spoil(self, key: str) -> Path:
+    def block_segments(self, key: str) -> Path:
         """Put a file where the folder of a batch's segments must be."""
-        path = self.world.work_dir / "segments" / key
+        path = self.corpus.work_dir / "segments" / key
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("in the way")
         return path
 
 
 @pytest.fixture
-def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Room:
-    return Room(tmp_path, monkeypatch)
+def multi_partition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MultiPartitionCorpus:
+    return MultiPartitionCorpus(tmp_path, monkeypatch)
 
 
-def test_each_batch_of_a_run_gets_what_a_run_of_its_own_would_give_it(room: Room) -> None:
+def test_each_batch_of_a_run_gets_what_a_run_of_its_own_would_give_it(multi_partition: MultiPartitionCorpus) -> None:
     for name in JOBS:
-        assert room.run(name, KEYS[0], KEYS[2]).success
-        alone = room.defs.resolve_job_def(name).execute_in_process(instance=room.instance, partition_key=KEYS[3])
+        assert multi_partition.run(name, KEYS[0], KEYS[2]).success
+        alone = multi_partition.defs.resolve_job_def(name).execute_in_process(instance=multi_partition.instance, partition_key=KEYS[3])
         assert alone.success
     for asset in CHAIN:
-        made = room.made(asset)
+        made = multi_partition.latest_materializations(asset)
         assert sorted(made) == KEYS
         single, grouped = made[KEYS[3]], made[KEYS[0]]
         assert grouped.metadata.keys() == single.metadata.keys()
@@ -92,15 +92,15 @@ def test_each_batch_of_a_run_gets_what_a_run_of_its_own_would_give_it(room: Room
             name for name in single.tags or {} if name.startswith(("dagster/data", "dagster/code", "dagster/input"))
         }
     for key in KEYS:
-        manifest = read_complete(room.world.work, SEGMENTS, PartitionKey.parse(key))
-        tags = room.made("segments")[key].tags or {}
+        manifest = read_complete_manifest(multi_partition.corpus.work, SEGMENTS, PartitionKey.parse(key))
+        tags = multi_partition.latest_materializations("segments")[key].tags or {}
         assert tags["dagster/data_version"] == manifest.data_version
-        version = (room.made("raw_audio")[key].tags or {})["dagster/data_version"]
+        version = (multi_partition.latest_materializations("raw_audio")[key].tags or {})["dagster/data_version"]
         assert tags["dagster/input_data_version/raw_audio"] == sha256(version.encode())
 
 
-def test_the_checks_of_each_batch_of_a_run_are_recorded(room: Room) -> None:
-    result = room.run("ingest_batch", KEYS[0], KEYS[2])
+def test_the_checks_of_each_batch_of_a_run_are_recorded(multi_partition: MultiPartitionCorpus) -> None:
+    result = multi_partition.run("ingest_batch", KEYS[0], KEYS[2])
     seen = [
         evaluation.metadata["batch"].value
         for evaluation in result.get_asset_check_evaluations()
@@ -109,30 +109,30 @@ def test_the_checks_of_each_batch_of_a_run_are_recorded(room: Room) -> None:
     assert seen == KEYS[:3]
 
 
-def test_a_failed_batch_costs_only_itself_and_fails_the_run_by_name(room: Room) -> None:
-    in_the_way = room.spoil(KEYS[1])
-    result = room.run("ingest_batch", KEYS[0], KEYS[3])
+def test_a_failed_batch_costs_only_itself_and_fails_the_run_by_name(multi_partition: MultiPartitionCorpus) -> None:
+    in_the_way = multi_partition.block_segments(KEYS[1])
+    result = multi_partition.run("ingest_batch", KEYS[0], KEYS[3])
     assert not result.success
-    assert sorted(room.made("segments")) == [KEYS[0], KEYS[2], KEYS[3]]
-    assert KEYS[1] in room.made("raw_audio")
+    assert sorted(multi_partition.latest_materializations("segments")) == [KEYS[0], KEYS[2], KEYS[3]]
+    assert KEYS[1] in multi_partition.latest_materializations("raw_audio")
     (failure,) = [event for event in result.all_events if event.is_step_failure]
     assert "1 of 4 batches failed" in failure.step_failure_data.user_failure_data.description  # type: ignore[union-attr]
     told = failure.step_failure_data.user_failure_data.metadata[FAILED_BATCHES].value  # type: ignore[union-attr]
     assert list(told) == [KEYS[1]]
     assert told[KEYS[1]].startswith("segments: StoreError: ")
     in_the_way.unlink()
-    assert room.run("ingest_batch", KEYS[0], KEYS[3]).success
-    assert sorted(room.made("segments")) == KEYS
+    assert multi_partition.run("ingest_batch", KEYS[0], KEYS[3]).success
+    assert sorted(multi_partition.latest_materializations("segments")) == KEYS
 
 
-def test_a_run_that_encodes_builds_what_was_cut_and_names_what_was_not(room: Room) -> None:
-    room.spoil(KEYS[1])
-    room.run("ingest_batch", KEYS[0], KEYS[3])
-    assert not room.run("encode_batch", KEYS[0], KEYS[3]).success
-    assert sorted(room.made("coded_segments")) == [KEYS[0], KEYS[2], KEYS[3]]
+def test_a_run_that_encodes_builds_what_was_cut_and_names_what_was_not(multi_partition: MultiPartitionCorpus) -> None:
+    multi_partition.block_segments(KEYS[1])
+    multi_partition.run("ingest_batch", KEYS[0], KEYS[3])
+    assert not multi_partition.run("encode_batch", KEYS[0], KEYS[3]).success
+    assert sorted(multi_partition.latest_materializations("coded_segments")) == [KEYS[0], KEYS[2], KEYS[3]]
 
 
-def test_nothing_is_built_on_a_batch_whose_blocking_check_failed(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_built_on_a_batch_whose_blocking_check_failed(multi_partition: MultiPartitionCorpus, monkeypatch: pytest.MonkeyPatch) -> None:
     from voice_core.corpus import checks
 
     real = checks.texts_present
@@ -143,26 +143,26 @@ def test_nothing_is_built_on_a_batch_whose_blocking_check_failed(room: Room, mon
         return checks.Outcome("texts_present", False, "line 3 is empty") if bad else outcome
 
     monkeypatch.setattr(checks, "texts_present", only_the_second)
-    result = room.run("ingest_batch", KEYS[0], KEYS[3])
+    result = multi_partition.run("ingest_batch", KEYS[0], KEYS[3])
     assert not result.success
-    assert KEYS[1] in room.made("segments")
-    result = room.run("encode_batch", KEYS[0], KEYS[3])
+    assert KEYS[1] in multi_partition.latest_materializations("segments")
+    result = multi_partition.run("encode_batch", KEYS[0], KEYS[3])
     (failure,) = [event for event in result.all_events if event.is_step_failure]
     told = failure.step_failure_data.user_failure_data.metadata[FAILED_BATCHES].value  # type: ignore[union-attr]
     assert told == {
         KEYS[1]: "coded_segments: UnsoundError: its segments failed the check texts_present: line 3 is empty"
     }
-    assert sorted(room.made("coded_segments")) == [KEYS[0], KEYS[2], KEYS[3]]
+    assert sorted(multi_partition.latest_materializations("coded_segments")) == [KEYS[0], KEYS[2], KEYS[3]]
 
 
-def test_what_could_not_be_cut_is_not_asked_for_by_what_follows(room: Room) -> None:
+def test_what_could_not_be_cut_is_not_asked_for_by_what_follows(multi_partition: MultiPartitionCorpus) -> None:
     def tick(cursor: Any) -> tuple[Any, dict[str, list[str | None]]]:
-        result = dg.evaluate_automation_conditions(room.defs, room.instance, cursor=cursor)
+        result = dg.evaluate_automation_conditions(multi_partition.defs, multi_partition.instance, cursor=cursor)
         asked = {name: sorted(result.get_requested_partitions(dg.AssetKey(name)), key=str) for name in CHAIN}
         return result.cursor, {name: keys for name, keys in asked.items() if keys}
 
     cursor, _ = tick(None)
-    room.spoil(KEYS[1])
-    room.run("ingest_batch", KEYS[0], KEYS[3])
+    multi_partition.block_segments(KEYS[1])
+    multi_partition.run("ingest_batch", KEYS[0], KEYS[3])
     cursor, asked = tick(cursor)
     assert asked == {"coded_segments": [KEYS[0], KEYS[2], KEYS[3]]}

@@ -9,23 +9,23 @@ import pytest
 
 from resources.corpus import CorpusResource
 from resources.neucodec import NeuCodecResource
-from voice_assets_tests.assets.conftest import Bench
+from voice_assets_tests.assets.conftest import BuiltCorpus
 from voice_assets_tests.core.codecs import original
 from voice_assets_tests.core.codecs.original import SMALL
 from voice_core.audio.pcm import to_float
 from voice_core.codecs.base import CodecUnavailableError
 from voice_core.codecs.neucodec import NeuCodec
 from voice_core.corpus.ingest.batches import list_partitions
-from voice_core.corpus.segment.segment_files import load
+from voice_core.corpus.segment.segment_files import load_segment
 from voice_core.settings import ConfigurationError, NeuCodecSettings
-from voice_core.stages.manifest import read_complete
+from voice_core.stages.manifest import read_complete_manifest
 from voice_core.storage.store import Store
 
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("neucodec")
-    original.in_transformers(original.original(SMALL)).save_pretrained(folder)
+    original.to_transformers(original.build_original(SMALL)).save_pretrained(folder)
     return folder
 
 
@@ -38,15 +38,15 @@ def variables(checkpoint: Path) -> dict[str, str]:
     }
 
 
-def test_a_dataset_gets_neucodecs_codes_and_says_so(bench: Bench, checkpoint: Path) -> None:
-    report = bench.build(**variables(checkpoint))
+def test_a_dataset_gets_neucodecs_codes_and_says_so(built_corpus: BuiltCorpus, checkpoint: Path) -> None:
+    report = built_corpus.build(**variables(checkpoint))
     assert not report.failures
     assert report.figures.get("recordings_decoded", 0) == 0
-    work = Store(bench.work.as_uri())
+    work = Store(built_corpus.work.as_uri())
     codec = NeuCodec(NeuCodecSettings(checkpoint=str(checkpoint), device="cpu"))
     encoded = 0
     for partition in list_partitions(work):
-        manifest = read_complete(work, "coded", partition)
+        manifest = read_complete_manifest(work, "coded", partition)
         assert manifest.parameters["codec"] == "neucodec"
         assert manifest.parameters["revision"] == codec.revision
         assert manifest.parameters["stand_in"] is False
@@ -54,40 +54,40 @@ def test_a_dataset_gets_neucodecs_codes_and_says_so(bench: Bench, checkpoint: Pa
         assert guarded
         assert set(guarded) == {1.0}
         for entry in manifest.kept()[:3]:
-            segment = load(work.get(entry.key), entry.key)
-            alone, _ = codec.encode_alone(to_float(segment.audio), manifest.sample_rate_hz)
+            segment = load_segment(work.get(entry.key), entry.key)
+            alone, _ = codec.encode_reference(to_float(segment.audio), manifest.sample_rate_hz)
             np.testing.assert_array_equal(segment.codes, alone)
         encoded += len(manifest.kept())
     assert report.figures["segments_encoded"] >= encoded > 0
-    files = bench.files()
-    again = bench.build(**variables(checkpoint))
+    files = built_corpus.files()
+    again = built_corpus.build(**variables(checkpoint))
     assert (again.materialised, again.figures.get("segments_encoded", 0)) == (0, 0)
-    assert bench.files() == files
+    assert built_corpus.files() == files
     card = files["datasets/voice/README.md"].decode()
     assert "stand-in" not in card
     assert "plain path: 100.0000% of the codes are equal" in card
 
 
-def test_a_folder_without_weights_ends_the_build_before_it_begins(bench: Bench, tmp_path: Path) -> None:
-    before = bench.files()
+def test_a_folder_without_weights_ends_the_build_before_it_begins(built_corpus: BuiltCorpus, tmp_path: Path) -> None:
+    before = built_corpus.files()
     with pytest.raises(CodecUnavailableError, match="must be a folder in transformers' layout"):
-        bench.build(**variables(tmp_path))
-    assert bench.files() == before
+        built_corpus.build(**variables(tmp_path))
+    assert built_corpus.files() == before
 
 
 def test_weights_that_cannot_be_fetched_fail_the_step_alone_naming_the_cure(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    built_corpus: BuiltCorpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a commit that names them, it is known what is to be done, and the weights are only missed by the step."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    before = bench.files("locks/")
+    before = built_corpus.files("locks/")
     pinned = {"VOICE_NEUCODEC__CHECKPOINT": "nobody/nothing", "VOICE_NEUCODEC__REVISION": "0123456789" * 4}
-    report = bench.build(**{**variables(Path("unused")), **pinned})
+    report = built_corpus.build(**{**variables(Path("unused")), **pinned})
     assert report.failures
     assert all("VOICE_NEUCODEC__CHECKPOINT" in line for line in report.failures)
-    assert bench.files("locks/") == before  # what lies there stays usable until there is something to encode with
-    assert bench.build().failures == []
-    assert bench.files("locks/") == before
+    assert built_corpus.files("locks/") == before  # what lies there stays usable until there is something to encode with
+    assert built_corpus.build().failures == []
+    assert built_corpus.files("locks/") == before
 
 
 def test_the_resource_overrules_the_settings(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from voice_assets.cli import app
 from voice_assets.cli.output import console
-from voice_assets_tests.assets.conftest import Bench
-from voice_core.corpus.dataset.summary import STAGES
+from voice_assets_tests.assets.conftest import BuiltCorpus
+from voice_core.corpus.dataset.summary import REJECTION_STAGES
 from voice_core.layout import DatasetLayout, PartitionKey
 from voice_core.stages.manifest import Entry, Manifest, RecordingOutcome, RecordingStatus, load_manifest
 from voice_core.storage.store import Store
@@ -30,11 +30,11 @@ def with_everything(manifest: Manifest) -> Manifest:
     more = sorted(set(get_args(RecordingStatus)) - {item.status for item in manifest.recordings})
     recordings = [RecordingOutcome(f"more-{status}", f"{status}.mp3", status, rate) for status in more]
     rejects = [
-        Entry("recording", item.audio_id, sample_count=rate, stage=STAGES[place % len(STAGES)], reason=item.status)
+        Entry("recording", item.audio_id, sample_count=rate, stage=REJECTION_STAGES[place % len(REJECTION_STAGES)], reason=item.status)
         for place, item in enumerate(recordings)
     ]
     extra = [Entry("line", manifest.recordings[0].audio_id, 900 + place, stage=stage, reason="none", text="x")
-             for place, stage in enumerate(STAGES)]  # fmt: skip
+             for place, stage in enumerate(REJECTION_STAGES)]  # fmt: skip
     entries = list(manifest.entries)
     place = next(place for place, entry in enumerate(entries) if entry.kept)
     entries[place] = dataclasses.replace(entries[place], kept=False, stage="dataset", reason="text_in_train")
@@ -113,16 +113,16 @@ def of_status() -> Totals:
 
 
 def test_every_place_shows_the_same_totals_and_seconds_in_are_kept_and_rejected(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    built_corpus: BuiltCorpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(console, "width", 200)
-    work = Store(bench.work.as_uri())
+    work = Store(built_corpus.work.as_uri())
     key = LAYOUT.manifest_key(PartitionKey("Atheer_-", 1))
     manifest = load_manifest(work, key)
     assert manifest is not None
     changed = with_everything(manifest)
     assert {item.status for item in changed.recordings} == set(get_args(RecordingStatus))
-    assert {entry.stage for entry in changed.entries if not entry.kept} == set(STAGES)
+    assert {entry.stage for entry in changed.entries if not entry.kept} == set(REJECTION_STAGES)
     work.put(key, changed.to_bytes())
 
     built = CliRunner().invoke(app, ["build"])
@@ -133,7 +133,7 @@ def test_every_place_shows_the_same_totals_and_seconds_in_are_kept_and_rejected(
         "card": of_card(work.get(LAYOUT.card_key).decode()),
         "terminal": of_terminal(built.output),
         "status": status["totals"],
-        "dagster": of_dagster(bench.instance),
+        "dagster": of_dagster(built_corpus.instance),
     }
     assert CliRunner().invoke(app, ["page", "listen.html"]).exit_code == 0
     with open("listen.html", encoding="utf-8") as file:
@@ -152,7 +152,7 @@ def test_every_place_shows_the_same_totals_and_seconds_in_are_kept_and_rejected(
         assert sum(item["totals"][name] for item in status["partitions"]) == pytest.approx(expected[name])
 
 
-def test_the_status_for_programs_names_the_recordings_in_trouble(bench: Bench) -> None:
+def test_the_status_for_programs_names_the_recordings_in_trouble(built_corpus: BuiltCorpus) -> None:
     troubles = {item["audio_id"]: item for part in of_status()["partitions"] for item in part["troubles"]}
     assert troubles["atheer_0101"]["status"] == "unreadable"
     assert troubles["atheer_0101"]["message"]

@@ -8,7 +8,7 @@ import pytest
 
 from voice_assets.cli import output
 from voice_core.compute import progress
-from voice_core.tts.stdout_capture import captured
+from voice_core.tts.stdout_capture import capture_output
 
 
 class Terminal(io.StringIO):
@@ -28,7 +28,7 @@ def test_bars_reach_the_terminal_while_an_engine_captures_what_its_package_print
     log = logging.getLogger("engine")
     with progress.track("speaking", 10, "utterances") as bar:
         before = len(terminal.getvalue())
-        with caplog.at_level(logging.DEBUG, "engine"), captured(log, logging.DEBUG):
+        with caplog.at_level(logging.DEBUG, "engine"), capture_output(log, logging.DEBUG):
             sys.stderr.write("loading\n")
             bar.advance(4)
             bar.display.refresh()  # type: ignore[attr-defined]

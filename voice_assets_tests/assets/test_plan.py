@@ -11,26 +11,26 @@ import dagster as dg
 import pytest
 from typer.testing import CliRunner
 
-from resources.corpus import codec_of, look_at_work, open_raw
-from voice_assets.build import BuildReport, look_ahead
+from resources.corpus import load_configured_codec, open_work_read_only, open_raw
+from voice_assets.build import DatasetBuildReport, preview_build
 from voice_assets.cli import app
 from voice_assets.cli.output import console
-from voice_assets.cli.plan import as_plain
-from voice_assets.eta import encoding_unit, in_all, timings
-from voice_assets.run_ownership import HOST
-from voice_assets.throughput_history import label_of, measured_cutting, measured_encoding, measured_writing
-from voice_assets_tests.assets.conftest import Bench, _bench
+from voice_assets.cli.plan import plan_to_dict
+from voice_assets.eta import expected_encoding_unit, sum_minutes, estimate_stage_times
+from voice_assets.run_ownership import HOST_TAG
+from voice_assets.throughput_history import format_codec_label, read_cutting_speeds, read_encoding_speeds, read_writing_speeds
+from voice_assets_tests.assets.conftest import BuiltCorpus, _open_corpus
 from voice_assets_tests.core.corpus.small_corpus import SmallCodec
-from voice_core.codecs import CODECS, load_codec, made_codec
+from voice_core.codecs import CODECS, load_codec, cached_codec
 from voice_core.codecs.melvq import MelVQ
 from voice_core.corpus.ingest.batches import Recording, read_batches
 from voice_core.corpus.ingest.discovery import discover
-from voice_core.corpus.plan.estimates import Figure
+from voice_core.corpus.plan.estimates import Quantity
 from voice_core.corpus.plan.plan import plan_build
-from voice_core.corpus.plan.work import PartitionPlan, Plan, StageWork
-from voice_core.corpus.retention.evict import free, plan_clean
-from voice_core.corpus.status import State, survey
-from voice_core.demo.sample_data import World
+from voice_core.corpus.plan.work import PartitionPlan, BuildPlan, StageWork
+from voice_core.corpus.retention.evict import evict_files, plan_eviction
+from voice_core.corpus.status import StageState, read_status
+from voice_core.demo.sample_data import SampleData
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
 from voice_core.storage.store import Store
@@ -38,16 +38,16 @@ from voice_core.storage.store import Store
 COUNTERS = ("recordings_decoded", "segments_cut", "segments_encoded")
 
 
-def plan(bench: Bench, *partitions: str) -> Plan:
-    return look_ahead(bench.settings(), partitions)
+def plan(built_corpus: BuiltCorpus, *partitions: str) -> BuildPlan:
+    return preview_build(built_corpus.settings(), partitions)
 
 
-def counts(found: Plan) -> tuple[int, ...]:
+def counts(found: BuildPlan) -> tuple[int, ...]:
     stages = found.stages
     return round(stages["decode and cut"].items.value), round(found.cut.value), round(stages["encode"].items.value)
 
 
-def taken(report: BuildReport) -> tuple[int, ...]:
+def taken(report: DatasetBuildReport) -> tuple[int, ...]:
     assert report.failures == []
     return tuple(int(report.figures.get(name, 0)) for name in COUNTERS)
 
@@ -61,11 +61,11 @@ def state_of(folder: Path) -> dict[str, tuple[str, int]]:
     }
 
 
-def stored(bench: Bench) -> dict[str, int]:
+def stored(built_corpus: BuiltCorpus) -> dict[str, int]:
     """Bytes by stage: segment files, coded files, Parquet."""
     sizes = dict.fromkeys(("segments", "coded", "rows", "pairs"), 0)
-    for path in bench.work.rglob("*"):
-        key = path.relative_to(bench.work).as_posix()
+    for path in built_corpus.work.rglob("*"):
+        key = path.relative_to(built_corpus.work).as_posix()
         if path.suffix == ".npz":
             sizes[key.split("/")[0]] += path.stat().st_size
         elif path.suffix == ".parquet" and key.startswith(("datasets/voice/data/", "datasets/voice/neutts/")):
@@ -80,17 +80,17 @@ def grown(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
 
 
 @pytest.fixture
-def fresh(small_world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+def fresh(small_demo: SampleData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BuiltCorpus]:
     """The small world, of which nothing was discovered yet."""
     root = tmp_path / "fresh"
-    made = _bench(root, monkeypatch)
-    shutil.copytree(small_world.raw, root / "raw")
-    made.world = small_world
+    made = _open_corpus(root, monkeypatch)
+    shutil.copytree(small_demo.raw, root / "raw")
+    made.demo = small_demo
     yield made
     made.instance.dispose()
 
 
-def test_the_plan_of_a_fresh_world_is_what_the_build_then_does(fresh: Bench) -> None:
+def test_the_plan_of_a_fresh_world_is_what_the_build_then_does(fresh: BuiltCorpus) -> None:
     found = plan(fresh)
     assert not fresh.work.exists()
     assert (found.batches, found.recordings, found.new, found.splits, found.card) == (2, 21, 21, True, True)
@@ -98,7 +98,7 @@ def test_the_plan_of_a_fresh_world_is_what_the_build_then_does(fresh: Bench) -> 
     assert not decode.items.exact
     assert not encode.items.exact
     codec = load_codec("melvq")
-    unmeasured = timings(found, codec, fresh.settings(), fresh.instance)
+    unmeasured = estimate_stage_times(found, codec, fresh.settings(), fresh.instance)
     assert [item.minutes for item in unmeasured] == [None, None, None]
     assert "run one batch first, or give --encode-speed" in unmeasured[1].note
 
@@ -116,8 +116,8 @@ def test_the_plan_of_a_fresh_world_is_what_the_build_then_does(fresh: Bench) -> 
     assert decode.audio_sec.value == pytest.approx(hours / 24_000, rel=0.1)
 
 
-def test_after_a_build_there_is_nothing_to_do(bench: Bench) -> None:
-    found = plan(bench)
+def test_after_a_build_there_is_nothing_to_do(built_corpus: BuiltCorpus) -> None:
+    found = plan(built_corpus)
     assert found.empty
     assert counts(found) == (0, 0, 0)
     assert found.work.work_written.value == found.work.stored.value == 0
@@ -126,26 +126,26 @@ def test_after_a_build_there_is_nothing_to_do(bench: Bench) -> None:
     assert "Nothing to do: 21 recordings in 2 batches, all up to date" in shown.stdout
 
 
-def test_a_corrected_line_costs_its_recording_decoded_up_to_it_one_cut_and_one_encoding(bench: Bench) -> None:
-    bench.edit("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="Put right by hand."))
-    found = plan(bench)
+def test_a_corrected_line_costs_its_recording_decoded_up_to_it_one_cut_and_one_encoding(built_corpus: BuiltCorpus) -> None:
+    built_corpus.edit_transcript("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="Put right by hand."))
+    found = plan(built_corpus)
     assert counts(found) == (1, 1, 1)
     (item,) = found.partitions
     assert str(item.partition) == "Atheer_-/batch-0001"
     assert item.decode.items.exact
     assert item.cut.exact
-    (recording,) = [item for item in _recordings(bench) if item.audio_id == "atheer_0003"]
+    (recording,) = [item for item in _recordings(built_corpus) if item.audio_id == "atheer_0003"]
     assert 0 < item.decode.audio_sec.value < recording.duration_sec
-    before = stored(bench)
-    assert taken(bench.build()) == (1, 1, 1)
-    sizes = grown(before, stored(bench))
+    before = stored(built_corpus)
+    assert taken(built_corpus.build()) == (1, 1, 1)
+    sizes = grown(before, stored(built_corpus))
     assert item.decode.stored.value == pytest.approx(sizes["segments"], abs=20_000)
     assert item.encode.stored.value == pytest.approx(sizes["coded"], abs=20_000)
-    assert plan(bench).empty
+    assert plan(built_corpus).empty
 
 
-def _recordings(bench: Bench) -> list[Recording]:
-    return [item for batch in read_batches(Store(bench.settings().work_url)) for item in batch.recordings]
+def _recordings(built_corpus: BuiltCorpus) -> list[Recording]:
+    return [item for batch in read_batches(Store(built_corpus.settings().work_url)) for item in batch.recordings]
 
 
 class AnotherMelVQ(MelVQ):
@@ -156,65 +156,65 @@ class AnotherMelVQ(MelVQ):
         self.revision = "another"
 
 
-def test_another_revision_of_the_codec_encodes_everything_and_decodes_nothing(bench: Bench) -> None:
-    bench.monkeypatch.setenv("VOICE_ROUNDTRIP_SHARE", "1.0")
-    bench.build()  # encodes, so that this revision's speed is known
-    made_codec.cache_clear()
-    bench.monkeypatch.setitem(CODECS, "melvq", lambda _: AnotherMelVQ())
+def test_another_revision_of_the_codec_encodes_everything_and_decodes_nothing(built_corpus: BuiltCorpus) -> None:
+    built_corpus.monkeypatch.setenv("VOICE_ROUNDTRIP_SHARE", "1.0")
+    built_corpus.build()  # encodes, so that this revision's speed is known
+    cached_codec.cache_clear()
+    built_corpus.monkeypatch.setitem(CODECS, "melvq", lambda _: AnotherMelVQ())
     try:
-        found = plan(bench)
-        before = stored(bench)
-        times = timings(found, load_codec("melvq"), bench.settings(), bench.instance)
-        given = timings(found, load_codec("melvq"), bench.settings(), bench.instance, encode_speed=60.0)
-        report = bench.build()
+        found = plan(built_corpus)
+        before = stored(built_corpus)
+        times = estimate_stage_times(found, load_codec("melvq"), built_corpus.settings(), built_corpus.instance)
+        given = estimate_stage_times(found, load_codec("melvq"), built_corpus.settings(), built_corpus.instance, encode_speed=60.0)
+        report = built_corpus.build()
         planned, did = counts(found), taken(report)
     finally:
-        made_codec.cache_clear()
+        cached_codec.cache_clear()
     assert planned == did
     assert planned[:2] == (0, 0)
     assert planned[2] > 30
     encode = found.stages["encode"]
     assert encode.items.exact
     assert encode.audio_sec.exact
-    assert encode.stored.value == grown(before, stored(bench))["coded"] == 0
+    assert encode.stored.value == grown(before, stored(built_corpus))["coded"] == 0
     kept = [e for item in report.status.partitions for e in (item.manifest.kept() if item.manifest else ())]
     assert encode.audio_sec.value == pytest.approx(sum(entry.duration_sec or 0.0 for entry in kept))
     # The speed of the old revision is named, and not used.
     assert times[1].minutes is None
     assert "melvq another" in times[1].note
-    assert label_of(MelVQ()) in times[1].note
+    assert format_codec_label(MelVQ()) in times[1].note
     assert given[1].minutes is not None
     assert given[1].minutes.value == pytest.approx(encode.audio_sec.value / 60 / 60.0)
 
 
-def test_a_threshold_moves_verdicts_alone_and_is_counted_exactly(bench: Bench) -> None:
-    bench.monkeypatch.setenv("VOICE_RULES__MIN_SNR_DB", "30")
-    found = plan(bench)
-    before = stored(bench)
-    report = bench.build()
+def test_a_threshold_moves_verdicts_alone_and_is_counted_exactly(built_corpus: BuiltCorpus) -> None:
+    built_corpus.monkeypatch.setenv("VOICE_RULES__MIN_SNR_DB", "30")
+    found = plan(built_corpus)
+    before = stored(built_corpus)
+    report = built_corpus.build()
     assert counts(found) == taken(report) == (0, 0, 0)
     rows = found.stages["rows"].items
     assert rows.exact
     kept = sum(len(item.manifest.kept()) for item in report.status.partitions if item.manifest)
     assert rows.value == pytest.approx(kept, abs=2)  # test rows whose text is in train
-    sizes = grown(before, stored(bench))
+    sizes = grown(before, stored(built_corpus))
     assert found.stages["encode"].stored.value == sizes["coded"] < 0
     assert found.stages["rows"].stored.value == pytest.approx(sizes["rows"], rel=0.3)
 
-    bench.monkeypatch.delenv("VOICE_RULES__MIN_SNR_DB")
-    back = plan(bench)
+    built_corpus.monkeypatch.delenv("VOICE_RULES__MIN_SNR_DB")
+    back = plan(built_corpus)
     assert back.stages["encode"].items.exact
-    assert counts(back) == taken(bench.build())
+    assert counts(back) == taken(built_corpus.build())
     assert counts(back)[2] > 0
 
 
-def test_freed_files_that_are_needed_are_named_with_what_they_take(bench: Bench) -> None:
-    settings = bench.settings()
+def test_freed_files_that_are_needed_are_named_with_what_they_take(built_corpus: BuiltCorpus) -> None:
+    settings = built_corpus.settings()
     work = Store(settings.work_url)
-    for item in plan_clean(work, bench.build().status.partitions, ["segments", "coded"], settings):
-        free(work, item, settings)
-    assert plan(bench).empty
-    before = stored(bench)
+    for item in plan_eviction(work, built_corpus.build().status.partitions, ["segments", "coded"], settings):
+        evict_files(work, item, settings)
+    assert plan(built_corpus).empty
+    before = stored(built_corpus)
     assert before["segments"] == before["coded"] == 0
     for name, value in {
         "MIN_RMS_DBFS": -90,
@@ -222,41 +222,41 @@ def test_freed_files_that_are_needed_are_named_with_what_they_take(bench: Bench)
         "MAX_CLIPPED_SHARE": 1,
         "MIN_BANDWIDTH_HZ": 0,
     }.items():
-        bench.monkeypatch.setenv(f"VOICE_RULES__{name}", str(value))  # brings lines back whose files are nowhere else
-    found = plan(bench)
-    report = bench.build()
+        built_corpus.monkeypatch.setenv(f"VOICE_RULES__{name}", str(value))  # brings lines back whose files are nowhere else
+    found = plan(built_corpus)
+    report = built_corpus.build()
     assert counts(found) == taken(report)
     assert counts(found)[2] > 0
     assert sum(item.restored_decode.items.value for item in found.partitions) > 0
-    sizes = grown(before, stored(bench))
+    sizes = grown(before, stored(built_corpus))
     grows = sum(work.stored.value for work in found.stages.values())
     assert grows == pytest.approx(sum(sizes.values()), rel=0.1)
-    assert {item.coded for item in report.status.partitions} <= {State.CURRENT, State.FREED}
+    assert {item.coded for item in report.status.partitions} <= {StageState.CURRENT, StageState.FREED}
 
 
-def test_a_copied_recording_is_read_to_see_that_it_is_the_same_and_no_more(bench: Bench) -> None:
-    (path,) = [item for item in (bench.raw / "Atheer_-").glob("atheer_0003.*") if item.suffix != ".json"]
+def test_a_copied_recording_is_read_to_see_that_it_is_the_same_and_no_more(built_corpus: BuiltCorpus) -> None:
+    (path,) = [item for item in (built_corpus.raw / "Atheer_-").glob("atheer_0003.*") if item.suffix != ".json"]
     os.utime(path, (1, 1))
-    found = plan(bench)
+    found = plan(built_corpus)
     assert counts(found) == (0, 0, 0)
     assert found.stages["decode and cut"].raw_read.value >= path.stat().st_size
     assert found.rows_written == 0
-    report = bench.build()
+    report = built_corpus.build()
     assert taken(report) == (0, 0, 0)
-    assert plan(bench).empty
+    assert plan(built_corpus).empty
 
 
-def test_new_recordings_and_a_chosen_partition(bench: Bench) -> None:
-    for path in sorted((bench.raw / "harbour-radio").iterdir()):
+def test_new_recordings_and_a_chosen_partition(built_corpus: BuiltCorpus) -> None:
+    for path in sorted((built_corpus.raw / "harbour-radio").iterdir()):
         if path.name.startswith(("clocks-004.", "snow-006.")):
-            (bench.raw / "second-radio").mkdir(exist_ok=True)
-            shutil.copy(path, bench.raw / "second-radio" / path.name)
-    bench.edit("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="Put right by hand."))
-    all_of_it, one = plan(bench), plan(bench, "second-radio/batch-0001")
+            (built_corpus.raw / "second-radio").mkdir(exist_ok=True)
+            shutil.copy(path, built_corpus.raw / "second-radio" / path.name)
+    built_corpus.edit_transcript("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="Put right by hand."))
+    all_of_it, one = plan(built_corpus), plan(built_corpus, "second-radio/batch-0001")
     assert [str(item.partition) for item in one.partitions] == ["second-radio/batch-0001"]
     assert one.new == all_of_it.new == 2
     assert counts(all_of_it)[:2] == (counts(one)[0] + 1, counts(one)[1] + 1)
-    report = bench.build()
+    report = built_corpus.build()
     assert counts(all_of_it)[:2] == taken(report)[:2]
     assert counts(all_of_it)[2] == pytest.approx(taken(report)[2], abs=2)
     written = {item for item in all_of_it.partitions if item.rows_written}
@@ -265,35 +265,35 @@ def test_new_recordings_and_a_chosen_partition(bench: Bench) -> None:
     assert isinstance(unknown.exception, LookupError)
 
 
-def test_where_too_many_transcripts_would_be_read_the_rest_is_taken_to_be_alike(fresh: Bench) -> None:
+def test_where_too_many_transcripts_would_be_read_the_rest_is_taken_to_be_alike(fresh: BuiltCorpus) -> None:
     settings = fresh.settings()
-    raw, work, codec = open_raw(settings), look_at_work(settings), codec_of(settings)
+    raw, work, codec = open_raw(settings), open_work_read_only(settings), load_configured_codec(settings)
     discovery = discover(raw, work, settings, read_only=True)
-    status = survey(work, discovery, codec, settings)
+    status = read_status(work, discovery, codec, settings)
     every = plan_build(raw, work, discovery, status, codec, settings)
-    some = plan_build(raw, work, discovery, status, codec, settings, most_transcripts=8)
+    some = plan_build(raw, work, discovery, status, codec, settings, max_transcripts=8)
     assert "transcripts were not read" in " ".join(some.basis)
     assert some.cut.value == pytest.approx(every.cut.value, rel=0.6)
     assert not some.cut.exact
 
 
-def test_nothing_is_written_and_nothing_is_discovered(bench: Bench) -> None:
-    (bench.raw / "second-radio").mkdir()
-    for path in sorted((bench.raw / "harbour-radio").glob("snow-006.*")):
-        shutil.copy(path, bench.raw / "second-radio" / path.name)
-    bench.edit("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="Put right by hand."))
-    before = state_of(bench.work)
-    folders = sorted(path for path in bench.work.rglob("*") if path.is_dir())
+def test_nothing_is_written_and_nothing_is_discovered(built_corpus: BuiltCorpus) -> None:
+    (built_corpus.raw / "second-radio").mkdir()
+    for path in sorted((built_corpus.raw / "harbour-radio").glob("snow-006.*")):
+        shutil.copy(path, built_corpus.raw / "second-radio" / path.name)
+    built_corpus.edit_transcript("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="Put right by hand."))
+    before = state_of(built_corpus.work)
+    folders = sorted(path for path in built_corpus.work.rglob("*") if path.is_dir())
     for arguments in (["plan"], ["plan", "--json"], ["plan", "-p", "Atheer_-/batch-0001", "--encode-speed", "40"]):
         assert CliRunner().invoke(app, arguments).exit_code == 0
-    assert state_of(bench.work) == before
-    assert sorted(path for path in bench.work.rglob("*") if path.is_dir()) == folders
+    assert state_of(built_corpus.work) == before
+    assert sorted(path for path in built_corpus.work.rglob("*") if path.is_dir()) == folders
 
 
-def test_programs_read_the_plan_as_json(bench: Bench) -> None:
-    bench.edit("Atheer_-/atheer_0003.json", lambda lines: lines[2].update(text="Put right by hand, too."))
-    bench.build()
-    bench.edit("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="Put right by hand."))
+def test_programs_read_the_plan_as_json(built_corpus: BuiltCorpus) -> None:
+    built_corpus.edit_transcript("Atheer_-/atheer_0003.json", lambda lines: lines[2].update(text="Put right by hand, too."))
+    built_corpus.build()
+    built_corpus.edit_transcript("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="Put right by hand."))
     value = json.loads(CliRunner().invoke(app, ["plan", "--json"]).stdout)
     (item,) = value["partitions"]
     assert item["partition"] == "Atheer_-/batch-0001"
@@ -306,7 +306,7 @@ def test_programs_read_the_plan_as_json(bench: Bench) -> None:
     assert value["time"][1]["speeds"][0]["host"]
 
 
-def test_people_read_what_is_done_moved_and_how_long_it_takes(fresh: Bench) -> None:
+def test_people_read_what_is_done_moved_and_how_long_it_takes(fresh: BuiltCorpus) -> None:
     fresh.monkeypatch.setattr(console, "width", 200)
     shown = CliRunner().invoke(app, ["plan"])
     assert shown.exit_code == 0
@@ -319,32 +319,32 @@ def test_people_read_what_is_done_moved_and_how_long_it_takes(fresh: Bench) -> N
     assert "40.0" in given.stdout
 
 
-def test_minutes_come_from_runs_that_did_work(bench: Bench) -> None:
-    cutting, encoding = measured_cutting(bench.instance), measured_encoding(bench.instance)
-    bench.build()
-    assert len(measured_cutting(bench.instance)) == len(cutting)
-    bench.edit("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="Put right by hand."))
-    found = plan(bench)
-    times = timings(found, load_codec("melvq"), bench.settings(), bench.instance, cut_speed=10.0, encode_speed=5.0)
-    whole = in_all(times[:2])
+def test_minutes_come_from_runs_that_did_work(built_corpus: BuiltCorpus) -> None:
+    cutting, encoding = read_cutting_speeds(built_corpus.instance), read_encoding_speeds(built_corpus.instance)
+    built_corpus.build()
+    assert len(read_cutting_speeds(built_corpus.instance)) == len(cutting)
+    built_corpus.edit_transcript("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="Put right by hand."))
+    found = plan(built_corpus)
+    times = estimate_stage_times(found, load_codec("melvq"), built_corpus.settings(), built_corpus.instance, cut_speed=10.0, encode_speed=5.0)
+    whole = sum_minutes(times[:2])
     assert whole is not None
     assert whole.value == pytest.approx(found.decoded_sec.value / 600 + found.encoded_sec.value / 300)
-    bench.build(VOICE_ROUNDTRIP_SHARE="1.0")  # work for the codec
-    label = label_of(load_codec("melvq"))
-    after = measured_encoding(bench.instance)[label]
+    built_corpus.build(VOICE_ROUNDTRIP_SHARE="1.0")  # work for the codec
+    label = format_codec_label(load_codec("melvq"))
+    after = read_encoding_speeds(built_corpus.instance)[label]
     assert len(after) > len(encoding.get(label, []))
     assert all(item.host for item in after)
     assert {item.device for item in after} == {"cpu"}
-    assert measured_writing(bench.instance)
+    assert read_writing_speeds(built_corpus.instance)
 
 
 def test_encoding_in_a_pool_takes_gpu_minutes() -> None:
-    assert encoding_unit(Settings(codec="neucodec", neucodec={"pool": "gpu_t4"})) == "GPU minutes"  # type: ignore[arg-type]
-    assert encoding_unit(Settings(codec="neucodec")) == "CPU minutes"
-    assert encoding_unit(Settings()) == "CPU minutes"
-    assert encoding_unit(Settings(codec="neucodec", neucodec={"device": "cuda:1"})) == "GPU minutes"  # type: ignore[arg-type]
+    assert expected_encoding_unit(Settings(codec="neucodec", neucodec={"pool": "gpu_t4"})) == "GPU minutes"  # type: ignore[arg-type]
+    assert expected_encoding_unit(Settings(codec="neucodec")) == "CPU minutes"
+    assert expected_encoding_unit(Settings()) == "CPU minutes"
+    assert expected_encoding_unit(Settings(codec="neucodec", neucodec={"device": "cuda:1"})) == "GPU minutes"  # type: ignore[arg-type]
     on_cpu = {"pool": "gpu_t4", "device": "cpu"}
-    assert encoding_unit(Settings(codec="neucodec", neucodec=on_cpu)) == "CPU minutes"  # type: ignore[arg-type]
+    assert expected_encoding_unit(Settings(codec="neucodec", neucodec=on_cpu)) == "CPU minutes"  # type: ignore[arg-type]
 
 
 def encoded(instance: dg.DagsterInstance, host: str, device: str, speed: float) -> None:
@@ -355,22 +355,22 @@ def encoded(instance: dg.DagsterInstance, host: str, device: str, speed: float) 
     def coded_segments() -> dg.MaterializeResult:
         return dg.MaterializeResult(metadata={**metadata, **({"device": device} if device else {})})
 
-    assert dg.materialize([coded_segments], instance=instance, tags={HOST: host}).success
+    assert dg.materialize([coded_segments], instance=instance, tags={HOST_TAG: host}).success
 
 
 def test_speeds_stand_apart_by_host_and_device_and_minutes_are_those_of_the_device_measured() -> None:
     settings = Settings(codec="neucodec", neucodec={"pool": "gpu_h200"})  # type: ignore[arg-type]
     codec = SmallCodec("1-abc-fp32")
     codec.name = "neucodec"
-    work = PartitionPlan(PartitionKey("news", 1), 1, 1, encode=StageWork(Figure(10), Figure(6_000.0)))
-    planned = Plan((work,), 1, 1, splits=False, card=False)
+    work = PartitionPlan(PartitionKey("news", 1), 1, 1, encode=StageWork(Quantity(10), Quantity(6_000.0)))
+    planned = BuildPlan((work,), 1, 1, splits=False, card=False)
     with dg.DagsterInstance.ephemeral() as instance:
         encoded(instance, "old", "", 800.0)
         for speed in (1_900.0, 2_000.0, 2_100.0):
             encoded(instance, "big", "cuda: NVIDIA H200", speed)
         encoded(instance, "small", "cuda: Tesla T4", 90.0)
         encoded(instance, "big", "cpu", 2.0)
-        times = timings(planned, codec, settings, instance)
+        times = estimate_stage_times(planned, codec, settings, instance)
     _, encode, _ = times
     assert [(s.host, s.device, s.times_real_time, s.measurements) for s in encode.speeds] == [
         ("big", "cpu", 2.0, 1),
@@ -380,6 +380,6 @@ def test_speeds_stand_apart_by_host_and_device_and_minutes_are_those_of_the_devi
     ]
     assert encode.unit == "CPU minutes"
     assert [encode.unit_of(speed) for speed in encode.speeds] == ["CPU minutes", *["GPU minutes"] * 3]
-    value = as_plain(planned, times)["time"][1]
+    value = plan_to_dict(planned, times)["time"][1]
     assert (value["unit"], value["minutes"]["value"]) == ("CPU minutes", 50.0)
     assert [speed["unit"] for speed in value["speeds"]] == ["CPU minutes", *["GPU minutes"] * 3]

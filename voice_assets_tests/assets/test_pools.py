@@ -15,19 +15,19 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from voice_assets.concurrency import apply_limits, give_limits, look_at
-from voice_assets.definitions import definitions
+from voice_assets.concurrency import apply_limits, set_missing_limits, read_pool_state
+from voice_assets.definitions import build_definitions
 from voice_assets.defs.moshi.partitions import NAME as DIALOGUE_BATCH
 from voice_assets.defs.voice_dataset.partitions import NAME
-from voice_assets.defs.voice_dataset.sensors import in_flight
-from voice_assets.run_ownership import process_of, process_tags, release_dead
-from voice_assets.signals import EXIT_CODE
+from voice_assets.defs.voice_dataset.sensors import find_busy_partitions
+from voice_assets.run_ownership import read_run_process, process_tags, release_orphaned_runs
+from voice_assets.signals import INTERRUPTED_EXIT_CODE
 from voice_assets_tests.assets.conftest import DAGSTER_YAML
-from voice_assets_tests.assets.daemon_fixture import open_control_room
-from voice_assets_tests.assets.gpu_contention import MODULE, House, contend, events, overlaps, wait_until
+from voice_assets_tests.assets.daemon_fixture import run_dagster_dev
+from voice_assets_tests.assets.gpu_contention import MODULE, UnencodedCorpus, run_contention, read_run_log, find_overlaps, wait_until
 from voice_assets_tests.assets.pretend_gpu import GPU
-from voice_core.compute.gpu_lock import hold, holders
-from voice_core.compute.gpus import profiles
+from voice_core.compute.gpu_lock import hold_gpu, read_gpu_holders
+from voice_core.compute.gpus import load_gpu_profiles
 from voice_core.corpus.status import ASSETS
 from voice_core.settings import Settings
 
@@ -48,7 +48,7 @@ def new_home(folder: Path) -> Path:
 def home(tmp_path: Path) -> Path:
     made = new_home(tmp_path / "home")
     with dg.DagsterInstance.from_config(str(made)) as opened:
-        apply_limits(opened, profiles())  # as `voice pools apply`
+        apply_limits(opened, load_gpu_profiles())  # as `voice pools apply`
     return made
 
 
@@ -59,46 +59,46 @@ def instance(home: Path) -> Iterator[dg.DagsterInstance]:
 
 
 @pytest.fixture
-def new_house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., House]]:
-    houses: list[House] = []
+def create_unencoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., UnencodedCorpus]]:
+    created: list[UnencodedCorpus] = []
 
-    def make(batches: int, seconds_a_batch: float = 0.1) -> House:
-        house = House(tmp_path / f"house-{len(houses)}", batches, seconds_a_batch)
-        monkeypatch.setenv("VOICE_GPU_LOCK_DIR", house.variables["GPU_LOCK_DIR"])
-        houses.append(house)
-        return house
+    def make(batches: int, seconds_a_batch: float = 0.1) -> UnencodedCorpus:
+        unencoded = UnencodedCorpus(tmp_path / f"house-{len(created)}", batches, seconds_a_batch)
+        monkeypatch.setenv("VOICE_GPU_LOCK_DIR", unencoded.variables["GPU_LOCK_DIR"])
+        created.append(unencoded)
+        return unencoded
 
     yield make
-    for house in houses:
-        house.end()
+    for unencoded in created:
+        unencoded.end()
 
 
-def test_two_backfills_and_two_builds_never_meet_on_the_gpu(new_house: Callable[..., House]) -> None:
-    house = new_house(batches=12, seconds_a_batch=0.6)
-    contest = contend(house, each=3)
-    assert sorted(use.purpose for use in contest.uses) == sorted(f"encoding {key}" for key in house.keys)
-    assert len({use.pid for use in contest.uses}) == 4
-    assert overlaps([(use.begin, use.end) for use in contest.uses]) == []
-    assert len(contest.steps) == 4
+def test_two_backfills_and_two_builds_never_meet_on_the_gpu(create_unencoded: Callable[..., UnencodedCorpus]) -> None:
+    unencoded = create_unencoded(batches=12, seconds_a_batch=0.6)
+    usage = run_contention(unencoded, map_keys=3)
+    assert sorted(use.purpose for use in usage.uses) == sorted(f"encoding {key}" for key in unencoded.keys)
+    assert len({use.pid for use in usage.uses}) == 4
+    assert find_overlaps([(use.begin, use.end) for use in usage.uses]) == []
+    assert len(usage.steps) == 4
     # On SQLite Dagster lets two into a pool now and then, at the same instant; without a pool all would be in it.
-    assert len(overlaps(contest.steps)) < len(contest.steps) - 1
-    assert contest.most_at_once >= 3  # or it would prove nothing
+    assert len(find_overlaps(usage.steps)) < len(usage.steps) - 1
+    assert usage.max_concurrent_runs >= 3  # or it would prove nothing
 
 
 def test_a_build_that_waits_says_for_whom_and_goes_on_when_that_one_is_killed(
-    new_house: Callable[..., House], home: Path, instance: dg.DagsterInstance
+    create_unencoded: Callable[..., UnencodedCorpus], home: Path, instance: dg.DagsterInstance
 ) -> None:
-    house = new_house(batches=2)
-    first = house.build(home, house.keys[:1], PRETEND_GPU_SEC="600")
-    wait_until("the first is on the GPU", house.uses)
-    second = house.build(home, house.keys[1:])
-    wait_until("the second waits", lambda: look_at(instance, "gpu_t4").waiting)
-    (waiting,) = look_at(instance, "gpu_t4").waiting
-    (holding,) = look_at(instance, "gpu_t4").holding
-    assert (holding.job, holding.batches, holding.pid) == ("encode_batch", house.keys[0], str(first.pid))
+    unencoded = create_unencoded(batches=2)
+    first = unencoded.build(home, unencoded.keys[:1], PRETEND_GPU_SEC="600")
+    wait_until("the first is on the GPU", unencoded.uses)
+    second = unencoded.build(home, unencoded.keys[1:])
+    wait_until("the second waits", lambda: read_pool_state(instance, "gpu_t4").waiting)
+    (waiting,) = read_pool_state(instance, "gpu_t4").waiting
+    (holding,) = read_pool_state(instance, "gpu_t4").holding
+    assert (holding.job, holding.batches, holding.pid) == ("encode_batch", unencoded.keys[0], str(first.pid))
     told = rf"waits for the pool gpu_t4, 1 at a time: held by run {holding.run_id[:8]} of encode_batch over "
-    told += rf"{house.keys[0]} on .*, process {first.pid}, since 20"
-    wait_until("it says so", lambda: any(re.search(told, line) for line in events(instance, waiting.run_id)))
+    told += rf"{unencoded.keys[0]} on .*, process {first.pid}, since 20"
+    wait_until("it says so", lambda: any(re.search(told, line) for line in read_run_log(instance, waiting.run_id)))
     first.kill()
     first.wait()
     output, _ = second.communicate(timeout=90)
@@ -108,48 +108,48 @@ def test_a_build_that_waits_says_for_whom_and_goes_on_when_that_one_is_killed(
     killed = instance.get_run_by_id(holding.run_id)
     assert killed is not None
     assert killed.status is dg.DagsterRunStatus.FAILURE
-    assert [use.pid for use in house.uses()] == [first.pid, second.pid]
-    assert not look_at(instance, "gpu_t4").holding
+    assert [use.pid for use in unencoded.uses()] == [first.pid, second.pid]
+    assert not read_pool_state(instance, "gpu_t4").holding
 
 
 def test_a_run_of_dagsters_launcher_that_is_killed_on_the_gpu_gives_lock_and_slot_back_and_the_next_ones_enter(
-    new_house: Callable[..., House],
+    create_unencoded: Callable[..., UnencodedCorpus],
 ) -> None:
-    house = new_house(batches=3, seconds_a_batch=8)
-    with open_control_room(house.folder, house.variables, MODULE, house.elsewhere) as room, room.instance as instance:
-        instance.add_dynamic_partitions(NAME, house.keys)
-        for key in house.keys[:2]:
-            room.backfill(["coded_segments"], [key])
-        room.wait("the first is on the GPU", house.uses)
-        (holding,) = look_at(instance, "gpu_t4").holding
-        (use,) = house.uses()
+    unencoded = create_unencoded(batches=3, seconds_a_batch=8)
+    with run_dagster_dev(unencoded.folder, unencoded.variables, MODULE, unencoded.extra_variables) as dagster_server, dagster_server.instance as instance:
+        instance.add_dynamic_partitions(NAME, unencoded.keys)
+        for key in unencoded.keys[:2]:
+            dagster_server.backfill(["coded_segments"], [key])
+        dagster_server.wait("the first is on the GPU", unencoded.uses)
+        (holding,) = read_pool_state(instance, "gpu_t4").holding
+        (use,) = unencoded.uses()
         assert holding.pid == str(use.pid)
-        assert holders(house.variables["GPU_LOCK_DIR"])[GPU] is not None
+        assert read_gpu_holders(unencoded.variables["GPU_LOCK_DIR"])[GPU] is not None
         os.kill(use.pid, signal.SIGKILL)
-        build = house.build(room.home, house.keys[2:])
+        build = unencoded.build(dagster_server.home, unencoded.keys[2:])
         output, _ = build.communicate(timeout=120)
         assert build.returncode == 0, output
-        room.wait(
+        dagster_server.wait(
             "the other backfill is done, too",
-            lambda: len(house.uses()) == 3 and not look_at(instance, "gpu_t4").holding,
+            lambda: len(unencoded.uses()) == 3 and not read_pool_state(instance, "gpu_t4").holding,
         )
         killed = instance.get_run_by_id(holding.run_id)
         assert killed is not None
         assert killed.status is dg.DagsterRunStatus.FAILURE
-    uses = house.uses()
-    assert {use.purpose for use in uses} == {f"encoding {key}" for key in house.keys}
+    uses = unencoded.uses()
+    assert {use.purpose for use in uses} == {f"encoding {key}" for key in unencoded.keys}
     assert uses[0].end == float("inf")
-    assert overlaps([(use.begin, use.end) for use in uses[1:]]) == []
-    assert holders(house.variables["GPU_LOCK_DIR"]) == {GPU: None}
+    assert find_overlaps([(use.begin, use.end) for use in uses[1:]]) == []
+    assert read_gpu_holders(unencoded.variables["GPU_LOCK_DIR"]) == {GPU: None}
 
 
 def test_after_a_kill_pools_names_the_run_and_pools_apply_gives_the_slot_back_and_the_next_build_the_batch(
-    new_house: Callable[..., House], home: Path, instance: dg.DagsterInstance
+    create_unencoded: Callable[..., UnencodedCorpus], home: Path, instance: dg.DagsterInstance
 ) -> None:
-    house = new_house(batches=1)
-    build = house.build(home, house.keys, PRETEND_GPU_SEC="600")
-    wait_until("it is on the GPU", house.uses)
-    shown = json.loads(house.voice(home, "pools", "show", "--json").communicate(timeout=60)[0])
+    unencoded = create_unencoded(batches=1)
+    build = unencoded.build(home, unencoded.keys, PRETEND_GPU_SEC="600")
+    wait_until("it is on the GPU", unencoded.uses)
+    shown = json.loads(unencoded.start_voice(home, "pools", "show", "--json").communicate(timeout=60)[0])
     (pool,) = [pool for pool in shown["pools"] if pool["name"] == "gpu_t4"]
     assert shown["killed"] == []
     assert [place["pid"] for place in pool["holding"]] == [str(build.pid)]
@@ -157,48 +157,48 @@ def test_after_a_kill_pools_names_the_run_and_pools_apply_gives_the_slot_back_an
     assert shown["gpus"][GPU]["run_id"] == pool["holding"][0]["run_id"]
     build.send_signal(signal.SIGKILL)
     build.wait()
-    assert look_at(instance, "gpu_t4").holding  # nobody has noticed
-    assert holders(house.variables["GPU_LOCK_DIR"]) == {GPU: None}  # the kernel has
-    output = house.voice(home, "pools").communicate(timeout=60)[0]
+    assert read_pool_state(instance, "gpu_t4").holding  # nobody has noticed
+    assert read_gpu_holders(unencoded.variables["GPU_LOCK_DIR"]) == {GPU: None}  # the kernel has
+    output = unencoded.start_voice(home, "pools").communicate(timeout=60)[0]
     assert "was killed. `voice pools apply` marks it failed" in output
     assert "nobody" in output
-    assert look_at(instance, "gpu_t4").holding
-    output = house.voice(home, "pools", "apply").communicate(timeout=60)[0]
+    assert read_pool_state(instance, "gpu_t4").holding
+    output = unencoded.start_voice(home, "pools", "apply").communicate(timeout=60)[0]
     assert "was killed: marked failed, and its slots given back" in output
-    assert not look_at(instance, "gpu_t4").holding
-    build = house.build(home, house.keys)
+    assert not read_pool_state(instance, "gpu_t4").holding
+    build = unencoded.build(home, unencoded.keys)
     assert build.wait(90) == 0
 
 
 def test_a_step_that_waits_for_a_gpu_says_in_its_runs_log_who_holds_it(
-    new_house: Callable[..., House], home: Path, instance: dg.DagsterInstance
+    create_unencoded: Callable[..., UnencodedCorpus], home: Path, instance: dg.DagsterInstance
 ) -> None:
-    house = new_house(batches=1)
-    told = f"encoding {house.keys[0]} waits for a GPU: {GPU} is held by a trial in the shell (process {os.getpid()} on "
-    with hold([GPU], "a trial in the shell", house.variables["GPU_LOCK_DIR"]):
-        build = house.build(home, house.keys)
-        wait_until("it has the pool", lambda: look_at(instance, "gpu_t4").holding)
-        (place,) = look_at(instance, "gpu_t4").holding
-        wait_until("it says so", lambda: any(line.startswith(told) for line in events(instance, place.run_id)))
-        assert house.uses() == []
+    unencoded = create_unencoded(batches=1)
+    told = f"encoding {unencoded.keys[0]} waits for a GPU: {GPU} is held by a trial in the shell (process {os.getpid()} on "
+    with hold_gpu([GPU], "a trial in the shell", unencoded.variables["GPU_LOCK_DIR"]):
+        build = unencoded.build(home, unencoded.keys)
+        wait_until("it has the pool", lambda: read_pool_state(instance, "gpu_t4").holding)
+        (place,) = read_pool_state(instance, "gpu_t4").holding
+        wait_until("it says so", lambda: any(line.startswith(told) for line in read_run_log(instance, place.run_id)))
+        assert unencoded.uses() == []
     output, _ = build.communicate(timeout=60)
     assert build.returncode == 0, output
     assert "waits for a GPU" in output
 
 
 def test_a_build_that_waits_for_the_pool_uses_no_processor_and_ends_at_once_when_it_is_asked_to(
-    new_house: Callable[..., House], home: Path, instance: dg.DagsterInstance
+    create_unencoded: Callable[..., UnencodedCorpus], home: Path, instance: dg.DagsterInstance
 ) -> None:
-    house = new_house(batches=2)
-    first = house.build(home, house.keys[:1], PRETEND_GPU_SEC="600")
-    wait_until("the first is on the GPU", house.uses)
-    second = house.build(home, house.keys[1:])
-    wait_until("the second waits", lambda: look_at(instance, "gpu_t4").waiting)
+    unencoded = create_unencoded(batches=2)
+    first = unencoded.build(home, unencoded.keys[:1], PRETEND_GPU_SEC="600")
+    wait_until("the first is on the GPU", unencoded.uses)
+    second = unencoded.build(home, unencoded.keys[1:])
+    wait_until("the second waits", lambda: read_pool_state(instance, "gpu_t4").waiting)
     before = cpu_sec(second.pid)
     time.sleep(3)
     assert cpu_sec(second.pid) - before < 1.0
     second.terminate()
-    assert second.wait(5) == EXIT_CODE
+    assert second.wait(5) == INTERRUPTED_EXIT_CODE
     assert first.poll() is None
 
 
@@ -221,7 +221,7 @@ def test_whichever_pool_a_step_is_in_it_is_waited_for_without_using_the_processo
     def look() -> None:
         told = f"waits for the pool {pool}, 1 at a time: held by run somebody of an unknown job"
         try:
-            wait_until("it says so", lambda: any(told in line for line in events(instance, run_id)), 30)
+            wait_until("it says so", lambda: any(told in line for line in read_run_log(instance, run_id)), 30)
             before = time.process_time()
             time.sleep(2)
             used.append(time.process_time() - before)
@@ -230,7 +230,7 @@ def test_whichever_pool_a_step_is_in_it_is_waited_for_without_using_the_processo
 
     watching = threading.Thread(target=look)
     watching.start()
-    definitions(settings).resolve_job_def(job).execute_in_process(
+    build_definitions(settings).resolve_job_def(job).execute_in_process(
         instance=instance,
         run_id=run_id,
         partition_key="some/batch-0001",
@@ -238,20 +238,20 @@ def test_whichever_pool_a_step_is_in_it_is_waited_for_without_using_the_processo
         raise_on_error=False,  # there is nothing to make it of
     )
     watching.join()
-    assert used, events(instance, run_id)
+    assert used, read_run_log(instance, run_id)
     assert used[0] < 1.0
-    assert any(line.startswith(f"has the pool {pool} after ") for line in events(instance, run_id))
+    assert any(line.startswith(f"has the pool {pool} after ") for line in read_run_log(instance, run_id))
 
 
 def test_limits_come_from_the_file_and_applying_them_again_changes_nothing(tmp_path: Path) -> None:
     instance = dg.DagsterInstance.from_config(str(new_home(tmp_path / "untouched")))
-    assert look_at(instance, "gpu_t4").is_default
-    assert apply_limits(instance, profiles()) == ["gpu_t4: 1 at a time (new)", "gpu_h200: 1 at a time (new)"]
-    assert not look_at(instance, "gpu_t4").is_default
-    assert apply_limits(instance, profiles()) == []
+    assert read_pool_state(instance, "gpu_t4").is_default
+    assert apply_limits(instance, load_gpu_profiles()) == ["gpu_t4: 1 at a time (new)", "gpu_h200: 1 at a time (new)"]
+    assert not read_pool_state(instance, "gpu_t4").is_default
+    assert apply_limits(instance, load_gpu_profiles()) == []
     instance.event_log_storage.set_concurrency_slots("gpu_h200", 3)
-    assert apply_limits(instance, profiles()) == ["gpu_h200: 1 at a time (was 3)"]
-    assert look_at(instance, "gpu_h200").limit == 1
+    assert apply_limits(instance, load_gpu_profiles()) == ["gpu_h200: 1 at a time (was 3)"]
+    assert read_pool_state(instance, "gpu_h200").limit == 1
     config = instance.get_concurrency_config().pool_config
     assert str(config.pool_granularity) == "PoolGranularity.OP"
     assert config.default_pool_limit == 1
@@ -265,16 +265,16 @@ def test_a_run_gives_its_pool_the_limit_of_the_file_where_nobody_has_set_one(
     file.write_text(f"[gpu_t4]\nlimit = 3\n{rest}[gpu_h200]\nlimit = 4\n{rest}")
     monkeypatch.setenv("VOICE_GPU_PROFILES", str(file))
     settings = Settings(codec="neucodec", neucodec={"pool": "gpu_t4"})  # type: ignore[arg-type]
-    encode = definitions(settings).resolve_job_def("encode_batch")
+    encode = build_definitions(settings).resolve_job_def("encode_batch")
 
     def limit_after_a_run(instance: dg.DagsterInstance) -> int | None:
         instance.add_dynamic_partitions(NAME, ["some/batch-0001"])
         encode.execute_in_process(instance=instance, partition_key="some/batch-0001", raise_on_error=False)
-        return look_at(instance, "gpu_t4").limit
+        return read_pool_state(instance, "gpu_t4").limit
 
     with dg.DagsterInstance.from_config(str(new_home(tmp_path / "untouched"))) as instance:
         assert limit_after_a_run(instance) == 3
-        assert look_at(instance, "gpu_h200").is_default  # in which none of its steps is
+        assert read_pool_state(instance, "gpu_h200").is_default  # in which none of its steps is
     with dg.DagsterInstance.from_config(str(new_home(tmp_path / "default"))) as instance:
         instance.event_log_storage.initialize_concurrency_limit_to_default("gpu_t4")  # as the daemon does
         assert limit_after_a_run(instance) == 3
@@ -290,7 +290,7 @@ def test_runs_that_give_a_pool_its_limit_at_the_same_instant_give_it_once(tmp_pa
 
     def give(instance: dg.DagsterInstance) -> None:
         together.wait()
-        give_limits(instance, ["gpu_t4", "gpu_h200"])
+        set_missing_limits(instance, ["gpu_t4", "gpu_h200"])
 
     with ThreadPoolExecutor(len(instances)) as threads:
         list(threads.map(give, instances))
@@ -313,11 +313,11 @@ def test_a_run_that_lives_or_is_elsewhere_or_has_the_tags_of_another_is_left_alo
         instance.add_run(
             dg.DagsterRun(job_name="encode_batch", run_id=run_id, status=dg.DagsterRunStatus.STARTED, tags=tags)
         )
-    assert release_dead(instance) == ["killed"]
-    assert release_dead(instance) == []
+    assert release_orphaned_runs(instance) == ["killed"]
+    assert release_orphaned_runs(instance) == []
     alive = instance.get_run_by_id("alive")
     assert alive is not None
-    process = process_of(alive)
+    process = read_run_process(alive)
     assert process is not None
     assert process.pid == os.getpid()
 
@@ -330,6 +330,6 @@ def test_a_batch_of_a_killed_run_does_not_count_as_being_built(
     tags = {**process_tags("killed"), "voice/process": f"killed {boot} 0", "dagster/partition": "news/batch-0001"}
     run = dg.DagsterRun(job_name="ingest_batch", run_id="killed", status=dg.DagsterRunStatus.STARTED, tags=tags)
     instance.add_run(run)
-    assert in_flight(instance, ["news/batch-0001"], ASSETS, ["ingest_batch"]) == {"news/batch-0001"}
-    release_dead(instance)
-    assert in_flight(instance, ["news/batch-0001"], ASSETS, ["ingest_batch"]) == set()
+    assert find_busy_partitions(instance, ["news/batch-0001"], ASSETS, ["ingest_batch"]) == {"news/batch-0001"}
+    release_orphaned_runs(instance)
+    assert find_busy_partitions(instance, ["news/batch-0001"], ASSETS, ["ingest_batch"]) == set()

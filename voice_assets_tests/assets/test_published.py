@@ -15,12 +15,12 @@ import pytest
 from huggingface_hub import HfApi
 from huggingface_hub.errors import EntryNotFoundError
 
-from voice_assets.cli.forget import follow
+from voice_assets.cli.forget import remove_from_hub
 from voice_assets.definitions import defs
 from voice_assets.defs.voice_dataset.jobs import publish_job
-from voice_assets_tests.assets.conftest import DAGSTER_YAML, Bench
-from voice_assets_tests.servers.hub import Hub
-from voice_core.corpus.dataset.publications import read_published
+from voice_assets_tests.assets.conftest import DAGSTER_YAML, BuiltCorpus
+from voice_assets_tests.servers.hub import HubServer
+from voice_core.corpus.dataset.publications import read_publications
 from voice_core.demo.sample_data import DEMO_CHANNEL_MAPPING
 from voice_core.publish.publish import publish
 from voice_core.settings import Settings
@@ -70,29 +70,29 @@ def _kept(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
-def test_the_command_shows_the_difference_first_and_publishes_it_once(bench: Bench, hub: Hub) -> None:
-    bench.monkeypatch.setenv("VOICE_HUB__REPO_ID", REPO)
+def test_the_command_shows_the_difference_first_and_publishes_it_once(built_corpus: BuiltCorpus, hub: HubServer) -> None:
+    built_corpus.monkeypatch.setenv("VOICE_HUB__REPO_ID", REPO)
     done = _voice("publish")
     assert done.returncode == 0, done.stderr
     assert f"Published: {hub.url}/datasets/{REPO}/tree/" in done.stdout
     again = _voice("publish")
-    assert (again.returncode, len(hub.titles(REPO))) == (0, 2)
+    assert (again.returncode, len(hub.commit_titles(REPO))) == (0, 2)
     assert "Nothing to do" in again.stdout
-    bench.edit("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="A line that was put right."))
+    built_corpus.edit_transcript("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="A line that was put right."))
     stale = _voice("publish")
     assert stale.returncode == 2
     assert "`voice build` first" in " ".join(stale.stderr.split())
-    bench.build()
+    built_corpus.build()
     told = _voice("publish", "--dry-run")
     assert told.returncode == 0, told.stderr
     rows = [line for line in told.stdout.splitlines() if "batch-" in line]
     assert rows
     assert all("changed" in line and "Atheer_-/batch-0001" in line for line in rows)
     assert "Nothing was done" in told.stdout
-    assert len(hub.titles(REPO)) == 2
+    assert len(hub.commit_titles(REPO)) == 2
 
 
-def test_a_forgotten_recording_leaves_the_hub_and_with_a_purge_its_past_too(bench: Bench, hub: Hub) -> None:
+def test_a_forgotten_recording_leaves_the_hub_and_with_a_purge_its_past_too(built_corpus: BuiltCorpus, hub: HubServer) -> None:
     done = _voice("publish", "--force", "--repo", REPO)
     assert done.returncode == 0, done.stderr
     first = hub.repos[REPO].refs["refs/heads/main"]
@@ -115,7 +115,7 @@ def test_a_forgotten_recording_leaves_the_hub_and_with_a_purge_its_past_too(benc
     for revision in (*hub.repos[REPO].commits, "main"):
         try:
             file = api.hf_hub_download(
-                REPO, rows, repo_type="dataset", revision=revision, local_dir=bench.root / revision
+                REPO, rows, repo_type="dataset", revision=revision, local_dir=built_corpus.root / revision
             )
         except EntryNotFoundError:
             gone += 1
@@ -125,7 +125,7 @@ def test_a_forgotten_recording_leaves_the_hub_and_with_a_purge_its_past_too(benc
     assert old not in {item.oid for item in api.list_lfs_files(REPO, repo_type="dataset")}
     for name in (b"snow-006", b"clocks-004"):
         assert name not in b"".join(hub.repos[REPO].objects.values())
-        assert name not in (bench.work / "datasets" / "voice" / "published.json").read_bytes()
+        assert name not in (built_corpus.work / "datasets" / "voice" / "published.json").read_bytes()
 
 
 def _audio_ids(data: bytes) -> set[str]:
@@ -133,16 +133,16 @@ def _audio_ids(data: bytes) -> set[str]:
 
 
 def test_a_place_that_cannot_be_reached_is_named_with_what_to_run_later(
-    finished: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    finished: Path, hub: HubServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = Settings.load()
     work = Store(settings.work_url)
     publish(work, settings)
-    (place,) = read_published(work, settings)
+    (place,) = read_publications(work, settings)
     hub.repos.clear()
-    assert not follow(work, settings, place, purge_history=False, yes=True)
+    assert not remove_from_hub(work, settings, place, purge_history=False, yes=True)
     monkeypatch.setenv("HF_ENDPOINT", "https://elsewhere.example")
-    assert not follow(work, settings, place, purge_history=True, yes=True)
+    assert not remove_from_hub(work, settings, place, purge_history=True, yes=True)
     said = " ".join(capsys.readouterr().err.split())
     assert f"It is still at {place.url}" in said
     assert "is gone, or this token may not see it" in said
@@ -150,7 +150,7 @@ def test_a_place_that_cannot_be_reached_is_named_with_what_to_run_later(
     assert hub.repos == {}
 
 
-def test_a_killed_publication_goes_on_where_it_was(finished: Path, hub: Hub) -> None:
+def test_a_killed_publication_goes_on_where_it_was(finished: Path, hub: HubServer) -> None:
     publishing: list[subprocess.Popen[bytes]] = []
     hub.before("POST .*/commit/", lambda: publishing[0].kill())
     command = [sys.executable, "-c", MAIN, "publish", "--force"]
@@ -161,10 +161,10 @@ def test_a_killed_publication_goes_on_where_it_was(finished: Path, hub: Hub) -> 
     done = _voice("publish", "--force")
     assert done.returncode == 0, done.stderr
     assert hub.uploads == sent
-    assert len(hub.titles(REPO)) == 2
+    assert len(hub.commit_titles(REPO)) == 2
 
 
-def test_the_asset_publishes_and_says_what_it_did(finished: Path, hub: Hub, instance: dg.DagsterInstance) -> None:
+def test_the_asset_publishes_and_says_what_it_did(finished: Path, hub: HubServer, instance: dg.DagsterInstance) -> None:
     result = defs.resolve_job_def(publish_job.name).execute_in_process(instance=instance)
     (event,) = result.get_asset_materialization_events()
     metadata = event.materialization.metadata
@@ -187,7 +187,7 @@ def test_without_a_place_to_publish_to_the_asset_is_skipped(
 
 
 def test_a_hub_that_repeats_the_token_does_not_bring_it_into_dagsters_records(
-    finished: Path, hub: Hub, instance: dg.DagsterInstance
+    finished: Path, hub: HubServer, instance: dg.DagsterInstance
 ) -> None:
     hub.fail("POST .*/commit/", 400, message=f"you sent Authorization: Bearer {hub.token}")
     job: dg.JobDefinition = defs.resolve_job_def(publish_job.name)
@@ -199,7 +199,7 @@ def test_a_hub_that_repeats_the_token_does_not_bring_it_into_dagsters_records(
 
 
 def test_without_a_good_token_the_command_says_where_it_is_looked_for(
-    finished: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
+    finished: Path, hub: HubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrong = _voice("publish", "--force", HF_TOKEN="hf_mistyped0123456789abcdef")
     assert wrong.returncode == 2

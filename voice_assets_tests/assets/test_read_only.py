@@ -18,7 +18,7 @@ from voice_assets.run_ownership import process_tags
 from voice_assets_tests.assets.conftest import DAGSTER_YAML
 from voice_assets_tests.files import files_below
 from voice_assets_tests.servers.faulty import FaultyProxy
-from voice_assets_tests.servers.hub import Hub
+from voice_assets_tests.servers.hub import HubServer
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.compute.process_id import Process
 from voice_core.demo.sample_data import DEMO_CHANNEL_MAPPING
@@ -109,7 +109,7 @@ class Place:
 
 
 def dead_process() -> Process:
-    return dataclasses.replace(Process.me(), pid=1, started="0")
+    return dataclasses.replace(Process.current(), pid=1, started="0")
 
 
 def change_raw(raw: Path) -> None:
@@ -193,11 +193,11 @@ def faults(place: Place) -> list[str]:
     return found
 
 
-def hub_state(hub: Hub) -> object:
+def hub_state(hub: HubServer) -> object:
     return {name: (dict(repo.refs), set(repo.objects)) for name, repo in hub.repos.items()}
 
 
-def test_on_folders_nothing_is_written(machine: Path, built: Path, hub: Hub) -> None:
+def test_on_folders_nothing_is_written(machine: Path, built: Path, hub: HubServer) -> None:
     fill(machine, built)
     found = faults(Place(machine, lambda: hub_state(hub), a_row(Store((machine / "work").as_uri())), UNFINISHED))
     assert not found, "\n".join(found)
@@ -206,7 +206,7 @@ def test_on_folders_nothing_is_written(machine: Path, built: Path, hub: Hub) -> 
 def test_on_buckets_that_refuse_to_be_written_to_nothing_is_tried(
     machine: Path,
     built: Path,
-    hub: Hub,
+    hub: HubServer,
     s3_server: S3Server,
     s3_proxy: FaultyProxy,
     monkeypatch: pytest.MonkeyPatch,
@@ -231,7 +231,7 @@ def test_on_buckets_that_refuse_to_be_written_to_nothing_is_tried(
     assert not found, "\n".join(found)
 
 
-def test_where_nothing_was_made_yet_nothing_is_made(machine: Path, built: Path, hub: Hub) -> None:
+def test_where_nothing_was_made_yet_nothing_is_made(machine: Path, built: Path, hub: HubServer) -> None:
     shutil.copytree(built / "raw", machine / "raw")
     shutil.rmtree(machine / "scratch")
     place = Place(machine, lambda: hub_state(hub), "harbour-radio/snow-006_seg_0", {})

@@ -6,7 +6,7 @@ from dagster_aws.s3 import S3Resource
 from dagster_gcp.gcs import GCSResource
 
 from resources.corpus import CorpusResource
-from resources.stores import access_through_gcs, access_through_s3, cloud_resources
+from resources.stores import gcs_access_from_resource, s3_access_from_resource, cloud_resources
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.settings import Settings
 
@@ -14,7 +14,7 @@ from voice_core.settings import Settings
 def test_a_resource_says_where_s3_is_and_the_settings_fill_in_what_it_leaves_open() -> None:
     settings = Settings(s3={"region": "eu-central-1", "profile": "own"}, requests_in_flight=7)  # type: ignore[arg-type]
     resource = S3Resource(endpoint_url="https://nas:9021", aws_access_key_id="me", aws_secret_access_key="hush")
-    access = access_through_s3(resource, settings)
+    access = s3_access_from_resource(resource, settings)
     assert (access.endpoint_url, access.access_key_id, access.secret_access_key) == ("https://nas:9021", "me", "hush")
     assert (access.region, access.profile, access.in_flight) == ("eu-central-1", "own", 7)
     assert "hush" not in repr(access)
@@ -22,7 +22,7 @@ def test_a_resource_says_where_s3_is_and_the_settings_fill_in_what_it_leaves_ope
 
 def test_a_resource_says_which_project_google_is_asked_for() -> None:
     settings = Settings(gcs={"credentials_file": "key.json"})  # type: ignore[arg-type]
-    access = access_through_gcs(GCSResource(project="radio"), settings)
+    access = gcs_access_from_resource(GCSResource(project="radio"), settings)
     assert (access.project, access.credentials_file) == ("radio", "key.json")
 
 

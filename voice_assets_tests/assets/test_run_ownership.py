@@ -7,9 +7,9 @@ import dagster as dg
 import pytest
 
 from voice_assets import run_moshi
-from voice_assets.run_moshi import SpokenReport
-from voice_assets.run_ownership import stop_if_interrupted
-from voice_assets.signals import Stopped
+from voice_assets.run_moshi import DialogueRunReport
+from voice_assets.run_ownership import raise_if_interrupted
+from voice_assets.signals import Interrupted
 
 
 @dg.op
@@ -33,10 +33,10 @@ def failing_job() -> None:
 
 
 def test_a_command_that_is_asked_to_end_during_a_run_stops() -> None:
-    with dg.instance_for_test() as instance, pytest.raises(Stopped):
-        run_moshi._run(interrupted_job, instance, SpokenReport(()))
+    with dg.instance_for_test() as instance, pytest.raises(Interrupted):
+        run_moshi._run(interrupted_job, instance, DialogueRunReport(()))
 
 
 def test_a_run_that_fails_by_itself_does_not_stop_the_command() -> None:
     with dg.instance_for_test() as instance:
-        stop_if_interrupted(failing_job.execute_in_process(instance=instance, raise_on_error=False))
+        raise_if_interrupted(failing_job.execute_in_process(instance=instance, raise_on_error=False))

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from voice_assets_tests.servers.faulty import faulty_proxy
-from voice_assets_tests.servers.hub import Hub
+from voice_assets_tests.servers.hub import HubServer
 from voice_assets_tests.servers.s3 import S3Server
-from voice_assets_tests.soak.commands import commands
+from voice_assets_tests.soak.commands import run_command_server
 from voice_assets_tests.soak.places import PROJECT
 from voice_assets_tests.soak.planted import (
-    Ground,
+    LeakTestCorpus,
     Servers,
     file_cases,
     hub_cases,
@@ -55,26 +55,26 @@ CASES = (
 
 
 @pytest.fixture(scope="module")
-def ground(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
-    with faulty_proxy(s3_server.url) as proxy, Hub() as hub, commands() as started:
-        yield Ground(tmp_path_factory.mktemp("secrets"), Servers(s3_server, proxy, hub), started)
+def leak_corpus(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LeakTestCorpus]:
+    with faulty_proxy(s3_server.url) as proxy, HubServer() as hub, run_command_server() as started:
+        yield LeakTestCorpus(tmp_path_factory.mktemp("secrets"), Servers(s3_server, proxy, hub), started)
 
 
-def test_a_secret_in_a_setting_or_a_failure_appears_nowhere(ground: Ground, tmp_path: Path) -> None:
-    servers = ground.servers
+def test_a_secret_in_a_setting_or_a_failure_appears_nowhere(leak_corpus: LeakTestCorpus, tmp_path: Path) -> None:
+    servers = leak_corpus.servers
     kinds = (settings_cases(), url_cases(), file_cases(tmp_path), store_cases(servers), hub_cases(servers))
     chosen = {case.name: case for case in chain(*kinds) if case.name in CASES}
     assert [name for name in CASES if name not in chosen] == []
-    leaks = {name: found for name, case in chosen.items() if (found := ground.leaks(case))}
+    leaks = {name: found for name, case in chosen.items() if (found := leak_corpus.find_leaks(case))}
     assert leaks == {}
 
 
-def test_a_code_location_that_cannot_be_loaded_does_not_print_the_secret(ground: Ground) -> None:
+def test_a_code_location_that_cannot_be_loaded_does_not_print_the_secret(leak_corpus: LeakTestCorpus) -> None:
     secret = new_secret()
-    variables = ground.variables(VOICE_S3__SECRET_ACESS_KEY=secret, VOICE_WORKERS=secret, VOICE_FOREIGN=secret)
+    variables = leak_corpus.variables(VOICE_S3__SECRET_ACESS_KEY=secret, VOICE_WORKERS=secret, VOICE_FOREIGN=secret)
     done = subprocess.run(
         [sys.executable, "-m", "dagster", "definitions", "validate", "-m", "voice_assets.definitions"],
-        cwd=ground.folder,
+        cwd=leak_corpus.folder,
         env={**os.environ, **variables, "PYTHONPATH": str(PROJECT)},
         capture_output=True,
         text=True,
@@ -87,9 +87,9 @@ def test_a_code_location_that_cannot_be_loaded_does_not_print_the_secret(ground:
     assert secret not in output
 
 
-def test_variables_of_other_programs_are_named_once_and_ignored(ground: Ground, tmp_path: Path) -> None:
-    variables = ground.variables(VOICE_ASSISTANT_NAME="mine", VOICE_RAW_ULR="elsewhere")
-    done = ground.run(variables, "status")
+def test_variables_of_other_programs_are_named_once_and_ignored(leak_corpus: LeakTestCorpus, tmp_path: Path) -> None:
+    variables = leak_corpus.variables(VOICE_ASSISTANT_NAME="mine", VOICE_RAW_ULR="elsewhere")
+    done = leak_corpus.run(variables, "status")
     assert done.code == 0
     warnings = [line for line in done.output.splitlines() if "VOICE_" in line]
     assert len(warnings) == 1

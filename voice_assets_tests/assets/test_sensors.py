@@ -7,27 +7,27 @@ import dagster as dg
 import pytest
 
 from resources.corpus import CorpusResource
-from voice_assets.definitions import definitions
+from voice_assets.definitions import build_definitions
 from voice_assets.defs.voice_dataset.partitions import NAME
-from voice_assets.defs.voice_dataset.sensor_backoff import Asked, due, unsettled
+from voice_assets.defs.voice_dataset.sensor_backoff import RunAttempt, select_due, filter_unresolved
 from voice_assets_tests.assets.conftest import DAGSTER_YAML
-from voice_assets_tests.core.corpus.small_corpus import World
+from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_core.settings import Settings
 from voice_core.storage.store import StoreError
 
 
 class Ticking:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
-        self.world = World(folder)
+        self.corpus = Corpus(folder)
         variables = {"BATCH__MAX_RECORDINGS": "1", "CODEC": "none", **variables}
-        variables |= {"RAW_URL": self.world.settings.raw_url, "WORK_URL": self.world.settings.work_url}
+        variables |= {"RAW_URL": self.corpus.settings.raw_url, "WORK_URL": self.corpus.settings.work_url}
         for name, value in variables.items():
             monkeypatch.setenv(f"VOICE_{name}", value)
         home = folder / "home"
         home.mkdir()
         shutil.copy(DAGSTER_YAML, home)
         self.instance = dg.DagsterInstance.from_config(str(home))
-        self.sensor = definitions(Settings.load()).resolve_sensor_def("new_recordings")
+        self.sensor = build_definitions(Settings.load()).resolve_sensor_def("new_recordings")
         self.cursor: str | None = None
 
     def tick(self) -> list[tuple[str, ...]]:
@@ -38,7 +38,7 @@ class Ticking:
             result = self.sensor(context)
         assert isinstance(result, dg.SensorResult)
         self.cursor = result.cursor
-        self.told = str(result.skip_reason and result.skip_reason.skip_message)
+        self.skip_message = str(result.skip_reason and result.skip_reason.skip_message)
         known = self.instance.get_dynamic_partitions(NAME)
         return [_batches(request, list(known)) for request in result.run_requests or ()]
 
@@ -60,7 +60,7 @@ def test_a_tick_asks_for_no_more_than_it_may_and_the_next_goes_on(
     limits = {"AUTOMATION__MAX_RUNS_PER_TICK": "2", "AUTOMATION__PARTITIONS_PER_RUN": "2"}
     ticking = Ticking(tmp_path, monkeypatch, **limits)
     for number in range(5):
-        ticking.world.record(f"r{number}", 1.0)
+        ticking.corpus.add_recording(f"r{number}", 1.0)
     assert ticking.tick() == [batch(1, 2), batch(3, 4)]
     assert ticking.tick() == [batch(5)]
     assert ticking.tick() == []
@@ -70,23 +70,23 @@ def test_a_batch_is_asked_for_again_when_something_about_it_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticking = Ticking(tmp_path, monkeypatch)
-    lines = ticking.world.record("a", 4.0)
-    ticking.world.record("b", 4.0)
+    lines = ticking.corpus.add_recording("a", 4.0)
+    ticking.corpus.add_recording("b", 4.0)
     assert ticking.tick() == [batch(1, 2)]
     assert ticking.tick() == []
-    ticking.world.transcribe("a", lines[:1])
+    ticking.corpus.write_transcript("a", lines[:1])
     assert ticking.tick() == [batch(1)]
-    ticking.world.snapshot()
-    ticking.world.audio_path("b").unlink()
+    ticking.corpus.snapshot()
+    ticking.corpus.audio_path("b").unlink()
     assert ticking.tick() == [batch(2)]
     ticking.tick()
-    assert "1 vanished" in ticking.told
+    assert "1 vanished" in ticking.skip_message
 
 
 def test_a_batch_in_a_run_is_not_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ticking = Ticking(tmp_path, monkeypatch)
     for name in "abc":
-        ticking.world.record(name, 1.0)
+        ticking.corpus.add_recording(name, 1.0)
     ticking.instance.add_dynamic_partitions(NAME, batch(1, 2, 3))
     tags = {"dagster/asset_partition_range_start": batch(1)[0], "dagster/asset_partition_range_end": batch(2)[0]}
     ticking.instance.add_run(
@@ -98,7 +98,7 @@ def test_a_batch_in_a_run_is_not_asked_for(tmp_path: Path, monkeypatch: pytest.M
 def test_a_batch_of_dialogues_with_the_same_key_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ticking = Ticking(tmp_path, monkeypatch)
     for name in "ab":
-        ticking.world.record(name, 1.0)
+        ticking.corpus.add_recording(name, 1.0)
     spoken = {
         "by_job": dg.DagsterRun(job_name="speak_dialogues", tags={"dagster/partition": batch(1)[0]}),
         "by_assets": dg.DagsterRun(
@@ -114,21 +114,21 @@ def test_a_batch_of_dialogues_with_the_same_key_does_not_count(tmp_path: Path, m
 
 def test_a_bucket_that_cannot_be_listed_fails_the_tick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ticking = Ticking(tmp_path, monkeypatch)
-    ticking.world.raw_dir.rmdir()
+    ticking.corpus.raw_dir.rmdir()
     with pytest.raises(StoreError, match="VOICE_RAW_URL"):
         ticking.tick()
 
 
 def test_what_failed_is_asked_for_again_ever_more_rarely() -> None:
-    asked = {"a": Asked("x", 1000.0, 1)}
-    assert due(asked, {}, (), 1000.0 + 899) == {}
-    assert due(asked, {}, (), 1000.0 + 900) == {"a": Asked("x", 1900.0, 2)}
-    assert due({"a": Asked("x", 0.0, 2)}, {}, (), 1799.0) == {}
-    assert Asked("x", 0.0, 30).again_at == 24 * 3600
+    asked = {"a": RunAttempt("x", 1000.0, 1)}
+    assert select_due(asked, {}, (), 1000.0 + 899) == {}
+    assert select_due(asked, {}, (), 1000.0 + 900) == {"a": RunAttempt("x", 1900.0, 2)}
+    assert select_due({"a": RunAttempt("x", 0.0, 2)}, {}, (), 1799.0) == {}
+    assert RunAttempt("x", 0.0, 30).retry_at == 24 * 3600
 
 
 def test_what_was_built_since_or_looks_otherwise_is_no_longer_pending() -> None:
-    asked = {"built": Asked("x", 10.0, 1), "failed": Asked("x", 10.0, 1), "other": Asked("x", 10.0, 3)}
-    left = unsettled(asked, {"other": "y"}, (), {"built": 11.0, "failed": 9.0})
-    assert left == {"failed": Asked("x", 10.0, 1)}
-    assert due(left, {"other": "y"}, (), 20.0) == {"other": Asked("y", 20.0, 1)}
+    asked = {"built": RunAttempt("x", 10.0, 1), "failed": RunAttempt("x", 10.0, 1), "other": RunAttempt("x", 10.0, 3)}
+    left = filter_unresolved(asked, {"other": "y"}, (), {"built": 11.0, "failed": 9.0})
+    assert left == {"failed": RunAttempt("x", 10.0, 1)}
+    assert select_due(left, {"other": "y"}, (), 20.0) == {"other": RunAttempt("y", 20.0, 1)}

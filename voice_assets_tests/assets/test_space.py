@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from voice_assets_tests.assets.conftest import Bench
-from voice_core.corpus.status import State
+from voice_assets_tests.assets.conftest import BuiltCorpus
+from voice_core.corpus.status import StageState
 
 
 def voice(*arguments: str, given: str = "") -> "subprocess.CompletedProcess[str]":
@@ -20,36 +20,36 @@ def voice(*arguments: str, given: str = "") -> "subprocess.CompletedProcess[str]
     )
 
 
-def npz(bench: Bench) -> list[Path]:
-    return sorted(bench.work.rglob("*.npz"))
+def npz(built_corpus: BuiltCorpus) -> list[Path]:
+    return sorted(built_corpus.work.rglob("*.npz"))
 
 
-def test_cleaning_asks_frees_and_leaves_a_build_nothing_to_do_until_a_file_is_needed(bench: Bench) -> None:
-    before = npz(bench)
+def test_cleaning_asks_frees_and_leaves_a_build_nothing_to_do_until_a_file_is_needed(built_corpus: BuiltCorpus) -> None:
+    before = npz(built_corpus)
     looked = voice("clean", "segments", "coded", "--dry-run")
     assert looked.returncode == 0, looked.stderr
     assert "would be freed" in looked.stdout
     declined = voice("clean", "segments", "coded", given="n\n")
     assert declined.returncode == 1
-    assert npz(bench) == before
+    assert npz(built_corpus) == before
     done = voice("clean", "segments", "coded", given="y\n")
     assert done.returncode == 0, done.stderr
     assert "GB are free again" in done.stdout
-    assert npz(bench) == []
+    assert npz(built_corpus) == []
     assert "There is nothing to free" in voice("clean", "segments").stdout
 
-    report = bench.build()
+    report = built_corpus.build()
     assert (report.materialised, report.failures) == (0, [])
-    assert {item.segments for item in report.status.partitions} == {State.FREED}
+    assert {item.segments for item in report.status.partitions} == {StageState.FREED}
     assert "segments freed" in voice("status").stdout
     rows = sum(len(item.manifest.kept()) for item in report.status.partitions if item.manifest)
     verified = voice("build", "--verify")
     assert verified.returncode == 0, verified.stderr
     assert "0 recordings decoded, 0 segments cut, 0 encoded" in verified.stdout
-    assert npz(bench) == []
+    assert npz(built_corpus) == []
 
-    bench.edit("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="Put right by hand."))
-    report = bench.build()
+    built_corpus.edit_transcript("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="Put right by hand."))
+    report = built_corpus.build()
     assert report.failures == []
     assert report.status.finished
     assert (report.figures["recordings_decoded"], report.figures["segments_encoded"]) == (1, 1)
@@ -69,7 +69,7 @@ def test_scratch_of_killed_processes_is_cleaned(tmp_path: Path, monkeypatch: pyt
     assert not (scratch / "1-dead").exists()
 
 
-def test_a_row_is_traced_and_what_is_not_published_stays(bench: Bench) -> None:
+def test_a_row_is_traced_and_what_is_not_published_stays(built_corpus: BuiltCorpus) -> None:
     shown = voice("trace", "Atheer_-/atheer_0003_seg_1", "--verify")
     assert shown.returncode == 0, shown.stderr
     for part in ("audio Atheer_-/atheer_0003", "cut from", "snr_db", "row group 0", "same recording", "not published"):
@@ -77,8 +77,8 @@ def test_a_row_is_traced_and_what_is_not_published_stays(bench: Bench) -> None:
     value = json.loads(voice("trace", "atheer_0003", "1", "--json").stdout)
     assert value["name"] == "Atheer_-/atheer_0003_seg_1"
     assert value["audio"]["sha256"] in shown.stdout
-    npz(bench)[0].write_bytes(b"spoilt")
-    channel, stem = npz(bench)[0].parts[-3], npz(bench)[0].stem
+    npz(built_corpus)[0].write_bytes(b"spoilt")
+    channel, stem = npz(built_corpus)[0].parts[-3], npz(built_corpus)[0].stem
     spoilt = voice("trace", f"{channel}/{stem}", "--verify")
     assert spoilt.returncode == 1
     assert "mends it" in spoilt.stdout

@@ -13,9 +13,9 @@ from rich.text import Text
 from rich.tree import Tree
 
 from voice_assets.cli import exit_codes, output
-from voice_assets.cli.exit_codes import UNEXPECTED, end_with
-from voice_assets_tests.core.corpus.small_corpus import World, lines_for
-from voice_assets_tests.soak.commands import commands
+from voice_assets.cli.exit_codes import INTERNAL_ERROR_EXIT_CODE, report_error
+from voice_assets_tests.core.corpus.small_corpus import Corpus, make_lines
+from voice_assets_tests.soak.commands import run_command_server
 from voice_assets_tests.soak.places import PROJECT
 
 # Clear the screen, set the title, C1's CSI, bell, backspace, delete, line separator, right-to-left override, isolate.
@@ -81,7 +81,7 @@ def test_nothing_that_a_terminal_would_obey_is_printed(
 def test_other_scripts_emoji_and_brackets_are_printed_as_they_are(terminal: Terminal) -> None:
     output.errors.print(HARMLESS.replace("\t", " "), markup=False, highlight=False)
     assert HARMLESS.replace("\t", " ") in shown_on(terminal)
-    assert output.visible(HARMLESS) == HARMLESS
+    assert output.escape_control_characters(HARMLESS) == HARMLESS
 
 
 def test_questions_lines_and_json_for_programs_are_escaped_too(capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,7 +100,7 @@ def test_a_traceback_holds_neither_secrets_nor_control_characters(
     monkeypatch.setattr(exit_codes, "errors", output.errors)
     with pytest.raises(KeyError) as caught:
         raise KeyError(HOSTILE) from ValueError(f"not-to-be-seen {HOSTILE}")
-    assert end_with(caught.value) == UNEXPECTED
+    assert report_error(caught.value) == INTERNAL_ERROR_EXIT_CODE
     (written,) = tmp_path.iterdir()
     printed = shown_on(terminal) + written.read_text("utf-8")
     assert "KeyError" in printed
@@ -110,12 +110,12 @@ def test_a_traceback_holds_neither_secrets_nor_control_characters(
 
 
 def test_commands_show_hostile_names_and_texts_escaped(tmp_path: Path) -> None:
-    world = World(tmp_path)
+    corpus = Corpus(tmp_path)
     channel = "news \u202e"
-    lines = lines_for(6, "one \x1b]0;title\x07 \u202e")
+    lines = make_lines(6, "one \x1b]0;title\x07 \u202e")
     lines[1]["end"] = lines[1]["start"]  # a line that cannot be cut
-    world.record("one", 6, lines, channel=channel)
-    world.record("two \u202e\u2066", 6, channel=channel)  # an ESC can be in no key
+    corpus.add_recording("one", 6, lines, channel=channel)
+    corpus.add_recording("two \u202e\u2066", 6, channel=channel)  # an ESC can be in no key
     (tmp_path / "raw" / channel / "stray\x1b[2J\x07.json").write_text("{}", "utf-8")
     (tmp_path / "raw" / channel / "bad\u202e.mp3").write_bytes(b"not audio")
     (tmp_path / "raw" / channel / "bad\u202e.json").write_text(json.dumps({"segments": lines}), "utf-8")
@@ -128,7 +128,7 @@ def test_commands_show_hostile_names_and_texts_escaped(tmp_path: Path) -> None:
         "DAGSTER_HOME": str(home),
     }
     outputs = {}
-    with commands() as started:
+    with run_command_server() as started:
         for arguments in (
             ("build",), ("status",), ("trace", "one", "0"), ("trace", "one", "0", "--json"),
             ("forget", "two \u202e\u2066"),

@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from voice_assets_tests.soak.planted import fields, new_secret, variable_of
+from voice_assets_tests.soak.planted import list_settings, new_secret, variable_name
 from voice_core.settings import ConfigurationError, Settings
-from voice_core.settings.loading import origin, read_config
-from voice_core.storage.config import s3_access
+from voice_core.settings.loading import find_setting_source, read_config
+from voice_core.storage.config import s3_config
 
 
 @pytest.fixture(autouse=True)
@@ -157,7 +157,7 @@ def test_a_variable_within_a_group_that_is_not_json_is_named(monkeypatch: pytest
         Settings.load()
 
 
-@pytest.mark.parametrize("name", [name for name, _ in fields()])
+@pytest.mark.parametrize("name", [name for name, _ in list_settings()])
 def test_no_error_of_a_setting_holds_its_value_or_a_key_within_it(
     name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,12 +186,12 @@ def test_variables_of_other_programs_are_ignored_with_one_warning(
 
 def test_keys_and_tokens_are_in_no_representation(monkeypatch: pytest.MonkeyPatch) -> None:
     secret = new_secret()
-    for name, is_secret in fields():
+    for name, is_secret in list_settings():
         if is_secret:
-            monkeypatch.setenv(variable_of(name), secret)
+            monkeypatch.setenv(variable_name(name), secret)
     settings = Settings.load()
     assert settings.s3.access_key_id.get_secret_value() == secret
-    assert secret not in repr(settings) + str(settings) + settings.model_dump_json() + repr(s3_access(settings))
+    assert secret not in repr(settings) + str(settings) + settings.model_dump_json() + repr(s3_config(settings))
 
 
 def test_the_origin_of_each_value_is_known(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,7 +200,7 @@ def test_the_origin_of_each_value_is_known(folder: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("VOICE_INDEXTTS2__VOICES__anna", "anna.wav")
     Settings.load()
     names = ("dataset", "s3.region", "s3.profile", "s3.endpoint_url", "indextts2.voices")
-    found = {name: origin(name.split("."), read_config()) for name in names}
+    found = {name: find_setting_source(name.split("."), read_config()) for name in names}
     assert found == {
         "dataset": "voice.toml",
         "s3.region": "VOICE_S3",

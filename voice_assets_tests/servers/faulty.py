@@ -41,7 +41,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class _Response:
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes
@@ -54,7 +54,7 @@ class _Fault:
     method: re.Pattern[str]
     path: re.Pattern[str]
     left: int  # negative: for ever
-    answer: _Answer | None = None
+    answer: _Response | None = None
     after_bytes: int = 0
     delay_sec: float = 0.0
 
@@ -64,7 +64,7 @@ class FaultyProxy:
     url: str
     upstream: str
     requests: list[Request] = field(default_factory=list)
-    most_in_flight: int = 0
+    max_in_flight: int = 0
     clock_offset: timedelta = timedelta()  # added to the Date of every answer
     ignores_conditions: bool = False  # as servers do that have never heard of If-None-Match and If-Match
     json_puts: bool = (
@@ -72,7 +72,7 @@ class FaultyProxy:
     )
     _faults: list[_Fault] = field(default_factory=list)
     _in_flight: int = 0
-    _listings: dict[str, _Answer] = field(default_factory=dict)
+    _listings: dict[str, _Response] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def answer(
@@ -89,18 +89,18 @@ class FaultyProxy:
         """Answer with an error as S3 words it: 503 SlowDown, 403 AccessDenied, 403 RequestTimeTooSkewed, …"""
         body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{message}</Message></Error>'
         all_headers = {"Content-Type": "application/xml", **(headers or {})}
-        answer = _Answer(status, tuple(all_headers.items()), body.encode(), len(body))
+        answer = _Response(status, tuple(all_headers.items()), body.encode(), len(body))
         self._add("answer", times, method, path, answer=answer)
 
     def reset(self, *, times: int = 1, method: str = "", path: str = "") -> None:
         """Reset the connection instead of passing the request on."""
         self._add("reset", times, method, path)
 
-    def lose_answer(self, *, times: int = 1, method: str = "", path: str = "") -> None:
+    def drop_response(self, *, times: int = 1, method: str = "", path: str = "") -> None:
         """Let the server do what was asked, and reset the connection before its answer."""
         self._add("lose", times, method, path)
 
-    def cut(self, after_bytes: int, *, times: int = 1, method: str = "GET", path: str = "") -> None:
+    def truncate_response(self, after_bytes: int, *, times: int = 1, method: str = "GET", path: str = "") -> None:
         """Close the connection after so many bytes of the answer's body, whose header promises more."""
         self._add("cut", times, method, path, after_bytes=after_bytes)
 
@@ -111,12 +111,12 @@ class FaultyProxy:
         """Answer each listing as it was last answered through this proxy; one never asked for is passed on."""
         self._add("stale", times, "GET", _LISTING.pattern)
 
-    def behave(self) -> None:
+    def clear_faults(self) -> None:
         """Forget all faults, and start to count anew."""
         with self._lock:
             self._faults.clear()
             self.requests.clear()
-            self.most_in_flight = self._in_flight
+            self.max_in_flight = self._in_flight
             self.clock_offset = timedelta()
             self.ignores_conditions = False
 
@@ -132,7 +132,7 @@ class FaultyProxy:
         method: str,
         path: str,
         *,
-        answer: _Answer | None = None,
+        answer: _Response | None = None,
         after_bytes: int = 0,
         delay_sec: float = 0.0,
     ) -> None:
@@ -144,7 +144,7 @@ class FaultyProxy:
         with self._lock:
             self.requests.append(request)
             self._in_flight += 1
-            self.most_in_flight = max(self.most_in_flight, self._in_flight)
+            self.max_in_flight = max(self.max_in_flight, self._in_flight)
             for fault in self._faults:
                 if fault.left and fault.method.search(request.method) and fault.path.search(request.path):
                     if fault.kind == "stale" and request.path not in self._listings:
@@ -157,12 +157,12 @@ class FaultyProxy:
         with self._lock:
             self._in_flight -= 1
 
-    def _remember(self, request: Request, answer: _Answer) -> None:
+    def _remember(self, request: Request, answer: _Response) -> None:
         if request.method == "GET" and answer.status == 200 and _LISTING.search(request.path):
             with self._lock:
                 self._listings[request.path] = answer
 
-    def _remembered(self, request: Request) -> _Answer:
+    def _remembered(self, request: Request) -> _Response:
         with self._lock:
             return self._listings[request.path]
 
@@ -193,7 +193,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send(answer, fault.after_bytes if fault is not None and fault.kind == "cut" else None)
 
-    def _answer(self, request: Request, fault: _Fault | None, body: bytes) -> _Answer | None:
+    def _answer(self, request: Request, fault: _Fault | None, body: bytes) -> _Response | None:
         """What to answer; None where the connection is to be reset."""
         kind = fault.kind if fault else ""
         if fault is not None and kind == "answer":
@@ -222,7 +222,7 @@ class _Handler(BaseHTTPRequestHandler):
             pass  # trailers
         return b"".join(chunks)
 
-    def _forward(self, body: bytes) -> _Answer:
+    def _forward(self, body: bytes) -> _Response:
         dropped = _HOP_BY_HOP | {"expect"} | (_CONDITIONS if self.proxy.ignores_conditions else set())
         parts = urlsplit(self.proxy.upstream)
         headers = {name.lower(): value for name, value in self.headers.items() if name.lower() not in dropped}
@@ -246,11 +246,11 @@ class _Handler(BaseHTTPRequestHandler):
         if uploads and response.status == 200:
             made = json.loads(data)
             names = (("ETag", f'"{made["etag"]}"'), ("x-goog-generation", made["generation"]))
-            return _Answer(200, names, b"", 0)
+            return _Response(200, names, b"", 0)
         promised = response.getheader("Content-Length")
-        return _Answer(response.status, kept, data, int(promised) if promised else len(data))
+        return _Response(response.status, kept, data, int(promised) if promised else len(data))
 
-    def _send(self, answer: _Answer, cut_after: int | None = None) -> None:
+    def _send(self, answer: _Response, cut_after: int | None = None) -> None:
         self.send_response(answer.status)
         for name, value in answer.headers:
             self.send_header(name, value)

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from voice_assets_tests.files import files_below
-from voice_assets_tests.servers.process import free_port, listening
-from voice_core.storage.config import Access
+from voice_assets_tests.servers.process import free_port, run_server
+from voice_core.storage.config import StoreConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +54,9 @@ class GcsServer:
         """The variables with which gs:// URLs lead here, or to a proxy at `endpoint_url`; and `more`."""
         return {"VOICE_GCS__ENDPOINT_URL": endpoint_url or self.url, **more}
 
-    def access(self, endpoint_url: str = "", **more: Any) -> Access:
+    def access(self, endpoint_url: str = "", **more: Any) -> StoreConfig:
         """The same for a `Store` of this process."""
-        return Access(endpoint_url=endpoint_url or self.url, **more)
+        return StoreConfig(endpoint_url=endpoint_url or self.url, **more)
 
 
 @contextlib.contextmanager
@@ -67,7 +67,7 @@ def gcs_server() -> Iterator[GcsServer]:
 
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    with listening(gcs_command(port), port):
+    with run_server(gcs_command(port), port):
         client = storage.Client(
             project="test", credentials=AnonymousCredentials(), client_options={"api_endpoint": url}
         )

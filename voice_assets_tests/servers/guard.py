@@ -6,14 +6,14 @@ import sys
 import threading
 
 
-def live_as_long_as_stdin() -> None:
+def wait_for_stdin_close() -> None:
     """Block until the process that started this one closes its end of standard input, or dies."""
     while sys.stdin.buffer.read(1 << 16):
         pass
 
 
 def _end_with(child: "subprocess.Popen[bytes]") -> None:
-    live_as_long_as_stdin()
+    wait_for_stdin_close()
     child.kill()
 
 

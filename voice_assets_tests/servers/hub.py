@@ -19,7 +19,7 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 
-from voice_assets_tests.servers.hub_http import Answer, Handler, Request, fails
+from voice_assets_tests.servers.hub_http import Response, Handler, Request, error_response
 
 LFS_PATTERN = re.compile(r".*\.(parquet|png|bin)")
 LFS_FROM_BYTES = 10_000_000
@@ -80,18 +80,18 @@ class Fault:
     """What happens to the next `times` requests that match: an answer, or the end of the connection."""
 
     pattern: re.Pattern[str]  # of "PUT /path"
-    answer: Answer | None
+    answer: Response | None
     reset_after_bytes: int = 0
     before: Callable[[], None] | None = None
     unanswered: bool = False
     times: int = 1
 
 
-class Hub:
-    """The server. `token` may write, `reader` may only read; `requests` is what was asked, as "PUT /path"."""
+class HubServer:
+    """The server. `token` may write, `read_token` may only read; `requests` is what was asked, as "PUT /path"."""
 
     def __init__(self, *, part_bytes: int = 0) -> None:
-        self.token, self.reader = f"hf_{secrets.token_hex(16)}", f"hf_{secrets.token_hex(16)}"
+        self.token, self.read_token = f"hf_{secrets.token_hex(16)}", f"hf_{secrets.token_hex(16)}"
         self.signature = secrets.token_hex(16)  # of the addresses that need no token
         self.part_bytes = part_bytes  # large files are sent in parts of this size; whole if 0
         self.repos: dict[str, Repo] = {}
@@ -108,7 +108,7 @@ class Hub:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
-    def __enter__(self) -> "Hub":
+    def __enter__(self) -> "HubServer":
         self._thread.start()
         return self
 
@@ -135,14 +135,14 @@ class Hub:
         self, pattern: str, status: int, *, times: int = 1, headers: Mapping[str, str] | None = None, message: str = ""
     ) -> None:
         """Answer the next requests that match, such as "POST .*/commit/", with an error."""
-        answer = Answer(status, {"error": message or f"asked to fail with {status}"}, dict(headers or {}))
+        answer = Response(status, {"error": message or f"asked to fail with {status}"}, dict(headers or {}))
         self._faults.append(Fault(re.compile(pattern), answer, times=times))
 
     def reset(self, pattern: str, *, after_bytes: int = 0, times: int = 1) -> None:
         """Reset the connection when so much of the request's body has been read."""
         self._faults.append(Fault(re.compile(pattern), None, after_bytes, times=times))
 
-    def lose_answer(self, pattern: str, *, times: int = 1) -> None:
+    def drop_response(self, pattern: str, *, times: int = 1) -> None:
         """Do what the next requests that match ask for, and reset the connection instead of answering."""
         self._faults.append(Fault(re.compile(pattern), None, unanswered=True, times=times))
 
@@ -156,7 +156,7 @@ class Hub:
         found = {path: self.read(repo, entry) for path, entry in self.resolve(repo, revision).files.items()}
         return {path: data for path, data in found.items() if data is not None}
 
-    def titles(self, repo_id: str, branch: str = "main") -> list[str]:
+    def commit_titles(self, repo_id: str, branch: str = "main") -> list[str]:
         """Titles of the commits of a branch, newest first."""
         repo = self.repos[repo_id]
         return [repo.commits[sha].title for sha in self._history(repo, repo.refs[f"refs/heads/{branch}"])]
@@ -170,7 +170,7 @@ class Hub:
         verbs = {path: verb for path, verb in verbs.items() if before.get(path) != commit.files[path]}
         return verbs | {path: "deleted" for path in before if path not in commit.files}
 
-    def commit_as_somebody(self, repo_id: str, files: Mapping[str, bytes | None], branch: str = "main") -> str:
+    def commit_as_other_user(self, repo_id: str, files: Mapping[str, bytes | None], branch: str = "main") -> str:
         """A commit that somebody else makes; None deletes a file."""
         repo = self.repos[repo_id]
         now = dict(self.resolve(repo, branch).files)
@@ -190,7 +190,7 @@ class Hub:
                     return fault
         return None
 
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: Request) -> Response:
         with self._lock:
             from voice_assets_tests.servers.hub_routes import ROUTES
 
@@ -198,25 +198,25 @@ class Hub:
                 match = pattern.fullmatch(request.path)
                 if match and request.method in method.split():
                     return route(self, request, **match.groupdict())
-        return fails(404, "there is no such route")
+        return error_response(404, "there is no such route")
 
     def role(self, request: Request) -> str | None:
         """What the request's token may do: "write", "read", None without one. A wrong one is refused."""
         header = request.headers.get("authorization")
         if header is None:
             return None
-        roles = {f"Bearer {self.token}": "write", f"Bearer {self.reader}": "read"}
+        roles = {f"Bearer {self.token}": "write", f"Bearer {self.read_token}": "read"}
         if header not in roles:
             # A careless server: it repeats what it was given.
-            raise Refused(fails(401, f"Invalid credentials in Authorization header: {header}"))
+            raise RequestRefused(error_response(401, f"Invalid credentials in Authorization header: {header}"))
         return roles[header]
 
     def repo(self, request: Request, repo_id: str, *, write: bool = False) -> Repo:
         role = self.role(request)
         if repo_id not in self.repos or (self.repos[repo_id].private and role is None):
-            raise Refused(fails(404 if role else 401, "Repository not found", "RepoNotFound"))
+            raise RequestRefused(error_response(404 if role else 401, "Repository not found", "RepoNotFound"))
         if write and role != "write":
-            raise Refused(fails(403, "you must have write access to this repository"))
+            raise RequestRefused(error_response(403, "you must have write access to this repository"))
         return self.repos[repo_id]
 
     def ref(self, repo: Repo, revision: str) -> str:
@@ -224,7 +224,7 @@ class Hub:
         names = (revision, f"refs/heads/{revision}", f"refs/tags/{revision}")
         found = next((name for name in names if name in repo.refs), None)
         if found is None:
-            raise Refused(fails(404, f"Invalid rev id: {revision}", "RevisionNotFound"))
+            raise RequestRefused(error_response(404, f"Invalid rev id: {revision}", "RevisionNotFound"))
         return found
 
     def resolve(self, repo: Repo, revision: str) -> Commit:
@@ -265,11 +265,11 @@ class Hub:
                 files[path] = Entry(base64.b64decode(value["content"]))
             case "lfsFile":
                 if value["oid"] not in repo.objects:
-                    raise Refused(fails(400, f"the large file of {path} was never uploaded"))
+                    raise RequestRefused(error_response(400, f"the large file of {path} was never uploaded"))
                 files[path] = Entry(lfs=value["oid"], size=len(repo.objects[value["oid"]]))
             case "deletedFile":
                 if files.pop(path, None) is None:
-                    raise Refused(fails(404, f"A file with this name doesn't exist: {path}", "EntryNotFound"))
+                    raise RequestRefused(error_response(404, f"A file with this name doesn't exist: {path}", "EntryNotFound"))
 
     def upload_mode(self, path: str, size: int) -> str:
         return "lfs" if LFS_PATTERN.fullmatch(path) or size > LFS_FROM_BYTES else "regular"
@@ -293,9 +293,9 @@ class Hub:
         return self._history(repo, self.sha(repo, revision))
 
 
-class Refused(Exception):  # noqa: N818 (it is an answer)
+class RequestRefused(Exception):  # noqa: N818 (it is an answer)
     """Ends a route early with an answer."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Response) -> None:
         super().__init__(json.dumps(answer.body))
         self.answer = answer

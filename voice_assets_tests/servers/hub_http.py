@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 if TYPE_CHECKING:
-    from voice_assets_tests.servers.hub import Hub
+    from voice_assets_tests.servers.hub import HubServer
 
 _BLOCK = 1 << 16
 
@@ -31,7 +31,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """`body` is bytes, or a value that is sent as JSON."""
 
     status: int = 200
@@ -39,18 +39,18 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def fails(status: int, message: str, code: str = "") -> Answer:
+def error_response(status: int, message: str, code: str = "") -> Response:
     headers = {"X-Error-Message": message} | ({"X-Error-Code": code} if code else {})
-    return Answer(status, {"error": message}, headers)
+    return Response(status, {"error": message}, headers)
 
 
 class Handler(BaseHTTPRequestHandler):
-    hub: "Hub"
+    hub: "HubServer"
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
-        from voice_assets_tests.servers.hub import Refused
+        from voice_assets_tests.servers.hub import RequestRefused
 
         parts = urlsplit(self.path)
         line = f"{self.command} {unquote(parts.path)}"
@@ -68,7 +68,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         try:
             answer = self.hub.answer(request)
-        except Refused as refused:
+        except RequestRefused as refused:
             answer = refused.answer
         if fault is not None and fault.unanswered:
             self._reset(0)
@@ -98,7 +98,7 @@ class Handler(BaseHTTPRequestHandler):
         self.connection.shutdown(socket.SHUT_RD)
         self.connection.close()
 
-    def _send(self, answer: Answer) -> None:
+    def _send(self, answer: Response) -> None:
         data = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
         self.send_response(answer.status)
         headers = {"Content-Length": str(len(data)), **answer.headers}

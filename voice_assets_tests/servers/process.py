@@ -23,7 +23,7 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def python_module(module: str, *arguments: str) -> Iterator[str]:
+def run_python_module(module: str, *arguments: str) -> Iterator[str]:
     """Run a module of this package that prints one line when it is ready; yields that line."""
     command = [sys.executable, "-m", module, *arguments]
     with tempfile.TemporaryFile() as log, _running(command, subprocess.PIPE, log) as process:
@@ -35,12 +35,12 @@ def python_module(module: str, *arguments: str) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def listening(command: Sequence[str], port: int, timeout_sec: float = 30.0) -> Iterator[None]:
+def run_server(command: Sequence[str], port: int, timeout_sec: float = 30.0) -> Iterator[None]:
     """Run a command and wait until it listens on `port` of 127.0.0.1."""
     guarded = [sys.executable, "-m", "voice_assets_tests.servers.guard", *command]
     with tempfile.TemporaryFile() as log, _running(guarded, log, log) as process:
         deadline = time.monotonic() + timeout_sec
-        while not answers(port):
+        while not is_listening(port):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"{command[0]} does not listen on port {port}: {_tail(log)}")
             time.sleep(0.02)
@@ -68,7 +68,7 @@ def _running(command: Sequence[str], out: "IO[bytes] | int", log: IO[bytes]) -> 
             process.stdout.close()
 
 
-def answers(port: int) -> bool:
+def is_listening(port: int) -> bool:
     """Whether something listens at a port of 127.0.0.1."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

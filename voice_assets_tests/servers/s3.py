@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from voice_assets_tests.servers.certificates import make_certificate
-from voice_assets_tests.servers.guard import live_as_long_as_stdin
-from voice_assets_tests.servers.process import python_module
-from voice_core.storage.config import Access
+from voice_assets_tests.servers.guard import wait_for_stdin_close
+from voice_assets_tests.servers.process import run_python_module
+from voice_core.storage.config import StoreConfig
 
 ACCESS_KEY_ID, SECRET_ACCESS_KEY = "tester", "not-a-secret"
 
@@ -47,9 +47,9 @@ class S3Server:
             **more,
         }
 
-    def access(self, endpoint_url: str = "", **more: Any) -> Access:
+    def access(self, endpoint_url: str = "", **more: Any) -> StoreConfig:
         """The same for a `Store` of this process."""
-        return Access(
+        return StoreConfig(
             endpoint_url=endpoint_url or self.url,
             access_key_id=ACCESS_KEY_ID,
             secret_access_key=SECRET_ACCESS_KEY,
@@ -84,7 +84,7 @@ def s3_server(*, tls: bool = False) -> Iterator[S3Server]:
             made = make_certificate(Path(folder))
             arguments = [str(made.certificate), str(made.key)]
             authority = str(made.authority)
-        with python_module("voice_assets_tests.servers.s3", *arguments) as port:
+        with run_python_module("voice_assets_tests.servers.s3", *arguments) as port:
             yield S3Server(f"{'https' if tls else 'http'}://127.0.0.1:{port}", authority)
 
 
@@ -110,7 +110,7 @@ def _serve(certificate_and_key: list[str]) -> None:
     sys.stdout.write(f"{server.port}\n")
     sys.stdout.flush()
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    live_as_long_as_stdin()
+    wait_for_stdin_close()
     os._exit(0)
 
 

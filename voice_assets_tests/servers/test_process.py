@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from voice_assets_tests.servers.gcs import GcsServer
-from voice_assets_tests.servers.process import answers, free_port, listening
+from voice_assets_tests.servers.process import is_listening, free_port, run_server
 from voice_assets_tests.servers.s3 import S3Server
 
 # Whatever started the tests in the background may have let them ignore these signals.
@@ -35,18 +35,18 @@ def test_servers_end_with_the_program_that_started_them_however_that_ends(signal
         assert program.stdout is not None
         ports = [int(url.rsplit(":", 1)[1]) for url in program.stdout.readline().split()]
         assert len(ports) == 2
-        assert all(answers(port) for port in ports)
+        assert all(is_listening(port) for port in ports)
         program.send_signal(signal_number)
     for _ in range(200):
-        if not any(answers(port) for port in ports):
+        if not any(is_listening(port) for port in ports):
             break
         time.sleep(0.05)
-    assert not any(answers(port) for port in ports)
+    assert not any(is_listening(port) for port in ports)
 
 
 def test_a_command_that_does_not_start_is_an_error_with_its_words() -> None:
     command = [sys.executable, "-c", "raise SystemExit('no such disk')"]
-    with pytest.raises(RuntimeError, match="no such disk"), listening(command, free_port()):
+    with pytest.raises(RuntimeError, match="no such disk"), run_server(command, free_port()):
         pass
 
 

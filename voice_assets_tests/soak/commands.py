@@ -16,33 +16,33 @@ from pathlib import Path
 from typing import IO
 
 _PROJECT = Path(__file__).parents[2]
-_OUTSIDE = ("VOICE_", "AWS_", "GOOGLE_", "HF_", "DAGSTER_HOME")
+_INHERITED_PREFIXES = ("VOICE_", "AWS_", "GOOGLE_", "HF_", "DAGSTER_HOME")
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class CommandResult:
     code: int
     output: str  # standard output and error
 
 
 @dataclass(slots=True)
-class Commands:
+class CommandServer:
     process: "subprocess.Popen[str]"
 
-    def run(self, folder: Path, variables: Mapping[str, str], *arguments: str) -> Done:
+    def run(self, folder: Path, variables: Mapping[str, str], *arguments: str) -> CommandResult:
         """Run a command in a folder; `publish asset` as its arguments runs Dagster's job `publish`."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        task = {"folder": str(folder), "variables": dict(variables), "arguments": list(arguments)}
-        self.process.stdin.write(json.dumps(task) + "\n")
+        request = {"folder": str(folder), "variables": dict(variables), "arguments": list(arguments)}
+        self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
-        return Done(**json.loads(self.process.stdout.readline()))
+        return CommandResult(**json.loads(self.process.stdout.readline()))
 
 
 @contextlib.contextmanager
-def commands() -> Iterator[Commands]:
+def run_command_server() -> Iterator[CommandServer]:
     """The server; it ends with the block."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(_OUTSIDE)}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(_INHERITED_PREFIXES)}
     environment |= {"PYTHONPATH": str(_PROJECT), "HF_HUB_DISABLE_XET": "1", "COLUMNS": "1000"}
     # No credentials of the machine: neither files nor the metadata service of a cloud.
     environment |= {
@@ -61,7 +61,7 @@ def commands() -> Iterator[Commands]:
             text=True,
         ) as process,
     ):
-        yield Commands(process)
+        yield CommandServer(process)
         assert process.stdin is not None
         process.stdin.close()
 
@@ -73,11 +73,11 @@ def _serve() -> None:
     from voice_core.publish import hub  # noqa: F401
 
     for line in sys.stdin:
-        task = json.loads(line)
+        request = json.loads(line)
         with tempfile.TemporaryFile() as output:
             child = os.fork()
             if child == 0:
-                _run(output, task["folder"], task["variables"], task["arguments"])
+                _run(output, request["folder"], request["variables"], request["arguments"])
             code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
             output.seek(0)
             done = {"code": code, "output": output.read().decode(errors="replace")}
@@ -114,11 +114,11 @@ def _run(output: IO[bytes], folder: str, variables: Mapping[str, str], arguments
 
 
 def _publish_asset() -> None:
-    from voice_assets.definitions import definitions
+    from voice_assets.definitions import build_definitions
     from voice_assets.instance import open_instance
     from voice_core.settings import Settings
 
-    job = definitions(Settings.load()).resolve_job_def("publish")
+    job = build_definitions(Settings.load()).resolve_job_def("publish")
     job.execute_in_process(instance=open_instance(), raise_on_error=False)
 
 

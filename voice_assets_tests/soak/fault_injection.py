@@ -4,17 +4,17 @@ import random
 
 from voice_assets_tests.servers.faulty import FaultyProxy
 
-PLACES = ("", r"\.npz", r"\.parquet", r"\.json", r"\.wav", "list-type")
+PATH_PATTERNS = ("", r"\.npz", r"\.parquet", r"\.json", r"\.wav", "list-type")
 
 
-def brew(proxy: FaultyProxy, seed: int, *, strikes: int = 25) -> None:
+def inject_random_faults(proxy: FaultyProxy, seed: int, *, fault_count: int = 25) -> None:
     """Let up to so many requests fail, each fault at a few requests of some kind."""
-    dice = random.Random(seed)
-    while strikes > 0:
-        times = dice.randint(1, 3)
-        strikes -= times
-        method, path = dice.choice(("", "GET", "PUT")), dice.choice(PLACES)
-        match dice.randrange(7):
+    rng = random.Random(seed)
+    while fault_count > 0:
+        times = rng.randint(1, 3)
+        fault_count -= times
+        method, path = rng.choice(("", "GET", "PUT")), rng.choice(PATH_PATTERNS)
+        match rng.randrange(7):
             case 0:
                 proxy.answer(500, "InternalError", times=times, method=method, path=path)
             case 1:
@@ -24,8 +24,8 @@ def brew(proxy: FaultyProxy, seed: int, *, strikes: int = 25) -> None:
             case 3:
                 proxy.reset(times=times, method=method, path=path)
             case 4:
-                proxy.lose_answer(times=times, method=method, path=path)
+                proxy.drop_response(times=times, method=method, path=path)
             case 5:
-                proxy.cut(dice.randint(0, 500), times=times, path=path)
+                proxy.truncate_response(rng.randint(0, 500), times=times, path=path)
             case _:
-                proxy.delay(dice.uniform(0.0, 0.3), times=times, method=method, path=path)
+                proxy.delay(rng.uniform(0.0, 0.3), times=times, method=method, path=path)

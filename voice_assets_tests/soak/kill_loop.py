@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from voice_assets_tests.soak.places import Place
+from voice_assets_tests.soak.places import Deployment
 
 
 @dataclass(frozen=True, slots=True)
-class Kill:
+class KillRound:
     """A round of the loop."""
 
     number: int
@@ -22,46 +22,46 @@ class Kill:
     objects: int  # below the work root afterwards
 
 
-def undisturbed(place: Place) -> tuple[dict[str, bytes], float]:
+def build_undisturbed(deployment: Deployment) -> tuple[dict[str, bytes], float]:
     """The bytes of a build that nobody disturbs, and how long it takes. The place is empty again afterwards."""
     started = time.monotonic()
-    place.run("build")
+    deployment.run("build")
     wall_sec = time.monotonic() - started
-    files = place.files()
-    place.empty()
+    files = deployment.files()
+    deployment.empty()
     return files, wall_sec
 
 
 def kill_loop(
-    place: Place,
+    deployment: Deployment,
     wanted: dict[str, bytes],
     *,
     kills: int,
     longest_sec: float,
     seed: int = 7,
-    tell: Callable[[Kill], None] = lambda kill: None,
-) -> list[Kill]:
+    progress: Callable[[KillRound], None] = lambda kill: None,
+) -> list[KillRound]:
     """Kill builds in a row, each going on where the last one was killed, then let one come to its end.
 
     A build that is done before its time is up is compared too; the next ones begin from nothing again.
     Raises `AssertionError` where the bytes differ from those `wanted`, or something is left over.
     """
     dice = random.Random(seed)
-    rounds: list[Kill] = []
+    rounds: list[KillRound] = []
     killed = 0
     while killed < kills:
         after_sec = dice.uniform(0.3, longest_sec)
-        build = place.start("build")
+        build = deployment.start("build")
         finished = ends_within(build, after_sec)
         if not finished:
             killed += 1
-        rounds.append(Kill(len(rounds) + 1, after_sec, finished, sum(1 for _ in place.work().listing())))
-        tell(rounds[-1])
+        rounds.append(KillRound(len(rounds) + 1, after_sec, finished, sum(1 for _ in deployment.work().listing())))
+        progress(rounds[-1])
         if finished:
-            _compare(place, wanted, f"after {len(rounds)} rounds")
-            place.empty()
-    place.run("build")
-    _compare(place, wanted, "at the end")
+            _compare(deployment, wanted, f"after {len(rounds)} rounds")
+            deployment.empty()
+    deployment.run("build")
+    _compare(deployment, wanted, "at the end")
     return rounds
 
 
@@ -78,12 +78,12 @@ def ends_within(build: "subprocess.Popen[bytes]", seconds: float) -> bool:
     return True
 
 
-def _compare(place: Place, wanted: dict[str, bytes], when: str) -> None:
-    found = place.files()
+def _compare(deployment: Deployment, wanted: dict[str, bytes], when: str) -> None:
+    found = deployment.files()
     assert sorted(found) == sorted(wanted), (
-        f"{place.kind}, {when}: other objects: {sorted(found.keys() ^ wanted.keys())}"
+        f"{deployment.kind}, {when}: other objects: {sorted(found.keys() ^ wanted.keys())}"
     )
     differing = [key for key in wanted if found[key] != wanted[key]]
-    assert not differing, f"{place.kind}, {when}: other bytes: {differing}"
-    leftovers = place.leftovers()
-    assert not leftovers, f"{place.kind}, {when}: left over: {leftovers}"
+    assert not differing, f"{deployment.kind}, {when}: other bytes: {differing}"
+    leftovers = deployment.leftovers()
+    assert not leftovers, f"{deployment.kind}, {when}: left over: {leftovers}"

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """`finished` counts the results that were compared, `differing` those that were wrong."""
+class SoakResult:
+    """`finished` counts the results that were compared, `wrong` those that were wrong."""
 
     what: str
     rounds: int
     finished: int
-    differing: int
+    wrong: int
     wall_sec: float
     note: str = ""  # a figure worth keeping, such as a peak of memory

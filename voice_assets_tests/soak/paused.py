@@ -10,23 +10,23 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from voice_assets_tests.core.corpus.cloud_corpus import Buckets, CloudWorld
+from voice_assets_tests.core.corpus.cloud_corpus import Buckets, CloudCorpus
 from voice_core.storage.distributed_lock import LostClaimError
 
-RENEWED_EVERY_SEC, SAFE_SEC, ABANDONED_AFTER_SEC = 0.3, 1.5, 3.0
+RENEW_INTERVAL_SEC, VALID_AFTER_RENEWAL_SEC, EXPIRY_SEC = 0.3, 1.5, 3.0
 # What a program runs first so that its claims last for seconds only.
 SHORT_CLAIMS = (
     "from voice_core.storage import distributed_lock; "
-    "distributed_lock.RENEWED_EVERY_SEC, distributed_lock.SAFE_SEC, distributed_lock.ABANDONED_AFTER_SEC = "
-    f"{RENEWED_EVERY_SEC}, {SAFE_SEC}, {ABANDONED_AFTER_SEC}; "
+    "distributed_lock.RENEW_INTERVAL_SEC, distributed_lock.VALID_AFTER_RENEWAL_SEC, distributed_lock.EXPIRY_SEC = "
+    f"{RENEW_INTERVAL_SEC}, {VALID_AFTER_RENEWAL_SEC}, {EXPIRY_SEC}; "
 )
 _BUILD = f"{SHORT_CLAIMS} from voice_assets_tests.soak.paused import main; main()"
 
 
 @contextlib.contextmanager
-def build_elsewhere(world: CloudWorld, folder: Path) -> Iterator["subprocess.Popen[str]"]:
+def run_build_process(corpus: CloudCorpus, folder: Path) -> Iterator["subprocess.Popen[str]"]:
     """A build of a corpus on S3 as a process group of its own, with two workers. It prints the error that ends it."""
-    buckets = world.buckets
+    buckets = corpus.buckets
     process = subprocess.Popen(
         [
             sys.executable,
@@ -50,15 +50,15 @@ def build_elsewhere(world: CloudWorld, folder: Path) -> Iterator["subprocess.Pop
 
 
 def main() -> None:
-    """The program of `build_elsewhere`."""
+    """The program of `run_build_process`."""
     from voice_assets_tests.servers.s3 import S3Server
 
     raw_url, work_url, endpoint_url, folder = sys.argv[1:]
     access = S3Server(endpoint_url).access()
-    world = CloudWorld(Path(folder), Buckets(raw_url, work_url, access, access, access, access))
-    world.settings = world.settings.model_copy(update={"workers": 2})
+    corpus = CloudCorpus(Path(folder), Buckets(raw_url, work_url, access, access, access, access))
+    corpus.settings = corpus.settings.model_copy(update={"workers": 2})
     try:
-        world.build()
+        corpus.build()
     except LostClaimError as error:
         sys.stdout.write(f"{error}\n")
 
@@ -77,7 +77,7 @@ def kill_group(group: int) -> None:
         os.killpg(group, signal.SIGKILL)
 
 
-def wait_until(happened: Callable[[], bool], process: "subprocess.Popen[Any]") -> None:
+def wait_for_process(happened: Callable[[], bool], process: "subprocess.Popen[Any]") -> None:
     """Wait for something that a process does. Raises `AssertionError` with its output where it ends first."""
     while not happened():
         if process.poll() is not None:

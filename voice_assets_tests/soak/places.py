@@ -14,15 +14,15 @@ from voice_assets_tests.files import files_below
 from voice_assets_tests.servers.gcs import GcsServer
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.demo.sample_data import DEMO_CHANNEL_MAPPING
-from voice_core.storage.config import Access
+from voice_core.storage.config import StoreConfig
 from voice_core.storage.store import Store
 
 PROJECT = Path(__file__).parents[2]
-KINDS = ("file", "s3", "gcs+s3")
+STORAGE_KINDS = ("file", "s3", "gcs+s3")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Deployment:
     """A corpus of its own, with its own Dagster instance, for `voice` commands in processes of their own."""
 
     kind: str
@@ -30,7 +30,7 @@ class Place:
     raw_url: str
     work_url: str
     environment: Mapping[str, str] = field(repr=False)
-    work_access: Access = field(default_factory=Access, repr=False)
+    work_access: StoreConfig = field(default_factory=StoreConfig, repr=False)
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-c", "from voice_assets.cli import main; main()", *arguments]
@@ -72,7 +72,7 @@ class Place:
         """Every object below the work root by its key, except those below some prefixes."""
         work = self.work()
         keys = sorted(item.key for item in work.listing() if not item.key.startswith(but))
-        return dict(zip(keys, work.each(work.get, keys), strict=True))
+        return dict(zip(keys, work.map_keys(work.get, keys), strict=True))
 
     def empty(self) -> None:
         """Remove all that was made, and Dagster's memory of it."""
@@ -91,27 +91,27 @@ class Place:
         return found
 
 
-def file_place(home: Path, raw: Path) -> Place:
+def create_file_deployment(home: Path, raw: Path) -> Deployment:
     urls = {"VOICE_RAW_URL": raw.as_uri(), "VOICE_WORK_URL": (home / "work").as_uri()}
-    return _place("file", home, urls, {}, Access())
+    return _create_deployment("file", home, urls, {}, StoreConfig())
 
 
-def s3_place(home: Path, raw: Path, s3: S3Server, endpoint_url: str = "") -> Place:
+def create_s3_deployment(home: Path, raw: Path, s3: S3Server, endpoint_url: str = "") -> Deployment:
     """Both on S3; with `endpoint_url`, through a proxy there."""
     raw_url, work_url = s3.new_bucket(), f"{s3.new_bucket()}/work"
     Store(raw_url, s3.access()).put_many(files_below(raw))
     urls = {"VOICE_RAW_URL": raw_url, "VOICE_WORK_URL": work_url}
-    return _place("s3", home, urls, s3.environment(endpoint_url), s3.access())
+    return _create_deployment("s3", home, urls, s3.environment(endpoint_url), s3.access())
 
 
-def gcs_s3_place(home: Path, raw: Path, gcs: GcsServer, s3: S3Server) -> Place:
+def create_gcs_s3_deployment(home: Path, raw: Path, gcs: GcsServer, s3: S3Server) -> Deployment:
     raw_url, work_url = gcs.new_bucket(), f"{s3.new_bucket()}/work"
     gcs.upload_folder(raw_url, raw)
     urls = {"VOICE_RAW_URL": raw_url, "VOICE_WORK_URL": work_url}
-    return _place("gcs+s3", home, urls, {**gcs.environment(), **s3.environment()}, s3.access())
+    return _create_deployment("gcs+s3", home, urls, {**gcs.environment(), **s3.environment()}, s3.access())
 
 
-def _place(kind: str, home: Path, urls: Mapping[str, str], variables: Mapping[str, str], access: Access) -> Place:
+def _create_deployment(kind: str, home: Path, urls: Mapping[str, str], variables: Mapping[str, str], access: StoreConfig) -> Deployment:
     home.mkdir(parents=True, exist_ok=True)
     _make_instance(home)
     environment = {
@@ -122,7 +122,7 @@ def _place(kind: str, home: Path, urls: Mapping[str, str], variables: Mapping[st
         "DAGSTER_HOME": str(home / "dagster_home"),
         "PYTHONPATH": str(PROJECT),
     }
-    return Place(kind, home, urls["VOICE_RAW_URL"], urls["VOICE_WORK_URL"], environment, access)
+    return Deployment(kind, home, urls["VOICE_RAW_URL"], urls["VOICE_WORK_URL"], environment, access)
 
 
 def _make_instance(home: Path) -> None:
@@ -131,11 +131,11 @@ def _make_instance(home: Path) -> None:
 
 
 @contextlib.contextmanager
-def place(kind: str, home: Path, raw: Path, s3: S3Server, gcs: GcsServer) -> Iterator[Place]:
-    """A place of a kind of `KINDS`, filled with the recordings of the folder `raw`."""
+def open_deployment(kind: str, home: Path, raw: Path, s3: S3Server, gcs: GcsServer) -> Iterator[Deployment]:
+    """A place of a kind of `STORAGE_KINDS`, filled with the recordings of the folder `raw`."""
     if kind == "file":
-        yield file_place(home, raw)
+        yield create_file_deployment(home, raw)
     elif kind == "s3":
-        yield s3_place(home, raw, s3)
+        yield create_s3_deployment(home, raw, s3)
     else:
-        yield gcs_s3_place(home, raw, gcs, s3)
+        yield create_gcs_s3_deployment(home, raw, gcs, s3)

@@ -9,16 +9,16 @@ from pathlib import Path
 
 from pydantic import BaseModel, SecretStr
 
-from voice_assets_tests.core.corpus.small_corpus import World
+from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_assets_tests.files import files_below
 from voice_assets_tests.servers.faulty import FaultyProxy
-from voice_assets_tests.servers.hub import Hub
+from voice_assets_tests.servers.hub import HubServer
 from voice_assets_tests.servers.s3 import S3Server
-from voice_assets_tests.soak.commands import Commands, Done
+from voice_assets_tests.soak.commands import CommandServer, CommandResult
 from voice_assets_tests.soak.places import PROJECT
 from voice_core.settings import Settings
 
-CLOSED = "127.0.0.1:1"  # nothing listens there
+CLOSED_ADDRESS = "127.0.0.1:1"  # nothing listens there
 STATUS, BUILD, SETTINGS = ("status",), ("build",), ("settings",)
 CHECK = ("store", "check", "--no-speed")
 PUBLISH, PUBLISH_ASSET = ("publish", "--force"), ("publish", "asset")
@@ -37,7 +37,7 @@ def new_secret() -> str:
 
 
 @dataclass(slots=True)
-class Case:
+class LeakCase:
     """`commands` are run with these variables, and with `toml` as voice.toml; then `secret` is looked for."""
 
     name: str
@@ -52,22 +52,22 @@ class Case:
 class Servers:
     s3: S3Server
     proxy: FaultyProxy  # before `s3`
-    hub: Hub
+    hub: HubServer
 
 
-class Ground:
+class LeakTestCorpus:
     """A finished small corpus with a Dagster instance, on which cases are tried."""
 
-    def __init__(self, folder: Path, servers: Servers, commands: Commands) -> None:
+    def __init__(self, folder: Path, servers: Servers, commands: CommandServer) -> None:
         self.servers, self._commands = servers, commands
         self.folder = folder / "ground"
         self.folder.mkdir(parents=True)
         (self.folder / "dagster_home").mkdir()
         shutil.copy(PROJECT / "dagster_home" / "dagster.yaml", self.folder / "dagster_home")
-        world = World(self.folder)
+        corpus = Corpus(self.folder)
         for name in "ab":
-            world.record(name, 6.0)
-        self.raw_dir = world.raw_dir
+            corpus.add_recording(name, 6.0)
+        self.raw_dir = corpus.raw_dir
         done = self.run(self.variables(), *BUILD)
         assert done.code == 0, done.output
         self._before = files_below(self.folder)
@@ -83,32 +83,32 @@ class Ground:
             **more,
         }
 
-    def run(self, variables: Mapping[str, str], *arguments: str) -> Done:
+    def run(self, variables: Mapping[str, str], *arguments: str) -> CommandResult:
         return self._commands.run(self.folder, variables, *arguments)
 
-    def leaks(self, case: Case) -> list[str]:
+    def find_leaks(self, case: LeakCase) -> list[str]:
         """Where the secret of a case is found after its commands: in their output, or in a file."""
         found = []
         config = self.folder / "voice.toml"
         config.write_text(case.toml, "utf-8")
         for arguments in case.commands:
-            self.servers.proxy.behave()
+            self.servers.proxy.clear_faults()
             case.before()
             done = self.run(self.variables(**case.variables), *arguments)
-            found += [f"voice {' '.join(arguments)}: {line}" for line in done.output.splitlines() if _holds(line, case)]
+            found += [f"voice {' '.join(arguments)}: {line}" for line in done.output.splitlines() if _contains_secret(line, case)]
         config.unlink()
         for path, data in files_below(self.folder).items():
-            if data != self._before.get(path) and _holds(data.decode("latin-1"), case):
+            if data != self._before.get(path) and _contains_secret(data.decode("latin-1"), case):
                 found.append(path)
         return found
 
 
-def _holds(text: str, case: Case) -> bool:
+def _contains_secret(text: str, case: LeakCase) -> bool:
     half = len(case.secret) // 2
     return any(part in text.lower() for part in (case.secret[:half], case.secret[half:]))
 
 
-def fields() -> Iterator[tuple[str, bool]]:
+def list_settings() -> Iterator[tuple[str, bool]]:
     """Every setting by its name, such as rules.min_snr_db, and whether it is a secret."""
     for name, info in Settings.model_fields.items():
         kind = info.annotation
@@ -119,60 +119,60 @@ def fields() -> Iterator[tuple[str, bool]]:
             yield name, False
 
 
-def variable_of(name: str) -> str:
+def variable_name(name: str) -> str:
     return "VOICE_" + name.replace(".", "__").upper()
 
 
-def settings_cases() -> Iterator[Case]:
+def settings_cases() -> Iterator[LeakCase]:
     """A secret in every setting: as its value, in its misspelt variable, in JSON and in TOML around it."""
-    for name, is_secret in fields():
-        variable, secret = variable_of(name), new_secret()
+    for name, is_secret in list_settings():
+        variable, secret = variable_name(name), new_secret()
         if name not in _NAMES:
             commands = [SETTINGS, STATUS] if is_secret else [STATUS]
-            yield Case(f"{variable}=SECRET", secret, commands, {variable: secret})
-        yield Case(f"{variable}X=SECRET", secret := new_secret(), [STATUS], {f"{variable}X": secret})
+            yield LeakCase(f"{variable}=SECRET", secret, commands, {variable: secret})
+        yield LeakCase(f"{variable}X=SECRET", secret := new_secret(), [STATUS], {f"{variable}X": secret})
         group, _, key = name.rpartition(".")
         table = f"[{group}]\n" if group else ""
-        yield Case(f"{table}{key} = SECRET", secret := new_secret(), [STATUS], toml=f"{table}{key} = {secret}\n")
-        yield Case(f"{table}{key}x", secret := new_secret(), [STATUS], toml=f'{table}{key}x = "{secret}"\n')
-        yield Case(
+        yield LeakCase(f"{table}{key} = SECRET", secret := new_secret(), [STATUS], toml=f"{table}{key} = {secret}\n")
+        yield LeakCase(f"{table}{key}x", secret := new_secret(), [STATUS], toml=f'{table}{key}x = "{secret}"\n')
+        yield LeakCase(
             f"{table}{key}: a table", secret := new_secret(), [STATUS], toml=f'[{name}]\n"{secret}" = "{secret}"'
         )
-    groups = sorted({name.split(".")[0] for name, _ in fields()})
+    groups = sorted({name.split(".")[0] for name, _ in list_settings()})
     for group in groups:
-        variable = variable_of(group)
-        yield Case(f"{variable}={{SECRET", secret := new_secret(), [STATUS], {variable: "{" + secret})
-        yield Case(
+        variable = variable_name(group)
+        yield LeakCase(f"{variable}={{SECRET", secret := new_secret(), [STATUS], {variable: "{" + secret})
+        yield LeakCase(
             f"{variable}, misspelt key", secret := new_secret(), [STATUS], {variable: json.dumps({"secret_x": secret})}
         )
-    yield Case("VOICE_CONFIG=SECRET", secret := new_secret(), [STATUS, SETTINGS], {"VOICE_CONFIG": secret})
-    yield Case("VOICE_API_TOKEN=SECRET", secret := new_secret(), [STATUS], {"VOICE_API_TOKEN": secret})
+    yield LeakCase("VOICE_CONFIG=SECRET", secret := new_secret(), [STATUS, SETTINGS], {"VOICE_CONFIG": secret})
+    yield LeakCase("VOICE_API_TOKEN=SECRET", secret := new_secret(), [STATUS], {"VOICE_API_TOKEN": secret})
 
 
-def url_cases() -> Iterator[Case]:
+def url_cases() -> Iterator[LeakCase]:
     """Keys and passwords in URLs and addresses."""
     for scheme in ("s3", "gs", "https", "memory"):
         for user in ("key:{}", "{}", "key:a/{}", "key:{}@b"):
             for name in ("raw_url", "work_url", "moshi.scripts_url"):
                 secret = new_secret()
                 url = f"{scheme}://{user.format(secret)}@bucket/folder"
-                yield Case(f"{name}={scheme}://{user}@", secret, [SETTINGS, STATUS, BUILD], {variable_of(name): url})
-            yield Case(f"store check {scheme}://{user}@", secret := new_secret(), [
+                yield LeakCase(f"{name}={scheme}://{user}@", secret, [SETTINGS, STATUS, BUILD], {variable_name(name): url})
+            yield LeakCase(f"store check {scheme}://{user}@", secret := new_secret(), [
                 (*CHECK, f"{scheme}://{user.format(secret)}@bucket/folder"),
                 ("store", "copy", f"{scheme}://{user.format(secret)}@bucket/folder", "copied"),
                 ("adopt", f"{scheme}://{user.format(secret)}@bucket/folder"),
             ])  # fmt: skip
     secret = new_secret()
     signed = f"https://bucket.example/folder?X-Amz-Signature={secret}"
-    yield Case("raw_url, signed", secret, [STATUS, BUILD, (*CHECK, signed)], {"VOICE_RAW_URL": signed})
+    yield LeakCase("raw_url, signed", secret, [STATUS, BUILD, (*CHECK, signed)], {"VOICE_RAW_URL": signed})
     for group in ("s3", "gcs"):
         for address in ("http://user:{}@127.0.0.1:1", "http://{}@127.0.0.1:1", "http://127.0.0.1:1/?token={}", "{}"):
             secret = new_secret()
-            variables = {variable_of(f"{group}.endpoint_url"): address.format(secret), "VOICE_RAW_URL": "s3://bucket"}
-            yield Case(f"{group} at {address}", secret, [SETTINGS, STATUS, CHECK], variables)
+            variables = {variable_name(f"{group}.endpoint_url"): address.format(secret), "VOICE_RAW_URL": "s3://bucket"}
+            yield LeakCase(f"{group} at {address}", secret, [SETTINGS, STATUS, CHECK], variables)
 
 
-def store_cases(servers: Servers) -> Iterator[Case]:
+def store_cases(servers: Servers) -> Iterator[LeakCase]:
     """Stores that fail, with secrets in what leads to them."""
     raw_url, work_url = servers.s3.new_bucket(), f"{servers.s3.new_bucket()}/work"
     s3 = servers.s3.environment(servers.proxy.url, VOICE_RAW_URL=raw_url, VOICE_WORK_URL=work_url)
@@ -190,25 +190,25 @@ def store_cases(servers: Servers) -> Iterator[Case]:
         def refuse(status: int = status, code: str = code, secret: str = secret) -> None:
             servers.proxy.answer(status, code, message=f"AKIA{secret} {secret}", times=10_000)
 
-        yield Case(f"S3 answers {status} {code}", secret, [STATUS, BUILD, CHECK], keys(secret), before=refuse)
-    yield Case("S3, no such host", secret := new_secret(), [BUILD, CHECK, SETTINGS], keys(secret) | {
-        "VOICE_S3__ENDPOINT_URL": f"http://{CLOSED}"
+        yield LeakCase(f"S3 answers {status} {code}", secret, [STATUS, BUILD, CHECK], keys(secret), before=refuse)
+    yield LeakCase("S3, no such host", secret := new_secret(), [BUILD, CHECK, SETTINGS], keys(secret) | {
+        "VOICE_S3__ENDPOINT_URL": f"http://{CLOSED_ADDRESS}"
     })  # fmt: skip
     aws = {"VOICE_RAW_URL": raw_url, "VOICE_S3__CA_BUNDLE": ""}
     for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
         secret = new_secret()
-        yield Case(f"{name}=http://user:SECRET@", secret, [CHECK], aws | {
-            name: f"http://user:{secret}@{CLOSED}", "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret",
+        yield LeakCase(f"{name}=http://user:SECRET@", secret, [CHECK], aws | {
+            name: f"http://user:{secret}@{CLOSED_ADDRESS}", "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret",
         })  # fmt: skip
-    yield Case("AWS_*", secret := new_secret(), [CHECK, SETTINGS], aws | {
-        "AWS_ENDPOINT_URL": f"http://{CLOSED}", "AWS_ACCESS_KEY_ID": f"AKIA{secret}",
+    yield LeakCase("AWS_*", secret := new_secret(), [CHECK, SETTINGS], aws | {
+        "AWS_ENDPOINT_URL": f"http://{CLOSED_ADDRESS}", "AWS_ACCESS_KEY_ID": f"AKIA{secret}",
         "AWS_SECRET_ACCESS_KEY": secret, "AWS_SESSION_TOKEN": secret,
     })  # fmt: skip
     for userinfo in ("user:{}", "{}:", "user:a/{}", "user:{}/b"):
         secret = new_secret()
-        proxy = f"http://{userinfo.format(secret)}@{CLOSED}"
+        proxy = f"http://{userinfo.format(secret)}@{CLOSED_ADDRESS}"
         proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), proxy)
-        yield Case(f"HTTPS_PROXY=http://{userinfo}@", secret, [CHECK, PUBLISH, PUBLISH_ASSET], keys("a" * 32) | {
+        yield LeakCase(f"HTTPS_PROXY=http://{userinfo}@", secret, [CHECK, PUBLISH, PUBLISH_ASSET], keys("a" * 32) | {
             "VOICE_S3__ENDPOINT_URL": "", "VOICE_S3__CA_BUNDLE": "", "VOICE_HUB__REPO_ID": "team/voices",
             "HF_TOKEN": "hf_none", "HF_ENDPOINT": "https://hub.example",
             "VOICE_WORK_URL": "work", **proxies,
@@ -217,10 +217,10 @@ def store_cases(servers: Servers) -> Iterator[Case]:
     account = json.dumps({"type": "service_account", "private_key": secret, "client_email": "a@b", "token_uri": "x"})
     for name in ("GOOGLE_APPLICATION_CREDENTIALS", "VOICE_GCS__CREDENTIALS_FILE"):
         variables = {"VOICE_RAW_URL": "gs://bucket", name: account}
-        yield Case(f"{name}: the file's content", secret, [STATUS, BUILD, CHECK, SETTINGS], variables)
+        yield LeakCase(f"{name}: the file's content", secret, [STATUS, BUILD, CHECK, SETTINGS], variables)
 
 
-def file_cases(folder: Path) -> Iterator[Case]:
+def file_cases(folder: Path) -> Iterator[LeakCase]:
     """Key files whose content is not what it should be."""
     for name, content in {
         "a string": '"{}"', "a broken key": '{{"type": "service_account", "private_key": "{}"}}',
@@ -231,26 +231,26 @@ def file_cases(folder: Path) -> Iterator[Case]:
         path.write_text(content.format(secret), "utf-8")
         for variable in ("GOOGLE_APPLICATION_CREDENTIALS", "VOICE_GCS__CREDENTIALS_FILE"):
             variables = {"VOICE_RAW_URL": "gs://bucket", variable: str(path)}
-            yield Case(f"{variable}: {name}", secret, [STATUS, CHECK], variables)
+            yield LeakCase(f"{variable}: {name}", secret, [STATUS, CHECK], variables)
 
 
-def hub_cases(servers: Servers) -> Iterator[Case]:
+def hub_cases(servers: Servers) -> Iterator[LeakCase]:
     """The hub, with a token that it refuses, and where it does not answer."""
     hub = {"VOICE_HUB__REPO_ID": "team/voices", "HF_ENDPOINT": servers.hub.url}
     both = [PUBLISH, PUBLISH_ASSET]
     for token in ("hf_{}", "{}", "{} with spaces", "{}\x01"):
         secret = new_secret()
-        yield Case(f"HF_TOKEN={token!r}, refused", secret, both, hub | {"HF_TOKEN": token.format(secret)})
+        yield LeakCase(f"HF_TOKEN={token!r}, refused", secret, both, hub | {"HF_TOKEN": token.format(secret)})
     secret = new_secret()
 
     def refuse() -> None:
         servers.hub.fail(".", 403, times=10, message=f"you with the token {secret} may not")
 
-    yield Case("HF_TOKEN, 403", secret, both, hub | {"HF_TOKEN": secret}, before=refuse)
+    yield LeakCase("HF_TOKEN, 403", secret, both, hub | {"HF_TOKEN": secret}, before=refuse)
     for endpoint in ("http://user:{}@127.0.0.1:1", "http://{}@127.0.0.1:1", "http://user:a/{}@127.0.0.1:1"):
         secret = new_secret()
         variables = hub | {"HF_TOKEN": f"hf_{secret}", "HF_ENDPOINT": endpoint.format(secret)}
-        yield Case(f"HF_ENDPOINT={endpoint}", secret, both, variables)
+        yield LeakCase(f"HF_ENDPOINT={endpoint}", secret, both, variables)
     secret = new_secret()
     variables = hub | {"HF_TOKEN": servers.hub.token, "VOICE_HUB__REPO_ID": secret}
-    yield Case("VOICE_HUB__REPO_ID=SECRET", secret, both, variables)
+    yield LeakCase("VOICE_HUB__REPO_ID=SECRET", secret, both, variables)

@@ -12,13 +12,13 @@ from av.audio.resampler import AudioResampler
 from av.container import InputContainer
 
 from voice_core.audio.pcm import RESAMPLER_OPTIONS, Pcm16
-from voice_core.audio.source import MOST_FRAME_SAMPLES, AudioReader, limited_memory, open_audio
+from voice_core.audio.source import MAX_FRAME_SAMPLES, AudioReader, limit_ffmpeg_memory, open_audio
 from voice_core.settings import AudioSettings
 
 _GAP_SEC = 0.05  # a jump in timestamps shorter than this is rounding, not lost audio
 _CLOCK_RESET_SEC = 600.0  # a longer jump back is a clock that was set anew: the audio goes on
-_FILL_SEC = 1.0  # silence is made in frames of this length
-_MAX_DAMAGES = 10_000
+_SILENCE_FRAME_SEC = 1.0  # silence is made in frames of this length
+_MAX_DAMAGED_SPANS = 10_000
 DEFAULT_LIMITS = AudioSettings()  # type: ignore[call-arg]
 
 
@@ -73,13 +73,13 @@ def probe(source: str | Path | IO[bytes], limits: AudioSettings = DEFAULT_LIMITS
         with open_audio(source, limits.max_streams) as (container, _):
             return _info(container)
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise _unreadable(error, source, limits) from error
+        raise _to_unreadable_error(error, source, limits) from error
 
 
-def broken_limit(info: AudioInfo, size_bytes: int, limits: AudioSettings) -> OutOfLimitsError | None:
+def find_exceeded_limit(info: AudioInfo, size_bytes: int, limits: AudioSettings) -> OutOfLimitsError | None:
     """The limit that a header breaks. A `size_bytes` of 0 is not known. Pure.
 
-    >>> print(broken_limit(AudioInfo("wav", "pcm_s16le", 1, 1, 9.0), 0, DEFAULT_LIMITS))
+    >>> print(find_exceeded_limit(AudioInfo("wav", "pcm_s16le", 1, 1, 9.0), 0, DEFAULT_LIMITS))
     the sample rate in Hz is 1; VOICE_AUDIO__MIN_SAMPLE_RATE_HZ is 4,000
     """
     rate, hours = info.sample_rate_hz, info.duration_sec / 3600
@@ -122,7 +122,7 @@ def decode(
     try:
         with open_audio(source, limits.max_streams) as (container, reader):
             report.info = _info(container)
-            if (broken := broken_limit(report.info, 0, limits)) is not None:
+            if (broken := find_exceeded_limit(report.info, 0, limits)) is not None:
                 raise broken
             decoder = _Decoder(
                 container, reader, sample_rate_hz, report, limits, max(1, round(chunk_sec * sample_rate_hz))
@@ -130,7 +130,7 @@ def decode(
             yield from decoder.run()
             reader.check()
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise _unreadable(error, source, limits) from error
+        raise _to_unreadable_error(error, source, limits) from error
     if report.sample_count == 0:
         first = report.damages[0].message if report.damages else "the file holds no audio samples"
         raise UnreadableAudioError(first)
@@ -151,7 +151,7 @@ class _Decoder:
         self._container, self._reader, self._report, self._limits = container, reader, report, limits
         self._sample_rate_hz = sample_rate_hz
         self._stream = container.streams.audio[0]
-        options = {"max_samples": str(MOST_FRAME_SAMPLES)}
+        options = {"max_samples": str(MAX_FRAME_SAMPLES)}
         if self._stream.codec_context.name == "flac":  # else a damaged frame is played, and nobody is told
             options["err_detect"] = "crccheck+explode"
         self._stream.codec_context.options = options
@@ -160,11 +160,11 @@ class _Decoder:
         self._decoded_sec = 0.0  # source time handed to the resampler
         self._failure = ""  # the decoder's message since the last good frame
         self._rate_hz = 0  # of the frames
-        self._lost = False  # the times of what follows are not known
+        self._times_unknown = False  # the times of what follows are not known
 
     def run(self) -> Iterator[Pcm16]:
         for frame in self._frames():
-            yield from self._place(frame)
+            yield from self._fill_gap(frame)
             # Timestamps follow the samples from here on; the container's own may be rounded or absent.
             frame.pts = None
             self._decoded_sec += frame.samples / frame.sample_rate
@@ -172,7 +172,7 @@ class _Decoder:
         if self._origin is not None:
             yield from self._emit(None)
         total = self._report.sample_count
-        if self._lost:
+        if self._times_unknown:
             last = self._report.damages.pop()
             self._report.damages.append(Damage(last.start, total, last.message))
         elif self._failure:
@@ -183,9 +183,9 @@ class _Decoder:
         indexed = "mp4" in self._container.format.name  # the only format whose fragments claim sizes
         while True:
             try:
-                with limited_memory() if indexed else contextlib.nullcontext():
+                with limit_ffmpeg_memory() if indexed else contextlib.nullcontext():
                     packet = next(packets)
-                    self._reader.parsed()
+                    self._reader.mark_parsed()
                     frames = packet.decode()
             except (StopIteration, av.EOFError):
                 self._failure = self._reader.problem or self._failure
@@ -198,19 +198,19 @@ class _Decoder:
                 return
             for frame in frames:
                 if isinstance(frame, av.AudioFrame) and frame.samples and frame.sample_rate:
-                    self._check(frame)
+                    self._check_limits(frame)
                     yield frame
 
-    def _check(self, frame: av.AudioFrame) -> None:
+    def _check_limits(self, frame: av.AudioFrame) -> None:
         """A frame is not bound by what the header says."""
         if frame.sample_rate == self._rate_hz and self._decoded_sec <= self._limits.max_hours * 3600:
             return
         self._rate_hz = frame.sample_rate
         there = AudioInfo("", "", frame.sample_rate, frame.layout.nb_channels, self._decoded_sec)
-        if (broken := broken_limit(there, 0, self._limits)) is not None:
+        if (broken := find_exceeded_limit(there, 0, self._limits)) is not None:
             raise broken
 
-    def _place(self, frame: av.AudioFrame) -> Iterator[Pcm16]:
+    def _fill_gap(self, frame: av.AudioFrame) -> Iterator[Pcm16]:
         """Silence for what is missing before a frame, and notes of damage."""
         at = self._decoded_sec if frame.time is None else frame.time
         if self._origin is None:
@@ -219,14 +219,14 @@ class _Decoder:
         if missing < -_CLOCK_RESET_SEC:
             self._origin, missing = at - self._decoded_sec, 0.0
         failure, self._failure = self._failure, ""
-        if self._lost:
+        if self._times_unknown:
             return
         start = round(self._decoded_sec * self._sample_rate_hz)
         if missing > self._limits.max_gap_sec:
             gap = f"the timestamps jump by {missing:,.1f} s; VOICE_AUDIO__MAX_GAP_SEC is {self._limits.max_gap_sec:g}"
-            self._lose(start, gap)
-        elif len(self._report.damages) >= _MAX_DAMAGES:
-            self._lose(start, f"more than {_MAX_DAMAGES:,} damaged places")
+            self._mark_times_unknown(start, gap)
+        elif len(self._report.damages) >= _MAX_DAMAGED_SPANS:
+            self._mark_times_unknown(start, f"more than {_MAX_DAMAGED_SPANS:,} damaged places")
         elif missing > _GAP_SEC:
             stop = round((self._decoded_sec + missing) * self._sample_rate_hz)
             # Noted before its first sample is handed out: a line that ends within it must know.
@@ -234,7 +234,7 @@ class _Decoder:
             self._report.damages.append(Damage(start, stop, message))
             left = missing
             while left > 0:  # in short frames, to keep memory flat
-                step = min(left, _FILL_SEC)
+                step = min(left, _SILENCE_FRAME_SEC)
                 if samples := round(step * frame.sample_rate):  # FFmpeg's filters take no empty frame
                     yield from self._emit(_silence_like(frame, samples))
                 left -= step
@@ -242,9 +242,9 @@ class _Decoder:
         elif failure:
             self._report.damages.append(Damage(max(0, start - 1), start + 1, failure))
 
-    def _lose(self, start: int, message: str) -> None:
+    def _mark_times_unknown(self, start: int, message: str) -> None:
         """From `start` on nobody knows what belongs where."""
-        self._lost = True
+        self._times_unknown = True
         longest = round(self._limits.max_hours * 3600 * self._sample_rate_hz)
         self._report.damages.append(Damage(max(0, start - 1), max(longest, start + 1), message))
 
@@ -331,7 +331,7 @@ def _message(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error or type(error).__name__)
 
 
-def _unreadable(error: Exception, source: str | Path | IO[bytes], limits: AudioSettings) -> UnreadableAudioError:
+def _to_unreadable_error(error: Exception, source: str | Path | IO[bytes], limits: AudioSettings) -> UnreadableAudioError:
     if isinstance(error, UnreadableAudioError):
         return error
     if _is_empty(source):

@@ -7,7 +7,7 @@ _BELOW_LOUD_DB = 35.0
 _SILENCE = 10 ** (-60.0 / 20)  # in amplitude; no frame below is speech, however quiet the rest
 
 
-def speaking(audio: npt.NDArray[np.floating], sample_rate_hz: int) -> npt.NDArray[np.bool_]:
+def detect_speech_frames(audio: npt.NDArray[np.floating], sample_rate_hz: int) -> npt.NDArray[np.bool_]:
     """Which 20 ms frames hold speech, shape [frames]; the last frame may be shorter. Audio at full scale ±1.
 
     Speech is above −60 dBFS and no more than 35 dB below the loud half of what is.

@@ -18,19 +18,19 @@ _OPEN_OPTIONS = {
     "mp3,mpeg,mpegts,ogg,oga,opus,w64,wav",
     "protocol_whitelist": "file",
 }
-_MOST_UNPARSED_BYTES = 96 << 20
+_MAX_UNPARSED_BYTES = 96 << 20
 """What is read at most without an audio packet: a parser keeps all of it until it finds where the next one starts."""
-_MOST_ALLOCATED_BYTES = 64 << 20
+_MAX_ALLOCATION_BYTES = 64 << 20
 """FFmpeg's largest single allocation while it reads a container. The largest in a sound file is the index of an MP4,
 24 bytes a packet: that of 16 hours of AAC at 48 kHz takes 64 MiB. A header of 1 kB can claim 100 million packets."""
-MOST_FRAME_SAMPLES = 1 << 18
+MAX_FRAME_SAMPLES = 1 << 18
 """Samples of one decoded frame. FLAC allows 65,535, the longest of the formats above."""
 
 
 class AudioReader:
     """The bytes of a source as FFmpeg reads them. Never raises: PyAV prints the traceback of what its callbacks raise.
 
-    After an error, and after `_MOST_UNPARSED_BYTES` without a packet, the file ends; `check` raises the error.
+    After an error, and after `_MAX_UNPARSED_BYTES` without a packet, the file ends; `check` raises the error.
     """
 
     def __init__(self, source: IO[bytes], name: str) -> None:
@@ -49,8 +49,8 @@ class AudioReader:
             self._error = error
             return b""
         self._unparsed += len(data)
-        if self._unparsed > _MOST_UNPARSED_BYTES:
-            self.problem = f"no audio in {_MOST_UNPARSED_BYTES >> 20} MiB"
+        if self._unparsed > _MAX_UNPARSED_BYTES:
+            self.problem = f"no audio in {_MAX_UNPARSED_BYTES >> 20} MiB"
         return data
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
@@ -62,7 +62,7 @@ class AudioReader:
     def tell(self) -> int:
         return self._source.tell()
 
-    def parsed(self) -> None:
+    def mark_parsed(self) -> None:
         """A packet was found."""
         self._unparsed = 0
 
@@ -80,34 +80,34 @@ def open_audio(source: str | Path | IO[bytes], max_streams: int) -> Iterator[tup
         else:
             reader = AudioReader(source, str(getattr(source, "name", "")))
             source.seek(0)
-        options = {**_OPEN_OPTIONS, "max_streams": str(max_streams), "max_samples": str(MOST_FRAME_SAMPLES)}
+        options = {**_OPEN_OPTIONS, "max_streams": str(max_streams), "max_samples": str(MAX_FRAME_SAMPLES)}
         try:
-            with limited_memory():
+            with limit_ffmpeg_memory():
                 container = stack.enter_context(av.open(reader, "r", options=options, metadata_errors="replace"))
         except (av.FFmpegError, ValueError):
             reader.check()
             raise
         reader.check()  # FFmpeg takes an error of the source for the end of the file
-        reader.parsed()
+        reader.mark_parsed()
         yield container, reader
 
 
 _libav = ctypes.CDLL(av._core.__file__)  # finds what the module is linked to
-_limited = 0
-_limiting = threading.Lock()
+_limit_depth = 0
+_limit_lock = threading.Lock()
 
 
 @contextlib.contextmanager
-def limited_memory() -> Iterator[None]:
-    """No allocation of FFmpeg's above `_MOST_ALLOCATED_BYTES`, in the whole process, as long as a thread is inside."""
-    global _limited
-    with _limiting:
-        _limited += 1
-        _libav.av_max_alloc(ctypes.c_size_t(_MOST_ALLOCATED_BYTES))
+def limit_ffmpeg_memory() -> Iterator[None]:
+    """No allocation of FFmpeg's above `_MAX_ALLOCATION_BYTES`, in the whole process, as long as a thread is inside."""
+    global _limit_depth
+    with _limit_lock:
+        _limit_depth += 1
+        _libav.av_max_alloc(ctypes.c_size_t(_MAX_ALLOCATION_BYTES))
     try:
         yield
     finally:
-        with _limiting:
-            _limited -= 1
-            if not _limited:
+        with _limit_lock:
+            _limit_depth -= 1
+            if not _limit_depth:
                 _libav.av_max_alloc(ctypes.c_size_t(2**31 - 1))  # FFmpeg's default

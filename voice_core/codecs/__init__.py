@@ -33,15 +33,15 @@ def load_codec(name: str, settings: NeuCodecSettings | None = None) -> Codec:
         known = ", ".join(sorted(CODECS))
         raise ValueError(f'Unknown codec "{name}". Known: {known} (or "none" for a dataset without codes).')
     settings = settings or NeuCodecSettings()  # type: ignore[call-arg]
-    return made_codec(name, settings, _stamps(settings.checkpoint) if name == "neucodec" else ())
+    return cached_codec(name, settings, _stamps(settings.checkpoint) if name == "neucodec" else ())
 
 
 @functools.lru_cache(maxsize=8)
-def made_codec(name: str, settings: NeuCodecSettings, _: tuple[object, ...]) -> Codec:
+def cached_codec(name: str, settings: NeuCodecSettings, _: tuple[object, ...]) -> Codec:
     return CODECS[name](settings)
 
 
 def _stamps(checkpoint: str) -> tuple[object, ...]:
-    from voice_core.codecs.neucodec.checkpoint import stamps
+    from voice_core.codecs.neucodec.checkpoint import file_stamps
 
-    return stamps(checkpoint)
+    return file_stamps(checkpoint)

@@ -73,7 +73,7 @@ class Codec(Protocol):
         """How much audio `encode` is best handed at once, seconds."""
         ...
 
-    def group(self, sample_count: int, sample_rate_hz: int) -> int:
+    def group_key(self, sample_count: int, sample_rate_hz: int) -> int:
         """Clips of one group, and of neighbouring ones, are encoded fastest together."""
         ...
 
@@ -89,17 +89,17 @@ class Codec(Protocol):
         """
         ...
 
-    def encode_alone(self, clip: Audio, sample_rate_hz: int | None = None) -> tuple[Codes, Margins]:
+    def encode_reference(self, clip: Audio, sample_rate_hz: int | None = None) -> tuple[Codes, Margins]:
         """What the plainest implementation makes of one clip by itself, however slow: what `encode` is held against."""
         ...
 
     @property
-    def rounding(self) -> float:
+    def max_margin(self) -> float:
         """The largest margin at which `encode` may give another code than `encode_alone`; 0 where it never may."""
         ...
 
     @property
-    def least_agreement(self) -> float:
+    def min_agreement(self) -> float:
         """The share of codes in which `encode` and `encode_alone` must agree, for every clip of a second or more."""
         ...
 
@@ -109,16 +109,16 @@ class Codec(Protocol):
         ...
 
 
-def samples_at(sample_count: int, from_hz: int, to_hz: int) -> int:
+def resampled_length(sample_count: int, from_hz: int, to_hz: int) -> int:
     """Samples of a clip after resampling.
 
-    >>> samples_at(24_001, 24_000, 16_000)
+    >>> resampled_length(24_001, 24_000, 16_000)
     16001
     """
     return -(-sample_count * to_hz // from_hz)
 
 
-def checked_clip(clip: Audio, index: int) -> Audio:
+def validate_clip(clip: Audio, index: int) -> Audio:
     """The clip as float32. Raises ValueError, naming its index, for other than one-dimensional finite floats."""
     array = np.asarray(clip)
     if array.ndim != 1 or not np.issubdtype(array.dtype, np.floating):
@@ -131,7 +131,7 @@ def checked_clip(clip: Audio, index: int) -> Audio:
     return array.astype(np.float32, copy=False)
 
 
-def checked_codes(codes: Codes, index: int, codebook_size: int) -> Codes:
+def validate_codes(codes: Codes, index: int, codebook_size: int) -> Codes:
     """The codes as int32. Raises ValueError, naming their index, for other than integers in [0, codebook_size)."""
     array = np.asarray(codes)
     if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):

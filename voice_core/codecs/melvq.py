@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from voice_core.audio.mel import mel_filters
 from voice_core.audio.pcm import resample
-from voice_core.codecs.base import Audio, Codes, Margins, checked_clip, checked_codes, samples_at
+from voice_core.codecs.base import Audio, Codes, Margins, validate_clip, validate_codes, resampled_length
 
 Float32 = npt.NDArray[np.float32]
 Complex64 = npt.NDArray[np.complex64]
@@ -198,10 +198,10 @@ class MelVQ:
     codes_per_sec = SAMPLE_RATE_HZ // HOP
     codebook_size = STAGE_SIZE * STAGE_SIZE
     batch_sec = 120.0
-    rounding = 0.0
+    max_margin = 0.0
     device = "cpu"
     rechecked = 0
-    least_agreement = 1.0
+    min_agreement = 1.0
 
     def __init__(self, codebook_path: Path = CODEBOOK_PATH) -> None:
         """Read codebooks: an .npz of floats: `first` and `second`, each [STAGE_SIZE, CEPSTRA], and `gain` [BANDS],
@@ -220,7 +220,7 @@ class MelVQ:
         """Nothing to hold: it runs on the CPU."""
         return nullcontext()
 
-    def group(self, sample_count: int, sample_rate_hz: int) -> int:
+    def group_key(self, sample_count: int, sample_rate_hz: int) -> int:
         """All clips are alike: each is worked on alone."""
         return 0
 
@@ -230,7 +230,7 @@ class MelVQ:
         >>> [MelVQ().code_count(n) for n in (0, 1, 480, 481, 24_000)]
         [0, 1, 1, 2, 50]
         """
-        return -(-samples_at(sample_count, sample_rate_hz or SAMPLE_RATE_HZ, SAMPLE_RATE_HZ) // HOP)
+        return -(-resampled_length(sample_count, sample_rate_hz or SAMPLE_RATE_HZ, SAMPLE_RATE_HZ) // HOP)
 
     def encode(self, clips: Sequence[Audio], sample_rate_hz: int | None = None) -> list[Codes]:
         """Codes of each clip, int32 [code_count(samples)] in [0, 65536): first stage · 256 + second stage.
@@ -239,10 +239,10 @@ class MelVQ:
         Raises ValueError, naming the clip's index, for other than one-dimensional finite floats.
         """
         rate = sample_rate_hz or SAMPLE_RATE_HZ
-        checked = (checked_clip(clip, index) for index, clip in enumerate(clips))
+        checked = (validate_clip(clip, index) for index, clip in enumerate(clips))
         return [self._encode_clip(resample(clip, rate, SAMPLE_RATE_HZ)) for clip in checked]
 
-    def encode_alone(self, clip: Audio, sample_rate_hz: int | None = None) -> tuple[Codes, Margins]:
+    def encode_reference(self, clip: Audio, sample_rate_hz: int | None = None) -> tuple[Codes, Margins]:
         """The same as `encode`, which works on each clip alone: no code may differ."""
         codes = self.encode([clip], sample_rate_hz)[0]
         return codes, np.ones(len(codes), np.float32)
@@ -252,7 +252,7 @@ class MelVQ:
 
         Raises ValueError, naming the array's index, for other than one-dimensional integers in [0, 65536).
         """
-        return [self._decode_clip(checked_codes(c, index, self.codebook_size)) for index, c in enumerate(codes)]
+        return [self._decode_clip(validate_codes(c, index, self.codebook_size)) for index, c in enumerate(codes)]
 
     def log_mel_of(self, codes: Codes) -> Float32:
         """The log-mel frames that codes stand for, shape [len(codes), BANDS]."""

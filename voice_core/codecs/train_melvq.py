@@ -102,7 +102,7 @@ def speaker(british: bool) -> Speaker:
     return speak
 
 
-def vary(clip: Audio, rng: np.random.Generator) -> Audio:
+def augment(clip: Audio, rng: np.random.Generator) -> Audio:
     """Another speaker, microphone and distance: resampled (pitch and formants move together), sometimes
     band-limited, at a peak within `PEAK_DBFS`, sometimes with white noise 35–70 dB below the peak, and clipped
     to ±1."""
@@ -210,7 +210,7 @@ def main(
     frames = [np.full((200, CEPSTRA), cepstra(log_mel(np.zeros(melvq.HOP, np.float32))), np.float32)]
     for index, text in enumerate(sentences(sentence_count, rng)):
         clip = voices[index % len(voices)](text, float(rng.choice(PITCH_FACTORS)), index)
-        varied = [vary(clip, rng) for _ in range(2)]
+        varied = [augment(clip, rng) for _ in range(2)]
         frames.extend(cepstra(log_mel(v)) for v in varied)
         if index < GAIN_CLIPS:
             spoken.append(varied[0])

@@ -7,15 +7,15 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import TypeVar
 
-_WAITING = 3  # items a thread that are running or wait to run
+_QUEUED_PER_THREAD = 3  # items a thread that are running or wait to run
 
 Item = TypeVar("Item")
-Middle = TypeVar("Middle")
-Late = TypeVar("Late")
+Prepared = TypeVar("Prepared")
+Processed = TypeVar("Processed")
 Result = TypeVar("Result")
 
 
-def in_flight(function: Callable[[Item], Result], items: Iterable[Item], count: int) -> Iterator[Result]:
+def map_concurrently(function: Callable[[Item], Result], items: Iterable[Item], count: int) -> Iterator[Result]:
     """Yield `function(item)` of each item as it is done, with `count` threads.
 
     An exception of `function` is raised here; what has not begun by then, or when the caller stops, is not begun.
@@ -25,7 +25,7 @@ def in_flight(function: Callable[[Item], Result], items: Iterable[Item], count: 
         running: set[Future[Result]] = set()
         try:
             while True:
-                running.update(pool.submit(function, item) for item in islice(source, _WAITING * count - len(running)))
+                running.update(pool.submit(function, item) for item in islice(source, _QUEUED_PER_THREAD * count - len(running)))
                 if not running:
                     return
                 done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -36,39 +36,39 @@ def in_flight(function: Callable[[Item], Result], items: Iterable[Item], count: 
                 future.cancel()
 
 
-def staged(
+def map_pipelined(
     items: Iterable[Item],
-    before: Callable[[Item], Middle],
-    during: Callable[[Middle], Late],
-    after: Callable[[Late], Result],
+    prepare: Callable[[Item], Prepared],
+    process: Callable[[Prepared], Processed],
+    finish: Callable[[Processed], Result],
 ) -> Iterator[Result]:
     """Yield `after(during(before(item)))` in order, where three items are at work at a time, one in each of the three.
 
-    `during` is called here, the others in a thread each. An exception of any of them is raised here.
+    `process` is called here, the others in a thread each. An exception of any of them is raised here.
     """
     source = iter(items)
-    with ThreadPoolExecutor(1, "before") as ahead, ThreadPoolExecutor(1, "after") as behind:
+    with ThreadPoolExecutor(1, "before") as prepare_pool, ThreadPoolExecutor(1, "after") as finish_pool:
 
-        def begin() -> Future[Middle] | None:
-            return next((ahead.submit(before, item) for item in source), None)
+        def begin() -> Future[Prepared] | None:
+            return next((prepare_pool.submit(prepare, item) for item in source), None)
 
-        coming, going = begin(), None
+        next_prepared, pending_result = begin(), None
         try:
-            while coming is not None:
-                middle = coming.result()
-                coming = begin()
-                late = during(middle)
-                if going is not None:
-                    yield going.result()
-                going = behind.submit(after, late)
-            if going is not None:
-                yield going.result()
+            while next_prepared is not None:
+                prepared = next_prepared.result()
+                next_prepared = begin()
+                processed = process(prepared)
+                if pending_result is not None:
+                    yield pending_result.result()
+                pending_result = finish_pool.submit(finish, processed)
+            if pending_result is not None:
+                yield pending_result.result()
         finally:
-            if coming is not None:
-                coming.cancel()
+            if next_prepared is not None:
+                next_prepared.cancel()
 
 
-class Budget:
+class MemoryBudget:
     """Bytes that may be held at once. What is larger than all of it has it alone."""
 
     def __init__(self, size: int) -> None:
@@ -76,7 +76,7 @@ class Budget:
         self._changed = threading.Condition()
 
     @contextmanager
-    def taken(self, amount: int) -> Iterator[None]:
+    def reserve(self, amount: int) -> Iterator[None]:
         amount = min(amount, self._size)
         with self._changed:
             self._changed.wait_for(lambda: self._used + amount <= self._size)

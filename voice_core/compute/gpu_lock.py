@@ -25,14 +25,14 @@ from voice_core.compute.process_id import Process
 # Not the temporary folder of TMPDIR: users and batch systems set that, and two folders would be two locks.
 DEFAULT_FOLDER = Path("/tmp/voice-gpu-locks")
 POLL_SEC = 0.5
-SAID_EVERY_SEC = 30.0
+LOG_INTERVAL_SEC = 30.0
 _log = logging.getLogger(__name__)
 _held: ContextVar[tuple[str, ...]] = ContextVar("held", default=())
 _run_id: ContextVar[str] = ContextVar("run_id", default="")
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class GpuHolder:
     """Who holds a GPU, what for, in which Dagster run if any, and since when (local time, ISO 8601)."""
 
     process: Process
@@ -47,7 +47,7 @@ class Holder:
 
 
 @contextlib.contextmanager
-def hold(gpus: Sequence[str], purpose: str, folder: str = "") -> Iterator[str]:
+def hold_gpu(gpus: Sequence[str], purpose: str, folder: str = "") -> Iterator[str]:
     """Hold the first of `gpus` that is free, and give its name; while none is, wait, and log who holds them.
 
     `folder` is that of the setting `gpu_lock_dir`; all processes of a host must name the same.
@@ -58,14 +58,14 @@ def hold(gpus: Sequence[str], purpose: str, folder: str = "") -> Iterator[str]:
     """
     if not gpus:
         raise ValueError("there is no GPU to hold")
-    mine = _held.get()
-    again = next((name for name in gpus if name in mine), None)
-    if again is not None:
-        yield again
+    held_here = _held.get()
+    already_held = next((name for name in gpus if name in held_here), None)
+    if already_held is not None:
+        yield already_held
         return
-    if mine:
-        raise RuntimeError(f"{purpose} holds {', '.join(mine)} and asks for {', '.join(gpus)}: it would wait holding")
-    name, descriptor = _take(lock_folder(folder), gpus, purpose)
+    if held_here:
+        raise RuntimeError(f"{purpose} holds {', '.join(held_here)} and asks for {', '.join(gpus)}: it would wait holding")
+    name, descriptor = _acquire(gpu_lock_folder(folder), gpus, purpose)
     token = _held.set((name,))
     try:
         yield name
@@ -77,7 +77,7 @@ def hold(gpus: Sequence[str], purpose: str, folder: str = "") -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def on_behalf_of(run_id: str) -> Iterator[None]:
+def tag_run(run_id: str) -> Iterator[None]:
     """Name the Dagster run for which GPUs are held meanwhile."""
     token = _run_id.set(run_id)
     try:
@@ -86,18 +86,18 @@ def on_behalf_of(run_id: str) -> Iterator[None]:
         _run_id.reset(token)
 
 
-def lock_folder(named: str = "") -> Path:
+def gpu_lock_folder(named: str = "") -> Path:
     """The folder of the locks: that of the setting `gpu_lock_dir`, else one that is the same for all of the host."""
     return Path(named) if named else DEFAULT_FOLDER
 
 
-def holders(folder: str = "") -> dict[str, Holder | None]:
+def read_gpu_holders(folder: str = "") -> dict[str, GpuHolder | None]:
     """Every GPU of this host that was ever held, and who holds it now; None where it is free."""
-    found: dict[str, Holder | None] = {}
-    for path in sorted(lock_folder(folder).glob("*.lock")):
+    found: dict[str, GpuHolder | None] = {}
+    for path in sorted(gpu_lock_folder(folder).glob("*.lock")):
         descriptor = os.open(path, os.O_RDONLY)
         try:
-            holder = _read(descriptor)
+            holder = _read_holder(descriptor)
             # Unsigned, nobody holds it, or somebody is just about to, whom a trial would get in the way of.
             found[unquote(path.stem)] = holder if holder is not None and not try_lock(descriptor) else None
         finally:
@@ -105,33 +105,33 @@ def holders(folder: str = "") -> dict[str, Holder | None]:
     return found
 
 
-def _take(folder: Path, gpus: Sequence[str], purpose: str) -> tuple[str, int]:
+def _acquire(folder: Path, gpus: Sequence[str], purpose: str) -> tuple[str, int]:
     """Wait for a GPU; its name, and the descriptor whose lock holds it."""
-    began = said = 0.0
+    wait_started = logged_at = 0.0
     while True:
         for name in gpus:
-            descriptor = _open(folder / f"{quote(name, safe='')}.lock")
+            descriptor = _open_lock_file(folder / f"{quote(name, safe='')}.lock")
             try:
                 if not try_lock(descriptor) or not same_file(folder / f"{quote(name, safe='')}.lock", descriptor):
                     os.close(descriptor)
                     continue
-                _sign(descriptor, purpose)
+                _write_holder(descriptor, purpose)
             except BaseException:
                 os.close(descriptor)
                 raise
-            if began:
-                _log.info("%s goes on with GPU %s after %.0f s", purpose, name, time.monotonic() - began)
+            if wait_started:
+                _log.info("%s goes on with GPU %s after %.0f s", purpose, name, time.monotonic() - wait_started)
             return name, descriptor
         now = time.monotonic()
-        began = began or now
-        if not said or now - said >= SAID_EVERY_SEC:
-            told = "; ".join(f"{name} is held by {_told(folder, name)}" for name in gpus)
-            _log.info("%s waits for a GPU: %s", purpose, told)
-            said = now
+        wait_started = wait_started or now
+        if not logged_at or now - logged_at >= LOG_INTERVAL_SEC:
+            waiting_for = "; ".join(f"{name} is held by {_describe_holder(folder, name)}" for name in gpus)
+            _log.info("%s waits for a GPU: %s", purpose, waiting_for)
+            logged_at = now
         time.sleep(POLL_SEC)
 
 
-def _open(path: Path) -> int:
+def _open_lock_file(path: Path) -> int:
     """The lock file, made where there is none, for all users to open.
 
     Without O_CREAT where it is there: in a folder with the sticky bit Linux lets nobody "create" another's file.
@@ -149,32 +149,32 @@ def _open(path: Path) -> int:
             return descriptor
 
 
-def _sign(descriptor: int, purpose: str) -> None:
+def _write_holder(descriptor: int, purpose: str) -> None:
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user has no name
         user = str(os.getuid())
     since = datetime.now().astimezone().isoformat(timespec="seconds")
-    data = json.dumps(asdict(Holder(Process.me(), user, purpose, _run_id.get(), since))).encode()
+    data = json.dumps(asdict(GpuHolder(Process.current(), user, purpose, _run_id.get(), since))).encode()
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, data, 0)
 
 
-def _read(descriptor: int) -> Holder | None:
+def _read_holder(descriptor: int) -> GpuHolder | None:
     """Who signed the file last, whether or not he holds it still."""
     try:
         value = json.loads(os.pread(descriptor, 65_536, 0))
         process = Process.parse(value["process"])
         names = ("user", "purpose", "run_id", "since")
-        return Holder(process, *(str(value[name]) for name in names)) if process else None
+        return GpuHolder(process, *(str(value[name]) for name in names)) if process else None
     except (ValueError, KeyError, TypeError):
         return None
 
 
-def _told(folder: Path, name: str) -> str:
-    descriptor = _open(folder / f"{quote(name, safe='')}.lock")
+def _describe_holder(folder: Path, name: str) -> str:
+    descriptor = _open_lock_file(folder / f"{quote(name, safe='')}.lock")
     try:
-        holder = _read(descriptor)
+        holder = _read_holder(descriptor)
         return str(holder) if holder and not holder.process.is_dead else "a process that has not signed yet"
     finally:
         os.close(descriptor)

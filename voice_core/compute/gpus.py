@@ -34,7 +34,7 @@ class GpuProfile:
         if self.precision not in self.precisions:
             raise ValueError(f"precision is {self.precision}, which is not among precisions")
 
-    def choose(self, precision: str) -> Precision:
+    def choose_precision(self, precision: str) -> Precision:
         """The precision that was asked for, or the profile's own for "".
 
         Raises ConfigurationError for one that these GPUs are not to be used with.
@@ -52,7 +52,7 @@ class GpuProfile:
 _Profiles = TypeAdapter(dict[str, GpuProfile])
 
 
-def profiles(file: str = "") -> dict[str, GpuProfile]:
+def load_gpu_profiles(file: str = "") -> dict[str, GpuProfile]:
     """All profiles by pool: those of the file that the setting `gpu_profiles` names, else the packaged ones.
 
     Raises ConfigurationError where the file cannot be read or says something that makes no sense.
@@ -68,9 +68,9 @@ def profiles(file: str = "") -> dict[str, GpuProfile]:
         raise ConfigurationError(f"the GPU profiles in {source} cannot be read: {error}") from None
 
 
-def profile(pool: str, file: str = "") -> GpuProfile:
+def load_gpu_profile(pool: str, file: str = "") -> GpuProfile:
     """The profile of a pool. Raises ConfigurationError, naming the pools that there are, for another."""
-    known = profiles(file)
+    known = load_gpu_profiles(file)
     if pool not in known:
         raise ConfigurationError(
             f'there is no GPU pool "{pool}"; known are {", ".join(known)} (VOICE_GPU_PROFILES names the file)'

@@ -19,9 +19,9 @@ class Process:
     started: str
 
     @classmethod
-    def me(cls) -> "Process":
+    def current(cls) -> "Process":
         pid = os.getpid()
-        return cls(socket.gethostname(), _boot(), pid, _started(pid) or "")
+        return cls(socket.gethostname(), _read_boot_id(), pid, _read_start_ticks(pid) or "")
 
     @classmethod
     def parse(cls, value: Mapping[str, object]) -> "Process | None":
@@ -37,23 +37,23 @@ class Process:
             return None
 
     @property
-    def here(self) -> bool:
+    def is_local(self) -> bool:
         """Whether it is, or was, among those that this process can see by their pids."""
-        return bool(self.boot) and self.boot == _boot() and self.host == socket.gethostname()
+        return bool(self.boot) and self.boot == _read_boot_id() and self.host == socket.gethostname()
 
     @property
     def is_dead(self) -> bool:
         """Whether it is known to be no more: False for processes elsewhere, about which nothing is known."""
-        if not self.here:
+        if not self.is_local:
             return False
-        started = _started(self.pid)
+        started = _read_start_ticks(self.pid)
         return not _exists(self.pid) if started is None else started != self.started
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
 
 
-def _boot() -> str:
+def _read_boot_id() -> str:
     """The start of the machine, and whose pids are meant: containers with the host's network have its name, too.
 
     Records of before the latter was noted match nobody: they are processes of somewhere else.
@@ -65,7 +65,7 @@ def _boot() -> str:
         return ""
 
 
-def _started(pid: int) -> str | None:
+def _read_start_ticks(pid: int) -> str | None:
     """When a process started, in the kernel's ticks; empty where but its remains are there, None if nothing is told."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()

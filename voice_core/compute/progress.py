@@ -9,15 +9,15 @@ from typing import Protocol
 _log = logging.getLogger(__name__)
 
 
-class Task(Protocol):
+class ProgressTask(Protocol):
     def advance(self, amount: float = 1.0, note: str = "") -> None:
         """`note` is shown beside what is done, until there is another."""
         ...
 
 
-class Reporter(Protocol):
-    def start(self, label: str, total: float, unit: str) -> Task: ...
-    def finish(self, task: Task) -> None: ...
+class ProgressReporter(Protocol):
+    def start(self, label: str, total: float, unit: str) -> ProgressTask: ...
+    def finish(self, task: ProgressTask) -> None: ...
 
 
 class LogTask:
@@ -48,30 +48,30 @@ class LogTask:
         )  # fmt: skip
 
     @property
-    def spoke(self) -> bool:
+    def has_logged(self) -> bool:
         return self._logged > self._started
 
 
 class LogReporter:
-    def start(self, label: str, total: float, unit: str) -> Task:
+    def start(self, label: str, total: float, unit: str) -> ProgressTask:
         return LogTask(label, total, unit)
 
-    def finish(self, task: Task) -> None:
-        if isinstance(task, LogTask) and task.spoke:
+    def finish(self, task: ProgressTask) -> None:
+        if isinstance(task, LogTask) and task.has_logged:
             task.log(time.monotonic())
 
 
-_reporter: Reporter = LogReporter()
+_reporter: ProgressReporter = LogReporter()
 
 
-def install(reporter: Reporter) -> None:
+def set_reporter(reporter: ProgressReporter) -> None:
     """Send the progress of this process to `reporter` from now on."""
     global _reporter
     _reporter = reporter
 
 
 @contextmanager
-def track(label: str, total: float, unit: str) -> Iterator[Task]:
+def track(label: str, total: float, unit: str) -> Iterator[ProgressTask]:
     """Report a step of `total` units of work: `with track("segments", 12, "recordings") as task: task.advance()`."""
     reporter = _reporter
     task = reporter.start(label, total, unit)

@@ -13,7 +13,7 @@ def on_termination(cleanup: Callable[[], None]) -> None:
     _cleanups.append(cleanup)
 
 
-def handle_signals() -> None:
+def install_signal_handlers() -> None:
     """In a worker process: ignore Ctrl-C, which reaches every process of a terminal, since the parent decides what is
     kept; on SIGTERM run the cleanups, and end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from loky import get_reusable_executor
 
-from voice_core.compute.worker_signals import handle_signals
+from voice_core.compute.worker_signals import install_signal_handlers
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -70,7 +70,7 @@ class Admission(Generic[Item]):
         self._in_flight -= 1
 
 
-def unordered(
+def map_unordered(
     function: Callable[[Item], Result],
     items: Iterable[Item],
     workers: int = 0,
@@ -88,23 +88,23 @@ def unordered(
     A worker process that is killed, as by the system when memory is short, costs what was in flight: it is done once
     more, one item after another. Raises WorkerKilledError, with the item's `name`, where that is killed too.
     """
-    for item, future in _futures(function, list(items), workers, weigh, capacity, name, in_order=False):
+    for item, future in _iter_done_futures(function, list(items), workers, weigh, capacity, name, in_order=False):
         yield item, future.result()
 
 
-def ordered(
+def map_ordered(
     function: Callable[[Item], Result],
     items: Iterable[Item],
     workers: int = 0,
     *,
     name: Callable[[Item], str] = lambda item: "an item",
 ) -> Iterator[Result]:
-    """Yield `function(item)` in the order of the items; otherwise as `unordered`."""
-    for _, future in _futures(function, list(items), workers, lambda item: 0, 0, name, in_order=True):
+    """Yield `function(item)` in the order of the items; otherwise as `map_unordered`."""
+    for _, future in _iter_done_futures(function, list(items), workers, lambda item: 0, 0, name, in_order=True):
         yield future.result()
 
 
-def streamed(
+def map_stream(
     function: Callable[[Item], Result],
     items: Iterable[Item],
     workers: int = 0,
@@ -114,7 +114,7 @@ def streamed(
     """Yield `function(item)` as each is done, of items that come one by one; at most two items a worker are in flight.
 
     `items` is read on the calling thread. Where that raises, or the program is asked to end meanwhile, what is in
-    flight is yielded first. Otherwise as `unordered`.
+    flight is yielded first. Otherwise as `map_unordered`.
     """
     count = workers or core_count()
     if count <= 1:
@@ -136,7 +136,7 @@ def streamed(
                     raise
                 ended = error
             if any(map(_was_lost, running)):
-                pool, running = _run_again(function, running, count, name)
+                pool, running = _retry_lost(function, running, count, name)
             for future in [item for item in running if item.done()]:
                 del running[future]
                 yield future.result()
@@ -147,7 +147,7 @@ def streamed(
         raise ended
 
 
-def _futures(
+def _iter_done_futures(
     function: Callable[[Item], Result],
     items: list[Item],
     workers: int,
@@ -177,7 +177,7 @@ def _futures(
             first = next(iter(running))
             done = wait([first] if in_order else running, return_when=FIRST_COMPLETED).done
             if any(map(_was_lost, done)):
-                pool, running = _run_again(function, running, count, name)
+                pool, running = _retry_lost(function, running, count, name)
                 continue
             for future in done:
                 item, weight = running.pop(future)
@@ -202,7 +202,7 @@ def _was_lost(future: "Future[Any]") -> bool:
     return future.done() and isinstance(future.exception(), BrokenExecutor)
 
 
-def _run_again(
+def _retry_lost(
     function: Callable[[Item], Result],
     running: Mapping[Future[Result], tuple[Item, int]],
     count: int,
@@ -231,7 +231,7 @@ def _pool(count: int) -> Any:
     if _running_pool is None:
         Finalize(None, _stop, exitpriority=100)
     _running_pool = get_reusable_executor(
-        max_workers=count, timeout=_IDLE_SEC, env=_WORKER_ENV, reuse="auto", initializer=handle_signals
+        max_workers=count, timeout=_IDLE_SEC, env=_WORKER_ENV, reuse="auto", initializer=install_signal_handlers
     )
     return _running_pool
 

@@ -8,17 +8,17 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from voice_core.corpus.dataset import rows_stage
-from voice_core.corpus.dataset.card_stage import card_inputs, dataset_files
-from voice_core.corpus.dataset.dataset_record import card_files, parse_commit, splits_record
-from voice_core.corpus.dataset.pairs import PairsReport, parse_pairs
-from voice_core.corpus.dataset.publications import parse_published
+from voice_core.corpus.dataset.card_stage import card_inputs, list_dataset_files
+from voice_core.corpus.dataset.dataset_record import card_file_records, parse_dataset_record, splits_record
+from voice_core.corpus.dataset.pairs import PairsRecord, parse_pairs
+from voice_core.corpus.dataset.publications import parse_publications
 from voice_core.corpus.dataset.splits import parse_splits
-from voice_core.corpus.ingest.batches import find_batches, list_batches, parse_tombstone
+from voice_core.corpus.ingest.batches import try_read_batches, list_batches, parse_tombstone
 from voice_core.corpus.names import CODED, SEGMENTS
 from voice_core.corpus.segment import segment_stage
 from voice_core.fingerprint import sha256
 from voice_core.layout import (
-    FREED,
+    EVICTED,
     TOMBSTONES,
     DatasetLayout,
     PartitionKey,
@@ -28,19 +28,19 @@ from voice_core.layout import (
     stage_prefix,
 )
 from voice_core.settings import Settings
-from voice_core.stages.evicted import FreedFiles, parse_freed
-from voice_core.stages.integrity import MISSING, Findings, PartitionAudit
+from voice_core.stages.evicted import EvictedFiles, parse_eviction_record
+from voice_core.stages.integrity import MISSING, AuditCollector, PartitionAudit
 from voice_core.stages.manifest import Manifest, parse_manifest
 from voice_core.storage.state_files import StateFileError
 from voice_core.storage.store import Store
 
-DATASETS = "datasets/"
-STAGES = (SEGMENTS, CODED)
+DATASETS_PREFIX = "datasets/"
+SEGMENT_STAGES = (SEGMENTS, CODED)
 
 
 def dataset_names(work: Store) -> list[str]:
     """Every dataset of the work root."""
-    keys = (item.key.removeprefix(DATASETS) for item in work.listing(DATASETS))
+    keys = (item.key.removeprefix(DATASETS_PREFIX) for item in work.listing(DATASETS_PREFIX))
     return sorted({key.partition("/")[0] for key in keys if "/" in key})
 
 
@@ -48,21 +48,21 @@ def audit_partition(
     work: Store, partition: PartitionKey, settings: Settings, names: Collection[str] = ()
 ) -> PartitionAudit:
     """A batch's segments, codes, and its rows and pairs in the datasets `names`, or in that of the settings."""
-    found = Findings(work)
-    manifests = {stage: _stage(found, stage, partition) for stage in STAGES}
-    rows = [_rows(found, partition, DatasetLayout(name)) for name in names or (settings.dataset,)]
+    found = AuditCollector(work)
+    manifests = {stage: _audit_stage(found, stage, partition) for stage in SEGMENT_STAGES}
+    rows = [_audit_rows(found, partition, DatasetLayout(name)) for name in names or (settings.dataset,)]
     was_cut = any(rows) or manifests[CODED] is not None or work.head(contents_key(partition)) is not None
     was_coded = any(item.parameters.get("codec") for item in rows if item)
     for stage, was_built in ((SEGMENTS, was_cut), (CODED, was_coded)):
         if was_built and manifests[stage] is None:
             found.wrong.setdefault(manifest_key(stage, partition), MISSING)
-    return found.close(FreedFiles(work).holds)
+    return found.finish(EvictedFiles(work).contains)
 
 
-def _stage(found: Findings, stage: str, partition: PartitionKey) -> Manifest | None:
+def _audit_stage(found: AuditCollector, stage: str, partition: PartitionKey) -> Manifest | None:
     key = manifest_key(stage, partition)
     there = [item.key for item in found.work.listing(stage_prefix(stage, partition)) if item.key != key]
-    manifest = _manifest(found, key)
+    manifest = _read_manifest(found, key)
     if manifest is None:
         if there and key not in found.wrong:
             found.wrong[key] = f"{MISSING}, while {len(there)} files of its batch are there"
@@ -71,12 +71,12 @@ def _stage(found: Findings, stage: str, partition: PartitionKey) -> Manifest | N
         found.unfinished.append(key)
         return manifest
     files = {entry.key: entry.sha256 for entry in manifest.files()}
-    found.wanted |= files
-    found.note_unlisted(there, files)
+    found.expected_hashes |= files
+    found.add_unlisted(there, files)
     return manifest
 
 
-def _manifest(found: Findings, key: str, *, lazily: bool = False) -> Manifest | None:
+def _read_manifest(found: AuditCollector, key: str, *, lazily: bool = False) -> Manifest | None:
     data = found.read(key)
     if data is None:
         return None
@@ -87,21 +87,21 @@ def _manifest(found: Findings, key: str, *, lazily: bool = False) -> Manifest | 
         return None
 
 
-def _rows(found: Findings, partition: PartitionKey, layout: DatasetLayout) -> Manifest | None:
-    manifest = _manifest(found, layout.manifest_key(partition))
+def _audit_rows(found: AuditCollector, partition: PartitionKey, layout: DatasetLayout) -> Manifest | None:
+    manifest = _read_manifest(found, layout.manifest_key(partition))
     if manifest is None:
         return None
     if not manifest.complete:
         found.unfinished.append(layout.manifest_key(partition))
         return manifest
-    found.wanted |= dict(rows_stage.parquet_files(manifest))
-    record = _pairs(found, layout.pairs_record_key(partition))
+    found.expected_hashes |= dict(rows_stage.list_parquet_files(manifest))
+    record = _read_pairs(found, layout.pairs_record_key(partition))
     if record is not None:
-        found.wanted |= {str(item["key"]): str(item["sha256"]) for item in record.files}
+        found.expected_hashes |= {str(item["key"]): str(item["sha256"]) for item in record.files}
     return manifest
 
 
-def _pairs(found: Findings, key: str) -> PairsReport | None:
+def _read_pairs(found: AuditCollector, key: str) -> PairsRecord | None:
     data = found.read(key)
     if data is None:
         return None
@@ -117,37 +117,37 @@ def audit_dataset(work: Store, settings: Settings, *, is_other: bool = False) ->
 
     Rows and pairs are looked at batch by batch (`audit_partition`). `is_other`: VOICE_DATASET names another one.
     """
-    found, layout = Findings(work), DatasetLayout(settings.dataset)
+    found, layout = AuditCollector(work), DatasetLayout(settings.dataset)
     there = {item.key for item in work.listing(layout.root)}
-    manifests, records = _committed(work, layout, there)
-    commit = _commit(found, layout, there, manifests, records, settings)
-    _splits(found, layout, there, commit, manifests)
+    manifests, records = _read_committed(work, layout, there)
+    commit = _audit_dataset_record(found, layout, there, manifests, records, settings)
+    _audit_splits(found, layout, there, commit, manifests)
     if f"{layout.root}published.json" in there:
-        _small(found, f"{layout.root}published.json", parse_published)
-    listed = {layout.summary_key, layout.splits_key, f"{layout.root}published.json", *found.wanted}
+        _audit_readable(found, f"{layout.root}published.json", parse_publications)
+    listed = {layout.summary_key, layout.splits_key, f"{layout.root}published.json", *found.expected_hashes}
     listed |= {item["key"] for item in (commit or {}).get("files", [])}
     for manifest in manifests:
         partition = PartitionKey.parse(manifest.partition)
         listed |= {layout.manifest_key(partition), layout.pairs_record_key(partition)}
-        listed |= {key for key, _ in rows_stage.parquet_files(manifest)}
+        listed |= {key for key, _ in rows_stage.list_parquet_files(manifest)}
     listed |= {str(item["key"]) for record in records for item in record.files}
-    if commit is not None and not card_files(commit):
+    if commit is not None and not card_file_records(commit):
         listed |= {layout.card_key, *(key for key in there if key.startswith(layout.figures))}
-    found.note_unlisted([key for key in there if key not in found.wrong], listed)
+    found.add_unlisted([key for key in there if key not in found.wrong], listed)
     other = f"VOICE_DATASET={shlex.quote(settings.dataset)} " if is_other else ""
-    return found.close(remedy=f"{other}voice build --verify")
+    return found.finish(remedy=f"{other}voice build --verify")
 
 
-def _committed(work: Store, layout: DatasetLayout, there: Iterable[str]) -> tuple[list[Manifest], list[PairsReport]]:
+def _read_committed(work: Store, layout: DatasetLayout, there: Iterable[str]) -> tuple[list[Manifest], list[PairsRecord]]:
     """The readable, complete manifests and the records of pairs; what is wrong with others the batches' audits say."""
-    quiet, prefix = Findings(work), f"{layout.root}manifests/"
+    discarded, prefix = AuditCollector(work), f"{layout.root}manifests/"
     manifests, records = [], []
     for key in sorted(there):
         partition = PartitionKey.find(key.removeprefix(prefix).removesuffix(".parquet"))
         if partition is None or key != layout.manifest_key(partition):
             continue
-        manifest = _manifest(quiet, key, lazily=True)
-        record = _pairs(quiet, layout.pairs_record_key(partition))
+        manifest = _read_manifest(discarded, key, lazily=True)
+        record = _read_pairs(discarded, layout.pairs_record_key(partition))
         if manifest is not None and manifest.complete:
             manifests.append(manifest)
         if record is not None:
@@ -156,12 +156,12 @@ def _committed(work: Store, layout: DatasetLayout, there: Iterable[str]) -> tupl
     return sorted(manifests, key=lambda item: order[item.partition]), records
 
 
-def _commit(
-    found: Findings,
+def _audit_dataset_record(
+    found: AuditCollector,
     layout: DatasetLayout,
     there: Collection[str],
     manifests: list[Manifest],
-    records: list[PairsReport],
+    records: list[PairsRecord],
     settings: Settings,
 ) -> Mapping[str, Any] | None:
     key = layout.summary_key
@@ -173,12 +173,12 @@ def _commit(
             found.unfinished.append(key)
         return None
     try:
-        commit = parse_commit(found.work, key, data)
+        commit = parse_dataset_record(found.work, key, data)
     except StateFileError as error:
         found.wrong[key] = error.why
         return None
-    found.wanted |= {item["key"]: item["sha256"] for item in card_files(commit)}
-    if not card_files(commit):
+    found.expected_hashes |= {item["key"]: item["sha256"] for item in card_file_records(commit)}
+    if not card_file_records(commit):
         found.unfinished.append(layout.card_key)  # a record of an older version, without its checksum
     for name in commit["partitions"]:
         partition = PartitionKey.parse(name)
@@ -187,13 +187,13 @@ def _commit(
                 found.wrong[needed] = MISSING
     if commit["inputs"] != card_inputs(manifests, settings):
         found.unfinished.append(key)  # rows or settings have changed since
-    elif commit["files"] != dataset_files(manifests, records):
+    elif commit["files"] != list_dataset_files(manifests, records):
         found.wrong[key] = "does not list the files that the manifests list"
     return commit
 
 
-def _splits(
-    found: Findings,
+def _audit_splits(
+    found: AuditCollector,
     layout: DatasetLayout,
     there: Collection[str],
     commit: Mapping[str, Any] | None,
@@ -217,38 +217,38 @@ def _splits(
 
 def audit_state(work: Store) -> PartitionAudit:
     """Batch files, tombstones and records of freed files, which hold no checksums: each must be readable."""
-    found = Findings(work)
+    found = AuditCollector(work)
     listing = list_batches(work)
-    batches = find_batches(work, listing.partitions)
-    found.looked_at += len(listing.partitions)
+    batches = try_read_batches(work, listing.partitions)
+    found.files_read += len(listing.partitions)
     strays = [*listing.strays, *batches.strays]
     found.unlisted += [stray.key.removeprefix(f"{work.url}/") for stray in strays]
     for partition, error in batches.damaged.items():
         found.wrong[batch_key(partition)] = error.why
-    of_manifests = (_of_manifest(item.key) for item in work.listing(f"{SEGMENTS}/"))
+    of_manifests = (_partition_of_manifest(item.key) for item in work.listing(f"{SEGMENTS}/"))
     built = {partition for partition in of_manifests if partition is not None}
     stray_batches = {stray.key.removeprefix(f"{work.url}/") for stray in batches.strays}
-    for partition in sorted({*built, *listing.lost} - set(listing.partitions)):
+    for partition in sorted({*built, *listing.missing} - set(listing.partitions)):
         found.wrong[batch_key(partition)] = f"{MISSING}, while segments of its batch are there"
     for partition in sorted(listing.contents):
         if batch_key(partition) in stray_batches:
             found.unlisted.append(contents_key(partition))
         else:
-            _small(found, contents_key(partition), segment_stage.parse_contents)
-    for prefix, parse in ((TOMBSTONES, parse_tombstone), (FREED, parse_freed)):
+            _audit_readable(found, contents_key(partition), segment_stage.parse_content_hashes)
+    for prefix, parse in ((TOMBSTONES, parse_tombstone), (EVICTED, parse_eviction_record)):
         for item in work.listing(prefix):
-            _small(found, item.key, parse)
+            _audit_readable(found, item.key, parse)
     made_again = any(not key.startswith(TOMBSTONES) for key in found.wrong)
-    return found.close(remedy="voice build" if made_again else "")
+    return found.finish(remedy="voice build" if made_again else "")
 
 
-def _of_manifest(key: str) -> PartitionKey | None:
+def _partition_of_manifest(key: str) -> PartitionKey | None:
     stage, _, rest = key.partition("/")
     partition = PartitionKey.find(rest.rpartition("/")[0])
     return partition if partition is not None and key == manifest_key(stage, partition) else None
 
 
-def _small(found: Findings, key: str, parse: Callable[[Store, str, bytes], object]) -> None:
+def _audit_readable(found: AuditCollector, key: str, parse: Callable[[Store, str, bytes], object]) -> None:
     """Look whether a file can be read; `parse` returns None for one that does not belong there."""
     data = found.read(key)
     try:

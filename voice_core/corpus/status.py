@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from voice_core.codecs.base import Codec
 from voice_core.corpus.dataset import card_stage, pairs, rows_stage, splits
-from voice_core.corpus.dataset.dataset_record import card_files, read_commit
+from voice_core.corpus.dataset.dataset_record import card_file_records, read_dataset_record
 from voice_core.corpus.dataset.summary import Summary, summarise
 from voice_core.corpus.encode import encode_stage
 from voice_core.corpus.ingest.batches import Batch
@@ -19,15 +19,15 @@ from voice_core.corpus.names import CODED, SEGMENTS
 from voice_core.corpus.segment import segment_stage
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
-from voice_core.stages.evicted import dataset_place, freed_partitions, read_freed
+from voice_core.stages.evicted import dataset_stage_name, list_evicted_partitions, read_evicted
 from voice_core.stages.manifest import Manifest, RecordingOutcome, UnreadableRowsError, read_manifest
-from voice_core.stages.presence import absent_files, absent_from, files_of
+from voice_core.stages.presence import check_stage_files, describe_missing_files, files_from_records
 from voice_core.storage.store import Store
 
 ASSETS = ("raw_audio", "segments", "coded_segments", "voice_dataset", "voice_pairs")
 
 
-class State(StrEnum):
+class StageState(StrEnum):
     MISSING = "missing"
     PARTIAL = "partial"  # a run broke off; the next one goes on from there
     STALE = "stale"
@@ -36,21 +36,21 @@ class State(StrEnum):
     SKIPPED = "skipped"  # not part of this configuration
 
     @property
-    def settled(self) -> bool:
+    def up_to_date(self) -> bool:
         """Whether there is nothing to do."""
-        return self in (State.CURRENT, State.FREED, State.SKIPPED)
+        return self in (StageState.CURRENT, StageState.FREED, StageState.SKIPPED)
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionStatus:
     batch: Batch
     manifest: Manifest | None  # of the segments
-    furthest: Manifest | None  # of the last stage that is finished: what totals are sums of
-    raw_audio: State
-    segments: State
-    coded: State
-    dataset: State
-    pairs: State
+    latest_complete: Manifest | None  # of the last stage that is finished: what totals are sums of
+    raw_audio: StageState
+    segments: StageState
+    coded: StageState
+    dataset: StageState
+    pairs: StageState
     reasons: Mapping[str, str] = field(default_factory=dict)  # by the name of the asset, where a listing shows why
 
     @property
@@ -58,35 +58,35 @@ class PartitionStatus:
         return self.batch.partition
 
     @property
-    def troubles(self) -> tuple[RecordingOutcome, ...]:
+    def problem_recordings(self) -> tuple[RecordingOutcome, ...]:
         """The recordings that were not taken in whole."""
-        return tuple(outcome for outcome in self.manifest.recordings if outcome.troubled) if self.manifest else ()
+        return tuple(outcome for outcome in self.manifest.recordings if outcome.has_problem) if self.manifest else ()
 
     @property
-    def states(self) -> dict[str, State]:
+    def states(self) -> dict[str, StageState]:
         """By the name of the asset."""
         states = (self.raw_audio, self.segments, self.coded, self.dataset, self.pairs)
         return dict(zip(ASSETS, states, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class BuildStatus:
     partitions: tuple[PartitionStatus, ...]
-    splits: State
-    card: State
+    splits: StageState
+    card: StageState
     card_reason: str = ""
 
     @property
     def finished(self) -> bool:
         states = [state for item in self.partitions for state in item.states.values()]
-        return all(state.settled for state in (*states, self.splits, self.card))
+        return all(state.up_to_date for state in (*states, self.splits, self.card))
 
     def summary(self, settings: Settings) -> Summary:
         """What the work root holds: of each partition, the rows of the last stage that is finished."""
-        return summarise([item.furthest for item in self.partitions if item.furthest is not None], settings)
+        return summarise([item.latest_complete for item in self.partitions if item.latest_complete is not None], settings)
 
 
-def survey(work: Store, discovery: Discovery, codec: Codec | None, settings: Settings) -> Status:
+def read_status(work: Store, discovery: Discovery, codec: Codec | None, settings: Settings) -> BuildStatus:
     """Compare what lies there with what a build would make now."""
     partitions = {str(batch.partition): batch.partition for batch in discovery.batches}
 
@@ -98,50 +98,50 @@ def survey(work: Store, discovery: Discovery, codec: Codec | None, settings: Set
             rows_stage.read_dataset_manifest(work, partition, settings, lazily=True),
         )
 
-    known = dict(zip(partitions, work.each(read, partitions), strict=True))
+    known = dict(zip(partitions, work.map_keys(read, partitions), strict=True))
     finished = [item.segments for item in known.values() if item.segments is not None and item.segments.complete]
     plan = splits.read_splits(work, settings)
     if plan is None:
-        splits_state = State.MISSING
+        splits_state = StageState.MISSING
     else:
         splits_state = _state(True, True, plan.inputs == splits.splits_inputs(finished, settings))
-    rows_place = dataset_place(settings.dataset)
+    rows_place = dataset_stage_name(settings.dataset)
     in_dataset = {item.key: item.size for item in work.listing(f"{rows_place}/")}
-    freed = {place: freed_partitions(work, place) for place in (SEGMENTS, CODED, rows_place)}
+    freed = {place: list_evicted_partitions(work, place) for place in (SEGMENTS, CODED, rows_place)}
     batches = {str(batch.partition): batch for batch in discovery.batches}
     changed = set(discovery.changed)
 
-    def look(name: str) -> PartitionStatus:
+    def read_partition(name: str) -> PartitionStatus:
         batch, manifests = batches[name], known[name]
         record = pairs.read_pairs(work, batch.partition, settings)
         states = _states(work, batch, manifests, record, plan, codec, settings, changed=batch.partition in changed)
         places = ("", SEGMENTS, CODED, rows_place, rows_place)
         away = [batch.partition in freed.get(place, ()) for place in places]
-        reasons = _absent(work, states, manifests, record, in_dataset, away, settings)
+        reasons = _find_missing_files(work, states, manifests, record, in_dataset, away, settings)
         states = [
-            State.STALE if name in reasons else State.FREED if state is State.CURRENT and some else state
+            StageState.STALE if name in reasons else StageState.FREED if state is StageState.CURRENT and some else state
             for name, state, some in zip(ASSETS, states, away, strict=True)
         ]
-        raw, cut, coded, rows, paired = _downstream(states)
-        return PartitionStatus(batch, manifests.segments, manifests.furthest, raw, cut, coded, rows, paired, reasons)
+        raw, cut, coded, rows, paired = _propagate_staleness(states)
+        return PartitionStatus(batch, manifests.segments, manifests.latest_complete, raw, cut, coded, rows, paired, reasons)
 
-    found = work.each(look, batches)
+    found = work.map_keys(read_partition, batches)
     finished_rows = [item.rows for item in known.values() if item.rows is not None and item.rows.complete]
-    commit = read_commit(work, settings)
+    commit = read_dataset_record(work, settings)
     card_current = commit is not None and commit["inputs"] == card_stage.card_inputs(finished_rows, settings)
     reason = ""
     if commit is not None and card_current:
-        beside = card_files(commit)
-        reason = absent_from(files_of(beside, in_dataset), in_dataset, {}) or ("" if beside else "it has no checksums")
+        beside = card_file_records(commit)
+        reason = describe_missing_files(files_from_records(beside, in_dataset), in_dataset, {}) or ("" if beside else "it has no checksums")
     card_state = _state(commit is not None, True, card_current and not reason)
-    return Status(tuple(found), splits_state, card_state, reason)
+    return BuildStatus(tuple(found), splits_state, card_state, reason)
 
 
-def _absent(
+def _find_missing_files(
     work: Store,
-    states: Sequence[State],
+    states: Sequence[StageState],
     known: "_Manifests",
-    record: pairs.PairsReport | None,
+    record: pairs.PairsRecord | None,
     in_dataset: Mapping[str, int],
     away: Sequence[bool],
     settings: Settings,
@@ -151,19 +151,19 @@ def _absent(
     some = dict(zip(ASSETS, away, strict=True))
     found: dict[str, str] = {}
     for name, manifest in (("segments", known.segments), ("coded_segments", known.coded)):
-        if state[name] is State.CURRENT and manifest is not None:
+        if state[name] is StageState.CURRENT and manifest is not None:
             try:
-                found[name] = absent_files(work, manifest, any_freed=some[name])
+                found[name] = check_stage_files(work, manifest, any_evicted=some[name])
             except UnreadableRowsError as error:
                 found[name] = str(error)
     partition = PartitionKey.parse(known.rows.partition) if known.rows is not None else None
-    freed = read_freed(work, dataset_place(settings.dataset), partition) if partition and some["voice_dataset"] else {}
+    freed = read_evicted(work, dataset_stage_name(settings.dataset), partition) if partition and some["voice_dataset"] else {}
     for name, records in (
         ("voice_dataset", known.rows.parameters.get("files", []) if known.rows is not None else []),
         ("voice_pairs", record.files if record is not None else []),
     ):
-        if state[name] is State.CURRENT:
-            found[name] = absent_from(files_of(records, in_dataset), in_dataset, freed)
+        if state[name] is StageState.CURRENT:
+            found[name] = describe_missing_files(files_from_records(records, in_dataset), in_dataset, freed)
     return {name: reason for name, reason in found.items() if reason}
 
 
@@ -176,30 +176,30 @@ class _Manifests:
     rows: Manifest | None
 
     @property
-    def furthest(self) -> Manifest | None:
-        return rows_stage.furthest(self.rows, self.coded, self.segments)
+    def latest_complete(self) -> Manifest | None:
+        return rows_stage.latest_complete(self.rows, self.coded, self.segments)
 
 
 def _states(
     work: Store,
     batch: Batch,
     known: _Manifests,
-    record: pairs.PairsReport | None,
+    record: pairs.PairsRecord | None,
     plan: splits.Splits | None,
     codec: Codec | None,
     settings: Settings,
     *,
     changed: bool,
-) -> list[State]:
+) -> list[StageState]:
     """Of raw_audio, segments, coded, dataset and pairs."""
     segments, coded, rows = known.segments, known.coded, known.rows
     source = coded if codec else segments
-    raw_state = State.CURRENT
+    raw_state = StageState.CURRENT
     if changed:
         fresh = all(item.audio is None and not item.vanished for item in batch.recordings)
-        raw_state = State.MISSING if fresh else State.STALE
+        raw_state = StageState.MISSING if fresh else StageState.STALE
     cut = segments is not None and segment_stage.is_current(work, batch, settings, segments)
-    coded_state = State.SKIPPED
+    coded_state = StageState.SKIPPED
     if codec:
         current = segments is not None and encode_stage.is_current(segments, coded, codec, settings)
         coded_state = _manifest_state(coded, current)
@@ -219,23 +219,23 @@ def _states(
     ]
 
 
-def _downstream(states: Sequence[State]) -> list[State]:
+def _propagate_staleness(states: Sequence[StageState]) -> list[StageState]:
     """Nothing is current below something that is not."""
-    result: list[State] = []
+    result: list[StageState] = []
     stale = False
     for state in states:
-        result.append(State.STALE if stale and state in (State.CURRENT, State.FREED) else state)
-        stale = stale or not state.settled
+        result.append(StageState.STALE if stale and state in (StageState.CURRENT, StageState.FREED) else state)
+        stale = stale or not state.up_to_date
     return result
 
 
-def _manifest_state(manifest: Manifest | None, current: bool) -> State:
+def _manifest_state(manifest: Manifest | None, current: bool) -> StageState:
     return _state(manifest is not None, manifest is not None and manifest.complete, current)
 
 
-def _state(there: bool, complete: bool, current: bool) -> State:
+def _state(there: bool, complete: bool, current: bool) -> StageState:
     if not there:
-        return State.MISSING
+        return StageState.MISSING
     if not complete:
-        return State.PARTIAL
-    return State.CURRENT if current else State.STALE
+        return StageState.PARTIAL
+    return StageState.CURRENT if current else StageState.STALE

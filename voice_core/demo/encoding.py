@@ -71,7 +71,7 @@ def audio_frames(blocks: Iterable[Samples], sample_rate_hz: int) -> Iterable[av.
         yield frame
 
 
-def encode(path: Path, samples: Samples, sample_rate_hz: int, format: AudioFormat) -> None:
+def encode_audio_file(path: Path, samples: Samples, sample_rate_hz: int, format: AudioFormat) -> None:
     """Write `samples` as `format`, resampled from `sample_rate_hz`; full scale is where integers saturate."""
     blocks = (samples[:, start : start + BLOCK] for start in range(0, samples.shape[1], BLOCK))
     container, stream = open_encoder(path, format)

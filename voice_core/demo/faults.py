@@ -9,11 +9,11 @@ from typing import Final
 import numpy as np
 
 from voice_core.demo.encoding import Samples
-from voice_core.demo.transcripts import Row
+from voice_core.demo.transcripts import TranscriptRow
 
 
 @dataclass(frozen=True, slots=True)
-class LineTrouble:
+class LineFault:
     """A line that goes wrong in an otherwise healthy recording.
 
     `rewrite` turns the honest transcript row, given the recording's length in seconds, into what stands in the
@@ -23,33 +23,33 @@ class LineTrouble:
 
     name: str
     reason: str
-    says: str
+    explanation: str
     spoken: str
-    rewrite: Callable[[Row, float], object] = lambda row, total_sec: row
+    rewrite: Callable[[TranscriptRow, float], object] = lambda row, total_sec: row
     damage: Callable[[Samples, int], Samples] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class FileTrouble:
+class FileFault:
     """A recording whose files go wrong. `audio` and `transcript` turn a healthy file's bytes into those that
     are written; None writes no file."""
 
     name: str
     reason: str
-    says: str
+    explanation: str
     audio: Callable[[bytes], bytes] | None = lambda data: data
     transcript: Callable[[bytes], bytes] | None = lambda data: data
 
 
-def _silenced(samples: Samples, sample_rate_hz: int) -> Samples:
+def _silence(samples: Samples, sample_rate_hz: int) -> Samples:
     return np.zeros_like(samples)
 
 
-def _overdriven(samples: Samples, sample_rate_hz: int) -> Samples:
+def _overdrive(samples: Samples, sample_rate_hz: int) -> Samples:
     return np.clip(samples * 12, -1, 1)
 
 
-def _telephoned(samples: Samples, sample_rate_hz: int) -> Samples:
+def _limit_to_telephone_band(samples: Samples, sample_rate_hz: int) -> Samples:
     """Only 300–3,400 Hz: what a telephone call has, whatever rate it was saved at later."""
     spectrum = np.fft.rfft(samples)
     hertz = np.fft.rfftfreq(samples.shape[1], 1 / sample_rate_hz)
@@ -57,13 +57,13 @@ def _telephoned(samples: Samples, sample_rate_hz: int) -> Samples:
     return np.fft.irfft(spectrum, samples.shape[1]).astype(np.float32)
 
 
-def _scrambled(data: bytes) -> bytes:
+def _overwrite_middle(data: bytes) -> bytes:
     """A tenth of the file, in its middle, overwritten."""
     start, stop = len(data) * 45 // 100, len(data) * 55 // 100
     return data[:start] + np.random.default_rng(1).bytes(stop - start) + data[stop:]
 
 
-def _numbered(transcript: bytes) -> bytes:
+def _convert_list_to_object(transcript: bytes) -> bytes:
     """`{"segments": {"0": {...}, "1": {...}}}`: valid JSON, and a plausible export, but no list."""
     rows = json.loads(transcript)["segments"]
     return json.dumps({"segments": dict(enumerate(rows))}, ensure_ascii=False).encode()
@@ -87,87 +87,87 @@ _LONG: Final = " ".join(
     )
 )
 
-STUDIO_TROUBLE: Final[tuple[str | LineTrouble, ...]] = (
+STUDIO_LINES: Final[tuple[str | LineFault, ...]] = (
     "The studio was painted green in the spring, and it has sounded different ever since.",
     "We hung blankets on the walls until the echo gave up.",
-    LineTrouble("empty_text", "empty_text", "rejected: the text is empty",
+    LineFault("empty_text", "empty_text", "rejected: the text is empty",
                 "Somebody coughed here and then said this.", lambda row, _: row | {"text": ""}),
     "The chair by the window creaks, so nobody is allowed to breathe in it.",
-    LineTrouble("blank_text", "empty_text", "rejected: the text is only white space",
+    LineFault("blank_text", "empty_text", "rejected: the text is only white space",
                 "These words were replaced by a blank.", lambda row, _: row | {"text": " \t\n "}),
     "Our first guest brought a goat, and the goat turned out to be the better speaker.",
-    LineTrouble("silent", "silent", "rejected: there is no sound under the text",
-                "The microphone was unplugged during this sentence.", damage=_silenced),
+    LineFault("silent", "silent", "rejected: there is no sound under the text",
+                "The microphone was unplugged during this sentence.", damage=_silence),
     "When the power returned, the kettle was the first to speak.",
-    LineTrouble("clipped", "clipped", "rejected: the waveform is cut off at full scale",
-                "Then the trumpet player leaned into the microphone.", damage=_overdriven),
+    LineFault("clipped", "clipped", "rejected: the waveform is cut off at full scale",
+                "Then the trumpet player leaned into the microphone.", damage=_overdrive),
     "We turned the dial down and apologised to the neighbours.",
-    LineTrouble("text_too_long", "text_too_fast", "rejected: too many characters a second for any tongue",
+    LineFault("text_too_long", "text_too_fast", "rejected: too many characters a second for any tongue",
                 "The minutes were approved.", lambda row, _: row | {"text": _SPEECH}),
     "A studio needs a clock that does not tick, and ours is a sundial.",
-    LineTrouble("text_too_short", "text_too_slow", "rejected: far too little text for so much speech",
+    LineFault("text_too_short", "text_too_slow", "rejected: far too little text for so much speech",
                 "The answer that she gave was long, winding and full of footnotes, and it was lost in typing.",
                 lambda row, _: row | {"text": "No."}),
     "Between two programmes there are four seconds in which anything may happen.",
-    LineTrouble("telephone", "narrow_band", "rejected: nothing above 3.4 kHz, a telephone call saved at a high rate",
-                "Our correspondent is calling from a telephone box at the end of the line.", damage=_telephoned),
+    LineFault("telephone", "narrow_band", "rejected: nothing above 3.4 kHz, a telephone call saved at a high rate",
+                "Our correspondent is calling from a telephone box at the end of the line.", damage=_limit_to_telephone_band),
     "After the call somebody always says that the line was better in the old days.",
-    LineTrouble("too_short", "too_short", "rejected: 60 ms are too short for a segment",
+    LineFault("too_short", "too_short", "rejected: 60 ms are too short for a segment",
                 "Yes, quite so.", lambda row, _: row | {"end": round(row["start"] + 0.06, 3)}),
-    LineTrouble("not_an_object", "not_an_object", "rejected: the segment is no JSON object",
+    LineFault("not_an_object", "not_an_object", "rejected: the segment is no JSON object",
                 "The typist wrote this one without any form.", lambda row, _: row["text"]),
     "The last one out feeds the plant and switches off the red light.",
-    LineTrouble("missing_end", "missing_time", "rejected: the segment has no end",
+    LineFault("missing_end", "missing_time", "rejected: the segment has no end",
                 "This sentence was never finished on paper.",
                 lambda row, _: {key: value for key, value in row.items() if key != "end"}),
     "Tomorrow the green walls will be blue.",
 )  # fmt: skip
 """Texts without an accident are healthy lines."""
 
-FIELD_TROUBLE: Final[tuple[str | LineTrouble, ...]] = (
-    LineTrouble("negative_start", "negative_time", "rejected: it begins before the recording does",
+FIELD_LINES: Final[tuple[str | LineFault, ...]] = (
+    LineFault("negative_start", "negative_time", "rejected: it begins before the recording does",
                 "The tape was already rolling when we arrived.", lambda row, _: row | {"start": -1.5}),
     "The quarry lies behind the chapel, and on still days you can hear it dripping.",
     "Frogs have taken the lower basin, and they do not give interviews.",
-    LineTrouble("overlapped", "overlap", "rejected with the next line, which claims its last words",
+    LineFault("overlapped", "overlap", "rejected with the next line, which claims its last words",
                 "A foreman showed us the place where the whale was found."),
-    LineTrouble("overlapping", "overlap", "rejected: it claims more than a second of the line before",
+    LineFault("overlapping", "overlap", "rejected: it claims more than a second of the line before",
                 "It was a very small whale, he added, and made of slate.",
                 lambda row, _: row | {"start": round(row["start"] - 2.0, 3)}),
     "Somebody had carved a date into the rock and then corrected it.",
-    LineTrouble("reversed", "reversed", "rejected: it ends before it begins",
+    LineFault("reversed", "reversed", "rejected: it ends before it begins",
                 "Here the annotator had the sheet upside down.",
                 lambda row, _: row | {"start": row["end"], "end": row["start"]}),
     "We measured the echo with a handclap and an old stopwatch.",
-    LineTrouble("nan_start", "bad_time", "rejected: its start is NaN",
+    LineFault("nan_start", "bad_time", "rejected: its start is NaN",
                 "The spreadsheet had no idea when this was said.", lambda row, _: row | {"start": math.nan}),
     "A swallow came in through the roof and listened to the end.",
-    LineTrouble("too_long", "too_long", "rejected: longer than 30 s", _LONG),
+    LineFault("too_long", "too_long", "rejected: longer than 30 s", _LONG),
     "On the way back we counted the steps and disagreed.",
-    LineTrouble("out_of_range", "out_of_range", "rejected: it lies after the end of the recording",
+    LineFault("out_of_range", "out_of_range", "rejected: it lies after the end of the recording",
                 "These words were filed under the following day.",
                 lambda row, total_sec: row | {"start": round(total_sec + 10, 3), "end": round(total_sec + 13, 3)}),
     "The gate was locked behind us by somebody whom we never saw.",
-    LineTrouble("partly_out_of_range", "out_of_range", "rejected: it ends 4 s after the recording does",
+    LineFault("partly_out_of_range", "out_of_range", "rejected: it ends 4 s after the recording does",
                 "And with that the batteries ran out.",
                 lambda row, total_sec: row | {"end": round(total_sec + 4, 3)}),
 )  # fmt: skip
 
-FILE_TROUBLES: Final[dict[str, FileTrouble]] = {
+FILE_FAULTS: Final[dict[str, FileFault]] = {
     trouble.name: trouble
     for trouble in (
-        FileTrouble("truncated", "unreadable", "unreadable: the index (moov) at the end of the file is missing",
+        FileFault("truncated", "unreadable", "unreadable: the index (moov) at the end of the file is missing",
                     audio=lambda data: data[: len(data) * 6 // 10]),
-        FileTrouble("corrupted", "damaged_audio", "partly readable: lines that touch the damage are rejected",
-                    audio=_scrambled),
-        FileTrouble("text_as_audio", "unreadable", "unreadable: the file holds text, no audio",
+        FileFault("corrupted", "damaged_audio", "partly readable: lines that touch the damage are rejected",
+                    audio=_overwrite_middle),
+        FileFault("text_as_audio", "unreadable", "unreadable: the file holds text, no audio",
                     audio=lambda data: "lamp oil\ntwo lemons\na stamp, زيت المصباح\n".encode() * 40),
-        FileTrouble("empty_audio", "unreadable", "unreadable: the file has 0 bytes", audio=lambda data: b""),
-        FileTrouble("no_transcript", "no_transcript", "left out: no transcript beside it", transcript=None),
-        FileTrouble("transcript_not_json", "transcript_not_json", "left out: its transcript is an HTML page",
+        FileFault("empty_audio", "unreadable", "unreadable: the file has 0 bytes", audio=lambda data: b""),
+        FileFault("no_transcript", "no_transcript", "left out: no transcript beside it", transcript=None),
+        FileFault("transcript_not_json", "transcript_not_json", "left out: its transcript is an HTML page",
                     transcript=lambda data: b"<!doctype html>\n<title>502 Bad Gateway</title>\n<p>Try again later.\n"),
-        FileTrouble("segments_not_a_list", "transcript_no_segments", "left out: `segments` is an object, not a list",
-                    transcript=_numbered),
-        FileTrouble("orphan_transcript", "orphan", "listed as stray: a transcript without its recording", audio=None),
+        FileFault("segments_not_a_list", "transcript_no_segments", "left out: `segments` is an object, not a list",
+                    transcript=_convert_list_to_object),
+        FileFault("orphan_transcript", "orphan", "listed as stray: a transcript without its recording", audio=None),
     )
 }  # fmt: skip

@@ -13,11 +13,11 @@ from av.audio.stream import AudioStream
 
 from voice_core.compute import progress
 from voice_core.demo.encoding import BLOCK, AudioFormat, audio_frames, open_encoder
-from voice_core.demo.performance import SAMPLE_RATE_HZ, Performance, perform
-from voice_core.demo.plan import Plan
-from voice_core.demo.sample_data import say
-from voice_core.demo.script import CAST, talks
-from voice_core.demo.transcripts import native
+from voice_core.demo.performance import SAMPLE_RATE_HZ, RenderedRecording, render_recording
+from voice_core.demo.plan import RecordingSpec
+from voice_core.demo.sample_data import synthesise_lines
+from voice_core.demo.script import CAST, load_talks
+from voice_core.demo.transcripts import format_native_json
 
 _TALKS: Final = ("palms", "coffee", "desert")
 _FORMAT: Final = AudioFormat("mp3", SAMPLE_RATE_HZ, 1, 48_000)
@@ -45,10 +45,10 @@ def write_long_recording(path: Path, hours: float, *, script: Sequence[str] = _T
     """
     if path.suffix != ".mp3":
         raise ValueError(f"{path}: a long recording is written as .mp3")
-    lines = tuple(text for talk in script for text in talks()[talk])
-    plan = Plan("long", path.stem, _FORMAT, -60, CAST["salma_yousef"], lines)
+    lines = tuple(text for talk in script for text in load_talks()[talk])
+    plan = RecordingSpec("long", path.stem, _FORMAT, -60, CAST["salma_yousef"], lines)
     with ThreadPoolExecutor(1) as pool:
-        loop = perform(plan, say([plan], pool))
+        loop = render_recording(plan, synthesise_lines([plan], pool))
 
     path.parent.mkdir(parents=True, exist_ok=True)
     container, stream = open_encoder(path, _FORMAT)
@@ -75,12 +75,12 @@ def write_long_recording(path: Path, hours: float, *, script: Sequence[str] = _T
                 container.mux_one(packet)
     segments = list(_segments(loop, loops, loop_samples / SAMPLE_RATE_HZ))
     transcript = path.with_suffix(".json")
-    transcript.write_text(native(segments), encoding="utf-8")
+    transcript.write_text(format_native_json(segments), encoding="utf-8")
     return LongRecording(path, transcript, loops * loop_samples / SAMPLE_RATE_HZ, len(segments))
 
 
 def _passes(
-    stream: AudioStream, loop: Performance, loop_samples: int
+    stream: AudioStream, loop: RenderedRecording, loop_samples: int
 ) -> tuple[list[av.Packet], list[av.Packet], list[av.Packet]]:
     """The packets of the loop's first and second pass, and what the encoder holds back until the end."""
     padded = np.pad(loop.samples, ((0, 0), (0, loop_samples - loop.samples.shape[1])))
@@ -91,7 +91,7 @@ def _passes(
     return packets[:count], packets[count : 2 * count], packets[2 * count :]
 
 
-def _segments(loop: Performance, loops: int, loop_sec: float) -> Iterator[dict[str, Any]]:
+def _segments(loop: RenderedRecording, loops: int, loop_sec: float) -> Iterator[dict[str, Any]]:
     for number in range(loops):
         for row in loop.segments:
             assert isinstance(row, dict)

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from voice_core.demo.encoding import Samples
-from voice_core.demo.faults import LineTrouble
-from voice_core.demo.plan import Plan
-from voice_core.demo.script import Speaker, Text
-from voice_core.demo.transcripts import Row
+from voice_core.demo.faults import LineFault
+from voice_core.demo.plan import RecordingSpec
+from voice_core.demo.script import Speaker, ScriptLine
+from voice_core.demo.transcripts import TranscriptRow
 
 SAMPLE_RATE_HZ: Final = 24_000
 SPEECH_DBFS: Final = -23.0
@@ -20,9 +20,9 @@ SPEECH_DBFS: Final = -23.0
 JITTER_SEC: Final = 0.06
 """How far an annotator's times lie from the truth, at most."""
 
-Voice = npt.NDArray[np.float32]
+LineAudio = npt.NDArray[np.float32]
 """A spoken line: mono, at SAMPLE_RATE_HZ, without the silence around it."""
-Spoken = Mapping[tuple[str, str], Voice]
+SynthesisedLines = Mapping[tuple[str, str], LineAudio]
 """What has been said, by (voice, text)."""
 
 _LEAD_SEC, _TAIL_SEC = 0.6, 0.7
@@ -31,14 +31,14 @@ _DAMAGE_MARGIN_SEC = 0.2  # damage reaches past the line, farther than an annota
 
 
 @dataclass(frozen=True, slots=True)
-class Performance:
+class RenderedRecording:
     """The sound of a recording, shape [channels, samples] at SAMPLE_RATE_HZ, and its transcript's segments."""
 
     samples: Samples
     segments: list[object]
 
 
-def casting(plan: Plan) -> list[tuple[Speaker, Text | LineTrouble]]:
+def assign_speakers(plan: RecordingSpec) -> list[tuple[Speaker, ScriptLine | LineFault]]:
     """Who says which line: the two take turns of one to three lines."""
     rng = _rng(plan, "cast")
     turns: list[int] = []
@@ -49,10 +49,10 @@ def casting(plan: Plan) -> list[tuple[Speaker, Text | LineTrouble]]:
     return [(plan.cast[who], line) for who, line in zip(turns, plan.lines, strict=False)]
 
 
-def perform(plan: Plan, spoken: Spoken) -> Performance:
+def render_recording(plan: RecordingSpec, spoken: SynthesisedLines) -> RenderedRecording:
     """Lay the lines one after another with pauses between, add the room, then the accidents."""
     rng = _rng(plan, "times")
-    cast = casting(plan)
+    cast = assign_speakers(plan)
     voices = [spoken[speaker.voice, line.spoken] for speaker, line in cast]
     pauses = rng.uniform(*plan.pauses_sec, len(cast))
     lengths_sec = np.array([len(voice) / SAMPLE_RATE_HZ for voice in voices])
@@ -60,7 +60,7 @@ def perform(plan: Plan, spoken: Spoken) -> Performance:
     total_sec = float(starts[-1] + lengths_sec[-1]) + _TAIL_SEC
 
     channels = plan.format.channels
-    samples = hiss(_rng(plan, "room"), channels, round(total_sec * SAMPLE_RATE_HZ), plan.noise_dbfs)
+    samples = make_room_noise(_rng(plan, "room"), channels, round(total_sec * SAMPLE_RATE_HZ), plan.noise_dbfs)
     segments: list[object] = []
     for (speaker, line), voice, start_sec in zip(cast, voices, starts, strict=True):
         start = round(start_sec * SAMPLE_RATE_HZ)
@@ -68,24 +68,24 @@ def perform(plan: Plan, spoken: Spoken) -> Performance:
         gains = _PAN[plan.cast.index(speaker)] if channels == 2 else (1.0,)
         samples[:, start:stop] += np.outer(gains, voice).astype(np.float32)
         early, late = rng.uniform(-JITTER_SEC, JITTER_SEC, 2)
-        row: Row = {
+        row: TranscriptRow = {
             "start": round(start / SAMPLE_RATE_HZ + float(early), 3),
             "end": round(stop / SAMPLE_RATE_HZ + float(late), 3),
-            "text": line.written if isinstance(line, Text) else line.spoken,
+            "text": line.written if isinstance(line, ScriptLine) else line.spoken,
             "speaker_id": speaker.speaker_id,
             "gender": speaker.gender,
             "dialect": speaker.dialect,
             "tone": speaker.tone,
         }
-        segments.append(row if isinstance(line, Text) else line.rewrite(row, total_sec))
-        if isinstance(line, LineTrouble) and line.damage is not None:
+        segments.append(row if isinstance(line, ScriptLine) else line.rewrite(row, total_sec))
+        if isinstance(line, LineFault) and line.damage is not None:
             margin = round(_DAMAGE_MARGIN_SEC * SAMPLE_RATE_HZ)
             around = slice(start - margin, stop + margin)
             samples[:, around] = line.damage(samples[:, around], SAMPLE_RATE_HZ)
-    return Performance(samples, segments)
+    return RenderedRecording(samples, segments)
 
 
-def cleaned(audio: Voice) -> Voice:
+def trim_and_normalise(audio: LineAudio) -> LineAudio:
     """Speech without the silence around it, its RMS at SPEECH_DBFS, its peaks below -1 dBFS."""
     block = SAMPLE_RATE_HZ // 100
     blocks = audio[: len(audio) // block * block].reshape(-1, block)
@@ -95,7 +95,7 @@ def cleaned(audio: Voice) -> Voice:
     return kept * np.float32(min(gain, 10 ** (-1 / 20) / np.max(np.abs(kept))))
 
 
-def hiss(rng: np.random.Generator, channels: int, sample_count: int, dbfs: float) -> Samples:
+def make_room_noise(rng: np.random.Generator, channels: int, sample_count: int, dbfs: float) -> Samples:
     """The noise of a room: pink above 100 Hz, flat below, RMS `dbfs`, different in every channel.
 
     It repeats without a seam every eleven seconds, which spares a Fourier transform of the whole recording.
@@ -108,5 +108,5 @@ def hiss(rng: np.random.Generator, channels: int, sample_count: int, dbfs: float
     return np.tile(noise.astype(np.float32), -(-sample_count // period))[:, :sample_count]
 
 
-def _rng(plan: Plan, purpose: str) -> np.random.Generator:
+def _rng(plan: RecordingSpec, purpose: str) -> np.random.Generator:
     return np.random.default_rng(zlib.crc32(f"{plan.key}/{purpose}".encode()))

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from voice_core.demo.encoding import AudioFormat
-from voice_core.demo.faults import FIELD_TROUBLE, FILE_TROUBLES, STUDIO_TROUBLE, FileTrouble, LineTrouble
-from voice_core.demo.script import CAST, Speaker, Text, excerpt, talks
+from voice_core.demo.faults import FIELD_LINES, FILE_FAULTS, STUDIO_LINES, FileFault, LineFault
+from voice_core.demo.script import CAST, Speaker, ScriptLine, shorten_talk, load_talks
 from voice_core.demo.transcripts import TranscriptKind
 
 ATHEER: Final = "Atheer_-"
@@ -15,7 +15,7 @@ DEMO_CHANNEL_MAPPING: Final = {ATHEER: "Atheer - أثير"}
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RecordingSpec:
     """A recording to be made. `noise_dbfs`: RMS of the room's hiss; speech lies near -23 dBFS."""
 
     channel: str
@@ -23,10 +23,10 @@ class Plan:
     format: AudioFormat
     noise_dbfs: float
     cast: tuple[Speaker, Speaker]
-    lines: tuple[Text | LineTrouble, ...]
+    lines: tuple[ScriptLine | LineFault, ...]
     pauses_sec: tuple[float, float] = (0.15, 0.8)
     transcript: TranscriptKind = "native"
-    trouble: FileTrouble | None = None
+    fault: FileFault | None = None
 
     @property
     def key(self) -> str:
@@ -40,21 +40,21 @@ class Plan:
     @property
     def healthy_line_count(self) -> int:
         """Lines that the pipeline should keep; 0 for a recording whose files go wrong."""
-        return 0 if self.trouble else sum(isinstance(line, Text) for line in self.lines)
+        return 0 if self.fault else sum(isinstance(line, ScriptLine) for line in self.lines)
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class DemoFault:
     """One accident: the recording (`channel/audio_id`), the position of the line in its transcript (from 0; None:
     the whole recording), the pipeline's reason, and what that means."""
 
     key: str
     line: int | None
     reason: str
-    says: str
+    explanation: str
 
 
-def _healthy(scale: float) -> tuple[Plan, ...]:
+def _healthy_specs(scale: float) -> tuple[RecordingSpec, ...]:
     def plan(
         channel: str,
         audio_id: str,
@@ -63,9 +63,9 @@ def _healthy(scale: float) -> tuple[Plan, ...]:
         cast: str,
         talk: str,
         transcript: TranscriptKind = "native",
-    ) -> Plan:
-        lines = excerpt(talks()[talk], scale)
-        return Plan(channel, audio_id, format, noise_dbfs, CAST[cast], lines, transcript=transcript)
+    ) -> RecordingSpec:
+        lines = shorten_talk(load_talks()[talk], scale)
+        return RecordingSpec(channel, audio_id, format, noise_dbfs, CAST[cast], lines, transcript=transcript)
 
     return (
         plan(ATHEER, "atheer_0001", AudioFormat("mp3", 44_100, 2, 128_000), -62, "salma_yousef", "palms"),
@@ -83,24 +83,24 @@ def _healthy(scale: float) -> tuple[Plan, ...]:
     )
 
 
-def _broken() -> tuple[Plan, ...]:
+def _broken_specs() -> tuple[RecordingSpec, ...]:
     """Short recordings whose files go wrong, and two of full length whose lines do; never scaled."""
 
-    def plan(channel: str, audio_id: str, format: AudioFormat, cast: str, talk: str, trouble: str) -> Plan:
-        return Plan(channel, audio_id, format, -60, CAST[cast], talks()[talk], trouble=FILE_TROUBLES[trouble])
+    def plan(channel: str, audio_id: str, format: AudioFormat, cast: str, talk: str, trouble: str) -> RecordingSpec:
+        return RecordingSpec(channel, audio_id, format, -60, CAST[cast], load_talks()[talk], fault=FILE_FAULTS[trouble])
 
     def accidents(
-        channel: str, audio_id: str, format: AudioFormat, cast: str, lines: tuple[str | LineTrouble, ...]
-    ) -> Plan:
-        texts = tuple(Text(line, line) if isinstance(line, str) else line for line in lines)
-        return Plan(channel, audio_id, format, -60, CAST[cast], texts, pauses_sec=(0.5, 0.8))
+        channel: str, audio_id: str, format: AudioFormat, cast: str, lines: tuple[str | LineFault, ...]
+    ) -> RecordingSpec:
+        texts = tuple(ScriptLine(line, line) if isinstance(line, str) else line for line in lines)
+        return RecordingSpec(channel, audio_id, format, -60, CAST[cast], texts, pauses_sec=(0.5, 0.8))
 
     mp3 = AudioFormat("mp3", 24_000, 1, 64_000)
     # Lossless and at the engine's own rate: digital silence stays exactly zero.
     studio = AudioFormat("wav", 24_000)
     return (
-        accidents(ATHEER, "atheer_0201", studio, "dana_saad", STUDIO_TROUBLE),
-        accidents(HARBOUR, "field-201", AudioFormat("flac", 44_100, 2), "ivy_sam", FIELD_TROUBLE),
+        accidents(ATHEER, "atheer_0201", studio, "dana_saad", STUDIO_LINES),
+        accidents(HARBOUR, "field-201", AudioFormat("flac", 44_100, 2), "ivy_sam", FIELD_LINES),
         plan(ATHEER, "atheer_0101", AudioFormat("m4a", 44_100, 1, 64_000), "hind_omar", "truncated", "truncated"),
         plan(HARBOUR, "concert-101", AudioFormat("flac", 24_000), "ruth_paul", "corrupted", "corrupted"),
         plan(HARBOUR, "memo-102", mp3, "ada_hugo", "memo", "text_as_audio"),
@@ -112,23 +112,23 @@ def _broken() -> tuple[Plan, ...]:
     )
 
 
-def plans(seconds_scale: float = 1.0) -> tuple[Plan, ...]:
+def list_recording_specs(seconds_scale: float = 1.0) -> tuple[RecordingSpec, ...]:
     """Every recording of the world, healthy ones first; `seconds_scale` (0 to 1) shortens those."""
     if not 0 < seconds_scale <= 1:
         raise ValueError(f"seconds_scale is {seconds_scale}; it shortens the recordings: above 0, at most 1")
-    return _healthy(seconds_scale) + _broken()
+    return _healthy_specs(seconds_scale) + _broken_specs()
 
 
-def _troubles() -> dict[str, Trouble]:
+def _index_faults() -> dict[str, DemoFault]:
     found = {}
-    for plan in _broken():
-        if plan.trouble is not None:
-            found[plan.trouble.name] = Trouble(plan.key, None, plan.trouble.reason, plan.trouble.says)
+    for plan in _broken_specs():
+        if plan.fault is not None:
+            found[plan.fault.name] = DemoFault(plan.key, None, plan.fault.reason, plan.fault.explanation)
         for number, line in enumerate(plan.lines):
-            if isinstance(line, LineTrouble):
-                found[line.name] = Trouble(plan.key, number, line.reason, line.says)
+            if isinstance(line, LineFault):
+                found[line.name] = DemoFault(plan.key, number, line.reason, line.explanation)
     return found
 
 
-TROUBLES: Final = _troubles()
+DEMO_FAULTS: Final = _index_faults()
 """Everything that is wrong with the demo world, by name."""

@@ -16,13 +16,13 @@ import numpy as np
 from voice_core.audio.decoding import UnreadableAudioError, probe
 from voice_core.compute import progress
 from voice_core.compute.file_locks import locked_file
-from voice_core.demo.encoding import encode
-from voice_core.demo.performance import SAMPLE_RATE_HZ, Spoken, Voice, casting, cleaned, perform
-from voice_core.demo.plan import DEMO_CHANNEL_MAPPING, TROUBLES, Plan, Trouble, plans
+from voice_core.demo.encoding import encode_audio_file
+from voice_core.demo.performance import SAMPLE_RATE_HZ, SynthesisedLines, LineAudio, assign_speakers, trim_and_normalise, render_recording
+from voice_core.demo.plan import DEMO_CHANNEL_MAPPING, DEMO_FAULTS, RecordingSpec, DemoFault, list_recording_specs
 from voice_core.demo.transcripts import WRITERS, TranscriptKind
 from voice_core.tts import Utterance, load_engine
 
-__all__ = ["DEMO_CHANNEL_MAPPING", "TROUBLES", "DemoRecording", "Trouble", "World", "build_world", "mend"]
+__all__ = ["DEMO_CHANNEL_MAPPING", "DEMO_FAULTS", "DemoRecording", "DemoFault", "SampleData", "build_world", "mend"]
 
 _MARKER: Final = ".world"
 _BUILDING: Final = "being built"
@@ -46,17 +46,17 @@ class DemoRecording:
     transcript: Path | None
     transcript_kind: TranscriptKind
     healthy_line_count: int
-    trouble: str | None
+    fault: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class World:
-    """The raw bucket. `built` is False when it was already there; `troubles` as in TROUBLES."""
+class SampleData:
+    """The raw bucket. `built` is False when it was already there; `faults` as in TROUBLES."""
 
     raw: Path
     built: bool
     recordings: tuple[DemoRecording, ...]
-    troubles: dict[str, Trouble]
+    faults: dict[str, DemoFault]
 
     @property
     def healthy_line_count(self) -> int:
@@ -64,7 +64,7 @@ class World:
         return sum(recording.healthy_line_count for recording in self.recordings)
 
 
-def build_world(root: Path, *, seconds_scale: float = 1.0) -> World:
+def generate_sample_data(root: Path, *, seconds_scale: float = 1.0) -> SampleData:
     """Speak the raw bucket into `root/raw`: `<channel>/<audio_id>.<ext>`, transcripts beside.
 
     What is already there is left as it is, mended files included, while `root/.world` names the same version
@@ -73,7 +73,7 @@ def build_world(root: Path, *, seconds_scale: float = 1.0) -> World:
     Raises:
         FileExistsError: `root/raw` holds something that is not a demo world; it is left alone.
     """
-    planned = plans(seconds_scale)
+    specs = list_recording_specs(seconds_scale)
     raw, partial, marker = root / "raw", root / "raw.partial", root / _MARKER
     version = _version(seconds_scale)
     if raw.exists() and not marker.exists():
@@ -81,44 +81,44 @@ def build_world(root: Path, *, seconds_scale: float = 1.0) -> World:
     root.mkdir(parents=True, exist_ok=True)
     with locked_file(marker):
         if raw.exists() and marker.read_text(encoding="utf-8") == version:
-            return _describe(raw, planned, built=False)
+            return _read_sample_data(raw, specs, built=False)
         marker.write_text(_BUILDING, encoding="utf-8")
         shutil.rmtree(partial, ignore_errors=True)
-        _record(planned, partial)
+        _write_recordings(specs, partial)
         shutil.rmtree(raw, ignore_errors=True)
         partial.rename(raw)
         marker.write_text(version, encoding="utf-8")
-        return _describe(raw, planned, built=True)
+        return _read_sample_data(raw, specs, built=True)
 
 
-def mend(world: World, trouble: str) -> Path:
+def repair_recording(world: SampleData, trouble: str) -> Path:
     """Replace the broken file of a file trouble by the healthy one, as a person would; returns its audio's path.
 
     Line troubles are mended by editing the transcript.
     """
-    (broken,) = [plan for plan in plans() if plan.trouble is not None and plan.trouble.name == trouble]
-    _record([dataclasses.replace(broken, trouble=None)], world.raw)
+    (broken,) = [plan for plan in list_recording_specs() if plan.fault is not None and plan.fault.name == trouble]
+    _write_recordings([dataclasses.replace(broken, fault=None)], world.raw)
     return world.raw / broken.audio_key
 
 
-def _record(planned: Sequence[Plan], raw: Path) -> None:
+def _write_recordings(specs: Sequence[RecordingSpec], raw: Path) -> None:
     """Perform, encode and write every recording, on all cores."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        spoken = say(planned, pool)
-        with progress.track("recording", len(planned), "files") as task:
-            for _ in pool.map(lambda plan: _write(plan, raw, spoken), planned):
+        spoken = synthesise_lines(specs, pool)
+        with progress.track("recording", len(specs), "files") as task:
+            for _ in pool.map(lambda plan: _write_recording(plan, raw, spoken), specs):
                 task.advance()
 
 
-def say(planned: Sequence[Plan], pool: ThreadPoolExecutor) -> Spoken:
+def synthesise_lines(specs: Sequence[RecordingSpec], pool: ThreadPoolExecutor) -> SynthesisedLines:
     """Every sentence of the plans, each said once."""
     engine = load_engine("hibari")
-    wanted = dict.fromkeys((speaker.voice, line.spoken) for plan in planned for speaker, line in casting(plan))
+    wanted = dict.fromkeys((speaker.voice, line.spoken) for plan in specs for speaker, line in assign_speakers(plan))
 
-    def voice(pair: tuple[str, str]) -> Voice:
+    def voice(pair: tuple[str, str]) -> LineAudio:
         speech = engine.speak(Utterance(pair[1], pair[0]))
         assert speech.sample_rate_hz == SAMPLE_RATE_HZ
-        return cleaned(speech.audio)
+        return trim_and_normalise(speech.audio)
 
     spoken = {}
     with progress.track("speaking", len(wanted), "sentences") as task:
@@ -128,13 +128,13 @@ def say(planned: Sequence[Plan], pool: ThreadPoolExecutor) -> Spoken:
     return spoken
 
 
-def _write(plan: Plan, raw: Path, spoken: Spoken) -> None:
-    performance = perform(plan, spoken)
-    trouble = plan.trouble
+def _write_recording(plan: RecordingSpec, raw: Path, spoken: SynthesisedLines) -> None:
+    performance = render_recording(plan, spoken)
+    trouble = plan.fault
     audio_path, transcript_path = raw / plan.audio_key, _transcript_path(raw, plan)
     audio_path.parent.mkdir(parents=True, exist_ok=True)
     if trouble is None or trouble.audio is not None:
-        encode(audio_path, performance.samples, SAMPLE_RATE_HZ, plan.format)
+        encode_audio_file(audio_path, performance.samples, SAMPLE_RATE_HZ, plan.format)
         if trouble is not None and trouble.audio is not None:
             audio_path.write_bytes(trouble.audio(audio_path.read_bytes()))
     transcript = WRITERS[plan.transcript][1](performance.segments).encode()
@@ -144,16 +144,16 @@ def _write(plan: Plan, raw: Path, spoken: Spoken) -> None:
         transcript_path.write_bytes(trouble.transcript(transcript))
 
 
-def _transcript_path(raw: Path, plan: Plan) -> Path:
+def _transcript_path(raw: Path, plan: RecordingSpec) -> Path:
     return raw / (plan.key + WRITERS[plan.transcript][0])
 
 
-def _describe(raw: Path, planned: Sequence[Plan], *, built: bool) -> World:
-    recordings = tuple(_recording(raw, plan) for plan in planned if (raw / plan.audio_key).exists())
-    return World(raw, built, recordings, TROUBLES)
+def _read_sample_data(raw: Path, specs: Sequence[RecordingSpec], *, built: bool) -> SampleData:
+    recordings = tuple(_describe_recording(raw, plan) for plan in specs if (raw / plan.audio_key).exists())
+    return SampleData(raw, built, recordings, DEMO_FAULTS)
 
 
-def _recording(raw: Path, plan: Plan) -> DemoRecording:
+def _describe_recording(raw: Path, plan: RecordingSpec) -> DemoRecording:
     path, transcript = raw / plan.audio_key, _transcript_path(raw, plan)
     try:
         info = probe(path)
@@ -170,7 +170,7 @@ def _recording(raw: Path, plan: Plan) -> DemoRecording:
         transcript=transcript if transcript.exists() else None,
         transcript_kind=plan.transcript,
         healthy_line_count=plan.healthy_line_count,
-        trouble=plan.trouble.name if plan.trouble else None,
+        fault=plan.fault.name if plan.fault else None,
     )
 
 

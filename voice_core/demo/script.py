@@ -7,7 +7,7 @@ from typing import Final
 
 TALKS_PATH: Final = Path(__file__).with_name("talks.txt")
 
-RECURRING: Final = (
+RECURRING_LINES: Final = (
     "Let us begin at the beginning.",
     "Thank you for staying with us until the end.",
     "That is all from the harbour for now.",
@@ -27,7 +27,7 @@ class Speaker:
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class ScriptLine:
     """What is heard, and what the transcript says that is heard (Arabic lines: English stands in)."""
 
     spoken: str
@@ -61,23 +61,23 @@ recordings together."""
 
 
 @cache
-def talks() -> dict[str, tuple[Text, ...]]:
+def load_talks() -> dict[str, tuple[ScriptLine, ...]]:
     """Every talk of talks.txt by name, its texts in the order of speaking."""
-    found: dict[str, list[Text]] = {}
-    lines: list[Text] = []
+    found: dict[str, list[ScriptLine]] = {}
+    lines: list[ScriptLine] = []
     for row in TALKS_PATH.read_text(encoding="utf-8").partition("\n\n")[2].splitlines():
         if row.startswith("# "):
             lines = found.setdefault(row[2:], [])
         elif row:
             spoken, _, written = row.partition(" => ")
-            lines.append(Text(spoken, written or spoken))
+            lines.append(ScriptLine(spoken, written or spoken))
     return {name: tuple(texts) for name, texts in found.items()}
 
 
-def excerpt(texts: tuple[Text, ...], scale: float) -> tuple[Text, ...]:
+def shorten_talk(texts: tuple[ScriptLine, ...], scale: float) -> tuple[ScriptLine, ...]:
     """A talk cut to about `scale` of its lines, at least three; its last line, where texts recur, stays.
 
-    >>> [text.spoken for text in excerpt(tuple(Text(c, c) for c in "abcdefgh"), 0.5)]
+    >>> [text.spoken for text in shorten_talk(tuple(ScriptLine(c, c) for c in "abcdefgh"), 0.5)]
     ['a', 'b', 'c', 'h']
     """
     count = max(min(3, len(texts)), round(len(texts) * scale))

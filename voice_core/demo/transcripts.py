@@ -5,17 +5,17 @@ import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal
 
-Row = dict[str, Any]
+TranscriptRow = dict[str, Any]
 """A native segment: start, end (seconds), text, speaker_id, gender, dialect, tone."""
 TranscriptKind = Literal["native", "whisper", "srt", "vtt"]
 
 
-def native(rows: Sequence[object]) -> str:
+def format_native_json(rows: Sequence[object]) -> str:
     """`{"segments": [...]}`. Like most JSON written in Python, it says NaN for what is not a number."""
     return json.dumps({"segments": list(rows)}, ensure_ascii=False, indent=1) + "\n"
 
 
-def whisper(rows: Sequence[Row]) -> str:
+def format_whisper_json(rows: Sequence[TranscriptRow]) -> str:
     """The output of openai-whisper's `--output_format json`: texts begin with a space, and nobody is named."""
     segments = [
         {
@@ -36,19 +36,19 @@ def whisper(rows: Sequence[Row]) -> str:
     return json.dumps({"text": text, "segments": segments, "language": "en"}, ensure_ascii=False) + "\n"
 
 
-def srt(rows: Sequence[Row]) -> str:
+def format_srt(rows: Sequence[TranscriptRow]) -> str:
     """SubRip as a Windows tool saves it: byte order mark, CRLF, texts wrapped to two or more lines."""
     cues = (
-        f"{number}\n{clock(row['start'], ',')} --> {clock(row['end'], ',')}\n{_wrapped(row['text'])}\n"
+        f"{number}\n{format_timestamp(row['start'], ',')} --> {format_timestamp(row['end'], ',')}\n{_wrapped(row['text'])}\n"
         for number, row in enumerate(rows, 1)
     )
     return "\ufeff" + "\n".join(cues).replace("\n", "\r\n")
 
 
-def vtt(rows: Sequence[Row]) -> str:
+def format_vtt(rows: Sequence[TranscriptRow]) -> str:
     """WebVTT with a note, cue identifiers, cue settings and voice tags: `<v mara>…</v>` names the speaker."""
     cues = (
-        f"{number}\n{clock(row['start'], '.')} --> {clock(row['end'], '.')} align:start\n"
+        f"{number}\n{format_timestamp(row['start'], '.')} --> {format_timestamp(row['end'], '.')} align:start\n"
         f"<v {row['speaker_id']}>{_escaped(row['text'])}</v>\n"
         for number, row in enumerate(rows, 1)
     )
@@ -56,18 +56,18 @@ def vtt(rows: Sequence[Row]) -> str:
 
 
 WRITERS: Final[dict[TranscriptKind, tuple[str, Callable[[Sequence[Any]], str]]]] = {
-    "native": (".json", native),
-    "whisper": (".json", whisper),
-    "srt": (".srt", srt),
-    "vtt": (".vtt", vtt),
+    "native": (".json", format_native_json),
+    "whisper": (".json", format_whisper_json),
+    "srt": (".srt", format_srt),
+    "vtt": (".vtt", format_vtt),
 }
 """By kind: the file's suffix and what writes its text."""
 
 
-def clock(seconds: float, point: str) -> str:
+def format_timestamp(seconds: float, point: str) -> str:
     """Hours, minutes, seconds and milliseconds.
 
-    >>> clock(3725.5, ",")
+    >>> format_timestamp(3725.5, ",")
     '01:02:05,500'
     """
     milliseconds = round(seconds * 1000)

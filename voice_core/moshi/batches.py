@@ -17,11 +17,11 @@ from typing import IO, Any
 
 from voice_core.fingerprint import canonical_json, sha256
 from voice_core.layout import PartitionKey, manifest_key, slug
-from voice_core.moshi.script import BadLine, Dialogue, Turn
+from voice_core.moshi.script import BadDialogueLine, Dialogue, Turn
 from voice_core.moshi.script_parser import id_hash
-from voice_core.moshi.shard_manifest import STAGE, dialogue_partition, read_shards
+from voice_core.moshi.shard_manifest import STAGE, dialogue_partition, read_shard_manifest
 from voice_core.settings import ConfigurationError
-from voice_core.storage.distributed_lock import held
+from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.state_files import DamagedStateError, read_state
 from voice_core.storage.store import Store
 
@@ -30,20 +30,20 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Input:
-    """Where dialogues come from. `part`: only the first of them are given; `replaces`: they take the place of those
+class DialogueSource:
+    """Where dialogues come from. `partial`: only the first of them are given; `replace_source`: they take the place of those
     that the data set was made of, wherever these came from."""
 
     source: str = ""  # URL of the file or folder
-    part: bool = False
-    replaces: bool = False
+    partial: bool = False
+    replace_source: bool = False
 
 
-_WHOLE = Input()
+_WHOLE = DialogueSource()
 
 
 @dataclass(frozen=True, slots=True)
-class Dealt:
+class BatchAssignment:
     """`versions` has the version of each batch's file, of all there are now; `removed` counts dialogues."""
 
     versions: Mapping[PartitionKey, str]
@@ -72,25 +72,25 @@ def script_version(data: bytes) -> str:
     return sha256(data)[:32]
 
 
-def script_line(item: Dialogue | BadLine) -> bytes:
+def script_line(item: Dialogue | BadDialogueLine) -> bytes:
     """A dialogue or bad line as it stands in a batch's file. A dialogue's line number stays behind: it would make the
     batch another one whenever a line is put in before it."""
     value: dict[str, Any]
-    if isinstance(item, BadLine):
+    if isinstance(item, BadDialogueLine):
         value = {"bad_line": asdict(item)}
     else:
         value = {"id": item.id, "turns": [asdict(turn) for turn in item.turns]}
     return canonical_json(value).encode() + b"\n"
 
 
-def parse_script_line(line: bytes) -> Dialogue | BadLine:
+def parse_script_line(line: bytes) -> Dialogue | BadDialogueLine:
     value = json.loads(line)
     if "bad_line" in value:
-        return BadLine(**value["bad_line"])
+        return BadDialogueLine(**value["bad_line"])
     return Dialogue(value["id"], tuple(Turn(**turn) for turn in value["turns"]))
 
 
-def read_script(store: Store, partition: PartitionKey) -> list[Dialogue | BadLine]:
+def read_script(store: Store, partition: PartitionKey) -> list[Dialogue | BadDialogueLine]:
     """What a batch is made of.
 
     Raises `LookupError` for a batch that was never dealt, `DamagedStateError` for one whose file is damaged.
@@ -101,8 +101,8 @@ def read_script(store: Store, partition: PartitionKey) -> list[Dialogue | BadLin
     return parse_script(store, partition, data)
 
 
-def parse_script(store: Store, partition: PartitionKey, data: bytes) -> list[Dialogue | BadLine]:
-    items: list[Dialogue | BadLine] = []
+def parse_script(store: Store, partition: PartitionKey, data: bytes) -> list[Dialogue | BadDialogueLine]:
+    items: list[Dialogue | BadDialogueLine] = []
     for number, line in enumerate(data.splitlines(), 1):
         try:
             items.append(parse_script_line(line))
@@ -115,10 +115,10 @@ def parse_script(store: Store, partition: PartitionKey, data: bytes) -> list[Dia
 
 def list_scripts(store: Store, name: str) -> list[PartitionKey]:
     """All batches of a data set, in order. Other files are passed over."""
-    return _listed(store, name)[0]
+    return _list_scripts(store, name)[0]
 
 
-def _listed(store: Store, name: str) -> tuple[list[PartitionKey], list[str]]:
+def _list_scripts(store: Store, name: str) -> tuple[list[PartitionKey], list[str]]:
     """The batches, and the keys of files that are not used."""
     scripts: list[PartitionKey] = []
     strays: list[str] = []
@@ -131,9 +131,9 @@ def _listed(store: Store, name: str) -> tuple[list[PartitionKey], list[str]]:
     return sorted(scripts), strays
 
 
-def deal_dialogues(
-    store: Store, name: str, items: Iterable[Dialogue | BadLine], batch_dialogues: int, given: Input = _WHOLE
-) -> Dealt:
+def assign_dialogues(
+    store: Store, name: str, items: Iterable[Dialogue | BadDialogueLine], batch_dialogues: int, given: DialogueSource = _WHOLE
+) -> BatchAssignment:
     """Deal what `read_dialogues` gives: no id twice. A bad line goes with the dialogue before it.
 
     Batches are gathered on local disk; memory grows by some 100 bytes an id, and holds some batches besides.
@@ -143,7 +143,7 @@ def deal_dialogues(
     and StoreError.
     """
     with (
-        held(store, f"{DIALOGUES}{name}") as store,
+        hold_lock(store, f"{DIALOGUES}{name}") as store,
         tempfile.TemporaryDirectory(prefix="voice-dialogues-") as folder,
     ):
         old = _read_batches(store, name)
@@ -151,11 +151,11 @@ def deal_dialogues(
         if home:
             _check_source(store, name, given)
         counts = {batch.number: len(batch.ids) for batch in old}
-        spool = _Spool(Path(folder))
+        spool = _ScriptBuffer(Path(folder))
         current, dialogues, bad, new, first_bad = 1, 0, 0, 0, ""
         with contextlib.closing(spool):
             for item in items:
-                if isinstance(item, BadLine):
+                if isinstance(item, BadDialogueLine):
                     bad += 1
                     first_bad = first_bad or item.message
                 else:
@@ -177,7 +177,7 @@ def deal_dialogues(
                 )
             )
         removed = len(home) - (dialogues - new)
-        if removed and given.part:
+        if removed and given.partial:
             raise ConfigurationError(
                 f"{name} has {len(home)} dialogues, and the first {dialogues} of the input lack {removed} of them, "
                 "which would be removed: give a trial a data set of its own (--dataset-name)"
@@ -194,10 +194,10 @@ def deal_dialogues(
 
         if given.source:
             _write_source(store, name, given.source)
-        written = store.each(lambda key: replaced(PartitionKey.parse(key).number), map(str, partitions))
+        written = store.map_keys(lambda key: replaced(PartitionKey.parse(key).number), map(str, partitions))
         versions = dict(zip(partitions, written, strict=True))
     changed = tuple(item for item, version in versions.items() if version != before.get(item.number))
-    return Dealt(versions, changed, dialogues, bad, new, removed)
+    return BatchAssignment(versions, changed, dialogues, bad, new, removed)
 
 
 @dataclass(slots=True)
@@ -224,11 +224,11 @@ def _read_batches(store: Store, name: str) -> list[_Batch]:
             items, version = [], ""
         ids = [id_hash(item.id) for item in items if isinstance(item, Dialogue)]
         if not ids:
-            manifest = read_shards(store, partition)
+            manifest = read_shard_manifest(store, partition)
             ids = [id_hash(row.dialogue_id) for row in manifest.rows if row.turn >= 0] if manifest is not None else []
         return _Batch(partition.number, version, tuple(dict.fromkeys(ids)))
 
-    scripts, strays = _listed(store, name)
+    scripts, strays = _list_scripts(store, name)
     for stray in strays:
         _log.warning("not used: %s/%s: not the name of a batch of dialogues", store.url, stray)
     numbers = {partition.number for partition in scripts}
@@ -237,7 +237,7 @@ def _read_batches(store: Store, name: str) -> list[_Batch]:
         itertools.count(max(numbers, default=0) + 1),
     )
     every = range(1, max([*numbers, *following], default=0) + 1)
-    batches = store.each(read, [str(dialogue_partition(name, number)) for number in every])
+    batches = store.map_keys(read, [str(dialogue_partition(name, number)) for number in every])
     seen: set[int] = set()
     for batch in sorted(batches, key=lambda item: item.version == ""):  # what a file says goes before manifests
         batch.ids = tuple(key for key in batch.ids if key not in seen)
@@ -245,16 +245,16 @@ def _read_batches(store: Store, name: str) -> list[_Batch]:
     return batches
 
 
-def find_source(store: Store, name: str) -> str:
+def read_source(store: Store, name: str) -> str:
     """What a data set is made of; "" where that was never noted. Raises `StateFileError`."""
     remedy = "Say once that the input is the data set's: voice moshi build --replace-input"
     return (read_state(store, source_key(name), dict[str, str], prepare=_source, remedy=remedy) or {}).get("source", "")
 
 
-def _check_source(store: Store, name: str, given: Input) -> None:
-    if given.replaces:
+def _check_source(store: Store, name: str, given: DialogueSource) -> None:
+    if given.replace_source:
         return
-    source = find_source(store, name)
+    source = read_source(store, name)
     if source and given.source and source != given.source:
         raise ConfigurationError(
             f"the data set {name} is made of {source}, and its dialogues would make way for those of {given.source}. "
@@ -278,7 +278,7 @@ def _open_batch(counts: dict[int, int], size: int) -> int:
     return last if counts.get(last, 0) < size else last + 1
 
 
-class _Spool:
+class _ScriptBuffer:
     """A file a batch, of which one is open: lines mostly come batch by batch."""
 
     def __init__(self, folder: Path) -> None:

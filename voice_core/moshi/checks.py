@@ -6,15 +6,15 @@ from itertools import groupby
 
 import numpy as np
 
-from voice_core.fingerprint import sha256, unit_interval
+from voice_core.fingerprint import sha256, hash_to_unit_interval
 from voice_core.moshi.mixing import Stereo, read_wav
 from voice_core.moshi.script import ROLES, SAMPLE_RATE_HZ
 from voice_core.moshi.shard_manifest import LABELS, ShardManifest, TurnRow, sidecar_key
-from voice_core.moshi.trainer_manifest import Lists, items_of, list_key, list_root
-from voice_core.recognition.recognisers import Recogniser, compared_words, word_errors
-from voice_core.recognition.words import TOKENS_PER_SEC, script_words
+from voice_core.moshi.trainer_manifest import TrainerManifestReport, trainer_manifest_rows, trainer_manifest_key, trainer_manifest_prefix
+from voice_core.recognition.recognisers import Recogniser, normalize_words, count_word_errors
+from voice_core.recognition.words import TOKENS_PER_SEC, split_words
 from voice_core.settings import MoshiSettings
-from voice_core.stages.check_outcomes import CheckOutcome, check_outcome
+from voice_core.stages.check_outcomes import CheckOutcome, make_check_outcome
 from voice_core.storage.store import Store
 from voice_core.tts.base import Capabilities
 
@@ -36,11 +36,11 @@ def dialogues_add_up(manifest: ShardManifest) -> CheckOutcome:
             wrong.append(f"{name!r} is kept in part, or lacks a turn")
         elif rows[0].kept and max(row.start_sample + row.sample_count for row in rows) != rows[0].dialogue_samples:
             wrong.append(f"{name!r} does not end with its last turn")
-    wrong += [f"line {row.line} {row.dialogue_id!r} is rejected without a reason" for row in _nameless(manifest)]
-    return check_outcome("dialogues_add_up", wrong, f"{len(dialogues)} dialogues, {lines} bad lines", manifest.figures)
+    wrong += [f"line {row.line} {row.dialogue_id!r} is rejected without a reason" for row in _rows_without_reason(manifest)]
+    return make_check_outcome("dialogues_add_up", wrong, f"{len(dialogues)} dialogues, {lines} bad lines", manifest.figures)
 
 
-def _nameless(manifest: ShardManifest) -> Iterable[TurnRow]:
+def _rows_without_reason(manifest: ShardManifest) -> Iterable[TurnRow]:
     return (row for row in manifest.rows if not row.kept and not (row.stage and row.reason))
 
 
@@ -50,32 +50,32 @@ def files_are_sound(store: Store, manifest: ShardManifest) -> CheckOutcome:
     wrong: list[str] = []
     kept = manifest.kept()
     for name, rows in kept:
-        wrong += [f"{name!r}: {trouble}" for trouble in _troubles(store, rows)]
-    return check_outcome("files_are_sound", wrong, f"{len(kept)} dialogues")
+        wrong += [f"{name!r}: {problem}" for problem in _find_file_problems(store, rows)]
+    return make_check_outcome("files_are_sound", wrong, f"{len(kept)} dialogues")
 
 
-def _troubles(store: Store, rows: Sequence[TurnRow]) -> list[str]:
+def _find_file_problems(store: Store, rows: Sequence[TurnRow]) -> list[str]:
     first = rows[0]
     wav, sidecar = store.find(first.key), store.find(sidecar_key(first.key))
     if wav is None or sidecar is None:
         return ["its sound is missing" if wav is None else "its alignments are missing"]
-    troubles = [
+    problems = [
         f"{what} is not what was committed"
         for what, data, digest in (("its sound", wav, first.sha256), ("its sidecar", sidecar, first.sidecar_sha256))
         if sha256(data) != digest
     ]
     try:
-        troubles += sound_troubles(read_wav(wav), rows)
+        problems += find_audio_problems(read_wav(wav), rows)
     except ValueError as error:
-        troubles.append(str(error))
-    return troubles + sidecar_troubles(sidecar, rows)
+        problems.append(str(error))
+    return problems + find_sidecar_problems(sidecar, rows)
 
 
-def sound_troubles(mix: Stereo, rows: Sequence[TurnRow]) -> list[str]:
+def find_audio_problems(mix: Stereo, rows: Sequence[TurnRow]) -> list[str]:
     """What is wrong with a dialogue's sound. Pure."""
-    troubles: list[str] = []
+    problems: list[str] = []
     if len(mix) != rows[0].dialogue_samples:
-        troubles.append(f"{len(mix)} samples, not {rows[0].dialogue_samples}")
+        problems.append(f"{len(mix)} samples, not {rows[0].dialogue_samples}")
     for channel, role in enumerate(ROLES):
         said = np.zeros(len(mix), np.bool_)
         for row in rows:
@@ -83,39 +83,39 @@ def sound_troubles(mix: Stereo, rows: Sequence[TurnRow]) -> list[str]:
                 continue
             turn = slice(row.start_sample, row.start_sample + row.sample_count)
             if said[turn].any():
-                troubles.append(f"the {role} speaks twice at once in turn {row.turn + 1}")
+                problems.append(f"the {role} speaks twice at once in turn {row.turn + 1}")
             if not mix[turn, channel].any():
-                troubles.append(f"turn {row.turn + 1} is silent")
+                problems.append(f"turn {row.turn + 1} is silent")
             said[turn] = True
         if mix[~said, channel].any():
-            troubles.append(f"the {role}'s channel is not silent where only the other speaks")
+            problems.append(f"the {role}'s channel is not silent where only the other speaks")
     if len(mix) and (mix.max() >= 32767 or mix.min() <= -32768):
-        troubles.append("samples at full scale")
-    return troubles
+        problems.append("samples at full scale")
+    return problems
 
 
-def sidecar_troubles(data: bytes, rows: Sequence[TurnRow]) -> list[str]:
+def find_sidecar_problems(data: bytes, rows: Sequence[TurnRow]) -> list[str]:
     """What is wrong with a dialogue's alignments. Pure."""
     try:
         alignments = [(word, start, end, label) for word, (start, end), label in json.loads(data)["alignments"]]
     except (ValueError, KeyError, TypeError) as error:
         return [f"its sidecar cannot be read: {error!r}"]
-    troubles: list[str] = []
+    problems: list[str] = []
     if [item[1] for item in alignments] != sorted(item[1] for item in alignments):
-        troubles.append("its words are not sorted")
+        problems.append("its words are not sorted")
     for role, label in LABELS.items():
         own = [item for item in alignments if item[3] == label]
         turns = sorted((row for row in rows if row.role == role), key=lambda row: row.start_sample)
-        expected = [(word, row) for row in turns for word in script_words(row.text)]
+        expected = [(word, row) for row in turns for word in split_words(row.text)]
         if [item[0] for item in own] != [word for word, _ in expected]:
-            troubles.append(f"the {role}'s words are not the script's")
+            problems.append(f"the {role}'s words are not the script's")
             continue
         for (word, start, end, _), (_, row) in zip(own, expected, strict=True):
             first = row.start_sample / SAMPLE_RATE_HZ - _TIME_EPS_SEC
             last = (row.start_sample + row.sample_count) / SAMPLE_RATE_HZ + _TIME_EPS_SEC
             if not first <= start < end <= last:
-                troubles.append(f"{word!r} at {start} to {end} s lies outside turn {row.turn + 1}")
-    return troubles
+                problems.append(f"{word!r} at {start} to {end} s lies outside turn {row.turn + 1}")
+    return problems
 
 
 def text_fits(manifest: ShardManifest) -> CheckOutcome:
@@ -126,7 +126,7 @@ def text_fits(manifest: ShardManifest) -> CheckOutcome:
         for row in turns
         if row.dense
     ]
-    return check_outcome("text_fits", dense, f"{len(turns)} turns of the assistant", warning=True)
+    return make_check_outcome("text_fits", dense, f"{len(turns)} turns of the assistant", warning=True)
 
 
 def words_were_heard(manifest: ShardManifest) -> CheckOutcome:
@@ -134,7 +134,7 @@ def words_were_heard(manifest: ShardManifest) -> CheckOutcome:
     turns = [row for row in manifest.rows if row.kept]
     rough = [f"{row.dialogue_id!r} turn {row.turn + 1} has approximate times" for row in turns if row.approximate]
     share = round(len(rough) / len(turns), 4) if turns else 0.0
-    return check_outcome("words_were_heard", rough, f"{len(turns)} turns", {"approximate_share": share}, warning=True)
+    return make_check_outcome("words_were_heard", rough, f"{len(turns)} turns", {"approximate_share": share}, warning=True)
 
 
 def emotions_were_spoken(manifest: ShardManifest, capabilities: Capabilities) -> CheckOutcome:
@@ -142,7 +142,7 @@ def emotions_were_spoken(manifest: ShardManifest, capabilities: Capabilities) ->
     turns = [row for row in manifest.rows if row.kept and row.emotion]
     plain = [f"{row.dialogue_id!r} turn {row.turn + 1} is not {row.emotion!r}" for row in turns]
     offenders = [] if capabilities.emotions else plain
-    return check_outcome("emotions_were_spoken", offenders, f"{len(turns)} turns with an emotion", warning=True)
+    return make_check_outcome("emotions_were_spoken", offenders, f"{len(turns)} turns with an emotion", warning=True)
 
 
 def nothing_rejected(manifest: ShardManifest) -> CheckOutcome:
@@ -152,32 +152,32 @@ def nothing_rejected(manifest: ShardManifest) -> CheckOutcome:
         for row in manifest.rows
         if not row.kept and row.reason != "other_turn_failed"
     ]
-    return check_outcome("nothing_rejected", wrong, f"{manifest.dialogues} dialogues", manifest.rejects(), warning=True)
+    return make_check_outcome("nothing_rejected", wrong, f"{manifest.dialogues} dialogues", manifest.rejects(), warning=True)
 
 
 def lists_are_sound(store: Store, manifests: Iterable[ShardManifest], settings: MoshiSettings) -> CheckOutcome:
     """The trainer's lists have exactly the committed dialogues, each line `path` and `duration`, to the sample; train
     and eval part them. Every sound and its alignments lie there, as large as they were committed."""
-    there = {item.key: item.size for item in store.listing(list_root(settings.name))}
+    there = {item.key: item.size for item in store.listing(trainer_manifest_prefix(settings.name))}
     expected: dict[str, int] = {}
     wrong: list[str] = []
     for manifest in (item for item in manifests if item.complete):
-        expected |= {list_root(settings.name) + item.path: item.sample_count for item in items_of(manifest, settings)}
+        expected |= {trainer_manifest_prefix(settings.name) + item.path: item.sample_count for item in trainer_manifest_rows(manifest, settings)}
         for _, (row, *_) in manifest.kept():
             sizes = {row.key: row.size_bytes, sidecar_key(row.key): row.sidecar_bytes}
             wrong += [f"{key} is missing" for key in sizes if key not in there]
             wrong += [f"{key} is cut off or changed" for key in sizes if there.get(key, sizes[key]) != sizes[key]]
     found: dict[str, list[str]] = {}
     for part in ("", "train", "eval"):
-        data = store.find(list_key(settings.name, part))
+        data = store.find(trainer_manifest_key(settings.name, part))
         if data is None and part != "eval":
-            wrong.append(f"{list_key(settings.name, part)} is missing")
+            wrong.append(f"{trainer_manifest_key(settings.name, part)} is missing")
         found[part] = []
         for number, line in enumerate((data or b"").splitlines(), 1):
-            where = f"{list_key(settings.name, part)} line {number}"
+            where = f"{trainer_manifest_key(settings.name, part)} line {number}"
             try:
                 value = json.loads(line)
-                key, samples = list_root(settings.name) + value["path"], value["duration"] * SAMPLE_RATE_HZ
+                key, samples = trainer_manifest_prefix(settings.name) + value["path"], value["duration"] * SAMPLE_RATE_HZ
             except (ValueError, KeyError, TypeError):
                 wrong.append(f"{where} is not path and duration")
                 continue
@@ -191,13 +191,13 @@ def lists_are_sound(store: Store, manifests: Iterable[ShardManifest], settings: 
     if sorted(found["train"] + found["eval"]) != sorted(found[""]):
         wrong.append("train and eval together are not the whole")
     figures = {"train_rows": len(found["train"]), "eval_rows": len(found["eval"])}
-    return check_outcome("lists_are_sound", wrong, f"{len(expected)} dialogues", figures)
+    return make_check_outcome("lists_are_sound", wrong, f"{len(expected)} dialogues", figures)
 
 
-def batches_are_finished(lists: Lists, batches: int) -> CheckOutcome:
+def batches_are_finished(lists: TrainerManifestReport, batches: int) -> CheckOutcome:
     """No batch is left out of the trainer's lists. A warning: what is finished can be trained on."""
     left = [f"{batch} is not finished, and so is left out" for batch in lists.incomplete]
-    return check_outcome("batches_are_finished", left, f"{batches} batches", warning=True)
+    return make_check_outcome("batches_are_finished", left, f"{batches} batches", warning=True)
 
 
 def speech_says_its_text(
@@ -209,7 +209,7 @@ def speech_says_its_text(
     if recogniser is None:
         return CheckOutcome(name, True, "nothing listened: moshi.recogniser names nothing that can", warning=True)
     turns = [row for _, rows in manifest.kept() for row in rows]
-    turns.sort(key=lambda row: unit_interval("recognise", settings.seed, row.dialogue_id, row.turn))
+    turns.sort(key=lambda row: hash_to_unit_interval("recognise", settings.seed, row.dialogue_id, row.turn))
     sample = sorted(turns[: settings.recogniser_turns], key=lambda row: (row.key, row.turn))
     words, errors = 0, 0
     heard_otherwise: list[tuple[float, str]] = []
@@ -218,8 +218,8 @@ def speech_says_its_text(
         for row in rows:
             pcm = mix[row.start_sample : row.start_sample + row.sample_count, ROLES.index(row.channel_role)]
             heard = recogniser.recognise(pcm.copy(), SAMPLE_RATE_HZ, settings.language)
-            said = compared_words(row.text, settings.language)
-            wrong = word_errors(said, compared_words(heard, settings.language))
+            said = normalize_words(row.text, settings.language)
+            wrong = count_word_errors(said, normalize_words(heard, settings.language))
             words, errors = words + len(said), errors + wrong
             if wrong:
                 told = f"{row.dialogue_id!r} turn {row.turn + 1}: {row.text!r} was heard as {heard!r}"
@@ -229,4 +229,4 @@ def speech_says_its_text(
     heard_otherwise.sort(reverse=True)
     offenders = [told for _, told in heard_otherwise] if rate > settings.recogniser_max_wer else []
     looked_at = f"{len(sample)} utterances, word error rate {rate:.3f}"
-    return check_outcome(name, offenders, looked_at, figures, warning=True)
+    return make_check_outcome(name, offenders, looked_at, figures, warning=True)

@@ -11,39 +11,39 @@ from collections.abc import Generator, Iterable, Sequence
 from functools import partial
 
 from voice_core.audio.pcm import Pcm16
-from voice_core.compute.workers import streamed
+from voice_core.compute.workers import map_stream
 from voice_core.fingerprint import sha256
 from voice_core.layout import PartitionKey, manifest_key, stage_prefix
 from voice_core.moshi.levels import VoiceLevels
 from voice_core.moshi.mixing import read_wav
-from voice_core.moshi.script import ROLES, BadLine, Dialogue
-from voice_core.moshi.shard_manifest import STAGE, ShardManifest, TurnRow, read_shards, sidecar_key, write_shards
+from voice_core.moshi.script import ROLES, BadDialogueLine, Dialogue
+from voice_core.moshi.shard_manifest import STAGE, ShardManifest, TurnRow, read_shard_manifest, sidecar_key, write_shard_manifest
 from voice_core.moshi.shards import (
     BatchPlan,
     DialoguePlan,
-    Finished,
-    Made,
-    Maker,
+    FinishedDialogue,
+    SpokenDialogue,
+    ModelVersions,
     bad_line_row,
     finish_dialogue,
     plan_batch,
 )
-from voice_core.moshi.synthesis_types import Failure, Speak, is_turn
+from voice_core.moshi.synthesis_types import UtteranceFailure, SpeakFunction, is_turn
 from voice_core.recognition.aligners import Aligner
 from voice_core.settings import MoshiSettings
-from voice_core.storage.distributed_lock import held
+from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.store import Store
 from voice_core.tts.base import Speech
 
 _CHECKPOINT_SEC = 20.0
 
 
-def intact_files(store: Store, old: ShardManifest | None, *, verify: bool = False) -> set[str]:
+def find_intact_files(store: Store, old: ShardManifest | None, *, verify: bool = False) -> set[str]:
     """Keys of the WAV files that are there with their sidecars, in the committed size; with `verify`, in content."""
     if old is None:
         return set()
     there = {item.key: item.size for item in store.listing(stage_prefix(STAGE, PartitionKey.parse(old.partition)))}
-    rows = [rows[0] for _, rows in old.with_files()]
+    rows = [rows[0] for _, rows in old.dialogues_with_files()]
     good = [
         row
         for row in rows
@@ -58,24 +58,24 @@ def intact_files(store: Store, old: ShardManifest | None, *, verify: bool = Fals
     return {row.key for row in good}
 
 
-def verified(store: Store, plan: BatchPlan) -> BatchPlan:
+def drop_damaged_files(store: Store, plan: BatchPlan) -> BatchPlan:
     """The plan without the old files that are not what was committed, of those that something is to be cut from."""
 
     def one(item: DialoguePlan) -> DialoguePlan:
-        if item.unchanged or not item.before or store.hash(item.key) == item.before[0].sha256:
+        if item.unchanged or not item.committed_rows or store.hash(item.key) == item.committed_rows[0].sha256:
             return item
-        return item.forgetting()
+        return item.without_old_file()
 
     return dataclasses.replace(plan, dialogues=tuple(one(item) for item in plan.dialogues))
 
 
-def cut_back(store: Store, plan: DialoguePlan) -> dict[int, Pcm16]:
+def read_reusable_speech(store: Store, plan: DialoguePlan) -> dict[int, Pcm16]:
     """The utterances that the old file still has, by turn. Raises ValueError where that is not what was committed."""
     wanted = {turn: row for turn, row in enumerate(plan.old) if row is not None}
     if not wanted:
         return {}
     data = store.get(plan.key)
-    if sha256(data) != plan.before[0].sha256:
+    if sha256(data) != plan.committed_rows[0].sha256:
         raise ValueError(f"{store.url}/{plan.key} is not the file that was committed: run this again")
     mix = read_wav(data)
     return {
@@ -84,7 +84,7 @@ def cut_back(store: Store, plan: DialoguePlan) -> dict[int, Pcm16]:
     }
 
 
-def commit_batch(store: Store, plan: BatchPlan, finished: Iterable[Finished]) -> ShardManifest:
+def commit_batch(store: Store, plan: BatchPlan, finished: Iterable[FinishedDialogue]) -> ShardManifest:
     """Write dialogues as they are finished, in any order, and make them the batch's result.
 
     `finished` has each of `plan.to_finish()`; it is consumed only after the old manifest was marked incomplete. Files
@@ -92,7 +92,7 @@ def commit_batch(store: Store, plan: BatchPlan, finished: Iterable[Finished]) ->
 
     Raises ValueError where a dialogue is missing in `finished`: the manifest stays incomplete then.
     """
-    rows: dict[int, Sequence[TurnRow]] = {item.index: item.before for item in plan.dialogues}
+    rows: dict[int, Sequence[TurnRow]] = {item.index: item.committed_rows for item in plan.dialogues}
     shelf: dict[int, Sequence[TurnRow]] = {}
     missing = {item.index for item in plan.to_finish()}
 
@@ -105,7 +105,7 @@ def commit_batch(store: Store, plan: BatchPlan, finished: Iterable[Finished]) ->
             str(plan.partition), complete, plan.inputs, plan.parameters, *sizes, tuple(listed), shelved
         )
 
-    write_shards(store, draft(complete=False))
+    write_shard_manifest(store, draft(complete=False))
     written = time.monotonic()
     try:
         for item in finished:
@@ -113,28 +113,28 @@ def commit_batch(store: Store, plan: BatchPlan, finished: Iterable[Finished]) ->
             if item.wav is not None and item.sidecar is not None:
                 store.put_many({sidecar_key(key): item.sidecar, key: item.wav})
             else:
-                shelf[item.index] = plan.dialogues[item.index].before
+                shelf[item.index] = plan.dialogues[item.index].committed_rows
             rows[item.index] = item.rows
             missing.discard(item.index)
             if time.monotonic() - written > _CHECKPOINT_SEC:
-                write_shards(store, draft(complete=False))
+                write_shard_manifest(store, draft(complete=False))
                 written = time.monotonic()
     except Exception:  # of the store, perhaps: the last checkpoint has to do
         raise
     except BaseException:  # asked to end: what is done is kept
-        write_shards(store, draft(complete=False))
+        write_shard_manifest(store, draft(complete=False))
         raise
     if missing:
         left = plan.dialogues[min(missing)].dialogue.id
         raise ValueError(f"{len(missing)} dialogues of {plan.partition} were not finished, {left!r} among them")
     manifest = draft(complete=True)
     _sweep(store, plan.partition, manifest)
-    write_shards(store, manifest)
+    write_shard_manifest(store, manifest)
     return manifest
 
 
 def _sweep(store: Store, partition: PartitionKey, manifest: ShardManifest) -> None:
-    listed = {rows[0].key for _, rows in manifest.with_files()}
+    listed = {rows[0].key for _, rows in manifest.dialogues_with_files()}
     listed |= {sidecar_key(key) for key in listed} | {manifest_key(STAGE, partition)}
     store.delete([item.key for item in store.listing(stage_prefix(STAGE, partition)) if item.key not in listed])
 
@@ -142,11 +142,11 @@ def _sweep(store: Store, partition: PartitionKey, manifest: ShardManifest) -> No
 def build_batch(
     store: Store,
     partition: PartitionKey,
-    items: Sequence[Dialogue | BadLine],
-    maker: Maker,
+    items: Sequence[Dialogue | BadDialogueLine],
+    models: ModelVersions,
     aligner: Aligner,
     settings: MoshiSettings,
-    speak: Speak,
+    speak: SpeakFunction,
     *,
     workers: int = 1,
     verify: bool = False,
@@ -155,41 +155,41 @@ def build_batch(
 
     Dialogues are aligned, mixed and packed in `workers` processes, 0 meaning one a core, 1 this one.
     """
-    with held(store, f"{STAGE} {partition}") as store:
-        old = read_shards(store, partition)
-        intact = intact_files(store, old, verify=verify)
-        plan = verified(store, plan_batch(partition, items, old, maker, settings, intact))
+    with hold_lock(store, f"{STAGE} {partition}") as store:
+        old = read_shard_manifest(store, partition)
+        intact = find_intact_files(store, old, verify=verify)
+        plan = drop_damaged_files(store, plan_batch(partition, items, old, models, settings, intact))
         if old is not None and plan.is_current:
             return old
         finish = partial(finish_dialogue, aligner=aligner, settings=settings)
         with (
-            contextlib.closing(as_made(store, plan, speak)) as made,
+            contextlib.closing(collect_spoken_dialogues(store, plan, speak)) as made,
             contextlib.closing(
-                streamed(finish, made, workers, name=lambda item: f"dialogue {item.plan.dialogue.id}")
+                map_stream(finish, made, workers, name=lambda item: f"dialogue {item.plan.dialogue.id}")
             ) as finished,
         ):
             return commit_batch(store, plan, finished)
 
 
-def as_made(store: Store, plan: BatchPlan, speak: Speak) -> Generator[Made, None, None]:
+def collect_spoken_dialogues(store: Store, plan: BatchPlan, speak: SpeakFunction) -> Generator[SpokenDialogue, None, None]:
     """Dialogues, each as soon as the last of its utterances is spoken and its voices' levels are known."""
     for item in plan.to_finish():
         if not item.to_speak:
-            yield Made(item, {}, cut_back(store, item))
+            yield SpokenDialogue(item, {}, read_reusable_speech(store, item))
     turns = [((index, turn), utterance) for index, turn, utterance in plan.to_speak()]
     if not turns:
         return
     voices = VoiceLevels(store, plan.to_calibrate())
-    waiting: dict[int, dict[int, Speech | Failure]] = {}
-    for where, said in speak([*voices.to_ask, *turns]):
+    waiting: dict[int, dict[int, Speech | UtteranceFailure]] = {}
+    for where, said in speak([*voices.missing_utterances, *turns]):
         if is_turn(where):
             index, turn = where
             waiting.setdefault(index, {})[turn] = said
             perhaps = [index]
         else:
-            perhaps = [*waiting] if voices.hear(where, said) else []
+            perhaps = [*waiting] if voices.add_result(where, said) else []
         for index in perhaps:
             item = plan.dialogues[index]
-            levels = voices.of(item.voices_to_speak) if len(waiting[index]) == len(item.to_speak) else None
+            levels = voices.levels_of(item.voices_to_speak) if len(waiting[index]) == len(item.to_speak) else None
             if levels is not None:
-                yield Made(item, waiting.pop(index), cut_back(store, item), levels)
+                yield SpokenDialogue(item, waiting.pop(index), read_reusable_speech(store, item), levels)

@@ -9,20 +9,20 @@ from voice_core.moshi.mixing import read_wav
 from voice_core.moshi.script import ROLES, SAMPLE_RATE_HZ
 from voice_core.moshi.shard_manifest import STAGE as SHARDS
 from voice_core.moshi.shard_manifest import ShardManifest
-from voice_core.storage.distributed_lock import held
+from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.store import Store
 
 STAGE = "moshi_mono"
 
 
-def write_mono(work: Store, manifest: ShardManifest) -> None:
+def export_utterances(work: Store, manifest: ShardManifest) -> None:
     """Cut every kept utterance out of its channel: mono PCM at 24 kHz, under `moshi_mono/` beside the shards. What lies
     there of the batch otherwise is removed. Raises StoreError and ValueError where a dialogue's file cannot be read."""
-    with held(work, f"{SHARDS} {manifest.partition}") as work:
-        _write_mono(work, manifest)
+    with hold_lock(work, f"{SHARDS} {manifest.partition}") as work:
+        _export_utterances(work, manifest)
 
 
-def _write_mono(work: Store, manifest: ShardManifest) -> None:
+def _export_utterances(work: Store, manifest: ShardManifest) -> None:
     prefix = stage_prefix(STAGE, PartitionKey.parse(manifest.partition))
     stale = {item.key for item in work.listing(prefix)}
     for dialogue_id, rows in manifest.kept():

@@ -10,12 +10,12 @@ from urllib.request import url2pathname
 
 from voice_core.layout import PartitionKey, manifest_key, slug, stage_prefix
 from voice_core.moshi import levels
-from voice_core.moshi.batches import DIALOGUES, find_source, list_scripts, parse_script, script_key, source_key
+from voice_core.moshi.batches import DIALOGUES, read_source, list_scripts, parse_script, script_key, source_key
 from voice_core.moshi.script import Dialogue
-from voice_core.moshi.shard_manifest import STAGE, ShardManifest, parse_shards, sidecar_key
-from voice_core.moshi.trainer_manifest import items_of, list_key, list_root
+from voice_core.moshi.shard_manifest import STAGE, ShardManifest, parse_shard_manifest, sidecar_key
+from voice_core.moshi.trainer_manifest import trainer_manifest_rows, trainer_manifest_key, trainer_manifest_prefix
 from voice_core.settings import MoshiSettings
-from voice_core.stages.integrity import MISSING, Findings, PartitionAudit
+from voice_core.stages.integrity import MISSING, AuditCollector, PartitionAudit
 from voice_core.storage.state_files import StateFileError
 from voice_core.storage.store import Store
 
@@ -31,27 +31,27 @@ def data_sets(work: Store) -> list[str]:
 def audit_shards(work: Store, name: str, settings: MoshiSettings) -> PartitionAudit:
     """A data set: every batch's dialogues and shards, and the lists over them."""
     settings = settings.model_copy(update={"name": name})
-    found = Findings(work)
+    found = AuditCollector(work)
     scripts = {partition.number for partition in list_scripts(work, name)}
-    there = [item.key for item in work.listing(list_root(name))]
+    there = [item.key for item in work.listing(trainer_manifest_prefix(name))]
     spoken = {p.number for key in there if (p := PartitionKey.find("/".join(key.split("/")[1:3]))) is not None}
     manifests = []
     for number in range(1, max(scripts | spoken, default=0) + 1):
         partition = PartitionKey(slug(name), number)
-        manifest = _batch(found, partition)
+        manifest = _audit_batch(found, partition)
         if manifest is not None and manifest.complete:
             manifests.append(manifest)
-    _lists(found, manifests, settings)
-    source = _source(found, name)
+    _audit_trainer_manifests(found, manifests, settings)
+    source = _audit_source(found, name)
     known = {source_key(name), *(script_key(PartitionKey(slug(name), number)) for number in scripts)}
-    found.note_unlisted([item.key for item in work.listing(f"{DIALOGUES}{slug(name)}/")], known)
-    found.note_unlisted(
-        [key for key in there if key.count("/") < 3], {list_key(name, part) for part in ("", "train", "eval")}
+    found.add_unlisted([item.key for item in work.listing(f"{DIALOGUES}{slug(name)}/")], known)
+    found.add_unlisted(
+        [key for key in there if key.count("/") < 3], {trainer_manifest_key(name, part) for part in ("", "train", "eval")}
     )
-    return found.close(remedy=_remedy(name, source))
+    return found.finish(remedy=_remedy(name, source))
 
 
-def _batch(found: Findings, partition: PartitionKey) -> ShardManifest | None:
+def _audit_batch(found: AuditCollector, partition: PartitionKey) -> ShardManifest | None:
     script, key = script_key(partition), manifest_key(STAGE, partition)
     data = found.read(script)
     dialogues: list[str] = []
@@ -72,7 +72,7 @@ def _batch(found: Findings, partition: PartitionKey) -> ShardManifest | None:
             found.wrong[key] = f"{MISSING}, while {len(there)} files of its batch are there"
         return None
     try:
-        manifest = parse_shards(found.work, partition, manifest_data)
+        manifest = parse_shard_manifest(found.work, partition, manifest_data)
     except StateFileError as error:
         found.wrong[key] = error.why
         return None
@@ -81,40 +81,40 @@ def _batch(found: Findings, partition: PartitionKey) -> ShardManifest | None:
         return manifest
     if {name for name, _ in manifest.by_dialogue()} != set(dialogues) and script not in found.wrong:
         found.unfinished.append(key)
-    rows = [rows[0] for _, rows in manifest.with_files()]
+    rows = [rows[0] for _, rows in manifest.dialogues_with_files()]
     files = {row.key: row.sha256 for row in rows} | {sidecar_key(row.key): row.sidecar_sha256 for row in rows}
-    found.wanted |= files
-    found.note_unlisted(there, files)
+    found.expected_hashes |= files
+    found.add_unlisted(there, files)
     return manifest
 
 
-def _lists(found: Findings, manifests: list[ShardManifest], settings: MoshiSettings) -> None:
+def _audit_trainer_manifests(found: AuditCollector, manifests: list[ShardManifest], settings: MoshiSettings) -> None:
     """The lists hold no checksum: the whole one follows from the manifests, and the parts are a division of it."""
-    texts = {part: found.read(list_key(settings.name, part)) for part in ("", "train", "eval")}
-    expected = [item.line() for manifest in manifests for item in items_of(manifest, settings)]
+    texts = {part: found.read(trainer_manifest_key(settings.name, part)) for part in ("", "train", "eval")}
+    expected = [item.line() for manifest in manifests for item in trainer_manifest_rows(manifest, settings)]
     if all(text is None for text in texts.values()):
         if expected:
-            found.unfinished.append(list_key(settings.name))
+            found.unfinished.append(trainer_manifest_key(settings.name))
         return
     for part, text in texts.items():
         if text is None and part != "eval":
-            found.wrong[list_key(settings.name, part)] = MISSING
+            found.wrong[trainer_manifest_key(settings.name, part)] = MISSING
     if texts["eval"] == b"":
-        found.wrong[list_key(settings.name, "eval")] = "is empty"
+        found.wrong[trainer_manifest_key(settings.name, "eval")] = "is empty"
     if texts[""] is not None and texts[""] != "".join(expected).encode():
-        found.wrong[list_key(settings.name)] = "does not list what the manifests list"
+        found.wrong[trainer_manifest_key(settings.name)] = "does not list what the manifests list"
     train, held = ([*(text or b"").splitlines(keepends=True)] for text in (texts["train"], texts["eval"]))
     lines = [line.encode() for line in expected]
     if texts["train"] is not None and sorted([*train, *held]) != sorted(lines):
         parts = [part for part, some in (("train", train), ("eval", held)) if not set(some) <= set(lines)]
         for part in parts or (["eval"] if texts["eval"] is None else ["train"]):
-            found.wrong[list_key(settings.name, part)] = "does not list what the manifests list"
+            found.wrong[trainer_manifest_key(settings.name, part)] = "does not list what the manifests list"
 
 
-def _source(found: Findings, name: str) -> str:
+def _audit_source(found: AuditCollector, name: str) -> str:
     data = found.read(source_key(name))
     try:
-        return find_source(found.work, name) if data is not None else ""
+        return read_source(found.work, name) if data is not None else ""
     except StateFileError as error:
         found.wrong[source_key(name)] = f"{error.why}. {error.remedy}"
         return ""
@@ -131,7 +131,7 @@ def _remedy(name: str, source: str) -> str:
 
 def audit_voices(work: Store) -> PartitionAudit:
     """The measured levels of voices."""
-    found = Findings(work)
+    found = AuditCollector(work)
     for item in work.listing(f"{levels.STAGE}/"):
         if not item.key.endswith(".json"):
             found.unlisted.append(item.key)
@@ -139,4 +139,4 @@ def audit_voices(work: Store) -> PartitionAudit:
         data = found.read(item.key)
         if data is not None and levels.parse_level(data) is None:
             found.wrong[item.key] = "cannot be read"
-    return found.close(remedy="voice moshi build")
+    return found.finish(remedy="voice moshi build")

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from voice_core.fingerprint import canonical_json, fingerprint
-from voice_core.language import primary
+from voice_core.language import primary_subtag
 from voice_core.moshi.mixing import NoSpeechError, SpeechPower, speech_power
-from voice_core.moshi.synthesis_types import Failure, Where
+from voice_core.moshi.synthesis_types import UtteranceFailure, UtteranceIndex
 from voice_core.settings import MoshiSettings
 from voice_core.storage.store import ConflictError, Store
 from voice_core.tts.base import Speech, Utterance
@@ -50,7 +50,7 @@ def sentences_for(settings: MoshiSettings) -> tuple[str, ...]:
     ('Moin!', 'Wie geht es dir?')
     """
     own = tuple(line.strip() for line in settings.level_text.splitlines() if line.strip())
-    return own or SENTENCES.get(primary(settings.language), _ENGLISH)
+    return own or SENTENCES.get(primary_subtag(settings.language), _ENGLISH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,17 +101,17 @@ def parse_level(data: bytes) -> float | None:
     return level if math.isfinite(level) else None
 
 
-def remove_damaged(store: Store) -> None:
+def remove_damaged_levels(store: Store) -> None:
     """Delete the files that cannot be read: these voices are measured again when they next speak."""
     keys = [item.key for item in store.listing(f"{STAGE}/") if item.key.endswith(".json")]
-    found = zip(keys, store.each(store.find, keys), strict=True)
+    found = zip(keys, store.map_keys(store.find, keys), strict=True)
     damaged = [key for key, data in found if data is not None and parse_level(data) is None]
     for key in damaged:
         _log.warning("%s/%s cannot be read; it is removed, and the voice measured again", store.url, key)
     store.delete(damaged)
 
 
-def keep_level(store: Store, calibration: Calibration, level_dbfs: float, measured: int) -> float:
+def store_level(store: Store, calibration: Calibration, level_dbfs: float, measured: int) -> float:
     """Store a level, measured over so many of the sentences. Where another process has stored one meanwhile, that one
     counts."""
     about = {**dataclasses.asdict(calibration), "version": CALIBRATION_VERSION}
@@ -132,15 +132,15 @@ class VoiceLevels:
     def __init__(self, store: Store, calibrations: Sequence[Calibration]) -> None:
         self._store = store
         by_key = {item.key: item for item in calibrations}
-        found = dict(zip(by_key, store.each(lambda key: read_level(store, by_key[key]), by_key), strict=True))
+        found = dict(zip(by_key, store.map_keys(lambda key: read_level(store, by_key[key]), by_key), strict=True))
         self._missing = [item for key, item in by_key.items() if found[key] is None]
         self._heard: list[dict[int, SpeechPower | str]] = [{} for _ in self._missing]
-        self._levels: dict[str, float | Failure] = {
+        self._levels: dict[str, float | UtteranceFailure] = {
             by_key[key].voice: level for key, level in found.items() if level is not None
         }
 
     @property
-    def to_ask(self) -> list[tuple[Where, Utterance]]:
+    def missing_utterances(self) -> list[tuple[UtteranceIndex, Utterance]]:
         """The sentences of each voice whose level is not stored."""
         return [
             ((-1 - number, at), utterance)
@@ -148,7 +148,7 @@ class VoiceLevels:
             for at, utterance in enumerate(item.utterances)
         ]
 
-    def hear(self, where: Where, said: Speech | Failure) -> bool:
+    def add_result(self, where: UtteranceIndex, said: Speech | UtteranceFailure) -> bool:
         """Take the answer to one of these. Whether it was the voice's last; its level is stored then."""
         number = -1 - where[0]
         calibration, heard = self._missing[number], self._heard[number]
@@ -158,25 +158,25 @@ class VoiceLevels:
         powers = [item for item in heard.values() if isinstance(item, SpeechPower)]
         if powers:
             level = measured_level_dbfs(powers)
-            self._levels[calibration.voice] = keep_level(self._store, calibration, level, len(powers))
+            self._levels[calibration.voice] = store_level(self._store, calibration, level, len(powers))
         else:
             why = next(told for _, told in sorted(heard.items()))
-            self._levels[calibration.voice] = Failure(
+            self._levels[calibration.voice] = UtteranceFailure(
                 f"the level of the voice {calibration.voice!r} could not be measured: {why} "
                 "(moshi.level_text sets what it says for that)",
                 LEVEL_UNKNOWN,
             )
         return True
 
-    def of(self, voices: Iterable[str]) -> dict[str, float | Failure] | None:
+    def levels_of(self, voices: Iterable[str]) -> dict[str, float | UtteranceFailure] | None:
         """These voices' levels, dBFS, or why there is none; None while one is being measured."""
         voices = set(voices)
         return {voice: self._levels[voice] for voice in voices} if voices <= self._levels.keys() else None
 
 
-def _power(said: Speech | Failure) -> SpeechPower | str:
+def _power(said: Speech | UtteranceFailure) -> SpeechPower | str:
     """Of a sentence's speech; or why there is none."""
-    if isinstance(said, Failure):
+    if isinstance(said, UtteranceFailure):
         return said.message
     try:
         return speech_power(said.audio, said.sample_rate_hz)

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from voice_core.audio.levels import speaking
+from voice_core.audio.levels import detect_speech_frames
 from voice_core.audio.pcm import Pcm16, dbfs, resample, to_float, to_pcm16
 from voice_core.moshi.script import ROLES, SAMPLE_RATE_HZ, Role
-from voice_core.moshi.timing import Extent
+from voice_core.moshi.timing import SpeechExtent
 from voice_core.settings import MoshiSettings
 
 MIXING_VERSION = 2
@@ -28,7 +28,7 @@ class NoSpeechError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class PlacedSpeech:
     """What one says, and from which sample on."""
 
     role: Role
@@ -44,19 +44,19 @@ def level_dbfs(role: Role, settings: MoshiSettings) -> float:
     return settings.assistant_level_dbfs if role == "assistant" else settings.user_level_dbfs
 
 
-def extent(pcm: Pcm16) -> Extent:
+def measure_extent(pcm: Pcm16) -> SpeechExtent:
     """How much of an utterance at 24 kHz is silence before and after its speech."""
-    frames = np.flatnonzero(speaking(to_float(pcm), SAMPLE_RATE_HZ))
+    frames = np.flatnonzero(detect_speech_frames(to_float(pcm), SAMPLE_RATE_HZ))
     if not len(frames):
-        return Extent(len(pcm))
+        return SpeechExtent(len(pcm))
     tail = max(0, len(pcm) - (int(frames[-1]) + 1) * _FRAME)
-    return Extent(len(pcm), int(frames[0]) * _FRAME, tail)
+    return SpeechExtent(len(pcm), int(frames[0]) * _FRAME, tail)
 
 
 def speech_level_dbfs(pcm: Pcm16) -> float:
     """RMS over the speech of 24 kHz audio, dBFS."""
     audio = to_float(pcm)
-    mask = np.repeat(speaking(audio, SAMPLE_RATE_HZ), _FRAME)[: len(audio)]
+    mask = np.repeat(detect_speech_frames(audio, SAMPLE_RATE_HZ), _FRAME)[: len(audio)]
     return dbfs(float(np.sqrt(np.mean(np.square(audio[mask], dtype=np.float64))))) if mask.any() else dbfs(0.0)
 
 
@@ -72,11 +72,11 @@ class SpeechPower:
 def speech_power(audio: npt.NDArray[np.float32], sample_rate_hz: int) -> SpeechPower:
     """Of mono speech at any rate and level. Raises `NoSpeechError`."""
     scaled, loudest = _scaled(audio, sample_rate_hz)
-    speech = scaled[np.repeat(speaking(scaled, SAMPLE_RATE_HZ), _FRAME)[: len(scaled)]]
+    speech = scaled[np.repeat(detect_speech_frames(scaled, SAMPLE_RATE_HZ), _FRAME)[: len(scaled)]]
     return SpeechPower(float(np.square(speech).sum()) * loudest**2, len(speech))
 
 
-def levelled(audio: npt.NDArray[np.float32], sample_rate_hz: int, gain_db: float, peak_dbfs: float) -> Pcm16:
+def apply_gain(audio: npt.NDArray[np.float32], sample_rate_hz: int, gain_db: float, peak_dbfs: float) -> Pcm16:
     """Mono speech at any rate and level → 24 kHz PCM, louder by `gain_db`.
 
     No sample goes beyond `peak_dbfs`: where it would, all of the utterance stays quieter. Raises `NoSpeechError`, also
@@ -84,13 +84,13 @@ def levelled(audio: npt.NDArray[np.float32], sample_rate_hz: int, gain_db: float
     """
     scaled, loudest = _scaled(audio, sample_rate_hz)
     scaled *= min(10 ** (gain_db / 20) * loudest, 10 ** (peak_dbfs / 20))
-    if not speaking(scaled, SAMPLE_RATE_HZ).any():
+    if not detect_speech_frames(scaled, SAMPLE_RATE_HZ).any():
         raise NoSpeechError("the engine gave silence")
     return to_pcm16(scaled)
 
 
-def at_peak_limit(pcm: Pcm16, peak_dbfs: float) -> bool:
-    """Whether `levelled` kept this utterance quieter: its loudest sample is the loudest that there may be."""
+def is_peak_limited(pcm: Pcm16, peak_dbfs: float) -> bool:
+    """Whether `apply_gain` kept this utterance quieter: its loudest sample is the loudest that there may be."""
     loudest = max(int(pcm.max(initial=0)), -int(pcm.min(initial=0)))
     return loudest >= round(32768 * 10 ** (peak_dbfs / 20))
 
@@ -109,7 +109,7 @@ def _scaled(audio: npt.NDArray[np.float32], sample_rate_hz: int) -> tuple[npt.ND
     return at_rate.astype(np.float64) / loudest, loudest
 
 
-def stereo(placed: Iterable[Placed]) -> Stereo:
+def mix_stereo(placed: Iterable[PlacedSpeech]) -> Stereo:
     """All that is said; each channel is exactly 0 wherever its speaker is not speaking.
 
     Raises ValueError where somebody speaks twice at once.
@@ -125,7 +125,7 @@ def stereo(placed: Iterable[Placed]) -> Stereo:
     return mix
 
 
-def wav_bytes(mix: Stereo) -> bytes:
+def encode_wav(mix: Stereo) -> bytes:
     """A WAV file, PCM of 16 bits, 24 kHz."""
     buffer = io.BytesIO()
     soundfile.write(buffer, mix, SAMPLE_RATE_HZ, format="WAV", subtype="PCM_16")

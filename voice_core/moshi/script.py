@@ -35,7 +35,7 @@ class Dialogue:
 
 
 @dataclass(frozen=True, slots=True)
-class BadLine:
+class BadDialogueLine:
     """A line that is no dialogue: where, a reason for tables, and a message for the person who mends it."""
 
     line: int

@@ -16,7 +16,7 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import IO, Any, NoReturn, cast, get_args
 
-from voice_core.moshi.script import BadLine, Dialogue, Role, Turn
+from voice_core.moshi.script import BadDialogueLine, Dialogue, Role, Turn
 
 MAX_LINE_BYTES = 1 << 22
 MAX_TURN_CHARS = 5_000
@@ -32,7 +32,7 @@ _ALIASES = {
 _SHOWN = 60
 
 
-class _RefusedError(Exception):
+class _BadLineError(Exception):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
@@ -50,7 +50,7 @@ def bounded_lines(stream: IO[bytes], limit: int = MAX_LINE_BYTES) -> Iterator[by
 
 def read_dialogues(
     lines: Iterable[bytes], file: str = "", seen: dict[int, str] | None = None
-) -> Iterator[Dialogue | BadLine]:
+) -> Iterator[Dialogue | BadDialogueLine]:
     """Each line as a dialogue, or as what is wrong with it; blank lines are passed over. Raises nothing of its own.
 
     `file` is what messages call the file. `seen` has the ids of the files read before, by hash, with their file's name;
@@ -66,22 +66,22 @@ def read_dialogues(
             continue
         found_id = ""
         try:
-            value = _parsed(line)
-            found_id = _id(value)
-            dialogue = Dialogue(found_id, tuple(_turns(value)), number)
+            value = _parse_json(line)
+            found_id = _parse_id(value)
+            dialogue = Dialogue(found_id, tuple(_parse_turns(value)), number)
             key = id_hash(found_id)
             if key in seen:
                 other = "on an earlier line" if seen[key] == file else f"in {seen[key]}"
                 _refuse("duplicate_id", f"the id {found_id[:_SHOWN]!r} stands {other}, too; ids name files")
-        except _RefusedError as error:
-            yield BadLine(number, error.reason, f"{where} {number}: {error}", found_id)
+        except _BadLineError as error:
+            yield BadDialogueLine(number, error.reason, f"{where} {number}: {error}", found_id)
             continue
         seen[key] = file
         yield dialogue
 
 
 def _refuse(reason: str, message: str) -> NoReturn:
-    raise _RefusedError(reason, message)
+    raise _BadLineError(reason, message)
 
 
 def id_hash(name: str) -> int:
@@ -93,7 +93,7 @@ def _not_json(name: str) -> NoReturn:
     _refuse("bad_json", f"{name} is no JSON number")
 
 
-def _parsed(line: bytes) -> dict[str, Any]:
+def _parse_json(line: bytes) -> dict[str, Any]:
     if len(line) > MAX_LINE_BYTES:
         _refuse("too_long", f"longer than {MAX_LINE_BYTES:,} bytes; is this file JSON Lines, one dialogue a line?")
     try:
@@ -113,12 +113,12 @@ def _parsed(line: bytes) -> dict[str, Any]:
     return value
 
 
-def _shown(value: Any) -> str:
+def _abbreviate(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
 
 
-def _one_of(value: dict[str, Any], name: str) -> Any:
+def _get_alias(value: dict[str, Any], name: str) -> Any:
     """The value under one of a key's names; None where there is none."""
     there = [key for key in _ALIASES[name] if key in value]
     if len(there) > 1 and value[there[0]] != value[there[1]]:
@@ -126,14 +126,14 @@ def _one_of(value: dict[str, Any], name: str) -> Any:
     return value[there[0]] if there else None
 
 
-def _id(value: dict[str, Any]) -> str:
-    name = _one_of(value, "id")
+def _parse_id(value: dict[str, Any]) -> str:
+    name = _get_alias(value, "id")
     if isinstance(name, int) and not isinstance(name, bool):
         name = str(name)
     if name is None or name == "":
         _refuse("no_id", "there is no id; each dialogue needs one of its own")
     if not isinstance(name, str):
-        _refuse("wrong_type", f"the id must be a text, not {_shown(name)}")
+        _refuse("wrong_type", f"the id must be a text, not {_abbreviate(name)}")
     return _encodable(name, "the id")
 
 
@@ -145,44 +145,44 @@ def _encodable(text: str, what: str) -> str:
     return text
 
 
-def _turns(value: dict[str, Any]) -> Iterator[Turn]:
+def _parse_turns(value: dict[str, Any]) -> Iterator[Turn]:
     turns = value.get("turns")
-    texts = {role: _one_of(value, role) for role in ("user", "assistant")}
+    texts = {role: _get_alias(value, role) for role in ("user", "assistant")}
     if turns is None:
         if texts["user"] is None and texts["assistant"] is None:
             _refuse("no_turns", "there are neither turns nor user_text and assistant_text")
         for role, text in texts.items():
-            yield Turn(cast(Role, role), _spoken(text, f"{role}_text"))
+            yield Turn(cast(Role, role), _parse_text(text, f"{role}_text"))
         return
     if any(text is not None for text in texts.values()):
         _refuse("ambiguous", "turns stand beside user_text or assistant_text; which of them is meant?")
     if not isinstance(turns, list):
-        _refuse("wrong_type", f"turns must be a list, not {_shown(turns)}")
+        _refuse("wrong_type", f"turns must be a list, not {_abbreviate(turns)}")
     if not turns:
         _refuse("no_turns", "the list of turns is empty")
     roles: set[str] = set()
     for number, item in enumerate(turns, 1):
-        turn = _turn(item, f"turn {number}")
+        turn = _parse_turn(item, f"turn {number}")
         if turn.overlap_sec and not roles - {turn.role}:
             _refuse("nothing_to_overlap", f"turn {number} has overlap_sec, and the other has said nothing before")
         roles.add(turn.role)
         yield turn
 
 
-def _turn(item: Any, where: str) -> Turn:
+def _parse_turn(item: Any, where: str) -> Turn:
     if not isinstance(item, dict):
-        _refuse("wrong_type", f"{where} must be an object, not {_shown(item)}")
+        _refuse("wrong_type", f"{where} must be an object, not {_abbreviate(item)}")
     if unknown := sorted(item.keys() - _TURN_KEYS):
-        _refuse("unknown_key", f"{where} has {_shown(unknown[0])}; a turn has {', '.join(sorted(_TURN_KEYS))}")
+        _refuse("unknown_key", f"{where} has {_abbreviate(unknown[0])}; a turn has {', '.join(sorted(_TURN_KEYS))}")
     role = item.get("role")
     if role not in get_args(Role):
-        _refuse("unknown_role", f"{where} is of the role {_shown(role)}; roles are {' and '.join(get_args(Role))}")
+        _refuse("unknown_role", f"{where} is of the role {_abbreviate(role)}; roles are {' and '.join(get_args(Role))}")
     pause, overlap = (_seconds(item.get(name), f"{name} of {where}") for name in ("pause_before_sec", "overlap_sec"))
     if pause and overlap:
         _refuse("ambiguous", f"{where} has both pause_before_sec and overlap_sec")
     return Turn(
         cast(Role, role),
-        _spoken(item.get("text"), f"the text of {where}"),
+        _parse_text(item.get("text"), f"the text of {where}"),
         _label(item.get("voice"), f"the voice of {where}"),
         _label(item.get("emotion"), f"the emotion of {where}"),
         pause,
@@ -190,14 +190,14 @@ def _turn(item: Any, where: str) -> Turn:
     )
 
 
-def _spoken(text: Any, what: str) -> str:
+def _parse_text(text: Any, what: str) -> str:
     """A text that can be said: something in it is a letter or a digit."""
     if text is None:
         _refuse("empty_text", f"{what} is missing")
     if not isinstance(text, str):
-        _refuse("wrong_type", f"{what} must be a text, not {_shown(text)}")
+        _refuse("wrong_type", f"{what} must be a text, not {_abbreviate(text)}")
     if not any(char.isalnum() for char in text):
-        _refuse("empty_text", f"{what} has nothing to say: {_shown(text)}")
+        _refuse("empty_text", f"{what} has nothing to say: {_abbreviate(text)}")
     said = _encodable(text.strip(), what)
     if len(said) > MAX_TURN_CHARS:
         _refuse("too_long", f"{what} has {len(said):,} characters; a turn has at most {MAX_TURN_CHARS:,}, so part it")
@@ -208,7 +208,7 @@ def _label(value: Any, what: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        _refuse("wrong_type", f"{what} must be a text, not {_shown(value)}")
+        _refuse("wrong_type", f"{what} must be a text, not {_abbreviate(value)}")
     return _encodable(value, what)
 
 
@@ -216,7 +216,7 @@ def _seconds(value: Any, what: str) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
-        _refuse("wrong_type", f"{what} must be a number, not {_shown(value)}")
+        _refuse("wrong_type", f"{what} must be a number, not {_abbreviate(value)}")
     if not 0 <= value <= MAX_PAUSE_SEC or not math.isfinite(value):
-        _refuse("out_of_range", f"{what} must lie between 0 and {MAX_PAUSE_SEC:g} s, not {_shown(value)}")
+        _refuse("out_of_range", f"{what} must lie between 0 and {MAX_PAUSE_SEC:g} s, not {_abbreviate(value)}")
     return float(value)

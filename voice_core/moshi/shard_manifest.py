@@ -94,7 +94,7 @@ class TurnRow:
 
 
 @dataclass(slots=True)
-class VoiceFigures:
+class VoiceStats:
     """What a voice says in a batch as one of the two. `peak_limited` counts turns."""
 
     role: str
@@ -142,12 +142,12 @@ class ShardManifest:
     def kept(self) -> list[tuple[str, list[TurnRow]]]:
         return [(name, rows) for name, rows in self.by_dialogue() if rows[0].kept]
 
-    def with_files(self) -> list[tuple[str, list[TurnRow]]]:
+    def dialogues_with_files(self) -> list[tuple[str, list[TurnRow]]]:
         """The turns of each dialogue of which there are files, of shelved ones, too."""
         shelf = groupby(self.shelved, key=lambda row: row.dialogue_id)
         return [*self.kept(), *((name, list(rows)) for name, rows in shelf)]
 
-    def left_out(self) -> Iterator[TurnRow]:
+    def first_rejects(self) -> Iterator[TurnRow]:
         """A row for each bad line and each rejected dialogue: of the first turn that was to blame."""
         yield from (row for row in self.rows if row.turn < 0)
         for _, rows in self.by_dialogue():
@@ -171,11 +171,11 @@ class ShardManifest:
             "dense_turns": sum(row.dense for row in turns),
         }
 
-    def voices(self) -> list[VoiceFigures]:
+    def voices(self) -> list[VoiceStats]:
         """Of the turns that are kept; who says the most comes first."""
-        found: dict[tuple[str, str], VoiceFigures] = {}
+        found: dict[tuple[str, str], VoiceStats] = {}
         for row in (row for row in self.rows if row.kept):
-            voice = found.setdefault((row.role, row.voice), VoiceFigures(row.role, row.voice))
+            voice = found.setdefault((row.role, row.voice), VoiceStats(row.role, row.voice))
             voice.turns += 1
             voice.peak_limited += row.peak_limited
             voice.levels_db += row.level_dbfs or 0.0
@@ -227,20 +227,20 @@ _SCHEMA = pa.schema(
 )
 
 
-def read_shards(store: Store, partition: PartitionKey) -> ShardManifest | None:
+def read_shard_manifest(store: Store, partition: PartitionKey) -> ShardManifest | None:
     """The manifest of a batch as it lies there, complete or not; None where there is none, or none that can be read.
 
     Raises `NewerStateError`.
     """
     data = store.find(manifest_key(STAGE, partition))
     try:
-        return parse_shards(store, partition, data) if data is not None else None
+        return parse_shard_manifest(store, partition, data) if data is not None else None
     except DamagedStateError as error:
         _log.warning("%s; it counts as missing", error)
         return None
 
 
-def parse_shards(store: Store, partition: PartitionKey, data: bytes) -> ShardManifest:
+def parse_shard_manifest(store: Store, partition: PartitionKey, data: bytes) -> ShardManifest:
     """The manifest `data` of a batch. Raises `DamagedStateError` and `NewerStateError`."""
     key = manifest_key(STAGE, partition)
     try:
@@ -254,5 +254,5 @@ def parse_shards(store: Store, partition: PartitionKey, data: bytes) -> ShardMan
     return manifest
 
 
-def write_shards(store: Store, manifest: ShardManifest) -> None:
+def write_shard_manifest(store: Store, manifest: ShardManifest) -> None:
     store.put(manifest_key(STAGE, PartitionKey.parse(manifest.partition)), manifest.to_bytes())

@@ -19,21 +19,21 @@ from voice_core.moshi.levels import Calibration, sentences_for
 from voice_core.moshi.mixing import (
     MIXING_VERSION,
     NoSpeechError,
-    Placed,
-    at_peak_limit,
-    extent,
+    PlacedSpeech,
+    is_peak_limited,
+    measure_extent,
     level_dbfs,
-    levelled,
+    apply_gain,
     speech_level_dbfs,
-    stereo,
-    wav_bytes,
+    mix_stereo,
+    encode_wav,
 )
-from voice_core.moshi.script import SAMPLE_RATE_HZ, BadLine, Dialogue, Turn
+from voice_core.moshi.script import SAMPLE_RATE_HZ, BadDialogueLine, Dialogue, Turn
 from voice_core.moshi.shard_manifest import LABELS, OTHER_TURN, ShardManifest, TurnRow, wav_key, words_json
-from voice_core.moshi.synthesis_types import Failure
+from voice_core.moshi.synthesis_types import UtteranceFailure
 from voice_core.moshi.timing import TIMING_VERSION, plan_turns
 from voice_core.recognition.aligners import Aligner, Alignment, AlignmentError
-from voice_core.recognition.words import TOKENS_PER_SEC, estimated_tokens, script_words
+from voice_core.recognition.words import TOKENS_PER_SEC, estimate_tokens, split_words
 from voice_core.settings import MoshiSettings
 from voice_core.tts.base import Speech, SpeechEngine, Utterance
 
@@ -43,7 +43,7 @@ _TIMING = ("gap_median_sec", "gap_spread", "gap_min_sec", "gap_max_sec", "overla
 
 
 @dataclass(frozen=True, slots=True)
-class Maker:
+class ModelVersions:
     """What speaks and listens. `recordings` and `emotions`: hashes of the recordings that are voices and of those that
     are emotions, by what scripts call them."""
 
@@ -54,13 +54,13 @@ class Maker:
     emotions: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(
+    def from_models(
         cls,
         engine: SpeechEngine,
         aligner: Aligner,
         recordings: Mapping[str, str] | None = None,
         emotions: Mapping[str, str] | None = None,
-    ) -> "Maker":
+    ) -> "ModelVersions":
         listens = f"{aligner.name} {aligner.revision}"
         return cls(engine.name, engine.revision, listens, recordings or {}, emotions or {})
 
@@ -68,7 +68,7 @@ class Maker:
 @dataclass(frozen=True, slots=True)
 class DialoguePlan:
     """A dialogue and what is there of it. `old` has, for each turn, the row of the same utterance in the old file;
-    `before` are all the rows that the dialogue's committed files have, be they of an earlier version of it."""
+    `committed_rows` are all the rows that the dialogue's committed files have, be they of an earlier version of it."""
 
     index: int
     dialogue: Dialogue
@@ -77,7 +77,7 @@ class DialoguePlan:
     utterances: tuple[Utterance, ...]
     fingerprints: tuple[str, ...]
     old: tuple[TurnRow | None, ...]
-    before: tuple[TurnRow, ...] = ()
+    committed_rows: tuple[TurnRow, ...] = ()
     unchanged: bool = False
 
     @property
@@ -88,16 +88,16 @@ class DialoguePlan:
     def voices_to_speak(self) -> set[str]:
         return {self.utterances[turn].voice for turn in self.to_speak}
 
-    def forgetting(self) -> "DialoguePlan":
+    def without_old_file(self) -> "DialoguePlan":
         """The plan where the old file is of no use."""
-        return dataclasses.replace(self, old=(None,) * len(self.old), before=(), unchanged=False)
+        return dataclasses.replace(self, old=(None,) * len(self.old), committed_rows=(), unchanged=False)
 
 
 @dataclass(frozen=True, slots=True)
 class BatchPlan:
     partition: PartitionKey
     dialogues: tuple[DialoguePlan, ...]
-    bad_lines: tuple[BadLine, ...]
+    bad_lines: tuple[BadDialogueLine, ...]
     inputs: str
     parameters: dict[str, Any]
     aligner: str
@@ -136,21 +136,21 @@ def _utterances(dialogue: Dialogue, settings: MoshiSettings) -> list[Utterance]:
 
 
 def _utterance_fingerprint(
-    turn: Turn, utterance: Utterance, calibration: str, maker: Maker, settings: MoshiSettings
+    turn: Turn, utterance: Utterance, calibration: str, models: ModelVersions, settings: MoshiSettings
 ) -> str:
     """`calibration` says how the voice's level is measured, not what it is: so nothing is spoken to plan."""
-    recording, emotion = maker.recordings.get(utterance.voice, ""), maker.emotions.get(utterance.emotion)
+    recording, emotion = models.recordings.get(utterance.voice, ""), models.emotions.get(utterance.emotion)
     levels = level_dbfs(turn.role, settings), settings.peak_limit_dbfs
-    made = (maker.engine, maker.revision, recording, *([emotion] if emotion else []))
+    made = (models.engine, models.revision, recording, *([emotion] if emotion else []))
     return fingerprint(MIXING_VERSION, made, dataclasses.asdict(utterance), turn.role, levels, calibration)
 
 
-def _calibrations(utterances: Iterable[Utterance], maker: Maker, settings: MoshiSettings) -> dict[str, Calibration]:
+def _calibrations(utterances: Iterable[Utterance], models: ModelVersions, settings: MoshiSettings) -> dict[str, Calibration]:
     """By voice."""
     sentences = sentences_for(settings)
     return {
         voice: Calibration(
-            maker.engine, maker.revision, voice, maker.recordings.get(voice, ""), settings.language, sentences
+            models.engine, models.revision, voice, models.recordings.get(voice, ""), settings.language, sentences
         )
         for voice in dict.fromkeys(item.voice for item in utterances)
     }
@@ -158,9 +158,9 @@ def _calibrations(utterances: Iterable[Utterance], maker: Maker, settings: Moshi
 
 def plan_batch(
     partition: PartitionKey,
-    items: Sequence[Dialogue | BadLine],
+    items: Sequence[Dialogue | BadDialogueLine],
     old: ShardManifest | None,
-    maker: Maker,
+    models: ModelVersions,
     settings: MoshiSettings,
     intact: Collection[str] = (),
 ) -> BatchPlan:
@@ -168,20 +168,20 @@ def plan_batch(
 
     Raises ValueError where two dialogues have one id.
     """
-    known = {name: rows for name, rows in old.with_files() if rows[0].key in intact} if old else {}
+    known = {name: rows for name, rows in old.dialogues_with_files() if rows[0].key in intact} if old else {}
     timing = {name: getattr(settings, name) for name in (*_TIMING, "legacy_io", "seed")}
     plans: list[DialoguePlan] = []
     scripts = [(item, _utterances(item, settings)) for item in items if isinstance(item, Dialogue)]
-    calibrations = _calibrations((item for _, utterances in scripts for item in utterances), maker, settings)
+    calibrations = _calibrations((item for _, utterances in scripts for item in utterances), models, settings)
     identities = {voice: item.identity for voice, item in calibrations.items()}
     for dialogue, utterances in scripts:
         prints = tuple(
-            _utterance_fingerprint(turn, utterance, identities[utterance.voice], maker, settings)
+            _utterance_fingerprint(turn, utterance, identities[utterance.voice], models, settings)
             for turn, utterance in zip(dialogue.turns, utterances, strict=True)
         )
         script = [(turn.role, turn.text, turn.pause_before_sec, turn.overlap_sec) for turn in dialogue.turns]
         versions = SHARD_VERSION, TIMING_VERSION
-        own = fingerprint(versions, dialogue.id, script, prints, timing, maker.aligner)
+        own = fingerprint(versions, dialogue.id, script, prints, timing, models.aligner)
         before = tuple(known.get(dialogue.id, ()))
         by_print = {row.fingerprint: row for row in before}
         plans.append(
@@ -193,32 +193,32 @@ def plan_batch(
                 utterances=tuple(utterances),
                 fingerprints=prints,
                 old=tuple(by_print.get(item) for item in prints),
-                before=before,
+                committed_rows=before,
                 unchanged=bool(before) and before[0].dialogue_fingerprint == own,
             )
         )
     twice = [name for name, count in Counter(plan.dialogue.id for plan in plans).items() if count > 1]
     if twice:
         raise ValueError(f"{partition} has more than one dialogue {twice[0]!r}; ids name files")
-    bad = tuple(item for item in items if isinstance(item, BadLine))
-    parameters = {**timing, "engine": maker.engine, "engine_revision": maker.revision, "aligner": maker.aligner}
+    bad = tuple(item for item in items if isinstance(item, BadDialogueLine))
+    parameters = {**timing, "engine": models.engine, "engine_revision": models.revision, "aligner": models.aligner}
     inputs = fingerprint([plan.fingerprint for plan in plans], [dataclasses.asdict(item) for item in bad])
-    return BatchPlan(partition, tuple(plans), bad, inputs, parameters, maker.aligner, calibrations, old)
+    return BatchPlan(partition, tuple(plans), bad, inputs, parameters, models.aligner, calibrations, old)
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class SpokenDialogue:
     """All utterances of a dialogue, by turn: spoken now, or cut back out of the old file. `levels` has the level, dBFS,
     of each voice that spoke now, or why it is not known."""
 
     plan: DialoguePlan
-    spoken: Mapping[int, Speech | Failure]
-    cut_back: Mapping[int, Pcm16]
-    levels: Mapping[str, float | Failure] = field(default_factory=dict)
+    spoken: Mapping[int, Speech | UtteranceFailure]
+    reused: Mapping[int, Pcm16]
+    levels: Mapping[str, float | UtteranceFailure] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class FinishedDialogue:
     """A dialogue's rows and files; without files where it was rejected."""
 
     index: int
@@ -228,12 +228,12 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
-class _Heard:
+class _AlignedTurn:
     pcm: Pcm16
     alignment: Alignment
 
 
-def finish_dialogue(made: Made, aligner: Aligner, settings: MoshiSettings) -> Finished:
+def finish_dialogue(made: SpokenDialogue, aligner: Aligner, settings: MoshiSettings) -> FinishedDialogue:
     """A dialogue's files and rows.
 
     An utterance that failed, is silent, cannot be aligned or has a voice of no known level costs the dialogue: all of
@@ -242,15 +242,15 @@ def finish_dialogue(made: Made, aligner: Aligner, settings: MoshiSettings) -> Fi
     """
     plan = made.plan
     name = f"{aligner.name} {aligner.revision}"
-    heard = [_heard(made, turn, aligner, settings) for turn in range(len(plan.utterances))]
-    failures = {turn: item for turn, item in enumerate(heard) if isinstance(item, Failure)}
+    heard = [_align_turn(made, turn, aligner, settings) for turn in range(len(plan.utterances))]
+    failures = {turn: item for turn, item in enumerate(heard) if isinstance(item, UtteranceFailure)}
     if failures:
-        return Finished(plan.index, tuple(_rejects(plan, failures)))
-    good = [item for item in heard if isinstance(item, _Heard)]
-    starts = plan_turns(plan.dialogue, [extent(item.pcm) for item in good], settings)
+        return FinishedDialogue(plan.index, tuple(_rejects(plan, failures)))
+    good = [item for item in heard if isinstance(item, _AlignedTurn)]
+    starts = plan_turns(plan.dialogue, [measure_extent(item.pcm) for item in good], settings)
     roles = [turn.role for turn in plan.dialogue.turns]
-    mix = stereo(Placed(role, start, item.pcm) for role, start, item in zip(roles, starts, good, strict=True))
-    wav = wav_bytes(mix)
+    mix = mix_stereo(PlacedSpeech(role, start, item.pcm) for role, start, item in zip(roles, starts, good, strict=True))
+    wav = encode_wav(mix)
     sidecar = sidecar_bytes(
         (LABELS[role], start, item.alignment) for role, start, item in zip(roles, starts, good, strict=True)
     )
@@ -271,41 +271,41 @@ def finish_dialogue(made: Made, aligner: Aligner, settings: MoshiSettings) -> Fi
         )
         for turn, (start, item) in enumerate(zip(starts, good, strict=True))
     ]
-    return Finished(plan.index, tuple(rows), wav, sidecar)
+    return FinishedDialogue(plan.index, tuple(rows), wav, sidecar)
 
 
-def _heard(made: Made, turn: int, aligner: Aligner, settings: MoshiSettings) -> _Heard | Failure:
+def _align_turn(made: SpokenDialogue, turn: int, aligner: Aligner, settings: MoshiSettings) -> _AlignedTurn | UtteranceFailure:
     plan, utterance = made.plan, made.plan.utterances[turn]
-    said = made.cut_back[turn] if turn in made.cut_back else made.spoken[turn]
-    if isinstance(said, Failure):
+    said = made.reused[turn] if turn in made.reused else made.spoken[turn]
+    if isinstance(said, UtteranceFailure):
         return said
     try:
         if isinstance(said, Speech):
             level = made.levels[utterance.voice]
             target_dbfs = level_dbfs(plan.dialogue.turns[turn].role, settings)
-            gain_db = 0.0 if isinstance(level, Failure) else target_dbfs - level
-            pcm = levelled(said.audio, said.sample_rate_hz, gain_db, settings.peak_limit_dbfs)
-            if isinstance(level, Failure):
+            gain_db = 0.0 if isinstance(level, UtteranceFailure) else target_dbfs - level
+            pcm = apply_gain(said.audio, said.sample_rate_hz, gain_db, settings.peak_limit_dbfs)
+            if isinstance(level, UtteranceFailure):
                 return level
         else:
             pcm = said
             row = plan.old[turn]
             if row is not None and row.aligner == f"{aligner.name} {aligner.revision}":
-                return _Heard(pcm, Alignment(row.spoken_words(), row.approximate))
-        return _Heard(pcm, aligner.align(pcm, SAMPLE_RATE_HZ, utterance.text, utterance.language))
+                return _AlignedTurn(pcm, Alignment(row.spoken_words(), row.approximate))
+        return _AlignedTurn(pcm, aligner.align(pcm, SAMPLE_RATE_HZ, utterance.text, utterance.language))
     except NoSpeechError as error:
-        return Failure(str(error), "no_speech")
+        return UtteranceFailure(str(error), "no_speech")
     except AlignmentError as error:
-        return Failure(str(error), "alignment_failed")
+        return UtteranceFailure(str(error), "alignment_failed")
 
 
-def _measured(item: _Heard, utterance: Utterance, settings: MoshiSettings) -> dict[str, Any]:
+def _measured(item: _AlignedTurn, utterance: Utterance, settings: MoshiSettings) -> dict[str, Any]:
     words = item.alignment.words
-    rate = round(estimated_tokens(script_words(utterance.text)) / (words[-1].end_sec - words[0].start_sec), 3)
+    rate = round(estimate_tokens(split_words(utterance.text)) / (words[-1].end_sec - words[0].start_sec), 3)
     return {
         "sample_count": len(item.pcm),
         "level_dbfs": round(speech_level_dbfs(item.pcm), 2),
-        "peak_limited": at_peak_limit(item.pcm, settings.peak_limit_dbfs),
+        "peak_limited": is_peak_limited(item.pcm, settings.peak_limit_dbfs),
         "words": words_json(words),
         "approximate": item.alignment.approximate,
         "tokens_per_sec": rate,
@@ -326,16 +326,16 @@ def _row(plan: DialoguePlan, turn: int) -> TurnRow:
     )
 
 
-def _rejects(plan: DialoguePlan, failures: Mapping[int, Failure]) -> list[TurnRow]:
+def _rejects(plan: DialoguePlan, failures: Mapping[int, UtteranceFailure]) -> list[TurnRow]:
     first = min(failures)
     rows = []
     for turn in range(len(plan.utterances)):
-        own = failures.get(turn) or Failure(f"turn {first + 1} could not be made", OTHER_TURN)
+        own = failures.get(turn) or UtteranceFailure(f"turn {first + 1} could not be made", OTHER_TURN)
         rows.append(dataclasses.replace(_row(plan, turn), stage=SPEAKING, reason=own.reason, message=own.message))
     return rows
 
 
-def bad_line_row(item: BadLine) -> TurnRow:
+def bad_line_row(item: BadDialogueLine) -> TurnRow:
     return TurnRow(item.id, line=item.line, stage=READING, reason=item.reason, message=item.message)
 
 

@@ -10,8 +10,8 @@ from voice_core.fingerprint import fingerprint
 from voice_core.layout import PartitionKey, stage_prefix
 from voice_core.moshi.levels import LEVEL_UNKNOWN
 from voice_core.moshi.shard_manifest import ShardManifest
-from voice_core.moshi.shards import Maker
-from voice_core.moshi.synthesis_types import Asked, Failure, Speak, Where, is_turn
+from voice_core.moshi.shards import ModelVersions
+from voice_core.moshi.synthesis_types import SpeechRequests, UtteranceFailure, SpeakFunction, UtteranceIndex, is_turn
 from voice_core.storage.store import Store
 from voice_core.tts.base import Speech, Utterance
 
@@ -19,20 +19,20 @@ STAGE = "moshi_spoken"
 _UNSPOKEN = ("speech_", LEVEL_UNKNOWN)
 
 
-class Spool:
+class SpeechCache:
     """Utterances of one batch in the work root, as float32 WAV files by the hash of what they depend on.
 
     Memory then holds one dialogue and what engines are ahead, however long a batch is, though an engine that speaks it
     voice by voice completes no dialogue before it is half done.
     """
 
-    def __init__(self, store: Store, partition: PartitionKey, maker: Maker) -> None:
-        self._store, self._maker = store, maker
+    def __init__(self, store: Store, partition: PartitionKey, models: ModelVersions) -> None:
+        self._store, self._models = store, models
         self._prefix = stage_prefix(STAGE, partition)
         self._known = self._there()  # another process may be at the batch by the time that this empties the spool
-        self._turns: dict[Where, str] = {}
+        self._turns: dict[UtteranceIndex, str] = {}
 
-    def through(self, asked: Asked, say: Speak) -> Iterator[tuple[Where, Speech | Failure]]:
+    def speak_missing(self, asked: SpeechRequests, say: SpeakFunction) -> Iterator[tuple[UtteranceIndex, Speech | UtteranceFailure]]:
         """What `say` makes of that which is not there yet, and the rest; dialogue by dialogue, as each is complete and
         the levels of its voices are known: before that, whoever takes it would have to hold it.
 
@@ -42,9 +42,9 @@ class Spool:
         keys = {where: self._key(utterance) for where, utterance in asked}
         missing = [(where, utterance) for where, utterance in asked if keys[where] not in there]
         self._turns = {where: key for where, key in keys.items() if is_turn(where)}
-        groups: dict[int, list[Where]] = {}  # dialogues, and below 0 voices' sentences
+        groups: dict[int, list[UtteranceIndex]] = {}  # dialogues, and below 0 voices' sentences
         voices: dict[int, set[str]] = {}
-        waits: dict[int, set[Where]] = {}
+        waits: dict[int, set[UtteranceIndex]] = {}
         for where, utterance in asked:
             groups.setdefault(where[0], []).append(where)
             voices.setdefault(where[0], set()).add(utterance.voice)
@@ -52,9 +52,9 @@ class Spool:
             waits.setdefault(where[0], set()).add(where)
         unmeasured = {voice for index in waits if index < 0 for voice in voices[index]}
         held: list[int] = []
-        failures: dict[Where, Failure] = {}
+        failures: dict[UtteranceIndex, UtteranceFailure] = {}
 
-        def whole(indices: Iterable[int]) -> Iterator[tuple[Where, Speech | Failure]]:
+        def whole(indices: Iterable[int]) -> Iterator[tuple[UtteranceIndex, Speech | UtteranceFailure]]:
             for index in indices:
                 if index >= 0 and voices[index] & unmeasured:
                     held.append(index)
@@ -64,7 +64,7 @@ class Spool:
 
         yield from whole(sorted(groups.keys() - waits.keys()))
         for where, said in say(missing) if missing else ():
-            if isinstance(said, Failure):
+            if isinstance(said, UtteranceFailure):
                 failures[where] = said
             else:
                 self._write(keys[where], said)
@@ -79,7 +79,7 @@ class Spool:
                 held.clear()
             yield from whole(perhaps)
 
-    def empty(self, manifest: ShardManifest) -> None:
+    def clear_committed(self, manifest: ShardManifest) -> None:
         """Once the batch is committed. Of a dialogue of which something could not be said, or has no level, the next
         run uses the rest."""
         wanted = {
@@ -94,9 +94,9 @@ class Spool:
         return {item.key for item in self._store.listing(self._prefix)}
 
     def _key(self, utterance: Utterance) -> str:
-        maker = self._maker
-        recordings = maker.recordings.get(utterance.voice, ""), maker.emotions.get(utterance.emotion, "")
-        made = fingerprint(maker.engine, maker.revision, recordings, dataclasses.asdict(utterance))
+        models = self._models
+        recordings = models.recordings.get(utterance.voice, ""), models.emotions.get(utterance.emotion, "")
+        made = fingerprint(models.engine, models.revision, recordings, dataclasses.asdict(utterance))
         return f"{self._prefix}{made}.wav"
 
     def _write(self, key: str, speech: Speech) -> None:
@@ -111,4 +111,4 @@ class Spool:
         except soundfile.LibsndfileError as error:
             self._store.delete([key])
             raise ValueError(f"{self._store.url}/{key} was spoilt, and is removed: run this again ({error})") from None
-        return Speech(audio, rate, self._maker.engine, self._maker.revision)
+        return Speech(audio, rate, self._models.engine, self._models.revision)

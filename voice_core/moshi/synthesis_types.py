@@ -5,22 +5,22 @@ from dataclasses import dataclass
 
 from voice_core.tts.base import Speech, Utterance
 
-Where = tuple[int, int]
+UtteranceIndex = tuple[int, int]
 """(dialogue index, turn index); where a voice's level is measured, (−1 − the voice's number, sentence)."""
 
 
-def is_turn(where: Where) -> bool:
+def is_turn(where: UtteranceIndex) -> bool:
     return where[0] >= 0
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class UtteranceFailure:
     """Why an utterance could not be spoken."""
 
     message: str
     reason: str = "speech_failed"
 
 
-Asked = Sequence[tuple[Where, Utterance]]
-Speak = Callable[[Asked], Iterable[tuple[Where, Speech | Failure]]]
+SpeechRequests = Sequence[tuple[UtteranceIndex, Utterance]]
+SpeakFunction = Callable[[SpeechRequests], Iterable[tuple[UtteranceIndex, Speech | UtteranceFailure]]]
 """Says utterances, each exactly once, in any order; near the order of asking it takes the least memory."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from voice_core.fingerprint import unit_interval
+from voice_core.fingerprint import hash_to_unit_interval
 from voice_core.moshi.script import SAMPLE_RATE_HZ, Dialogue, Role
 from voice_core.settings import MoshiSettings
 
@@ -22,20 +22,20 @@ def drawn_gap_sec(settings: MoshiSettings, *key: str | int) -> float:
     >>> drawn_gap_sec(MoshiSettings(gap_spread=0), "any") == 0.2
     True
     """
-    share = min(max(unit_interval("gap", settings.seed, *key), _EDGE), 1 - _EDGE)
+    share = min(max(hash_to_unit_interval("gap", settings.seed, *key), _EDGE), 1 - _EDGE)
     gap = settings.gap_median_sec * math.exp(settings.gap_spread * NormalDist().inv_cdf(share))
     return min(max(gap, settings.gap_min_sec), settings.gap_max_sec)
 
 
 def drawn_overlap_sec(settings: MoshiSettings, *key: str | int) -> float:
     """An overlap where one is drawn, even up to `overlap_max_sec`; else 0."""
-    if unit_interval("overlaps", settings.seed, *key) >= settings.overlap_probability:
+    if hash_to_unit_interval("overlaps", settings.seed, *key) >= settings.overlap_probability:
         return 0.0
-    return settings.overlap_max_sec * unit_interval("overlap", settings.seed, *key)
+    return settings.overlap_max_sec * hash_to_unit_interval("overlap", settings.seed, *key)
 
 
 @dataclass(frozen=True, slots=True)
-class Extent:
+class SpeechExtent:
     """How long an utterance is, in samples at 24 kHz, and how much of that is silence before and after its speech."""
 
     length: int
@@ -47,7 +47,7 @@ class Extent:
         return self.length - self.lead - self.tail
 
 
-def plan_turns(dialogue: Dialogue, extents: Sequence[Extent], settings: MoshiSettings) -> list[int]:
+def plan_turns(dialogue: Dialogue, extents: Sequence[SpeechExtent], settings: MoshiSettings) -> list[int]:
     """The sample at which each turn's audio begins, at 24 kHz.
 
     Gaps and overlaps lie between what is heard: engines put silence around their speech, and a gap that came on top
@@ -91,7 +91,7 @@ def _pause(dialogue: Dialogue, index: int, settings: MoshiSettings) -> int:
 
 
 def _overlap(
-    dialogue: Dialogue, index: int, extent: Extent, other: tuple[int, int] | None, settings: MoshiSettings
+    dialogue: Dialogue, index: int, extent: SpeechExtent, other: tuple[int, int] | None, settings: MoshiSettings
 ) -> int:
     turn = dialogue.turns[index]
     if turn.overlap_sec is not None:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from voice_core.fingerprint import sha256, unit_interval
+from voice_core.fingerprint import sha256, hash_to_unit_interval
 from voice_core.layout import slug
 from voice_core.moshi.script import SAMPLE_RATE_HZ
 from voice_core.moshi.shard_manifest import STAGE, ShardManifest
@@ -18,7 +18,7 @@ _MOST_HELD_OUT = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class TrainerManifestRow:
     """A line of a list. `draw`, 0 to 1, comes from the dialogue's id and decides who is held out."""
 
     path: str
@@ -31,7 +31,7 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Lists:
+class TrainerManifestReport:
     """What was written, and what a person should know of it. `data_version` changes with the lists' content."""
 
     rows: int = 0
@@ -44,31 +44,31 @@ class Lists:
     warning: str = ""
 
 
-def list_root(name: str) -> str:
+def trainer_manifest_prefix(name: str) -> str:
     return f"{STAGE}/{slug(name)}/"
 
 
-def list_key(name: str, part: str = "") -> str:
+def trainer_manifest_key(name: str, part: str = "") -> str:
     """
-    >>> list_key("dialogues"), list_key("dialogues", "eval")
+    >>> trainer_manifest_key("dialogues"), trainer_manifest_key("dialogues", "eval")
     ('moshi/dialogues/dialogues.jsonl', 'moshi/dialogues/dialogues.eval.jsonl')
     """
-    return f"{list_root(name)}{slug(name)}{part and '.'}{part}.jsonl"
+    return f"{trainer_manifest_prefix(name)}{slug(name)}{part and '.'}{part}.jsonl"
 
 
-def items_of(manifest: ShardManifest, settings: MoshiSettings) -> list[Item]:
-    root = list_root(settings.name)
+def trainer_manifest_rows(manifest: ShardManifest, settings: MoshiSettings) -> list[TrainerManifestRow]:
+    root = trainer_manifest_prefix(settings.name)
     return [
-        Item(
+        TrainerManifestRow(
             rows[0].key.removeprefix(root),
             rows[0].dialogue_samples,
-            unit_interval("eval", settings.seed, dialogue_id),
+            hash_to_unit_interval("eval", settings.seed, dialogue_id),
         )
         for dialogue_id, rows in manifest.kept()
     ]
 
 
-def held_out(items: Sequence[Item], settings: MoshiSettings) -> tuple[set[str], str]:
+def select_eval_paths(items: Sequence[TrainerManifestRow], settings: MoshiSettings) -> tuple[set[str], str]:
     """Paths held out for evaluation, and a warning where there are not enough dialogues for that. Pure.
 
     The dialogues with the lowest draws: `eval_fraction` of them, and as many more as `eval_min_rows` and
@@ -94,18 +94,18 @@ def held_out(items: Sequence[Item], settings: MoshiSettings) -> tuple[set[str], 
     )
 
 
-def write_lists(store: Store, manifests: Iterable[ShardManifest], settings: MoshiSettings) -> Lists:
+def write_trainer_manifests(store: Store, manifests: Iterable[ShardManifest], settings: MoshiSettings) -> TrainerManifestReport:
     """Write the lists over these batches; incomplete ones are left out. Where nothing is held out there is no eval
     list: an empty one would stop the trainer. Of `manifests` one at a time is held: all would be 18 kB a dialogue."""
-    by_batch: dict[str, list[Item]] = {}
+    by_batch: dict[str, list[TrainerManifestRow]] = {}
     incomplete: list[str] = []
     for manifest in manifests:
         if manifest.complete:
-            by_batch[manifest.partition] = items_of(manifest, settings)
+            by_batch[manifest.partition] = trainer_manifest_rows(manifest, settings)
         else:
             incomplete.append(manifest.partition)
     items = [item for batch in sorted(by_batch) for item in by_batch[batch]]
-    out, warning = held_out(items, settings)
+    out, warning = select_eval_paths(items, settings)
     parts = {
         "eval": [item for item in items if item.path in out],
         "train": [item for item in items if item.path not in out],
@@ -114,14 +114,14 @@ def write_lists(store: Store, manifests: Iterable[ShardManifest], settings: Mosh
     texts = {part: "".join(item.line() for item in some).encode() for part, some in parts.items()}
     for part, text in texts.items():
         if part == "eval" and not text:
-            store.delete([list_key(settings.name, part)])
+            store.delete([trainer_manifest_key(settings.name, part)])
         else:
-            store.put(list_key(settings.name, part), text)
+            store.put(trainer_manifest_key(settings.name, part), text)
 
     def seconds(part: str) -> float:
         return sum(item.sample_count for item in parts[part]) / SAMPLE_RATE_HZ
 
-    return Lists(
+    return TrainerManifestReport(
         rows=len(items),
         train_rows=len(parts["train"]),
         eval_rows=len(parts["eval"]),

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from voice_core.fingerprint import sha256
-from voice_core.language import primary
-from voice_core.moshi.script import BadLine, Dialogue
+from voice_core.language import primary_subtag
+from voice_core.moshi.script import BadDialogueLine, Dialogue
 from voice_core.settings import ConfigurationError, MoshiSettings
 from voice_core.tts.base import SpeechEngine
 
@@ -17,7 +17,7 @@ def check_voices(engine: SpeechEngine, settings: MoshiSettings) -> None:
     Of an engine that clones and cannot tell what a recording is, any voice may be one.
     """
     spoken = engine.capabilities.languages
-    if spoken and settings.language and primary(settings.language) not in map(primary, spoken):
+    if spoken and settings.language and primary_subtag(settings.language) not in map(primary_subtag, spoken):
         raise ConfigurationError(
             f"moshi.language is {settings.language!r}, and {engine.name} speaks {', '.join(spoken)}: choose another "
             "engine (VOICE_SPEECH__ENGINE), or say what the scripts are in (VOICE_MOSHI__LANGUAGE)"
@@ -41,8 +41,8 @@ def _refusal(engine: SpeechEngine, voice: str) -> str:
     return ""
 
 
-def recordings(
-    engine: SpeechEngine, items: Iterable[Dialogue | BadLine], settings: MoshiSettings
+def hash_recordings(
+    engine: SpeechEngine, items: Iterable[Dialogue | BadDialogueLine], settings: MoshiSettings
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Hashes of the recordings that are voices, and of those that are emotions, by what scripts call them: another
     recording is another voice. What is none, or cannot be read, is left out: the engine says what is wrong with it."""

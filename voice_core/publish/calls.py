@@ -8,17 +8,17 @@ from typing import TypeVar
 
 from huggingface_hub.errors import HTTPError
 
-from voice_core.publish.errors import HubAccessError, HubBusyError, HubConflictError, HubError
-from voice_core.redaction import scrub, scrub_error
+from voice_core.publish.errors import HubAccessError, HubUnavailableError, HubConflictError, HubError
+from voice_core.redaction import redact, redact_error
 
-TRIES = 5
+MAX_ATTEMPTS = 5
 _TRANSIENT = {408, 429, 500, 502, 503, 504}
-_LONGEST_WAIT_SEC = 330.0  # the hub counts requests in windows of five minutes
+_MAX_WAIT_SEC = 330.0  # the hub counts requests in windows of five minutes
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class Calls:
+class RetryingCaller:
     """Makes calls. `where` names the repository in messages; `wait_sec` is the first pause, each one doubles it."""
 
     def __init__(self, where: str, token: str, wait_sec: float) -> None:
@@ -29,24 +29,24 @@ class Calls:
         what: str,
         call: Callable[[], T],
         *,
-        tries: int = TRIES,
-        passing: tuple[type[Exception], ...] = (),
+        max_attempts: int = MAX_ATTEMPTS,
+        reraise: tuple[type[Exception], ...] = (),
     ) -> T:
-        """The call's result. What `passing` names is raised as it is, for the caller to catch."""
+        """The call's result. What `reraise` names is raised as it is, for the caller to catch."""
         wait_sec = self._wait_sec
-        for attempt in range(1, tries + 1):
+        for attempt in range(1, max_attempts + 1):
             try:
                 return call()
-            except passing:
+            except reraise:
                 raise
             except (HTTPError, OSError, ValueError, RuntimeError) as error:
-                cause = _cause(error)
+                cause = _root_cause(error)
                 failure = self._explain(what, cause)
-                pause_sec = _asked_pause(cause, wait_sec)
-                if not isinstance(failure, HubBusyError) or attempt == tries or pause_sec > _LONGEST_WAIT_SEC:
+                pause_sec = _retry_after_sec(cause, wait_sec)
+                if not isinstance(failure, HubUnavailableError) or attempt == max_attempts or pause_sec > _MAX_WAIT_SEC:
                     raise failure from None
             except Exception as error:  # such as a proxy's address that cannot be parsed
-                scrub_error(error)
+                redact_error(error)
                 raise
             _log.warning("%s; trying again in %.0f s", failure, pause_sec)
             time.sleep(pause_sec)
@@ -57,35 +57,35 @@ class Calls:
         response = getattr(error, "response", None)
         status = getattr(response, "status_code", None)
         where = f"{self._where}: cannot {what}"
-        said = _first_lines(scrub(str(error), self._token)) or type(error).__name__
+        message = _first_lines(redact(str(error), self._token)) or type(error).__name__
         if status == 401:
             return HubAccessError(
-                f"{where}: the token is wrong or has run out; see HF_TOKEN or `hf auth login` ({said})"
+                f"{where}: the token is wrong or has run out; see HF_TOKEN or `hf auth login` ({message})"
             )
         if status == 403:
-            return HubAccessError(f"{where}: the token does not allow it; it needs write access ({said})")
+            return HubAccessError(f"{where}: the token does not allow it; it needs write access ({message})")
         if status in (409, 412):
-            return HubConflictError(f"{where}: the branch has moved ({said})")
+            return HubConflictError(f"{where}: the branch has moved ({message})")
         if status in _TRANSIENT or (status is None and isinstance(error, HTTPError)):
             limit = "the hub limits the rate" if status == 429 else "the hub fails or does not answer"
-            return HubBusyError(f"{where}: {limit}; what was uploaded is kept, so try again later ({said})")
-        return HubError(f"{where}: {said}")
+            return HubUnavailableError(f"{where}: {limit}; what was uploaded is kept, so try again later ({message})")
+        return HubError(f"{where}: {message}")
 
 
-def _cause(error: BaseException) -> BaseException:
+def _root_cause(error: BaseException) -> BaseException:
     """The client wraps what goes wrong in its upload threads, and in downloads."""
     while error.__cause__ is not None and not isinstance(error, HTTPError):
         error = error.__cause__
     return error
 
 
-def _asked_pause(error: BaseException, wait_sec: float) -> float:
+def _retry_after_sec(error: BaseException, wait_sec: float) -> float:
     """How long the server asks to wait, or else `wait_sec`."""
     headers = getattr(getattr(error, "response", None), "headers", {})
     after = re.fullmatch(r"\s*(\d+)\s*", headers.get("retry-after", ""))
     window = re.search(r";\s*r\s*=\s*0\s*;\s*t\s*=\s*(\d+)", headers.get("ratelimit", ""))
-    asked = after or window
-    return float(asked[1]) if asked else wait_sec
+    retry_after = after or window
+    return float(retry_after[1]) if retry_after else wait_sec
 
 
 def _first_lines(text: str) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-RECORD = "dataset.json"  # at the hub it lists every file that was put there
+HUB_RECORD = "dataset.json"  # at the hub it lists every file that was put there
 _ROWS = re.compile(r"(data|neutts|pairs)/[^/]+/batch-\d{4,}\.(train|test)\.parquet")
-_OURS = re.compile(rf"README\.md|figures/[^/]+|{_ROWS.pattern}")
+_PUBLISHED_PATHS = re.compile(rf"README\.md|figures/[^/]+|{_ROWS.pattern}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +41,14 @@ class RemoteFile:
         return self.sha256 or self.blob_id
 
 
-Known = Mapping[str, frozenset[str]]  # path → the identities that it had when it was published from here
+KnownIdentities = Mapping[str, frozenset[str]]  # path → the identities that it had when it was published from here
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
     """What has to be done to a revision so that it holds the dataset.
 
-    `foreign` are files among those that somebody else changed since they were published; `strangers` are files that
+    `conflicts` are files among those that somebody else changed since they were published; `unrecognised` are files that
     were never published from here, stay, and yet are read as rows.
     """
 
@@ -56,8 +56,8 @@ class Difference:
     changed: tuple[LocalFile, ...] = ()
     deleted: tuple[str, ...] = ()
     unchanged: int = 0
-    foreign: tuple[str, ...] = ()
-    strangers: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] = ()
+    unrecognised: tuple[str, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -73,10 +73,10 @@ class Difference:
         return sum(file.size for file in self.uploads)
 
 
-def compare(local: Iterable[LocalFile], remote: Mapping[str, RemoteFile], known: Known) -> Difference:
+def compare_files(local: Iterable[LocalFile], remote: Mapping[str, RemoteFile], known: KnownIdentities) -> Difference:
     """The difference between the dataset and a revision, of which `known` says what was published from here."""
     wanted = {file.path: file for file in local}
-    added, changed, deleted, foreign = [], [], [], []
+    added, changed, deleted, conflicts = [], [], [], []
     unchanged = 0
     for path, file in sorted(wanted.items()):
         there = remote.get(path)
@@ -87,21 +87,21 @@ def compare(local: Iterable[LocalFile], remote: Mapping[str, RemoteFile], known:
         else:
             changed.append(file)
             if there.identity not in known.get(path, ()):
-                foreign.append(path)
+                conflicts.append(path)
     for path in sorted(known.keys() - wanted.keys()):
         there = remote.get(path)
         if there is not None:
             deleted.append(path)
             if there.identity not in known[path]:
-                foreign.append(path)
-    strangers = [path for path in sorted(remote) if _ROWS.fullmatch(path) and path not in wanted and path not in known]
-    return Difference(tuple(added), tuple(changed), tuple(deleted), unchanged, tuple(foreign), tuple(strangers))
+                conflicts.append(path)
+    unrecognised = [path for path in sorted(remote) if _ROWS.fullmatch(path) and path not in wanted and path not in known]
+    return Difference(tuple(added), tuple(changed), tuple(deleted), unchanged, tuple(conflicts), tuple(unrecognised))
 
 
-def known_files(records: Iterable[Mapping[str, Any]]) -> dict[str, frozenset[str]]:
+def group_identities(records: Iterable[Mapping[str, Any]]) -> dict[str, frozenset[str]]:
     """By path, the identities that lists of published files give.
 
-    >>> known_files([{"path": "README.md", "sha256": "a", "git_sha1": "b"}]) == {"README.md": frozenset("ab")}
+    >>> group_identities([{"path": "README.md", "sha256": "a", "git_sha1": "b"}]) == {"README.md": frozenset("ab")}
     True
     """
     known: dict[str, frozenset[str]] = {}
@@ -111,7 +111,7 @@ def known_files(records: Iterable[Mapping[str, Any]]) -> dict[str, frozenset[str
     return known
 
 
-def read_record(data: bytes | None) -> list[dict[str, Any]]:
+def parse_hub_record(data: bytes | None) -> list[dict[str, Any]]:
     """The files that a hub's dataset.json lists; none where it is missing, or not one of ours."""
     try:
         value = json.loads(data) if data is not None else None
@@ -121,14 +121,14 @@ def read_record(data: bytes | None) -> list[dict[str, Any]]:
     if not all(isinstance(item, dict) and {"path", "sha256"} <= item.keys() for item in files):
         return []
     # A list that somebody edited cannot lead to the deletion of what lies elsewhere.
-    return [item for item in files if _OURS.fullmatch(str(item["path"]))]
+    return [item for item in files if _PUBLISHED_PATHS.fullmatch(str(item["path"]))]
 
 
-def slices(files: Iterable[LocalFile], limit_bytes: int) -> Iterator[list[LocalFile]]:
+def split_by_size(files: Iterable[LocalFile], limit_bytes: int) -> Iterator[list[LocalFile]]:
     """Files in their order, as many at a time as stay below the limit; one that is larger comes alone.
 
     >>> sizes = [LocalFile(str(n), n, "") for n in (2, 3, 9, 1)]
-    >>> [[file.size for file in part] for part in slices(sizes, 5)]
+    >>> [[file.size for file in part] for part in split_by_size(sizes, 5)]
     [[2, 3], [9], [1]]
     """
     part: list[LocalFile] = []

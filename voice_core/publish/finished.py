@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from voice_core.corpus.dataset.card_stage import card_inputs, finished_rows
-from voice_core.corpus.dataset.dataset_record import read_commit
+from voice_core.corpus.dataset.card_stage import card_inputs, read_dataset_manifests
+from voice_core.corpus.dataset.dataset_record import read_dataset_record
 from voice_core.corpus.ingest.batches import list_partitions, read_tombstones
 from voice_core.fingerprint import sha256
 from voice_core.layout import DatasetLayout, PartitionKey, slug
-from voice_core.publish.difference import RECORD, LocalFile
+from voice_core.publish.difference import HUB_RECORD, LocalFile
 from voice_core.settings import Settings
 from voice_core.stages.manifest import Manifest
 from voice_core.storage.store import Store
@@ -19,26 +19,26 @@ from voice_core.storage.store import Store
 _FIGURE = re.compile(r"\]\((figures/[^)\s]+)\)")
 
 
-class UnfinishedError(LookupError):
+class DatasetNotReadyError(LookupError):
     """The dataset is not in a state to be published; the message says what to run first."""
 
 
-def collect(work: Store, settings: Settings) -> list[LocalFile]:
+def collect_files(work: Store, settings: Settings) -> list[LocalFile]:
     """Every file of the publication: Parquet files by their keys; the card, its figures and dataset.json with content.
 
     Raises:
         UnfinishedError: there is no dataset.json, it is of other rows or settings, or a forgotten recording is in them.
     """
     layout = DatasetLayout(settings.dataset)
-    commit = read_commit(work, settings)
+    commit = read_dataset_record(work, settings)
     if commit is None:
-        raise UnfinishedError(f"there is no {layout.summary_key} in {work.url}: `voice build` makes it")
-    manifests = finished_rows(work, list_partitions(work), settings)
+        raise DatasetNotReadyError(f"there is no {layout.summary_key} in {work.url}: `voice build` makes it")
+    manifests = read_dataset_manifests(work, list_partitions(work), settings)
     if commit["inputs"] != card_inputs(manifests, settings):
-        raise UnfinishedError(
+        raise DatasetNotReadyError(
             f"{layout.summary_key} was written for other rows or settings than there are now: run `voice build`"
         )
-    _refuse_forgotten(work, manifests)
+    _require_no_forgotten(work, manifests)
     sizes = dict(zip((item["key"] for item in commit["files"]), _sizes(work, commit["files"]), strict=True))
     rows = [
         LocalFile(item["key"].removeprefix(layout.root), sizes[item["key"]], item["sha256"], key=item["key"])
@@ -46,17 +46,17 @@ def collect(work: Store, settings: Settings) -> list[LocalFile]:
     ]
     card = work.get(layout.card_key)
     figures = dict.fromkeys(_FIGURE.findall(card.decode()))
-    beside = [_small("README.md", card), *(_small(path, work.get(layout.root + path)) for path in figures)]
-    return [*rows, *beside, _small(RECORD, _record(commit, layout, sizes, beside))]
+    card_files = [_small_file("README.md", card), *(_small_file(path, work.get(layout.root + path)) for path in figures)]
+    return [*rows, *card_files, _small_file(HUB_RECORD, _make_hub_record(commit, layout, sizes, card_files))]
 
 
-def _refuse_forgotten(work: Store, manifests: Sequence[Manifest]) -> None:
+def _require_no_forgotten(work: Store, manifests: Sequence[Manifest]) -> None:
     gone = {(slug(channel), audio_id) for channel, audio_id in read_tombstones(work)}
     for manifest in manifests:
         channel = PartitionKey.parse(manifest.partition).channel
         for recording in manifest.recordings:
             if (channel, recording.audio_id) in gone:
-                raise UnfinishedError(
+                raise DatasetNotReadyError(
                     f"the rows of {manifest.partition} still hold {recording.audio_id}, which was forgotten: run "
                     "`voice build`"
                 )
@@ -66,20 +66,20 @@ def _sizes(work: Store, files: Sequence[Mapping[str, Any]]) -> list[int]:
     """Bytes of each Parquet file; not every stage records them."""
     known = {item["key"]: item.get("size_bytes") for item in files}
 
-    def one(key: str) -> int:
+    def size_of(key: str) -> int:
         size = known[key]
         if size is not None:
             return int(size)
         info = work.head(key)
         if info is None:
-            raise UnfinishedError(f"{work.url}/{key} is missing: `voice build --verify` makes it again")
+            raise DatasetNotReadyError(f"{work.url}/{key} is missing: `voice build --verify` makes it again")
         return info.size
 
-    return work.each(one, known)
+    return work.map_keys(size_of, known)
 
 
-def _record(
-    commit: Mapping[str, Any], layout: DatasetLayout, sizes: Mapping[str, int], beside: Sequence[LocalFile]
+def _make_hub_record(
+    commit: Mapping[str, Any], layout: DatasetLayout, sizes: Mapping[str, int], card_files: Sequence[LocalFile]
 ) -> bytes:
     """dataset.json as it lies at the hub: every other file, under its path there. A function of these files alone."""
     files = [
@@ -97,11 +97,11 @@ def _record(
         "inputs": commit["inputs"],
         "partitions": commit["partitions"],
         "files": files,
-        "card": [file.as_record() for file in beside],
+        "card": [file.as_record() for file in card_files],
     }
     return (json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode()
 
 
-def _small(path: str, data: bytes) -> LocalFile:
+def _small_file(path: str, data: bytes) -> LocalFile:
     git_sha1 = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
     return LocalFile(path, len(data), sha256(data), git_sha1=git_sha1, data=data)

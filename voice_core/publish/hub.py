@@ -19,16 +19,16 @@ from huggingface_hub.hf_api import LFSFileInfo, RepoFile
 from huggingface_hub.lfs import UploadInfo, post_lfs_batch_info
 from huggingface_hub.utils import disable_progress_bars
 
-from voice_core.publish.calls import Calls
+from voice_core.publish.calls import RetryingCaller
 from voice_core.publish.difference import LocalFile, RemoteFile
-from voice_core.publish.errors import HubAccessError, HubError, scrubbed_logs
+from voice_core.publish.errors import HubAccessError, HubError, redact_client_logs
 
-_KIND = "dataset"
-_BATCH = 256  # large files asked for at a time
+_REPO_TYPE = "dataset"
+_MAX_FILES_PER_REQUEST = 256  # large files asked for at a time
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class BranchHead:
     """A branch as it is now. `revision` is the commit's hash; empty where the branch is still to be made."""
 
     revision: str
@@ -44,9 +44,9 @@ class HubRepo:
             raise HubAccessError(f"there is no token to reach {repo_id} with: set HF_TOKEN, or run `hf auth login`")
         endpoint = os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
         self.repo_id, self.branch = repo_id, branch
-        self.endpoint = _address(endpoint)
+        self.endpoint = _public_url(endpoint)
         self._token = token
-        self._calls = Calls(f"{repo_id} at {self.endpoint}", token, wait_sec)
+        self._calls = RetryingCaller(f"{repo_id} at {self.endpoint}", token, wait_sec)
         self._api = HfApi(endpoint=endpoint.rstrip("/"), token=token, library_name="voice-data-factory")
         self._logs = ExitStack()
 
@@ -55,7 +55,7 @@ class HubRepo:
 
     def __enter__(self) -> "HubRepo":
         disable_progress_bars()
-        self._logs.enter_context(scrubbed_logs(self._token))
+        self._logs.enter_context(redact_client_logs(self._token))
         return self
 
     def __exit__(
@@ -67,44 +67,44 @@ class HubRepo:
     def url(self) -> str:
         return f"{self.endpoint}/datasets/{self.repo_id}"
 
-    def head(self) -> Head | None:
+    def head(self) -> BranchHead | None:
         """The branch now, or None where there is no such repository (or none that the token may see)."""
         try:
             info = self._calls(
                 "look at it",
                 lambda: self._info(self.branch),
-                passing=(RepositoryNotFoundError, RevisionNotFoundError),
+                reraise=(RepositoryNotFoundError, RevisionNotFoundError),
             )
-            return Head(info.sha or "", bool(info.private))
+            return BranchHead(info.sha or "", bool(info.private))
         except RevisionNotFoundError:
             info = self._calls("look at it", lambda: self._info(None))
-            return Head("", bool(info.private))
+            return BranchHead("", bool(info.private))
         except RepositoryNotFoundError:
             # A wrong token makes the hub say that there is no such repository: find out which it is.
             self._calls("log in", lambda: self._api.whoami())
             return None
 
     def _info(self, revision: str | None) -> Any:
-        return self._api.repo_info(self.repo_id, repo_type=_KIND, revision=revision)
+        return self._api.repo_info(self.repo_id, repo_type=_REPO_TYPE, revision=revision)
 
     def create_repository(self, *, private: bool) -> None:
         self._calls(
             "create the repository",
-            lambda: self._api.create_repo(self.repo_id, repo_type=_KIND, private=private, exist_ok=True),
+            lambda: self._api.create_repo(self.repo_id, repo_type=_REPO_TYPE, private=private, exist_ok=True),
         )
 
     def create_branch(self) -> None:
         """From where the main branch is now."""
         self._calls(
             f"create the branch {self.branch}",
-            lambda: self._api.create_branch(self.repo_id, branch=self.branch, repo_type=_KIND, exist_ok=True),
+            lambda: self._api.create_branch(self.repo_id, branch=self.branch, repo_type=_REPO_TYPE, exist_ok=True),
         )
 
-    def tree(self, revision: str) -> dict[str, RemoteFile]:
+    def list_files(self, revision: str) -> dict[str, RemoteFile]:
         """Every file of a revision by its path."""
 
         def look() -> dict[str, RemoteFile]:
-            listing = self._api.list_repo_tree(self.repo_id, recursive=True, revision=revision, repo_type=_KIND)
+            listing = self._api.list_repo_tree(self.repo_id, recursive=True, revision=revision, repo_type=_REPO_TYPE)
             return {
                 item.path: RemoteFile(item.path, item.size, item.blob_id, item.lfs.sha256 if item.lfs else "")
                 for item in listing
@@ -113,40 +113,40 @@ class HubRepo:
 
         return self._calls("list its files", look)
 
-    def read(self, path: str, revision: str) -> bytes | None:
+    def read_file(self, path: str, revision: str) -> bytes | None:
         """A small file of a revision, or None where it has none of that name."""
         with tempfile.TemporaryDirectory(prefix="voice-") as folder:
             try:
                 found = self._calls(
                     f"read {path}",
                     lambda: self._api.hf_hub_download(
-                        self.repo_id, path, repo_type=_KIND, revision=revision, local_dir=folder
+                        self.repo_id, path, repo_type=_REPO_TYPE, revision=revision, local_dir=folder
                     ),
-                    passing=(RemoteEntryNotFoundError,),
+                    reraise=(RemoteEntryNotFoundError,),
                 )
             except RemoteEntryNotFoundError:
                 return None
             return Path(found).read_bytes()
 
-    def already_there(self, files: Sequence[LocalFile]) -> set[str]:
+    def find_uploaded(self, files: Sequence[LocalFile]) -> set[str]:
         """The SHA-256 of those large files that the hub holds, whatever commit or broken off upload brought them."""
         there: set[str] = set()
-        for start in range(0, len(files), _BATCH):
+        for start in range(0, len(files), _MAX_FILES_PER_REQUEST):
             infos = [
                 UploadInfo(size=file.size, sample=b"", sha256=bytes.fromhex(file.sha256))
-                for file in files[start : start + _BATCH]
+                for file in files[start : start + _MAX_FILES_PER_REQUEST]
             ]
             found = self._calls(
                 "ask for large files",
                 lambda infos=infos: post_lfs_batch_info(  # type: ignore[misc]
                     upload_infos=infos,
                     token=self._token,
-                    repo_type=_KIND,
+                    repo_type=_REPO_TYPE,
                     repo_id=self.repo_id,
                     revision=self.branch,
                     endpoint=self._api.endpoint,
                 ),
-                tries=1,  # the client itself is patient here
+                max_attempts=1,  # the client itself is patient here
             )
             there |= {item["oid"] for item in found[0] if item.get("actions") is None}
         return there
@@ -161,9 +161,9 @@ class HubRepo:
         self._calls(
             f"upload {additions[0].path_in_repo}" + (f" and {len(additions) - 1} more" if len(additions) > 1 else ""),
             lambda: self._api.preupload_lfs_files(
-                self.repo_id, additions=additions, repo_type=_KIND, revision=self.branch, free_memory=False
+                self.repo_id, additions=additions, repo_type=_REPO_TYPE, revision=self.branch, free_memory=False
             ),
-            tries=1,
+            max_attempts=1,
         )
         for addition in additions:
             if addition._upload_mode != "lfs":
@@ -183,7 +183,7 @@ class HubRepo:
         operations: list[CommitOperationAdd | CommitOperationDelete] = [
             CommitOperationDelete(path_in_repo=path, is_folder=False) for path in deleted
         ]
-        operations += [_uploaded(file) if file.data is None else _small(file) for file in uploads]
+        operations += [_uploaded_operation(file) if file.data is None else _small_operation(file) for file in uploads]
         info = self._calls(
             "commit",
             lambda: self._api.create_commit(
@@ -191,7 +191,7 @@ class HubRepo:
                 operations,
                 commit_message=title,
                 commit_description=description,
-                repo_type=_KIND,
+                repo_type=_REPO_TYPE,
                 revision=self.branch,
                 parent_commit=parent,
             ),
@@ -202,7 +202,7 @@ class HubRepo:
         """Every other name under which a revision can be asked for (refs/tags/…, refs/heads/…) → commit."""
         found = self._calls(
             "list its branches and tags",
-            lambda: self._api.list_repo_refs(self.repo_id, repo_type=_KIND, include_pull_requests=True),
+            lambda: self._api.list_repo_refs(self.repo_id, repo_type=_REPO_TYPE, include_pull_requests=True),
         )
         groups = (found.branches, found.tags, found.converts, found.pull_requests or [])
         own = f"refs/heads/{self.branch}"
@@ -213,25 +213,25 @@ class HubRepo:
         self._calls(
             "squash its history",
             lambda: self._api.super_squash_history(
-                self.repo_id, branch=self.branch, commit_message=title, repo_type=_KIND
+                self.repo_id, branch=self.branch, commit_message=title, repo_type=_REPO_TYPE
             ),
         )
 
     def large_files(self) -> list[LFSFileInfo]:
         """All large files that the hub keeps for the repository, used by a revision or not."""
         return self._calls(
-            "list its large files", lambda: list(self._api.list_lfs_files(self.repo_id, repo_type=_KIND))
+            "list its large files", lambda: list(self._api.list_lfs_files(self.repo_id, repo_type=_REPO_TYPE))
         )
 
     def delete_large_files(self, files: Sequence[LFSFileInfo]) -> None:
         """Remove large files for good, from every revision."""
         self._calls(
             "delete large files",
-            lambda: self._api.permanently_delete_lfs_files(self.repo_id, files, rewrite_history=True, repo_type=_KIND),
+            lambda: self._api.permanently_delete_lfs_files(self.repo_id, files, rewrite_history=True, repo_type=_REPO_TYPE),
         )
 
 
-def _uploaded(file: LocalFile) -> CommitOperationAdd:
+def _uploaded_operation(file: LocalFile) -> CommitOperationAdd:
     """What preupload_lfs_files leaves of an addition: its name, size and hash, for the file need not be here."""
     addition = CommitOperationAdd(path_in_repo=file.path, path_or_fileobj=b"")
     addition.upload_info = UploadInfo(size=file.size, sample=b"", sha256=bytes.fromhex(file.sha256))
@@ -240,14 +240,14 @@ def _uploaded(file: LocalFile) -> CommitOperationAdd:
     return addition
 
 
-def _small(file: LocalFile) -> CommitOperationAdd:
+def _small_operation(file: LocalFile) -> CommitOperationAdd:
     assert file.data is not None
     return CommitOperationAdd(path_in_repo=file.path, path_or_fileobj=file.data)
 
 
-def _address(endpoint: str) -> str:
+def _public_url(endpoint: str) -> str:
     """
-    >>> _address("https://user:secret@hub.example:8443/mirror/")
+    >>> _public_url("https://user:secret@hub.example:8443/mirror/")
     'https://hub.example:8443/mirror'
     """
     parts = urlsplit(endpoint)

@@ -4,12 +4,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from voice_core.corpus.dataset.publications import find_published, move_published, read_published
+from voice_core.corpus.dataset.publications import find_publication, set_publication_revision, read_publications
 from voice_core.layout import DatasetLayout
 from voice_core.publish.errors import HubError
 from voice_core.publish.publish import open_hub
 from voice_core.settings import Settings
-from voice_core.storage.distributed_lock import held
+from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.store import Store
 
 _ROWS = re.compile(r"(.*/)?batch-\d{4,}\.(train|test)\.parquet")
@@ -37,13 +37,13 @@ class PurgePlan:
 def plan_purge(work: Store, settings: Settings) -> PurgePlan:
     """Look only. Raises `HubError`."""
     with open_hub(settings) as hub:
-        doomed = _unused(hub, _branches(work, settings, hub))
-        hashes = {item.oid for item in doomed}
+        unused = _unused_files(hub, _published_branches(work, settings, hub))
+        hashes = {item.oid for item in unused}
         refs = tuple(
             ref for ref, revision in sorted(hub.refs().items())
-            if any(file.sha256 in hashes for file in hub.tree(revision).values())
+            if any(file.sha256 in hashes for file in hub.list_files(revision).values())
         )  # fmt: skip
-        return PurgePlan(hub.url, hub.branch, len(doomed), sum(item.size for item in doomed), refs)
+        return PurgePlan(hub.url, hub.branch, len(unused), sum(item.size for item in unused), refs)
 
 
 def purge(work: Store, settings: Settings) -> PurgePlan:
@@ -56,37 +56,37 @@ def purge(work: Store, settings: Settings) -> PurgePlan:
     """
     plan = plan_purge(work, settings)
     name = f"{DatasetLayout(settings.dataset).root}published"
-    with held(work, name) as work, open_hub(settings) as hub:
-        branches = _branches(work, settings, hub)
-        work.verify_claim()
+    with hold_lock(work, name) as work, open_hub(settings) as hub:
+        branches = _published_branches(work, settings, hub)
+        work.verify_lock()
         hub.squash(f"{settings.dataset}: history removed")
-        doomed = _unused(hub, branches)
-        if doomed:
-            work.verify_claim()
-            hub.delete_large_files(doomed)
-        left = _unused(hub, branches)
+        unused = _unused_files(hub, branches)
+        if unused:
+            work.verify_lock()
+            hub.delete_large_files(unused)
+        left = _unused_files(hub, branches)
         if left:
             raise HubError(f"{hub.url} still lists {len(left)} large files that were to be deleted: run this again")
         head = hub.head()
-        published = find_published(work, settings, (hub.endpoint, hub.repo_id, hub.branch))
+        published = find_publication(work, settings, (hub.endpoint, hub.repo_id, hub.branch))
         if head is not None and published is not None:
-            move_published(work, settings, published, head.revision)
+            set_publication_revision(work, settings, published, head.revision)
     return plan
 
 
-def _branches(work: Store, settings: Settings, hub: "HubRepo") -> set[str]:
+def _published_branches(work: Store, settings: Settings, hub: "HubRepo") -> set[str]:
     """Every branch of the repository that the dataset is published to, if it is still there: what they use stays."""
-    published = read_published(work, settings)
+    published = read_publications(work, settings)
     same = {item.branch for item in published if (item.endpoint, item.repo_id) == (hub.endpoint, hub.repo_id)}
     return {hub.branch, *(branch for branch in same if f"refs/heads/{branch}" in hub.refs())}
 
 
-def _unused(hub: "HubRepo", branches: set[str]) -> "list[LFSFileInfo]":
+def _unused_files(hub: "HubRepo", branches: set[str]) -> "list[LFSFileInfo]":
     """Rows that none of the branches uses now.
 
     Those without a name were uploaded and never committed. The hub's own conversions hold copies of the rows.
     """
-    used = {file.sha256 for branch in branches for file in hub.tree(branch).values()}
+    used = {file.sha256 for branch in branches for file in hub.list_files(branch).values()}
     return [
         item
         for item in hub.large_files()

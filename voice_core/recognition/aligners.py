@@ -11,10 +11,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from voice_core.audio.levels import speaking
+from voice_core.audio.levels import detect_speech_frames
 from voice_core.audio.pcm import Pcm16, resample, to_float, to_pcm16
-from voice_core.language import primary
-from voice_core.recognition.words import READINGS, Word, guessed_phones, script_words, spoken_forms
+from voice_core.language import primary_subtag
+from voice_core.recognition.words import READINGS, Word, guess_phones, split_words, spoken_forms
 from voice_core.settings import MoshiSettings
 
 _EPS_SEC = 1e-9
@@ -65,10 +65,10 @@ def is_english(language: str) -> bool:
     >>> is_english("en-GB"), is_english("enm"), is_english("ar")
     (True, False, False)
     """
-    return primary(language) == "en"
+    return primary_subtag(language) == "en"
 
 
-def checked(words: Sequence[Word], texts: Sequence[str], pcm: Pcm16, sample_rate_hz: int) -> tuple[Word, ...]:
+def validate_word_times(words: Sequence[Word], texts: Sequence[str], pcm: Pcm16, sample_rate_hz: int) -> tuple[Word, ...]:
     """The words with their times held within the speech, rounded to 0.1 ms.
 
     Raises `AlignmentError` unless they are the words of `texts`, one after the other, each longer than nothing and
@@ -76,7 +76,7 @@ def checked(words: Sequence[Word], texts: Sequence[str], pcm: Pcm16, sample_rate
     """
     if [word.text for word in words] != list(texts):
         raise AlignmentError(f"{len(words)} words were found, and the text has {len(texts)}")
-    spoken = speaking(to_float(pcm), sample_rate_hz)
+    spoken = detect_speech_frames(to_float(pcm), sample_rate_hz)
     frames = np.flatnonzero(spoken)
     if not len(frames):
         raise AlignmentError("there is no speech")
@@ -110,8 +110,8 @@ class ApproximateAligner:
     revision = "2"
 
     def align(self, pcm: Pcm16, sample_rate_hz: int, text: str, language: str) -> Alignment:
-        texts = script_words(text)
-        frames = np.flatnonzero(speaking(to_float(pcm), sample_rate_hz))
+        texts = split_words(text)
+        frames = np.flatnonzero(detect_speech_frames(to_float(pcm), sample_rate_hz))
         if not len(frames) or not texts:
             raise AlignmentError("there is no speech" if texts else "there are no words")
         lengths = np.array([sum(char.isalnum() for char in word) + 1 for word in texts], np.float64)
@@ -122,7 +122,7 @@ class ApproximateAligner:
         starts = [_at(begin, passed, edge) for edge in edges[:-1]]
         ends = [_at(begin, passed, edge, ending=True) for edge in edges[1:]]
         words = [Word(*item) for item in zip(texts, starts, ends, strict=True)]
-        return Alignment(checked(words, texts, pcm, sample_rate_hz), approximate=True)
+        return Alignment(validate_word_times(words, texts, pcm, sample_rate_hz), approximate=True)
 
 
 def _at(begin: Seconds, passed: Seconds, position_sec: float, *, ending: bool = False) -> float:
@@ -157,17 +157,17 @@ class PocketsphinxAligner:
         self._lock = Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _loaded, (PocketsphinxAligner,)
+        return _cached_aligner, (PocketsphinxAligner,)
 
     def align(self, pcm: Pcm16, sample_rate_hz: int, text: str, language: str) -> Alignment:
-        texts = script_words(text)
+        texts = split_words(text)
         readings = [[spoken_forms(word, reading) for word in texts] for reading in READINGS]
-        dumb = [word for word, said in zip(texts, readings[0], strict=True) if not said]
-        if dumb or not texts:
-            raise AlignmentError(f"{dumb[0]!r} cannot be read as English" if dumb else "there are no words")
+        unreadable = [word for word, said in zip(texts, readings[0], strict=True) if not said]
+        if unreadable or not texts:
+            raise AlignmentError(f"{unreadable[0]!r} cannot be read as English" if unreadable else "there are no words")
         audio = to_pcm16(resample(to_float(pcm), sample_rate_hz, _SPHINX_HZ)).tobytes()
         tried: set[tuple[str, ...]] = set()
-        trouble = AlignmentError("pocketsphinx could not find the text in the speech")
+        last_error = AlignmentError("pocketsphinx could not find the text in the speech")
         for beam in range(len(_BEAMS)):
             tried.clear()
             for said in readings:
@@ -176,13 +176,13 @@ class PocketsphinxAligner:
                     continue
                 tried.add(forms)
                 with self._lock:
-                    found = self._times(beam, audio, forms)
+                    found = self._align_forms(beam, audio, forms)
                 if found is not None:
                     try:
-                        return Alignment(checked(_words(texts, said, found), texts, pcm, sample_rate_hz))
+                        return Alignment(validate_word_times(_words(texts, said, found), texts, pcm, sample_rate_hz))
                     except AlignmentError as error:
-                        trouble = error
-        raise trouble
+                        last_error = error
+        raise last_error
 
     def _decoder(self, beam: int) -> Any:
         while len(self._decoders) <= beam:
@@ -191,12 +191,12 @@ class PocketsphinxAligner:
             self._decoders.append(self._new(samprate=_SPHINX_HZ, lm=None, loglevel="FATAL", cmn="batch", **more))
         return self._decoders[beam]
 
-    def _times(self, beam: int, audio: bytes, forms: Sequence[str]) -> list[tuple[float, float]] | None:
+    def _align_forms(self, beam: int, audio: bytes, forms: Sequence[str]) -> list[tuple[float, float]] | None:
         """Where each form begins and ends, seconds; None where they are not found."""
         decoder = self._decoder(beam)
         for form in forms:
             if decoder.lookup_word(form) is None:
-                decoder.add_word(form, guessed_phones(form), True)
+                decoder.add_word(form, guess_phones(form), True)
         try:
             decoder.reinit_feat()  # or the last utterance would still have a say
             decoder.set_align_text(" ".join(forms))
@@ -229,7 +229,7 @@ class AutoAligner:
     name = "auto"
 
     def __init__(self, other: Aligner | None = None) -> None:
-        self._rough = ApproximateAligner()
+        self._fallback = ApproximateAligner()
         self._other = other
         self._english: Aligner | None
         try:
@@ -238,11 +238,11 @@ class AutoAligner:
             self._english = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _loaded, (AutoAligner, *([self._other] if self._other else []))
+        return _cached_aligner, (AutoAligner, *([self._other] if self._other else []))
 
     @property
     def revision(self) -> str:
-        parts = [aligner for aligner in (self._english, self._other, self._rough) if aligner is not None]
+        parts = [aligner for aligner in (self._english, self._other, self._fallback) if aligner is not None]
         return "+".join(f"{aligner.name}-{aligner.revision}" for aligner in parts)
 
     def align(self, pcm: Pcm16, sample_rate_hz: int, text: str, language: str) -> Alignment:
@@ -251,12 +251,12 @@ class AutoAligner:
             try:
                 return fitting.align(pcm, sample_rate_hz, text, language)
             except AlignmentError:  # what it cannot find may still be spread
-                return self._rough.align(pcm, sample_rate_hz, text, language)
-        return self._rough.align(pcm, sample_rate_hz, text, language)
+                return self._fallback.align(pcm, sample_rate_hz, text, language)
+        return self._fallback.align(pcm, sample_rate_hz, text, language)
 
 
 @cache
-def _loaded(aligner: Callable[..., Aligner], *given: Any) -> Aligner:
+def _cached_aligner(aligner: Callable[..., Aligner], *given: Any) -> Aligner:
     return aligner(*given)
 
 

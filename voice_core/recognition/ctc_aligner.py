@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from voice_core.audio.pcm import Pcm16, resample, to_float
-from voice_core.recognition.aligners import Alignment, AlignmentError, checked
-from voice_core.recognition.words import Word, script_words
+from voice_core.recognition.aligners import Alignment, AlignmentError, validate_word_times
+from voice_core.recognition.words import Word, split_words
 
 LogProbs = npt.NDArray[np.float64]
 """What a model hears, shape [frames, tokens], natural logarithms."""
@@ -54,7 +54,7 @@ class CtcAligner:
         return ctc_aligner, self._given
 
     def align(self, pcm: Pcm16, sample_rate_hz: int, text: str, language: str) -> Alignment:
-        texts = script_words(text)
+        texts = split_words(text)
         if not texts:
             raise AlignmentError("there are no words")
         audio = resample(to_float(pcm), sample_rate_hz, self._rate_hz)
@@ -63,27 +63,27 @@ class CtcAligner:
         with self._lock:
             self._listen = self._listen or _loaded(self._folder)
             heard = self._listen(audio)
-        tokens, owners = spelled(texts, _gaps(text), self._tokens)
-        frames = best_path(heard, tokens, self._blank)
+        tokens, owners = tokenize_words(texts, _gaps(text), self._tokens)
+        frames = forced_align(heard, tokens, self._blank)
         frame_sec = self._samples_a_frame / self._rate_hz
         words = [
             Word(word, first * frame_sec, last * frame_sec)
             for word, (first, last) in zip(texts, _extents(frames, owners, len(texts)), strict=True)
         ]
         unknown = any(token == STAR for token in tokens)
-        return Alignment(checked(words, texts, pcm, sample_rate_hz), approximate=unknown)
+        return Alignment(validate_word_times(words, texts, pcm, sample_rate_hz), approximate=unknown)
 
 
-def spelled(
+def tokenize_words(
     words: Sequence[str], gaps: Sequence[bool], vocabulary: Mapping[str, int]
 ) -> tuple[list[int], list[int | None]]:
     """The tokens of words, and which word each belongs to; between words with a gap after them the delimiter, if the
     model has one. Letters that it lacks are left out; of a word of which it has none, `STAR` remains.
 
     >>> vocabulary = {"|": 0, "a": 1, "b": 2, "é": 3}
-    >>> spelled(["Ab,", "42", "é"], [True, True, False], vocabulary)
+    >>> tokenize_words(["Ab,", "42", "é"], [True, True, False], vocabulary)
     ([1, 2, 0, -1, 0, 3], [0, 0, None, 1, None, 2])
-    >>> spelled(["a", "b"], [False, False], vocabulary)[0], spelled(["Á"], [False], vocabulary)[0]
+    >>> tokenize_words(["a", "b"], [False, False], vocabulary)[0], tokenize_words(["Á"], [False], vocabulary)[0]
     ([1, 2], [1])
     """
     tokens: list[int] = []
@@ -109,7 +109,7 @@ def _tokens_of(char: str, vocabulary: Mapping[str, int]) -> list[int]:
     return []
 
 
-def best_path(heard: LogProbs, tokens: Sequence[int], blank: int) -> list[tuple[int, int]]:
+def forced_align(heard: LogProbs, tokens: Sequence[int], blank: int) -> list[tuple[int, int]]:
     """From which frame up to which, that not included, each token is heard, on the likeliest path through all of them.
 
     Between two tokens there may be blanks, and between two equal ones there must be (Graves et al., 2006). `STAR` is as
@@ -160,8 +160,8 @@ def _gaps(text: str) -> list[bool]:
     >>> _gaps("Well – yes"), _gaps("你好 吗")
     ([True, True], [False, True, True])
     """
-    ends = {*accumulate(len(script_words(part)) for part in text.split())}
-    return [number + 1 in ends for number in range(len(script_words(text)))]
+    ends = {*accumulate(len(split_words(part)) for part in text.split())}
+    return [number + 1 in ends for number in range(len(split_words(text)))]
 
 
 def _located(model: str, revision: str) -> Path:

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from voice_core.audio.pcm import Pcm16, resample, to_float, to_pcm16
-from voice_core.language import primary
+from voice_core.language import primary_subtag
 from voice_core.recognition.aligners import is_english
-from voice_core.recognition.words import script_words, spoken_forms
+from voice_core.recognition.words import split_words, spoken_forms
 from voice_core.settings import ConfigurationError, MoshiSettings
 
 SAMPLE_RATE_HZ = 16_000
@@ -40,19 +40,19 @@ def load_recogniser(settings: MoshiSettings) -> Recogniser | None:
         return None
     if named == "auto":
         able = is_english(settings.language) and find_spec("pocketsphinx") is not None
-        return Pocketsphinx() if able else None
+        return PocketsphinxRecogniser() if able else None
     if named == "pocketsphinx":
         if not is_english(settings.language):
             raise ConfigurationError(f"moshi.recogniser is pocketsphinx, which knows English, not {settings.language}")
         _require("pocketsphinx", "pocketsphinx")
-        return Pocketsphinx()
+        return PocketsphinxRecogniser()
     folder = Path(named).expanduser()
     if (folder / "model.bin").is_file():
         _require("faster_whisper", "faster-whisper")
-        return FasterWhisper(folder)
+        return FasterWhisperRecogniser(folder)
     if (folder / "config.json").is_file():
         _require("transformers", "transformers torch")
-        return Transformers(folder)
+        return TransformersRecogniser(folder)
     raise ConfigurationError(
         f"moshi.recogniser is {named!r}: neither auto, none or pocketsphinx nor a folder with model.bin (of "
         "faster-whisper) or config.json (of transformers)"
@@ -64,7 +64,7 @@ def _require(package: str, install: str) -> None:
         raise ConfigurationError(f"moshi.recogniser needs a package that is not there: `pip install {install}`")
 
 
-class Pocketsphinx:
+class PocketsphinxRecogniser:
     """English, by the models in the wheel `pocketsphinx`. Of clear speech it gets a word in seven wrong: enough to
     notice speech that says something else, or nothing."""
 
@@ -95,14 +95,14 @@ class _FromFolder:
         self._folder = str(folder)
 
 
-class FasterWhisper(_FromFolder):
+class FasterWhisperRecogniser(_FromFolder):
     """A Whisper model in CTranslate2's format."""
 
     package = "faster-whisper"
 
     def recognise(self, pcm: Pcm16, sample_rate_hz: int, language: str) -> str:
         audio = _at_16_khz(pcm, sample_rate_hz)
-        code = primary(language) or None
+        code = primary_subtag(language) or None
         segments, _ = self._model.transcribe(audio, language=code, beam_size=5, condition_on_previous_text=False)
         return " ".join(segment.text.strip() for segment in segments)
 
@@ -113,7 +113,7 @@ class FasterWhisper(_FromFolder):
         return WhisperModel(self._folder, device="cpu", compute_type="int8", local_files_only=True)
 
 
-class Transformers(_FromFolder):
+class TransformersRecogniser(_FromFolder):
     """Any speech recogniser that transformers' pipeline loads."""
 
     package = "transformers"
@@ -133,21 +133,21 @@ def _at_16_khz(pcm: Pcm16, sample_rate_hz: int) -> npt.NDArray[np.float32]:
     return resample(to_float(pcm), sample_rate_hz, SAMPLE_RATE_HZ)
 
 
-def compared_words(text: str, language: str) -> list[str]:
+def normalize_words(text: str, language: str) -> list[str]:
     """The words of a text as they are compared: without case and punctuation, English numbers as they are said.
 
-    >>> compared_words("Well – yes, at 7:30!", "en-GB"), compared_words("Ja, straße 東京", "de")
+    >>> normalize_words("Well – yes, at 7:30!", "en-GB"), normalize_words("Ja, straße 東京", "de")
     (['well', 'yes', 'at', 'seven', 'thirty'], ['ja', 'strasse', '東', '京'])
     """
     if is_english(language):
-        return [form for word in script_words(text) for form in spoken_forms(word)]
+        return [form for word in split_words(text) for form in spoken_forms(word)]
     return _WORD.findall(text.casefold())
 
 
-def word_errors(said: Sequence[str], heard: Sequence[str]) -> int:
+def count_word_errors(said: Sequence[str], heard: Sequence[str]) -> int:
     """How many words have to be put in, left out or replaced to make the one of the other.
 
-    >>> word_errors("it is on time".split(), "it was on".split()), word_errors([], ["a"])
+    >>> count_word_errors("it is on time".split(), "it was on".split()), count_word_errors([], ["a"])
     (2, 1)
     """
     row = list(range(len(heard) + 1))

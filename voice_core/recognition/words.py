@@ -64,16 +64,16 @@ _UNSPACED = re.compile(
 )
 
 
-def script_words(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
     """The words of a text as it spells them, punctuation included; signs that stand alone go with the word before.
 
     Of scripts without spaces each character is a word: who reads the times wants them as fine as they can be had.
 
-    >>> script_words("Well – yes, at 7:30!")
+    >>> split_words("Well – yes, at 7:30!")
     ['Well –', 'yes,', 'at', '7:30!']
-    >>> script_words("– Yes"), script_words("…")
+    >>> split_words("– Yes"), split_words("…")
     (['– Yes'], [])
-    >>> script_words("你好，世界！ iPhone15很「貴」。"), script_words("ที่นี่")
+    >>> split_words("你好，世界！ iPhone15很「貴」。"), split_words("ที่นี่")
     (['你', '好，', '世', '界！', 'iPhone15', '很', '「貴」。'], ['ที่', 'นี่'])
     """
     words: list[str] = []
@@ -109,11 +109,11 @@ def _parts(token: str) -> list[str]:
     return parts
 
 
-def estimated_tokens(words: list[str]) -> int:
+def estimate_tokens(words: list[str]) -> int:
     """About how many tokens Moshi's text tokenizer makes of these words, rather too many: a token for five letters
     of a Latin word, for two of another script, and for a word's punctuation.
 
-    >>> estimated_tokens(["Hello,", "reservation"])
+    >>> estimate_tokens(["Hello,", "reservation"])
     5
     """
     total = 0
@@ -186,10 +186,10 @@ def _ordinal(word: str) -> str:
     return _ORDINALS.get(word) or (word[:-1] + "ieth" if word.endswith("y") else word + "th")
 
 
-def guessed_phones(word: str) -> str:
+def guess_phones(word: str) -> str:
     """A pronunciation for a word that no dictionary has, in the sounds of CMUdict.
 
-    >>> guessed_phones("zorblax"), guessed_phones("phlow'ng")
+    >>> guess_phones("zorblax"), guess_phones("phlow'ng")
     ('Z AO R B L AE K S', 'F L OW NG')
     """
     return " ".join(_SOUNDS[match[0]] for match in _SPELLINGS.finditer(word))

@@ -12,9 +12,9 @@ import numpy as np
 from voice_core.audio.pcm import Pcm16, mp3_bytes, resample, to_float
 from voice_core.codecs.base import Audio, Codec, Codes
 from voice_core.compute import progress
-from voice_core.corpus.segment.segment_files import Segment, SegmentFileError, load
+from voice_core.corpus.segment.segment_files import Segment, SegmentFileError, load_segment
 from voice_core.layout import PartitionKey
-from voice_core.stages.evicted import FreedFiles
+from voice_core.stages.evicted import EvictedFiles
 from voice_core.stages.manifest import Entry
 from voice_core.storage.store import Store, StoreError
 
@@ -27,7 +27,7 @@ _BUDGET_SEC = 420.0  # of MP3 in one page: 64 kbit/s in base64 make 4.5 MB of it
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class ClipCandidate:
     """A row with a file, and why it is worth a listen. `decodable` says that the codec at hand made its codes."""
 
     partition: PartitionKey
@@ -40,12 +40,12 @@ class Candidate:
 class Clip:
     """A candidate made ready: MP3 as data URIs ("" where there is none) and the outline of its waveform."""
 
-    candidate: Candidate
+    candidate: ClipCandidate
     shown_sec: float = 0.0
     wave: str = ""
     audio: str = ""
     decoded: str = ""
-    trouble: str = ""
+    error: str = ""
 
     @property
     def entry(self) -> Entry:
@@ -56,12 +56,12 @@ class Clip:
         return self.shown_sec < (self.entry.duration_sec or 0.0) - 0.01
 
 
-def random_kept(kept: Sequence[Candidate], count: int, seed: int) -> list[Candidate]:
+def select_random_kept(kept: Sequence[ClipCandidate], count: int, seed: int) -> list[ClipCandidate]:
     chosen = random.Random(seed).sample(range(len(kept)), min(count, len(kept)))
     return [kept[i] for i in sorted(chosen)]
 
 
-def worst_kept(kept: Sequence[Candidate], count: int) -> list[Candidate]:
+def select_worst_kept(kept: Sequence[ClipCandidate], count: int) -> list[ClipCandidate]:
     """About `count` kept rows, taken in turn from the worst by each measure; none twice."""
     orders: tuple[tuple[str, Callable[[Entry], float | None]], ...] = (
         ("lowest SNR", lambda entry: entry.snr_db),
@@ -69,23 +69,23 @@ def worst_kept(kept: Sequence[Candidate], count: int) -> list[Candidate]:
         ("narrowest band", lambda entry: entry.bandwidth_hz),
     )
     ranked = [(why, _ascending(kept, measure)) for why, measure in orders]
-    chosen: dict[int, Candidate] = {}
+    chosen: dict[int, ClipCandidate] = {}
     for place in range(-(-count // len(orders))):
         for why, order in ranked:
             new = next((i for i in order[place:] if i not in chosen), None)
             if new is not None and len(chosen) < count:
-                chosen[new] = Candidate(kept[new].partition, kept[new].entry, why, kept[new].decodable)
+                chosen[new] = ClipCandidate(kept[new].partition, kept[new].entry, why, kept[new].decodable)
     return sorted(chosen.values(), key=lambda item: [why for why, _ in orders].index(item.why))
 
 
-def _ascending(kept: Sequence[Candidate], measure: Callable[[Entry], float | None]) -> list[int]:
+def _ascending(kept: Sequence[ClipCandidate], measure: Callable[[Entry], float | None]) -> list[int]:
     values = [(value, i) for i, item in enumerate(kept) if (value := measure(item.entry)) is not None]
     return [i for _, i in sorted(values)]
 
 
-def rejected_by_rules(rejected: Iterable[Candidate]) -> list[Candidate]:
+def select_rejected_by_rules(rejected: Iterable[ClipCandidate]) -> list[ClipCandidate]:
     """For every rule the row that it rejected most narrowly, and the one it rejected most clearly."""
-    by_reason: dict[str, list[Candidate]] = defaultdict(list)
+    by_reason: dict[str, list[ClipCandidate]] = defaultdict(list)
     for item in rejected:
         if item.entry.stage == "rules":
             by_reason[item.entry.reason].append(item)
@@ -93,7 +93,7 @@ def rejected_by_rules(rejected: Iterable[Candidate]) -> list[Candidate]:
     for reason in sorted(by_reason):
         ordered = sorted(by_reason[reason], key=lambda item: _excess(item.entry))
         ends = ordered if len(ordered) < 3 else [ordered[0], ordered[-1]]
-        chosen += [Candidate(item.partition, item.entry, reason.replace("_", " ")) for item in ends]
+        chosen += [ClipCandidate(item.partition, item.entry, reason.replace("_", " ")) for item in ends]
     return chosen
 
 
@@ -101,10 +101,10 @@ def _excess(entry: Entry) -> float:
     return abs((entry.value or 0.0) - (entry.threshold or 0.0))
 
 
-def longest_within(lengths_sec: Sequence[float], budget_sec: float) -> float:
+def compute_clip_limit_sec(lengths_sec: Sequence[float], budget_sec: float) -> float:
     """The length to which clips must be cut so that together they stay within a budget.
 
-    >>> longest_within([2.0, 10.0, 10.0], 12.0), longest_within([2.0], 12.0)
+    >>> compute_clip_limit_sec([2.0, 10.0, 10.0], 12.0), compute_clip_limit_sec([2.0], 12.0)
     (5.0, 2.0)
     """
     left = budget_sec
@@ -116,7 +116,7 @@ def longest_within(lengths_sec: Sequence[float], budget_sec: float) -> float:
     return max(lengths_sec, default=0.0)
 
 
-def wave_path(pcm: Pcm16) -> str:
+def waveform_svg_path(pcm: Pcm16) -> str:
     """The outline of a waveform as an SVG path in a box of WAVE_WIDTH by WAVE_HEIGHT."""
     if not len(pcm):
         return ""
@@ -133,7 +133,7 @@ def wave_path(pcm: Pcm16) -> str:
 
 def make_clips(
     work: Store,
-    candidates: Sequence[Candidate],
+    candidates: Sequence[ClipCandidate],
     sample_rate_hz: int,
     codec: Codec | None,
     budget_sec: float = _BUDGET_SEC,
@@ -145,7 +145,7 @@ def make_clips(
     Raises CodecUnavailableError where there are codes to be heard and the codec cannot be loaded.
     """
     lengths = [item.entry.duration_sec or 0.0 for item in candidates for _ in range(1 + item.decodable)]
-    limit_sec = longest_within(lengths, budget_sec)
+    limit_sec = compute_clip_limit_sec(lengths, budget_sec)
     clips: list[Clip] = []
     decoder = codec if any(item.decodable for item in candidates) else None
     with (
@@ -158,19 +158,19 @@ def make_clips(
     return clips
 
 
-def _clip(work: Store, item: Candidate, sample_rate_hz: int, codec: Codec | None, limit_sec: float) -> Clip:
+def _clip(work: Store, item: ClipCandidate, sample_rate_hz: int, codec: Codec | None, limit_sec: float) -> Clip:
     try:
-        segment = load(work.get(item.entry.key), item.entry.key)
+        segment = load_segment(work.get(item.entry.key), item.entry.key)
     except (StoreError, SegmentFileError) as error:
-        freed = FreedFiles(work).holds(item.entry.key, item.entry.sha256)
-        return Clip(item, trouble=f"{item.entry.key} was freed by `voice clean`" if freed else str(error))
+        freed = EvictedFiles(work).contains(item.entry.key, item.entry.sha256)
+        return Clip(item, error=f"{item.entry.key} was freed by `voice clean`" if freed else str(error))
     pcm = segment.audio[: round(limit_sec * sample_rate_hz)]
     if not len(pcm):
-        return Clip(item, trouble=f"{item.entry.key} holds no audio")
+        return Clip(item, error=f"{item.entry.key} holds no audio")
     return Clip(
         item,
         shown_sec=len(pcm) / sample_rate_hz,
-        wave=wave_path(pcm),
+        wave=waveform_svg_path(pcm),
         audio=_data_uri(to_float(pcm), sample_rate_hz),
         decoded=_decoded(segment, codec, limit_sec) if item.decodable and codec is not None else "",
     )

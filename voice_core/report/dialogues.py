@@ -8,9 +8,9 @@ from voice_core.audio.pcm import mp3_bytes, to_float
 from voice_core.moshi.batches import list_scripts
 from voice_core.moshi.mixing import Stereo, read_wav
 from voice_core.moshi.script import ROLES, SAMPLE_RATE_HZ, Role
-from voice_core.moshi.shard_manifest import ShardManifest, TurnRow, read_shards
+from voice_core.moshi.shard_manifest import ShardManifest, TurnRow, read_shard_manifest
 from voice_core.recognition.words import Word
-from voice_core.report.clips import longest_within, wave_path
+from voice_core.report.clips import compute_clip_limit_sec, waveform_svg_path
 from voice_core.storage.store import Store, StoreError
 
 _BIT_RATE = 96_000
@@ -19,7 +19,7 @@ _NOTEBOOK_SEC = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class HeardTurn:
+class ClipTurn:
     """A turn's beginning and words, in seconds from the beginning of the dialogue."""
 
     role: Role
@@ -29,7 +29,7 @@ class HeardTurn:
 
 @dataclass(frozen=True, slots=True)
 class DialogueClip:
-    """A dialogue as stereo MP3 (a data URI) with each channel's outline; or `trouble` where it cannot be read."""
+    """A dialogue as stereo MP3 (a data URI) with each channel's outline; or `error` where it cannot be read."""
 
     dialogue_id: str
     key: str
@@ -37,27 +37,27 @@ class DialogueClip:
     shown_sec: float = 0.0
     audio: str = ""
     waves: tuple[tuple[Role, str], ...] = ()
-    turns: tuple[HeardTurn, ...] = ()
+    turns: tuple[ClipTurn, ...] = ()
     times_by: str = ""
-    trouble: str = ""
+    error: str = ""
 
     @property
     def shortened(self) -> bool:
         return self.shown_sec < self.seconds - 0.01
 
 
-def first_dialogues(work: Store, name: str, count: int) -> list[DialogueClip]:
+def load_first_dialogues(work: Store, name: str, count: int) -> list[DialogueClip]:
     """The first dialogues of a data set; none where no batch of it was ever spoken."""
     rows: list[list[TurnRow]] = []
     for partition in list_scripts(work, name):
-        manifest = read_shards(work, partition)
+        manifest = read_shard_manifest(work, partition)
         rows += _first(manifest, count - len(rows)) if manifest is not None else []
         if len(rows) == count:
             break
     return _clips(work, rows, _PAGE_SEC)
 
 
-def first_of_batch(work: Store, manifest: ShardManifest) -> list[DialogueClip]:
+def load_first_of_batch(work: Store, manifest: ShardManifest) -> list[DialogueClip]:
     """The first dialogue of a batch that was kept; none where none was."""
     return _clips(work, _first(manifest, 1), _NOTEBOOK_SEC)
 
@@ -67,7 +67,7 @@ def _first(manifest: ShardManifest, count: int) -> list[list[TurnRow]]:
 
 
 def _clips(work: Store, dialogues: Sequence[list[TurnRow]], budget_sec: float) -> list[DialogueClip]:
-    limit_sec = longest_within([_seconds(rows) for rows in dialogues], budget_sec)
+    limit_sec = compute_clip_limit_sec([_seconds(rows) for rows in dialogues], budget_sec)
     return [_clip(work, rows, limit_sec) for rows in dialogues]
 
 
@@ -80,7 +80,7 @@ def _clip(work: Store, rows: Sequence[TurnRow], limit_sec: float) -> DialogueCli
     try:
         mix = read_wav(work.get(first.key))[: round(limit_sec * SAMPLE_RATE_HZ)]
     except (StoreError, ValueError) as error:
-        return DialogueClip(first.dialogue_id, first.key, _seconds(rows), trouble=str(error))
+        return DialogueClip(first.dialogue_id, first.key, _seconds(rows), error=str(error))
     shown_sec = len(mix) / SAMPLE_RATE_HZ
     return DialogueClip(
         first.dialogue_id,
@@ -88,13 +88,13 @@ def _clip(work: Store, rows: Sequence[TurnRow], limit_sec: float) -> DialogueCli
         _seconds(rows),
         shown_sec,
         _data_uri(mix),
-        tuple((role, wave_path(mix[:, channel])) for channel, role in enumerate(ROLES)),
+        tuple((role, waveform_svg_path(mix[:, channel])) for channel, role in enumerate(ROLES)),
         tuple(turn for turn in _turns(rows) if turn.start_sec < shown_sec),
         _times_by(sum(row.approximate for row in rows), len(rows)),
     )
 
 
-def _turns(rows: Iterable[TurnRow]) -> list[HeardTurn]:
+def _turns(rows: Iterable[TurnRow]) -> list[ClipTurn]:
     turns = []
     for row in rows:
         start_sec = row.start_sample / SAMPLE_RATE_HZ
@@ -102,7 +102,7 @@ def _turns(rows: Iterable[TurnRow]) -> list[HeardTurn]:
             Word(word.text, round(start_sec + word.start_sec, 3), round(start_sec + word.end_sec, 3))
             for word in row.spoken_words()
         )
-        turns.append(HeardTurn(row.channel_role, words[0].start_sec if words else round(start_sec, 3), words))
+        turns.append(ClipTurn(row.channel_role, words[0].start_sec if words else round(start_sec, 3), words))
     return sorted(turns, key=lambda turn: turn.start_sec)
 
 

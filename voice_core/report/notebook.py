@@ -11,39 +11,39 @@ from voice_core.codecs.base import Codec
 from voice_core.fingerprint import fingerprint
 from voice_core.layout import PartitionKey
 from voice_core.moshi.shard_manifest import ShardManifest
-from voice_core.report.clips import WAVE_HEIGHT, WAVE_WIDTH, Candidate, Clip, make_clips
-from voice_core.report.dialogues import DialogueClip, first_of_batch
-from voice_core.report.templates import environment
+from voice_core.report.clips import WAVE_HEIGHT, WAVE_WIDTH, ClipCandidate, Clip, make_clips
+from voice_core.report.dialogues import DialogueClip, load_first_of_batch
+from voice_core.report.templates import template_environment
 from voice_core.stages.manifest import Entry, Manifest
 from voice_core.storage.store import Store
 
-LISTENING_VERSION = 1
-SEGMENTS_SEC = 40.0
+NOTEBOOK_VERSION = 1
+CODES_NOTEBOOK_SEC = 40.0
 """Of segments and what their codes decode to: 64 kbit/s in base64 make 0.43 MB of it."""
-_OURS = "voice_listening"
+_VERSION_FIELD = "voice_listening"
 
 
-def version_of(manifest: Manifest | ShardManifest) -> str:
+def compute_notebook_version(manifest: Manifest | ShardManifest) -> str:
     """Changes with whatever a batch's notebook is made of."""
-    return fingerprint(LISTENING_VERSION, manifest.data_version)
+    return fingerprint(NOTEBOOK_VERSION, manifest.data_version)
 
 
-def version_in(notebook: bytes) -> str:
+def read_notebook_version(notebook: bytes) -> str:
     """The version of the manifest that a notebook was made for; "" for what is no such notebook."""
     try:
-        return str(json.loads(notebook)["metadata"][_OURS])
+        return str(json.loads(notebook)["metadata"][_VERSION_FIELD])
     except (ValueError, KeyError, TypeError):
         return ""
 
 
-def codes_notebook(work: Store, manifest: Manifest, codec: Codec, channel: Callable[[str], str]) -> bytes:
+def render_codes_notebook(work: Store, manifest: Manifest, codec: Codec, channel: Callable[[str], str]) -> bytes:
     """Of the segments that were decoded again: the farthest from its codes, the one in the middle, the nearest."""
     partition = PartitionKey.parse(manifest.partition)
-    chosen = [Candidate(partition, entry, why, decodable=True) for why, entry in spread(manifest.entries)]
-    clips = make_clips(work, chosen, manifest.sample_rate_hz, codec, SEGMENTS_SEC)
+    chosen = [ClipCandidate(partition, entry, why, decodable=True) for why, entry in select_roundtrip_examples(manifest.entries)]
+    clips = make_clips(work, chosen, manifest.sample_rate_hz, codec, CODES_NOTEBOOK_SEC)
     lead = f"Segments, and what the codes of {codec.name} {codec.revision} decode to."
-    return _notebook(
-        version_of(manifest),
+    return _render_notebook(
+        compute_notebook_version(manifest),
         title=f"{channel(partition.channel)}, batch {partition.number}",
         lead=lead if clips else "No segment of this batch was decoded again.",
         segments=clips,
@@ -52,25 +52,25 @@ def codes_notebook(work: Store, manifest: Manifest, codec: Codec, channel: Calla
     )
 
 
-def dialogue_notebook(work: Store, manifest: ShardManifest) -> bytes:
+def render_dialogue_notebook(work: Store, manifest: ShardManifest) -> bytes:
     """The first dialogue of a batch."""
-    clips = first_of_batch(work, manifest)
+    clips = load_first_of_batch(work, manifest)
     lead = f"The first of {len(manifest.kept())} dialogues: the assistant on the left channel, the user on the right."
-    return _notebook(
-        version_of(manifest),
+    return _render_notebook(
+        compute_notebook_version(manifest),
         title=manifest.partition,
         lead=lead if clips else "No dialogue of this batch was kept.",
         dialogues=clips,
     )
 
 
-def spread(entries: Sequence[Entry]) -> list[tuple[str, Entry]]:
+def select_roundtrip_examples(entries: Sequence[Entry]) -> list[tuple[str, Entry]]:
     """Up to three of the segments whose codes were decoded again, with what each stands for.
 
     >>> rows = [Entry("line", "a", i, kept=True, key=str(i), code_count=9, roundtrip_mel_db=i / 1) for i in range(9)]
-    >>> [(why, entry.index) for why, entry in spread(rows)]
+    >>> [(why, entry.index) for why, entry in select_roundtrip_examples(rows)]
     [('farthest from its codes', 8), ('in the middle', 4), ('nearest to its codes', 0)]
-    >>> [(why, entry.index) for why, entry in spread(rows[:1])], spread([])
+    >>> [(why, entry.index) for why, entry in select_roundtrip_examples(rows[:1])], select_roundtrip_examples([])
     ([('farthest from its codes', 0)], [])
     """
     measured = [entry for entry in entries if entry.kept and entry.key and entry.roundtrip_mel_db is not None]
@@ -85,7 +85,7 @@ def spread(entries: Sequence[Entry]) -> list[tuple[str, Entry]]:
     return [(why, ordered[place]) for place, why in places.items() if 0 <= place < len(ordered)]
 
 
-def _notebook(
+def _render_notebook(
     version: str,
     *,
     title: str,
@@ -96,7 +96,7 @@ def _notebook(
     stand_in: bool = False,
 ) -> bytes:
     html = (
-        environment()
+        template_environment()
         .get_template("notebook.html.j2")
         .render(
             title=title,
@@ -112,5 +112,5 @@ def _notebook(
     output: dict[str, Any] = {"output_type": "display_data", "metadata": {}, "data": {"text/html": html}}
     cell: dict[str, Any] = {"cell_type": "code", "id": "listen", "metadata": {}, "source": ""}
     cell |= {"execution_count": None, "outputs": [output]}
-    notebook = {"cells": [cell], "metadata": {_OURS: version}, "nbformat": 4, "nbformat_minor": 5}
+    notebook = {"cells": [cell], "metadata": {_VERSION_FIELD: version}, "nbformat": 4, "nbformat_minor": 5}
     return (json.dumps(notebook, ensure_ascii=False, sort_keys=True) + "\n").encode("utf-8", "replace")

@@ -8,21 +8,21 @@ from dataclasses import dataclass, replace
 from markupsafe import escape
 
 from voice_core.codecs.base import Codec, CodecUnavailableError
-from voice_core.corpus.dataset.rows_stage import read_furthest
+from voice_core.corpus.dataset.rows_stage import read_latest_complete
 from voice_core.corpus.dataset.summary import Summary, summarise
 from voice_core.layout import PartitionKey
 from voice_core.report.clips import (
     WAVE_HEIGHT,
     WAVE_WIDTH,
-    Candidate,
+    ClipCandidate,
     Clip,
     make_clips,
-    random_kept,
-    rejected_by_rules,
-    worst_kept,
+    select_random_kept,
+    select_rejected_by_rules,
+    select_worst_kept,
 )
-from voice_core.report.dialogues import DialogueClip, first_dialogues
-from voice_core.report.templates import environment
+from voice_core.report.dialogues import DialogueClip, load_first_dialogues
+from voice_core.report.templates import template_environment
 from voice_core.settings import Settings
 from voice_core.stages.manifest import Entry, Manifest, RecordingOutcome, read_manifest
 from voice_core.storage.store import Store
@@ -37,7 +37,7 @@ _ARABIC = re.compile(r"[\u0600-\u06ff\u0750-\u077f\u08a0-\u08ff]")
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class FunnelBar:
     """A bar of the funnel: what is taken off, in percent of all audio, and what is left below it."""
 
     stage: str
@@ -81,7 +81,7 @@ class Page:
     stand_in: bool  # the decoded codes are those of a stand-in
 
 
-def may_show(page: bytes, audio_id: str) -> bool:
+def may_contain_recording(page: bytes, audio_id: str) -> bool:
     """Whether an HTML file is such a page, and names the recording or does not name all."""
     text = page.decode("utf-8", "replace")
     named = str(escape(audio_id[:_NAME_CHARS])) in text or _MORE_RECORDINGS in text
@@ -105,36 +105,36 @@ def build_page(
     pages.
     """
     try:
-        page = _page(work, partitions, settings, codec, seed, count)
+        page = _collect_page(work, partitions, settings, codec, seed, count)
     except CodecUnavailableError as error:
-        page = _page(work, partitions, settings, None, seed, count)
+        page = _collect_page(work, partitions, settings, None, seed, count)
         page = replace(page, codes_note=" ".join(filter(None, (page.codes_note, f"{error}"))))
     return render_page(page, settings).encode("utf-8", "replace")
 
 
-def _page(
+def _collect_page(
     work: Store, partitions: Sequence[PartitionKey], settings: Settings, codec: Codec | None, seed: int, count: int
 ) -> Page:
-    manifests = {partition: read_furthest(work, partition, settings) for partition in partitions}
+    manifests = {partition: read_latest_complete(work, partition, settings) for partition in partitions}
     finished = {partition: manifest for partition, manifest in manifests.items() if manifest is not None}
     kept = [
-        Candidate(partition, entry, decodable=_made_by(codec, manifest) and entry.code_count > 0)
+        ClipCandidate(partition, entry, decodable=_has_codes_of(codec, manifest) and entry.code_count > 0)
         for partition, manifest in finished.items()
         for entry in manifest.entries
         if entry.kept and entry.key
     ]
     rejected = [
-        Candidate(partition, entry)
+        ClipCandidate(partition, entry)
         for partition in finished
         for entry in _entries(read_manifest(work, "segments", partition))
         if not entry.kept and entry.key
     ]
-    worst = worst_kept(kept, max(3, 3 * count // 4))
+    worst = select_worst_kept(kept, max(3, 3 * count // 4))
     taken = {item.entry.key for item in worst}
     chosen = (
-        random_kept([item for item in kept if item.entry.key not in taken], count, seed),
+        select_random_kept([item for item in kept if item.entry.key not in taken], count, seed),
         worst,
-        rejected_by_rules(rejected)[:_MOST_REJECTED],
+        select_rejected_by_rules(rejected)[:_MOST_REJECTED],
     )
     clips = iter(make_clips(work, [item for group in chosen for item in group], settings.cut.sample_rate_hz, codec))
     random_clips, worst_clips, rejected_clips = (tuple(next(clips) for _ in group) for group in chosen)
@@ -144,7 +144,7 @@ def _page(
         summary=summarise(list(finished.values()), settings),
         recordings=tuple(rows[:_MOST_RECORDINGS]),
         recordings_left_out=max(0, len(rows) - _MOST_RECORDINGS),
-        dialogues=tuple(first_dialogues(work, settings.moshi.name, _MOST_DIALOGUES)),
+        dialogues=tuple(load_first_dialogues(work, settings.moshi.name, _MOST_DIALOGUES)),
         sections=(
             Section("random", "Random kept segments", "What most of the dataset sounds like.", random_clips),
             Section("worst", "Worst kept segments", "The ends of the scale: just good enough to be kept.", worst_clips),
@@ -163,17 +163,17 @@ def _page(
 def render_page(page: Page, settings: Settings) -> str:
     """HTML without external resources; every value is escaped."""
     channel = settings.display_name
-    return environment().get_template(_TEMPLATE).render(
+    return template_environment().get_template(_TEMPLATE).render(
         page=page,
         summary=page.summary,
-        steps=funnel_steps(page.summary),
+        steps=compute_funnel_bars(page.summary),
         channel=channel,
         lang=lambda text: text_language(text, settings.card.languages),
         wave=(WAVE_WIDTH, WAVE_HEIGHT),
     )  # fmt: skip
 
 
-def funnel_steps(summary: Summary) -> list[Step]:
+def compute_funnel_bars(summary: Summary) -> list[FunnelBar]:
     """Reasons in the pipeline's order, each with what is left after it."""
     total = summary.total.samples or 1
     left = summary.total.samples
@@ -182,7 +182,7 @@ def funnel_steps(summary: Summary) -> list[Step]:
         left -= item.samples
         label = item.reason.replace("_", " ")
         share, below = 100 * item.samples / total, 100 * max(left, 0) / total
-        steps.append(Step(item.stage, label, item.rows, item.seconds, item.samples, share, below))
+        steps.append(FunnelBar(item.stage, label, item.rows, item.seconds, item.samples, share, below))
     return steps
 
 
@@ -202,7 +202,7 @@ def _entries(manifest: Manifest | None) -> Sequence[Entry]:
     return manifest.entries if manifest is not None else ()
 
 
-def _made_by(codec: Codec | None, manifest: Manifest) -> bool:
+def _has_codes_of(codec: Codec | None, manifest: Manifest) -> bool:
     made = (manifest.parameters.get("codec"), manifest.parameters.get("revision"))
     return codec is not None and made == (codec.name, codec.revision)
 
@@ -211,7 +211,7 @@ def _codes_note(codec: Codec | None, manifests: Sequence[Manifest]) -> str:
     coded = [manifest for manifest in manifests if manifest.parameters.get("codec")]
     if not coded:
         return "These segments have no codes: the dataset was built without a codec."
-    if not all(_made_by(codec, manifest) for manifest in coded):
+    if not all(_has_codes_of(codec, manifest) for manifest in coded):
         names = ", ".join(sorted({str(manifest.parameters["codec"]) for manifest in coded}))
         return f"The segments have codes by {names}; they cannot be heard here, since that codec was not at hand."
     return ""
@@ -235,4 +235,4 @@ def _recordings(manifests: dict[PartitionKey, Manifest]) -> list[RecordingRow]:
             rows.append(
                 RecordingRow(partition.channel, outcome, seconds, len(own), kept_sec, rejected[outcome.audio_id])
             )
-    return sorted(rows, key=lambda row: (not row.outcome.troubled, row.channel, row.outcome.audio_id))
+    return sorted(rows, key=lambda row: (not row.outcome.has_problem, row.channel, row.outcome.audio_id))

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from voice_core.corpus.dataset.summary import format_time
-from voice_core.language import count
+from voice_core.corpus.dataset.summary import format_duration
+from voice_core.language import pluralize
 from voice_core.stages.manifest import Entry
 
 _HERE = Path(__file__).parent
@@ -14,10 +14,10 @@ _FOLDERS = (_HERE, _HERE.parent / "demo")
 _MOST_TEXT = 600
 
 
-def measures(entry: Entry) -> list[tuple[str, str]]:
+def format_measures(entry: Entry) -> list[tuple[str, str]]:
     """What is known of a segment, in words and units.
 
-    >>> measures(Entry("line", "a", snr_db=21.26, bandwidth_hz=7_900.0))
+    >>> format_measures(Entry("line", "a", snr_db=21.26, bandwidth_hz=7_900.0))
     [('SNR', '21.3 dB'), ('band', '7.9 kHz')]
     """
     known = (
@@ -38,7 +38,7 @@ def _shortened(text: str, most: int = _MOST_TEXT) -> str:
 
 
 @lru_cache(maxsize=1)
-def environment() -> Environment:
+def template_environment() -> Environment:
     made = Environment(
         loader=FileSystemLoader(_FOLDERS),
         autoescape=True,
@@ -47,10 +47,10 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {
-        "time": format_time,
+        "time": format_duration,
         "number": lambda value: f"{value:,}",
-        "count": count,
-        "measures": measures,
+        "count": pluralize,
+        "measures": format_measures,
         "shortened": _shortened,
         "words": lambda name: name.replace("_", " "),
     }

@@ -6,7 +6,7 @@ A value comes from, in this order: an argument, an environment variable (`VOICE_
 """
 
 from voice_core.settings.automation import AutomationSettings
-from voice_core.settings.base import ENV_PREFIX, Group, as_url
+from voice_core.settings.base import ENV_PREFIX, SettingsGroup, as_url
 from voice_core.settings.codecs import NeuCodecSettings, Precision
 from voice_core.settings.corpus import (
     AudioSettings,
@@ -18,12 +18,12 @@ from voice_core.settings.corpus import (
 )
 from voice_core.settings.loading import ConfigurationError, config_file
 from voice_core.settings.moshi import MoshiSettings
-from voice_core.settings.settings import Settings, Step
+from voice_core.settings.settings import Settings, StepName
 from voice_core.settings.speech import IndexTTS2Settings, SpeechSettings
 from voice_core.settings.stores import S3Settings
 
 __all__ = [
     "ENV_PREFIX", "AudioSettings", "AutomationSettings", "BatchSettings", "CardSettings", "ConfigurationError",
-    "CutSettings", "Group", "IndexTTS2Settings", "MoshiSettings", "NeuCodecSettings", "Precision", "RuleSettings",
-    "S3Settings", "Settings", "SpeechSettings", "SplitSettings", "Step", "as_url", "config_file",
+    "CutSettings", "SettingsGroup", "IndexTTS2Settings", "MoshiSettings", "NeuCodecSettings", "Precision", "RuleSettings",
+    "S3Settings", "Settings", "SpeechSettings", "SplitSettings", "StepName", "as_url", "config_file",
 ]  # fmt: skip

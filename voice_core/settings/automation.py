@@ -2,10 +2,10 @@
 
 from pydantic import Field
 
-from voice_core.settings.base import Group
+from voice_core.settings.base import SettingsGroup
 
 
-class AutomationSettings(Group):
+class AutomationSettings(SettingsGroup):
     """What the Dagster daemon does by itself."""
 
     enabled: bool = Field(

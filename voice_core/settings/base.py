@@ -33,5 +33,5 @@ def refuse_credentials(url: str) -> None:
         )
 
 
-class Group(BaseModel):
+class SettingsGroup(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)

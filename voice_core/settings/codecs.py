@@ -4,12 +4,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from voice_core.settings.base import Group
+from voice_core.settings.base import SettingsGroup
 
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 
 
-class NeuCodecSettings(Group):
+class NeuCodecSettings(SettingsGroup):
     """The codec neucodec: where its weights are, and how it runs. What is empty or 0 comes from the pool's GPU profile;
     without a pool it is fp32, and 240 s at once on a GPU, 120 s on a CPU."""
 

@@ -4,17 +4,17 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from voice_core.settings.base import Group
+from voice_core.settings.base import SettingsGroup
 
 
-class BatchSettings(Group):
+class BatchSettings(SettingsGroup):
     """How recordings are grouped into batches. A batch is one partition; a full one is sealed for good."""
 
     max_recordings: int = Field(200, ge=1, description="Recordings in a batch before it is sealed.")
     max_hours: float = Field(20.0, gt=0, description="Hours of audio in a batch before it is sealed.")
 
 
-class AudioSettings(Group):
+class AudioSettings(SettingsGroup):
     """What a recording may be. One outside of these is rejected, by its header where that says so.
 
     A change here looks at recordings again, and decodes those that a limit could touch.
@@ -41,7 +41,7 @@ class AudioSettings(Group):
     )
 
 
-class CutSettings(Group):
+class CutSettings(SettingsGroup):
     """How a line is cut from its recording. A change here decodes recordings again."""
 
     sample_rate_hz: int = Field(24_000, ge=8_000, le=48_000, description="Sample rate of segments, Hz.")
@@ -60,7 +60,7 @@ class CutSettings(Group):
     min_cut_sec: float = Field(0.1, gt=0, description="Lines shorter than this are never cut.")
 
 
-class RuleSettings(Group):
+class RuleSettings(SettingsGroup):
     """Which cut segments are kept. A change here only filters again: nothing is decoded."""
 
     min_duration_sec: float = Field(0.5, ge=0, description="Shortest segment kept, seconds.")
@@ -88,7 +88,7 @@ class RuleSettings(Group):
         return self
 
 
-class SplitSettings(Group):
+class SplitSettings(SettingsGroup):
     """How rows are dealt to train and test."""
 
     test_fraction: float = Field(0.05, ge=0, lt=1, description="Share of recording groups held out for the test split.")
@@ -100,7 +100,7 @@ class SplitSettings(Group):
     )
 
 
-class CardSettings(Group):
+class CardSettings(SettingsGroup):
     """What the dataset card says that only you can know."""
 
     title: str = Field("", description="Title of the card; the dataset's name when empty.")

@@ -16,10 +16,10 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings
 
-from voice_core.redaction import scrub
+from voice_core.redaction import redact
 from voice_core.settings.base import ENV_PREFIX
 
-DEFAULT = "default"
+DEFAULT_SOURCE = "default"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
 _warned: set[str] = set()
 _log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class ConfigurationError(ValueError):
     """The settings are wrong; the message names each setting and what is allowed, and no value."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(scrub(message))
+        super().__init__(redact(message))
 
 
 def config_file() -> Path:
@@ -56,8 +56,8 @@ def warn_of_unknown_variables(settings: type[BaseSettings]) -> None:
     ]
     if not set(unknown) <= _warned and multiprocessing.parent_process() is None:
         _warned.update(unknown)
-        told = ", ".join(name + _did_you_mean(name, known, prefix=ENV_PREFIX) for name in unknown)
-        _log.warning("ignored: %s: not a setting (`voice settings` lists them)", told)
+        listed = ", ".join(name + _did_you_mean(name, known, prefix=ENV_PREFIX) for name in unknown)
+        _log.warning("ignored: %s: not a setting (`voice settings` lists them)", listed)
 
 
 def _did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
@@ -65,7 +65,7 @@ def _did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
     return f" (did you mean {prefix}{close[0]}?)" if close else ""
 
 
-def explain(error: ValidationError, settings: type[BaseModel]) -> str:
+def describe_validation_error(error: ValidationError, settings: type[BaseModel]) -> str:
     """A line a wrong setting: its name, its variable and what is wrong."""
     lines = ["the settings are wrong:"]
     for item in error.errors(include_input=False, include_url=False, include_context=False):
@@ -83,7 +83,7 @@ def explain(error: ValidationError, settings: type[BaseModel]) -> str:
     return "\n".join(lines)
 
 
-def explain_unreadable(error: ValueError) -> str:
+def describe_unreadable_config(error: ValueError) -> str:
     """What is not TOML, or in a variable not JSON where a list or a table is wanted."""
     if isinstance(error, tomllib.TOMLDecodeError):
         return f"{config_file()} is not valid TOML: {error}"
@@ -103,9 +103,9 @@ def _not_json(field: str, cause: BaseException | None) -> str:
     return names[0] if names else whole
 
 
-def origin(path: Sequence[str], table: Mapping[str, object]) -> str:
+def find_setting_source(path: Sequence[str], table: Mapping[str, object]) -> str:
     """Where the value of a setting comes from: "variable" (its own), the name of another variable, the name of the file
-    (`table` is its content), or `DEFAULT`."""
+    (`table` is its content), or `DEFAULT_SOURCE`."""
     variable, group = _variable(path), _variable(path[:1])
     for name, value in os.environ.items():
         if name.upper() == variable or name.upper().startswith(f"{variable}__"):
@@ -115,7 +115,7 @@ def origin(path: Sequence[str], table: Mapping[str, object]) -> str:
     found: object = table
     for part in path:
         found = found.get(part) if isinstance(found, dict) else None
-    return DEFAULT if found is None else config_file().name
+    return DEFAULT_SOURCE if found is None else config_file().name
 
 
 def read_config() -> dict[str, object]:

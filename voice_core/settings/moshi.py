@@ -4,10 +4,10 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from voice_core.settings.base import Group, as_url
+from voice_core.settings.base import SettingsGroup, as_url
 
 
-class MoshiSettings(Group):
+class MoshiSettings(SettingsGroup):
     """Stereo dialogues for Moshi fine-tuning: left is the assistant, right is the user."""
 
     name: str = Field(

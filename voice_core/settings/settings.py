@@ -13,7 +13,7 @@ from pydantic_settings import (
 )
 
 from voice_core.layout import slug
-from voice_core.redaction import hide
+from voice_core.redaction import register_secrets
 from voice_core.settings.automation import AutomationSettings
 from voice_core.settings.base import ENV_PREFIX, as_url
 from voice_core.settings.codecs import NeuCodecSettings
@@ -28,16 +28,16 @@ from voice_core.settings.corpus import (
 from voice_core.settings.loading import (
     ConfigurationError,
     config_file,
-    explain,
-    explain_unreadable,
+    describe_validation_error,
+    describe_unreadable_config,
     warn_of_unknown_variables,
 )
 from voice_core.settings.moshi import MoshiSettings
 from voice_core.settings.speech import IndexTTS2Settings, SpeechSettings
 from voice_core.settings.stores import GcsSettings, HubSettings, S3Settings
-from voice_core.settings.url_overlap import overlap
+from voice_core.settings.url_overlap import describe_overlap
 
-Step = Literal["ingest", "encode", "write", "speak"]
+StepName = Literal["ingest", "encode", "write", "speak"]
 
 
 class Settings(BaseSettings):
@@ -87,7 +87,7 @@ class Settings(BaseSettings):
     local_dir: str = Field("", description="Folder for these copies; one in the system's temporary folder when empty.")
     requests_in_flight: int = Field(32, ge=1, le=512, description="Requests at once to a remote store, a process.")
     workers: int = Field(0, ge=0, le=256, description="CPU processes that cut and measure; 0: one a core.")
-    steps: tuple[Step, ...] = Field(
+    steps: tuple[StepName, ...] = Field(
         (),
         description="Steps that this machine's code location runs: ingest, encode, write, speak; its own if empty.",
     )
@@ -134,27 +134,27 @@ class Settings(BaseSettings):
 
     @field_validator("work_url")
     @classmethod
-    def _apart_from_raw(cls, value: str, info: ValidationInfo) -> str:
-        if how := overlap(info.data.get("raw_url", ""), value):
+    def _check_work_apart_from_raw(cls, value: str, info: ValidationInfo) -> str:
+        if how := describe_overlap(info.data.get("raw_url", ""), value):
             raise ValueError(f"raw_url {how} it; what is made would be taken for recordings: choose separate folders")
         return value
 
     @field_validator("moshi")
     @classmethod
-    def _scripts_apart(cls, value: MoshiSettings, info: ValidationInfo) -> MoshiSettings:
-        if value.scripts_url and (how := overlap(value.scripts_url, info.data.get("work_url", ""))):
+    def _check_scripts_apart(cls, value: MoshiSettings, info: ValidationInfo) -> MoshiSettings:
+        if value.scripts_url and (how := describe_overlap(value.scripts_url, info.data.get("work_url", ""))):
             raise ValueError(f"scripts_url {how} the work_url: choose separate folders")
         return value
 
     @field_validator("raw_pattern")
     @classmethod
-    def _names_both(cls, value: str) -> str:
+    def _check_raw_pattern(cls, value: str) -> str:
         if value.count("{channel}") != 1 or value.count("{audio_id}") != 1:
             raise ValueError("must name {channel} and {audio_id} once each")
         return value
 
     @model_validator(mode="after")
-    def _hand_down(self) -> "Settings":
+    def _fill_shared_fields(self) -> "Settings":
         """Give the codec and the engine what they need of this machine: they are made from their own settings."""
         wanted = {"neucodec": ("gpu_profiles", "gpu_lock_dir"), "indextts2": ("gpu_lock_dir", "local_dir")}
         for name, fields in wanted.items():
@@ -183,11 +183,11 @@ class Settings(BaseSettings):
         try:
             settings = cls(**overrides)  # type: ignore[arg-type]
         except ValidationError as error:
-            raise ConfigurationError(explain(error, cls)) from None
+            raise ConfigurationError(describe_validation_error(error, cls)) from None
         except ValueError as error:  # malformed TOML, or JSON in an environment variable
-            raise ConfigurationError(explain_unreadable(error)) from None
+            raise ConfigurationError(describe_unreadable_config(error)) from None
         s3 = settings.s3
-        hide(*(item.get_secret_value() for item in (s3.access_key_id, s3.secret_access_key, s3.session_token)))
+        register_secrets(*(item.get_secret_value() for item in (s3.access_key_id, s3.secret_access_key, s3.session_token)))
         return settings
 
     def display_name(self, channel_slug: str) -> str:

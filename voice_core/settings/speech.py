@@ -2,10 +2,10 @@
 
 from pydantic import Field
 
-from voice_core.settings.base import Group
+from voice_core.settings.base import SettingsGroup
 
 
-class SpeechSettings(Group):
+class SpeechSettings(SettingsGroup):
     """The engine that speaks what is written."""
 
     engine: str = Field("hibari", description="Speech engine: hibari (embedded, English), noise or indextts2.")
@@ -14,7 +14,7 @@ class SpeechSettings(Group):
     )
 
 
-class IndexTTS2Settings(Group):
+class IndexTTS2Settings(SettingsGroup):
     """The speech engine indextts2: its package's constructor, its voices, and how it generates."""
 
     model_dir: str = Field("checkpoints", description="Folder of the weights.")

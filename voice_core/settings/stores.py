@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from voice_core.settings.base import Group
+from voice_core.settings.base import SettingsGroup
 
 _ADDRESS = re.compile(r"https?://([^/:@?#\s]+|\[[0-9A-Fa-f:.]+\])(:\d+)?(/[^@?#\s]*)?")
 
@@ -31,7 +31,7 @@ HttpUrl = Annotated[str, AfterValidator(_http_url)]
 FilePath = Annotated[str, AfterValidator(_path)]
 
 
-class S3Settings(Group):
+class S3Settings(SettingsGroup):
     """Where s3:// URLs lead. What is empty comes from the usual AWS_* variables and ~/.aws files."""
 
     endpoint_url: HttpUrl = Field(
@@ -47,7 +47,7 @@ class S3Settings(Group):
     ca_bundle: FilePath = Field("", description="PEM file of the authority that signed the server's certificate.")
 
 
-class GcsSettings(Group):
+class GcsSettings(SettingsGroup):
     """Where gs:// URLs lead. What is empty comes from Google's application default credentials."""
 
     project: str = Field("", description="Google Cloud project; the credentials' own when empty.")
@@ -55,7 +55,7 @@ class GcsSettings(Group):
     endpoint_url: HttpUrl = Field("", description="Address of an emulator; without credentials then.")
 
 
-class HubSettings(Group):
+class HubSettings(SettingsGroup):
     """Where the dataset is published. The token comes from HF_TOKEN or `hf auth login`, the server from HF_ENDPOINT."""
 
     repo_id: str = Field(

@@ -8,15 +8,15 @@ from urllib.request import url2pathname
 Overlap = Literal["", "is the same as", "lies inside of", "holds"]
 
 
-def overlap(one: str, other: str) -> Overlap:
+def describe_overlap(first_url: str, second_url: str) -> Overlap:
     """How the first URL relates to the second; symbolic links of local folders are resolved.
 
-    >>> overlap("s3://bucket/raw", "s3://bucket/work"), overlap("s3://bucket", "s3://bucket/work")
+    >>> describe_overlap("s3://bucket/raw", "s3://bucket/work"), describe_overlap("s3://bucket", "s3://bucket/work")
     ('', 'holds')
-    >>> overlap("gs://bucket/work/raw", "gs://bucket/work/"), overlap("file:///x/raw", "file:///x/./raw")
+    >>> describe_overlap("gs://bucket/work/raw", "gs://bucket/work/"), describe_overlap("file:///x/raw", "file:///x/./raw")
     ('lies inside of', 'is the same as')
     """
-    first, second = _place(one), _place(other)
+    first, second = _path_parts(first_url), _path_parts(second_url)
     common = min(len(first), len(second))
     if first[:common] != second[:common]:
         return ""
@@ -25,7 +25,7 @@ def overlap(one: str, other: str) -> Overlap:
     return "lies inside of" if len(first) > len(second) else "holds"
 
 
-def _place(url: str) -> tuple[str, ...]:
+def _path_parts(url: str) -> tuple[str, ...]:
     parts = urlsplit(url)
     path = Path(url2pathname(parts.path)).resolve().as_posix() if parts.scheme == "file" else parts.path
     return (parts.scheme, parts.netloc, *(name for name in path.split("/") if name))

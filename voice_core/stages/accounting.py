@@ -17,10 +17,10 @@ class Span(NamedTuple):
     rank: int
 
 
-def attribute(total: int, spans: Sequence[Span]) -> tuple[list[int], int, int]:
+def assign_samples(total: int, spans: Sequence[Span]) -> tuple[list[int], int, int]:
     """Deal `total` samples to spans; returns each span's count, what nobody claims, and the longest such stretch.
 
-    >>> attribute(10, [Span(0, 4, 1), Span(2, 6, 0), Span(8, 99, 2)])
+    >>> assign_samples(10, [Span(0, 4, 1), Span(2, 6, 0), Span(8, 99, 2)])
     ([2, 4, 2], 2, 2)
     """
     counts = [0] * len(spans)
@@ -47,7 +47,7 @@ def attribute(total: int, spans: Sequence[Span]) -> tuple[list[int], int, int]:
     return counts, unclaimed, longest
 
 
-def account(entries: Iterable[Entry], audio_id: str, total: int, sample_rate_hz: int) -> tuple[Entry, ...]:
+def account_for_samples(entries: Iterable[Entry], audio_id: str, total: int, sample_rate_hz: int) -> tuple[Entry, ...]:
     """The rows of one recording with `sample_count` set so that they add up to `total`, plus the rest.
 
     Audio that was cut belongs to its line. What is left of the time of a line that was not cut belongs to that
@@ -63,12 +63,12 @@ def account(entries: Iterable[Entry], audio_id: str, total: int, sample_rate_hz:
         elif entry.start_sec is not None and entry.end_sec is not None:
             spans.append(
                 Span(
-                    _sample(entry.start_sec, total, sample_rate_hz), _sample(entry.end_sec, total, sample_rate_hz), rank
+                    _to_sample(entry.start_sec, total, sample_rate_hz), _to_sample(entry.end_sec, total, sample_rate_hz), rank
                 )
             )
         else:
             spans.append(Span(0, 0, rank))
-    counts, unclaimed, longest = attribute(total, spans)
+    counts, unclaimed, longest = assign_samples(total, spans)
     result = [dataclasses.replace(entry, sample_count=count) for entry, count in zip(rows, counts, strict=True)]
     if unclaimed:
         message = f"the longest stretch has {longest / sample_rate_hz:.1f} s"
@@ -79,5 +79,5 @@ def account(entries: Iterable[Entry], audio_id: str, total: int, sample_rate_hz:
     return tuple(result)
 
 
-def _sample(seconds: float, total: int, sample_rate_hz: int) -> int:
+def _to_sample(seconds: float, total: int, sample_rate_hz: int) -> int:
     return round(min(max(seconds, 0.0), total / sample_rate_hz + 1.0) * sample_rate_hz)

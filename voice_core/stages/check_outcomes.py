@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-_NAMED = 5  # offenders a message names
+_MAX_LISTED = 5  # offenders a message names
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,24 +18,24 @@ class CheckOutcome:
     figures: dict[str, Any] = field(default_factory=dict)
 
 
-def check_outcome(
+def make_check_outcome(
     name: str,
     offenders: Sequence[str],
-    looked_at: str,
+    subject: str,
     figures: Mapping[str, Any] | None = None,
     *,
     warning: bool = False,
 ) -> CheckOutcome:
     """Passed where nothing offends; else failed, with the first offenders in the message and their number as a figure.
 
-    >>> check_outcome("texts_present", [], "12 rows").message
+    >>> make_check_outcome("texts_present", [], "12 rows").message
     '12 rows: all well'
-    >>> check_outcome("texts_present", ["row 3 has no text"], "12 rows").figures
+    >>> make_check_outcome("texts_present", ["row 3 has no text"], "12 rows").figures
     {'offenders': 1}
     """
     known = dict(figures or {})
     if not offenders:
-        return CheckOutcome(name, True, f"{looked_at}: all well", warning, known)
-    more = f" and {len(offenders) - _NAMED} more" if len(offenders) > _NAMED else ""
-    message = "; ".join(offenders[:_NAMED]) + more
+        return CheckOutcome(name, True, f"{subject}: all well", warning, known)
+    more = f" and {len(offenders) - _MAX_LISTED} more" if len(offenders) > _MAX_LISTED else ""
+    message = "; ".join(offenders[:_MAX_LISTED]) + more
     return CheckOutcome(name, False, message, warning, {"offenders": len(offenders), **known})

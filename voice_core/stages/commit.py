@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable
 
 from voice_core.layout import PartitionKey, manifest_key, stage_prefix
-from voice_core.stages.evicted import keep_freed, read_freed
+from voice_core.stages.evicted import prune_evicted, read_evicted
 from voice_core.stages.manifest import Entry, Manifest, RecordingOutcome, sorted_entries, write_manifest
 from voice_core.storage.store import Store
 
@@ -34,7 +34,7 @@ class Checkpoint:
         if time.monotonic() - self._written > _CHECKPOINT_SEC:
             self._write()
 
-    def note(self, outcome: RecordingOutcome) -> None:
+    def add_outcome(self, outcome: RecordingOutcome) -> None:
         """Note that a recording is finished."""
         self._draft = dataclasses.replace(self._draft, recordings=(*self._draft.recordings, outcome))
 
@@ -52,16 +52,16 @@ def intact_keys(store: Store, manifest: Manifest | None, *, verify: bool) -> set
         return set()
     partition = PartitionKey.parse(manifest.partition)
     there = {item.key: item.size for item in store.listing(stage_prefix(manifest.stage, partition))}
-    freed = read_freed(store, manifest.stage, partition)
-    away = {e.key for e in manifest.files() if e.key not in there and freed.get(e.key) == e.sha256}
+    evicted = read_evicted(store, manifest.stage, partition)
+    evicted_keys = {e.key for e in manifest.files() if e.key not in there and evicted.get(e.key) == e.sha256}
     same_size = {e.key: e.sha256 for e in manifest.files() if there.get(e.key) == e.size_bytes}
     if not verify:
-        return away | set(same_size)
-    hashes = store.each(store.hash, same_size)
-    return away | {key for key, found in zip(same_size, hashes, strict=True) if found == same_size[key]}
+        return evicted_keys | set(same_size)
+    hashes = store.map_keys(store.hash, same_size)
+    return evicted_keys | {key for key, found in zip(same_size, hashes, strict=True) if found == same_size[key]}
 
 
-def known_files(old: Manifest | None, new: Manifest, *, verify: bool) -> dict[str, int]:
+def unchanged_files(old: Manifest | None, new: Manifest, *, verify: bool) -> dict[str, int]:
     """Sizes by key of the files that are as an earlier, complete manifest lists them: nobody need read them again."""
     if old is None or not old.complete or verify:
         return {}
@@ -78,5 +78,5 @@ def commit(store: Store, manifest: Manifest, *, sweep: bool) -> Manifest:
         there = (item.key for item in store.listing(stage_prefix(manifest.stage, partition)))
         store.delete([key for key in there if key not in listed])
     write_manifest(store, manifest)
-    keep_freed(store, manifest.stage, partition, [(entry.key, entry.sha256) for entry in manifest.files()])
+    prune_evicted(store, manifest.stage, partition, [(entry.key, entry.sha256) for entry in manifest.files()])
     return manifest

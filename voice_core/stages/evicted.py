@@ -12,36 +12,36 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from voice_core.layout import FREED, DatasetLayout, PartitionKey, freed_key, freed_prefix, stage_prefix
+from voice_core.layout import EVICTED, DatasetLayout, PartitionKey, evicted_key, evicted_prefix, stage_prefix
 from voice_core.stages.manifest import load_manifest, read_manifest
 from voice_core.storage.state_files import DamagedStateError, parse_state, read_state
 from voice_core.storage.store import Store
 
 _log = logging.getLogger(__name__)
-Files = dict[str, str]  # SHA-256 by key
+HashesByKey = dict[str, str]  # SHA-256 by key
 
 
-def dataset_place(name: str) -> str:
+def dataset_stage_name(name: str) -> str:
     """What stands for the stage in the record of a dataset's Parquet files."""
     return DatasetLayout(name).root.rstrip("/")
 
 
-def read_freed(store: Store, stage: str, partition: PartitionKey) -> Files:
-    """The freed files of a partition; stage is "segments", "coded" or a `dataset_place`."""
+def read_evicted(store: Store, stage: str, partition: PartitionKey) -> HashesByKey:
+    """The freed files of a partition; stage is "segments", "coded" or a `dataset_stage_name`."""
     try:
-        record = read_state(store, freed_key(stage, partition), _Record)
+        record = read_state(store, evicted_key(stage, partition), _EvictionRecord)
     except DamagedStateError as error:
         _log.warning("%s; the files that are not there count as freed", error)
-        return _not_there(store, stage, partition)
+        return _find_missing_files(store, stage, partition)
     return record.files if record is not None else {}
 
 
 @dataclass(frozen=True, slots=True)
-class _Record:
-    files: Files
+class _EvictionRecord:
+    files: HashesByKey
 
 
-def _not_there(store: Store, stage: str, partition: PartitionKey) -> Files:
+def _find_missing_files(store: Store, stage: str, partition: PartitionKey) -> HashesByKey:
     """The committed files that are not there: what a record says that was written when they were deleted."""
     if stage.startswith("datasets/"):
         layout = DatasetLayout(stage.removeprefix("datasets/"))
@@ -50,7 +50,7 @@ def _not_there(store: Store, stage: str, partition: PartitionKey) -> Files:
         with suppress(DamagedStateError):
             pairs = read_state(store, layout.pairs_record_key(partition), dict[str, Any]) or {}
             listed |= {item["key"]: item["sha256"] for item in pairs.get("files", [])}
-        there = {key for key, info in zip(listed, store.each(store.head, listed), strict=True) if info is not None}
+        there = {key for key, info in zip(listed, store.map_keys(store.head, listed), strict=True) if info is not None}
     else:
         manifest = read_manifest(store, stage, partition)
         listed = {entry.key: entry.sha256 for entry in manifest.files()} if manifest else {}
@@ -58,38 +58,38 @@ def _not_there(store: Store, stage: str, partition: PartitionKey) -> Files:
     return {key: digest for key, digest in listed.items() if key not in there}
 
 
-def repair_freed(store: Store) -> None:
+def repair_eviction_records(store: Store) -> None:
     """Write the records again that are damaged."""
-    keys = [item.key for item in store.listing(FREED)]
-    for key, data in zip(keys, store.each(store.find, keys), strict=True):
-        place = _place_of_record(key)
+    keys = [item.key for item in store.listing(EVICTED)]
+    for key, data in zip(keys, store.map_keys(store.find, keys), strict=True):
+        location = _parse_record_key(key)
         try:
             if data is not None:
-                parse_freed(store, key, data)
+                parse_eviction_record(store, key, data)
         except DamagedStateError:
-            if place is not None:
-                write_freed(store, *place, read_freed(store, *place))
+            if location is not None:
+                write_evicted(store, *location, read_evicted(store, *location))
 
 
-def parse_freed(store: Store, key: str, data: bytes) -> Files | None:
+def parse_eviction_record(store: Store, key: str, data: bytes) -> HashesByKey | None:
     """The content of a record; None for a file that is none by its name."""
-    return parse_state(store, key, data, _Record).files if _place_of_record(key) is not None else None
+    return parse_state(store, key, data, _EvictionRecord).files if _parse_record_key(key) is not None else None
 
 
-def _place_of_record(key: str) -> tuple[str, PartitionKey] | None:
+def _parse_record_key(key: str) -> tuple[str, PartitionKey] | None:
     """
-    >>> _place_of_record("freed/datasets/voice/news/batch-0001.json")
+    >>> _parse_record_key("freed/datasets/voice/news/batch-0001.json")
     ('datasets/voice', PartitionKey(channel='news', number=1))
     """
-    stage, _, name = key.removeprefix(FREED).removesuffix(".json").partition("/")
+    stage, _, name = key.removeprefix(EVICTED).removesuffix(".json").partition("/")
     if stage == "datasets":
         stage, name = "datasets/" + name.partition("/")[0], name.partition("/")[2]
     partition = PartitionKey.find(name)
-    return (stage, partition) if partition is not None and freed_key(stage, partition) == key else None
+    return (stage, partition) if partition is not None and evicted_key(stage, partition) == key else None
 
 
-def write_freed(store: Store, stage: str, partition: PartitionKey, files: Mapping[str, str]) -> None:
-    key = freed_key(stage, partition)
+def write_evicted(store: Store, stage: str, partition: PartitionKey, files: Mapping[str, str]) -> None:
+    key = evicted_key(stage, partition)
     if files:
         value = {"files": dict(sorted(files.items()))}
         store.put(key, (json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode())
@@ -97,46 +97,46 @@ def write_freed(store: Store, stage: str, partition: PartitionKey, files: Mappin
         store.delete([key])
 
 
-def no_longer_freed(store: Store, stage: str, partition: PartitionKey, keys: Collection[str]) -> None:
+def unmark_evicted(store: Store, stage: str, partition: PartitionKey, keys: Collection[str]) -> None:
     """These files lie there again, or will not come back."""
-    known = read_freed(store, stage, partition)
-    left = {key: digest for key, digest in known.items() if key not in keys}
-    if left != known:
-        write_freed(store, stage, partition, left)
+    evicted = read_evicted(store, stage, partition)
+    remaining = {key: digest for key, digest in evicted.items() if key not in keys}
+    if remaining != evicted:
+        write_evicted(store, stage, partition, remaining)
 
 
-def keep_freed(store: Store, stage: str, partition: PartitionKey, files: Iterable[tuple[str, str]]) -> None:
+def prune_evicted(store: Store, stage: str, partition: PartitionKey, files: Iterable[tuple[str, str]]) -> None:
     """A stage is committed: of its freed files only those count that it still lists, by key and SHA-256."""
-    known = read_freed(store, stage, partition)
-    left = known.items() & set(files)
-    if len(left) != len(known):
-        write_freed(store, stage, partition, dict(left))
+    evicted = read_evicted(store, stage, partition)
+    remaining = evicted.items() & set(files)
+    if len(remaining) != len(evicted):
+        write_evicted(store, stage, partition, dict(remaining))
 
 
-def freed_partitions(store: Store, stage: str) -> set[PartitionKey]:
+def list_evicted_partitions(store: Store, stage: str) -> set[PartitionKey]:
     """Partitions of which something is freed."""
-    prefix = freed_prefix(stage)
+    prefix = evicted_prefix(stage)
     names = (item.key[len(prefix) : -len(".json")] for item in store.listing(prefix) if item.key.endswith(".json"))
     return {partition for name in names if (partition := PartitionKey.find(name)) is not None}
 
 
-class FreedFiles:
+class EvictedFiles:
     """Looks up whether a file of any stage was freed."""
 
     def __init__(self, store: Store) -> None:
-        self._read = lru_cache(maxsize=None)(lambda stage, partition: read_freed(store, stage, partition))
+        self._read = lru_cache(maxsize=None)(lambda stage, partition: read_evicted(store, stage, partition))
 
-    def holds(self, key: str, sha256: str) -> bool:
+    def contains(self, key: str, sha256: str) -> bool:
         """Whether the file with this key and content was freed."""
-        place = _place(key)
-        return place is not None and self._read(*place).get(key) == sha256
+        location = _parse_file_key(key)
+        return location is not None and self._read(*location).get(key) == sha256
 
 
-def _place(key: str) -> tuple[str, PartitionKey] | None:
+def _parse_file_key(key: str) -> tuple[str, PartitionKey] | None:
     """
-    >>> _place("segments/news/batch-0001/monday_seg_7.npz")
+    >>> _parse_file_key("segments/news/batch-0001/monday_seg_7.npz")
     ('segments', PartitionKey(channel='news', number=1))
-    >>> _place("datasets/voice/data/news/batch-0001.train.parquet")
+    >>> _parse_file_key("datasets/voice/data/news/batch-0001.train.parquet")
     ('datasets/voice', PartitionKey(channel='news', number=1))
     """
     parts = key.split("/")

@@ -12,7 +12,7 @@ from voice_core.layout import partition_flags
 from voice_core.storage.state_files import DamagedStateError, read_state
 from voice_core.storage.store import ObjectNotFoundError, Store, StoreError
 
-REPORT_KEY = "audits/latest.json"
+AUDIT_REPORT_KEY = "audits/latest.json"
 MISSING = "is missing"
 _log = logging.getLogger(__name__)
 
@@ -49,40 +49,40 @@ class AuditReport:
     dataset: str = ""  # of the settings
 
     @property
-    def everything(self) -> list[PartitionAudit]:
+    def all_audits(self) -> list[PartitionAudit]:
         return [*self.partitions.values(), *self.parts.values()]
 
     @property
     def wrong(self) -> dict[str, str]:
-        return {key: what for item in self.everything for key, what in item.wrong.items()}
+        return {key: what for item in self.all_audits for key, what in item.wrong.items()}
 
     @property
     def unlisted(self) -> list[str]:
-        return sorted({key for item in self.everything for key in item.unlisted})
+        return sorted({key for item in self.all_audits for key in item.unlisted})
 
     @property
     def unfinished(self) -> list[str]:
-        return sorted({key for item in self.everything for key in item.unfinished})
+        return sorted({key for item in self.all_audits for key in item.unfinished})
 
     @property
-    def spoilt_partitions(self) -> list[str]:
+    def damaged_partitions(self) -> list[str]:
         return [key for key, item in self.partitions.items() if item.wrong]
 
     @property
     def files(self) -> int:
-        return sum(item.files for item in self.everything)
+        return sum(item.files for item in self.all_audits)
 
     @property
     def size_bytes(self) -> int:
-        return sum(item.size_bytes for item in self.everything)
+        return sum(item.size_bytes for item in self.all_audits)
 
     @property
     def remedies(self) -> list[str]:
         """The commands that repair what was found."""
-        others = {name for item in self.partitions.values() for name in map(_dataset, item.wrong) if name}
+        others = {name for item in self.partitions.values() for name in map(_dataset_of_key, item.wrong) if name}
         others -= {self.dataset}
-        spoilt = self.spoilt_partitions
-        commands = [f"voice build --verify{partition_flags(spoilt)}"] if spoilt else []
+        damaged = self.damaged_partitions
+        commands = [f"voice build --verify{partition_flags(damaged)}"] if damaged else []
         commands += [f"VOICE_DATASET={shlex.quote(name)} voice build --verify" for name in sorted(others)]
         commands += [item.remedy for item in self.parts.values() if item.wrong and item.remedy]
         return list(dict.fromkeys(commands))
@@ -91,35 +91,35 @@ class AuditReport:
         return (json.dumps(dataclasses.asdict(self), ensure_ascii=False, indent=1) + "\n").encode()
 
 
-def _dataset(key: str) -> str:
+def _dataset_of_key(key: str) -> str:
     """The name of the dataset that a key belongs to; "" for none.
 
-    >>> _dataset("datasets/voice/data/news/batch-0001.train.parquet"), _dataset("segments/a/batch-0001/x.npz")
+    >>> _dataset_of_key("datasets/voice/data/news/batch-0001.train.parquet"), _dataset_of_key("segments/a/batch-0001/x.npz")
     ('voice', '')
     """
     first, _, rest = key.partition("/")
     return rest.partition("/")[0] if first == "datasets" else ""
 
 
-def read_report(work: Store) -> AuditReport | None:
+def read_audit_report(work: Store) -> AuditReport | None:
     """The last audit's report; None where there is none, or a damaged one."""
     try:
-        return read_state(work, REPORT_KEY, AuditReport)
+        return read_state(work, AUDIT_REPORT_KEY, AuditReport)
     except DamagedStateError as error:
         _log.warning("%s; the audit starts anew", error)
         return None
 
 
-class Findings:
+class AuditCollector:
     """Gathers what is found of one part of the work root."""
 
     def __init__(self, work: Store) -> None:
         self.work = work
-        self.wanted: dict[str, str] = {}  # SHA-256 by key, of files to be read
+        self.expected_hashes: dict[str, str] = {}  # SHA-256 by key, of files to be read
         self.wrong: dict[str, str] = {}
         self.unlisted: list[str] = []
         self.unfinished: list[str] = []
-        self.looked_at = 0  # files that were read while gathering
+        self.files_read = 0  # files that were read while gathering
         self.size_bytes = 0
 
     def read(self, key: str) -> bytes | None:
@@ -130,18 +130,18 @@ class Findings:
             self.wrong[key] = f"cannot be read: {error}"
             return None
         if data is not None:
-            self.looked_at += 1
+            self.files_read += 1
             self.size_bytes += len(data)
         return data
 
-    def close(
-        self, is_freed: Callable[[str, str], bool] = lambda key, digest: False, remedy: str = ""
+    def finish(
+        self, is_evicted: Callable[[str, str], bool] = lambda key, digest: False, remedy: str = ""
     ) -> PartitionAudit:
         """Read all that is wanted and compare it."""
-        found = dict(zip(self.wanted, self.work.each(lambda key: self._look(key, is_freed), self.wanted), strict=True))
+        found = dict(zip(self.expected_hashes, self.work.map_keys(lambda key: self._check_file(key, is_evicted), self.expected_hashes), strict=True))
         wrong = {key: what for key, (_, what) in found.items() if what}
         return PartitionAudit(
-            files=len(found) + self.looked_at,
+            files=len(found) + self.files_read,
             size_bytes=sum(size for size, _ in found.values()) + self.size_bytes,
             freed=sum(what is None for _, what in found.values()),
             wrong={**wrong, **self.wrong},
@@ -150,7 +150,7 @@ class Findings:
             remedy=remedy,
         )
 
-    def _look(self, key: str, is_freed: Callable[[str, str], bool]) -> tuple[int, str | None]:
+    def _check_file(self, key: str, is_evicted: Callable[[str, str], bool]) -> tuple[int, str | None]:
         try:
             if key.endswith((".parquet", ".wav")):  # may be too large to hold
                 info = self.work.head(key)
@@ -159,10 +159,10 @@ class Findings:
                 data = self.work.get(key)
                 size, digest = len(data), sha256(data)
         except ObjectNotFoundError:
-            return 0, None if is_freed(key, self.wanted[key]) else MISSING
+            return 0, None if is_evicted(key, self.expected_hashes[key]) else MISSING
         except StoreError as error:
             return 0, f"cannot be read: {error}"
-        return size, "" if digest == self.wanted[key] else "is not what was committed"
+        return size, "" if digest == self.expected_hashes[key] else "is not what was committed"
 
-    def note_unlisted(self, there: Collection[str], listed: Mapping[str, object] | Collection[str]) -> None:
+    def add_unlisted(self, there: Collection[str], listed: Mapping[str, object] | Collection[str]) -> None:
         self.unlisted += [key for key in there if key not in listed]

@@ -45,7 +45,7 @@ class Reject:
 
 Verdict = Keep | Reject
 KEEP = Keep()
-Files = dict[str, tuple[int, str]]  # size in bytes and SHA-256 by key
+FilesByKey = dict[str, tuple[int, str]]  # size in bytes and SHA-256 by key
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class Entry:
     split: str = ""
     neutts_drop: str = ""
 
-    def judged(self, verdict: Verdict) -> "Entry":
+    def with_verdict(self, verdict: Verdict) -> "Entry":
         """This row with a verdict in place of the one it had."""
         if isinstance(verdict, Keep):
             return dataclasses.replace(self, kept=True, stage="", reason="", value=None, threshold=None, message="")
@@ -136,7 +136,7 @@ class RecordingOutcome:
     message: str = ""
 
     @property
-    def troubled(self) -> bool:
+    def has_problem(self) -> bool:
         return self.status != "ok"
 
 
@@ -159,7 +159,7 @@ class Manifest:
         """Rows that have a file, kept or not."""
         return [entry for entry in self.entries if entry.key]
 
-    def listed(self) -> Files:
+    def files_by_key(self) -> FilesByKey:
         """The files of all rows. Of a manifest that was read lazily no row becomes an entry for it.
 
         Raises `UnreadableRowsError`.
@@ -231,7 +231,7 @@ class _LazyEntries(Sequence[Entry]):
     def _entries(self) -> tuple[Entry, ...]:
         return tuple(Entry(**row) for row in pq.read_table(pa.BufferReader(self._buffer)).to_pylist())
 
-    def files(self) -> Files:
+    def files(self) -> FilesByKey:
         names = ["key", "size_bytes", "sha256"]
         table = pq.ParquetFile(pa.BufferReader(self._buffer)).read(columns=names, use_threads=False)
         columns = (table[name].to_pylist() for name in names)
@@ -305,7 +305,7 @@ def parse_manifest(store: Store, key: str, data: bytes, *, lazily: bool = False)
     return manifest
 
 
-def read_complete(store: Store, stage: str, partition: PartitionKey) -> Manifest:
+def read_complete_manifest(store: Store, stage: str, partition: PartitionKey) -> Manifest:
     """The committed manifest of a stage. Raises `LookupError` that says which stage to run first."""
     manifest = read_manifest(store, stage, partition)
     if manifest is None or not manifest.complete:

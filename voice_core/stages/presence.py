@@ -4,42 +4,42 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from voice_core.layout import PartitionKey, stage_prefix
-from voice_core.stages.evicted import read_freed
-from voice_core.stages.manifest import Files, Manifest
+from voice_core.stages.evicted import read_evicted
+from voice_core.stages.manifest import FilesByKey, Manifest
 from voice_core.storage.store import Store
 
 
-def absent_from(files: Files, there: Mapping[str, int], freed: Mapping[str, str]) -> str:
+def describe_missing_files(files: FilesByKey, there: Mapping[str, int], evicted: Mapping[str, str]) -> str:
     """What is wrong, in words; "" where all files are there with their sizes, or were freed.
 
-    >>> absent_from({"a": (5, "x"), "b": (5, "y"), "c": (5, "z")}, {"a": 5, "b": 4}, {"c": "z"})
+    >>> describe_missing_files({"a": (5, "x"), "b": (5, "y"), "c": (5, "z")}, {"a": 5, "b": 4}, {"c": "z"})
     '1 file has another size than was committed'
-    >>> absent_from({"a": (5, "x"), "b": (5, "y")}, {}, {})
+    >>> describe_missing_files({"a": (5, "x"), "b": (5, "y")}, {}, {})
     '2 files are missing'
     """
-    missing = sum(key not in there and freed.get(key) != digest for key, (_, digest) in files.items())
+    missing = sum(key not in there and evicted.get(key) != digest for key, (_, digest) in files.items())
     resized = sum(key in there and there[key] != size for key, (size, _) in files.items())
-    told = [
-        f"{count} {'file' if count == 1 else 'files'} {one if count == 1 else more}"
-        for count, one, more in (
+    problems = [
+        f"{count} {'file' if count == 1 else 'files'} {singular if count == 1 else plural}"
+        for count, singular, plural in (
             (missing, "is missing", "are missing"),
             (resized, "has another size than was committed", "have other sizes than were committed"),
         )
         if count
     ]
-    return " and ".join(told)
+    return " and ".join(problems)
 
 
-def absent_files(work: Store, manifest: Manifest, *, any_freed: bool) -> str:
+def check_stage_files(work: Store, manifest: Manifest, *, any_evicted: bool) -> str:
     """The same for the files of a stage's manifest, by one listing of its folder. Raises `UnreadableRowsError`."""
-    files = manifest.listed()
+    files = manifest.files_by_key()
     partition = PartitionKey.parse(manifest.partition)
     there = {item.key: item.size for item in work.listing(stage_prefix(manifest.stage, partition))}
-    freed = read_freed(work, manifest.stage, partition) if any_freed else {}
-    return absent_from(files, there, freed)
+    evicted = read_evicted(work, manifest.stage, partition) if any_evicted else {}
+    return describe_missing_files(files, there, evicted)
 
 
-def files_of(records: Iterable[Mapping[str, Any]], there: Mapping[str, int]) -> Files:
+def files_from_records(records: Iterable[Mapping[str, Any]], there: Mapping[str, int]) -> FilesByKey:
     """The files of a commit record in JSON. Old ones name no sizes: any will do."""
     return {
         item["key"]: (item["size_bytes"] if "size_bytes" in item else there.get(item["key"], -1), item["sha256"])

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from voice_core.compute import progress
-from voice_core.storage.errors import DENIED, Trouble, explain, reason_of
-from voice_core.storage.reach import reach
+from voice_core.storage.errors import DENIED, Diagnosis, diagnose, root_cause_message
+from voice_core.storage.reach import check_connection
 from voice_core.storage.store import ConflictError, ObjectInfo, Store, StoreError
 
 PREFIX = ".voice-check-"
@@ -26,13 +26,13 @@ _LARGE_BYTES = 32 << 20
 _MAX_CLOCK_SEC = 900  # beyond it S3 refuses requests
 _NOTABLE_CLOCK_SEC = 60
 _RETRIES = 1  # a check is to say soon what is wrong
-_NO_WRITES = "not tested; --write tests it"
+_WRITES_NOT_TESTED = "not tested; --write tests it"
 
 State = Literal["ok", "failed", "skipped"]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class CheckStep:
     """`found` is what was measured, or what is wrong, or why the step was left out; `cure` is what to do about it."""
 
     name: str
@@ -42,23 +42,23 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class StoreCheck:
     url: str
-    steps: tuple[Step, ...]
+    steps: tuple[CheckStep, ...]
 
     @property
     def ok(self) -> bool:
         return all(step.state != "failed" for step in self.steps)
 
 
-def check(
+def check_store(
     url: str, open_store: Callable[[str], Store], *, write: bool, speed: bool = True, may_be_missing: bool = False
-) -> Check:
+) -> StoreCheck:
     """Try everything that a build does with a store. Troubles are in the result; none is raised.
 
     With `may_be_missing`, a folder that is not there yet is no failure.
     """
-    return Check(url, tuple(_Examination(url, open_store, write, speed, may_be_missing).steps()))
+    return StoreCheck(url, tuple(_StoreChecker(url, open_store, write, speed, may_be_missing).steps()))
 
 
 class _FailedError(Exception):
@@ -70,7 +70,7 @@ class _FailedError(Exception):
 
 
 @dataclass(slots=True)
-class _Examination:
+class _StoreChecker:
     url: str
     open_store: Callable[[str], Store]
     write: bool
@@ -81,46 +81,46 @@ class _Examination:
     listed: list[ObjectInfo] = field(default_factory=list)
     made: list[Path] = field(default_factory=list)  # local folders that were not there, the deepest first
 
-    def steps(self) -> Iterator[Step]:
+    def steps(self) -> Iterator[CheckStep]:
         if self.may_be_missing and not self.write and self.url.startswith("file:") and not self._folder().exists():
-            yield from _skipped("there is no such folder yet; a build creates it", "open", *self._names())
+            yield from _skipped("there is no such folder yet; a build creates it", "open", *self._step_names())
             return
         try:
             store = self._open()
         except StoreError as error:
             yield self._failed("open", error)
-            yield from _skipped("the store cannot be opened", *self._names())
+            yield from _skipped("the store cannot be opened", *self._step_names())
             return
         region = ""
         if store.local_root is None and store.shareable:
-            reached = reach(store.url, store.access)
-            if (trouble := reached.trouble) is not None:
-                yield Step("reach", "failed", trouble.what, trouble.cure)
-                yield from _skipped("the server is not reached", *self._names())
+            reached = check_connection(store.url, store.access)
+            if (trouble := reached.diagnosis) is not None:
+                yield CheckStep("reach", "failed", trouble.what, trouble.cure)
+                yield from _skipped("the server is not reached", *self._step_names())
                 return
-            yield Step("reach", "ok", f"{reached.address}, {reached.milliseconds:.0f} ms")
-            yield _clock(reached.server_ahead_sec)
+            yield CheckStep("reach", "ok", f"{reached.address}, {reached.latency_ms:.0f} ms")
+            yield _clock(reached.clock_offset_sec)
             region = reached.region
         listing = _with_region(self._try("list", lambda: self._list(store)), region)
         yield listing
         if listing.state == "failed" and listing.found != DENIED:
-            yield from _skipped("the store does not list", *self._names()[1:])
+            yield from _skipped("the store does not list", *self._step_names()[1:])
             return
-        yield self._of_listed("read", lambda: self._read(store))
+        yield self._try_if_listed("read", lambda: self._read(store))
         if not self.write:
-            yield from _skipped(_NO_WRITES, *self._writing())
+            yield from _skipped(_WRITES_NOT_TESTED, *self._write_steps())
             if self.speed:
-                yield self._of_listed("speed", lambda: self._read_speed(store))
+                yield self._try_if_listed("speed", lambda: self._read_speed(store))
             return
         try:
             yield from self._write(store)
         finally:
-            self._clear(store)
+            self._clean_up(store)
 
-    def _names(self) -> list[str]:
-        return ["list", "read", *self._writing(), *(["speed"] if self.speed else [])]
+    def _step_names(self) -> list[str]:
+        return ["list", "read", *self._write_steps(), *(["speed"] if self.speed else [])]
 
-    def _writing(self) -> list[str]:
+    def _write_steps(self) -> list[str]:
         return ["write", "read back", "put if absent", "put if unchanged", "delete"]
 
     def _folder(self) -> Path:
@@ -135,20 +135,20 @@ class _Examination:
             return store
         return Store(store.url, replace(store.access, max_retries=_RETRIES))
 
-    def _try(self, name: str, act: Callable[[], str]) -> Step:
+    def _try(self, name: str, act: Callable[[], str]) -> CheckStep:
         try:
-            return Step(name, "ok", act())
+            return CheckStep(name, "ok", act())
         except _FailedError as error:
-            return Step(name, "failed", error.what, error.cure)
+            return CheckStep(name, "failed", error.what, error.cure)
         except StoreError as error:
             return self._failed(name, error)
 
-    def _of_listed(self, name: str, act: Callable[[], str]) -> Step:
+    def _try_if_listed(self, name: str, act: Callable[[], str]) -> CheckStep:
         return self._try(name, act) if self.listed else _skip(name, "nothing to read was found")
 
-    def _failed(self, name: str, error: StoreError) -> Step:
-        trouble = explain(reason_of(error), self.url) or Trouble(str(error), "")
-        return Step(name, "failed", trouble.what, trouble.cure)
+    def _failed(self, name: str, error: StoreError) -> CheckStep:
+        trouble = diagnose(root_cause_message(error), self.url) or Diagnosis(str(error), "")
+        return CheckStep(name, "failed", trouble.what, trouble.cure)
 
     def _list(self, store: Store) -> str:
         found = list(islice(store.listing(), _LISTED))
@@ -168,7 +168,7 @@ class _Examination:
             )
         return f"{size:,} bytes of {smallest.key}"
 
-    def _write(self, store: Store) -> Iterator[Step]:
+    def _write(self, store: Store) -> Iterator[CheckStep]:
         key = self.prefix + "صوت and more"
         data = uuid.uuid4().bytes * 64
 
@@ -180,7 +180,7 @@ class _Examination:
         writing = self._try("write", put)
         yield writing
         if writing.state == "failed":
-            yield from _skipped("nothing can be written", *self._writing()[1:])
+            yield from _skipped("nothing can be written", *self._write_steps()[1:])
             if self.speed:
                 yield _skip("speed", "nothing can be written")
             return
@@ -244,7 +244,7 @@ class _Examination:
             times = []
             for act in (
                 lambda: store.put_many(small),
-                lambda: store.each(store.get, small),
+                lambda: store.map_keys(store.get, small),
                 lambda: store.put(self.prefix + "large", large),
                 lambda: store.get(self.prefix + "large"),
             ):
@@ -262,7 +262,7 @@ class _Examination:
         large = max(self.listed, key=lambda item: item.size)
         parts = []
         if small:
-            seconds = _seconds(lambda: store.each(store.get, [item.key for item in small]))
+            seconds = _seconds(lambda: store.map_keys(store.get, [item.key for item in small]))
             parts.append(f"{len(small) / seconds:,.0f} gets/s, {store.access.in_flight} in flight")
         size = min(large.size, _LARGE_BYTES)
         with store.open(large.key) as reader:
@@ -270,7 +270,7 @@ class _Examination:
         parts.append(f"{size / 1e6:,.1f} MB of one object: {size / seconds / 1e6:,.0f} MB/s")
         return "; ".join(parts)
 
-    def _clear(self, store: Store) -> None:
+    def _clean_up(self, store: Store) -> None:
         """Remove what was written, as far as the store lets us; `delete` has told if it does not."""
         with contextlib.suppress(StoreError):
             store.delete(sorted(self.written))
@@ -280,28 +280,28 @@ class _Examination:
                     folder.rmdir()
 
 
-def _clock(ahead_sec: float | None) -> Step:
+def _clock(ahead_sec: float | None) -> CheckStep:
     if ahead_sec is None:
         return _skip("clock", "the server does not tell its time")
     apart, direction = abs(ahead_sec), "behind" if ahead_sec > 0 else "ahead of"
     found = f"this machine's clock is {apart:,.0f} s {direction} the server's"
     cure = "set the clock (`timedatectl set-ntp true`)"
     if apart > _MAX_CLOCK_SEC:
-        return Step("clock", "failed", f"{found}; beyond {_MAX_CLOCK_SEC} s requests are refused", cure)
+        return CheckStep("clock", "failed", f"{found}; beyond {_MAX_CLOCK_SEC} s requests are refused", cure)
     if apart > _NOTABLE_CLOCK_SEC:
-        return Step("clock", "ok", f"{found}; beyond {_MAX_CLOCK_SEC} s requests are refused", cure)
-    return Step("clock", "ok", "agrees with the server's")
+        return CheckStep("clock", "ok", f"{found}; beyond {_MAX_CLOCK_SEC} s requests are refused", cure)
+    return CheckStep("clock", "ok", "agrees with the server's")
 
 
-def _with_region(step: Step, region: str) -> Step:
+def _with_region(step: CheckStep, region: str) -> CheckStep:
     return replace(step, cure=f"{step.cure} ({region})") if region and "another region" in step.found else step
 
 
-def _skip(name: str, why: str) -> Step:
-    return Step(name, "skipped", why)
+def _skip(name: str, why: str) -> CheckStep:
+    return CheckStep(name, "skipped", why)
 
 
-def _skipped(why: str, *names: str) -> Iterator[Step]:
+def _skipped(why: str, *names: str) -> Iterator[CheckStep]:
     return (_skip(name, why) for name in names)
 
 

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 import obstore
 from obstore.store import GCSStore, S3Store, from_url
 
-from voice_core.redaction import hide
+from voice_core.redaction import register_secrets
 from voice_core.settings import Settings
 from voice_core.settings.base import refuse_credentials
 
@@ -24,7 +24,7 @@ _RETRY_TIMEOUT = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class StoreConfig:
     """What is empty comes from the environment, as the cloud's own tools read it."""
 
     in_flight: int = 32  # requests at once: enough to hide a round trip, few enough for one server
@@ -44,7 +44,7 @@ class Access:
 
     def open(self, url: str) -> Any:
         """An obstore store. Raises `ValueError` or obstore's errors for what cannot be opened."""
-        hide(self.access_key_id, self.secret_access_key, self.session_token)
+        register_secrets(self.access_key_id, self.secret_access_key, self.session_token)
         refuse_credentials(url)
         scheme, bucket = url.partition("://")[::2]
         if scheme not in _SCHEMES or not (bucket or scheme == "memory"):
@@ -182,9 +182,9 @@ def _aws_session(profile: str) -> Any:
         raise ValueError(str(error)) from None
 
 
-def s3_access(settings: Settings) -> Access:
+def s3_config(settings: Settings) -> StoreConfig:
     s3 = settings.s3
-    return Access(
+    return StoreConfig(
         in_flight=settings.requests_in_flight,
         endpoint_url=s3.endpoint_url,
         region=s3.region,
@@ -196,9 +196,9 @@ def s3_access(settings: Settings) -> Access:
     )
 
 
-def gcs_access(settings: Settings) -> Access:
+def gcs_config(settings: Settings) -> StoreConfig:
     gcs = settings.gcs
-    return Access(
+    return StoreConfig(
         in_flight=settings.requests_in_flight,
         endpoint_url=gcs.endpoint_url,
         credentials_file=gcs.credentials_file,

@@ -6,8 +6,8 @@ from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import Literal
 
-from voice_core.settings.url_overlap import overlap
-from voice_core.storage.copy_record import FOLDER, Known
+from voice_core.settings.url_overlap import describe_overlap
+from voice_core.storage.copy_record import COPY_RECORD_FOLDER, CopiedObject
 from voice_core.storage.store import ObjectInfo
 
 _MD5_DIGITS = 32
@@ -27,19 +27,19 @@ class CopyOptions:
     record: bool = True
     jobs: int = 32
 
-    def takes(self, key: str) -> bool:
+    def matches(self, key: str) -> bool:
         wanted = not self.include or any(fnmatchcase(key, glob) for glob in self.include)
-        return wanted and not any(fnmatchcase(key, glob) for glob in self.exclude) and not key.startswith(FOLDER)
+        return wanted and not any(fnmatchcase(key, glob) for glob in self.exclude) and not key.startswith(COPY_RECORD_FOLDER)
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class CopyStep:
     """What to do about one object: `compare` where only the content can tell whether it is the same."""
 
     action: Action
     source: ObjectInfo
     target: ObjectInfo | None = None
-    known: Known | None = None
+    known: CopiedObject | None = None
 
     @property
     def key(self) -> str:
@@ -47,18 +47,18 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class CopyFailure:
     key: str
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class CopyPlan:
-    steps: tuple[Step, ...]  # in order of their keys; without what is known to be the same
+    steps: tuple[CopyStep, ...]  # in order of their keys; without what is known to be the same
     same: int
     deletions: tuple[str, ...]  # at the destination, commit records first
-    impossible: tuple[Failure, ...]  # names that no store of ours can hold
-    folder_marks: int = 0  # empty objects that stand for a folder in some consoles; no files
+    invalid_keys: tuple[CopyFailure, ...]  # names that no store of ours can hold
+    folder_markers: int = 0  # empty objects that stand for a folder in some consoles; no files
 
     def counts(self) -> dict[Action, int]:
         tally: dict[Action, int] = {"new": 0, "replace": 0, "compare": 0, "same": self.same}
@@ -67,14 +67,14 @@ class CopyPlan:
         return tally
 
 
-def tier(key: str) -> int:
+def copy_order(key: str) -> int:
     """Objects of a lower tier are copied before those of a higher one.
 
-    >>> [tier(key) for key in ("segments/a/batch-0001/x_seg_0.npz", "segments/a/batch-0001/_manifest.parquet")]
+    >>> [copy_order(key) for key in ("segments/a/batch-0001/x_seg_0.npz", "segments/a/batch-0001/_manifest.parquet")]
     [0, 1]
-    >>> [tier(key) for key in ("datasets/v/manifests/a/batch-0001.parquet", "datasets/v/dataset.json")]
+    >>> [copy_order(key) for key in ("datasets/v/manifests/a/batch-0001.parquet", "datasets/v/dataset.json")]
     [1, 2]
-    >>> tier("batches/a/batch-0001.json")
+    >>> copy_order("batches/a/batch-0001.json")
     3
     """
     path = PurePosixPath(key)
@@ -102,7 +102,7 @@ def commit_scope(key: str) -> str | None:
     return None
 
 
-def folders(keys: Iterable[str]) -> set[str]:
+def parent_folders(keys: Iterable[str]) -> set[str]:
     """All folders above the keys, as prefixes; the top is ""."""
     found: set[str] = set()
     for key in keys:
@@ -116,7 +116,7 @@ def folders(keys: Iterable[str]) -> set[str]:
     return found
 
 
-def md5_of(info: ObjectInfo | None) -> str:
+def md5_from_etag(info: ObjectInfo | None) -> str:
     """The MD5 that an etag is, where it is one; "" otherwise."""
     etag = info.etag.lower() if info else ""
     return etag if len(etag) == _MD5_DIGITS and all(digit in "0123456789abcdef" for digit in etag) else ""
@@ -126,24 +126,24 @@ def make_plan(
     source_url: str,
     source: Iterable[ObjectInfo],
     target: Iterable[ObjectInfo],
-    known: Callable[[str], Known | None],
+    known: Callable[[str], CopiedObject | None],
     options: CopyOptions,
 ) -> CopyPlan:
     """Compare two listings. Pure. Raises `ValueError` where everything would be deleted."""
     there = {item.key: item for item in target if item.size >= 0}
-    steps: list[Step] = []
-    impossible: list[Failure] = []
+    steps: list[CopyStep] = []
+    impossible: list[CopyFailure] = []
     same = folder_marks = 0
     wanted: set[str] = set()
     for item in source:
-        if not options.takes(item.key):
+        if not options.matches(item.key):
             continue
-        if not item.key or (item.key.endswith("/") and md5_of(item) == _EMPTY_MD5):
+        if not item.key or (item.key.endswith("/") and md5_from_etag(item) == _EMPTY_MD5):
             folder_marks += 1
             continue
         wanted.add(item.key)
         if item.size < 0:
-            impossible.append(Failure(item.key, "its name can be no key: rename it at the source"))
+            impossible.append(CopyFailure(item.key, "its name can be no key: rename it at the source"))
             continue
         row, old = known(item.key), there.get(item.key)
         row = row if row is not None and old is not None and row.target_identity == old.identity else None
@@ -151,7 +151,7 @@ def make_plan(
         if action == "same":
             same += 1
         else:
-            steps.append(Step(action, item, old, row))
+            steps.append(CopyStep(action, item, old, row))
     deletions: list[str] = []
     if options.delete:
         if not wanted:
@@ -159,18 +159,18 @@ def make_plan(
                 f"{source_url} holds nothing that is to be copied, so --delete would empty the destination: "
                 "check the address and the globs"
             )
-        deletions = [key for key in there if options.takes(key) and key not in wanted]
+        deletions = [key for key in there if options.matches(key) and key not in wanted]
     return CopyPlan(
         tuple(sorted(steps, key=lambda step: step.key)),
         same,
-        tuple(sorted(deletions, key=lambda key: (-tier(key), key))),
+        tuple(sorted(deletions, key=lambda key: (-copy_order(key), key))),
         tuple(sorted(impossible, key=lambda failure: failure.key)),
         folder_marks,
     )
 
 
 def _action(
-    item: ObjectInfo, old: ObjectInfo | None, row: Known | None, source_url: str, options: CopyOptions
+    item: ObjectInfo, old: ObjectInfo | None, row: CopiedObject | None, source_url: str, options: CopyOptions
 ) -> Action:
     if old is None:
         return "new"
@@ -180,10 +180,10 @@ def _action(
         return "compare"
     if row is not None and (row.source_url, row.source_identity) == (source_url, item.identity):
         return "same"
-    return "same" if md5_of(item) and md5_of(item) == md5_of(old) else "compare"
+    return "same" if md5_from_etag(item) and md5_from_etag(item) == md5_from_etag(old) else "compare"
 
 
 def refuse_overlap(source_url: str, target_url: str) -> None:
     """Raises `ValueError` where one URL lies in the other."""
-    if how := overlap(source_url, target_url):
+    if how := describe_overlap(source_url, target_url):
         raise ValueError(f"{source_url} {how} {target_url}: nothing can be copied onto or into itself")

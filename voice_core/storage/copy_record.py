@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from voice_core.storage.store import Store
 
-FOLDER = ".voice-copy/"
+COPY_RECORD_FOLDER = ".voice-copy/"
 _FLUSH_SEC = 10.0
 _FLUSH_ROWS = 50_000
 _SCHEMA = pa.schema(
@@ -26,7 +26,7 @@ _SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class CopiedObject:
     """`sha256` is that of the object at the destination while it is called `target_identity`, and that of the
     object of `source_url` while it is called `source_identity`."""
 
@@ -43,14 +43,14 @@ class CopyRecord:
         self._store = store
         self._keep = keep
         self._parts: list[str] = []
-        self._known: dict[str, Known] = {}
-        self._new: dict[str, Known] = {}
+        self._known: dict[str, CopiedObject] = {}
+        self._new: dict[str, CopiedObject] = {}
         self._flushed = time.monotonic()
         if keep:
             self._load()
 
     def _load(self) -> None:
-        for key in sorted(item.key for item in self._store.listing(FOLDER)):
+        for key in sorted(item.key for item in self._store.listing(COPY_RECORD_FOLDER)):
             data = self._store.find(key)
             if data is None:
                 continue  # another copy has merged it since
@@ -63,12 +63,12 @@ class CopyRecord:
             if any(column.null_count for column in table.columns):
                 continue
             columns = [table[name].to_pylist() for name in _SCHEMA.names]
-            self._known.update((name, Known(sys.intern(url), *rest)) for name, url, *rest in zip(*columns, strict=True))
+            self._known.update((name, CopiedObject(sys.intern(url), *rest)) for name, url, *rest in zip(*columns, strict=True))
 
-    def find(self, key: str) -> Known | None:
+    def find(self, key: str) -> CopiedObject | None:
         return self._known.get(key)
 
-    def note(self, key: str, known: Known) -> None:
+    def note(self, key: str, known: CopiedObject) -> None:
         """Keep for the next copy; written now and then."""
         if not self._keep:
             return
@@ -94,13 +94,13 @@ class CopyRecord:
             self._store.delete(part for part in self._parts if part != merged)
             self._parts = [merged]
 
-    def _write(self, rows: dict[str, Known]) -> str:
+    def _write(self, rows: dict[str, CopiedObject]) -> str:
         columns = [
             list(rows),
             *([getattr(known, name) for known in rows.values()] for name in _SCHEMA.names[1:]),
         ]
         sink = io.BytesIO()
         pq.write_table(pa.table(dict(zip(_SCHEMA.names, columns, strict=True)), schema=_SCHEMA), sink)
-        key = f"{FOLDER}{time.time_ns():020d}-{os.getpid()}.parquet"
+        key = f"{COPY_RECORD_FOLDER}{time.time_ns():020d}-{os.getpid()}.parquet"
         self._store.put(key, sink.getvalue())
         return key

@@ -4,7 +4,7 @@ On a local store the claim is a file lock, which the kernel takes back whatever 
 it is an object that its holder renews; a claim that is not renewed, or whose process is known to be dead, is taken
 over. No clocks of two machines are compared: what counts is whether the object changed while it was watched.
 
-`held` gives the store to write to: its fence (`voice_core.storage.fence`) stops a holder whose claim was taken over.
+`hold_lock` gives the store to write to: its fence (`voice_core.storage.fence`) stops a holder whose claim was taken over.
 """
 
 import contextlib
@@ -19,73 +19,73 @@ from dataclasses import asdict, replace
 from voice_core.compute.file_locks import same_file, try_lock
 from voice_core.compute.process_id import Process
 from voice_core.layout import LOCKS, lock_key
-from voice_core.storage.fence import Fence, LostClaimError, ObjectFence, claim_of
+from voice_core.storage.fence import Fence, LockLostError, ObjectFence, parse_claim
 from voice_core.storage.store import ConflictError, ObjectInfo, ObjectNotFoundError, Store, StoreError
 
-__all__ = ["HeldError", "LostClaimError", "held", "sweep"]
+__all__ = ["LockTimeoutError", "LockLostError", "hold_lock", "remove_dead_locks"]
 
-RENEWED_EVERY_SEC = 10.0
-SAFE_SEC = 30.0  # after a renewal; then a holder asks before it writes. The rest is for a write that is under way.
-ABANDONED_AFTER_SEC = 45.0
+RENEW_INTERVAL_SEC = 10.0
+VALID_AFTER_RENEWAL_SEC = 30.0  # after a renewal; then a holder asks before it writes. The rest is for a write that is under way.
+EXPIRY_SEC = 45.0
 WAIT_SEC = 3600.0
 _POLL_SEC = 0.5
-_IN_FLIGHT = 4
-_SAID_EVERY_SEC = 30.0
+_MAX_REQUESTS = 4
+_LOG_INTERVAL_SEC = 30.0
 _log = logging.getLogger(__name__)
 
 
-class HeldError(RuntimeError):
+class LockTimeoutError(RuntimeError):
     """Somebody else works on it, and went on for longer than we wait."""
 
 
 @contextlib.contextmanager
-def held(store: Store, name: str, *, wait_sec: float = WAIT_SEC) -> Iterator[Store]:
-    """Hold `name` under the store; wait while another process does. Raises `HeldError` after `wait_sec`.
+def hold_lock(store: Store, name: str, *, timeout_sec: float = WAIT_SEC) -> Iterator[Store]:
+    """Hold `name` under the store; wait while another process does. Raises `LockTimeoutError` after `timeout_sec`.
 
-    Gives the store through which to write meanwhile, here and in worker processes: it raises `LostClaimError` instead
+    Gives the store through which to write meanwhile, here and in worker processes: it raises `LockLostError` instead
     of writing where the claim was taken over, as it is when this process was stopped for long. A process may not claim
     a name that it holds already.
     """
-    claim = _held_file if store.local_root is not None else _held_object
-    with claim(store, name, _Patience(name, wait_sec)) as fence:
+    claim = _hold_file_lock if store.local_root is not None else _hold_object_lock
+    with claim(store, name, _Waiter(name, timeout_sec)) as fence:
         try:
-            yield store.fenced(fence)
+            yield store.with_fence(fence)
         finally:
             fence.end()
 
 
-class _Patience:
+class _Waiter:
     """Waits, and says for whom."""
 
-    def __init__(self, name: str, wait_sec: float) -> None:
+    def __init__(self, name: str, timeout_sec: float) -> None:
         self._name = name
-        self._until = time.monotonic() + wait_sec
-        self._said = 0.0
+        self._until = time.monotonic() + timeout_sec
+        self._logged_at = 0.0
 
     def wait(self, holder: str) -> None:
         now = time.monotonic()
         who = f"{self._name} is being worked on by {holder or 'another process'}"
         if now > self._until:
-            raise HeldError(f"{who}; wait for it to end, or end it, and run this again")
-        if now - self._said > _SAID_EVERY_SEC:
+            raise LockTimeoutError(f"{who}; wait for it to end, or end it, and run this again")
+        if now - self._logged_at > _LOG_INTERVAL_SEC:
             _log.info("%s; waiting for it", who)
-            self._said = now
+            self._logged_at = now
         time.sleep(_POLL_SEC)
 
 
-def _describe(data: bytes) -> str:
-    holder = Process.parse(claim_of(data))
+def _describe_holder(data: bytes) -> str:
+    holder = Process.parse(parse_claim(data))
     return str(holder) if holder else ""
 
 
-def _is_dead(data: bytes) -> bool:
+def _is_holder_dead(data: bytes) -> bool:
     """Whether the holder is a process of this machine that has ended."""
-    holder = Process.parse(claim_of(data))
+    holder = Process.parse(parse_claim(data))
     return holder is not None and holder.is_dead
 
 
 @contextlib.contextmanager
-def _held_file(store: Store, name: str, patience: _Patience) -> Iterator[Fence]:
+def _hold_file_lock(store: Store, name: str, waiter: _Waiter) -> Iterator[Fence]:
     assert store.local_root is not None
     path = store.local_root / lock_key(name)
     while True:
@@ -97,12 +97,12 @@ def _held_file(store: Store, name: str, patience: _Patience) -> Iterator[Fence]:
         with file:
             if not try_lock(file.fileno()):
                 file.seek(0)
-                patience.wait(_describe(file.read()))
+                waiter.wait(_describe_holder(file.read()))
                 continue
             if not same_file(path, file.fileno()):
                 continue  # its last holder removed it after we had opened it
             file.truncate(0)
-            file.write(json.dumps(asdict(Process.me())).encode())
+            file.write(json.dumps(asdict(Process.current())).encode())
             file.flush()
             try:
                 yield Fence(name, store.fence)
@@ -114,10 +114,10 @@ def _held_file(store: Store, name: str, patience: _Patience) -> Iterator[Fence]:
 
 
 @contextlib.contextmanager
-def _held_object(store: Store, name: str, patience: _Patience) -> Iterator[Fence]:
-    claims = _claims(store)
-    fence = ObjectFence(claims, lock_key(name), name, uuid.uuid4().hex, SAFE_SEC, store.fence)
-    _claim(claims, lock_key(name), fence, patience)
+def _hold_object_lock(store: Store, name: str, waiter: _Waiter) -> Iterator[Fence]:
+    claims = _lock_store(store)
+    fence = ObjectFence(claims, lock_key(name), name, uuid.uuid4().hex, VALID_AFTER_RENEWAL_SEC, store.fence)
+    _acquire_object(claims, lock_key(name), fence, waiter)
     renewal = _Renewal(fence)
     renewal.start()
     try:
@@ -127,43 +127,43 @@ def _held_object(store: Store, name: str, patience: _Patience) -> Iterator[Fence
         _release(claims, lock_key(name), fence)
 
 
-def _claims(store: Store) -> Store:
+def _lock_store(store: Store) -> Store:
     """The store by which claims are read and written: its requests do not queue behind those of the build."""
-    return store.fenced(None, replace(store.access, in_flight=_IN_FLIGHT))
+    return store.with_fence(None, replace(store.access, in_flight=_MAX_REQUESTS))
 
 
-def _claim(store: Store, key: str, fence: ObjectFence, patience: _Patience) -> None:
+def _acquire_object(store: Store, key: str, fence: ObjectFence, waiter: _Waiter) -> None:
     seen: ObjectInfo | None = None
     since = time.monotonic()
     holder = b""
     while True:
         there = store.head(key)
-        data = fence.claim()
+        data = fence.next_claim()
         try:
             if there is None:
-                return fence.accept(store.put(key, data, if_absent=True), data)
+                return fence.record_renewal(store.put(key, data, if_absent=True), data)
             if there != seen:
                 seen, since = there, time.monotonic()
             holder = store.find(key) or b""
-            if fence.is_ours(holder):
-                return fence.accept(there, holder)  # the answer to our put was lost on its way
-            if _is_dead(holder) or time.monotonic() - since > ABANDONED_AFTER_SEC:
-                return fence.accept(store.put(key, data, if_unchanged=there), data)
+            if fence.owns(holder):
+                return fence.record_renewal(there, holder)  # the answer to our put was lost on its way
+            if _is_holder_dead(holder) or time.monotonic() - since > EXPIRY_SEC:
+                return fence.record_renewal(store.put(key, data, if_unchanged=there), data)
         except (ConflictError, ObjectNotFoundError):
             _log.debug("another process claimed or released %s first", key)
-        patience.wait(_describe(holder))
+        waiter.wait(_describe_holder(holder))
 
 
 def _release(store: Store, key: str, fence: ObjectFence) -> None:
-    """Delete the claim, if it is still ours. It is renewed first: within `SAFE_SEC` nobody takes it over."""
+    """Delete the claim, if it is still ours. It is renewed first: within `VALID_AFTER_RENEWAL_SEC` nobody takes it over."""
     try:
         fence.renew()
         if fence.is_fresh:
             store.delete([key])
-    except LostClaimError as error:  # after the last write; otherwise that has raised it
+    except LockLostError as error:  # after the last write; otherwise that has raised it
         _log.debug("%s", error)
     except StoreError as error:
-        _log.warning("the claim %s could not be released, and is free in %g s: %s", key, ABANDONED_AFTER_SEC, error)
+        _log.warning("the claim %s could not be released, and is free in %g s: %s", key, EXPIRY_SEC, error)
 
 
 class _Renewal(threading.Thread):
@@ -175,10 +175,10 @@ class _Renewal(threading.Thread):
         self._ended = threading.Event()
 
     def run(self) -> None:
-        while not self._ended.wait(RENEWED_EVERY_SEC):
+        while not self._ended.wait(RENEW_INTERVAL_SEC):
             try:
                 self._fence.renew()
-            except LostClaimError as error:
+            except LockLostError as error:
                 _log.error("%s", error)
                 return
             except StoreError as error:
@@ -189,17 +189,17 @@ class _Renewal(threading.Thread):
         self.join()
 
 
-def sweep(store: Store) -> None:
+def remove_dead_locks(store: Store) -> None:
     """Remove the claims of processes that are dead, which nobody may ever claim again."""
-    claims = _claims(store)
+    claims = _lock_store(store)
     for item in list(store.listing(LOCKS)):
         if store.local_root is None:
             there, data = claims.head(item.key), claims.find(item.key)
-            if there is not None and data is not None and _is_dead(data):
-                fence = ObjectFence(claims, item.key, item.key, uuid.uuid4().hex, SAFE_SEC)
-                ours = fence.claim()
+            if there is not None and data is not None and _is_holder_dead(data):
+                fence = ObjectFence(claims, item.key, item.key, uuid.uuid4().hex, VALID_AFTER_RENEWAL_SEC)
+                ours = fence.next_claim()
                 with contextlib.suppress(ConflictError, ObjectNotFoundError):  # another process takes it over
-                    fence.accept(claims.put(item.key, ours, if_unchanged=there), ours)
+                    fence.record_renewal(claims.put(item.key, ours, if_unchanged=there), ours)
                     _release(claims, item.key, fence)
             continue
         path = store.local_root / item.key

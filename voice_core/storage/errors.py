@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class Diagnosis:
     what: str
     cure: str
 
@@ -18,7 +18,7 @@ WANTS_TLS = r"HTTP request (was sent )?to (an )?HTTPS|InsecureTransport|SSL requ
 
 # Signs of a trouble in the texts of obstore and object_store, of S3 and Google Cloud Storage, of Python's ssl, socket
 # and botocore. The first that matches counts. Names in braces are filled in, by the kind of the store.
-_TROUBLES: tuple[tuple[str, str, str], ...] = (
+_PATTERNS: tuple[tuple[str, str, str], ...] = (
     (
         r"RequestTimeTooSkewed|invalid_grant.*reasonable timeframe",
         "this machine's clock differs too much from the server's",
@@ -172,21 +172,21 @@ _GCS = {
 _NAMES = re.compile(r"(?!https?://(169\.254|metadata))\b\w+://\S+|for path .*?: |(path|bucket): \"[^\"]*\"")
 
 
-def explain(reason: str, url: str) -> Trouble | None:
+def diagnose(reason: str, url: str) -> Diagnosis | None:
     """What is wrong and what to do, from the whole text of an error; None where the text says nothing known.
 
-    >>> explain("Os { code: 111, kind: ConnectionRefused }", "s3://bucket").what
+    >>> diagnose("Os { code: 111, kind: ConnectionRefused }", "s3://bucket").what
     'nothing listens at this address'
     """
     names = _GCS if url.startswith("gs:") else _S3
     reason = _NAMES.sub(" ", reason)
-    for sign, what, cure in _TROUBLES:
-        if re.search(sign, reason, re.DOTALL):
-            return Trouble(what.format(**names), cure.format(**names))
+    for pattern, what, cure in _PATTERNS:
+        if re.search(pattern, reason, re.DOTALL):
+            return Diagnosis(what.format(**names), cure.format(**names))
     return None
 
 
-def reason_of(error: BaseException) -> str:
+def root_cause_message(error: BaseException) -> str:
     """The text of the error that this one was made from, also where `raise … from None` hides it."""
     while (deeper := error.__cause__ or (error.__context__ if error.__suppress_context__ else None)) is not None:
         error = deeper

@@ -32,7 +32,7 @@ _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _PUT_TRIES = 10
 
 
-class LostClaimError(RuntimeError):
+class LockLostError(RuntimeError):
     """The claim was taken over by another process. Nothing more was written."""
 
 
@@ -41,7 +41,7 @@ def now_sec() -> float:
     return time.clock_gettime(_CLOCK)
 
 
-def claim_of(data: bytes | None) -> dict[str, Any]:
+def parse_claim(data: bytes | None) -> dict[str, Any]:
     """What a claim's object says; empty where there is none or it cannot be read."""
     try:
         value = json.loads(data or b"{}")
@@ -56,31 +56,31 @@ class Fence:
 
     def __init__(self, name: str, outer: "Fence | None") -> None:
         self.name = name
-        self.holder = Process.me()
+        self.holder = Process.current()
         self._outer = outer  # of a claim within which this one was made
         self._ended = False
 
     def check(self) -> None:
-        """Called before each write. Raises `LostClaimError` where the claim does not hold any more."""
+        """Called before each write. Raises `LockLostError` where the claim does not hold any more."""
         if self._outer is not None:
             self._outer.check()
         if self._ended:
-            raise LostClaimError(f"the claim on {self.name} was released before this write")
+            raise LockLostError(f"the claim on {self.name} was released before this write")
         if self.holder.pid != os.getpid() and self.holder.is_dead:
-            raise LostClaimError(f"{self.holder}, which held {self.name}, has ended; nothing more was written")
+            raise LockLostError(f"{self.holder}, which held {self.name}, has ended; nothing more was written")
 
     def verify(self) -> None:
         """As `check`, and asks the store whether the claim is still there."""
         self.check()
 
-    def put(self, store: "Store", key: str, data: Any, *, look_first: bool = False) -> "ObjectInfo":
+    def put(self, store: "Store", key: str, data: Any, *, check_existing: bool = False) -> "ObjectInfo":
         """Put an object of a remote store, on the condition that nobody else has written it under a later claim.
 
-        With `look_first` an object that may be there is looked at before the first try: for data that is too large to
+        With `check_existing` an object that may be there is looked at before the first try: for data that is too large to
         be sent twice.
         """
         seen: ObjectInfo | None = None
-        if look_first:
+        if check_existing:
             seen = store.head(key)
             self.verify()
         for _ in range(_PUT_TRIES):
@@ -122,28 +122,28 @@ class ObjectFence(Fence):
         """Whether nobody can have taken the claim over yet, as a holder that does not renew it has this long."""
         return now_sec() - self._renewed_at < self._safe_sec
 
-    def claim(self) -> bytes:
+    def next_claim(self) -> bytes:
         """The claim's next content. No two are equal."""
         self._renewals += 1
         value = {**asdict(self.holder), "claim": self._token, "renewed": self._renewals, "at": now_sec()}
         return json.dumps(value).encode()
 
-    def is_ours(self, data: bytes | None) -> bool:
-        return claim_of(data).get("claim") == self._token
+    def owns(self, data: bytes | None) -> bool:
+        return parse_claim(data).get("claim") == self._token
 
-    def accept(self, info: "ObjectInfo", data: bytes) -> None:
-        """The claim's object has this content, which `claim` gave."""
-        self._info, self._renewed_at = info, float(claim_of(data)["at"])
+    def record_renewal(self, info: "ObjectInfo", data: bytes) -> None:
+        """The claim's object has this content, which `next_claim` gave."""
+        self._info, self._renewed_at = info, float(parse_claim(data)["at"])
 
     def check(self) -> None:
         super().check()
         if self._lost:
-            raise LostClaimError(self._lost)
+            raise LockLostError(self._lost)
         if self.is_fresh:
             return
         with self._lock:
             if not self.is_fresh:
-                self._look()
+                self._read_claim()
             if not self.is_fresh:
                 self._renew()
 
@@ -152,7 +152,7 @@ class ObjectFence(Fence):
         if self._outer is not None:
             self._outer.verify()
         with self._lock:
-            self._look()
+            self._read_claim()
 
     def renew(self) -> None:
         """Write the claim again, so that others see that its holder lives."""
@@ -162,25 +162,25 @@ class ObjectFence(Fence):
     def _renew(self) -> None:
         while True:
             try:
-                info = self._info or self._look()
-                data = self.claim()
-                return self.accept(self._store.put(self._key, data, if_unchanged=info), data)
+                info = self._info or self._read_claim()
+                data = self.next_claim()
+                return self.record_renewal(self._store.put(self._key, data, if_unchanged=info), data)
             except (ConflictError, ObjectNotFoundError):  # a worker has renewed it, or it was taken over
                 self._info = None
 
-    def _look(self) -> "ObjectInfo":
+    def _read_claim(self) -> "ObjectInfo":
         """Read the claim; what the store calls it, if it is still ours."""
         info, data = self._store.head(self._key), self._store.find(self._key)
-        claim = claim_of(data)
-        if info is None or not self.is_ours(data):
+        claim = parse_claim(data)
+        if info is None or not self.owns(data):
             self._lost = _lost_message(self.name, Process.parse(claim))
-            raise LostClaimError(self._lost)
+            raise LockLostError(self._lost)
         self._info = info
         self._renewals = max(self._renewals, int(claim["renewed"]))
         self._renewed_at = max(self._renewed_at, float(claim["at"]))
         return info
 
 
-def _lost_message(name: str, taker: Process | None) -> str:
-    whom = f"to {taker}" if taker is not None else "to a process that has finished since"
-    return f"lost its claim on {name} {whom}; nothing more was written; run the same command again"
+def _lost_message(name: str, new_holder: Process | None) -> str:
+    recipient = f"to {new_holder}" if new_holder is not None else "to a process that has finished since"
+    return f"lost its claim on {name} {recipient}; nothing more was written; run the same command again"

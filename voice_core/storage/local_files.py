@@ -2,7 +2,7 @@
 
 A file is written as a part file beside its place (`NAME.part#0`) and then renamed, so a reader sees the old content or
 the new one. Every writer has a part file of its own and holds a lock on it. A part file that nobody holds was left by
-a killed process: the next writer of the same file removes it, or `sweep_parts`.
+a killed process: the next writer of the same file removes it, or `remove_abandoned_parts`.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from voice_core.compute.file_locks import same_file, try_lock
 
-OLD_PART = ".part"  # at the end of the part files of earlier versions
+LEGACY_PART_SUFFIX = ".part"  # at the end of the part files of earlier versions
 # obstore lists no file whose name has only digits after its first "#".
 _PART = re.compile(r"[^#]*\.part#\d+", re.DOTALL)
 _LONGEST_NAME_BYTES = 240  # file systems allow 255
@@ -26,7 +26,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PartFile:
     """A part file and the open descriptor that holds its lock."""
 
     path: Path
@@ -38,7 +38,7 @@ class Part:
 
 
 @contextlib.contextmanager
-def part_of(path: Path) -> Iterator[Part]:
+def create_part_file(path: Path) -> Iterator[PartFile]:
     """An empty part file for `path`, for this writer alone. It is removed at the end unless it was renamed."""
     part = _claim(path)
     try:
@@ -51,7 +51,7 @@ def part_of(path: Path) -> Iterator[Part]:
 
 def write_file(path: Path, data: bytes) -> None:
     """Write a file so that readers see the old content or the new one, whoever else writes it at the same time."""
-    with part_of(path) as part:
+    with create_part_file(path) as part:
         part.path.write_bytes(data)
         part.path.replace(path)
 
@@ -80,20 +80,20 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def is_part(name: str) -> bool:
+def is_part_file(name: str) -> bool:
     """Whether a file's name is that of a part file.
 
-    >>> is_part("a.npz.part#0"), is_part("episode #12"), is_part("a.part")
+    >>> is_part_file("a.npz.part#0"), is_part_file("episode #12"), is_part_file("a.part")
     (True, False, False)
     """
     return ".part#" in name and _PART.fullmatch(name) is not None
 
 
-def sweep_parts(folder: Path) -> int:
+def remove_abandoned_parts(folder: Path) -> int:
     """Remove the part files below a folder that no process is writing; returns how many."""
     removed = 0
     for place, _, names in os.walk(folder):  # which ignores folders that vanish meanwhile
-        removed += sum(is_part(name) and _remove_abandoned(Path(place, name)) for name in names)
+        removed += sum(is_part_file(name) and _remove_abandoned(Path(place, name)) for name in names)
     return removed
 
 
@@ -110,7 +110,7 @@ def _parts(path: Path) -> Iterator[Path]:
     return (path.with_name(f"{name}.part#{number}") for number in itertools.count())
 
 
-def _claim(path: Path) -> Part:
+def _claim(path: Path) -> PartFile:
     for part in _parts(path):
         while (descriptor := _create(part)) is None:
             if not _remove_abandoned(part):
@@ -118,7 +118,7 @@ def _claim(path: Path) -> Part:
         if descriptor is None:
             continue  # another writer holds it
         if try_lock(descriptor) and same_file(part, descriptor):
-            return Part(part, descriptor)
+            return PartFile(part, descriptor)
         os.close(descriptor)  # it was taken for abandoned before it was locked
     raise AssertionError("the numbers of part files never end")
 

@@ -4,10 +4,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-LEADS_OUT = "a symbolic link that leads out of the folder; VOICE_FOLLOW_SYMLINKS=true follows it"
+LINK_OUTSIDE = "a symbolic link that leads out of the folder; VOICE_FOLLOW_SYMLINKS=true follows it"
 
 
-def leads_out(root: Path, key: str) -> bool:
+def is_outside(root: Path, key: str) -> bool:
     """Whether the real place of a key is outside of the real place of its root."""
     return not Path(os.path.realpath(root / key)).is_relative_to(os.path.realpath(root))
 
@@ -28,7 +28,7 @@ def has_links(folder: Path) -> bool:
     return False
 
 
-def walk(root: Path, folder: Path) -> Iterator[tuple[str, bool]]:
+def walk_inside(root: Path, folder: Path) -> Iterator[tuple[str, bool]]:
     """The keys of all files below a folder of a root, and whether each is inside of the root.
 
     Links within the root are followed, each folder once on a way down; a link that leads out of it is one key.

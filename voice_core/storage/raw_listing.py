@@ -12,13 +12,13 @@ from xml.etree import ElementTree
 
 from obstore.exceptions import BaseError
 
-from voice_core.storage.config import Access
-from voice_core.storage.exceptions import is_transient, pause
+from voice_core.storage.config import StoreConfig
+from voice_core.storage.exceptions import is_transient, sleep_before_retry
 
-Name = tuple[str, int, str, str]  # key below the URL, size, etag, version
+RawEntry = tuple[str, int, str, str]  # key below the URL, size, etag, version
 
 
-def list_names(url: str, access: Access, prefix: str) -> Iterator[Name]:
+def list_raw_entries(url: str, access: StoreConfig, prefix: str) -> Iterator[RawEntry]:
     """List the objects below the folder `prefix`. Raises `OSError` or `ValueError`."""
     parts = urlsplit(url)
     root = unquote(parts.path).strip("/")
@@ -28,7 +28,7 @@ def list_names(url: str, access: Access, prefix: str) -> Iterator[Name]:
         yield key.removeprefix(root), size, etag, version
 
 
-def _list(bucket_url: str, prefix: str, access: Access) -> Iterator[Name]:
+def _list(bucket_url: str, prefix: str, access: StoreConfig) -> Iterator[RawEntry]:
     query = {"list-type": "2", "encoding-type": "url", "prefix": prefix}
     while True:
         try:
@@ -36,7 +36,7 @@ def _list(bucket_url: str, prefix: str, access: Access) -> Iterator[Name]:
         except BaseError as error:
             if not bucket_url.startswith("gs:"):
                 raise OSError(str(error)) from None
-            yield from _through_google_client(bucket_url, prefix, access, error)
+            yield from _list_with_google_client(bucket_url, prefix, access, error)
             return
         page = _fetch(address, access)
         decode = unquote_plus if page.findtext("{*}EncodingType") == "url" else str
@@ -49,7 +49,7 @@ def _list(bucket_url: str, prefix: str, access: Access) -> Iterator[Name]:
         query["continuation-token"] = token
 
 
-def _fetch(address: str, access: Access) -> ElementTree.Element:
+def _fetch(address: str, access: StoreConfig) -> ElementTree.Element:
     for tries in itertools.count(1):
         try:
             return ElementTree.fromstring(_read(address, access))
@@ -58,11 +58,11 @@ def _fetch(address: str, access: Access) -> ElementTree.Element:
         except OSError as error:
             if tries >= access.max_retries or not is_transient(error):
                 raise
-        pause(tries)
+        sleep_before_retry(tries)
     raise AssertionError("the tries never end")
 
 
-def _read(address: str, access: Access) -> bytes:
+def _read(address: str, access: StoreConfig) -> bytes:
     tls = ssl.create_default_context(cafile=access.ca_bundle or None)
     if not access.verify_tls:
         tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
@@ -80,7 +80,7 @@ def _read(address: str, access: Access) -> bytes:
         raise OSError("operation timed out") from None
 
 
-def _through_google_client(bucket_url: str, prefix: str, access: Access, why: BaseError) -> Iterator[Name]:
+def _list_with_google_client(bucket_url: str, prefix: str, access: StoreConfig, why: BaseError) -> Iterator[RawEntry]:
     """For credentials of Google that obstore cannot sign with, such as a person's own."""
     try:
         from google.api_core.exceptions import GoogleAPICallError

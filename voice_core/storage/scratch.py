@@ -25,19 +25,19 @@ from voice_core.storage.store import StoreError
 
 _log = logging.getLogger(__name__)
 
-_LEDGER, _LOCK = "ledger.lock", ".room"
+_LEDGER_FILE, _LOCK_SUFFIX = "ledger.lock", ".room"
 _WAIT_SEC = 0.05
 
 
-class NoRoomError(StoreError):
+class ScratchLimitError(StoreError):
     """A copy needs more local disk than it may ever take. The message names the sizes and the setting."""
 
 
 @dataclass(frozen=True, slots=True)
-class Leftovers:
+class AbandonedFiles:
     """What processes that were killed had left."""
 
-    rooms: int
+    count: int
     size_bytes: int
 
 
@@ -57,77 +57,77 @@ class Scratch:
         return size <= self.budget_bytes
 
     @contextlib.contextmanager
-    def room(self, size: int, what: str) -> Iterator[Path]:
+    def reserve(self, size: int, what: str) -> Iterator[Path]:
         """An empty folder for up to `size` bytes, which is gone afterwards. `what` is for the message.
 
-        Waits while the rooms of this and other processes leave too little of the budget. Raises `NoRoomError` for
+        Waits while the rooms of this and other processes leave too little of the budget. Raises `ScratchLimitError` for
         more than the whole budget.
         """
         if not self.fits(size):
-            raise NoRoomError(f"{what} needs {gigabytes(size)} of local disk; {self.limit}")
-        room = self._claim(size)
+            raise ScratchLimitError(f"{what} needs {format_gigabytes(size)} of local disk; {self.limit}")
+        room = self._reserve(size)
         try:
-            _rooms.add(room)
+            _reservations.add(room)
             yield room.folder
         finally:
-            _leave(room)
+            _release(room)
 
-    def sweep(self) -> Leftovers:
+    def remove_abandoned(self) -> AbandonedFiles:
         """Remove the rooms that no living process holds."""
         return self._abandoned(remove=True)
 
-    def leftovers(self) -> Leftovers:
-        """What `sweep` would remove. Nothing is written."""
+    def find_abandoned(self) -> AbandonedFiles:
+        """What `remove_abandoned` would remove. Nothing is written."""
         return self._abandoned(remove=False)
 
-    def _abandoned(self, *, remove: bool) -> Leftovers:
+    def _abandoned(self, *, remove: bool) -> AbandonedFiles:
         sizes = []
         if not self.root.is_dir():
-            return Leftovers(0, 0)
+            return AbandonedFiles(0, 0)
         with self._ledger() if remove else contextlib.nullcontext():
-            for lock in self.root.glob(f"*{_LOCK}"):
+            for lock in self.root.glob(f"*{_LOCK_SUFFIX}"):
                 with contextlib.suppress(FileNotFoundError), lock.open("rb") as file:
                     if not try_lock(file.fileno()):
                         continue
-                    sizes.append(_size(lock.with_suffix("")))
+                    sizes.append(_folder_bytes(lock.with_suffix("")))
                     if remove:
                         shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
                         lock.unlink(missing_ok=True)
-        return Leftovers(len(sizes), sum(sizes))
+        return AbandonedFiles(len(sizes), sum(sizes))
 
-    def claimed_bytes(self) -> int:
+    def reserved_bytes(self) -> int:
         """What the rooms of living processes may take."""
         total = 0
-        for lock in self.root.glob(f"*{_LOCK}"):
+        for lock in self.root.glob(f"*{_LOCK_SUFFIX}"):
             with contextlib.suppress(FileNotFoundError), lock.open("rb") as file:
                 if not try_lock(file.fileno()):
-                    total += _claimed(file.read())
+                    total += _parse_reserved_bytes(file.read())
         return total
 
-    def _claim(self, size: int) -> "_Room":
+    def _reserve(self, size: int) -> "_Reservation":
         while True:
             with self._ledger():
-                if not size or self.claimed_bytes() + size <= self.budget_bytes:
-                    return _Room.make(self.root, size)
+                if not size or self.reserved_bytes() + size <= self.budget_bytes:
+                    return _Reservation.make(self.root, size)
             time.sleep(_WAIT_SEC)
 
     @contextlib.contextmanager
     def _ledger(self) -> Iterator[None]:
         """Alone among all processes: rooms are counted, claimed and swept one after another."""
-        with (self.root / _LEDGER).open("ab") as file:
+        with (self.root / _LEDGER_FILE).open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
 
 @dataclass(frozen=True, slots=True)
-class _Room:
+class _Reservation:
     folder: Path
     lock: int  # file descriptor
 
     @classmethod
-    def make(cls, root: Path, size: int) -> "_Room":
+    def make(cls, root: Path, size: int) -> "_Reservation":
         folder = root / f"{os.getpid()}-{secrets.token_hex(6)}"
-        lock = os.open(folder.with_suffix(_LOCK), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        lock = os.open(folder.with_suffix(_LOCK_SUFFIX), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX)
         os.write(lock, str(size).encode())
         folder.mkdir()
@@ -135,7 +135,7 @@ class _Room:
 
     def clear(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.with_suffix(_LOCK).unlink(missing_ok=True)
+        self.folder.with_suffix(_LOCK_SUFFIX).unlink(missing_ok=True)
 
 
 def find_scratch(settings: Settings, *, create: bool = False) -> Scratch:
@@ -163,20 +163,20 @@ def scratch_root(local_dir: str, *, create: bool = True) -> Path:
 def open_scratch(settings: Settings) -> Scratch:
     """The scratch folder, swept; its budget is what its disk has free, where that is less than `local_gb`."""
     scratch = find_scratch(settings, create=True)
-    left = scratch.sweep()
-    if left.rooms:
-        _log.info("removed %s that killed processes had left in %s", gigabytes(left.size_bytes), scratch.root)
-    free = shutil.disk_usage(scratch.root).free + _size(scratch.root)
+    left = scratch.remove_abandoned()
+    if left.count:
+        _log.info("removed %s that killed processes had left in %s", format_gigabytes(left.size_bytes), scratch.root)
+    free = shutil.disk_usage(scratch.root).free + _folder_bytes(scratch.root)
     if free >= scratch.budget_bytes:
         return scratch
-    limit = f"only {gigabytes(free)} are free where {scratch.root} lies (VOICE_LOCAL_DIR names another place)"
+    limit = f"only {format_gigabytes(free)} are free where {scratch.root} lies (VOICE_LOCAL_DIR names another place)"
     _log.warning("VOICE_LOCAL_GB allows %g GB, but %s: working within that", settings.local_gb, limit)
     return Scratch(scratch.root, free, limit)
 
 
-def gigabytes(size: int) -> str:
+def format_gigabytes(size: int) -> str:
     """
-    >>> gigabytes(2_500_000_000), gigabytes(1_234_567)
+    >>> format_gigabytes(2_500_000_000), format_gigabytes(1_234_567)
     ('2.500 GB', '0.0012 GB')
     """
     return f"{size / 1e9:.3f} GB" if size >= 1e8 else f"{size / 1e9:.2g} GB"
@@ -186,7 +186,7 @@ def _default_root() -> Path:
     return Path(tempfile.gettempdir(), f"voice-data-factory-{os.getuid()}")
 
 
-def _size(folder: Path) -> int:
+def _folder_bytes(folder: Path) -> int:
     total = 0
     for place, _, names in os.walk(folder):  # which takes no notice of folders that vanish meanwhile
         for name in names:
@@ -195,28 +195,28 @@ def _size(folder: Path) -> int:
     return total
 
 
-def _claimed(data: bytes) -> int:
+def _parse_reserved_bytes(data: bytes) -> int:
     """What the lock file of a room says. One that says nothing is just being made.
 
-    >>> _claimed(b"1000"), _claimed(b""), _claimed(b"?")
+    >>> _parse_reserved_bytes(b"1000"), _parse_reserved_bytes(b""), _parse_reserved_bytes(b"?")
     (1000, 0, 0)
     """
     return int(data) if data.isdigit() else 0
 
 
-_rooms: set[_Room] = set()  # of this process
+_reservations: set[_Reservation] = set()  # of this process
 
 
-def empty_rooms() -> None:
+def remove_own_reservations() -> None:
     """Remove the rooms of this process, which is about to end."""
-    for room in [*_rooms]:
+    for room in [*_reservations]:
         room.clear()
 
 
-on_termination(empty_rooms)
+on_termination(remove_own_reservations)
 
 
-def _leave(room: _Room) -> None:
+def _release(room: _Reservation) -> None:
     room.clear()
     os.close(room.lock)
-    _rooms.discard(room)
+    _reservations.discard(room)

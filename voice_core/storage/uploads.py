@@ -11,16 +11,16 @@ STALE_AFTER = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
+class UnfinishedUpload:
     """`key` is the bucket's, `size_bytes` what its parts take."""
 
     key: str
     upload_id: str
-    begun: datetime
+    started: datetime
     size_bytes: int
 
 
-def unfinished_uploads(store: Store, *, older_than: timedelta = STALE_AFTER) -> list[Upload]:
+def list_unfinished_uploads(store: Store, *, older_than: timedelta = STALE_AFTER) -> list[UnfinishedUpload]:
     """Of an s3:// store, below its URL. Raises `StoreError`, also where boto3 is not installed."""
     bucket, prefix = _bucket_and_prefix(store)
     until = datetime.now(UTC) - older_than
@@ -32,11 +32,11 @@ def unfinished_uploads(store: Store, *, older_than: timedelta = STALE_AFTER) -> 
                     name = {"Bucket": bucket, "Key": item["Key"], "UploadId": item["UploadId"]}
                     parts = client.get_paginator("list_parts").paginate(**name)
                     size = sum(part["Size"] for page_of_parts in parts for part in page_of_parts.get("Parts", ()))
-                    found.append(Upload(item["Key"], item["UploadId"], item["Initiated"], size))
+                    found.append(UnfinishedUpload(item["Key"], item["UploadId"], item["Initiated"], size))
         return found
 
 
-def abort_uploads(store: Store, uploads: list[Upload]) -> None:
+def abort_uploads(store: Store, uploads: list[UnfinishedUpload]) -> None:
     """Give up these uploads; the bucket then deletes their parts."""
     bucket, _ = _bucket_and_prefix(store)
     with _Client(store) as client:

@@ -6,32 +6,32 @@ from collections.abc import Generator, Iterable
 from types import TracebackType
 
 from voice_core.compute import progress
-from voice_core.synthesis.pipeline import Run
-from voice_core.synthesis.process_workers import ProcessLanes
-from voice_core.synthesis.scheduler import Window
-from voice_core.synthesis.sizing import Choice, Machine, choose
-from voice_core.synthesis.stats import Stats
-from voice_core.synthesis.thread_workers import Board, Lanes, SerialLane, ThreadLanes
-from voice_core.synthesis.types import EngineSpec, Group, Spoken, SynthesisOptions
-from voice_core.tts import held
+from voice_core.synthesis.pipeline import SynthesisRun
+from voice_core.synthesis.process_workers import ProcessWorkers
+from voice_core.synthesis.scheduler import Scheduler
+from voice_core.synthesis.sizing import WorkerPlan, Machine, choose_workers
+from voice_core.synthesis.stats import SynthesisStats
+from voice_core.synthesis.thread_workers import TaskQueue, Workers, SerialWorker, ThreadWorkers
+from voice_core.synthesis.types import EngineSpec, UtteranceGroup, SpokenGroup, SynthesisOptions
+from voice_core.tts import reserve_gpu
 
 
-class Studio:
+class EnginePool:
     """Speaks batch after batch. Its engines are loaded when something is first said, and stay until it is closed; for
     as long, the GPU that they are on is kept from other processes.
 
-    For one thread, and one `speak` at a time.
+    For one thread, and one `synthesise` at a time.
     """
 
     def __init__(self, engine: EngineSpec, options: SynthesisOptions | None = None) -> None:
         self.engine = engine
         self.options = options or SynthesisOptions()
-        self._board = Board(Window(self.options.planner_buffer))
-        self._open = contextlib.ExitStack()
-        self._crew: tuple[Lanes, Choice] | None = None
+        self._tasks = TaskQueue(Scheduler(self.options.planner_buffer))
+        self._exit_stack = contextlib.ExitStack()
+        self._running: tuple[Workers, WorkerPlan] | None = None
         self._ready: set[int] = set()
 
-    def __enter__(self) -> "Studio":
+    def __enter__(self) -> "EnginePool":
         return self
 
     def __exit__(
@@ -41,13 +41,13 @@ class Studio:
 
     def close(self) -> None:
         """End the workers, within seconds, and let go of the GPU. What is said after that has new ones."""
-        self._crew = None
+        self._running = None
         self._ready.clear()
-        self._open.close()
+        self._exit_stack.close()
 
-    def speak(
-        self, groups: Iterable[Group], stats: Stats | None = None, options: SynthesisOptions | None = None
-    ) -> Generator[Spoken, None, None]:
+    def synthesise(
+        self, groups: Iterable[UtteranceGroup], stats: SynthesisStats | None = None, options: SynthesisOptions | None = None
+    ) -> Generator[SpokenGroup, None, None]:
         """Speak `groups`, which may have no end, and yield each as it is complete; in their order if `options.ordered`.
         `options` are the studio's without others; backend and number of workers are always the studio's.
 
@@ -64,16 +64,16 @@ class Studio:
         this process raised; and whatever reading `groups` raises.
         """
         options = options or self.options
-        stats = stats if stats is not None else Stats()
+        stats = stats if stats is not None else SynthesisStats()
         stats.total = options.total
-        window = Window(options.planner_buffer, ordered=options.ordered, by_voice=options.group_by_voice)
+        scheduler = Scheduler(options.planner_buffer, ordered=options.ordered, by_voice=options.group_by_voice)
         shown = progress.track(options.label, options.total, "utterances") if options.total else None
         whole = False
         with shown or contextlib.nullcontext() as task:
             try:
-                lanes = self._lanes(stats)
-                self._board.begin(window)
-                run = Run(iter(groups), self._board, lanes, options, stats, task, self._ready)
+                workers = self._get_workers(stats)
+                self._tasks.use_scheduler(scheduler)
+                run = SynthesisRun(iter(groups), self._tasks, workers, options, stats, task, self._ready)
                 try:
                     yield from run.results()
                     whole = True
@@ -86,32 +86,32 @@ class Studio:
                 if not whole:
                     self.close()
 
-    def _lanes(self, stats: Stats) -> Lanes:
-        if self._crew is None:
-            there = self._open.enter_context(held(self.engine.load(), self.options.label))
+    def _get_workers(self, stats: SynthesisStats) -> Workers:
+        if self._running is None:
+            there = self._exit_stack.enter_context(reserve_gpu(self.engine.load(), self.options.label))
             engine = dataclasses.replace(self.engine, options={**self.engine.options, **there})
-            self._crew = self._opened(engine, choose(engine, self.options, Machine.here(engine.device)))
-            self._open.callback(self._crew[0].close)
-        lanes, choice = self._crew
+            self._running = self._start_workers(engine, choose_workers(engine, self.options, Machine.detect(engine.device)))
+            self._exit_stack.callback(self._running[0].close)
+        workers, choice = self._running
         stats.backend, stats.workers = choice.backend, choice.workers
         for worker in self._ready:
             stats.ready(worker)
-        return lanes
+        return workers
 
-    def _opened(self, engine: EngineSpec, choice: Choice) -> tuple[Lanes, Choice]:
-        self._board = Board(Window(self.options.planner_buffer))
+    def _start_workers(self, engine: EngineSpec, choice: WorkerPlan) -> tuple[Workers, WorkerPlan]:
+        self._tasks = TaskQueue(Scheduler(self.options.planner_buffer))
         if choice.backend == "process":
-            return ProcessLanes(self._board, engine, choice.workers), choice
+            return ProcessWorkers(self._tasks, engine, choice.workers), choice
         loaded = engine.load()
         if choice.backend == "serial":
-            return SerialLane(self._board, loaded), choice
+            return SerialWorker(self._tasks, loaded), choice
         count = choice.workers if loaded.capabilities.thread_safe else 1
-        return ThreadLanes(self._board, loaded, count), Choice("thread", count)
+        return ThreadWorkers(self._tasks, loaded, count), WorkerPlan("thread", count)
 
 
 def synthesise(
-    groups: Iterable[Group], engine: EngineSpec, options: SynthesisOptions | None = None, stats: Stats | None = None
-) -> Generator[Spoken, None, None]:
-    """`Studio.speak` in a studio for this alone."""
-    with Studio(engine, options) as studio:
-        yield from studio.speak(groups, stats)
+    groups: Iterable[UtteranceGroup], engine: EngineSpec, options: SynthesisOptions | None = None, stats: SynthesisStats | None = None
+) -> Generator[SpokenGroup, None, None]:
+    """`EnginePool.speak` in a studio for this alone."""
+    with EnginePool(engine, options) as studio:
+        yield from studio.synthesise(groups, stats)

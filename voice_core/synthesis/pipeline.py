@@ -5,35 +5,35 @@ import time
 from collections.abc import Iterator
 
 from voice_core.compute import progress
-from voice_core.synthesis.stats import Stats
-from voice_core.synthesis.thread_workers import Board, Broken, Lanes, Outcome, Ready
-from voice_core.synthesis.types import Failure, Group, Spoken, SynthesisOptions
+from voice_core.synthesis.stats import SynthesisStats
+from voice_core.synthesis.thread_workers import TaskQueue, WorkerFailed, Workers, TaskResult, WorkerReady
+from voice_core.synthesis.types import SynthesisFailure, UtteranceGroup, SpokenGroup, SynthesisOptions
 
 
 @dataclasses.dataclass
-class Run:
+class SynthesisRun:
     """One batch over workers that are there. `ready` is who of them has loaded its engine."""
 
-    source: Iterator[Group]
-    board: Board
-    lanes: Lanes
+    source: Iterator[UtteranceGroup]
+    tasks: TaskQueue
+    workers: Workers
     options: SynthesisOptions
-    stats: Stats
-    task: progress.Task | None
+    stats: SynthesisStats
+    task: progress.ProgressTask | None
     ready: set[int]
     exhausted: bool = False
     read: int = 0  # utterances
     logged: float = dataclasses.field(default_factory=time.monotonic)
 
-    def results(self) -> Iterator[Spoken]:
+    def results(self) -> Iterator[SpokenGroup]:
         while True:
             try:
                 spoken = self._next()
             except Exception:  # an engine or a reader that failed: nothing is handed over after it
                 raise
             except BaseException:
-                self.board.close()
-                while (spoken := self.board.window.drained()) is not None:
+                self.tasks.close()
+                while (spoken := self.tasks.scheduler.next_complete_any_order()) is not None:
                     self.stats.groups += 1
                     yield spoken
                 raise
@@ -42,58 +42,58 @@ class Run:
             self.stats.groups += 1
             yield spoken
 
-    def _next(self) -> Spoken | None:
+    def _next(self) -> SpokenGroup | None:
         """The next complete group; None when there are no more."""
         while True:
             self._read()
-            spoken = self.board.next_complete()
-            if spoken is not None or self.board.window.is_empty:
+            spoken = self.tasks.next_complete()
+            if spoken is not None or self.tasks.scheduler.is_empty:
                 return spoken
-            self._hear()
+            self._handle_event()
 
     def _read(self) -> None:
-        while not self.exhausted and self.board.window.has_room:
+        while not self.exhausted and self.tasks.scheduler.has_capacity:
             group = next(self.source, None)
             if group is None:
                 self.exhausted = True
             else:
-                self.board.add(group)
+                self.tasks.add(group)
                 self.read += len(group.utterances)
 
-    def _hear(self) -> None:
-        report = self.lanes.next_report()
-        if isinstance(report, Broken):
-            raise report.error
-        if isinstance(report, Ready):
-            self.ready.add(report.worker)
-            self.stats.ready(report.worker, report.at)
+    def _handle_event(self) -> None:
+        event = self.workers.next_event()
+        if isinstance(event, WorkerFailed):
+            raise event.error
+        if isinstance(event, WorkerReady):
+            self.ready.add(event.worker)
+            self.stats.ready(event.worker, event.at)
             return
-        self._settle(report)
+        self._handle_result(event)
         self.note()
         if self.options.log_json and time.monotonic() - self.logged >= self.options.log_every_sec:
             self.logged = time.monotonic()
             self.stats.log()
 
-    def _settle(self, outcome: Outcome) -> None:
-        task, result = outcome.task, outcome.result
+    def _handle_result(self, task_result: TaskResult) -> None:
+        task, result = task_result.task, task_result.result
         task.attempts += 1
-        self.stats.engine_sec += outcome.engine_sec
-        if isinstance(result, Failure):
+        self.stats.engine_sec += task_result.engine_sec
+        if isinstance(result, SynthesisFailure):
             self.stats.crashes += result.reason == "crashed"
             if result.reason != "refused" and task.attempts <= self.options.retries:
                 self.stats.retries += 1
-                self.board.give_back(task)
+                self.tasks.requeue(task)
                 return
             result = dataclasses.replace(result, attempts=task.attempts)
             self.stats.failures += 1
         else:
-            self.stats.count(result)
-        self.board.settle(task, result)
+            self.stats.add_speech(result)
+        self.tasks.record_result(task, result)
         if self.task is not None:
             self.note()
-            self.task.advance(note=self.stats.told)
+            self.task.advance(note=self.stats.summary)
 
     def note(self) -> None:
         """What the window knows."""
-        self.stats.waiting, self.stats.voice_switches = self.board.window.waiting, self.board.window.switches
-        self.stats.begun = self.read - self.stats.utterances - self.stats.failures - self.board.window.waiting
+        self.stats.waiting, self.stats.voice_switches = self.tasks.scheduler.waiting, self.tasks.scheduler.voice_switches
+        self.stats.begun = self.read - self.stats.utterances - self.stats.failures - self.tasks.scheduler.waiting

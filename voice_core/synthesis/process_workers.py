@@ -17,19 +17,19 @@ from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
 
-from voice_core.compute.worker_signals import handle_signals
-from voice_core.synthesis.scheduler import Task
-from voice_core.synthesis.thread_workers import JOIN_SEC, Board, Broken, Outcome, Ready, Report, Reports, speak
-from voice_core.synthesis.types import EngineSpec, Failure, SynthesisError
+from voice_core.compute.worker_signals import install_signal_handlers
+from voice_core.synthesis.scheduler import UtteranceTask
+from voice_core.synthesis.thread_workers import JOIN_SEC, TaskQueue, WorkerFailed, TaskResult, WorkerReady, WorkerEvent, EventQueue, speak_utterance
+from voice_core.synthesis.types import EngineSpec, SynthesisFailure, SynthesisError
 from voice_core.tts import Speech
 from voice_core.tts.base import EngineBrokenError, EngineUnavailableError
 
 # One is spoken while the next lies in the pipe, so that the engine need not wait for this process.
 # (Measured at 20 ms an utterance: 4 % of the time is lost without, 1.2 % with one, no less with two.)
-_AHEAD = 2
+_PREFETCH_TASKS = 2
 # What lies in the pipe must fit into any pipe: a worker that writes audio reads no more until that was taken away, and
 # this process takes none while it waits for room.
-_AHEAD_BYTES = select.PIPE_BUF
+_PREFETCH_BYTES = select.PIPE_BUF
 # Holds 10 s of speech, the most that Linux gives to everybody: a worker writes it and goes on. (A pipe of the usual
 # size costs another 1.3 % there.)
 _PIPE_BYTES = 1 << 20
@@ -40,79 +40,79 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _environment = threading.Lock()
 
 
-class ProcessLanes:
+class ProcessWorkers:
     """A thread here for each process there, which hands it tasks and takes what comes back."""
 
-    def __init__(self, board: Board, engine: EngineSpec, count: int) -> None:
-        self._reports = Reports(board)
-        self._board = board
-        one_thread = engine.device == "cpu" and count > 1
-        self._lanes = [
-            _Lane(number, board, engine, self._reports, one_thread=one_thread, workers=count) for number in range(count)
+    def __init__(self, tasks: TaskQueue, engine: EngineSpec, count: int) -> None:
+        self._events = EventQueue(tasks)
+        self._tasks = tasks
+        single_threaded = engine.device == "cpu" and count > 1
+        self._workers = [
+            _WorkerThread(number, tasks, engine, self._events, single_threaded=single_threaded, workers=count) for number in range(count)
         ]
-        for lane in self._lanes:
-            lane.start()
+        for worker in self._workers:
+            worker.start()
 
-    def next_report(self) -> Report:
-        return self._reports.get()
+    def next_event(self) -> WorkerEvent:
+        return self._events.get()
 
     def close(self) -> None:
-        self._board.close()
-        for lane in self._lanes:
-            if lane.process is not None:
-                lane.process.terminate()  # all of them, before any is waited for
-        for lane in self._lanes:
-            lane.end()
+        self._tasks.close()
+        for worker in self._workers:
+            if worker.process is not None:
+                worker.process.terminate()  # all of them, before any is waited for
+        for worker in self._workers:
+            worker.end()
         deadline = time.monotonic() + JOIN_SEC
-        for lane in self._lanes:
-            lane.join(max(0.0, deadline - time.monotonic()))
+        for worker in self._workers:
+            worker.join(max(0.0, deadline - time.monotonic()))
 
 
-class _Lane(threading.Thread):
+class _WorkerThread(threading.Thread):
     def __init__(
         self,
         number: int,
-        board: Board,
+        tasks: TaskQueue,
         engine: EngineSpec,
-        reports: Reports,
+        events: EventQueue,
         *,
-        one_thread: bool,
+        single_threaded: bool,
         workers: int,
     ) -> None:
         super().__init__(name=f"synthesis-{number}", daemon=True)
-        self._number, self._board, self._engine, self._reports = number, board, engine, reports
-        self._one_thread, self._workers = one_thread, workers
+        self._number, self._tasks, self._engine, self._events = number, tasks, engine, events
+        self._single_threaded, self._worker_count = single_threaded, workers
         self._starting = threading.Lock()
-        self._outstanding: deque[Task] = deque()
+        self._outstanding: deque[UtteranceTask] = deque()
         self._sent = 0  # of the outstanding
         self.process: SpawnProcess | None = None
 
     def run(self) -> None:
         try:
             # A worker starts with its first task: an engine that is not needed is not loaded.
-            while self._begin():
+            while self._take_task():
                 pipes = self._start()
                 if pipes is None:
                     return
                 with contextlib.closing(pipes):
-                    self._serve(pipes)
-                self._bury()
+                    self._exchange_tasks(pipes)
+                self._handle_worker_exit()
         except BaseException as error:  # noqa: BLE001 - a thread that ends unheard leaves its consumer waiting
-            if not self._board.closed:
-                self._reports.put(Broken(error))
+            if not self._tasks.closed:
+                self._events.put(WorkerFailed(error))
 
     def end(self) -> None:
         """From another thread, once the board is closed."""
         with self._starting:
             if self.process is not None:
-                _end(self.process)
+                _terminate(self.process)
 
-    def _begin(self) -> Task | None:
+    def _take_task(self) -> UtteranceTask | None:
         """Take a task: wait for one if there is none outstanding, else only where there is enough for everybody."""
         if self._outstanding:
-            task = self._board.take(self._number, wait=False, leave=self._workers - 1)
+            task = self._tasks.take(self._number, wait=False, leave=self._worker_count - 1)
         else:
-            task = self._board.take(self._number)
+            task = self._tasks.take(self._number)
         if task is not None:
             self._outstanding.append(task)
         return task
@@ -121,36 +121,36 @@ class _Lane(threading.Thread):
         """A new process, whose engine is loaded; None when it is no longer wanted."""
         ours, theirs = _pipes()
         with self._starting, contextlib.closing(theirs):
-            if self._board.closed:
+            if self._tasks.closed:
                 ours.close()
                 return None
             self.process = _spawn.Process(target=_serve, args=(theirs, self._engine), daemon=True)
-            with _one_thread() if self._one_thread else contextlib.nullcontext():
+            with _single_threaded() if self._single_threaded else contextlib.nullcontext():
                 self.process.start()
         try:
-            complaint = ours.receiving.recv()
+            load_error = ours.receiving.recv()
         except (EOFError, OSError):
             self.process.join(_TERM_SEC)
-            complaint = f"its worker process ended with {self.process.exitcode} while it loaded"
-        if complaint:
+            load_error = f"its worker process ended with {self.process.exitcode} while it loaded"
+        if load_error:
             ours.close()
-            raise SynthesisError(f"the engine {self._engine.name} cannot be loaded: {complaint}")
-        self._reports.put(Ready(self._number))
+            raise SynthesisError(f"the engine {self._engine.name} cannot be loaded: {load_error}")
+        self._events.put(WorkerReady(self._number))
         return ours
 
-    def _serve(self, pipes: "_Pipes") -> None:
+    def _exchange_tasks(self, pipes: "_Pipes") -> None:
         """Hand over tasks until the process is dead or the board closed."""
         try:
             while True:
-                while len(self._outstanding) < _AHEAD and self._begin():
+                while len(self._outstanding) < _PREFETCH_TASKS and self._take_task():
                     pass
                 if not self._outstanding:
                     return
                 self._send(pipes.sending)
                 result, engine_sec = _receive(pipes.receiving)
                 self._sent -= 1
-                self._reports.put(Outcome(self._outstanding.popleft(), result, engine_sec))
-                if isinstance(result, Failure) and result.reason == "crashed":
+                self._events.put(TaskResult(self._outstanding.popleft(), result, engine_sec))
+                if isinstance(result, SynthesisFailure) and result.reason == "crashed":
                     self._sent = 0  # it ends of that, and begins nothing more
                     return
         except (EOFError, OSError):
@@ -159,24 +159,24 @@ class _Lane(threading.Thread):
     def _send(self, sending: Connection) -> None:
         for task in [*islice(self._outstanding, self._sent, None)]:
             data = ForkingPickler.dumps(task.utterance)
-            if self._sent and len(data) + 8 > _AHEAD_BYTES:
+            if self._sent and len(data) + 8 > _PREFETCH_BYTES:
                 return
             sending.send_bytes(data)
             self._sent += 1
 
-    def _bury(self) -> None:
+    def _handle_worker_exit(self) -> None:
         """The process is dead: it died of what it was saying; what it had not got or begun is for others."""
-        if self._board.closed or self.process is None:
+        if self._tasks.closed or self.process is None:
             return
         self.process.join(_TERM_SEC)
-        _end(self.process)
-        self._board.forget(self._number)
+        _terminate(self.process)
+        self._tasks.forget_engine(self._number)
         if self._sent:
             message = f"its worker process ended with {self.process.exitcode} meanwhile"
-            self._reports.put(Outcome(self._outstanding.popleft(), Failure("crashed", message)))
+            self._events.put(TaskResult(self._outstanding.popleft(), SynthesisFailure("crashed", message)))
         self._sent = 0
         while self._outstanding:
-            self._board.give_back(self._outstanding.pop())
+            self._tasks.requeue(self._outstanding.pop())
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +200,7 @@ def _pipes() -> tuple[_Pipes, _Pipes]:
     return _Pipes(results, to_do), _Pipes(tasks, done)
 
 
-def _end(process: SpawnProcess) -> None:
+def _terminate(process: SpawnProcess) -> None:
     process.terminate()
     process.join(_TERM_SEC)
     if process.is_alive():
@@ -209,7 +209,7 @@ def _end(process: SpawnProcess) -> None:
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
+def _single_threaded() -> Iterator[None]:
     """For processes started meanwhile, unless the user has said otherwise."""
     with _environment:
         names = [name for name in _THREADS if name not in os.environ]
@@ -221,12 +221,12 @@ def _one_thread() -> Iterator[None]:
                 os.environ.pop(name, None)
 
 
-def _receive(connection: Connection) -> tuple[Speech | Failure, float]:
+def _receive(connection: Connection) -> tuple[Speech | SynthesisFailure, float]:
     """Audio travels as bytes beside its header: no pickle of it is made or read."""
     header = connection.recv()
     if isinstance(header, str):
         raise SynthesisError(header)
-    if isinstance(header[0], Failure):
+    if isinstance(header[0], SynthesisFailure):
         return header
     samples, rate_hz, engine, revision, wall_sec, engine_sec = header
     audio = np.empty(samples, np.float32)
@@ -237,7 +237,7 @@ def _receive(connection: Connection) -> tuple[Speech | Failure, float]:
 
 def _serve(pipes: _Pipes, spec: EngineSpec) -> None:
     """The process: loads its engine, says what it is sent, ends with its pipe. Whoever started it, stops it."""
-    handle_signals()
+    install_signal_handlers()
     answer = pipes.sending
     try:
         engine = spec.load()
@@ -248,14 +248,14 @@ def _serve(pipes: _Pipes, spec: EngineSpec) -> None:
     with contextlib.suppress(EOFError, OSError):
         while True:
             try:
-                result, engine_sec = speak(engine, pipes.receiving.recv())
+                result, engine_sec = speak_utterance(engine, pipes.receiving.recv())
             except EngineBrokenError as error:
-                answer.send((Failure("crashed", str(error)), 0.0))
+                answer.send((SynthesisFailure("crashed", str(error)), 0.0))
                 return
             except EngineUnavailableError as error:
                 answer.send(str(error))
                 return
-            if isinstance(result, Failure):
+            if isinstance(result, SynthesisFailure):
                 answer.send((result, engine_sec))
                 continue
             audio = np.ascontiguousarray(result.audio)

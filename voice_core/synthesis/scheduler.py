@@ -4,33 +4,33 @@ from collections import deque
 from collections.abc import Hashable
 from dataclasses import dataclass
 
-from voice_core.synthesis.types import Failure, Group, Spoken
+from voice_core.synthesis.types import SynthesisFailure, UtteranceGroup, SpokenGroup
 from voice_core.tts import Speech, Utterance
 
 
 @dataclass(slots=True)
-class Task:
-    """The utterance at `place` of the group that came in as number `group`."""
+class UtteranceTask:
+    """The utterance at `position` of the group that came in as number `group`."""
 
     group: int
-    place: int
+    position: int
     utterance: Utterance
     attempts: int = 0
 
 
-class _Open:
+class _PendingGroup:
     """A group in the window."""
 
     def __init__(self, key: str, count: int) -> None:
         self.key = key
-        self.speeches: list[Speech | Failure | None] = [None] * count
+        self.speeches: list[Speech | SynthesisFailure | None] = [None] * count
         self.missing = count
 
-    def spoken(self) -> Spoken:
-        return Spoken(self.key, tuple(speech for speech in self.speeches if speech is not None))
+    def spoken(self) -> SpokenGroup:
+        return SpokenGroup(self.key, tuple(speech for speech in self.speeches if speech is not None))
 
 
-class Window:
+class Scheduler:
     """Groups that are read and not yet handed over: at most `size` from the oldest to the newest.
 
     An engine recomputes what it knows of a voice whenever the voice changes. So each goes on with its voice for as long
@@ -40,32 +40,32 @@ class Window:
 
     def __init__(self, size: int, *, ordered: bool = True, by_voice: bool = True) -> None:
         self._size, self._ordered, self._by_voice = size, ordered, by_voice
-        self._open: dict[int, _Open] = {}
+        self._pending: dict[int, _PendingGroup] = {}
         self._complete: deque[int] = deque()  # in the order of completion; where that matters
         self._oldest = self._read = 0
-        self._waiting: dict[str, deque[Task]] = {}
+        self._waiting: dict[str, deque[UtteranceTask]] = {}
         self.voices: dict[Hashable, str] = {}  # engine → what it said last
         self.waiting = 0  # tasks that nobody has begun
-        self.switches = 0  # times that an engine began with another voice than its last, its first included
+        self.voice_switches = 0  # times that an engine began with another voice than its last, its first included
 
     @property
-    def has_room(self) -> bool:
+    def has_capacity(self) -> bool:
         return self._read - self._oldest < self._size
 
     @property
     def is_empty(self) -> bool:
-        return not self._open
+        return not self._pending
 
-    def add(self, group: Group) -> None:
+    def add(self, group: UtteranceGroup) -> None:
         number, self._read = self._read, self._read + 1
-        self._open[number] = _Open(group.key, len(group.utterances))
-        for place, utterance in enumerate(group.utterances):
-            self._queue(utterance).append(Task(number, place, utterance))
+        self._pending[number] = _PendingGroup(group.key, len(group.utterances))
+        for position, utterance in enumerate(group.utterances):
+            self._queue(utterance).append(UtteranceTask(number, position, utterance))
             self.waiting += 1
         if not group.utterances:
             self._complete.append(number)
 
-    def take(self, engine: Hashable) -> Task | None:
+    def take(self, engine: Hashable) -> UtteranceTask | None:
         """What this engine says next; None when nothing waits."""
         if not self._waiting:
             return None
@@ -79,51 +79,51 @@ class Window:
         self.waiting -= 1
         if self.voices.get(engine) != task.utterance.voice:
             self.voices[engine] = task.utterance.voice
-            self.switches += 1
+            self.voice_switches += 1
         return task
 
-    def give_back(self, task: Task) -> None:
+    def requeue(self, task: UtteranceTask) -> None:
         """It was taken, and is to be taken again before others of its voice."""
         self._queue(task.utterance).appendleft(task)
         self.waiting += 1
 
-    def forget(self, engine: Hashable) -> None:
+    def forget_engine(self, engine: Hashable) -> None:
         """This engine is no more."""
         self.voices.pop(engine, None)
 
-    def settle(self, task: Task, result: Speech | Failure) -> None:
-        group = self._open[task.group]
-        group.speeches[task.place] = result
+    def record_result(self, task: UtteranceTask, result: Speech | SynthesisFailure) -> None:
+        group = self._pending[task.group]
+        group.speeches[task.position] = result
         group.missing -= 1
         if not group.missing:
             self._complete.append(task.group)
 
-    def next_complete(self) -> Spoken | None:
+    def next_complete(self) -> SpokenGroup | None:
         """The next group to hand over, which leaves the window; None when there is none yet."""
         if not self._complete:
             return None
         if not self._ordered:
-            return self._leave(self._complete.popleft())
-        if self._open[self._oldest].missing:
+            return self._release(self._complete.popleft())
+        if self._pending[self._oldest].missing:
             return None
         self._complete.remove(self._oldest)
-        return self._leave(self._oldest)
+        return self._release(self._oldest)
 
-    def drained(self) -> Spoken | None:
+    def next_complete_any_order(self) -> SpokenGroup | None:
         """The same when nothing more will be spoken: whatever is complete, in the order of the input."""
         if not self._complete:
             return None
         number = min(self._complete)
         self._complete.remove(number)
-        return self._leave(number)
+        return self._release(number)
 
-    def _leave(self, number: int) -> Spoken:
-        spoken = self._open.pop(number).spoken()
-        while self._oldest < self._read and self._oldest not in self._open:
+    def _release(self, number: int) -> SpokenGroup:
+        spoken = self._pending.pop(number).spoken()
+        while self._oldest < self._read and self._oldest not in self._pending:
             self._oldest += 1
         return spoken
 
-    def _queue(self, utterance: Utterance) -> deque[Task]:
+    def _queue(self, utterance: Utterance) -> deque[UtteranceTask]:
         return self._waiting.setdefault(utterance.voice if self._by_voice else "", deque())
 
     def _next_voice(self) -> str:

@@ -12,8 +12,8 @@ from voice_core.synthesis.types import EngineSpec, SynthesisOptions
 
 SPARE_CORES = 2
 """For reading, assembling and writing, and for the person at the machine."""
-MOST_WORKERS = 12
-BESIDE_GB = 0.3
+MAX_WORKERS = 12
+POSTPROCESS_GB = 0.3
 """What a process takes that aligns and mixes: pocketsphinx's model, and a dialogue."""
 
 
@@ -26,17 +26,17 @@ class Machine:
     gpu_memory_gb: float | None = None
 
     @classmethod
-    def here(cls, device: str) -> "Machine":
+    def detect(cls, device: str) -> "Machine":
         return cls(physical_cores(), free_memory_gb(), None if device == "cpu" else free_gpu_memory_gb(device))
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class WorkerPlan:
     backend: Literal["serial", "thread", "process"]
     workers: int
 
 
-def choose(engine: EngineSpec, options: SynthesisOptions, machine: Machine) -> Choice:
+def choose_workers(engine: EngineSpec, options: SynthesisOptions, machine: Machine) -> WorkerPlan:
     """The backend and the number of workers, where the options leave them open.
 
     On a CPU a process for each physical core but two, at most 12, and no more than memory holds; one alone is serial.
@@ -48,13 +48,13 @@ def choose(engine: EngineSpec, options: SynthesisOptions, machine: Machine) -> C
     memory allow: threads of one engine where it is thread-safe, else processes. Numbers that are asked for are taken,
     but for that limit of the GPU's, and several threads of an engine that allows only one.
 
-    >>> choose(EngineSpec("hibari"), SynthesisOptions(), Machine(cores=8, memory_gb=30))
+    >>> choose_workers(EngineSpec("hibari"), SynthesisOptions(), Machine(cores=8, memory_gb=30))
     Choice(backend='process', workers=6)
     """
     on_gpu = engine.device != "cpu"
-    memory_gb = machine.gpu_memory_gb if on_gpu else machine.memory_gb - BESIDE_GB * options.beside
-    spare = max(SPARE_CORES, options.beside)
-    most = options.max_gpu_concurrency if on_gpu else min(machine.cores - spare, MOST_WORKERS)
+    memory_gb = machine.gpu_memory_gb if on_gpu else machine.memory_gb - POSTPROCESS_GB * options.postprocess_workers
+    spare = max(SPARE_CORES, options.postprocess_workers)
+    most = options.max_gpu_concurrency if on_gpu else min(machine.cores - spare, MAX_WORKERS)
     # Threads share one engine, which takes its memory once.
     shares = options.backend == "thread" or (on_gpu and engine.thread_safe and options.backend == "auto")
     if memory_gb is not None and engine.memory_gb > 0 and not shares:
@@ -63,14 +63,14 @@ def choose(engine: EngineSpec, options: SynthesisOptions, machine: Machine) -> C
     if on_gpu:
         count = min(count, options.max_gpu_concurrency)
     if options.backend == "serial":
-        return Choice("serial", 1)
+        return WorkerPlan("serial", 1)
     if options.backend == "thread":
-        return Choice("thread", count if engine.thread_safe else 1)
+        return WorkerPlan("thread", count if engine.thread_safe else 1)
     if options.backend == "process":
-        return Choice("process", count)
+        return WorkerPlan("process", count)
     if on_gpu:
-        return Choice("thread", count) if count == 1 or engine.thread_safe else Choice("process", count)
-    return Choice("serial", 1) if count == 1 else Choice("process", count)
+        return WorkerPlan("thread", count) if count == 1 or engine.thread_safe else WorkerPlan("process", count)
+    return WorkerPlan("serial", 1) if count == 1 else WorkerPlan("process", count)
 
 
 def physical_cores() -> int:

@@ -11,7 +11,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Stats:
+class SynthesisStats:
     """Numbers of one run, kept up while it goes on. Times in seconds.
 
     `waiting` are utterances read and not begun (the queue's depth), `begun` those with a worker. `voice_switches` is
@@ -40,7 +40,7 @@ class Stats:
         """The engine of this worker is loaded; since `at`, of `time.monotonic`, or now."""
         self._ready.setdefault(worker, time.monotonic() if at is None else at)
 
-    def count(self, speech: Speech) -> None:
+    def add_speech(self, speech: Speech) -> None:
         self.utterances += 1
         self.speech_sec += speech.duration_sec
 
@@ -78,7 +78,7 @@ class Stats:
         return max(0, self.total - done) / speed if self.total and speed else None
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """In a few words, for people who wait."""
         return f"{self.waiting} wait, {self.utterances_per_sec:.1f}/s, real-time factor {self.real_time_factor:.2f}"
 

@@ -9,27 +9,27 @@ from typing import Protocol
 
 import numpy as np
 
-from voice_core.synthesis.scheduler import Task, Window
-from voice_core.synthesis.types import Failure, Group, Spoken
+from voice_core.synthesis.scheduler import UtteranceTask, Scheduler
+from voice_core.synthesis.types import SynthesisFailure, UtteranceGroup, SpokenGroup
 from voice_core.tts import Speech, SpeechEngine, Utterance
 from voice_core.tts.base import EngineUnavailableError
 
 JOIN_SEC = 5.0
-MOST_UNHEARD = 64
+MAX_UNREAD_RESULTS = 64
 """Of half a minute each they take 200 MB."""
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class TaskResult:
     """What became of a task. A failure here may be tried again."""
 
-    task: Task
-    result: Speech | Failure
+    task: UtteranceTask
+    result: Speech | SynthesisFailure
     engine_sec: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
+class WorkerReady:
     """The engine of this worker is loaded, since `at`: whoever asks may hear of it when it has spoken already."""
 
     worker: int
@@ -37,73 +37,73 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
+class WorkerFailed:
     """A worker cannot go on, nor can anybody else."""
 
     error: BaseException
 
 
-Report = Outcome | Ready | Broken
+WorkerEvent = TaskResult | WorkerReady | WorkerFailed
 
 
-class Board:
-    """The window, shared by the threads of this process. Engines say nothing more while `MOST_UNHEARD` utterances that
+class TaskQueue:
+    """The window, shared by the threads of this process. Engines say nothing more while `MAX_UNREAD_RESULTS` utterances that
     they have said wait for whoever asked."""
 
-    def __init__(self, window: Window) -> None:
-        self.window = window
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.scheduler = scheduler
         self._changed = threading.Condition()
-        self._unheard = 0
+        self._unread_results = 0
         self.closed = False
 
-    def begin(self, window: Window) -> None:
+    def use_scheduler(self, scheduler: Scheduler) -> None:
         """Go on with another window, when nothing is left of this. Engines keep their voices."""
         with self._changed:
-            window.voices.update(self.window.voices)
-            self.window = window
+            scheduler.voices.update(self.scheduler.voices)
+            self.scheduler = scheduler
 
-    def add(self, group: Group) -> None:
+    def add(self, group: UtteranceGroup) -> None:
         with self._changed:
-            self.window.add(group)
+            self.scheduler.add(group)
             self._changed.notify(len(group.utterances))
 
-    def take(self, engine: Hashable, *, wait: bool = True, leave: int = 0) -> Task | None:
+    def take(self, engine: Hashable, *, wait: bool = True, leave: int = 0) -> UtteranceTask | None:
         """The next task, if others are left `leave` of them; None when there is none and `wait` is not, or when the
         board is closed."""
         with self._changed:
             while not self.closed:
-                free = self.window.waiting > leave and self._unheard < MOST_UNHEARD
-                task = self.window.take(engine) if free else None
+                free = self.scheduler.waiting > leave and self._unread_results < MAX_UNREAD_RESULTS
+                task = self.scheduler.take(engine) if free else None
                 if task is not None or not wait:
                     return task
                 self._changed.wait()
             return None
 
-    def give_back(self, task: Task) -> None:
+    def requeue(self, task: UtteranceTask) -> None:
         with self._changed:
-            self.window.give_back(task)
+            self.scheduler.requeue(task)
             self._changed.notify()
 
-    def forget(self, engine: Hashable) -> None:
+    def forget_engine(self, engine: Hashable) -> None:
         with self._changed:
-            self.window.forget(engine)
+            self.scheduler.forget_engine(engine)
 
-    def settle(self, task: Task, result: Speech | Failure) -> None:
+    def record_result(self, task: UtteranceTask, result: Speech | SynthesisFailure) -> None:
         with self._changed:
-            self.window.settle(task, result)
+            self.scheduler.record_result(task, result)
 
-    def next_complete(self) -> Spoken | None:
+    def next_complete(self) -> SpokenGroup | None:
         with self._changed:
-            return self.window.next_complete()
+            return self.scheduler.next_complete()
 
-    def said(self) -> None:
+    def result_added(self) -> None:
         with self._changed:
-            self._unheard += 1
+            self._unread_results += 1
 
-    def heard(self) -> None:
+    def result_read(self) -> None:
         with self._changed:
-            self._unheard -= 1
-            if self._unheard == MOST_UNHEARD - 1:
+            self._unread_results -= 1
+            if self._unread_results == MAX_UNREAD_RESULTS - 1:
                 self._changed.notify_all()
 
     def close(self) -> None:
@@ -113,29 +113,29 @@ class Board:
             self._changed.notify_all()
 
 
-class Reports:
+class EventQueue:
     """What workers have to tell, in the order in which they tell it."""
 
-    def __init__(self, board: Board) -> None:
-        self._board = board
-        self._queue: SimpleQueue[Report] = SimpleQueue()
+    def __init__(self, tasks: TaskQueue) -> None:
+        self._tasks = tasks
+        self._queue: SimpleQueue[WorkerEvent] = SimpleQueue()
 
-    def put(self, report: Report) -> None:
-        if isinstance(report, Outcome):
-            self._board.said()
+    def put(self, report: WorkerEvent) -> None:
+        if isinstance(report, TaskResult):
+            self._tasks.result_added()
         self._queue.put(report)
 
-    def get(self) -> Report:
+    def get(self) -> WorkerEvent:
         report = self._queue.get()
-        if isinstance(report, Outcome):
-            self._board.heard()
+        if isinstance(report, TaskResult):
+            self._tasks.result_read()
         return report
 
 
-class Lanes(Protocol):
+class Workers(Protocol):
     """Workers."""
 
-    def next_report(self) -> Report:
+    def next_event(self) -> WorkerEvent:
         """Waits for one. To be called only while a task is waiting or begun."""
         ...
 
@@ -144,7 +144,7 @@ class Lanes(Protocol):
         ...
 
 
-def speak(engine: SpeechEngine, utterance: Utterance) -> tuple[Speech | Failure, float]:
+def speak_utterance(engine: SpeechEngine, utterance: Utterance) -> tuple[Speech | SynthesisFailure, float]:
     """Speech or why not, and the seconds that it took. Of Exceptions it raises EngineUnavailableError alone."""
     began = time.perf_counter()
     try:
@@ -156,38 +156,38 @@ def speak(engine: SpeechEngine, utterance: Utterance) -> tuple[Speech | Failure,
     except EngineUnavailableError:  # of many, the weights load with the first utterance; no other will fare better
         raise
     except ValueError as error:
-        return Failure("refused", str(error)), time.perf_counter() - began
+        return SynthesisFailure("refused", str(error)), time.perf_counter() - began
     except Exception as error:  # noqa: BLE001 - whatever an engine raises costs one utterance, not the run
-        return Failure("failed", f"{type(error).__name__}: {error}"), time.perf_counter() - began
+        return SynthesisFailure("failed", f"{type(error).__name__}: {error}"), time.perf_counter() - began
     return speech, time.perf_counter() - began
 
 
-class SerialLane:
+class SerialWorker:
     """The engine speaks on the thread that asks for the result."""
 
-    def __init__(self, board: Board, engine: SpeechEngine) -> None:
-        self._board, self._engine = board, engine
-        self._greeted = False
+    def __init__(self, tasks: TaskQueue, engine: SpeechEngine) -> None:
+        self._tasks, self._engine = tasks, engine
+        self._reported_ready = False
 
-    def next_report(self) -> Report:
-        if not self._greeted:
-            self._greeted = True
-            return Ready(0)
-        task = self._board.take(0, wait=False)
+    def next_event(self) -> WorkerEvent:
+        if not self._reported_ready:
+            self._reported_ready = True
+            return WorkerReady(0)
+        task = self._tasks.take(0, wait=False)
         if task is None:
             raise AssertionError("asked for a result when nothing is to be said")
-        return Outcome(task, *speak(self._engine, task.utterance))
+        return TaskResult(task, *speak_utterance(self._engine, task.utterance))
 
     def close(self) -> None:
-        self._board.close()
+        self._tasks.close()
 
 
-class ThreadLanes:
+class ThreadWorkers:
     """Threads that share one engine: as many as may use it, and its GPU, at once."""
 
-    def __init__(self, board: Board, engine: SpeechEngine, count: int) -> None:
-        self._board, self._engine = board, engine
-        self._reports = Reports(board)
+    def __init__(self, tasks: TaskQueue, engine: SpeechEngine, count: int) -> None:
+        self._tasks, self._engine = tasks, engine
+        self._events = EventQueue(tasks)
         # Daemons: an engine cannot be interrupted, and must not keep a program from ending.
         self._threads = [
             threading.Thread(target=self._work, args=(number,), name=f"synthesis-{number}", daemon=True)
@@ -198,17 +198,17 @@ class ThreadLanes:
 
     def _work(self, number: int) -> None:
         try:
-            self._reports.put(Ready(number))
-            while (task := self._board.take("shared")) is not None:
-                self._reports.put(Outcome(task, *speak(self._engine, task.utterance)))
+            self._events.put(WorkerReady(number))
+            while (task := self._tasks.take("shared")) is not None:
+                self._events.put(TaskResult(task, *speak_utterance(self._engine, task.utterance)))
         except BaseException as error:  # noqa: BLE001 - a thread that ends unheard leaves its consumer waiting
-            self._reports.put(Broken(error))
+            self._events.put(WorkerFailed(error))
 
-    def next_report(self) -> Report:
-        return self._reports.get()
+    def next_event(self) -> WorkerEvent:
+        return self._events.get()
 
     def close(self) -> None:
-        self._board.close()
+        self._tasks.close()
         deadline = time.monotonic() + JOIN_SEC
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))

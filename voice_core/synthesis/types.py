@@ -16,7 +16,7 @@ class SynthesisError(EngineUnavailableError):
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class UtteranceGroup:
     """Utterances that belong together, such as a dialogue's turns or a chapter's chunks. `key` is the caller's."""
 
     key: str
@@ -24,7 +24,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class SynthesisFailure:
     """An utterance that was not spoken.
 
     `reason`, for tables: "refused" (the engine says that the utterance is wrong), "failed" (any other error of the
@@ -37,15 +37,15 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
+class SpokenGroup:
     """A group, spoken: one speech or failure for each of its utterances, in their order."""
 
     key: str
-    speeches: tuple[Speech | Failure, ...]
+    speeches: tuple[Speech | SynthesisFailure, ...]
 
     @property
-    def failures(self) -> tuple[Failure, ...]:
-        return tuple(speech for speech in self.speeches if isinstance(speech, Failure))
+    def failures(self) -> tuple[SynthesisFailure, ...]:
+        return tuple(speech for speech in self.speeches if isinstance(speech, SynthesisFailure))
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class SynthesisOptions:
     """How to synthesise.
 
     `workers` 0 leaves the number to `choose`. On a GPU there are never more than `max_gpu_concurrency`: an engine that
-    waits for the others would only hold memory. `beside` is how many processes will work beside the engines on what
+    waits for the others would only hold memory. `postprocess_workers` is how many processes will work beside the engines on what
     they say: cores and memory are theirs first. `planner_buffer` is how many groups are read ahead of the last one that
     was handed over: memory, and the stretch over which utterances are sorted by voice; the first group comes out when
     about that many are half done. `group_by_voice=False` takes utterances as they come, for engines to which a change
@@ -88,7 +88,7 @@ class SynthesisOptions:
     backend: Backend = "auto"
     workers: int = 0
     max_gpu_concurrency: int = 1
-    beside: int = 0
+    postprocess_workers: int = 0
     planner_buffer: int = 32
     ordered: bool = True
     group_by_voice: bool = True

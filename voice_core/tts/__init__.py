@@ -13,8 +13,8 @@ from voice_core.tts.base import (
     SpeechEngine,
     TransientEngineError,
     Utterance,
-    held,
-    ready,
+    reserve_gpu,
+    load_on_reserved_gpu,
 )
 
 __all__ = [
@@ -28,9 +28,9 @@ __all__ = [
     "TransientEngineError",
     "Utterance",
     "chosen_engine",
-    "held",
+    "reserve_gpu",
     "load_engine",
-    "ready",
+    "load_on_reserved_gpu",
 ]
 
 
@@ -77,11 +77,11 @@ def load_engine(name: str, **options: Any) -> SpeechEngine:
     return ENGINES[name](**options)
 
 
-def chosen_engine(settings: Settings) -> tuple[str, dict[str, Any]]:
+def configured_engine(settings: Settings) -> tuple[str, dict[str, Any]]:
     """The name and the options of the engine that the settings choose, for `load_engine`, here or elsewhere.
 
     >>> from voice_core.settings import SpeechSettings
-    >>> chosen_engine(Settings(speech=SpeechSettings(engine="noise")))
+    >>> configured_engine(Settings(speech=SpeechSettings(engine="noise")))
     ('noise', {})
     """
     name = settings.speech.engine

@@ -103,13 +103,13 @@ class SpeechEngine(Protocol):
         ...
 
 
-def ready(engine: SpeechEngine, purpose: str) -> AbstractContextManager[None]:
+def load_on_reserved_gpu(engine: SpeechEngine, purpose: str) -> AbstractContextManager[None]:
     """While this lasts, keep a GPU from other processes for an engine that runs on one; it is loaded there."""
     holds: Callable[[str], AbstractContextManager[None]] | None = getattr(engine, "ready", None)
     return holds(purpose) if holds else nullcontext()
 
 
-def held(engine: SpeechEngine, purpose: str) -> AbstractContextManager[dict[str, object]]:
+def reserve_gpu(engine: SpeechEngine, purpose: str) -> AbstractContextManager[dict[str, object]]:
     """While this lasts, keep a GPU from other processes for engines that are yet to be loaded, with these options."""
     holds: Callable[[str], AbstractContextManager[dict[str, object]]] | None = getattr(engine, "held", None)
     return holds(purpose) if holds else nullcontext({})

@@ -53,7 +53,7 @@ class HibariEngine:
         if voice not in self.voices:
             raise ValueError(f"hibari has no voice {voice!r}; it has {', '.join(self.voices)}")
         say = partial(self._model(voice.removesuffix(LOW_SUFFIX)), utterance.text, seed=utterance.seed)
-        audio = lowered(say(speed=1 / LOW_RATIO)) if voice.endswith(LOW_SUFFIX) else say()
+        audio = lower_pitch(say(speed=1 / LOW_RATIO)) if voice.endswith(LOW_SUFFIX) else say()
         if not len(audio):
             raise ValueError(f"hibari cannot pronounce any of {utterance.text!r}; it reads English text only")
         return Speech(audio, SAMPLE_RATE, self.name, self.revision, time.perf_counter() - began)
@@ -80,7 +80,7 @@ class HibariEngine:
             return self._models[voice]
 
 
-def lowered(audio: npt.NDArray[np.float32], ratio: float = LOW_RATIO) -> npt.NDArray[np.float32]:
+def lower_pitch(audio: npt.NDArray[np.float32], ratio: float = LOW_RATIO) -> npt.NDArray[np.float32]:
     """Slow mono `audio` down to `ratio` of its speed: lower by `ratio`, longer by 1/`ratio`.
 
     The audio is taken as sampled at `ratio` times its rate and resampled back by libswresample's windowed

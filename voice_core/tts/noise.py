@@ -87,7 +87,7 @@ class NoiseEngine:
             yield piece
 
     def warm(self, voice: str) -> None:
-        _hum(voice, self.sample_rate_hz)
+        _voice_noise(voice, self.sample_rate_hz)
 
     def clear(self) -> None:
         """Nothing is kept that could change."""
@@ -107,7 +107,7 @@ class NoiseEngine:
                 for (hops, voiced), level in zip(spans, levels, strict=True)
             ]
         )
-        hum = _hum(utterance.voice, self.sample_rate_hz)
+        hum = _voice_noise(utterance.voice, self.sample_rate_hz)
         start = int(rng.integers(len(hum)))
         for at in range(-start, len(audio), len(hum)):
             piece = audio[max(at, 0) : at + len(hum)]
@@ -135,10 +135,10 @@ class NoiseEngine:
         """Burn CPU time of this thread, as native code does: other threads can run meanwhile."""
         until = time.thread_time() + self.options.work_sec_per_sec * samples / self.sample_rate_hz
         while time.thread_time() < until:
-            hashlib.blake2b(_FODDER)
+            hashlib.blake2b(_BUSY_WORK)
 
 
-_FODDER: Final = bytes(1 << 16)  # some 80 µs of work; hashlib lets go of the GIL for it
+_BUSY_WORK: Final = bytes(1 << 16)  # some 80 µs of work; hashlib lets go of the GIL for it
 
 
 def _spans(text: str) -> list[tuple[int, bool]]:
@@ -170,7 +170,7 @@ def _syllable(samples: int) -> Samples:
 
 
 @lru_cache(maxsize=16)
-def _hum(voice: str, sample_rate_hz: int) -> Samples:
+def _voice_noise(voice: str, sample_rate_hz: int) -> Samples:
     """Noise around the harmonics of a voice's pitch, falling by 12 dB an octave above 500 Hz; it loops seamlessly."""
     digest = int.from_bytes(hashlib.blake2b(voice.encode(), digest_size=8).digest(), "little")
     pitch_hz = PITCH_HZ.get(voice) or 90 + 160 * (digest % 997) / 997

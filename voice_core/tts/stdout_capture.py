@@ -9,18 +9,18 @@ import warnings
 from collections.abc import Iterator
 from typing import TextIO
 
-_TROUBLE = re.compile(r"warn|fail|error", re.IGNORECASE)
+_PROBLEM = re.compile(r"warn|fail|error", re.IGNORECASE)
 
 
 @contextlib.contextmanager
-def captured(log: logging.Logger, level: int = logging.INFO) -> Iterator[list[warnings.WarningMessage]]:
+def capture_output(log: logging.Logger, level: int = logging.INFO) -> Iterator[list[warnings.WarningMessage]]:
     """Lines printed meanwhile go to `log`: at `level`, those that tell of trouble as warnings. Gives the list of the
     Python warnings so far, which go there too.
 
     Standard output and error are the process's: what other threads print meanwhile lands in the log as well. A progress
     bar is one line, as it stands at its end. What the package does to the warnings' filters is undone.
     """
-    lines = _Lines(log, level, sys.stderr)
+    lines = _LogStream(log, level, sys.stderr)
     warned: list[warnings.WarningMessage] = []
     try:
         with (
@@ -37,14 +37,14 @@ def captured(log: logging.Logger, level: int = logging.INFO) -> Iterator[list[wa
             log.log(logging.WARNING if issubclass(item.category, RuntimeWarning) else logging.DEBUG, "%s", item.message)
 
 
-class _Lines(io.TextIOBase):
+class _LogStream(io.TextIOBase):
     """A stream whose lines are logged; a carriage return begins the line anew, as on a terminal."""
 
     encoding = "utf-8"
 
     def __init__(self, log: logging.Logger, level: int, beneath: TextIO) -> None:
         self._log, self._level, self._beneath = log, level, beneath
-        self._line, self._rewind, self._past = "", False, False
+        self._line, self._rewind, self._passthrough = "", False, False
 
     def writable(self) -> bool:
         return True
@@ -52,7 +52,7 @@ class _Lines(io.TextIOBase):
     def write(self, text: str) -> int:
         # Past: from within a log handler that writes to whatever standard error is just now; or for good, and a handler
         # that the package made meanwhile still has this stream.
-        if self._past:
+        if self._passthrough:
             return self._beneath.write(text)
         for part in re.split(r"([\r\n])", text):
             if part == "\n":
@@ -65,14 +65,14 @@ class _Lines(io.TextIOBase):
 
     def finish(self) -> None:
         self._emit()
-        self._past = True
+        self._passthrough = True
 
     def _emit(self) -> None:
         line, self._line, self._rewind = self._line.strip(), "", False
         if not line:
             return
-        self._past = True
+        self._passthrough = True
         try:
-            self._log.log(logging.WARNING if _TROUBLE.search(line) else self._level, "%s", line)
+            self._log.log(logging.WARNING if _PROBLEM.search(line) else self._level, "%s", line)
         finally:
-            self._past = False
+            self._passthrough = False

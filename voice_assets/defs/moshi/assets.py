@@ -6,25 +6,25 @@ from pydantic import Field
 from resources.corpus import CorpusResource
 from resources.speech import SpeechResource
 from voice_assets.concurrency_wait import PoolWatch
-from voice_assets.defs.listening import Shelf
+from voice_assets.defs.listening import NotebookStore
 from voice_assets.defs.moshi.partitions import dialogue_batch
-from voice_assets.defs.voice_dataset.automation import FOLLOWS, FOLLOWS_AT_REST
+from voice_assets.defs.voice_dataset.automation import AFTER_INPUTS, AFTER_INPUTS_IDLE
 from voice_assets.defs.voice_dataset.metadata import check_results, check_specs, speed_metadata
-from voice_core.compute.gpu_lock import on_behalf_of
+from voice_core.compute.gpu_lock import tag_run
 from voice_core.layout import PartitionKey
 from voice_core.moshi import build, checks
 from voice_core.moshi.batches import list_scripts, read_script, script_key, script_version
-from voice_core.moshi.script import BadLine
-from voice_core.moshi.shard_manifest import ShardManifest, read_shards
+from voice_core.moshi.script import BadDialogueLine
+from voice_core.moshi.shard_manifest import ShardManifest, read_shard_manifest
 from voice_core.moshi.shards import SHARD_VERSION
-from voice_core.moshi.trainer_manifest import list_root
+from voice_core.moshi.trainer_manifest import trainer_manifest_prefix
 from voice_core.recognition.recognisers import load_recogniser
-from voice_core.report.notebook import dialogue_notebook
+from voice_core.report.notebook import render_dialogue_notebook
 from voice_core.stages.check_outcomes import CheckOutcome
 from voice_core.synthesis import SynthesisOptions
 
 GROUP = "moshi"
-_TOLD = 20  # voices
+_MAX_VOICES = 20  # voices
 
 
 class SynthesisConfig(dg.Config):
@@ -56,8 +56,8 @@ def dialogues(context: dg.AssetExecutionContext, corpus: CorpusResource) -> dg.M
     """A batch of dialogue scripts, as `new_dialogues` dealt them."""
     work, partition = corpus.work(), PartitionKey.parse(context.partition_key)
     items = read_script(work, partition)
-    bad = [item for item in items if isinstance(item, BadLine)]
-    good = [item for item in items if not isinstance(item, BadLine)]
+    bad = [item for item in items if isinstance(item, BadDialogueLine)]
+    good = [item for item in items if not isinstance(item, BadDialogueLine)]
     return dg.MaterializeResult(
         data_version=dg.DataVersion(script_version(work.get(script_key(partition)))),
         metadata={
@@ -89,7 +89,7 @@ def moshi_shards_asset(pool: str | None) -> dg.AssetsDefinition:
         kinds={"audio"},
         code_version=str(SHARD_VERSION),
         pool=pool,
-        automation_condition=FOLLOWS,
+        automation_condition=AFTER_INPUTS,
         check_specs=check_specs(
             "moshi_shards",
             {
@@ -116,7 +116,7 @@ def moshi_shards_asset(pool: str | None) -> dg.AssetsDefinition:
         work, partition = corpus.work(), PartitionKey.parse(context.partition_key)
         moshi = speech.settings.moshi
         recogniser = load_recogniser(moshi)  # refused before anything is spoken, if it is
-        with on_behalf_of(context.run.run_id):
+        with tag_run(context.run.run_id):
             report = build.build_shards(work, partition, speech.settings, config.options(), verify=config.verify)
         manifest = report.manifest
         figures = manifest.figures
@@ -130,8 +130,8 @@ def moshi_shards_asset(pool: str | None) -> dg.AssetsDefinition:
                 "voices_measured": report.voices_measured,
                 **_voice_levels(manifest),
                 "voice_switches": report.stats.voice_switches,
-                "left_out": [f"{row.dialogue_id}: {row.message}" for row in manifest.left_out()],
-                "listen": Shelf.of(context).link("moshi_shards", manifest, lambda: dialogue_notebook(work, manifest)),
+                "left_out": [f"{row.dialogue_id}: {row.message}" for row in manifest.first_rejects()],
+                "listen": NotebookStore.from_context(context).listen_metadata("moshi_shards", manifest, lambda: render_dialogue_notebook(work, manifest)),
                 **speed_metadata(report.speech_sec, report.wall_sec),
             },
             check_results=check_results(
@@ -140,7 +140,7 @@ def moshi_shards_asset(pool: str | None) -> dg.AssetsDefinition:
                     checks.files_are_sound(work, manifest),
                     checks.text_fits(manifest),
                     checks.words_were_heard(manifest),
-                    checks.emotions_were_spoken(manifest, build.engine_of(speech.settings).load().capabilities),
+                    checks.emotions_were_spoken(manifest, build.engine_spec(speech.settings).load().capabilities),
                     checks.nothing_rejected(manifest),
                     checks.speech_says_its_text(work, manifest, recogniser, moshi),
                 ]
@@ -162,7 +162,7 @@ def _voice_levels(manifest: ShardManifest) -> dict[str, dg.MetadataValue]:
                 "held_back_by_peak_limit": item.peak_limited,
             }
         )
-        for item in manifest.voices()[:_TOLD]
+        for item in manifest.voices()[:_MAX_VOICES]
     ]
     return {"voice_levels": dg.MetadataValue.table(rows)} if rows else {}
 
@@ -172,7 +172,7 @@ def _voice_levels(manifest: ShardManifest) -> dict[str, dg.MetadataValue]:
     group_name=GROUP,
     kinds={"json"},
     code_version="1",
-    automation_condition=FOLLOWS_AT_REST,
+    automation_condition=AFTER_INPUTS_IDLE,
     check_specs=check_specs(
         "moshi_dataset",
         {"lists_are_sound": "Lines have path and duration, and every file is there, whole."},
@@ -183,8 +183,8 @@ def moshi_dataset(corpus: CorpusResource) -> dg.MaterializeResult:
     """The lists that the trainer reads, over all batches, with some dialogues held out for evaluation."""
     work, settings = corpus.work(), corpus.settings
     partitions = list_scripts(work, settings.moshi.name)
-    lists = build.finish_lists(work, partitions, settings)
-    manifests = (found for item in partitions if (found := read_shards(work, item)) is not None)
+    lists = build.build_trainer_manifests(work, partitions, settings)
+    manifests = (found for item in partitions if (found := read_shard_manifest(work, item)) is not None)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(lists.data_version),
         metadata={
@@ -192,7 +192,7 @@ def moshi_dataset(corpus: CorpusResource) -> dg.MaterializeResult:
             "eval_dialogues": lists.eval_rows,
             "hours": round(lists.duration_sec / 3600, 4),
             "eval_sec": round(lists.eval_sec, 1),
-            "folder": f"{settings.work_url}/{list_root(settings.moshi.name)}",
+            "folder": f"{settings.work_url}/{trainer_manifest_prefix(settings.moshi.name)}",
             "note": lists.warning,
         },
         check_results=check_results(

@@ -10,12 +10,12 @@ import dagster as dg
 from resources.corpus import CorpusResource
 from resources.stores import open_store
 from voice_assets.defs.moshi.partitions import ASSETS, NAME
-from voice_assets.defs.voice_dataset.sensor_backoff import Asked, due, unsettled
-from voice_assets.defs.voice_dataset.sensors import in_flight, last_built
+from voice_assets.defs.voice_dataset.sensor_backoff import RunAttempt, select_due, filter_unresolved
+from voice_assets.defs.voice_dataset.sensors import find_busy_partitions, read_last_built
 from voice_assets.instance import add_partitions
-from voice_assets.run_ownership import release_dead
+from voice_assets.run_ownership import release_orphaned_runs
 from voice_core.fingerprint import fingerprint
-from voice_core.moshi.build import SUFFIXES, deal_scripts
+from voice_core.moshi.build import SUFFIXES, assign_scripts
 from voice_core.settings import Settings
 from voice_core.storage.store import Store
 
@@ -32,44 +32,44 @@ lists_job = dg.define_asset_job(
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class DialogueCursor:
     """What the sensor knows from one tick to the next.
 
-    `sight` is the listing that was dealt, `pending` one that was seen once: a file that is still being copied changes
-    it. `news` has the versions of batches that Dagster has not yet read, `runs` those that were asked for.
+    `seen_version` is the listing that was dealt, `pending` one that was seen once: a file that is still being copied changes
+    it. `unread_versions` has the versions of batches that Dagster has not yet read, `runs` those that were asked for.
     """
 
-    sight: str = ""
+    listing_fingerprint: str = ""
     pending: str = ""
-    news: dict[str, str] = field(default_factory=dict)
-    runs: dict[str, Asked] = field(default_factory=dict)
+    unread_versions: dict[str, str] = field(default_factory=dict)
+    runs: dict[str, RunAttempt] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, cursor: str | None) -> "Memory":
+    def from_json(cls, cursor: str | None) -> "DialogueCursor":
         """
-        >>> told = Memory("a", "b", {"talks/batch-0001": "v"}, {"talks/batch-0001": Asked("v", 1.5, 2)})
-        >>> Memory.read(told.write()) == told
+        >>> message = DialogueCursor("a", "b", {"talks/batch-0001": "v"}, {"talks/batch-0001": RunAttempt("v", 1.5, 2)})
+        >>> DialogueCursor.read(message.write()) == message
         True
-        >>> Memory.read(None), Memory.read('{"sight": "x", "asked": {}}')  # that of an earlier version
+        >>> DialogueCursor.read(None), DialogueCursor.read('{"seen_version": "x", "asked": {}}')  # that of an earlier version
         (Memory(sight='', pending='', news={}, runs={}), Memory(sight='', pending='', news={}, runs={}))
         """
         value = json.loads(cursor or "{}")
         if value.keys() != {"sight", "pending", "news", "runs"}:
             return cls()
-        runs = {key: Asked(**item) for key, item in value.pop("runs").items()}
+        runs = {key: RunAttempt(**item) for key, item in value.pop("runs").items()}
         return cls(**value, runs=runs)
 
-    def write(self) -> str:
+    def to_json(self) -> str:
         return json.dumps(asdict(self), ensure_ascii=False)
 
 
-def sight(scripts: Store) -> str:
+def compute_listing_version(scripts: Store) -> str:
     """Changes whenever a dialogue file does."""
     found = [(item.key, item.identity) for item in scripts.listing() if item.key.endswith(SUFFIXES)]
     return fingerprint(sorted(found))
 
 
-def versions_read(instance: dg.DagsterInstance, keys: Iterable[str]) -> dict[str, str]:
+def read_dialogue_versions(instance: dg.DagsterInstance, keys: Iterable[str]) -> dict[str, str]:
     """The version of each of these batches' scripts that a run read last."""
     found: dict[str, str] = {}
     for key in keys:
@@ -93,51 +93,51 @@ def new_dialogues_sensor(settings: Settings, status: dg.DefaultSensorStatus) -> 
         given = corpus.settings
         if not given.moshi.scripts_url:
             return dg.SkipReason("VOICE_MOSHI__SCRIPTS_URL names no folder of dialogue files")
-        release_dead(context.instance)  # a batch of a run that was killed would count as being spoken
-        memory, told = _look(context, corpus, Memory.read(context.cursor))
-        return _ask(context, memory, told, given, time.time())
+        release_orphaned_runs(context.instance)  # a batch of a run that was killed would count as being spoken
+        memory, message = _check_scripts(context, corpus, DialogueCursor.from_json(context.cursor))
+        return _request_runs(context, memory, message, given, time.time())
 
     return new_dialogues
 
 
-def _look(context: dg.SensorEvaluationContext, corpus: CorpusResource, memory: Memory) -> tuple[Memory, str]:
+def _check_scripts(context: dg.SensorEvaluationContext, corpus: CorpusResource, memory: DialogueCursor) -> tuple[DialogueCursor, str]:
     """The memory after a look at the folder, and what to tell of it. Batches that Dagster does not know are added."""
     given = corpus.settings
-    scripts = open_store(given.moshi.scripts_url, given, foreign=True)
-    seen = sight(scripts)
-    if seen == memory.sight:
+    scripts = open_store(given.moshi.scripts_url, given, untrusted=True)
+    seen = compute_listing_version(scripts)
+    if seen == memory.listing_fingerprint:
         return replace(memory, pending=""), "no dialogue file has changed"
     if seen != memory.pending:
         return replace(memory, pending=seen), "dialogue files are changing; dealt once they have come to rest"
-    dealt = deal_scripts(scripts, corpus.work(), given)
+    dealt = assign_scripts(scripts, corpus.work(), given)
     news = {str(item): version for item, version in dealt.versions.items()}
     add_partitions(context.instance, NAME, sorted(news))
-    told = (
+    message = (
         f"{dealt.dialogues} dialogues in {len(news)} batches, {dealt.new} new, {dealt.removed} removed, "
         f"{dealt.bad_lines} lines that are none"
     )
-    return replace(memory, sight=seen, pending="", news=news), told
+    return replace(memory, listing_fingerprint=seen, pending="", unread_versions=news), message
 
 
-def _ask(
-    context: dg.SensorEvaluationContext, memory: Memory, told: str, settings: Settings, now: float
+def _request_runs(
+    context: dg.SensorEvaluationContext, memory: DialogueCursor, message: str, settings: Settings, now: float
 ) -> dg.SensorResult:
     """The runs for what is to be spoken, as many as a tick may ask for. As `new_recordings` asks."""
     instance = context.instance
-    read = versions_read(instance, memory.news)
-    news = {key: version for key, version in memory.news.items() if read.get(key) != version}
+    read = read_dialogue_versions(instance, memory.unread_versions)
+    news = {key: version for key, version in memory.unread_versions.items() if read.get(key) != version}
     busy: set[str] = set()
     if news or memory.runs:
-        busy = in_flight(instance, instance.get_dynamic_partitions(NAME), ASSETS, [speak_job.name])
-    built = last_built(instance, memory.runs.keys() - busy, "moshi_shards")
-    asked = unsettled(memory.runs, news, busy, built)
-    wanted = due(asked, news, busy, now)
+        busy = find_busy_partitions(instance, instance.get_dynamic_partitions(NAME), ASSETS, [speak_job.name])
+    built = read_last_built(instance, memory.runs.keys() - busy, "moshi_shards")
+    asked = filter_unresolved(memory.runs, news, busy, built)
+    wanted = select_due(asked, news, busy, now)
     chosen = list(wanted)[: settings.automation.max_runs_per_tick]
     asked |= {key: wanted[key] for key in chosen}
-    told += f"; asked for {len(chosen)} batches, {len(wanted) - len(chosen)} wait for the next tick"
-    context.log.info(told)
+    message += f"; asked for {len(chosen)} batches, {len(wanted) - len(chosen)} wait for the next tick"
+    context.log.info(message)
     return dg.SensorResult(
-        run_requests=[dg.RunRequest(fingerprint(key, wanted[key].sight, now), partition_key=key) for key in chosen],
-        skip_reason=None if chosen else told,
-        cursor=replace(memory, news=news, runs=asked).write(),
+        run_requests=[dg.RunRequest(fingerprint(key, wanted[key].listing_fingerprint, now), partition_key=key) for key in chosen],
+        skip_reason=None if chosen else message,
+        cursor=replace(memory, unread_versions=news, runs=asked).to_json(),
     )

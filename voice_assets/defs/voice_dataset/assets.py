@@ -10,42 +10,42 @@ from pydantic import Field
 
 from resources.corpus import CorpusResource
 from voice_assets.defs.voice_dataset.automation import (
-    FOLLOWS,
-    FOLLOWS_AT_REST,
-    FOLLOWS_SEGMENTS,
-    FOLLOWS_SPLITS,
-    FOLLOWS_WITHOUT_FAILURES,
+    AFTER_INPUTS,
+    AFTER_INPUTS_IDLE,
+    AFTER_SEGMENTS,
+    AFTER_SPLITS,
+    AFTER_INPUTS_SUCCEEDED,
 )
 from voice_assets.defs.voice_dataset.metadata import check_results, check_specs, speed_metadata, summary_metadata
-from voice_assets.defs.voice_dataset.multi_partition import Link, StageConfig, Task, link
-from voice_assets.throughput_history import DEVICE
+from voice_assets.defs.voice_dataset.multi_partition import BatchAsset, StageConfig, BatchRequest, batch_asset
+from voice_assets.throughput_history import DEVICE_METADATA
 from voice_core.codecs.base import CodecUnavailableError
 from voice_core.corpus import checks
 from voice_core.corpus.dataset import card_stage, pairs, rows_stage, splits
-from voice_core.corpus.dataset.card import without_people
-from voice_core.corpus.dataset.dataset_record import read_commit
+from voice_core.corpus.dataset.card import strip_speaker_tables
+from voice_core.corpus.dataset.dataset_record import read_dataset_record
 from voice_core.corpus.dataset.summary import summarise
 from voice_core.corpus.encode import encode_stage
-from voice_core.corpus.ingest.batches import find_batches, list_partitions, snapshot
+from voice_core.corpus.ingest.batches import try_read_batches, list_partitions, snapshot_batch
 from voice_core.corpus.names import CODED, DATASET, FULL, NEUTTS, PAIRS, SEGMENTS
 from voice_core.corpus.segment import segment_stage
 from voice_core.layout import DatasetLayout
-from voice_core.report.notebook import codes_notebook
+from voice_core.report.notebook import render_codes_notebook
 from voice_core.stages.check_outcomes import CheckOutcome
-from voice_core.stages.manifest import Manifest, read_complete, read_manifest
+from voice_core.stages.manifest import Manifest, read_complete_manifest, read_manifest
 
 GROUP = "voice_dataset"
 
 
-@link(
+@batch_asset(
     group=GROUP,
     kinds={"audio"},
     code_version="1",
     checks=check_specs("raw_audio", {}, {"transcripts_present": "Every recording has a transcript beside it."}),
 )
-def raw_audio(task: Task) -> dg.MaterializeResult:
+def raw_audio(request: BatchRequest) -> dg.MaterializeResult:
     """A batch of recordings as they lie in the raw bucket now."""
-    batch = snapshot(task.corpus.raw(), task.corpus.work(), task.partition, task.corpus.settings)
+    batch = snapshot_batch(request.corpus.raw(), request.corpus.work(), request.partition, request.corpus.settings)
     report = checks.transcripts_present(batch)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(batch.data_version),
@@ -63,10 +63,10 @@ def raw_audio(task: Task) -> dg.MaterializeResult:
     )
 
 
-@link(
+@batch_asset(
     deps=[raw_audio],
     group=GROUP,
-    condition=FOLLOWS,
+    condition=AFTER_INPUTS,
     kinds={"numpy"},
     code_version=segment_stage.CODE_VERSION,
     checks=check_specs(
@@ -80,16 +80,16 @@ def raw_audio(task: Task) -> dg.MaterializeResult:
         {"recordings_sound": "Every recording could be read whole and has a readable transcript."},
     ),
 )
-def segments(task: Task) -> dg.MaterializeResult:
+def segments(request: BatchRequest) -> dg.MaterializeResult:
     """One `.npz` a transcript line, cut at quiet places and measured; and what was rejected, with the reason."""
-    work = task.corpus.work()
-    partition = task.partition
-    report = segment_stage.build_segments(task.corpus.raw(), work, partition, task.corpus.settings, verify=task.verify)
+    work = request.corpus.work()
+    partition = request.partition
+    report = segment_stage.build_segments(request.corpus.raw(), work, partition, request.corpus.settings, verify=request.verify)
     manifest = report.manifest
     return dg.MaterializeResult(
         data_version=dg.DataVersion(manifest.data_version),
         metadata={
-            **summary_metadata(summarise([manifest], task.corpus.settings)),
+            **summary_metadata(summarise([manifest], request.corpus.settings)),
             "recordings_decoded": report.recordings_decoded,
             "segments_cut": report.segments_cut,
             **speed_metadata(report.decoded_sec, report.wall_sec),
@@ -97,7 +97,7 @@ def segments(task: Task) -> dg.MaterializeResult:
         check_results=check_results(
             [
                 checks.seconds_add_up(manifest),
-                checks.files_intact(work, [(entry.key, entry.sha256) for entry in manifest.files()], report.known),
+                checks.files_intact(work, [(entry.key, entry.sha256) for entry in manifest.files()], report.unchanged_files),
                 checks.texts_present(manifest),
                 checks.no_overlap(manifest),
                 checks.recordings_sound(manifest),
@@ -106,10 +106,10 @@ def segments(task: Task) -> dg.MaterializeResult:
     )
 
 
-@link(
+@batch_asset(
     deps=[segments],
     group=GROUP,
-    condition=FOLLOWS_SEGMENTS,
+    condition=AFTER_SEGMENTS,
     kinds={"numpy"},
     code_version=encode_stage.CODE_VERSION,
     checks=check_specs(
@@ -122,43 +122,43 @@ def segments(task: Task) -> dg.MaterializeResult:
         {"nothing_failed": "Every kept segment could be read and encoded."},
     ),
 )
-def coded_segments(task: Task) -> dg.MaterializeResult:
+def coded_segments(request: BatchRequest) -> dg.MaterializeResult:
     """The kept segments with their codes. Without a codec (VOICE_CODEC=none) there is nothing to do here."""
-    work, partition, codec = task.corpus.work(), task.partition, task.corpus.load_codec()
+    work, partition, codec = request.corpus.work(), request.partition, request.corpus.load_codec()
     # The blocking checks of segments keep it from runs that build both; this is a run of its own.
-    checks.require_sound(read_complete(work, SEGMENTS, partition))
+    checks.require_valid_segments(read_complete_manifest(work, SEGMENTS, partition))
     if codec is None:
         names = ("seconds_add_up", "files_intact", "codes_valid", "nothing_failed")
         nothing = [CheckOutcome(name, True, "there is no codec: the dataset is built without codes") for name in names]
-        segments_version = read_complete(work, SEGMENTS, partition).data_version
+        segments_version = read_complete_manifest(work, SEGMENTS, partition).data_version
         return dg.MaterializeResult(
             data_version=dg.DataVersion(f"none-{segments_version}"),
             metadata={"codec": "none"},
             check_results=check_results(nothing),
         )
-    settings = task.corpus.settings
+    settings = request.corpus.settings
     sound: dict[str, Any] = {}
 
     def listen(manifest: Manifest) -> None:
-        notebook = partial(codes_notebook, work, manifest, codec, settings.display_name)
+        notebook = partial(render_codes_notebook, work, manifest, codec, settings.display_name)
         with suppress(CodecUnavailableError):  # there was nothing to encode, so nothing else asked for it
-            sound["listen"] = task.shelf.link("coded_segments", manifest, notebook)
+            sound["listen"] = request.notebooks.listen_metadata("coded_segments", manifest, notebook)
 
     report = encode_stage.build_codes(
-        work, partition, codec, settings, verify=task.verify, supply=task.corpus.supply(), then=listen
+        work, partition, codec, settings, verify=request.verify, rebuild_sources=request.corpus.rebuild_sources(), on_commit=listen
     )
     manifest = report.manifest
     summary = summarise([manifest], settings)
-    guarded: dict[str, float] = {}
+    rechecked_figures: dict[str, float] = {}
     if summary.agreement is not None:
-        guarded = {"guarded_segments": summary.agreement[0], "guard_agreement": summary.agreement[1]}
+        rechecked_figures = {"guarded_segments": summary.agreement[0], "guard_agreement": summary.agreement[1]}
     roundtrip: dict[str, Any] = {}
     if summary.roundtrip is not None:
         roundtrip = {
             "roundtrip_segments": summary.roundtrip.rows,
             "roundtrip_mel_db": round(summary.roundtrip.mel_db, 3),
             "roundtrip_level_db": round(summary.roundtrip.level_db, 3),
-            "roundtrip_farthest": {entry.key: entry.roundtrip_mel_db or 0.0 for entry in summary.roundtrip.farthest},
+            "roundtrip_farthest": {entry.key: entry.roundtrip_mel_db or 0.0 for entry in summary.roundtrip.worst},
         }
     return dg.MaterializeResult(
         data_version=dg.DataVersion(manifest.data_version),
@@ -168,16 +168,16 @@ def coded_segments(task: Task) -> dg.MaterializeResult:
             "segments_encoded": report.segments_encoded,
             **summary_metadata(summary),
             **roundtrip,
-            **guarded,
-            **({DEVICE: report.device, "clips_rechecked": report.rechecked} if report.device else {}),
+            **rechecked_figures,
+            **({DEVICE_METADATA: report.device, "clips_rechecked": report.rechecked} if report.device else {}),
             **sound,
             **speed_metadata(report.encoded_sec, report.wall_sec),
         },
         check_results=check_results(
             [
                 checks.seconds_add_up(manifest),
-                checks.files_intact(work, [(entry.key, entry.sha256) for entry in manifest.files()], report.known),
-                checks.codes_valid(work, manifest, codec, report.known),
+                checks.files_intact(work, [(entry.key, entry.sha256) for entry in manifest.files()], report.unchanged_files),
+                checks.codes_valid(work, manifest, codec, report.unchanged_files),
                 checks.nothing_failed(manifest, CODED),
             ]
         ),
@@ -195,14 +195,14 @@ class SplitsConfig(dg.Config):
 @dg.asset(
     deps=[dg.AssetDep(segments.spec.key, partition_mapping=dg.AllPartitionMapping())],
     group_name=GROUP,
-    automation_condition=FOLLOWS_WITHOUT_FAILURES,
+    automation_condition=AFTER_INPUTS_SUCCEEDED,
     kinds={"json"},
     code_version=str(splits.SPLITS_VERSION),
 )
 def dataset_splits(config: SplitsConfig, corpus: CorpusResource) -> dg.MaterializeResult:
     """Which recordings are held out for test, and which texts stand on both sides, over all batches."""
     work, settings = corpus.work(), corpus.settings
-    batches = find_batches(work, list_partitions(work))
+    batches = try_read_batches(work, list_partitions(work))
     partitions = sorted([*(batch.partition for batch in batches.batches), *batches.damaged])
     found = {partition: read_manifest(work, SEGMENTS, partition) for partition in partitions}
     if not config.incomplete:
@@ -218,10 +218,10 @@ def dataset_splits(config: SplitsConfig, corpus: CorpusResource) -> dg.Materiali
     )
 
 
-@link(
+@batch_asset(
     deps=[coded_segments, "dataset_splits"],
     group=GROUP,
-    condition=FOLLOWS_SPLITS,
+    condition=AFTER_SPLITS,
     kinds={"parquet", "huggingface"},
     code_version=str(rows_stage.DATASET_VERSION),
     checks=check_specs(
@@ -234,15 +234,15 @@ def dataset_splits(config: SplitsConfig, corpus: CorpusResource) -> dg.Materiali
         {"nothing_failed": "Every kept segment could be read."},
     ),
 )
-def voice_dataset(task: Task) -> dg.MaterializeResult:
+def voice_dataset(request: BatchRequest) -> dg.MaterializeResult:
     """Rows for trainers: Parquet with FLAC audio and codes (`full`), and what NeuTTS fine-tuning reads (`neutts`)."""
-    work, settings = task.corpus.work(), task.corpus.settings
+    work, settings = request.corpus.work(), request.corpus.settings
     plan = splits.require_splits(work, settings)
-    partition = task.partition
-    supply = task.corpus.supply()
-    report = rows_stage.build_dataset(work, partition, plan, settings, verify=task.verify, supply=supply)
+    partition = request.partition
+    rebuild_sources = request.corpus.rebuild_sources()
+    report = rows_stage.build_dataset(work, partition, plan, settings, verify=request.verify, rebuild_sources=rebuild_sources)
     manifest = report.manifest
-    known = {} if report.bytes_written or task.verify else sizes(manifest.parameters["files"])
+    known = {} if report.bytes_written or request.verify else sizes_by_key(manifest.parameters["files"])
     summary = summarise([manifest], settings)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(manifest.data_version),
@@ -256,26 +256,26 @@ def voice_dataset(task: Task) -> dg.MaterializeResult:
         check_results=check_results(
             [
                 checks.seconds_add_up(manifest),
-                checks.files_intact(work, rows_stage.parquet_files(manifest), known),
-                checks.unchanged("rows_match") if known else checks.rows_match(work, manifest),
+                checks.files_intact(work, rows_stage.list_parquet_files(manifest), known),
+                checks.unchanged_outcome("rows_match") if known else checks.rows_match(work, manifest),
                 checks.nothing_failed(manifest, DATASET),
             ]
         ),
     )
 
 
-@link(
+@batch_asset(
     deps=[voice_dataset],
     group=GROUP,
-    condition=FOLLOWS,
+    condition=AFTER_INPUTS,
     kinds={"parquet", "huggingface"},
     code_version=str(pairs.PAIRS_VERSION),
 )
-def voice_pairs(task: Task) -> dg.MaterializeResult:
+def voice_pairs(request: BatchRequest) -> dg.MaterializeResult:
     """(reference, target) pairs of one speaker across different segments, for voice cloning."""
-    work, settings = task.corpus.work(), task.corpus.settings
-    manifest = rows_stage.require_dataset(work, task.partition, settings)
-    report = pairs.build_pairs(work, manifest, settings, verify=task.verify, supply=task.corpus.supply())
+    work, settings = request.corpus.work(), request.corpus.settings
+    manifest = rows_stage.require_dataset_manifest(work, request.partition, settings)
+    report = pairs.build_pairs(work, manifest, settings, verify=request.verify, rebuild_sources=request.corpus.rebuild_sources())
     return dg.MaterializeResult(
         data_version=dg.DataVersion(report.data_version),
         metadata={
@@ -292,7 +292,7 @@ def voice_pairs(task: Task) -> dg.MaterializeResult:
         dg.AssetDep(voice_pairs.spec.key, partition_mapping=dg.AllPartitionMapping()),
     ],
     group_name=GROUP,
-    automation_condition=FOLLOWS_AT_REST,
+    automation_condition=AFTER_INPUTS_IDLE,
     kinds={"markdown", "huggingface"},
     code_version=str(card_stage.CARD_VERSION),
     check_specs=check_specs(
@@ -309,9 +309,9 @@ def dataset_card(config: StageConfig, corpus: CorpusResource) -> dg.MaterializeR
     partitions = list_partitions(work)
     summary = card_stage.build_card(work, partitions, settings, verify=config.verify)
     layout = DatasetLayout(settings.dataset)
-    commit = read_commit(work, settings) or {}
+    commit = read_dataset_record(work, settings) or {}
     files = commit.get("files", [])
-    finished = card_stage.finished_rows(work, partitions, settings)
+    finished = card_stage.read_dataset_manifests(work, partitions, settings)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(commit.get("inputs", "")),
         metadata={
@@ -322,23 +322,23 @@ def dataset_card(config: StageConfig, corpus: CorpusResource) -> dg.MaterializeR
                 for config in (FULL, NEUTTS, PAIRS)
             },
             "neutts_would_drop": dict(summary.neutts_reasons),
-            "card": dg.MetadataValue.md(without_people(work.get(layout.card_key).decode())),
+            "card": dg.MetadataValue.md(strip_speaker_tables(work.get(layout.card_key).decode())),
         },
         check_results=check_results(
             [
                 checks.splits_do_not_leak(finished, settings),
                 checks.files_intact(
-                    work, [(item["key"], item["sha256"]) for item in files], {} if config.verify else sizes(files)
+                    work, [(item["key"], item["sha256"]) for item in files], {} if config.verify else sizes_by_key(files)
                 ),
             ]
         ),
     )
 
 
-def sizes(files: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+def sizes_by_key(files: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     return {item["key"]: item["size_bytes"] for item in files}
 
 
-INGEST: tuple[Link, ...] = (raw_audio, segments)
-ENCODE: tuple[Link, ...] = (coded_segments,)
-ROWS: tuple[Link, ...] = (voice_dataset, voice_pairs)
+INGEST_STAGE: tuple[BatchAsset, ...] = (raw_audio, segments)
+ENCODE_STAGE: tuple[BatchAsset, ...] = (coded_segments,)
+ROWS_STAGE: tuple[BatchAsset, ...] = (voice_dataset, voice_pairs)

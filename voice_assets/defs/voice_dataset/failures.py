@@ -4,7 +4,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from voice_assets.failures import describe, write_record
+from voice_assets.failures import build_failure_record, write_record
 from voice_core.settings import Settings
 
 
@@ -17,7 +17,7 @@ def failures_sensor(settings: Settings, status: dg.DefaultSensorStatus) -> dg.Se
         "`voice failures` shows.",
     )
     def record_failures(context: dg.RunFailureSensorContext) -> None:
-        record = describe(
+        record = build_failure_record(
             context.instance,
             context.dagster_run,
             context.get_step_failure_events(),

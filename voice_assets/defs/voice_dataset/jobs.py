@@ -46,6 +46,6 @@ publish_job = dg.define_asset_job(
 JOBS = (ingest_job, encode_job, splits_job, rows_job, card_job, publish_job)
 
 
-def buildable(job: str, assets: Collection[dg.AssetKey]) -> bool:
+def is_buildable(job: str, assets: Collection[dg.AssetKey]) -> bool:
     """Whether all that a job of these builds is among `assets`."""
     return all(dg.AssetKey(name) in assets for name in _ASSETS[job])

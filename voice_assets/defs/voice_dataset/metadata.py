@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from voice_core.corpus.dataset.plots import duration_histogram_png, funnel_png
+from voice_core.corpus.dataset.plots import plot_durations, plot_rejections
 from voice_core.corpus.dataset.summary import Summary
 from voice_core.stages.check_outcomes import CheckOutcome
 
@@ -53,8 +53,8 @@ def summary_metadata(summary: Summary) -> Metadata:
         "hours_kept": round(summary.kept.hours, 4),
         "hours_rejected": round(summary.rejected.hours, 4),
         "dagster/row_count": summary.kept.rows,
-        "durations": picture(duration_histogram_png(summary), "length of kept segments"),
-        "funnel": picture(funnel_png(summary), "what was rejected, and why"),
+        "durations": picture(plot_durations(summary), "length of kept segments"),
+        "funnel": picture(plot_rejections(summary), "what was rejected, and why"),
     }
     if rows:
         metadata["rejected_by_reason"] = dg.MetadataValue.table(rows)

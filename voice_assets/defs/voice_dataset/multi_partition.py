@@ -13,16 +13,16 @@ from pydantic import Field
 
 from resources.corpus import CorpusResource
 from voice_assets.concurrency_wait import PoolWatch
-from voice_assets.defs.listening import Shelf
+from voice_assets.defs.listening import NotebookStore
 from voice_assets.defs.voice_dataset.partitions import channel_batch
-from voice_core.compute.gpu_lock import on_behalf_of
+from voice_core.compute.gpu_lock import tag_run
 from voice_core.fingerprint import sha256
 from voice_core.layout import PartitionKey
-from voice_core.redaction import scrubbed_errors
+from voice_core.redaction import redact_raised_errors
 
 FAILED_BATCHES = "failed_batches"  # metadata of the step's failure: batch → what it died of
 _CODE_VERSION, _DATA_VERSION = "dagster/code_version", "dagster/data_version"
-_OURS, _BACKFILL = "dagster/data_version_is_user_provided", "dagster/backfill"
+_IS_USER_PROVIDED, _BACKFILL = "dagster/data_version_is_user_provided", "dagster/backfill"
 _INPUT_VERSION, _INPUT_EVENT = "dagster/input_data_version/", "dagster/input_event_pointer/"
 
 
@@ -33,23 +33,23 @@ class StageConfig(dg.Config):
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class BatchRequest:
     """What an asset of a chain is to build."""
 
     partition: PartitionKey
     corpus: CorpusResource
     verify: bool
     run_id: str
-    shelf: Shelf
+    notebooks: NotebookStore
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class BatchAsset:
     """One asset of a chain."""
 
     spec: dg.AssetSpec
     checks: tuple[dg.AssetCheckSpec, ...]
-    build: Callable[[Task], dg.MaterializeResult]
+    build: Callable[[BatchRequest], dg.MaterializeResult]
 
     @property
     def name(self) -> str:
@@ -60,7 +60,7 @@ class Link:
         return frozenset(spec.name for spec in self.checks if spec.blocking)
 
     @property
-    def elsewhere(self) -> dg.AssetSpec:
+    def external_spec(self) -> dg.AssetSpec:
         """What is to be known of it where it is not built."""
         return dg.AssetSpec(
             self.spec.key,
@@ -70,26 +70,26 @@ class Link:
             partitions_def=self.spec.partitions_def,
         )
 
-    def make(self, task: Task) -> dg.MaterializeResult:
-        with on_behalf_of(task.run_id), scrubbed_errors():
-            return self.build(task)
+    def materialise(self, request: BatchRequest) -> dg.MaterializeResult:
+        with tag_run(request.run_id), redact_raised_errors():
+            return self.build(request)
 
 
-def link(
+def batch_asset(
     *,
     group: str,
     kinds: set[str],
     code_version: str,
-    deps: Sequence["Link | str"] = (),
+    deps: Sequence["BatchAsset | str"] = (),
     checks: Sequence[dg.AssetCheckSpec] = (),
     condition: dg.AutomationCondition | None = None,
-) -> Callable[[Callable[[Task], dg.MaterializeResult]], Link]:
+) -> Callable[[Callable[[BatchRequest], dg.MaterializeResult]], BatchAsset]:
     """Make an asset of a chain of the function that builds it; its name and description are the function's."""
 
-    def of(build: Callable[[Task], dg.MaterializeResult]) -> Link:
+    def of(build: Callable[[BatchRequest], dg.MaterializeResult]) -> BatchAsset:
         spec = dg.AssetSpec(
             build.__name__,
-            deps=[item.spec.key if isinstance(item, Link) else item for item in deps],
+            deps=[item.spec.key if isinstance(item, BatchAsset) else item for item in deps],
             description=build.__doc__,
             group_name=group,
             kinds=kinds,
@@ -98,18 +98,18 @@ def link(
             automation_condition=condition,
             skippable=True,  # of a run over many batches Dagster gets events, not outputs
         )
-        return Link(spec, tuple(checks), build)
+        return BatchAsset(spec, tuple(checks), build)
 
     return of
 
 
-def chain(name: str, links: Sequence[Link], *, batches_per_run: int, pool: str | None = None) -> dg.AssetsDefinition:
+def build_multi_asset(name: str, assets: Sequence[BatchAsset], *, batches_per_run: int, pool: str | None = None) -> dg.AssetsDefinition:
     """The step that builds these assets, of which each may depend on those before it; in a pool, if one is named."""
 
     @dg.multi_asset(
         name=name,
-        specs=[item.spec for item in links],
-        check_specs=[check for item in links for check in item.checks],
+        specs=[item.spec for item in assets],
+        check_specs=[check for item in assets for check in item.checks],
         can_subset=True,
         backfill_policy=dg.BackfillPolicy.multi_run(batches_per_run),
         pool=pool,
@@ -117,23 +117,23 @@ def chain(name: str, links: Sequence[Link], *, batches_per_run: int, pool: str |
     def step(
         context: dg.AssetExecutionContext, config: StageConfig, corpus: CorpusResource, pool_watch: PoolWatch
     ) -> Iterator[dg.MaterializeResult | dg.AssetMaterialization | dg.AssetCheckEvaluation]:
-        chosen = [item for item in links if item.spec.key in context.selected_asset_keys]
+        chosen = [item for item in assets if item.spec.key in context.selected_asset_keys]
         keys = context.partition_keys
-        run_id, shelf = context.run.run_id, Shelf.of(context)
-        tasks = [Task(PartitionKey.parse(key), corpus, config.verify, run_id, shelf) for key in keys]
-        if len(tasks) == 1:
-            yield from _one(tasks[0], chosen)
+        run_id, notebooks = context.run.run_id, NotebookStore.from_context(context)
+        requests = [BatchRequest(PartitionKey.parse(key), corpus, config.verify, run_id, notebooks) for key in keys]
+        if len(requests) == 1:
+            yield from _build_single_batch(requests[0], chosen)
             return
         failures: dict[str, str] = {}
-        for number, task in enumerate(tasks, 1):
-            context.log.info(f"{task.partition} ({number} of {len(tasks)})")
-            trouble = yield from _many(context, task, chosen)
-            if trouble:
-                failures[str(task.partition)] = trouble
+        for number, request in enumerate(requests, 1):
+            context.log.info(f"{request.partition} ({number} of {len(requests)})")
+            error_text = yield from _build_batch_of_many(context, request, chosen)
+            if error_text:
+                failures[str(request.partition)] = error_text
         if failures:
-            told = "\n".join(f"{key}, {trouble}" for key, trouble in failures.items())
+            messages = "\n".join(f"{key}, {error_text}" for key, error_text in failures.items())
             raise dg.Failure(
-                f"{len(failures)} of {len(keys)} batches failed; the others are built.\n{told}",
+                f"{len(failures)} of {len(keys)} batches failed; the others are built.\n{messages}",
                 metadata={FAILED_BATCHES: dg.MetadataValue.json(failures)},
                 allow_retries=False,
             )
@@ -141,19 +141,19 @@ def chain(name: str, links: Sequence[Link], *, batches_per_run: int, pool: str |
     return step
 
 
-def _one(task: Task, links: Sequence[Link]) -> Iterator[dg.MaterializeResult]:
+def _build_single_batch(request: BatchRequest, assets: Sequence[BatchAsset]) -> Iterator[dg.MaterializeResult]:
     """A single batch: Dagster itself records what each asset returns, and fails the step for a blocking check."""
-    for item in links:
-        result = item.make(task)
+    for item in assets:
+        result = item.materialise(request)
         yield result._replace(
             asset_key=item.spec.key,
             check_results=[check._replace(asset_key=item.spec.key) for check in result.check_results],
         )
-        if _blocked(item, result):
+        if _failed_blocking_checks(item, result):
             return
 
 
-def _blocked(item: Link, result: dg.MaterializeResult) -> list[dg.AssetCheckResult]:
+def _failed_blocking_checks(item: BatchAsset, result: dg.MaterializeResult) -> list[dg.AssetCheckResult]:
     return [
         check
         for check in result.check_results
@@ -161,26 +161,26 @@ def _blocked(item: Link, result: dg.MaterializeResult) -> list[dg.AssetCheckResu
     ]
 
 
-def _many(
-    context: dg.AssetExecutionContext, task: Task, links: Sequence[Link]
+def _build_batch_of_many(
+    context: dg.AssetExecutionContext, request: BatchRequest, assets: Sequence[BatchAsset]
 ) -> Generator[dg.AssetMaterialization | dg.AssetCheckEvaluation, None, str]:
     """One batch of a run over many; returns what it died of, or "".
 
     Dagster would give one result to all batches of the run, so what it needs to know is yielded event by event.
     """
-    partition = str(task.partition)
-    for item in links:
+    partition = str(request.partition)
+    for item in assets:
         try:
-            result = item.make(task)
+            result = item.materialise(request)
         except Exception as error:  # whatever one batch dies of, the next one is built; the run fails in the end
-            trouble = f"{item.name}: {type(error).__name__}: {error}"
-            context.log.error(f"{partition}, {trouble}", exc_info=True)
-            return trouble
+            error_text = f"{item.name}: {type(error).__name__}: {error}"
+            context.log.error(f"{partition}, {error_text}", exc_info=True)
+            return error_text
         yield dg.AssetMaterialization(
             item.spec.key,
             partition=partition,
             metadata=result.metadata,
-            tags=_provenance(context, item, partition, result),
+            tags=_data_version_tags(context, item, partition, result),
         )
         for check in result.check_results:
             assert check.check_name is not None
@@ -193,22 +193,22 @@ def _many(
                 description=check.description,
                 blocking=check.check_name in item.blocking,
             )
-        blocked = _blocked(item, result)
+        blocked = _failed_blocking_checks(item, result)
         if blocked:
-            trouble = "; ".join(f"check {check.check_name}: {check.description}" for check in blocked)
-            return f"{item.name}: {trouble}"
+            error_text = "; ".join(f"check {check.check_name}: {check.description}" for check in blocked)
+            return f"{item.name}: {error_text}"
     return ""
 
 
-def _provenance(
-    context: dg.AssetExecutionContext, item: Link, partition: str, result: dg.MaterializeResult
+def _data_version_tags(
+    context: dg.AssetExecutionContext, item: BatchAsset, partition: str, result: dg.MaterializeResult
 ) -> Mapping[str, str]:
     """The tags that Dagster puts on the materialisation of a single batch, by which it tells what is stale."""
-    tags = {_CODE_VERSION: item.spec.code_version or "", _OURS: "true"}
+    tags = {_CODE_VERSION: item.spec.code_version or "", _IS_USER_PROVIDED: "true"}
     if result.data_version is not None:
         tags[_DATA_VERSION] = result.data_version.value
     for dep in item.spec.deps:
-        parent = _latest(context.instance, dep.asset_key, partition) or _latest(context.instance, dep.asset_key)
+        parent = _read_latest_materialisation(context.instance, dep.asset_key, partition) or _read_latest_materialisation(context.instance, dep.asset_key)
         event = parent.asset_materialization if parent is not None else None
         if parent is not None and event is not None:
             name = dep.asset_key.to_user_string()
@@ -221,6 +221,6 @@ def _provenance(
     return tags
 
 
-def _latest(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None = None) -> dg.EventLogRecord | None:
+def _read_latest_materialisation(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None = None) -> dg.EventLogRecord | None:
     wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[partition] if partition else None)
     return next(iter(instance.fetch_materializations(wanted, limit=1).records), None)

@@ -41,7 +41,7 @@ def published_dataset(
     yield dg.MaterializeResult(
         data_version=dg.DataVersion(done.revision),
         metadata={
-            "revision": dg.MetadataValue.url(done.link),
+            "revision": dg.MetadataValue.url(done.commit_url),
             "committed": done.committed,
             "added": [file.path for file in difference.added[:_SHOWN]],
             "changed": [file.path for file in difference.changed[:_SHOWN]],
@@ -50,6 +50,6 @@ def published_dataset(
             "files_unchanged": difference.unchanged,
             "files_sent": done.files_sent,
             "bytes_sent": done.bytes_sent,
-            "not_ours_but_read": list(difference.strangers[:_SHOWN]),
+            "not_ours_but_read": list(difference.unrecognised[:_SHOWN]),
         },
     )

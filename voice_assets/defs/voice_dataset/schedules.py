@@ -6,10 +6,10 @@ from typing import Any
 import dagster as dg
 
 from resources.corpus import CorpusResource
-from voice_core.audit import audit
-from voice_core.settings import Settings, Step
+from voice_core.audit import audit_work_root
+from voice_core.settings import Settings, StepName
 
-_NAMED = 20  # files that a failed audit's message names; the report names all
+_MAX_NAMED_FILES = 20  # files that a failed audit's message names; the report names all
 
 
 @dg.op
@@ -36,7 +36,7 @@ def bring_up_to_date() -> None:
 def read_committed_files(context: dg.OpExecutionContext, corpus: CorpusResource) -> None:
     """Every file of the work root, read again and compared with what was committed. Repairs nothing."""
     work = corpus.work()
-    report = audit(work, corpus.settings)
+    report = audit_work_root(work, corpus.settings)
     figures: dict[str, Any] = {
         "batches": len(report.partitions),
         "files": report.files,
@@ -49,8 +49,8 @@ def read_committed_files(context: dg.OpExecutionContext, corpus: CorpusResource)
     context.log_event(dg.AssetObservation("dataset_card", metadata={f"audit/{k}": v for k, v in figures.items()}))
     context.add_output_metadata(figures)
     if report.wrong:
-        named = "\n".join(f"{key} {what}" for key, what in list(report.wrong.items())[:_NAMED])
-        more = f"\nand {len(report.wrong) - _NAMED} more" if len(report.wrong) > _NAMED else ""
+        named = "\n".join(f"{key} {what}" for key, what in list(report.wrong.items())[:_MAX_NAMED_FILES])
+        more = f"\nand {len(report.wrong) - _MAX_NAMED_FILES} more" if len(report.wrong) > _MAX_NAMED_FILES else ""
         raise dg.Failure(
             f"{len(report.wrong)} of {report.files} files are not what was committed. To repair: "
             f"{'; '.join(report.remedies)}\n{named}{more}",
@@ -64,7 +64,7 @@ def audit_files() -> None:
     read_committed_files()
 
 
-def jobs(steps: Collection[Step]) -> list[dg.JobDefinition]:
+def select_jobs(steps: Collection[StepName]) -> list[dg.JobDefinition]:
     """Those that make sense where these steps run: what builds everything, only where everything can be built."""
     found: list[dg.JobDefinition] = []
     if {"ingest", "encode", "write"} <= set(steps):
@@ -74,14 +74,14 @@ def jobs(steps: Collection[Step]) -> list[dg.JobDefinition]:
     return found
 
 
-def schedules(
+def make_schedules(
     settings: Settings, jobs: Collection[dg.JobDefinition], status: dg.DefaultScheduleStatus
 ) -> list[dg.ScheduleDefinition]:
     """The nightly build and the weekly audit, as far as there are their jobs; neither starts while its last one is at
     work."""
     times = settings.automation
     return [
-        _alone(name, job, cron, times.timezone, status)
+        _make_exclusive_schedule(name, job, cron, times.timezone, status)
         for name, job, cron in (
             ("nightly", bring_up_to_date, times.nightly),
             ("weekly_audit", audit_files, times.weekly_audit),
@@ -90,7 +90,7 @@ def schedules(
     ]
 
 
-def _alone(
+def _make_exclusive_schedule(
     name: str, job: dg.JobDefinition, cron: str, timezone: str, status: dg.DefaultScheduleStatus
 ) -> dg.ScheduleDefinition:
     @dg.schedule(

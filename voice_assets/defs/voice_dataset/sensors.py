@@ -8,9 +8,9 @@ import dagster as dg
 from resources.corpus import CorpusResource
 from voice_assets.defs.voice_dataset.jobs import JOBS, ingest_job
 from voice_assets.defs.voice_dataset.partitions import NAME, PARTITION, RANGE_END, RANGE_START
-from voice_assets.defs.voice_dataset.sensor_backoff import due, neighbours, read_cursor, unsettled, write_cursor
+from voice_assets.defs.voice_dataset.sensor_backoff import select_due, group_contiguous, read_cursor, filter_unresolved, write_cursor
 from voice_assets.instance import add_partitions
-from voice_assets.run_ownership import release_dead
+from voice_assets.run_ownership import release_orphaned_runs
 from voice_core.corpus.ingest.discovery import Discovery, discover
 from voice_core.corpus.status import ASSETS
 from voice_core.fingerprint import fingerprint
@@ -23,7 +23,7 @@ _UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-BUDGET_SEC = 10.0  # a tick has 60 s in all, and a large bucket takes a good part of them to list
+HEADER_BUDGET_SEC = 10.0  # a tick has 60 s in all, and a large bucket takes a good part of them to list
 
 
 def new_recordings_sensor(settings: Settings, status: dg.DefaultSensorStatus) -> dg.SensorDefinition:
@@ -36,38 +36,38 @@ def new_recordings_sensor(settings: Settings, status: dg.DefaultSensorStatus) ->
         "something is new, changed or gone. A batch that failed is asked for again after a while.",
     )
     def new_recordings(context: dg.SensorEvaluationContext, corpus: CorpusResource) -> dg.SensorResult:
-        release_dead(context.instance)  # a batch of a run that was killed would count as being built
-        found = discover(corpus.raw(), corpus.work(), corpus.settings, budget_sec=BUDGET_SEC)
-        return ask(context, found, corpus.settings, time.time())
+        release_orphaned_runs(context.instance)  # a batch of a run that was killed would count as being built
+        found = discover(corpus.raw(), corpus.work(), corpus.settings, budget_sec=HEADER_BUDGET_SEC)
+        return request_runs(context, found, corpus.settings, time.time())
 
     return new_recordings
 
 
-def ask(context: dg.SensorEvaluationContext, found: Discovery, settings: Settings, now: float) -> dg.SensorResult:
+def request_runs(context: dg.SensorEvaluationContext, found: Discovery, settings: Settings, now: float) -> dg.SensorResult:
     """The runs for what was found, as many as a tick may ask for."""
     instance = context.instance
     known = instance.get_dynamic_partitions(NAME)
     order = add_partitions(instance, NAME, sorted(str(batch.partition) for batch in found.batches))
-    busy = in_flight(instance, order, ASSETS, [job.name for job in JOBS])
-    still_filling = found.filling()
+    busy = find_busy_partitions(instance, order, ASSETS, [job.name for job in JOBS])
+    still_filling = found.partitions_to_fill()
     news = {
-        str(batch.partition): found.sight(batch)
+        str(batch.partition): found.listing_fingerprint(batch)
         for batch in found.batches
-        if batch.partition in found.changes and batch.partition not in still_filling
+        if batch.partition in found.batch_changes and batch.partition not in still_filling
     }
     asked = read_cursor(context.cursor)
-    asked = unsettled(asked, news, busy, last_built(instance, asked.keys() - busy))
-    wanted = due(asked, news, busy, now)
-    groups = list(neighbours(wanted, order, settings.automation.partitions_per_run))
+    asked = filter_unresolved(asked, news, busy, read_last_built(instance, asked.keys() - busy))
+    wanted = select_due(asked, news, busy, now)
+    groups = list(group_contiguous(wanted, order, settings.automation.partitions_per_run))
     chosen = groups[: settings.automation.max_runs_per_tick]
     for key in (key for group in chosen for key in group):
         asked[key] = wanted[key]
-    requests = [_request(group, [wanted[key].sight for key in group], now) for group in chosen]
-    told = _told(found, len(order) - len(known), chosen, sum(map(len, groups)) - sum(map(len, chosen)), len(busy))
-    context.log.info(told)
+    requests = [_request(group, [wanted[key].listing_fingerprint for key in group], now) for group in chosen]
+    message = _describe_tick(found, len(order) - len(known), chosen, sum(map(len, groups)) - sum(map(len, chosen)), len(busy))
+    context.log.info(message)
     return dg.SensorResult(
         run_requests=requests,
-        skip_reason=None if requests else told,
+        skip_reason=None if requests else message,
         cursor=write_cursor(asked),
     )
 
@@ -79,18 +79,18 @@ def _request(group: Sequence[str], sights: Sequence[str], now: float) -> dg.RunR
     return dg.RunRequest(run_key, tags={RANGE_START: group[0], RANGE_END: group[-1]})
 
 
-def _told(found: Discovery, opened: int, chosen: Sequence[Sequence[str]], left: int, busy: int) -> str:
-    changes = found.changes.values()
+def _describe_tick(found: Discovery, opened: int, chosen: Sequence[Sequence[str]], left: int, busy: int) -> str:
+    changes = found.batch_changes.values()
     parts = [
         f"{sum(len(batch.recordings) for batch in found.batches)} recordings in {len(found.batches)} batches",
         f"{found.new} new in {opened} new batches" if opened else f"{found.new} new",
         f"{sum(item.changed for item in changes)} changed",
         f"{sum(item.vanished for item in changes)} vanished",
-        f"{len(found.waiting)} waiting for their headers to be read",
+        f"{len(found.pending)} waiting for their headers to be read",
     ]
-    troubled = sum(item.troubled for item in changes)
-    if troubled:
-        parts.append(f"{troubled} that the store would not show")
+    unreachable = sum(item.unreachable for item in changes)
+    if unreachable:
+        parts.append(f"{unreachable} that the store would not show")
     parts.append(f"asked for {len(chosen)} runs over {sum(map(len, chosen))} batches")
     if left:
         parts.append(f"{left} batches wait for the next tick")
@@ -99,7 +99,7 @@ def _told(found: Discovery, opened: int, chosen: Sequence[Sequence[str]], left: 
     return ", ".join(parts)
 
 
-def in_flight(
+def find_busy_partitions(
     instance: dg.DagsterInstance, order: Sequence[str], assets: Collection[str], jobs: Collection[str]
 ) -> set[str]:
     """The batches of one set of partitions that queued and running runs work on.
@@ -120,7 +120,7 @@ def in_flight(
     return busy
 
 
-def last_built(instance: dg.DagsterInstance, keys: Iterable[str], asset: str = "segments") -> dict[str, float]:
+def read_last_built(instance: dg.DagsterInstance, keys: Iterable[str], asset: str = "segments") -> dict[str, float]:
     """When each of these batches was last built to the end, in Unix time: what comes after `asset` is `follow_up`'s."""
     wanted: Collection[str] = sorted(keys)
     found: dict[str, float] = {}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from voice_assets_tests.core.corpus.small_corpus import Floats, babble, encode, hush
+from voice_assets_tests.core.corpus.small_corpus import Floats, speech_like_noise, write_audio, room_noise
 from voice_core.audio import pcm
 from voice_core.audio.decoding import DecodeReport, UnreadableAudioError, decode, probe
 from voice_core.audio.pcm import flac_bytes, resample, to_float, to_pcm16
@@ -42,7 +42,7 @@ def tone(seconds: float, rate: int, level: float = 0.5, hz: float = 440.0) -> Fl
 )  # fmt: skip
 def test_every_format_keeps_its_length_and_level(extension: str, rate: int, channels: int, tmp_path: Path) -> None:
     path = tmp_path / f"a{extension}"
-    encode(path, tone(3.0, rate), rate, channels=channels)
+    write_audio(path, tone(3.0, rate), rate, channels=channels)
     samples, report = decoded(path)
     lossless = extension in (".wav", ".flac")
     assert len(samples) / 24_000 == pytest.approx(3.0, abs=0.001 if lossless else 0.1)
@@ -59,13 +59,13 @@ def test_every_format_keeps_its_length_and_level(extension: str, rate: int, chan
 
 @pytest.mark.parametrize("rate", [16_000, 24_000, 48_000])
 def test_the_length_follows_the_rate_that_is_asked_for(rate: int, tmp_path: Path) -> None:
-    encode(tmp_path / "a.flac", babble(2.5, 32_000), 32_000)
+    write_audio(tmp_path / "a.flac", speech_like_noise(2.5, 32_000), 32_000)
     samples, _ = decoded(tmp_path / "a.flac", rate)
     assert len(samples) == pytest.approx(2.5 * rate, abs=2)
 
 
 def test_audio_at_the_wanted_rate_passes_bit_for_bit(tmp_path: Path) -> None:
-    pcm = to_pcm16(babble(2.0))
+    pcm = to_pcm16(speech_like_noise(2.0))
     soundfile.write(tmp_path / "a.flac", pcm, 24_000)
     samples, _ = decoded(tmp_path / "a.flac")
     np.testing.assert_array_equal(to_pcm16(samples), pcm)
@@ -79,13 +79,13 @@ def test_a_down_mix_is_the_mean_of_the_channels(tmp_path: Path) -> None:
 
 
 def test_a_full_scale_stereo_file_does_not_clip_in_the_down_mix(tmp_path: Path) -> None:
-    encode(tmp_path / "a.wav", tone(1.0, 24_000, 0.999), 24_000, channels=2)
+    write_audio(tmp_path / "a.wav", tone(1.0, 24_000, 0.999), 24_000, channels=2)
     samples, _ = decoded(tmp_path / "a.wav")
     assert np.abs(samples).max() == pytest.approx(0.999, abs=0.002)
 
 
 def test_chunks_are_as_long_as_asked_so_that_memory_stays_flat(tmp_path: Path) -> None:
-    encode(tmp_path / "a.flac", babble(5.3), 24_000)
+    write_audio(tmp_path / "a.flac", speech_like_noise(5.3), 24_000)
     sizes = [len(chunk) for chunk in decode(tmp_path / "a.flac", 24_000, DecodeReport(), chunk_sec=0.5)]
     assert set(sizes[:-1]) == {12_000}
     assert sizes[-1] <= 12_000
@@ -93,10 +93,10 @@ def test_chunks_are_as_long_as_asked_so_that_memory_stays_flat(tmp_path: Path) -
 
 def marked(path: Path, seconds: float = 12.0, mark_at: float = 9.0) -> None:
     """A quiet room, and a loud tone from `mark_at` on for half a second."""
-    samples = hush(seconds) + 0.05 * babble(seconds)
+    samples = room_noise(seconds) + 0.05 * speech_like_noise(seconds)
     at = round(mark_at * 24_000)
     samples[at : at + 12_000] += tone(0.5, 24_000, 0.8)
-    encode(path, samples, 24_000)
+    write_audio(path, samples, 24_000)
 
 
 def spoil(path: Path, first: float, last: float) -> None:
@@ -142,9 +142,9 @@ def test_damage_to_a_flac_however_small_is_noticed_and_never_gives_noise_that_no
 
 @pytest.mark.parametrize("extension", [".wav", ".flac", ".mp3", ".opus", ".ogg"])
 def test_a_sound_is_where_it_was_in_every_format_that_says_how_it_is_padded(extension: str, tmp_path: Path) -> None:
-    samples = hush(4.0, 48_000)
+    samples = room_noise(4.0, 48_000)
     samples[96_000:120_000] += tone(0.5, 48_000, 0.8)
-    encode(tmp_path / f"a{extension}", samples, 48_000)
+    write_audio(tmp_path / f"a{extension}", samples, 48_000)
     assert loud_from(decoded(tmp_path / f"a{extension}")[0]) == pytest.approx(2.0, abs=0.011)
 
 
@@ -204,7 +204,7 @@ def test_a_playlist_is_refused_and_what_it_names_is_never_asked_for(extension: s
         def log_message(self, *_: object) -> None:
             return
 
-    encode(tmp_path / "secret.wav", tone(1.0, 24_000), 24_000)
+    write_audio(tmp_path / "secret.wav", tone(1.0, 24_000), 24_000)
     with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}/x.wav"
@@ -227,7 +227,7 @@ def test_a_playlist_is_refused_and_what_it_names_is_never_asked_for(extension: s
 
 @pytest.mark.parametrize("name", ["http:x.wav", "concat:a.wav|b.wav", "-i.wav", "أثير نشرة.wav", "50%.wav", "a#b?.wav"])
 def test_a_file_name_is_never_taken_for_a_protocol(name: str, tmp_path: Path) -> None:
-    encode(tmp_path / name, tone(1.0, 24_000), 24_000)
+    write_audio(tmp_path / name, tone(1.0, 24_000), 24_000)
     samples, _ = decoded(tmp_path / name)
     assert len(samples) == 24_000
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from voice_assets_tests.core.corpus.small_corpus import babble, encode
+from voice_assets_tests.core.corpus.small_corpus import speech_like_noise, write_audio
 from voice_core.audio.decoding import DecodeReport, UnreadableAudioError, decode, probe
 
 FORMATS = (".wav", ".flac", ".mp3", ".opus", ".ogg", ".m4a")
@@ -34,7 +34,7 @@ def write_hostile(folder: Path) -> int:
     rng = np.random.default_rng(7)
     for extension in FORMATS:
         sound = folder / f"sound{extension}"
-        encode(sound, babble(2.0, 24_000), 24_000)
+        write_audio(sound, speech_like_noise(2.0, 24_000), 24_000)
         data = sound.read_bytes()
         for share in (0.02, 0.5, 0.97):
             (folder / f"cut-{share}{extension}").write_bytes(data[: int(share * len(data))])

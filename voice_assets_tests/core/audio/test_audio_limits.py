@@ -11,14 +11,14 @@ import soundfile
 
 from voice_assets_tests import bombs
 from voice_assets_tests.bombs import AUDIO_BOMBS, run_measured
-from voice_assets_tests.core.corpus.small_corpus import babble, encode
+from voice_assets_tests.core.corpus.small_corpus import speech_like_noise, write_audio
 from voice_core.audio.decoding import (
     DEFAULT_LIMITS,
     AudioInfo,
     DecodeReport,
     OutOfLimitsError,
     UnreadableAudioError,
-    broken_limit,
+    find_exceeded_limit,
     decode,
     probe,
 )
@@ -54,11 +54,11 @@ def limits(**changes: float) -> AudioSettings:
 def test_a_header_outside_of_the_limits_is_rejected_with_the_value_and_the_setting(
     changes: dict[str, float], size: int, reason: str, value: float, setting: str
 ) -> None:
-    broken = broken_limit(dataclasses.replace(SOUND, **changes), size, DEFAULT_LIMITS)  # type: ignore[arg-type]
+    broken = find_exceeded_limit(dataclasses.replace(SOUND, **changes), size, DEFAULT_LIMITS)  # type: ignore[arg-type]
     assert broken is not None
     assert (broken.reason, broken.value) == (reason, value)
     assert setting in str(broken)
-    assert broken_limit(SOUND, 10_000, DEFAULT_LIMITS) is None
+    assert find_exceeded_limit(SOUND, 10_000, DEFAULT_LIMITS) is None
 
 
 @pytest.mark.parametrize("name", AUDIO_BOMBS)
@@ -69,13 +69,13 @@ def test_no_audio_file_takes_a_gigabyte(name: str, tmp_path: Path) -> None:
 
 
 def test_a_recording_without_a_length_in_its_header_ends_at_the_limit(tmp_path: Path) -> None:
-    encode(tmp_path / "a.mp3", babble(30.0), 24_000)
+    write_audio(tmp_path / "a.mp3", speech_like_noise(30.0), 24_000)
     report = DecodeReport()
     with pytest.raises(OutOfLimitsError) as caught:
         for _ in decode(tmp_path / "a.mp3", 24_000, report, limits=limits(max_hours=20 / 3600)):
             pass
     assert caught.value.reason == "recording_too_long"
-    bombs.false_claim(tmp_path / "a.flac", hours=5 / 3600, seconds=30.0)
+    bombs.false_length_flac(tmp_path / "a.flac", hours=5 / 3600, seconds=30.0)
     with pytest.raises(OutOfLimitsError):
         for _ in decode(tmp_path / "a.flac", 24_000, report, limits=limits(max_hours=20 / 3600)):
             pass
@@ -83,7 +83,7 @@ def test_a_recording_without_a_length_in_its_header_ends_at_the_limit(tmp_path: 
 
 
 def test_a_gap_up_to_the_limit_becomes_silence_and_one_beyond_makes_all_that_follows_damage(tmp_path: Path) -> None:
-    bombs.gaps(tmp_path / "a.mka", packets=5, gap_sec=30.0)
+    bombs.timestamp_gaps(tmp_path / "a.mka", packets=5, gap_sec=30.0)
     report = DecodeReport()
     total = sum(map(len, decode(tmp_path / "a.mka", 24_000, report)))
     assert total / 24_000 == pytest.approx(4 * 30.0, abs=0.5)
@@ -97,14 +97,14 @@ def test_a_gap_up_to_the_limit_becomes_silence_and_one_beyond_makes_all_that_fol
 
 
 def test_1_000_long_gaps_are_not_166_hours_of_silence(tmp_path: Path) -> None:
-    bombs.gaps(tmp_path / "a.mka")
+    bombs.timestamp_gaps(tmp_path / "a.mka")
     report = DecodeReport()
     assert sum(map(len, decode(tmp_path / "a.mka", 24_000, report, limits=limits(max_hours=1_000)))) < 60 * 24_000
     assert len(report.damages) == 1
 
 
 def test_zeros_after_the_sound_are_not_read_to_the_end(tmp_path: Path) -> None:
-    bombs.zeros_after(tmp_path / "a.mp3", size=300_000_000)
+    bombs.mp3_with_trailing_zeros(tmp_path / "a.mp3", size=300_000_000)
     report = DecodeReport()
     total = sum(map(len, decode(tmp_path / "a.mp3", 24_000, report)))
     assert total / 24_000 == pytest.approx(20.0, abs=0.2)
@@ -138,7 +138,7 @@ def test_an_error_of_the_store_while_a_header_is_read_is_no_shorter_recording(tm
                 raise OSError("out of reach")
             return super().read(size)
 
-    encode(tmp_path / "a.ogg", babble(60.0), 24_000)
+    write_audio(tmp_path / "a.ogg", speech_like_noise(60.0), 24_000)
     data = (tmp_path / "a.ogg").read_bytes()
     assert probe(io.BytesIO(data)).duration_sec == pytest.approx(60.0, abs=0.1)
     with pytest.raises(UnreadableAudioError, match="out of reach"):

@@ -30,7 +30,7 @@ _USED_LAYERS = 16  # of the semantic encoder's: the original runs 24 and takes t
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
+class ModelSize:
     """Widths and depths. A head of the decoder is 64 wide, and a group norm wants multiples of 32."""
 
     width: int = 1024
@@ -40,11 +40,11 @@ class Size:
     decoder_layers: int = 12
 
 
-FULL = Size()
-SMALL = Size(width=128, semantic_layers=18, semantic_heads=4, acoustic_width=8, decoder_layers=2)
+FULL = ModelSize()
+SMALL = ModelSize(width=128, semantic_layers=18, semantic_heads=4, acoustic_width=8, decoder_layers=2)
 
 
-def speechlike(seconds: float, seed: int, sample_rate_hz: int = INPUT_HZ) -> npt.NDArray[np.float32]:
+def synthetic_speech(seconds: float, seed: int, sample_rate_hz: int = INPUT_HZ) -> npt.NDArray[np.float32]:
     """Harmonics under syllables, and some noise: mono float32 within ±1."""
     draw = np.random.default_rng(seed)
     count = round(seconds * sample_rate_hz)
@@ -57,7 +57,7 @@ def speechlike(seconds: float, seed: int, sample_rate_hz: int = INPUT_HZ) -> npt
     return (voice * envelope * 0.15 + noise).clip(-1, 1).astype(np.float32)
 
 
-def original(size: Size = FULL, seed: int = 0) -> Any:
+def build_original(size: ModelSize = FULL, seed: int = 0) -> Any:
     """The original `NeuCodec`, with calibrated random weights, on the CPU."""
     from neucodec import codec_decoder_vocos, codec_encoder, module
     from neucodec import model as package
@@ -83,11 +83,11 @@ def original(size: Size = FULL, seed: int = 0) -> Any:
         made = made.eval().requires_grad_(False)
         _vary(made)
     made.size = size
-    calibrate(made, [speechlike(2.0, seed) for seed in range(4)])
+    calibrate(made, [synthetic_speech(2.0, seed) for seed in range(4)])
     return made
 
 
-def _semantic(size: Size) -> dict[str, int]:
+def _semantic(size: ModelSize) -> dict[str, int]:
     return {
         "hidden_size": size.width,
         "intermediate_size": 4 * size.width,
@@ -120,7 +120,7 @@ def calibrate(model: Any, clips: Sequence[npt.NDArray[np.float32]]) -> None:
     project.bias.data.sub_(mean).div_(deviation)
 
 
-def encode(model: Any, clip: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
+def encode_with_original(model: Any, clip: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
     """What the original's `encode_code` gives for one clip at 16 kHz."""
     with torch.inference_mode():
         device = next(model.parameters()).device
@@ -128,7 +128,7 @@ def encode(model: Any, clip: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
     return np.asarray(found[0, 0].cpu().numpy(), np.int32)
 
 
-def in_transformers(model: Any) -> NeuCodecModel:
+def to_transformers(model: Any) -> NeuCodecModel:
     """The same weights in transformers' model."""
     size = model.size
     config = NeuCodecConfig(

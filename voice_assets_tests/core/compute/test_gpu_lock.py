@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from voice_assets_tests.processes import inside_together, program, said
+from voice_assets_tests.processes import count_concurrent_holders, run_program, read_output_line
 from voice_core.compute import gpu_lock
-from voice_core.compute.gpu_lock import hold, holders, on_behalf_of
+from voice_core.compute.gpu_lock import hold_gpu, read_gpu_holders, tag_run
 
 _HOLD = """
 import sys
-from voice_core.compute.gpu_lock import hold, on_behalf_of
-with on_behalf_of("0123456789abcdef"), hold(sys.argv[1].split(), "encoding news/batch-0007", sys.argv[2]) as name:
+from voice_core.compute.gpu_lock import hold_gpu, tag_run
+with tag_run("0123456789abcdef"), hold_gpu(sys.argv[1].split(), "encoding news/batch-0007", sys.argv[2]) as name:
     print(name, flush=True)
     sys.stdin.read()
 """
@@ -37,19 +37,19 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def elsewhere(gpus: str) -> AbstractContextManager[subprocess.Popen[str]]:
     """A process that waits for a GPU, says its name, and holds it until its input ends."""
-    return program(_HOLD, gpus, str(gpu_lock.DEFAULT_FOLDER))
+    return run_program(_HOLD, gpus, str(gpu_lock.DEFAULT_FOLDER))
 
 
 def _hold_briefly() -> None:
-    with hold(["a"], "another"):
+    with hold_gpu(["a"], "another"):
         pass
 
 
 def test_the_first_free_gpu_is_taken(folder: Path) -> None:
     with elsewhere("a b c") as first, elsewhere("b c") as second:
-        assert said(first) == "a"
-        assert said(second) == "b"
-        with hold(["a", "b", "c"], "encoding") as name:
+        assert read_output_line(first) == "a"
+        assert read_output_line(second) == "b"
+        with hold_gpu(["a", "b", "c"], "encoding") as name:
             assert name == "c"
     assert folder.stat().st_mode & 0o7777 == 0o1777
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o666}
@@ -58,12 +58,12 @@ def test_the_first_free_gpu_is_taken(folder: Path) -> None:
 def test_who_waits_says_at_once_and_again_who_holds_it_and_since_when(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(gpu_lock, "SAID_EVERY_SEC", 0.2)
+    monkeypatch.setattr(gpu_lock, "LOG_INTERVAL_SEC", 0.2)
     caplog.set_level(logging.INFO, "voice_core")
     with elsewhere("a") as process:
-        assert said(process) == "a"
+        assert read_output_line(process) == "a"
         threading.Timer(0.7, process.kill).start()
-        with hold(["a"], "encoding news/batch-0008"):
+        with hold_gpu(["a"], "encoding news/batch-0008"):
             pass
     told = [record.message for record in caplog.records]
     holder = rf"encoding news/batch-0007 \(process {process.pid} on .*, user .*, run 01234567\) since 20\d\d-"
@@ -76,18 +76,18 @@ def test_who_waits_says_at_once_and_again_who_holds_it_and_since_when(
 
 def test_the_lock_of_a_killed_process_is_free_at_once_and_it_counts_as_holder_no_more(folder: Path) -> None:
     with elsewhere("a") as process:
-        said(process)
-        (holder,) = holders().values()
+        read_output_line(process)
+        (holder,) = read_gpu_holders().values()
         assert holder is not None
         assert (holder.process.pid, holder.purpose) == (process.pid, "encoding news/batch-0007")
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert "batch-0007" in (folder / "a.lock").read_text()  # it had no time to take its name off
-        assert holders() == {"a": None}
+        assert read_gpu_holders() == {"a": None}
         started = time.monotonic()
-        with hold(["a"], "encoding"):
+        with hold_gpu(["a"], "encoding"):
             assert time.monotonic() - started < 2
-            (mine,) = holders().values()
+            (mine,) = read_gpu_holders().values()
             assert mine is not None
             assert mine.process.pid == os.getpid()
 
@@ -97,11 +97,11 @@ def test_what_a_dead_process_left_in_the_file_is_not_taken_for_the_holder(
 ) -> None:
     caplog.set_level(logging.INFO, "voice_core")
     with elsewhere("a") as process:
-        said(process)
+        read_output_line(process)
         process.kill()
         process.wait()
     stale = (folder / "a.lock").read_bytes()
-    with hold(["a"], "encoding"):
+    with hold_gpu(["a"], "encoding"):
         (folder / "a.lock").write_bytes(stale)  # as between the lock and the signature of a new holder
         waiting = threading.Thread(target=_hold_briefly)
         waiting.start()
@@ -113,7 +113,7 @@ def test_what_a_dead_process_left_in_the_file_is_not_taken_for_the_holder(
 
 
 def test_a_process_that_waits_ends_at_once_when_it_is_asked_to() -> None:
-    with hold(["a"], "encoding"), elsewhere("a") as waiting:
+    with hold_gpu(["a"], "encoding"), elsewhere("a") as waiting:
         time.sleep(1.0)  # its imports
         started = time.monotonic()
         waiting.terminate()
@@ -122,41 +122,41 @@ def test_a_process_that_waits_ends_at_once_when_it_is_asked_to() -> None:
 
 
 def test_who_holds_a_gpu_already_goes_on_with_it() -> None:
-    with hold(["a", "b"], "outer") as outer:
-        with hold(["b", "a"], "inner") as inner:
+    with hold_gpu(["a", "b"], "outer") as outer:
+        with hold_gpu(["b", "a"], "inner") as inner:
             assert (outer, inner) == ("a", "a")
-        holder = holders()["a"]
+        holder = read_gpu_holders()["a"]
         assert holder is not None
         assert holder.purpose == "outer"
-    assert holders() == {"a": None}
+    assert read_gpu_holders() == {"a": None}
 
 
 def test_who_holds_another_gpu_is_refused_instead_of_waiting_for_ever() -> None:
-    with hold(["a"], "outer"), pytest.raises(RuntimeError, match="inner holds a and asks for b"), hold(["b"], "inner"):
+    with hold_gpu(["a"], "outer"), pytest.raises(RuntimeError, match="inner holds a and asks for b"), hold_gpu(["b"], "inner"):
         pass
 
 
 def test_threads_of_one_process_take_turns() -> None:
-    assert inside_together(lambda number: hold(["a"], f"thread {number}")) == [1] * 5
+    assert count_concurrent_holders(lambda number: hold_gpu(["a"], f"thread {number}")) == [1] * 5
 
 
 def test_a_child_that_was_forked_meanwhile_does_not_keep_the_gpu() -> None:
-    with hold(["a"], "encoding"):
+    with hold_gpu(["a"], "encoding"):
         child = os.fork()
         if child == 0:  # pragma: no cover
             time.sleep(30)
             os._exit(0)
     try:
         with elsewhere("a") as process:
-            assert said(process) == "a"
+            assert read_output_line(process) == "a"
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
 
 
 def test_the_run_is_named_where_there_is_one() -> None:
-    with on_behalf_of("feedbeef-1"), hold(["a"], "encoding"):
-        holder = holders()["a"]
+    with tag_run("feedbeef-1"), hold_gpu(["a"], "encoding"):
+        holder = read_gpu_holders()["a"]
         assert holder is not None
         assert "run feedbeef)" in str(holder)
 
@@ -164,21 +164,21 @@ def test_the_run_is_named_where_there_is_one() -> None:
 @pytest.mark.skipif(os.getuid() != 0, reason="needs to become another user")
 def test_users_of_a_host_share_its_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     # Once as oneself, since the other user may not read the modules that Python loads on the way.
-    once = "with hold(['own'], 'x', sys.argv[2]): pass"
-    become = f"import os, sys\nfrom voice_core.compute.gpu_lock import hold\n{once}\nos.setuid(65534)"
+    once = "with hold_gpu(['own'], 'x', sys.argv[2]): pass"
+    become = f"import os, sys\nfrom voice_core.compute.gpu_lock import hold_gpu\n{once}\nos.setuid(65534)"
     with tempfile.TemporaryDirectory(dir="/tmp") as shared:  # pytest's own folders are private
         os.chmod(shared, 0o755)
         monkeypatch.setattr(gpu_lock, "DEFAULT_FOLDER", Path(shared, "locks"))
-        with hold(["a"], "encoding"):
+        with hold_gpu(["a"], "encoding"):
             command = [sys.executable, "-c", f"{become}\n{_HOLD}", "a b", f"{shared}/locks"]
             done = subprocess.run(command, input="", capture_output=True, text=True, check=False, cwd="/")
             assert done.stdout.strip() == "b", done.stderr
         done = subprocess.run(command, input="", capture_output=True, text=True, check=False, cwd="/")
         assert done.stdout.strip() == "a", done.stderr
-        with hold(["b"], "encoding"):  # whose file is the other user's
+        with hold_gpu(["b"], "encoding"):  # whose file is the other user's
             pass
 
 
 def test_nothing_to_hold_is_an_error() -> None:
-    with pytest.raises(ValueError, match="no GPU"), hold([], "encoding"):
+    with pytest.raises(ValueError, match="no GPU"), hold_gpu([], "encoding"):
         pass

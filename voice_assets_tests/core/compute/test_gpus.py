@@ -4,36 +4,36 @@ from pathlib import Path
 
 import pytest
 
-from voice_core.compute.gpus import profile, profiles
+from voice_core.compute.gpus import load_gpu_profile, load_gpu_profiles
 from voice_core.settings import ConfigurationError
 
 
 def test_the_packaged_file_knows_both_pools_and_gives_the_references_arithmetic_by_default() -> None:
-    known = profiles()
+    known = load_gpu_profiles()
     assert set(known) == {"gpu_t4", "gpu_h200"}
     for item in known.values():
-        assert (item.limit, item.choose("")) == (1, "fp32")
+        assert (item.limit, item.choose_precision("")) == (1, "fp32")
     assert known["gpu_t4"].batch_sec < known["gpu_h200"].batch_sec
-    assert known["gpu_h200"].choose("bf16") == "bf16"
+    assert known["gpu_h200"].choose_precision("bf16") == "bf16"
 
 
 def test_a_t4_refuses_bf16_and_says_why_and_what_it_takes() -> None:
     with pytest.raises(ConfigurationError, match=r"bf16 .*gpu_t4.*Turing.*Allowed: fp32, fp16"):
-        profile("gpu_t4").choose("bf16")
+        load_gpu_profile("gpu_t4").choose_precision("bf16")
 
 
 def test_an_unknown_pool_is_answered_with_those_that_there_are() -> None:
     with pytest.raises(ConfigurationError, match=r'"gpu_a100"; known are gpu_t4, gpu_h200'):
-        profile("gpu_a100")
+        load_gpu_profile("gpu_a100")
 
 
 def test_another_file_takes_the_place_of_the_packaged_one(tmp_path: Path) -> None:
     path = tmp_path / "gpus.toml"
     path.write_text('[gpu_l4]\nlimit = 3\nbatch_sec = 400\nprecision = "tf32"\nprecisions = ["fp32", "tf32"]\n')
-    (only,) = profiles(str(path)).values()
-    assert (only.pool, only.limit, only.choose("")) == ("gpu_l4", 3, "tf32")
+    (only,) = load_gpu_profiles(str(path)).values()
+    assert (only.pool, only.limit, only.choose_precision("")) == ("gpu_l4", 3, "tf32")
     with pytest.raises(ConfigurationError, match="does not list it"):
-        only.choose("fp16")
+        only.choose_precision("fp16")
 
 
 @pytest.mark.parametrize(
@@ -53,9 +53,9 @@ def test_a_file_that_makes_no_sense_is_an_error_that_says_where(tmp_path: Path, 
     path = tmp_path / "gpus.toml"
     path.write_text(text)
     with pytest.raises(ConfigurationError, match=told):
-        profiles(str(path))
+        load_gpu_profiles(str(path))
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"nowhere\.toml cannot be read"):
-        profiles(str(tmp_path / "nowhere.toml"))
+        load_gpu_profiles(str(tmp_path / "nowhere.toml"))

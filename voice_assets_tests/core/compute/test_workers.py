@@ -34,20 +34,20 @@ def _process_id(number: int) -> int:
 @pytest.mark.parametrize("count", [1, 2])
 def test_results_come_in_order_or_as_they_are_done(count: int) -> None:
     items = list(range(20))
-    assert list(workers.ordered(_double, items, count)) == [2 * item for item in items]
-    assert sorted(workers.unordered(_double, items, count)) == [(item, 2 * item) for item in items]
+    assert list(workers.map_ordered(_double, items, count)) == [2 * item for item in items]
+    assert sorted(workers.map_unordered(_double, items, count)) == [(item, 2 * item) for item in items]
 
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_an_error_of_a_worker_is_raised_here_and_the_pool_goes_on(count: int) -> None:
     with pytest.raises(ValueError, match="three is refused"):
-        list(workers.ordered(_refuse_three, range(20), count))
-    assert list(workers.ordered(_double, [1, 2], count)) == [2, 4]
+        list(workers.map_ordered(_refuse_three, range(20), count))
+    assert list(workers.map_ordered(_double, [1, 2], count)) == [2, 4]
 
 
 def test_one_item_is_worked_on_in_this_process_and_many_are_not() -> None:
-    assert list(workers.ordered(_process_id, [1])) == [os.getpid()]
-    assert os.getpid() not in list(workers.ordered(_process_id, range(8), 2))
+    assert list(workers.map_ordered(_process_id, [1])) == [os.getpid()]
+    assert os.getpid() not in list(workers.map_ordered(_process_id, range(8), 2))
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -60,7 +60,7 @@ def test_items_that_come_one_by_one_are_worked_on_as_they_come(count: int) -> No
             read.append(item)
             yield item
 
-    for done in workers.streamed(_double, source(), count):
+    for done in workers.map_stream(_double, source(), count):
         behind.append(done)
         assert len(read) - len(behind) < 2 * count + 1
     assert sorted(behind) == [2 * item for item in range(40)]
@@ -75,14 +75,14 @@ def test_what_was_read_before_the_reading_failed_still_comes(count: int, error: 
 
     done: list[int] = []
     with pytest.raises(error):
-        done.extend(workers.streamed(_double, source(), count))
+        done.extend(workers.map_stream(_double, source(), count))
     assert sorted(done) == [0, 2, 4]
 
 
 def test_an_error_of_a_worker_ends_the_stream_and_the_pool_goes_on() -> None:
     with pytest.raises(ValueError, match="three is refused"):
-        list(workers.streamed(_refuse_three, range(20), 2))
-    assert sorted(workers.streamed(_double, [1, 2], 2)) == [2, 4]
+        list(workers.map_stream(_refuse_three, range(20), 2))
+    assert sorted(workers.map_stream(_double, [1, 2], 2)) == [2, 4]
 
 
 def test_a_stream_that_is_asked_to_end_while_it_waits_hands_over_what_is_in_flight() -> None:
@@ -91,7 +91,7 @@ def test_a_stream_that_is_asked_to_end_while_it_waits_hands_over_what_is_in_flig
     try:
         signal.setitimer(signal.ITIMER_REAL, 1.5)
         with pytest.raises(KeyboardInterrupt):
-            done.extend(workers.streamed(_slowly, itertools.count(), 2))
+            done.extend(workers.map_stream(_slowly, itertools.count(), 2))
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -109,7 +109,7 @@ def _slowly(number: int) -> int:
 
 
 def _use_the_pool() -> None:
-    assert list(workers.ordered(_double, range(8), 2)) == [2 * item for item in range(8)]
+    assert list(workers.map_ordered(_double, range(8), 2)) == [2 * item for item in range(8)]
 
 
 def test_a_process_that_used_the_pool_ends_without_waiting_for_idle_workers() -> None:
@@ -135,32 +135,32 @@ def _die_always(number: int) -> int:
 
 
 def _streamed(function: Callable[[Any], Any], items: Iterable[Any], count: int, **options: Any) -> Iterator[Any]:
-    return workers.streamed(function, iter(items), count, **options)
+    return workers.map_stream(function, iter(items), count, **options)
 
 
 def _unordered(function: Callable[[Any], Any], items: Iterable[Any], count: int, **options: Any) -> Iterator[Any]:
-    return (result for _, result in workers.unordered(function, items, count, **options))
+    return (result for _, result in workers.map_unordered(function, items, count, **options))
 
 
-@pytest.mark.parametrize("run", [workers.ordered, _unordered, _streamed])
+@pytest.mark.parametrize("run", [workers.map_ordered, _unordered, _streamed])
 def test_a_worker_that_is_killed_costs_no_result(run: Callable[..., Iterator[int]], tmp_path: Path) -> None:
     markers = [tmp_path / f"{'x' * number}{'.once' if number in (3, 9) else ''}" for number in range(1, 13)]
     done = list(run(_die_once, markers, 2))
-    assert (done if run is workers.ordered else sorted(done)) == [*range(1, 13)]
-    assert list(workers.ordered(_double, [1, 2], 2)) == [2, 4]
+    assert (done if run is workers.map_ordered else sorted(done)) == [*range(1, 13)]
+    assert list(workers.map_ordered(_double, [1, 2], 2)) == [2, 4]
 
 
-@pytest.mark.parametrize("run", [workers.ordered, _unordered, _streamed])
+@pytest.mark.parametrize("run", [workers.map_ordered, _unordered, _streamed])
 def test_an_item_that_kills_each_worker_is_named_and_the_pool_goes_on(run: Callable[..., Iterator[int]]) -> None:
     with pytest.raises(workers.WorkerKilledError, match=r"worked on item 3, .*VOICE_WORKERS"):
         list(run(_die_always, range(12), 2, name=lambda number: f"item {number}"))
-    assert list(workers.ordered(_double, [1, 2], 2)) == [2, 4]
+    assert list(workers.map_ordered(_double, [1, 2], 2)) == [2, 4]
 
 
 def test_a_worker_that_was_killed_while_idle_costs_nothing() -> None:
-    for pid in {*workers.ordered(_process_id, range(8), 2)}:
+    for pid in {*workers.map_ordered(_process_id, range(8), 2)}:
         os.kill(pid, signal.SIGKILL)
-    assert list(workers.ordered(_double, range(8), 2)) == [2 * item for item in range(8)]
+    assert list(workers.map_ordered(_double, range(8), 2)) == [2 * item for item in range(8)]
 
 
 WEIGHTS = st.lists(st.integers(0, 120), max_size=40)
@@ -206,5 +206,5 @@ def _heavy(item: tuple[int, int]) -> int:
 @pytest.mark.parametrize("count", [1, 3])
 def test_items_with_weights_are_all_worked_on_the_too_heavy_ones_alone(count: int) -> None:
     items = list(enumerate([50, 900, 60, 40, 120, 70, 30]))
-    done = workers.unordered(_heavy, items, count, weigh=_heavy, capacity=100)
+    done = workers.map_unordered(_heavy, items, count, weigh=_heavy, capacity=100)
     assert sorted(done) == sorted((item, item[1]) for item in items)

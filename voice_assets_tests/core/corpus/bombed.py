@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from voice_assets_tests.bombs import run_measured
-from voice_assets_tests.core.corpus.small_corpus import World
+from voice_assets_tests.core.corpus.small_corpus import Corpus
 
 _BUILD = """
 import sys
@@ -17,13 +17,13 @@ world.segment()
 """
 
 
-def build_with_bombs(world: World, bombs: Mapping[str, Callable[[Path], None]]) -> int:
+def build_with_bombs(corpus: Corpus, bombs: Mapping[str, Callable[[Path], None]]) -> int:
     """Record `a` and `b`, lay the bombs beside them and cut; returns the peak of memory in MiB."""
     for name in "ab":
-        world.record(name)
+        corpus.add_recording(name)
     for name, make in bombs.items():
-        path = world.raw_dir / "news" / name
+        path = corpus.raw_dir / "news" / name
         make(path)
-        world.transcribe(path.stem, [{"start": 0.2, "end": 1.8, "text": "A line of a bomb.", "speaker_id": "s1"}])
-    _, peak_mb = run_measured(_BUILD, world.settings.raw_url, world.settings.work_url)
+        corpus.write_transcript(path.stem, [{"start": 0.2, "end": 1.8, "text": "A line of a bomb.", "speaker_id": "s1"}])
+    _, peak_mb = run_measured(_BUILD, corpus.settings.raw_url, corpus.settings.work_url)
     return peak_mb

@@ -4,10 +4,10 @@ import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from voice_assets_tests.core.corpus.small_corpus import World
+from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_assets_tests.files import files_below
 from voice_core.settings import Settings
-from voice_core.storage.config import Access
+from voice_core.storage.config import StoreConfig
 from voice_core.storage.store import Store
 
 
@@ -17,13 +17,13 @@ class Buckets:
 
     raw_url: str
     work_url: str
-    raw_access: Access
-    work_access: Access
-    raw_direct: Access = field(repr=False)
-    work_direct: Access = field(repr=False)
+    raw_access: StoreConfig
+    work_access: StoreConfig
+    raw_direct: StoreConfig = field(repr=False)
+    work_direct: StoreConfig = field(repr=False)
 
 
-class CloudWorld(World):
+class CloudCorpus(Corpus):
     def __init__(self, folder: Path, buckets: Buckets) -> None:
         super().__init__(folder)
         self.buckets = buckets
@@ -53,6 +53,6 @@ class CloudWorld(World):
         return {key: hashlib.sha256(work.get(key)).hexdigest() for key in sorted(keys)}
 
 
-def made_of_content(files: dict[str, str]) -> dict[str, str]:
+def without_batch_records(files: dict[str, str]) -> dict[str, str]:
     """Without what the store calls the recordings, which differs from store to store."""
     return {key: digest for key, digest in files.items() if not key.startswith("batches/")}

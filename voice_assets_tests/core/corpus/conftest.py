@@ -2,23 +2,23 @@ from pathlib import Path
 
 import pytest
 
-from voice_assets_tests.core.corpus.adopt.segment_cache import Cache
-from voice_assets_tests.core.corpus.small_corpus import World
+from voice_assets_tests.core.corpus.adopt.segment_cache import SegmentCache
+from voice_assets_tests.core.corpus.small_corpus import Corpus
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
+def corpus(tmp_path: Path) -> Corpus:
+    return Corpus(tmp_path)
 
 
 @pytest.fixture
-def two(world: World) -> World:
+def two(corpus: Corpus) -> Corpus:
     """With two recordings of three lines each."""
-    world.record("a")
-    world.record("b", extension=".flac")
-    return world
+    corpus.add_recording("a")
+    corpus.add_recording("b", extension=".flac")
+    return corpus
 
 
 @pytest.fixture
-def cache(world: World, tmp_path: Path) -> Cache:
-    return Cache(world, tmp_path / "segments_cache")
+def cache(corpus: Corpus, tmp_path: Path) -> SegmentCache:
+    return SegmentCache(corpus, tmp_path / "segments_cache")

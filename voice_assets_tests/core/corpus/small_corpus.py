@@ -15,7 +15,7 @@ import soundfile
 from av.audio.resampler import AudioResampler
 
 from voice_core.audio.pcm import resample, to_pcm16
-from voice_core.codecs.base import Audio, Codes, Margins, samples_at
+from voice_core.codecs.base import Audio, Codes, Margins, resampled_length
 from voice_core.corpus import checks
 from voice_core.corpus.dataset import card_stage, pairs, rows_stage, splits
 from voice_core.corpus.encode import encode_stage
@@ -24,11 +24,11 @@ from voice_core.corpus.ingest.batches import Batch
 from voice_core.corpus.ingest.discovery import Discovery
 from voice_core.corpus.names import SEGMENTS
 from voice_core.corpus.segment import segment_stage
-from voice_core.corpus.segment.rebuild import Supply
-from voice_core.corpus.status import Status, survey
+from voice_core.corpus.segment.rebuild import RebuildSources
+from voice_core.corpus.status import BuildStatus, read_status
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
-from voice_core.stages.manifest import Entry, Manifest, read_complete
+from voice_core.stages.manifest import Entry, Manifest, read_complete_manifest
 from voice_core.storage.store import Store
 
 RATE = 24_000
@@ -38,7 +38,7 @@ LineSpec = dict[str, Any]
 _WORDS = ("Amber", "Birch", "Cedar", "Daisy", "Elder", "Fennel", "Gorse", "Hazel", "Iris", "Juniper")
 
 
-def babble(seconds: float, rate: int = RATE, seed: int = 0, level: float = 0.3) -> Floats:
+def speech_like_noise(seconds: float, rate: int = RATE, seed: int = 0, level: float = 0.3) -> Floats:
     """Noise in syllables with short pauses: it has the measures of clean speech."""
     count = round(seconds * rate)
     time = np.arange(count) / rate
@@ -47,37 +47,37 @@ def babble(seconds: float, rate: int = RATE, seed: int = 0, level: float = 0.3) 
     return (noise * envelope).clip(-0.9, 0.9).astype(np.float32)
 
 
-def hush(seconds: float, rate: int = RATE, seed: int = 0) -> Floats:
+def room_noise(seconds: float, rate: int = RATE, seed: int = 0) -> Floats:
     """The noise of a quiet room, at −66 dBFS."""
     return (np.random.default_rng(seed + 999).standard_normal(round(seconds * rate)) * 5e-4).astype(np.float32)
 
 
-def recording(seconds: float, lines: Iterable[LineSpec], rate: int = RATE, seed: int = 0) -> Floats:
+def synthesize_recording(seconds: float, lines: Iterable[LineSpec], rate: int = RATE, seed: int = 0) -> Floats:
     """A quiet room in which somebody speaks while the lines last."""
-    audio = hush(seconds, rate, seed)
+    audio = room_noise(seconds, rate, seed)
     for number, line in enumerate(lines):
         start, end = line["start"], line["end"]
         if isinstance(start, int | float) and isinstance(end, int | float) and 0 <= start < end <= seconds:
-            spoken = babble(end - start, rate, seed * 1000 + number)
+            spoken = speech_like_noise(end - start, rate, seed * 1000 + number)
             at = round(start * rate)
             audio[at : at + len(spoken)] += spoken[: len(audio) - at]
     return audio
 
 
-def line(start: Any, end: Any, text: str, **more: Any) -> LineSpec:
+def make_line(start: Any, end: Any, text: str, **more: Any) -> LineSpec:
     return {"start": start, "end": end, "text": text, "speaker_id": "s1", **more}
 
 
-def lines_for(seconds: float, name: str, speaker_id: str = "s1") -> list[LineSpec]:
+def make_lines(seconds: float, name: str, speaker_id: str = "s1") -> list[LineSpec]:
     """A line of 1.6 s every 2 s, each with a text of its own."""
     count = int(seconds // 2)
     return [
-        line(2 * i + 0.2, 2 * i + 1.8, f"{_WORDS[i % len(_WORDS)]} {name}, part {i}.", speaker_id=speaker_id)
+        make_line(2 * i + 0.2, 2 * i + 1.8, f"{_WORDS[i % len(_WORDS)]} {name}, part {i}.", speaker_id=speaker_id)
         for i in range(count)
     ]
 
 
-def encode(path: Path, audio: Floats, rate: int, codec: str = "", channels: int = 1, bit_rate: int = 128_000) -> None:
+def write_audio(path: Path, audio: Floats, rate: int, codec: str = "", channels: int = 1, bit_rate: int = 128_000) -> None:
     """Write `audio` to a file in the format that the extension says, the same in every channel."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix in (".wav", ".flac"):
@@ -107,10 +107,10 @@ class SmallCodec:
     codes_per_sec = 50
     codebook_size = 65_536
     batch_sec = 120.0
-    rounding = 0.0
+    max_margin = 0.0
     device = "cpu"
     rechecked = 0
-    least_agreement = 0.0
+    min_agreement = 0.0
 
     def __init__(self, revision: str = "1") -> None:
         self.revision = revision
@@ -119,17 +119,17 @@ class SmallCodec:
     def ready(self, purpose: str) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def group(self, sample_count: int, sample_rate_hz: int) -> int:
+    def group_key(self, sample_count: int, sample_rate_hz: int) -> int:
         return 0
 
     def code_count(self, sample_count: int, sample_rate_hz: int | None = None) -> int:
-        return -(-samples_at(sample_count, sample_rate_hz or RATE, RATE) // 480)
+        return -(-resampled_length(sample_count, sample_rate_hz or RATE, RATE) // 480)
 
     def encode(self, clips: Sequence[Audio], sample_rate_hz: int | None = None) -> list[Codes]:
         self.encoded += len(clips)
         return [self._one(resample(clip, sample_rate_hz or RATE, RATE)) for clip in clips]
 
-    def encode_alone(self, clip: Audio, sample_rate_hz: int | None = None) -> tuple[Codes, Margins]:
+    def encode_reference(self, clip: Audio, sample_rate_hz: int | None = None) -> tuple[Codes, Margins]:
         codes = self._one(resample(clip, sample_rate_hz or RATE, RATE))
         return codes, np.ones(len(codes), np.float32)
 
@@ -156,7 +156,7 @@ class OtherLastCode(SmallCodec):
         return [np.append(codes[:-1], codes[-1] ^ 1) for codes in super().encode(clips, sample_rate_hz)]
 
 
-class World:
+class Corpus:
     def __init__(self, folder: Path) -> None:
         self.raw_dir, self.work_dir = folder / "raw", folder / "work"
         self.raw_dir.mkdir()
@@ -179,8 +179,8 @@ class World:
         return Store(self.settings.work_url, create=True)
 
     @property
-    def supply(self) -> Supply:
-        return Supply(lambda: self.raw, lambda: self.codec)
+    def rebuild_sources(self) -> RebuildSources:
+        return RebuildSources(lambda: self.raw, lambda: self.codec)
 
     # --- the raw bucket
 
@@ -190,7 +190,7 @@ class World:
     def transcript_path(self, audio_id: str, channel: str = "news") -> Path:
         return self.raw_dir / channel / f"{audio_id}.json"
 
-    def record(
+    def add_recording(
         self,
         audio_id: str,
         seconds: float = 6.0,
@@ -202,13 +202,13 @@ class World:
         seed: int | None = None,
     ) -> list[LineSpec]:
         """Add a recording and its transcript; returns its lines."""
-        lines = lines_for(seconds, audio_id, speaker_id) if lines is None else lines
+        lines = make_lines(seconds, audio_id, speaker_id) if lines is None else lines
         seed = sum(audio_id.encode()) if seed is None else seed
-        encode(self.audio_path(audio_id, channel, extension), recording(seconds, lines, seed=seed), RATE)
-        self.transcribe(audio_id, lines, channel=channel)
+        write_audio(self.audio_path(audio_id, channel, extension), synthesize_recording(seconds, lines, seed=seed), RATE)
+        self.write_transcript(audio_id, lines, channel=channel)
         return lines
 
-    def transcribe(self, audio_id: str, lines: list[LineSpec], *, channel: str = "news") -> None:
+    def write_transcript(self, audio_id: str, lines: list[LineSpec], *, channel: str = "news") -> None:
         path = self.transcript_path(audio_id, channel)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"segments": lines}, ensure_ascii=False), "utf-8")
@@ -220,23 +220,23 @@ class World:
 
     def snapshot(self) -> list[Batch]:
         found = self.discover()
-        return [batches.snapshot(self.raw, self.work, batch.partition, self.settings) for batch in found.batches]
+        return [batches.snapshot_batch(self.raw, self.work, batch.partition, self.settings) for batch in found.batches]
 
     def segment(self, channel: str = "news", number: int = 1) -> segment_stage.SegmentsReport:
         """Look at the raw bucket again, and cut."""
         self.snapshot()
         return segment_stage.build_segments(self.raw, self.work, PartitionKey(channel, number), self.settings)
 
-    def code(self, channel: str = "news", number: int = 1) -> encode_stage.CodesReport:
+    def encode(self, channel: str = "news", number: int = 1) -> encode_stage.CodesReport:
         return encode_stage.build_codes(
-            self.work, PartitionKey(channel, number), self.codec, self.settings, supply=self.supply
+            self.work, PartitionKey(channel, number), self.codec, self.settings, rebuild_sources=self.rebuild_sources
         )
 
     def sources(self) -> list[Manifest]:
         partitions = batches.list_partitions(self.work)
-        return [read_complete(self.work, SEGMENTS, partition) for partition in partitions]
+        return [read_complete_manifest(self.work, SEGMENTS, partition) for partition in partitions]
 
-    def deal(self) -> splits.Splits:
+    def assign_splits(self) -> splits.Splits:
         return splits.build_splits(self.work, self.sources(), self.settings)
 
     def build(self, *, card: bool = True) -> None:
@@ -244,21 +244,21 @@ class World:
         for batch in self.snapshot():
             segment_stage.build_segments(self.raw, self.work, batch.partition, self.settings)
             if rows_stage.has_codec(self.settings):
-                encode_stage.build_codes(self.work, batch.partition, self.codec, self.settings, supply=self.supply)
-        plan = self.deal()
+                encode_stage.build_codes(self.work, batch.partition, self.codec, self.settings, rebuild_sources=self.rebuild_sources)
+        plan = self.assign_splits()
         partitions = batches.list_partitions(self.work)
         for partition in partitions:
-            report = rows_stage.build_dataset(self.work, partition, plan, self.settings, supply=self.supply)
-            pairs.build_pairs(self.work, report.manifest, self.settings, supply=self.supply)
+            report = rows_stage.build_dataset(self.work, partition, plan, self.settings, rebuild_sources=self.rebuild_sources)
+            pairs.build_pairs(self.work, report.manifest, self.settings, rebuild_sources=self.rebuild_sources)
         if card:
             card_stage.build_card(self.work, partitions, self.settings)
 
     # --- what lies there
 
-    def status(self) -> Status:
-        return survey(self.work, self.discover(), self.codec, self.settings)
+    def status(self) -> BuildStatus:
+        return read_status(self.work, self.discover(), self.codec, self.settings)
 
-    def sound(self, manifest: Manifest) -> None:
+    def assert_manifest_valid(self, manifest: Manifest) -> None:
         """What must hold of every manifest of segments."""
         for outcome in (
             checks.seconds_add_up(manifest),
@@ -269,7 +269,7 @@ class World:
             assert outcome.passed, outcome
 
     def segments(self, channel: str = "news", number: int = 1) -> Manifest:
-        return read_complete(self.work, SEGMENTS, PartitionKey(channel, number))
+        return read_complete_manifest(self.work, SEGMENTS, PartitionKey(channel, number))
 
     def rows(self, audio_id: str) -> list[Entry]:
         return [entry for entry in self.segments().entries if entry.audio_id == audio_id]
@@ -283,7 +283,7 @@ class World:
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
         return {str(path.relative_to(self.work_dir)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
-    def times(self, under: str = "") -> dict[str, int]:
+    def modified_times_ns(self, under: str = "") -> dict[str, int]:
         """When each file was last written, in nanoseconds."""
         folder = self.work_dir / under
         return {str(path.relative_to(self.work_dir)): os.stat(path).st_mtime_ns for path in folder.rglob("*.npz")}

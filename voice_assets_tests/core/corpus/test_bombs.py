@@ -4,66 +4,66 @@ import numpy as np
 import pytest
 import soundfile
 
-from voice_assets_tests.bombs import false_claim, gaps, long_flac, slow_flac
+from voice_assets_tests.bombs import false_length_flac, timestamp_gaps, long_flac, slow_flac
 from voice_assets_tests.core.corpus.bombed import build_with_bombs
-from voice_assets_tests.core.corpus.small_corpus import World, line
+from voice_assets_tests.core.corpus.small_corpus import Corpus, make_line
 
 
-def test_bombs_are_rejected_by_their_headers_and_the_recordings_beside_them_are_cut(world: World) -> None:
-    bombs = {"slow.flac": slow_flac, "long.flac": long_flac, "claim.flac": lambda path: false_claim(path, 20.0)}
-    assert build_with_bombs(world, bombs) < 1_024
-    manifest = world.segments()
+def test_bombs_are_rejected_by_their_headers_and_the_recordings_beside_them_are_cut(corpus: Corpus) -> None:
+    bombs = {"slow.flac": slow_flac, "long.flac": long_flac, "claim.flac": lambda path: false_length_flac(path, 20.0)}
+    assert build_with_bombs(corpus, bombs) < 1_024
+    manifest = corpus.segments()
     outcomes = {item.audio_id: item for item in manifest.recordings}
     assert {name: (item.status, item.sample_count) for name, item in outcomes.items() if name not in "ab"} == {
         "slow": ("unreadable", 0), "long": ("unreadable", 0), "claim": ("unreadable", 0),
     }  # fmt: skip
-    (row,) = world.rows("slow")
+    (row,) = corpus.rows("slow")
     assert (row.reason, row.value, row.threshold) == ("sample_rate_too_low", 1.0, 4_000.0)
     assert "VOICE_AUDIO__MIN_SAMPLE_RATE_HZ" in row.message
-    (row,) = world.rows("claim")
+    (row,) = corpus.rows("claim")
     assert (row.reason, row.threshold) == ("too_few_bytes", 20.0)
     assert len(manifest.kept()) == 6
     assert sum(item.sample_count for item in manifest.recordings) == 2 * 6 * 24_000
-    world.sound(manifest)
-    assert sum(batch.hours for batch in world.snapshot()) == pytest.approx(12 / 3600)
+    corpus.assert_manifest_valid(manifest)
+    assert sum(batch.hours for batch in corpus.snapshot()) == pytest.approx(12 / 3600)
 
 
-def test_hours_that_are_only_claimed_enter_no_sum_where_there_is_no_transcript_either(world: World) -> None:
-    world.record("a")
-    false_claim(world.raw_dir / "news" / "claim.flac", 20.0)
-    long_flac(world.raw_dir / "news" / "long.flac")
-    manifest = world.segment().manifest
+def test_hours_that_are_only_claimed_enter_no_sum_where_there_is_no_transcript_either(corpus: Corpus) -> None:
+    corpus.add_recording("a")
+    false_length_flac(corpus.raw_dir / "news" / "claim.flac", 20.0)
+    long_flac(corpus.raw_dir / "news" / "long.flac")
+    manifest = corpus.segment().manifest
     assert sum(item.sample_count for item in manifest.recordings) == 6 * 24_000
     assert {item.status for item in manifest.recordings} == {"ok", "unreadable"}
 
 
-def test_a_limit_that_is_raised_or_lowered_decides_anew_and_cuts_only_what_it_touches(world: World) -> None:
-    world.record("a")
-    soundfile.write(world.audio_path("slow", extension=".flac"), np.zeros(20_000, np.int16), 2_000)
-    world.transcribe("slow", [line(0.2, 1.8, "At two kilohertz.")])
-    before = world.segment()
-    assert {row.reason for row in world.rows("slow")} == {"sample_rate_too_low"}
-    assert world.segment().recordings_decoded == 0
-    world.set(audio={"min_sample_rate_hz": 2_000, "min_bytes_per_sec": 0})
-    report = world.segment()
+def test_a_limit_that_is_raised_or_lowered_decides_anew_and_cuts_only_what_it_touches(corpus: Corpus) -> None:
+    corpus.add_recording("a")
+    soundfile.write(corpus.audio_path("slow", extension=".flac"), np.zeros(20_000, np.int16), 2_000)
+    corpus.write_transcript("slow", [make_line(0.2, 1.8, "At two kilohertz.")])
+    before = corpus.segment()
+    assert {row.reason for row in corpus.rows("slow")} == {"sample_rate_too_low"}
+    assert corpus.segment().recordings_decoded == 0
+    corpus.set(audio={"min_sample_rate_hz": 2_000, "min_bytes_per_sec": 0})
+    report = corpus.segment()
     assert report.segments_cut == 1
     assert [row.key for row in report.manifest.entries if row.audio_id == "a"] == [
         row.key for row in before.manifest.entries if row.audio_id == "a"
     ]
     assert {item.status for item in report.manifest.recordings} == {"ok"}
-    assert world.segment().recordings_decoded == 0
-    world.set(audio={"max_sample_rate_hz": 22_050})
-    world.segment()
-    assert {row.reason for row in world.rows("a")} == {"sample_rate_too_high"}
-    assert world.segments().recordings[0].sample_count == 0
+    assert corpus.segment().recordings_decoded == 0
+    corpus.set(audio={"max_sample_rate_hz": 22_050})
+    corpus.segment()
+    assert {row.reason for row in corpus.rows("a")} == {"sample_rate_too_high"}
+    assert corpus.segments().recordings[0].sample_count == 0
 
 
-def test_lines_after_a_long_gap_are_not_cut(world: World) -> None:
-    (world.raw_dir / "news").mkdir()
-    world.set(audio={"min_bytes_per_sec": 0})
-    gaps(world.raw_dir / "news" / "b.mka", packets=3, gap_sec=90.0)
-    world.transcribe("b", [line(0.0, 100.0, "Long."), line(100.0, 102.0, "Later.")])
-    manifest = world.segment().manifest
+def test_lines_after_a_long_gap_are_not_cut(corpus: Corpus) -> None:
+    (corpus.raw_dir / "news").mkdir()
+    corpus.set(audio={"min_bytes_per_sec": 0})
+    timestamp_gaps(corpus.raw_dir / "news" / "b.mka", packets=3, gap_sec=90.0)
+    corpus.write_transcript("b", [make_line(0.0, 100.0, "Long."), make_line(100.0, 102.0, "Later.")])
+    manifest = corpus.segment().manifest
     outcome = next(item for item in manifest.recordings if item.audio_id == "b")
     assert outcome.status == "damaged"
     assert "VOICE_AUDIO__MAX_GAP_SEC is 60" in outcome.message

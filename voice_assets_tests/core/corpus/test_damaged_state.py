@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from voice_assets_tests.core.corpus.damaged_corpus import Snapshot, allowed, build_stale, commands, finished_world
-from voice_assets_tests.core.corpus.small_corpus import World
-from voice_assets_tests.damage import COPIED, Case, faults
+from voice_assets_tests.core.corpus.damaged_corpus import WorkRootSnapshot, allowed_outcome, build_stale, corpus_commands, create_finished_corpus
+from voice_assets_tests.core.corpus.small_corpus import Corpus
+from voice_assets_tests.damage import COPIED, DamageCase, find_faults
 from voice_core.corpus.ingest import discovery
 from voice_core.corpus.ingest.batches import read_batch, read_tombstones
-from voice_core.corpus.status import State
+from voice_core.corpus.status import StageState
 from voice_core.layout import PartitionKey
 from voice_core.stages.manifest import SCHEMA_VERSION, Manifest
 from voice_core.storage.state_files import DamagedStateError, NewerStateError, parse_state, read_state
@@ -20,45 +20,45 @@ from voice_core.storage.store import Store
 
 FIRST, SECOND = "news/batch-0001", "news/batch-0002"
 WORST = [
-    Case(f"batches/{FIRST}.json", "truncated"),
-    Case(f"batches/{FIRST}.json", "deleted"),
-    Case(f"batches/{SECOND}.json", "emptied"),
-    Case(f"batches/{FIRST}.json", COPIED),
-    Case(f"batches/{FIRST}.contents.json", "replaced by []"),
-    Case("datasets/voice/splits.json", "emptied"),
-    Case("datasets/voice/splits.json", "deleted"),
-    Case("datasets/voice/dataset.json", "replaced by []"),
-    Case(f"datasets/voice/manifests/{FIRST}.pairs.json", "truncated"),
-    Case("datasets/voice/README.md", "deleted"),
-    Case(f"datasets/voice/pairs/{FIRST}.train.parquet", "truncated"),
-    Case(f"freed/segments/{FIRST}.json", "replaced by {}"),
-    Case(f"segments/{FIRST}/_manifest.parquet", "truncated"),
-    Case(f"segments/{SECOND}/_manifest.parquet", "deleted"),
-    Case(f"segments/{SECOND}/e_seg_0.npz", "deleted"),
-    Case("tombstones/news/b.json", "emptied"),
+    DamageCase(f"batches/{FIRST}.json", "truncated"),
+    DamageCase(f"batches/{FIRST}.json", "deleted"),
+    DamageCase(f"batches/{SECOND}.json", "emptied"),
+    DamageCase(f"batches/{FIRST}.json", COPIED),
+    DamageCase(f"batches/{FIRST}.contents.json", "replaced by []"),
+    DamageCase("datasets/voice/splits.json", "emptied"),
+    DamageCase("datasets/voice/splits.json", "deleted"),
+    DamageCase("datasets/voice/dataset.json", "replaced by []"),
+    DamageCase(f"datasets/voice/manifests/{FIRST}.pairs.json", "truncated"),
+    DamageCase("datasets/voice/README.md", "deleted"),
+    DamageCase(f"datasets/voice/pairs/{FIRST}.train.parquet", "truncated"),
+    DamageCase(f"freed/segments/{FIRST}.json", "replaced by {}"),
+    DamageCase(f"segments/{FIRST}/_manifest.parquet", "truncated"),
+    DamageCase(f"segments/{SECOND}/_manifest.parquet", "deleted"),
+    DamageCase(f"segments/{SECOND}/e_seg_0.npz", "deleted"),
+    DamageCase("tombstones/news/b.json", "emptied"),
 ]
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, Snapshot]:
-    world = finished_world(tmp_path_factory.mktemp("finished"))
-    return world, Snapshot(world)
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, WorkRootSnapshot]:
+    corpus = create_finished_corpus(tmp_path_factory.mktemp("finished"))
+    return corpus, WorkRootSnapshot(corpus)
 
 
 @pytest.fixture
-def built(finished: tuple[World, Snapshot]) -> Iterator[World]:
-    world, snapshot = finished
-    yield world
+def built(finished: tuple[Corpus, WorkRootSnapshot]) -> Iterator[Corpus]:
+    corpus, snapshot = finished
+    yield corpus
     snapshot.restore()
 
 
-@pytest.mark.parametrize("case", WORST, ids=lambda case: f"{case.key} {case.how}")
-def test_a_damaged_file_is_made_again_or_named_and_nothing_is_lost(built: World, case: Case) -> None:
-    may_fail, may_change = allowed(case)
-    assert faults(case, built.work_dir, commands(built), may_fail=may_fail, may_change=may_change) == []
+@pytest.mark.parametrize("case", WORST, ids=lambda case: f"{case.key} {case.damage}")
+def test_a_damaged_file_is_made_again_or_named_and_nothing_is_lost(built: Corpus, case: DamageCase) -> None:
+    may_fail, may_change = allowed_outcome(case)
+    assert find_faults(case, built.work_dir, corpus_commands(built), may_fail=may_fail, may_change=may_change) == []
 
 
-def test_a_plan_makes_a_damaged_batch_again_in_memory_only(built: World) -> None:
+def test_a_plan_makes_a_damaged_batch_again_in_memory_only(built: Corpus) -> None:
     path = built.path(f"batches/{FIRST}.json")
     path.write_bytes(b"{")
     found = discovery.discover(built.raw, built.work, built.settings, read_only=True)
@@ -66,7 +66,7 @@ def test_a_plan_makes_a_damaged_batch_again_in_memory_only(built: World) -> None
     assert path.read_bytes() == b"{"
 
 
-def test_files_of_a_newer_version_are_refused_and_not_made_again(built: World) -> None:
+def test_files_of_a_newer_version_are_refused_and_not_made_again(built: Corpus) -> None:
     newer = built.path(f"batches/{FIRST}.json"), built.path("datasets/voice/splits.json")
     for path in newer:
         before = path.read_bytes()
@@ -87,7 +87,7 @@ def _with_schema(data: bytes, version: int) -> bytes:
         return Manifest.from_bytes(data).to_bytes()
 
 
-def test_strays_beside_the_batches_are_reported_and_passed_over(built: World) -> None:
+def test_strays_beside_the_batches_are_reported_and_passed_over(built: Corpus) -> None:
     for name in (".DS_Store", "news/batch-0001.json.bak", "news/batch-0001 (copy).json", "news/notes.json"):
         built.path(f"batches/{name}").write_bytes(b"?")
     shutil.copytree(built.path("batches/news"), built.path("batches/news (copy)"))
@@ -99,25 +99,25 @@ def test_strays_beside_the_batches_are_reported_and_passed_over(built: World) ->
     assert built.status().finished
 
 
-def test_the_rows_say_what_was_held_out_where_the_splits_are_gone(two: World) -> None:
-    two.build()
-    path = two.path("datasets/voice/splits.json")
-    (by_hash,) = two.deal().test
+def test_the_rows_say_what_was_held_out_where_the_splits_are_gone(two_recordings: Corpus) -> None:
+    two_recordings.build()
+    path = two_recordings.path("datasets/voice/splits.json")
+    (by_hash,) = two_recordings.assign_splits().test
     earlier = ({("news", "a"), ("news", "b")} - {by_hash}).pop()
-    two.record("c")
+    two_recordings.add_recording("c")
     value = json.loads(path.read_bytes())
     path.write_text(json.dumps({**value, "inputs": "", "test": [earlier]}))  # as if held out while it was the lowest
-    build_stale(two)
-    held_out, files = two.deal().test, two.files()
+    build_stale(two_recordings)
+    held_out, files = two_recordings.assign_splits().test, two_recordings.files()
     assert earlier in held_out
     for damage in (path.unlink, lambda: path.write_bytes(b"")):
         damage()
-        build_stale(two)
-        assert two.deal().test == held_out
-        assert two.files() == files
+        build_stale(two_recordings)
+        assert two_recordings.assign_splits().test == held_out
+        assert two_recordings.files() == files
 
 
-def test_a_damaged_tombstone_names_itself_and_what_to_write(built: World) -> None:
+def test_a_damaged_tombstone_names_itself_and_what_to_write(built: Corpus) -> None:
     built.path("tombstones/news/b.json").write_bytes(b"")
     with pytest.raises(DamagedStateError, match=r'tombstones/news/b.json is empty.*write \{"channel"'):
         read_tombstones(built.work)
@@ -125,7 +125,7 @@ def test_a_damaged_tombstone_names_itself_and_what_to_write(built: World) -> Non
     assert built.status().finished
 
 
-def test_a_batch_whose_manifests_are_damaged_too_is_named(built: World) -> None:
+def test_a_batch_whose_manifests_are_damaged_too_is_named(built: Corpus) -> None:
     for stage in ("segments", "coded"):
         built.path(f"{stage}/{FIRST}/_manifest.parquet").write_bytes(b"?")
     built.path(f"datasets/voice/manifests/{FIRST}.parquet").write_bytes(b"?")
@@ -134,7 +134,7 @@ def test_a_batch_whose_manifests_are_damaged_too_is_named(built: World) -> None:
         built.status()
 
 
-def test_missing_and_shortened_files_are_seen_without_reading_them(built: World) -> None:
+def test_missing_and_shortened_files_are_seen_without_reading_them(built: Corpus) -> None:
     files = built.files()
     coded, rows = built.path(f"coded/{SECOND}"), built.path(f"datasets/voice/data/{SECOND}.train.parquet")
     for name in ("d_seg_0.npz", "d_seg_1.npz"):
@@ -146,13 +146,13 @@ def test_missing_and_shortened_files_are_seen_without_reading_them(built: World)
         "coded_segments": "2 files are missing",
         "voice_dataset": "1 file has another size than was committed",
     }
-    assert (second.segments, second.coded, second.pairs) == (State.CURRENT, State.STALE, State.STALE)
+    assert (second.segments, second.coded, second.pairs) == (StageState.CURRENT, StageState.STALE, StageState.STALE)
     build_stale(built)
     assert built.files() == files
 
 
-def test_freed_files_count_as_there(built: World) -> None:
-    assert built.status().partitions[0].segments is State.FREED
+def test_freed_files_count_as_there(built: Corpus) -> None:
+    assert built.status().partitions[0].segments is StageState.FREED
     built.path(f"freed/segments/{FIRST}.json").unlink()
     assert built.status().partitions[0].reasons == {"segments": "4 files are missing"}
 

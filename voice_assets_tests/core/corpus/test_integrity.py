@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from voice_assets_tests.core.corpus.damaged_corpus import Snapshot, build_stale, finished_world
-from voice_assets_tests.core.corpus.small_corpus import World
-from voice_core.audit import audit
+from voice_assets_tests.core.corpus.damaged_corpus import WorkRootSnapshot, build_stale, create_finished_corpus
+from voice_assets_tests.core.corpus.small_corpus import Corpus
+from voice_core.audit import audit_work_root
 from voice_core.corpus.dataset import card_stage, pairs, rows_stage, splits
 from voice_core.corpus.encode import encode_stage
 from voice_core.corpus.ingest.batches import list_partitions
@@ -17,28 +17,28 @@ FIRST, SECOND = "news/batch-0001", "news/batch-0002"
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, Snapshot]:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, WorkRootSnapshot]:
     """With a second dataset, without codes."""
-    world = finished_world(tmp_path_factory.mktemp("finished"))
-    usual = world.settings
-    world.set(dataset="plain", codec="none")
-    _write(world)
-    world.settings = usual
-    return world, Snapshot(world)
+    corpus = create_finished_corpus(tmp_path_factory.mktemp("finished"))
+    usual = corpus.settings
+    corpus.set(dataset="plain", codec="none")
+    _write(corpus)
+    corpus.settings = usual
+    return corpus, WorkRootSnapshot(corpus)
 
 
-def _write(world: World) -> None:
-    plan = splits.build_splits(world.work, world.sources(), world.settings)
-    for partition in list_partitions(world.work):
-        report = rows_stage.build_dataset(world.work, partition, plan, world.settings, supply=world.supply)
-        pairs.build_pairs(world.work, report.manifest, world.settings, supply=world.supply)
-    card_stage.build_card(world.work, list_partitions(world.work), world.settings)
+def _write(corpus: Corpus) -> None:
+    plan = splits.build_splits(corpus.work, corpus.sources(), corpus.settings)
+    for partition in list_partitions(corpus.work):
+        report = rows_stage.build_dataset(corpus.work, partition, plan, corpus.settings, rebuild_sources=corpus.rebuild_sources)
+        pairs.build_pairs(corpus.work, report.manifest, corpus.settings, rebuild_sources=corpus.rebuild_sources)
+    card_stage.build_card(corpus.work, list_partitions(corpus.work), corpus.settings)
 
 
 @pytest.fixture
-def built(finished: tuple[World, Snapshot]) -> Iterator[World]:
-    world, snapshot = finished
-    yield world
+def built(finished: tuple[Corpus, WorkRootSnapshot]) -> Iterator[Corpus]:
+    corpus, snapshot = finished
+    yield corpus
     snapshot.restore()
 
 
@@ -49,8 +49,8 @@ def flip(path: Path) -> None:
     path.write_bytes(data)
 
 
-def test_every_file_of_a_finished_work_root_is_accounted_for(built: World) -> None:
-    report = audit(built.work, built.settings)
+def test_every_file_of_a_finished_work_root_is_accounted_for(built: Corpus) -> None:
+    report = audit_work_root(built.work, built.settings)
     assert report.wrong == {}
     assert report.unlisted == []
     assert report.unfinished == []
@@ -67,39 +67,39 @@ def test_every_file_of_a_finished_work_root_is_accounted_for(built: World) -> No
         f"coded/{FIRST}/a_seg_0.npz",
     ],
 )
-def test_a_changed_byte_is_found_and_the_printed_command_repairs_it(built: World, key: str) -> None:
+def test_a_changed_byte_is_found_and_the_printed_command_repairs_it(built: Corpus, key: str) -> None:
     files = built.files()
     if key.endswith("splits.json"):
         text = built.path(key).read_text()
         built.path(key).write_text(text.replace('"test_fraction": 0.2', '"test_fraction": 0.3'))
     else:
         flip(built.path(key))
-    report = audit(built.work, built.settings)
+    report = audit_work_root(built.work, built.settings)
     assert report.wrong == {key: "is not what was committed"}
     assert all(remedy.startswith("voice build --verify") for remedy in report.remedies)
     verify(built)
-    assert audit(built.work, built.settings).wrong == {}
+    assert audit_work_root(built.work, built.settings).wrong == {}
     assert built.files("datasets") == {key: value for key, value in files.items() if key.startswith("datasets")}
 
 
-def verify(world: World) -> None:
+def verify(corpus: Corpus) -> None:
     """What `voice build --verify` does."""
-    build_stale(world)
-    for partition in list_partitions(world.work):
-        segment_stage.build_segments(world.raw, world.work, partition, world.settings, verify=True)
-        encode_stage.build_codes(world.work, partition, world.codec, world.settings, verify=True, supply=world.supply)
-        plan = splits.build_splits(world.work, world.sources(), world.settings)
-        report = rows_stage.build_dataset(world.work, partition, plan, world.settings, verify=True, supply=world.supply)
-        pairs.build_pairs(world.work, report.manifest, world.settings, verify=True, supply=world.supply)
-    card_stage.build_card(world.work, list_partitions(world.work), world.settings, verify=True)
+    build_stale(corpus)
+    for partition in list_partitions(corpus.work):
+        segment_stage.build_segments(corpus.raw, corpus.work, partition, corpus.settings, verify=True)
+        encode_stage.build_codes(corpus.work, partition, corpus.codec, corpus.settings, verify=True, rebuild_sources=corpus.rebuild_sources)
+        plan = splits.build_splits(corpus.work, corpus.sources(), corpus.settings)
+        report = rows_stage.build_dataset(corpus.work, partition, plan, corpus.settings, verify=True, rebuild_sources=corpus.rebuild_sources)
+        pairs.build_pairs(corpus.work, report.manifest, corpus.settings, verify=True, rebuild_sources=corpus.rebuild_sources)
+    card_stage.build_card(corpus.work, list_partitions(corpus.work), corpus.settings, verify=True)
 
 
-def test_manifests_that_are_gone_or_unreadable_are_wrong(built: World) -> None:
+def test_manifests_that_are_gone_or_unreadable_are_wrong(built: Corpus) -> None:
     built.path(f"segments/{SECOND}/_manifest.parquet").unlink()
     built.path(f"coded/{FIRST}/_manifest.parquet").write_bytes(b"?")
     built.path(f"datasets/voice/manifests/{FIRST}.parquet").unlink()
     built.path(f"datasets/voice/manifests/{SECOND}.pairs.json").unlink()
-    wrong = audit(built.work, built.settings).wrong
+    wrong = audit_work_root(built.work, built.settings).wrong
     assert sorted(wrong) == [
         f"coded/{FIRST}/_manifest.parquet",
         f"datasets/voice/manifests/{FIRST}.parquet",
@@ -109,10 +109,10 @@ def test_manifests_that_are_gone_or_unreadable_are_wrong(built: World) -> None:
     assert wrong[f"segments/{SECOND}/_manifest.parquet"].startswith("is missing, while")
 
 
-def test_every_dataset_of_the_work_root_is_looked_at(built: World) -> None:
+def test_every_dataset_of_the_work_root_is_looked_at(built: Corpus) -> None:
     built.path("datasets/plain/README.md").unlink()
     flip(built.path(f"datasets/plain/data/{SECOND}.train.parquet"))
-    report = audit(built.work, built.settings)
+    report = audit_work_root(built.work, built.settings)
     assert report.wrong == {
         "datasets/plain/README.md": "is missing",
         f"datasets/plain/data/{SECOND}.train.parquet": "is not what was committed",
@@ -120,7 +120,7 @@ def test_every_dataset_of_the_work_root_is_looked_at(built: World) -> None:
     assert "VOICE_DATASET=plain voice build --verify" in report.remedies
 
 
-def test_files_that_no_record_lists_are_named_and_are_no_fault(built: World) -> None:
+def test_files_that_no_record_lists_are_named_and_are_no_fault(built: Corpus) -> None:
     strays = [
         f"segments/{SECOND}/other_seg_0.npz",
         "segments/news/batch-0009/x_seg_0.npz",
@@ -133,21 +133,21 @@ def test_files_that_no_record_lists_are_named_and_are_no_fault(built: World) -> 
     for key in strays:
         built.path(key).parent.mkdir(parents=True, exist_ok=True)
         built.path(key).write_bytes(b"{}")
-    report = audit(built.work, built.settings)
+    report = audit_work_root(built.work, built.settings)
     assert report.wrong == {}
     assert report.unlisted == sorted(strays)
 
 
-def test_a_batch_file_that_is_gone_is_wrong(built: World) -> None:
+def test_a_batch_file_that_is_gone_is_wrong(built: Corpus) -> None:
     built.path(f"batches/{FIRST}.json").unlink()
-    assert audit(built.work, built.settings).wrong == {
+    assert audit_work_root(built.work, built.settings).wrong == {
         f"batches/{FIRST}.json": "is missing, while segments of its batch are there"
     }
 
 
-def test_an_interrupted_build_is_unfinished_and_no_fault(world: World) -> None:
-    world.record("a")
-    world.build(card=False)
-    report = audit(world.work, world.settings)
+def test_an_interrupted_build_is_unfinished_and_no_fault(corpus: Corpus) -> None:
+    corpus.add_recording("a")
+    corpus.build(card=False)
+    report = audit_work_root(corpus.work, corpus.settings)
     assert (report.wrong, report.unlisted) == ({}, [])
     assert report.unfinished == ["datasets/voice/dataset.json"]

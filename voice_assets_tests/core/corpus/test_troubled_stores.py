@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from voice_assets_tests.core.corpus.cloud_corpus import Buckets, CloudWorld, made_of_content
-from voice_assets_tests.core.corpus.small_corpus import World, lines_for
+from voice_assets_tests.core.corpus.cloud_corpus import Buckets, CloudCorpus, without_batch_records
+from voice_assets_tests.core.corpus.small_corpus import Corpus, make_lines
 from voice_assets_tests.servers.faulty import FaultyProxy
 from voice_assets_tests.servers.gcs import GcsServer
 from voice_assets_tests.servers.s3 import S3Server
-from voice_assets_tests.soak.concurrent_builds import build_together
-from voice_assets_tests.soak.fault_injection import brew
+from voice_assets_tests.soak.concurrent_builds import build_concurrently
+from voice_assets_tests.soak.fault_injection import inject_random_faults
 from voice_core.corpus.ingest.batches import list_partitions, read_batch
 from voice_core.corpus.segment import segment_stage
 from voice_core.corpus.segment.recording import cut_recording
@@ -25,38 +25,38 @@ HOSTILE = ["a b", "x%2Fy", "أخبار الاثنين", "q?z#w&=+", "deep/er/one
 
 
 @pytest.fixture
-def cloud(tmp_path: Path, s3_server: S3Server, s3_proxy: FaultyProxy) -> CloudWorld:
+def cloud(tmp_path: Path, s3_server: S3Server, s3_proxy: FaultyProxy) -> CloudCorpus:
     """Two recordings on S3, reached through a proxy; nothing is built yet."""
     access, direct = s3_server.access(s3_proxy.url), s3_server.access()
     buckets = Buckets(s3_server.new_bucket(), f"{s3_server.new_bucket()}/work", access, access, direct, direct)
-    world = CloudWorld(tmp_path, buckets)
-    world.record("a", 4.0)
-    world.record("b", 4.0)
-    world.upload()
-    return world
+    corpus = CloudCorpus(tmp_path, buckets)
+    corpus.add_recording("a", 4.0)
+    corpus.add_recording("b", 4.0)
+    corpus.upload()
+    return corpus
 
 
-def on_disk(world: CloudWorld, folder: Path) -> World:
+def on_disk(corpus: CloudCorpus, folder: Path) -> Corpus:
     """The same recordings on local disk, built."""
     folder.mkdir()
-    local = World(folder)
-    shutil.copytree(world.raw_dir, local.raw_dir, dirs_exist_ok=True)
+    local = Corpus(folder)
+    shutil.copytree(corpus.raw_dir, local.raw_dir, dirs_exist_ok=True)
     local.build()
     return local
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_build_through_bad_weather_ends_in_the_bytes_of_one_on_local_disk(
-    seed: int, cloud: CloudWorld, s3_proxy: FaultyProxy, tmp_path: Path
+    seed: int, cloud: CloudCorpus, s3_proxy: FaultyProxy, tmp_path: Path
 ) -> None:
-    brew(s3_proxy, seed)
+    inject_random_faults(s3_proxy, seed)
     cloud.build()
-    assert made_of_content(cloud.files()) == made_of_content(on_disk(cloud, tmp_path / "local").files())
+    assert without_batch_records(cloud.files()) == without_batch_records(on_disk(cloud, tmp_path / "local").files())
     assert not cloud.files("locks/")
 
 
 def test_a_recording_that_is_denied_is_told_and_tried_again_and_the_others_are_built(
-    cloud: CloudWorld, s3_proxy: FaultyProxy
+    cloud: CloudCorpus, s3_proxy: FaultyProxy
 ) -> None:
     s3_proxy.answer(403, "AccessDenied", times=0, path=r"/news/a\.wav")
     cloud.build()
@@ -67,27 +67,27 @@ def test_a_recording_that_is_denied_is_told_and_tried_again_and_the_others_are_b
     assert "access denied" in denied.message
     assert {entry.audio_id for entry in manifest.kept()} == {"b"}
     assert not segment_stage.is_current(cloud.work, read_batch(cloud.work, PARTITION), cloud.settings)
-    s3_proxy.behave()
+    s3_proxy.clear_faults()
     cloud.build()
     assert {entry.audio_id for entry in cloud.segments().kept()} == {"a", "b"}
 
 
-def test_a_transcript_that_is_denied_costs_its_recording_alone(cloud: CloudWorld, s3_proxy: FaultyProxy) -> None:
+def test_a_transcript_that_is_denied_costs_its_recording_alone(cloud: CloudCorpus, s3_proxy: FaultyProxy) -> None:
     s3_proxy.answer(403, "AccessDenied", times=0, path=r"/news/a\.json")
     cloud.build()
     denied, fine = cloud.segments().recordings
     assert denied.status != "ok"
     assert "a.json" in denied.message
     assert fine.status == "ok"
-    s3_proxy.behave()
+    s3_proxy.clear_faults()
     cloud.build()
     assert {entry.audio_id for entry in cloud.segments().kept()} == {"a", "b"}
 
 
-def test_what_was_cut_before_stays_while_its_recording_cannot_be_read(cloud: CloudWorld, s3_proxy: FaultyProxy) -> None:
+def test_what_was_cut_before_stays_while_its_recording_cannot_be_read(cloud: CloudCorpus, s3_proxy: FaultyProxy) -> None:
     cloud.build()
     before = cloud.files("segments/")
-    cloud.transcribe("a", [*lines_for(4.0, "a")[:1], {**lines_for(4.0, "a")[1], "text": "Corrected, at last."}])
+    cloud.write_transcript("a", [*make_lines(4.0, "a")[:1], {**make_lines(4.0, "a")[1], "text": "Corrected, at last."}])
     cloud.upload()
     s3_proxy.answer(403, "AccessDenied", times=0, method="GET", path=r"/news/a\.wav")
     report = cloud.segment()
@@ -96,78 +96,78 @@ def test_what_was_cut_before_stays_while_its_recording_cannot_be_read(cloud: Clo
     assert {key: digest for key, digest in cloud.files("segments/").items() if key.endswith(".npz")} == {
         key: digest for key, digest in before.items() if key.endswith(".npz")
     }
-    s3_proxy.behave()
+    s3_proxy.clear_faults()
     assert cloud.segment().segments_cut == 1
     assert "Corrected, at last." in [entry.text for entry in cloud.segments().kept()]
 
 
-def test_a_file_that_may_not_be_written_costs_its_recording_alone(cloud: CloudWorld, s3_proxy: FaultyProxy) -> None:
+def test_a_file_that_may_not_be_written_costs_its_recording_alone(cloud: CloudCorpus, s3_proxy: FaultyProxy) -> None:
     s3_proxy.answer(403, "AccessDenied", times=0, method="PUT", path=r"/segments/.*/a_seg_1\.npz")
     cloud.build()
     denied, fine = cloud.segments().recordings
     assert (denied.status, fine.status) == ("unreachable", "ok")
     assert "a_seg_1.npz" in denied.message
-    s3_proxy.behave()
+    s3_proxy.clear_faults()
     s3_proxy.answer(403, "AccessDenied", times=0, method="PUT", path=r"/coded/.*/a_seg_0\.npz")
     cloud.segment()
-    rejected = [entry for entry in cloud.code().manifest.entries if entry.reason == "not_written"]
+    rejected = [entry for entry in cloud.encode().manifest.entries if entry.reason == "not_written"]
     assert [(entry.audio_id, entry.index) for entry in rejected] == [("a", 0)]
-    s3_proxy.behave()
-    assert cloud.code().segments_encoded == 1
+    s3_proxy.clear_faults()
+    assert cloud.encode().segments_encoded == 1
 
 
-def test_a_bucket_that_may_not_be_written_to_is_one_clear_error(cloud: CloudWorld, s3_proxy: FaultyProxy) -> None:
+def test_a_bucket_that_may_not_be_written_to_is_one_clear_error(cloud: CloudCorpus, s3_proxy: FaultyProxy) -> None:
     s3_proxy.answer(403, "AccessDenied", times=0, method="PUT")
     with pytest.raises(AccessDeniedError, match=r"batches/news/batch-0001\.json: access denied"):
         cloud.build()
 
 
-def test_a_clock_that_is_off_is_named(cloud: CloudWorld, s3_proxy: FaultyProxy) -> None:
+def test_a_clock_that_is_off_is_named(cloud: CloudCorpus, s3_proxy: FaultyProxy) -> None:
     s3_proxy.answer(403, "RequestTimeTooSkewed", times=0)
     with pytest.raises(StoreError, match="clock differs too much from the server's"):
         cloud.build()
 
 
 def test_listings_that_are_old_news_assign_nothing_twice_and_lose_nothing(
-    cloud: CloudWorld, s3_proxy: FaultyProxy, tmp_path: Path
+    cloud: CloudCorpus, s3_proxy: FaultyProxy, tmp_path: Path
 ) -> None:
     cloud.discover()  # the proxy remembers the work root as empty, and the raw bucket without c
     s3_proxy.stale_listings()
-    cloud.record("c", 4.0)
+    cloud.add_recording("c", 4.0)
     cloud.upload()
     cloud.build()
     assigned = [item.audio_id for item in read_batch(cloud.direct_work, PARTITION).recordings]
     assert assigned == ["a", "b"]
-    s3_proxy.behave()
+    s3_proxy.clear_faults()
     cloud.build()
     assert list_partitions(cloud.direct_work) == [PARTITION]
     assert [item.audio_id for item in read_batch(cloud.direct_work, PARTITION).recordings] == ["a", "b", "c"]
-    assert made_of_content(cloud.files()) == made_of_content(on_disk(cloud, tmp_path / "local").files())
+    assert without_batch_records(cloud.files()) == without_batch_records(on_disk(cloud, tmp_path / "local").files())
 
 
 def test_a_recording_that_is_replaced_while_it_is_read_gives_segments_of_neither_and_then_of_the_new_one(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.record("a", 4.0)
-    world.record("b", 4.0)
+    corpus.add_recording("a", 4.0)
+    corpus.add_recording("b", 4.0)
 
     def replaced(task: object) -> object:
-        world.record("a", 4.0, seed=99)  # between the look at the batch and the reading
+        corpus.add_recording("a", 4.0, seed=99)  # between the look at the batch and the reading
         return cut_recording(task)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
         patch.setattr(segment_stage, "cut_recording", replaced)
-        report = world.segment()
+        report = corpus.segment()
     outcome = report.manifest.recordings[0]
     assert outcome.status == "unreachable"
     assert "no longer the object that its batch recorded" in outcome.message
     assert {entry.audio_id for entry in report.manifest.kept()} == {"b"}
-    assert {entry.audio_id for entry in world.segment().manifest.kept()} == {"a", "b"}
+    assert {entry.audio_id for entry in corpus.segment().manifest.kept()} == {"a", "b"}
 
 
-def test_two_builds_of_the_same_corpus_at_once_end_in_the_bytes_of_one(cloud: CloudWorld, tmp_path: Path) -> None:
-    build_together(cloud, tmp_path / "other")
-    assert made_of_content(cloud.files()) == made_of_content(on_disk(cloud, tmp_path / "local").files())
+def test_two_builds_of_the_same_corpus_at_once_end_in_the_bytes_of_one(cloud: CloudCorpus, tmp_path: Path) -> None:
+    build_concurrently(cloud, tmp_path / "other")
+    assert without_batch_records(cloud.files()) == without_batch_records(on_disk(cloud, tmp_path / "local").files())
     assert not cloud.files("locks/")
 
 
@@ -182,10 +182,10 @@ def test_hostile_names_and_contents_go_through_buckets_as_they_do_on_disk(
     else:
         gcs_access = gcs_server.access()
         buckets = Buckets(gcs_server.new_bucket(), work_url, gcs_access, access, gcs_access, access)
-    world = CloudWorld(tmp_path, buckets)
-    world.record("template", 4.0)
-    audio = world.audio_path("template").read_bytes()
-    lines = json.dumps({"segments": lines_for(4.0, "template")}).encode()
+    corpus = CloudCorpus(tmp_path, buckets)
+    corpus.add_recording("template", 4.0)
+    audio = corpus.audio_path("template").read_bytes()
+    lines = json.dumps({"segments": make_lines(4.0, "template")}).encode()
     objects = {f"news/{name}.wav": audio for name in HOSTILE} | {f"news/{name}.json": lines for name in HOSTILE}
     objects |= {
         "news/huge.json": b'{"segments": [' + b" " * 200_000 + b"]}",
@@ -201,25 +201,25 @@ def test_hostile_names_and_contents_go_through_buckets_as_they_do_on_disk(
             s3_server.client().put_object(Bucket=buckets.raw_url.removeprefix("s3://"), Key=key, Body=data)
     else:
         gcs_server.upload(buckets.raw_url, objects | strange)
-    world.set(max_transcript_mb=0.1)
-    found = world.discover()
+    corpus.set(max_transcript_mb=0.1)
+    found = corpus.discover()
     assert {stray.key for stray in found.listing.strays} >= set(strange)
-    world.build()
-    outcomes = {item.audio_id: item for item in world.segments().recordings}
+    corpus.build()
+    outcomes = {item.audio_id: item for item in corpus.segments().recordings}
     assert outcomes.keys() == {*HOSTILE, "huge", "nan"}
     assert {name for name, item in outcomes.items() if item.status == "ok"} == {*HOSTILE, "nan"}
     assert outcomes["huge"].status == "bad_transcript"
-    kept = {entry.audio_id for entry in world.segments().kept()}
+    kept = {entry.audio_id for entry in corpus.segments().kept()}
     assert kept == set(HOSTILE)
 
 
 def test_a_full_disk_stops_the_step_with_a_clear_error_and_a_rerun_repairs_it(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.record("a", 4.0)
-    world.build()
-    wanted = world.files()
-    for path in sorted(world.work_dir.rglob("*"), reverse=True):
+    corpus.add_recording("a", 4.0)
+    corpus.build()
+    wanted = corpus.files()
+    for path in sorted(corpus.work_dir.rglob("*"), reverse=True):
         path.unlink() if path.is_file() else path.rmdir()
     written = 0
 
@@ -234,7 +234,7 @@ def test_a_full_disk_stops_the_step_with_a_clear_error_and_a_rerun_repairs_it(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", full)
         with pytest.raises(StoreError, match="the disk is full; free some space and run again, nothing is lost"):
-            world.build()
-    assert not list(world.work_dir.rglob("*.part*"))
-    world.build()
-    assert made_of_content(world.files()) == made_of_content(wanted)
+            corpus.build()
+    assert not list(corpus.work_dir.rglob("*.part*"))
+    corpus.build()
+    assert without_batch_records(corpus.files()) == without_batch_records(wanted)

@@ -12,11 +12,11 @@ import sphn
 
 from voice_assets_tests.core.report.test_page import Elements
 from voice_core.demo.dialogues import DIALOGUES_PATH, write_dialogues
-from voice_core.moshi.build import BuildReport, build
+from voice_core.moshi.build import MoshiBuildReport, build
 from voice_core.moshi.script import Dialogue
 from voice_core.moshi.script_parser import read_dialogues
-from voice_core.moshi.shard_manifest import ShardManifest, read_shards
-from voice_core.moshi.trainer_manifest import list_key
+from voice_core.moshi.shard_manifest import ShardManifest, read_shard_manifest
+from voice_core.moshi.trainer_manifest import trainer_manifest_key
 from voice_core.report.page import build_page
 from voice_core.settings import MoshiSettings, Settings
 from voice_core.storage.store import Store
@@ -26,17 +26,17 @@ SETTINGS = Settings(moshi=MoshiSettings(aligner="approximate"))  # what there is
 
 
 @pytest.fixture(scope="module")
-def spoken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, BuildReport, ShardManifest]:
+def spoken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, MoshiBuildReport, ShardManifest]:
     root = tmp_path_factory.mktemp("demo-dialogues")
     scripts = Store(write_dialogues(root / "dialogues").parent.as_uri())
     work = Store((root / "work").as_uri(), create=True)
     report = build(scripts, work, SETTINGS, SynthesisOptions(backend="serial"))
-    manifest = read_shards(work, report.dealt.partitions[0])
+    manifest = read_shard_manifest(work, report.dealt.partitions[0])
     assert manifest is not None
     return work, report, manifest
 
 
-def test_every_line_is_a_dialogue_of_both_and_is_spoken(spoken: tuple[Store, BuildReport, ShardManifest]) -> None:
+def test_every_line_is_a_dialogue_of_both_and_is_spoken(spoken: tuple[Store, MoshiBuildReport, ShardManifest]) -> None:
     dialogues = list(read_dialogues(DIALOGUES_PATH.read_bytes().splitlines()))
     assert len(dialogues) == 3
     assert all(isinstance(item, Dialogue) and {turn.role for turn in item.turns} == {"assistant", "user"}
@@ -49,11 +49,11 @@ def test_every_line_is_a_dialogue_of_both_and_is_spoken(spoken: tuple[Store, Bui
 
 
 def test_the_trainers_reader_reads_them_with_the_durations_of_the_list(
-    spoken: tuple[Store, BuildReport, ShardManifest],
+    spoken: tuple[Store, MoshiBuildReport, ShardManifest],
 ) -> None:
     work = spoken[0]
     assert work.local_root is not None
-    path = work.local_root / list_key(SETTINGS.moshi.name)
+    path = work.local_root / trainer_manifest_key(SETTINGS.moshi.name)
     lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     assert [set(line) for line in lines] == [{"path", "duration"}] * 3
     listed = {Path(line["path"]).name: line["duration"] for line in lines}
@@ -64,7 +64,7 @@ def test_the_trainers_reader_reads_them_with_the_durations_of_the_list(
 
 
 def test_the_page_plays_them_in_stereo_with_every_words_time(
-    spoken: tuple[Store, BuildReport, ShardManifest], tmp_path: Path
+    spoken: tuple[Store, MoshiBuildReport, ShardManifest], tmp_path: Path
 ) -> None:
     work, _, manifest = spoken
     page = build_page(work, [], SETTINGS, None)

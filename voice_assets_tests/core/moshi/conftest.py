@@ -6,53 +6,53 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from voice_core.fingerprint import unit_interval
+from voice_core.fingerprint import hash_to_unit_interval
 from voice_core.moshi.commit import build_batch
-from voice_core.moshi.script import BadLine, Dialogue, Turn
+from voice_core.moshi.script import BadDialogueLine, Dialogue, Turn
 from voice_core.moshi.shard_manifest import ShardManifest, dialogue_partition
-from voice_core.moshi.shards import Maker
-from voice_core.moshi.synthesis_types import Failure, Where, is_turn
+from voice_core.moshi.shards import ModelVersions
+from voice_core.moshi.synthesis_types import UtteranceFailure, UtteranceIndex, is_turn
 from voice_core.recognition.aligners import ApproximateAligner
 from voice_core.settings import MoshiSettings
 from voice_core.storage.store import Store
 from voice_core.tts.base import Speech, Utterance
 
 PARTITION = dialogue_partition("dialogues", 1)
-FAILS = "unspeakable"
-SILENT = "silent"
+FAILING_TEXT = "unspeakable"
+SILENT_TEXT = "silent"
 
 
-def beep(utterance: Utterance) -> Speech:
+def synthesize_tone(utterance: Utterance) -> Speech:
     """A tone at 22.05 kHz whose pitch and length hang on all of the utterance."""
-    draw = unit_interval(utterance.text, utterance.voice, utterance.emotion, utterance.seed)
+    draw = hash_to_unit_interval(utterance.text, utterance.voice, utterance.emotion, utterance.seed)
     length = int(22_050 * (0.3 + 0.04 * len(utterance.text) + 0.01 * draw))
     wave = 0.3 * np.sin(2 * np.pi * (150 + 300 * draw) * np.arange(length) / 22_050)
-    return Speech((0.0 if SILENT in utterance.text else 1.0) * wave.astype(np.float32), 22_050, "beep", "1")
+    return Speech((0.0 if SILENT_TEXT in utterance.text else 1.0) * wave.astype(np.float32), 22_050, "beep", "1")
 
 
-class Beeper:
-    """Says utterances as `Speak` wants it; `told` are the turns that it was asked so far, `measured` the voices whose
-    level was to be measured, once for each sentence. With `dies_after` so many turns it is killed."""
+class FakeSpeaker:
+    """Says utterances as `Speak` wants it; `spoken_texts` are the turns that it was asked so far, `measured_voices` the voices whose
+    level was to be measured, once for each sentence. With `interrupt_after` so many turns it is killed."""
 
-    def __init__(self, dies_after: int | None = None) -> None:
-        self.told: list[str] = []
-        self.measured: list[str] = []
-        self.dies_after = dies_after
-        self.backwards = False
+    def __init__(self, interrupt_after: int | None = None) -> None:
+        self.spoken_texts: list[str] = []
+        self.measured_voices: list[str] = []
+        self.interrupt_after = interrupt_after
+        self.reversed_order = False
 
-    def __call__(self, asked: Sequence[tuple[Where, Utterance]]) -> Iterator[tuple[Where, Speech | Failure]]:
-        for where, utterance in reversed(asked) if self.backwards else asked:
+    def __call__(self, utterances: Sequence[tuple[UtteranceIndex, Utterance]]) -> Iterator[tuple[UtteranceIndex, Speech | UtteranceFailure]]:
+        for where, utterance in reversed(utterances) if self.reversed_order else utterances:
             if not is_turn(where):
-                self.measured.append(utterance.voice)
-            elif self.dies_after is not None and len(self.told) >= self.dies_after:
+                self.measured_voices.append(utterance.voice)
+            elif self.interrupt_after is not None and len(self.spoken_texts) >= self.interrupt_after:
                 raise KeyboardInterrupt
             else:
-                self.told.append(utterance.text)
-            failed = FAILS in utterance.text
-            yield where, Failure("no engine can say that") if failed else beep(utterance)
+                self.spoken_texts.append(utterance.text)
+            failed = FAILING_TEXT in utterance.text
+            yield where, UtteranceFailure("no engine can say that") if failed else synthesize_tone(utterance)
 
 
-def dialogue(name: str, *texts: str, **timing: float) -> Dialogue:
+def make_dialogue(name: str, *texts: str, **timing: float) -> Dialogue:
     """The user begins; `timing` is that of the last turn."""
     roles = ("user", "assistant")
     turns = [Turn(roles[i % 2], text) for i, text in enumerate(texts)]  # type: ignore[arg-type]
@@ -60,7 +60,7 @@ def dialogue(name: str, *texts: str, **timing: float) -> Dialogue:
     return Dialogue(name, tuple(turns))
 
 
-class Workshop:
+class ShardBuilder:
     """A store, and building in it."""
 
     def __init__(self, folder: Path) -> None:
@@ -70,15 +70,15 @@ class Workshop:
 
     def build(
         self,
-        items: Iterable[Dialogue | BadLine],
-        speak: Beeper | None = None,
+        items: Iterable[Dialogue | BadDialogueLine],
+        speak: FakeSpeaker | None = None,
         settings: MoshiSettings | None = None,
         *,
         workers: int = 1,
         verify: bool = False,
     ) -> ShardManifest:
         settings = settings or MoshiSettings()
-        maker = Maker("beep", "1", f"{self.aligner.name} {self.aligner.revision}")
+        maker = ModelVersions("beep", "1", f"{self.aligner.name} {self.aligner.revision}")
         return build_batch(
             self.store,
             PARTITION,
@@ -86,7 +86,7 @@ class Workshop:
             maker,
             self.aligner,
             settings,
-            speak or Beeper(),
+            speak or FakeSpeaker(),
             workers=workers,
             verify=verify,
         )
@@ -106,5 +106,5 @@ class Workshop:
 
 
 @pytest.fixture
-def workshop(tmp_path: Path) -> Workshop:
-    return Workshop(tmp_path / "work")
+def shard_builder(tmp_path: Path) -> ShardBuilder:
+    return ShardBuilder(tmp_path / "work")

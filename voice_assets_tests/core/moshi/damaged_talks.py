@@ -4,8 +4,8 @@ import json
 import shutil
 from pathlib import Path
 
-from voice_assets_tests.damage import Case, Commands
-from voice_core.audit import audit
+from voice_assets_tests.damage import DamageCase, WorkRootCommands
+from voice_core.audit import audit_work_root
 from voice_core.moshi import build
 from voice_core.settings import Settings
 from voice_core.storage.store import Store
@@ -14,7 +14,7 @@ from voice_core.synthesis import SynthesisOptions
 NAME = "talks"
 
 
-class Talks:
+class FinishedMoshiDataset:
     def __init__(self, folder: Path) -> None:
         self.scripts_dir, self.work_dir = folder / "scripts", folder / "work"
         self.scripts_dir.mkdir(parents=True)
@@ -36,27 +36,27 @@ class Talks:
     def work(self) -> Store:
         return Store(self.work_dir.as_uri(), create=True)
 
-    def build(self, *, verify: bool = False, replaces: bool = False) -> None:
+    def build(self, *, verify: bool = False, replace_source: bool = False) -> None:
         report = build.build(
-            Store(self.scripts_dir.as_uri()), self.work, self.settings, SynthesisOptions("serial"), replaces=replaces,
+            Store(self.scripts_dir.as_uri()), self.work, self.settings, SynthesisOptions("serial"), replace_source=replace_source,
             verify=verify,
         )  # fmt: skip
         assert not report.failures, report.failures
 
-    def commands(self) -> Commands:
-        return Commands(status=lambda: None, build=self.build, audit=lambda: audit(self.work, self.settings).wrong)
+    def commands(self) -> WorkRootCommands:
+        return WorkRootCommands(status=lambda: None, build=self.build, audit=lambda: audit_work_root(self.work, self.settings).wrong)
 
 
-def allowed(case: Case) -> tuple[bool, tuple[str, ...]]:
+def allowed_outcome(case: DamageCase) -> tuple[bool, tuple[str, ...]]:
     """As for the voice dataset: what a data set is made of is not guessed, and an unused level stays as it is."""
     if case.key.endswith("source.json"):
         return True, ()
     return False, ("moshi_voices/",) if case.key.startswith("moshi_voices/") else ()
 
 
-class TalksSnapshot:
-    def __init__(self, talks: Talks) -> None:
-        self._work = talks.work_dir
+class MoshiSnapshot:
+    def __init__(self, moshi_dataset: FinishedMoshiDataset) -> None:
+        self._work = moshi_dataset.work_dir
         self._copy = self._work.with_name("work before")
         shutil.copytree(self._work, self._copy)
 

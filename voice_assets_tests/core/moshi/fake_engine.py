@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from voice_core.fingerprint import unit_interval
+from voice_core.fingerprint import hash_to_unit_interval
 from voice_core.moshi.levels import SENTENCES
 from voice_core.synthesis import EngineSpec
 from voice_core.tts import Capabilities, Samples, Speech, SpeechEngine, Utterance
@@ -14,7 +14,7 @@ from voice_core.tts import Capabilities, Samples, Speech, SpeechEngine, Utteranc
 LOUD_DB = {"near": 0.0, "far": -12.0}
 
 
-class Choir:
+class FakeEngine:
     """Tones at the level of their voice; an emotion "soft" is 9 dB softer, and "sudden" has a clap in it.
 
     What is said is noted in `folder`. `mute` voices refuse the sentences over which levels are measured, `muffled` ones
@@ -34,7 +34,7 @@ class Choir:
         sentences = SENTENCES["en"]
         if utterance.text in sentences[: 3 if utterance.voice in self._mute else utterance.voice in self._muffled]:
             raise ValueError(f"{utterance.voice} has no breath for this")
-        draw = unit_interval(utterance.text, utterance.voice, utterance.seed)
+        draw = hash_to_unit_interval(utterance.text, utterance.voice, utterance.seed)
         seconds = 0.3 + 0.04 * len(utterance.text)
         wave = np.sin(2 * np.pi * (150 + 300 * draw) * np.arange(int(22_050 * seconds)) / 22_050)
         level_db = LOUD_DB[utterance.voice] + (draw - 0.5) - (9.0 if utterance.emotion == "soft" else 0.0)
@@ -52,6 +52,6 @@ class Choir:
 
 
 @dataclass(frozen=True)
-class ChoirSpec(EngineSpec):
+class FakeEngineSpec(EngineSpec):
     def load(self) -> SpeechEngine:
-        return Choir(**self.options)  # type: ignore[arg-type]
+        return FakeEngine(**self.options)  # type: ignore[arg-type]

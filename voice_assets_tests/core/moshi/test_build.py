@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
-from voice_assets_tests.core.moshi.conftest import dialogue
+from voice_assets_tests.core.moshi.conftest import make_dialogue
 from voice_assets_tests.core.tts import fake_indextts
-from voice_core.compute.gpu_lock import holders
+from voice_core.compute.gpu_lock import read_gpu_holders
 from voice_core.moshi import build
-from voice_core.moshi.batches import Input, deal_dialogues
+from voice_core.moshi.batches import DialogueSource, assign_dialogues
 from voice_core.moshi.levels import LEVEL_UNKNOWN, SENTENCES, VoiceLevels
 from voice_core.moshi.script import Dialogue, Turn
 from voice_core.moshi.shard_manifest import dialogue_partition
-from voice_core.moshi.shards import Maker, plan_batch
-from voice_core.moshi.speech_cache import Spool
-from voice_core.moshi.synthesis_types import Where
-from voice_core.moshi.voice_checks import recordings
+from voice_core.moshi.shards import ModelVersions, plan_batch
+from voice_core.moshi.speech_cache import SpeechCache
+from voice_core.moshi.synthesis_types import UtteranceIndex
+from voice_core.moshi.voice_checks import hash_recordings
 from voice_core.recognition.aligners import ApproximateAligner
 from voice_core.settings import MoshiSettings, Settings
 from voice_core.storage.store import Store
@@ -29,7 +29,7 @@ from voice_core.tts.indextts2 import IndexTTS2Engine
 every_backend = pytest.mark.parametrize("backend", ["serial", "thread", "process"])
 
 
-class Theatre:
+class IndexTts2Build:
     """Two recorded voices, scripts for them, and what the package was asked."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,8 +46,8 @@ class Theatre:
         )
         self.work = Store((folder / "work").as_uri(), create=True)
 
-    def deal(self, dialogues: list[Dialogue], most: int = 200) -> list[Any]:
-        return deal_dialogues(self.work, "dialogues", dialogues, most, Input("test")).partitions
+    def write_batches(self, dialogues: list[Dialogue], most: int = 200) -> list[Any]:
+        return assign_dialogues(self.work, "dialogues", dialogues, most, DialogueSource("test")).partitions
 
     def speak(self, backend: Backend = "serial", number: int = 1) -> build.ShardReport:
         options = SynthesisOptions(backend, workers=1)
@@ -67,8 +67,8 @@ class Theatre:
 
 
 @pytest.fixture
-def theatre(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Theatre:
-    return Theatre(tmp_path, monkeypatch)
+def indextts2_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> IndexTts2Build:
+    return IndexTts2Build(tmp_path, monkeypatch)
 
 
 def with_moshi(settings: Settings, changes: dict[str, Any]) -> Settings:
@@ -77,25 +77,25 @@ def with_moshi(settings: Settings, changes: dict[str, Any]) -> Settings:
 
 def talks(count: int) -> list[Dialogue]:
     return [
-        dialogue(f"d{number}", f"Is it {number}?", "It is.", f"Not {number + 1}?", "No.") for number in range(count)
+        make_dialogue(f"d{number}", f"Is it {number}?", "It is.", f"Not {number + 1}?", "No.") for number in range(count)
     ]
 
 
 @every_backend
-def test_each_voice_of_a_batch_is_computed_once(theatre: Theatre, backend: Backend) -> None:
-    theatre.deal(talks(40))
-    report = theatre.speak(backend)
+def test_each_voice_of_a_batch_is_computed_once(indextts2_build: IndexTts2Build, backend: Backend) -> None:
+    indextts2_build.write_batches(talks(40))
+    report = indextts2_build.speak(backend)
     assert (report.spoken, report.voices_measured) == (160, 2)
-    assert len(theatre.notes("text")) == report.stats.utterances == report.stats.total == 160 + 2 * 3
-    assert sorted(theatre.notes("voice")) == ["anna", "ben"]
+    assert len(indextts2_build.notes("text")) == report.stats.utterances == report.stats.total == 160 + 2 * 3
+    assert sorted(indextts2_build.notes("voice")) == ["anna", "ben"]
     assert report.stats.voice_switches == 2
-    assert len(theatre.notes("made")) == 1
-    assert theatre.files("moshi_spoken") == {}
+    assert len(indextts2_build.notes("made")) == 1
+    assert indextts2_build.files("moshi_spoken") == {}
 
 
 @every_backend
 def test_the_engine_is_loaded_once_for_all_batches_and_goes_on_with_the_voice_that_it_has(
-    theatre: Theatre, backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    indextts2_build: IndexTts2Build, backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     locks = str(tmp_path / "locks")
     monkeypatch.setattr("voice_core.tts.indextts2.engine._gpus", lambda _: {"GPU-0": "cpu"})
@@ -104,33 +104,33 @@ def test_the_engine_is_loaded_once_for_all_batches_and_goes_on_with_the_voice_th
 
     def looking(*given: Any, **named: Any) -> Any:
         report = build_shards(*given, **named)
-        holding.append(holders(locks)["GPU-0"] is not None)
+        holding.append(read_gpu_holders(locks)["GPU-0"] is not None)
         return report
 
     monkeypatch.setattr(build, "build_shards", looking)
     lines = [f'{{"id": "d{n}", "user": "Is it {n}?", "assistant": "It is."}}\n' for n in range(9)]
     (tmp_path / "talks.jsonl").write_text("".join(lines))
-    settings = Settings(**{**theatre.settings.model_dump(), "gpu_lock_dir": locks})
+    settings = Settings(**{**indextts2_build.settings.model_dump(), "gpu_lock_dir": locks})
     settings = with_moshi(settings, {"batch_dialogues": 3})
     report = build.build(
-        Store(tmp_path.as_uri()), theatre.work, settings, SynthesisOptions(backend, workers=1), only=("talks.jsonl",)
+        Store(tmp_path.as_uri()), indextts2_build.work, settings, SynthesisOptions(backend, workers=1), only=("talks.jsonl",)
     )
     assert (report.failures, report.spoken, report.lists.rows) == ({}, 18, 9)
     assert report.voices_measured == 2, "by the first batch, for all"
-    assert len(theatre.notes("made")) == 1
-    assert theatre.notes("voice") in (["anna", "ben", "anna", "ben"], ["ben", "anna", "ben", "anna"])
+    assert len(indextts2_build.notes("made")) == 1
+    assert indextts2_build.notes("voice") in (["anna", "ben", "anna", "ben"], ["ben", "anna", "ben", "anna"])
     assert holding == [True, True, True]
-    assert holders(locks) == {"GPU-0": None}
+    assert read_gpu_holders(locks) == {"GPU-0": None}
 
 
-def test_memory_holds_no_batch_though_no_dialogue_is_complete_before_it_is_half_done(theatre: Theatre) -> None:
+def test_memory_holds_no_batch_though_no_dialogue_is_complete_before_it_is_half_done(indextts2_build: IndexTts2Build) -> None:
     text = "This is a rather long sentence that takes its time to be said in full"
-    script = [dialogue(f"d{number}", f"{text} {number}.", f"{text} again.") for number in range(60)]
-    theatre.deal(script[:1])
-    theatre.speak()  # which imports much
-    theatre.deal(script)
+    script = [make_dialogue(f"d{number}", f"{text} {number}.", f"{text} again.") for number in range(60)]
+    indextts2_build.write_batches(script[:1])
+    indextts2_build.speak()  # which imports much
+    indextts2_build.write_batches(script)
     tracemalloc.start()
-    report = theatre.speak()
+    report = indextts2_build.speak()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     spoken = report.stats.speech_sec * 22_050 * 4
@@ -140,9 +140,9 @@ def test_memory_holds_no_batch_though_no_dialogue_is_complete_before_it_is_half_
 
 @pytest.mark.parametrize("spoken", [1, 4, 12, 15])  # amid the sentences that measure a voice, and after them
 def test_nothing_that_was_spoken_before_an_interruption_is_spoken_again(
-    theatre: Theatre, spoken: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    indextts2_build: IndexTts2Build, spoken: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    theatre.deal(talks(5))
+    indextts2_build.write_batches(talks(5))
     speak, left = IndexTTS2Engine.speak, spoken + 1
 
     def interrupted(engine: IndexTTS2Engine, utterance: Any) -> Any:
@@ -154,50 +154,50 @@ def test_nothing_that_was_spoken_before_an_interruption_is_spoken_again(
 
     monkeypatch.setattr(IndexTTS2Engine, "speak", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        theatre.speak()
-    assert len(theatre.files("moshi_spoken")) == spoken
-    assert len(theatre.files("moshi_voices")) == (spoken > 3) + (spoken > 15)
-    theatre.speak()
-    told = Counter(theatre.notes("text"))
+        indextts2_build.speak()
+    assert len(indextts2_build.files("moshi_spoken")) == spoken
+    assert len(indextts2_build.files("moshi_voices")) == (spoken > 3) + (spoken > 15)
+    indextts2_build.speak()
+    told = Counter(indextts2_build.notes("text"))
     assert [told.pop(sentence) for sentence in SENTENCES["en"]] == [2, 2, 2], "each voice once"
     assert set(told.values()) == {1, 5}  # "It is." and "No." are in each of five
     assert told.total() == 20
-    assert theatre.files("moshi_spoken") == {}
+    assert indextts2_build.files("moshi_spoken") == {}
     (tmp_path / "afresh").mkdir()
-    afresh = Theatre(tmp_path / "afresh", monkeypatch)
-    afresh.deal(talks(5))
+    afresh = IndexTts2Build(tmp_path / "afresh", monkeypatch)
+    afresh.write_batches(talks(5))
     afresh.speak()
-    assert theatre.files("moshi") == afresh.files("moshi")
-    assert theatre.files("moshi_voices") == afresh.files("moshi_voices")
+    assert indextts2_build.files("moshi") == afresh.files("moshi")
+    assert indextts2_build.files("moshi_voices") == afresh.files("moshi_voices")
 
 
-def test_what_was_spoken_for_voices_that_cannot_be_measured_is_kept(theatre: Theatre) -> None:
-    theatre.deal(talks(3))
+def test_what_was_spoken_for_voices_that_cannot_be_measured_is_kept(indextts2_build: IndexTts2Build) -> None:
+    indextts2_build.write_batches(talks(3))
     hard = {"level_text": "Bite your tongue."}
-    theatre.settings, plain = with_moshi(theatre.settings, hard), theatre.settings
-    report = theatre.speak()
+    indextts2_build.settings, plain = with_moshi(indextts2_build.settings, hard), indextts2_build.settings
+    report = indextts2_build.speak()
     assert (report.spoken, report.voices_measured) == (12, 0)
     assert report.manifest.rejects() == {LEVEL_UNKNOWN: 12}
-    assert len(theatre.files("moshi_spoken")) == 12
-    theatre.forget()
-    assert theatre.speak().spoken == 0
-    assert set(theatre.notes("text")) == {"Bite your tongue."}
-    theatre.settings = plain
-    theatre.forget()
-    assert len(theatre.speak().manifest.kept()) == 3
-    assert sorted(theatre.notes("text")) == sorted(2 * SENTENCES["en"])
-    assert theatre.files("moshi_spoken") == {}
+    assert len(indextts2_build.files("moshi_spoken")) == 12
+    indextts2_build.forget()
+    assert indextts2_build.speak().spoken == 0
+    assert set(indextts2_build.notes("text")) == {"Bite your tongue."}
+    indextts2_build.settings = plain
+    indextts2_build.forget()
+    assert len(indextts2_build.speak().manifest.kept()) == 3
+    assert sorted(indextts2_build.notes("text")) == sorted(2 * SENTENCES["en"])
+    assert indextts2_build.files("moshi_spoken") == {}
 
 
-def test_no_dialogue_waits_in_memory_for_a_level(theatre: Theatre) -> None:
+def test_no_dialogue_waits_in_memory_for_a_level(indextts2_build: IndexTts2Build) -> None:
     """All is spoken, and then levels are to be measured: dialogues stay on disk until those of their voices are."""
-    partition, moshi = dialogue_partition("dialogues", 1), theatre.settings.moshi
-    engine = IndexTTS2Engine(theatre.settings.indextts2)
+    partition, moshi = dialogue_partition("dialogues", 1), indextts2_build.settings.moshi
+    engine = IndexTTS2Engine(indextts2_build.settings.indextts2)
     items = [*talks(9), Dialogue("alone", (Turn("user", "Is it I?", "ben"), Turn("assistant", "It is I.", "ben")))]
-    maker = Maker.of(engine, ApproximateAligner(), *recordings(engine, items, moshi))
+    maker = ModelVersions.from_models(engine, ApproximateAligner(), *hash_recordings(engine, items, moshi))
     plan = plan_batch(partition, items, None, maker, moshi)
-    spool = Spool(theatre.work, partition, maker)
-    told: list[Where] = []
+    spool = SpeechCache(indextts2_build.work, partition, maker)
+    told: list[UtteranceIndex] = []
 
     def say(asked: Any) -> Any:
         for where, utterance in asked:
@@ -205,47 +205,47 @@ def test_no_dialogue_waits_in_memory_for_a_level(theatre: Theatre) -> None:
             yield where, engine.speak(utterance)
 
     turns = [((index, turn), utterance) for index, turn, utterance in plan.to_speak()]
-    assert len([*spool.through(turns, say)]) == len(told) == 38
-    levels = VoiceLevels(theatre.work, plan.to_calibrate()).to_ask
+    assert len([*spool.speak_missing(turns, say)]) == len(told) == 38
+    levels = VoiceLevels(indextts2_build.work, plan.to_calibrate()).missing_utterances
     told.clear()
-    said = [(len(told), where) for where, _ in spool.through([*levels, *turns], say)]
+    said = [(len(told), where) for where, _ in spool.speak_missing([*levels, *turns], say)]
     sentences = [(3 * voice, (-voice, at)) for voice in (1, 2) for at in range(3)]
     assert said[:5] == [*sentences[:3], (3, (9, 0)), (3, (9, 1))], "ben's come first"
     assert said[5:8] == sentences[3:]
     assert [where for at, where in said[8:] if at == 6] == [where for where, _ in turns[:-2]]
 
 
-def test_of_a_dialogue_that_failed_only_what_failed_is_spoken_again(theatre: Theatre) -> None:
-    theatre.deal([*talks(3), dialogue("bad", "Are you there?", "Bite your tongue")])
-    assert len(theatre.speak().manifest.kept()) == 3
-    assert len(theatre.files("moshi_spoken")) == 1
-    theatre.forget()
-    again = theatre.speak()
-    assert theatre.notes("text") == ["Bite your tongue"]
+def test_of_a_dialogue_that_failed_only_what_failed_is_spoken_again(indextts2_build: IndexTts2Build) -> None:
+    indextts2_build.write_batches([*talks(3), make_dialogue("bad", "Are you there?", "Bite your tongue")])
+    assert len(indextts2_build.speak().manifest.kept()) == 3
+    assert len(indextts2_build.files("moshi_spoken")) == 1
+    indextts2_build.forget()
+    again = indextts2_build.speak()
+    assert indextts2_build.notes("text") == ["Bite your tongue"]
     assert (again.stats.utterances, again.stats.failures) == (0, 1)
-    theatre.deal(talks(3))
-    theatre.speak()
-    assert theatre.files("moshi_spoken") == {}
+    indextts2_build.write_batches(talks(3))
+    indextts2_build.speak()
+    assert indextts2_build.files("moshi_spoken") == {}
 
 
-def test_what_is_kept_of_an_interrupted_run_and_was_spoilt_is_removed_and_told(theatre: Theatre) -> None:
-    theatre.deal([dialogue("bad", "Are you there?", "Bite your tongue")])
-    theatre.speak()
-    [name] = theatre.files("moshi_spoken")
-    (theatre.folder / "work" / "moshi_spoken" / name).write_bytes(b"?")
+def test_what_is_kept_of_an_interrupted_run_and_was_spoilt_is_removed_and_told(indextts2_build: IndexTts2Build) -> None:
+    indextts2_build.write_batches([make_dialogue("bad", "Are you there?", "Bite your tongue")])
+    indextts2_build.speak()
+    [name] = indextts2_build.files("moshi_spoken")
+    (indextts2_build.folder / "work" / "moshi_spoken" / name).write_bytes(b"?")
     with pytest.raises(ValueError, match="was spoilt, and is removed: run this again"):
-        theatre.speak()
-    theatre.speak()
-    assert len(theatre.files("moshi_spoken")) == 1
+        indextts2_build.speak()
+    indextts2_build.speak()
+    assert len(indextts2_build.files("moshi_spoken")) == 1
 
 
-def test_another_recording_is_spoken_again(theatre: Theatre) -> None:
-    theatre.deal([dialogue("bad", "Are you there?", "Bite your tongue")])
-    theatre.speak()
-    (theatre.folder / "ben.wav").write_bytes(b"ben, hoarse")
-    theatre.forget()
-    theatre.speak()
-    assert "Are you there?" in theatre.notes("text")
+def test_another_recording_is_spoken_again(indextts2_build: IndexTts2Build) -> None:
+    indextts2_build.write_batches([make_dialogue("bad", "Are you there?", "Bite your tongue")])
+    indextts2_build.speak()
+    (indextts2_build.folder / "ben.wav").write_bytes(b"ben, hoarse")
+    indextts2_build.forget()
+    indextts2_build.speak()
+    assert "Are you there?" in indextts2_build.notes("text")
 
 
 @pytest.mark.parametrize(
@@ -263,6 +263,6 @@ def test_half_of_the_cores_align_and_mix_unless_it_is_said_otherwise(
     cores: int, backend: Backend, workers: int, beside: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(build, "physical_cores", lambda: cores)
-    studio = build.open_studio(Settings(workers=workers), SynthesisOptions(backend))
-    assert studio.options.beside == beside
-    assert build.open_studio(Settings(), SynthesisOptions(backend, beside=7)).options.beside == 7
+    studio = build.open_engine_pool(Settings(workers=workers), SynthesisOptions(backend))
+    assert studio.options.postprocess_workers == beside
+    assert build.open_engine_pool(Settings(), SynthesisOptions(backend, postprocess_workers=7)).options.postprocess_workers == 7

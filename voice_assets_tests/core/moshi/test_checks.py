@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
-from voice_assets_tests.core.moshi.conftest import FAILS, Workshop, dialogue
+from voice_assets_tests.core.moshi.conftest import FAILING_TEXT, ShardBuilder, make_dialogue
 from voice_core.moshi.checks import (
     dialogues_add_up,
     emotions_were_spoken,
     files_are_sound,
     nothing_rejected,
-    sidecar_troubles,
-    sound_troubles,
+    find_sidecar_problems,
+    find_audio_problems,
     text_fits,
     words_were_heard,
 )
@@ -21,13 +21,13 @@ from voice_core.moshi.mixing import Stereo, read_wav
 from voice_core.moshi.shard_manifest import ShardManifest, TurnRow
 from voice_core.tts.base import Capabilities
 
-SCRIPT = dialogue("a", "Is the ferry late?", "It is on time today.")
+SCRIPT = make_dialogue("a", "Is the ferry late?", "It is on time today.")
 WAV, SIDECAR = "moshi/dialogues/batch-0001/a.wav", "moshi/dialogues/batch-0001/a.json"
 
 
 @pytest.fixture
-def manifest(workshop: Workshop) -> ShardManifest:
-    return workshop.build([SCRIPT])
+def manifest(shard_builder: ShardBuilder) -> ShardManifest:
+    return shard_builder.build([SCRIPT])
 
 
 def rows_of(manifest: ShardManifest) -> list[TurnRow]:
@@ -59,12 +59,12 @@ def _hush(mix: Stereo, rows: list[TurnRow]) -> Stereo:
     ],
 )
 def test_sound_that_is_not_as_its_rows_say_is_found(
-    workshop: Workshop, manifest: ShardManifest, damage: Callable[[Stereo, list[TurnRow]], Stereo], message: str
+    shard_builder: ShardBuilder, manifest: ShardManifest, damage: Callable[[Stereo, list[TurnRow]], Stereo], message: str
 ) -> None:
     rows = rows_of(manifest)
-    mix = read_wav(workshop.store.get(WAV))
-    assert sound_troubles(mix, rows) == []
-    assert any(message in trouble for trouble in sound_troubles(damage(mix, rows), rows))
+    mix = read_wav(shard_builder.store.get(WAV))
+    assert find_audio_problems(mix, rows) == []
+    assert any(message in trouble for trouble in find_audio_problems(damage(mix, rows), rows))
 
 
 @pytest.mark.parametrize(
@@ -78,22 +78,22 @@ def test_sound_that_is_not_as_its_rows_say_is_found(
     ],
 )
 def test_alignments_that_are_not_the_scripts_are_found(
-    workshop: Workshop, manifest: ShardManifest, damage: Callable[[list], list], message: str
+    shard_builder: ShardBuilder, manifest: ShardManifest, damage: Callable[[list], list], message: str
 ) -> None:
-    items = json.loads(workshop.store.get(SIDECAR))["alignments"]
-    assert sidecar_troubles(json.dumps({"alignments": items}).encode(), rows_of(manifest)) == []
-    troubles = sidecar_troubles(json.dumps({"alignments": damage(items)}).encode(), rows_of(manifest))
+    items = json.loads(shard_builder.store.get(SIDECAR))["alignments"]
+    assert find_sidecar_problems(json.dumps({"alignments": items}).encode(), rows_of(manifest)) == []
+    troubles = find_sidecar_problems(json.dumps({"alignments": damage(items)}).encode(), rows_of(manifest))
     assert any(message in trouble for trouble in troubles)
 
 
-def test_a_missing_or_changed_file_is_found(workshop: Workshop, manifest: ShardManifest) -> None:
-    assert files_are_sound(workshop.store, manifest).passed
-    workshop.store.put(SIDECAR, workshop.store.get(SIDECAR) + b" ")
-    assert "its sidecar is not what was committed" in files_are_sound(workshop.store, manifest).message
-    workshop.store.put(WAV, b"RIFF")
-    assert "no WAV file" in files_are_sound(workshop.store, manifest).message
-    workshop.store.delete([SIDECAR])
-    assert "its alignments are missing" in files_are_sound(workshop.store, manifest).message
+def test_a_missing_or_changed_file_is_found(shard_builder: ShardBuilder, manifest: ShardManifest) -> None:
+    assert files_are_sound(shard_builder.store, manifest).passed
+    shard_builder.store.put(SIDECAR, shard_builder.store.get(SIDECAR) + b" ")
+    assert "its sidecar is not what was committed" in files_are_sound(shard_builder.store, manifest).message
+    shard_builder.store.put(WAV, b"RIFF")
+    assert "no WAV file" in files_are_sound(shard_builder.store, manifest).message
+    shard_builder.store.delete([SIDECAR])
+    assert "its alignments are missing" in files_are_sound(shard_builder.store, manifest).message
 
 
 def test_rows_that_do_not_add_up_are_found(manifest: ShardManifest) -> None:
@@ -109,7 +109,7 @@ def test_rows_that_do_not_add_up_are_found(manifest: ShardManifest) -> None:
         assert not dialogues_add_up(dataclasses.replace(manifest, rows=rows)).passed
 
 
-def test_what_is_only_worth_knowing_is_a_warning(workshop: Workshop, manifest: ShardManifest) -> None:
+def test_what_is_only_worth_knowing_is_a_warning(shard_builder: ShardBuilder, manifest: ShardManifest) -> None:
     rough = words_were_heard(manifest)
     assert (rough.passed, rough.warning, rough.figures["approximate_share"]) == (False, True, 1.0)
     dense = dataclasses.replace(manifest, rows=[dataclasses.replace(row, dense=True) for row in manifest.rows])
@@ -123,6 +123,6 @@ def test_what_is_only_worth_knowing_is_a_warning(workshop: Workshop, manifest: S
     assert (ignored.passed, ignored.warning, ignored.figures) == (False, True, {"offenders": 2})
     assert "'a' turn 2 is not 'sad'" in ignored.message
     assert nothing_rejected(manifest).passed
-    rejected = nothing_rejected(workshop.build([dialogue("a", f"{FAILS}", "Yes.")]))
+    rejected = nothing_rejected(shard_builder.build([make_dialogue("a", f"{FAILING_TEXT}", "Yes.")]))
     assert (rejected.passed, rejected.warning) == (False, True)
     assert rejected.figures == {"offenders": 1, "other_turn_failed": 1, "speech_failed": 1}

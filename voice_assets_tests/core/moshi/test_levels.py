@@ -7,29 +7,29 @@ from typing import Any
 
 import pytest
 
-from voice_assets_tests.core.moshi.conftest import FAILS, PARTITION, SILENT, Beeper, Workshop, dialogue
-from voice_assets_tests.core.moshi.fake_engine import ChoirSpec
-from voice_core.moshi.batches import Input, deal_dialogues
+from voice_assets_tests.core.moshi.conftest import FAILING_TEXT, PARTITION, SILENT_TEXT, FakeSpeaker, ShardBuilder, make_dialogue
+from voice_assets_tests.core.moshi.fake_engine import FakeEngineSpec
+from voice_core.moshi.batches import DialogueSource, assign_dialogues
 from voice_core.moshi.build import ShardReport, build_shards
 from voice_core.moshi.checks import dialogues_add_up, files_are_sound
-from voice_core.moshi.levels import LEVEL_UNKNOWN, SENTENCES, Calibration, keep_level, read_level
+from voice_core.moshi.levels import LEVEL_UNKNOWN, SENTENCES, Calibration, store_level, read_level
 from voice_core.moshi.script import Dialogue, Turn
 from voice_core.moshi.shard_manifest import TurnRow, dialogue_partition
-from voice_core.moshi.shards import Maker, plan_batch
-from voice_core.moshi.synthesis_types import Failure, is_turn
+from voice_core.moshi.shards import ModelVersions, plan_batch
+from voice_core.moshi.synthesis_types import UtteranceFailure, is_turn
 from voice_core.settings import MoshiSettings, Settings
 from voice_core.storage.store import Store
 from voice_core.synthesis import SynthesisOptions
 from voice_core.synthesis.types import Backend
 
 SCRIPTS = [
-    dialogue("one", "Is the ferry late?", "It is on time today.", "Good."),
-    dialogue("two", "Are you there?", "Yes."),
+    make_dialogue("one", "Is the ferry late?", "It is on time today.", "Good."),
+    make_dialogue("two", "Are you there?", "Yes."),
 ]
 LOUDNESS = ("near", "far")
 
 
-class Hall:
+class LevelsBuild:
     """A work root, and the choir that sings in it; the user is 12 dB farther away than the assistant."""
 
     def __init__(self, folder: Path) -> None:
@@ -39,13 +39,13 @@ class Hall:
         voices = {"assistant_voice": "near", "user_voice": "far"}
         self.settings = Settings.load(moshi={**voices, "aligner": "approximate"}, workers=1)
 
-    def deal(self, dialogues: list[Dialogue], most: int = 200) -> None:
-        deal_dialogues(self.work, "dialogues", dialogues, most, Input("test"))
+    def write_batches(self, dialogues: list[Dialogue], most: int = 200) -> None:
+        assign_dialogues(self.work, "dialogues", dialogues, most, DialogueSource("test"))
 
-    def sing(self, number: int = 1, backend: Backend = "serial", **options: Any) -> ShardReport:
-        choir = ChoirSpec("choir", {"folder": str(self.folder), **options}, 0.1, thread_safe=True)
+    def build(self, number: int = 1, backend: Backend = "serial", **options: Any) -> ShardReport:
+        engine = FakeEngineSpec("choir", {"folder": str(self.folder), **options}, 0.1, thread_safe=True)
         how = SynthesisOptions(backend, workers=1 if backend == "serial" else 2)
-        return build_shards(self.work, dialogue_partition("dialogues", number), self.settings, how, choir)
+        return build_shards(self.work, dialogue_partition("dialogues", number), self.settings, how, engine)
 
     def notes(self) -> list[str]:
         """Since the last time."""
@@ -61,8 +61,8 @@ class Hall:
 
 
 @pytest.fixture
-def hall(tmp_path: Path) -> Hall:
-    return Hall(tmp_path / "hall")
+def levels_build(tmp_path: Path) -> LevelsBuild:
+    return LevelsBuild(tmp_path / "hall")
 
 
 def talk(name: str, *emotions: str) -> Dialogue:
@@ -80,9 +80,9 @@ def mean_level(rows: list[TurnRow]) -> float:
     return sum(row.level_dbfs or 0.0 for row in rows) / len(rows)
 
 
-def test_voices_come_out_equally_loud_and_soft_utterances_stay_softer(hall: Hall) -> None:
-    hall.deal([talk(f"d{number}", "", "", "soft", "soft") for number in range(8)])
-    report = hall.sing()
+def test_voices_come_out_equally_loud_and_soft_utterances_stay_softer(levels_build: LevelsBuild) -> None:
+    levels_build.write_batches([talk(f"d{number}", "", "", "soft", "soft") for number in range(8)])
+    report = levels_build.build()
     assert (report.spoken, report.voices_measured, report.stats.total) == (32, 2, 32 + 2 * 3)
     rows = [row for row in report.manifest.rows if row.kept]
     plain, soft = (
@@ -99,31 +99,31 @@ def test_voices_come_out_equally_loud_and_soft_utterances_stay_softer(hall: Hall
     assert report.manifest.voices()[0].mean_level_dbfs == pytest.approx(-27.5, abs=0.7)
 
 
-def test_what_the_peak_limit_holds_back_is_counted_and_is_as_long_as_it_was(hall: Hall) -> None:
-    hall.deal([talk("d", "", "", "sudden", "soft")])
-    report = hall.sing()
+def test_what_the_peak_limit_holds_back_is_counted_and_is_as_long_as_it_was(levels_build: LevelsBuild) -> None:
+    levels_build.write_batches([talk("d", "", "", "sudden", "soft")])
+    report = levels_build.build()
     assert [row.peak_limited for row in report.manifest.rows] == [False, False, True, False]
-    assert files_are_sound(hall.work, report.manifest).passed
+    assert files_are_sound(levels_build.work, report.manifest).passed
     assert {item.voice: item.peak_limited for item in report.manifest.voices()} == {"near": 0, "far": 1}
-    hall.deal([talk("d", "", "", "sudden", "")])
-    assert [row.peak_limited for row in hall.sing().manifest.rows] == [False, False, True, False], "cut back or not"
+    levels_build.write_batches([talk("d", "", "", "sudden", "")])
+    assert [row.peak_limited for row in levels_build.build().manifest.rows] == [False, False, True, False], "cut back or not"
 
 
 def test_backends_and_the_order_of_batches_change_nothing(tmp_path: Path) -> None:
     made = []
     for backend, order in (("serial", (1, 2, 3)), ("thread", (3, 1, 2)), ("process", (2, 3, 1))):
-        hall = Hall(tmp_path / backend)
-        hall.deal([talk(f"d{number}", "", "sudden", "soft", "") for number in range(9)], most=3)
-        assert [hall.sing(number, backend).voices_measured for number in order] == [2, 0, 0]  # type: ignore[arg-type]
-        made.append(hall.files())
+        levels_build = LevelsBuild(tmp_path / backend)
+        levels_build.write_batches([talk(f"d{number}", "", "sudden", "soft", "") for number in range(9)], most=3)
+        assert [levels_build.build(number, backend).voices_measured for number in order] == [2, 0, 0]  # type: ignore[arg-type]
+        made.append(levels_build.files())
     assert len([key for key in made[0] if key.startswith("moshi_voices/")]) == 2
     assert made[0] == made[1] == made[2]
 
 
-def test_what_is_stored_says_of_what_it_is_the_level(hall: Hall) -> None:
-    hall.deal([talk("d")])
-    hall.sing()
-    for key, data in hall.files().items():
+def test_what_is_stored_says_of_what_it_is_the_level(levels_build: LevelsBuild) -> None:
+    levels_build.write_batches([talk("d")])
+    levels_build.build()
+    for key, data in levels_build.files().items():
         if key.startswith("moshi_voices/"):
             about = json.loads(data)
             level = about.pop("level_dbfs")
@@ -140,121 +140,121 @@ def test_what_is_stored_says_of_what_it_is_the_level(hall: Hall) -> None:
             }
 
 
-def test_a_changed_turn_is_all_that_is_spoken(hall: Hall) -> None:
-    hall.deal([talk("a"), talk("b")])
-    hall.sing()
-    hall.notes()
+def test_a_changed_turn_is_all_that_is_spoken(levels_build: LevelsBuild) -> None:
+    levels_build.write_batches([talk("a"), talk("b")])
+    levels_build.build()
+    levels_build.notes()
     edited = talk("b")
-    hall.deal([talk("a"), Dialogue("b", (*edited.turns[:3], Turn("assistant", "Mind the seals.")))])
-    report = hall.sing()
-    assert hall.notes() == ["near: Mind the seals."]
+    levels_build.write_batches([talk("a"), Dialogue("b", (*edited.turns[:3], Turn("assistant", "Mind the seals.")))])
+    report = levels_build.build()
+    assert levels_build.notes() == ["near: Mind the seals."]
     assert (report.spoken, report.voices_measured) == (1, 0)
 
 
-def test_where_nothing_is_spoken_nothing_is_measured(workshop: Workshop) -> None:
-    workshop.build(SCRIPTS)
-    workshop.store.delete([f"moshi_voices/{name}" for name in workshop.voices()])
+def test_where_nothing_is_spoken_nothing_is_measured(shard_builder: ShardBuilder) -> None:
+    shard_builder.build(SCRIPTS)
+    shard_builder.store.delete([f"moshi_voices/{name}" for name in shard_builder.voices()])
     for items in (SCRIPTS, SCRIPTS[:1], [dataclasses.replace(SCRIPTS[0], turns=SCRIPTS[0].turns[:2])]):
-        speak = Beeper()
-        workshop.build(items, speak)
-        assert speak.told == speak.measured == []
-    assert workshop.voices() == {}
+        speak = FakeSpeaker()
+        shard_builder.build(items, speak)
+        assert speak.spoken_texts == speak.measured_voices == []
+    assert shard_builder.voices() == {}
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_run_that_is_killed_once_voices_are_measured_does_not_measure_them_again(
-    workshop: Workshop, tmp_path: Path, workers: int
+    shard_builder: ShardBuilder, tmp_path: Path, workers: int
 ) -> None:
-    first = Beeper(dies_after=0)
+    first = FakeSpeaker(interrupt_after=0)
     with pytest.raises(KeyboardInterrupt):
-        workshop.build(SCRIPTS, first, workers=workers)
-    assert first.measured == ["heart-low"] * 3 + ["heart"] * 3
-    rest = Beeper()
-    workshop.build(SCRIPTS, rest, workers=workers)
-    assert rest.measured == []
-    afresh = Workshop(tmp_path / "afresh")
+        shard_builder.build(SCRIPTS, first, workers=workers)
+    assert first.measured_voices == ["heart-low"] * 3 + ["heart"] * 3
+    rest = FakeSpeaker()
+    shard_builder.build(SCRIPTS, rest, workers=workers)
+    assert rest.measured_voices == []
+    afresh = ShardBuilder(tmp_path / "afresh")
     afresh.build(SCRIPTS)
-    assert (workshop.files(), workshop.voices()) == (afresh.files(), afresh.voices())
+    assert (shard_builder.files(), shard_builder.voices()) == (afresh.files(), afresh.voices())
 
 
 @pytest.mark.parametrize("spoilt", [b"", b"{", b"[]", b"3", b'{"level_dbfs": "x"}', b'{"level_dbfs": NaN}', b"\xff"])
-def test_a_level_that_cannot_be_read_is_measured_anew(workshop: Workshop, spoilt: bytes) -> None:
-    workshop.build(SCRIPTS)
-    before = workshop.voices()
+def test_a_level_that_cannot_be_read_is_measured_anew(shard_builder: ShardBuilder, spoilt: bytes) -> None:
+    shard_builder.build(SCRIPTS)
+    before = shard_builder.voices()
     for name in before:
-        workshop.store.put(f"moshi_voices/{name}", spoilt)
-    speak = Beeper()
-    workshop.build([*SCRIPTS, dialogue("three", "Who?", "Me.")], speak)
-    assert (speak.told, len(speak.measured)) == (["Who?", "Me."], 6)
-    assert workshop.voices() == before
+        shard_builder.store.put(f"moshi_voices/{name}", spoilt)
+    speak = FakeSpeaker()
+    shard_builder.build([*SCRIPTS, make_dialogue("three", "Who?", "Me.")], speak)
+    assert (speak.spoken_texts, len(speak.measured_voices)) == (["Who?", "Me."], 6)
+    assert shard_builder.voices() == before
 
 
-def test_of_two_that_measure_a_voice_at_once_the_first_counts(workshop: Workshop) -> None:
+def test_of_two_that_measure_a_voice_at_once_the_first_counts(shard_builder: ShardBuilder) -> None:
     voice = Calibration("beep", "1", "heart", "", "en", SENTENCES["en"])
-    assert keep_level(workshop.store, voice, -20.5, 3) == -20.5
-    assert keep_level(workshop.store, voice, -20.75, 3) == -20.5
-    assert read_level(workshop.store, voice) == -20.5
-    workshop.store.put(voice.key, b"?")
-    assert keep_level(workshop.store, voice, -21.0, 3) == -21.0
-    assert read_level(workshop.store, voice) == -21.0
+    assert store_level(shard_builder.store, voice, -20.5, 3) == -20.5
+    assert store_level(shard_builder.store, voice, -20.75, 3) == -20.5
+    assert read_level(shard_builder.store, voice) == -20.5
+    shard_builder.store.put(voice.key, b"?")
+    assert store_level(shard_builder.store, voice, -21.0, 3) == -21.0
+    assert read_level(shard_builder.store, voice) == -21.0
 
 
 def test_by_whatever_a_level_is_measured_otherwise_its_voice_is_spoken_again() -> None:
-    def prints(maker: Maker, **settings: Any) -> tuple[tuple[str, ...], set[str]]:
+    def prints(maker: ModelVersions, **settings: Any) -> tuple[tuple[str, ...], set[str]]:
         plan = plan_batch(PARTITION, SCRIPTS, None, maker, MoshiSettings(**settings))
         return plan.dialogues[0].fingerprints, {item.key for item in plan.calibrations.values()}
 
-    plain = prints(Maker("beep", "1", "a"))
-    assert prints(Maker("beep", "1", "b"), seed=0, user_level_dbfs=-23.0) == plain
-    assert prints(Maker("beep", "1", "a"), level_text="\n".join(SENTENCES["en"]) + "\n") == plain
-    assert prints(Maker("beep", "1", "a"), seed=1)[1] == plain[1], "seeds are fixed"
+    plain = prints(ModelVersions("beep", "1", "a"))
+    assert prints(ModelVersions("beep", "1", "b"), seed=0, user_level_dbfs=-23.0) == plain
+    assert prints(ModelVersions("beep", "1", "a"), level_text="\n".join(SENTENCES["en"]) + "\n") == plain
+    assert prints(ModelVersions("beep", "1", "a"), seed=1)[1] == plain[1], "seeds are fixed"
     for other in (
-        prints(Maker("beep", "2", "a")),
-        prints(Maker("beep", "1", "a"), language="zh"),
-        prints(Maker("beep", "1", "a"), level_text="Hello."),
-        prints(Maker("beep", "1", "a", {"heart": "1234", "heart-low": "5678"})),
+        prints(ModelVersions("beep", "2", "a")),
+        prints(ModelVersions("beep", "1", "a"), language="zh"),
+        prints(ModelVersions("beep", "1", "a"), level_text="Hello."),
+        prints(ModelVersions("beep", "1", "a", {"heart": "1234", "heart-low": "5678"})),
     ):
         assert not {*other[0], *other[1]} & {*plain[0], *plain[1]}
-    recorded = prints(Maker("beep", "1", "a", {"heart": "1234"}))
+    recorded = prints(ModelVersions("beep", "1", "a", {"heart": "1234"}))
     assert [a == b for a, b in zip(plain[0], recorded[0], strict=True)] == [True, False, True]
 
 
 def test_a_voice_that_cannot_be_measured_costs_its_dialogues_alone_and_is_tried_again(
-    hall: Hall, tmp_path: Path
+    levels_build: LevelsBuild, tmp_path: Path
 ) -> None:
     alone = Dialogue("alone", (Turn("user", "Is anybody here?", "near"), Turn("assistant", "Nobody.")))
-    hall.deal([talk("both"), alone])
-    manifest = hall.sing(mute=("far",)).manifest
+    levels_build.write_batches([talk("both"), alone])
+    manifest = levels_build.build(mute=("far",)).manifest
     assert [name for name, _ in manifest.kept()] == ["alone"]
     assert manifest.rejects() == {LEVEL_UNKNOWN: 2, "other_turn_failed": 2}
     [told] = {row.message for row in manifest.rows if row.reason == LEVEL_UNKNOWN}
     assert told.startswith("the level of the voice 'far' could not be measured: far has no breath for this")
     assert dialogues_add_up(manifest).passed
-    hall.notes()
-    report = hall.sing()
+    levels_build.notes()
+    report = levels_build.build()
     assert (len(report.manifest.kept()), report.spoken, report.voices_measured) == (2, 4, 1)
-    assert not [line for line in hall.notes() if line == f"near: {SENTENCES['en'][0]}"]
-    afresh = Hall(tmp_path / "afresh")
-    afresh.deal([talk("both"), alone])
-    afresh.sing()
-    assert hall.files() == afresh.files()
+    assert not [line for line in levels_build.notes() if line == f"near: {SENTENCES['en'][0]}"]
+    afresh = LevelsBuild(tmp_path / "afresh")
+    afresh.write_batches([talk("both"), alone])
+    afresh.build()
+    assert levels_build.files() == afresh.files()
 
 
-def test_a_turn_that_fails_by_itself_says_so_though_its_voice_has_no_level(workshop: Workshop) -> None:
-    class Hoarse(Beeper):
+def test_a_turn_that_fails_by_itself_says_so_though_its_voice_has_no_level(shard_builder: ShardBuilder) -> None:
+    class Hoarse(FakeSpeaker):
         def __call__(self, asked: Any) -> Any:
             for where, said in super().__call__(asked):
-                yield where, Failure("it is hoarse") if not is_turn(where) else said
+                yield where, UtteranceFailure("it is hoarse") if not is_turn(where) else said
 
-    manifest = workshop.build([dialogue("a", f"It is {FAILS}.", f"A {SILENT} one.", "Good.")], Hoarse())
+    manifest = shard_builder.build([make_dialogue("a", f"It is {FAILING_TEXT}.", f"A {SILENT_TEXT} one.", "Good.")], Hoarse())
     assert [row.reason for row in manifest.rows] == ["speech_failed", "no_speech", LEVEL_UNKNOWN]
-    assert workshop.voices() == {}
+    assert shard_builder.voices() == {}
 
 
-def test_of_sentences_that_fail_in_part_the_others_make_the_level(hall: Hall) -> None:
-    hall.deal([talk("d")])
-    assert len(hall.sing(muffled=("far",)).manifest.kept()) == 1
-    stored = [json.loads(data) for key, data in hall.files().items() if key.startswith("moshi_voices/")]
+def test_of_sentences_that_fail_in_part_the_others_make_the_level(levels_build: LevelsBuild) -> None:
+    levels_build.write_batches([talk("d")])
+    assert len(levels_build.build(muffled=("far",)).manifest.kept()) == 1
+    stored = [json.loads(data) for key, data in levels_build.files().items() if key.startswith("moshi_voices/")]
     assert {item["voice"]: item["sentences_measured"] for item in stored} == {"near": 3, "far": 2}
-    hall.deal([talk("d"), talk("e")])
-    assert hall.sing().voices_measured == 0
+    levels_build.write_batches([talk("d"), talk("e")])
+    assert levels_build.build().voices_measured == 0

@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 from voice_core.moshi.levels import measured_level_dbfs
 from voice_core.moshi.mixing import (
     NoSpeechError,
-    Placed,
-    at_peak_limit,
-    levelled,
+    PlacedSpeech,
+    is_peak_limited,
+    apply_gain,
     read_wav,
     speech_level_dbfs,
     speech_power,
-    stereo,
-    wav_bytes,
+    mix_stereo,
+    encode_wav,
 )
 
 
@@ -29,10 +29,10 @@ def test_speech_of_any_level_and_rate_comes_to_the_target_without_clipping(
     rate: int, amplitude: float, target: float
 ) -> None:
     audio = np.concatenate([tone(0.5, rate, amplitude), np.zeros(rate // 2, np.float32)])
-    pcm = levelled(audio, rate, target - measured_level_dbfs([speech_power(audio, rate)]), -1.0)
+    pcm = apply_gain(audio, rate, target - measured_level_dbfs([speech_power(audio, rate)]), -1.0)
     assert len(pcm) == -(-len(audio) * 24_000 // rate)
     assert speech_level_dbfs(pcm) == pytest.approx(target, abs=0.5)
-    assert not at_peak_limit(pcm, -1.0)
+    assert not is_peak_limited(pcm, -1.0)
 
 
 @settings(deadline=None)
@@ -45,9 +45,9 @@ def test_of_one_gain_what_is_softer_stays_so_much_softer_until_the_peak_limit(
     for audio, level in zip((loud, soft), wanted, strict=True):
         if level < -55 or speech_power(audio, 24_000).energy < 1e-5:
             continue  # silence
-        pcm = levelled(audio, 24_000, gain_db, peak)
+        pcm = apply_gain(audio, 24_000, gain_db, peak)
         assert speech_level_dbfs(pcm) == pytest.approx(min(level, peak - 3.01), abs=0.2)
-        assert at_peak_limit(pcm, peak) == (level + 3.01 >= peak) or level + 3.01 == pytest.approx(peak, abs=0.05)
+        assert is_peak_limited(pcm, peak) == (level + 3.01 >= peak) or level + 3.01 == pytest.approx(peak, abs=0.05)
         assert np.abs(pcm.astype(int)).max() <= round(32_768 * 10 ** (peak / 20))
 
 
@@ -71,8 +71,8 @@ def test_a_level_is_that_of_all_speech_together_and_goes_with_the_engines(
 def test_an_utterance_that_would_clip_stays_quieter_as_a_whole() -> None:
     audio = tone(1.0, 24_000, 0.01)
     audio[12_000] = 1.0
-    pcm = levelled(audio, 24_000, 20.0, -1.0)
-    assert at_peak_limit(pcm, -1.0)
+    pcm = apply_gain(audio, 24_000, 20.0, -1.0)
+    assert is_peak_limited(pcm, -1.0)
     assert pcm.max() == round(32_768 * 10 ** (-1 / 20))
     assert np.abs(pcm.astype(int))[:1000].max() < 400
 
@@ -83,7 +83,7 @@ def test_an_utterance_that_would_clip_stays_quieter_as_a_whole() -> None:
 def test_what_is_no_speech_is_refused(audio: np.ndarray) -> None:
     for gain_db in (0.0, 80.0):
         with pytest.raises(NoSpeechError, match="the engine gave"):
-            levelled(audio.astype(np.float32), 24_000, gain_db, -1.0)
+            apply_gain(audio.astype(np.float32), 24_000, gain_db, -1.0)
     with pytest.raises(NoSpeechError, match="the engine gave"):
         speech_power(audio.astype(np.float32), 24_000)
 
@@ -91,20 +91,20 @@ def test_what_is_no_speech_is_refused(audio: np.ndarray) -> None:
 def test_what_is_silence_beside_the_voices_level_is_no_speech() -> None:
     hiss = np.random.default_rng(0).normal(0, 3.0, 24_000).astype(np.float32)  # of an engine that speaks at ±32768
     with pytest.raises(NoSpeechError, match="silence"):
-        levelled(hiss, 24_000, -93.0, -1.0)
+        apply_gain(hiss, 24_000, -93.0, -1.0)
 
 
 def test_the_assistant_is_left_the_user_right_and_silence_is_exact() -> None:
     one, other = np.arange(1, 11, dtype=np.int16), np.full(5, -7, np.int16)
-    mix = stereo([Placed("user", 0, one), Placed("assistant", 8, other)])
+    mix = mix_stereo([PlacedSpeech("user", 0, one), PlacedSpeech("assistant", 8, other)])
     assert mix.shape == (13, 2)
     assert mix[:, 0].tolist() == [0] * 8 + [-7] * 5
     assert mix[:, 1].tolist() == [*range(1, 11), 0, 0, 0]
-    assert np.array_equal(read_wav(wav_bytes(mix)), mix)
-    assert wav_bytes(mix) == wav_bytes(mix.copy())
+    assert np.array_equal(read_wav(encode_wav(mix)), mix)
+    assert encode_wav(mix) == encode_wav(mix.copy())
 
 
 def test_nobody_is_mixed_with_himself() -> None:
     pcm = np.ones(10, np.int16)
     with pytest.raises(ValueError, match="the user would speak twice at once at sample 5"):
-        stereo([Placed("user", 5, pcm), Placed("user", 0, pcm)])
+        mix_stereo([PlacedSpeech("user", 5, pcm), PlacedSpeech("user", 0, pcm)])

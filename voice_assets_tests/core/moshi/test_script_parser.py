@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voice_core.moshi.script import BadLine, Dialogue, Turn
+from voice_core.moshi.script import BadDialogueLine, Dialogue, Turn
 from voice_core.moshi.script_parser import MAX_LINE_BYTES, MAX_TURN_CHARS, bounded_lines, read_dialogues
 
 
-def read(*lines: Any) -> list[Dialogue | BadLine]:
+def read(*lines: Any) -> list[Dialogue | BadDialogueLine]:
     return list(read_dialogues(item if isinstance(item, bytes) else json.dumps(item).encode() for item in lines))
 
 
 def reason(line: Any) -> str:
     (item,) = read(line)
-    assert isinstance(item, BadLine), item
+    assert isinstance(item, BadDialogueLine), item
     assert item.line == 1
     assert item.message.startswith("line 1: ")
     return item.reason
@@ -53,8 +53,8 @@ def test_a_second_dialogue_of_an_id_is_refused_and_a_bad_line_takes_no_id() -> N
     good = {"id": "a", "user": "Hi.", "assistant": "Yes."}
     bad, first, again = read({"id": "a"}, good, good)
     assert isinstance(first, Dialogue)
-    assert isinstance(bad, BadLine)
-    assert isinstance(again, BadLine)
+    assert isinstance(bad, BadDialogueLine)
+    assert isinstance(again, BadDialogueLine)
     assert (bad.id, bad.reason) == ("a", "no_turns")
     assert (again.line, again.id, again.reason) == (3, "a", "duplicate_id")
 
@@ -120,8 +120,8 @@ def test_whatever_the_bytes_each_line_is_a_dialogue_or_a_bad_line(lines: list[by
     items = list(read_dialogues(lines))
     assert len(items) <= len(lines)
     for item in items:
-        assert isinstance(item, Dialogue | BadLine)
-        if isinstance(item, BadLine):
+        assert isinstance(item, Dialogue | BadDialogueLine)
+        if isinstance(item, BadDialogueLine):
             item.message.encode()
             item.id.encode()
         else:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voice_core.moshi.script import SAMPLE_RATE_HZ, Dialogue, Turn
-from voice_core.moshi.timing import Extent, drawn_gap_sec, plan_turns
+from voice_core.moshi.timing import SpeechExtent, drawn_gap_sec, plan_turns
 from voice_core.settings import MoshiSettings
 
 RATE = SAMPLE_RATE_HZ
@@ -24,13 +24,13 @@ scripts = st.lists(st.tuples(turn_strategy, st.integers(1, 5 * RATE)), min_size=
 
 def plan(script: list[tuple[Turn, int]], settings: MoshiSettings | None = None, name: str = "a") -> list[int]:
     dialogue = Dialogue(name, tuple(turn for turn, _ in script))
-    return plan_turns(dialogue, [Extent(length) for _, length in script], settings or MoshiSettings())
+    return plan_turns(dialogue, [SpeechExtent(length) for _, length in script], settings or MoshiSettings())
 
 
 @given(scripts, st.floats(0, 1), st.booleans())
 def test_nobody_ever_speaks_twice_at_once(script: list[Any], overlap_probability: float, legacy: bool) -> None:
     dialogue = Dialogue("a", tuple(turn for turn, _ in script))
-    extents = [Extent(length, length // 5, length // 7) for _, length in script]
+    extents = [SpeechExtent(length, length // 5, length // 7) for _, length in script]
     settings = MoshiSettings(overlap_probability=overlap_probability, legacy_io=legacy)
     starts = plan_turns(dialogue, extents, settings)
     for role in ("user", "assistant"):
@@ -97,7 +97,7 @@ def test_the_legacy_layout_begins_on_both_channels_at_once() -> None:
 
 def test_gaps_lie_between_what_is_heard_not_between_files_with_silence_at_their_ends() -> None:
     script = (Turn("user", "a"), Turn("assistant", "b", pause_before_sec=0.2), Turn("assistant", "c", overlap_sec=0.1))
-    extents = [Extent(RATE, 5_000, 6_000), Extent(RATE, 5_000, 6_000), Extent(RATE, 5_000, 6_000)]
+    extents = [SpeechExtent(RATE, 5_000, 6_000), SpeechExtent(RATE, 5_000, 6_000), SpeechExtent(RATE, 5_000, 6_000)]
     starts = plan_turns(Dialogue("a", script), extents, MoshiSettings())
     assert starts[0] == 0
     assert starts[1] + 5_000 - (RATE - 6_000) == RATE // 5

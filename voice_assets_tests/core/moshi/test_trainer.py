@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import sphn
 
-from voice_core.audio.levels import speaking
+from voice_core.audio.levels import detect_speech_frames
 from voice_core.moshi.checks import dialogues_add_up, files_are_sound, lists_are_sound, text_fits, words_were_heard
 from voice_core.moshi.commit import build_batch
 from voice_core.moshi.mixing import read_wav
 from voice_core.moshi.script import SAMPLE_RATE_HZ
 from voice_core.moshi.script_parser import read_dialogues
 from voice_core.moshi.shard_manifest import ShardManifest, dialogue_partition
-from voice_core.moshi.shards import Maker
-from voice_core.moshi.synthesis_types import Failure, Where
+from voice_core.moshi.shards import ModelVersions
+from voice_core.moshi.synthesis_types import UtteranceFailure, UtteranceIndex
 from voice_core.moshi.timing import drawn_gap_sec
-from voice_core.moshi.trainer_manifest import list_key, write_lists
+from voice_core.moshi.trainer_manifest import trainer_manifest_key, write_trainer_manifests
 from voice_core.recognition.aligners import AutoAligner
 from voice_core.settings import MoshiSettings
 from voice_core.storage.store import Store
@@ -44,14 +44,14 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, ShardManifes
     store = Store(tmp_path_factory.mktemp("moshi").as_uri(), create=True)
     engine, aligner = load_engine("hibari"), AutoAligner()
 
-    def speak(asked: Sequence[tuple[Where, Utterance]]) -> Iterator[tuple[Where, Speech | Failure]]:
+    def speak(asked: Sequence[tuple[UtteranceIndex, Utterance]]) -> Iterator[tuple[UtteranceIndex, Speech | UtteranceFailure]]:
         for where, utterance in asked:
             yield where, engine.speak(utterance)
 
     items = list(read_dialogues(json.dumps(line).encode() for line in LINES))
     partition = dialogue_partition(SETTINGS.name, 1)
-    manifest = build_batch(store, partition, items, Maker.of(engine, aligner), aligner, SETTINGS, speak)
-    write_lists(store, [manifest], SETTINGS)
+    manifest = build_batch(store, partition, items, ModelVersions.from_models(engine, aligner), aligner, SETTINGS, speak)
+    write_trainer_manifests(store, [manifest], SETTINGS)
     return store, manifest
 
 
@@ -70,7 +70,7 @@ def test_all_checks_pass(built: tuple[Store, ShardManifest]) -> None:
 def test_the_trainers_reader_reads_every_sample(built: tuple[Store, ShardManifest]) -> None:
     store, manifest = built
     assert store.local_root is not None
-    path = store.local_root / list_key(SETTINGS.name)
+    path = store.local_root / trainer_manifest_key(SETTINGS.name)
     reader = sphn.dataset_jsonl(str(path), duration_sec=100, num_threads=2, sample_rate=24_000, pad_last_segment=True)
     read = {Path(item["path"]).name: item for item in reader.seq()}
     expected = {Path(rows[0].key).name: rows[0] for _, rows in manifest.kept()}
@@ -93,7 +93,7 @@ def test_the_assistant_is_heard_where_the_main_speakers_words_are(built: tuple[S
         mix = read_wav(store.get(rows[0].key)) / 32768.0
         sidecar = json.loads(store.get(rows[0].key.replace(".wav", ".json")))
         for channel, label in enumerate(("SPEAKER_MAIN", "SPEAKER_USER")):
-            frames = speaking(mix[:, channel], SAMPLE_RATE_HZ)
+            frames = detect_speech_frames(mix[:, channel], SAMPLE_RATE_HZ)
             covered = np.zeros(len(frames), np.bool_)
             for _, (start, end), who in sidecar["alignments"]:
                 if who == label:
@@ -106,6 +106,6 @@ def test_an_answer_comes_as_soon_as_people_give_it(built: tuple[Store, ShardMani
     store, manifest = built
     question, _ = dict(manifest.kept())["seed form"]
     mix = read_wav(store.get(question.key)) / 32768.0
-    said = [np.flatnonzero(speaking(mix[:, channel], SAMPLE_RATE_HZ)) for channel in (1, 0)]
+    said = [np.flatnonzero(detect_speech_frames(mix[:, channel], SAMPLE_RATE_HZ)) for channel in (1, 0)]
     gap_sec = (said[1][0] - said[0][-1] - 1) / 50
     assert gap_sec == pytest.approx(drawn_gap_sec(SETTINGS, "seed form", 1), abs=0.021)

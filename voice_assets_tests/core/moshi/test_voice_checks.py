@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from voice_assets_tests.core.moshi.conftest import dialogue
+from voice_assets_tests.core.moshi.conftest import make_dialogue
 from voice_core.moshi.script import Dialogue, Turn
-from voice_core.moshi.voice_checks import check_voices, recordings
+from voice_core.moshi.voice_checks import check_voices, hash_recordings
 from voice_core.settings import ConfigurationError, IndexTTS2Settings, MoshiSettings
 from voice_core.tts import load_engine
 from voice_core.tts.indextts2 import IndexTTS2Engine
@@ -47,14 +47,14 @@ def test_a_recording_is_known_by_its_content_whatever_it_is_called(
     engine = IndexTTS2Engine(IndexTTS2Settings(voices={"ann": "~/ann.wav"}))
     settings = MoshiSettings(assistant_voice="default", user_voice="~/ben.wav")
     turns = (Turn("user", "Hello.", emotion="~/sad.wav"), Turn("assistant", "Hello.", "ann", "happy"))
-    before = recordings(engine, [Dialogue("d", turns)], settings)
+    before = hash_recordings(engine, [Dialogue("d", turns)], settings)
     voices, emotions = before
     assert voices.keys() == {"default", "ann", "~/ben.wav"}
     assert voices["default"] == voices["ann"] != voices["~/ben.wav"]
     assert emotions.keys() == {"~/sad.wav"}
     for name, part in (("ann", 0), ("ben", 0), ("sad", 1)):
         (tmp_path / f"{name}.wav").write_bytes(b"another " + name.encode())
-        after = recordings(engine, [Dialogue("d", turns)], settings)
+        after = hash_recordings(engine, [Dialogue("d", turns)], settings)
         assert [after[n] == before[n] for n in (0, 1)] == [part == 1, part == 0], name
         before = after
 
@@ -62,6 +62,6 @@ def test_a_recording_is_known_by_its_content_whatever_it_is_called(
 @pytest.mark.parametrize("name", ["v" * 300, "a\0b", "~nobody-of-this-name/x.wav", ".", "gone.wav"])
 @pytest.mark.parametrize("engine", ["noise", "indextts2", "hibari"])
 def test_a_voice_that_can_be_no_file_is_left_to_the_engine(name: str, engine: str) -> None:
-    item = Dialogue("d", (Turn("user", "Hello.", name, name + ".wav"), *dialogue("d", "Hello.").turns))
-    found = recordings(load_engine(engine), [item], MoshiSettings())
+    item = Dialogue("d", (Turn("user", "Hello.", name, name + ".wav"), *make_dialogue("d", "Hello.").turns))
+    found = hash_recordings(load_engine(engine), [item], MoshiSettings())
     assert found == ({}, {})

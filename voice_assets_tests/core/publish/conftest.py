@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from voice_assets_tests.core.corpus.small_corpus import World, lines_for
-from voice_core.publish.publish import Publication, publish
+from voice_assets_tests.core.corpus.small_corpus import Corpus, make_lines
+from voice_core.publish.publish import PublishResult, publish
 
 REPO = "team/voices"
 CHANNELS = ("news", "أخبار 50%", "talk")
@@ -21,17 +21,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload:DeprecationWarning"))
 
 
-class PublishedWorld(World):
+class PublishedCorpus(Corpus):
     """A corpus with a place at the hub."""
 
-    def push(self, **options: bool) -> Publication:
+    def publish(self, **options: bool) -> PublishResult:
         return publish(self.work, self.settings, **options)
 
-    def retell(self, channel: str = "news", **changes: str) -> None:
+    def correct_transcript(self, channel: str = "news", **changes: str) -> None:
         """Correct the first line of a recording, and build."""
-        lines = lines_for(8, f"one of {channel}")
+        lines = make_lines(8, f"one of {channel}")
         lines[0] |= changes
-        self.transcribe("one", lines, channel=channel)
+        self.write_transcript("one", lines, channel=channel)
         self.build()
 
     def published_paths(self) -> set[str]:
@@ -45,21 +45,21 @@ class PublishedWorld(World):
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The finished dataset, never written to."""
     folder = tmp_path_factory.mktemp("published")
-    world = World(folder)
-    world.set(split={"test_fraction": 0.0})
+    corpus = Corpus(folder)
+    corpus.set(split={"test_fraction": 0.0})
     for channel in CHANNELS:
-        world.record("one", 8, lines_for(8, f"one of {channel}"), channel=channel, seed=len(channel))
-        world.record("two", 6, lines_for(6, f"two of {channel}"), channel=channel, seed=len(channel) + 90)
-    world.build()
+        corpus.add_recording("one", 8, make_lines(8, f"one of {channel}"), channel=channel, seed=len(channel))
+        corpus.add_recording("two", 6, make_lines(6, f"two of {channel}"), channel=channel, seed=len(channel) + 90)
+    corpus.build()
     return folder
 
 
 @pytest.fixture
-def world(built: Path, tmp_path: Path) -> PublishedWorld:
+def corpus(built: Path, tmp_path: Path) -> PublishedCorpus:
     """A copy of it, to do things to."""
     (tmp_path / "corpus").mkdir()
-    world = PublishedWorld(tmp_path / "corpus")
-    shutil.copytree(built / "raw", world.raw_dir, dirs_exist_ok=True)
-    shutil.copytree(built / "work", world.work_dir)
-    world.set(hub={"repo_id": REPO}, split={"test_fraction": 0.0})
-    return world
+    corpus = PublishedCorpus(tmp_path / "corpus")
+    shutil.copytree(built / "raw", corpus.raw_dir, dirs_exist_ok=True)
+    shutil.copytree(built / "work", corpus.work_dir)
+    corpus.set(hub={"repo_id": REPO}, split={"test_fraction": 0.0})
+    return corpus

@@ -10,218 +10,218 @@ from pathlib import Path
 import pytest
 from huggingface_hub import HfApi
 
-from voice_assets_tests.core.corpus.small_corpus import lines_for
-from voice_assets_tests.core.publish.conftest import REPO, PublishedWorld
-from voice_assets_tests.servers.hub import Hub
+from voice_assets_tests.core.corpus.small_corpus import make_lines
+from voice_assets_tests.core.publish.conftest import REPO, PublishedCorpus
+from voice_assets_tests.servers.hub import HubServer
 from voice_assets_tests.servers.s3 import S3Server
-from voice_core.corpus.dataset.publications import read_published
+from voice_core.corpus.dataset.publications import read_publications
 from voice_core.corpus.ingest.batches import write_tombstone
-from voice_core.publish.errors import ForeignChangeError, HubError
-from voice_core.publish.finished import UnfinishedError
+from voice_core.publish.errors import RemoteChangedError, HubError
+from voice_core.publish.finished import DatasetNotReadyError
 from voice_core.publish.publish import publish
 from voice_core.settings import ConfigurationError
-from voice_core.storage.scratch import NoRoomError
+from voice_core.storage.scratch import ScratchLimitError
 from voice_core.storage.store import Store
 
 
 def test_the_first_publication_makes_a_private_repository_and_one_commit_with_the_whole_dataset(
-    world: PublishedWorld, hub: Hub
+    corpus: PublishedCorpus, hub: HubServer
 ) -> None:
-    done = world.push()
+    done = corpus.publish()
     assert hub.repos[REPO].private
-    assert len(hub.titles(REPO)) == 2  # the hub's own, and ours
+    assert len(hub.commit_titles(REPO)) == 2  # the hub's own, and ours
     files = hub.files(REPO)
-    assert files.keys() == world.published_paths() | {".gitattributes"}
-    for path in world.published_paths() - {"dataset.json"}:
-        assert files[path] == world.path(f"datasets/voice/{path}").read_bytes()
+    assert files.keys() == corpus.published_paths() | {".gitattributes"}
+    for path in corpus.published_paths() - {"dataset.json"}:
+        assert files[path] == corpus.path(f"datasets/voice/{path}").read_bytes()
     assert done.revision == hub.repos[REPO].refs["refs/heads/main"]
     assert {item["path"] for item in json.loads(files["dataset.json"])["files"]} <= files.keys()
 
 
 def test_a_second_publication_commits_nothing_and_a_lost_record_is_written_again(
-    world: PublishedWorld, hub: Hub
+    corpus: PublishedCorpus, hub: HubServer
 ) -> None:
-    first = world.push()
-    record = world.path("datasets/voice/published.json")
+    first = corpus.publish()
+    record = corpus.path("datasets/voice/published.json")
     before = record.read_bytes()
     record.unlink()
-    second = world.push()
+    second = corpus.publish()
     assert (second.committed, second.difference.empty, second.revision) == (False, True, first.revision)
     assert record.read_bytes() == before
-    assert len(hub.titles(REPO)) == 2
+    assert len(hub.commit_titles(REPO)) == 2
 
 
-def test_one_changed_partition_uploads_its_files_and_the_card(world: PublishedWorld, hub: Hub) -> None:
-    world.push()
+def test_one_changed_partition_uploads_its_files_and_the_card(corpus: PublishedCorpus, hub: HubServer) -> None:
+    corpus.publish()
     hub.uploads.clear()
-    world.retell(text="Said in other words.")
-    done = world.push()
+    corpus.correct_transcript(text="Said in other words.")
+    done = corpus.publish()
     rows = {f"{folder}/news/batch-0001.train.parquet" for folder in ("data", "neutts", "pairs")}
     assert hub.changes(REPO) == dict.fromkeys([*rows, "README.md", "dataset.json"], "changed")
     assert (done.files_sent, len(hub.uploads)) == (3, 3)
-    assert hub.titles(REPO)[0] == "voice: 5 changed"
+    assert hub.commit_titles(REPO)[0] == "voice: 5 changed"
 
 
-def test_of_many_partitions_with_one_file_each_one_is_uploaded(tmp_path: Path, hub: Hub) -> None:
+def test_of_many_partitions_with_one_file_each_one_is_uploaded(tmp_path: Path, hub: HubServer) -> None:
     """Without codes there is no config for NeuTTS, and without speakers there are no pairs."""
     (tmp_path / "many").mkdir()
-    world = PublishedWorld(tmp_path / "many")
-    world.set(hub={"repo_id": REPO}, codec="none", split={"test_fraction": 0.0}, batch={"max_recordings": 1})
+    corpus = PublishedCorpus(tmp_path / "many")
+    corpus.set(hub={"repo_id": REPO}, codec="none", split={"test_fraction": 0.0}, batch={"max_recordings": 1})
     for number in range(6):
-        world.record(f"talk{number}", 4, lines_for(4, f"talk {number}", speaker_id=""))
-    world.build()
-    assert world.push().files_sent == 6
+        corpus.add_recording(f"talk{number}", 4, make_lines(4, f"talk {number}", speaker_id=""))
+    corpus.build()
+    assert corpus.publish().files_sent == 6
     hub.uploads.clear()
-    lines = lines_for(4, "talk 3", speaker_id="")
+    lines = make_lines(4, "talk 3", speaker_id="")
     lines[0]["text"] = "Said in other words."
-    world.transcribe("talk3", lines)
-    world.build()
-    world.push()
+    corpus.write_transcript("talk3", lines)
+    corpus.build()
+    corpus.publish()
     changes = dict.fromkeys(["data/news/batch-0004.train.parquet", "README.md", "dataset.json"], "changed")
     assert hub.changes(REPO) == changes
     assert len(hub.uploads) == 1
 
 
-def test_what_left_the_dataset_leaves_the_hub_and_what_others_put_there_stays(world: PublishedWorld, hub: Hub) -> None:
-    world.push()
-    before = hub.commit_as_somebody(REPO, {"logo.png": b"a picture", "data/notes.txt": b"mine"})
-    world.set(codec="none")
-    world.build()
-    world.push()
+def test_what_left_the_dataset_leaves_the_hub_and_what_others_put_there_stays(corpus: PublishedCorpus, hub: HubServer) -> None:
+    corpus.publish()
+    before = hub.commit_as_other_user(REPO, {"logo.png": b"a picture", "data/notes.txt": b"mine"})
+    corpus.set(codec="none")
+    corpus.build()
+    corpus.publish()
     changes = hub.changes(REPO)
     assert {path for path, verb in changes.items() if verb == "deleted"} == {
         path for path in hub.files(REPO, before) if path.startswith("neutts/")
     }
-    assert hub.files(REPO).keys() == world.published_paths() | {".gitattributes", "logo.png", "data/notes.txt"}
+    assert hub.files(REPO).keys() == corpus.published_paths() | {".gitattributes", "logo.png", "data/notes.txt"}
 
 
-def test_a_dry_run_tells_the_difference_and_writes_nothing(world: PublishedWorld, hub: Hub) -> None:
-    before = world.files()
-    told = world.push(dry_run=True)
+def test_a_dry_run_tells_the_difference_and_writes_nothing(corpus: PublishedCorpus, hub: HubServer) -> None:
+    before = corpus.files()
+    told = corpus.publish(dry_run=True)
     assert told.creates
-    assert {file.path for file in told.difference.added} == world.published_paths()
+    assert {file.path for file in told.difference.added} == corpus.published_paths()
     assert hub.repos == {}
-    world.push()
-    before = world.files()
-    world.retell(text="Said in other words.")
-    built = world.files()
+    corpus.publish()
+    before = corpus.files()
+    corpus.correct_transcript(text="Said in other words.")
+    built = corpus.files()
     hub.requests.clear()
-    told = world.push(dry_run=True)
+    told = corpus.publish(dry_run=True)
     assert {file.path for file in told.difference.changed if file.key} == {
         f"{folder}/news/batch-0001.train.parquet" for folder in ("data", "neutts", "pairs")
     }
     assert told.difference.bytes == sum(file.size for file in told.difference.changed)
     assert [line for line in hub.requests if not line.startswith(("GET", "HEAD"))] == []
-    assert world.files() == built != before
+    assert corpus.files() == built != before
 
 
-def test_what_somebody_else_changed_is_not_overwritten_without_being_told_to(world: PublishedWorld, hub: Hub) -> None:
-    world.push()
-    hub.commit_as_somebody(REPO, {"README.md": b"a better card"})
-    world.retell(tone="cheerful")
-    assert world.push(dry_run=True).difference.foreign == ("README.md",)
-    with pytest.raises(ForeignChangeError, match=r"README\.md.*--overwrite"):
-        world.push()
+def test_what_somebody_else_changed_is_not_overwritten_without_being_told_to(corpus: PublishedCorpus, hub: HubServer) -> None:
+    corpus.publish()
+    hub.commit_as_other_user(REPO, {"README.md": b"a better card"})
+    corpus.correct_transcript(tone="cheerful")
+    assert corpus.publish(dry_run=True).difference.conflicts == ("README.md",)
+    with pytest.raises(RemoteChangedError, match=r"README\.md.*--overwrite"):
+        corpus.publish()
     assert hub.files(REPO)["README.md"] == b"a better card"
-    world.push(overwrite=True)
-    assert hub.files(REPO)["README.md"] == world.path("datasets/voice/README.md").read_bytes()
+    corpus.publish(overwrite=True)
+    assert hub.files(REPO)["README.md"] == corpus.path("datasets/voice/README.md").read_bytes()
 
 
-def test_a_public_repository_is_refused_where_a_private_one_is_meant(world: PublishedWorld, hub: Hub) -> None:
+def test_a_public_repository_is_refused_where_a_private_one_is_meant(corpus: PublishedCorpus, hub: HubServer) -> None:
     hub.create(REPO, private=False)
     with pytest.raises(ConfigurationError, match="VOICE_HUB__PRIVATE=false"):
-        world.push()
-    world.set(hub={"private": False})
-    assert world.push().committed
+        corpus.publish()
+    corpus.set(hub={"private": False})
+    assert corpus.publish().committed
 
 
-def test_another_branch_is_made_and_recorded_beside_the_first(world: PublishedWorld, hub: Hub) -> None:
-    world.push()
-    world.set(hub={"revision": "next"})
-    world.retell(tone="cheerful")
-    world.push()
-    assert hub.titles(REPO, "next")[0] == "voice: 4 changed"
-    assert hub.titles(REPO)[0] == "voice: 12 added"
-    branches = [(item.branch, item.revision) for item in read_published(world.work, world.settings)]
+def test_another_branch_is_made_and_recorded_beside_the_first(corpus: PublishedCorpus, hub: HubServer) -> None:
+    corpus.publish()
+    corpus.set(hub={"revision": "next"})
+    corpus.correct_transcript(tone="cheerful")
+    corpus.publish()
+    assert hub.commit_titles(REPO, "next")[0] == "voice: 4 changed"
+    assert hub.commit_titles(REPO)[0] == "voice: 12 added"
+    branches = [(item.branch, item.revision) for item in read_publications(corpus.work, corpus.settings)]
     assert branches == [(name, hub.repos[REPO].refs[f"refs/heads/{name}"]) for name in ("main", "next")]
 
 
-def test_an_unfinished_dataset_is_not_published(world: PublishedWorld, hub: Hub) -> None:
-    world.transcribe("one", lines_for(8, "something else"))
-    world.build(card=False)
-    with pytest.raises(UnfinishedError, match="other rows or settings"):
-        world.push()
-    world.path("datasets/voice/dataset.json").unlink()
-    with pytest.raises(UnfinishedError, match="`voice build` makes it"):
-        world.push()
+def test_an_unfinished_dataset_is_not_published(corpus: PublishedCorpus, hub: HubServer) -> None:
+    corpus.write_transcript("one", make_lines(8, "something else"))
+    corpus.build(card=False)
+    with pytest.raises(DatasetNotReadyError, match="other rows or settings"):
+        corpus.publish()
+    corpus.path("datasets/voice/dataset.json").unlink()
+    with pytest.raises(DatasetNotReadyError, match="`voice build` makes it"):
+        corpus.publish()
     assert hub.repos == {}
 
 
-def test_a_forgotten_recording_is_not_published_before_its_rows_are_gone(world: PublishedWorld, hub: Hub) -> None:
-    write_tombstone(world.work, "news", "one", "2030-01-01T00:00:00+00:00", "a wish")
-    with pytest.raises(UnfinishedError, match="one, which was forgotten"):
-        world.push()
+def test_a_forgotten_recording_is_not_published_before_its_rows_are_gone(corpus: PublishedCorpus, hub: HubServer) -> None:
+    write_tombstone(corpus.work, "news", "one", "2030-01-01T00:00:00+00:00", "a wish")
+    with pytest.raises(DatasetNotReadyError, match="one, which was forgotten"):
+        corpus.publish()
     assert hub.repos == {}
 
 
 @pytest.fixture
-def remote(world: PublishedWorld, s3_server: S3Server) -> Iterator[Store]:
+def remote(corpus: PublishedCorpus, s3_server: S3Server) -> Iterator[Store]:
     """The same work root in a bucket."""
     store = Store(s3_server.new_bucket(), s3_server.access())
-    store.put_many({key: world.path(key).read_bytes() for key in world.files()})
+    store.put_many({key: corpus.path(key).read_bytes() for key in corpus.files()})
     return store
 
 
 def test_a_remote_work_root_is_published_in_slices_within_the_local_disk_budget(
-    world: PublishedWorld, hub: Hub, remote: Store, tmp_path: Path
+    corpus: PublishedCorpus, hub: HubServer, remote: Store, tmp_path: Path
 ) -> None:
-    files = sorted(world.path("datasets/voice").rglob("*.parquet"), key=lambda path: path.stat().st_size)
+    files = sorted(corpus.path("datasets/voice").rglob("*.parquet"), key=lambda path: path.stat().st_size)
     largest, everything = files[-1].stat().st_size, sum(path.stat().st_size for path in files)
     scratch = tmp_path / "scratch"
-    world.set(local_gb=largest * 1.2 / 1e9, local_dir=str(scratch))
+    corpus.set(local_gb=largest * 1.2 / 1e9, local_dir=str(scratch))
     held: list[int] = []
 
     def look() -> None:
         held.append(sum(path.stat().st_size for path in scratch.rglob("*.parquet")))
 
     hub.before("PUT /storage", look, times=99)
-    publish(remote, world.settings)
+    publish(remote, corpus.settings)
     assert max(held) <= largest * 1.2 < everything
-    assert hub.files(REPO).keys() >= world.published_paths()
+    assert hub.files(REPO).keys() >= corpus.published_paths()
     assert not [path for path in scratch.rglob("*") if path.is_dir()]
-    world.set(local_gb=largest * 0.9 / 1e9, hub={"repo_id": "team/second"})
-    with pytest.raises(NoRoomError, match="VOICE_LOCAL_GB"):
-        publish(remote, world.settings)
+    corpus.set(local_gb=largest * 0.9 / 1e9, hub={"repo_id": "team/second"})
+    with pytest.raises(ScratchLimitError, match="VOICE_LOCAL_GB"):
+        publish(remote, corpus.settings)
 
 
 def test_what_the_hub_has_already_is_not_even_read_from_a_remote_work_root(
-    world: PublishedWorld, hub: Hub, remote: Store
+    corpus: PublishedCorpus, hub: HubServer, remote: Store
 ) -> None:
     hub.fail("POST .*/commit/", 400)
     with pytest.raises(HubError):
-        world.push()
-    remote.delete([key for key in world.files() if key.endswith(".parquet") and "/data/" in key])
-    assert publish(remote, world.settings).files_sent == 0
-    assert hub.files(REPO).keys() >= world.published_paths()
+        corpus.publish()
+    remote.delete([key for key in corpus.files() if key.endswith(".parquet") and "/data/" in key])
+    assert publish(remote, corpus.settings).files_sent == 0
+    assert hub.files(REPO).keys() >= corpus.published_paths()
 
 
 @pytest.mark.parametrize("path", ["settings", "repository"])
-def test_what_is_not_set_is_named(world: PublishedWorld, hub: Hub, path: str) -> None:
-    world.set(hub={"repo_id": "" if path == "settings" else "voices"})
+def test_what_is_not_set_is_named(corpus: PublishedCorpus, hub: HubServer, path: str) -> None:
+    corpus.set(hub={"repo_id": "" if path == "settings" else "voices"})
     with pytest.raises(ConfigurationError, match="VOICE_HUB__REPO_ID"):
-        world.push()
+        corpus.publish()
 
 
-def test_the_client_reads_what_was_published(world: PublishedWorld, hub: Hub, tmp_path: Path) -> None:
-    world.push()
+def test_the_client_reads_what_was_published(corpus: PublishedCorpus, hub: HubServer, tmp_path: Path) -> None:
+    corpus.publish()
     name = "data/أخبار 50%25/batch-0001.train.parquet"
-    api = HfApi(endpoint=hub.url, token=hub.reader)
+    api = HfApi(endpoint=hub.url, token=hub.read_token)
     path = api.hf_hub_download(REPO, name, repo_type="dataset", local_dir=tmp_path)
-    assert Path(path).read_bytes() == world.path(f"datasets/voice/{name}").read_bytes()
+    assert Path(path).read_bytes() == corpus.path(f"datasets/voice/{name}").read_bytes()
 
 
-def test_trainers_load_it_from_the_hub(world: PublishedWorld, hub: Hub) -> None:
-    world.push()
+def test_trainers_load_it_from_the_hub(corpus: PublishedCorpus, hub: HubServer) -> None:
+    corpus.publish()
     code = f"""
         import json
         from datasets import get_dataset_config_names, load_dataset

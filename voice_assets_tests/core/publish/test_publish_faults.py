@@ -4,120 +4,120 @@ import logging
 
 import pytest
 
-from voice_assets_tests.core.publish.conftest import REPO, PublishedWorld
-from voice_assets_tests.servers.hub import Hub
-from voice_core.corpus.dataset.publications import read_published
-from voice_core.publish.errors import ForeignChangeError, HubAccessError, HubBusyError, HubConflictError, HubError
-from voice_core.publish.finished import UnfinishedError
+from voice_assets_tests.core.publish.conftest import REPO, PublishedCorpus
+from voice_assets_tests.servers.hub import HubServer
+from voice_core.corpus.dataset.publications import read_publications
+from voice_core.publish.errors import RemoteChangedError, HubAccessError, HubUnavailableError, HubConflictError, HubError
+from voice_core.publish.finished import DatasetNotReadyError
 from voice_core.publish.hub import HubRepo
 
 
 def test_a_branch_that_moves_meanwhile_is_looked_at_again_and_nothing_of_others_is_lost(
-    world: PublishedWorld, hub: Hub
+    corpus: PublishedCorpus, hub: HubServer
 ) -> None:
-    world.push()
-    world.retell(tone="cheerful")
-    hub.before("POST .*/commit/", lambda: hub.commit_as_somebody(REPO, {"notes.txt": b"from a colleague"}) and None)
-    done = world.push()
+    corpus.publish()
+    corpus.correct_transcript(tone="cheerful")
+    hub.before("POST .*/commit/", lambda: hub.commit_as_other_user(REPO, {"notes.txt": b"from a colleague"}) and None)
+    done = corpus.publish()
     assert done.committed
-    assert hub.titles(REPO)[:2] == ["voice: 4 changed", "by somebody"]
+    assert hub.commit_titles(REPO)[:2] == ["voice: 4 changed", "by somebody"]
     assert hub.files(REPO)["notes.txt"] == b"from a colleague"
 
 
-def test_a_branch_that_never_stands_still_ends_as_a_conflict(world: PublishedWorld, hub: Hub) -> None:
-    world.push()
-    world.retell(tone="cheerful")
-    hub.before("POST .*/commit/", lambda: hub.commit_as_somebody(REPO, {"n": b"x"}) and None, times=99)
+def test_a_branch_that_never_stands_still_ends_as_a_conflict(corpus: PublishedCorpus, hub: HubServer) -> None:
+    corpus.publish()
+    corpus.correct_transcript(tone="cheerful")
+    hub.before("POST .*/commit/", lambda: hub.commit_as_other_user(REPO, {"n": b"x"}) and None, times=99)
     with pytest.raises(HubConflictError, match="moved 5 times"):
-        world.push()
-    assert "voice: 4 changed" not in hub.titles(REPO)
+        corpus.publish()
+    assert "voice: 4 changed" not in hub.commit_titles(REPO)
 
 
-def test_a_change_by_somebody_else_between_the_look_and_the_commit_is_seen(world: PublishedWorld, hub: Hub) -> None:
-    world.push()
-    world.retell(tone="cheerful")
-    hub.before("POST .*/commit/", lambda: hub.commit_as_somebody(REPO, {"README.md": b"a better card"}) and None)
-    with pytest.raises(ForeignChangeError):
-        world.push()
+def test_a_change_by_somebody_else_between_the_look_and_the_commit_is_seen(corpus: PublishedCorpus, hub: HubServer) -> None:
+    corpus.publish()
+    corpus.correct_transcript(tone="cheerful")
+    hub.before("POST .*/commit/", lambda: hub.commit_as_other_user(REPO, {"README.md": b"a better card"}) and None)
+    with pytest.raises(RemoteChangedError):
+        corpus.publish()
     assert hub.files(REPO)["README.md"] == b"a better card"
 
 
-def test_large_files_that_a_broken_off_run_uploaded_are_not_sent_again(world: PublishedWorld, hub: Hub) -> None:
+def test_large_files_that_a_broken_off_run_uploaded_are_not_sent_again(corpus: PublishedCorpus, hub: HubServer) -> None:
     hub.fail("POST .*/commit/", 400, message="not today")
     with pytest.raises(HubError, match="not today"):
-        world.push()
+        corpus.publish()
     sent = list(hub.uploads)
     assert len(sent) >= 9
     hub.uploads.clear()
-    done = world.push()
+    done = corpus.publish()
     assert (hub.uploads, done.files_sent, done.committed) == ([], 0, True)
-    assert hub.files(REPO).keys() >= world.published_paths()
+    assert hub.files(REPO).keys() >= corpus.published_paths()
 
 
-def test_large_files_go_in_parts_where_the_hub_wants_that(world: PublishedWorld, hub: Hub) -> None:
+def test_large_files_go_in_parts_where_the_hub_wants_that(corpus: PublishedCorpus, hub: HubServer) -> None:
     hub.part_bytes = 50_000
-    world.push()
+    corpus.publish()
     assert any(line.endswith("/2") for line in hub.requests if line.startswith("PUT /storage"))
     name = "data/news/batch-0001.train.parquet"
-    assert hub.files(REPO)[name] == world.path(f"datasets/voice/{name}").read_bytes()
+    assert hub.files(REPO)[name] == corpus.path(f"datasets/voice/{name}").read_bytes()
 
 
-def test_rate_limits_server_errors_and_broken_connections_are_survived(world: PublishedWorld, hub: Hub) -> None:
+def test_rate_limits_server_errors_and_broken_connections_are_survived(corpus: PublishedCorpus, hub: HubServer) -> None:
     hub.fail("POST .*/commit/", 429, headers={"Retry-After": "0"})
     hub.fail("GET .*/tree/", 503, headers={"Retry-After": "0"})
     hub.fail("POST .*/repos/create", 500, headers={"Retry-After": "0"})
     hub.reset("PUT /storage", after_bytes=20_000)
-    world.push()
-    assert hub.files(REPO).keys() >= world.published_paths()
-    assert len(hub.titles(REPO)) == 2
+    corpus.publish()
+    assert hub.files(REPO).keys() >= corpus.published_paths()
+    assert len(hub.commit_titles(REPO)) == 2
 
 
-def test_a_commit_whose_answer_was_lost_is_not_made_twice(world: PublishedWorld, hub: Hub) -> None:
-    hub.lose_answer("POST .*/commit/")
-    done = world.push()
+def test_a_commit_whose_answer_was_lost_is_not_made_twice(corpus: PublishedCorpus, hub: HubServer) -> None:
+    hub.drop_response("POST .*/commit/")
+    done = corpus.publish()
     assert done.committed
-    assert {file.path for file in done.difference.added} == world.published_paths()
-    assert len(hub.titles(REPO)) == 2
-    assert read_published(world.work, world.settings)[0].revision == done.revision
+    assert {file.path for file in done.difference.added} == corpus.published_paths()
+    assert len(hub.commit_titles(REPO)) == 2
+    assert read_publications(corpus.work, corpus.settings)[0].revision == done.revision
 
 
-def test_a_hub_that_stays_busy_ends_as_an_error_that_says_so(hub: Hub) -> None:
+def test_a_hub_that_stays_busy_ends_as_an_error_that_says_so(hub: HubServer) -> None:
     hub.create(REPO, private=True)
     hub.fail("GET .*/revision/", 503, times=99)
-    with HubRepo(REPO, "main", wait_sec=0.001) as repo, pytest.raises(HubBusyError, match=r"team/voices.*look at it"):
+    with HubRepo(REPO, "main", wait_sec=0.001) as repo, pytest.raises(HubUnavailableError, match=r"team/voices.*look at it"):
         repo.head()
     assert len(hub.requests) == 5
 
 
-def test_a_pause_longer_than_any_window_of_the_hub_is_not_waited_for(hub: Hub) -> None:
+def test_a_pause_longer_than_any_window_of_the_hub_is_not_waited_for(hub: HubServer) -> None:
     hub.create(REPO, private=True)
     hub.fail("GET .*/revision/", 429, headers={"Retry-After": "86400"})
-    with HubRepo(REPO, "main") as repo, pytest.raises(HubBusyError, match="limits the rate"):
+    with HubRepo(REPO, "main") as repo, pytest.raises(HubUnavailableError, match="limits the rate"):
         repo.head()
 
 
 def test_a_token_that_may_only_read_is_named_as_the_reason(
-    world: PublishedWorld, hub: Hub, monkeypatch: pytest.MonkeyPatch
+    corpus: PublishedCorpus, hub: HubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.create(REPO, private=True)
-    monkeypatch.setenv("HF_TOKEN", hub.reader)
-    assert not world.push(dry_run=True).difference.empty
+    monkeypatch.setenv("HF_TOKEN", hub.read_token)
+    assert not corpus.publish(dry_run=True).difference.empty
     with pytest.raises(HubAccessError, match="needs write access"):
-        world.push()
+        corpus.publish()
 
 
-def test_a_spoilt_file_is_not_published(world: PublishedWorld, hub: Hub) -> None:
-    path = world.path("datasets/voice/data/talk/batch-0001.train.parquet")
+def test_a_spoilt_file_is_not_published(corpus: PublishedCorpus, hub: HubServer) -> None:
+    path = corpus.path("datasets/voice/data/talk/batch-0001.train.parquet")
     data = bytearray(path.read_bytes())
     data[500] ^= 1
     path.write_bytes(data)
-    with pytest.raises(UnfinishedError, match=r"talk/batch-0001.*not the file that was committed"):
-        world.push()
-    assert "voice: 12 added" not in hub.titles(REPO)
+    with pytest.raises(DatasetNotReadyError, match=r"talk/batch-0001.*not the file that was committed"):
+        corpus.publish()
+    assert "voice: 12 added" not in hub.commit_titles(REPO)
 
 
 def test_no_token_is_ever_logged_or_told(
-    world: PublishedWorld, hub: Hub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    corpus: PublishedCorpus, hub: HubServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The hub repeats what it is given, in messages that the client hands on; the client logs signed addresses."""
     caplog.set_level(logging.DEBUG)
@@ -125,18 +125,18 @@ def test_no_token_is_ever_logged_or_told(
     wrong = "hf_wrongwrongwrongwrong"
     monkeypatch.setenv("HF_TOKEN", wrong)
     with pytest.raises(HubAccessError, match="HF_TOKEN") as refused:
-        world.push()
+        corpus.publish()
     told += _everything(refused.value)
     monkeypatch.setenv("HF_TOKEN", hub.token)
     hub.fail("POST .*/commit/", 400, message=f"you sent Authorization: Bearer {hub.token}")
     hub.reset("PUT /storage", after_bytes=1_000)
     hub.fail("PUT /storage", 503, headers={"Retry-After": "0"})
     with pytest.raises(HubError, match="you sent") as refused:
-        world.push()
+        corpus.publish()
     told += _everything(refused.value)
     assert "***" in told
-    world.push()
-    written = b"".join(path.read_bytes() for path in world.work_dir.rglob("*") if path.is_file())
+    corpus.publish()
+    written = b"".join(path.read_bytes() for path in corpus.work_dir.rglob("*") if path.is_file())
     assert "X-Amz-Signature" not in caplog.text
     for secret in (wrong, hub.token, hub.signature):
         assert secret not in told + caplog.text + repr(HubRepo(REPO, "main"))

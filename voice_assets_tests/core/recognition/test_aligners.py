@@ -7,18 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voice_core.audio.levels import speaking
+from voice_core.audio.levels import detect_speech_frames
 from voice_core.moshi.levels import measured_level_dbfs
-from voice_core.moshi.mixing import levelled, speech_power
+from voice_core.moshi.mixing import apply_gain, speech_power
 from voice_core.recognition.aligners import (
     AlignmentError,
     ApproximateAligner,
     AutoAligner,
     PocketsphinxAligner,
-    checked,
+    validate_word_times,
     load_aligner,
 )
-from voice_core.recognition.words import Word, script_words
+from voice_core.recognition.words import Word, split_words
 from voice_core.settings import MoshiSettings
 from voice_core.tts import SpeechEngine, Utterance, load_engine
 
@@ -44,7 +44,7 @@ def sphinx() -> PocketsphinxAligner:
 
 def say(engine: SpeechEngine, text: str, voice: str = "heart") -> np.ndarray:
     audio = engine.speak(Utterance(text, voice)).audio
-    return levelled(audio, RATE, -23.0 - measured_level_dbfs([speech_power(audio, RATE)]), -1.0)
+    return apply_gain(audio, RATE, -23.0 - measured_level_dbfs([speech_power(audio, RATE)]), -1.0)
 
 
 @pytest.mark.parametrize("voice", ["heart", "heart-low"])
@@ -54,9 +54,9 @@ def test_english_words_are_found_and_keep_their_spelling(
 ) -> None:
     pcm = say(engine, text, voice)
     alignment = sphinx.align(pcm, RATE, text, "en")
-    assert [word.text for word in alignment.words] == script_words(text)
+    assert [word.text for word in alignment.words] == split_words(text)
     assert not alignment.approximate
-    assert checked(alignment.words, script_words(text), pcm, RATE) == alignment.words
+    assert validate_word_times(alignment.words, split_words(text), pcm, RATE) == alignment.words
 
 
 def test_words_lie_where_they_lie_in_speech_that_was_put_together_from_them(
@@ -69,7 +69,7 @@ def test_words_lie_where_they_lie_in_speech_that_was_put_together_from_them(
     at = 0
     for word in words:
         pcm = say(engine, word)
-        frames = np.flatnonzero(speaking(pcm / 32768.0, RATE))
+        frames = np.flatnonzero(detect_speech_frames(pcm / 32768.0, RATE))
         pcm = pcm[frames[0] * 480 : (frames[-1] + 1) * 480]
         truth.append(((at + 12_000) / RATE, (at + 12_000 + len(pcm)) / RATE))
         pieces += [np.zeros(12_000, np.int16), pcm]
@@ -97,7 +97,7 @@ def test_what_pocketsphinx_cannot_find_is_split_and_flagged(engine: SpeechEngine
     for text, language in (("東京 です", "en"), ("لا شكرا", "ar"), (" ".join(SENTENCES * 3), "en")):
         alignment = aligner.align(pcm, RATE, text, language)
         assert alignment.approximate
-        assert [word.text for word in alignment.words] == script_words(text)
+        assert [word.text for word in alignment.words] == split_words(text)
 
 
 def test_without_pocketsphinx_auto_still_works_and_says_so_in_its_revision(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +128,7 @@ def test_an_approximate_split_has_every_word_in_order_within_the_speech(pcm: np.
     text = " ".join(["a", *texts])
     alignment = ApproximateAligner().align(pcm, RATE, text, "en")
     assert alignment.approximate
-    assert checked(alignment.words, script_words(text), pcm, RATE) == alignment.words
+    assert validate_word_times(alignment.words, split_words(text), pcm, RATE) == alignment.words
 
 
 def test_an_approximate_split_leaves_pauses_out() -> None:
@@ -158,7 +158,7 @@ def test_words_of_a_script_without_spaces_begin_one_after_the_other() -> None:
 def test_times_that_cannot_be_are_refused(words: list[Word], message: str) -> None:
     tone, silence = np.full(RATE, 8_000, np.int16), np.zeros(RATE, np.int16)
     with pytest.raises(AlignmentError, match=message):
-        checked(words, ["one", "two"], np.concatenate([tone, silence, tone, silence]), RATE)
+        validate_word_times(words, ["one", "two"], np.concatenate([tone, silence, tone, silence]), RATE)
 
 
 def test_silence_cannot_be_aligned() -> None:

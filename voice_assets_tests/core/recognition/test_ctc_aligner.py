@@ -9,8 +9,8 @@ import pytest
 
 from voice_core.recognition import ctc_aligner
 from voice_core.recognition.aligners import AlignmentError, load_aligner
-from voice_core.recognition.ctc_aligner import STAR, CtcAligner, best_path
-from voice_core.recognition.words import script_words
+from voice_core.recognition.ctc_aligner import STAR, CtcAligner, forced_align
+from voice_core.recognition.words import split_words
 from voice_core.settings import MoshiSettings
 
 VOCABULARY = {name: number for number, name in enumerate(["<pad>", "|", "a", "b", "c", "d", "e", "é", "ب"])}
@@ -26,7 +26,7 @@ def heard(path: str) -> np.ndarray:
 
 
 def path_of(path: str, text: str) -> list[tuple[int, int]]:
-    return best_path(heard(path), [STAR if char == "*" else VOCABULARY[char] for char in text], 0)
+    return forced_align(heard(path), [STAR if char == "*" else VOCABULARY[char] for char in text], 0)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_a_word_that_the_vocabulary_cannot_spell_is_placed_and_flagged(
 def test_a_real_model_places_every_word_in_order_and_always_alike(model: Path, text: str) -> None:
     aligner = CtcAligner(str(model))
     alignment = aligner.align(noise(2.0), RATE, text, "xx")
-    assert [word.text for word in alignment.words] == script_words(text)
+    assert [word.text for word in alignment.words] == split_words(text)
     assert aligner.align(noise(2.0), RATE, text, "xx") == alignment
     assert pickle.loads(pickle.dumps(aligner)).align(noise(2.0), RATE, text, "xx") == alignment
 

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from voice_assets_tests.core.moshi.conftest import Workshop, dialogue
+from voice_assets_tests.core.moshi.conftest import ShardBuilder, make_dialogue
 from voice_core.audio.pcm import Pcm16, to_pcm16
 from voice_core.moshi.checks import speech_says_its_text
-from voice_core.recognition.recognisers import load_recogniser, word_errors
+from voice_core.recognition.recognisers import load_recogniser, count_word_errors
 from voice_core.settings import ConfigurationError, MoshiSettings
 from voice_core.tts import Utterance, load_engine
 
-SCRIPTS = [dialogue(f"d{n}", f"Is this number {n}, or not?", "It is.") for n in range(12)]
+SCRIPTS = [make_dialogue(f"d{n}", f"Is this number {n}, or not?", "It is.") for n in range(12)]
 
 
 class StandIn:
@@ -31,7 +31,7 @@ class StandIn:
         return "something else" if len(self.heard) <= self.wrongly else text
 
 
-def test_what_is_heard_is_held_against_the_text_in_a_sample(workshop: Workshop) -> None:
+def test_what_is_heard_is_held_against_the_text_in_a_sample(workshop: ShardBuilder) -> None:
     manifest = workshop.build(SCRIPTS)
     texts = {row.sample_count: row.text for row in manifest.rows}
     settings = MoshiSettings(recogniser_turns=8)
@@ -47,7 +47,7 @@ def test_what_is_heard_is_held_against_the_text_in_a_sample(workshop: Workshop) 
     assert speech_says_its_text(workshop.store, manifest, StandIn(texts, wrongly=1), one_of_many).passed
 
 
-def test_where_nothing_listens_that_is_said(workshop: Workshop) -> None:
+def test_where_nothing_listens_that_is_said(workshop: ShardBuilder) -> None:
     assert load_recogniser(MoshiSettings(recogniser="none")) is None
     assert load_recogniser(MoshiSettings(language="ar")) is None, "pocketsphinx knows English"
     outcome = speech_says_its_text(workshop.store, workshop.build(SCRIPTS[:1]), None, MoshiSettings())
@@ -76,7 +76,7 @@ def test_pocketsphinx_hears_what_hibari_says_the_same_each_time() -> None:
     pcm = to_pcm16(speech.audio)
     first, silence, again = (recogniser.recognise(audio, 24_000, "en") for audio in (pcm, 0 * pcm, pcm))
     assert first == again == "it came in this morning"
-    assert word_errors(first.split(), silence.split()) >= 4
+    assert count_word_errors(first.split(), silence.split()) >= 4
 
 
 def test_a_model_of_transformers_listens(tmp_path: Path) -> None:

@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 
 from voice_assets_tests.core.moshi.conftest import PARTITION as TALKS
-from voice_assets_tests.core.moshi.conftest import Beeper, dialogue
-from voice_assets_tests.core.report.test_page import HOSTILE, PARTITION, Elements, LevelCodec, world
+from voice_assets_tests.core.moshi.conftest import FakeSpeaker, make_dialogue
+from voice_assets_tests.core.report.test_page import HOSTILE, PARTITION, Elements, LevelCodec, build_corpus
 from voice_core.fingerprint import sha256
 from voice_core.moshi.commit import build_batch
 from voice_core.moshi.script import Dialogue
 from voice_core.moshi.shard_manifest import ShardManifest
-from voice_core.moshi.shards import Maker
+from voice_core.moshi.shards import ModelVersions
 from voice_core.recognition.aligners import ApproximateAligner
-from voice_core.report.notebook import codes_notebook, dialogue_notebook, version_in, version_of
+from voice_core.report.notebook import render_codes_notebook, render_dialogue_notebook, read_notebook_version, compute_notebook_version
 from voice_core.settings import MoshiSettings
-from voice_core.stages.manifest import Manifest, read_complete
+from voice_core.stages.manifest import Manifest, read_complete_manifest
 from voice_core.storage.store import Store
 
 
@@ -27,13 +27,13 @@ def page_of(notebook: bytes) -> str:
 
 
 def coded(store: Store, seconds: float = 1.0) -> Manifest:
-    world(store, seconds=seconds)
-    return read_complete(store, "coded", PARTITION)
+    build_corpus(store, seconds=seconds)
+    return read_complete_manifest(store, "coded", PARTITION)
 
 
 def talked(store: Store, dialogues: Sequence[Dialogue]) -> ShardManifest:
-    maker = Maker("beep", "1", "approximate 1")
-    return build_batch(store, TALKS, dialogues, maker, ApproximateAligner(), MoshiSettings(), Beeper())
+    maker = ModelVersions("beep", "1", "approximate 1")
+    return build_batch(store, TALKS, dialogues, maker, ApproximateAligner(), MoshiSettings(), FakeSpeaker())
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -43,7 +43,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 
 def test_three_segments_are_heard_beside_what_their_codes_decode_to(store: Store) -> None:
     manifest = coded(store)
-    notebook = codes_notebook(store, manifest, LevelCodec(), str.upper)
+    notebook = render_codes_notebook(store, manifest, LevelCodec(), str.upper)
     html = page_of(notebook)
     sounds = Elements(html).named("audio")
     assert [item["aria-label"] for item in sounds] == ["Segment", "Decoded from its codes"] * 3
@@ -57,8 +57,8 @@ def test_three_segments_are_heard_beside_what_their_codes_decode_to(store: Store
 def test_a_notebook_stays_small_and_is_the_same_from_every_store(tmp_path: Path) -> None:
     made = []
     for store in (Store("memory://"), Store(tmp_path.as_uri(), create=True)):
-        segments = codes_notebook(store, coded(store, seconds=30.0), LevelCodec(), str)
-        talk = dialogue_notebook(store, talked(store, [dialogue("long", *(["many words " * 40] * 6))]))
+        segments = render_codes_notebook(store, coded(store, seconds=30.0), LevelCodec(), str)
+        talk = render_dialogue_notebook(store, talked(store, [make_dialogue("long", *(["many words " * 40] * 6))]))
         assert max(len(segments), len(talk)) < 600_000
         assert "to keep the page small" in page_of(segments)
         assert "to keep the page small" in page_of(talk)
@@ -67,8 +67,8 @@ def test_a_notebook_stays_small_and_is_the_same_from_every_store(tmp_path: Path)
 
 
 def test_the_first_dialogue_is_heard_with_its_words(store: Store) -> None:
-    manifest = talked(store, [dialogue("first", "How are you", f"Well {HOSTILE}"), dialogue("second", "And", "then")])
-    html = page_of(dialogue_notebook(store, manifest))
+    manifest = talked(store, [make_dialogue("first", "How are you", f"Well {HOSTILE}"), make_dialogue("second", "And", "then")])
+    html = page_of(render_dialogue_notebook(store, manifest))
     assert len(Elements(html).named("audio")) == 1
     assert "first.wav" in html
     assert "second.wav" not in html
@@ -78,22 +78,22 @@ def test_the_first_dialogue_is_heard_with_its_words(store: Store) -> None:
 
 
 def test_where_there_is_nothing_to_hear_it_says_so(store: Store) -> None:
-    manifest = talked(store, [dialogue("one", "this is unspeakable", "yes")])
-    assert "No dialogue of this batch was kept" in page_of(dialogue_notebook(store, manifest))
+    manifest = talked(store, [make_dialogue("one", "this is unspeakable", "yes")])
+    assert "No dialogue of this batch was kept" in page_of(render_dialogue_notebook(store, manifest))
     nothing = Manifest("coded", str(PARTITION), True, 24_000, "", {}, (), ())
-    assert "No segment of this batch was decoded again" in page_of(codes_notebook(store, nothing, LevelCodec(), str))
+    assert "No segment of this batch was decoded again" in page_of(render_codes_notebook(store, nothing, LevelCodec(), str))
 
 
 def test_it_tells_which_manifest_it_was_made_of(store: Store) -> None:
     manifest = coded(store)
-    assert version_in(codes_notebook(store, manifest, LevelCodec(), str)) == version_of(manifest)
-    assert [version_in(data) for data in (b"", b"{}", b'{"metadata": 3}', b"\xff")] == [""] * 4
+    assert read_notebook_version(render_codes_notebook(store, manifest, LevelCodec(), str)) == compute_notebook_version(manifest)
+    assert [read_notebook_version(data) for data in (b"", b"{}", b'{"metadata": 3}', b"\xff")] == [""] * 4
 
 
 def test_the_converter_of_dagsters_webserver_leaves_the_sound_in(tmp_path: Path) -> None:
     nbformat, nbconvert = pytest.importorskip("nbformat"), pytest.importorskip("nbconvert")
     store = Store(tmp_path.as_uri(), create=True)
-    notebook = nbformat.reads(codes_notebook(store, coded(store), LevelCodec(), str).decode(), as_version=4)
+    notebook = nbformat.reads(render_codes_notebook(store, coded(store), LevelCodec(), str).decode(), as_version=4)
     nbformat.validate(notebook)
     html, _ = nbconvert.HTMLExporter().from_notebook_node(notebook)
     assert len([item for item in Elements(html).named("audio") if str(item["src"]).startswith("data:audio")]) == 6

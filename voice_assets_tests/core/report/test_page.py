@@ -14,9 +14,9 @@ import pytest
 
 from voice_core.audio.pcm import to_pcm16
 from voice_core.codecs.base import Audio, CodecUnavailableError, Codes
-from voice_core.corpus.segment.segment_files import Segment, dump
+from voice_core.corpus.segment.segment_files import Segment, dump_segment
 from voice_core.layout import PartitionKey
-from voice_core.report.clips import Candidate, random_kept, rejected_by_rules, wave_path, worst_kept
+from voice_core.report.clips import ClipCandidate, select_random_kept, select_rejected_by_rules, waveform_svg_path, select_worst_kept
 from voice_core.report.page import build_page
 from voice_core.settings import CardSettings, Settings
 from voice_core.stages.manifest import Entry, Manifest, RecordingOutcome, Reject, write_manifest
@@ -69,7 +69,7 @@ def voice(seconds: float, seed: int) -> np.ndarray:
     return to_pcm16(envelope * np.sin(2 * np.pi * (120 + 7 * seed) * at))
 
 
-def world(store: Store, *, coded: bool = True, seconds: float = 1.0, lines: int = 8) -> None:
+def build_corpus(store: Store, *, coded: bool = True, seconds: float = 1.0, lines: int = 8) -> None:
     """A recording whose last two lines were rejected by rules, another that cannot be read, one without transcript."""
     codec = LevelCodec()
     segments, coded_rows = [], []
@@ -78,20 +78,20 @@ def world(store: Store, *, coded: bool = True, seconds: float = 1.0, lines: int 
         text = [HOSTILE, "صباح الخير يا أصدقاء", "A plain line."][index % 3]
         segment = Segment(pcm, text, "SPEAKER_00", "female", "", "calm", len(pcm) / RATE, "talk <1>")
         key = f"segments/{PARTITION}/talk_seg_{index}.npz"
-        store.put(key, dump(segment))
+        store.put(key, dump_segment(segment))
         row = Entry(
             "line", "talk <1>", index, sample_count=len(pcm), kept=True, text=text, key=key, duration_sec=seconds,
             speaker_id="SPEAKER_00", gender="female", tone="calm", snr_db=30.0 - index, bandwidth_hz=9_000.0 + index,
         )  # fmt: skip
         if index >= lines - 2:
             reason = "noisy" if index == lines - 1 else "too_long"
-            segments.append(row.judged(Reject("rules", reason, 5.0, 10.0)))
+            segments.append(row.with_verdict(Reject("rules", reason, 5.0, 10.0)))
             coded_rows.append(segments[-1])
             continue
         segments.append(row)
         codes = codec.encode([pcm.astype(np.float32) / 32768])[0]
         coded_key = key.replace("segments/", "coded/")
-        store.put(coded_key, dump(replace(segment, codes=codes)))
+        store.put(coded_key, dump_segment(replace(segment, codes=codes)))
         coded_rows.append(replace(row, key=coded_key, code_count=len(codes), roundtrip_mel_db=3.0 + index))
     outcomes = (
         RecordingOutcome("talk <1>", "talk.mp3", "ok", sum(row.sample_count for row in segments) + RATE),
@@ -129,7 +129,7 @@ class Elements(HTMLParser):
 
 
 def test_hostile_text_is_text_and_nothing_comes_from_outside(store: Store) -> None:
-    world(store)
+    build_corpus(store)
     html = build_page(store, [PARTITION], SETTINGS, LevelCodec()).decode()
     assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;" in html
     assert "A &lt;b&gt;title&lt;/b&gt;" in html
@@ -143,7 +143,7 @@ def test_hostile_text_is_text_and_nothing_comes_from_outside(store: Store) -> No
 
 
 def test_every_sound_on_the_page_plays(store: Store, tmp_path: Path) -> None:
-    world(store)
+    build_corpus(store)
     html = build_page(store, [PARTITION], SETTINGS, LevelCodec()).decode()
     sounds = [str(attrs["src"]) for attrs in Elements(html).named("audio")]
     assert len(sounds) == 6 * 2 + 2  # six kept with their codes, two rejected without
@@ -156,7 +156,7 @@ def test_every_sound_on_the_page_plays(store: Store, tmp_path: Path) -> None:
 
 
 def test_a_stand_in_says_so_and_texts_carry_direction_and_language(store: Store) -> None:
-    world(store)
+    build_corpus(store)
     html = build_page(store, [PARTITION], SETTINGS, LevelCodec()).decode()
     assert "not what NeuCodec sounds like" in html
     assert html.count("stand-in, not NeuCodec") == 6
@@ -165,7 +165,7 @@ def test_a_stand_in_says_so_and_texts_carry_direction_and_language(store: Store)
 
 
 def test_the_funnel_adds_up_and_troubled_recordings_come_first(store: Store) -> None:
-    world(store)
+    build_corpus(store)
     html = build_page(store, [PARTITION], SETTINGS, LevelCodec()).decode()
     assert f"{11 * RATE:,}</td>" in html
     assert "not accounted for" not in html
@@ -174,26 +174,26 @@ def test_the_funnel_adds_up_and_troubled_recordings_come_first(store: Store) -> 
 
 @pytest.mark.parametrize("coded", [True, False])
 def test_without_the_codec_the_page_says_why_codes_are_not_heard(store: Store, coded: bool) -> None:
-    world(store, coded=coded)
+    build_corpus(store, coded=coded)
     html = build_page(store, [PARTITION], SETTINGS, None).decode()
     assert ("that codec was not at hand" if coded else "built without a codec") in html
     assert "from codes" not in html.split("<main>")[1]
 
 
 def test_a_codec_that_cannot_be_loaded_costs_the_page_its_codes_and_nothing_else(store: Store) -> None:
-    world(store)
+    build_corpus(store)
     html = build_page(store, [PARTITION], SETTINGS, LevelCodec("torch sees no <GPU> here")).decode()
     assert "that codec was not at hand. torch sees no &lt;GPU&gt; here" in html
     assert len(Elements(html).named("audio")) == 6 + 2
 
 
 def test_nothing_is_held_where_there_are_no_codes_to_hear(store: Store) -> None:
-    world(store, coded=False)
+    build_corpus(store, coded=False)
     assert b"built without a codec" in build_page(store, [PARTITION], SETTINGS, LevelCodec("no GPU"))
 
 
 def test_a_missing_and_a_hostile_file_become_a_message(store: Store) -> None:
-    world(store)
+    build_corpus(store)
     store.delete([f"coded/{PARTITION}/talk_seg_0.npz"])
     store.put(f"coded/{PARTITION}/talk_seg_1.npz", b"PK\x03\x04 nonsense")
     html = build_page(store, [PARTITION], SETTINGS, LevelCodec()).decode()
@@ -202,7 +202,7 @@ def test_a_missing_and_a_hostile_file_become_a_message(store: Store) -> None:
 
 
 def test_the_page_stays_small_however_long_the_segments_are(store: Store) -> None:
-    world(store, seconds=40.0, lines=12)
+    build_corpus(store, seconds=40.0, lines=12)
     page = build_page(store, [PARTITION], SETTINGS, LevelCodec())
     assert len(page) < 6_000_000
     assert b"to keep the page small" in page
@@ -210,7 +210,7 @@ def test_the_page_stays_small_however_long_the_segments_are(store: Store) -> Non
 
 def test_the_page_is_the_same_twice_and_empty_roots_have_one_too(store: Store) -> None:
     assert b"There are none." in build_page(store, [PARTITION], SETTINGS, None)
-    world(store)
+    build_corpus(store)
     one, two = (build_page(store, [PARTITION], SETTINGS, LevelCodec(), seed=3) for _ in range(2))
     assert one == two
 
@@ -220,7 +220,7 @@ def test_the_worst_are_taken_in_turn_by_each_measure_and_none_twice() -> None:
         Entry("line", "a", i, kept=True, snr_db=float(i), bandwidth_hz=float(20 - i), roundtrip_mel_db=float(i % 5))
         for i in range(20)
     ]
-    worst = worst_kept([Candidate(PARTITION, row) for row in rows], 6)
+    worst = select_worst_kept([ClipCandidate(PARTITION, row) for row in rows], 6)
     by_why = {why: [item.entry.index for item in worst if item.why == why] for why in {item.why for item in worst}}
     assert by_why == {"lowest SNR": [0, 1], "farthest from its codes": [4, 9], "narrowest band": [19, 18]}
 
@@ -228,18 +228,18 @@ def test_the_worst_are_taken_in_turn_by_each_measure_and_none_twice() -> None:
 def test_of_each_rule_the_narrowest_and_the_clearest_reject_are_heard() -> None:
     rows = [Entry("line", "a", i, stage="rules", reason="noisy", value=float(i), threshold=10.0) for i in range(9)]
     other = Entry("line", "a", 99, stage="transcript", reason="overlap")
-    heard = rejected_by_rules([Candidate(PARTITION, row) for row in [*rows, other]])
+    heard = select_rejected_by_rules([ClipCandidate(PARTITION, row) for row in [*rows, other]])
     assert [item.entry.index for item in heard] == [8, 0]
 
 
 def test_random_segments_follow_the_seed() -> None:
-    rows = [Candidate(PARTITION, Entry("line", "a", i)) for i in range(100)]
-    assert random_kept(rows, 12, 1) == random_kept(rows, 12, 1) != random_kept(rows, 12, 2)
-    assert len(random_kept(rows[:3], 12, 0)) == 3
+    rows = [ClipCandidate(PARTITION, Entry("line", "a", i)) for i in range(100)]
+    assert select_random_kept(rows, 12, 1) == select_random_kept(rows, 12, 1) != select_random_kept(rows, 12, 2)
+    assert len(select_random_kept(rows[:3], 12, 0)) == 3
 
 
 def test_a_waveform_stays_in_its_box() -> None:
-    numbers = [float(value) for value in re.findall(r"[\d.]+", wave_path(np.array([32767, -32768, 5] * 500, np.int16)))]
+    numbers = [float(value) for value in re.findall(r"[\d.]+", waveform_svg_path(np.array([32767, -32768, 5] * 500, np.int16)))]
     assert min(numbers) >= 0
     assert max(numbers[1::2]) <= 56
-    assert wave_path(np.zeros(0, np.int16)) == ""
+    assert waveform_svg_path(np.zeros(0, np.int16)) == ""

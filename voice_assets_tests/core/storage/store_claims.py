@@ -49,7 +49,7 @@ def assert_listed_by_folder(store: Store) -> None:
     assert list(store.listing("nowhere/")) == []
 
 
-def assert_there_when_finished(store: Store, data: bytes) -> None:
+def assert_created_atomically(store: Store, data: bytes) -> None:
     """Of an empty store: a file that is written to its place, and one that is broken off."""
     with store.create("copy/of/big") as path:
         path.write_bytes(data)

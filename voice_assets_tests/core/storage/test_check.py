@@ -10,13 +10,13 @@ import pytest
 from voice_assets_tests.servers.certificates import make_certificate
 from voice_assets_tests.servers.faulty import FaultyProxy
 from voice_assets_tests.servers.gcs import GcsServer, gcs_command
-from voice_assets_tests.servers.process import free_port, listening
+from voice_assets_tests.servers.process import free_port, run_server
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.storage import check as store_check
 from voice_core.storage import reach
-from voice_core.storage.check import Check, Step, check
-from voice_core.storage.config import Access
-from voice_core.storage.errors import explain, reason_of
+from voice_core.storage.check import StoreCheck, CheckStep, check_store
+from voice_core.storage.config import StoreConfig
+from voice_core.storage.errors import diagnose, root_cause_message
 from voice_core.storage.store import Store, StoreError
 
 
@@ -26,19 +26,19 @@ def _small_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_check, "_LARGE_BYTES", 1 << 20)
 
 
-def look(url: str, access: Access, *, write: bool = True) -> Check:
-    return check(url, lambda opened: Store(opened, access, create=write), write=write)
+def look(url: str, access: StoreConfig, *, write: bool = True) -> StoreCheck:
+    return check_store(url, lambda opened: Store(opened, access, create=write), write=write)
 
 
-def states(result: Check) -> dict[str, str]:
+def states(result: StoreCheck) -> dict[str, str]:
     return {step.name: step.state for step in result.steps}
 
 
-def step(result: Check, name: str) -> Step:
+def step(result: StoreCheck, name: str) -> CheckStep:
     return next(item for item in result.steps if item.name == name)
 
 
-def first_failure(result: Check) -> str:
+def first_failure(result: StoreCheck) -> str:
     """What is wrong and what to do, in one line."""
     failed = next(item for item in result.steps if item.state == "failed")
     return f"{failed.name}: {failed.found}; {failed.cure}"
@@ -72,14 +72,14 @@ def test_a_good_bucket_of_google_passes_every_step(gcs_server: GcsServer, gcs_pr
 def test_a_good_folder_passes_every_step_that_a_folder_has_and_is_left_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "mine").write_bytes(b"1")
-    result = look((tmp_path / "work").as_uri(), Access())
+    result = look((tmp_path / "work").as_uri(), StoreConfig())
     assert result.ok, result
     assert states(result) == dict.fromkeys(ALL_STEPS[2:], "ok")
     assert [path.name for path in (tmp_path / "work").rglob("*")] == ["mine"]
 
 
 def test_a_work_folder_that_is_not_there_yet_can_be_used_and_is_not_left_behind(tmp_path: Path) -> None:
-    assert look((tmp_path / "new" / "work").as_uri(), Access()).ok
+    assert look((tmp_path / "new" / "work").as_uri(), StoreConfig()).ok
     assert list(tmp_path.iterdir()) == []
 
 
@@ -190,7 +190,7 @@ def test_an_address_that_leads_nowhere_is_told(s3_server: S3Server, s3_tls_serve
     nothing = tmp_path / "nothing.pem"
     nothing.write_text("nothing here")
     by_other_name = s3_tls_server.url.replace("127.0.0.1", "[::ffff:127.0.0.1]")
-    cases: list[tuple[Access, str]] = [
+    cases: list[tuple[StoreConfig, str]] = [
         (replace(plain, endpoint_url=f"http://127.0.0.1:{free_port()}"), "nothing listens at this address"),
         (replace(plain, endpoint_url="http://no-such-host.invalid:9021"), "no host of this name"),
         (replace(plain, endpoint_url="nas:9021"), "nas:9021 is no address; begin it with https://"),
@@ -211,7 +211,7 @@ def test_an_address_that_leads_nowhere_is_told(s3_server: S3Server, s3_tls_serve
 
 def test_a_server_that_wants_https_and_says_so_in_words_is_understood(s3_server: S3Server) -> None:
     port = free_port()
-    with listening(gcs_command(port, "https"), port):
+    with run_server(gcs_command(port, "https"), port):
         for url in ("s3://bucket", "gs://bucket"):
             result = look(url, s3_server.access(f"http://127.0.0.1:{port}"))
             assert "the server speaks https" in first_failure(result)
@@ -230,14 +230,14 @@ def test_credentials_that_are_missing_or_wrong_are_told(tmp_path: Path, s3_serve
     key.write_text("{}")
     for access, url, said in [
         (replace(s3_server.access(), access_key_id="", profile="nobody"), "s3://bucket", "no such profile"),
-        (Access(credentials_file=str(key)), "gs://bucket", "check VOICE_GCS__CREDENTIALS_FILE"),
-        (Access(credentials_file=str(tmp_path / "none")), "gs://bucket", "check VOICE_GCS__CREDENTIALS_FILE"),
+        (StoreConfig(credentials_file=str(key)), "gs://bucket", "check VOICE_GCS__CREDENTIALS_FILE"),
+        (StoreConfig(credentials_file=str(tmp_path / "none")), "gs://bucket", "check VOICE_GCS__CREDENTIALS_FILE"),
     ]:
         assert said in first_failure(look(url, access)), said
 
 
 def test_a_raw_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
-    result = look((tmp_path / "raw").as_uri(), Access(), write=False)
+    result = look((tmp_path / "raw").as_uri(), StoreConfig(), write=False)
     assert "there is no such folder" in first_failure(result)
     assert not (tmp_path / "raw").exists()
 
@@ -254,9 +254,9 @@ def test_the_reason_of_an_error_is_what_it_was_made_from_and_not_what_happened_b
     except KeyError:
         with pytest.raises(StoreError) as caught:
             fail()
-    assert reason_of(caught.value) == "OSError: ConnectionRefused"
+    assert root_cause_message(caught.value) == "OSError: ConnectionRefused"
 
 
 def test_what_people_name_is_not_taken_for_a_trouble() -> None:
-    assert explain("get s3://AccessDenied/SlowDown/NoSuchBucket: oddity", "s3://AccessDenied") is None
-    assert explain("lacks for path ExpiredToken: oddity", "s3://b") is None
+    assert diagnose("get s3://AccessDenied/SlowDown/NoSuchBucket: oddity", "s3://AccessDenied") is None
+    assert diagnose("lacks for path ExpiredToken: oddity", "s3://b") is None

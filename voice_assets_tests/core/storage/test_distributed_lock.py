@@ -7,19 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from voice_assets_tests.processes import inside_together, program, said
+from voice_assets_tests.processes import count_concurrent_holders, run_program, read_output_line
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.settings import Settings
 from voice_core.storage import distributed_lock
-from voice_core.storage.distributed_lock import HeldError, held, sweep
+from voice_core.storage.distributed_lock import LockTimeoutError, hold_lock, remove_dead_locks
 from voice_core.storage.store import Store
 
 HOLD = """
 import sys, time
 from resources.stores import open_store
-from voice_core.storage.distributed_lock import held
+from voice_core.storage.distributed_lock import hold_lock
 from voice_core.settings import Settings
-with held(open_store(sys.argv[1], Settings.load(), create=True), "channel/batch-0001"):
+with hold_lock(open_store(sys.argv[1], Settings.load(), create=True), "channel/batch-0001"):
     print("held", flush=True)
     time.sleep(600)
 """
@@ -52,26 +52,26 @@ def _locks(store: Store) -> list[str]:
 @contextmanager
 def _held_elsewhere(url: str) -> Iterator[subprocess.Popen[str]]:
     """By a process that is killed when the block ends."""
-    with program(HOLD, url) as process:
-        assert said(process) == "held"
+    with run_program(HOLD, url) as process:
+        assert read_output_line(process) == "held"
         yield process
 
 
 def test_nothing_is_left_of_a_claim_when_it_ends(store: Store) -> None:
-    with held(store, "channel/batch-0001"):
+    with hold_lock(store, "channel/batch-0001"):
         assert len(_locks(store)) == 1
     assert not _locks(store)
 
 
 def test_two_names_do_not_wait_for_each_other(store: Store) -> None:
-    with held(store, "channel/batch-0001"), held(store, "channel/batch-0002", wait_sec=0):
+    with hold_lock(store, "channel/batch-0001"), hold_lock(store, "channel/batch-0002", timeout_sec=0):
         assert len(_locks(store)) == 2
 
 
 def test_the_second_waits_and_is_told_for_whom_when_its_patience_ends(store: Store, url: str) -> None:
     with _held_elsewhere(url) as process:
         holder = rf"channel/batch-0001 is being worked on by process {process.pid} on "
-        with pytest.raises(HeldError, match=holder), held(store, "channel/batch-0001", wait_sec=0.2):
+        with pytest.raises(LockTimeoutError, match=holder), hold_lock(store, "channel/batch-0001", timeout_sec=0.2):
             pass
 
 
@@ -79,7 +79,7 @@ def test_the_claim_of_a_killed_process_is_free_at_once(store: Store, url: str) -
     with _held_elsewhere(url):
         pass
     assert len(_locks(store)) == 1
-    with held(store, "channel/batch-0001", wait_sec=0.0):
+    with hold_lock(store, "channel/batch-0001", timeout_sec=0.0):
         pass
     assert not _locks(store)
 
@@ -87,37 +87,37 @@ def test_the_claim_of_a_killed_process_is_free_at_once(store: Store, url: str) -
 def test_sweeping_removes_what_dead_processes_claimed_and_nothing_else(store: Store, url: str) -> None:
     with _held_elsewhere(url):
         pass
-    with held(store, "another"):
-        sweep(store)
+    with hold_lock(store, "another"):
+        remove_dead_locks(store)
         assert len(_locks(store)) == 1
     assert not _locks(store)
 
 
 def test_many_who_want_the_same_take_turns(store: Store) -> None:
-    assert inside_together(lambda _: held(store, "channel/batch-0001")) == [1] * 5
+    assert count_concurrent_holders(lambda _: hold_lock(store, "channel/batch-0001")) == [1] * 5
 
 
 def test_a_claim_from_another_machine_is_taken_over_when_it_is_no_longer_renewed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(distributed_lock, "ABANDONED_AFTER_SEC", 0.3)
+    monkeypatch.setattr(distributed_lock, "EXPIRY_SEC", 0.3)
     monkeypatch.setattr(distributed_lock, "_POLL_SEC", 0.05)
     store = Store("memory:///")
     # Its clock and ours do not matter: nothing in the claim is compared with a time of ours.
     claim = {"host": "elsewhere", "boot": "other", "pid": 1, "started": "1", "claim": "x", "renewed": 99}
     store.put("locks/a.json", json.dumps(claim).encode())
-    with pytest.raises(HeldError, match="process 1 on elsewhere"), held(store, "a", wait_sec=0.0):
+    with pytest.raises(LockTimeoutError, match="process 1 on elsewhere"), hold_lock(store, "a", timeout_sec=0.0):
         pass
-    with held(store, "a", wait_sec=5.0):
+    with hold_lock(store, "a", timeout_sec=5.0):
         assert json.loads(store.get("locks/a.json"))["pid"] == os.getpid()
     assert not _locks(store)
 
 
 def test_a_claim_that_is_renewed_is_not_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distributed_lock, "ABANDONED_AFTER_SEC", 0.3)
-    monkeypatch.setattr(distributed_lock, "RENEWED_EVERY_SEC", 0.05)
+    monkeypatch.setattr(distributed_lock, "EXPIRY_SEC", 0.3)
+    monkeypatch.setattr(distributed_lock, "RENEW_INTERVAL_SEC", 0.05)
     monkeypatch.setattr(distributed_lock, "_POLL_SEC", 0.05)
     store = Store("memory:///")
-    with held(store, "a"), pytest.raises(HeldError), held(store, "a", wait_sec=1.0):
+    with hold_lock(store, "a"), pytest.raises(LockTimeoutError), hold_lock(store, "a", timeout_sec=1.0):
         pass
     assert not _locks(store)

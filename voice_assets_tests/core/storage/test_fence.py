@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 import voice_core
-from voice_assets_tests.processes import group_lives, program, said
+from voice_assets_tests.processes import process_group_alive, run_program, read_output_line
 from voice_assets_tests.servers.faulty import faulty_proxy
 from voice_assets_tests.servers.s3 import S3Server
-from voice_assets_tests.soak.paused import SHORT_CLAIMS, kill_group, wait_until
+from voice_assets_tests.soak.paused import SHORT_CLAIMS, kill_group, wait_for_process
 from voice_core.compute import workers
 from voice_core.compute.process_id import Process
 from voice_core.storage import distributed_lock, store
-from voice_core.storage.distributed_lock import LostClaimError, held
+from voice_core.storage.distributed_lock import LostClaimError, hold_lock
 from voice_core.storage.store import Store
 
 CLAIM = "locks/batch.json"
@@ -28,7 +28,7 @@ HOLDER = """
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.storage.store import Store
 work = Store(sys.argv[1], S3Server(sys.argv[2]).access())
-with distributed_lock.held(work, "batch") as work:
+with distributed_lock.hold_lock(work, "batch") as work:
     print("held", flush=True)
     sys.stdin.readline()
     try:
@@ -46,7 +46,7 @@ def work(s3_server: S3Server) -> Store:
 
 @pytest.fixture
 def short_claims(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distributed_lock, "ABANDONED_AFTER_SEC", 3.0)
+    monkeypatch.setattr(distributed_lock, "EXPIRY_SEC", 3.0)
 
 
 def _holder(work: Store, write: str) -> tuple[str, ...]:
@@ -64,7 +64,7 @@ def _go_on(process: "subprocess.Popen[str]") -> str:
     process.stdin.write("\n")
     process.stdin.flush()
     process.send_signal(signal.SIGCONT)
-    return said(process)
+    return read_output_line(process)
 
 
 @pytest.mark.usefixtures("short_claims")
@@ -72,23 +72,23 @@ def _go_on(process: "subprocess.Popen[str]") -> str:
     "write", ["work.put('a', b'first')", "work.put_many({'a': b'first', 'b': b'first'})", "work.delete(['a'])"]
 )
 def test_a_holder_that_was_stopped_past_its_claim_stops_before_its_next_write(write: str, work: Store) -> None:
-    with program(*_holder(work, write)) as first:
-        assert said(first) == "held"
+    with run_program(*_holder(work, write)) as first:
+        assert read_output_line(first) == "held"
         first.send_signal(signal.SIGSTOP)
-        with held(work, "batch") as fenced:
+        with hold_lock(work, "batch") as fenced:
             fenced.put("a", b"second")
             told = _go_on(first)
             assert (
                 told
-                == f"lost its claim on batch to {Process.me()}; nothing more was written; run the same command again"
+                == f"lost its claim on batch to {Process.current()}; nothing more was written; run the same command again"
             )
         assert first.wait(30) == 0
     assert {item.key: work.get(item.key) for item in work.listing()} == {"a": b"second"}
 
 
 def test_a_holder_that_was_stopped_past_its_claim_goes_on_where_nobody_took_it_over(work: Store) -> None:
-    with program(*_holder(work, "work.put('a', b'first')")) as first:
-        assert said(first) == "held"
+    with run_program(*_holder(work, "work.put('a', b'first')")) as first:
+        assert read_output_line(first) == "held"
         first.send_signal(signal.SIGSTOP)
         time.sleep(2.0)  # longer than the claim counts as safe
         assert _go_on(first) == "written"
@@ -104,7 +104,7 @@ def test_a_put_that_was_under_way_while_the_claim_was_taken_over_is_refused_by_t
     (tmp_path / "file").write_bytes(b"1" * size)
     if there:
         work.put("a", b"old")
-    with held(work, "batch") as fenced:
+    with hold_lock(work, "batch") as fenced:
         _taken_over(work)  # and this process does not know it yet: it would not ask again for half a minute
         work.put("a", b"second")
         with pytest.raises(LostClaimError, match="to process 7 on elsewhere"):
@@ -116,7 +116,7 @@ def test_a_put_that_is_tried_again_after_a_takeover_does_not_land(s3_server: S3S
     """The first try had failed; the server answers the second one."""
     with faulty_proxy(s3_server.url) as proxy:
         slow = Store(work.url, s3_server.access(proxy.url))
-        with held(slow, "batch") as fenced:
+        with hold_lock(slow, "batch") as fenced:
             proxy.reset(times=1, method="PUT", path="/work/a$")
             fenced.put("a", b"first")
             assert work.get("a") == b"first"
@@ -129,7 +129,7 @@ def test_a_put_that_is_tried_again_after_a_takeover_does_not_land(s3_server: S3S
 
 
 def test_a_holder_writes_over_what_a_former_one_left_behind(work: Store) -> None:
-    with held(work, "batch") as fenced:
+    with hold_lock(work, "batch") as fenced:
         for content in (b"one", b"two", b"two", b"three"):
             work.put("a", b"of a former holder, landing late")
             fenced.put("a", content)
@@ -137,14 +137,14 @@ def test_a_holder_writes_over_what_a_former_one_left_behind(work: Store) -> None
 
 
 def test_what_the_claim_of_another_is_stays_when_a_lost_one_ends(work: Store) -> None:
-    with held(work, "batch"):
+    with hold_lock(work, "batch"):
         _taken_over(work)
     assert json.loads(work.get(CLAIM))["claim"] == "other"
 
 
 def test_a_write_after_the_claim_was_released_is_refused(work: Store, tmp_path: Path) -> None:
     for each in (work, Store((tmp_path / "work").as_uri(), create=True)):
-        with held(each, "batch") as fenced:
+        with hold_lock(each, "batch") as fenced:
             fenced.put("a", b"held")
         with pytest.raises(LostClaimError, match="released"):
             fenced.put("a", b"too late")
@@ -152,7 +152,7 @@ def test_a_write_after_the_claim_was_released_is_refused(work: Store, tmp_path: 
 
 
 def test_sweeping_leaves_a_dead_claim_that_is_taken_over_meanwhile(s3_server: S3Server, work: Store) -> None:
-    me = Process.me()
+    me = Process.current()
     dead = {"host": me.host, "boot": me.boot, "pid": me.pid, "started": "another start", "claim": "dead", "renewed": 1}
     work.put(CLAIM, json.dumps({**dead, "at": 0.0}).encode())
 
@@ -162,7 +162,7 @@ def test_sweeping_leaves_a_dead_claim_that_is_taken_over_meanwhile(s3_server: S3
             _taken_over(work)
             return data
 
-    distributed_lock.sweep(Overtaken(work.url, work.access))
+    distributed_lock.remove_dead_locks(Overtaken(work.url, work.access))
     assert json.loads(work.get(CLAIM))["claim"] == "other"
 
 
@@ -178,8 +178,8 @@ def test_whoever_holds_a_claim_writes_through_the_store_that_it_gives() -> None:
         bound = [item for item in bound if item.optional_vars is not None]
         fenced = {call for item in bound for call in ast.walk(item.context_expr)}
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "held":
-                assert node in fenced, f"{path}, line {node.lineno}: with held(store, …) as store"
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "hold_lock":
+                assert node in fenced, f"{path}, line {node.lineno}: with hold_lock(store, …) as store"
                 used += 1
     assert used
 
@@ -199,13 +199,13 @@ def _put_in_worker(task: tuple[Store, str]) -> str:
 def test_workers_write_while_the_claim_holds_and_stop_when_it_is_lost(
     work: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(distributed_lock, "SAFE_SEC", 0.0)  # ask before every write
-    with held(work, "batch") as fenced:
+    monkeypatch.setattr(distributed_lock, "VALID_AFTER_RENEWAL_SEC", 0.0)  # ask before every write
+    with hold_lock(work, "batch") as fenced:
         tasks = [(fenced, f"a{number}") for number in range(8)]
-        assert {result for _, result in workers.unordered(_put_in_worker, tasks, 2)} == {"written"}
+        assert {result for _, result in workers.map_unordered(_put_in_worker, tasks, 2)} == {"written"}
         _taken_over(work)
         tasks = [(fenced, f"b{number}") for number in range(4)]
-        told = {result for _, result in workers.unordered(_put_in_worker, tasks, 2)}
+        told = {result for _, result in workers.map_unordered(_put_in_worker, tasks, 2)}
         assert told == {
             "lost its claim on batch to process 7 on elsewhere; nothing more was written; run the same command again"
         }
@@ -217,11 +217,11 @@ import os, sys
 from voice_assets_tests.core.storage.test_fence import put_as_orphan
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.compute import workers
-from voice_core.storage.distributed_lock import held
+from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.store import Store
 url, endpoint = sys.argv[1:]
 plain = Store(url, S3Server(endpoint).access(), create=True)
-with held(plain, "batch") as work:
+with hold_lock(plain, "batch") as work:
     list(workers.unordered(put_as_orphan, [(work, plain, os.getpid())] * 2, 2))
 """
 
@@ -260,16 +260,16 @@ def test_the_workers_of_a_holder_that_was_killed_write_nothing_more(
         [sys.executable, "-c", ORPHAN, plain.url, s3_server.url], stdout=subprocess.DEVNULL, start_new_session=True
     )
     try:
-        wait_until(lambda: len(those("begun-")) == 2, holder)
+        wait_for_process(lambda: len(those("begun-")) == 2, holder)
         holder.kill()
         holder.wait()
         while len(those("told-")) < 2:
-            assert group_lives(holder.pid)
+            assert process_group_alive(holder.pid)
             time.sleep(0.02)
     finally:
         kill_group(holder.pid)
     told = {plain.get(key).decode() for key in those("told-")}
     assert told == {
-        f"process {holder.pid} on {Process.me().host}, which held batch, has ended; nothing more was written"
+        f"process {holder.pid} on {Process.current().host}, which held batch, has ended; nothing more was written"
     }
     assert plain.find("a") is None

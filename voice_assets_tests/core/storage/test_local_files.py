@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from voice_assets_tests.processes import program, said
+from voice_assets_tests.processes import run_program, read_output_line
 from voice_assets_tests.soak.rounds.two_writers import write_and_read
 from voice_core.storage import local_files, store
-from voice_core.storage.local_files import part_of, write_file
+from voice_core.storage.local_files import create_part_file, write_file
 from voice_core.storage.store import Store
 
 _WRITES = """
@@ -37,11 +37,11 @@ def test_what_a_killed_writer_left_is_removed_by_whoever_writes_deletes_or_sweep
     for repair, left in (
         (lambda: here.put(key, b"new"), [name]),
         (lambda: here.delete([key]), []),
-        (here.sweep, [name]),
+        (here.remove_partial_files, [name]),
     ):
         here.put(key, b"old")
-        with program(_WRITES, here.url, key) as process:
-            assert said(process) == "half"
+        with run_program(_WRITES, here.url, key) as process:
+            assert read_output_line(process) == "half"
             assert len(names(tmp_path)) == 2
             process.send_signal(signal.SIGKILL)
             process.wait()
@@ -54,7 +54,7 @@ def test_what_a_living_writer_writes_is_left_alone(tmp_path: Path) -> None:
     here = Store(tmp_path.as_uri(), create=True)
     with here.create("k") as path:
         path.write_bytes(b"first")
-        assert here.sweep() == 0
+        assert here.remove_partial_files() == 0
         here.put("k", b"second")
         here.delete(["k", "other"])
         (tmp_path / "odd\nname").write_bytes(b"")
@@ -71,7 +71,7 @@ def test_files_of_others_that_look_a_little_like_a_part_are_never_removed(tmp_pa
     for name in ("episode#12", "x.part", "a#b.part#0", "x.part#0 copy"):
         (tmp_path / name).write_bytes(b"mine")
     before = names(tmp_path)
-    assert Store(tmp_path.as_uri(), create=True).sweep() == 0
+    assert Store(tmp_path.as_uri(), create=True).remove_partial_files() == 0
     assert names(tmp_path) == before
 
 
@@ -80,7 +80,7 @@ def test_a_part_that_is_another_name_of_the_finished_file_does_not_damage_it(tmp
     path = tmp_path / "k"
     path.write_bytes(b"whole")
     os.link(path, tmp_path / "k.part#0")
-    with part_of(path) as part:
+    with create_part_file(path) as part:
         part.path.write_bytes(b"new")
         assert path.read_bytes() == b"whole"
     assert names(tmp_path) == ["k"]

@@ -9,7 +9,7 @@ from voice_assets_tests.core.storage.store_claims import (
     assert_listed_by_folder,
     assert_missing,
     assert_read_back,
-    assert_there_when_finished,
+    assert_created_atomically,
 )
 from voice_core.storage.store import Store, StoreError
 
@@ -87,7 +87,7 @@ def test_identity_changes_with_the_content(store: Store) -> None:
 
 
 def test_a_large_object_is_there_when_it_is_finished_and_not_before(store: Store) -> None:
-    assert_there_when_finished(store, bytes(range(256)) * 40_000)
+    assert_created_atomically(store, bytes(range(256)) * 40_000)
 
 
 def test_a_reader_sees_the_old_object_or_the_new_one_and_never_a_part(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_reader_sees_the_old_object_or_the_new_one_and_never_a_part(tmp_path: 
 def test_many_keys_keep_their_order(store: Store) -> None:
     store.put_many({str(number): str(number).encode() for number in range(100)})
     keys = [str(number) for number in reversed(range(100))]
-    assert [data.decode() for data in store.each(store.get, keys)] == keys
+    assert [data.decode() for data in store.map_keys(store.get, keys)] == keys
 
 
 def test_a_store_can_be_sent_to_another_process_unless_it_lives_in_memory(tmp_path: Path) -> None:

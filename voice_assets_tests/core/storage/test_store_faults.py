@@ -25,10 +25,10 @@ FAULTS: dict[str, Callable[[FaultyProxy], None]] = {
     "slow-down": lambda proxy: proxy.answer(503, "SlowDown", times=2),
     "429": lambda proxy: proxy.answer(429, "TooManyRequests", times=2),
     "reset": lambda proxy: proxy.reset(times=2),
-    "lost-answer": lambda proxy: proxy.lose_answer(),
+    "lost-answer": lambda proxy: proxy.drop_response(),
 }
 WRITING_FAULTS = {**FAULTS, "request-timeout": lambda proxy: proxy.answer(400, "RequestTimeout", method="PUT")}
-CUTS = {f"cut-{size}": lambda proxy, size=size: proxy.cut(size, times=2) for size in (0, 1, 100_000, len(DATA) - 1)}
+CUTS = {f"cut-{size}": lambda proxy, size=size: proxy.truncate_response(size, times=2) for size in (0, 1, 100_000, len(DATA) - 1)}
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_a_passing_trouble_of_google_storage_is_survived(
     for data in read_in_every_way(gcs_store, tmp_path):
         assert data == DATA
         {**FAULTS, **CUTS}[fault](gcs_proxy)
-    gcs_proxy.behave()
+    gcs_proxy.clear_faults()
     FAULTS.get(fault, FAULTS["500"])(gcs_proxy)
     assert [item.key for item in gcs_store.listing()] == ["k"]
 
@@ -106,13 +106,13 @@ def test_many_objects_cross_a_store_that_fails_every_now_and_then(store: Store, 
     objects = {f"{number:03}": random.Random(number).randbytes(2000) for number in range(120)}
     s3_proxy.answer(503, "SlowDown", times=20, path=r"/0[0-9]5")
     s3_proxy.reset(times=20, path=r"/\d\d7")
-    s3_proxy.cut(500, times=20, path=r"/\d\d3")
+    s3_proxy.truncate_response(500, times=20, path=r"/\d\d3")
     store.put_many(objects)
-    assert dict(zip(objects, store.each(store.get, objects), strict=True)) == objects
+    assert dict(zip(objects, store.map_keys(store.get, objects), strict=True)) == objects
 
 
 def test_a_put_if_absent_whose_answer_was_lost_has_not_lost_against_itself(store: Store, s3_proxy: FaultyProxy) -> None:
-    s3_proxy.lose_answer(method="PUT")
+    s3_proxy.drop_response(method="PUT")
     store.put("k", b"mine", if_absent=True)
     assert store.get("k") == b"mine"
     with pytest.raises(ConflictError):
@@ -123,7 +123,7 @@ def test_a_put_if_unchanged_whose_answer_was_lost_has_not_lost_against_itself(
     store: Store, s3_proxy: FaultyProxy
 ) -> None:
     seen = store.put("k", b"one")
-    s3_proxy.lose_answer(method="PUT")
+    s3_proxy.drop_response(method="PUT")
     store.put("k", b"two", if_unchanged=seen)
     assert store.get("k") == b"two"
 
@@ -132,7 +132,7 @@ def test_a_thousand_objects_are_deleted_by_one_request(store: Store, s3_proxy: F
     keys = [f"a b/{number:04}" for number in range(1500)]
     store.put_many(dict.fromkeys(keys[:1200], b"x"))  # the others are not there
     store.put("other", b"x")
-    s3_proxy.behave()
+    s3_proxy.clear_faults()
     store.delete([*keys, keys[0]])
     assert s3_proxy.count() == s3_proxy.count("POST", r"\?delete") == 2
     assert [item.key for item in store.listing()] == ["other"]
@@ -210,7 +210,7 @@ def test_bodies_that_are_always_cut_end_as_an_error_and_never_as_fewer_bytes(
 ) -> None:
     store.put("k", DATA)
     store = Store(store.url, replace(store.access, max_retries=0))
-    s3_proxy.cut(1000, times=0)
+    s3_proxy.truncate_response(1000, times=0)
     ways = (store.get, store.find, store.hash, lambda key: store.download(key, tmp_path / "copy"))
     with ThreadPoolExecutor() as pool:
         errors = [done.exception() for done in [pool.submit(way, "k") for way in ways]]
@@ -267,11 +267,11 @@ def test_no_more_requests_are_in_flight_than_the_setting_says(
     s3_proxy.delay(0.02, times=0)
     objects = {str(number): b"x" * number for number in range(50)}
     store.put_many(objects)
-    store.each(store.get, objects)
+    store.map_keys(store.get, objects)
     store.delete(objects)
-    assert 1 <= s3_proxy.most_in_flight <= in_flight
+    assert 1 <= s3_proxy.max_in_flight <= in_flight
     if in_flight > 1:
-        assert s3_proxy.most_in_flight > 1
+        assert s3_proxy.max_in_flight > 1
 
 
 def test_two_threads_that_use_one_store_share_its_limit(s3_server: S3Server, s3_proxy: FaultyProxy) -> None:
@@ -284,7 +284,7 @@ def test_two_threads_that_use_one_store_share_its_limit(s3_server: S3Server, s3_
     for thread in threads:
         thread.join()
     assert s3_proxy.count("PUT") == 60
-    assert s3_proxy.most_in_flight <= 4
+    assert s3_proxy.max_in_flight <= 4
 
 
 def test_a_stale_listing_shows_what_was_and_reading_shows_what_is(store: Store, s3_proxy: FaultyProxy) -> None:
@@ -296,5 +296,5 @@ def test_a_stale_listing_shows_what_was_and_reading_shows_what_is(store: Store, 
     assert [item.key for item in store.listing()] == ["old"]
     assert store.find("old") is None
     assert store.get("new") == b"2"
-    s3_proxy.behave()
+    s3_proxy.clear_faults()
     assert [item.key for item in store.listing()] == ["new"]

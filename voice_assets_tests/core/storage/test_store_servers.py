@@ -17,14 +17,14 @@ from voice_assets_tests.core.storage.store_claims import (
     assert_listed_by_folder,
     assert_missing,
     assert_read_back,
-    assert_there_when_finished,
+    assert_created_atomically,
 )
 from voice_assets_tests.servers.faulty import FaultyProxy
 from voice_assets_tests.servers.gcs import GcsServer
 from voice_assets_tests.servers.s3 import S3Server
-from voice_core.corpus.ingest.recordings import list_raw
+from voice_core.corpus.ingest.recordings import list_raw_recordings
 from voice_core.settings import Settings
-from voice_core.storage.config import Access
+from voice_core.storage.config import StoreConfig
 from voice_core.storage.store import ConflictError, Store, StoreError
 
 KEYS = [
@@ -154,7 +154,7 @@ def test_names_that_cannot_be_keys_are_listed_without_a_size_and_hide_nothing(
     info = store.head("zz")
     assert info is not None
     assert listed["zz"].identity == info.identity
-    strays = list_raw(store, Settings()).strays
+    strays = list_raw_recordings(store, Settings()).strays
     assert {stray.key for stray in strays} >= set(odd)
 
 
@@ -176,9 +176,9 @@ def test_a_listing_by_name_survives_passing_trouble(s3_server: S3Server, s3_prox
     for fault in (
         lambda: s3_proxy.answer(503, "SlowDown", path="encoding-type"),
         lambda: s3_proxy.reset(path="encoding-type"),
-        lambda: s3_proxy.cut(100, path="encoding-type"),
+        lambda: s3_proxy.truncate_response(100, path="encoding-type"),
     ):
-        s3_proxy.behave()
+        s3_proxy.clear_faults()
         fault()
         assert [item.key for item in store.listing()] == ["a//b"]
         assert s3_proxy.count("GET", "encoding-type") == 2
@@ -186,7 +186,7 @@ def test_a_listing_by_name_survives_passing_trouble(s3_server: S3Server, s3_prox
 
 def test_the_signature_of_a_listing_is_that_of_its_whole_query() -> None:
     """As https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html describes it."""
-    access = Access(access_key_id="AKID", secret_access_key="secret", session_token="to/ken", region="eu-west-1")
+    access = StoreConfig(access_key_id="AKID", secret_access_key="secret", session_token="to/ken", region="eu-west-1")
     address = urlsplit(access.sign_listing("s3://bucket", {"list-type": "2", "prefix": "news of today/صوت+#?&"}))
     query = dict(parse_qsl(address.query, keep_blank_values=True, strict_parsing=True))
     assert (address.path, address.fragment, query["prefix"]) == ("/bucket", "", "news of today/صوت+#?&")
@@ -292,7 +292,7 @@ def test_of_many_who_put_at_once_if_absent_one_wins_and_its_content_stays(store:
 
 
 def test_a_large_object_is_there_when_it_is_finished_and_not_before(store: Store) -> None:
-    assert_there_when_finished(store, b"whole")
+    assert_created_atomically(store, b"whole")
 
 
 def test_a_store_can_be_sent_to_another_process(store: Store) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.storage.store import Store, StoreError
-from voice_core.storage.uploads import abort_uploads, unfinished_uploads
+from voice_core.storage.uploads import abort_uploads, list_unfinished_uploads
 
 NOW = timedelta(0)
 
@@ -24,21 +24,21 @@ def test_unfinished_uploads_below_the_work_root_are_found_with_their_size_and_en
     begin(s3_server, bucket, "elsewhere/b", b"x" * 10)
     store = Store(f"{bucket}/work", s3_server.access())
     store.put("c", b"whole")
-    (found,) = unfinished_uploads(store, older_than=NOW)
+    (found,) = list_unfinished_uploads(store, older_than=NOW)
     assert (found.key, found.size_bytes) == ("work/datasets/voice/data/a.parquet", 1000)
     abort_uploads(store, [found])
-    assert unfinished_uploads(store, older_than=NOW) == []
-    assert len(unfinished_uploads(Store(bucket, s3_server.access()), older_than=NOW)) == 1
+    assert list_unfinished_uploads(store, older_than=NOW) == []
+    assert len(list_unfinished_uploads(Store(bucket, s3_server.access()), older_than=NOW)) == 1
     assert store.get("c") == b"whole"
 
 
 def test_one_that_was_begun_lately_may_be_somebodys_work(s3_server: S3Server) -> None:
     bucket = s3_server.new_bucket()
     begin(s3_server, bucket, "a", b"x")
-    assert unfinished_uploads(Store(bucket, s3_server.access()), older_than=timedelta(days=100 * 365)) == []
+    assert list_unfinished_uploads(Store(bucket, s3_server.access()), older_than=timedelta(days=100 * 365)) == []
 
 
 def test_a_bucket_that_is_not_there_is_named(s3_server: S3Server) -> None:
     store = Store("s3://no-such-bucket-here", s3_server.access())
     with pytest.raises(StoreError, match="s3://no-such-bucket-here: its unfinished uploads cannot be listed"):
-        unfinished_uploads(store)
+        list_unfinished_uploads(store)

@@ -88,7 +88,7 @@ class ScriptedEngine:
 
 
 @dataclass(frozen=True)
-class Scripted(EngineSpec):
+class ScriptedEngineSpec(EngineSpec):
     def load(self) -> SpeechEngine:
         if self.name == "absent":
             raise FileNotFoundError("no checkpoint")
@@ -97,5 +97,5 @@ class Scripted(EngineSpec):
         return ScriptedEngine(**self.options)  # type: ignore[arg-type]
 
 
-def scripted(*, name: str = "scripted", thread_safe: bool = True, **options: object) -> Scripted:
-    return Scripted(name, {"thread_safe": thread_safe, **options}, memory_gb=0.1, thread_safe=thread_safe)
+def scripted_spec(*, name: str = "scripted", thread_safe: bool = True, **options: object) -> ScriptedEngineSpec:
+    return ScriptedEngineSpec(name, {"thread_safe": thread_safe, **options}, memory_gb=0.1, thread_safe=thread_safe)

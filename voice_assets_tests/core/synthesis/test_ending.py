@@ -11,33 +11,33 @@ from pathlib import Path
 
 import pytest
 
-from voice_assets_tests.core.synthesis.engines import scripted
+from voice_assets_tests.core.synthesis.engines import scripted_spec
 from voice_assets_tests.core.synthesis.groups import (
-    dialogues_of,
+    make_groups,
     every_backend,
-    group_of,
-    options_of,
-    samples_of,
-    wait_for_the_end_of,
+    make_group,
+    make_options,
+    sample_bytes,
+    wait_for_group_exit,
 )
-from voice_core.synthesis import Backend, Spoken, synthesise
+from voice_core.synthesis import Backend, SpokenGroup, synthesise
 
 
 @pytest.mark.parametrize("backend", ["thread", "process"])
 def test_closing_ends_workers_within_seconds_and_what_was_yielded_stays(backend: Backend) -> None:
-    groups = [*dialogues_of(3), *(group_of(n, "hang x", "hang y") for n in range(3, 9))]
-    options = options_of(backend, planner_buffer=2) if backend == "process" else options_of("thread")
+    groups = [*make_groups(3), *(make_group(n, "hang x", "hang y") for n in range(3, 9))]
+    options = make_options(backend, planner_buffer=2) if backend == "process" else make_options("thread")
     if backend == "thread":
-        groups = dialogues_of(500)  # a thread cannot be interrupted: it ends with its utterance
-    spoken = synthesise(groups, scripted(cost_sec=0.005), options)
+        groups = make_groups(500)  # a thread cannot be interrupted: it ends with its utterance
+    spoken = synthesise(groups, scripted_spec(cost_sec=0.005), options)
     first = next(spoken)
     began = time.monotonic()
     spoken.close()
     assert time.monotonic() - began < 5
-    assert samples_of([first]) == samples_of(list(synthesise(dialogues_of(1), scripted(), options_of())))
+    assert sample_bytes([first]) == sample_bytes(list(synthesise(make_groups(1), scripted_spec(), make_options())))
 
 
-def _note_keys(spoken: Iterable[Spoken], out: list[str], timer: threading.Timer) -> None:
+def _note_keys(spoken: Iterable[SpokenGroup], out: list[str], timer: threading.Timer) -> None:
     for one in spoken:
         out.append(one.key)  # as they come: what was yielded before an exception counts
         if len(out) == 1:
@@ -54,14 +54,14 @@ def test_a_signal_while_it_waits_yields_what_is_complete_and_is_then_raised(back
         raise _Asked
 
     hanging = "hang x" if backend == "process" else "slow x"
-    groups = [group_of(0, "x", "y"), group_of(1, hanging), *dialogues_of(6)[2:]]
+    groups = [make_group(0, "x", "y"), make_group(1, hanging), *make_groups(6)[2:]]
     before = signal.signal(signal.SIGTERM, raises)
     out: list[str] = []
     began = time.monotonic()
     timer = threading.Timer(0.5 if backend == "thread" else 2.0, os.kill, (os.getpid(), signal.SIGTERM))
     try:
         with pytest.raises(_Asked):
-            _note_keys(synthesise(groups, scripted(), options_of(backend)), out, timer)
+            _note_keys(synthesise(groups, scripted_spec(), make_options(backend)), out, timer)
     finally:
         timer.join()
         signal.signal(signal.SIGTERM, before)
@@ -109,7 +109,7 @@ def test_a_program_that_is_asked_to_end_does_so_within_seconds(
         program.stdout.read()
         assert program.wait(10) == 130
         assert time.monotonic() - began < 8
-    wait_for_the_end_of(program.pid)
+    wait_for_group_exit(program.pid)
 
 
 def test_workers_end_with_a_program_that_was_killed(tmp_path: Path) -> None:
@@ -126,4 +126,4 @@ def test_workers_end_with_a_program_that_was_killed(tmp_path: Path) -> None:
         program.stdout.readline()
         program.kill()
         program.wait(10)
-    wait_for_the_end_of(program.pid)
+    wait_for_group_exit(program.pid)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from voice_core.synthesis import Choice, EngineSpec, Machine, SynthesisOptions, choose
+from voice_core.synthesis import WorkerPlan, EngineSpec, Machine, SynthesisOptions, choose_workers
 
 CPU = EngineSpec("hibari", memory_gb=0.5)
 GPU = EngineSpec("indextts2", {"device": "cuda:0"}, memory_gb=7)
@@ -17,69 +17,69 @@ def _options(**fields: object) -> SynthesisOptions:
 @pytest.mark.parametrize(
     ("cores", "expected"),
     [
-        (1, Choice("serial", 1)),
-        (2, Choice("serial", 1)),
-        (3, Choice("serial", 1)),
-        (4, Choice("process", 2)),
-        (14, Choice("process", 12)),
-        (64, Choice("process", 12)),
+        (1, WorkerPlan("serial", 1)),
+        (2, WorkerPlan("serial", 1)),
+        (3, WorkerPlan("serial", 1)),
+        (4, WorkerPlan("process", 2)),
+        (14, WorkerPlan("process", 12)),
+        (64, WorkerPlan("process", 12)),
     ],
 )
-def test_a_cpu_gets_a_process_for_each_core_but_two_and_at_most_twelve(cores: int, expected: Choice) -> None:
-    assert choose(CPU, _options(), Machine(cores, memory_gb=256)) == expected
+def test_a_cpu_gets_a_process_for_each_core_but_two_and_at_most_twelve(cores: int, expected: WorkerPlan) -> None:
+    assert choose_workers(CPU, _options(), Machine(cores, memory_gb=256)) == expected
 
 
 @pytest.mark.parametrize(
     ("cores", "beside", "expected"),
     [
-        (2, 2, Choice("serial", 1)),
-        (4, 2, Choice("process", 2)),
-        (16, 8, Choice("process", 8)),
-        (32, 16, Choice("process", 12)),
-        (16, 15, Choice("serial", 1)),
+        (2, 2, WorkerPlan("serial", 1)),
+        (4, 2, WorkerPlan("process", 2)),
+        (16, 8, WorkerPlan("process", 8)),
+        (32, 16, WorkerPlan("process", 12)),
+        (16, 15, WorkerPlan("serial", 1)),
     ],
 )
-def test_processes_beside_the_engines_get_their_cores_first(cores: int, beside: int, expected: Choice) -> None:
-    assert choose(CPU, _options(beside=beside), Machine(cores, memory_gb=256)) == expected
+def test_processes_beside_the_engines_get_their_cores_first(cores: int, beside: int, expected: WorkerPlan) -> None:
+    assert choose_workers(CPU, _options(postprocess_workers=beside), Machine(cores, memory_gb=256)) == expected
 
 
 def test_processes_beside_the_engines_get_their_memory_first() -> None:
-    assert choose(CPU, _options(), Machine(16, memory_gb=3)) == Choice("process", 6)
-    assert choose(CPU, _options(beside=5), Machine(16, memory_gb=3)) == Choice("process", 3)
-    assert choose(GPU, _options(beside=5, max_gpu_concurrency=4), BIG) == Choice("process", 4)
+    assert choose_workers(CPU, _options(), Machine(16, memory_gb=3)) == WorkerPlan("process", 6)
+    assert choose_workers(CPU, _options(postprocess_workers=5), Machine(16, memory_gb=3)) == WorkerPlan("process", 3)
+    assert choose_workers(GPU, _options(postprocess_workers=5, max_gpu_concurrency=4), BIG) == WorkerPlan("process", 4)
 
 
 @pytest.mark.parametrize(
-    ("memory_gb", "expected"), [(1.6, Choice("process", 3)), (0.9, Choice("serial", 1)), (0.1, Choice("serial", 1))]
+    ("memory_gb", "expected"), [(1.6, WorkerPlan("process", 3)), (0.9, WorkerPlan("serial", 1)), (0.1, WorkerPlan("serial", 1))]
 )
-def test_there_are_no_more_engines_than_memory_holds_and_one_at_least(memory_gb: float, expected: Choice) -> None:
-    assert choose(CPU, _options(), Machine(16, memory_gb)) == expected
+def test_there_are_no_more_engines_than_memory_holds_and_one_at_least(memory_gb: float, expected: WorkerPlan) -> None:
+    assert choose_workers(CPU, _options(), Machine(16, memory_gb)) == expected
 
 
 def test_a_gpu_gets_one_engine_in_a_thread_unless_more_are_allowed() -> None:
-    assert choose(GPU, _options(), BIG) == Choice("thread", 1)
-    assert choose(GPU, _options(max_gpu_concurrency=4), BIG) == Choice("process", 4)
-    assert choose(SAFE, _options(max_gpu_concurrency=4), BIG) == Choice("thread", 4)
+    assert choose_workers(GPU, _options(), BIG) == WorkerPlan("thread", 1)
+    assert choose_workers(GPU, _options(max_gpu_concurrency=4), BIG) == WorkerPlan("process", 4)
+    assert choose_workers(SAFE, _options(max_gpu_concurrency=4), BIG) == WorkerPlan("thread", 4)
 
 
 def test_the_memory_of_the_gpu_limits_engines_but_not_threads_of_one_engine() -> None:
     t4 = Machine(cores=8, memory_gb=64, gpu_memory_gb=15)
-    assert choose(GPU, _options(max_gpu_concurrency=4), t4) == Choice("process", 2)
-    assert choose(GPU, _options(max_gpu_concurrency=4), Machine(8, 64, gpu_memory_gb=9)) == Choice("thread", 1)
-    assert choose(SAFE, _options(max_gpu_concurrency=4), t4) == Choice("thread", 4)
-    assert choose(GPU, _options(max_gpu_concurrency=3), Machine(8, 64, None)) == Choice("process", 3)
+    assert choose_workers(GPU, _options(max_gpu_concurrency=4), t4) == WorkerPlan("process", 2)
+    assert choose_workers(GPU, _options(max_gpu_concurrency=4), Machine(8, 64, gpu_memory_gb=9)) == WorkerPlan("thread", 1)
+    assert choose_workers(SAFE, _options(max_gpu_concurrency=4), t4) == WorkerPlan("thread", 4)
+    assert choose_workers(GPU, _options(max_gpu_concurrency=3), Machine(8, 64, None)) == WorkerPlan("process", 3)
 
 
 def test_what_is_asked_for_is_taken_but_no_limit_of_the_gpu_is_passed() -> None:
-    assert choose(CPU, _options(backend="process", workers=5), Machine(2, 1)) == Choice("process", 5)
-    assert choose(CPU, _options(workers=2), Machine(2, 1)) == Choice("process", 2)
-    assert choose(CPU, _options(backend="serial", workers=5), BIG) == Choice("serial", 1)
-    assert choose(CPU, _options(backend="thread", workers=5), BIG) == Choice("thread", 1)
-    assert choose(GPU, _options(backend="process", workers=5), BIG) == Choice("process", 1)
+    assert choose_workers(CPU, _options(backend="process", workers=5), Machine(2, 1)) == WorkerPlan("process", 5)
+    assert choose_workers(CPU, _options(workers=2), Machine(2, 1)) == WorkerPlan("process", 2)
+    assert choose_workers(CPU, _options(backend="serial", workers=5), BIG) == WorkerPlan("serial", 1)
+    assert choose_workers(CPU, _options(backend="thread", workers=5), BIG) == WorkerPlan("thread", 1)
+    assert choose_workers(GPU, _options(backend="process", workers=5), BIG) == WorkerPlan("process", 1)
 
 
 def test_this_machine_has_cores_and_memory() -> None:
-    here = Machine.here("cpu")
+    here = Machine.detect("cpu")
     assert here.cores >= 1
     assert 0 < here.memory_gb < 100_000
     assert here.gpu_memory_gb is None

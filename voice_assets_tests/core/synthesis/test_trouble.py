@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from voice_assets_tests.core.synthesis.engines import scripted
+from voice_assets_tests.core.synthesis.engines import scripted_spec
 from voice_assets_tests.core.synthesis.groups import (
-    dialogues_of,
+    make_groups,
     every_backend,
-    group_of,
-    options_of,
-    samples_of,
+    make_group,
+    make_options,
+    sample_bytes,
     worker_pids,
 )
-from voice_core.synthesis import Backend, Failure, Group, Stats, SynthesisError, synthesise
+from voice_core.synthesis import Backend, SynthesisFailure, UtteranceGroup, SynthesisStats, SynthesisError, synthesise
 from voice_core.tts import Speech
 from voice_core.tts.base import EngineBrokenError, EngineUnavailableError
 
@@ -25,15 +25,15 @@ from voice_core.tts.base import EngineBrokenError, EngineUnavailableError
 @every_backend
 def test_a_failed_utterance_costs_its_group_and_nothing_else(backend: Backend, tmp_path: Path) -> None:
     groups = [
-        group_of(0, "fine", "bad x"),
-        group_of(1, "broken x", "fine"),
-        group_of(2, "none x", "flaky x"),
-        group_of(3, "y"),
+        make_group(0, "fine", "bad x"),
+        make_group(1, "broken x", "fine"),
+        make_group(2, "none x", "flaky x"),
+        make_group(3, "y"),
     ]
-    stats = Stats()
-    first, second, third, fourth = synthesise(groups, scripted(folder=str(tmp_path)), options_of(backend), stats)
-    assert first.failures == (Failure("refused", "it cannot be said", attempts=1),)
-    assert second.failures == (Failure("failed", "RuntimeError: out of luck", attempts=2),)
+    stats = SynthesisStats()
+    first, second, third, fourth = synthesise(groups, scripted_spec(folder=str(tmp_path)), make_options(backend), stats)
+    assert first.failures == (SynthesisFailure("refused", "it cannot be said", attempts=1),)
+    assert second.failures == (SynthesisFailure("failed", "RuntimeError: out of luck", attempts=2),)
     assert [failure.reason for failure in third.failures] == ["failed"]
     assert "answered None" in third.failures[0].message
     assert isinstance(third.speeches[1], Speech)
@@ -43,30 +43,30 @@ def test_a_failed_utterance_costs_its_group_and_nothing_else(backend: Backend, t
 
 def test_retries_can_be_more_or_none() -> None:
     for retries in (0, 3):
-        (spoken,) = synthesise([group_of(0, "broken x")], scripted(), options_of(retries=retries))
+        (spoken,) = synthesise([make_group(0, "broken x")], scripted_spec(), make_options(retries=retries))
         assert spoken.failures[0].attempts == retries + 1
 
 
 def test_a_worker_that_dies_is_replaced_and_its_utterances_are_spoken(tmp_path: Path) -> None:
-    groups = [*dialogues_of(6), group_of(6, "crash-once x", "y"), *(group_of(n, "x", "y") for n in range(7, 12))]
-    stats = Stats()
-    spoken = list(synthesise(groups, scripted(folder=str(tmp_path)), options_of("process"), stats))
+    groups = [*make_groups(6), make_group(6, "crash-once x", "y"), *(make_group(n, "x", "y") for n in range(7, 12))]
+    stats = SynthesisStats()
+    spoken = list(synthesise(groups, scripted_spec(folder=str(tmp_path)), make_options("process"), stats))
     assert [one.key for one in spoken] == [f"{number}" for number in range(12)]
     assert not any(one.failures for one in spoken)
     assert (stats.crashes, stats.retries) == (1, 1)
 
 
 def test_an_utterance_that_kills_every_worker_becomes_a_failure() -> None:
-    spoken = list(synthesise([group_of(0, "x", "crash y"), *dialogues_of(6)[1:]], scripted(), options_of("process")))
+    spoken = list(synthesise([make_group(0, "x", "crash y"), *make_groups(6)[1:]], scripted_spec(), make_options("process")))
     assert [len(one.failures) for one in spoken] == [1, 0, 0, 0, 0, 0]
-    assert spoken[0].failures[0] == Failure("crashed", "its worker process ended with -9 meanwhile", attempts=2)
+    assert spoken[0].failures[0] == SynthesisFailure("crashed", "its worker process ended with -9 meanwhile", attempts=2)
 
 
 def test_workers_killed_from_outside_cost_nothing() -> None:
     killed = 0
     out = []
     for spoken in synthesise(
-        dialogues_of(60), scripted(cost_sec=0.01), options_of("process", retries=3, planner_buffer=8)
+        make_groups(60), scripted_spec(cost_sec=0.01), make_options("process", retries=3, planner_buffer=8)
     ):
         out.append(spoken)
         if len(out) in (10, 25):
@@ -74,60 +74,60 @@ def test_workers_killed_from_outside_cost_nothing() -> None:
                 os.kill(pid, signal.SIGKILL)
                 killed += 1
     assert killed >= 3
-    assert samples_of(out) == samples_of(list(synthesise(dialogues_of(60), scripted(), options_of())))
+    assert sample_bytes(out) == sample_bytes(list(synthesise(make_groups(60), scripted_spec(), make_options())))
 
 
 def test_a_worker_that_is_killed_while_it_has_nothing_to_do_is_blamed_on_nobody() -> None:
-    def source() -> Iterator[Group]:
-        yield from dialogues_of(3)
+    def source() -> Iterator[UtteranceGroup]:
+        yield from make_groups(3)
         for pid in worker_pids():
             os.kill(pid, signal.SIGKILL)
         time.sleep(0.2)
-        yield from dialogues_of(6)[3:]
+        yield from make_groups(6)[3:]
 
-    stats = Stats()
-    spoken = list(synthesise(source(), scripted(), options_of("process", planner_buffer=1, retries=0), stats))
-    assert samples_of(spoken) == samples_of(list(synthesise(dialogues_of(6), scripted(), options_of())))
+    stats = SynthesisStats()
+    spoken = list(synthesise(source(), scripted_spec(), make_options("process", planner_buffer=1, retries=0), stats))
+    assert sample_bytes(spoken) == sample_bytes(list(synthesise(make_groups(6), scripted_spec(), make_options())))
     assert stats.crashes == 0
 
 
 @pytest.mark.parametrize("backend", ["serial", "thread"])
 def test_an_engine_that_is_lost_ends_the_run_where_all_share_it(backend: Backend) -> None:
     with pytest.raises(EngineBrokenError, match="the GPU is gone"):
-        list(synthesise([group_of(0, "x", "lost y"), *dialogues_of(6)[1:]], scripted(), options_of(backend)))
+        list(synthesise([make_group(0, "x", "lost y"), *make_groups(6)[1:]], scripted_spec(), make_options(backend)))
 
 
 def test_a_worker_whose_engine_is_lost_is_replaced_and_costs_one_utterance_at_most(tmp_path: Path) -> None:
-    groups = [*dialogues_of(3), group_of(3, "x", "lost-once y"), group_of(4, "lost z", "x"), *dialogues_of(9)[5:]]
-    stats = Stats()
-    spoken = list(synthesise(groups, scripted(folder=str(tmp_path)), options_of("process"), stats))
+    groups = [*make_groups(3), make_group(3, "x", "lost-once y"), make_group(4, "lost z", "x"), *make_groups(9)[5:]]
+    stats = SynthesisStats()
+    spoken = list(synthesise(groups, scripted_spec(folder=str(tmp_path)), make_options("process"), stats))
     assert [len(one.failures) for one in spoken] == [0, 0, 0, 0, 1, 0, 0, 0, 0]
-    assert spoken[4].failures[0] == Failure("crashed", "the GPU is gone", attempts=2)
+    assert spoken[4].failures[0] == SynthesisFailure("crashed", "the GPU is gone", attempts=2)
     assert stats.crashes == 3
 
 
 @every_backend
 def test_an_engine_that_does_not_load_ends_the_run_with_its_reason(backend: Backend) -> None:
     with pytest.raises((SynthesisError, FileNotFoundError), match="no checkpoint"):
-        list(synthesise(dialogues_of(3), scripted(name="absent"), options_of(backend)))
+        list(synthesise(make_groups(3), scripted_spec(name="absent"), make_options(backend)))
 
 
 @every_backend
 def test_an_engine_that_finds_out_at_the_first_utterance_that_it_cannot_load_ends_the_run(backend: Backend) -> None:
     with pytest.raises(EngineUnavailableError, match="no weights"):
-        list(synthesise([group_of(0, "unavailable x")], scripted(), options_of(backend)))
+        list(synthesise([make_group(0, "unavailable x")], scripted_spec(), make_options(backend)))
 
 
 def test_a_worker_that_dies_while_it_loads_ends_the_run() -> None:
     with pytest.raises(SynthesisError, match="ended with -9 while it loaded"):
-        list(synthesise(dialogues_of(3), scripted(name="deadly"), options_of("process")))
+        list(synthesise(make_groups(3), scripted_spec(name="deadly"), make_options("process")))
 
 
 @every_backend
 def test_an_error_of_the_source_is_raised(backend: Backend) -> None:
-    def source() -> Iterator[Group]:
-        yield from dialogues_of(3)
+    def source() -> Iterator[UtteranceGroup]:
+        yield from make_groups(3)
         raise OSError("the disk is gone")
 
     with pytest.raises(OSError, match="the disk is gone"):
-        list(synthesise(source(), scripted(), options_of(backend)))
+        list(synthesise(source(), scripted_spec(), make_options(backend)))

@@ -47,7 +47,7 @@ class IndexTTS2:
         aux_paths=None,
     ):
         self.built = {name: value for name, value in locals().items() if name != "self"}
-        self.asked: list[dict[str, Any]] = []
+        self.calls: list[dict[str, Any]] = []
         for name in CACHES:
             setattr(self, f"cache_{name}", None)
         note("made")
@@ -73,7 +73,7 @@ class IndexTTS2:
         **generation_kwargs,
     ):
         given = {name: value for name, value in locals().items() if name not in ("self", "generation_kwargs")}
-        self.asked.append({**given, **generation_kwargs})
+        self.calls.append({**given, **generation_kwargs})
         pieces = self._generate(given, generation_kwargs)
         note(f"text {text}")
         if stream_return:
@@ -156,7 +156,7 @@ def checkpoint(folder: Path) -> Path:
     return folder
 
 
-def asked(engine: Any) -> list[dict[str, Any]]:
+def recorded_calls(engine: Any) -> list[dict[str, Any]]:
     """What `infer` was called with, call for call."""
-    calls: list[dict[str, Any]] = engine._model.asked
+    calls: list[dict[str, Any]] = engine._model.calls
     return calls

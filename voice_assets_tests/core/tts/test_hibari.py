@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from voice_core.tts import ENGINES, SpeechEngine, Utterance, load_engine
-from voice_core.tts.hibari import LOW_RATIO, lowered
+from voice_core.tts.hibari import LOW_RATIO, lower_pitch
 
 SENTENCE = "The ferry leaves when the captain has finished her tea."
 
@@ -73,9 +73,9 @@ def test_the_low_voice_is_lower_and_about_as_fast(engine: SpeechEngine) -> None:
 def test_lowering_moves_a_tone_and_leaves_no_image_of_it() -> None:
     """11.5 kHz, close to the old band's edge, becomes 9,775 Hz; an aliasing resampler would add 10,625 Hz."""
     tone = np.sin(2 * np.pi * 11_500 * np.arange(24_000) / 24_000).astype(np.float32)
-    low = lowered(tone)[2_000:26_000]
+    low = lower_pitch(tone)[2_000:26_000]
     level_db = 20 * np.log10(np.abs(np.fft.rfft(low * np.hanning(len(low)))) / (len(low) / 4) + 1e-9)
-    assert len(lowered(tone)) == pytest.approx(24_000 / LOW_RATIO, abs=64)
+    assert len(lower_pitch(tone)) == pytest.approx(24_000 / LOW_RATIO, abs=64)
     assert np.argmax(level_db) == pytest.approx(9_775, abs=2)
     assert level_db[9_765:9_786].max() > -1
     assert np.delete(level_db, slice(9_765, 9_786)).max() < -100

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from voice_assets_tests.core.tts.test_hibari import pitch_hz
-from voice_core.synthesis import EngineSpec, Group, SynthesisOptions, synthesise
+from voice_core.synthesis import EngineSpec, UtteranceGroup, SynthesisOptions, synthesise
 from voice_core.synthesis.types import Backend
 from voice_core.tts import Speech, SpeechEngine, TransientEngineError, Utterance, load_engine
 
@@ -43,7 +43,7 @@ def test_text_voice_and_seed_each_change_it_and_nothing_else_does() -> None:
 
 def test_it_is_the_same_in_this_thread_in_another_and_in_another_process() -> None:
     """The workers' BLAS has one thread, this process's has as many as cores, and adds up 10,000 numbers otherwise."""
-    long = Group("long", tuple(Utterance(" ".join([PROSE] * 3), voice) for voice in ("high", "low")))
+    long = UtteranceGroup("long", tuple(Utterance(" ".join([PROSE] * 3), voice) for voice in ("high", "low")))
 
     def say(backend: Backend) -> list[bytes]:
         options = SynthesisOptions(backend, workers=2)

@@ -10,14 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from voice_assets_tests.soak.outcome import Outcome
+from voice_assets_tests.soak.outcome import SoakResult
 
 
 class SoakTest(Protocol):
     NAME: str
     ROUNDS: int
 
-    def run(self, folder: Path, rounds: int, tell: Callable[[str], None]) -> list[Outcome]: ...
+    def run(self, folder: Path, rounds: int, progress: Callable[[str], None]) -> list[SoakResult]: ...
 
 
 def soak_tests() -> dict[str, SoakTest]:

@@ -6,45 +6,45 @@ from pathlib import Path
 
 from voice_assets_tests.core.corpus import damaged_corpus
 from voice_assets_tests.core.moshi import damaged_talks
-from voice_assets_tests.damage import CHANGES, COPIED, Case, Commands, faults
+from voice_assets_tests.damage import DAMAGE_KINDS, COPIED, DamageCase, WorkRootCommands, find_faults
 from voice_assets_tests.files import files_below
-from voice_assets_tests.soak.outcome import Outcome
+from voice_assets_tests.soak.outcome import SoakResult
 
 NAME = "damaged state files"
 ROUNDS = 400
 
 
-def run(folder: Path, rounds: int, tell: Callable[[str], None]) -> list[Outcome]:
+def run(folder: Path, rounds: int, progress: Callable[[str], None]) -> list[SoakResult]:
     """Of all files and kinds of damage so many, spread evenly over both pipelines; all of them where that is less."""
     started = time.monotonic()
     (folder / "voice").mkdir(parents=True)
-    world = damaged_corpus.finished_world(folder / "voice")
-    voice = damaged_corpus.Snapshot(world)
-    talks = damaged_talks.Talks(folder / "talks")
-    spoken = damaged_talks.TalksSnapshot(talks)
-    todo = [
-        *(_Round(case, world.work_dir, damaged_corpus.commands(world), damaged_corpus.allowed, voice.restore)
-          for case in _cases(world.work_dir)),
-        *(_Round(case, talks.work_dir, talks.commands(), damaged_talks.allowed, spoken.restore)
-          for case in _cases(talks.work_dir)),
+    corpus = damaged_corpus.create_finished_corpus(folder / "voice")
+    corpus_snapshot = damaged_corpus.WorkRootSnapshot(corpus)
+    moshi_dataset = damaged_talks.FinishedMoshiDataset(folder / "talks")
+    moshi_snapshot = damaged_talks.MoshiSnapshot(moshi_dataset)
+    damage_rounds = [
+        *(_Round(case, corpus.work_dir, damaged_corpus.corpus_commands(corpus), damaged_corpus.allowed_outcome, corpus_snapshot.restore)
+          for case in _cases(corpus.work_dir)),
+        *(_Round(case, moshi_dataset.work_dir, moshi_dataset.commands(), damaged_talks.allowed_outcome, moshi_snapshot.restore)
+          for case in _cases(moshi_dataset.work_dir)),
     ]  # fmt: skip
-    chosen = todo[:: max(1, len(todo) // rounds)] if rounds < len(todo) else todo
-    wrong = [one.case for one in chosen if not one.holds(tell)]
-    return [Outcome(NAME, len(chosen), len(chosen), len(wrong), time.monotonic() - started)]
+    chosen = damage_rounds[:: max(1, len(damage_rounds) // rounds)] if rounds < len(damage_rounds) else damage_rounds
+    wrong = [one.case for one in chosen if not one.holds(progress)]
+    return [SoakResult(NAME, len(chosen), len(chosen), len(wrong), time.monotonic() - started)]
 
 
-def _cases(root: Path) -> Sequence[Case]:
+def _cases(root: Path) -> Sequence[DamageCase]:
     keys = sorted(key for key in files_below(root) if not key.startswith("audits/"))
-    return [Case(key, how) for key in keys for how in (*CHANGES, COPIED)]
+    return [DamageCase(key, how) for key in keys for how in (*DAMAGE_KINDS, COPIED)]
 
 
 class _Round:
     def __init__(
         self,
-        case: Case,
+        case: DamageCase,
         root: Path,
-        commands: Commands,
-        allowed: Callable[[Case], tuple[bool, tuple[str, ...]]],
+        commands: WorkRootCommands,
+        allowed: Callable[[DamageCase], tuple[bool, tuple[str, ...]]],
         restore: Callable[[], None],
     ) -> None:
         self.case = case
@@ -53,9 +53,9 @@ class _Round:
         self._allowed = allowed
         self._restore = restore
 
-    def holds(self, tell: Callable[[str], None]) -> bool:
+    def holds(self, progress: Callable[[str], None]) -> bool:
         may_fail, may_change = self._allowed(self.case)
-        found = faults(self.case, self._root, self._commands, may_fail=may_fail, may_change=may_change)
+        found = find_faults(self.case, self._root, self._commands, may_fail=may_fail, may_change=may_change)
         self._restore()
-        tell(f"{self.case.key}, {self.case.how}: {'; '.join(found) or 'as before, or named'}")
+        progress(f"{self.case.key}, {self.case.damage}: {'; '.join(found) or 'as before, or named'}")
         return not found

@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from voice_assets_tests.core.corpus.small_corpus import World
-from voice_assets_tests.soak.outcome import Outcome
-from voice_assets_tests.soak.places import Place, file_place
+from voice_assets_tests.core.corpus.small_corpus import Corpus
+from voice_assets_tests.soak.outcome import SoakResult
+from voice_assets_tests.soak.places import Deployment, create_file_deployment
 
 NAME = "commands at once on a fresh DAGSTER_HOME"
 ROUNDS = 20
@@ -16,36 +16,36 @@ FOUR = (*TWO, ("pools",), ("failures",))
 DATABASES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
 
 
-def make_raw(folder: Path) -> Path:
+def create_raw_bucket(folder: Path) -> Path:
     """A raw bucket of three channels, so of three batches."""
     folder.mkdir(parents=True)
-    world = World(folder)
+    corpus = Corpus(folder)
     for number, channel in enumerate(("news", "sport", "talk")):
-        world.record(f"r{number}", 4.0, channel=channel)
-    return world.raw_dir
+        corpus.add_recording(f"r{number}", 4.0, channel=channel)
+    return corpus.raw_dir
 
 
-def run_together(place: Place, commands: Sequence[Sequence[str]]) -> list[str]:
+def run_concurrently(deployment: Deployment, commands: Sequence[Sequence[str]]) -> list[str]:
     """Start these commands at the same moment; what those that failed printed."""
-    running = [place.start(*arguments) for arguments in commands]
+    running = [deployment.start(*arguments) for arguments in commands]
     ended = [(process, process.communicate()[0].decode("utf-8", "replace")) for process in running]
     return [f"exit code {process.returncode}\n{output}" for process, output in ended if process.returncode]
 
 
-def faults_of_home(home: Path) -> list[str]:
-    """What is wrong with a Dagster home in which the batches of `make_raw` were built."""
+def find_home_faults(home: Path) -> list[str]:
+    """What is wrong with a Dagster home in which the batches of `create_raw_bucket` were built."""
     faults: list[str] = []
     for name in DATABASES:
-        heads = query(home / name, "SELECT version_num FROM alembic_version")
+        heads = query_first_column(home / name, "SELECT version_num FROM alembic_version")
         if len(heads) != 1:
             faults.append(f"{name} has the schema versions {heads}")
-    found = query(home / DATABASES[1], "SELECT partition FROM dynamic_partitions ORDER BY partition")
+    found = query_first_column(home / DATABASES[1], "SELECT partition FROM dynamic_partitions ORDER BY partition")
     if found != ["news/batch-0001", "sport/batch-0001", "talk/batch-0001"]:
         faults.append(f"the partitions are {found}")
     return faults + [f"left over: {path.name}" for path in home.glob(".instance-*")]
 
 
-def query(database: Path, statement: str) -> list[str]:
+def query_first_column(database: Path, statement: str) -> list[str]:
     """The first column of what a statement selects."""
     connection = sqlite3.connect(database)
     try:
@@ -56,25 +56,25 @@ def query(database: Path, statement: str) -> list[str]:
 
 def run_round(folder: Path, raw: Path, commands: Sequence[Sequence[str]]) -> list[str]:
     """Run the commands on a new home; everything that went wrong."""
-    place = file_place(folder, raw)
-    failed = run_together(place, commands)
+    deployment = create_file_deployment(folder, raw)
+    failed = run_concurrently(deployment, commands)
     try:
-        faults = faults_of_home(folder / "dagster_home")
-        place.run("pools")
+        faults = find_home_faults(folder / "dagster_home")
+        deployment.run("pools")
     except (sqlite3.Error, AssertionError) as error:
         faults = [f"the home does not open afterwards: {error}"]
     return failed + faults
 
 
-def run(folder: Path, rounds: int, tell: Callable[[str], None]) -> list[Outcome]:
-    raw = make_raw(folder / "corpus")
-    outcomes: list[Outcome] = []
+def run(folder: Path, rounds: int, progress: Callable[[str], None]) -> list[SoakResult]:
+    raw = create_raw_bucket(folder / "corpus")
+    outcomes: list[SoakResult] = []
     for what, commands in (("two", TWO), ("four", FOUR)):
         started = time.monotonic()
         wrong = 0
         for number in range(rounds):
             faults = run_round(folder / f"{what}-{number}", raw, commands)
             wrong += bool(faults)
-            tell(f"{number + 1:3d}  {what} commands: " + ("sound" if not faults else "; ".join(faults)[-600:]))
-        outcomes.append(Outcome(f"{what} {NAME}", rounds, rounds, wrong, time.monotonic() - started))
+            progress(f"{number + 1:3d}  {what} commands: " + ("sound" if not faults else "; ".join(faults)[-600:]))
+        outcomes.append(SoakResult(f"{what} {NAME}", rounds, rounds, wrong, time.monotonic() - started))
     return outcomes

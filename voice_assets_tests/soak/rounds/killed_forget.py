@@ -9,11 +9,11 @@ from pathlib import Path
 
 import datasets
 
-from voice_assets_tests.core.corpus.forget.forgetting import traces
-from voice_assets_tests.core.corpus.small_corpus import World, lines_for
+from voice_assets_tests.core.corpus.forget.forgetting import find_leftovers
+from voice_assets_tests.core.corpus.small_corpus import Corpus, make_lines
 from voice_assets_tests.soak.kill_loop import ends_within
-from voice_assets_tests.soak.outcome import Outcome
-from voice_assets_tests.soak.places import Place, file_place
+from voice_assets_tests.soak.outcome import SoakResult
+from voice_assets_tests.soak.places import Deployment, create_file_deployment
 
 NAME = "voice forget, killed -9 and repeated"
 ROUNDS = 30
@@ -21,7 +21,7 @@ FORGOTTEN, MARK = "number-two", "Xylophone"
 _ATTEMPTS = 10
 
 
-def run(folder: Path, rounds: int, tell: Callable[[str], None]) -> list[Outcome]:
+def run(folder: Path, rounds: int, progress: Callable[[str], None]) -> list[SoakResult]:
     """Each round kills the command at random moments until it comes to its end, in a copy of a built work root."""
     started = time.monotonic()
     built = _built(folder / "built")
@@ -29,82 +29,82 @@ def run(folder: Path, rounds: int, tell: Callable[[str], None]) -> list[Outcome]
     dice = random.Random(7)
     kills = differing = 0
     for number in range(1, rounds + 1):
-        place = _copy(built, folder / str(number))
-        killed = _forget(place, dice, longest_sec)
+        deployment = _copy(built, folder / str(number))
+        killed = _forget(deployment, dice, longest_sec)
         kills += killed
-        problems = _problems(place, wanted)
+        problems = _problems(deployment, wanted)
         differing += bool(problems)
-        tell(f"{number:4d}  killed {killed} times: {'; '.join(problems) or 'nothing is left, the rest as undisturbed'}")
-        shutil.rmtree(place.home)
-    return [Outcome(NAME, rounds, rounds, differing, time.monotonic() - started, f"{kills} kills")]
+        progress(f"{number:4d}  killed {killed} times: {'; '.join(problems) or 'nothing is left, the rest as undisturbed'}")
+        shutil.rmtree(deployment.home)
+    return [SoakResult(NAME, rounds, rounds, differing, time.monotonic() - started, f"{kills} kills")]
 
 
-def _built(home: Path) -> Place:
+def _built(home: Path) -> Deployment:
     """Two datasets of three recordings, one of which is to be forgotten, and what `datasets` cached of them."""
     home.mkdir()
-    world = World(home)
+    corpus = Corpus(home)
     for name in ("number-one", FORGOTTEN, "number-three"):
-        lines = lines_for(8, name)
+        lines = make_lines(8, name)
         if name == FORGOTTEN:
             lines = [line | {"text": f"{MARK} {line['text']}", "tone": f"{MARK} tone"} for line in lines]
-        world.record(name, 8, lines)
-    place = file_place(home, world.raw_dir)
-    other = dataclasses.replace(place, environment={**place.environment, "VOICE_DATASET": "other"})
-    for one, dataset in ((place, "voice"), (other, "other")):
+        corpus.add_recording(name, 8, lines)
+    deployment = create_file_deployment(home, corpus.raw_dir)
+    other = dataclasses.replace(deployment, environment={**deployment.environment, "VOICE_DATASET": "other"})
+    for one, dataset in ((deployment, "voice"), (other, "other")):
         one.run("build")
-        assert any(MARK in text for text in _texts(place, dataset))
-    return place
+        assert any(MARK in text for text in _texts(deployment, dataset))
+    return deployment
 
 
-def _copy(built: Place, home: Path) -> Place:
+def _copy(built: Deployment, home: Path) -> Deployment:
     """The same recordings, so that they keep their identity, and a copy of all that was made."""
-    place = file_place(home, built.home / "raw")
+    deployment = create_file_deployment(home, built.home / "raw")
     for name in ("work", "hf"):
         shutil.copytree(built.home / name, home / name)
-    return place
+    return deployment
 
 
-def _undisturbed(built: Place, home: Path) -> tuple[dict[str, bytes], float]:
-    place = _copy(built, home)
+def _undisturbed(built: Deployment, home: Path) -> tuple[dict[str, bytes], float]:
+    deployment = _copy(built, home)
     started = time.monotonic()
-    place.run("forget", FORGOTTEN, "--yes")
+    deployment.run("forget", FORGOTTEN, "--yes")
     wall_sec = time.monotonic() - started
-    assert _problems(place, {}) == []
-    return _content(place), wall_sec
+    assert _problems(deployment, {}) == []
+    return _content(deployment), wall_sec
 
 
-def _forget(place: Place, dice: random.Random, longest_sec: float) -> int:
+def _forget(deployment: Deployment, dice: random.Random, longest_sec: float) -> int:
     """Run the command until it ends by itself; returns how often it was killed."""
     for attempt in range(_ATTEMPTS):
-        process = place.start("forget", FORGOTTEN, "--yes")
+        process = deployment.start("forget", FORGOTTEN, "--yes")
         if ends_within(process, dice.uniform(0.5, longest_sec)):
             return attempt
-    place.run("forget", FORGOTTEN, "--yes")
+    deployment.run("forget", FORGOTTEN, "--yes")
     return _ATTEMPTS
 
 
-def _content(place: Place) -> dict[str, bytes]:
+def _content(deployment: Deployment) -> dict[str, bytes]:
     """All but what says when, or what a store calls a raw object."""
-    return place.files("tombstones/", "batches/")
+    return deployment.files("tombstones/", "batches/")
 
 
-def _problems(place: Place, wanted: dict[str, bytes]) -> list[str]:
-    problems = [f"left in {key}" for key in traces(place.home / "work", FORGOTTEN, MARK)]
+def _problems(deployment: Deployment, wanted: dict[str, bytes]) -> list[str]:
+    problems = [f"left in {key}" for key in find_leftovers(deployment.home / "work", FORGOTTEN, MARK)]
     for dataset in ("voice", "other"):
-        if any(MARK in text for text in _texts(place, dataset)):
+        if any(MARK in text for text in _texts(deployment, dataset)):
             problems.append(f"load_dataset returns its rows of {dataset}")
-    problems += [f"left over: {name}" for name in place.leftovers()]
+    problems += [f"left over: {name}" for name in deployment.leftovers()]
     if wanted:
-        found = _content(place)
+        found = _content(deployment)
         problems += [
             f"other bytes: {key}" for key in sorted(wanted.keys() | found) if wanted.get(key) != found.get(key)
         ]
     return problems
 
 
-def _texts(place: Place, dataset: str) -> list[str]:
+def _texts(deployment: Deployment, dataset: str) -> list[str]:
     """As a trainer loads them, with the cache of earlier loads."""
     datasets.disable_progress_bars()
-    folder = str(place.home / "work" / "datasets" / dataset)
-    rows = datasets.load_dataset(folder, "full", cache_dir=str(place.home / "hf"))
+    folder = str(deployment.home / "work" / "datasets" / dataset)
+    rows = datasets.load_dataset(folder, "full", cache_dir=str(deployment.home / "hf"))
     return [text for split in rows.values() for text in split.select_columns(["text"])["text"]]

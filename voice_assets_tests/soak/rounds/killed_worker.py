@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from voice_assets_tests.core.corpus.small_corpus import World
-from voice_assets_tests.soak.kill_loop import undisturbed
-from voice_assets_tests.soak.outcome import Outcome
-from voice_assets_tests.soak.places import Place, file_place
+from voice_assets_tests.core.corpus.small_corpus import Corpus
+from voice_assets_tests.soak.kill_loop import build_undisturbed
+from voice_assets_tests.soak.outcome import SoakResult
+from voice_assets_tests.soak.places import Deployment, create_file_deployment
 
 NAME = "workers killed"
 ROUNDS = 10
@@ -30,15 +30,15 @@ KILLS = (1, 12)
 """So many workers are killed: one, or so many that what is done again is lost as well, and its batch fails."""
 
 
-def make_place(folder: Path) -> Place:
+def create_deployment(folder: Path) -> Deployment:
     """Three batches of recordings, for two workers."""
     (folder / "corpus").mkdir(parents=True)
-    world = World(folder / "corpus")
+    corpus = Corpus(folder / "corpus")
     for channel in ("news", "sport", "talk"):
         for number in range(3):
-            world.record(f"{channel}-{number}", 8.0, channel=channel)
-    place = file_place(folder / "place", world.raw_dir)
-    return dataclasses.replace(place, environment={**place.environment, "VOICE_WORKERS": "2"})
+            corpus.add_recording(f"{channel}-{number}", 8.0, channel=channel)
+    deployment = create_file_deployment(folder / "place", corpus.raw_dir)
+    return dataclasses.replace(deployment, environment={**deployment.environment, "VOICE_WORKERS": "2"})
 
 
 def workers_of(group: int) -> list[int]:
@@ -71,40 +71,40 @@ def kill_workers(build: "subprocess.Popen[bytes]", work: Path, stage: str, kills
     return len(killed)
 
 
-def run_round(place: Place, wanted: dict[str, bytes], stage: str, kills: int, wait_sec: float = 0.0) -> tuple[str, str]:
+def run_round(deployment: Deployment, wanted: dict[str, bytes], stage: str, kills: int, wait_sec: float = 0.0) -> tuple[str, str]:
     """What happened to the build, and what is wrong after the next one. The place is empty again afterwards."""
-    build = place.start("build")
-    killed = kill_workers(build, place.home / "work", stage, kills, wait_sec)
+    build = deployment.start("build")
+    killed = kill_workers(build, deployment.home / "work", stage, kills, wait_sec)
     output = build.communicate()[0].decode("utf-8", "replace")
     happened = f"{killed} killed, exit code {build.returncode}"
     faults = [] if build.returncode in (0, 1) else [output]
     try:
-        place.run("build")
+        deployment.run("build")
     except AssertionError as error:
         faults.append(str(error))
-    files = place.files()
+    files = deployment.files()
     differing = sorted(key for key in files.keys() | wanted.keys() if files.get(key) != wanted.get(key))
     if differing:
         faults.append(f"{len(differing)} files differ, such as {differing[:3]}")
-    faults += [f"left over: {name}" for name in place.leftovers()]
-    place.empty()
+    faults += [f"left over: {name}" for name in deployment.leftovers()]
+    deployment.empty()
     return happened, "; ".join(faults)
 
 
-def run(folder: Path, rounds: int, tell: Callable[[str], None]) -> list[Outcome]:
-    place = make_place(folder)
-    wanted, _ = undisturbed(place)
+def run(folder: Path, rounds: int, progress: Callable[[str], None]) -> list[SoakResult]:
+    deployment = create_deployment(folder)
+    wanted, _ = build_undisturbed(deployment)
     dice = random.Random(7)
-    outcomes: list[Outcome] = []
+    outcomes: list[SoakResult] = []
     for stage in STAGES:
         started = time.monotonic()
         wrong = failed = 0
         for number in range(rounds):
             kills = KILLS[number % len(KILLS)]
-            happened, faults = run_round(place, wanted, stage, kills, dice.uniform(0.0, 0.2))
+            happened, faults = run_round(deployment, wanted, stage, kills, dice.uniform(0.0, 0.2))
             wrong += bool(faults)
             failed += happened.endswith("code 1")
-            tell(f"{number + 1:3d}  {stage}: {happened}; " + (faults[-600:] or "the same bytes after the next build"))
+            progress(f"{number + 1:3d}  {stage}: {happened}; " + (faults[-600:] or "the same bytes after the next build"))
         note = f"{failed} builds failed in between"
-        outcomes.append(Outcome(f"{NAME}, {stage}", rounds, rounds, wrong, time.monotonic() - started, note))
+        outcomes.append(SoakResult(f"{NAME}, {stage}", rounds, rounds, wrong, time.monotonic() - started, note))
     return outcomes

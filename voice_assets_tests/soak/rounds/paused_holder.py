@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from voice_assets_tests.core.corpus.small_corpus import World
+from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_assets_tests.files import files_below
 from voice_assets_tests.servers.s3 import s3_server
-from voice_assets_tests.soak.outcome import Outcome
-from voice_assets_tests.soak.paused import SHORT_CLAIMS, continue_group, kill_group, stop_group, wait_until
-from voice_assets_tests.soak.places import Place, s3_place
+from voice_assets_tests.soak.outcome import SoakResult
+from voice_assets_tests.soak.paused import SHORT_CLAIMS, continue_group, kill_group, stop_group, wait_for_process
+from voice_assets_tests.soak.places import Deployment, create_s3_deployment
 from voice_core.storage.store import Store
 
 NAME = "stopped past its claim, s3"
@@ -24,14 +24,14 @@ _BUILD = f"{SHORT_CLAIMS} from voice_assets.cli import main; main()"
 _LOST = "lost its claim on"
 
 
-def run(folder: Path, rounds: int, tell: Callable[[str], None]) -> list[Outcome]:
+def run(folder: Path, rounds: int, progress: Callable[[str], None]) -> list[SoakResult]:
     started = time.monotonic()
-    world = World(folder)
+    corpus = Corpus(folder)
     dice = random.Random(7)
     wrong = lost = 0
     with s3_server() as s3:
-        _record(world, corrected=True)
-        first = s3_place(folder / "first", world.raw_dir, s3)
+        _record(corpus, corrected=True)
+        first = create_s3_deployment(folder / "first", corpus.raw_dir, s3)
         second = _on_another_machine(first, folder / "second")
         began = time.monotonic()
         _end(_start(second))
@@ -40,28 +40,28 @@ def run(folder: Path, rounds: int, tell: Callable[[str], None]) -> list[Outcome]
         for number in range(rounds):
             first.empty()
             after_sec = dice.uniform(0.0, longest_sec)
-            faults, said = _round(first, second, world, wanted, after_sec)
+            faults, said = _round(first, second, corpus, wanted, after_sec)
             lost += _LOST in said
             wrong += bool(faults)
             end = "lost its claim" if _LOST in said else "finished"
-            tell(f"{number + 1:4d}  stopped after {after_sec:4.1f} s: {end}; {'; '.join(faults) or 'the same bytes'}")
+            progress(f"{number + 1:4d}  stopped after {after_sec:4.1f} s: {end}; {'; '.join(faults) or 'the same bytes'}")
     note = f"{lost} lost their claim"
-    return [Outcome(NAME, rounds, rounds, wrong, time.monotonic() - started, note)]
+    return [SoakResult(NAME, rounds, rounds, wrong, time.monotonic() - started, note)]
 
 
 def _round(
-    first: Place, second: Place, world: World, wanted: dict[str, bytes], after_sec: float
+    first: Deployment, second: Deployment, corpus: Corpus, wanted: dict[str, bytes], after_sec: float
 ) -> tuple[list[str], str]:
     """What is wrong afterwards, and what the build said that was stopped."""
-    _record(world, corrected=False)
-    _upload(first, world)
+    _record(corpus, corrected=False)
+    _upload(first, corpus)
     build = _start(first)
     try:
-        wait_until(lambda: next(iter(first.work().listing()), None) is not None, build)
+        wait_for_process(lambda: next(iter(first.work().listing()), None) is not None, build)
         time.sleep(after_sec)
         stop_group(build.pid)
-        _record(world, corrected=True)
-        _upload(first, world)
+        _record(corpus, corrected=True)
+        _upload(first, corpus)
         _end(_start(second))
         continue_group(build.pid)
         said, _ = build.communicate(timeout=300)
@@ -84,33 +84,33 @@ def _round(
     return faults, said
 
 
-def _record(world: World, *, corrected: bool) -> None:
+def _record(corpus: Corpus, *, corrected: bool) -> None:
     for name in "abcdefgh":
-        lines = world.record(name, 10.0, speaker_id=name)
+        lines = corpus.add_recording(name, 10.0, speaker_id=name)
         if corrected:
             for line in lines:
                 line["text"] = f"Corrected: {line['text']}"
                 line["end"] -= 0.1
-        world.transcribe(name, lines)
+        corpus.write_transcript(name, lines)
 
 
-def _upload(place: Place, world: World) -> None:
-    Store(place.raw_url, place.work_access).put_many(files_below(world.raw_dir))
+def _upload(deployment: Deployment, corpus: Corpus) -> None:
+    Store(deployment.raw_url, deployment.work_access).put_many(files_below(corpus.raw_dir))
 
 
-def _on_another_machine(place: Place, home: Path) -> Place:
+def _on_another_machine(deployment: Deployment, home: Path) -> Deployment:
     """The same buckets, with a Dagster instance of its own."""
     home.mkdir()
-    shutil.copytree(place.home / "dagster_home", home / "dagster_home")
+    shutil.copytree(deployment.home / "dagster_home", home / "dagster_home")
     own = {"VOICE_LOCAL_DIR": str(home / "scratch"), "DAGSTER_HOME": str(home / "dagster_home")}
-    return dataclasses.replace(place, home=home, environment={**place.environment, **own})
+    return dataclasses.replace(deployment, home=home, environment={**deployment.environment, **own})
 
 
-def _start(place: Place) -> "subprocess.Popen[str]":
+def _start(deployment: Deployment) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-c", _BUILD, "build"],
-        cwd=place.home,
-        env={**place.variables(), "VOICE_WORKERS": "2", "COLUMNS": "1000"},
+        cwd=deployment.home,
+        env={**deployment.variables(), "VOICE_WORKERS": "2", "COLUMNS": "1000"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

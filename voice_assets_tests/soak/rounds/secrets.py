@@ -8,12 +8,12 @@ from itertools import chain, islice
 from pathlib import Path
 
 from voice_assets_tests.servers.faulty import faulty_proxy
-from voice_assets_tests.servers.hub import Hub
+from voice_assets_tests.servers.hub import HubServer
 from voice_assets_tests.servers.s3 import s3_server
-from voice_assets_tests.soak.commands import commands
-from voice_assets_tests.soak.outcome import Outcome
+from voice_assets_tests.soak.commands import run_command_server
+from voice_assets_tests.soak.outcome import SoakResult
 from voice_assets_tests.soak.planted import (
-    Ground,
+    LeakTestCorpus,
     Servers,
     file_cases,
     hub_cases,
@@ -26,20 +26,20 @@ NAME = "secrets in every setting and failure"
 ROUNDS = 10_000  # more than there are
 
 
-def run(folder: Path, rounds: int, tell: Callable[[str], None]) -> list[Outcome]:
+def run(folder: Path, rounds: int, progress: Callable[[str], None]) -> list[SoakResult]:
     started = time.monotonic()
     with ExitStack() as stack:
         s3 = stack.enter_context(s3_server())
         proxy = stack.enter_context(faulty_proxy(s3.url))
-        servers = Servers(s3, proxy, stack.enter_context(Hub()))
-        ground = Ground(folder, servers, stack.enter_context(commands()))
+        servers = Servers(s3, proxy, stack.enter_context(HubServer()))
+        leak_corpus = LeakTestCorpus(folder, servers, stack.enter_context(run_command_server()))
         kinds = (settings_cases(), url_cases(), file_cases(folder), hub_cases(servers), store_cases(servers))
         tried = leaking = 0
         for case in islice(chain(*kinds), rounds):
-            leaks = ground.leaks(case)
+            leaks = leak_corpus.find_leaks(case)
             tried += 1
             leaking += bool(leaks)
             for leak in leaks:
-                tell(f"{case.name!r}: {leak.replace(case.secret, 'SECRET')[:300]}")
-    tell(f"{tried} cases, {leaking} with a leak")
-    return [Outcome(NAME, tried, tried, leaking, time.monotonic() - started)]
+                progress(f"{case.name!r}: {leak.replace(case.secret, 'SECRET')[:300]}")
+    progress(f"{tried} cases, {leaking} with a leak")
+    return [SoakResult(NAME, tried, tried, leaking, time.monotonic() - started)]

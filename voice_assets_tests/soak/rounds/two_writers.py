@@ -11,10 +11,10 @@ from pathlib import Path
 from threading import Barrier
 
 from voice_assets_tests.servers.s3 import s3_server
-from voice_assets_tests.soak.outcome import Outcome
-from voice_core.storage.config import Access
+from voice_assets_tests.soak.outcome import SoakResult
+from voice_core.storage.config import StoreConfig
 from voice_core.storage.copy_plan import CopyOptions
-from voice_core.storage.copy_record import FOLDER
+from voice_core.storage.copy_record import COPY_RECORD_FOLDER
 from voice_core.storage.copy_store import copy
 from voice_core.storage.store import Store, StoreError
 
@@ -82,7 +82,7 @@ def _read(url: str) -> list[str]:
     return wrong
 
 
-def copy_twice(source_url: str, target_url: str, access: Access, objects: int, seed: int) -> list[str]:
+def copy_twice(source_url: str, target_url: str, access: StoreConfig, objects: int, seed: int) -> list[str]:
     """Copy a store that two processes fill a target with at the same time, over an older state; what went wrong."""
     source, target = Store(source_url, access, create=True), Store(target_url, access, create=True)
     rng = random.Random(seed)
@@ -98,7 +98,7 @@ def copy_twice(source_url: str, target_url: str, access: Access, objects: int, s
     return wrong + [f"left over: {key}" for key in sorted(there.keys() - wanted.keys())]
 
 
-def _copy(source_url: str, target_url: str, access: Access, together: Barrier) -> list[str]:
+def _copy(source_url: str, target_url: str, access: StoreConfig, together: Barrier) -> list[str]:
     together.wait()
     options = CopyOptions(jobs=8)
     try:
@@ -109,14 +109,14 @@ def _copy(source_url: str, target_url: str, access: Access, together: Barrier) -
 
 
 def _objects(store: Store) -> dict[str, bytes]:
-    keys = [item.key for item in store.listing() if not item.key.startswith(FOLDER)]
-    return dict(zip(keys, store.each(store.get, keys), strict=True))
+    keys = [item.key for item in store.listing() if not item.key.startswith(COPY_RECORD_FOLDER)]
+    return dict(zip(keys, store.map_keys(store.get, keys), strict=True))
 
 
-def run(folder: Path, rounds: int, tell: Callable[[str], None]) -> list[Outcome]:
+def run(folder: Path, rounds: int, progress: Callable[[str], None]) -> list[SoakResult]:
     puts = 120 * rounds
     outcomes = [
-        _outcome(f"{writers} writers of the same keys, file", puts, write_and_read, url, writers, puts, tell=tell)
+        _outcome(f"{writers} writers of the same keys, file", puts, write_and_read, url, writers, puts, progress=progress)
         for writers in (2, 4)
         for url in [(folder / str(writers)).as_uri()]
     ]
@@ -124,21 +124,21 @@ def run(folder: Path, rounds: int, tell: Callable[[str], None]) -> list[Outcome]
         for kind in ("file", "s3"):
             wrong, started = 0, time.monotonic()
             urls = [(folder / name).as_uri() if kind == "file" else s3.new_bucket() for name in ("source", "target")]
-            access = Access() if kind == "file" else s3.access()
+            access = StoreConfig() if kind == "file" else s3.access()
             for number in range(rounds):
                 found = copy_twice(urls[0], urls[1], access, 300, number)
                 wrong += bool(found)
-                tell(f"{number + 1:4d}  two copies at once, {kind}: {'; '.join(found[:3]) or 'the same objects'}")
+                progress(f"{number + 1:4d}  two copies at once, {kind}: {'; '.join(found[:3]) or 'the same objects'}")
             note = "every round changes the source and copies over the last state"
             seconds = time.monotonic() - started
-            outcomes.append(Outcome(f"two copies at once, {kind}", rounds, rounds, wrong, seconds, note))
+            outcomes.append(SoakResult(f"two copies at once, {kind}", rounds, rounds, wrong, seconds, note))
     return outcomes
 
 
 def _outcome(
-    what: str, rounds: int, test: Callable[[str, int, int], list[str]], *arguments: object, tell: Callable[[str], None]
-) -> Outcome:
+    what: str, rounds: int, test: Callable[[str, int, int], list[str]], *arguments: object, progress: Callable[[str], None]
+) -> SoakResult:
     started = time.monotonic()
     wrong = test(*arguments)  # type: ignore[arg-type]
-    tell(f"{what}: {len(wrong)} wrong {'; '.join(wrong[:3])}")
-    return Outcome(what, rounds, rounds, len(wrong), time.monotonic() - started)
+    progress(f"{what}: {len(wrong)} wrong {'; '.join(wrong[:3])}")
+    return SoakResult(what, rounds, rounds, len(wrong), time.monotonic() - started)

@@ -10,11 +10,11 @@ from voice_core.codecs.base import CodecUnavailableError
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _PATTERNS = ("config.json", "*.safetensors", "*.safetensors.index.json")
-Stamps = tuple[tuple[Path, int, int], ...]
+FileStamps = tuple[tuple[Path, int, int], ...]
 INSTALL = "pip install 'voice-data-factory[neucodec]'"
 
 
-def identify(checkpoint: str, revision: str) -> str:
+def weights_revision(checkpoint: str, revision: str) -> str:
     """What tells these weights from others: the commit at the hub, or a hash of a folder's content.
 
     A full commit hash needs neither weights nor network, so a machine that never encodes can tell what is current.
@@ -23,13 +23,13 @@ def identify(checkpoint: str, revision: str) -> str:
     folder = Path(checkpoint).expanduser()
     if folder.is_dir():
         _require_weights(folder, checkpoint)
-        return _content_hash(stamps(checkpoint))
+        return _content_hash(file_stamps(checkpoint))
     if _COMMIT.fullmatch(revision):
         return revision[:12]
-    return locate(checkpoint, revision).name[:12]
+    return locate_weights(checkpoint, revision).name[:12]
 
 
-def locate(checkpoint: str, revision: str) -> Path:
+def locate_weights(checkpoint: str, revision: str) -> Path:
     """The folder with config.json and weights; fetched from the hub where the cache does not have them.
 
     What the cache has is taken, also for a branch: the hub is not asked again, so that codes do not change because
@@ -73,7 +73,7 @@ def locate(checkpoint: str, revision: str) -> Path:
     return found
 
 
-def stamps(checkpoint: str) -> Stamps:
+def file_stamps(checkpoint: str) -> FileStamps:
     """A folder's weights with their times and sizes, which tell when they were replaced; () for what is no folder."""
     folder = Path(checkpoint).expanduser()
     there = [(path, path.stat()) for path in _weight_files(folder) if path.is_file()] if folder.is_dir() else []
@@ -102,7 +102,7 @@ def _require_weights(folder: Path, checkpoint: str) -> None:
 
 
 @functools.lru_cache(maxsize=8)
-def _content_hash(files: Stamps) -> str:
+def _content_hash(files: FileStamps) -> str:
     """Twelve digits of the SHA-256 over the files' names and hashes; their times only say when to read them again."""
     total = hashlib.sha256()
     for path, *_ in files:

@@ -7,23 +7,23 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from voice_core.codecs.base import Audio, CodecUnavailableError, Codes, Margins, checked_clip, checked_codes, samples_at
-from voice_core.codecs.neucodec.checkpoint import INSTALL, identify, locate
-from voice_core.compute.gpu_lock import hold
-from voice_core.compute.gpus import profile
+from voice_core.codecs.base import Audio, CodecUnavailableError, Codes, Margins, validate_clip, validate_codes, resampled_length
+from voice_core.codecs.neucodec.checkpoint import INSTALL, weights_revision, locate_weights
+from voice_core.compute.gpu_lock import hold_gpu
+from voice_core.compute.gpus import load_gpu_profile
 from voice_core.settings import NeuCodecSettings
 
 if TYPE_CHECKING:
-    from voice_core.codecs.neucodec.engine import Engine
+    from voice_core.codecs.neucodec.engine import NeuCodecEngine
 
 ALGORITHM = "1"
 """Raise when a change here alters the codes of any audio; part of `NeuCodec.revision`."""
 HOP = 320
-_ROUNDING = {"fp32": 1e-3, "tf32": 0.1, "bf16": float("inf"), "fp16": float("inf")}
+_MAX_MARGIN = {"fp32": 1e-3, "tf32": 0.1, "bf16": float("inf"), "fp16": float("inf")}
 """How far from a boundary a value may have been of which the plain path makes another code. Far above what rounding was
 seen to do, far below what padding or a wrong length does; half precision is wrong by whole steps now and then, so that
 `LEAST_AGREEMENT` holds for it instead."""
-LEAST_AGREEMENT = {"fp32": 0.0, "tf32": 0.0, "bf16": 0.3, "fp16": 0.5}
+MIN_AGREEMENT = {"fp32": 0.0, "tf32": 0.0, "bf16": 0.3, "fp16": 0.5}
 """The share of a clip's codes that the plain path must give, too: about half of what it was for a small model of random
 weights, 0.62 in bf16 and 0.96 in fp16. Not yet measured with the published weights."""
 _CPU_BATCH_SEC = 120.0
@@ -48,10 +48,10 @@ class NeuCodec:
 
     def __init__(self, settings: NeuCodecSettings) -> None:
         self.settings = settings
-        self._profile = profile(settings.pool, settings.gpu_profiles) if settings.pool else None
-        self.precision = self._profile.choose(settings.precision) if self._profile else settings.precision or "fp32"
-        self._engine: Engine | None = None
-        self._holder = 0  # the thread that has it ready on a GPU
+        self._profile = load_gpu_profile(settings.pool, settings.gpu_profiles) if settings.pool else None
+        self.precision = self._profile.choose_precision(settings.precision) if self._profile else settings.precision or "fp32"
+        self._engine: NeuCodecEngine | None = None
+        self._owner_thread = 0  # the thread that has it ready on a GPU
 
     def __getstate__(self) -> dict[str, Any]:
         """Other processes load weights of their own."""
@@ -59,16 +59,16 @@ class NeuCodec:
 
     @cached_property
     def revision(self) -> str:
-        weights = identify(self.settings.checkpoint, self.settings.revision)
+        weights = weights_revision(self.settings.checkpoint, self.settings.revision)
         return f"{ALGORITHM}-{weights}-{self.precision}"
 
     @property
-    def rounding(self) -> float:
-        return _ROUNDING[self.precision]
+    def max_margin(self) -> float:
+        return _MAX_MARGIN[self.precision]
 
     @property
-    def least_agreement(self) -> float:
-        return LEAST_AGREEMENT[self.precision]
+    def min_agreement(self) -> float:
+        return MIN_AGREEMENT[self.precision]
 
     @property
     def device(self) -> str:
@@ -94,7 +94,7 @@ class NeuCodec:
         Nothing of it stays on the GPU once that is let go: the weights wait in the host's memory, where the next batch
         of this process has them from, and what was compiled for them stays.
         """
-        if self._holder == threading.get_ident():
+        if self._owner_thread == threading.get_ident():
             yield
             return
         gpus = self._gpus()
@@ -103,17 +103,17 @@ class NeuCodec:
             yield
             return
         before = str(self._engine.device) if self._engine is not None else ""
-        with hold(sorted(gpus, key=lambda name: gpus[name] != before), purpose, self.settings.gpu_lock_dir) as name:
+        with hold_gpu(sorted(gpus, key=lambda name: gpus[name] != before), purpose, self.settings.gpu_lock_dir) as name:
             try:
                 self._load(gpus[name])
-                self._holder = threading.get_ident()
+                self._owner_thread = threading.get_ident()
                 yield
             finally:
-                self._holder = 0
+                self._owner_thread = 0
                 if self._engine is not None:
-                    self._engine.leave()
+                    self._engine.offload()
 
-    def group(self, sample_count: int, sample_rate_hz: int) -> int:
+    def group_key(self, sample_count: int, sample_rate_hz: int) -> int:
         """Clips with as many codes form one batch, without padding."""
         return self.code_count(sample_count, sample_rate_hz)
 
@@ -124,22 +124,22 @@ class NeuCodec:
         >>> [codec.code_count(n) for n in (0, 319, 320, 16_000)], codec.code_count(24_000, 24_000)
         ([0, 0, 1, 50], 50)
         """
-        return samples_at(sample_count, sample_rate_hz or self.input_sample_rate_hz, self.input_sample_rate_hz) // HOP
+        return resampled_length(sample_count, sample_rate_hz or self.input_sample_rate_hz, self.input_sample_rate_hz) // HOP
 
     def encode(self, clips: Sequence[Audio], sample_rate_hz: int | None = None) -> list[Codes]:
-        checked = [checked_clip(clip, index) for index, clip in enumerate(clips)]
-        with self._at_hand("encoding") as engine:
+        checked = [validate_clip(clip, index) for index, clip in enumerate(clips)]
+        with self._loaded_engine("encoding") as engine:
             return engine.encode(checked, sample_rate_hz or self.input_sample_rate_hz)
 
-    def encode_alone(self, clip: Audio, sample_rate_hz: int | None = None) -> tuple[Codes, Margins]:
+    def encode_reference(self, clip: Audio, sample_rate_hz: int | None = None) -> tuple[Codes, Margins]:
         """By transformers' own forward pass and feature extractor, in single precision."""
-        checked = checked_clip(clip, 0)
-        with self._at_hand("encoding") as engine:
-            return engine.encode_alone(checked, sample_rate_hz or self.input_sample_rate_hz)
+        checked = validate_clip(clip, 0)
+        with self._loaded_engine("encoding") as engine:
+            return engine.encode_reference(checked, sample_rate_hz or self.input_sample_rate_hz)
 
     def decode(self, codes: Sequence[Codes]) -> list[Audio]:
-        checked = [checked_codes(item, index, self.codebook_size) for index, item in enumerate(codes)]
-        with self._at_hand("decoding") as engine:
+        checked = [validate_codes(item, index, self.codebook_size) for index, item in enumerate(codes)]
+        with self._loaded_engine("decoding") as engine:
             return engine.decode(checked, self.batch_sec / 4)
 
     def _gpus(self) -> dict[str, str]:
@@ -163,31 +163,31 @@ class NeuCodec:
         return {f"GPU-{torch.cuda.get_device_properties(number).uuid}": f"cuda:{number}" for number in numbers}
 
     @contextmanager
-    def _at_hand(self, purpose: str) -> Iterator["Engine"]:
+    def _loaded_engine(self, purpose: str) -> Iterator["NeuCodecEngine"]:
         """Outside of `ready` each call holds a GPU for itself."""
         with self.ready(purpose):
             assert self._engine is not None
             yield self._engine
 
-    def _loaded(self) -> "Engine":
-        with self._at_hand("loading") as engine:
+    def _loaded(self) -> "NeuCodecEngine":
+        with self._loaded_engine("loading") as engine:
             return engine
 
     def _load(self, device: str) -> None:
         torch = _torch()
         if self._engine is not None and str(self._engine.device) == device:
-            self._engine.come()
+            self._engine.restore()
             return
         self._engine = None  # first let go of the weights for another device
         try:
-            from voice_core.codecs.neucodec.engine import Engine
+            from voice_core.codecs.neucodec.engine import NeuCodecEngine
         except (ImportError, OSError) as error:  # OSError: a library of a package that is there does not load
             raise _unavailable(error) from None
-        folder = locate(self.settings.checkpoint, self.settings.revision)
-        if identify(self.settings.checkpoint, self.settings.revision) not in self.revision:
+        folder = locate_weights(self.settings.checkpoint, self.settings.revision)
+        if weights_revision(self.settings.checkpoint, self.settings.revision) not in self.revision:
             raise CodecUnavailableError(f"the weights in {folder} were replaced meanwhile: run it again")
         _log.info("loading NeuCodec %s onto %s", self.revision, device)
-        self._engine = Engine.load(
+        self._engine = NeuCodecEngine.load(
             folder,
             torch.device(device),
             self.precision,

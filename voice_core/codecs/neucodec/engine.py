@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from transformers import NeuCodecModel, SeamlessM4TFeatureExtractor
 from transformers.utils.logging import disable_progress_bar
 
-from voice_core.codecs.base import Audio, CodecUnavailableError, Codes, Margins, samples_at
+from voice_core.codecs.base import Audio, CodecUnavailableError, Codes, Margins, resampled_length
 from voice_core.codecs.neucodec.features import Features
-from voice_core.codecs.neucodec.memory import in_halves
+from voice_core.codecs.neucodec.memory import split_on_oom
 from voice_core.codecs.neucodec.network import Encoder, margin
 from voice_core.codecs.neucodec.resampling import resample
 
@@ -36,7 +36,7 @@ class _NotFiniteError(ValueError):
     """The encoder made of a clip what no code stands for."""
 
 
-class Engine:
+class NeuCodecEngine:
     """`precision` is one of `DTYPES`. Not for several threads at once."""
 
     def __init__(
@@ -56,15 +56,15 @@ class Engine:
         self._features = Features(self._extractor).to(device)
         self._encoder = Encoder(self._model, DTYPES[precision]).eval()
         self._most_samples = int(batch_sec * INPUT_HZ)
-        self._heard = threading.local()  # on a CPU several threads are at work on the one model
-        self._model.quantizer.project_in.register_forward_hook(self._hear)
+        self._latents = threading.local()  # on a CPU several threads are at work on the one model
+        self._model.quantizer.project_in.register_forward_hook(self._store_latent)
         if compiled:
             self._encoder.compile()
-        exact = precision == "fp32" and device.type == "cpu" and not compiled and self._agrees()
+        exact = precision == "fp32" and device.type == "cpu" and not compiled and self._is_bit_exact()
         self.tolerance = 0.0 if exact else TOLERANCE
 
     @classmethod
-    def load(cls, folder: Path, device: torch.device, precision: str, *, batch_sec: float, compiled: bool) -> "Engine":
+    def load(cls, folder: Path, device: torch.device, precision: str, *, batch_sec: float, compiled: bool) -> "NeuCodecEngine":
         """Read the weights of a folder in transformers' layout. Raises `CodecUnavailableError` unless all are there."""
         disable_progress_bar()  # of a second's length, into the logs of every run
         loaded: Any = NeuCodecModel.from_pretrained(
@@ -85,14 +85,14 @@ class Engine:
             )
         return cls(model, device, precision, batch_sec=batch_sec, compiled=compiled)
 
-    def leave(self) -> None:
+    def offload(self) -> None:
         """Take the weights from the GPU into the host's memory, and give back what torch keeps of the GPU's."""
         if self.device.type != "cpu":
             self._move(torch.device("cpu"))
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def come(self) -> None:
+    def restore(self) -> None:
         """Bring the weights back to where they are used."""
         self._move(self.device)
 
@@ -101,13 +101,13 @@ class Engine:
         for part in (self._model, self._encoder, self._features):
             part.to(device)
 
-    def _hear(self, _: nn.Module, __: object, value: Tensor) -> None:
-        self._heard.value = value
+    def _store_latent(self, _: nn.Module, __: object, value: Tensor) -> None:
+        self._latents.value = value
 
-    def _agrees(self) -> bool:
+    def _is_bit_exact(self) -> bool:
         """Whether a second of noise comes out as by the plain path, to the bit: then no code needs a second look."""
         noise = 0.1 * np.random.default_rng(0).standard_normal(INPUT_HZ, np.float32)
-        with self._computing(self.precision):
+        with self._inference(self.precision):
             audio = self._padded([noise], INPUT_HZ)
             _, margins = self._encoder(audio, self._features(audio))
             _, plain = self._alone(noise, INPUT_HZ)
@@ -118,7 +118,7 @@ class Engine:
         found: list[Codes | None] = [np.empty(0, np.int32)] * len(clips)
         groups: dict[int, list[int]] = defaultdict(list)
         for index, clip in enumerate(clips):
-            groups[samples_at(len(clip), sample_rate_hz, INPUT_HZ) // HOP].append(index)
+            groups[resampled_length(len(clip), sample_rate_hz, INPUT_HZ) // HOP].append(index)
         groups.pop(0, None)  # shorter than one code
 
         def one(indices: Sequence[int]) -> None:
@@ -126,7 +126,7 @@ class Engine:
             for index, codes in zip(indices, self._group(batch, sample_rate_hz), strict=True):
                 found[index] = codes
 
-        with self._computing(self.precision):
+        with self._inference(self.precision):
             self._each(groups, one)
         whole = [codes for codes in found if codes is not None]
         if len(whole) < len(found):
@@ -135,13 +135,13 @@ class Engine:
         return whole
 
     @contextmanager
-    def _computing(self, precision: str) -> Iterator[None]:
+    def _inference(self, precision: str) -> Iterator[None]:
         """On a CPU with one thread a clip, alone or not: with another number, sums come out in another order."""
         threads = torch.get_num_threads()
         try:  # the number is a thread's own, but new threads begin with the one that was set last
             if self.device.type == "cpu":
                 torch.set_num_threads(1)
-            with torch.inference_mode(), arithmetic(precision):
+            with torch.inference_mode(), float32_precision(precision):
                 yield
         finally:
             torch.set_num_threads(threads)
@@ -150,21 +150,21 @@ class Engine:
         """Work on items of equal length together; on a CPU on each by itself, the longest first: a batch is no faster
         there than its clips, and its tensors fall out of the cache."""
         if self.device.type == "cpu":
-            _on_all_cores(lambda index: work([index]), [i for length in sorted(groups)[::-1] for i in groups[length]])
+            _map_on_cores(lambda index: work([index]), [i for length in sorted(groups)[::-1] for i in groups[length]])
         else:
             for group in groups.values():
                 work(group)
 
     def _group(self, clips: Sequence[Audio], sample_rate_hz: int) -> Iterator[Codes | None]:
         """Clips that have the same number of codes, as many at a time as there is memory for."""
-        length = max(1, samples_at(len(clips[0]), sample_rate_hz, INPUT_HZ))
+        length = max(1, resampled_length(len(clips[0]), sample_rate_hz, INPUT_HZ))
 
         def halved(count: int) -> None:
             self._most_samples = min(self._most_samples, count // 2 * length)
 
         at_once = max(1, min(self._most_samples // length, self._indexable(length)))
         for start in range(0, len(clips), at_once):
-            yield from in_halves(
+            yield from split_on_oom(
                 lambda some: self._batch(some, sample_rate_hz),
                 clips[start : start + at_once],
                 length / INPUT_HZ,
@@ -182,7 +182,7 @@ class Engine:
         """None for a clip of which the quantiser was to round what is no number."""
         audio = self._padded(clips, sample_rate_hz)
         codes, margins = self._encoder(audio, self._features(audio))
-        sound = torch.isfinite(self._rounded()).flatten(1).all(-1)
+        sound = torch.isfinite(self._take_latents()).flatten(1).all(-1)
         made: list[Codes | None] = [*codes.cpu().numpy()]
         again = ~sound | (margins.amin(-1) < self.tolerance) if self.precision == "fp32" else ~sound
         for index in torch.nonzero(again).flatten().tolist():
@@ -193,35 +193,35 @@ class Engine:
                 self.rechecked += 1
         return made
 
-    def encode_alone(self, clip: Audio, sample_rate_hz: int) -> tuple[Codes, Margins]:
+    def encode_reference(self, clip: Audio, sample_rate_hz: int) -> tuple[Codes, Margins]:
         """One clip, by transformers' own forward pass and feature extraction, in single precision; and how near to a
         boundary the nearest of each code's eight values was."""
-        if samples_at(len(clip), sample_rate_hz, INPUT_HZ) < HOP:
+        if resampled_length(len(clip), sample_rate_hz, INPUT_HZ) < HOP:
             return np.empty(0, np.int32), np.empty(0, np.float32)
-        with self._computing("fp32"):
+        with self._inference("fp32"):
             seconds = len(clip) / sample_rate_hz
-            return in_halves(lambda some: [self._alone(some[0], sample_rate_hz)], [clip], seconds, self.device)[0]
+            return split_on_oom(lambda some: [self._alone(some[0], sample_rate_hz)], [clip], seconds, self.device)[0]
 
     def _alone(self, clip: Audio, sample_rate_hz: int) -> tuple[Codes, Margins]:
         audio = self._padded([clip], sample_rate_hz)
         heard = self._extractor(audio.cpu().numpy(), sampling_rate=INPUT_HZ, return_tensors="pt").input_features
         found = self._model.encode(audio[:, None], heard.to(self.device), return_dict=True).audio_codes
-        rounded = self._rounded()
+        rounded = self._take_latents()
         if not torch.isfinite(rounded).all():
             raise _NotFiniteError("the plain path gives values that are not finite")
         margins = margin(self._model.quantizer, rounded)
         return found[0, 0].int().cpu().numpy(), margins[0].float().cpu().numpy()
 
-    def _rounded(self) -> Tensor:
+    def _take_latents(self) -> Tensor:
         """What this thread's last clips were before their values were bounded and rounded, [clips, codes, 8]: bounds
         make a number of what is infinite."""
-        value: Tensor = self._heard.value
-        del self._heard.value
+        value: Tensor = self._latents.value
+        del self._latents.value
         return value
 
     def _padded(self, clips: Sequence[Audio], sample_rate_hz: int) -> Tensor:
         """Clips at 16 kHz, each with zeros up to the next whole code, as the reference pads: 1 to 320 of them."""
-        counts = [samples_at(len(clip), sample_rate_hz, INPUT_HZ) for clip in clips]
+        counts = [resampled_length(len(clip), sample_rate_hz, INPUT_HZ) for clip in clips]
         longest = max(map(len, clips))
         stacked = np.zeros((len(clips), longest), np.float32)
         for row, clip in zip(stacked, clips, strict=True):
@@ -247,21 +247,21 @@ class Engine:
             at_once = max(1, int(seconds_at_once / seconds))
             for start in range(0, len(indices), at_once):
                 now = indices[start : start + at_once]
-                clips = in_halves(self._decoded, [codes[index] for index in now], seconds, self.device)
+                clips = split_on_oom(self._decode_batch, [codes[index] for index in now], seconds, self.device)
                 for index, clip in zip(now, clips, strict=True):
                     found[index] = clip
 
-        with self._computing("fp32"):
+        with self._inference("fp32"):
             self._each(groups, some)
         return found
 
-    def _decoded(self, codes: Sequence[Codes]) -> list[Audio]:
+    def _decode_batch(self, codes: Sequence[Codes]) -> list[Audio]:
         stacked = torch.from_numpy(np.stack(codes)).long().to(self.device)
         return [*self._model.decode(stacked[:, None], return_dict=True).audio_values[:, 0].cpu().numpy()]
 
 
 @contextmanager
-def arithmetic(precision: str) -> Iterator[None]:
+def float32_precision(precision: str) -> Iterator[None]:
     """Let matrix products and convolutions use TF32, or keep them in full single precision; and the same each time."""
     tf32 = precision == "tf32"
     before = torch.backends.cuda.matmul.allow_tf32
@@ -273,7 +273,7 @@ def arithmetic(precision: str) -> Iterator[None]:
         torch.backends.cuda.matmul.allow_tf32 = before
 
 
-def _on_all_cores(work: Callable[[int], None], items: Sequence[int]) -> None:
+def _map_on_cores(work: Callable[[int], None], items: Sequence[int]) -> None:
     """One clip a core, so that none waits for another: cores that share a clip wait for the slowest after each of its
     thousands of operations, and spin meanwhile, which on a busy machine takes several times as long."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -34,7 +34,7 @@ def ran_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in _SIGNS)
 
 
-def in_halves(
+def split_on_oom(
     work: Callable[[Sequence[Item]], list[Result]],
     items: Sequence[Item],
     item_sec: float,
@@ -58,5 +58,5 @@ def in_halves(
     _log.warning("out of memory with %d clips of %.1f s at once on %s: halved", len(items), item_sec, device)
     halved(len(items))
     half = len(items) // 2
-    first = in_halves(work, items[:half], item_sec, device, halved)
-    return [*first, *in_halves(work, items[half:], item_sec, device, halved)]
+    first = split_on_oom(work, items[:half], item_sec, device, halved)
+    return [*first, *split_on_oom(work, items[half:], item_sec, device, halved)]

@@ -10,27 +10,27 @@ from dataclasses import dataclass
 
 from voice_core.codecs import load_codec
 from voice_core.compute import progress
-from voice_core.corpus.adopt.batch import AdoptReport, BatchAdopter, adopted_info
-from voice_core.corpus.adopt.files import Form, Terms
-from voice_core.corpus.adopt.listing import Found, FoundRecording, Name, find_segments
+from voice_core.corpus.adopt.batch import AdoptReport, BatchAdopter, adopted_audio_info
+from voice_core.corpus.adopt.files import RewriteMode, AdoptParameters
+from voice_core.corpus.adopt.listing import SegmentListing, SourceRecording, RecordingKey, find_segments
 from voice_core.corpus.ingest.batches import (
     Adoption,
     Batch,
     Recording,
-    assign,
+    assign_to_batches,
     read_batches,
     read_tombstones,
     replace_batch,
     write_batch,
 )
 from voice_core.corpus.segment.npz_limits import MAX_FILE_BYTES
-from voice_core.corpus.segment.segment_files import SegmentFileError, sample_count
+from voice_core.corpus.segment.segment_files import SegmentFileError, read_sample_count
 from voice_core.settings import Settings
-from voice_core.settings.url_overlap import overlap
+from voice_core.settings.url_overlap import describe_overlap
 from voice_core.storage.store import ConflictError, Store, StoreError
 
-_TRIES = 20
-_LOOKED_AT = 3  # files of a recording, until one says how many bytes a second of audio takes
+_MAX_ATTEMPTS = 20
+_PROBED_FILES = 3  # files of a recording, until one says how many bytes a second of audio takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class AdoptOptions:
     channel: str = ""
     codec: str = ""
     revision: str = ""
-    form: Form = "lossless"
+    form: RewriteMode = "lossless"
     replace: bool = False  # recordings that were adopted from elsewhere
 
 
@@ -62,18 +62,18 @@ def adopt(source: Store, work: Store, settings: Settings, options: AdoptOptions)
     """Adopt all segment files under the source's URL. Raises `ValueError` for options that cannot be."""
     started = time.monotonic()
     check_codec(options)
-    if how := overlap(source.url, work.url):
+    if how := describe_overlap(source.url, work.url):
         raise ValueError(f"{source.url} {how} the work root: adopt a folder outside of it")
-    terms = Terms(settings.cut.sample_rate_hz, options.form, options.codec, options.revision)
+    terms = AdoptParameters(settings.cut.sample_rate_hz, options.form, options.codec, options.revision)
     found = find_segments(source.listing(), source.url, options.channel)
     report = AdoptReport(strays=found.strays)
     batches = read_batches(work)
-    mine = _mine(found, batches, read_tombstones(work), source.url, options, report)
-    known = _names(batches)
-    newcomers = [item for name, item in mine.items() if name not in known]
-    _enlist(work, _described(source, newcomers, terms), settings)
+    selected = _select_recordings(found, batches, read_tombstones(work), source.url, options, report)
+    known = _recording_keys(batches)
+    new_recordings = [item for name, item in selected.items() if name not in known]
+    _assign_to_batches(work, _probe_recordings(source, new_recordings, terms), settings)
     for batch in read_batches(work):
-        here = [mine[name] for item in batch.recordings if (name := (item.channel, item.audio_id)) in mine]
+        here = [selected[name] for item in batch.recordings if (name := (item.channel, item.audio_id)) in selected]
         if here:
             BatchAdopter(
                 source, work, settings, terms, batch.partition, {item.audio_id: item for item in here}, report
@@ -82,17 +82,17 @@ def adopt(source: Store, work: Store, settings: Settings, options: AdoptOptions)
     return report
 
 
-def _mine(
-    found: Found,
+def _select_recordings(
+    found: SegmentListing,
     batches: Iterable[Batch],
-    forgotten: set[Name],
+    forgotten: set[RecordingKey],
     url: str,
     options: AdoptOptions,
     report: AdoptReport,
-) -> dict[Name, FoundRecording]:
+) -> dict[RecordingKey, SourceRecording]:
     """What is to be adopted; the rest is noted with the reason. Pure."""
     owners = {(item.channel, item.audio_id): (batch, item) for batch in batches for item in batch.recordings}
-    mine: dict[Name, FoundRecording] = {}
+    selected: dict[RecordingKey, SourceRecording] = {}
     for name, recording in found.recordings.items():
         reason = "the recording was forgotten" if name in forgotten else ""
         batch, owner = owners.get(name, (None, None))
@@ -104,22 +104,22 @@ def _mine(
         if reason:
             report.left_out[reason] = report.left_out.get(reason, 0) + len(recording.files)
         else:
-            mine[name] = recording
-    return mine
+            selected[name] = recording
+    return selected
 
 
-def _names(batches: Iterable[Batch]) -> set[Name]:
+def _recording_keys(batches: Iterable[Batch]) -> set[RecordingKey]:
     return {(item.channel, item.audio_id) for batch in batches for item in batch.recordings}
 
 
-def _enlist(work: Store, newcomers: Sequence[Recording], settings: Settings) -> None:
+def _assign_to_batches(work: Store, new_recordings: Sequence[Recording], settings: Settings) -> None:
     """Assign new recordings to batches; who finds that somebody else did so meanwhile looks again."""
-    for tries_left in reversed(range(_TRIES)):
+    for tries_left in reversed(range(_MAX_ATTEMPTS)):
         batches = read_batches(work)
-        known = _names(batches)
+        known = _recording_keys(batches)
         before = {batch.partition: batch for batch in batches}
         try:
-            for batch in assign(batches, [r for r in newcomers if (r.channel, r.audio_id) not in known], settings):
+            for batch in assign_to_batches(batches, [r for r in new_recordings if (r.channel, r.audio_id) not in known], settings):
                 if batch.partition in before:
                     replace_batch(work, batch, before[batch.partition])
                 else:
@@ -131,24 +131,24 @@ def _enlist(work: Store, newcomers: Sequence[Recording], settings: Settings) -> 
         return
 
 
-def _described(source: Store, newcomers: Sequence[FoundRecording], terms: Terms) -> list[Recording]:
+def _probe_recordings(source: Store, new_recordings: Sequence[SourceRecording], terms: AdoptParameters) -> list[Recording]:
     """New recordings with about their length, which says where a batch is full: one file of each is read."""
 
-    def one(index: str) -> Recording:
-        found = newcomers[int(index)]
+    def probe(index: str) -> Recording:
+        found = new_recordings[int(index)]
         task.advance()
-        info = adopted_info(terms, _rough_sec(source, found, terms))
+        info = adopted_audio_info(terms, _estimate_sec(source, found, terms))
         return Recording(found.channel, found.audio_id, found.key, info, adopted=Adoption(source.url))
 
-    with progress.track("looking at new recordings", len(newcomers), "recordings") as task:
-        return source.each(one, map(str, range(len(newcomers))))
+    with progress.track("looking at new recordings", len(new_recordings), "recordings") as task:
+        return source.map_keys(probe, map(str, range(len(new_recordings))))
 
 
-def _rough_sec(source: Store, found: FoundRecording, terms: Terms) -> float:
-    for file in [item for item in found.files if item.info.size <= MAX_FILE_BYTES][:_LOOKED_AT]:
+def _estimate_sec(source: Store, found: SourceRecording, terms: AdoptParameters) -> float:
+    for file in [item for item in found.files if item.info.size <= MAX_FILE_BYTES][:_PROBED_FILES]:
         try:
             with source.open(file.info.key) as reader:
-                seconds = sample_count(reader, file.info.key) / terms.sample_rate_hz
+                seconds = read_sample_count(reader, file.info.key) / terms.sample_rate_hz
         except (StoreError, SegmentFileError):
             continue
         return found.size_bytes / file.info.size * seconds

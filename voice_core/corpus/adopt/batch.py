@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from voice_core.audio.decoding import AudioInfo
 from voice_core.compute import progress, workers
-from voice_core.corpus.adopt.files import Terms
-from voice_core.corpus.adopt.listing import FoundRecording
-from voice_core.corpus.adopt.recording import Adopted, AdoptTask, adopt_recording
+from voice_core.corpus.adopt.files import AdoptParameters
+from voice_core.corpus.adopt.listing import SourceRecording
+from voice_core.corpus.adopt.recording import AdoptedRecording, AdoptTask, adopt_recording
 from voice_core.corpus.ingest.batches import Adoption, read_batch, replace_batch
 from voice_core.corpus.ingest.recordings import Stray
 from voice_core.corpus.names import ADOPT, SEGMENTS
@@ -20,10 +20,10 @@ from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
 from voice_core.stages.commit import intact_keys
 from voice_core.stages.manifest import Entry, Manifest, RecordingOutcome, read_manifest, sorted_entries, write_manifest
-from voice_core.storage.distributed_lock import held
+from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.store import ConflictError, Store
 
-_SAVE_SEC = 20.0
+_SAVE_INTERVAL_SEC = 20.0
 
 
 @dataclass(slots=True)
@@ -51,7 +51,7 @@ class AdoptReport:
         return self.segment_files + len(self.strays)
 
 
-def adopted_info(terms: Terms, seconds: float) -> AudioInfo:
+def adopted_audio_info(terms: AdoptParameters, seconds: float) -> AudioInfo:
     return AudioInfo("npz", "adopted", terms.sample_rate_hz, 1, round(seconds, 3))
 
 
@@ -63,27 +63,27 @@ class BatchAdopter:
         source: Store,
         work: Store,
         settings: Settings,
-        terms: Terms,
+        terms: AdoptParameters,
         partition: PartitionKey,
-        found: Mapping[str, FoundRecording],
+        found: Mapping[str, SourceRecording],
         report: AdoptReport,
     ) -> None:
         self._source, self._work, self._settings, self._terms = source, work, settings, terms
         self._partition, self._found, self._report = partition, found, report
-        self._gone: set[str] = set()
+        self._obsolete_keys: set[str] = set()
         self._saved = 0.0
 
     def run(self) -> None:
         work = self._work
-        with held(work, str(self._partition)) as self._work:
+        with hold_lock(work, str(self._partition)) as self._work:
             self._load()
-            todo = [found for found in self._found.values() if not self._done(found)]
+            todo = [found for found in self._found.values() if not self._is_adopted(found)]
             if todo:
                 self._adopt(todo)
         manifest = read_manifest(work, SEGMENTS, self._partition)
         if todo or manifest is None or not manifest.complete:
             manifest = build_segments(work, work, self._partition, self._settings).manifest
-        self._tell(manifest)
+        self._update_report(manifest)
 
     def _load(self) -> None:
         batch = read_batch(self._work, self._partition)
@@ -101,61 +101,61 @@ class BatchAdopter:
             if entry.kind == "line":
                 self._rows[entry.audio_id].append(entry)
 
-    def _origin(self, audio_id: str) -> Adoption:
+    def _adoption(self, audio_id: str) -> Adoption:
         return self._recordings[audio_id].adopted or Adoption("")
 
-    def _done(self, found: FoundRecording) -> bool:
+    def _is_adopted(self, found: SourceRecording) -> bool:
         """Whether the recording was adopted from just these files, on just these terms, and is whole."""
-        origin = self._origin(found.audio_id)
+        origin = self._adoption(found.audio_id)
         here = found.indices
-        lost = (entry for entry in self._rows[found.audio_id] if entry.index in here and not self._stands(entry))
+        lost = (entry for entry in self._rows[found.audio_id] if entry.index in here and not self._is_intact(entry))
         same = (origin.url, origin.identity) == (self._source.url, self._identity(found))
         return same and found.audio_id in self._outcomes and next(lost, None) is None
 
-    def _stands(self, entry: Entry) -> bool:
+    def _is_intact(self, entry: Entry) -> bool:
         return entry.key in self._intact if entry.key else entry.stage == ADOPT
 
-    def _identity(self, found: FoundRecording) -> str:
+    def _identity(self, found: SourceRecording) -> str:
         return fingerprint(self._terms.fingerprint, found.identity)
 
-    def _adopt(self, todo: Sequence[FoundRecording]) -> None:
+    def _adopt(self, todo: Sequence[SourceRecording]) -> None:
         tasks = [
-            AdoptTask(self._source, self._work, self._partition, found, self._terms, self._earlier(found.audio_id))
+            AdoptTask(self._source, self._work, self._partition, found, self._terms, self._stored_rows(found.audio_id))
             for found in todo
         ]
         count = self._settings.workers if self._source.shareable and self._work.shareable else 1
         self._save()
         total = sum(len(found.files) for found in todo)
         with progress.track(f"adopting {self._partition}", total, "segments") as bar:
-            for task, adopted in workers.unordered(adopt_recording, tasks, count, name=lambda task: task.found.key):
-                self._take(task.found, adopted)
+            for task, adopted in workers.map_unordered(adopt_recording, tasks, count, name=lambda task: task.found.key):
+                self._record_adopted(task.found, adopted)
                 bar.advance(len(task.found.files))
-                if time.monotonic() - self._saved > _SAVE_SEC:
+                if time.monotonic() - self._saved > _SAVE_INTERVAL_SEC:
                     self._save()
         self._save()
 
-    def _earlier(self, audio_id: str) -> dict[str, Entry]:
-        return {row.fingerprint: row for row in self._rows[audio_id] if row.fingerprint and self._stands(row)}
+    def _stored_rows(self, audio_id: str) -> dict[str, Entry]:
+        return {row.fingerprint: row for row in self._rows[audio_id] if row.fingerprint and self._is_intact(row)}
 
-    def _take(self, found: FoundRecording, adopted: Adopted) -> None:
+    def _record_adopted(self, found: SourceRecording, adopted: AdoptedRecording) -> None:
         audio_id, url, here = found.audio_id, self._source.url, found.indices
         before = self._rows[audio_id]
         # What was adopted before and has left the source since is kept: nothing else has it.
-        kept = [row for row in before if row.index not in here] if self._origin(audio_id).url == url else []
+        kept = [row for row in before if row.index not in here] if self._adoption(audio_id).url == url else []
         rows = [*sorted_entries([*adopted.entries, *kept])]
         self._rows[audio_id] = rows
         self._outcomes[audio_id] = _outcome(found, rows)
-        self._gone |= {row.key for row in before if row.key} - {row.key for row in rows}
+        self._obsolete_keys |= {row.key for row in before if row.key} - {row.key for row in rows}
         origin = Adoption(
             url=url,
-            identity="" if adopted.unread else self._identity(found),
+            identity="" if adopted.failed_reads else self._identity(found),
             content=fingerprint([(row.index, row.fingerprint, row.reason * (row.stage == ADOPT)) for row in rows]),
             codec=self._terms.codec,
             revision=self._terms.revision,
         )
         seconds = sum(row.sample_count for row in rows) / self._terms.sample_rate_hz
         self._recordings[audio_id] = dataclasses.replace(
-            self._recordings[audio_id], key=found.key, adopted=origin, info=adopted_info(self._terms, seconds)
+            self._recordings[audio_id], key=found.key, adopted=origin, info=adopted_audio_info(self._terms, seconds)
         )
         self._report.files_read += adopted.read
         self._report.files_written += adopted.written
@@ -168,8 +168,8 @@ class BatchAdopter:
         )  # fmt: skip
         write_manifest(self._work, draft)
         self._save_batch()
-        self._work.delete(self._gone)
-        self._gone = set()
+        self._work.delete(self._obsolete_keys)
+        self._obsolete_keys = set()
         self._saved = time.monotonic()
 
     def _save_batch(self) -> None:
@@ -184,7 +184,7 @@ class BatchAdopter:
             except ConflictError:  # recordings were added or forgotten meanwhile
                 continue
 
-    def _tell(self, manifest: Manifest) -> None:
+    def _update_report(self, manifest: Manifest) -> None:
         report = self._report
         report.partitions.append(self._partition)
         report.recordings += len(self._found)
@@ -198,13 +198,13 @@ class BatchAdopter:
                 report.rejected[entry.stage, entry.reason] += 1
 
 
-def _outcome(found: FoundRecording, rows: Sequence[Entry]) -> RecordingOutcome:
-    broken = [row for row in rows if row.reason in ("unreadable", "not_read") and row.stage == ADOPT]
-    message = f"{len(broken)} of its {len(rows)} segment files cannot be read: {broken[0].message}" if broken else ""
+def _outcome(found: SourceRecording, rows: Sequence[Entry]) -> RecordingOutcome:
+    unreadable = [row for row in rows if row.reason in ("unreadable", "not_read") and row.stage == ADOPT]
+    message = f"{len(unreadable)} of its {len(rows)} segment files cannot be read: {unreadable[0].message}" if unreadable else ""
     return RecordingOutcome(
         audio_id=found.audio_id,
         raw_key=found.key,
-        status="damaged" if broken else "ok",
+        status="damaged" if unreadable else "ok",
         sample_count=sum(row.sample_count for row in rows),
         message=message,
     )

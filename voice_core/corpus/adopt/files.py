@@ -17,29 +17,29 @@ from voice_core.audio.pcm import to_float
 from voice_core.codecs.base import Codec
 from voice_core.corpus.names import ADOPT
 from voice_core.corpus.segment.measures import MEASURES_VERSION, measure
-from voice_core.corpus.segment.segment_files import Segment, SegmentFileError, dump, load
+from voice_core.corpus.segment.segment_files import Segment, SegmentFileError, dump_segment, load_segment
 from voice_core.fingerprint import fingerprint, sha256
 from voice_core.layout import slug
 from voice_core.stages.manifest import Entry, Reject
 
 ADOPT_VERSION = 1
-Form = Literal["lossless", "int16"]
+RewriteMode = Literal["lossless", "int16"]
 """`lossless` rewrites what loses nothing by it and keeps the rest; `int16` rewrites all."""
 
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_FORBIDDEN_CHARACTERS = re.compile("[\x00\ud800-\udfff]")
 _LABELS = ("speaker_id", "gender", "dialect", "tone")
-_DURATION_SLACK_SEC, _DURATION_SLACK = 0.02, 0.04  # times that were rounded, ends that were clipped
-_RATE_SLACK = 0.01
+_DURATION_TOLERANCE_SEC, _DURATION_TOLERANCE = 0.02, 0.04  # times that were rounded, ends that were clipped
+_RATE_TOLERANCE = 0.01
 _RATES_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class AdoptParameters:
     """How files are taken in. `codec` and `revision` say what made their codes; codes of nobody knows what are
     carried along and not used."""
 
     sample_rate_hz: int
-    form: Form = "lossless"
+    form: RewriteMode = "lossless"
     codec: str = ""
     revision: str = ""
 
@@ -48,18 +48,18 @@ class Terms:
         return fingerprint(ADOPT_VERSION, MEASURES_VERSION, dataclasses.astuple(self))
 
 
-def file_fingerprint(data: bytes, audio_id: str, index: int, terms: Terms) -> str:
+def file_fingerprint(data: bytes, audio_id: str, index: int, terms: AdoptParameters) -> str:
     """Of everything that the file's row and bytes depend on."""
     return fingerprint("adopted", terms.fingerprint, audio_id, index, sha256(data))
 
 
-def adopt_file(data: bytes, name: str, entry: Entry, terms: Terms, codec: Codec | None) -> tuple[Entry, bytes]:
+def adopt_file(data: bytes, name: str, entry: Entry, terms: AdoptParameters, codec: Codec | None) -> tuple[Entry, bytes]:
     """The finished row of a file and the bytes to store; a rejected row has no key. Pure.
 
     `entry` has the audio id, the index, the key and the fingerprint. `codec` is the one that `terms` name.
     """
     try:
-        segment = load(data, name)
+        segment = load_segment(data, name)
     except SegmentFileError as error:
         return _without_file(entry, Reject(ADOPT, "unreadable", message=str(error))), b""
     entry = dataclasses.replace(entry, sample_count=len(segment.audio))
@@ -69,8 +69,8 @@ def adopt_file(data: bytes, name: str, entry: Entry, terms: Terms, codec: Codec 
         problem = _text_problem(segment) or _audio_problem(segment, terms) or _codes_problem(segment, terms, codec)
     if problem is not None:
         return _without_file(entry, problem), b""
-    if terms.form == "int16" or _loses_nothing(data, segment):
-        data = dump(segment)
+    if terms.form == "int16" or _is_lossless(data, segment):
+        data = dump_segment(segment)
     measures = measure(segment.audio, terms.sample_rate_hz, segment.text)
     return (
         dataclasses.replace(
@@ -85,12 +85,12 @@ def adopt_file(data: bytes, name: str, entry: Entry, terms: Terms, codec: Codec 
 
 
 def _without_file(entry: Entry, reject: Reject) -> Entry:
-    return dataclasses.replace(entry, key="").judged(reject)
+    return dataclasses.replace(entry, key="").with_verdict(reject)
 
 
 def _label_problem(segment: Segment, audio_id: str) -> Reject | None:
     for label in ("text", "audio_id", *_LABELS):
-        if match := _UNSTORABLE.search(getattr(segment, label)):
+        if match := _FORBIDDEN_CHARACTERS.search(getattr(segment, label)):
             what = "a NUL" if match[0] == "\x00" else "a lone surrogate"
             message = f"its {label} holds {what} at character {match.start()}, which cannot be stored"
             return Reject(ADOPT, "bad_text" if label == "text" else "bad_metadata", message=message)
@@ -104,7 +104,7 @@ def _text_problem(segment: Segment) -> Reject | None:
     return None if segment.text.strip() else Reject(ADOPT, "empty_text")
 
 
-def _audio_problem(segment: Segment, terms: Terms) -> Reject | None:
+def _audio_problem(segment: Segment, terms: AdoptParameters) -> Reject | None:
     """The file names no rate, but its length does, in seconds."""
     count, claimed_sec = len(segment.audio), segment.duration_sec
     if not count:
@@ -112,18 +112,18 @@ def _audio_problem(segment: Segment, terms: Terms) -> Reject | None:
     if not (math.isfinite(claimed_sec) and claimed_sec > 0):
         return Reject(ADOPT, "bad_duration", message=f"its duration_sec is {claimed_sec}")
     found_sec = count / terms.sample_rate_hz
-    if abs(found_sec - claimed_sec) <= max(_DURATION_SLACK_SEC, _DURATION_SLACK * claimed_sec):
+    if abs(found_sec - claimed_sec) <= max(_DURATION_TOLERANCE_SEC, _DURATION_TOLERANCE * claimed_sec):
         return None
     implied_hz = count / claimed_sec
     nearest = min(_RATES_HZ, key=lambda rate: abs(rate - implied_hz))
-    if nearest != terms.sample_rate_hz and abs(nearest - implied_hz) <= _RATE_SLACK * nearest:
+    if nearest != terms.sample_rate_hz and abs(nearest - implied_hz) <= _RATE_TOLERANCE * nearest:
         message = f"{count} samples in {claimed_sec:g} s are {nearest} Hz; resample it, or set cut.sample_rate_hz"
         return Reject(ADOPT, "other_sample_rate", round(implied_hz, 1), float(terms.sample_rate_hz), message)
     message = f"its duration_sec is {claimed_sec:g}, its audio has {found_sec:.3f} s at {terms.sample_rate_hz} Hz"
     return Reject(ADOPT, "duration_differs", round(found_sec, 3), round(claimed_sec, 3), message)
 
 
-def _codes_problem(segment: Segment, terms: Terms, codec: Codec | None) -> Reject | None:
+def _codes_problem(segment: Segment, terms: AdoptParameters, codec: Codec | None) -> Reject | None:
     """Codes that are said to be a codec's have to be possible for it; a file without codes is encoded later."""
     codes = segment.codes
     if codec is None or not len(codes):
@@ -142,7 +142,7 @@ def _codes_problem(segment: Segment, terms: Terms, codec: Codec | None) -> Rejec
     return Reject(ADOPT, "codes_do_not_fit", float(len(codes)), float(wanted), message)
 
 
-def _loses_nothing(data: bytes, segment: Segment) -> bool:
+def _is_lossless(data: bytes, segment: Segment) -> bool:
     """Whether what was read is all that the file holds: the house's form would give it back exactly."""
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         audio, codes = arrays["audio"], arrays["codes"]

@@ -12,12 +12,12 @@ from urllib.parse import unquote
 from voice_core.corpus.ingest.recordings import Stray
 from voice_core.fingerprint import fingerprint
 from voice_core.layout import slug
-from voice_core.storage.local_links import LEADS_OUT
-from voice_core.storage.store import LINK_SIZE, ObjectInfo
+from voice_core.storage.local_links import LINK_OUTSIDE
+from voice_core.storage.store import UNFOLLOWED_LINK_SIZE, ObjectInfo
 
 _NAME = re.compile(r"(?P<stem>.+)_seg_(?P<index>[0-9]{1,9})\.npz", re.DOTALL)
 
-Name = tuple[str, str]  # (channel, audio_id)
+RecordingKey = tuple[str, str]  # (channel, audio_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class SegmentObject:
 
 
 @dataclass(frozen=True, slots=True)
-class FoundRecording:
+class SourceRecording:
     """The segment files of one recording, in the order of their numbers."""
 
     channel: str
@@ -50,25 +50,25 @@ class FoundRecording:
 
 
 @dataclass(slots=True)
-class Found:
-    recordings: dict[Name, FoundRecording] = field(default_factory=dict)
+class SegmentListing:
+    recordings: dict[RecordingKey, SourceRecording] = field(default_factory=dict)
     strays: list[Stray] = field(default_factory=list)  # what is no segment file
 
 
-def find_segments(objects: Iterable[ObjectInfo], url: str, channel: str = "") -> Found:
+def find_segments(objects: Iterable[ObjectInfo], url: str, channel: str = "") -> SegmentListing:
     """Group segment files by recording. `channel` is for all of them; else each folder is one.
 
     Raises `ValueError` where files lie in no folder and no channel is given.
     """
-    found = Found()
-    files: dict[Name, list[SegmentObject]] = defaultdict(list)
-    patterns: dict[Name, str] = {}
-    homeless: list[str] = []
+    found = SegmentListing()
+    files: dict[RecordingKey, list[SegmentObject]] = defaultdict(list)
+    patterns: dict[RecordingKey, str] = {}
+    without_channel: list[str] = []
     for item in objects:
         folder, _, name = item.key.rpartition("/")
         match = _NAME.fullmatch(name)
-        if item.size == LINK_SIZE:
-            found.strays.append(Stray(item.key, LEADS_OUT))
+        if item.size == UNFOLLOWED_LINK_SIZE:
+            found.strays.append(Stray(item.key, LINK_OUTSIDE))
         elif item.size < 0:
             found.strays.append(Stray(item.key, "its name holds what no key can"))
         elif match is None:
@@ -80,27 +80,27 @@ def find_segments(objects: Iterable[ObjectInfo], url: str, channel: str = "") ->
                 )
             )
         elif not folder and not channel:
-            homeless.append(item.key)
+            without_channel.append(item.key)
         else:
-            recording = (channel or folder, audio_id_of(match["stem"]))
+            recording = (channel or folder, parse_audio_id(match["stem"]))
             files[recording].append(SegmentObject(item, int(match["index"])))
             patterns.setdefault(recording, f"{folder}/{match['stem']}_seg_*.npz".lstrip("/"))
-    if homeless:
+    if without_channel:
         raise ValueError(
-            f"{len(homeless):,} segment files, such as {min(homeless)}, lie in no folder under {url}: "
+            f"{len(without_channel):,} segment files, such as {min(without_channel)}, lie in no folder under {url}: "
             "say with --channel which channel they belong to"
         )
     for recording in sorted(files):
         ordered = sorted(files[recording], key=lambda file: (file.index, file.info.key))
-        found.recordings[recording] = FoundRecording(*recording, patterns[recording], tuple(ordered))
+        found.recordings[recording] = SourceRecording(*recording, patterns[recording], tuple(ordered))
     found.strays.sort(key=lambda stray: stray.key)
     return found
 
 
-def audio_id_of(stem: str) -> str:
+def parse_audio_id(stem: str) -> str:
     """The id that a file's name stands for: ours are percent-encoded, others are taken as they are.
 
-    >>> audio_id_of("video123"), audio_id_of("news%2Fmonday"), audio_id_of("100%")
+    >>> parse_audio_id("video123"), parse_audio_id("news%2Fmonday"), parse_audio_id("100%")
     ('video123', 'news/monday', '100%')
     """
     plain = unquote(stem, errors="replace")

@@ -7,18 +7,18 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 
 from voice_core.corpus.dataset import schemas
-from voice_core.corpus.dataset.columns import COLUMNS, CONFIGS, NEUTTS_REASONS
-from voice_core.corpus.dataset.parameter_sets import ParameterSet, shared_values
-from voice_core.corpus.dataset.summary import Amount, Summary, Tally, format_time
+from voice_core.corpus.dataset.columns import COLUMN_DESCRIPTIONS, CONFIG_DESCRIPTIONS, NEUTTS_REASON_DESCRIPTIONS
+from voice_core.corpus.dataset.parameter_sets import ParameterSet, shared_parameters
+from voice_core.corpus.dataset.summary import Amount, Summary, LabelTotal, format_duration
 from voice_core.corpus.names import FULL, NEUTTS, PAIRS
-from voice_core.language import count
+from voice_core.language import pluralize
 from voice_core.settings import CardSettings, Settings
 
-_MOST_SPEAKERS = 50
+_MAX_SPEAKERS = 50
 _BAR_CHARS = 30
-_MOST_SETS, _MOST_PARTITIONS = 10, 5
+_MAX_SETS, _MAX_PARTITIONS = 10, 5
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|~#$&])")
-_PEOPLE = re.compile(r"### By (?:speaker|gender|dialect|tone)\n.*?(?=^##)", re.MULTILINE | re.DOTALL)
+_SPEAKER_TABLES = re.compile(r"### By (?:speaker|gender|dialect|tone)\n.*?(?=^##)", re.MULTILINE | re.DOTALL)
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
 _SCOPES = {
     "recording": "A `speaker_id` means one person within its recording only.",
@@ -42,12 +42,12 @@ def render_card(
     a local dataset under a hash of the YAML, not of the files.
     """
     own = configs if isinstance(configs, Mapping) else dict.fromkeys(configs, splits)
-    offered = {config: tuple(own[config]) for config in own if own[config]}
+    available = {config: tuple(own[config]) for config in own if own[config]}
     title = settings.card.title or settings.dataset
     sections = [
-        "---\n" + _front_matter(summary, settings, title, offered, digests or {}) + "---",
-        f"# {escape(title)}",
-        _lead(summary, offered),
+        "---\n" + _front_matter(summary, settings, title, available, digests or {}) + "---",
+        f"# {escape_markdown(title)}",
+        _introduction(summary, available),
         _codes_note(summary),
         "## Contents\n\n" + _contents(summary),
         *_breakdowns(summary, settings),
@@ -55,37 +55,37 @@ def render_card(
         + _durations(summary),
         "## Where every second went\n\n" + _funnel(summary),
         "## Splits\n\n" + _splits(summary, settings),
-        "## Columns\n\n" + _columns(summary, settings, offered),
-        *(["## NeuTTS\n\n" + _neutts(summary)] if NEUTTS in offered else []),
+        "## Columns\n\n" + _columns(summary, settings, available),
+        *(["## NeuTTS\n\n" + _neutts(summary)] if NEUTTS in available else []),
         "## Models and parameters\n\n" + _parameters(summary),
         "## Licence and sources\n\n" + _licence(settings),
-        *(["## Loading\n\n" + _loading(offered)] if offered else []),
+        *(["## Loading\n\n" + _loading(available)] if available else []),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def without_people(card: str) -> str:
+def strip_speaker_tables(card: str) -> str:
     """A card for where `voice forget` does not reach: its YAML and the tables that name speakers are left out."""
-    return _PEOPLE.sub("", card.split("---\n", 2)[-1])
+    return _SPEAKER_TABLES.sub("", card.split("---\n", 2)[-1])
 
 
 def read_card_settings(readme: str, dataset: str) -> CardSettings:
     """What a card says of the settings that it was written with; `dataset` is the name that stood in for a title."""
     head = yaml.safe_load(readme.split("---\n")[1])
     sources = re.search(r"^Sources: (.*?)(?=\n\n## Loading\n|\n?\Z)", readme, re.MULTILINE | re.DOTALL)
-    said = sources[1] if sources else ""
+    stated_sources = sources[1] if sources else ""
     return CardSettings(
         title="" if head["pretty_name"] == dataset else head["pretty_name"],
         licence=head["license"],
         languages=tuple(head.get("language", ())),
-        sources="" if said.startswith("**Not stated**") else said,
+        sources="" if stated_sources.startswith("**Not stated**") else stated_sources,
     )
 
 
-def escape(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """Any text as one line of Markdown that means only itself, in a table too.
 
-    >>> escape("a|b\\n<i>*c*")
+    >>> escape_markdown("a|b\\n<i>*c*")
     'a\\\\|b \\\\<i\\\\>\\\\*c\\\\*'
     """
     return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
@@ -105,7 +105,7 @@ def _front_matter(
     summary: Summary,
     settings: Settings,
     title: str,
-    offered: Mapping[str, Sequence[str]],
+    available: Mapping[str, Sequence[str]],
     digests: Mapping[str, str],
 ) -> str:
     value: dict[str, Any] = {"license": settings.card.licence}
@@ -116,30 +116,30 @@ def _front_matter(
     value["size_categories"] = [next((name for most, name in _SIZES if summary.kept.rows < most), "10M<n<100M")]
     codecs = sorted({str(codec["codec"]) for codec in summary.codecs})
     value["tags"] = ["audio", "speech", *(["audio-codes"] if codecs else []), *codecs]
-    if offered:
+    if available:
         value["configs"] = [
             {
                 "config_name": config,
                 **({"default": True} if config == FULL else {}),
                 "data_files": data_files(config, splits),
             }
-            for config, splits in offered.items()
+            for config, splits in available.items()
         ]
     if digests:
         value["dataset_info"] = [
-            {"config_name": config, "description": f"sha256-{digests[config]}"} for config in offered
+            {"config_name": config, "description": f"sha256-{digests[config]}"} for config in available
         ]
     return str(yaml.safe_dump(value, allow_unicode=True, sort_keys=False, width=1000))
 
 
-def _lead(summary: Summary, offered: Mapping[str, Sequence[str]]) -> str:
-    recordings = count(summary.recording_count, "recording")
-    channels = count(len(summary.channels), "channel")
+def _introduction(summary: Summary, available: Mapping[str, Sequence[str]]) -> str:
+    recordings = pluralize(summary.recording_count, "recording")
+    channels = pluralize(len(summary.channels), "channel")
     lead = (
-        f"{count(summary.kept.rows, 'segment')} of transcribed speech, {format_time(summary.kept.seconds)} in all, "
+        f"{pluralize(summary.kept.rows, 'segment')} of transcribed speech, {format_duration(summary.kept.seconds)} in all, "
         f"cut from {recordings} of {channels}, with {summary.text_characters:,} characters of text."
     )
-    lines = [f"- `{config}` ({', '.join(offered[config])}): {CONFIGS.get(config, config)}" for config in offered]
+    lines = [f"- `{config}` ({', '.join(available[config])}): {CONFIG_DESCRIPTIONS.get(config, config)}" for config in available]
     return lead + ("\n\n" + "\n".join(lines) if lines else "")
 
 
@@ -158,7 +158,7 @@ def _codes_note(summary: Summary) -> str:
 
 def _contents(summary: Summary) -> str:
     lines = [("all", summary.kept), *((tally.label, tally) for tally in summary.splits)]
-    return _table(("split", "rows", "hours"), [(escape(name), *_rows_hours(amount)) for name, amount in lines], "lrr")
+    return _table(("split", "rows", "hours"), [(escape_markdown(name), *_rows_hours(amount)) for name, amount in lines], "lrr")
 
 
 def _breakdowns(summary: Summary, settings: Settings) -> list[str]:
@@ -175,10 +175,10 @@ def _breakdowns(summary: Summary, settings: Settings) -> list[str]:
     return list(parts.values())
 
 
-def _tallies(name: str, tallies: Sequence[Tally]) -> str:
-    shown = tallies[:_MOST_SPEAKERS]
+def _tallies(name: str, tallies: Sequence[LabelTotal]) -> str:
+    shown = tallies[:_MAX_SPEAKERS]
     more = len(tallies) - len(shown)
-    text = _table((name, "rows", "hours"), [(escape(tally.label), *_rows_hours(tally)) for tally in shown], "lrr")
+    text = _table((name, "rows", "hours"), [(escape_markdown(tally.label), *_rows_hours(tally)) for tally in shown], "lrr")
     return text + (f"\n\n… and {more:,} more." if more else "")
 
 
@@ -202,7 +202,7 @@ def _funnel(summary: Summary) -> str:
         share = 100.0 * amount.samples / summary.total.samples if summary.total.samples else 0.0
         return stage, what, f"{amount.rows:,}", f"{amount.seconds:,.3f}", f"{amount.samples:,}", f"{share:.2f} %"
 
-    lines = [line(escape(step.stage), escape(step.reason.replace("_", " ")), step) for step in summary.funnel]
+    lines = [line(escape_markdown(step.stage), escape_markdown(step.reason.replace("_", " ")), step) for step in summary.funnel]
     lines.append(line("", "**rejected**", summary.rejected))
     lines.append(line("", "**kept**", summary.kept))
     if summary.unaccounted_samples:
@@ -227,15 +227,15 @@ def _splits(summary: Summary, settings: Settings) -> str:
     )
 
 
-def _columns(summary: Summary, settings: Settings, offered: Mapping[str, Sequence[str]]) -> str:
+def _columns(summary: Summary, settings: Settings, available: Mapping[str, Sequence[str]]) -> str:
     of_config = {
         FULL: schemas.full_schema(settings.cut.sample_rate_hz, with_codes=summary.has_codes),
         NEUTTS: schemas.neutts_schema(),
         PAIRS: schemas.pairs_schema(with_codes=summary.has_codes),
     }
     parts = []
-    for config in offered:
-        lines = [(f"`{item.name}`", str(item.type), COLUMNS.get(item.name, "")) for item in of_config.get(config, ())]
+    for config in available:
+        lines = [(f"`{item.name}`", str(item.type), COLUMN_DESCRIPTIONS.get(item.name, "")) for item in of_config.get(config, ())]
         lines = [(name, "Audio" if name == "`audio`" else _type(kind), what) for name, kind, what in lines]
         parts.append(f"### `{config}`\n\n" + _table(("column", "type", "what it is"), lines, "lll"))
     return "\n\n".join(parts)
@@ -252,7 +252,7 @@ def _type(kind: str) -> str:
 def _neutts(summary: Summary) -> str:
     if not summary.neutts_dropped:
         return "NeuTTS's own filter drops none of these rows."
-    lines = [(NEUTTS_REASONS.get(name, escape(name)), f"{count:,}") for name, count in summary.neutts_reasons]
+    lines = [(NEUTTS_REASON_DESCRIPTIONS.get(name, escape_markdown(name)), f"{count:,}") for name, count in summary.neutts_reasons]
     return (
         f"All {summary.kept.rows:,} rows are published. NeuTTS's own training filter drops {summary.neutts_dropped:,} "
         "of them, for what is in their text (a row may have several reasons):\n\n"
@@ -262,7 +262,7 @@ def _neutts(summary: Summary) -> str:
 
 def _parameters(summary: Summary) -> str:
     sets = summary.parameter_sets
-    shared = shared_values(sets) if sets else {}
+    shared = shared_parameters(sets) if sets else {}
     lines = [(f"`{name}`", _code(value)) for name, value in shared.items()]
     text = _table(("parameter", "value"), lines, "ll") if lines else "None were recorded."
     if len(sets) > 1:
@@ -287,13 +287,13 @@ def _parameters(summary: Summary) -> str:
 def _differences(sets: Sequence[ParameterSet], shared: Mapping[str, Any]) -> str:
     """An item for each set of parameters: its partitions, and what is not the same everywhere."""
     lines = []
-    for item in sets[:_MOST_SETS]:
-        named = ", ".join(map(_code, item.partitions[:_MOST_PARTITIONS]))
-        more = len(item.partitions) - _MOST_PARTITIONS
+    for item in sets[:_MAX_SETS]:
+        named = ", ".join(map(_code, item.partitions[:_MAX_PARTITIONS]))
+        more = len(item.partitions) - _MAX_PARTITIONS
         own = ", ".join(f"`{name}` {_code(value)}" for name, value in item.values.items() if name not in shared)
         lines.append(f"- {named}{f' and {more:,} more' if more > 0 else ''}: {own or 'no others'}")
-    if len(sets) > _MOST_SETS:
-        lines.append(f"- and {len(sets) - _MOST_SETS:,} more sets of parameters")
+    if len(sets) > _MAX_SETS:
+        lines.append(f"- and {len(sets) - _MAX_SETS:,} more sets of parameters")
     return "**The partitions were built with different parameters:**\n\n" + "\n".join(lines)
 
 
@@ -311,9 +311,9 @@ def _code(value: Any) -> str:
     return f"`{text}`" if text else ""
 
 
-def _loading(offered: Mapping[str, Sequence[str]]) -> str:
-    config = FULL if FULL in offered else next(iter(offered))
-    split = offered[config][0]
+def _loading(available: Mapping[str, Sequence[str]]) -> str:
+    config = FULL if FULL in available else next(iter(available))
+    split = available[config][0]
     lines = ["from datasets import Audio, load_dataset", ""]
     lines.append(f'dataset = load_dataset("path/or/hub-name", "{config}", split="{split}")')
     if config == FULL:

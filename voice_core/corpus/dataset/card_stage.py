@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from voice_core.corpus.dataset.card import render_card
-from voice_core.corpus.dataset.dataset_record import card_files, file_record, read_commit
-from voice_core.corpus.dataset.pairs import PairsReport, read_pairs
-from voice_core.corpus.dataset.plots import duration_histogram_png, funnel_png
+from voice_core.corpus.dataset.dataset_record import card_file_records, make_file_record, read_dataset_record
+from voice_core.corpus.dataset.pairs import PairsRecord, read_pairs
+from voice_core.corpus.dataset.plots import plot_durations, plot_rejections
 from voice_core.corpus.dataset.rows_stage import read_dataset_manifest
 from voice_core.corpus.dataset.splits import parse_splits
 from voice_core.corpus.dataset.summary import Summary, summarise
@@ -16,13 +16,13 @@ from voice_core.fingerprint import canonical_json, fingerprint, sha256
 from voice_core.layout import DatasetLayout, PartitionKey
 from voice_core.settings import Settings
 from voice_core.stages.manifest import Manifest
-from voice_core.storage.distributed_lock import held
+from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.store import Store
 
 CARD_VERSION = 2
 
 
-def finished_rows(work: Store, partitions: Iterable[PartitionKey], settings: Settings) -> list[Manifest]:
+def read_dataset_manifests(work: Store, partitions: Iterable[PartitionKey], settings: Settings) -> list[Manifest]:
     """The committed dataset manifests, in the order of partitions."""
     manifests = (read_dataset_manifest(work, partition, settings) for partition in partitions)
     return [manifest for manifest in manifests if manifest is not None and manifest.complete]
@@ -41,16 +41,16 @@ def build_card(work: Store, partitions: Iterable[PartitionKey], settings: Settin
     Where they are current they are left alone, unless with `verify`.
     """
     layout = DatasetLayout(settings.dataset)
-    with held(work, layout.root) as work:
+    with hold_lock(work, layout.root) as work:
         return _build_card(work, partitions, settings, verify)
 
 
 def _build_card(work: Store, partitions: Iterable[PartitionKey], settings: Settings, verify: bool) -> Summary:
     layout = DatasetLayout(settings.dataset)
-    manifests = finished_rows(work, partitions, settings)
+    manifests = read_dataset_manifests(work, partitions, settings)
     records = [read_pairs(work, PartitionKey.parse(manifest.partition), settings) for manifest in manifests]
-    files = dataset_files(manifests, [record for record in records if record is not None])
-    offered = {
+    files = list_dataset_files(manifests, [record for record in records if record is not None])
+    available = {
         config: [split for split in SPLITS if any((f["config"], f["split"]) == (config, split) for f in files)]
         for config in (FULL, NEUTTS, PAIRS)
     }
@@ -59,47 +59,47 @@ def _build_card(work: Store, partitions: Iterable[PartitionKey], settings: Setti
         "inputs": card_inputs(manifests, settings),
         "partitions": [manifest.partition for manifest in manifests],
         "files": files,
-        "splits": _splits_record(work, layout),
+        "splits": _make_splits_record(work, layout),
         "card_settings": settings.card.model_dump(mode="json"),
     }
-    there = read_commit(work, settings)
-    if not verify and there is not None and {**commit, "card": there.get("card")} == there and card_there(work, there):
+    there = read_dataset_record(work, settings)
+    if not verify and there is not None and {**commit, "card": there.get("card")} == there and is_card_intact(work, there):
         return summary
-    digests = {config: config_digest(files, config, layout.root) for config in offered}
-    card = render_card(summary, settings, splits=SPLITS, configs=offered, digests=digests)
-    beside = {
+    digests = {config: hash_config_files(files, config, layout.root) for config in available}
+    card = render_card(summary, settings, splits=SPLITS, configs=available, digests=digests)
+    card_contents = {
         layout.card_key: card.encode(),
-        f"{layout.figures}durations.png": duration_histogram_png(summary),
-        f"{layout.figures}funnel.png": funnel_png(summary),
+        f"{layout.figures}durations.png": plot_durations(summary),
+        f"{layout.figures}funnel.png": plot_rejections(summary),
     }
-    work.put_many(beside)
-    commit["card"] = [file_record(key, data) for key, data in beside.items()]
+    work.put_many(card_contents)
+    commit["card"] = [make_file_record(key, data) for key, data in card_contents.items()]
     work.put(layout.summary_key, (json.dumps(commit, ensure_ascii=False, indent=1) + "\n").encode())
     return summary
 
 
-def card_there(work: Store, commit: Mapping[str, Any]) -> bool:
+def is_card_intact(work: Store, commit: Mapping[str, Any]) -> bool:
     """Whether the card and its figures are there, with the committed sizes."""
-    sizes = {item["key"]: item["size_bytes"] for item in card_files(commit)}
-    found = work.each(work.head, sizes)
+    sizes = {item["key"]: item["size_bytes"] for item in card_file_records(commit)}
+    found = work.map_keys(work.head, sizes)
     return bool(sizes) and all(info is not None and info.size == sizes[info.key] for info in found)
 
 
-def _splits_record(work: Store, layout: DatasetLayout) -> dict[str, Any]:
+def _make_splits_record(work: Store, layout: DatasetLayout) -> dict[str, Any]:
     data = work.find(layout.splits_key)
     if data is None:
         return {}
-    return {**file_record(layout.splits_key, data), "inputs": parse_splits(work, layout.splits_key, data).inputs}
+    return {**make_file_record(layout.splits_key, data), "inputs": parse_splits(work, layout.splits_key, data).inputs}
 
 
-def dataset_files(manifests: Sequence[Manifest], pairs: Sequence[PairsReport]) -> list[dict[str, Any]]:
+def list_dataset_files(manifests: Sequence[Manifest], pairs: Sequence[PairsRecord]) -> list[dict[str, Any]]:
     """Every Parquet file of the dataset: key, sha256, rows, config, split."""
     files = [item for manifest in manifests for item in manifest.parameters.get("files", [])]
     files += [item for record in pairs for item in record.files]
     return sorted(files, key=lambda item: item["key"])
 
 
-def config_digest(files: Sequence[Mapping[str, Any]], config: str, root: str) -> str:
+def hash_config_files(files: Sequence[Mapping[str, Any]], config: str, root: str) -> str:
     """SHA-256 over the paths below `root` and the committed checksums of a config's Parquet files."""
     mine = sorted((str(item["key"]).removeprefix(root), item["sha256"]) for item in files if item["config"] == config)
     return sha256(canonical_json(mine).encode())

@@ -2,12 +2,12 @@
 
 from voice_core.corpus.names import FULL, NEUTTS, PAIRS
 
-CONFIGS = {
+CONFIG_DESCRIPTIONS = {
     FULL: "every segment with its audio, text, labels, measures and provenance",
     NEUTTS: "exactly what NeuTTS fine-tuning reads: key, text, codes",
     PAIRS: "(reference, target) pairs of one speaker from different segments, for voice cloning",
 }
-COLUMNS = {
+COLUMN_DESCRIPTIONS = {
     "__key__": "`<channel>/<audio_id>_seg_<n>`, unique, stable while the line keeps its place",
     "audio": "mono 16-bit FLAC, as `{bytes, path}`",
     "codes": "the codec's codes, one integer a frame",
@@ -44,7 +44,7 @@ COLUMNS = {
     "target_duration_sec": "its length, seconds",
     "target_codes": "its codes",
 }
-NEUTTS_REASONS = {
+NEUTTS_REASON_DESCRIPTIONS = {
     "empty": "no text",
     "digit": "a digit",
     "currency": "`£` or `$`",

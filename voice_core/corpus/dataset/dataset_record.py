@@ -13,22 +13,22 @@ from voice_core.storage.store import Store
 _log = logging.getLogger(__name__)
 
 
-def read_commit(work: Store, settings: Settings) -> dict[str, Any] | None:
+def read_dataset_record(work: Store, settings: Settings) -> dict[str, Any] | None:
     """The record; None where there is none, or a damaged one: the card is made again then."""
     key = DatasetLayout(settings.dataset).summary_key
     data = work.find(key)
     try:
-        return parse_commit(work, key, data) if data is not None else None
+        return parse_dataset_record(work, key, data) if data is not None else None
     except DamagedStateError as error:
         _log.warning("%s; it is made again", error)
         return None
 
 
-def parse_commit(work: Store, key: str, data: bytes) -> dict[str, Any]:
-    return parse_state(work, key, data, dict[str, Any], prepare=_checked)
+def parse_dataset_record(work: Store, key: str, data: bytes) -> dict[str, Any]:
+    return parse_state(work, key, data, dict[str, Any], prepare=_validate)
 
 
-def _checked(value: dict[str, Any]) -> dict[str, Any]:
+def _validate(value: dict[str, Any]) -> dict[str, Any]:
     items = [*value["files"], *value.get("card", []), *([value["splits"]] if value.get("splits") else [])]
     if not all(isinstance(item["key"], str) and isinstance(item["sha256"], str) for item in items):
         raise ValueError("a file without a key or a checksum")
@@ -37,11 +37,11 @@ def _checked(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-def file_record(key: str, data: bytes) -> dict[str, Any]:
+def make_file_record(key: str, data: bytes) -> dict[str, Any]:
     return {"key": key, "sha256": sha256(data), "size_bytes": len(data)}
 
 
-def card_files(commit: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+def card_file_records(commit: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     """Records of the card and its figures: key, sha256, size_bytes. Records of older versions have none."""
     return commit.get("card", [])
 

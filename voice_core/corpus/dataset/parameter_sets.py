@@ -22,12 +22,12 @@ def parameter_sets(manifests: Iterable[Manifest]) -> tuple[ParameterSet, ...]:
     """One set, unless partitions were built with different parameters; the set of the first partition comes first."""
     groups: dict[str, tuple[list[str], dict[str, Any]]] = {}
     for manifest in manifests:
-        values = flat({name: value for name, value in manifest.parameters.items() if name != _FILES})
+        values = flatten({name: value for name, value in manifest.parameters.items() if name != _FILES})
         groups.setdefault(canonical_json(values), ([], values))[0].append(manifest.partition)
     return tuple(ParameterSet(tuple(partitions), values) for partitions, values in groups.values())
 
 
-def shared_values(sets: Iterable[ParameterSet]) -> dict[str, Any]:
+def shared_parameters(sets: Iterable[ParameterSet]) -> dict[str, Any]:
     """The parameters that have one value in all sets."""
     first, *others = sets
     return {
@@ -37,13 +37,13 @@ def shared_values(sets: Iterable[ParameterSet]) -> dict[str, Any]:
     }
 
 
-def flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """
-    >>> flat({"b": {"c": 1}, "a": [2]})
+    >>> flatten({"b": {"c": 1}, "a": [2]})
     {'a': [2], 'b.c': 1}
     """
     found: dict[str, Any] = {}
     for key in sorted(value):
         item = value[key]
-        found |= flat(item, f"{prefix}{key}.") if isinstance(item, Mapping) else {prefix + key: item}
+        found |= flatten(item, f"{prefix}{key}.") if isinstance(item, Mapping) else {prefix + key: item}
     return found

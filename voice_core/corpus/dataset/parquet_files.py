@@ -13,22 +13,22 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from voice_core.storage.scratch import NoRoomError, Scratch, gigabytes
+from voice_core.storage.scratch import ScratchLimitError, Scratch, format_gigabytes
 from voice_core.storage.store import Store
 
 ROW_GROUP = 64  # rows: about 8 MB of FLAC, small enough to look at one without reading the file
 
 
-class _HashedFile(io.FileIO):
-    """A file that hashes what is written to it, from start to end; `spend` is told how many bytes come first."""
+class _HashingFile(io.FileIO):
+    """A file that hashes what is written to it, from start to end; `on_write` is told how many bytes come first."""
 
-    def __init__(self, path: Path, spend: Callable[[int], None]) -> None:
+    def __init__(self, path: Path, on_write: Callable[[int], None]) -> None:
         super().__init__(path, "wb")
         self._digest = hashlib.sha256()
-        self._spend = spend
+        self._count_bytes = on_write
 
     def write(self, data: Any) -> int:
-        self._spend(memoryview(data).nbytes)
+        self._count_bytes(memoryview(data).nbytes)
         self._digest.update(data)
         return super().write(data) or 0
 
@@ -38,19 +38,19 @@ class _HashedFile(io.FileIO):
 
 
 @dataclass(slots=True)
-class _Open:
+class _OpenFile:
     key: str
-    file: _HashedFile
+    file: _HashingFile
     parquet: pq.ParquetWriter
     rows: int = 0
 
 
-class ParquetFiles:
+class PartitionParquetWriter:
     """A file for each config and split, opened when its first rows come; on leaving, all of them are put.
 
     `key_of(config, split)` says where. An exception within puts nothing. Afterwards `records` lists each file with
     key, sha256, size_bytes, rows, config and split. For a remote store the files grow in `scratch`, to `expected_bytes`
-    or so in all; `NoRoomError` where they come to more than the scratch folder may hold.
+    or so in all; `ScratchLimitError` where they come to more than the scratch folder may hold.
     """
 
     def __init__(
@@ -61,35 +61,35 @@ class ParquetFiles:
         self._scratch = scratch
         self._expected_bytes = expected_bytes
         self._folder: Path | None = None
-        self._spent = 0
-        self._open: dict[tuple[str, str], _Open] = {}
-        self._puts = ExitStack()
+        self._bytes_written = 0
+        self._open: dict[tuple[str, str], _OpenFile] = {}
+        self._uploads = ExitStack()
         self.records: list[dict[str, Any]] = []
 
-    def __enter__(self) -> "ParquetFiles":
+    def __enter__(self) -> "PartitionParquetWriter":
         if self._scratch is not None:
             size = min(self._expected_bytes, self._scratch.budget_bytes)
-            self._folder = self._puts.enter_context(self._scratch.room(size, "the rows"))
+            self._folder = self._uploads.enter_context(self._scratch.reserve(size, "the rows"))
         return self
 
-    def _spend(self, count: int) -> None:
-        self._spent += count
-        if self._scratch is not None and not self._scratch.fits(self._spent):
-            raise NoRoomError(
+    def _count_bytes(self, count: int) -> None:
+        self._bytes_written += count
+        if self._scratch is not None and not self._scratch.fits(self._bytes_written):
+            raise ScratchLimitError(
                 f"the rows of a batch, such as {next(iter(self._open.values())).key}, are put together on local disk "
-                f"and need {gigabytes(self._spent)} or more; {self._scratch.limit}"
+                f"and need {format_gigabytes(self._bytes_written)} or more; {self._scratch.limit}"
             )
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._puts:
+        with self._uploads:
             if error is not None:
-                self._drop()
+                self._abort()
                 raise error
-            self._finish()
+            self._close_all()
 
-    def _finish(self) -> None:
+    def _close_all(self) -> None:
         for (config, split), item in sorted(self._open.items()):
             item.parquet.close()
             size_bytes = item.file.tell()
@@ -99,7 +99,7 @@ class ParquetFiles:
                  "config": config, "split": split}
             )  # fmt: skip
 
-    def _drop(self) -> None:
+    def _abort(self) -> None:
         self._scratch = None  # what closing still writes goes nowhere
         for item in self._open.values():
             with contextlib.suppress(OSError, pa.ArrowException):
@@ -111,18 +111,18 @@ class ParquetFiles:
         place = (config, split)
         if place not in self._open:
             key = self._key_of(config, split)
-            path = self._puts.enter_context(self._store.create(key, self._folder))
-            file = _HashedFile(path, self._spend)
+            path = self._uploads.enter_context(self._store.create(key, self._folder))
+            file = _HashingFile(path, self._count_bytes)
             names = [name for name in table.schema.names if pa.types.is_string(table.schema.field(name).type)]
             # FLAC does not compress further.
-            compression = {**dict.fromkeys(_leaves(table.schema), "zstd"), "audio.bytes": "none"}
+            compression = {**dict.fromkeys(_column_paths(table.schema), "zstd"), "audio.bytes": "none"}
             parquet = pq.ParquetWriter(file, table.schema, compression=compression, use_dictionary=names)
-            self._open[place] = _Open(key, file, parquet)
+            self._open[place] = _OpenFile(key, file, parquet)
         self._open[place].parquet.write_table(table, row_group_size=ROW_GROUP)
         self._open[place].rows += table.num_rows
 
 
-def _leaves(schema: pa.Schema) -> list[str]:
+def _column_paths(schema: pa.Schema) -> list[str]:
     """Parquet's names of the columns."""
     names = []
     for field in schema:

@@ -3,7 +3,7 @@
 import io
 from typing import TYPE_CHECKING
 
-from voice_core.corpus.dataset.summary import Summary, format_time
+from voice_core.corpus.dataset.summary import Summary, format_duration
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _WIDTH_IN, _HEIGHT_IN, _DPI = 7.0, 3.5, 100
-_KEPT, _INK, _QUIET, _GRID = "#1f7a6d", "#1f2933", "#6b7785", "#e4e8ec"
+_KEPT_COLOUR, _TEXT_COLOUR, _MUTED_COLOUR, _GRID_COLOUR = "#1f7a6d", "#1f2933", "#6b7785", "#e4e8ec"
 _STAGE_COLOURS = {
     "recording": "#8c2f39",
     "transcript": "#c8553d",
@@ -20,16 +20,16 @@ _STAGE_COLOURS = {
     "coded": "#7a5195",
     "dataset": "#9aa5b1",
 }
-_MOST_BARS = 11
+_MAX_BARS = 11
 
 
-def duration_histogram_png(summary: Summary) -> bytes:
+def plot_durations(summary: Summary) -> bytes:
     """How many kept segments there are of each length. Equal summaries give equal bytes."""
-    figure, axes = _canvas("Length of kept segments", left=0.09)
+    figure, axes = _new_figure("Length of kept segments", left=0.09)
     bins = summary.durations
     if not bins:
-        return _empty(figure, axes, "nothing was kept")
-    axes.bar([item.start_sec + 0.5 for item in bins], [item.rows for item in bins], width=0.88, color=_KEPT)
+        return _render_empty(figure, axes, "nothing was kept")
+    axes.bar([item.start_sec + 0.5 for item in bins], [item.rows for item in bins], width=0.88, color=_KEPT_COLOUR)
     first, last = bins[0].start_sec, bins[-1].start_sec + 1
     step = max(1, -(-(last - first) // 16))
     ticks: dict[float, str] = {tick: str(tick) for tick in range(first, last + 1) if tick % step == 0}
@@ -37,52 +37,52 @@ def duration_histogram_png(summary: Summary) -> bytes:
         ticks = {tick: label for tick, label in ticks.items() if tick < last - 1} | {last - 0.5: bins[-1].label}
     axes.set_xticks(list(ticks), list(ticks.values()))
     axes.set_xlim(first - 0.4, max(last, first + 6) + 0.4)
-    axes.set_xlabel("seconds", color=_QUIET)
-    axes.set_ylabel("segments", color=_QUIET)
+    axes.set_xlabel("seconds", color=_MUTED_COLOUR)
+    axes.set_ylabel("segments", color=_MUTED_COLOUR)
     axes.locator_params(axis="y", integer=True)
-    axes.grid(axis="y", color=_GRID)
+    axes.grid(axis="y", color=_GRID_COLOUR)
     mean = summary.kept.seconds / summary.kept.rows
-    _note(axes, f"{summary.kept.rows:,} segments, {mean:.1f} s on average, {format_time(summary.kept.seconds)} in all")
-    return _png(figure)
+    _add_subtitle(axes, f"{summary.kept.rows:,} segments, {mean:.1f} s on average, {format_duration(summary.kept.seconds)} in all")
+    return _render_png(figure)
 
 
-def funnel_png(summary: Summary) -> bytes:
+def plot_rejections(summary: Summary) -> bytes:
     """What was kept and what was rejected why, in shares of the audio. Equal summaries give equal bytes."""
-    figure, axes = _canvas("Where the audio went", left=0.37)
+    figure, axes = _new_figure("Where the audio went", left=0.37)
     if not summary.total.samples:
-        return _empty(figure, axes, "no audio came in")
-    bars = [("kept", summary.kept.samples, summary.kept.rows, _KEPT)]
+        return _render_empty(figure, axes, "no audio came in")
+    bars = [("kept", summary.kept.samples, summary.kept.rows, _KEPT_COLOUR)]
     steps = [step for step in summary.funnel if step.rows]
-    shown = sorted(steps, key=lambda step: -step.samples)[:_MOST_BARS]
+    shown = sorted(steps, key=lambda step: -step.samples)[:_MAX_BARS]
     for step in steps:
         if step in shown:
-            colour = _STAGE_COLOURS.get(step.stage, _QUIET)
+            colour = _STAGE_COLOURS.get(step.stage, _MUTED_COLOUR)
             bars.append((f"{step.reason.replace('_', ' ')} · {step.stage}", step.samples, step.rows, colour))
     rest = [step for step in steps if step not in shown]
     if rest:
         label = f"{len(rest)} more reasons"
-        bars.append((label, sum(step.samples for step in rest), sum(step.rows for step in rest), _QUIET))
+        bars.append((label, sum(step.samples for step in rest), sum(step.rows for step in rest), _MUTED_COLOUR))
     shares = [100.0 * samples / summary.total.samples for _, samples, _, _ in bars]
     places = range(len(bars))
     axes.barh(places, shares, height=0.72, color=[colour for *_, colour in bars])
     for place, share, (_, samples, rows, _) in zip(places, shares, bars, strict=True):
-        time = format_time(samples / summary.sample_rate_hz)
+        time = format_duration(samples / summary.sample_rate_hz)
         text = f"{time} · {rows:,} {'row' if rows == 1 else 'rows'} · {share:.1f} %"
         inside = share > 55
         axes.annotate(
             text, (share, place), xytext=(-6 if inside else 5, 0), textcoords="offset points", va="center",
-            ha="right" if inside else "left", fontsize=8, color="white" if inside else _INK,
+            ha="right" if inside else "left", fontsize=8, color="white" if inside else _TEXT_COLOUR,
         )  # fmt: skip
     axes.set_yticks(places, [label for label, *_ in bars])
     axes.set_ylim(max(len(bars), 7) - 0.4, -0.6)  # few bars stay slim
     axes.set_xlim(0, 100)
-    axes.set_xlabel("% of all audio", color=_QUIET)
-    axes.grid(axis="x", color=_GRID)
-    _note(axes, f"{format_time(summary.total.seconds)} in, {format_time(summary.kept.seconds)} kept")
-    return _png(figure)
+    axes.set_xlabel("% of all audio", color=_MUTED_COLOUR)
+    axes.grid(axis="x", color=_GRID_COLOUR)
+    _add_subtitle(axes, f"{format_duration(summary.total.seconds)} in, {format_duration(summary.kept.seconds)} kept")
+    return _render_png(figure)
 
 
-def _canvas(title: str, left: float) -> "tuple[Figure, Axes]":
+def _new_figure(title: str, left: float) -> "tuple[Figure, Axes]":
     """`left` is the share of the width that labels take; having matplotlib find it out takes as long as the drawing."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # half a second, so only when a picture is drawn
     from matplotlib.figure import Figure
@@ -92,23 +92,23 @@ def _canvas(title: str, left: float) -> "tuple[Figure, Axes]":
     figure.subplots_adjust(left=left, right=0.97, top=0.87, bottom=0.15)
     axes = figure.add_subplot()
     axes.set_axisbelow(True)
-    axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=_INK, pad=10)
-    axes.tick_params(length=0, labelsize=8.5, labelcolor=_INK)
+    axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=_TEXT_COLOUR, pad=10)
+    axes.tick_params(length=0, labelsize=8.5, labelcolor=_TEXT_COLOUR)
     axes.spines[:].set_visible(False)
     return figure, axes
 
 
-def _note(axes: "Axes", text: str) -> None:
-    axes.set_title(text, loc="right", fontsize=8.5, color=_QUIET, pad=10)
+def _add_subtitle(axes: "Axes", text: str) -> None:
+    axes.set_title(text, loc="right", fontsize=8.5, color=_MUTED_COLOUR, pad=10)
 
 
-def _empty(figure: "Figure", axes: "Axes", text: str) -> bytes:
+def _render_empty(figure: "Figure", axes: "Axes", text: str) -> bytes:
     axes.set_axis_off()
-    axes.text(0.5, 0.5, text, ha="center", va="center", color=_QUIET, fontsize=12, transform=axes.transAxes)
-    return _png(figure)
+    axes.text(0.5, 0.5, text, ha="center", va="center", color=_MUTED_COLOUR, fontsize=12, transform=axes.transAxes)
+    return _render_png(figure)
 
 
-def _png(figure: "Figure") -> bytes:
+def _render_png(figure: "Figure") -> bytes:
     """A palette of 128 colours is plenty for flat shapes and text, and a quarter of the bytes."""
     from PIL import Image
 

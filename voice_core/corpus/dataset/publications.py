@@ -18,7 +18,7 @@ _REMEDY = "Restore it from a copy, or delete it and publish again"
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublicationRecord:
     """A publication. `files` as `publish.difference.LocalFile.as_record` gives them."""
 
     endpoint: str
@@ -28,7 +28,7 @@ class Published:
     files: tuple[dict[str, Any], ...]
 
     @property
-    def place(self) -> tuple[str, str, str]:
+    def branch_id(self) -> tuple[str, str, str]:
         return self.endpoint, self.repo_id, self.branch
 
     @property
@@ -38,49 +38,49 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class _Publications:
-    publications: tuple[Published, ...]
+    publications: tuple[PublicationRecord, ...]
 
 
-def published_key(settings: Settings) -> str:
+def publications_key(settings: Settings) -> str:
     return f"{DatasetLayout(settings.dataset).root}published.json"
 
 
-def read_published(work: Store, settings: Settings) -> list[Published]:
+def read_publications(work: Store, settings: Settings) -> list[PublicationRecord]:
     """Every place that the dataset was published to. Raises `StateFileError` where published.json is damaged."""
-    key = published_key(settings)
+    key = publications_key(settings)
     data = work.find(key)
-    return parse_published(work, key, data) if data is not None else []
+    return parse_publications(work, key, data) if data is not None else []
 
 
-def parse_published(work: Store, key: str, data: bytes) -> list[Published]:
+def parse_publications(work: Store, key: str, data: bytes) -> list[PublicationRecord]:
     return list(parse_state(work, key, data, _Publications, remedy=_REMEDY).publications)
 
 
-def find_published(work: Store, settings: Settings, place: tuple[str, str, str]) -> Published | None:
-    return next((item for item in read_published(work, settings) if item.place == place), None)
+def find_publication(work: Store, settings: Settings, branch_id: tuple[str, str, str]) -> PublicationRecord | None:
+    return next((item for item in read_publications(work, settings) if item.branch_id == branch_id), None)
 
 
-def write_published(
-    work: Store, settings: Settings, place: tuple[str, str, str], revision: str, files: Iterable[dict[str, Any]]
+def write_publication(
+    work: Store, settings: Settings, branch_id: tuple[str, str, str], revision: str, files: Iterable[dict[str, Any]]
 ) -> None:
     """Replace the entry of this place."""
     records = sorted(files, key=lambda item: str(item["path"]))
-    _write(work, settings, Published(*place, revision, tuple(records)))
+    _write(work, settings, PublicationRecord(*branch_id, revision, tuple(records)))
 
 
-def move_published(work: Store, settings: Settings, published: Published, revision: str) -> None:
+def set_publication_revision(work: Store, settings: Settings, published: PublicationRecord, revision: str) -> None:
     """The same files, at another revision."""
-    _write(work, settings, Published(*published.place, revision, published.files))
+    _write(work, settings, PublicationRecord(*published.branch_id, revision, published.files))
 
 
-def _write(work: Store, settings: Settings, entry: Published) -> None:
-    others = [item for item in read_published(work, settings) if item.place != entry.place]
+def _write(work: Store, settings: Settings, entry: PublicationRecord) -> None:
+    others = [item for item in read_publications(work, settings) if item.branch_id != entry.branch_id]
     publications = [
         {"endpoint": item.endpoint, "repo_id": item.repo_id, "branch": item.branch, "revision": item.revision,
          "files": item.files}
-        for item in sorted([*others, entry], key=lambda item: item.place)
+        for item in sorted([*others, entry], key=lambda item: item.branch_id)
     ]  # fmt: skip
     data = (json.dumps({"publications": publications}, ensure_ascii=False, indent=1) + "\n").encode()
-    key = published_key(settings)
+    key = publications_key(settings)
     if work.find(key) != data:
         work.put(key, data)

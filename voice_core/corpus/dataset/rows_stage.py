@@ -13,26 +13,26 @@ import pyarrow as pa
 from voice_core.audio.pcm import flac_bytes
 from voice_core.compute import progress, workers
 from voice_core.corpus.dataset import schemas
-from voice_core.corpus.dataset.parquet_files import ROW_GROUP, ParquetFiles
+from voice_core.corpus.dataset.parquet_files import ROW_GROUP, PartitionParquetWriter
 from voice_core.corpus.dataset.splits import Splits
-from voice_core.corpus.dataset.text_normalization import neutts_drop
+from voice_core.corpus.dataset.text_normalization import neutts_drop_reasons
 from voice_core.corpus.names import CODED, DATASET, FULL, NEUTTS, SEGMENTS, SPLITS, TEST
-from voice_core.corpus.segment.rebuild import Supply, bring_back
+from voice_core.corpus.segment.rebuild import RebuildSources, rebuild_evicted
 from voice_core.corpus.segment.segment_files import SegmentFileError, load_audio_and_codes
 from voice_core.fingerprint import fingerprint, sha256
 from voice_core.layout import DatasetLayout, PartitionKey, segment_name
 from voice_core.settings import Settings
-from voice_core.stages.evicted import FreedFiles, dataset_place, no_longer_freed
+from voice_core.stages.evicted import EvictedFiles, dataset_stage_name, unmark_evicted
 from voice_core.stages.manifest import (
     Entry,
     Manifest,
     Reject,
     load_manifest,
-    read_complete,
+    read_complete_manifest,
     read_manifest,
     sorted_entries,
 )
-from voice_core.storage.distributed_lock import held
+from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.scratch import open_scratch
 from voice_core.storage.store import Store, StoreError
 
@@ -65,20 +65,20 @@ def read_dataset_manifest(
     return load_manifest(work, DatasetLayout(settings.dataset).manifest_key(partition), lazily=lazily)
 
 
-def read_furthest(work: Store, partition: PartitionKey, settings: Settings) -> Manifest | None:
+def read_latest_complete(work: Store, partition: PartitionKey, settings: Settings) -> Manifest | None:
     """The manifest of the last stage that is finished: what totals over the work root are sums of."""
-    return furthest(
+    return latest_complete(
         read_dataset_manifest(work, partition, settings),
         *(read_manifest(work, stage, partition) for stage in dict.fromkeys((source_stage(settings), SEGMENTS))),
     )
 
 
-def furthest(*manifests: Manifest | None) -> Manifest | None:
+def latest_complete(*manifests: Manifest | None) -> Manifest | None:
     """The first that is finished, of the manifests of a partition from the last stage to the first."""
     return next((manifest for manifest in manifests if manifest is not None and manifest.complete), None)
 
 
-def require_dataset(work: Store, partition: PartitionKey, settings: Settings) -> Manifest:
+def require_dataset_manifest(work: Store, partition: PartitionKey, settings: Settings) -> Manifest:
     """The committed rows. Raises `LookupError` that says what to run first."""
     manifest = read_dataset_manifest(work, partition, settings)
     if manifest is None or not manifest.complete:
@@ -88,7 +88,7 @@ def require_dataset(work: Store, partition: PartitionKey, settings: Settings) ->
     return manifest
 
 
-def parquet_files(manifest: Manifest) -> list[tuple[str, str]]:
+def list_parquet_files(manifest: Manifest) -> list[tuple[str, str]]:
     """(key, SHA-256) of the partition's Parquet files."""
     return [(item["key"], item["sha256"]) for item in manifest.parameters.get("files", [])]
 
@@ -96,13 +96,13 @@ def parquet_files(manifest: Manifest) -> list[tuple[str, str]]:
 def stage_inputs(source: Manifest, splits: Splits, settings: Settings) -> str:
     """Of the splits only what concerns this partition, so that news from elsewhere leaves it alone."""
     channel = PartitionKey.parse(source.partition).channel
-    dealt = [splits.of(channel, recording.audio_id) for recording in source.recordings]
+    assigned = [splits.split_of(channel, recording.audio_id) for recording in source.recordings]
     leaks = [
         (entry.audio_id, entry.index)
-        for entry in (source.kept() if TEST in dealt else ())  # where nothing is held out no row need be looked at
-        if splits.leaks(splits.of(channel, entry.audio_id), entry.text)
+        for entry in (source.kept() if TEST in assigned else ())  # where nothing is held out no row need be looked at
+        if splits.leaks(splits.split_of(channel, entry.audio_id), entry.text)
     ]
-    return fingerprint(DATASET_VERSION, source.stage, source.data_version, dealt, leaks, settings.display_name(channel))
+    return fingerprint(DATASET_VERSION, source.stage, source.data_version, assigned, leaks, settings.display_name(channel))
 
 
 def is_current(source: Manifest, dataset: Manifest | None, splits: Splits, settings: Settings) -> bool:
@@ -116,20 +116,20 @@ def build_dataset(
     settings: Settings,
     *,
     verify: bool = False,
-    supply: Supply | None = None,
+    rebuild_sources: RebuildSources | None = None,
 ) -> DatasetReport:
     """Write the partition's Parquet files and their manifest, unless they are there and current.
 
-    With `verify`, their content is looked at too. Files of the stage before that were freed come from `supply`. Waits
+    With `verify`, their content is looked at too. Files of the stage before that were freed come from `rebuild_sources`. Waits
     while another process works on the partition.
     """
-    with held(work, str(partition)) as work:
+    with hold_lock(work, str(partition)) as work:
         started = time.monotonic()
-        source = read_complete(work, source_stage(settings), partition)
+        source = read_complete_manifest(work, source_stage(settings), partition)
         there = read_dataset_manifest(work, partition, settings)
         if there is not None and is_current(source, there, splits, settings) and _intact(work, there, verify):
             return DatasetReport(there, len(there.kept()), 0, time.monotonic() - started)
-        return write_rows(work, source, splits, settings, supply)
+        return write_rows(work, source, splits, settings, rebuild_sources)
 
 
 def _intact(work: Store, manifest: Manifest, verify: bool) -> bool:
@@ -138,25 +138,25 @@ def _intact(work: Store, manifest: Manifest, verify: bool) -> bool:
     Those that were freed count as there.
     """
     files = {item["key"]: item for item in manifest.parameters.get("files", [])}
-    freed = FreedFiles(work)
+    freed = EvictedFiles(work)
 
-    def one(key: str) -> bool:
-        if freed.holds(key, files[key]["sha256"]):
+    def is_intact(key: str) -> bool:
+        if freed.contains(key, files[key]["sha256"]):
             return True
         info = work.head(key)
         there = info is not None and info.size == files[key]["size_bytes"]
         return there and (not verify or work.hash(key) == files[key]["sha256"])
 
-    return all(work.each(one, files))
+    return all(work.map_keys(is_intact, files))
 
 
 def write_rows(
-    work: Store, source: Manifest, splits: Splits, settings: Settings, supply: Supply | None
+    work: Store, source: Manifest, splits: Splits, settings: Settings, rebuild_sources: RebuildSources | None
 ) -> DatasetReport:
     """Write the Parquet files of a partition, whatever is there, while its claim is held."""
     started = time.monotonic()
     partition = PartitionKey.parse(source.partition)
-    bring_back(work, supply, source.stage, partition, settings, [entry.key for entry in source.kept()])
+    rebuild_evicted(work, rebuild_sources, source.stage, partition, settings, [entry.key for entry in source.kept()])
     layout = DatasetLayout(settings.dataset)
     configs = (FULL, NEUTTS) if has_codec(settings) else (FULL,)
     draft = dataclasses.replace(
@@ -168,29 +168,29 @@ def write_rows(
         parameters={**source.parameters, "split": settings.split.model_dump(), "code": f"dataset{DATASET_VERSION}"},
     )
     work.put(layout.manifest_key(partition), draft.to_bytes())
-    entries = [_dealt(entry, splits, partition.channel) for entry in source.entries]
+    entries = [_assign_split(entry, splits, partition.channel) for entry in source.entries]
     kept = [entry for entry in entries if entry.kept]
     results = [entry for entry in entries if not entry.kept]
     tasks = [
-        RowsTask(work, group, source.sample_rate_hz)
+        ReadRowsTask(work, group, source.sample_rate_hz)
         for split in SPLITS
-        for group in _groups([entry for entry in kept if entry.split == split])
+        for group in _row_groups([entry for entry in kept if entry.split == split])
     ]
     count = settings.workers if work.shareable else 1
     scratch = open_scratch(settings) if work.local_root is None else None
     expected_bytes = sum(entry.size_bytes for entry in kept)
     with (
-        ParquetFiles(
+        PartitionParquetWriter(
             work, lambda config, split: layout.rows_key(config, partition, split), scratch, expected_bytes
         ) as files,
         progress.track(f"writing {partition}", len(kept), "rows") as bar,
     ):
-        read = workers.ordered(read_rows, tasks, count, name=lambda task: task.entries[0].key)
+        read = workers.map_ordered(read_rows, tasks, count, name=lambda task: task.entries[0].key)
         for task, loaded in zip(tasks, read, strict=True):
             good = []
             for entry, content in zip(task.entries, loaded, strict=True):
                 if isinstance(content, Reject):
-                    results.append(entry.judged(content))
+                    results.append(entry.with_verdict(content))
                 else:
                     results.append(entry)
                     good.append(Row(entry, *content))
@@ -200,38 +200,38 @@ def write_rows(
                     files.write(NEUTTS, task.entries[0].split, _neutts_table(good, source))
             bar.advance(len(task.entries))
     written = {item["key"] for item in files.records}
-    everything = (layout.rows_key(config, partition, split) for config in (FULL, NEUTTS) for split in SPLITS)
-    work.delete([key for key in everything if key not in written])
-    again = any(entry.reason == _DAMAGED for entry in results)  # what could not be read is tried again
+    possible_keys = (layout.rows_key(config, partition, split) for config in (FULL, NEUTTS) for split in SPLITS)
+    work.delete([key for key in possible_keys if key not in written])
+    has_damaged = any(entry.reason == _DAMAGED for entry in results)  # what could not be read is tried again
     manifest = dataclasses.replace(
         draft,
         complete=True,
-        inputs="" if again else draft.inputs,
+        inputs="" if has_damaged else draft.inputs,
         entries=sorted_entries(results),
         parameters={**draft.parameters, "files": files.records},
     )
     work.put(layout.manifest_key(partition), manifest.to_bytes())
-    no_longer_freed(work, dataset_place(settings.dataset), partition, written)
+    unmark_evicted(work, dataset_stage_name(settings.dataset), partition, written)
     size_bytes = sum(item["size_bytes"] for item in files.records)
     return DatasetReport(manifest, len(manifest.kept()), size_bytes, time.monotonic() - started)
 
 
-def _dealt(entry: Entry, splits: Splits, channel: str) -> Entry:
+def _assign_split(entry: Entry, splits: Splits, channel: str) -> Entry:
     """The row with its split, or the reason why it cannot be in it."""
     if not entry.kept:
         return entry
-    split = splits.of(channel, entry.audio_id)
-    entry = dataclasses.replace(entry, split=split, neutts_drop=neutts_drop(entry.text))
-    return entry.judged(Reject(DATASET, "text_in_train")) if splits.leaks(split, entry.text) else entry
+    split = splits.split_of(channel, entry.audio_id)
+    entry = dataclasses.replace(entry, split=split, neutts_drop=neutts_drop_reasons(entry.text))
+    return entry.with_verdict(Reject(DATASET, "text_in_train")) if splits.leaks(split, entry.text) else entry
 
 
-def _groups(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
+def _row_groups(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
     for start in range(0, len(entries), ROW_GROUP):
         yield entries[start : start + ROW_GROUP]
 
 
 @dataclass(frozen=True, slots=True)
-class RowsTask:
+class ReadRowsTask:
     """A few rows of one split, for a worker to read."""
 
     work: Store
@@ -248,13 +248,13 @@ class Row:
     codes: npt.NDArray[np.int32]
 
 
-Content = tuple[bytes, npt.NDArray[np.int32]]
+SegmentContent = tuple[bytes, npt.NDArray[np.int32]]
 
 
-def read_rows(task: RowsTask) -> list[Content | Reject]:
+def read_rows(task: ReadRowsTask) -> list[SegmentContent | Reject]:
     """Read the files of a few rows: FLAC and codes, or why a file is not what was committed."""
 
-    def read(key: str) -> Content | Reject:
+    def read(key: str) -> SegmentContent | Reject:
         try:
             data = task.work.get(key)
             if sha256(data) != wanted[key]:
@@ -265,7 +265,7 @@ def read_rows(task: RowsTask) -> list[Content | Reject]:
         return flac_bytes(audio, task.sample_rate_hz), codes
 
     wanted = {entry.key: entry.sha256 for entry in task.entries}
-    return task.work.each(read, wanted)
+    return task.work.map_keys(read, wanted)
 
 
 def row_key(partition: str, entry: Entry) -> str:
@@ -293,8 +293,8 @@ def _full_table(good: Sequence[Row], source: Manifest, settings: Settings) -> pa
             names=["bytes", "path"],
         ),
         "channel": [channel] * len(good),
-        "start_sec": [_sec(row.entry.cut_start, rate) for row in good],
-        "end_sec": [_sec(row.entry.cut_stop, rate) for row in good],
+        "start_sec": [_to_sec(row.entry.cut_start, rate) for row in good],
+        "end_sec": [_to_sec(row.entry.cut_stop, rate) for row in good],
         "raw_key": [recordings[row.entry.audio_id].raw_key for row in good],
         "raw_sha256": [recordings[row.entry.audio_id].audio_sha256 for row in good],
         "transcript_sha256": [recordings[row.entry.audio_id].transcript_sha256 for row in good],
@@ -310,7 +310,7 @@ def _full_table(good: Sequence[Row], source: Manifest, settings: Settings) -> pa
     return pa.table({name: columns[name] for name in schema.names}, schema=schema)
 
 
-def _sec(sample: int | None, rate: int) -> float | None:
+def _to_sec(sample: int | None, rate: int) -> float | None:
     """Nobody knows where in its recording an adopted segment lay."""
     return None if sample is None else sample / rate
 

@@ -5,10 +5,10 @@ from typing import Literal
 SpeakerScope = Literal["recording", "channel", "corpus"]
 
 
-def person(scope: SpeakerScope, channel: str, audio_id: str, speaker_id: str) -> tuple[str, ...]:
+def speaker_identity(scope: SpeakerScope, channel: str, audio_id: str, speaker_id: str) -> tuple[str, ...]:
     """Equal for rows of one person, different for rows of different people.
 
-    >>> person("recording", "news", "a", "s1"), person("corpus", "news", "a", "s1")
+    >>> speaker_identity("recording", "news", "a", "s1"), speaker_identity("corpus", "news", "a", "s1")
     (('news', 'a', 's1'), ('s1',))
     """
     if scope == "recording":

@@ -14,39 +14,39 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from voice_core.corpus.dataset.dataset_record import read_commit, splits_record
-from voice_core.corpus.dataset.text_normalization import text_hash
+from voice_core.corpus.dataset.dataset_record import read_dataset_record, splits_record
+from voice_core.corpus.dataset.text_normalization import hash_text
 from voice_core.corpus.names import TEST, TRAIN
-from voice_core.fingerprint import fingerprint, sha256, unit_interval
+from voice_core.fingerprint import fingerprint, sha256, hash_to_unit_interval
 from voice_core.layout import DatasetLayout, PartitionKey
 from voice_core.settings import Settings, SplitSettings
 from voice_core.stages.manifest import Manifest, load_manifest
-from voice_core.storage.distributed_lock import held
+from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.state_files import DamagedStateError, parse_state
 from voice_core.storage.store import Store
 
 SPLITS_VERSION = 2
 _log = logging.getLogger(__name__)
-_NAMED = 10  # batches in a message
+_MAX_NAMED = 10  # batches in a message
 
-RecordingName = tuple[str, str]  # (channel slug, audio_id)
+RecordingId = tuple[str, str]  # (channel slug, audio_id)
 
 
 @dataclass(frozen=True, slots=True)
 class Splits:
     """`test` names the held-out recordings; `shared_texts` are hashes of texts of both sides."""
 
-    test: frozenset[RecordingName]
+    test: frozenset[RecordingId]
     shared_texts: frozenset[str]
     parameters: dict[str, Any] = field(default_factory=dict)
     inputs: str = ""
 
-    def of(self, channel: str, audio_id: str) -> str:
+    def split_of(self, channel: str, audio_id: str) -> str:
         return TEST if (channel, audio_id) in self.test else TRAIN
 
     def leaks(self, split: str, text: str) -> bool:
         """Whether a row of this split and text must be left out, because train holds its text too."""
-        return split == TEST and bool(self.shared_texts) and text_hash(text) in self.shared_texts
+        return split == TEST and bool(self.shared_texts) and hash_text(text) in self.shared_texts
 
     @property
     def data_version(self) -> str:
@@ -64,7 +64,7 @@ class Splits:
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
+class SplitRow:
     """A kept row, as far as splits go."""
 
     channel: str
@@ -73,34 +73,34 @@ class Spoken:
     text: str
 
 
-def spoken_rows(manifests: Iterable[Manifest]) -> list[Spoken]:
-    spoken: list[Spoken] = []
+def split_rows(manifests: Iterable[Manifest]) -> list[SplitRow]:
+    spoken: list[SplitRow] = []
     for manifest in manifests:
         channel = PartitionKey.parse(manifest.partition).channel
-        spoken.extend(Spoken(channel, entry.audio_id, entry.speaker_id, entry.text) for entry in manifest.kept())
+        spoken.extend(SplitRow(channel, entry.audio_id, entry.speaker_id, entry.text) for entry in manifest.kept())
     return spoken
 
 
-def plan_splits(rows: Sequence[Spoken], settings: SplitSettings, before: Splits | None = None) -> Splits:
+def plan_splits(rows: Sequence[SplitRow], settings: SplitSettings, before: Splits | None = None) -> Splits:
     """Hold out groups of recordings whose hash falls below `test_fraction`; at least one group if there are two.
 
     Groups of which `before` held out a recording are held out again, where it was planned by the same settings.
     """
     groups = _groups(rows, settings.speaker_scope)
-    lots = {min(group): unit_interval("split", settings.seed, min(group)) for group in groups}
+    hash_fractions = {min(group): hash_to_unit_interval("split", settings.seed, min(group)) for group in groups}
     parameters = settings.model_dump()
-    kept_out = before.test if before is not None and before.parameters == parameters else frozenset()
-    chosen = {min(group) for group in groups if lots[min(group)] < settings.test_fraction or group & kept_out}
+    previously_held_out = before.test if before is not None and before.parameters == parameters else frozenset()
+    chosen = {min(group) for group in groups if hash_fractions[min(group)] < settings.test_fraction or group & previously_held_out}
     if not chosen and settings.test_fraction > 0 and len(groups) > 1:
-        chosen = {min(lots, key=lambda first: (lots[first], first))}
+        chosen = {min(hash_fractions, key=lambda first: (hash_fractions[first], first))}
     test = frozenset(name for group in groups if min(group) in chosen for name in group)
     sides: dict[str, set[bool]] = defaultdict(set)
     for row in rows:
-        sides[text_hash(row.text)].add((row.channel, row.audio_id) in test)
+        sides[hash_text(row.text)].add((row.channel, row.audio_id) in test)
     return Splits(test, frozenset(text for text, seen in sides.items() if len(seen) == 2), parameters)
 
 
-def _groups(rows: Sequence[Spoken], scope: str) -> list[set[RecordingName]]:
+def _groups(rows: Sequence[SplitRow], scope: str) -> list[set[RecordingId]]:
     """Recordings that are connected through shared people."""
     parent: dict[Any, Any] = {}
 
@@ -116,7 +116,7 @@ def _groups(rows: Sequence[Spoken], scope: str) -> list[set[RecordingName]]:
         if row.speaker_id and scope != "recording":
             person = ("", row.speaker_id, "") if scope == "corpus" else ("", row.channel, row.speaker_id)
             parent[recording] = root(person)
-    groups: dict[Any, set[RecordingName]] = defaultdict(set)
+    groups: dict[Any, set[RecordingId]] = defaultdict(set)
     for name in sorted({(row.channel, row.audio_id) for row in rows}):
         groups[root(name)].add(name)
     return list(groups.values())
@@ -129,10 +129,10 @@ def splits_inputs(manifests: Sequence[Manifest], settings: Settings) -> str:
 
 def parse_splits(work: Store, key: str, data: bytes) -> Splits:
     """The content of splits.json. One of an older version has no inputs: it is planned anew."""
-    return parse_state(work, key, data, Splits, version=SPLITS_VERSION, prepare=_fields)
+    return parse_state(work, key, data, Splits, version=SPLITS_VERSION, prepare=_migrate_fields)
 
 
-def _fields(value: dict[str, Any]) -> dict[str, Any]:
+def _migrate_fields(value: dict[str, Any]) -> dict[str, Any]:
     older = value["version"] < SPLITS_VERSION
     return {
         "test": [(channel, audio_id) for channel, audio_id in value["test"]],
@@ -153,17 +153,17 @@ def read_splits(work: Store, settings: Settings) -> Splits | None:
     except DamagedStateError as error:
         _log.warning("%s; it is made again", error)
         return None
-    committed = splits_record(read_commit(work, settings))
+    committed = splits_record(read_dataset_record(work, settings))
     if committed.get("inputs") == splits.inputs and committed["sha256"] != sha256(data):
         _log.warning("%s/%s is not what was committed; it is made again", work.url, key)
         return None
     return splits
 
 
-def held_out(work: Store, partitions: Iterable[str], settings: Settings) -> Splits | None:
+def recover_splits(work: Store, partitions: Iterable[str], settings: Settings) -> Splits | None:
     """What the committed rows say was held out, under the settings of the last of them; None without rows."""
     layout = DatasetLayout(settings.dataset)
-    test: set[RecordingName] = set()
+    test: set[RecordingId] = set()
     parameters: dict[str, Any] | None = None
     for name in partitions:
         partition = PartitionKey.parse(name)
@@ -186,7 +186,7 @@ class UncutBatchesError(RuntimeError):
     """Splits are asked for while batches are not cut."""
 
     def __init__(self, partitions: Sequence[object]) -> None:
-        named = ", ".join(map(str, partitions[:_NAMED])) + (" and others" if len(partitions) > _NAMED else "")
+        named = ", ".join(map(str, partitions[:_MAX_NAMED])) + (" and others" if len(partitions) > _MAX_NAMED else "")
         count = "1 batch is" if len(partitions) == 1 else f"{len(partitions)} batches are"
         super().__init__(
             f"the splits are not assigned, and rows and card stay as they are: {count} not cut ({named}). A recording "
@@ -207,12 +207,12 @@ def build_splits(work: Store, manifests: Sequence[Manifest], settings: Settings)
     """Plan the splits of all finished partitions and write them down, unless they are current."""
     layout = DatasetLayout(settings.dataset)
     inputs = splits_inputs(manifests, settings)
-    with held(work, layout.root) as work:
+    with hold_lock(work, layout.root) as work:
         before = read_splits(work, settings)
         if before is not None and before.inputs == inputs:
             return before
         if before is None:
-            before = held_out(work, [manifest.partition for manifest in manifests], settings)
-        splits = dataclasses.replace(plan_splits(spoken_rows(manifests), settings.split, before), inputs=inputs)
+            before = recover_splits(work, [manifest.partition for manifest in manifests], settings)
+        splits = dataclasses.replace(plan_splits(split_rows(manifests), settings.split, before), inputs=inputs)
         work.put(layout.splits_key, splits.to_bytes())
     return splits

@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from voice_core.corpus.dataset.parameter_sets import ParameterSet, parameter_sets
-from voice_core.corpus.dataset.speakers import SpeakerScope, person
+from voice_core.corpus.dataset.speakers import SpeakerScope, speaker_identity
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
 from voice_core.stages.manifest import Entry, Manifest, RecordingStatus
 
-NOT_GIVEN = "not given"
-STAGES = ("recording", "adopt", "transcript", "decode", "rules", "coded", "dataset")
+NO_LABEL = "not given"
+REJECTION_STAGES = ("recording", "adopt", "transcript", "decode", "rules", "coded", "dataset")
 """The order in which rows are rejected."""
 
 _STATUSES: tuple[str, ...] = get_args(RecordingStatus)
-_FARTHEST = 5  # segments that are named, of those that were decoded again
+_MAX_WORST = 5  # segments that are named, of those that were decoded again
 _LAST_BIN_SEC = 30
 _CODEC_PARAMETERS = (
     "codec", "revision", "stand_in", "codes_per_sec", "codebook_size", "input_sample_rate_hz", "output_sample_rate_hz",
@@ -45,14 +45,14 @@ class Amount:
 
 
 @dataclass(frozen=True, slots=True)
-class Tally(Amount):
+class LabelTotal(Amount):
     """What shares a label."""
 
     label: str
 
 
 @dataclass(frozen=True, slots=True)
-class FunnelStep(Amount):
+class RejectionTotal(Amount):
     """What was rejected at a stage for a reason."""
 
     stage: str
@@ -78,7 +78,7 @@ class RoundTrip:
     rows: int
     mel_db: float
     level_db: float
-    farthest: tuple[Entry, ...] = ()  # from their audio, the farthest first
+    worst: tuple[Entry, ...] = ()  # from their audio, the farthest first
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +87,18 @@ class Summary:
 
     sample_rate_hz: int  # of every sample count here: the manifests' own, or a common multiple where they differ
     stages: tuple[str, ...]
-    recordings: tuple[Tally, ...]  # by status, every status that occurs; rows are recordings
+    recordings: tuple[LabelTotal, ...]  # by status, every status that occurs; rows are recordings
     total: Amount
     kept: Amount
     rejected: Amount
-    funnel: tuple[FunnelStep, ...]
-    channels: tuple[Tally, ...]
-    speakers: tuple[Tally, ...]  # "channel / speaker", or the speaker alone where ids are unique in the corpus
+    funnel: tuple[RejectionTotal, ...]
+    channels: tuple[LabelTotal, ...]
+    speakers: tuple[LabelTotal, ...]  # "channel / speaker", or the speaker alone where ids are unique in the corpus
     people: int  # of the kept rows, as `split.speaker_scope` tells them apart; rows without a speaker_id left out
-    genders: tuple[Tally, ...]
-    dialects: tuple[Tally, ...]
-    tones: tuple[Tally, ...]
-    splits: tuple[Tally, ...]
+    genders: tuple[LabelTotal, ...]
+    dialects: tuple[LabelTotal, ...]
+    tones: tuple[LabelTotal, ...]
+    splits: tuple[LabelTotal, ...]
     durations: tuple[DurationBin, ...]
     text_characters: int  # of the kept rows
     neutts_dropped: int  # kept rows that NeuTTS's own filter drops
@@ -141,10 +141,10 @@ class Summary:
         return any(codec.get("stand_in") for codec in self.codecs)
 
 
-def format_time(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A length of audio for people.
 
-    >>> format_time(7.25), format_time(75), format_time(7_500)
+    >>> format_duration(7.25), format_duration(75), format_duration(7_500)
     ('7.2 s', '1 min 15 s', '2 h 05 min')
     """
     if seconds < 60:
@@ -159,57 +159,57 @@ def summarise(manifests: Sequence[Manifest], settings: Settings) -> Summary:
     """Sum up manifests of any stage, one a partition. Linear in their rows."""
     rate = math.lcm(*(manifest.sample_rate_hz for manifest in manifests))
     display_name, scope = settings.display_name, settings.split.speaker_scope
-    ledger = _Ledger(scope)
+    counter = _RowCounter(scope)
     for manifest in manifests:
         channel = PartitionKey.parse(manifest.partition).channel
-        ledger.add(manifest, channel, rate // manifest.sample_rate_hz)
+        counter.add(manifest, channel, rate // manifest.sample_rate_hz)
     # Rows that share all their labels were counted together; each dimension is a fold of that.
-    profiles = ledger.kept
+    profiles = counter.kept
 
-    def by(label: Callable[[_Profile], Hashable], name: Callable[[Any], str] = _given) -> tuple[Tally, ...]:
+    def by(label: Callable[[_Labels], Hashable], name: Callable[[Any], str] = _label_or_default) -> tuple[LabelTotal, ...]:
         folded = _Sums()
         for profile, (rows, samples) in profiles.items():
             folded.add(label(profile), rows, samples)
         return _tallies(folded, name, rate)
 
-    dealt = any(split for *_, split in profiles)
+    has_splits = any(split for *_, split in profiles)
     reasons: Counter[str] = Counter()
-    for drop, rows in ledger.neutts.items():
+    for drop, rows in counter.neutts.items():
         reasons.update(dict.fromkeys(drop.split(","), rows))
-    kept, rejected = profiles.total(rate), ledger.rejected.total(rate)
+    kept, rejected = profiles.total(rate), counter.rejected.total(rate)
     return Summary(
         sample_rate_hz=rate,
         stages=tuple(sorted({manifest.stage for manifest in manifests})),
         recordings=tuple(
-            Tally(*ledger.statuses[status], rate, status)
-            for status in dict.fromkeys((*_STATUSES, *sorted(ledger.statuses)))
-            if status in ledger.statuses
+            LabelTotal(*counter.statuses[status], rate, status)
+            for status in dict.fromkeys((*_STATUSES, *sorted(counter.statuses)))
+            if status in counter.statuses
         ),
-        total=Amount(kept.rows + rejected.rows, ledger.statuses.total(rate).samples, rate),
+        total=Amount(kept.rows + rejected.rows, counter.statuses.total(rate).samples, rate),
         kept=kept,
         rejected=rejected,
-        funnel=_funnel(ledger.rejected, rate),
+        funnel=_funnel(counter.rejected, rate),
         channels=by(lambda profile: profile[0], display_name),
         speakers=by(lambda profile: profile[1])
         if scope == "corpus"
-        else by(lambda profile: profile[:2], lambda key: f"{display_name(key[0])} / {_given(key[1])}"),
-        people=len(ledger.people),
+        else by(lambda profile: profile[:2], lambda key: f"{display_name(key[0])} / {_label_or_default(key[1])}"),
+        people=len(counter.people),
         genders=by(lambda profile: profile[2]),
         dialects=by(lambda profile: profile[3]),
         tones=by(lambda profile: profile[4]),
-        splits=by(lambda profile: profile[5]) if dealt else (),
-        durations=_durations(ledger.durations, rate),
-        text_characters=ledger.text_characters,
-        neutts_dropped=sum(ledger.neutts.values()),
+        splits=by(lambda profile: profile[5]) if has_splits else (),
+        durations=_durations(counter.durations, rate),
+        text_characters=counter.text_characters,
+        neutts_dropped=sum(counter.neutts.values()),
         neutts_reasons=tuple(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
-        roundtrip=_roundtrip(ledger.roundtrips),
-        agreement=_agreement(ledger.guarded),
+        roundtrip=_roundtrip(counter.roundtrips),
+        agreement=_agreement(counter.guarded),
         codecs=_codecs(manifests),
         parameter_sets=parameter_sets(manifests),
     )
 
 
-_Profile = tuple[str, str, str, str, str, str]  # channel slug, speaker_id, gender, dialect, tone, split
+_Labels = tuple[str, str, str, str, str, str]  # channel slug, speaker_id, gender, dialect, tone, split
 
 
 class _Sums(dict[Any, tuple[int, int]]):
@@ -225,7 +225,7 @@ class _Sums(dict[Any, tuple[int, int]]):
         )
 
 
-class _Ledger:
+class _RowCounter:
     """One pass over all rows."""
 
     def __init__(self, scope: SpeakerScope) -> None:
@@ -253,7 +253,7 @@ class _Ledger:
             self.durations.add(min(entry.sample_count // manifest.sample_rate_hz, _LAST_BIN_SEC), 1, samples)
             self.text_characters += len(entry.text)
             if entry.speaker_id:
-                self.people.add(person(self._scope, channel, entry.audio_id, entry.speaker_id))
+                self.people.add(speaker_identity(self._scope, channel, entry.audio_id, entry.speaker_id))
             if entry.neutts_drop:
                 self.neutts[entry.neutts_drop] += 1
             if entry.roundtrip_mel_db is not None:
@@ -262,20 +262,20 @@ class _Ledger:
                 self.guarded.append(entry)
 
 
-def _given(label: str) -> str:
-    return label or NOT_GIVEN
+def _label_or_default(label: str) -> str:
+    return label or NO_LABEL
 
 
-def _tallies(sums: _Sums, name: Callable[[Any], str], rate: int) -> tuple[Tally, ...]:
+def _tallies(sums: _Sums, name: Callable[[Any], str], rate: int) -> tuple[LabelTotal, ...]:
     """Most audio first."""
-    tallies = (Tally(rows, samples, rate, name(key)) for key, (rows, samples) in sums.items())
+    tallies = (LabelTotal(rows, samples, rate, name(key)) for key, (rows, samples) in sums.items())
     return tuple(sorted(tallies, key=lambda tally: (-tally.samples, -tally.rows, tally.label)))
 
 
-def _funnel(rejected: _Sums, rate: int) -> tuple[FunnelStep, ...]:
+def _funnel(rejected: _Sums, rate: int) -> tuple[RejectionTotal, ...]:
     """Stages in the pipeline's order; within a stage what took most first."""
-    rank = defaultdict(lambda: len(STAGES), {stage: i for i, stage in enumerate(STAGES)})
-    steps = (FunnelStep(rows, samples, rate, *key) for key, (rows, samples) in rejected.items())
+    rank = defaultdict(lambda: len(REJECTION_STAGES), {stage: i for i, stage in enumerate(REJECTION_STAGES)})
+    steps = (RejectionTotal(rows, samples, rate, *key) for key, (rows, samples) in rejected.items())
     return tuple(sorted(steps, key=lambda step: (rank[step.stage], step.stage, -step.samples, -step.rows, step.reason)))
 
 
@@ -296,7 +296,7 @@ def _roundtrip(entries: Sequence[Entry]) -> RoundTrip | None:
         rows=len(entries),
         mel_db=_mean(entry.roundtrip_mel_db for entry in entries),
         level_db=_mean(entry.roundtrip_level_db for entry in entries),
-        farthest=tuple(sorted(entries, key=lambda entry: (-(entry.roundtrip_mel_db or 0.0), entry.key))[:_FARTHEST]),
+        worst=tuple(sorted(entries, key=lambda entry: (-(entry.roundtrip_mel_db or 0.0), entry.key))[:_MAX_WORST]),
     )
 
 

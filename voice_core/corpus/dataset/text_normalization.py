@@ -9,10 +9,10 @@ from voice_core.fingerprint import fingerprint
 _OPTIONAL_MARKS = re.compile("[\u0300-\u036f\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e4]")
 
 
-def normal_form(text: str) -> str:
+def normalize_text(text: str) -> str:
     """What two texts share when a listener would call them the same: no case, marks, punctuation or spacing.
 
-    >>> normal_form("Hello,  World!") == normal_form("hello world"), normal_form("نَعَم") == normal_form("نعم")
+    >>> normalize_text("Hello,  World!") == normalize_text("hello world"), normalize_text("نَعَم") == normalize_text("نعم")
     (True, True)
     """
     bare = _OPTIONAL_MARKS.sub("", unicodedata.normalize("NFKD", text.casefold()))
@@ -20,8 +20,8 @@ def normal_form(text: str) -> str:
     return " ".join(kept.split())
 
 
-def text_hash(text: str) -> str:
-    return fingerprint(normal_form(text))[:16]
+def hash_text(text: str) -> str:
+    return fingerprint(normalize_text(text))[:16]
 
 
 _NEUTTS_RULES: tuple[tuple[str, re.Pattern[str]], ...] = (
@@ -32,13 +32,13 @@ _NEUTTS_RULES: tuple[tuple[str, re.Pattern[str]], ...] = (
 )
 
 
-def neutts_drop(text: str) -> str:
+def neutts_drop_reasons(text: str) -> str:
     """Why NeuTTS fine-tuning would leave a text out: reasons joined by commas, empty when it would not.
 
     Its filter drops empty texts, any digit, `£` or `$`, two adjacent capitals, and texts that do not end in one
     of `.,?!`; an Arabic question mark is no such ending.
 
-    >>> neutts_drop("Fine."), neutts_drop("In 1998 the BBC said"), neutts_drop("لماذا؟")
+    >>> neutts_drop_reasons("Fine."), neutts_drop_reasons("In 1998 the BBC said"), neutts_drop_reasons("لماذا؟")
     ('', 'digit,capitals,ending', 'ending')
     """
     if not text.strip():

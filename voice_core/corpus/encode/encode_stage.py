@@ -9,24 +9,24 @@ from typing import Any
 
 from voice_core.codecs.base import Codec
 from voice_core.compute import progress
-from voice_core.corpus.encode.encoding import CODING_VERSION, OUT_OF_MEMORY, encode, guarded, measured_as_due, target_of
+from voice_core.corpus.encode.encoding import CODING_VERSION, OUT_OF_MEMORY, encode_segments, select_guard_segments, has_due_measures, coded_entry
 from voice_core.corpus.encode.round_trips import ROUNDTRIP_VERSION
 from voice_core.corpus.ingest.batches import read_batch
 from voice_core.corpus.names import CODED, SEGMENTS
-from voice_core.corpus.segment.rebuild import Supply, bring_back
+from voice_core.corpus.segment.rebuild import RebuildSources, rebuild_evicted
 from voice_core.fingerprint import fingerprint
 from voice_core.layout import PartitionKey, manifest_key, stage_prefix
 from voice_core.settings import Settings
-from voice_core.stages.commit import Checkpoint, commit, intact_keys, known_files
-from voice_core.stages.evicted import read_freed
-from voice_core.stages.manifest import Entry, Manifest, read_complete, read_manifest
-from voice_core.storage.distributed_lock import held
+from voice_core.stages.commit import Checkpoint, commit, intact_keys, unchanged_files
+from voice_core.stages.evicted import read_evicted
+from voice_core.stages.manifest import Entry, Manifest, read_complete_manifest, read_manifest
+from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.store import Store
 
-__all__ = ["CODED", "CODE_VERSION", "CodesReport", "build_codes", "divide", "is_current", "parameters", "stage_inputs"]
+__all__ = ["CODED", "CODE_VERSION", "CodesReport", "build_codes", "plan_codes", "is_current", "parameters", "stage_inputs"]
 
 CODE_VERSION = f"code{CODING_VERSION}-roundtrip{ROUNDTRIP_VERSION}"
-_TRIED_AGAIN = ("segment_missing", "segment_damaged", "not_written", OUT_OF_MEMORY)
+_RETRIED_REASONS = ("segment_missing", "segment_damaged", "not_written", OUT_OF_MEMORY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class CodesReport:
     wall_sec: float  # with the codec ready: neither waiting for a GPU nor loading weights is in it
     device: str = ""  # what encoded, where something was to be encoded
     rechecked: int = 0  # clips that the codec's plain path encoded again, since a code was near a boundary
-    known: Mapping[str, int] = field(default_factory=dict, repr=False)  # files that stayed as they were: key → size
+    unchanged_files: Mapping[str, int] = field(default_factory=dict, repr=False)  # files that stayed as they were: key → size
 
 
 def parameters(codec: Codec, settings: Settings) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def is_current(segments: Manifest, coded: Manifest | None, codec: Codec, setting
     return coded is not None and coded.complete and coded.inputs == stage_inputs(segments, codec, settings)
 
 
-def divide(
+def plan_codes(
     segments: Sequence[Entry], coded: Manifest | None, intact: Collection[str], codec: Codec, settings: Settings
 ) -> tuple[list[Entry], list[Entry]]:
     """What needs no encoding, as rows of the coded manifest, and the segments that do. Pure.
@@ -77,16 +77,16 @@ def divide(
     earlier = {
         (entry.key, entry.fingerprint): entry for entry in (coded.entries if coded else ()) if entry.key in intact
     }
-    targets = [target_of(entry, codec) if entry.kept else _rejected(entry) for entry in segments]
-    lying = [earlier.get((target.key, target.fingerprint)) if target.kept else None for target in targets]
-    guards = guarded(segments, codec, settings, filter(None, lying))
+    targets = [coded_entry(entry, codec) if entry.kept else _rejected_row(entry) for entry in segments]
+    existing = [earlier.get((target.key, target.fingerprint)) if target.kept else None for target in targets]
+    guards = select_guard_segments(segments, codec, settings, filter(None, existing))
     ready: list[Entry] = []
     todo: list[Entry] = []
-    for entry, target, known in zip(segments, targets, lying, strict=True):
-        if known is not None and not measured_as_due(known, entry, settings, guards):
+    for entry, target, known in zip(segments, targets, existing, strict=True):
+        if known is not None and not has_due_measures(known, entry, settings, guards):
             known = None
         if known is not None:  # the verdict and the measures are the segments', the codes are the old ones
-            ready.append(_with_codes(target, known))
+            ready.append(_copy_codes(target, known))
         elif entry.kept:
             todo.append(entry)
         else:
@@ -101,17 +101,17 @@ def build_codes(
     settings: Settings,
     *,
     verify: bool = False,
-    supply: Supply | None = None,
-    then: Callable[[Manifest], None] = lambda manifest: None,
+    rebuild_sources: RebuildSources | None = None,
+    on_commit: Callable[[Manifest], None] = lambda manifest: None,
 ) -> CodesReport:
     """Encode the kept segments that have no codes yet, or other ones, and commit the manifest.
 
     With `verify`, files that no longer have their committed hash are made again too. Segment files that were freed and
-    are needed come from `supply`. `then` is called with what was committed, while the codec that encoded is still at
+    are needed come from `rebuild_sources`. `on_commit` is called with what was committed, while the codec that encoded is still at
     hand. Waits while another process works on the partition.
     """
-    with held(work, str(partition)) as work:
-        return _build_codes(work, partition, codec, settings, verify, supply, then)
+    with hold_lock(work, str(partition)) as work:
+        return _build_codes(work, partition, codec, settings, verify, rebuild_sources, on_commit)
 
 
 def _build_codes(
@@ -120,10 +120,10 @@ def _build_codes(
     codec: Codec,
     settings: Settings,
     verify: bool,
-    supply: Supply | None,
-    then: Callable[[Manifest], None],
+    rebuild_sources: RebuildSources | None,
+    on_commit: Callable[[Manifest], None],
 ) -> CodesReport:
-    segments = read_complete(work, SEGMENTS, partition)
+    segments = read_complete_manifest(work, SEGMENTS, partition)
     old = read_manifest(work, CODED, partition)
     wanted = parameters(codec, settings)
     draft = dataclasses.replace(
@@ -133,9 +133,9 @@ def _build_codes(
         parameters={**segments.parameters, **wanted},
     )
     there = {item.key for item in work.listing(stage_prefix(CODED, partition))}
-    there |= read_freed(work, CODED, partition).keys()
-    ready, todo = divide(segments.entries, old, intact_keys(work, old, verify=verify), codec, settings)
-    bring_back(work, supply, SEGMENTS, partition, settings, [entry.key for entry in todo])
+    there |= read_evicted(work, CODED, partition).keys()
+    ready, todo = plan_codes(segments.entries, old, intact_keys(work, old, verify=verify), codec, settings)
+    rebuild_evicted(work, rebuild_sources, SEGMENTS, partition, settings, [entry.key for entry in todo])
 
     checkpoint = Checkpoint(work, dataclasses.replace(draft, entries=tuple(ready)))
     touched = (
@@ -144,7 +144,7 @@ def _build_codes(
         or {entry.key for entry in ready if entry.key} != there - {manifest_key(CODED, partition)}
     )
     total_sec = sum(entry.duration_sec or 0.0 for entry in todo)
-    with_codes = _with_adopted_codes(work, partition, codec)
+    with_codes = _find_adopted_codes(work, partition, codec)
     encoded: list[Entry] = []
     device = ""
     with (
@@ -156,27 +156,27 @@ def _build_codes(
             device = codec.device
         if touched:  # not before there is a GPU: what lies there is whole, and may be used, for as long as it takes
             checkpoint.begin()
-        for done in encode(work, todo, codec, settings, with_codes, guarded(segments.entries, codec, settings, ready)):
+        for done in encode_segments(work, todo, codec, settings, with_codes, select_guard_segments(segments.entries, codec, settings, ready)):
             encoded += done.encoded
             ready.extend(done.rows)
             checkpoint.add(done.rows)
             bar.advance(done.duration_sec / 60)
-        again = any(entry.reason in _TRIED_AGAIN for entry in ready)
+        again = any(entry.reason in _RETRIED_REASONS for entry in ready)
         draft = dataclasses.replace(draft, inputs="" if again else draft.inputs, entries=tuple(ready))
         manifest = commit(work, draft, sweep=touched)
         wall_sec = time.monotonic() - started
-        then(manifest)
+        on_commit(manifest)
     encoded_sec = sum(entry.duration_sec or 0.0 for entry in encoded)
-    unread = known_files(old, manifest, verify=verify)
+    unread = unchanged_files(old, manifest, verify=verify)
     return CodesReport(manifest, len(encoded), encoded_sec, wall_sec, device, codec.rechecked - rechecked, unread)
 
 
-def _rejected(segment: Entry) -> Entry:
+def _rejected_row(segment: Entry) -> Entry:
     """Its file is the segments' alone."""
     return dataclasses.replace(segment, key="", sha256="", size_bytes=0)
 
 
-def _with_codes(target: Entry, coded: Entry) -> Entry:
+def _copy_codes(target: Entry, coded: Entry) -> Entry:
     return dataclasses.replace(
         target,
         sha256=coded.sha256,
@@ -189,7 +189,7 @@ def _with_codes(target: Entry, coded: Entry) -> Entry:
     )
 
 
-def _with_adopted_codes(work: Store, partition: PartitionKey, codec: Codec) -> set[str]:
+def _find_adopted_codes(work: Store, partition: PartitionKey, codec: Codec) -> set[str]:
     """The recordings whose segment files already hold what this very codec made of them."""
     adopted = {item.audio_id: item.adopted for item in read_batch(work, partition).recordings if item.adopted}
     made_by = (codec.name, codec.revision)

@@ -9,11 +9,11 @@ import numpy as np
 
 from voice_core.audio.pcm import to_float
 from voice_core.codecs.base import Audio, Codec, Codes, OutOfMemoryError
-from voice_core.compute.concurrency import staged
-from voice_core.corpus.encode.round_trips import compare
+from voice_core.compute.concurrency import map_pipelined
+from voice_core.corpus.encode.round_trips import compare_round_trip
 from voice_core.corpus.names import CODED, SEGMENTS
-from voice_core.corpus.segment.segment_files import Segment, SegmentFileError, dump, load
-from voice_core.fingerprint import fingerprint, sha256, unit_interval
+from voice_core.corpus.segment.segment_files import Segment, SegmentFileError, dump_segment, load_segment
+from voice_core.fingerprint import fingerprint, sha256, hash_to_unit_interval
 from voice_core.settings import Settings
 from voice_core.stages.manifest import Entry, Reject
 from voice_core.storage.store import AccessDeniedError, Store, StoreError
@@ -27,7 +27,7 @@ class CodesDifferError(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class EncodedGroup:
     """What became of a load of segments: rows of the coded manifest, and the segments that were encoded for them."""
 
     rows: list[Entry]
@@ -36,7 +36,7 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
-class _Load:
+class _SegmentGroup:
     """Segments that are read together; `rows` are those that could not be."""
 
     segments: list[tuple[Entry, Segment]]
@@ -45,7 +45,7 @@ class _Load:
 
 
 @dataclass(frozen=True, slots=True)
-class _Encoded:
+class _EncodedSegment:
     """A segment's codes, what they decode to where that is measured, and how many the plain path gives too."""
 
     entry: Entry
@@ -56,16 +56,16 @@ class _Encoded:
     agreement: float | None = None
 
 
-def _decodes(segment: Entry, settings: Settings) -> bool:
+def _is_round_trip_sample(segment: Entry, settings: Settings) -> bool:
     """Whether a segment is decoded again and measured. A hash says so, so that every run measures the same ones."""
-    return unit_interval("roundtrip", segment.sha256) < settings.roundtrip_share
+    return hash_to_unit_interval("roundtrip", segment.sha256) < settings.roundtrip_share
 
 
-Row = tuple[str, int, int]
+RowOrder = tuple[str, int, int]
 """An entry's `order`: the same for a segment and what is made of it."""
 
 
-def guarded(segments: Iterable[Entry], codec: Codec, settings: Settings, before: Iterable[Entry]) -> set[Row]:
+def select_guard_segments(segments: Iterable[Entry], codec: Codec, settings: Settings, before: Iterable[Entry]) -> set[RowOrder]:
     """The kept segments of a partition that the codec's plain path encodes too. Pure.
 
     Hashes say which. Where that would be none, and any code may differ (half precision), it is one, so that each
@@ -75,21 +75,21 @@ def guarded(segments: Iterable[Entry], codec: Codec, settings: Settings, before:
     kept = [entry for entry in segments if entry.kept]
     if not settings.guard_share:
         return set()
-    chosen = {entry.order for entry in kept if unit_interval("guard", entry.sha256) < settings.guard_share}
-    if chosen or not math.isinf(codec.rounding):
+    chosen = {entry.order for entry in kept if hash_to_unit_interval("guard", entry.sha256) < settings.guard_share}
+    if chosen or not math.isinf(codec.max_margin):
         return chosen
     stay = {entry.order: entry.agreement is not None for entry in before}
     among = [row for row, seen in stay.items() if seen] or [entry.order for entry in kept if entry.order not in stay]
-    return {min(among, key=lambda row: unit_interval("guard", *row))} if among else set()
+    return {min(among, key=lambda row: hash_to_unit_interval("guard", *row))} if among else set()
 
 
-def measured_as_due(coded: Entry, segment: Entry, settings: Settings, guards: Collection[Row]) -> bool:
+def has_due_measures(coded: Entry, segment: Entry, settings: Settings, guards: Collection[RowOrder]) -> bool:
     """Whether just that was measured which is to be by these settings. Pure."""
-    due = _decodes(segment, settings) and coded.code_count > 0, segment.order in guards
+    due = _is_round_trip_sample(segment, settings) and coded.code_count > 0, segment.order in guards
     return due == (coded.roundtrip_mel_db is not None, coded.agreement is not None)
 
 
-def target_of(entry: Entry, codec: Codec) -> Entry:
+def coded_entry(entry: Entry, codec: Codec) -> Entry:
     """The row of a segment's coded file, before there is one."""
     return dataclasses.replace(
         entry,
@@ -100,14 +100,14 @@ def target_of(entry: Entry, codec: Codec) -> Entry:
     )
 
 
-def encode(
+def encode_segments(
     work: Store,
     entries: Sequence[Entry],
     codec: Codec,
     settings: Settings,
     with_codes: Collection[str],
-    guards: Collection[Row],
-) -> Iterator[Done]:
+    guards: Collection[RowOrder],
+) -> Iterator[EncodedGroup]:
     """Encode the files of these rows, in the order that suits the codec; a load is done when its files are written.
 
     `with_codes` are recordings whose files already hold the codec's codes, `guards` the segments that its plain
@@ -115,24 +115,24 @@ def encode(
     """
     rate = settings.cut.sample_rate_hz
 
-    def write(made: tuple[_Load, list[_Encoded]]) -> Done:
+    def write(made: tuple[_SegmentGroup, list[_EncodedSegment]]) -> EncodedGroup:
         load, encoded = made
-        rows = _written(work, encoded, codec, rate)
-        return Done([*load.rows, *rows], [item.entry for item in encoded if item.fresh], load.duration_sec)
+        rows = _write_coded(work, encoded, codec, rate)
+        return EncodedGroup([*load.rows, *rows], [item.entry for item in encoded if item.fresh], load.duration_sec)
 
-    return staged(
-        _loads(entries, codec, rate),
-        before=lambda some: _read(work, some, codec),
-        during=lambda load: (load, _encode(load, codec, settings, with_codes, guards)),
+    return map_pipelined(
+        _group_entries(entries, codec, rate),
+        before=lambda some: _read_group(work, some, codec),
+        during=lambda load: (load, _encode_group(load, codec, settings, with_codes, guards)),
         after=write,
     )
 
 
-def _loads(entries: Sequence[Entry], codec: Codec, sample_rate_hz: int) -> Iterator[list[Entry]]:
+def _group_entries(entries: Sequence[Entry], codec: Codec, sample_rate_hz: int) -> Iterator[list[Entry]]:
     """Runs of entries that hold about as much audio as the codec likes to be handed at once, its groups together."""
 
     def group(entry: Entry) -> int:
-        return codec.group(round((entry.duration_sec or 0.0) * sample_rate_hz), sample_rate_hz)
+        return codec.group_key(round((entry.duration_sec or 0.0) * sample_rate_hz), sample_rate_hz)
 
     load: list[Entry] = []
     seconds = 0.0
@@ -146,51 +146,51 @@ def _loads(entries: Sequence[Entry], codec: Codec, sample_rate_hz: int) -> Itera
         yield load
 
 
-def _read(work: Store, entries: Sequence[Entry], codec: Codec) -> _Load:
+def _read_group(work: Store, entries: Sequence[Entry], codec: Codec) -> _SegmentGroup:
     rows: list[Entry] = []
     segments: list[tuple[Entry, Segment]] = []
-    read = work.each(lambda key: _content(work, key), [entry.key for entry in entries])
+    read = work.map_keys(lambda key: _read_or_error(work, key), [entry.key for entry in entries])
     for entry, data in zip(entries, read, strict=True):
-        segment = _checked(entry, data)
+        segment = _parse_committed(entry, data)
         if isinstance(segment, Reject):
-            rows.append(dataclasses.replace(target_of(entry, codec), key="").judged(segment))
+            rows.append(dataclasses.replace(coded_entry(entry, codec), key="").with_verdict(segment))
         else:
             segments.append((entry, segment))
-    return _Load(segments, rows, sum(entry.duration_sec or 0.0 for entry in entries))
+    return _SegmentGroup(segments, rows, sum(entry.duration_sec or 0.0 for entry in entries))
 
 
-def _content(work: Store, key: str) -> bytes | StoreError:
+def _read_or_error(work: Store, key: str) -> bytes | StoreError:
     try:
         return work.get(key)
     except StoreError as error:
         return error
 
 
-def _checked(entry: Entry, data: bytes | StoreError) -> Segment | Reject:
+def _parse_committed(entry: Entry, data: bytes | StoreError) -> Segment | Reject:
     """The segment, if its file is there and is the one that was committed."""
     if isinstance(data, StoreError):
         return Reject(CODED, "segment_missing", message=str(data))
     if sha256(data) != entry.sha256:
         return Reject(CODED, "segment_damaged", message=f"{entry.key} is not the file that was committed")
     try:
-        return load(data, entry.key)
+        return load_segment(data, entry.key)
     except SegmentFileError as error:
         return Reject(CODED, "segment_damaged", message=str(error))
 
 
-def _encode(
-    load: _Load, codec: Codec, settings: Settings, with_codes: Collection[str], guards: Collection[Row]
-) -> list[_Encoded]:
+def _encode_group(
+    load: _SegmentGroup, codec: Codec, settings: Settings, with_codes: Collection[str], guards: Collection[RowOrder]
+) -> list[_EncodedSegment]:
     """All that the codec is needed for."""
     rate = settings.cut.sample_rate_hz
     plain = [(e, s) for e, s in load.segments if not (e.audio_id in with_codes and len(s.codes))]
     clips = {entry.key: to_float(segment.audio) for entry, segment in plain}
-    made = dict(zip(clips, _codes_of(codec, [*clips.values()], rate), strict=True))
+    made = dict(zip(clips, _encode_clips(codec, [*clips.values()], rate), strict=True))
     codes = {entry.key: made.get(entry.key, segment.codes) for entry, segment in load.segments}
     due = [
         (entry.key, found)
         for entry, _ in load.segments
-        if not isinstance(found := codes[entry.key], Reject) and len(found) and _decodes(entry, settings)
+        if not isinstance(found := codes[entry.key], Reject) and len(found) and _is_round_trip_sample(entry, settings)
     ]
     decoded = dict(zip((key for key, _ in due), codec.decode([found for _, found in due]), strict=True))
     agreements = {
@@ -199,12 +199,12 @@ def _encode(
         if entry.order in guards and not isinstance(found := codes[entry.key], Reject)
     }
     return [
-        _Encoded(entry, segment, codes[entry.key], entry.key in made, decoded.get(entry.key), agreements.get(entry.key))
+        _EncodedSegment(entry, segment, codes[entry.key], entry.key in made, decoded.get(entry.key), agreements.get(entry.key))
         for entry, segment in load.segments
     ]
 
 
-def _codes_of(codec: Codec, clips: Sequence[Audio], sample_rate_hz: int) -> list[Codes | Reject]:
+def _encode_clips(codec: Codec, clips: Sequence[Audio], sample_rate_hz: int) -> list[Codes | Reject]:
     """Encode a load; where that fails, one by one, so that a bad clip costs only itself."""
     try:
         return [*codec.encode(clips, sample_rate_hz)]
@@ -222,41 +222,41 @@ def _codes_of(codec: Codec, clips: Sequence[Audio], sample_rate_hz: int) -> list
 
 def _agreement(codec: Codec, clip: Audio, sample_rate_hz: int, codes: Codes, key: str) -> float:
     """The share of codes that the codec's plain path gives, too. Raises `CodesDifferError`."""
-    alone, margins = codec.encode_alone(clip, sample_rate_hz)
+    alone, margins = codec.encode_reference(clip, sample_rate_hz)
     if len(alone) != len(codes):
         raise CodesDifferError(f"{key}: {codec.name} gave {len(codes)} codes, its plain path gives {len(alone)}")
     differ = np.flatnonzero(alone != codes)
-    beyond = [at for at in differ.tolist() if margins[at] > codec.rounding]
+    beyond = [at for at in differ.tolist() if margins[at] > codec.max_margin]
     if beyond:
         raise CodesDifferError(
             f"{key}: {len(differ)} of {len(codes)} codes are not those of the plain path of {codec.name} "
             f"{codec.revision}, and rounding does not explain {len(beyond)} of them (frame {beyond[0]} lies "
-            f"{margins[beyond[0]]:.2g} from a boundary, and {codec.rounding:.2g} would be the most). Nothing of this "
+            f"{margins[beyond[0]]:.2g} from a boundary, and {codec.max_margin:.2g} would be the most). Nothing of this "
             "batch was committed. Please report it; VOICE_GUARD_SHARE=1 compares every segment"
         )
     share = 1.0 if not len(codes) else 1.0 - len(differ) / len(codes)
-    if len(codes) >= codec.codes_per_sec and share < codec.least_agreement:
+    if len(codes) >= codec.codes_per_sec and share < codec.min_agreement:
         raise CodesDifferError(
             f"{key}: {share:.1%} of {len(codes)} codes are those of the plain path of {codec.name} {codec.revision}, "
-            f"and {codec.least_agreement:.0%} would be the least. Nothing of this batch was committed. Another "
+            f"and {codec.min_agreement:.0%} would be the least. Nothing of this batch was committed. Another "
             "precision may suit these weights better; VOICE_GUARD_SHARE=1 compares every segment"
         )
     return share
 
 
-def _written(work: Store, encoded: Sequence[_Encoded], codec: Codec, sample_rate_hz: int) -> list[Entry]:
+def _write_coded(work: Store, encoded: Sequence[_EncodedSegment], codec: Codec, sample_rate_hz: int) -> list[Entry]:
     rows: list[Entry] = []
     files: dict[str, bytes] = {}
     for item in encoded:
-        target = target_of(item.entry, codec)
+        target = coded_entry(item.entry, codec)
         if isinstance(item.codes, Reject):
-            rows.append(dataclasses.replace(target, key="").judged(item.codes))
+            rows.append(dataclasses.replace(target, key="").with_verdict(item.codes))
             continue
-        data = dump(dataclasses.replace(item.segment, codes=item.codes))
+        data = dump_segment(dataclasses.replace(item.segment, codes=item.codes))
         files[target.key] = data
         mel_db = level_db = None
         if item.decoded is not None:
-            mel_db, level_db = compare(item.segment.audio, sample_rate_hz, item.decoded, codec.output_sample_rate_hz)
+            mel_db, level_db = compare_round_trip(item.segment.audio, sample_rate_hz, item.decoded, codec.output_sample_rate_hz)
         rows.append(
             dataclasses.replace(
                 target,
@@ -269,21 +269,21 @@ def _written(work: Store, encoded: Sequence[_Encoded], codec: Codec, sample_rate
                 agreement=item.agreement,
             )
         )
-    denied = _put(work, files)
+    denied = _put_files(work, files)
     return [
-        dataclasses.replace(entry, key="").judged(denied[entry.key]) if entry.key in denied else entry for entry in rows
+        dataclasses.replace(entry, key="").with_verdict(denied[entry.key]) if entry.key in denied else entry for entry in rows
     ]
 
 
-def _put(work: Store, files: Mapping[str, bytes]) -> dict[str, Reject]:
+def _put_files(work: Store, files: Mapping[str, bytes]) -> dict[str, Reject]:
     """Put files; those to which access is denied come back with what the store says."""
 
-    def one(key: str) -> Reject | None:
+    def put_one(key: str) -> Reject | None:
         try:
             work.put(key, files[key], durable=False)
         except AccessDeniedError as error:
             return Reject(CODED, "not_written", message=str(error))
         return None
 
-    answers = zip(files, work.each(one, files), strict=True)
+    answers = zip(files, work.map_keys(put_one, files), strict=True)
     return {key: reject for key, reject in answers if reject is not None}

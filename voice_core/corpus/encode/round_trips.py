@@ -10,7 +10,7 @@ ROUNDTRIP_VERSION = 1
 _RANGE_DB = 60.0  # quieter than this below the loudest band says nothing about a voice
 
 
-def compare(pcm: Pcm16, sample_rate_hz: int, decoded: Audio, decoded_hz: int) -> tuple[float, float]:
+def compare_round_trip(pcm: Pcm16, sample_rate_hz: int, decoded: Audio, decoded_hz: int) -> tuple[float, float]:
     """Compare what codes decode to with the original: (mean absolute log-mel distance, level difference), in dB.
 
     The level difference is decoded minus original RMS. Bands more than 60 dB below the loudest count as equally

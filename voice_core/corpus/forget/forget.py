@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from voice_core.compute import progress
-from voice_core.corpus.forget.rows import recorded_settings, remove_from_whole, remove_rows
-from voice_core.corpus.forget.search import STAGES, RecordingName, SearchResult, partition_of, search
+from voice_core.corpus.forget.rows import read_recorded_settings, remove_from_dataset, remove_rows
+from voice_core.corpus.forget.search import SEGMENT_STAGES, RecordingName, SearchResult, partition_of, find_references
 from voice_core.corpus.ingest.batches import (
     Batch,
-    find_batches,
+    try_read_batches,
     list_partitions,
     read_batches,
     read_tombstone,
@@ -23,20 +23,20 @@ from voice_core.corpus.ingest.batches import (
     replace_batch,
     write_tombstone,
 )
-from voice_core.corpus.segment.segment_stage import parse_contents
+from voice_core.corpus.segment.segment_stage import parse_content_hashes
 from voice_core.layout import BATCHES, DatasetLayout, PartitionKey, contents_key, stage_prefix
 from voice_core.settings import Settings
-from voice_core.stages.evicted import read_freed, write_freed
-from voice_core.stages.integrity import REPORT_KEY, read_report
+from voice_core.stages.evicted import read_evicted, write_evicted
+from voice_core.stages.integrity import AUDIT_REPORT_KEY, read_audit_report
 from voice_core.stages.manifest import read_manifest, write_manifest
-from voice_core.storage.distributed_lock import held
-from voice_core.storage.local_files import OLD_PART, sweep_parts
+from voice_core.storage.distributed_lock import hold_lock
+from voice_core.storage.local_files import LEGACY_PART_SUFFIX, remove_abandoned_parts
 from voice_core.storage.state_files import DamagedStateError
 from voice_core.storage.store import ConflictError, Store
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ForgetTarget:
     """A recording that is to be forgotten, or was. `pending` is None unless its removal has begun and not ended."""
 
     name: RecordingName
@@ -46,7 +46,7 @@ class Wish:
     pending: dict[str, list[str]] | None = None
 
 
-def find_recording(work: Store, name: str) -> Wish:
+def find_forget_target(work: Store, name: str) -> ForgetTarget:
     """The recording that AUDIO_ID or CHANNEL/AUDIO_ID names, in a batch or forgotten before.
 
     Raises `LookupError` where that is none, or several.
@@ -61,52 +61,52 @@ def find_recording(work: Store, name: str) -> Wish:
             raise LookupError(f"{name} is ambiguous: name one of {', '.join(map(str, found))}")
         if found:
             recording = live.get(found[0])
-            stone = read_tombstone(work, found[0].channel, found[0].audio_id) or {}
-            return Wish(
+            tombstone = read_tombstone(work, found[0].channel, found[0].audio_id) or {}
+            return ForgetTarget(
                 found[0],
                 recording.duration_sec if recording else 0.0,
                 recording.adopted.url if recording and recording.adopted else "",
-                stone.get("forgotten_at", ""),
-                stone.get("pending"),
+                tombstone.get("forgotten_at", ""),
+                tombstone.get("pending"),
             )
     raise LookupError(f"no batch holds a recording {name}")
 
 
-def forget(work: Store, name: str | Wish, *, when: str, why: str) -> RecordingName:
+def mark_forgotten(work: Store, name: str | ForgetTarget, *, when: str, why: str) -> RecordingName:
     """Write the tombstone: builds leave the recording out, and the next one of its batch removes what was made of it.
 
-    `remove` removes it from the whole work root.
+    `remove_recording` removes it from the whole work root.
     """
-    wish = find_recording(work, name) if isinstance(name, str) else name
-    if not wish.forgotten_at:
-        write_tombstone(work, wish.name.channel, wish.name.audio_id, when, why)
-    return wish.name
+    target = find_forget_target(work, name) if isinstance(name, str) else name
+    if not target.forgotten_at:
+        write_tombstone(work, target.name.channel, target.name.audio_id, when, why)
+    return target.name
 
 
-def remove(work: Store, name: RecordingName, settings: Settings) -> dict[str, list[str]]:
+def remove_recording(work: Store, name: RecordingName, settings: Settings) -> dict[str, list[str]]:
     """Remove all that the work root holds of a recording that has a tombstone; returns the batches and datasets.
 
-    The tombstone lists them as pending, until `settle`. Of `settings` only the place of local copies matters, and for
+    The tombstone lists them as pending, until `clear_pending`. Of `settings` only the place of local copies matters, and for
     the current dataset those of the card.
     """
-    found = search(work, name)
+    found = find_references(work, name)
     pending = _note_pending(work, name, found)
     partitions = [key for key in map(PartitionKey.parse, pending["partitions"]) if key.channel == name.slug]
-    own = {dataset: recorded_settings(work, dataset, settings) for dataset in pending["datasets"]}
-    with progress.track(f"removing {name}", len(partitions) + len(own), "places") as bar:
+    dataset_settings = {dataset: read_recorded_settings(work, dataset, settings) for dataset in pending["datasets"]}
+    with progress.track(f"removing {name}", len(partitions) + len(dataset_settings), "places") as bar:
         for partition in partitions:
-            with held(work, str(partition)) as claimed:
+            with hold_lock(work, str(partition)) as claimed:
                 _remove_from_batch(claimed, name, partition)
-                for stage in STAGES:
+                for stage in SEGMENT_STAGES:
                     _remove_from_stage(claimed, name, stage, partition)
-                for dataset in own.values():
+                for dataset in dataset_settings.values():
                     remove_rows(claimed, name, partition, dataset)
                     _remove_leftovers(claimed, f"{DatasetLayout(dataset.dataset).root}*/{partition.channel}")
                 _remove_leftovers(claimed, f"{BATCHES}{partition.channel}")
             bar.advance()
         everything = list_partitions(work)
-        for dataset in own.values():
-            remove_from_whole(work, name, everything, dataset)
+        for dataset in dataset_settings.values():
+            remove_from_dataset(work, name, everything, dataset)
             bar.advance()
     _remove_from_audit(work, name)
     elsewhere = [key for key in found.found if name.owns_file(key) and partition_of(key) is None]
@@ -117,20 +117,20 @@ def remove(work: Store, name: RecordingName, settings: Settings) -> dict[str, li
 
 def _is_shared(work: Store, name: RecordingName) -> bool:
     """Whether another channel has a recording of the same id: then a file outside of a batch may be that one's."""
-    batches = find_batches(work, list_partitions(work)).batches
+    batches = try_read_batches(work, list_partitions(work)).batches
     names = {(item.channel, item.audio_id) for batch in batches for item in batch.recordings}
     return any(audio_id == name.audio_id and channel != name.channel for channel, audio_id in names)
 
 
-def settle(work: Store, name: RecordingName) -> None:
+def clear_pending(work: Store, name: RecordingName) -> None:
     """Note that nothing is pending any more."""
     _write_pending(work, name, None)
 
 
 def _note_pending(work: Store, name: RecordingName, found: SearchResult) -> dict[str, list[str]]:
     """What the tombstone says is to be done, and what was found besides; noted before anything is removed."""
-    stone = read_tombstone(work, name.channel, name.audio_id) or {}
-    before = stone.get("pending") or {}
+    tombstone = read_tombstone(work, name.channel, name.audio_id) or {}
+    before = tombstone.get("pending") or {}
     pending = {
         "partitions": sorted({*before.get("partitions", ()), *map(str, found.partitions)}),
         "datasets": sorted({*before.get("datasets", ()), *found.datasets}),
@@ -141,9 +141,9 @@ def _note_pending(work: Store, name: RecordingName, found: SearchResult) -> dict
 
 
 def _write_pending(work: Store, name: RecordingName, pending: dict[str, list[str]] | None) -> None:
-    stone: dict[str, Any] = read_tombstone(work, name.channel, name.audio_id) or {}
-    if stone.get("pending") != pending:
-        write_tombstone(work, name.channel, name.audio_id, stone["forgotten_at"], stone["why"], pending)
+    tombstone: dict[str, Any] = read_tombstone(work, name.channel, name.audio_id) or {}
+    if tombstone.get("pending") != pending:
+        write_tombstone(work, name.channel, name.audio_id, tombstone["forgotten_at"], tombstone["why"], pending)
 
 
 def _remove_from_batch(work: Store, name: RecordingName, partition: PartitionKey) -> None:
@@ -151,20 +151,20 @@ def _remove_from_batch(work: Store, name: RecordingName, partition: PartitionKey
         found: list[Batch] = read_batches(work, [partition])
         if not found:
             return
-        stay = tuple(item for item in found[0].recordings if item.audio_id != name.audio_id)
+        remaining = tuple(item for item in found[0].recordings if item.audio_id != name.audio_id)
         try:
-            if stay != found[0].recordings:
-                replace_batch(work, dataclasses.replace(found[0], recordings=stay), found[0])
+            if remaining != found[0].recordings:
+                replace_batch(work, dataclasses.replace(found[0], recordings=remaining), found[0])
             break
         except ConflictError:  # a discovery added recordings meanwhile
             continue
     data = work.find(contents_key(partition))
     try:
-        contents = parse_contents(work, contents_key(partition), data) if data is not None else {}
+        contents = parse_content_hashes(work, contents_key(partition), data) if data is not None else {}
     except DamagedStateError:  # the next build writes it anew
         work.delete([contents_key(partition)])
         return
-    others = {item.key for item in stay}
+    others = {item.key for item in remaining}
     left = {key: value for key, value in contents.items() if key in others}
     if left != contents:
         text = json.dumps(left, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
@@ -180,10 +180,10 @@ def _remove_from_stage(work: Store, name: RecordingName, stage: str, partition: 
         write_manifest(work, dataclasses.replace(manifest, inputs="", recordings=recordings, entries=entries))
     prefix = stage_prefix(stage, partition)
     work.delete([item.key for item in work.listing(prefix) if name.owns_file(item.key)])
-    freed = read_freed(work, stage, partition)
+    freed = read_evicted(work, stage, partition)
     left = {key: digest for key, digest in freed.items() if not name.owns_file(key)}
     if left != freed:
-        write_freed(work, stage, partition, left)
+        write_evicted(work, stage, partition, left)
     _remove_leftovers(work, prefix.rstrip("/"))
 
 
@@ -192,19 +192,19 @@ def _remove_leftovers(work: Store, pattern: str) -> None:
     if work.local_root is None:
         return
     for folder in work.local_root.glob(pattern.replace("[", "[[]")):
-        sweep_parts(folder)
-        for path in folder.glob(f"*{OLD_PART}"):
+        remove_abandoned_parts(folder)
+        for path in folder.glob(f"*{LEGACY_PART_SUFFIX}"):
             path.unlink(missing_ok=True)
 
 
 def _remove_from_audit(work: Store, name: RecordingName) -> None:
-    report = read_report(work)
+    report = read_audit_report(work)
     if report is None:
         return
     before = report.to_bytes()
-    for item in report.everything:
+    for item in report.all_audits:
         for key in [key for key in item.wrong if name.owns_file(key)]:
             del item.wrong[key]
         item.unlisted[:] = [key for key in item.unlisted if not name.owns_file(key)]
     if report.to_bytes() != before:
-        work.put(REPORT_KEY, report.to_bytes())
+        work.put(AUDIT_REPORT_KEY, report.to_bytes())

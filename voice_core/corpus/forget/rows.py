@@ -15,32 +15,32 @@ import yaml  # type: ignore[import-untyped]
 
 from voice_core.corpus.dataset import pairs
 from voice_core.corpus.dataset.card import read_card_settings
-from voice_core.corpus.dataset.card_stage import build_card, finished_rows
-from voice_core.corpus.dataset.dataset_record import read_commit
-from voice_core.corpus.dataset.parquet_files import ROW_GROUP, ParquetFiles
+from voice_core.corpus.dataset.card_stage import build_card, read_dataset_manifests
+from voice_core.corpus.dataset.dataset_record import read_dataset_record
+from voice_core.corpus.dataset.parquet_files import ROW_GROUP, PartitionParquetWriter
 from voice_core.corpus.dataset.rows_stage import read_dataset_manifest
 from voice_core.corpus.dataset.splits import Splits, parse_splits
-from voice_core.corpus.dataset.text_normalization import text_hash
-from voice_core.corpus.forget.search import PlaceOfRows, RecordingName, row_names
+from voice_core.corpus.dataset.text_normalization import hash_text
+from voice_core.corpus.forget.search import DatasetFile, RecordingName, read_row_keys
 from voice_core.corpus.names import FULL, NEUTTS, PAIRS, SPLITS
 from voice_core.layout import DatasetLayout, PartitionKey
 from voice_core.settings import CardSettings, Settings, SplitSettings
-from voice_core.stages.evicted import dataset_place, no_longer_freed, read_freed
+from voice_core.stages.evicted import dataset_stage_name, unmark_evicted, read_evicted
 from voice_core.stages.manifest import Manifest
-from voice_core.storage.distributed_lock import held
+from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.scratch import open_scratch
 from voice_core.storage.state_files import DamagedStateError
 from voice_core.storage.store import Store
 
-_MARK = "forgetting"
+_PROGRESS_PARAMETER = "forgetting"
 """The parameter of a manifest that says what the partition was before, while rows are removed from it."""
 
 
-def recorded_settings(work: Store, dataset: str, settings: Settings) -> Settings:
+def read_recorded_settings(work: Store, dataset: str, settings: Settings) -> Settings:
     """The settings that a dataset was written with, as far as the work root has them; the rest is `settings`."""
     own = settings.model_copy(update={"dataset": dataset})
     layout = DatasetLayout(dataset)
-    commit = read_commit(work, own)
+    commit = read_dataset_record(work, own)
     changes: dict[str, Any] = {}
     if commit is not None and "card_settings" in commit:
         changes["card"] = CardSettings(**commit["card_settings"])
@@ -61,69 +61,69 @@ def remove_rows(work: Store, name: RecordingName, partition: PartitionKey, setti
     manifest = read_dataset_manifest(work, partition, settings)
     keys = [layout.rows_key(config, partition, split) for config in (FULL, NEUTTS, PAIRS) for split in SPLITS]
     there = [item.key for key in keys if (item := work.head(key)) is not None]
-    looked = dict(zip(there, work.each(lambda key: _holds(work, key, name), there), strict=True))
-    holding = [key for key, holds in looked.items() if holds]
+    looked = dict(zip(there, work.map_keys(lambda key: _may_contain(work, key, name), there), strict=True))
+    files_to_rewrite = [key for key, holds in looked.items() if holds]
     if manifest is None:
-        for key in holding:
-            _filter(work, key, name, settings)
+        for key in files_to_rewrite:
+            _rewrite_without(work, key, name, settings)
         return
-    mark = manifest.parameters.get(_MARK)
-    if mark is None:
-        if not holding and not name.is_in(manifest):
+    progress_mark = manifest.parameters.get(_PROGRESS_PARAMETER)
+    if progress_mark is None:
+        if not files_to_rewrite and not name.is_in(manifest):
             return
         mine = {entry.split for entry in manifest.kept() if entry.audio_id == name.audio_id}
-        mine |= {found.split for key in holding if (found := PlaceOfRows.parse(key))}
+        mine |= {found.split for key in files_to_rewrite if (found := DatasetFile.parse(key))}
         paired = pairs.read_pairs(work, partition, settings) is not None
-        mark = {"complete": manifest.complete, "pairs": paired, "splits": sorted(mine)}
+        progress_mark = {"complete": manifest.complete, "pairs": paired, "splits": sorted(mine)}
     draft = dataclasses.replace(
         manifest,
         complete=False,
         inputs="",
         recordings=tuple(item for item in manifest.recordings if item.audio_id != name.audio_id),
         entries=tuple(entry for entry in manifest.entries if entry.audio_id != name.audio_id),
-        parameters={**manifest.parameters, _MARK: mark},
+        parameters={**manifest.parameters, _PROGRESS_PARAMETER: progress_mark},
     )
     work.put(layout.manifest_key(partition), draft.to_bytes())
-    for key in holding:
-        _filter(work, key, name, settings)
-    _finish(work, draft, mark, settings)
+    for key in files_to_rewrite:
+        _rewrite_without(work, key, name, settings)
+    _commit_remaining(work, draft, progress_mark, settings)
 
 
-def _finish(work: Store, draft: Manifest, mark: dict[str, Any], settings: Settings) -> None:
+def _commit_remaining(work: Store, draft: Manifest, progress_mark: dict[str, Any], settings: Settings) -> None:
     """Commit what is left of a partition, and pair it anew."""
     layout, partition = DatasetLayout(settings.dataset), PartitionKey.parse(draft.partition)
-    parameters = {name: value for name, value in draft.parameters.items() if name != _MARK}
-    place = dataset_place(settings.dataset)
-    away = read_freed(work, place, partition)
+    parameters = {name: value for name, value in draft.parameters.items() if name != _PROGRESS_PARAMETER}
+    place = dataset_stage_name(settings.dataset)
+    evicted = read_evicted(work, place, partition)
     # Freed files that held rows of it are not what is to be made again any more.
-    void = {key for key in away if (freed := PlaceOfRows.parse(key)) and freed.split in mark["splits"]}
-    no_longer_freed(work, place, partition, void)
+    obsolete = {key for key in evicted if (freed := DatasetFile.parse(key)) and freed.split in progress_mark["splits"]}
+    unmark_evicted(work, place, partition, obsolete)
     kept = {entry.split for entry in draft.kept()}
     files = []
-    whole = bool(mark["complete"])
+    is_complete = bool(progress_mark["complete"])
     for record in parameters.get("files", []):
-        found = _record(work, record)
+        found = _refresh_file_record(work, record)
         if found is not None:
             files.append(found)
-        elif record["key"] in away and record["key"] not in void:
+        elif record["key"] in evicted and record["key"] not in obsolete:
             files.append(record)
         elif record["split"] in kept:
-            whole = False
-    final = dataclasses.replace(draft, complete=whole, parameters={**parameters, "files": files})
-    if mark["splits"] and mark["pairs"]:
+            is_complete = False
+    final = dataclasses.replace(draft, complete=is_complete, parameters={**parameters, "files": files})
+    if progress_mark["splits"] and progress_mark["pairs"]:
         own = settings.model_copy(update={"codec": final.parameters.get("codec") or "none"})
         needed = {layout.rows_key(NEUTTS, partition, split) for split in kept} if own.codec != "none" else set()
-        if whole and None not in work.each(work.head, needed):
+        if is_complete and None not in work.map_keys(work.head, needed):
             pairs.write_pairs(work, final, own)
         else:
             record_key = layout.pairs_record_key(partition)
             paired = [layout.rows_key(PAIRS, partition, split) for split in SPLITS]
             work.delete([record_key, *paired])
-            no_longer_freed(work, place, partition, paired)
+            unmark_evicted(work, place, partition, paired)
     work.put(layout.manifest_key(partition), final.to_bytes())
 
 
-def _record(work: Store, record: dict[str, Any]) -> dict[str, Any] | None:
+def _refresh_file_record(work: Store, record: dict[str, Any]) -> dict[str, Any] | None:
     """A file's record as the file is now, or None where there is none."""
     info = work.head(record["key"])
     if info is None:
@@ -133,23 +133,23 @@ def _record(work: Store, record: dict[str, Any]) -> dict[str, Any] | None:
     return {**record, "sha256": work.hash(record["key"]), "size_bytes": info.size, "rows": rows}
 
 
-def _holds(work: Store, key: str, name: RecordingName) -> bool:
+def _may_contain(work: Store, key: str, name: RecordingName) -> bool:
     try:
-        return any(map(name.owns_row, row_names(work, key)))
+        return any(map(name.owns_row, read_row_keys(work, key)))
     except (pa.ArrowException, KeyError):
         return True  # it may: what cannot be read is removed, and made again from the stage before
 
 
-def _filter(work: Store, key: str, name: RecordingName, settings: Settings) -> None:
+def _rewrite_without(work: Store, key: str, name: RecordingName, settings: Settings) -> None:
     """Write a Parquet file again without the recording's rows; it is deleted where none are left."""
-    place = PlaceOfRows.parse(key)
+    place = DatasetFile.parse(key)
     assert place is not None
     if place.config == PAIRS:  # paired anew, or not at all
         work.delete([key])
         return
     scratch = open_scratch(settings) if work.local_root is None else None
     info = work.head(key)
-    files = ParquetFiles(work, lambda config, split: key, scratch, info.size if info else 0)
+    files = PartitionParquetWriter(work, lambda config, split: key, scratch, info.size if info else 0)
     try:
         _copy_rows(work, key, place, name, files)
     except (pa.ArrowException, KeyError):
@@ -159,11 +159,11 @@ def _filter(work: Store, key: str, name: RecordingName, settings: Settings) -> N
         work.delete([key])
 
 
-def _copy_rows(work: Store, key: str, place: PlaceOfRows, name: RecordingName, files: ParquetFiles) -> None:
+def _copy_rows(work: Store, key: str, place: DatasetFile, name: RecordingName, files: PartitionParquetWriter) -> None:
     """All rows but the recording's, in row groups of the usual size."""
     with work.open(key) as reader, files:
         parquet = pq.ParquetFile(pa.PythonFile(reader))
-        schema = _as_written(parquet.schema_arrow)
+        schema = _with_list_item_names(parquet.schema_arrow)
         waiting = schema.empty_table()
         for number in range(parquet.num_row_groups):
             table = parquet.read_row_group(number)
@@ -176,7 +176,7 @@ def _copy_rows(work: Store, key: str, place: PlaceOfRows, name: RecordingName, f
             files.write(place.config, place.split, waiting.combine_chunks())
 
 
-def _as_written(schema: pa.Schema) -> pa.Schema:
+def _with_list_item_names(schema: pa.Schema) -> pa.Schema:
     """Parquet calls the items of a list `element`; rows are written with Arrow's name, so that bytes stay equal."""
     fields = [
         item.with_type(pa.list_(item.type.value_type)) if pa.types.is_list(item.type) else item for item in schema
@@ -184,15 +184,15 @@ def _as_written(schema: pa.Schema) -> pa.Schema:
     return pa.schema(fields, metadata=schema.metadata)
 
 
-def remove_from_whole(work: Store, name: RecordingName, partitions: Sequence[PartitionKey], settings: Settings) -> None:
+def remove_from_dataset(work: Store, name: RecordingName, partitions: Sequence[PartitionKey], settings: Settings) -> None:
     """Remove the recording from a dataset's splits, and write its card and dataset.json anew where it has them."""
     layout = DatasetLayout(settings.dataset)
-    with held(work, layout.root) as claimed:
+    with hold_lock(work, layout.root) as claimed:
         splits = _read_splits(claimed, layout.splits_key)
         if splits is None:
             claimed.delete([layout.splits_key])  # damaged: a build plans them anew, from what the rows say
         else:
-            spoken = {text_hash(e.text) for item in finished_rows(work, partitions, settings) for e in item.entries}
+            spoken = {hash_text(e.text) for item in read_dataset_manifests(work, partitions, settings) for e in item.entries}
             test, texts = splits.test - {(name.slug, name.audio_id)}, splits.shared_texts & spoken
             if (test, texts) != (splits.test, splits.shared_texts):
                 changed = dataclasses.replace(splits, test=test, shared_texts=texts, inputs="")

@@ -17,12 +17,12 @@ import pyarrow.parquet as pq
 from voice_core.corpus.ingest.batches import Recording, read_batch
 from voice_core.corpus.names import PAIRS
 from voice_core.layout import BATCHES, TOMBSTONES, PartitionKey, slug
-from voice_core.stages.integrity import REPORT_KEY, read_report
+from voice_core.stages.integrity import AUDIT_REPORT_KEY, read_audit_report
 from voice_core.stages.manifest import Entry, Manifest, RecordingOutcome
 from voice_core.storage.store import Store, StoreError
 
-STAGES = ("segments", "coded")
-ROW_NAMES = {PAIRS: ("reference_key", "target_key")}
+SEGMENT_STAGES = ("segments", "coded")
+ROW_KEY_COLUMNS = {PAIRS: ("reference_key", "target_key")}
 """The columns that name rows; `__key__` in the other configs."""
 
 
@@ -61,7 +61,7 @@ class RecordingName:
 
 
 @dataclass(frozen=True, slots=True)
-class PlaceOfRows:
+class DatasetFile:
     """A Parquet file of a dataset."""
 
     dataset: str
@@ -70,9 +70,9 @@ class PlaceOfRows:
     split: str
 
     @classmethod
-    def parse(cls, key: str) -> "PlaceOfRows | None":
+    def parse(cls, key: str) -> "DatasetFile | None":
         """
-        >>> PlaceOfRows.parse("datasets/voice/data/news/batch-0001.train.parquet").config
+        >>> DatasetFile.parse("datasets/voice/data/news/batch-0001.train.parquet").config
         'full'
         """
         found = re.fullmatch(r"datasets/([^/]+)/(data|neutts|pairs)/([^/]+/batch-\d{4,})\.(train|test)\.parquet", key)
@@ -109,7 +109,7 @@ def partition_of(key: str) -> PartitionKey | None:
     return PartitionKey.parse(found[1]) if found else None
 
 
-def search(work: Store, name: RecordingName) -> SearchResult:
+def find_references(work: Store, name: RecordingName) -> SearchResult:
     """Look through every object that may hold the recording. Raises `StoreError` where the work root cannot be listed.
 
     Names of files are looked at in the whole work root, content in what this program writes for the channel.
@@ -127,7 +127,7 @@ def search(work: Store, name: RecordingName) -> SearchResult:
         except (StoreError, pa.ArrowException, ValueError, KeyError, TypeError, OSError) as error:
             return kind, f"{type(error).__name__}: {error}"
 
-    for key, what in zip(readers, work.each(look, readers), strict=True):
+    for key, what in zip(readers, work.map_keys(look, readers), strict=True):
         result.checked[readers[key][0]] += 1
         if isinstance(what, tuple):
             result.unreadable[key] = what[1]
@@ -145,12 +145,12 @@ def _readers(work: Store, name: RecordingName, keys: Iterable[str]) -> Iterator[
     kinds: tuple[tuple[str, str, Callable[[Store, RecordingName, str], str]], ...] = (
         ("batch files", rf"{BATCHES}{channel}/batch-\d+\.json", _in_batch),
         ("batch files", rf"{BATCHES}{channel}/batch-\d+\.contents\.json", _in_contents),
-        ("manifests", rf"({'|'.join(STAGES)})/{channel}/batch-\d+/_manifest\.parquet", _in_manifest),
+        ("manifests", rf"({'|'.join(SEGMENT_STAGES)})/{channel}/batch-\d+/_manifest\.parquet", _in_manifest),
         ("manifests", rf"datasets/[^/]+/manifests/{channel}/batch-\d+\.parquet", _in_manifest),
         ("Parquet files", rf"datasets/[^/]+/[^/]+/{channel}/batch-\d+\.\w+\.parquet", _in_rows),
         ("splits", r"datasets/[^/]+/splits\.json", _in_splits),
         ("lists of freed files", rf"freed/.+/{channel}/batch-\d+\.json", _in_freed),
-        ("audit reports", re.escape(REPORT_KEY), _in_audit),
+        ("audit reports", re.escape(AUDIT_REPORT_KEY), _in_audit),
     )
     for key in keys:
         for kind, pattern, look in kinds:
@@ -184,14 +184,14 @@ def _in_manifest(work: Store, name: RecordingName, key: str) -> str:
 
 
 def _in_rows(work: Store, name: RecordingName, key: str) -> str:
-    count = sum(map(name.owns_row, row_names(work, key)))
+    count = sum(map(name.owns_row, read_row_keys(work, key)))
     return f"{count} of its rows" if count else ""
 
 
-def row_names(work: Store, key: str) -> list[str]:
+def read_row_keys(work: Store, key: str) -> list[str]:
     """What the rows of a Parquet file are called; in pairs both sides."""
-    place = PlaceOfRows.parse(key)
-    columns = ROW_NAMES.get(place.config if place else "", ("__key__",))
+    place = DatasetFile.parse(key)
+    columns = ROW_KEY_COLUMNS.get(place.config if place else "", ("__key__",))
     with work.open(key) as reader:
         table = pq.ParquetFile(pa.PythonFile(reader)).read(columns=list(columns))
     return [name for column in columns for name in table[column].to_pylist()]
@@ -206,5 +206,5 @@ def _in_freed(work: Store, name: RecordingName, key: str) -> str:
 
 
 def _in_audit(work: Store, name: RecordingName, key: str) -> str:
-    report = read_report(work)
+    report = read_audit_report(work)
     return "names of its files" if report and any(map(name.owns_file, [*report.wrong, *report.unlisted])) else ""

@@ -9,13 +9,13 @@ import logging
 from collections.abc import Collection, Iterator
 from urllib.parse import unquote
 
-from voice_core.corpus.ingest.batches import Batch, Recording, described, parse_batch, read_batch
-from voice_core.corpus.ingest.recordings import Listing, probe_all
+from voice_core.corpus.ingest.batches import Batch, Recording, with_header, parse_batch, read_batch
+from voice_core.corpus.ingest.recordings import RecordingListing, probe_headers
 from voice_core.corpus.names import CODED, SEGMENTS
 from voice_core.layout import DatasetLayout, PartitionKey, batch_key, slug, stage_prefix
 from voice_core.settings import Settings
 from voice_core.stages.manifest import Manifest, load_manifest, read_manifest
-from voice_core.storage.distributed_lock import held
+from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.state_files import DamagedStateError
 from voice_core.storage.store import ConflictError, Store
 
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 def rebuild_batch(
-    raw: Store, work: Store, partition: PartitionKey, listing: Listing, channels: Collection[str], settings: Settings
+    raw: Store, work: Store, partition: PartitionKey, listing: RecordingListing, channels: Collection[str], settings: Settings
 ) -> Batch:
     """The batch as its manifests list it; an empty one where nothing was made of it. Writes nothing.
 
@@ -33,11 +33,11 @@ def rebuild_batch(
     while files of the batch are there.
     """
     key = batch_key(partition)
-    channel = _channel(partition.channel, channels)
-    manifest = next(_manifests(work, partition, settings), None)
+    channel = _find_channel(partition.channel, channels)
+    manifest = next(_read_manifests(work, partition, settings), None)
     if channel is None or (manifest is None and _has_files(work, partition)):
         what = "no manifest of the batch can be read" if channel else "the name of its channel is not known"
-        remedy = f"restore it from a copy, or delete it and the folders {_folders(partition)} to build the batch anew"
+        remedy = f"restore it from a copy, or delete it and the folders {_describe_folders(partition)} to build the batch anew"
         raise DamagedStateError(work, key, f"is damaged or gone, and {what}", remedy)
     if manifest is None:
         return Batch(channel, partition.number)
@@ -52,14 +52,14 @@ def rebuild_batch(
         raw_key = outcome.raw_key if outcome.raw_key in there or not there else there[0]
         vanished = not there and raw.head(raw_key) is None  # the listing has some channels only (VOICE_CHANNELS)
         recordings.append(Recording(channel, outcome.audio_id, raw_key, vanished=vanished))
-    headers = probe_all(raw, [item.key for item in recordings if not item.vanished], settings)
+    headers = probe_headers(raw, [item.key for item in recordings if not item.vanished], settings)
     known = tuple(
-        described(item, headers[item.key], settings.audio) if item.key in headers else item for item in recordings
+        with_header(item, headers[item.key], settings.audio) if item.key in headers else item for item in recordings
     )
     return Batch(channel, partition.number, recordings=known)
 
 
-def put_rebuilt(work: Store, batch: Batch) -> Batch:
+def replace_damaged_batch(work: Store, batch: Batch) -> Batch:
     """Write a batch in place of a damaged or missing file; returns the one that is there afterwards.
 
     Where another process was faster its batch stays.
@@ -67,7 +67,7 @@ def put_rebuilt(work: Store, batch: Batch) -> Batch:
     key = batch_key(batch.partition)
     try:
         local = work.local_root is not None
-        with held(work, f"batches {batch.channel}") if local else contextlib.nullcontext(work) as work:
+        with hold_lock(work, f"batches {batch.channel}") if local else contextlib.nullcontext(work) as work:
             info, data = work.head(key), work.find(key)
             if info is None or data is None:
                 work.put(key, batch.to_bytes(), if_absent=True)
@@ -81,7 +81,7 @@ def put_rebuilt(work: Store, batch: Batch) -> Batch:
     return batch
 
 
-def _manifests(work: Store, partition: PartitionKey, settings: Settings) -> Iterator[Manifest]:
+def _read_manifests(work: Store, partition: PartitionKey, settings: Settings) -> Iterator[Manifest]:
     """Those that list all recordings of the batch first."""
     readers = (
         lambda: read_manifest(work, SEGMENTS, partition, lazily=True),
@@ -106,11 +106,11 @@ def _prefixes(partition: PartitionKey) -> list[str]:
     return [stage_prefix(stage, partition) for stage in (SEGMENTS, CODED)]
 
 
-def _folders(partition: PartitionKey) -> str:
+def _describe_folders(partition: PartitionKey) -> str:
     return " and ".join(_prefixes(partition))
 
 
-def _channel(name: str, channels: Collection[str]) -> str | None:
+def _find_channel(name: str, channels: Collection[str]) -> str | None:
     """The channel with this slug: known, or what the slug spells out. Different names have different slugs."""
     known = {slug(channel): channel for channel in channels}
     spelt = unquote(name, errors="surrogatepass")

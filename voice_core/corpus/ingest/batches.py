@@ -13,13 +13,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from voice_core.audio.decoding import AudioInfo, OutOfLimitsError, broken_limit
-from voice_core.corpus.ingest.recordings import Found, Stray, probe_all, split_extension
+from voice_core.audio.decoding import AudioInfo, OutOfLimitsError, find_exceeded_limit
+from voice_core.corpus.ingest.recordings import ListedRecording, Stray, probe_headers, split_extension
 from voice_core.corpus.ingest.transcripts import TRANSCRIPT_EXTENSIONS
 from voice_core.fingerprint import fingerprint, sha256
 from voice_core.layout import BATCHES, CONTENTS, TOMBSTONES, PartitionKey, batch_key, slug, tombstone_key
 from voice_core.settings import AudioSettings, Settings
-from voice_core.storage.distributed_lock import held
+from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.state_files import DamagedStateError, parse_state
 from voice_core.storage.store import ConflictError, ObjectInfo, Store, StoreError
 
@@ -30,7 +30,7 @@ _TOMBSTONE_REMEDY = (
     'copy, or write {"channel": "…", "audio_id": "…"} to it'
 )
 
-News = Literal["", "new", "changed", "vanished", "troubled"]
+ChangeKind = Literal["", "new", "changed", "vanished", "unreachable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,34 +74,34 @@ class Recording:
 
     def broken_limit(self, limits: AudioSettings) -> OutOfLimitsError | None:
         """The limit that its header breaks."""
-        return broken_limit(self.info, self.audio.size if self.audio else 0, limits) if self.info else None
+        return find_exceeded_limit(self.info, self.audio.size if self.audio else 0, limits) if self.info else None
 
-    def news(self, found: Found | None) -> News:
+    def change_since(self, found: ListedRecording | None) -> ChangeKind:
         """How the listing differs from this. Its own key is its audio as long as that is there."""
         if self.adopted is not None:
             return ""
         if found is None:
             return "" if self.vanished else "vanished"
         if self.trouble:
-            return "troubled"
+            return "unreachable"
         if self.audio is None:
             return "new"
         there = next((item for item in (found.audio, *found.others) if item.key == self.key), None)
-        same = not self.vanished and _same(self.audio, there) and _same(self.transcript, found.transcript)
+        same = not self.vanished and _same_object(self.audio, there) and _same_object(self.transcript, found.transcript)
         return "" if same else "changed"
 
-    def as_listed(self, found: Found | None) -> "Recording":
+    def updated_from(self, found: ListedRecording | None) -> "Recording":
         """As the next snapshot will describe it, going by the listing; a new transcript's hash is left empty."""
         if self.adopted is not None:
             return self
         if found is None:
             return dataclasses.replace(self, vanished=True, trouble="")
         audio = next((item for item in (found.audio, *found.others) if item.key == self.key), found.audio)
-        known = _same(self.transcript, found.transcript)
+        known = _same_object(self.transcript, found.transcript)
         return dataclasses.replace(
             self,
             key=audio.key,
-            audio=self.audio if _same(self.audio, audio) else audio,
+            audio=self.audio if _same_object(self.audio, audio) else audio,
             transcript=self.transcript if known else found.transcript,
             transcript_sha256=self.transcript_sha256 if known else "",
             vanished=False,
@@ -109,7 +109,7 @@ class Recording:
         )
 
 
-def _same(one: ObjectInfo | None, other: ObjectInfo | None) -> bool:
+def _same_object(one: ObjectInfo | None, other: ObjectInfo | None) -> bool:
     if one is None or other is None:
         return one is other
     return (one.key, one.identity) == (other.key, other.identity)
@@ -201,7 +201,7 @@ def replace_batch(store: Store, batch: Batch, before: Batch) -> None:
     key = batch_key(batch.partition)
     # A folder cannot compare and write in one go as buckets do.
     local = store.local_root is not None
-    with held(store, f"batches {batch.channel}") if local else contextlib.nullcontext(store) as store:
+    with hold_lock(store, f"batches {batch.channel}") if local else contextlib.nullcontext(store) as store:
         info, data = store.head(key), store.find(key)
         if info is None or data is None or parse_batch(store, before.partition, data) != before:
             raise ConflictError(f"put {store.url}/{key}: somebody else wrote it meanwhile")
@@ -217,7 +217,7 @@ class BatchListing:
     strays: tuple[Stray, ...]
 
     @property
-    def lost(self) -> list[PartitionKey]:
+    def missing(self) -> list[PartitionKey]:
         """Batches whose own file is gone."""
         return sorted(self.contents - set(self.partitions))
 
@@ -245,7 +245,7 @@ def list_partitions(store: Store) -> list[PartitionKey]:
 
 
 @dataclass(frozen=True, slots=True)
-class FoundBatches:
+class BatchReadResult:
     """Batches that were read, the errors of files that cannot be used, and files of another channel's batch."""
 
     batches: tuple[Batch, ...]
@@ -253,13 +253,13 @@ class FoundBatches:
     strays: tuple[Stray, ...]
 
 
-def find_batches(store: Store, partitions: Iterable[PartitionKey]) -> FoundBatches:
+def try_read_batches(store: Store, partitions: Iterable[PartitionKey]) -> BatchReadResult:
     """Read these batches; one that is not there is left out."""
     by_key = {batch_key(partition): partition for partition in partitions}
     found: list[Batch] = []
     damaged: dict[PartitionKey, DamagedStateError] = {}
     strays: list[Stray] = []
-    for partition, data in zip(by_key.values(), store.each(store.find, by_key), strict=True):
+    for partition, data in zip(by_key.values(), store.map_keys(store.find, by_key), strict=True):
         if data is None:
             continue
         try:
@@ -271,36 +271,36 @@ def find_batches(store: Store, partitions: Iterable[PartitionKey]) -> FoundBatch
                 strays.append(Stray(f"{store.url}/{error.key}", error.why))
         except DamagedStateError as error:
             damaged[partition] = error
-    return FoundBatches(tuple(found), damaged, tuple(strays))
+    return BatchReadResult(tuple(found), damaged, tuple(strays))
 
 
 def read_batches(store: Store, partitions: Iterable[PartitionKey] | None = None) -> list[Batch]:
     """These batches, or all there are; one that is not there is left out. Raises `StateFileError`."""
-    found = find_batches(store, list_partitions(store) if partitions is None else partitions)
+    found = try_read_batches(store, list_partitions(store) if partitions is None else partitions)
     for error in found.damaged.values():
         raise error
     return list(found.batches)
 
 
-def assign(batches: Iterable[Batch], newcomers: Iterable[Recording], settings: Settings) -> list[Batch]:
+def assign_to_batches(batches: Iterable[Batch], newcomers: Iterable[Recording], settings: Settings) -> list[Batch]:
     """Deal new recordings to batches, in order of channel and id; returns the batches that changed. Pure."""
     last: dict[str, int] = {}
-    open_ones: dict[tuple[str, bool], Batch] = {}
+    open_batches: dict[tuple[str, bool], Batch] = {}
     for batch in sorted(batches, key=lambda item: item.number):
         last[batch.channel] = batch.number
-        open_ones[batch.channel, batch.adopted] = batch
+        open_batches[batch.channel, batch.adopted] = batch
     order = sorted(newcomers, key=lambda item: (item.channel, item.adopted is not None, item.audio_id))
     changed: list[Batch] = []
     for (channel, adopted), group in itertools.groupby(
         order, key=lambda item: (item.channel, item.adopted is not None)
     ):
-        start = open_ones.get((channel, adopted)) or Batch(channel, 0, sealed=True)
-        changed.extend(_dealt(start, last.get(channel, 0), group, settings))
+        start = open_batches.get((channel, adopted)) or Batch(channel, 0, sealed=True)
+        changed.extend(_fill_batches(start, last.get(channel, 0), group, settings))
         last[channel] = max(last.get(channel, 0), changed[-1].number)
     return changed
 
 
-def _dealt(start: Batch, last: int, newcomers: Iterable[Recording], settings: Settings) -> Iterator[Batch]:
+def _fill_batches(start: Batch, last: int, newcomers: Iterable[Recording], settings: Settings) -> Iterator[Batch]:
     """Fill a batch, then new ones with the numbers after `last`."""
     number, members, sealed, hours = start.number, list(start.recordings), start.sealed, start.hours
     touched = False
@@ -317,7 +317,7 @@ def _dealt(start: Batch, last: int, newcomers: Iterable[Recording], settings: Se
     yield Batch(start.channel, number, sealed, tuple(members))
 
 
-def described(recording: Recording, header: AudioInfo | str, limits: AudioSettings) -> Recording:
+def with_header(recording: Recording, header: AudioInfo | str, limits: AudioSettings) -> Recording:
     """The recording with what its header says, and why it cannot be used, where that is so."""
     if isinstance(header, AudioInfo):
         broken = dataclasses.replace(recording, info=header).broken_limit(limits)
@@ -325,19 +325,19 @@ def described(recording: Recording, header: AudioInfo | str, limits: AudioSettin
     return dataclasses.replace(recording, info=None, unreadable=header)
 
 
-def snapshot(raw: Store, work: Store, partition: PartitionKey, settings: Settings) -> Batch:
+def snapshot_batch(raw: Store, work: Store, partition: PartitionKey, settings: Settings) -> Batch:
     """Look at every raw object of a batch again and write down what is there. What is unchanged is not read.
 
     A recording that the store would not show keeps what was known of it, with the store's message as its trouble.
     Raises `StoreError` where that is all of them and the bucket cannot be listed either.
     """
-    gone = read_tombstones(work)
-    looked: dict[Recording, Recording] = {}
+    tombstones = read_tombstones(work)
+    inspected: dict[Recording, Recording] = {}
     while True:
         before = read_batch(work, partition)
-        stay = [item for item in before.recordings if (item.channel, item.audio_id) not in gone]
-        looked |= _look_at(raw, [item for item in stay if item not in looked], settings)
-        batch = dataclasses.replace(before, recordings=tuple(looked[item] for item in stay))
+        remaining = [item for item in before.recordings if (item.channel, item.audio_id) not in tombstones]
+        inspected |= _inspect_recordings(raw, [item for item in remaining if item not in inspected], settings)
+        batch = dataclasses.replace(before, recordings=tuple(inspected[item] for item in remaining))
         if batch == before:
             return batch
         try:
@@ -347,7 +347,7 @@ def snapshot(raw: Store, work: Store, partition: PartitionKey, settings: Setting
         return batch
 
 
-def note_changed(work: Store, partition: PartitionKey, messages: Mapping[str, str]) -> None:
+def mark_transcripts_changed(work: Store, partition: PartitionKey, messages: Mapping[str, str]) -> None:
     """Make the next snapshot read transcripts again that were not what the last one read; messages by audio id."""
     while True:
         before = read_batch(work, partition)
@@ -367,41 +367,41 @@ def note_changed(work: Store, partition: PartitionKey, messages: Mapping[str, st
         return
 
 
-def _look_at(raw: Store, recordings: Sequence[Recording], settings: Settings) -> dict[Recording, Recording]:
+def _inspect_recordings(raw: Store, recordings: Sequence[Recording], settings: Settings) -> dict[Recording, Recording]:
     by_key = {item.key: item for item in recordings}
-    seen = dict(zip(recordings, raw.each(lambda key: _look(raw, by_key[key], settings), by_key), strict=True))
-    if seen and all(item.trouble for item in seen.values()):
+    updated = dict(zip(recordings, raw.map_keys(lambda key: _inspect_recording(raw, by_key[key], settings), by_key), strict=True))
+    if updated and all(item.trouble for item in updated.values()):
         next(raw.listing(), None)  # raises where the bucket as a whole is out of reach
-    there = [(old, new) for old, new in seen.items() if not (new.vanished or new.trouble or new.adopted)]
+    there = [(old, new) for old, new in updated.items() if not (new.vanished or new.trouble or new.adopted)]
     unknown = [new.key for old, new in there if not _same_audio(new, old)]
-    headers = probe_all(raw, unknown, settings)
-    described_by = {new.key: headers.get(new.key) or new.info or new.unreadable for _, new in there}
+    headers = probe_headers(raw, unknown, settings)
+    header_by_key = {new.key: headers.get(new.key) or new.info or new.unreadable for _, new in there}
     return {
-        old: described(new, described_by[new.key], settings.audio) if new.key in described_by else new
-        for old, new in seen.items()
+        old: with_header(new, header_by_key[new.key], settings.audio) if new.key in header_by_key else new
+        for old, new in updated.items()
     }
 
 
 def _same_audio(new: Recording, old: Recording) -> bool:
-    return new.audio is not None and _same(new.audio, old.audio)
+    return new.audio is not None and _same_object(new.audio, old.audio)
 
 
-def _look(raw: Store, recording: Recording, settings: Settings) -> Recording:
+def _inspect_recording(raw: Store, recording: Recording, settings: Settings) -> Recording:
     if recording.adopted is not None:
         return recording
     try:
-        return _seen(raw, recording, settings)
+        return _inspect_objects(raw, recording, settings)
     except StoreError as error:
         return dataclasses.replace(recording, trouble=str(error))
 
 
-def _seen(raw: Store, recording: Recording, settings: Settings) -> Recording:
+def _inspect_objects(raw: Store, recording: Recording, settings: Settings) -> Recording:
     stem, own = split_extension(recording.key)
     others = (extension for extension in settings.audio_extensions if extension != own)
-    audio = raw.head(recording.key) or _first(raw, stem, others)  # replaced by another format, perhaps
+    audio = raw.head(recording.key) or _find_first(raw, stem, others)  # replaced by another format, perhaps
     if audio is None:
         return dataclasses.replace(recording, vanished=True, trouble="")
-    transcript = _first(raw, stem, TRANSCRIPT_EXTENSIONS)
+    transcript = _find_first(raw, stem, TRANSCRIPT_EXTENSIONS)
     digest = ""
     if transcript is not None and transcript.size <= settings.max_transcript_mb * 1e6:
         known = recording.transcript == transcript and recording.transcript_sha256
@@ -417,7 +417,7 @@ def _seen(raw: Store, recording: Recording, settings: Settings) -> Recording:
     )
 
 
-def _first(raw: Store, stem: str, extensions: Iterable[str]) -> ObjectInfo | None:
+def _find_first(raw: Store, stem: str, extensions: Iterable[str]) -> ObjectInfo | None:
     """The first object that there is, also where its extension is in capitals."""
     spellings = (spelt for ext in extensions for spelt in (ext, ext.upper(), ext[:2].upper() + ext[2:]))
     return next((item for spelt in spellings if (item := raw.head(stem + spelt)) is not None), None)
@@ -429,16 +429,16 @@ def read_tombstones(store: Store) -> set[tuple[str, str]]:
     Raises `StateFileError` for a damaged tombstone: to pass over it would bring the recording back.
     """
     keys = [item.key for item in store.listing(TOMBSTONES)]
-    stones = (parse_tombstone(store, key, data) for key, data in zip(keys, store.each(store.get, keys), strict=True))
-    return {stone for stone in stones if stone is not None}
+    parsed = (parse_tombstone(store, key, data) for key, data in zip(keys, store.map_keys(store.get, keys), strict=True))
+    return {tombstone for tombstone in parsed if tombstone is not None}
 
 
 def parse_tombstone(store: Store, key: str, data: bytes) -> tuple[str, str] | None:
     """(channel, audio_id); None for a file that is no tombstone by its name."""
     if not key.endswith(".json"):
         return None
-    stone = parse_state(store, key, data, _Tombstone, remedy=_TOMBSTONE_REMEDY)
-    return stone.channel, stone.audio_id
+    tombstone = parse_state(store, key, data, _Tombstone, remedy=_TOMBSTONE_REMEDY)
+    return tombstone.channel, tombstone.audio_id
 
 
 def read_tombstone(store: Store, channel: str, audio_id: str) -> dict[str, Any] | None:
@@ -451,8 +451,8 @@ def write_tombstone(
     store: Store, channel: str, audio_id: str, when: str, why: str, pending: Mapping[str, Any] | None = None
 ) -> None:
     """`pending` says what is still to be done until everything that was made of the recording is removed."""
-    stone: dict[str, Any] = {"channel": channel, "audio_id": audio_id, "forgotten_at": when, "why": why}
+    tombstone: dict[str, Any] = {"channel": channel, "audio_id": audio_id, "forgotten_at": when, "why": why}
     if pending is not None:
-        stone["pending"] = pending
-    data = (json.dumps(stone, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass")
+        tombstone["pending"] = pending
+    data = (json.dumps(tombstone, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass")
     store.put(tombstone_key(channel, audio_id), data)

@@ -9,12 +9,12 @@ from voice_core.audio.decoding import AudioInfo, UnreadableAudioError, probe
 from voice_core.compute import progress
 from voice_core.corpus.ingest.transcripts import TRANSCRIPT_EXTENSIONS
 from voice_core.settings import Settings
-from voice_core.storage.local_links import LEADS_OUT
-from voice_core.storage.store import LINK_SIZE, ObjectInfo, Store, StoreError
+from voice_core.storage.local_links import LINK_OUTSIDE
+from voice_core.storage.store import UNFOLLOWED_LINK_SIZE, ObjectInfo, Store, StoreError
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ListedRecording:
     """A recording as the listing shows it. `others` are further audio files of the same id, not used."""
 
     channel: str
@@ -33,25 +33,25 @@ class Stray:
 
 
 @dataclass(slots=True)
-class Listing:
-    recordings: dict[tuple[str, str], Found] = field(default_factory=dict)  # by (channel, audio_id)
+class RecordingListing:
+    recordings: dict[tuple[str, str], ListedRecording] = field(default_factory=dict)  # by (channel, audio_id)
     strays: list[Stray] = field(default_factory=list)
 
 
-def list_raw(store: Store, settings: Settings) -> Listing:
+def list_raw_recordings(store: Store, settings: Settings) -> RecordingListing:
     """List the raw bucket and pair recordings with transcripts."""
-    return pair(store.listing(), settings)
+    return pair_transcripts(store.listing(), settings)
 
 
-def pair(objects: Iterable[ObjectInfo], settings: Settings) -> Listing:
+def pair_transcripts(objects: Iterable[ObjectInfo], settings: Settings) -> RecordingListing:
     """Pair audio files with the transcripts beside them. Pure."""
-    pattern = _compile(settings.raw_pattern)
+    pattern = _compile_pattern(settings.raw_pattern)
     audio: dict[tuple[str, str], list[tuple[int, ObjectInfo]]] = defaultdict(list)
     transcripts: dict[tuple[str, str], list[tuple[int, ObjectInfo]]] = defaultdict(list)
-    listing = Listing()
+    listing = RecordingListing()
     for item in objects:
-        if item.size == LINK_SIZE:
-            listing.strays.append(Stray(item.key, LEADS_OUT))
+        if item.size == UNFOLLOWED_LINK_SIZE:
+            listing.strays.append(Stray(item.key, LINK_OUTSIDE))
             continue
         if item.size < 0:
             listing.strays.append(Stray(item.key, "its name holds what no key can"))
@@ -73,7 +73,7 @@ def pair(objects: Iterable[ObjectInfo], settings: Settings) -> Listing:
     for name in sorted(audio):
         first, *rest = [item for _, item in sorted(audio[name], key=lambda pair: (pair[0], pair[1].key))]
         beside = sorted(transcripts.pop(name, []), key=lambda pair: (pair[0], pair[1].key))
-        listing.recordings[name] = Found(*name, first, beside[0][1] if beside else None, tuple(rest))
+        listing.recordings[name] = ListedRecording(*name, first, beside[0][1] if beside else None, tuple(rest))
     for orphans in transcripts.values():
         listing.strays.extend(Stray(item.key, "a transcript without its recording") for _, item in orphans)
     listing.strays.sort(key=lambda stray: stray.key)
@@ -90,23 +90,23 @@ def split_extension(key: str) -> tuple[str, str]:
     return (head, "." + tail.lower()) if dot and "/" not in tail and head else (key, "")
 
 
-def _compile(raw_pattern: str) -> re.Pattern[str]:
+def _compile_pattern(raw_pattern: str) -> re.Pattern[str]:
     expression = re.escape(raw_pattern)
     expression = expression.replace(re.escape("{channel}"), "(?P<channel>[^/]+)")
     return re.compile(expression.replace(re.escape("{audio_id}"), "(?P<audio_id>.+)"), re.DOTALL)
 
 
-def probe_all(store: Store, keys: list[str], settings: Settings) -> dict[str, AudioInfo | str]:
+def probe_headers(store: Store, keys: list[str], settings: Settings) -> dict[str, AudioInfo | str]:
     """What the header of each object says, or why it cannot be read."""
 
-    def one(key: str) -> AudioInfo | str:
+    def probe_one(key: str) -> AudioInfo | str:
         try:
             with store.open(key) as reader:
                 return probe(reader, settings.audio)
         except (UnreadableAudioError, StoreError) as error:
             return str(error)
         finally:
-            task.advance()
+            progress_bar.advance()
 
-    with progress.track("reading headers", len(keys), "recordings") as task:
-        return dict(zip(keys, store.each(one, keys), strict=True))
+    with progress.track("reading headers", len(keys), "recordings") as progress_bar:
+        return dict(zip(keys, store.map_keys(probe_one, keys), strict=True))

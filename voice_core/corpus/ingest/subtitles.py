@@ -88,7 +88,7 @@ def parse_srt(text: str) -> list[Cue]:
             drafts.append(_Draft(number, None, "", lines))
 
     for number, lines in _blocks(text, blank=str.isspace):
-        cues, before = _split(number, lines)
+        cues, before = _split_block(number, lines)
         if lone_number is not None:
             # A file with an empty line after every line has the cue's number in a block of its own.
             if cues and not before and not cues[0].identifier:
@@ -103,7 +103,7 @@ def parse_srt(text: str) -> list[Cue]:
         drafts += cues
     if lone_number is not None:
         outside(lone_number[0], [lone_number[1]])
-    return [_finish(draft, entities=False) for draft in drafts]
+    return [_to_cue(draft, entities=False) for draft in drafts]
 
 
 def is_webvtt(text: str) -> bool:
@@ -126,7 +126,7 @@ def parse_vtt(text: str) -> tuple[list[Cue], str]:
     for number, lines in _blocks(text, blank=lambda line: False):
         if _is_comment(lines):
             continue
-        cues, before = _split(number, lines)
+        cues, before = _split_block(number, lines)
         if number == 1:  # the header's block
             for line in before:
                 key, _, value = line.partition(":")
@@ -135,7 +135,7 @@ def parse_vtt(text: str) -> tuple[list[Cue], str]:
         elif before and not _COMMENT.match(before[0]):
             drafts.append(_Draft(number, None, "", before))
         drafts += cues
-    return [_finish(draft, entities=True) for draft in drafts], language
+    return [_to_cue(draft, entities=True) for draft in drafts], language
 
 
 def count_lines(text: str) -> int:
@@ -172,7 +172,7 @@ def _blocks(text: str, *, blank: Callable[[str], bool]) -> Iterator[tuple[int, l
         yield number - len(block) + 1, block
 
 
-def _split(number: int, lines: list[str]) -> tuple[list[_Draft], list[str]]:
+def _split_block(number: int, lines: list[str]) -> tuple[list[_Draft], list[str]]:
     """A block's cues (several where blank lines are missing), and what stands before them and identifies none."""
     at: list[int] = []
     for i, line in enumerate(lines):
@@ -203,7 +203,7 @@ def _split(number: int, lines: list[str]) -> tuple[list[_Draft], list[str]]:
     return cues, before
 
 
-def _finish(draft: _Draft, *, entities: bool) -> Cue:
+def _to_cue(draft: _Draft, *, entities: bool) -> Cue:
     texts: list[str] = []
     voices: dict[str, None] = {}
     for line in draft.payload:

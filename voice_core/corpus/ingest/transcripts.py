@@ -173,8 +173,8 @@ def _parse_json(text: str, name: str) -> Transcript:
     for index, segment in enumerate(segments):
         try:
             line = read(index, segment, f"{key}[{index}]")
-        except _Bad as bad:
-            lines.append(BadLine(index, bad.reason, str(bad), _recover(segment)))
+        except _BadLineError as bad:
+            lines.append(BadLine(index, bad.reason, str(bad), _recover_text(segment)))
             continue
         lines.append(line if source == "native" else replace(line, text=line.text.strip()))
     return Transcript(tuple(lines), source, _language(document))
@@ -203,13 +203,13 @@ def _segments(document: Any, name: str) -> tuple[str, list[Any]]:
     if isinstance(document, list):
         return "", document
     if not isinstance(document, dict):
-        what = f"{_show(document)} instead of an object with `segments`"
+        what = f"{_describe_value(document)} instead of an object with `segments`"
     else:
         for key in ("segments", "transcription"):
             if isinstance(document.get(key), list):
                 return key, document[key]
         key = next((key for key in ("segments", "transcription") if key in document), "")
-        what = f"`{key}` is {_show(document[key])}, not a list" if key else "neither `segments` nor `transcription`"
+        what = f"`{key}` is {_describe_value(document[key])}, not a list" if key else "neither `segments` nor `transcription`"
     raise TranscriptError("transcript_no_segments", f"{name}: {what}")
 
 
@@ -222,7 +222,7 @@ def _native_or_whisper(document: Any, segments: list[Any]) -> str:
     return "whisper" if by_document or not keys.isdisjoint(_WHISPER_MEASURES) else "native"
 
 
-class _Bad(Exception):  # noqa: N818 - becomes a BadLine
+class _BadLineError(Exception):  # noqa: N818 - becomes a BadLine
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
@@ -239,7 +239,7 @@ def _read_whisper_cpp(index: int, segment: Any, path: str) -> Line:
     fields = _object(segment, path)
     offsets = fields.get("offsets")
     if not isinstance(offsets, dict):
-        raise _Bad("missing_time", f"{path}.offsets with `from` and `to` in milliseconds is missing")
+        raise _BadLineError("missing_time", f"{path}.offsets with `from` and `to` in milliseconds is missing")
     start_ms = _time(offsets.get("from"), f"{path}.offsets.from")
     end_ms = _time(offsets.get("to"), f"{path}.offsets.to")
     return _line(index, fields, path, start_ms / 1000, end_ms / 1000)
@@ -247,16 +247,16 @@ def _read_whisper_cpp(index: int, segment: Any, path: str) -> Line:
 
 def _object(segment: Any, path: str) -> dict[str, Any]:
     if not isinstance(segment, dict):
-        raise _Bad("not_an_object", f"{path} is not an object: {_show(segment)}")
+        raise _BadLineError("not_an_object", f"{path} is not an object: {_describe_value(segment)}")
     return segment
 
 
 def _line(index: int, fields: dict[str, Any], path: str, start_sec: float, end_sec: float) -> Line:
     text = fields.get("text")
     if not isinstance(text, str):
-        raise _Bad("bad_text", f"{path}.text is not a string: {_show(text)}")
+        raise _BadLineError("bad_text", f"{path}.text is not a string: {_describe_value(text)}")
     if unstorable := _UNSTORABLE.search(text):
-        raise _Bad("bad_text", f"{path}.text: {_not_storable(unstorable)}: {_show(text)}")
+        raise _BadLineError("bad_text", f"{path}.text: {_not_storable(unstorable)}: {_describe_value(text)}")
     speaker_key = "speaker" if fields.get("speaker_id") in (None, "") else "speaker_id"
     speaker_id = _metadata(fields.get(speaker_key), f"{path}.{speaker_key}")
     gender, dialect, tone = (_metadata(fields.get(key), f"{path}.{key}") for key in _METADATA[1:])
@@ -265,7 +265,7 @@ def _line(index: int, fields: dict[str, Any], path: str, start_sec: float, end_s
 
 def _time(value: Any, path: str) -> float:
     if value is None:
-        raise _Bad("missing_time", f"{path} is missing")
+        raise _BadLineError("missing_time", f"{path} is missing")
     number = math.nan
     if isinstance(value, str):
         digits = value.strip() if len(value) <= _MOST_TIME_CHARACTERS else ""
@@ -277,7 +277,7 @@ def _time(value: Any, path: str) -> float:
         except OverflowError:
             number = math.inf
     if not math.isfinite(number):
-        raise _Bad("bad_time", f"{path} is not a finite number: {_show(value)}")
+        raise _BadLineError("bad_time", f"{path} is not a finite number: {_describe_value(value)}")
     return number
 
 
@@ -286,13 +286,13 @@ def _metadata(value: Any, path: str) -> str:
         return ""
     if isinstance(value, str):
         if unstorable := _UNSTORABLE.search(value):
-            raise _Bad("bad_metadata", f"{path}: {_not_storable(unstorable)}: {_show(value)}")
+            raise _BadLineError("bad_metadata", f"{path}: {_not_storable(unstorable)}: {_describe_value(value)}")
         return value
     if isinstance(value, float) and math.isfinite(value):
         return str(int(value)) if value.is_integer() and abs(value) < 2**53 else str(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    raise _Bad("bad_metadata", f"{path} is neither a string nor a finite number: {_show(value)}")
+    raise _BadLineError("bad_metadata", f"{path} is neither a string nor a finite number: {_describe_value(value)}")
 
 
 def _language(document: Any) -> str:
@@ -333,7 +333,7 @@ def _cue_line(index: int, cue: subtitles.Cue) -> Line | BadLine:
     if cue.problem:
         return BadLine(index, "bad_cue", cue.problem, _storable(cue.text))
     if unstorable := _UNSTORABLE.search(cue.text + cue.speaker):
-        message = f"the cue at {cue.start_sec:.3f} s: {_not_storable(unstorable)}: {_show(cue.text)}"
+        message = f"the cue at {cue.start_sec:.3f} s: {_not_storable(unstorable)}: {_describe_value(cue.text)}"
         return BadLine(index, "bad_text", message, _storable(cue.text))
     return Line(index, cue.start_sec, cue.end_sec, cue.text, cue.speaker)
 
@@ -357,17 +357,17 @@ def _not_storable(match: re.Match[str]) -> str:
     return f"character {match.start()} is {what}, which cannot be stored"
 
 
-def _recover(segment: Any) -> str:
+def _recover_text(segment: Any) -> str:
     text = segment.get("text") if isinstance(segment, dict) else segment
     return _storable(text) if isinstance(text, str) else ""
 
 
-def _show(value: Any) -> str:
+def _describe_value(value: Any) -> str:
     """What a value is. Text is not quoted: messages go to logs and to Dagster, where `voice forget` does not reach.
 
     Lists and objects stay closed: they may be as deep as the file is long.
 
-    >>> _show("a" * 100), _show([1, 2]), _show({}), _show(None), _show(10**500)
+    >>> _describe_value("a" * 100), _describe_value([1, 2]), _describe_value({}), _describe_value(None), _describe_value(10**500)
     ('a string of 100 characters', 'a list of 2', 'an object', 'nothing', 'an integer of about 501 digits')
     """
     if isinstance(value, str):

@@ -15,10 +15,10 @@ from voice_core.storage.store import Store
 _SHA256 = re.compile(r"[0-9a-f]{8,64}")
 _LINE = re.compile(r"(_seg_|\s)\d*$")
 
-Hit = tuple[Recording, Manifest, Entry]
+RowMatch = tuple[Recording, Manifest, Entry]
 
 
-def find_rows(work: Store, name: str) -> list[Hit]:
+def find_rows(work: Store, name: str) -> list[RowMatch]:
     """The lines that a name means: the recording, its segments' manifest and the line's row there.
 
     A name is a row's `__key__`, or "AUDIO_ID INDEX", or the SHA-256 of its segment or coded file (8 digits or more).
@@ -34,29 +34,29 @@ def find_rows(work: Store, name: str) -> list[Hit]:
     return found
 
 
-def _by_name(work: Store, batches: Iterable[Batch], name: str) -> Iterator[Hit]:
+def _by_name(work: Store, batches: Iterable[Batch], name: str) -> Iterator[RowMatch]:
     head, space, last = name.rpartition(" ")
     audio_id, index = (head, int(last)) if space and last.isdigit() else ("", -1)
     for batch in batches:
         channel = batch.partition.channel
-        mine = []
+        candidates = []
         for recording in batch.recordings:
             stem = f"{channel}/{slug(recording.audio_id)}_seg_"
             if name.startswith(stem) and name[len(stem) :].isdigit():
-                mine.append((recording, int(name[len(stem) :])))
+                candidates.append((recording, int(name[len(stem) :])))
             elif audio_id in (recording.audio_id, f"{batch.channel}/{recording.audio_id}") and index >= 0:
-                mine.append((recording, index))
-        manifest = read_manifest(work, SEGMENTS, batch.partition) if mine else None
+                candidates.append((recording, index))
+        manifest = read_manifest(work, SEGMENTS, batch.partition) if candidates else None
         if manifest is None:
             continue
-        for recording, number in mine:
+        for recording, number in candidates:
             for entry in manifest.entries:
                 whole = entry.kind == "recording"  # a recording that is left out, all its lines with it
                 if entry.audio_id == recording.audio_id and (whole or (entry.kind, entry.index) == ("line", number)):
                     yield recording, manifest, dataclasses.replace(entry, index=number)
 
 
-def _by_hash(work: Store, batches: Iterable[Batch], prefix: str) -> Iterator[Hit]:
+def _by_hash(work: Store, batches: Iterable[Batch], prefix: str) -> Iterator[RowMatch]:
     if _SHA256.fullmatch(prefix) is None:
         return
     for batch in batches:
@@ -77,17 +77,17 @@ def _by_hash(work: Store, batches: Iterable[Batch], prefix: str) -> Iterator[Hit
 
 
 def _not_found(work: Store, batches: Iterable[Batch], name: str) -> str:
-    said = _LINE.sub("", name.split("/", 1)[-1])  # the recording that was meant
+    recording_name = _LINE.sub("", name.split("/", 1)[-1])  # the recording that was meant
     forgotten = {audio_id for _, audio_id in read_tombstones(work)}
-    if gone := [audio_id for audio_id in forgotten if said in (audio_id, slug(audio_id))]:
+    if gone := [audio_id for audio_id in forgotten if recording_name in (audio_id, slug(audio_id))]:
         return f"{name}: the recording {gone[0]} was forgotten"
     names: list[str] = []
     for batch in batches:
         slugs = [slug(recording.audio_id) for recording in batch.recordings]
-        near = difflib.get_close_matches(said, slugs, 2, 0.5)
-        manifest = read_manifest(work, SEGMENTS, batch.partition) if near else None
+        close_slugs = difflib.get_close_matches(recording_name, slugs, 2, 0.5)
+        manifest = read_manifest(work, SEGMENTS, batch.partition) if close_slugs else None
         lines = (entry for entry in manifest.entries if entry.kind == "line") if manifest else ()
-        names += [row_key(str(batch.partition), entry) for entry in lines if slug(entry.audio_id) in near]
+        names += [row_key(str(batch.partition), entry) for entry in lines if slug(entry.audio_id) in close_slugs]
     close = difflib.get_close_matches(name, names, 3, 0.5)
     hint = f"; did you mean {', '.join(close)}?" if close else "."
     return (

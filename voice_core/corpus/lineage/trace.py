@@ -7,31 +7,31 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from voice_core.corpus.dataset import pairs, splits
-from voice_core.corpus.dataset.publications import read_published
+from voice_core.corpus.dataset.publications import read_publications
 from voice_core.corpus.dataset.rows_stage import has_codec, read_dataset_manifest, row_key
 from voice_core.corpus.ingest.batches import Recording
 from voice_core.corpus.lineage.row_names import find_rows
 from voice_core.corpus.lineage.traces import (
-    CutPlace,
-    FilePlace,
-    Measured,
-    PublishedAt,
-    Rejected,
-    RowPlace,
-    Source,
+    CutSpan,
+    CommittedFile,
+    ThresholdResult,
+    PublishedRevision,
+    Rejection,
+    RowLocation,
+    RawObject,
     Trace,
-    Transcribed,
+    TranscriptLine,
 )
 from voice_core.corpus.names import CODED, TEST
-from voice_core.fingerprint import unit_interval
+from voice_core.fingerprint import hash_to_unit_interval
 from voice_core.layout import DatasetLayout, PartitionKey
 from voice_core.settings import Settings
-from voice_core.stages.evicted import FreedFiles
+from voice_core.stages.evicted import EvictedFiles
 from voice_core.stages.manifest import Entry, Manifest, RecordingOutcome, read_manifest
 from voice_core.storage.store import ObjectInfo, Store
 
 
-def trace(work: Store, settings: Settings, name: str) -> Trace:
+def trace_row(work: Store, settings: Settings, name: str) -> Trace:
     """Trace a row by its `__key__`, by "AUDIO_ID INDEX", or by the SHA-256 of its segment file (8 digits or more).
 
     Raises `LookupError` that names what comes near, or all that the name means.
@@ -47,7 +47,7 @@ class _Tracer:
         self._work, self._settings, self._recording = work, settings, recording
         self._segments, self._entry = segments, entry
         self._partition = PartitionKey.parse(segments.partition)
-        self._freed = FreedFiles(work)
+        self._freed = EvictedFiles(work)
         self._coded = read_manifest(work, CODED, self._partition) if has_codec(settings) else None
         self._rows = read_dataset_manifest(work, self._partition, settings)
 
@@ -68,12 +68,12 @@ class _Tracer:
             adopted_from=recording.adopted.url if recording.adopted else "",
             audio=self._audio(outcome),
             transcript=self._transcript(outcome),
-            line=Transcribed(
+            line=TranscriptLine(
                 entry.index, entry.text, entry.start_sec, entry.end_sec,
                 entry.speaker_id, entry.gender, entry.dialect, entry.tone,
             ),
             cut=self._cut(),
-            rejected=Rejected(last.stage, last.reason, last.value, last.threshold, last.message) if last else None,
+            rejected=Rejection(last.stage, last.reason, last.value, last.threshold, last.message) if last else None,
             measures=_measures(entry, segments.parameters.get("rules", {})),
             settings=dict(segments.parameters.get("cut", {})),
             code_versions=self._code_versions(),
@@ -93,25 +93,25 @@ class _Tracer:
             return None
         return next((entry for entry in manifest.entries if entry.order == self._entry.order), None)
 
-    def _audio(self, outcome: RecordingOutcome | None) -> Source:
+    def _audio(self, outcome: RecordingOutcome | None) -> RawObject:
         info = self._recording.audio
         key = outcome.raw_key if outcome else self._recording.key
-        return _source(info, key, outcome.audio_sha256 if outcome else "")
+        return _raw_object(info, key, outcome.audio_sha256 if outcome else "")
 
-    def _transcript(self, outcome: RecordingOutcome | None) -> Source:
+    def _transcript(self, outcome: RecordingOutcome | None) -> RawObject:
         info = self._recording.transcript
-        return _source(info, outcome.transcript_key if outcome else "", outcome.transcript_sha256 if outcome else "")
+        return _raw_object(info, outcome.transcript_key if outcome else "", outcome.transcript_sha256 if outcome else "")
 
-    def _cut(self) -> CutPlace | None:
+    def _cut(self) -> CutSpan | None:
         entry, rate = self._entry, self._segments.sample_rate_hz
         if entry.cut_start is None or entry.cut_stop is None:
             return None
-        return CutPlace(entry.cut_start, entry.cut_stop, rate, entry.cut_start / rate, entry.cut_stop / rate)
+        return CutSpan(entry.cut_start, entry.cut_stop, rate, entry.cut_start / rate, entry.cut_stop / rate)
 
-    def _file(self, entry: Entry) -> FilePlace | None:
+    def _file(self, entry: Entry) -> CommittedFile | None:
         if not entry.key:
             return None
-        return FilePlace(entry.key, entry.sha256, entry.size_bytes, self._freed.holds(entry.key, entry.sha256))
+        return CommittedFile(entry.key, entry.sha256, entry.size_bytes, self._freed.contains(entry.key, entry.sha256))
 
     def _code_versions(self) -> dict[str, str]:
         found = {"segments": self._segments.parameters.get("cut", {}).get("code", "")}
@@ -129,30 +129,30 @@ class _Tracer:
         channel = self._partition.channel
         terms = plan.parameters
         scope, fraction = terms.get("speaker_scope", "recording"), terms.get("test_fraction")
-        held_out = "is held out" if plan.of(channel, row.audio_id) == TEST else "is not held out"
+        held_out = "is held out" if plan.split_of(channel, row.audio_id) == TEST else "is not held out"
         if scope != "recording":
             whom = f"with all recordings that share a person with it within the {scope}" if row.speaker_id else "alone"
             return row.split, f"its recording {held_out}, {whom} (test_fraction {fraction})"
-        lot = unit_interval("split", terms.get("seed", ""), (channel, row.audio_id))
-        return row.split, f"its recording {held_out}: its lot is {lot:.4f}, test_fraction {fraction}"
+        hash_fraction = hash_to_unit_interval("split", terms.get("seed", ""), (channel, row.audio_id))
+        return row.split, f"its recording {held_out}: its lot is {hash_fraction:.4f}, test_fraction {fraction}"
 
-    def _rows_of(self, row: Entry) -> Iterator[RowPlace]:
+    def _rows_of(self, row: Entry) -> Iterator[RowLocation]:
         assert self._rows is not None
         for item in self._rows.parameters.get("files", []):
             if item["split"] == row.split:
                 yield from self._places(item, "__key__", "")
 
-    def _pairs_of(self, row: Entry) -> Iterator[RowPlace]:
+    def _pairs_of(self, row: Entry) -> Iterator[RowLocation]:
         record = pairs.read_pairs(self._work, self._partition, self._settings)
         for item in record.files if record is not None else ():
             if item["split"] == row.split:
                 yield from self._places(item, "reference_key", "target_key")
                 yield from self._places(item, "target_key", "reference_key")
 
-    def _places(self, item: dict[str, Any], column: str, partner: str) -> Iterator[RowPlace]:
+    def _places(self, item: dict[str, Any], column: str, partner: str) -> Iterator[RowLocation]:
         """Where the row stands in a Parquet file, by a column that names it."""
-        file = FilePlace(
-            item["key"], item["sha256"], item.get("size_bytes"), self._freed.holds(item["key"], item["sha256"])
+        file = CommittedFile(
+            item["key"], item["sha256"], item.get("size_bytes"), self._freed.contains(item["key"], item["sha256"])
         )
         role = column.removesuffix("_key") if partner else ""
         config, split = str(item["config"]), str(item["split"])
@@ -165,29 +165,29 @@ class _Tracer:
                     for number, key in enumerate(table[column].to_pylist()):
                         if key == name:
                             other = table[partner][number].as_py() if partner else ""
-                            yield RowPlace(config, split, file, group, number, role, other)
+                            yield RowLocation(config, split, file, group, number, role, other)
         except (OSError, pa.ArrowException):
             if not partner:  # which pairs it stands in is then not known
-                yield RowPlace(config, split, file)
+                yield RowLocation(config, split, file)
 
-    def _published(self, rows: Iterable[RowPlace]) -> tuple[PublishedAt, ...]:
+    def _published(self, rows: Iterable[RowLocation]) -> tuple[PublishedRevision, ...]:
         root = DatasetLayout(self._settings.dataset).root
         mine = {(place.file.key.removeprefix(root), place.file.sha256) for place in rows}
         if not mine:
             return ()
         return tuple(
-            PublishedAt(item.url, item.branch, item.revision, mine <= {(f["path"], f["sha256"]) for f in item.files})
-            for item in read_published(self._work, self._settings)
+            PublishedRevision(item.url, item.branch, item.revision, mine <= {(f["path"], f["sha256"]) for f in item.files})
+            for item in read_publications(self._work, self._settings)
         )
 
 
-def _source(info: ObjectInfo | None, key: str, sha256: str) -> Source:
+def _raw_object(info: ObjectInfo | None, key: str, sha256: str) -> RawObject:
     if info is None or info.key != key:
-        return Source(key, sha256=sha256)
-    return Source(key, info.size, info.etag, info.version, sha256)
+        return RawObject(key, sha256=sha256)
+    return RawObject(key, info.size, info.etag, info.version, sha256)
 
 
-def _measures(entry: Entry, rules: dict[str, float]) -> tuple[Measured, ...]:
+def _measures(entry: Entry, rules: dict[str, float]) -> tuple[ThresholdResult, ...]:
     """Every rule's setting is named after the measure that it bounds."""
     names = [(setting.partition("_"), threshold) for setting, threshold in rules.items()]
-    return tuple(Measured(name, getattr(entry, name, None), bound, limit) for (bound, _, name), limit in names)
+    return tuple(ThresholdResult(name, getattr(entry, name, None), bound, limit) for (bound, _, name), limit in names)

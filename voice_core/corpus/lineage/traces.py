@@ -10,7 +10,7 @@ from voice_core.storage.store import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class RawObject:
     """An object of the raw bucket as it was when its batch was last looked at; `version` is a GCS generation, say."""
 
     key: str
@@ -21,7 +21,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Transcribed:
+class TranscriptLine:
     """The line as the transcript has it, seconds from the start of the recording."""
 
     index: int
@@ -35,7 +35,7 @@ class Transcribed:
 
 
 @dataclass(frozen=True, slots=True)
-class CutPlace:
+class CutSpan:
     """Where the line was cut, in samples and seconds from the start of the recording."""
 
     start: int
@@ -46,7 +46,7 @@ class CutPlace:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class ThresholdResult:
     """A threshold of the rules beside what was measured; `bound` says which of min and max it is."""
 
     measure: str
@@ -55,14 +55,14 @@ class Measured:
     threshold: float
 
     @property
-    def holds(self) -> bool:
+    def passes(self) -> bool:
         if self.value is None:
             return True
         return self.value >= self.threshold if self.bound == "min" else self.value <= self.threshold
 
 
 @dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejection:
     """Why the line is in no row."""
 
     stage: str
@@ -73,7 +73,7 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
-class FilePlace:
+class CommittedFile:
     """A file of the work root that was committed. `freed` ones were deleted on purpose."""
 
     key: str
@@ -83,12 +83,12 @@ class FilePlace:
 
 
 @dataclass(frozen=True, slots=True)
-class RowPlace:
+class RowLocation:
     """A row of a Parquet file: `row` counts from 0 within `row_group`; both None where the file cannot be read."""
 
     config: str
     split: str
-    file: FilePlace
+    file: CommittedFile
     row_group: int | None = None
     row: int | None = None
     role: str = ""  # in a pair
@@ -96,7 +96,7 @@ class RowPlace:
 
 
 @dataclass(frozen=True, slots=True)
-class PublishedAt:
+class PublishedRevision:
     """A revision at a hub. `same` says whether the files that lie there are the ones that hold the row now."""
 
     url: str
@@ -116,26 +116,26 @@ class Trace:
     status: str  # of the recording
     status_message: str
     adopted_from: str
-    audio: Source
-    transcript: Source
-    line: Transcribed
-    cut: CutPlace | None
-    rejected: Rejected | None
-    measures: tuple[Measured, ...]
+    audio: RawObject
+    transcript: RawObject
+    line: TranscriptLine
+    cut: CutSpan | None
+    rejected: Rejection | None
+    measures: tuple[ThresholdResult, ...]
     settings: dict[str, Any]  # of cutting
     code_versions: dict[str, str]  # by stage
-    segment: FilePlace | None
-    coded: FilePlace | None
+    segment: CommittedFile | None
+    coded: CommittedFile | None
     codec: dict[str, Any]
     dataset: str
     split: str
     split_reason: str
-    rows: tuple[RowPlace, ...] = ()
-    published: tuple[PublishedAt, ...] = field(default=())
+    rows: tuple[RowLocation, ...] = ()
+    published: tuple[PublishedRevision, ...] = field(default=())
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class VerifiedObject:
     """An object that was read again. `state` is "same", "another", "missing", "freed" or "unknown"."""
 
     what: str
@@ -144,31 +144,31 @@ class Found:
     message: str = ""
 
 
-def verify(trace: Trace, raw: Store, work: Store) -> list[Found]:
+def verify_trace(trace: Trace, raw: Store, work: Store) -> list[VerifiedObject]:
     """Read every object of a trace again, and compare hashes."""
-    checks = [_raw_again(raw, "recording", trace.audio), _raw_again(raw, "transcript", trace.transcript)]
+    checks = [_verify_raw_object(raw, "recording", trace.audio), _verify_raw_object(raw, "transcript", trace.transcript)]
     places = [("segment file", trace.segment), ("coded file", trace.coded)]
     places += [(f"rows ({place.config})", place.file) for place in trace.rows]
-    checks += [_file_again(work, what, place) for what, place in dict.fromkeys(places) if place is not None]
+    checks += [_verify_file(work, what, place) for what, place in dict.fromkeys(places) if place is not None]
     return checks
 
 
-def _raw_again(raw: Store, what: str, source: Source) -> Found:
+def _verify_raw_object(raw: Store, what: str, source: RawObject) -> VerifiedObject:
     if not source.key or not source.sha256:
-        return Found(what, source.key, "unknown", "it was not in the raw bucket when it was last looked for")
+        return VerifiedObject(what, source.key, "unknown", "it was not in the raw bucket when it was last looked for")
     info = raw.head(source.key)
     if info is None:
-        return Found(what, source.key, "missing", "it is no longer in the raw bucket")
+        return VerifiedObject(what, source.key, "missing", "it is no longer in the raw bucket")
     same_name = (source.etag, source.version) == (info.etag, info.version)
     if raw.hash(source.key) != source.sha256:
-        return Found(what, source.key, "another", "its content is another now: `voice build` takes it in")
-    return Found(what, source.key, "same", "" if same_name else "it was uploaded again since, with the same content")
+        return VerifiedObject(what, source.key, "another", "its content is another now: `voice build` takes it in")
+    return VerifiedObject(what, source.key, "same", "" if same_name else "it was uploaded again since, with the same content")
 
 
-def _file_again(work: Store, what: str, place: FilePlace) -> Found:
+def _verify_file(work: Store, what: str, place: CommittedFile) -> VerifiedObject:
     if work.head(place.key) is None:
         state = "freed" if place.freed else "missing"
-        return Found(what, place.key, state, "" if place.freed else "`voice build --verify` makes it again")
+        return VerifiedObject(what, place.key, state, "" if place.freed else "`voice build --verify` makes it again")
     if work.hash(place.key) != place.sha256:
-        return Found(what, place.key, "another", "not what was committed: `voice build --verify` mends it")
-    return Found(what, place.key, "same")
+        return VerifiedObject(what, place.key, "another", "not what was committed: `voice build --verify` mends it")
+    return VerifiedObject(what, place.key, "same")

@@ -24,40 +24,40 @@ _BYTES_PER_CHARACTER = 4  # numpy's strings
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class Quantity:
     """A number, and whether it is known (`exact`) or estimated. Zero is the same either way.
 
-    >>> str(Figure(1234.0)), str(Figure(2.4, False) + Figure(1)), str(Figure(0.0, False))
+    >>> str(Quantity(1234.0)), str(Quantity(2.4, False) + Quantity(1)), str(Quantity(0.0, False))
     ('1,234', '≈ 3', '0')
     """
 
     value: float = 0.0
     exact: bool = True
 
-    def __add__(self, other: "Figure") -> "Figure":
-        return Figure(self.value + other.value, (self.exact or not self.value) and (other.exact or not other.value))
+    def __add__(self, other: "Quantity") -> "Quantity":
+        return Quantity(self.value + other.value, (self.exact or not self.value) and (other.exact or not other.value))
 
-    def times(self, factor: float, *, exact: bool = True) -> "Figure":
-        return Figure(self.value * factor, self.exact and exact)
+    def scaled(self, factor: float, *, exact: bool = True) -> "Quantity":
+        return Quantity(self.value * factor, self.exact and exact)
 
-    def shown(self, digits: int = 0, scale: float = 1.0) -> str:
+    def format(self, digits: int = 0, scale: float = 1.0) -> str:
         """For people: divided by `scale`, with a sign where it is an estimate."""
         text = f"{round(self.value / scale, digits) + 0.0:,.{digits}f}"  # + 0.0: no minus before zero
         return text if self.exact or not self.value else f"≈ {text}"
 
     def __str__(self) -> str:
-        return self.shown()
+        return self.format()
 
 
-ZERO: Final = Figure()
+ZERO: Final = Quantity()
 
 
-def total(figures: Iterable[Figure]) -> Figure:
+def sum_quantities(figures: Iterable[Quantity]) -> Quantity:
     return sum(figures, ZERO)
 
 
 @dataclass(frozen=True, slots=True)
-class Averages:
+class DatasetAverages:
     """What is taken for granted of audio that nobody has decoded yet; `basis` says where each comes from."""
 
     kept_share: float = DEFAULT_KEPT_SHARE  # of cut segments whose times and text pass the rules
@@ -67,7 +67,7 @@ class Averages:
     basis: tuple[str, ...] = ()
 
 
-def averages(segments: Sequence[Manifest], rows: Sequence[Manifest], pairs: Sequence[tuple[int, int, int]]) -> Averages:
+def compute_averages(segments: Sequence[Manifest], rows: Sequence[Manifest], pairs: Sequence[tuple[int, int, int]]) -> DatasetAverages:
     """This dataset's own averages, from some of its committed manifests; `pairs` are (rows, pairs, bytes).
 
     Where there is nothing to go by, the defaults above stand in, and `basis` says so.
@@ -90,7 +90,7 @@ def averages(segments: Sequence[Manifest], rows: Sequence[Manifest], pairs: Sequ
     origin = "(as in this dataset)" if kept_sec else "(a default: this dataset has no rows yet)"
     basis.append(f"{row_bytes / 1000:,.1f} kB of Parquet a second of audio {origin}")
     of, count, taken = (sum(item[place] for item in pairs) for place in range(3))
-    return Averages(
+    return DatasetAverages(
         kept_share,
         row_bytes,
         count / of if of else 1.0,

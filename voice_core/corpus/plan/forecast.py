@@ -8,41 +8,41 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from voice_core.corpus.ingest.batches import Batch, Recording, described
+from voice_core.corpus.ingest.batches import Batch, Recording, with_header
 from voice_core.corpus.ingest.discovery import Discovery
-from voice_core.corpus.ingest.recordings import probe_all
+from voice_core.corpus.ingest.recordings import probe_headers
 from voice_core.corpus.ingest.transcripts import TranscriptError, parse_transcript
 from voice_core.corpus.names import SEGMENTS
 from voice_core.corpus.plan.estimates import segment_file_bytes
 from voice_core.corpus.segment import segment_stage
 from voice_core.corpus.segment.boundaries import Cut
 from voice_core.corpus.segment.measures import speech_characters
-from voice_core.corpus.segment.recording import known_before, plan_lines
-from voice_core.corpus.segment.rules import judge
-from voice_core.corpus.segment.segment_stage import Contents
+from voice_core.corpus.segment.recording import reusable_outcome, plan_lines
+from voice_core.corpus.segment.rules import apply_rules
+from voice_core.corpus.segment.segment_stage import ContentHashes
 from voice_core.fingerprint import sha256
 from voice_core.settings import RuleSettings, Settings
 from voice_core.stages.manifest import Entry, Manifest, RecordingOutcome, read_manifest
 from voice_core.storage.store import Store, StoreError
 
-TRANSCRIPTS_READ = 1_000
+MAX_TRANSCRIPTS = 1_000
 """Of the recordings that a plan has to look at, so many transcripts are read, evenly; the rest is taken to be alike."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewSegment:
-    """A line that would be cut. `chance` is how likely the rules keep it, by its text, its times, and its like."""
+    """A line that would be cut. `keep_probability` is how likely the rules keep it, by its text, its times, and its like."""
 
     audio_id: str
     speaker_id: str
     text: str
     seconds: float
     size_bytes: float
-    chance: float
+    keep_probability: float
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class RecordingForecast:
     """What a run would do with one recording that it has to look at.
 
     `exact` is false where that depends on audio that nobody has read. Of one whose transcript was not `read` only the
@@ -55,12 +55,12 @@ class Opened:
     decoded: bool = False
     decoded_sec: float = 0.0
     raw_bytes: float = 0.0
-    standing: tuple[Entry, ...] = ()
+    reused: tuple[Entry, ...] = ()
     new: tuple[NewSegment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Foresight:
+class SegmentForecast:
     """A batch after cutting: rows that stand, with the verdicts of the rules as they are now, and what is opened.
 
     `changed` is false where the manifest would come out as the one that lies there.
@@ -69,29 +69,29 @@ class Foresight:
     batch: Batch
     old: Manifest | None
     changed: bool
-    standing: Sequence[Entry] = field(repr=False)
-    opened: tuple[Opened, ...] = ()
+    reused: Sequence[Entry] = field(repr=False)
+    recording_forecasts: tuple[RecordingForecast, ...] = ()
 
     @property
     def known(self) -> bool:
         """Whether nothing of what cutting leaves is an estimate."""
-        return not any(item.new or not item.read for item in self.opened)
+        return not any(item.new or not item.read for item in self.recording_forecasts)
 
 
 @dataclass(frozen=True, slots=True)
-class _Draft:
+class _BatchDraft:
     """A batch before any transcript was read."""
 
     batch: Batch
     old: Manifest | None
-    contents: Contents
+    contents: ContentHashes
     rows: segment_stage.Rows
-    standing: tuple[Entry, ...]
+    reused: tuple[Entry, ...]
     todo: tuple[Recording, ...]
     sizes: Mapping[str, int]  # of the audio when it was last read, by audio_id
 
 
-def foresee_segments(
+def forecast_segments(
     raw: Store,
     work: Store,
     discovery: Discovery,
@@ -99,47 +99,47 @@ def foresee_segments(
     settings: Settings,
     kept_share: float,
     *,
-    most_transcripts: int = TRANSCRIPTS_READ,
-) -> list[Foresight]:
+    max_transcripts: int = MAX_TRANSCRIPTS,
+) -> list[SegmentForecast]:
     """What the stage "segments" would do to these batches now; `kept_share` goes for lines of which nothing is known.
 
     Raises `StoreError` where the raw bucket cannot be read. A transcript that cannot be read counts as left out.
     """
     drafts = [_draft(raw, work, discovery, batch, settings) for batch in batches]
     todo = [(number, item) for number, draft in enumerate(drafts) for item in draft.todo]
-    chosen = _evenly([pair for pair in todo if _has_lines(pair[1], settings)], most_transcripts)
+    chosen = _sample_evenly([pair for pair in todo if _has_lines(pair[1], settings)], max_transcripts)
     numbers = {str(place): pair for place, pair in enumerate(chosen)}
 
-    def look(place: str) -> tuple[int, Opened]:
+    def forecast_one(place: str) -> tuple[int, RecordingForecast]:
         number, recording = numbers[place]
-        return number, _opened(raw, recording, drafts[number], settings, kept_share)
+        return number, _forecast_recording(raw, recording, drafts[number], settings, kept_share)
 
-    seen: dict[tuple[int, str], Opened] = {}
-    for number, opened in raw.each(look, numbers):
+    seen: dict[tuple[int, str], RecordingForecast] = {}
+    for number, opened in raw.map_keys(forecast_one, numbers):
         seen[number, opened.recording.audio_id] = opened
-    return [_foresight(number, draft, seen, settings) for number, draft in enumerate(drafts)]
+    return [_forecast_batch(number, draft, seen, settings) for number, draft in enumerate(drafts)]
 
 
-def _draft(raw: Store, work: Store, discovery: Discovery, batch: Batch, settings: Settings) -> _Draft:
+def _draft(raw: Store, work: Store, discovery: Discovery, batch: Batch, settings: Settings) -> _BatchDraft:
     listed = batch
-    if batch.partition in discovery.changes:
+    if batch.partition in discovery.batch_changes:
         names = discovery.listing.recordings
         listed = dataclasses.replace(
             batch,
             recordings=tuple(
-                item.as_listed(names.get((item.channel, item.audio_id)))
+                item.updated_from(names.get((item.channel, item.audio_id)))
                 for item in batch.recordings
-                if (item.channel, item.audio_id) not in discovery.gone
+                if (item.channel, item.audio_id) not in discovery.tombstones
             ),
         )
         listed = _with_headers(raw, listed, batch, settings)
     old = read_manifest(work, SEGMENTS, batch.partition)
-    contents = Contents(work, batch.partition)
-    rows, lost = segment_stage.surviving_rows(work, old)
-    done, todo = segment_stage.divide(listed, old, contents, settings, rows, lost)
+    contents = ContentHashes(work, batch.partition)
+    rows, lost = segment_stage.split_intact_rows(work, old)
+    done, todo = segment_stage.plan_segments(listed, old, contents, settings, rows, lost)
     standing = tuple(entry for result in done.values() for entry in result.entries)
     sizes = {item.audio_id: item.audio.size for item in batch.recordings if item.audio}
-    return _Draft(listed, old, contents, rows, standing, tuple(todo), sizes)
+    return _BatchDraft(listed, old, contents, rows, standing, tuple(todo), sizes)
 
 
 def _with_headers(raw: Store, listed: Batch, before: Batch, settings: Settings) -> Batch:
@@ -152,9 +152,9 @@ def _with_headers(raw: Store, listed: Batch, before: Batch, settings: Settings) 
     ]
     if not replaced:
         return listed
-    headers = probe_all(raw, replaced, settings)
+    headers = probe_headers(raw, replaced, settings)
     recordings = (
-        described(item, headers[item.key], settings.audio) if item.key in headers else item
+        with_header(item, headers[item.key], settings.audio) if item.key in headers else item
         for item in listed.recordings
     )
     return dataclasses.replace(listed, recordings=tuple(recordings))
@@ -168,17 +168,17 @@ def _has_lines(recording: Recording, settings: Settings) -> bool:
     return transcript.size <= settings.max_transcript_mb * 1e6
 
 
-def _evenly(items: Sequence[Any], most: int) -> list[Any]:
+def _sample_evenly(items: Sequence[Any], most: int) -> list[Any]:
     """At most so many of them, evenly spaced.
 
-    >>> _evenly("abcdefgh", 3), _evenly("ab", 3)
+    >>> _sample_evenly("abcdefgh", 3), _sample_evenly("ab", 3)
     (['a', 'c', 'f'], ['a', 'b'])
     """
     count = min(len(items), most)
     return [items[place * len(items) // count] for place in range(count)]
 
 
-def _opened(raw: Store, recording: Recording, draft: _Draft, settings: Settings, kept_share: float) -> Opened:
+def _forecast_recording(raw: Store, recording: Recording, draft: _BatchDraft, settings: Settings, kept_share: float) -> RecordingForecast:
     """What becomes of a recording, going by its transcript."""
     assert recording.transcript is not None
     assert recording.audio is not None
@@ -187,9 +187,9 @@ def _opened(raw: Store, recording: Recording, draft: _Draft, settings: Settings,
         data = raw.get(recording.transcript.key)
         lines = parse_transcript(data, recording.transcript.key).lines
     except TranscriptError:
-        return Opened(dataclasses.replace(recording, transcript_sha256=sha256(data)), raw_bytes=len(data))
+        return RecordingForecast(dataclasses.replace(recording, transcript_sha256=sha256(data)), raw_bytes=len(data))
     except StoreError:
-        return Opened(recording, exact=False)
+        return RecordingForecast(recording, exact=False)
     recording = dataclasses.replace(recording, transcript_sha256=sha256(data))
     audio_id = recording.audio_id
     earlier = _earlier(draft, audio_id)
@@ -199,8 +199,8 @@ def _opened(raw: Store, recording: Recording, draft: _Draft, settings: Settings,
         audio_sha256 = earlier.audio_sha256  # touched or copied, most likely: it is read, to be sure
     files = {entry.fingerprint: entry for entry in draft.rows.get(audio_id, ()) if entry.key}
     plan = plan_lines(lines, audio_id, audio_sha256, files, settings.cut)
-    same_limits = segment_stage.same_limits(draft.old, settings)
-    before = known_before(earlier, audio_sha256) if audio_sha256 and same_limits else None
+    same_limits = segment_stage.same_audio_limits(draft.old, settings)
+    before = reusable_outcome(earlier, audio_sha256) if audio_sha256 and same_limits else None
     readable = (recording.info is not None or before is not None) and not recording.broken_limit(settings.audio)
     decoded = bool(plan.todo or before is None) and readable
     decoded_sec = 0.0
@@ -209,24 +209,24 @@ def _opened(raw: Store, recording: Recording, draft: _Draft, settings: Settings,
         last = max((cut.stop.high for cut in plan.todo), default=0) / settings.cut.sample_rate_hz
         decoded_sec = min(whole, last) if before is not None and before.status == "ok" else whole
     by_index = {entry.index: entry for entry in draft.rows.get(audio_id, ()) if before is not None}
-    return Opened(
+    return RecordingForecast(
         recording,
         exact=certain,
         decoded=decoded,
         decoded_sec=decoded_sec,
         raw_bytes=len(data) + (size if decoded or not certain or raw.local_root is None else 0),
-        standing=(*plan.rejected, *plan.standing),
+        reused=(*plan.rejected, *plan.reused),
         new=tuple(
-            _new(cut, by_index.get(cut.line.index), audio_id, settings, kept_share) for cut in plan.todo if readable
+            _new_segment(cut, by_index.get(cut.line.index), audio_id, settings, kept_share) for cut in plan.todo if readable
         ),
     )
 
 
-def _earlier(draft: _Draft, audio_id: str) -> RecordingOutcome | None:
+def _earlier(draft: _BatchDraft, audio_id: str) -> RecordingOutcome | None:
     return next((item for item in draft.old.recordings if item.audio_id == audio_id), None) if draft.old else None
 
 
-def _new(cut: Cut, old: Entry | None, audio_id: str, settings: Settings, kept_share: float) -> NewSegment:
+def _new_segment(cut: Cut, old: Entry | None, audio_id: str, settings: Settings, kept_share: float) -> NewSegment:
     line = cut.line
     labels = (line.text, line.speaker_id, line.gender, line.dialect, line.tone, audio_id)
     seconds = line.end_sec - line.start_sec
@@ -236,11 +236,11 @@ def _new(cut: Cut, old: Entry | None, audio_id: str, settings: Settings, kept_sh
         line.text,
         seconds,
         segment_file_bytes(seconds, settings.cut.sample_rate_hz, sum(map(len, labels))),
-        _chance(cut, old, settings.rules, kept_share),
+        _keep_probability(cut, old, settings.rules, kept_share),
     )
 
 
-def _chance(cut: Cut, old: Entry | None, rules: RuleSettings, kept_share: float) -> float:
+def _keep_probability(cut: Cut, old: Entry | None, rules: RuleSettings, kept_share: float) -> float:
     """How likely the rules keep a line once it is cut: for certain not, by its text; as before; or as others are.
 
     `old` is what became of the line of this number in the same audio.
@@ -252,30 +252,30 @@ def _chance(cut: Cut, old: Entry | None, rules: RuleSettings, kept_share: float)
     if old is not None and again and old.stage == "decode":
         return 0.0
     if old is not None and again and old.key:
-        return 1.0 if judge(dataclasses.replace(old, chars_per_sec=pace), rules).kept else 0.0
-    sketch = Entry("line", "", line.index, duration_sec=seconds, chars_per_sec=pace)
-    return kept_share if judge(sketch, rules).kept else 0.0
+        return 1.0 if apply_rules(dataclasses.replace(old, chars_per_sec=pace), rules).kept else 0.0
+    unmeasured = Entry("line", "", line.index, duration_sec=seconds, chars_per_sec=pace)
+    return kept_share if apply_rules(unmeasured, rules).kept else 0.0
 
 
-def _unread(recording: Recording, draft: _Draft, settings: Settings) -> Opened:
+def _forecast_without_transcript(recording: Recording, draft: _BatchDraft, settings: Settings) -> RecordingForecast:
     """One whose transcript was not looked at: none that counts is there, or enough others were read."""
     if not _has_lines(recording, settings):
-        return Opened(recording)
-    return Opened(recording, read=False, exact=False, standing=tuple(draft.rows.get(recording.audio_id, ())))
+        return RecordingForecast(recording)
+    return RecordingForecast(recording, read=False, exact=False, reused=tuple(draft.rows.get(recording.audio_id, ())))
 
 
-def _foresight(number: int, draft: _Draft, seen: Mapping[tuple[int, str], Opened], settings: Settings) -> Foresight:
-    opened = [seen.get((number, item.audio_id)) or _unread(item, draft, settings) for item in draft.todo]
-    standing = [*draft.standing, *(entry for item in opened for entry in item.standing)]
-    judged = [judge(entry, settings.rules) if entry.key else entry for entry in standing]
+def _forecast_batch(number: int, draft: _BatchDraft, seen: Mapping[tuple[int, str], RecordingForecast], settings: Settings) -> SegmentForecast:
+    opened = [seen.get((number, item.audio_id)) or _forecast_without_transcript(item, draft, settings) for item in draft.todo]
+    standing = [*draft.reused, *(entry for item in opened for entry in item.reused)]
+    judged = [apply_rules(entry, settings.rules) if entry.key else entry for entry in standing]
     changed = True
     if draft.old is not None and draft.old.complete and all(item.read for item in opened):
         inputs = _inputs(draft, opened, settings)
         changed = not inputs or draft.old.inputs != inputs
-    return Foresight(draft.batch, draft.old, changed, judged, tuple(opened))
+    return SegmentForecast(draft.batch, draft.old, changed, judged, tuple(opened))
 
 
-def _inputs(draft: _Draft, opened: Sequence[Opened], settings: Settings) -> str:
+def _inputs(draft: _BatchDraft, opened: Sequence[RecordingForecast], settings: Settings) -> str:
     """The fingerprint that the manifest would get, where audio that seems the same is the same."""
     looked = {item.recording.audio_id: item for item in opened}
     recordings = []
@@ -283,7 +283,7 @@ def _inputs(draft: _Draft, opened: Sequence[Opened], settings: Settings) -> str:
         item = looked.get(recording.audio_id)
         earlier = _earlier(draft, recording.audio_id)
         if item is not None and earlier is not None and not item.decoded:
-            draft.contents.learn(item.recording, earlier)
+            draft.contents.remember(item.recording, earlier)
         recordings.append(item.recording if item is not None else recording)
     batch = dataclasses.replace(draft.batch, recordings=tuple(recordings))
     return segment_stage.stage_inputs(batch, draft.contents, settings)

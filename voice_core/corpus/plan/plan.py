@@ -8,14 +8,14 @@ from collections.abc import Collection, Sequence
 
 from voice_core.codecs.base import Codec
 from voice_core.corpus.dataset import pairs, rows_stage, splits
-from voice_core.corpus.dataset.splits import Splits, Spoken
+from voice_core.corpus.dataset.splits import Splits, SplitRow
 from voice_core.corpus.ingest.discovery import Discovery
-from voice_core.corpus.plan.estimates import Averages, averages
-from voice_core.corpus.plan.expected import usual
-from voice_core.corpus.plan.forecast import TRANSCRIPTS_READ, foresee_segments
-from voice_core.corpus.plan.stages import Case, plan_cutting, plan_encoding, plan_writing, size_of
-from voice_core.corpus.plan.work import Plan
-from voice_core.corpus.status import Status
+from voice_core.corpus.plan.estimates import DatasetAverages, compute_averages
+from voice_core.corpus.plan.expected import average_recordings
+from voice_core.corpus.plan.forecast import MAX_TRANSCRIPTS, forecast_segments
+from voice_core.corpus.plan.stages import PartitionForecast, plan_cutting, plan_encoding, plan_writing, size_of
+from voice_core.corpus.plan.work import BuildPlan
+from voice_core.corpus.status import BuildStatus
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
 from voice_core.storage.store import Store
@@ -28,13 +28,13 @@ def plan_build(
     raw: Store,
     work: Store,
     discovery: Discovery,
-    status: Status,
+    status: BuildStatus,
     codec: Codec | None,
     settings: Settings,
     chosen: Collection[PartitionKey] = (),
     *,
-    most_transcripts: int = TRANSCRIPTS_READ,
-) -> Plan:
+    max_transcripts: int = MAX_TRANSCRIPTS,
+) -> BuildPlan:
     """What `voice build` would do, from what `discover` and `survey` found; `chosen` limits it to some partitions.
 
     Raises `LookupError` for a chosen partition that is not there, and `StoreError` where a store cannot be read.
@@ -43,48 +43,48 @@ def plan_build(
     if unknown:
         raise LookupError(f"there is no partition {', '.join(map(str, sorted(unknown)))}; `voice status` lists them")
     mine = [item for item in status.partitions if not chosen or item.partition in chosen]
-    facts = _averages(work, status, settings)
-    open_ones = [item.batch for item in mine if any(not item.states[name].settled for name in _INGEST)]
-    seen = foresee_segments(
-        raw, work, discovery, open_ones, settings, facts.kept_share, most_transcripts=most_transcripts
+    averages = _averages(work, status, settings)
+    unsettled = [item.batch for item in mine if any(not item.states[name].up_to_date for name in _INGEST)]
+    forecasts = forecast_segments(
+        raw, work, discovery, unsettled, settings, averages.kept_share, max_transcripts=max_transcripts
     )
-    common = usual(seen)
-    foresights = {foresight.batch.partition: foresight for foresight in seen}
-    cases = [plan_cutting(work, item, foresights.get(item.partition), common) for item in mine]
+    recording_averages = average_recordings(forecasts)
+    forecast_by_partition = {forecast.batch.partition: forecast for forecast in forecasts}
+    cases = [plan_cutting(work, item, forecast_by_partition.get(item.partition), recording_averages) for item in mine]
     for case in cases:
         plan_encoding(work, case, codec, settings)
-    dealt, anew, sure = _deal(work, status, cases, settings)
+    planned_splits, replanned, certain = _plan_splits(work, status, cases, settings)
     for case in cases:
-        plan_writing(work, case, codec, settings, dealt, facts, sure=sure)
+        plan_writing(work, case, codec, settings, planned_splits, averages, certain=certain)
     changed = tuple(case.plan for case in cases if not case.plan.empty)
-    card = not status.card.settled or any(plan.rows_written or plan.pairs_written for plan in changed)
+    card = not status.card.up_to_date or any(plan.rows_written or plan.pairs_written for plan in changed)
     recordings = sum(len(case.batch.recordings) for case in cases)
-    unread = sum(not item.read for foresight in seen for item in foresight.opened)
+    unread = sum(not item.read for forecast in forecasts for item in forecast.recording_forecasts)
     note = (
-        f"{unread:,} transcripts were not read: their recordings are taken to be like the {most_transcripts:,} others"
+        f"{unread:,} transcripts were not read: their recordings are taken to be like the {max_transcripts:,} others"
     )
-    basis = (*facts.basis, *([note] if unread else ()))
-    return Plan(changed, len(cases), recordings, anew, card, basis, tuple(discovery.listing.strays))
+    basis = (*averages.basis, *([note] if unread else ()))
+    return BuildPlan(changed, len(cases), recordings, replanned, card, basis, tuple(discovery.listing.strays))
 
 
-def _deal(work: Store, status: Status, cases: Sequence[Case], settings: Settings) -> tuple[Splits, bool, bool]:
+def _plan_splits(work: Store, status: BuildStatus, cases: Sequence[PartitionForecast], settings: Settings) -> tuple[Splits, bool, bool]:
     """The splits as they will be; whether they are planned anew; whether that is certain."""
     before = splits.read_splits(work, settings)
-    moved = {case.partition: case for case in cases if case.recut}
-    if before is not None and not moved and status.splits.settled:
+    resegmented = {case.partition: case for case in cases if case.segments_change}
+    if before is not None and not resegmented and status.splits.up_to_date:
         return before, False, True
-    spoken: list[Spoken] = []
+    spoken: list[SplitRow] = []
     for item in status.partitions:
-        case = moved.get(item.partition)
+        case = resegmented.get(item.partition)
         if case is not None:
-            spoken += case.spoken()
+            spoken += case.split_rows()
         elif item.manifest is not None and item.manifest.complete:
-            spoken += splits.spoken_rows([item.manifest])
-    before = before or splits.held_out(work, [str(item.partition) for item in status.partitions], settings)
-    return splits.plan_splits(spoken, settings.split, before), True, all(case.known for case in moved.values())
+            spoken += splits.split_rows([item.manifest])
+    before = before or splits.recover_splits(work, [str(item.partition) for item in status.partitions], settings)
+    return splits.plan_splits(spoken, settings.split, before), True, all(case.known for case in resegmented.values())
 
 
-def _averages(work: Store, status: Status, settings: Settings) -> Averages:
+def _averages(work: Store, status: BuildStatus, settings: Settings) -> DatasetAverages:
     finished = [item for item in status.partitions if item.manifest is not None and item.manifest.complete][-_SAMPLED:]
     rows, paired = [], []
     for item in finished:
@@ -94,4 +94,4 @@ def _averages(work: Store, status: Status, settings: Settings) -> Averages:
             rows.append(manifest)
             if record is not None:
                 paired.append((len(manifest.kept()), record.pairs, size_of(record.files)))
-    return averages([item.manifest for item in finished if item.manifest is not None], rows, paired)
+    return compute_averages([item.manifest for item in finished if item.manifest is not None], rows, paired)

@@ -5,75 +5,75 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from voice_core.corpus.ingest.batches import Recording
-from voice_core.corpus.plan.estimates import ZERO, Figure
-from voice_core.corpus.plan.work import IDLE, StageWork
+from voice_core.corpus.plan.estimates import ZERO, Quantity
+from voice_core.corpus.plan.work import NO_WORK, StageWork
 from voice_core.stages.manifest import Entry
 
-RowName = tuple[str, int]  # (audio_id, index)
+RowId = tuple[str, int]  # (audio_id, index)
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
+class AvailableFiles:
     """What freed files of a partition can be made again from, besides its recordings.
 
     `coded` are keys of coded files that lie there, `rows` what stands in Parquet files that do.
     """
 
     coded: Collection[str]
-    rows: Collection[RowName]
+    rows: Collection[RowId]
     recordings: Mapping[str, Recording]  # by audio_id
 
 
 @dataclass(frozen=True, slots=True)
-class Restoration:
+class RebuildWork:
     """Files made again, and the recordings decoded and segments encoded for that."""
 
-    files: StageWork = IDLE
-    decode: StageWork = IDLE
-    encode: StageWork = IDLE
+    files: StageWork = NO_WORK
+    decode: StageWork = NO_WORK
+    encode: StageWork = NO_WORK
 
-    def __add__(self, other: "Restoration") -> "Restoration":
-        return Restoration(self.files + other.files, self.decode + other.decode, self.encode + other.encode)
+    def __add__(self, other: "RebuildWork") -> "RebuildWork":
+        return RebuildWork(self.files + other.files, self.decode + other.decode, self.encode + other.encode)
 
 
-def segments_again(wanted: Iterable[Entry], sources: Sources, sample_rate_hz: int) -> Restoration:
+def plan_segment_rebuild(wanted: Iterable[Entry], sources: AvailableFiles, sample_rate_hz: int) -> RebuildWork:
     """Segment files, from their coded files, from the dataset's rows, or else from their recordings."""
-    result = Restoration()
+    result = RebuildWork()
     last: dict[str, int] = defaultdict(int)  # the sample that the last of a recording's cuts ends at
     for entry in wanted:
         coded = "coded" + entry.key.removeprefix("segments")
-        size = Figure(entry.size_bytes)
+        size = Quantity(entry.size_bytes)
         if coded in sources.coded or (entry.audio_id, entry.index) in sources.rows:
-            result += Restoration(_written(size, read=Figure(entry.size_bytes, exact=False)))
+            result += RebuildWork(_write_work(size, read=Quantity(entry.size_bytes, exact=False)))
             continue
-        result += Restoration(_written(size))
+        result += RebuildWork(_write_work(size))
         last[entry.audio_id] = max(last[entry.audio_id], entry.cut_stop or 0)
     for audio_id, stop in last.items():
         recording = sources.recordings.get(audio_id)
-        size = Figure(recording.audio.size if recording and recording.audio else 0)
-        result += Restoration(StageWork(raw_read=size), StageWork(Figure(1), Figure(stop / sample_rate_hz)))
+        size = Quantity(recording.audio.size if recording and recording.audio else 0)
+        result += RebuildWork(StageWork(raw_read=size), StageWork(Quantity(1), Quantity(stop / sample_rate_hz)))
     return result
 
 
-def coded_again(
-    wanted: Iterable[Entry], segments: Mapping[RowName, Entry], freed: Collection[str], sources: Sources, rate: int
-) -> Restoration:
+def plan_coded_rebuild(
+    wanted: Iterable[Entry], segments: Mapping[RowId, Entry], freed: Collection[str], sources: AvailableFiles, rate: int
+) -> RebuildWork:
     """Coded files, from the dataset's rows, or else from their segments, of which `freed` are made again first."""
-    result, away = Restoration(), []
+    result, evicted_segments = RebuildWork(), []
     for entry in wanted:
-        size = Figure(entry.size_bytes)
+        size = Quantity(entry.size_bytes)
         if (entry.audio_id, entry.index) in sources.rows:
-            result += Restoration(_written(size, read=Figure(entry.size_bytes, exact=False)))
+            result += RebuildWork(_write_work(size, read=Quantity(entry.size_bytes, exact=False)))
             continue
         segment = segments[entry.audio_id, entry.index]
-        result += Restoration(
-            _written(size, read=Figure(segment.size_bytes)),
-            encode=StageWork(Figure(1), Figure(segment.duration_sec or 0.0)),
+        result += RebuildWork(
+            _write_work(size, read=Quantity(segment.size_bytes)),
+            encode=StageWork(Quantity(1), Quantity(segment.duration_sec or 0.0)),
         )
         if segment.key in freed:
-            away.append(segment)
-    return result + segments_again(away, sources, rate)
+            evicted_segments.append(segment)
+    return result + plan_segment_rebuild(evicted_segments, sources, rate)
 
 
-def _written(size: Figure, *, read: Figure | None = None) -> StageWork:
-    return StageWork(items=Figure(1), work_read=read or ZERO, work_written=size, stored=size)
+def _write_work(size: Quantity, *, read: Quantity | None = None) -> StageWork:
+    return StageWork(items=Quantity(1), work_read=read or ZERO, work_written=size, stored=size)

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from voice_core.corpus.plan.estimates import Figure
+from voice_core.corpus.plan.estimates import Quantity
 
 
 @dataclass(frozen=True, slots=True)
-class Measurement:
+class SpeedMeasurement:
     """One run of a stage that had work to do. `device` is what it ran on, where the stage noted that."""
 
     times_real_time: float  # seconds of audio a second
@@ -26,28 +26,28 @@ class Speed:
     host: str = ""
     device: str = ""
 
-    def minutes(self, audio_sec: Figure) -> Figure:
+    def minutes(self, audio_sec: Quantity) -> Quantity:
         """Of wall time, for so much audio."""
-        return audio_sec.times(1 / 60 / self.times_real_time, exact=False)
+        return audio_sec.scaled(1 / 60 / self.times_real_time, exact=False)
 
 
-def speeds(measurements: Iterable[Measurement]) -> list[Speed]:
+def summarise_speeds(measurements: Iterable[SpeedMeasurement]) -> list[Speed]:
     """One speed a host and device, the one that was measured last first.
 
-    >>> slow, fast = Measurement(10.0, 60.0, 1.0, "a"), Measurement(50.0, 1.0, 2.0, "a")
-    >>> speeds([slow, fast, Measurement(30.0, 9.0, 3.0, "b")])[1]
+    >>> slow, fast = SpeedMeasurement(10.0, 60.0, 1.0, "a"), SpeedMeasurement(50.0, 1.0, 2.0, "a")
+    >>> summarise_speeds([slow, fast, SpeedMeasurement(30.0, 9.0, 3.0, "b")])[1]
     Speed(times_real_time=10.0, measurements=2, host='a', device='')
     """
-    places: dict[tuple[str, str], list[Measurement]] = {}
+    places: dict[tuple[str, str], list[SpeedMeasurement]] = {}
     for item in sorted(measurements, key=lambda item: -item.timestamp):
         places.setdefault((item.host, item.device), []).append(item)
-    return [Speed(typical(found), len(found), *place) for place, found in places.items()]
+    return [Speed(median_speed(found), len(found), *place) for place, found in places.items()]
 
 
-def typical(measurements: Iterable[Measurement]) -> float:
+def median_speed(measurements: Iterable[SpeedMeasurement]) -> float:
     """The median speed, each run weighing as long as it took: a start of a second says little of hours.
 
-    >>> typical([Measurement(5.0, 1.0, 0.0), Measurement(60.0, 100.0, 0.0), Measurement(70.0, 90.0, 0.0)])
+    >>> median_speed([SpeedMeasurement(5.0, 1.0, 0.0), SpeedMeasurement(60.0, 100.0, 0.0), SpeedMeasurement(70.0, 90.0, 0.0)])
     60.0
     """
     ordered = sorted(measurements, key=lambda item: item.times_real_time)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from voice_core.corpus.ingest.recordings import Stray
-from voice_core.corpus.plan.estimates import ZERO, Figure, total
+from voice_core.corpus.plan.estimates import ZERO, Quantity, sum_quantities
 from voice_core.layout import PartitionKey
 
 
@@ -17,16 +17,16 @@ class StageWork:
     of a few kilobytes (manifests, batches, the card) do not count.
     """
 
-    items: Figure = ZERO
-    audio_sec: Figure = ZERO
-    raw_read: Figure = ZERO
-    work_read: Figure = ZERO
-    work_written: Figure = ZERO
-    stored: Figure = ZERO
+    items: Quantity = ZERO
+    audio_sec: Quantity = ZERO
+    raw_read: Quantity = ZERO
+    work_read: Quantity = ZERO
+    work_written: Quantity = ZERO
+    stored: Quantity = ZERO
 
     @property
-    def hours(self) -> Figure:
-        return self.audio_sec.times(1 / 3600)
+    def hours(self) -> Quantity:
+        return self.audio_sec.scaled(1 / 3600)
 
     def __add__(self, other: "StageWork") -> "StageWork":
         return StageWork(
@@ -39,7 +39,7 @@ class StageWork:
         )
 
 
-IDLE: Final = StageWork()
+NO_WORK: Final = StageWork()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +49,14 @@ class PartitionPlan:
     partition: PartitionKey
     recordings: int
     new: int  # of them, those that no build has looked at yet
-    decode: StageWork = IDLE  # items are recordings; bytes include the segment files that are cut
-    cut: Figure = ZERO  # segments
-    encode: StageWork = IDLE  # items are segments
-    rows: StageWork = IDLE  # items are rows
-    pairs: StageWork = IDLE  # items are pairs
-    restored: StageWork = IDLE  # freed files made again because they are needed; items are files
-    restored_decode: StageWork = IDLE  # of these, recordings decoded once more
-    restored_encode: StageWork = IDLE  # and segments encoded once more
+    decode: StageWork = NO_WORK  # items are recordings; bytes include the segment files that are cut
+    cut: Quantity = ZERO  # segments
+    encode: StageWork = NO_WORK  # items are segments
+    rows: StageWork = NO_WORK  # items are rows
+    pairs: StageWork = NO_WORK  # items are pairs
+    restored: StageWork = NO_WORK  # freed files made again because they are needed; items are files
+    restored_decode: StageWork = NO_WORK  # of these, recordings decoded once more
+    restored_encode: StageWork = NO_WORK  # and segments encoded once more
     rows_written: bool = False
     pairs_written: bool = False
 
@@ -79,11 +79,11 @@ class PartitionPlan:
     @property
     def work(self) -> StageWork:
         """All stages, for their bytes."""
-        return summed(self.stages.values())
+        return sum_work(self.stages.values())
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BuildPlan:
     """`partitions` are those that a build would work on; `basis` says what estimates rest on."""
 
     partitions: tuple[PartitionPlan, ...]
@@ -103,8 +103,8 @@ class Plan:
         return sum(item.new for item in self.partitions)
 
     @property
-    def cut(self) -> Figure:
-        return total(item.cut for item in self.partitions)
+    def cut(self) -> Quantity:
+        return sum_quantities(item.cut for item in self.partitions)
 
     @property
     def rows_written(self) -> int:
@@ -114,21 +114,21 @@ class Plan:
     @property
     def stages(self) -> dict[str, StageWork]:
         names = PartitionPlan(PartitionKey("", 1), 0, 0).stages
-        return {name: summed(item.stages[name] for item in self.partitions) for name in names}
+        return {name: sum_work(item.stages[name] for item in self.partitions) for name in names}
 
     @property
     def work(self) -> StageWork:
-        return summed(self.stages.values())
+        return sum_work(self.stages.values())
 
     @property
-    def decoded_sec(self) -> Figure:
+    def decoded_sec(self) -> Quantity:
         """Audio that is decoded, freed segments' included."""
-        return total(item.decode.audio_sec + item.restored_decode.audio_sec for item in self.partitions)
+        return sum_quantities(item.decode.audio_sec + item.restored_decode.audio_sec for item in self.partitions)
 
     @property
-    def encoded_sec(self) -> Figure:
-        return total(item.encode.audio_sec + item.restored_encode.audio_sec for item in self.partitions)
+    def encoded_sec(self) -> Quantity:
+        return sum_quantities(item.encode.audio_sec + item.restored_encode.audio_sec for item in self.partitions)
 
 
-def summed(works: Iterable[StageWork]) -> StageWork:
-    return sum(works, IDLE)
+def sum_work(works: Iterable[StageWork]) -> StageWork:
+    return sum(works, NO_WORK)

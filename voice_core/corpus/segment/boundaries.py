@@ -19,7 +19,7 @@ _OVERRUN_SEC = 0.25  # how far a line may end after its recording does: transcri
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class BoundaryWindow:
     """Where a boundary may lie, in samples: `low <= at <= high`, `at` being where the transcript puts it."""
 
     low: int
@@ -32,8 +32,8 @@ class Cut:
     """A line to be cut. Neighbours that touch share one window, and so one boundary."""
 
     line: Line
-    start: Window
-    stop: Window
+    start: BoundaryWindow
+    stop: BoundaryWindow
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,26 +47,26 @@ class CutPlan:
 def plan_cuts(lines: Sequence[Line | BadLine], settings: CutSettings) -> CutPlan:
     """Decide which lines are cut, and within which window each boundary may move."""
     rejects: list[tuple[Line | BadLine, Reject]] = []
-    sound: list[Line] = []
+    valid: list[Line] = []
     for line in lines:
-        flaw = _flaw(line, settings)
-        if flaw is not None:
-            rejects.append((line, flaw))
+        reject = _check_line(line, settings)
+        if reject is not None:
+            rejects.append((line, reject))
         elif isinstance(line, Line):
-            sound.append(line)
-    sound.sort(key=lambda line: (line.start_sec, line.end_sec, line.index))
-    apart: list[Line] = []
-    for line, overlap in zip(sound, _overlaps(sound, settings.max_overlap_sec), strict=True):
-        inside = bool(apart) and overlap is None and line.end_sec <= apart[-1].end_sec
+            valid.append(line)
+    valid.sort(key=lambda line: (line.start_sec, line.end_sec, line.index))
+    accepted: list[Line] = []
+    for line, overlap in zip(valid, _overlaps(valid, settings.max_overlap_sec), strict=True):
+        inside = bool(accepted) and overlap is None and line.end_sec <= accepted[-1].end_sec
         if overlap is None and not inside:
-            apart.append(line)
+            accepted.append(line)
             continue
         value = line.end_sec - line.start_sec if overlap is None else overlap
         rejects.append((line, Reject("transcript", "overlap", round(value, 3), settings.max_overlap_sec)))
-    return CutPlan(tuple(_cuts(apart, settings)), tuple(rejects))
+    return CutPlan(tuple(_assign_windows(accepted, settings)), tuple(rejects))
 
 
-def _flaw(line: Line | BadLine, settings: CutSettings) -> Reject | None:
+def _check_line(line: Line | BadLine, settings: CutSettings) -> Reject | None:
     """What is wrong with a line by itself."""
     if isinstance(line, BadLine):
         return Reject("transcript", line.reason, message=line.message)
@@ -109,15 +109,15 @@ def _overlaps(lines: Sequence[Line], tolerance_sec: float) -> Iterator[float | N
         yield most if most > tolerance_sec else None
 
 
-def _cuts(lines: Sequence[Line], settings: CutSettings) -> Iterator[Cut]:
+def _assign_windows(lines: Sequence[Line], settings: CutSettings) -> Iterator[Cut]:
     rate = settings.sample_rate_hz
     reach = settings.snap_reach_sec
     middles = [(line.start_sec + line.end_sec) / 2 for line in lines]
 
-    def window(low: float, at: float, high: float) -> Window:
+    def window(low: float, at: float, high: float) -> BoundaryWindow:
         low = min(low, high)
         bounds = [max(0, round(t * rate)) for t in (low, min(max(at, low), high), high)]
-        return Window(*bounds)
+        return BoundaryWindow(*bounds)
 
     starts = [
         window(t.start_sec - reach, t.start_sec, min(t.start_sec + reach, m))
@@ -140,7 +140,7 @@ def _cuts(lines: Sequence[Line], settings: CutSettings) -> Iterator[Cut]:
         yield Cut(line, start_window, stop_window)
 
 
-def quietest(pcm: Pcm16, window: Window, base: int, sample_rate_hz: int) -> int:
+def find_quietest_sample(pcm: Pcm16, window: BoundaryWindow, base: int, sample_rate_hz: int) -> int:
     """The sample at which to cut: the quietest block of the window, drawn gently towards `window.at`.
 
     `pcm` holds the recording from sample `base` on; a window that reaches past it ends with it.
@@ -180,7 +180,7 @@ class StreamCutter:
         while self._pending and self._pending[-1].stop.high <= self._end:
             yield self._take(self._pending.pop())
         needed = self._pending[-1].start.low if self._pending else self._end
-        self._forget(min(needed, self._end))
+        self._discard_before(min(needed, self._end))
 
     def finish(self) -> Iterator[tuple[Cut, int, int, Pcm16] | tuple[Cut, Reject]]:
         """The recording is over: the lines at its very end, and those that lie beyond it."""
@@ -194,7 +194,7 @@ class StreamCutter:
             else:
                 yield self._take(cut)
 
-    def _forget(self, before: int) -> None:
+    def _discard_before(self, before: int) -> None:
         """Let go of the audio before a sample."""
         while self._chunks and self._base + len(self._chunks[0]) <= before:
             self._base += len(self._chunks.pop(0))
@@ -206,16 +206,16 @@ class StreamCutter:
         if len(self._chunks) > 1:
             self._chunks = [np.concatenate(self._chunks)]
         pcm = self._chunks[0]
-        start = quietest(pcm, cut.start, self._base, self._settings.sample_rate_hz)
-        stop = min(quietest(pcm, cut.stop, self._base, self._settings.sample_rate_hz), self._end)
+        start = find_quietest_sample(pcm, cut.start, self._base, self._settings.sample_rate_hz)
+        stop = min(find_quietest_sample(pcm, cut.stop, self._base, self._settings.sample_rate_hz), self._end)
         audio = pcm[start - self._base : max(start, stop) - self._base].copy()
-        return cut, start, stop, faded(audio, round(self._settings.fade_sec * self._settings.sample_rate_hz))
+        return cut, start, stop, apply_fades(audio, round(self._settings.fade_sec * self._settings.sample_rate_hz))
 
 
-def faded(pcm: Pcm16, fade_samples: int) -> Pcm16:
+def apply_fades(pcm: Pcm16, fade_samples: int) -> Pcm16:
     """Linear fades at both ends, in place.
 
-    >>> faded(np.full(6, 100, np.int16), 2).tolist()
+    >>> apply_fades(np.full(6, 100, np.int16), 2).tolist()
     [33, 67, 100, 100, 67, 33]
     """
     length = min(fade_samples, len(pcm) // 2)

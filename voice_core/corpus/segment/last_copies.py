@@ -9,7 +9,7 @@ from collections.abc import Collection
 from voice_core.layout import DatasetLayout, PartitionKey
 from voice_core.settings import Settings
 from voice_core.stages.commit import intact_keys
-from voice_core.stages.evicted import read_freed, write_freed
+from voice_core.stages.evicted import read_evicted, write_evicted
 from voice_core.stages.manifest import Entry, Manifest, load_manifest, read_manifest
 from voice_core.storage.store import Store
 
@@ -17,40 +17,40 @@ _CODED = "coded"
 _log = logging.getLogger(__name__)
 
 
-def note_copies(work: Store, segments: Manifest, gone: Collection[str], settings: Settings, *, verify: bool) -> None:
-    """Note the lost files of the recordings `gone` as freed, where the coded file or the dataset's row has them."""
-    mine = [entry for entry in segments.files() if entry.audio_id in gone]
-    if not mine:
+def mark_recoverable_evicted(work: Store, segments: Manifest, unavailable: Collection[str], settings: Settings, *, verify: bool) -> None:
+    """Note the lost files of the recordings `unavailable` as freed, where the coded file or the dataset's row has them."""
+    candidates = [entry for entry in segments.files() if entry.audio_id in unavailable]
+    if not candidates:
         return
     intact = intact_keys(work, segments, verify=verify)
-    lost = [entry for entry in mine if entry.key not in intact]
+    lost = [entry for entry in candidates if entry.key not in intact]
     if not lost:
         return
     partition = PartitionKey.parse(segments.partition)
     later = read_manifest(work, _CODED, partition)
     coded = {key.removeprefix(_CODED) for key in intact_keys(work, later, verify=verify)}
-    rows = _rows(work, partition, settings)
-    held = {
+    rows = _intact_rows(work, partition, settings)
+    recoverable = {
         entry.key: entry.sha256
         for entry in lost
         if entry.key.removeprefix(segments.stage) in coded or (entry.audio_id, entry.index) in rows
     }
-    if held:
-        _log.warning("%d lost segment files of %s can be made again from later stages", len(held), partition)
-        write_freed(work, segments.stage, partition, {**read_freed(work, segments.stage, partition), **held})
-        work.delete(held)  # what is left of them
+    if recoverable:
+        _log.warning("%d lost segment files of %s can be made again from later stages", len(recoverable), partition)
+        write_evicted(work, segments.stage, partition, {**read_evicted(work, segments.stage, partition), **recoverable})
+        work.delete(recoverable)  # what is left of them
 
 
-def _rows(work: Store, partition: PartitionKey, settings: Settings) -> set[tuple[str, int]]:
+def _intact_rows(work: Store, partition: PartitionKey, settings: Settings) -> set[tuple[str, int]]:
     manifest = load_manifest(work, DatasetLayout(settings.dataset).manifest_key(partition))
     if manifest is None or not manifest.complete:
         return set()
     files = {item["key"]: item["size_bytes"] for item in manifest.parameters.get("files", [])}
-    there = work.each(work.head, files)
+    there = work.map_keys(work.head, files)
     if any(info is None or info.size != files[info.key] for info in there):
         return set()
-    return {_name(entry) for entry in manifest.kept()}
+    return {_row_id(entry) for entry in manifest.kept()}
 
 
-def _name(entry: Entry) -> tuple[str, int]:
+def _row_id(entry: Entry) -> tuple[str, int]:
     return entry.audio_id, entry.index

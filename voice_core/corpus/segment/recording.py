@@ -14,13 +14,13 @@ from voice_core.corpus.ingest.transcripts import BadLine, Line, TranscriptError,
 from voice_core.corpus.names import SEGMENTS
 from voice_core.corpus.segment.boundaries import CUTTING_VERSION, Cut, StreamCutter, plan_cuts
 from voice_core.corpus.segment.measures import MEASURES_VERSION, measure
-from voice_core.corpus.segment.segment_files import Segment, dump
+from voice_core.corpus.segment.segment_files import Segment, dump_segment
 from voice_core.fingerprint import fingerprint, sha256
 from voice_core.layout import PartitionKey, segment_name, stage_prefix
 from voice_core.settings import CutSettings, Settings
-from voice_core.stages.accounting import account
+from voice_core.stages.accounting import account_for_samples
 from voice_core.stages.manifest import Entry, RecordingOutcome, RecordingStatus, Reject
-from voice_core.storage.scratch import NoRoomError, Scratch
+from voice_core.storage.scratch import ScratchLimitError, Scratch
 from voice_core.storage.store import AccessDeniedError, Store, StoreError
 
 NO_ROOM = "no_room"  # the reason where a recording is larger than the local disk it may take
@@ -30,16 +30,16 @@ _TRUNCATED_SEC = 1.0
 _TRUNCATED_SHARE = 0.02
 _PUT_BYTES = 8 << 20  # segments are written in groups of about this size
 
-Piece = tuple[Cut, int, int, Pcm16] | tuple[Cut, Reject]
+CutPiece = tuple[Cut, int, int, Pcm16] | tuple[Cut, Reject]
 
 
 @dataclass(frozen=True, slots=True)
 class CutTask:
     """What a worker is told.
 
-    `audio_sha256` is set where the object is known to be unchanged since it had this hash. `before` is what was
-    found of this recording last time, `earlier` its rows with files, by fingerprint. `scratch` is for a copy of the
-    audio, where the raw bucket is remote. With `wanted`, only files of these keys and hashes are written.
+    `audio_sha256` is set where the object is known to be unchanged since it had this hash. `previous` is what was
+    found of this recording last time, `reusable` its rows with files, by fingerprint. `scratch` is for a copy of the
+    audio, where the raw bucket is remote. With `only_files`, only files of these keys and hashes are written.
     """
 
     raw: Store
@@ -48,10 +48,10 @@ class CutTask:
     recording: Recording
     settings: Settings
     audio_sha256: str = ""
-    before: RecordingOutcome | None = None
-    earlier: Mapping[str, Entry] = field(default_factory=dict)
+    previous: RecordingOutcome | None = None
+    reusable: Mapping[str, Entry] = field(default_factory=dict)
     scratch: Scratch | None = None
-    wanted: Mapping[str, str] | None = None
+    only_files: Mapping[str, str] | None = None
 
     @property
     def copy_bytes(self) -> int:
@@ -77,55 +77,55 @@ def cut_recording(task: CutTask) -> CutResult:
     try:
         return _cut_recording(task)
     except AccessDeniedError as error:
-        return _left_out(task, "unreachable", "not_written", str(error))
+        return _skipped_result(task, "unreachable", "not_written", str(error))
 
 
 def _cut_recording(task: CutTask) -> CutResult:
     recording = task.recording
     if recording.vanished:
-        return _left_out(task, "vanished", "vanished", f"{recording.key} is no longer in the raw bucket")
+        return _skipped_result(task, "vanished", "vanished", f"{recording.key} is no longer in the raw bucket")
     if recording.trouble:
-        return _left_out(task, "unreachable", NOT_READ, recording.trouble)
+        return _skipped_result(task, "unreachable", NOT_READ, recording.trouble)
     if (broken := recording.broken_limit(task.settings.audio)) is not None:
-        return _refused(task, broken)
+        return _unreadable_result(task, broken)
     if recording.transcript is None:
         if recording.info is None:
-            return _left_out(task, "unreadable", "unreadable", recording.unreadable)
-        return _left_out(task, "no_transcript", "no_transcript", f"no transcript lies beside {recording.key}")
+            return _skipped_result(task, "unreadable", "unreadable", recording.unreadable)
+        return _skipped_result(task, "no_transcript", "no_transcript", f"no transcript lies beside {recording.key}")
     try:
         data = _read_transcript(task)
         transcript_sha256 = sha256(data)
         if transcript_sha256 != recording.transcript_sha256:  # also where it is unreadable now
             message = f"{recording.transcript.key} changed while it was read; the next build reads it again"
-            return _left_out(task, "unreachable", NOT_READ, message, "", transcript_sha256)
+            return _skipped_result(task, "unreachable", NOT_READ, message, "", transcript_sha256)
         lines = parse_transcript(data, recording.transcript.key).lines
     except TranscriptError as error:
-        return _left_out(task, "bad_transcript", error.reason, str(error))
+        return _skipped_result(task, "bad_transcript", error.reason, str(error))
     except StoreError as error:
-        return _left_out(task, "unreachable", NOT_READ, str(error))
+        return _skipped_result(task, "unreachable", NOT_READ, str(error))
     with contextlib.ExitStack() as stack:
-        before = _stamp(task)
+        before = _file_signature(task)
         try:
             path, audio_sha256 = stack.enter_context(_local_audio(task))
-        except NoRoomError as error:
-            return _left_out(task, "unreachable", NO_ROOM, str(error), "", transcript_sha256)
+        except ScratchLimitError as error:
+            return _skipped_result(task, "unreachable", NO_ROOM, str(error), "", transcript_sha256)
         except StoreError as error:
-            return _left_out(task, "unreachable", NOT_READ, str(error), "", transcript_sha256)
+            return _skipped_result(task, "unreachable", NOT_READ, str(error), "", transcript_sha256)
         try:
-            result = _cut(task, path, audio_sha256, lines, transcript_sha256)
+            result = _cut_lines(task, path, audio_sha256, lines, transcript_sha256)
         except UnreadableAudioError as error:
-            result = _refused(task, error, audio_sha256, transcript_sha256)
+            result = _unreadable_result(task, error, audio_sha256, transcript_sha256)
         try:
-            _refuse_replaced(task)
+            _check_not_replaced(task)
         except StoreError as error:
-            return _left_out(task, "unreachable", NOT_READ, str(error), "", transcript_sha256)
-        if _stamp(task) != before:
+            return _skipped_result(task, "unreachable", NOT_READ, str(error), "", transcript_sha256)
+        if _file_signature(task) != before:
             message = f"{recording.key} changed while it was decoded; the next build reads it again"
-            return _left_out(task, "unreachable", NOT_READ, message, "", transcript_sha256)
+            return _skipped_result(task, "unreachable", NOT_READ, message, "", transcript_sha256)
         return result
 
 
-def _stamp(task: CutTask) -> tuple[int, ...]:
+def _file_signature(task: CutTask) -> tuple[int, ...]:
     """What changes with every write to a local file, also where its modification time is set back."""
     if task.raw.local_root is None:
         return ()
@@ -136,7 +136,7 @@ def _stamp(task: CutTask) -> tuple[int, ...]:
     return (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
-def _refuse_replaced(task: CutTask) -> None:
+def _check_not_replaced(task: CutTask) -> None:
     """A recording that is replaced while it is read would give segments of neither."""
     recording = task.recording
     there = task.raw.head(recording.key)
@@ -160,13 +160,13 @@ def _read_transcript(task: CutTask) -> bytes:
 def _local_audio(task: CutTask) -> Iterator[tuple[Path, str]]:
     """The audio as a local file, and its hash. On a remote store: a copy in the scratch folder, gone afterwards."""
     key = task.recording.key
-    _refuse_replaced(task)
+    _check_not_replaced(task)
     if task.raw.local_root is not None:
         yield task.raw.local_root / key, task.audio_sha256 or task.raw.hash(key)
         return
     assert task.scratch is not None
     assert task.recording.audio is not None
-    with task.scratch.room(task.recording.audio.size, f"a copy of {key}") as folder:
+    with task.scratch.reserve(task.recording.audio.size, f"a copy of {key}") as folder:
         path = folder / f"audio{split_extension(key)[1]}"  # FFmpeg looks at the name too
         yield path, task.raw.download(key, path, task.recording.audio)
 
@@ -179,11 +179,11 @@ def segment_fingerprint(cut: Cut, audio_id: str, audio_sha256: str, settings: Cu
 
 
 @dataclass(frozen=True, slots=True)
-class LinesPlan:
+class LinePlan:
     """What becomes of the lines of a transcript: rows of those that are never cut, rows that stand, and what to cut."""
 
     rejected: tuple[Entry, ...]
-    standing: tuple[Entry, ...]
+    reused: tuple[Entry, ...]
     todo: tuple[Cut, ...]
     fingerprints: Mapping[int, str]  # by the line's index
 
@@ -194,46 +194,46 @@ def plan_lines(
     audio_sha256: str,
     earlier: Mapping[str, Entry],
     settings: CutSettings,
-) -> LinesPlan:
-    """Which lines have to be cut; `earlier` are rows with files, by fingerprint. Pure."""
+) -> LinePlan:
+    """Which lines have to be cut; `reusable` are rows with files, by fingerprint. Pure."""
     plan = plan_cuts(lines, settings)
-    prints = {cut.line.index: segment_fingerprint(cut, audio_id, audio_sha256, settings) for cut in plan.cuts}
-    known = {index: earlier[mark] for index, mark in prints.items() if mark in earlier}
-    return LinesPlan(
-        rejected=tuple(_line_entry(line, audio_id).judged(reject) for line, reject in plan.rejects),
-        standing=tuple(known.values()),
+    line_fingerprints = {cut.line.index: segment_fingerprint(cut, audio_id, audio_sha256, settings) for cut in plan.cuts}
+    known = {index: earlier[mark] for index, mark in line_fingerprints.items() if mark in earlier}
+    return LinePlan(
+        rejected=tuple(_line_entry(line, audio_id).with_verdict(reject) for line, reject in plan.rejects),
+        reused=tuple(known.values()),
         todo=tuple(cut for cut in plan.cuts if cut.line.index not in known),
-        fingerprints=prints,
+        fingerprints=line_fingerprints,
     )
 
 
-def known_before(before: RecordingOutcome | None, audio_sha256: str) -> RecordingOutcome | None:
+def reusable_outcome(before: RecordingOutcome | None, audio_sha256: str) -> RecordingOutcome | None:
     """What was found of the recording, where its audio is still the same and was decoded to the end."""
     if before is not None and (before.audio_sha256 != audio_sha256 or before.status not in ("ok", "damaged")):
         return None
     return before
 
 
-def _cut(
+def _cut_lines(
     task: CutTask, path: Path, audio_sha256: str, lines: Sequence[Line | BadLine], transcript_sha256: str
 ) -> CutResult:
     settings = task.settings.cut
     audio_id = task.recording.audio_id
-    plan = plan_lines(lines, audio_id, audio_sha256, task.earlier, settings)
-    entries = [*plan.rejected, *plan.standing]
-    prints = plan.fingerprints
-    todo = [cut for cut in plan.todo if task.wanted is None or _key(task, cut.line.index) in task.wanted]
-    before = known_before(task.before, audio_sha256)
+    plan = plan_lines(lines, audio_id, audio_sha256, task.reusable, settings)
+    entries = [*plan.rejected, *plan.reused]
+    line_fingerprints = plan.fingerprints
+    todo = [cut for cut in plan.todo if task.only_files is None or _segment_key(task, cut.line.index) in task.only_files]
+    before = reusable_outcome(task.previous, audio_sha256)
     length_known = before is not None and before.status == "ok"
     report = DecodeReport()
     if todo or before is None:
-        with _Writer(task.work) as writer:
+        with _BufferedWriter(task.work) as writer:
             for piece in _pieces(path, report, todo, task.settings, stop_early=length_known):
-                entries.append(_entry(piece, task, prints, writer, report.damages))
+                entries.append(_write_segment(piece, task, line_fingerprints, writer, report.damages))
     if before is not None and (length_known or not todo):
         status, message, total = before.status, before.message, before.sample_count
     else:
-        message = _trouble(report, settings.sample_rate_hz)
+        message = _describe_damage(report, settings.sample_rate_hz)
         status, total = ("damaged" if message else "ok"), report.sample_count
     outcome = RecordingOutcome(
         audio_id=audio_id,
@@ -246,12 +246,12 @@ def _cut(
         message=message,
     )
     rate = settings.sample_rate_hz
-    return CutResult(outcome, account(entries, audio_id, total, rate), report.sample_count / rate, len(todo))
+    return CutResult(outcome, account_for_samples(entries, audio_id, total, rate), report.sample_count / rate, len(todo))
 
 
 def _pieces(
     path: Path, report: DecodeReport, cuts: Sequence[Cut], settings: Settings, *, stop_early: bool
-) -> Iterator[Piece]:
+) -> Iterator[CutPiece]:
     cutter = StreamCutter(cuts, settings.cut)
     for chunk in decode(path, settings.cut.sample_rate_hz, report, limits=settings.audio):
         yield from cutter.feed(chunk)
@@ -260,25 +260,25 @@ def _pieces(
     yield from cutter.finish()
 
 
-def _entry(
-    piece: Piece, task: CutTask, prints: Mapping[int, str], writer: "_Writer", damages: Sequence[Damage]
+def _write_segment(
+    piece: CutPiece, task: CutTask, line_fingerprints: Mapping[int, str], writer: "_BufferedWriter", damages: Sequence[Damage]
 ) -> Entry:
     """The row of a line that was cut, its file handed to the writer."""
     rate = task.settings.cut.sample_rate_hz
     line = piece[0].line
     entry = _line_entry(line, task.recording.audio_id)
     if len(piece) == 2:
-        return entry.judged(piece[1])
+        return entry.with_verdict(piece[1])
     _, start, stop, pcm = piece
     least = max(1, round(task.settings.cut.min_cut_sec * rate))
     if stop - start < least:
         value = round((stop - start) / rate, 3)
-        return entry.judged(Reject("transcript", "too_short", value, task.settings.cut.min_cut_sec))
+        return entry.with_verdict(Reject("transcript", "too_short", value, task.settings.cut.min_cut_sec))
     entry = dataclasses.replace(entry, cut_start=start, cut_stop=stop, duration_sec=round(len(pcm) / rate, 3))
     damage = next((item for item in damages if item.start < stop and item.stop > start), None)
     if damage is not None:
         lost = round((min(damage.stop, stop) - max(damage.start, start)) / rate, 3)
-        return entry.judged(Reject("decode", "damaged_audio", lost, 0.0, damage.message))
+        return entry.with_verdict(Reject("decode", "damaged_audio", lost, 0.0, damage.message))
     segment = Segment(
         audio=pcm,
         text=line.text,
@@ -289,25 +289,25 @@ def _entry(
         duration_sec=len(pcm) / rate,
         audio_id=task.recording.audio_id,
     )
-    data = dump(segment)
-    key = _key(task, line.index)
-    if task.wanted is None or task.wanted.get(key) == sha256(data):
+    data = dump_segment(segment)
+    key = _segment_key(task, line.index)
+    if task.only_files is None or task.only_files.get(key) == sha256(data):
         writer.put(key, data)
     return dataclasses.replace(
         entry,
         key=key,
         sha256=sha256(data),
         size_bytes=len(data),
-        fingerprint=prints[line.index],
+        fingerprint=line_fingerprints[line.index],
         **dataclasses.asdict(measure(pcm, rate, line.text)),
     )
 
 
-def _key(task: CutTask, index: int) -> str:
+def _segment_key(task: CutTask, index: int) -> str:
     return f"{stage_prefix(SEGMENTS, task.partition)}{segment_name(task.recording.audio_id, index)}.npz"
 
 
-class _Writer:
+class _BufferedWriter:
     """Puts files in groups; on leaving, all that was put is written."""
 
     def __init__(self, store: Store) -> None:
@@ -315,7 +315,7 @@ class _Writer:
         self._waiting: dict[str, bytes] = {}
         self._bytes = 0
 
-    def __enter__(self) -> "_Writer":
+    def __enter__(self) -> "_BufferedWriter":
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -349,7 +349,7 @@ def _line_entry(line: Line | BadLine, audio_id: str) -> Entry:
     )
 
 
-def _trouble(report: DecodeReport, rate: int) -> str:
+def _describe_damage(report: DecodeReport, rate: int) -> str:
     """What is wrong with audio that could be decoded; empty when nothing is."""
     notes = []
     if report.damages:
@@ -366,15 +366,15 @@ def _trouble(report: DecodeReport, rate: int) -> str:
     return "; ".join(notes)
 
 
-def _refused(
+def _unreadable_result(
     task: CutTask, error: UnreadableAudioError, audio_sha256: str = "", transcript_sha256: str = ""
 ) -> CutResult:
-    return _left_out(
+    return _skipped_result(
         task, "unreadable", error.reason, str(error), audio_sha256, transcript_sha256, error.value, error.threshold
     )
 
 
-def _left_out(
+def _skipped_result(
     task: CutTask,
     status: RecordingStatus,
     reason: str,
@@ -388,7 +388,7 @@ def _left_out(
     recording = task.recording
     readable = status not in ("unreadable", "unreachable", "vanished")
     total = round(recording.duration_sec * task.settings.cut.sample_rate_hz) if readable else 0
-    entry = Entry("recording", recording.audio_id, sample_count=total).judged(
+    entry = Entry("recording", recording.audio_id, sample_count=total).with_verdict(
         Reject("recording", reason, value, threshold, message)
     )
     outcome = RecordingOutcome(

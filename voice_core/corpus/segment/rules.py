@@ -66,10 +66,10 @@ RULES: tuple[Rule, ...] = (
 """In this order; the first that rejects gives the reason."""
 
 
-def judge(entry: Entry, settings: RuleSettings) -> Entry:
+def apply_rules(entry: Entry, settings: RuleSettings) -> Entry:
     """The row of a cut line with the verdict of the rules."""
     for rule in RULES:
         verdict = rule(entry, settings)
         if isinstance(verdict, Reject):
-            return entry.judged(verdict)
-    return entry.judged(KEEP)
+            return entry.with_verdict(verdict)
+    return entry.with_verdict(KEEP)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from voice_core.audio.pcm import Pcm16, to_pcm16
 from voice_core.corpus.segment.npz_limits import check_archive, count_samples
 
-FIELDS = ("audio", "codes", "text", "speaker_id", "gender", "dialect", "tone", "duration_sec", "audio_id")
+SEGMENT_FIELDS = ("audio", "codes", "text", "speaker_id", "gender", "dialect", "tone", "duration_sec", "audio_id")
 # All that numpy and zipfile raise at bytes that are not an archive of plain arrays.
 _UNREADABLE = (
     ValueError, TypeError, OSError, EOFError, KeyError, RuntimeError, MemoryError,
@@ -45,22 +45,22 @@ class Segment:
     codes: npt.NDArray[np.int32] = field(default_factory=_no_codes)
 
 
-def dump(segment: Segment) -> bytes:
+def dump_segment(segment: Segment) -> bytes:
     """An uncompressed `.npz`. Equal segments give equal bytes."""
     buffer = io.BytesIO()
-    arrays: dict[str, Any] = {name: np.asarray(getattr(segment, name)) for name in FIELDS}
+    arrays: dict[str, Any] = {name: np.asarray(getattr(segment, name)) for name in SEGMENT_FIELDS}
     np.savez(buffer, **arrays)
     return buffer.getvalue()
 
 
-def load(data: bytes, name: str) -> Segment:
+def load_segment(data: bytes, name: str) -> Segment:
     """Read a segment file; `name` is for the message.
 
     Accepts int16 or float audio (full scale ±1), codes of any integer type or an empty list, and compressed
     archives. Pickled content is refused, never loaded. Raises `SegmentFileError`.
     """
-    with _reading(name):
-        fields = _arrays(data, FIELDS)
+    with _wrap_errors(name):
+        fields = _arrays(data, SEGMENT_FIELDS)
         return Segment(
             audio=_audio(fields["audio"]),
             codes=_codes(fields["codes"]),
@@ -70,20 +70,20 @@ def load(data: bytes, name: str) -> Segment:
 
 
 def load_audio_and_codes(data: bytes, name: str) -> tuple[Pcm16, npt.NDArray[np.int32]]:
-    """The two large arrays of a segment file, in half the time that all nine take. As `load` otherwise."""
-    with _reading(name):
+    """The two large arrays of a segment file, in half the time that all nine take. As `load_segment` otherwise."""
+    with _wrap_errors(name):
         fields = _arrays(data, ("audio", "codes"))
         return _audio(fields["audio"]), _codes(fields["codes"])
 
 
-def sample_count(source: IO[bytes], name: str) -> int:
-    """The samples of a segment file, by its headers. As `load` otherwise."""
-    with _reading(name):
+def read_sample_count(source: IO[bytes], name: str) -> int:
+    """The samples of a segment file, by its headers. As `load_segment` otherwise."""
+    with _wrap_errors(name):
         return count_samples(source)
 
 
 @contextlib.contextmanager
-def _reading(name: str) -> Iterator[None]:
+def _wrap_errors(name: str) -> Iterator[None]:
     try:
         yield
     except _UNREADABLE as error:

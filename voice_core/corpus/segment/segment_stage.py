@@ -11,19 +11,19 @@ from operator import attrgetter
 from typing import Any
 
 from voice_core.compute import progress, workers
-from voice_core.corpus.ingest.batches import Batch, Recording, note_changed, read_batch
+from voice_core.corpus.ingest.batches import Batch, Recording, mark_transcripts_changed, read_batch
 from voice_core.corpus.names import SEGMENTS
 from voice_core.corpus.segment.boundaries import CUTTING_VERSION
-from voice_core.corpus.segment.last_copies import note_copies
+from voice_core.corpus.segment.last_copies import mark_recoverable_evicted
 from voice_core.corpus.segment.measures import MEASURES_VERSION
 from voice_core.corpus.segment.recording import NO_ROOM, NOT_READ, CutResult, CutTask, cut_recording
-from voice_core.corpus.segment.rules import judge
+from voice_core.corpus.segment.rules import apply_rules
 from voice_core.fingerprint import fingerprint
 from voice_core.layout import PartitionKey, contents_key, manifest_key, slug, stage_prefix
 from voice_core.settings import Settings
-from voice_core.stages.commit import Checkpoint, commit, intact_keys, known_files
+from voice_core.stages.commit import Checkpoint, commit, intact_keys, unchanged_files
 from voice_core.stages.manifest import Entry, Manifest, RecordingOutcome, Reject, read_manifest
-from voice_core.storage.distributed_lock import held
+from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.scratch import open_scratch
 from voice_core.storage.state_files import DamagedStateError, parse_state
 from voice_core.storage.store import Store
@@ -42,10 +42,10 @@ class SegmentsReport:
     decoded_sec: float
     segments_cut: int
     wall_sec: float
-    known: Mapping[str, int] = field(default_factory=dict, repr=False)  # files that stayed as they were: key → size
+    unchanged_files: Mapping[str, int] = field(default_factory=dict, repr=False)  # files that stayed as they were: key → size
 
 
-class Contents:
+class ContentHashes:
     """Content hashes of raw objects, by what the store called them when they were last read.
 
     What a store calls an object (a generation, a modification time) changes more often than its content, and
@@ -57,7 +57,7 @@ class Contents:
         self._key = contents_key(partition)
         try:
             data = store.find(self._key)
-            self._known = parse_contents(store, self._key, data) if data is not None else {}
+            self._known = parse_content_hashes(store, self._key, data) if data is not None else {}
         except DamagedStateError as error:  # it saves reading recordings, no more
             _log.warning("%s; the recordings are read again", error)
             self._known = {}
@@ -66,11 +66,11 @@ class Contents:
         """The hash of the recording's audio, or "" where it is not known."""
         return self._of(recording).get("sha256", "")
 
-    def unread_for(self, recording: Recording) -> str:
+    def bad_transcript_sha256(self, recording: Recording) -> str:
         """The hash of the transcript that made reading the audio pointless, or ""."""
         return self._of(recording).get("bad_transcript_sha256", "")
 
-    def learn(self, recording: Recording, outcome: RecordingOutcome) -> None:
+    def remember(self, recording: Recording, outcome: RecordingOutcome) -> None:
         if recording.audio is None:
             return
         known = {"identity": recording.audio.identity}
@@ -92,7 +92,7 @@ class Contents:
             self._store.put(self._key, data)
 
 
-def parse_contents(store: Store, key: str, data: bytes) -> dict[str, dict[str, str]]:
+def parse_content_hashes(store: Store, key: str, data: bytes) -> dict[str, dict[str, str]]:
     return parse_state(store, key, data, dict[str, dict[str, str]])
 
 
@@ -106,12 +106,12 @@ def parameters(settings: Settings) -> dict[str, Any]:
     }
 
 
-def same_limits(old: Manifest | None, settings: Settings) -> bool:
+def same_audio_limits(old: Manifest | None, settings: Settings) -> bool:
     """Whether what was decoded last time was decoded within the limits of now."""
     return old is not None and old.parameters["cut"].get("audio") == parameters(settings)["cut"].get("audio")
 
 
-def stage_inputs(batch: Batch, contents: Contents, settings: Settings) -> str:
+def stage_inputs(batch: Batch, contents: ContentHashes, settings: Settings) -> str:
     """Fingerprint of all that the stage depends on; "" while some audio's content is not known."""
     tokens: list[Any] = []
     for recording in batch.recordings:
@@ -132,7 +132,7 @@ def stage_inputs(batch: Batch, contents: Contents, settings: Settings) -> str:
             token += ["transcript_too_large", transcript.size]
         elif audio_sha256:
             token += [audio_sha256, transcript.key, recording.transcript_sha256]
-        elif contents.unread_for(recording) == recording.transcript_sha256:
+        elif contents.bad_transcript_sha256(recording) == recording.transcript_sha256:
             token += ["bad_transcript", recording.transcript_sha256]
         else:
             return ""
@@ -145,7 +145,7 @@ def is_current(work: Store, batch: Batch, settings: Settings, manifest: Manifest
     manifest = manifest or read_manifest(work, SEGMENTS, batch.partition)
     if manifest is None or not manifest.complete:
         return False
-    inputs = stage_inputs(batch, Contents(work, batch.partition), settings)
+    inputs = stage_inputs(batch, ContentHashes(work, batch.partition), settings)
     return bool(inputs) and manifest.inputs == inputs
 
 
@@ -157,7 +157,7 @@ def build_segments(
     With `verify`, files that no longer have their committed hash are cut again too. Waits while another process works
     on the partition.
     """
-    with held(work, str(partition)) as work:
+    with hold_lock(work, str(partition)) as work:
         return _build_segments(raw, work, partition, settings, verify)
 
 
@@ -166,20 +166,20 @@ def _build_segments(
 ) -> SegmentsReport:
     started = time.monotonic()
     batch = read_batch(work, partition)
-    contents = Contents(work, partition)
+    contents = ContentHashes(work, partition)
     old = read_manifest(work, SEGMENTS, partition)
     if old is None:
-        _refuse_to_lose(work, batch)
+        _check_recoverable(work, batch)
     else:
         gone = {item.audio_id for item in batch.recordings if item.vanished or item.adopted is not None}
-        note_copies(work, old, gone, settings, verify=verify)
+        mark_recoverable_evicted(work, old, gone, settings, verify=verify)
     wanted = parameters(settings)
     before = {item.audio_id: item for item in old.recordings} if old else {}
-    rows, lost = surviving_rows(work, old, verify=verify)
-    _refuse_another_rate(batch, old, settings)
+    rows, lost = split_intact_rows(work, old, verify=verify)
+    _check_sample_rate(batch, old, settings)
 
-    done, todo = divide(batch, old, contents, settings, rows, lost)
-    decoded_before = before if same_limits(old, settings) else {}
+    done, todo = plan_segments(batch, old, contents, settings, rows, lost)
+    decoded_before = before if same_audio_limits(old, settings) else {}
     tasks: list[CutTask] = []
     for recording in todo:
         earlier = decoded_before.get(recording.audio_id)
@@ -197,14 +197,14 @@ def _build_segments(
     if tasks and raw.local_root is None:
         scratch = open_scratch(settings)
         tasks = [dataclasses.replace(task, scratch=scratch) for task in tasks]
-    ids = {id(task): task.recording for task in tasks}
+    recordings_by_task = {id(task): task.recording for task in tasks}
     changed: dict[str, str] = {}
     # The longest first, so that no core is left with one at the end.
     tasks.sort(key=lambda task: task.recording.duration_sec, reverse=True)
     with progress.track(f"cutting {partition}", sum(t.recording.duration_sec for t in tasks) / 60, "minutes") as bar:
         count = settings.workers if raw.shareable and work.shareable else 1
         room = tasks[0].scratch.budget_bytes if tasks and tasks[0].scratch else 0
-        for task, result in workers.unordered(
+        for task, result in workers.map_unordered(
             cut_recording,
             tasks,
             count,
@@ -212,20 +212,20 @@ def _build_segments(
             capacity=room,
             name=lambda task: task.recording.key,
         ):
-            recording = ids[id(task)]
-            contents.learn(recording, result.outcome)
+            recording = recordings_by_task[id(task)]
+            contents.remember(recording, result.outcome)
             if result.outcome.transcript_sha256 != recording.transcript_sha256:
                 changed[recording.audio_id] = result.outcome.message
-            result = _or_earlier(
+            result = _previous_if_unread(
                 result, before.get(recording.audio_id), rows[recording.audio_id], lost.get(recording.audio_id, [])
             )
             done[recording.audio_id] = result
-            checkpoint.note(result.outcome)
+            checkpoint.add_outcome(result.outcome)
             checkpoint.add(result.entries)
             bar.advance(recording.duration_sec / 60)
     contents.save(batch)
     if changed:
-        note_changed(work, partition, changed)
+        mark_transcripts_changed(work, partition, changed)
     results = [done[recording.audio_id] for recording in batch.recordings]
     unreachable = any(result.outcome.status == "unreachable" for result in results)  # tried again with every build
     manifest = dataclasses.replace(
@@ -233,7 +233,7 @@ def _build_segments(
         inputs="" if unreachable else stage_inputs(batch, contents, settings),
         recordings=tuple(result.outcome for result in results),
         entries=tuple(
-            judge(entry, settings.rules) if entry.key else entry for result in results for entry in result.entries
+            apply_rules(entry, settings.rules) if entry.key else entry for result in results for entry in result.entries
         ),
     )
     manifest = commit(work, manifest, sweep=touched)
@@ -244,11 +244,11 @@ def _build_segments(
         decoded_sec=sum(result.decoded_sec for result in decoded),
         segments_cut=sum(result.cut for result in decoded),
         wall_sec=time.monotonic() - started,
-        known=known_files(old, manifest, verify=verify),
+        unchanged_files=unchanged_files(old, manifest, verify=verify),
     )
 
 
-def _refuse_to_lose(work: Store, batch: Batch) -> None:
+def _check_recoverable(work: Store, batch: Batch) -> None:
     """Raise `DamagedStateError` where files are there that no manifest lists, and nothing can make again.
 
     A missing manifest of adopted recordings is that of an adoption which was interrupted.
@@ -271,12 +271,12 @@ def _refuse_to_lose(work: Store, batch: Batch) -> None:
         )
 
 
-def divide(
-    batch: Batch, old: Manifest | None, contents: Contents, settings: Settings, rows: Rows, lost: Rows
+def plan_segments(
+    batch: Batch, old: Manifest | None, contents: ContentHashes, settings: Settings, rows: Rows, lost: Rows
 ) -> tuple[dict[str, CutResult], list[Recording]]:
     """Recordings whose rows stand, by audio id, and those to look at: at least their transcript, perhaps all. Pure.
 
-    `rows` and `lost` are the `surviving_rows` of the manifest that lies there.
+    `rows` and `lost` are the `split_intact_rows` of the manifest that lies there.
     """
     same_cut = old is not None and old.parameters["cut"] == parameters(settings)["cut"]
     before = {item.audio_id: item for item in old.recordings} if old else {}
@@ -286,17 +286,17 @@ def divide(
         earlier = before.get(recording.audio_id)
         standing, gone_files = rows.get(recording.audio_id, []), lost.get(recording.audio_id, [])
         if recording.adopted is not None:
-            done[recording.audio_id] = _as_adopted(recording, earlier, standing, gone_files)
+            done[recording.audio_id] = _adopted_result(recording, earlier, standing, gone_files)
             continue
-        kept = _unchanged(recording, earlier, contents, same_cut, settings) if earlier else None
+        kept = _unchanged_outcome(recording, earlier, contents, same_cut, settings) if earlier else None
         if kept is not None and (recording.vanished or not gone_files):
-            done[recording.audio_id] = CutResult(kept, (*standing, *map(_without_file, gone_files)))
+            done[recording.audio_id] = CutResult(kept, (*standing, *map(_lost_file_entry, gone_files)))
         else:
             todo.append(recording)
     return done, todo
 
 
-def _or_earlier(
+def _previous_if_unread(
     result: CutResult, earlier: RecordingOutcome | None, rows: Sequence[Entry], lost: Sequence[Entry]
 ) -> CutResult:
     """Where a recording cannot be read now, what was cut of it before stays."""
@@ -306,11 +306,11 @@ def _or_earlier(
     if not unread or earlier is None or not earlier.sample_count:
         return result
     message = f"{result.outcome.message}; what was cut before is kept"
-    bare = (_without_file(entry, "the recording cannot be read now, so it cannot be cut again") for entry in lost)
-    return CutResult(dataclasses.replace(earlier, status="unreachable", message=message), (*rows, *bare))
+    without_file = (_lost_file_entry(entry, "the recording cannot be read now, so it cannot be cut again") for entry in lost)
+    return CutResult(dataclasses.replace(earlier, status="unreachable", message=message), (*rows, *without_file))
 
 
-def surviving_rows(
+def split_intact_rows(
     work: Store, old: Manifest | None, *, verify: bool = False
 ) -> tuple[dict[str, list[Entry]], dict[str, list[Entry]]]:
     """The old rows by recording: those that stand, and those whose file is missing or spoilt."""
@@ -320,18 +320,18 @@ def surviving_rows(
         return rows, lost
     intact = intact_keys(work, old, verify=verify)
     for entry in old.entries:
-        spoilt = bool(entry.key) and entry.key not in intact
-        (lost if spoilt else rows)[entry.audio_id].append(entry)
+        damaged = bool(entry.key) and entry.key not in intact
+        (lost if damaged else rows)[entry.audio_id].append(entry)
     return rows, lost
 
 
-def _without_file(entry: Entry, why: str = "the recording vanished, so it cannot be cut again") -> Entry:
+def _lost_file_entry(entry: Entry, why: str = "the recording vanished, so it cannot be cut again") -> Entry:
     """The row of a segment whose file is gone, and whose recording too."""
-    bare = dataclasses.replace(entry, key="", sha256="", size_bytes=0, fingerprint="")
-    return bare.judged(Reject("recording", "file_lost", message=why))
+    without_file = dataclasses.replace(entry, key="", sha256="", size_bytes=0, fingerprint="")
+    return without_file.with_verdict(Reject("recording", "file_lost", message=why))
 
 
-def _as_adopted(
+def _adopted_result(
     recording: Recording, earlier: RecordingOutcome | None, rows: Sequence[Entry], lost: Sequence[Entry]
 ) -> CutResult:
     """The rows that were adopted stand as they are: there is no recording to cut them from again."""
@@ -340,12 +340,12 @@ def _as_adopted(
     if earlier is None:
         message = f"its segments were not adopted to the end: {remedy}"
         outcome = RecordingOutcome(recording.audio_id, recording.key, "unreadable", 0, message=message)
-        row = Entry("recording", recording.audio_id).judged(Reject("adopt", "not_adopted_yet", message=message))
+        row = Entry("recording", recording.audio_id).with_verdict(Reject("adopt", "not_adopted_yet", message=message))
         return CutResult(outcome, (row,))
-    return CutResult(earlier, (*rows, *(_without_file(entry, f"its file is gone: {remedy}") for entry in lost)))
+    return CutResult(earlier, (*rows, *(_lost_file_entry(entry, f"its file is gone: {remedy}") for entry in lost)))
 
 
-def _refuse_another_rate(batch: Batch, old: Manifest | None, settings: Settings) -> None:
+def _check_sample_rate(batch: Batch, old: Manifest | None, settings: Settings) -> None:
     """Segments of vanished recordings cannot be cut again, and two rates cannot share a manifest."""
     gone = [item.audio_id for item in batch.recordings if item.vanished or item.adopted is not None]
     if gone and old is not None and old.entries and old.sample_rate_hz != settings.cut.sample_rate_hz:
@@ -356,8 +356,8 @@ def _refuse_another_rate(batch: Batch, old: Manifest | None, settings: Settings)
         )
 
 
-def _unchanged(
-    recording: Recording, earlier: RecordingOutcome, contents: Contents, same_cut: bool, settings: Settings
+def _unchanged_outcome(
+    recording: Recording, earlier: RecordingOutcome, contents: ContentHashes, same_cut: bool, settings: Settings
 ) -> RecordingOutcome | None:
     """The outcome to keep, where nothing that the recording's segments depend on has changed.
 

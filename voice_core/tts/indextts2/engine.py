@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from voice_core.compute.gpu_lock import hold
-from voice_core.language import primary
+from voice_core.compute.gpu_lock import hold_gpu
+from voice_core.language import primary_subtag
 from voice_core.settings import IndexTTS2Settings
 from voice_core.tts.base import (
     Capabilities,
@@ -24,8 +24,8 @@ from voice_core.tts.base import (
     Utterance,
 )
 from voice_core.tts.indextts2 import package
-from voice_core.tts.indextts2.prompts import Prompts
-from voice_core.tts.stdout_capture import captured
+from voice_core.tts.indextts2.prompts import PromptCache
+from voice_core.tts.stdout_capture import capture_output
 
 ALGORITHM: Final = "1"
 """Raise when a change here alters what is heard; part of `revision`."""
@@ -64,8 +64,8 @@ class IndexTTS2Engine:
         self.emotion_misses = 0
         self._model: Any = None
         self._device: str | None = None
-        self._prompts = Prompts(settings.local_dir)
-        self._spoken = self._felt = ""  # the recordings in the model's two slots
+        self._prompts = PromptCache(settings.local_dir)
+        self._speaker_prompt = self._emotion_prompt = ""  # the recordings in the model's two slots
         taken = {"spk_audio_prompt", "text", "output_path", "stream_return", "emo_alpha", "emo_vector", "emo_text"}
         taken |= {"use_emo_text", "emo_audio_prompt", "do_sample", "return_segments", *_INFER}
         wrong = sorted(taken & settings.generation.keys())
@@ -82,7 +82,7 @@ class IndexTTS2Engine:
     @property
     def revision(self) -> str:
         """Raises EngineUnavailableError where there are no weights."""
-        return f"{ALGORITHM}-{package.identify(self.settings)}"
+        return f"{ALGORITHM}-{package.compute_revision(self.settings)}"
 
     @property
     def voices(self) -> tuple[str, ...]:
@@ -112,34 +112,34 @@ class IndexTTS2Engine:
         """
         began = time.perf_counter()
         arguments = self._arguments(utterance)
-        with self._saying(utterance, arguments):
-            _seed(utterance.seed)
+        with self._infer_context(utterance, arguments):
+            _set_seeds(utterance.seed)
             made = self._model.infer(**arguments)
         if made is None:
             raise ValueError(f"indextts2 made nothing of {utterance.text!r}")
         rate, pcm = made
         if rate != SAMPLE_RATE_HZ:
             raise EngineUnavailableError(f"this indextts speaks at {rate} Hz, not at {SAMPLE_RATE_HZ}")
-        audio = _samples(np.asarray(pcm))
+        audio = _to_samples(np.asarray(pcm))
         return Speech(audio, SAMPLE_RATE_HZ, self.name, self.revision, time.perf_counter() - began)
 
     def stream(self, utterance: Utterance) -> Iterator[Samples]:
         """The same audio, a piece for each part of the text, as they come. What else draws from the process's random
         generators between two pieces changes those that follow. Raises as `speak`."""
         arguments = self._arguments(utterance)
-        with self._saying(utterance, arguments):
-            _seed(utterance.seed)
+        with self._infer_context(utterance, arguments):
+            _set_seeds(utterance.seed)
             pieces = iter(self._model.infer(**arguments, stream_return=True))
         silence: list[Samples] = []
         heard = False
         while True:
-            with self._saying(utterance, arguments):
+            with self._infer_context(utterance, arguments):
                 piece = next(pieces, None)
             if piece is None:
                 break
             if isinstance(piece, list):  # in place of silence, where none is wanted, comes what was said so far
                 continue
-            samples = _samples(piece.numpy())
+            samples = _to_samples(piece.numpy())
             if not samples.any():  # held back: it comes after the last part, too, where `speak` has none
                 silence = [samples]
                 continue
@@ -154,16 +154,16 @@ class IndexTTS2Engine:
         `speak` to refuse."""
         self._load(self._device)
         try:
-            prompt = self._prompts.copy_of(self._recording(voice))
+            prompt = self._prompts.copy_recording(self._recording(voice))
         except ValueError:
             return
-        if prompt != self._spoken:
+        if prompt != self._speaker_prompt:
             self.speak(Utterance(_WARMING_TEXT, voice))
 
     def clear(self) -> None:
         """Forget the recordings, and what the model has computed of them."""
-        self._prompts.forget()
-        self._spoken = self._felt = ""
+        self._prompts.clear()
+        self._speaker_prompt = self._emotion_prompt = ""
         for attribute in vars(self._model or self):
             if self._model is not None and attribute.startswith("cache_"):
                 setattr(self._model, attribute, None)
@@ -173,7 +173,7 @@ class IndexTTS2Engine:
 
         Raises ValueError where there is no such voice.
         """
-        return Path(self._prompts.copy_of(self._recording(voice))).stem
+        return Path(self._prompts.copy_recording(self._recording(voice))).stem
 
     @contextmanager
     def ready(self, purpose: str) -> Iterator[None]:
@@ -183,7 +183,7 @@ class IndexTTS2Engine:
             self._load(None)
             yield
             return
-        with hold([*gpus], purpose, self.settings.gpu_lock_dir) as name:
+        with hold_gpu([*gpus], purpose, self.settings.gpu_lock_dir) as name:
             self._load(gpus[name])
             yield
 
@@ -195,21 +195,21 @@ class IndexTTS2Engine:
         if not gpus:
             yield {}
             return
-        with hold([*gpus], purpose, self.settings.gpu_lock_dir) as name:
-            pinned = _pinned(self.settings, gpus[name])
+        with hold_gpu([*gpus], purpose, self.settings.gpu_lock_dir) as name:
+            pinned = _settings_for_gpu(self.settings, gpus[name])
             yield {"device": pinned.device, "use_cuda_kernel": pinned.use_cuda_kernel}
 
     def _arguments(self, utterance: Utterance) -> dict[str, Any]:
         """`infer`'s arguments; loads the model, whose signature says which ones there are."""
         if not utterance.text.strip():
             raise ValueError(f"there is nothing to say in {utterance.text!r}")
-        spoken = [*map(primary, self.settings.languages)]
-        if utterance.language and spoken and primary(utterance.language) not in spoken:
+        spoken = [*map(primary_subtag, self.settings.languages)]
+        if utterance.language and spoken and primary_subtag(utterance.language) not in spoken:
             raise ValueError(
                 f"indextts2 speaks {', '.join(spoken)}, not {utterance.language} (VOICE_INDEXTTS2__LANGUAGES, for "
                 f"weights that do): {utterance.text!r}"
             )
-        prompt = self._prompts.copy_of(self._recording(utterance.voice))
+        prompt = self._prompts.copy_recording(self._recording(utterance.voice))
         emotion = self._emotion(utterance.emotion)
         self._load(self._device)
         parameters = inspect.signature(self._model.infer).parameters
@@ -247,7 +247,7 @@ class IndexTTS2Engine:
             return {"emo_vector": [FULL_EMOTION * (emotion.lower() == name) for name in EMOTIONS], **alpha}
         path = Path(emotion).expanduser()
         if path.suffix.lower() in _RECORDINGS:
-            return {"emo_audio_prompt": self._prompts.copy_of(path), **alpha}
+            return {"emo_audio_prompt": self._prompts.copy_recording(path), **alpha}
         if not self.settings.use_qwen_emo:
             raise ValueError(
                 f"an emotion in words, {emotion!r}, needs indextts2.use_qwen_emo; without, there are "
@@ -256,15 +256,15 @@ class IndexTTS2Engine:
         return {"use_emo_text": True, "emo_text": emotion, **alpha}
 
     @contextmanager
-    def _saying(self, utterance: Utterance, arguments: dict[str, Any]) -> Iterator[None]:
+    def _infer_context(self, utterance: Utterance, arguments: dict[str, Any]) -> Iterator[None]:
         """Log what is printed, keep count of the model's slots, and tell what went wrong with which utterance."""
         speaker = arguments["spk_audio_prompt"]
         feeling = arguments.get("emo_audio_prompt", speaker)
-        self.prompt_misses += speaker != self._spoken
-        self.emotion_misses += feeling != self._felt
-        self._spoken = self._felt = ""  # should it fail half-way
+        self.prompt_misses += speaker != self._speaker_prompt
+        self.emotion_misses += feeling != self._emotion_prompt
+        self._speaker_prompt = self._emotion_prompt = ""  # should it fail half-way
         try:
-            with captured(_log, logging.DEBUG) as warned:
+            with capture_output(_log, logging.DEBUG) as warned:
                 yield
         except IndexError as error:  # which `infer` itself swallows unless it streams
             raise ValueError(f"indextts2 made nothing of {utterance.text!r}") from error
@@ -276,7 +276,7 @@ class IndexTTS2Engine:
                 first = str(error).splitlines()[0]
                 raise EngineBrokenError(f"the GPU is lost to this process since {utterance.text!r}: {first}") from error
             raise
-        self._spoken, self._felt = speaker, feeling
+        self._speaker_prompt, self._emotion_prompt = speaker, feeling
         if any("max_mel_tokens" in str(item.message) for item in warned):
             raise ValueError(
                 f"indextts2 was cut off before the end of {utterance.text!r}: say it in parts, or raise "
@@ -288,8 +288,8 @@ class IndexTTS2Engine:
         if self._model is not None and device == self._device:
             return
         self._model = None  # first let go of the weights on another device
-        self._spoken = self._felt = ""
-        settings = _pinned(self.settings, device) if device else self.settings
+        self._speaker_prompt = self._emotion_prompt = ""
+        settings = _settings_for_gpu(self.settings, device) if device else self.settings
         _log.info("loading IndexTTS2 from %s onto %s", settings.model_dir, wanted)
         began = time.perf_counter()
         self._model = package.load(settings, None if wanted == "auto" else "cuda:0" if wanted == "cuda" else wanted)
@@ -297,13 +297,13 @@ class IndexTTS2Engine:
         _log.info("loaded IndexTTS2 in %.1f s", time.perf_counter() - began)
 
 
-def _pinned(settings: IndexTTS2Settings, device: str) -> IndexTTS2Settings:
+def _settings_for_gpu(settings: IndexTTS2Settings, device: str) -> IndexTTS2Settings:
     """The settings on this GPU. The package takes its kernel on a GPU that it chooses, and not on one it is told."""
     kernel = True if settings.device == "auto" and settings.use_cuda_kernel is None else settings.use_cuda_kernel
     return settings.model_copy(update={"device": device, "use_cuda_kernel": kernel})
 
 
-def _seed(seed: int) -> None:
+def _set_seeds(seed: int) -> None:
     import torch
 
     torch.manual_seed(seed)  # of every GPU, too
@@ -311,7 +311,7 @@ def _seed(seed: int) -> None:
     np.random.seed(seed % 2**32)
 
 
-def _samples(pcm: np.ndarray) -> Samples:
+def _to_samples(pcm: np.ndarray) -> Samples:
     """The package's PCM, int16 [T, 1] or float32 [1, T] at full scale ±32,767, as mono float32 [T].
 
     Floats lose what int16 cannot hold, as the package's own conversion does, so that a stream is the same audio.

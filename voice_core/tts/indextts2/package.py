@@ -15,16 +15,16 @@ from typing import Any, Final
 
 from voice_core.settings import IndexTTS2Settings
 from voice_core.tts.base import EngineUnavailableError
-from voice_core.tts.stdout_capture import captured
+from voice_core.tts.stdout_capture import capture_output
 
 INSTALL: Final = (
     "pip install git+https://github.com/index-tts/index-tts, in an environment of its own with Python 3.11 "
     "(docs/speech.md)"
 )
-WEIGHTS: Final = "hf download IndexTeam/IndexTTS-2 --local-dir"
+DOWNLOAD_COMMAND: Final = "hf download IndexTeam/IndexTTS-2 --local-dir"
 FILES: Final = ("config.yaml", "bpe.model", "gpt.pth", "s2mel.pth", "wav2vec2bert_stats.pt", "feat1.pt", "feat2.pt")
 EMOTION_MODEL: Final = "qwen0.6bemo4-merge"
-SWITCHES: Final = (
+OPTIONAL_ARGUMENTS: Final = (
     "use_fp16",
     "use_cuda_kernel",
     "use_deepspeed",
@@ -34,8 +34,8 @@ SWITCHES: Final = (
     "aux_paths",
 )
 # What changes the sound beside the weights; where it runs and where its files lie does not count.
-_SOUND: Final = (
-    *SWITCHES[:5],
+_AUDIBLE_SETTINGS: Final = (
+    *OPTIONAL_ARGUMENTS[:5],
     "emo_alpha",
     "use_random",
     "interval_silence",
@@ -53,9 +53,9 @@ def load(settings: IndexTTS2Settings, device: str | None) -> Any:
     Raises EngineUnavailableError: the package or files are missing, or it lacks a switch that is asked for.
     """
     folder = Path(settings.model_dir).expanduser().resolve()
-    with _hub_cache(folder / "hf_cache"), captured(_log):
+    with _hub_cache(folder / "hf_cache"), capture_output(_log):
         try:
-            factory = _imported()
+            factory = _import_engine()
         except EngineUnavailableError as error:
             require_files(settings, f"{error} Also: ")
             raise
@@ -78,7 +78,7 @@ def constructor_arguments(
     config = Path(settings.cfg_path).expanduser().resolve() if settings.cfg_path else folder / "config.yaml"
     wanted: dict[str, Any] = {"cfg_path": str(config), "model_dir": str(folder), "device": device}
     missing = []
-    for name in SWITCHES:
+    for name in OPTIONAL_ARGUMENTS:
         value = getattr(settings, name)
         if name in parameters:
             wanted[name] = value if name != "aux_paths" else value or None
@@ -109,11 +109,11 @@ def require_files(settings: IndexTTS2Settings, before: str = "") -> None:
     if missing:
         raise EngineUnavailableError(
             f"{before}the weights of indextts2 are not complete: {folder} has no {', '.join(missing)}. Fetch them: "
-            f"{WEIGHTS} {folder} (VOICE_INDEXTTS2__MODEL_DIR names the folder)"
+            f"{DOWNLOAD_COMMAND} {folder} (VOICE_INDEXTTS2__MODEL_DIR names the folder)"
         )
 
 
-def identify(settings: IndexTTS2Settings) -> str:
+def compute_revision(settings: IndexTTS2Settings) -> str:
     """What tells this sound from others: version, weights, and the settings that are heard.
 
     Of each weight file its size, beginning and end count: 7 GB are not read for it. Raises EngineUnavailableError.
@@ -123,7 +123,7 @@ def identify(settings: IndexTTS2Settings) -> str:
     config = Path(settings.cfg_path).expanduser() if settings.cfg_path else folder / "config.yaml"
     files = [config, *(path for path in sorted(folder.iterdir()) if path.suffix in (".pth", ".pt", ".model"))]
     stamps = tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in files)
-    heard = json.dumps(settings.model_dump(mode="json", include=set(_SOUND)), sort_keys=True)
+    heard = json.dumps(settings.model_dump(mode="json", include=set(_AUDIBLE_SETTINGS)), sort_keys=True)
     return f"{package_version()}-{_weights_hash(stamps)}-{hashlib.sha256(heard.encode()).hexdigest()[:8]}"
 
 
@@ -147,7 +147,7 @@ def _weights_hash(files: tuple[tuple[Path, int, int], ...]) -> str:
     return total.hexdigest()[:12]
 
 
-def _imported() -> Any:
+def _import_engine() -> Any:
     try:
         from indextts.infer_v2 import IndexTTS2
     except (ImportError, OSError) as error:  # OSError: a library of a package that is there does not load

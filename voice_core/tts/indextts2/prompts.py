@@ -10,7 +10,7 @@ from voice_core.storage.scratch import Scratch, scratch_root
 _Stamp = tuple[int, int, int, int]
 
 
-class Prompts:
+class PromptCache:
     """IndexTTS2 keeps what it computed of a recording by its path, and would not notice another one under it. So it
     is given copies in a scratch folder, named by hash; copies, since a link would change with the file. The folder goes
     with the process, or, where that is killed, with the next that opens the scratch. `local_dir` is the setting of that
@@ -23,7 +23,7 @@ class Prompts:
         weakref.finalize(self, self._room.close)
         self._seen: dict[Path, tuple[_Stamp, Path]] = {}
 
-    def copy_of(self, recording: Path) -> str:
+    def copy_recording(self, recording: Path) -> str:
         """The path for this recording as it is now. It is read again only when its time or size has changed.
 
         Raises ValueError where it cannot be read.
@@ -39,7 +39,7 @@ class Prompts:
             raise ValueError(f"the recording {recording} cannot be read: {error.strerror or error}") from None
         return str(copy)
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         self._seen.clear()
         self._room.close()
         self._folder = None
@@ -47,10 +47,10 @@ class Prompts:
     def _copied(self, recording: Path) -> Path:
         data = recording.read_bytes()
         if self._folder is None or not self._folder.is_dir():
-            self.forget()
+            self.clear()
             scratch = Scratch(scratch_root(self._local_dir), 0, "")
-            scratch.sweep()
-            self._folder = self._room.enter_context(scratch.room(0, "copies of voices"))
+            scratch.remove_abandoned()
+            self._folder = self._room.enter_context(scratch.reserve(0, "copies of voices"))
         copy = Path(self._folder, hashlib.sha256(data).hexdigest()[:24] + recording.suffix)
         copy.write_bytes(data)
         return copy

@@ -6,27 +6,27 @@ import pytest
 import torch
 
 from voice_assets_tests.core.codecs import original as reference
-from voice_assets_tests.core.codecs.neucodec.material import made
+from voice_assets_tests.core.codecs.neucodec.material import make_codec
 from voice_assets_tests.core.codecs.original import SMALL
 from voice_core.codecs.neucodec import NeuCodec
 
 
 @pytest.fixture(scope="session")
 def original() -> Any:
-    return reference.original(SMALL)
+    return reference.build_original(SMALL)
 
 
 @pytest.fixture(scope="session")
 def checkpoint(original: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same weights as a folder in transformers' layout."""
     folder = tmp_path_factory.mktemp("neucodec")
-    reference.in_transformers(original).save_pretrained(folder)
+    reference.to_transformers(original).save_pretrained(folder)
     return folder
 
 
 @pytest.fixture(scope="session")
 def codec(checkpoint: Path) -> NeuCodec:
-    return made(checkpoint)
+    return make_codec(checkpoint)
 
 
 @pytest.fixture(autouse=True)

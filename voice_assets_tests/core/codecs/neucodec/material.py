@@ -5,21 +5,21 @@ from typing import Any
 
 import torch
 
-from voice_assets_tests.core.codecs.original import speechlike
+from voice_assets_tests.core.codecs.original import synthetic_speech
 from voice_core.codecs.neucodec import NeuCodec
 from voice_core.settings import NeuCodecSettings
 
 
-def made(checkpoint: Path, **options: Any) -> NeuCodec:
+def make_codec(checkpoint: Path, **options: Any) -> NeuCodec:
     return NeuCodec(NeuCodecSettings(checkpoint=str(checkpoint), **{"device": "cpu", **options}))
 
 
 CLIPS = [
-    speechlike(seconds, 100 + index) for index, seconds in enumerate((0.5, 2, 1, 2, 3.3, 2, 1.02, 0.3, 5, 2, 1, 4))
+    synthetic_speech(seconds, 100 + index) for index, seconds in enumerate((0.5, 2, 1, 2, 3.3, 2, 1.02, 0.3, 5, 2, 1, 4))
 ]
 
 
-class LittleMemory:
+class MemoryLimitedModule:
     """An encoder or decoder that runs out of memory above so many clips at once."""
 
     def __init__(self, whole: Any, most: int, error: RuntimeError | None = None) -> None:

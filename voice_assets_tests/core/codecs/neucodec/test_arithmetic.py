@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from transformers import SeamlessM4TFeatureExtractor
 from transformers.models.neucodec.modeling_neucodec import NeuCodecAntiAliasedActivation1d, NeuCodecSnakeBeta
 
-from voice_assets_tests.core.codecs.original import SMALL, speechlike
+from voice_assets_tests.core.codecs.original import SMALL, synthetic_speech
 from voice_core.codecs.neucodec import NeuCodec
 from voice_core.codecs.neucodec.activation import FusedActivation, _expression, _in_blocks
 from voice_core.codecs.neucodec.engine import INPUT_HZ
@@ -21,14 +21,14 @@ from voice_core.codecs.neucodec.resampling import resample
 def test_resampling_equals_torchaudios(from_hz: int, to_hz: int) -> None:
     from torchaudio.transforms import Resample
 
-    audio = torch.from_numpy(np.stack([speechlike(0.7, seed, from_hz) for seed in range(3)]))
+    audio = torch.from_numpy(np.stack([synthetic_speech(0.7, seed, from_hz) for seed in range(3)]))
     assert torch.equal(resample(audio, from_hz, to_hz), Resample(from_hz, to_hz)(audio))
 
 
 def test_features_equal_the_originals_to_the_bit() -> None:
     extractor = SeamlessM4TFeatureExtractor(padding_value=1)
     features = Features(extractor)
-    clips = [np.pad(speechlike(3.0, seed), (0, 320)) for seed in range(4)]
+    clips = [np.pad(synthetic_speech(3.0, seed), (0, 320)) for seed in range(4)]
     clips[3][:24_000] = 0
     for count in (640, 960, 16_320, 48_320):
         batch = np.stack([clip[:count] for clip in clips])

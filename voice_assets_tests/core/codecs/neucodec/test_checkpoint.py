@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from voice_assets_tests.core.codecs.neucodec.material import CLIPS, made
+from voice_assets_tests.core.codecs.neucodec.material import CLIPS, make_codec
 from voice_core.codecs import load_codec
 from voice_core.codecs.base import CodecUnavailableError
 from voice_core.codecs.neucodec import NeuCodec
@@ -18,15 +18,15 @@ def test_the_revision_follows_the_weights(checkpoint: Path, tmp_path: Path) -> N
     weights.mkdir()
     for path in checkpoint.iterdir():
         (weights / path.name).write_bytes(path.read_bytes())
-    before = made(weights)
-    assert before.revision == made(checkpoint).revision
+    before = make_codec(weights)
+    assert before.revision == make_codec(checkpoint).revision
     once = load_codec("neucodec", before.settings)
     assert once.revision == before.revision
     content = bytearray((weights / "model.safetensors").read_bytes())
     content[-1] ^= 1
     (weights / "model.safetensors").write_bytes(content)
-    assert made(weights).revision != made(checkpoint).revision
-    assert load_codec("neucodec", before.settings).revision == made(weights).revision
+    assert make_codec(weights).revision != make_codec(checkpoint).revision
+    assert load_codec("neucodec", before.settings).revision == make_codec(weights).revision
     with pytest.raises(CodecUnavailableError, match="were replaced meanwhile"):
         once.encode(CLIPS[:1])
 
@@ -60,7 +60,7 @@ def test_what_is_missing_is_said_with_its_cure(
 def test_a_folder_without_weights_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(CodecUnavailableError, match=r"has no \*\.safetensors"):
-        _ = made(tmp_path).revision
+        _ = make_codec(tmp_path).revision
 
 
 @pytest.mark.parametrize("fault", ["missing", "of another shape"])
@@ -73,7 +73,7 @@ def test_weights_that_would_be_random_are_named(checkpoint: Path, tmp_path: Path
     save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
     (tmp_path / "config.json").write_bytes((checkpoint / "config.json").read_bytes())
     with pytest.raises(CodecUnavailableError, match=f"1 weights of NeuCodec are not in .*{re.escape(key)}"):
-        made(tmp_path).encode(CLIPS[:1])
+        make_codec(tmp_path).encode(CLIPS[:1])
 
 
 def test_a_precision_that_the_pools_gpus_lack_is_refused() -> None:

@@ -10,17 +10,17 @@ import pytest
 import torch
 
 from voice_assets_tests.core.codecs import original as reference
-from voice_assets_tests.core.codecs.neucodec.material import CLIPS, LittleMemory, made
-from voice_assets_tests.core.codecs.original import SMALL, speechlike
+from voice_assets_tests.core.codecs.neucodec.material import CLIPS, MemoryLimitedModule, make_codec
+from voice_assets_tests.core.codecs.original import SMALL, synthetic_speech
 from voice_core.codecs.base import OutOfMemoryError
 from voice_core.codecs.neucodec import NeuCodec
-from voice_core.codecs.neucodec.engine import HOP, INPUT_HZ, Engine
-from voice_core.compute.gpu_lock import hold, holders
+from voice_core.codecs.neucodec.engine import HOP, INPUT_HZ, NeuCodecEngine
+from voice_core.compute.gpu_lock import hold_gpu, read_gpu_holders
 
 
 def test_a_clip_that_fails_leaves_the_number_of_threads_as_it_was(checkpoint: Path) -> None:
-    engine = made(checkpoint)._loaded()
-    engine._encoder = LittleMemory(engine._encoder, 0)  # type: ignore[assignment]
+    engine = make_codec(checkpoint)._loaded()
+    engine._encoder = MemoryLimitedModule(engine._encoder, 0)  # type: ignore[assignment]
     torch.set_num_threads(3)
     with pytest.raises(OutOfMemoryError):
         engine.encode(CLIPS[:3], INPUT_HZ)
@@ -28,22 +28,22 @@ def test_a_clip_that_fails_leaves_the_number_of_threads_as_it_was(checkpoint: Pa
 
 
 def test_out_of_memory_halves_the_batch_and_remembers(checkpoint: Path, original: Any) -> None:
-    engine = made(checkpoint)._loaded()
-    assert isinstance(engine, Engine)
-    short = LittleMemory(engine._encoder, 3)
+    engine = make_codec(checkpoint)._loaded()
+    assert isinstance(engine, NeuCodecEngine)
+    short = MemoryLimitedModule(engine._encoder, 3)
     engine._encoder = short  # type: ignore[assignment]
-    clips = [speechlike(0.5, seed) for seed in range(8)]
+    clips = [synthetic_speech(0.5, seed) for seed in range(8)]
     with torch.inference_mode():
         codes = [*engine._group(clips, INPUT_HZ)]
         again = [*engine._group(clips, INPUT_HZ)]
     assert short.sizes == [8, 4, 2, 2, 4, 2, 2, 2, 2, 2, 2]
     for first, second, clip in zip(codes, again, clips, strict=True):
-        np.testing.assert_array_equal(first, reference.encode(original, clip))
+        np.testing.assert_array_equal(first, reference.encode_with_original(original, clip))
         np.testing.assert_array_equal(second, first)
 
 
 def test_a_batch_stays_below_what_cuda_can_index(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = made(checkpoint, batch_sec=1e9)._loaded()
+    engine = make_codec(checkpoint, batch_sec=1e9)._loaded()
     sizes: list[int] = []
 
     def count(clips: list[Any], sample_rate_hz: int) -> list[Any]:
@@ -60,10 +60,10 @@ def test_a_batch_stays_below_what_cuda_can_index(checkpoint: Path, monkeypatch: 
 
 
 def test_a_clip_that_does_not_fit_by_itself_is_refused_with_its_length(checkpoint: Path) -> None:
-    engine = made(checkpoint)._loaded()
-    engine._encoder = LittleMemory(engine._encoder, 0)  # type: ignore[assignment]
+    engine = make_codec(checkpoint)._loaded()
+    engine._encoder = MemoryLimitedModule(engine._encoder, 0)  # type: ignore[assignment]
     with torch.inference_mode(), pytest.raises(OutOfMemoryError, match=r"0\.5 s does not fit"):
-        [*engine._group([speechlike(0.5, 1)], INPUT_HZ)]
+        [*engine._group([synthetic_speech(0.5, 1)], INPUT_HZ)]
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,8 @@ def test_a_clip_that_does_not_fit_by_itself_is_refused_with_its_length(checkpoin
     ],
 )
 def test_a_library_that_has_no_memory_halves_the_batch_too(checkpoint: Path, codec: NeuCodec, message: str) -> None:
-    engine = made(checkpoint)._loaded()
-    engine._encoder = LittleMemory(engine._encoder, 2, RuntimeError(message))  # type: ignore[assignment]
+    engine = make_codec(checkpoint)._loaded()
+    engine._encoder = MemoryLimitedModule(engine._encoder, 2, RuntimeError(message))  # type: ignore[assignment]
     with torch.inference_mode():
         codes = [*engine._group(CLIPS[7:8] * 3, INPUT_HZ)]
     for found in codes:
@@ -85,8 +85,8 @@ def test_a_library_that_has_no_memory_halves_the_batch_too(checkpoint: Path, cod
 
 
 def test_what_is_no_want_of_memory_is_not_tried_again(checkpoint: Path) -> None:
-    engine = made(checkpoint)._loaded()
-    engine._encoder = broken = LittleMemory(engine._encoder, 0, RuntimeError("a bug"))  # type: ignore[assignment]
+    engine = make_codec(checkpoint)._loaded()
+    engine._encoder = broken = MemoryLimitedModule(engine._encoder, 0, RuntimeError("a bug"))  # type: ignore[assignment]
     with pytest.raises(RuntimeError, match="a bug"), torch.inference_mode():
         [*engine._group(CLIPS[7:8] * 3, INPUT_HZ)]
     assert broken.sizes == [3]
@@ -95,26 +95,26 @@ def test_what_is_no_want_of_memory_is_not_tried_again(checkpoint: Path) -> None:
 def test_decoding_and_the_plain_path_live_with_little_memory_too(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    codec = made(checkpoint)
+    codec = make_codec(checkpoint)
     engine = codec._loaded()
     codes = codec.encode(CLIPS[7:8] * 3)
     wanted = codec.decode(codes)
     monkeypatch.setattr(engine, "_each", lambda groups, work: [work(group) for group in groups.values()])  # as on a GPU
-    short = LittleMemory(engine._model.decode, 2)
+    short = MemoryLimitedModule(engine._model.decode, 2)
     monkeypatch.setattr(engine._model, "decode", short)
     for found, audio in zip(codec.decode(codes), wanted, strict=True):
         np.testing.assert_allclose(found, audio, atol=1e-5)
     assert short.sizes == [3, 1, 2]
-    monkeypatch.setattr(engine._model, "decode", LittleMemory(None, 0))
+    monkeypatch.setattr(engine._model, "decode", MemoryLimitedModule(None, 0))
     with pytest.raises(OutOfMemoryError, match=r"0\.3 s does not fit"):
         codec.decode(codes)
-    monkeypatch.setattr(engine._model, "encode", LittleMemory(None, 0))
+    monkeypatch.setattr(engine._model, "encode", MemoryLimitedModule(None, 0))
     with pytest.raises(OutOfMemoryError, match=r"0\.3 s does not fit"):
-        codec.encode_alone(CLIPS[7])
+        codec.encode_reference(CLIPS[7])
 
 
 def test_it_holds_nothing_on_a_cpu_and_loads_before_work_begins(checkpoint: Path) -> None:
-    codec = made(checkpoint)
+    codec = make_codec(checkpoint)
     with codec.ready("encoding a test"):
         assert codec._engine is not None
     assert pickle.loads(pickle.dumps(codec))._engine is None
@@ -125,29 +125,29 @@ def test_a_gpu_that_is_let_go_has_nothing_left_on_it(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the CPU in a GPU's place: what is done, in which order, and whether the lock is held meanwhile."""
-    codec = made(checkpoint, gpu_lock_dir=str(tmp_path))
+    codec = make_codec(checkpoint, gpu_lock_dir=str(tmp_path))
     monkeypatch.setattr(codec, "_gpus", lambda: {"gpu-a": "cuda:0", "gpu-b": "cpu"})
     done: list[tuple[str, bool]] = []
     for name in ("come", "leave"):
         monkeypatch.setattr(
-            Engine, name, lambda _, name=name: done.append((name, holders(str(tmp_path)).get("gpu-b") is not None))
+            NeuCodecEngine, name, lambda _, name=name: done.append((name, read_gpu_holders(str(tmp_path)).get("gpu-b") is not None))
         )
-    with hold(["gpu-a"], "another's", str(tmp_path)), ThreadPoolExecutor(1) as elsewhere:
+    with hold_gpu(["gpu-a"], "another's", str(tmp_path)), ThreadPoolExecutor(1) as elsewhere:
         elsewhere.submit(codec.encode, CLIPS[:1]).result()  # by itself: it holds what is free, and leaves it
         assert done == [("leave", True)]
     with codec.ready("a batch"):  # both are free, and gpu-a comes first; but it was on the other before
         codec.decode(codec.encode(CLIPS[:1]))
-        codec.encode_alone(CLIPS[0])
+        codec.encode_reference(CLIPS[0])
         assert done[1:] == [("come", True)]
     assert done[2:] == [("leave", True)]
-    assert holders(str(tmp_path))["gpu-b"] is None
+    assert read_gpu_holders(str(tmp_path))["gpu-b"] is None
 
 
 def test_leaving_a_device_takes_everything_along(checkpoint: Path) -> None:
-    engine = made(checkpoint, precision="bf16")._loaded()
+    engine = make_codec(checkpoint, precision="bf16")._loaded()
     parts = (engine._model, engine._encoder, engine._features)
     tensors = [tensor for part in parts for tensor in (*part.parameters(), *part.buffers())]
     assert {tensor.device.type for tensor in tensors} == {"cpu"}
     engine.device = torch.device("meta")  # stands for a GPU
-    engine.come()
+    engine.restore()
     assert {t.device.type for part in parts for t in (*part.parameters(), *part.buffers())} == {"meta"}

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from voice_assets_tests.core.corpus.small_corpus import World, babble
+from voice_assets_tests.core.corpus.small_corpus import Corpus, speech_like_noise
 from voice_core.audio.pcm import to_float, to_pcm16
 from voice_core.codecs import load_codec
 from voice_core.corpus.adopt.adopt import AdoptOptions, adopt
@@ -16,11 +16,11 @@ from voice_core.storage.store import Store
 MELVQ = load_codec("melvq")
 
 
-class Cache:
+class SegmentCache:
     """A folder of segment files, as scripts write them: float32, compressed."""
 
-    def __init__(self, world: World, folder: Path) -> None:
-        self.world, self.folder = world, folder
+    def __init__(self, corpus: Corpus, folder: Path) -> None:
+        self.corpus, self.folder = corpus, folder
         folder.mkdir(parents=True)
 
     @property
@@ -44,7 +44,7 @@ class Cache:
         **fields: Any,
     ) -> Path:
         """A good file, with some fields other than usual; a field that is None is not there."""
-        audio: Any = babble(seconds, seed=index + sum(audio_id.encode()))
+        audio: Any = speech_like_noise(seconds, seed=index + sum(audio_id.encode()))
         codes: Any = MELVQ.encode([to_float(to_pcm16(audio))])[0].astype(np.int64) if with_codes else []
         content: dict[str, Any] = {
             "audio": to_pcm16(audio) if pcm else audio,
@@ -69,12 +69,12 @@ class Cache:
             self.write(audio_id, index, **more)
 
     def adopt(self, **options: Any) -> AdoptReport:
-        return adopt(self.store, self.world.work, self.world.settings, AdoptOptions(**options))
+        return adopt(self.store, self.corpus.work, self.corpus.settings, AdoptOptions(**options))
 
 
-def manifest_of(world: World, channel: str = "zad", number: int = 1) -> Manifest:
-    return world.segments(channel, number)
+def read_segments_manifest(corpus: Corpus, channel: str = "zad", number: int = 1) -> Manifest:
+    return corpus.segments(channel, number)
 
 
-def reasons(manifest: Manifest) -> dict[int, str]:
+def reasons_by_index(manifest: Manifest) -> dict[int, str]:
     return {entry.index: entry.reason for entry in manifest.entries if entry.reason}

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from voice_assets_tests.core.corpus.adopt.segment_cache import Cache
-from voice_assets_tests.core.corpus.small_corpus import World
+from voice_assets_tests.core.corpus.adopt.segment_cache import SegmentCache
+from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_core.settings import ConfigurationError, Settings
 from voice_core.storage import copy_store
 from voice_core.storage.copy_plan import CopyOptions
@@ -51,13 +51,13 @@ def test_scripts_within_the_work_root_are_refused(tmp_path: Path) -> None:
         Settings.load(work_url=str(tmp_path), moshi={"scripts_url": str(tmp_path / "dialogues")})
 
 
-def test_segment_files_of_the_work_root_are_not_adopted(world: World, cache: Cache) -> None:
+def test_segment_files_of_the_work_root_are_not_adopted(corpus: Corpus, cache: SegmentCache) -> None:
     from voice_core.corpus.adopt.adopt import AdoptOptions, adopt
 
-    world.record("a")
-    world.segment()
+    corpus.add_recording("a")
+    corpus.segment()
     with pytest.raises(ValueError, match="lies inside of the work root"):
-        adopt(Store(f"{world.settings.work_url}/segments/news"), world.work, world.settings, AdoptOptions(channel="x"))
+        adopt(Store(f"{corpus.settings.work_url}/segments/news"), corpus.work, corpus.settings, AdoptOptions(channel="x"))
 
 
 @pytest.mark.parametrize(("source", "target"), [("link", "a"), ("link", "a/b"), ("a/b", "link")])

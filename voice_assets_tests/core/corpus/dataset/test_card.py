@@ -15,8 +15,8 @@ import yaml
 from voice_assets_tests.core.corpus.dataset.test_summary import RATE, kept, manifest, rejected
 from voice_core.audio.pcm import flac_bytes
 from voice_core.corpus.dataset import schemas
-from voice_core.corpus.dataset.card import escape, read_card_settings, render_card, without_people
-from voice_core.corpus.dataset.columns import COLUMNS
+from voice_core.corpus.dataset.card import escape_markdown, read_card_settings, render_card, strip_speaker_tables
+from voice_core.corpus.dataset.columns import COLUMN_DESCRIPTIONS
 from voice_core.corpus.dataset.summary import summarise
 from voice_core.layout import DatasetLayout, PartitionKey
 from voice_core.settings import CardSettings, Settings
@@ -129,7 +129,7 @@ def test_names_cannot_break_tables() -> None:
     assert table(text, "### By channel") == [["Radio \0 One \\<b\\>", "1", "0.000"]]
     assert len(table(text, "### By speaker")[0]) == 3
     assert "<script>" not in text
-    assert escape("[x](y)") == r"\[x\](y)"
+    assert escape_markdown("[x](y)") == r"\[x\](y)"
 
 
 def test_fifty_speakers_are_listed_and_the_rest_counted() -> None:
@@ -165,7 +165,7 @@ def test_what_only_the_owner_knows_is_asked_for() -> None:
 def test_every_column_of_every_config_is_described() -> None:
     every = (schemas.full_schema(RATE, with_codes=True), schemas.neutts_schema(), schemas.pairs_schema(with_codes=True))
     for schema in every:
-        assert set(schema.names) <= set(COLUMNS)
+        assert set(schema.names) <= set(COLUMN_DESCRIPTIONS)
 
 
 def test_only_what_has_rows_is_offered() -> None:
@@ -187,7 +187,7 @@ def test_the_settings_of_a_card_can_be_read_from_it() -> None:
 def test_without_people_a_card_names_no_speaker_and_no_tone() -> None:
     people = {"speaker_id": "Salma ## x", "gender": "gender-x", "dialect": "najdi", "tone": "tired"}
     text = card(manifest(kept(RATE, split="train", **people), **CODEC))
-    left = without_people(text)
+    left = strip_speaker_tables(text)
     assert all(label in text and label not in left for label in ("Salma", "gender-x", "najdi", "tired"))
     assert "### By channel" in left
     assert "## Durations" in left

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from voice_assets_tests.core.corpus.dataset.test_summary import RATE, kept, manifest, rejected
-from voice_core.corpus.dataset.plots import duration_histogram_png, funnel_png
+from voice_core.corpus.dataset.plots import plot_durations, plot_rejections
 from voice_core.corpus.dataset.summary import Summary, summarise
 from voice_core.settings import Settings
 
-FIGURES = (duration_histogram_png, funnel_png)
+FIGURES = (plot_durations, plot_rejections)
 ROWS = [kept(i * RATE // 3) for i in range(1, 60)] + [rejected("rules", f"reason_{i}", i * RATE) for i in range(20)]
 
 
@@ -38,7 +38,7 @@ def test_any_summary_can_be_drawn(draw: Callable[[Summary], bytes], rows: list) 
 def test_what_was_kept_is_as_wide_as_its_share() -> None:
     def green(kept_sec: int) -> int:
         rows = [kept(kept_sec * RATE), rejected("rules", "noisy", (100 - kept_sec) * RATE)]
-        image = Image.open(io.BytesIO(funnel_png(summarise([manifest(*rows)], Settings())))).convert("RGB")
+        image = Image.open(io.BytesIO(plot_rejections(summarise([manifest(*rows)], Settings())))).convert("RGB")
         red, greens, blue = np.asarray(image).astype(int).transpose(2, 0, 1)
         return int(((greens - red > 60) & (greens > blue)).any(axis=0).sum())
 

@@ -10,52 +10,52 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
-from voice_assets_tests.core.corpus.small_corpus import World, lines_for
+from voice_assets_tests.core.corpus.small_corpus import Corpus, make_lines
 from voice_core.corpus.checks import files_intact, rows_match, seconds_add_up, splits_do_not_leak
 from voice_core.corpus.dataset import card_stage, pairs, rows_stage
 from voice_core.corpus.dataset.splits import Splits
 from voice_core.corpus.names import CODED
-from voice_core.corpus.segment.segment_files import load
+from voice_core.corpus.segment.segment_files import load_segment
 from voice_core.layout import DatasetLayout, PartitionKey
-from voice_core.stages.manifest import Manifest, read_complete
+from voice_core.stages.manifest import Manifest, read_complete_manifest
 
 NEWS = PartitionKey("news", 1)
 
 
 @pytest.fixture
-def coded(world: World) -> World:
+def coded(corpus: Corpus) -> Corpus:
     """Three recordings, segmented and coded; "c" is the test split."""
     for name in "abc":
-        world.record(name)
-    world.segment()
-    world.code()
-    return world
+        corpus.add_recording(name)
+    corpus.segment()
+    corpus.encode()
+    return corpus
 
 
 PLAN = Splits(frozenset({("news", "c")}), frozenset())
 
 
-def built(world: World, plan: Splits = PLAN) -> Manifest:
-    return rows_stage.build_dataset(world.work, NEWS, plan, world.settings).manifest
+def built(corpus: Corpus, plan: Splits = PLAN) -> Manifest:
+    return rows_stage.build_dataset(corpus.work, NEWS, plan, corpus.settings).manifest
 
 
-def table(world: World, config: str, split: str = "train", partition: PartitionKey = NEWS) -> pa.Table:
-    return pq.read_table(io.BytesIO(world.work.get(DatasetLayout("voice").rows_key(config, partition, split))))
+def table(corpus: Corpus, config: str, split: str = "train", partition: PartitionKey = NEWS) -> pa.Table:
+    return pq.read_table(io.BytesIO(corpus.work.get(DatasetLayout("voice").rows_key(config, partition, split))))
 
 
-def coded_manifest(world: World) -> Manifest:
-    return read_complete(world.work, CODED, NEWS)
+def coded_manifest(corpus: Corpus) -> Manifest:
+    return read_complete_manifest(corpus.work, CODED, NEWS)
 
 
-def test_the_full_config_has_a_row_for_each_kept_segment_with_all_that_is_known_of_it(coded: World) -> None:
-    lines = coded.record("a")
+def test_the_full_config_has_a_row_for_each_kept_segment_with_all_that_is_known_of_it(coded: Corpus) -> None:
+    lines = coded.add_recording("a")
     manifest = built(coded)
     rows = table(coded, "full").to_pylist() + table(coded, "full", "test").to_pylist()
     assert [row["__key__"] for row in rows] == [f"news/{name}_seg_{i}" for name in "abc" for i in range(3)]
     source = {entry.index: entry for entry in coded_manifest(coded).kept() if entry.audio_id == "a"}
     for row, said in zip(rows[:3], lines, strict=True):
         entry = source[rows.index(row)]
-        segment = load(coded.work.get(entry.key), "")
+        segment = load_segment(coded.work.get(entry.key), "")
         pcm, rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="int16")
         assert rate == 24_000
         np.testing.assert_array_equal(pcm, segment.audio)
@@ -75,17 +75,17 @@ def test_the_full_config_has_a_row_for_each_kept_segment_with_all_that_is_known_
         splits_do_not_leak([manifest], coded.settings),
     ):
         assert outcome.passed, outcome
-    assert files_intact(coded.work, rows_stage.parquet_files(manifest)).passed
+    assert files_intact(coded.work, rows_stage.list_parquet_files(manifest)).passed
 
 
-def test_the_neutts_config_has_exactly_three_columns_and_the_same_rows(coded: World) -> None:
+def test_the_neutts_config_has_exactly_three_columns_and_the_same_rows(coded: Corpus) -> None:
     built(coded)
     neutts, full = table(coded, "neutts"), table(coded, "full")
     assert neutts.column_names == ["__key__", "text", "codes"]
     assert neutts.to_pylist() == full.select(["__key__", "text", "codes"]).to_pylist()
 
 
-def test_pairs_are_two_segments_of_one_person_in_one_split_with_different_texts(coded: World) -> None:
+def test_pairs_are_two_segments_of_one_person_in_one_split_with_different_texts(coded: Corpus) -> None:
     report = pairs.build_pairs(coded.work, built(coded), coded.settings)
     for split, ids in (("train", "ab"), ("test", "c")):
         full = {row["__key__"]: row for row in table(coded, "full", split).to_pylist()}
@@ -105,63 +105,63 @@ def test_pairs_are_two_segments_of_one_person_in_one_split_with_different_texts(
     assert report.skipped == {}
 
 
-def test_a_person_who_speaks_once_or_has_no_name_gets_no_pair_and_is_counted(world: World) -> None:
-    world.record("a", 2.0)
-    world.record("b", 6.0, speaker_id="")
-    world.segment()
-    world.code()
-    report = pairs.build_pairs(world.work, built(world, Splits(frozenset(), frozenset())), world.settings)
+def test_a_person_who_speaks_once_or_has_no_name_gets_no_pair_and_is_counted(corpus: Corpus) -> None:
+    corpus.add_recording("a", 2.0)
+    corpus.add_recording("b", 6.0, speaker_id="")
+    corpus.segment()
+    corpus.encode()
+    report = pairs.build_pairs(corpus.work, built(corpus, Splits(frozenset(), frozenset())), corpus.settings)
     assert report.pairs == 0
     assert report.skipped == {"no_speaker": 3, "only_segment_of_speaker": 1}
-    assert not world.path("datasets/voice/pairs/news/batch-0001.train.parquet").exists()
+    assert not corpus.path("datasets/voice/pairs/news/batch-0001.train.parquet").exists()
 
 
 @pytest.mark.parametrize(("scope", "speakers"), [("recording", 2), ("channel", 1), ("corpus", 1)])
 def test_the_speakers_of_pairs_are_people_as_the_speaker_scope_tells_them_apart(
-    two: World, scope: str, speakers: int
+    two_recordings: Corpus, scope: str, speakers: int
 ) -> None:
-    two.set(split={"speaker_scope": scope})
-    two.segment()
-    two.code()
-    report = pairs.build_pairs(two.work, built(two, Splits(frozenset(), frozenset())), two.settings)
+    two_recordings.set(split={"speaker_scope": scope})
+    two_recordings.segment()
+    two_recordings.encode()
+    report = pairs.build_pairs(two_recordings.work, built(two_recordings, Splits(frozenset(), frozenset())), two_recordings.settings)
     assert (report.pairs, report.speakers) == (6, speakers)
 
 
-def test_a_text_of_test_that_is_spoken_in_train_too_is_left_out_with_that_reason(world: World) -> None:
+def test_a_text_of_test_that_is_spoken_in_train_too_is_left_out_with_that_reason(corpus: Corpus) -> None:
     for number in range(8):
-        lines = lines_for(4.0, f"r{number}")
+        lines = make_lines(4.0, f"r{number}")
         lines[0]["text"] = ["Good evening, everyone.", "good evening  everyone"][number % 2]
-        world.record(f"r{number}", 4.0, lines)
-    world.set(split={"test_fraction": 0.3})
-    world.segment()
-    world.code()
-    plan = world.deal()
+        corpus.add_recording(f"r{number}", 4.0, lines)
+    corpus.set(split={"test_fraction": 0.3})
+    corpus.segment()
+    corpus.encode()
+    plan = corpus.assign_splits()
     assert 0 < len(plan.test) < 8
-    manifest = built(world, plan)
+    manifest = built(corpus, plan)
     left_out = [entry for entry in manifest.entries if entry.reason == "text_in_train"]
     assert {entry.audio_id for entry in left_out} == {name for _, name in plan.test}
     assert {(entry.index, entry.stage, entry.kept) for entry in left_out} == {(0, "dataset", False)}
-    texts = table(world, "full", "test")["text"].to_pylist()
+    texts = table(corpus, "full", "test")["text"].to_pylist()
     assert texts
     assert not [text for text in texts if "vening" in text]
-    assert splits_do_not_leak([manifest], world.settings).passed
+    assert splits_do_not_leak([manifest], corpus.settings).passed
     assert seconds_add_up(manifest).passed
 
 
-def test_without_a_codec_rows_come_from_the_segments_and_name_no_codes(world: World) -> None:
-    world.record("a")
-    world.record("b")
-    world.set(codec="none")
-    world.build(card=False)
-    manifest = rows_stage.require_dataset(world.work, NEWS, world.settings)
+def test_without_a_codec_rows_come_from_the_segments_and_name_no_codes(corpus: Corpus) -> None:
+    corpus.add_recording("a")
+    corpus.add_recording("b")
+    corpus.set(codec="none")
+    corpus.build(card=False)
+    manifest = rows_stage.require_dataset_manifest(corpus.work, NEWS, corpus.settings)
     split = manifest.kept()[0].split
-    assert not {"codes", "codec", "codec_revision"} & set(table(world, "full", split).column_names)
-    assert not [name for name in table(world, "pairs", split).column_names if "cod" in name]
-    assert not list(world.work_dir.rglob("neutts/**/*.parquet"))
-    assert rows_match(world.work, manifest).passed
+    assert not {"codes", "codec", "codec_revision"} & set(table(corpus, "full", split).column_names)
+    assert not [name for name in table(corpus, "pairs", split).column_names if "cod" in name]
+    assert not list(corpus.work_dir.rglob("neutts/**/*.parquet"))
+    assert rows_match(corpus.work, manifest).passed
 
 
-def test_switching_the_codec_off_removes_the_rows_that_had_codes(coded: World) -> None:
+def test_switching_the_codec_off_removes_the_rows_that_had_codes(coded: Corpus) -> None:
     built(coded)
     assert list(coded.work_dir.rglob("neutts/**/*.parquet"))
     coded.set(codec="none")
@@ -170,7 +170,7 @@ def test_switching_the_codec_off_removes_the_rows_that_had_codes(coded: World) -
     assert rows_match(coded.work, manifest).passed
 
 
-def test_a_damaged_file_is_a_row_with_a_reason_and_tried_again(coded: World) -> None:
+def test_a_damaged_file_is_a_row_with_a_reason_and_tried_again(coded: Corpus) -> None:
     path = coded.path("coded/news/batch-0001/a_seg_1.npz")
     data = path.read_bytes()
     path.write_bytes(data[:-9] + bytes(9))
@@ -185,7 +185,7 @@ def test_a_damaged_file_is_a_row_with_a_reason_and_tried_again(coded: World) -> 
     assert rows_stage.is_current(coded_manifest(coded), mended, PLAN, coded.settings)
 
 
-def test_news_elsewhere_does_not_make_a_partition_stale_and_news_of_it_does(coded: World) -> None:
+def test_news_elsewhere_does_not_make_a_partition_stale_and_news_of_it_does(coded: Corpus) -> None:
     manifest = built(coded)
     source = coded_manifest(coded)
     elsewhere = Splits(PLAN.test | {("other", "x"), ("news", "not-here")}, frozenset({"0" * 16}))
@@ -197,35 +197,35 @@ def test_news_elsewhere_does_not_make_a_partition_stale_and_news_of_it_does(code
     assert not rows_stage.is_current(source, dataclasses.replace(manifest, complete=False), PLAN, coded.settings)
 
 
-def test_building_twice_gives_the_same_bytes(coded: World) -> None:
+def test_building_twice_gives_the_same_bytes(coded: Corpus) -> None:
     first = built(coded).data_version
     files = coded.files("datasets")
     assert built(coded).data_version == first
     assert coded.files("datasets") == files
 
 
-def test_a_partition_that_lost_everything_leaves_no_rows_behind(coded: World) -> None:
+def test_a_partition_that_lost_everything_leaves_no_rows_behind(coded: Corpus) -> None:
     pairs.build_pairs(coded.work, built(coded), coded.settings)
     coded.set(rules={"min_duration_sec": 9.0})
     coded.segment()
-    coded.code()
+    coded.encode()
     manifest = built(coded)
     pairs.build_pairs(coded.work, manifest, coded.settings)
-    assert rows_stage.parquet_files(manifest) == []
+    assert rows_stage.list_parquet_files(manifest) == []
     assert not list((coded.work_dir / "datasets").rglob("*.train.parquet"))
     assert rows_match(coded.work, manifest).passed
 
 
-def test_arabic_text_reaches_the_rows_byte_for_byte(world: World) -> None:
+def test_arabic_text_reaches_the_rows_byte_for_byte(corpus: Corpus) -> None:
     text = "قَالَ: «نَعَم»؟ \u200f– ١٩٩٨\u0640"
-    lines = lines_for(2.0, "a")
+    lines = make_lines(2.0, "a")
     lines[0]["text"] = text
-    world.record("a", 2.0, lines)
-    world.segment()
-    world.code()
-    built(world, Splits(frozenset(), frozenset()))
-    assert table(world, "full")["text"].to_pylist() == [text]
-    assert table(world, "neutts")["text"].to_pylist() == [text]
+    corpus.add_recording("a", 2.0, lines)
+    corpus.segment()
+    corpus.encode()
+    built(corpus, Splits(frozenset(), frozenset()))
+    assert table(corpus, "full")["text"].to_pylist() == [text]
+    assert table(corpus, "neutts")["text"].to_pylist() == [text]
 
 
 def loaded(folder: Path, config: str, cache: Path) -> Any:
@@ -234,13 +234,13 @@ def loaded(folder: Path, config: str, cache: Path) -> Any:
     return datasets.load_dataset(str(folder), config, cache_dir=str(cache))
 
 
-def test_hugging_face_datasets_loads_every_config_by_the_card(world: World, tmp_path: Path) -> None:
+def test_hugging_face_datasets_loads_every_config_by_the_card(corpus: Corpus, tmp_path: Path) -> None:
     for number in range(3):
-        world.record(f"r{number}")
-        world.record(f"نشرة {number}", channel="Atheer, 50% أثير [x]")
-    world.set(split={"test_fraction": 0.3}, channel_mapping={"news": "The News"})
-    world.build()
-    folder = world.work_dir / "datasets" / "voice"
+        corpus.add_recording(f"r{number}")
+        corpus.add_recording(f"نشرة {number}", channel="Atheer, 50% أثير [x]")
+    corpus.set(split={"test_fraction": 0.3}, channel_mapping={"news": "The News"})
+    corpus.build()
+    folder = corpus.work_dir / "datasets" / "voice"
     for config in ("full", "neutts", "pairs"):
         found = loaded(folder, config, tmp_path / "cache")
         assert set(found) == {"train", "test"}
@@ -259,33 +259,33 @@ def test_hugging_face_datasets_loads_every_config_by_the_card(world: World, tmp_
             assert set(plain["channel"]) <= {"The News", "Atheer, 50% أثير [x]"}
 
 
-def test_without_a_codec_the_card_offers_what_there_is(world: World, tmp_path: Path) -> None:
+def test_without_a_codec_the_card_offers_what_there_is(corpus: Corpus, tmp_path: Path) -> None:
     for number in range(3):
-        world.record(f"r{number}", 4.0)
-    world.set(codec="none")
-    world.build()
-    folder = world.work_dir / "datasets" / "voice"
+        corpus.add_recording(f"r{number}", 4.0)
+    corpus.set(codec="none")
+    corpus.build()
+    folder = corpus.work_dir / "datasets" / "voice"
     assert sum(loaded(folder, "full", tmp_path / "cache").num_rows.values()) == 6
     with pytest.raises(ValueError, match="neutts"):
         loaded(folder, "neutts", tmp_path / "cache")
 
 
-def test_the_commit_record_names_every_file_with_its_hash(world: World) -> None:
-    world.record("a")
-    world.record("b")
-    world.build()
-    commit = json.loads(world.work.get("datasets/voice/dataset.json"))
-    assert commit == card_stage.read_commit(world.work, world.settings)
-    assert files_intact(world.work, [(item["key"], item["sha256"]) for item in commit["files"]]).passed
-    written = {str(path.relative_to(world.work_dir)) for path in world.work_dir.glob("datasets/voice/*/*/*.parquet")}
+def test_the_commit_record_names_every_file_with_its_hash(corpus: Corpus) -> None:
+    corpus.add_recording("a")
+    corpus.add_recording("b")
+    corpus.build()
+    commit = json.loads(corpus.work.get("datasets/voice/dataset.json"))
+    assert commit == card_stage.read_commit(corpus.work, corpus.settings)
+    assert files_intact(corpus.work, [(item["key"], item["sha256"]) for item in commit["files"]]).passed
+    written = {str(path.relative_to(corpus.work_dir)) for path in corpus.work_dir.glob("datasets/voice/*/*/*.parquet")}
     manifests = {key for key in written if "/manifests/" in key}
     assert {item["key"] for item in commit["files"]} == written - manifests
 
 
-def test_rows_without_codes_yet_say_what_to_build_first(world: World) -> None:
-    world.record("a")
-    world.segment()
+def test_rows_without_codes_yet_say_what_to_build_first(corpus: Corpus) -> None:
+    corpus.add_recording("a")
+    corpus.segment()
     with pytest.raises(LookupError, match="coded"):
-        built(world)
+        built(corpus)
     with pytest.raises(LookupError, match="voice_dataset"):
-        rows_stage.require_dataset(world.work, NEWS, world.settings)
+        rows_stage.require_dataset_manifest(corpus.work, NEWS, corpus.settings)

@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from voice_core.corpus.dataset.summary import NOT_GIVEN, STAGES, summarise
+from voice_core.corpus.dataset.summary import NO_LABEL, REJECTION_STAGES, summarise
 from voice_core.settings import Settings
 from voice_core.stages.manifest import Entry, Manifest, RecordingOutcome, RecordingStatus
 
@@ -75,7 +75,7 @@ def test_people_are_counted_as_the_speaker_scope_tells_them_apart_over_partition
     summary = summarise([one, again, two], Settings(split={"speaker_scope": scope}))  # type: ignore[arg-type]
     assert summary.people == summary.totals["speakers"] == people
     if scope == "corpus":
-        assert [(tally.label, tally.rows) for tally in summary.speakers] == [("S1", 4), ("S2", 1), (NOT_GIVEN, 1)]
+        assert [(tally.label, tally.rows) for tally in summary.speakers] == [("S1", 4), ("S2", 1), (NO_LABEL, 1)]
 
 
 def test_what_no_row_answers_for_is_shown() -> None:
@@ -90,9 +90,9 @@ def test_sums_stay_exact_where_sample_rates_differ() -> None:
 
 
 def test_the_funnel_follows_the_pipeline_and_then_size() -> None:
-    rows = [rejected(stage, "small", 1) for stage in reversed(STAGES)] + [rejected("rules", "large", 2)] * 2
+    rows = [rejected(stage, "small", 1) for stage in reversed(REJECTION_STAGES)] + [rejected("rules", "large", 2)] * 2
     funnel = summarise([manifest(*rows)], Settings()).funnel
-    assert list(dict.fromkeys(step.stage for step in funnel)) == list(STAGES)
+    assert list(dict.fromkeys(step.stage for step in funnel)) == list(REJECTION_STAGES)
     assert [(step.reason, step.rows, step.samples) for step in funnel if step.stage == "rules"] == [
         ("large", 2, 4),
         ("small", 1, 1),
@@ -111,8 +111,8 @@ def test_speakers_are_told_apart_by_channel_and_missing_labels_are_named() -> No
     two = manifest(kept(2, speaker_id="S1", dialect="Gulf"), partition="two/batch-0007")
     summary = summarise([one, two], Settings(channel_mapping=names))
     labels = [tally.label for tally in summary.speakers]
-    assert labels == ["Radio | One / S1", "أثير / S1", f"Radio | One / {NOT_GIVEN}"]
-    assert [(tally.label, tally.rows) for tally in summary.genders] == [(NOT_GIVEN, 2), ("female", 1)]
+    assert labels == ["Radio | One / S1", "أثير / S1", f"Radio | One / {NO_LABEL}"]
+    assert [(tally.label, tally.rows) for tally in summary.genders] == [(NO_LABEL, 2), ("female", 1)]
     assert [(tally.label, tally.rows) for tally in summary.channels] == [("Radio | One", 2), ("أثير", 1)]
 
 

@@ -14,7 +14,7 @@ from voice_assets_tests.files import files_below
 TOMBSTONES = "tombstones/"
 
 
-def traces(work: Path | Mapping[str, bytes], audio_id: str, *marks: str) -> list[str]:
+def find_leftovers(work: Path | Mapping[str, bytes], audio_id: str, *marks: str) -> list[str]:
     """Objects of a work root that name the recording or hold one of the `marks`, its tombstone left out.
 
     Names and marks have to be too long to occur in audio by chance. Looks into compressed Parquet files and archives,

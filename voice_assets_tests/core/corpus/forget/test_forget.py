@@ -10,19 +10,19 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from voice_assets_tests.core.corpus.forget.forgetting import traces
-from voice_assets_tests.core.corpus.small_corpus import World, lines_for
+from voice_assets_tests.core.corpus.forget.forgetting import find_leftovers
+from voice_assets_tests.core.corpus.small_corpus import Corpus, make_lines
 from voice_assets_tests.files import files_below
 from voice_core.corpus.checks import files_intact, rows_match
 from voice_core.corpus.dataset.card import read_card_settings
-from voice_core.corpus.dataset.dataset_record import read_commit
-from voice_core.corpus.dataset.rows_stage import parquet_files, read_dataset_manifest
-from voice_core.corpus.forget.forget import Wish, find_recording, forget, remove, settle
-from voice_core.corpus.forget.search import RecordingName, search
+from voice_core.corpus.dataset.dataset_record import read_dataset_record
+from voice_core.corpus.dataset.rows_stage import list_parquet_files, read_dataset_manifest
+from voice_core.corpus.forget.forget import ForgetTarget, find_forget_target, mark_forgotten, remove_recording, clear_pending
+from voice_core.corpus.forget.search import RecordingName, find_references
 from voice_core.corpus.retention import evict
 from voice_core.layout import PartitionKey
 from voice_core.settings import CardSettings
-from voice_core.stages.evicted import read_freed
+from voice_core.stages.evicted import read_evicted
 from voice_core.storage.store import Store
 
 TWO = "number-two"
@@ -33,68 +33,68 @@ MARK = "Xylophone"  # stands in every text of the recording, and nowhere else
 
 def lines(name: str) -> list[dict[str, Any]]:
     more = {"text": f"{MARK} is said.", "tone": f"{MARK} tone", "speaker_id": f"{MARK} Smith"} if name == TWO else {}
-    return [line | more for line in lines_for(6, name)]
+    return [line | more for line in make_lines(6, name)]
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> World:
+def built(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     """Three recordings of one channel and one of another, in the datasets "voice" and "other"; never written to."""
-    world = World(tmp_path_factory.mktemp("forgetting"))
+    corpus = Corpus(tmp_path_factory.mktemp("forgetting"))
     for name in ("one", TWO, "three"):
-        world.record(name, 6, lines(name))
-    world.record("far-away", 6, channel="talk")
+        corpus.add_recording(name, 6, lines(name))
+    corpus.add_recording("far-away", 6, channel="talk")
     of_other = {"split": {"test_fraction": 0.9}, "card": {"licence": "cc-by-4.0", "sources": "Our own."}}
-    world.set(dataset="other", **of_other)
-    world.build()
-    world.set(
+    corpus.set(dataset="other", **of_other)
+    corpus.build()
+    corpus.set(
         dataset="voice",
         split={"test_fraction": 0.0, "speaker_scope": "channel"},
         card={"licence": "other", "sources": ""},
     )
-    world.build()
-    return world
+    corpus.build()
+    return corpus
 
 
 @pytest.fixture
-def world(built: World, tmp_path: Path) -> World:
+def corpus(built: Corpus, tmp_path: Path) -> Corpus:
     """A copy of it, to do things to."""
-    world = World(tmp_path)
-    shutil.copytree(built.raw_dir, world.raw_dir, dirs_exist_ok=True)
-    shutil.copytree(built.work_dir, world.work_dir)
-    world.set(split=built.settings.split.model_dump())
-    return world
+    corpus = Corpus(tmp_path)
+    shutil.copytree(built.raw_dir, corpus.raw_dir, dirs_exist_ok=True)
+    shutil.copytree(built.work_dir, corpus.work_dir)
+    corpus.set(split=built.settings.split.model_dump())
+    return corpus
 
 
-def forgotten(world: World) -> RecordingName:
-    name = forget(world.work, TWO, when="2030-01-01", why="")
-    remove(world.work, name, world.settings)
+def forgotten(corpus: Corpus) -> RecordingName:
+    name = mark_forgotten(corpus.work, TWO, when="2030-01-01", why="")
+    remove_recording(corpus.work, name, corpus.settings)
     return name
 
 
-def left(world: World) -> list[str]:
-    return traces(world.work_dir, TWO, MARK)
+def left(corpus: Corpus) -> list[str]:
+    return find_leftovers(corpus.work_dir, TWO, MARK)
 
 
-def sound(world: World, dataset: str) -> set[str]:
+def sound(corpus: Corpus, dataset: str) -> set[str]:
     """Check that a dataset is whole; returns the recordings that have rows in it."""
-    settings = world.settings.model_copy(update={"dataset": dataset})
+    settings = corpus.settings.model_copy(update={"dataset": dataset})
     names = set()
     for partition in (NEWS, PartitionKey("talk", 1)):
-        manifest = read_dataset_manifest(world.work, partition, settings)
+        manifest = read_dataset_manifest(corpus.work, partition, settings)
         assert manifest is not None
         assert manifest.complete
-        assert rows_match(world.work, manifest).passed
-        assert files_intact(world.work, parquet_files(manifest)).passed
+        assert rows_match(corpus.work, manifest).passed
+        assert files_intact(corpus.work, list_parquet_files(manifest)).passed
         names |= {entry.audio_id for entry in manifest.kept()}
-    commit = read_commit(world.work, settings)
+    commit = read_dataset_record(corpus.work, settings)
     assert commit is not None
-    assert files_intact(world.work, [(item["key"], item["sha256"]) for item in commit["files"]]).passed
+    assert files_intact(corpus.work, [(item["key"], item["sha256"]) for item in commit["files"]]).passed
     return names
 
 
-def test_before_it_is_forgotten_a_recording_is_found_everywhere(world: World) -> None:
-    found = search(world.work, RecordingName("news", TWO))
-    assert set(left(world)) - {f"datasets/{name}/README.md" for name in ("voice", "other")} <= found.found.keys()
+def test_before_it_is_forgotten_a_recording_is_found_everywhere(corpus: Corpus) -> None:
+    found = find_references(corpus.work, RecordingName("news", TWO))
+    assert set(left(corpus)) - {f"datasets/{name}/README.md" for name in ("voice", "other")} <= found.found.keys()
     assert found.datasets == {"voice", "other"}
     assert found.partitions == {NEWS}
     assert not found.unreadable
@@ -106,91 +106,91 @@ def test_before_it_is_forgotten_a_recording_is_found_everywhere(world: World) ->
     ids=["the same", "no codec", "another channel", "another dataset", "another split"],
 )
 def test_a_recording_is_removed_from_every_dataset_whatever_the_settings_are(
-    world: World, changes: dict[str, Any]
+    corpus: Corpus, changes: dict[str, Any]
 ) -> None:
-    world.set(**changes)
-    name = forgotten(world)
-    assert left(world) == []
-    assert search(world.work, name).found == {}
+    corpus.set(**changes)
+    name = forgotten(corpus)
+    assert left(corpus) == []
+    assert find_references(corpus.work, name).found == {}
     for dataset in ("voice", "other"):
-        assert sound(world, dataset) == {"one", "three", "far-away"}
+        assert sound(corpus, dataset) == {"one", "three", "far-away"}
 
 
-def test_the_other_recordings_stay_as_they_are_and_new_ones_come_into_no_other_dataset(world: World) -> None:
-    before = world.files()
-    world.record("four", 6)
-    forgotten(world)
-    after = world.files()
+def test_the_other_recordings_stay_as_they_are_and_new_ones_come_into_no_other_dataset(corpus: Corpus) -> None:
+    before = corpus.files()
+    corpus.add_recording("four", 6)
+    forgotten(corpus)
+    after = corpus.files()
     assert {key for key in after if "four" in key} == set()
     changed = {key for key in before if before[key] != after.get(key)}
     assert not {key for key in changed if "/talk/" in key or "one_seg" in key or "three_seg" in key}
-    card = read_card_settings(world.path("datasets/other/README.md").read_text("utf-8"), "other")
+    card = read_card_settings(corpus.path("datasets/other/README.md").read_text("utf-8"), "other")
     assert card == CardSettings(licence="cc-by-4.0", sources="Our own.")
 
 
-def test_a_card_that_an_older_version_wrote_keeps_its_licence_and_sources(world: World) -> None:
-    path = world.path("datasets/other/dataset.json")
+def test_a_card_that_an_older_version_wrote_keeps_its_licence_and_sources(corpus: Corpus) -> None:
+    path = corpus.path("datasets/other/dataset.json")
     commit = json.loads(path.read_text("utf-8"))
     del commit["card_settings"]
     path.write_text(json.dumps(commit), "utf-8")
-    forgotten(world)
-    card = read_card_settings(world.path("datasets/other/README.md").read_text("utf-8"), "other")
+    forgotten(corpus)
+    card = read_card_settings(corpus.path("datasets/other/README.md").read_text("utf-8"), "other")
     assert card == CardSettings(licence="cc-by-4.0", sources="Our own.")
 
 
-def test_the_rows_that_stay_are_those_that_a_build_writes(world: World) -> None:
-    forgotten(world)
-    rows = {key: digest for key, digest in world.files("datasets/voice").items() if key.endswith(".parquet")}
-    world.build()
-    after = world.files("datasets/voice")
+def test_the_rows_that_stay_are_those_that_a_build_writes(corpus: Corpus) -> None:
+    forgotten(corpus)
+    rows = {key: digest for key, digest in corpus.files("datasets/voice").items() if key.endswith(".parquet")}
+    corpus.build()
+    after = corpus.files("datasets/voice")
     assert {key: after[key] for key in rows if "/manifests/" not in key} == {
         key: digest for key, digest in rows.items() if "/manifests/" not in key
     }
-    assert world.status().finished
-    assert left(world) == []
+    assert corpus.status().finished
+    assert left(corpus) == []
 
 
-def test_removing_again_after_a_build_changes_nothing(world: World) -> None:
-    name = forgotten(world)
-    world.build()
-    before = world.files()
-    remove(world.work, name, world.settings)
-    assert world.files() == before
+def test_removing_again_after_a_build_changes_nothing(corpus: Corpus) -> None:
+    name = forgotten(corpus)
+    corpus.build()
+    before = corpus.files()
+    remove_recording(corpus.work, name, corpus.settings)
+    assert corpus.files() == before
 
 
-def test_rows_are_removed_from_files_of_many_row_groups(world: World) -> None:
+def test_rows_are_removed_from_files_of_many_row_groups(corpus: Corpus) -> None:
     for name in ("five", "six"):
-        world.record(name, 90)
-    world.build()
-    forgotten(world)
-    before = world.files("datasets/voice/data")
-    assert sound(world, "voice") == {"one", "three", "far-away", "five", "six"}
+        corpus.add_recording(name, 90)
+    corpus.build()
+    forgotten(corpus)
+    before = corpus.files("datasets/voice/data")
+    assert sound(corpus, "voice") == {"one", "three", "far-away", "five", "six"}
     key = next(key for key in before if "news" in key and "train" in key)
-    parquet = pq.ParquetFile(io.BytesIO(world.work.get(key)))
+    parquet = pq.ParquetFile(io.BytesIO(corpus.work.get(key)))
     sizes = [parquet.metadata.row_group(i).num_rows for i in range(parquet.num_row_groups)]
     assert all(size == 64 for size in sizes[:-1])
-    world.build()
-    assert world.files("datasets/voice/data") == before
+    corpus.build()
+    assert corpus.files("datasets/voice/data") == before
 
 
 @pytest.mark.parametrize("stage", ["segments", "coded", "datasets"])
-def test_what_was_freed_is_not_made_again(world: World, stage: str) -> None:
-    world.build()  # the copied recordings have another identity
+def test_what_was_freed_is_not_made_again(corpus: Corpus, stage: str) -> None:
+    corpus.build()  # the copied recordings have another identity
     stages = ["segments", "coded", "datasets"][: ["segments", "coded", "datasets"].index(stage) + 1]
     for one in stages:
-        for plan in evict.plan_clean(world.work, world.status().partitions, [one], world.settings, force=True):
+        for plan in evict.plan_eviction(corpus.work, corpus.status().partitions, [one], corpus.settings, force=True):
             assert not plan.refusal
-            evict.free(world.work, plan, world.settings)
-    forgotten(world)
-    assert left(world) == []
+            evict.evict_files(corpus.work, plan, corpus.settings)
+    forgotten(corpus)
+    assert left(corpus) == []
     for place in ("segments", "coded", "datasets/voice"):
-        assert not [key for key in read_freed(world.work, place, NEWS) if f"{TWO}_seg" in key]
-    world.build()
-    assert left(world) == []
-    assert sound(world, "voice") == {"one", "three", "far-away"}
+        assert not [key for key in read_evicted(corpus.work, place, NEWS) if f"{TWO}_seg" in key]
+    corpus.build()
+    assert left(corpus) == []
+    assert sound(corpus, "voice") == {"one", "three", "far-away"}
 
 
-def test_half_files_of_killed_processes_go_too(world: World) -> None:
+def test_half_files_of_killed_processes_go_too(corpus: Corpus) -> None:
     leftovers = [
         f"segments/news/batch-0001/{TWO}_seg_1.npz.part",
         "segments/news/batch-0001/_manifest.parquet.part",
@@ -199,50 +199,50 @@ def test_half_files_of_killed_processes_go_too(world: World) -> None:
         "batches/news/batch-0001.json.part",
     ]
     for key in leftovers:
-        world.path(key).write_text(f"half of {MARK}", "utf-8")
-    forgotten(world)
-    assert left(world) == []
-    assert not [key for key in leftovers if world.path(key).exists()]
+        corpus.path(key).write_text(f"half of {MARK}", "utf-8")
+    forgotten(corpus)
+    assert left(corpus) == []
+    assert not [key for key in leftovers if corpus.path(key).exists()]
 
 
-def test_a_parquet_file_that_no_manifest_lists_is_searched_too(world: World) -> None:
-    stray = world.path("datasets/voice/neutts/news/batch-0007.train.parquet")
-    stray.write_bytes(world.path("datasets/voice/neutts/news/batch-0001.train.parquet").read_bytes())
-    forgotten(world)
-    assert left(world) == []
+def test_a_parquet_file_that_no_manifest_lists_is_searched_too(corpus: Corpus) -> None:
+    stray = corpus.path("datasets/voice/neutts/news/batch-0007.train.parquet")
+    stray.write_bytes(corpus.path("datasets/voice/neutts/news/batch-0001.train.parquet").read_bytes())
+    forgotten(corpus)
+    assert left(corpus) == []
 
 
-def test_a_copy_of_a_segment_file_in_a_folder_of_somebody_goes_too(world: World) -> None:
-    (world.work_dir / "mine").mkdir()
-    world.path(f"mine/{TWO}_seg_0.npz").write_bytes(
-        world.path(f"segments/news/batch-0001/{TWO}_seg_0.npz").read_bytes()
+def test_a_copy_of_a_segment_file_in_a_folder_of_somebody_goes_too(corpus: Corpus) -> None:
+    (corpus.work_dir / "mine").mkdir()
+    corpus.path(f"mine/{TWO}_seg_0.npz").write_bytes(
+        corpus.path(f"segments/news/batch-0001/{TWO}_seg_0.npz").read_bytes()
     )
-    forgotten(world)
-    assert left(world) == []
+    forgotten(corpus)
+    assert left(corpus) == []
 
 
-def test_the_only_recording_of_a_batch_can_be_forgotten(world: World) -> None:
-    name = forget(world.work, "talk/far-away", when="2030-01-01", why="")
-    remove(world.work, name, world.settings)
-    assert traces(world.work_dir, "far-away") == []
-    world.build()
-    assert world.status().finished
+def test_the_only_recording_of_a_batch_can_be_forgotten(corpus: Corpus) -> None:
+    name = mark_forgotten(corpus.work, "talk/far-away", when="2030-01-01", why="")
+    remove_recording(corpus.work, name, corpus.settings)
+    assert find_leftovers(corpus.work_dir, "far-away") == []
+    corpus.build()
+    assert corpus.status().finished
 
 
-def test_a_damaged_file_of_rows_is_removed_and_made_again(world: World) -> None:
-    path = world.path("datasets/voice/data/news/batch-0001.train.parquet")
+def test_a_damaged_file_of_rows_is_removed_and_made_again(corpus: Corpus) -> None:
+    path = corpus.path("datasets/voice/data/news/batch-0001.train.parquet")
     path.write_bytes(path.read_bytes()[:-100])
-    name = forgotten(world)
-    assert left(world) == []
-    assert not search(world.work, name).unreadable
-    world.build()
-    assert sound(world, "voice") == {"one", "three", "far-away"}
+    name = forgotten(corpus)
+    assert left(corpus) == []
+    assert not find_references(corpus.work, name).unreadable
+    corpus.build()
+    assert sound(corpus, "voice") == {"one", "three", "far-away"}
 
 
-def test_what_cannot_be_searched_is_named(world: World) -> None:
-    name = forgotten(world)
-    world.path("datasets/other/splits.json").write_text("{", "utf-8")
-    assert list(search(world.work, name).unreadable) == ["datasets/other/splits.json"]
+def test_what_cannot_be_searched_is_named(corpus: Corpus) -> None:
+    name = forgotten(corpus)
+    corpus.path("datasets/other/splits.json").write_text("{", "utf-8")
+    assert list(find_references(corpus.work, name).unreadable) == ["datasets/other/splits.json"]
 
 
 class BreaksOffError(Exception):
@@ -275,29 +275,29 @@ class FragileStore(Store):
             self._change(lambda key=key: Store.delete(self, [key]))  # type: ignore[misc]
 
 
-def interrupted(world: World) -> Iterator[int]:
+def interrupted(corpus: Corpus) -> Iterator[int]:
     """Removals that break off a few changes later each time, until one comes to its end."""
     for at in range(1, 500, STEP):
         yield at
-        store = FragileStore(world.settings.work_url, at)
+        store = FragileStore(corpus.settings.work_url, at)
         try:
-            remove(store, forget(store, TWO, when="2030-01-01", why=""), world.settings)
+            remove_recording(store, mark_forgotten(store, TWO, when="2030-01-01", why=""), corpus.settings)
         except BreaksOffError:
             continue
         return
 
 
-def test_a_removal_that_broke_off_is_finished_by_the_next_one(world: World) -> None:
-    saved = {path: path.read_bytes() for path in world.work_dir.rglob("*") if path.is_file()}
-    settle(world.work, forgotten(world))
-    wanted = world.files()
+def test_a_removal_that_broke_off_is_finished_by_the_next_one(corpus: Corpus) -> None:
+    saved = {path: path.read_bytes() for path in corpus.work_dir.rglob("*") if path.is_file()}
+    clear_pending(corpus.work, forgotten(corpus))
+    wanted = corpus.files()
     number = 0
-    for number in interrupted(world):
+    for number in interrupted(corpus):
         if number > 1:  # what the last one left is finished
-            wish = find_recording(world.work, TWO)
-            settle(world.work, finish(world, wish))
-            assert world.files() == wanted, f"broken off at change {number - STEP}"
-        for path in world.work_dir.rglob("*"):
+            wish = find_forget_target(corpus.work, TWO)
+            clear_pending(corpus.work, finish(corpus, wish))
+            assert corpus.files() == wanted, f"broken off at change {number - STEP}"
+        for path in corpus.work_dir.rglob("*"):
             if path.is_file():
                 path.unlink()
         for path, data in saved.items():
@@ -306,35 +306,35 @@ def test_a_removal_that_broke_off_is_finished_by_the_next_one(world: World) -> N
     assert number > 20
 
 
-def finish(world: World, wish: Wish) -> RecordingName:
-    name = forget(world.work, wish, when="2030-01-01", why="")
-    remove(world.work, name, world.settings)
+def finish(corpus: Corpus, wish: ForgetTarget) -> RecordingName:
+    name = mark_forgotten(corpus.work, wish, when="2030-01-01", why="")
+    remove_recording(corpus.work, name, corpus.settings)
     return name
 
 
 def test_recordings_with_the_same_id_elsewhere_and_with_odd_names_stay(tmp_path: Path) -> None:
-    world = World(tmp_path)
+    corpus = Corpus(tmp_path)
     for name, channel in (("one", "news"), ("one", "talk"), ("interview.part2", "news"), ("two", "news")):
-        world.record(name, 6, channel=channel)
-    world.build()
-    (world.work_dir / "segments" / "news" / "batch-0001" / "one_seg_0.npz.part").write_bytes(b"half")
-    before = files_below(world.work_dir)
-    name = forget(world.work, "news/one", when="2030-01-01", why="")
-    places = remove(world.work, name, world.settings)
+        corpus.add_recording(name, 6, channel=channel)
+    corpus.build()
+    (corpus.work_dir / "segments" / "news" / "batch-0001" / "one_seg_0.npz.part").write_bytes(b"half")
+    before = files_below(corpus.work_dir)
+    name = mark_forgotten(corpus.work, "news/one", when="2030-01-01", why="")
+    places = remove_recording(corpus.work, name, corpus.settings)
     assert places["partitions"] == ["news/batch-0001"]
-    after = files_below(world.work_dir)
+    after = files_below(corpus.work_dir)
     mine = {key for key in before if "/talk/" in key or "interview.part2" in key}
     assert len(mine) > 10
     assert {key: after.get(key) for key in mine} == {key: before[key] for key in mine}
     assert not [key for key in after if "news/batch-0001/one_seg" in key]
-    assert not search(world.work, name).found
+    assert not find_references(corpus.work, name).found
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"null"])
-def test_damaged_splits_and_cards_keep_no_recording(world: World, content: bytes) -> None:
+def test_damaged_splits_and_cards_keep_no_recording(corpus: Corpus, content: bytes) -> None:
     for key in ("datasets/voice/splits.json", "datasets/other/README.md", "datasets/other/dataset.json"):
-        (world.work_dir / key).write_bytes(content)
-    forgotten(world)
-    world.build()
-    assert left(world) == []
-    assert sound(world, "voice") == {"one", "three", "far-away"}
+        (corpus.work_dir / key).write_bytes(content)
+    forgotten(corpus)
+    corpus.build()
+    assert left(corpus) == []
+    assert sound(corpus, "voice") == {"one", "three", "far-away"}

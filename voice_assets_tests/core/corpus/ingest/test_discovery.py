@@ -7,7 +7,7 @@ from typing import IO
 
 import pytest
 
-from voice_assets_tests.core.corpus.small_corpus import World
+from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_core.corpus.ingest import batches, discovery
 from voice_core.corpus.ingest.batches import Recording, parse_batch
 from voice_core.layout import BATCHES, PartitionKey
@@ -15,8 +15,8 @@ from voice_core.storage.store import ObjectInfo, Store, StoreError
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    made = World(tmp_path)
+def corpus(tmp_path: Path) -> Corpus:
+    made = Corpus(tmp_path)
     made.set(batch={"max_recordings": 3})
     return made
 
@@ -50,15 +50,15 @@ class Refusing(Store):
         return super().open(key)
 
 
-def test_discoveries_at_once_assign_every_recording_once(world: World) -> None:
+def test_discoveries_at_once_assign_every_recording_once(corpus: Corpus) -> None:
     for number in range(10):
-        world.record(f"r{number}", 1.0)
+        corpus.add_recording(f"r{number}", 1.0)
     found: list[int] = []
     errors: list[BaseException] = []
 
     def one() -> None:
         try:
-            found.append(world.discover().new)
+            found.append(corpus.discover().new)
         except BaseException as error:
             errors.append(error)
             raise
@@ -70,85 +70,85 @@ def test_discoveries_at_once_assign_every_recording_once(world: World) -> None:
         thread.join()
     assert not errors
     assert sum(found) == 10
-    everybody = [name for names in members(world.work).values() for name in names]
+    everybody = [name for names in members(corpus.work).values() for name in names]
     assert sorted(everybody) == [f"r{number}" for number in range(10)]
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
-def test_a_batch_that_a_listing_hides_is_neither_overwritten_nor_assigned_again(world: World, number: int) -> None:
+def test_a_batch_that_a_listing_hides_is_neither_overwritten_nor_assigned_again(corpus: Corpus, number: int) -> None:
     for name in "abcdefgh":
-        world.record(name, 1.0)
-    world.discover()
-    before = members(world.work)
-    lagging = Lagging(world.settings.work_url)
+        corpus.add_recording(name, 1.0)
+    corpus.discover()
+    before = members(corpus.work)
+    lagging = Lagging(corpus.settings.work_url)
     lagging.hidden = frozenset({f"{BATCHES}{PartitionKey('news', number)}.json"})
-    world.record("i", 1.0)
-    found = discovery.discover(world.raw, lagging, world.settings)
+    corpus.add_recording("i", 1.0)
+    found = discovery.discover(corpus.raw, lagging, corpus.settings)
     assert found.new == 1
-    assert members(world.work) == {**before, "news/batch-0003": ["g", "h", "i"]}
+    assert members(corpus.work) == {**before, "news/batch-0003": ["g", "h", "i"]}
 
 
 def test_what_there_is_no_time_for_waits_and_the_batches_end_up_the_same(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in "abcdefg":
-        world.record(name, 1.0)
-    world.discover()
-    at_once = members(world.work)
-    for path in (world.work_dir / "batches").rglob("*.json"):
+        corpus.add_recording(name, 1.0)
+    corpus.discover()
+    at_once = members(corpus.work)
+    for path in (corpus.work_dir / "batches").rglob("*.json"):
         path.unlink()
-    monkeypatch.setattr(discovery, "_GROUP", 2)
+    monkeypatch.setattr(discovery, "_PROBE_CHUNK", 2)
     seen = []
     while True:
-        found = discovery.discover(world.raw, world.work, world.settings, budget_sec=0)
-        seen.append((found.new, len(found.waiting), sorted(map(str, found.filling()))))
-        if not found.waiting:
+        found = discovery.discover(corpus.raw, corpus.work, corpus.settings, budget_sec=0)
+        seen.append((found.new, len(found.pending), sorted(map(str, found.partitions_to_fill()))))
+        if not found.pending:
             break
     assert [new for new, _, _ in seen] == [2, 2, 2, 1]
     assert seen[0] == (2, 5, ["news/batch-0001"])
     assert seen[2] == (2, 1, [])
-    assert members(world.work) == at_once
+    assert members(corpus.work) == at_once
 
 
 def test_a_batch_that_grew_while_it_was_looked_at_keeps_its_new_recording(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.record("a", 1.0)
-    world.discover()
-    real, grown = batches._look_at, []
+    corpus.add_recording("a", 1.0)
+    corpus.discover()
+    real, grown = batches._inspect_recordings, []
 
     def meanwhile(*arguments: object) -> dict[Recording, Recording]:
         if not grown:
-            world.record("b", 1.0)
-            grown.append(world.discover())
+            corpus.add_recording("b", 1.0)
+            grown.append(corpus.discover())
         return real(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(batches, "_look_at", meanwhile)
-    batch = batches.snapshot(world.raw, world.work, PartitionKey("news", 1), world.settings)
+    monkeypatch.setattr(batches, "_inspect_recordings", meanwhile)
+    batch = batches.snapshot_batch(corpus.raw, corpus.work, PartitionKey("news", 1), corpus.settings)
     assert [item.audio_id for item in batch.recordings] == ["a", "b"]
     assert all(item.audio for item in batch.recordings)
-    assert batches.read_batch(world.work, batch.partition) == batch
+    assert batches.read_batch(corpus.work, batch.partition) == batch
 
 
-def test_a_recording_that_the_store_will_not_show_is_in_trouble_alone_and_looked_at_again(world: World) -> None:
+def test_a_recording_that_the_store_will_not_show_is_in_trouble_alone_and_looked_at_again(corpus: Corpus) -> None:
     for name in "ab":
-        world.record(name, 1.0)
-    (before,) = world.snapshot()
-    refusing = Refusing(world.settings.raw_url)
+        corpus.add_recording(name, 1.0)
+    (before,) = corpus.snapshot()
+    refusing = Refusing(corpus.settings.raw_url)
     refusing.refused = "news/a.wav"
-    batch = batches.snapshot(refusing, world.work, PartitionKey("news", 1), world.settings)
+    batch = batches.snapshot_batch(refusing, corpus.work, PartitionKey("news", 1), corpus.settings)
     assert "access denied" in batch.recordings[0].trouble
     assert (batch.recordings[0].audio, batch.recordings[1]) == (before.recordings[0].audio, before.recordings[1])
     assert parse_batch(Store("memory://"), batch.partition, batch.to_bytes()) == batch
-    (change,) = world.discover().changes.values()
-    assert (change.troubled, change.new, change.changed) == (1, 0, 0)
-    assert world.snapshot() == [before]
-    assert world.discover().changes == {}
+    (change,) = corpus.discover().batch_changes.values()
+    assert (change.unreachable, change.new, change.changed) == (1, 0, 0)
+    assert corpus.snapshot() == [before]
+    assert corpus.discover().batch_changes == {}
 
 
-def test_a_bucket_that_is_out_of_reach_is_no_trouble_of_its_recordings(world: World) -> None:
-    world.record("a", 1.0)
-    world.discover()
+def test_a_bucket_that_is_out_of_reach_is_no_trouble_of_its_recordings(corpus: Corpus) -> None:
+    corpus.add_recording("a", 1.0)
+    corpus.discover()
 
     class Gone(Refusing):
         refused = "news/a.wav"
@@ -157,20 +157,20 @@ def test_a_bucket_that_is_out_of_reach_is_no_trouble_of_its_recordings(world: Wo
             raise StoreError("list: no such bucket")
 
     with pytest.raises(StoreError, match="no such bucket"):
-        batches.snapshot(Gone(world.settings.raw_url), world.work, PartitionKey("news", 1), world.settings)
+        batches.snapshot_batch(Gone(corpus.settings.raw_url), corpus.work, PartitionKey("news", 1), corpus.settings)
 
 
-def test_what_is_new_changed_and_vanished_is_counted_by_batch(world: World) -> None:
-    lines = world.record("a", 2.0)
-    world.record("b", 2.0)
-    assert [vars_of(item) for item in world.discover().changes.values()] == [(2, 0, 0)]
-    world.snapshot()
-    world.transcribe("a", lines[:0])
-    world.audio_path("b").unlink()
-    world.record("c", 2.0)
-    found = world.discover()
-    assert [vars_of(item) for item in found.changes.values()] == [(1, 1, 1)]
+def test_what_is_new_changed_and_vanished_is_counted_by_batch(corpus: Corpus) -> None:
+    lines = corpus.add_recording("a", 2.0)
+    corpus.add_recording("b", 2.0)
+    assert [vars_of(item) for item in corpus.discover().batch_changes.values()] == [(2, 0, 0)]
+    corpus.snapshot()
+    corpus.write_transcript("a", lines[:0])
+    corpus.audio_path("b").unlink()
+    corpus.add_recording("c", 2.0)
+    found = corpus.discover()
+    assert [vars_of(item) for item in found.batch_changes.values()] == [(1, 1, 1)]
 
 
-def vars_of(change: discovery.Change) -> tuple[int, int, int]:
+def vars_of(change: discovery.BatchChanges) -> tuple[int, int, int]:
     return change.new, change.changed, change.vanished

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from voice_assets_tests.core.corpus.small_corpus import World
+from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_core.corpus.ingest.transcripts import MAX_JSON_VALUES, TranscriptError, parse_transcript
 from voice_core.storage.store import Store
 
@@ -27,20 +27,20 @@ def huge(size: int) -> bytes:
     return b'{"segments": [' + b", ".join([segment] * (size // len(segment))) + b"]}"
 
 
-def test_a_transcript_of_100_mb_is_refused_by_its_size_and_never_read(world: World) -> None:
+def test_a_transcript_of_100_mb_is_refused_by_its_size_and_never_read(corpus: Corpus) -> None:
     from voice_core.corpus.ingest import batches, discovery
     from voice_core.corpus.segment import segment_stage
 
-    world.record("a", 4.0)
-    world.record("b", 4.0)
-    with world.transcript_path("a").open("wb") as out:
+    corpus.add_recording("a", 4.0)
+    corpus.add_recording("b", 4.0)
+    with corpus.transcript_path("a").open("wb") as out:
         out.truncate(100_000_000)
-    raw = CountingStore(world.settings.raw_url)
+    raw = CountingStore(corpus.settings.raw_url)
     raw.read = []
-    found = discovery.discover(raw, world.work, world.settings)
+    found = discovery.discover(raw, corpus.work, corpus.settings)
     partition = found.batches[0].partition
-    batches.snapshot(raw, world.work, partition, world.settings)
-    report = segment_stage.build_segments(raw, world.work, partition, world.settings)
+    batches.snapshot_batch(raw, corpus.work, partition, corpus.settings)
+    report = segment_stage.build_segments(raw, corpus.work, partition, corpus.settings)
     assert "news/b.json" in raw.read
     assert "news/a.json" not in raw.read
     first = report.manifest.entries[0]
@@ -72,13 +72,13 @@ def test_a_transcript_made_to_fill_the_memory_is_refused_before_it_is_decoded(da
     assert data.count(b",") + data.count(b"{") + data.count(b"[") > MAX_JSON_VALUES
 
 
-def test_a_transcript_that_only_just_fits_the_limit_is_built_when_the_limit_is_raised(world: World) -> None:
-    lines = world.record("a", 4.0)
-    world.transcript_path("a").write_text(json.dumps({"segments": lines, "padding": "x" * 50_000}))
-    world.set(max_transcript_mb=0.05)
-    assert world.segment().manifest.kept() == []
-    world.set(max_transcript_mb=0.06)
-    assert len(world.segment().manifest.kept()) == 2
+def test_a_transcript_that_only_just_fits_the_limit_is_built_when_the_limit_is_raised(corpus: Corpus) -> None:
+    lines = corpus.add_recording("a", 4.0)
+    corpus.transcript_path("a").write_text(json.dumps({"segments": lines, "padding": "x" * 50_000}))
+    corpus.set(max_transcript_mb=0.05)
+    assert corpus.segment().manifest.kept() == []
+    corpus.set(max_transcript_mb=0.06)
+    assert len(corpus.segment().manifest.kept()) == 2
     lines[0]["text"] = "Corrected text."
-    world.transcript_path("a").write_text(json.dumps({"segments": lines, "padding": "x" * 50_000}))
-    assert world.segment().segments_cut == 1
+    corpus.transcript_path("a").write_text(json.dumps({"segments": lines, "padding": "x" * 50_000}))
+    assert corpus.segment().segments_cut == 1

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voice_assets_tests.core.corpus.ingest.transcript_forms import GOOD, only, spans
+from voice_assets_tests.core.corpus.ingest.transcript_forms import GOOD, get_only_line, line_spans
 from voice_core.corpus.ingest.transcripts import BAD_LINE_REASONS, BadLine, Line, Transcript, parse_transcript
 
 ARABIC = "\u200fقَالَ: «مَرْحَبًا بِكُم» — ٣٫٥٪ \u2067abc\u2069 لا\u200cإله\u00a0إلّا\u200e "
@@ -19,7 +19,7 @@ def native(*segments: object, **document: object) -> Transcript:
 
 class TestNativeJson:
     def test_all_seven_fields_arrive(self) -> None:
-        line = only(
+        line = get_only_line(
             native(
                 {
                     "start": 1,
@@ -37,31 +37,31 @@ class TestNativeJson:
     @pytest.mark.parametrize("ensure_ascii", [True, False])
     def test_arabic_with_diacritics_and_bidi_marks_passes_byte_for_byte(self, ensure_ascii: bool) -> None:
         data = json.dumps({"segments": [{**GOOD, "text": ARABIC}]}, ensure_ascii=ensure_ascii).encode()
-        assert only(parse_transcript(data, "a.json")).text.encode() == ARABIC.encode()
+        assert get_only_line(parse_transcript(data, "a.json")).text.encode() == ARABIC.encode()
 
     @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00")), st.booleans())
     def test_any_text_passes_byte_for_byte(self, text: str, ensure_ascii: bool) -> None:
         document = {"segments": [{**GOOD, "text": text, "speaker_id": text}]}
-        line = only(parse_transcript(json.dumps(document, ensure_ascii=ensure_ascii).encode(), "a.json"))
+        line = get_only_line(parse_transcript(json.dumps(document, ensure_ascii=ensure_ascii).encode(), "a.json"))
         assert line.text.encode() == text.encode()
         assert line.speaker_id == text
 
     def test_a_bare_list_is_native(self) -> None:
         transcript = parse_transcript(json.dumps([{**GOOD, "text": " as is "}]).encode(), "a.json")
-        assert (transcript.format, only(transcript).text) == ("native", " as is ")
+        assert (transcript.format, get_only_line(transcript).text) == ("native", " as is ")
 
     def test_no_segments_is_a_transcript_without_lines(self) -> None:
         assert native() == Transcript((), "native")
         assert parse_transcript(b"[]", "a.json").lines == ()
 
     def test_negative_and_reversed_times_are_left_to_the_rules(self) -> None:
-        assert spans(native({"start": -3, "end": -7.5, "text": "x"})) == [(-3.0, -7.5, "x")]
+        assert line_spans(native({"start": -3, "end": -7.5, "text": "x"})) == [(-3.0, -7.5, "x")]
 
     @pytest.mark.parametrize(
         ("value", "seconds"), [("12.5", 12.5), (" 3 ", 3.0), ("-1e1", -10.0), (".5", 0.5), (7, 7.0)]
     )
     def test_numbers_in_strings_are_times(self, value: object, seconds: float) -> None:
-        assert only(native({**GOOD, "start": value})).start_sec == seconds
+        assert get_only_line(native({**GOOD, "start": value})).start_sec == seconds
 
     @pytest.mark.parametrize(
         ("value", "text"),
@@ -77,24 +77,24 @@ class TestNativeJson:
         ],
     )
     def test_metadata_may_be_null_or_a_number(self, value: object, text: str) -> None:
-        assert only(native({**GOOD, "speaker_id": value, "tone": value})) == Line(
+        assert get_only_line(native({**GOOD, "speaker_id": value, "tone": value})) == Line(
             0, 0.5, 1.5, "kept", speaker_id=text, tone=text
         )
 
     def test_speaker_is_another_name_for_speaker_id(self) -> None:
-        assert only(native({**GOOD, "speaker": "SPEAKER_01"})).speaker_id == "SPEAKER_01"
-        assert only(native({**GOOD, "speaker": "no", "speaker_id": "yes"})).speaker_id == "yes"
-        assert only(native({**GOOD, "speaker": "yes", "speaker_id": None})).speaker_id == "yes"
+        assert get_only_line(native({**GOOD, "speaker": "SPEAKER_01"})).speaker_id == "SPEAKER_01"
+        assert get_only_line(native({**GOOD, "speaker": "no", "speaker_id": "yes"})).speaker_id == "yes"
+        assert get_only_line(native({**GOOD, "speaker": "yes", "speaker_id": None})).speaker_id == "yes"
 
     def test_the_last_of_a_key_given_twice_counts(self) -> None:
         data = b'{"segments": [], "segments": [{"start": 9, "start": 1, "end": 2, "text": "a", "text": "b"}]}'
-        assert spans(parse_transcript(data, "a.json")) == [(1.0, 2.0, "b")]
+        assert line_spans(parse_transcript(data, "a.json")) == [(1.0, 2.0, "b")]
 
     @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
     @pytest.mark.parametrize("name", ["a.json", "بث/A.JSON"])
     def test_byte_order_marks_and_upper_case_extensions_are_fine(self, encoding: str, name: str) -> None:
         data = json.dumps({"segments": [{**GOOD, "text": ARABIC}]}, ensure_ascii=False).encode(encoding)
-        assert only(parse_transcript(data, name)).text == ARABIC
+        assert get_only_line(parse_transcript(data, name)).text == ARABIC
 
 
 class TestWhisperJson:
@@ -102,16 +102,16 @@ class TestWhisperJson:
         segment = {"id": 0, "seek": 0, "avg_logprob": -0.2, "tokens": [50364, 50], "text": "  مرحبا بكم\n"}
         transcript = native({**GOOD, **segment}, language="ar", text=" مرحبا بكم")
         assert (transcript.format, transcript.language) == ("whisper", "ar")
-        assert only(transcript).text == "مرحبا بكم"
+        assert get_only_line(transcript).text == "مرحبا بكم"
 
     def test_whisperx_speakers_arrive(self) -> None:
         segment = {**GOOD, "text": " Yes.", "words": [{"word": "Yes."}], "speaker": "SPEAKER_00"}
-        line = only(native(segment, word_segments=[]))
+        line = get_only_line(native(segment, word_segments=[]))
         assert (line.text, line.speaker_id) == ("Yes.", "SPEAKER_00")
 
     def test_a_field_of_the_native_format_keeps_the_text_untouched(self) -> None:
         transcript = native({**GOOD, "text": " x", "words": [], "dialect": None}, language="ar")
-        assert (transcript.format, transcript.language, only(transcript).text) == ("native", "ar", " x")
+        assert (transcript.format, transcript.language, get_only_line(transcript).text) == ("native", "ar", " x")
 
     def test_whisper_cpp_counts_in_milliseconds(self) -> None:
         document = {
@@ -124,7 +124,7 @@ class TestWhisperJson:
         }
         transcript = parse_transcript(json.dumps(document).encode(), "a.json")
         assert (transcript.format, transcript.language) == ("whisper.cpp", "ar")
-        assert spans(transcript) == [(0.0, 2.5, "أهلا"), (2.5, 3.0, "end")]
+        assert line_spans(transcript) == [(0.0, 2.5, "أهلا"), (2.5, 3.0, "end")]
         bad = transcript.lines[1]
         assert isinstance(bad, BadLine)
         assert (bad.reason, bad.text) == ("missing_time", " no offsets")

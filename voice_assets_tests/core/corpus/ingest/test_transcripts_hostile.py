@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voice_assets_tests.core.corpus.ingest.transcript_forms import GOOD, error
+from voice_assets_tests.core.corpus.ingest.transcript_forms import GOOD, parse_error
 from voice_core.corpus.ingest import transcripts
 from voice_core.corpus.ingest.transcripts import (
     BAD_LINE_REASONS,
@@ -51,19 +51,19 @@ class TestUnreadable:
         ids=lambda value: str(value)[:30],
     )
     def test_the_message_says_what_is_wrong_and_where(self, data: bytes, name: str, reason: str, said: str) -> None:
-        caught = error(data, name)
+        caught = parse_error(data, name)
         assert caught.reason == reason
         assert said in str(caught)
         assert name in str(caught)
 
     def test_the_error_survives_the_way_back_from_a_worker_process(self) -> None:
-        caught = error(b"{", "a.json")
+        caught = parse_error(b"{", "a.json")
         again = pickle.loads(pickle.dumps(caught))
         assert (again.reason, str(again)) == (caught.reason, str(caught))
 
     def test_the_error_does_not_hold_on_to_the_text(self) -> None:
         for data in (b"{", b"\xe3", b"1" * 9000 + b"x"):
-            caught = error(data, "a.json")
+            caught = parse_error(data, "a.json")
             assert caught.__cause__ is None
             assert caught.__context__ is None
 
@@ -211,7 +211,7 @@ def test_json_of_many_megabytes_takes_a_few_times_its_size() -> None:
 def test_junk_that_would_swell_in_memory_is_refused_before(data: bytes, name: str) -> None:
     tracemalloc.start()
     try:
-        assert error(data, name).reason == "transcript_too_large"
+        assert parse_error(data, name).reason == "transcript_too_large"
         _, peak_bytes = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

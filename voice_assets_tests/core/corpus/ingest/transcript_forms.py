@@ -7,25 +7,25 @@ from voice_core.corpus.ingest.transcripts import Line, Transcript, TranscriptErr
 GOOD = {"start": 0.5, "end": 1.5, "text": "kept"}
 
 
-def only(transcript: Transcript) -> Line:
+def get_only_line(transcript: Transcript) -> Line:
     (line,) = transcript.lines
     assert isinstance(line, Line), line
     return line
 
 
-def srt(text: str) -> Transcript:
+def parse_srt(text: str) -> Transcript:
     return parse_transcript(text.encode(), "a.srt")
 
 
-def vtt(text: str) -> Transcript:
+def parse_vtt(text: str) -> Transcript:
     return parse_transcript(("WEBVTT\n\n" + text).encode(), "a.vtt")
 
 
-def spans(transcript: Transcript) -> list[tuple[float, float, str]]:
+def line_spans(transcript: Transcript) -> list[tuple[float, float, str]]:
     return [(line.start_sec, line.end_sec, line.text) for line in transcript.lines if isinstance(line, Line)]
 
 
-def error(data: bytes, name: str) -> TranscriptError:
+def parse_error(data: bytes, name: str) -> TranscriptError:
     with pytest.raises(TranscriptError) as caught:
         parse_transcript(data, name)
     return caught.value

@@ -7,47 +7,47 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from voice_assets_tests.core.corpus.small_corpus import World, line, lines_for
+from voice_assets_tests.core.corpus.small_corpus import Corpus, make_line, make_lines
 from voice_core.corpus.encode import encode_stage
-from voice_core.corpus.forget.forget import forget
-from voice_core.corpus.lineage.trace import trace
-from voice_core.corpus.lineage.traces import Trace, verify
+from voice_core.corpus.forget.forget import mark_forgotten
+from voice_core.corpus.lineage.trace import trace_row
+from voice_core.corpus.lineage.traces import Trace, verify_trace
 from voice_core.corpus.names import CODED
 from voice_core.corpus.retention import evict
 from voice_core.corpus.segment import segment_stage
 from voice_core.layout import PartitionKey
-from voice_core.stages.manifest import read_complete
+from voice_core.stages.manifest import read_complete_manifest
 
 NEWS = PartitionKey("news", 1)
 
 
 @pytest.fixture
-def built(world: World) -> World:
+def built(corpus: Corpus) -> Corpus:
     for name in ("a", "b"):
-        world.record(name, 8.0)
-    lines = lines_for(6.0, "c")
+        corpus.add_recording(name, 8.0)
+    lines = make_lines(6.0, "c")
     lines[1]["text"] = "Far too long a text for c in such a short time. " * 3
     lines[2] |= {"start": 60.0, "end": 61.0}
-    world.record("c", lines=lines)
-    world.transcribe("d", [line(0.2, 1.0, "Nobody recorded this.")])
-    world.audio_path("d").write_bytes(b"no audio")
-    world.build()
-    return world
+    corpus.add_recording("c", lines=lines)
+    corpus.write_transcript("d", [make_line(0.2, 1.0, "Nobody recorded this.")])
+    corpus.audio_path("d").write_bytes(b"no audio")
+    corpus.build()
+    return corpus
 
 
-def of(world: World, name: str) -> Trace:
-    return trace(world.work, world.settings, name)
+def of(corpus: Corpus, name: str) -> Trace:
+    return trace_row(corpus.work, corpus.settings, name)
 
 
-def sha256_of(world: World, key: str) -> str:
-    return hashlib.sha256(world.path(key).read_bytes()).hexdigest()
+def sha256_of(corpus: Corpus, key: str) -> str:
+    return hashlib.sha256(corpus.path(key).read_bytes()).hexdigest()
 
 
-def states(world: World, name: str) -> dict[str, str]:
-    return {check.what: check.state for check in verify(of(world, name), world.raw, world.work)}
+def states(corpus: Corpus, name: str) -> dict[str, str]:
+    return {check.what: check.state for check in verify_trace(of(corpus, name), corpus.raw, corpus.work)}
 
 
-def test_a_row_is_followed_from_the_raw_object_to_the_parquet_file(built: World) -> None:
+def test_a_row_is_followed_from_the_raw_object_to_the_parquet_file(built: Corpus) -> None:
     found = of(built, "news/a_seg_2")
     raw, transcript = built.audio_path("a"), built.transcript_path("a")
     said = json.loads(transcript.read_text())["segments"][2]
@@ -81,7 +81,7 @@ def test_a_row_is_followed_from_the_raw_object_to_the_parquet_file(built: World)
     assert found.split_reason.startswith("its recording is ")
 
 
-def test_the_rows_themselves_carry_what_leads_back_without_the_work_root(built: World) -> None:
+def test_the_rows_themselves_carry_what_leads_back_without_the_work_root(built: Corpus) -> None:
     found = of(built, "news/a_seg_2")
     place = next(row for row in found.rows if row.config == "full")
     row: dict[str, Any] = pq.read_table(built.path(place.file.key)).to_pylist()[place.row]
@@ -96,21 +96,21 @@ def test_the_rows_themselves_carry_what_leads_back_without_the_work_root(built: 
     assert row["code_version"] == f"{segment_stage.CODE_VERSION}-{encode_stage.CODE_VERSION}"
 
 
-def test_the_measures_stand_beside_their_thresholds(built: World) -> None:
+def test_the_measures_stand_beside_their_thresholds(built: Corpus) -> None:
     found = of(built, "news/a_seg_2")
     entry = built.rows("a")[2]
     assert len(found.measures) == len(type(built.settings.rules).model_fields)
     snr = next(item for item in found.measures if item.measure == "snr_db")
-    assert (snr.value, snr.bound, snr.threshold, snr.holds) == (entry.snr_db, "min", 10.0, True)
-    assert all(item.value is not None and item.holds for item in found.measures)
+    assert (snr.value, snr.bound, snr.threshold, snr.passes) == (entry.snr_db, "min", 10.0, True)
+    assert all(item.value is not None and item.passes for item in found.measures)
 
 
-def test_a_rejected_line_says_at_which_stage_why_and_by_how_much(built: World) -> None:
+def test_a_rejected_line_says_at_which_stage_why_and_by_how_much(built: Corpus) -> None:
     fast = of(built, "news/c_seg_1")
     assert fast.rejected is not None
     assert (fast.rejected.stage, fast.rejected.reason, fast.rejected.threshold) == ("rules", "text_too_fast", 30.0)
     assert fast.rejected.value == built.rows("c")[1].chars_per_sec
-    assert [item.measure for item in fast.measures if not item.holds] == ["chars_per_sec"]
+    assert [item.measure for item in fast.measures if not item.passes] == ["chars_per_sec"]
     assert fast.segment is not None
     assert (fast.coded, fast.rows, fast.split) == (None, (), "")
     outside = of(built, "news/c_seg_2")
@@ -121,7 +121,7 @@ def test_a_rejected_line_says_at_which_stage_why_and_by_how_much(built: World) -
     assert (whole.rejected.stage, whole.rejected.reason, whole.status) == ("recording", "unreadable", "unreadable")
 
 
-def test_a_row_has_several_names(built: World) -> None:
+def test_a_row_has_several_names(built: Corpus) -> None:
     found = of(built, "news/b_seg_1")
     assert found.segment is not None
     assert found.coded is not None
@@ -129,29 +129,29 @@ def test_a_row_has_several_names(built: World) -> None:
         assert of(built, name) == found
 
 
-def test_a_name_that_means_nothing_is_answered_with_what_comes_near(built: World) -> None:
+def test_a_name_that_means_nothing_is_answered_with_what_comes_near(built: Corpus) -> None:
     with pytest.raises(LookupError, match=r"there is no row news/a_seg_77; did you mean news/a_seg_"):
         of(built, "news/a_seg_77")
     with pytest.raises(LookupError, match=r"there is no row 0123456789abcdef\. A row is named by its __key__"):
         of(built, "0123456789abcdef")
 
 
-def test_a_name_that_means_several_rows_is_answered_with_all_of_them(built: World) -> None:
-    built.record("a", channel="talk")
+def test_a_name_that_means_several_rows_is_answered_with_all_of_them(built: Corpus) -> None:
+    built.add_recording("a", channel="talk")
     built.build()
     with pytest.raises(LookupError, match=r"a 1 may be any of news/a_seg_1, talk/a_seg_1: name one of them"):
         of(built, "a 1")
     assert of(built, "talk/a 1").name == "talk/a_seg_1"
 
 
-def test_a_forgotten_recording_is_said_to_be_forgotten(built: World) -> None:
-    forget(built.work, "b", when="2030-01-01", why="")
+def test_a_forgotten_recording_is_said_to_be_forgotten(built: Corpus) -> None:
+    mark_forgotten(built.work, "b", when="2030-01-01", why="")
     built.build()
     with pytest.raises(LookupError, match="the recording b was forgotten"):
         of(built, "news/b_seg_1")
 
 
-def test_verifying_reads_everything_again(built: World) -> None:
+def test_verifying_reads_everything_again(built: Corpus) -> None:
     name = "news/a_seg_2"
     assert set(states(built, name).values()) == {"same"}
     found = of(built, name)
@@ -165,18 +165,18 @@ def test_verifying_reads_everything_again(built: World) -> None:
     assert states(built, name) | {"coded file": "another", "segment file": "missing", "recording": "same"} == states(
         built, name
     )
-    recording = verify(of(built, name), built.raw, built.work)[0]
+    recording = verify_trace(of(built, name), built.raw, built.work)[0]
     assert recording.message == "it was uploaded again since, with the same content"
     built.audio_path("a").write_bytes(audio[:-2] + b"xx")
     built.transcript_path("a").unlink()
     assert states(built, name) | {"recording": "another", "transcript": "missing"} == states(built, name)
 
 
-def test_freed_files_are_said_to_be_freed(built: World) -> None:
-    for plan in evict.plan_clean(
+def test_freed_files_are_said_to_be_freed(built: Corpus) -> None:
+    for plan in evict.plan_eviction(
         built.work, built.status().partitions, ["segments", "coded", "datasets"], built.settings, force=True
     ):
-        evict.free(built.work, plan, built.settings)
+        evict.evict_files(built.work, plan, built.settings)
     found = of(built, "news/a_seg_2")
     assert found.segment is not None
     assert found.coded is not None
@@ -189,7 +189,7 @@ def test_freed_files_are_said_to_be_freed(built: World) -> None:
     assert set(states(built, "news/a_seg_2").values()) == {"same", "freed"}
 
 
-def test_a_vanished_recording_is_traced_as_far_as_it_is_known(built: World) -> None:
+def test_a_vanished_recording_is_traced_as_far_as_it_is_known(built: Corpus) -> None:
     built.audio_path("a").unlink()
     built.build()
     found = of(built, "news/a_seg_2")
@@ -199,7 +199,7 @@ def test_a_vanished_recording_is_traced_as_far_as_it_is_known(built: World) -> N
     assert states(built, "news/a_seg_2")["recording"] == "missing"
 
 
-def test_the_published_revision_is_named_and_whether_it_holds_the_same_files(built: World) -> None:
+def test_the_published_revision_is_named_and_whether_it_holds_the_same_files(built: Corpus) -> None:
     root = f"datasets/{built.settings.dataset}/"
     files = [{"path": key.removeprefix(root), "sha256": digest} for key, digest in built.files(root).items()]
     place = {"endpoint": "http://hub", "repo_id": "me/voices", "branch": "main", "revision": "abc", "files": files}
@@ -211,8 +211,8 @@ def test_the_published_revision_is_named_and_whether_it_holds_the_same_files(bui
     assert not of(built, "news/a_seg_2").published[0].same
 
 
-def test_coded_and_segment_manifests_agree_with_the_trace_of_every_line(built: World) -> None:
-    coded = {entry.order: entry for entry in read_complete(built.work, CODED, NEWS).kept()}
+def test_coded_and_segment_manifests_agree_with_the_trace_of_every_line(built: Corpus) -> None:
+    coded = {entry.order: entry for entry in read_complete_manifest(built.work, CODED, NEWS).kept()}
     lines = [entry for entry in built.segments().entries if entry.kind == "line"]
     assert len(lines) == 4 + 4 + 3
     for entry in lines:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voice_assets_tests.core.corpus.small_corpus import Floats, babble, hush
+from voice_assets_tests.core.corpus.small_corpus import Floats, speech_like_noise, room_noise
 from voice_core.audio.pcm import to_pcm16
 from voice_core.corpus.segment.measures import Measures, measure
 
@@ -86,10 +86,10 @@ def test_the_bandwidth_of_low_passed_noise_is_found_within_300_hz(limit_hz: floa
 
 
 def test_the_bandwidth_of_telephone_speech_is_not_hidden_by_room_noise_nor_by_pauses() -> None:
-    spectrum = np.fft.rfft(babble(4.0))
+    spectrum = np.fft.rfft(speech_like_noise(4.0))
     spectrum[round(3_400 / (RATE / 2) * len(spectrum)) :] = 0
     audio = np.fft.irfft(spectrum).astype(np.float32) * (np.arange(4 * RATE) % RATE < RATE // 2)
-    assert of(audio + hush(4.0) * np.float32(0.03)).bandwidth_hz < 4_000
+    assert of(audio + room_noise(4.0) * np.float32(0.03)).bandwidth_hz < 4_000
 
 
 def test_characters_a_second_leave_out_every_kind_of_space() -> None:
@@ -117,7 +117,7 @@ def test_any_audio_of_at_least_one_sample_measures_finite(count: int, kind: str,
 
 
 def test_the_test_worlds_speech_is_good_speech() -> None:
-    found = of(babble(2.0) + hush(2.0), "a line of text")
+    found = of(speech_like_noise(2.0) + room_noise(2.0), "a line of text")
     assert found.snr_db > 20
     assert found.bandwidth_hz > 8_000
     assert found.silence_share < 0.5

@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from voice_core.corpus.segment.rules import RULES, judge
+from voice_core.corpus.segment.rules import RULES, apply_rules
 from voice_core.settings import RuleSettings
 from voice_core.stages.manifest import Entry, Reject
 
@@ -32,7 +32,7 @@ def test_every_rule_stands_in_the_table_of_this_test() -> None:
 
 
 def test_a_good_segment_is_kept_without_a_reason() -> None:
-    done = judge(GOOD.judged(Reject("rules", "noisy", 1.0, 2.0, "of an earlier run")), RuleSettings())
+    done = apply_rules(GOOD.with_verdict(Reject("rules", "noisy", 1.0, 2.0, "of an earlier run")), RuleSettings())
     assert done == dataclasses.replace(GOOD, kept=True)
 
 
@@ -42,18 +42,18 @@ def test_a_rule_keeps_at_its_threshold_and_rejects_just_beyond_it_with_value_and
 ) -> None:
     threshold = {"clipped_share": 0.25, "silence_share": 0.5}.get(measure, getattr(RuleSettings(), setting))
     settings = RuleSettings(**{setting: threshold})
-    assert judge(dataclasses.replace(GOOD, **{measure: threshold}), settings).kept
+    assert apply_rules(dataclasses.replace(GOOD, **{measure: threshold}), settings).kept
     value = math.nextafter(threshold, worse * math.inf)
-    done = judge(dataclasses.replace(GOOD, **{measure: value}), settings)
+    done = apply_rules(dataclasses.replace(GOOD, **{measure: value}), settings)
     assert not done.kept
     assert (done.stage, done.reason, done.value, done.threshold) == ("rules", reason, value, threshold)
 
 
 @pytest.mark.parametrize(("reason", "measure", "setting", "worse"), TABLE)
 def test_a_measure_that_is_no_number_is_never_kept(reason: str, measure: str, setting: str, worse: int) -> None:
-    assert not judge(dataclasses.replace(GOOD, **{measure: math.nan}), RuleSettings()).kept
+    assert not apply_rules(dataclasses.replace(GOOD, **{measure: math.nan}), RuleSettings()).kept
 
 
 def test_the_first_rule_that_rejects_gives_the_reason() -> None:
-    done = judge(dataclasses.replace(GOOD, rms_dbfs=-80.0, snr_db=0.0, chars_per_sec=99.0), RuleSettings())
+    done = apply_rules(dataclasses.replace(GOOD, rms_dbfs=-80.0, snr_db=0.0, chars_per_sec=99.0), RuleSettings())
     assert done.reason == "silent"

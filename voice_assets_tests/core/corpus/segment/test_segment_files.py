@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voice_assets_tests.bombs import NPZ_BOMBS, npz_of_zeros, run_measured
-from voice_assets_tests.core.corpus.small_corpus import babble
+from voice_assets_tests.core.corpus.small_corpus import speech_like_noise
 from voice_core.audio.pcm import to_pcm16
-from voice_core.corpus.segment.segment_files import FIELDS, Segment, SegmentFileError, dump, load
+from voice_core.corpus.segment.segment_files import SEGMENT_FIELDS, Segment, SegmentFileError, dump_segment, load_segment
 
 # numpy drops trailing NULs of strings, so a transcript with a NUL never gets here.
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
@@ -29,50 +29,50 @@ SEGMENTS = st.builds(
 
 
 def segment(**changes: Any) -> Segment:
-    audio = to_pcm16(babble(0.5))
+    audio = to_pcm16(speech_like_noise(0.5))
     return dataclasses.replace(
         Segment(audio, "مرحبا Hello", "s1", "female", "Najdi", "calm", 0.5, "news/monday"), **changes
     )
 
 
 def archive(**changes: Any) -> bytes:
-    arrays: dict[str, Any] = {name: getattr(segment(), name) for name in FIELDS} | changes
+    arrays: dict[str, Any] = {name: getattr(segment(), name) for name in SEGMENT_FIELDS} | changes
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=True, **{name: value for name, value in arrays.items() if value is not None})
     return buffer.getvalue()
 
 
 def same(first: Segment, second: Segment) -> bool:
-    return all(np.array_equal(getattr(first, name), getattr(second, name)) for name in FIELDS)
+    return all(np.array_equal(getattr(first, name), getattr(second, name)) for name in SEGMENT_FIELDS)
 
 
 @given(SEGMENTS)
 @settings(deadline=None)
 def test_a_segment_is_read_back_as_it_was_written(made: Segment) -> None:
-    back = load(dump(made), "x.npz")
+    back = load_segment(dump_segment(made), "x.npz")
     assert same(back, made)
     assert back.audio.dtype == np.int16
     assert back.codes.dtype == np.int32
 
 
 def test_equal_segments_give_equal_bytes_and_others_do_not() -> None:
-    assert dump(segment()) == dump(segment())
-    assert dump(segment()) != dump(segment(tone="angry"))
+    assert dump_segment(segment()) == dump_segment(segment())
+    assert dump_segment(segment()) != dump_segment(segment(tone="angry"))
 
 
 def test_numpy_alone_reads_the_nine_arrays() -> None:
-    with np.load(io.BytesIO(dump(segment())), allow_pickle=False) as arrays:
-        assert sorted(arrays.files) == sorted(FIELDS)
+    with np.load(io.BytesIO(dump_segment(segment())), allow_pickle=False) as arrays:
+        assert sorted(arrays.files) == sorted(SEGMENT_FIELDS)
         assert arrays["audio"].dtype == np.int16
         assert str(arrays["text"]) == "مرحبا Hello"
 
 
 def test_a_file_of_the_seeds_own_scripts_is_read() -> None:
-    audio = babble(0.5)
+    audio = speech_like_noise(0.5)
     buffer = io.BytesIO()
-    fields = {name: getattr(segment(), name) for name in FIELDS}
+    fields = {name: getattr(segment(), name) for name in SEGMENT_FIELDS}
     np.savez_compressed(buffer, **{**fields, "audio": audio, "codes": [], "duration_sec": 0.5})
-    back = load(buffer.getvalue(), "seed.npz")
+    back = load_segment(buffer.getvalue(), "seed.npz")
     np.testing.assert_array_equal(back.audio, to_pcm16(audio))
     assert back.codes.shape == (0,)
     assert back.text == "مرحبا Hello"
@@ -89,13 +89,13 @@ class Bomb:
         return os.mkdir, (str(self.path),)
 
 
-@pytest.mark.parametrize("name", FIELDS)
+@pytest.mark.parametrize("name", SEGMENT_FIELDS)
 def test_a_pickle_in_any_field_is_refused_and_never_run(name: str, tmp_path: Path) -> None:
     array = np.empty(1, object)
     array[0] = Bomb(tmp_path / "owned")
     data = archive(**{name: array})
     with pytest.raises(SegmentFileError, match=r"evil\.npz"):
-        load(data, "evil.npz")
+        load_segment(data, "evil.npz")
     assert not (tmp_path / "owned").exists()
     with np.load(io.BytesIO(data), allow_pickle=True) as arrays:  # the pickle was live
         _ = arrays[name]
@@ -106,14 +106,14 @@ def test_a_bare_pickle_is_refused_and_never_run(tmp_path: Path) -> None:
     import pickle
 
     with pytest.raises(SegmentFileError):
-        load(pickle.dumps(Bomb(tmp_path / "owned")), "x.npz")
+        load_segment(pickle.dumps(Bomb(tmp_path / "owned")), "x.npz")
     assert not (tmp_path / "owned").exists()
 
 
-@pytest.mark.parametrize("name", FIELDS)
+@pytest.mark.parametrize("name", SEGMENT_FIELDS)
 def test_a_missing_field_is_named(name: str) -> None:
     with pytest.raises(SegmentFileError, match=f"x.npz is no segment file: it lacks {name}"):
-        load(archive(**{name: None}), "x.npz")
+        load_segment(archive(**{name: None}), "x.npz")
 
 
 @pytest.mark.parametrize(
@@ -130,50 +130,50 @@ def test_a_missing_field_is_named(name: str) -> None:
 )
 def test_an_array_of_the_wrong_kind_is_refused_with_what_is_wrong(changes: dict[str, Any], why: str) -> None:
     with pytest.raises(SegmentFileError, match=why):
-        load(archive(**changes), "x.npz")
+        load_segment(archive(**changes), "x.npz")
 
 
 @pytest.mark.parametrize("data", [b"", b"PK", b"garbage" * 50, b"\x93NUMPY\x01\0" + b"x" * 100, b"PK\5\6" + b"\0" * 18])
 def test_garbage_is_a_segment_file_error_with_the_files_name(data: bytes) -> None:
     with pytest.raises(SegmentFileError, match=r"^some/key\.npz"):
-        load(data, "some/key.npz")
+        load_segment(data, "some/key.npz")
 
 
 @given(st.floats(0, 0.999))
 @settings(deadline=None)
 def test_a_truncated_file_is_a_segment_file_error(share: float) -> None:
-    data = dump(segment())
+    data = dump_segment(segment())
     with pytest.raises(SegmentFileError):
-        load(data[: int(share * len(data))], "x.npz")
+        load_segment(data[: int(share * len(data))], "x.npz")
 
 
 @given(st.data())
 @settings(max_examples=400, deadline=None)
 def test_a_file_with_spoilt_bytes_is_read_or_is_a_segment_file_error_and_nothing_else(data: st.DataObject) -> None:
-    whole = bytearray(dump(segment(audio=np.zeros(4, np.int16))))
+    whole = bytearray(dump_segment(segment(audio=np.zeros(4, np.int16))))
     for at in data.draw(st.lists(st.integers(0, len(whole) - 1), min_size=1, max_size=6)):
         whole[at] = data.draw(st.integers(0, 255))
     with contextlib.suppress(SegmentFileError):
-        load(bytes(whole), "x.npz")
+        load_segment(bytes(whole), "x.npz")
 
 
 def test_an_encrypted_archive_is_a_segment_file_error() -> None:
-    data = bytearray(dump(segment()))
+    data = bytearray(dump_segment(segment()))
     at = 0
     while (at := data.find(b"PK\1\2", at)) >= 0:
         data[at + 8] |= 1
         at += 4
     with pytest.raises(SegmentFileError):
-        load(bytes(data), "x.npz")
+        load_segment(bytes(data), "x.npz")
 
 
 def test_a_member_that_is_no_array_is_a_segment_file_error() -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as made:
-        for name in FIELDS:
+        for name in SEGMENT_FIELDS:
             made.writestr(f"{name}.npy", b"not an array")
     with pytest.raises(SegmentFileError):
-        load(buffer.getvalue(), "x.npz")
+        load_segment(buffer.getvalue(), "x.npz")
 
 
 _LOAD = """
@@ -212,8 +212,8 @@ def test_an_array_whose_header_promises_more_than_there_is_is_refused(descr: str
     header += b" " * (-(len(header) + 11) % 64) + b"\n"
     member = b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header + b"\0" * 4
     buffer = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(dump(segment()))) as old, zipfile.ZipFile(buffer, "w") as made:
-        for name in FIELDS:
+    with zipfile.ZipFile(io.BytesIO(dump_segment(segment()))) as old, zipfile.ZipFile(buffer, "w") as made:
+        for name in SEGMENT_FIELDS:
             made.writestr(f"{name}.npy", member if name == "audio" else old.read(f"{name}.npy"))
     with pytest.raises(SegmentFileError):
-        load(buffer.getvalue(), "x.npz")
+        load_segment(buffer.getvalue(), "x.npz")

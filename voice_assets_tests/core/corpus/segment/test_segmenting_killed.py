@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from voice_assets_tests.core.corpus.helpers import NEWS, current, sound
-from voice_assets_tests.core.corpus.small_corpus import World
+from voice_assets_tests.core.corpus.helpers import NEWS, segments_are_current, assert_segments_valid
+from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_core.corpus.checks import files_intact
 from voice_core.corpus.segment import segment_stage
 from voice_core.stages import commit
@@ -25,17 +25,17 @@ class DyingStore(Store):
         super().put(key, data, **how)
 
 
-def trouble_world(world: World) -> None:
+def trouble_world(corpus: Corpus) -> None:
     """A first build, and then changes of every kind that the second has to cope with."""
-    lines = world.record("a")
-    world.record("b", extension=".flac")
-    world.record("c", 4.0)
-    world.segment()
+    lines = corpus.add_recording("a")
+    corpus.add_recording("b", extension=".flac")
+    corpus.add_recording("c", 4.0)
+    corpus.segment()
     lines[0]["text"] = "Something else was said."
-    world.transcribe("a", lines[:-1])
-    world.record("b", 8.0, extension=".flac")
-    world.record("d", 4.0)
-    world.snapshot()
+    corpus.write_transcript("a", lines[:-1])
+    corpus.add_recording("b", 8.0, extension=".flac")
+    corpus.add_recording("d", 4.0)
+    corpus.snapshot()
 
 
 @pytest.mark.parametrize("puts", [0, 1, 2, 4, 6, 8, 10])
@@ -45,27 +45,27 @@ def test_a_run_that_was_killed_is_not_taken_for_finished_and_ends_as_if_it_had_n
 ) -> None:
     if often:
         monkeypatch.setattr(commit, "_CHECKPOINT_SEC", -1.0)
-    world, undisturbed = (World(tmp_path_factory.mktemp(name)) for name in ("killed", "undisturbed"))
-    for each in (world, undisturbed):
+    corpus, undisturbed = (Corpus(tmp_path_factory.mktemp(name)) for name in ("killed", "undisturbed"))
+    for each in (corpus, undisturbed):
         trouble_world(each)
     undisturbed.segment()
 
-    dying = DyingStore(world.settings.work_url, create=True)
+    dying = DyingStore(corpus.settings.work_url, create=True)
     dying.left = puts
     try:
-        segment_stage.build_segments(world.raw, dying, NEWS, world.settings)
+        segment_stage.build_segments(corpus.raw, dying, NEWS, corpus.settings)
     except KeyboardInterrupt:
-        left = read_manifest(world.work, "segments", NEWS)
+        left = read_manifest(corpus.work, "segments", NEWS)
         assert left is not None
         if puts > 0:
             assert not left.complete
         if left.complete:
-            old = files_intact(world.work, [(entry.key, entry.sha256) for entry in left.files()])
+            old = files_intact(corpus.work, [(entry.key, entry.sha256) for entry in left.files()])
             assert old.passed, old
         for entry in left.files():
-            assert world.work.hash(entry.key) == entry.sha256
-        assert not current(world)
-    report = world.segment()
-    sound(report.manifest, world)
-    assert world.files("segments") == undisturbed.files("segments")
-    assert current(world)
+            assert corpus.work.hash(entry.key) == entry.sha256
+        assert not segments_are_current(corpus)
+    report = corpus.segment()
+    assert_segments_valid(report.manifest, corpus)
+    assert corpus.files("segments") == undisturbed.files("segments")
+    assert segments_are_current(corpus)

@@ -4,19 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from voice_assets_tests.core.storage.copying.stores import local
+from voice_assets_tests.core.storage.copying.stores import local_store
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.storage.store import Store
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> Store:
-    return local(tmp_path / "here")
+def source_store(tmp_path: Path) -> Store:
+    return local_store(tmp_path / "source_store")
 
 
 @pytest.fixture
-def there(tmp_path: Path) -> Store:
-    return local(tmp_path / "there")
+def target_store(tmp_path: Path) -> Store:
+    return local_store(tmp_path / "target_store")
 
 
 @pytest.fixture

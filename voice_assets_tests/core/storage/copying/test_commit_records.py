@@ -1,6 +1,6 @@
 """Commit records come after what they list, whatever happens meanwhile."""
 
-from voice_assets_tests.core.storage.copying.stores import content, counts, fill_corpus
+from voice_assets_tests.core.storage.copying.stores import read_objects, report_counts, write_corpus
 from voice_assets_tests.servers.faulty import FaultyProxy
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.storage.copy_plan import CopyOptions
@@ -8,11 +8,11 @@ from voice_core.storage.copy_store import copy
 from voice_core.storage.store import Store
 
 
-def test_commit_records_come_after_what_they_list(here: Store, s3_server: S3Server, s3_proxy: FaultyProxy) -> None:
-    fill_corpus(here)
-    copy(here, Store(s3_server.new_bucket(), s3_server.access(s3_proxy.url)), CopyOptions(record=False))
+def test_commit_records_come_after_what_they_list(source_store: Store, s3_server: S3Server, s3_proxy: FaultyProxy) -> None:
+    write_corpus(source_store)
+    copy(source_store, Store(s3_server.new_bucket(), s3_server.access(s3_proxy.url)), CopyOptions(record=False))
     order = [item.path.split("/", 2)[2] for item in s3_proxy.requests if item.method == "PUT"]
-    assert set(order[:4]) == {key for key in content(here) if key.endswith((".npz", "train.parquet"))}
+    assert set(order[:4]) == {key for key in read_objects(source_store) if key.endswith((".npz", "train.parquet"))}
     assert set(order[4:6]) == {
         "segments/zad/batch-0001/_manifest.parquet", "datasets/voice/manifests/zad/batch-0001.parquet",
     }  # fmt: skip
@@ -20,40 +20,40 @@ def test_commit_records_come_after_what_they_list(here: Store, s3_server: S3Serv
 
 
 def test_a_manifest_is_held_back_while_a_file_of_it_failed(
-    here: Store, s3_server: S3Server, s3_proxy: FaultyProxy
+    source_store: Store, s3_server: S3Server, s3_proxy: FaultyProxy
 ) -> None:
-    fill_corpus(here)
+    write_corpus(source_store)
     target = Store(s3_server.new_bucket(), s3_server.access(s3_proxy.url))
     s3_proxy.answer(403, "AccessDenied", times=0, method="PUT", path="v_seg_1")
-    report = copy(here, target, CopyOptions())
+    report = copy(source_store, target, CopyOptions())
     assert [failure.key for failure in report.failures] == [
         "segments/zad/batch-0001/v_seg_1.npz", "segments/zad/batch-0001/_manifest.parquet",
     ]  # fmt: skip
     assert "held back" in report.failures[1].reason
-    assert "datasets/voice/dataset.json" in content(target)
-    s3_proxy.behave()
-    assert counts(copy(here, target, CopyOptions())) == (2, 6, 2, 0)
-    assert content(here) == content(target)
+    assert "datasets/voice/dataset.json" in read_objects(target)
+    s3_proxy.clear_faults()
+    assert report_counts(copy(source_store, target, CopyOptions())) == (2, 6, 2, 0)
+    assert read_objects(source_store) == read_objects(target)
 
 
 def test_a_manifest_that_is_out_of_date_is_gone_before_its_files_change(
-    here: Store, s3_server: S3Server, s3_proxy: FaultyProxy
+    source_store: Store, s3_server: S3Server, s3_proxy: FaultyProxy
 ) -> None:
     target = Store(s3_server.new_bucket(), s3_server.access(s3_proxy.url))
-    fill_corpus(here)
-    copy(here, target, CopyOptions(record=False))
-    s3_proxy.behave()
-    fill_corpus(here, b"2")
-    copy(here, target, CopyOptions(record=False))
+    write_corpus(source_store)
+    copy(source_store, target, CopyOptions(record=False))
+    s3_proxy.clear_faults()
+    write_corpus(source_store, b"2")
+    copy(source_store, target, CopyOptions(record=False))
     changes = [item for item in s3_proxy.requests if item.method == "PUT" or "?delete" in item.path]
     first_file = next(index for index, item in enumerate(changes) if item.method == "PUT")
     assert first_file == 3  # the two manifests and dataset.json
     assert "v_seg" in changes[first_file].path or "train.parquet" in changes[first_file].path
-    assert content(here) == content(target)
+    assert read_objects(source_store) == read_objects(target)
 
 
-def test_a_manifest_that_is_rewritten_meanwhile_waits_for_the_next_copy(here: Store, there: Store) -> None:
-    fill_corpus(here)
+def test_a_manifest_that_is_rewritten_meanwhile_waits_for_the_next_copy(source_store: Store, target_store: Store) -> None:
+    write_corpus(source_store)
 
     class Building(Store):
         def get(self, key: str) -> bytes:
@@ -61,8 +61,8 @@ def test_a_manifest_that_is_rewritten_meanwhile_waits_for_the_next_copy(here: St
                 self.put("segments/zad/batch-0001/_manifest.parquet", b"manifest of files that were not listed")
             return super().get(key)
 
-    report = copy(Building(here.url, create=True), there, CopyOptions())
+    report = copy(Building(source_store.url, create=True), target_store, CopyOptions())
     assert [failure.key for failure in report.failures] == ["segments/zad/batch-0001/_manifest.parquet"]
     assert "copy again" in report.failures[0].reason
-    assert counts(copy(here, there, CopyOptions())) == (1, 7, 1, 0)
-    assert content(here) == content(there)
+    assert report_counts(copy(source_store, target_store, CopyOptions())) == (1, 7, 1, 0)
+    assert read_objects(source_store) == read_objects(target_store)

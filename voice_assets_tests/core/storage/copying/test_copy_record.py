@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from voice_core.storage.copy_record import FOLDER, CopyRecord, Known
+from voice_core.storage.copy_record import COPY_RECORD_FOLDER, CopyRecord, CopiedObject
 from voice_core.storage.store import Store
 
 
@@ -20,12 +20,12 @@ def test_damaged_and_foreign_files_in_the_record_are_passed_over(tmp_path: Path)
     ):
         sink = io.BytesIO()
         pq.write_table(table, sink)
-        store.put(FOLDER + name, sink.getvalue())
-    store.put(f"{FOLDER}4.parquet", b"")
-    store.put(f"{FOLDER}notes.txt", b"[]")
+        store.put(COPY_RECORD_FOLDER + name, sink.getvalue())
+    store.put(f"{COPY_RECORD_FOLDER}4.parquet", b"")
+    store.put(f"{COPY_RECORD_FOLDER}notes.txt", b"[]")
     record = CopyRecord(store)
     assert record.find("k") is None
-    known = Known("u", "i", "t", "s")
+    known = CopiedObject("u", "i", "t", "s")
     record.note("k", known)
     record.close()
     assert CopyRecord(store).find("k") == known

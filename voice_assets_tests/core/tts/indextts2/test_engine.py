@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from voice_assets_tests.core.tts.fake_indextts import asked
-from voice_core.compute.gpu_lock import Holder, hold, holders
+from voice_assets_tests.core.tts.fake_indextts import recorded_calls
+from voice_core.compute.gpu_lock import GpuHolder, hold_gpu, read_gpu_holders
 from voice_core.settings import ConfigurationError, Settings
 from voice_core.tts import (
     EngineBrokenError,
@@ -20,10 +20,10 @@ from voice_core.tts import (
     SpeechEngine,
     TransientEngineError,
     Utterance,
-    chosen_engine,
-    held,
+    configured_engine,
+    reserve_gpu,
     load_engine,
-    ready,
+    load_on_reserved_gpu,
 )
 from voice_core.tts.indextts2 import IndexTTS2Engine
 
@@ -35,7 +35,7 @@ def test_it_is_a_speech_engine_that_speaks_mono_floats_at_22_050_hz(engine: Inde
     assert (speech.sample_rate_hz, speech.audio.dtype, speech.audio.shape) == (22_050, np.float32, (12_000,))
     assert float(np.abs(speech.audio).max()) == 1.0
     assert (speech.engine, speech.revision) == ("indextts2", engine.revision)
-    assert asked(engine)[0]["output_path"] is None
+    assert recorded_calls(engine)[0]["output_path"] is None
 
 
 def test_nothing_is_imported_before_something_is_said(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,12 +126,12 @@ def test_it_is_loaded_onto_a_gpu_that_is_kept_from_other_processes_meanwhile(
     engine = load_engine("indextts2", **options, gpu_lock_dir=locks)
     assert isinstance(engine, IndexTTS2Engine)
     monkeypatch.setattr("voice_core.tts.indextts2.engine._gpus", lambda _: {"GPU-0": "cuda:0", "GPU-1": "cuda:1"})
-    with hold(["GPU-0"], "somebody else's work", locks), ThreadPoolExecutor(1) as elsewhere:
+    with hold_gpu(["GPU-0"], "somebody else's work", locks), ThreadPoolExecutor(1) as elsewhere:
 
-        def speak() -> dict[str, Holder | None]:
-            with ready(engine, "speaking"):
+        def speak() -> dict[str, GpuHolder | None]:
+            with load_on_reserved_gpu(engine, "speaking"):
                 engine.speak(Utterance("Hello.", "anna"))
-                return holders(locks)
+                return read_gpu_holders(locks)
 
         held = elsewhere.submit(speak).result()
     assert {gpu: holder.purpose for gpu, holder in held.items() if holder} == {
@@ -149,12 +149,12 @@ def test_without_a_gpu_it_is_loaded_where_the_package_likes_unless_one_is_asked_
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     engine = load_engine("indextts2", **options)
     assert isinstance(engine, IndexTTS2Engine)
-    with ready(engine, "speaking"):
+    with load_on_reserved_gpu(engine, "speaking"):
         assert engine._model.built["device"] is None
     wanting = load_engine("indextts2", **options, device="cuda:1")
-    with pytest.raises(EngineUnavailableError, match=r"device is cuda:1, and torch .* sees 0 GPUs"), ready(wanting, ""):
+    with pytest.raises(EngineUnavailableError, match=r"device is cuda:1, and torch .* sees 0 GPUs"), load_on_reserved_gpu(wanting, ""):
         pass
-    with ready(load_engine("noise"), "speaking"):
+    with load_on_reserved_gpu(load_engine("noise"), "speaking"):
         pass
 
 
@@ -179,12 +179,12 @@ def test_between_the_pieces_of_a_stream_standard_output_is_the_callers(
 def test_the_settings_choose_the_engine_and_its_options(
     options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert chosen_engine(Settings.load()) == ("hibari", {})
+    assert configured_engine(Settings.load()) == ("hibari", {})
     monkeypatch.setenv("VOICE_SPEECH__ENGINE", "indextts2")
     monkeypatch.setenv("VOICE_INDEXTTS2__MODEL_DIR", options["model_dir"])
     monkeypatch.setenv("VOICE_INDEXTTS2__VOICES", f'{{"anna": "{options["voices"]["anna"]}"}}')
     monkeypatch.setenv("VOICE_INDEXTTS2__GENERATION", '{"num_beams": 1, "temperature": 0.7}')
-    name, chosen = pickle.loads(pickle.dumps(chosen_engine(Settings.load())))
+    name, chosen = pickle.loads(pickle.dumps(configured_engine(Settings.load())))
     engine = load_engine(name, **chosen)
     assert isinstance(engine, IndexTTS2Engine)
     assert engine.settings == Settings.load().indextts2
@@ -198,7 +198,7 @@ def test_wrong_settings_are_told_by_their_variable(monkeypatch: pytest.MonkeyPat
         Settings.load()
     monkeypatch.delenv("VOICE_INDEXTTS2__EMO_ALPHA")
     with pytest.raises(ValueError, match=r"speech.engine is 'festival'; known engines: hibari"):
-        chosen_engine(Settings.load(speech={"engine": "festival"}))
+        configured_engine(Settings.load(speech={"engine": "festival"}))
 
 
 def test_a_gpu_is_held_for_workers_that_load_engines_of_their_own(
@@ -207,15 +207,15 @@ def test_a_gpu_is_held_for_workers_that_load_engines_of_their_own(
     locks = str(tmp_path / "locks")
     monkeypatch.setattr("voice_core.tts.indextts2.engine._gpus", lambda _: {"GPU-0": "cuda:0", "GPU-1": "cuda:1"})
     with (
-        held(load_engine("indextts2", gpu_lock_dir=locks), "one") as first,
-        held(load_engine("noise"), "none") as nothing,
+        reserve_gpu(load_engine("indextts2", gpu_lock_dir=locks), "one") as first,
+        reserve_gpu(load_engine("noise"), "none") as nothing,
     ):
         assert first == {"device": "cuda:0", "use_cuda_kernel": True}
         assert nothing == {}
         found: list[dict[str, object]] = []
 
         def other() -> None:
-            with held(load_engine("indextts2", use_cuda_kernel=False, gpu_lock_dir=locks), "another") as second:
+            with reserve_gpu(load_engine("indextts2", use_cuda_kernel=False, gpu_lock_dir=locks), "another") as second:
                 found.append(second)
 
         thread = threading.Thread(target=other)

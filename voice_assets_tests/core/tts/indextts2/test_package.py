@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from voice_assets_tests.core.tts import fake_indextts
-from voice_assets_tests.core.tts.fake_indextts import asked
+from voice_assets_tests.core.tts.fake_indextts import recorded_calls
 from voice_core.settings import IndexTTS2Settings
 from voice_core.tts import EngineUnavailableError, Utterance, load_engine
 from voice_core.tts.indextts2 import IndexTTS2Engine
@@ -58,7 +58,7 @@ def test_every_switch_and_argument_is_passed_on(options: dict[str, Any], tmp_pat
     engine.speak(Utterance("Hello.", "anna", emotion="sad"))
     given = {"cfg_path": str(config), "model_dir": options["model_dir"], "device": "cpu"}
     assert engine._model.built == {**given, **switches}
-    assert asked(engine)[0].items() >= {**spoken, "emo_alpha": 0.5, "num_beams": 1, "top_p": 0.9}.items()
+    assert recorded_calls(engine)[0].items() >= {**spoken, "emo_alpha": 0.5, "num_beams": 1, "top_p": 0.9}.items()
 
 
 def test_by_default_the_package_gets_its_own_defaults(engine: IndexTTS2Engine, options: dict[str, Any]) -> None:

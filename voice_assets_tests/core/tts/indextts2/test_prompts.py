@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from voice_assets_tests.core.tts import fake_indextts
-from voice_assets_tests.core.tts.fake_indextts import asked
-from voice_core.synthesis import EngineSpec, Group, SynthesisOptions, synthesise
+from voice_assets_tests.core.tts.fake_indextts import recorded_calls
+from voice_core.synthesis import EngineSpec, UtteranceGroup, SynthesisOptions, synthesise
 from voice_core.tts import Utterance, load_engine
 from voice_core.tts.indextts2 import EMOTIONS, IndexTTS2Engine
 
@@ -39,14 +39,14 @@ def test_a_voice_is_computed_when_it_is_warmed_and_not_again(engine: IndexTTS2En
     engine.warm("anna")
     assert engine.prompt_misses == 1
     engine.speak(Utterance("Hello.", "anna"))
-    assert (engine.prompt_misses, len(asked(engine))) == (1, 2)
+    assert (engine.prompt_misses, len(recorded_calls(engine))) == (1, 2)
     engine.warm("nobody")
 
 
 def test_clearing_forgets_recordings_and_all_that_the_model_keeps(engine: IndexTTS2Engine) -> None:
     engine.clear()
     engine.speak(Utterance("Hello.", "anna"))
-    copy = Path(asked(engine)[0]["spk_audio_prompt"])
+    copy = Path(recorded_calls(engine)[0]["spk_audio_prompt"])
     assert copy.is_file()
     engine.clear()
     assert not copy.exists()
@@ -61,7 +61,7 @@ def test_a_worker_that_is_ended_takes_its_copies_with_it(
     notes = fake_indextts.install_everywhere(monkeypatch, tmp_path)
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     (tmp_path / "tmp").mkdir()
-    said = Group("one", (Utterance("Hello.", "anna"), Utterance("Good morning.", "ben")))
+    said = UtteranceGroup("one", (Utterance("Hello.", "anna"), Utterance("Good morning.", "ben")))
     (spoken,) = synthesise(
         [said],
         EngineSpec("indextts2", {**options, "local_dir": str(tmp_path / "tmp" / "scratch")}),
@@ -76,7 +76,7 @@ def test_a_worker_that_is_ended_takes_its_copies_with_it(
 def test_a_named_emotion_is_its_place_in_the_vector(engine: IndexTTS2Engine, emotion: str) -> None:
     engine.speak(Utterance("Hello.", "anna", emotion=emotion))
     order = ["happy", "angry", "sad", "afraid", "disgusted", "melancholic", "surprised", "calm"]
-    assert asked(engine)[0]["emo_vector"] == [0.8 if name == emotion else 0.0 for name in order]
+    assert recorded_calls(engine)[0]["emo_vector"] == [0.8 if name == emotion else 0.0 for name in order]
 
 
 def test_a_path_is_an_emotional_recording_and_any_other_text_a_description(
@@ -86,7 +86,7 @@ def test_a_path_is_an_emotional_recording_and_any_other_text_a_description(
     angry.write_bytes(b"grr")
     for emotion in ("", str(angry), "close to tears"):
         engine.speak(Utterance("Hello.", "anna", emotion=emotion))
-    plain, recorded, described = asked(engine)
+    plain, recorded, described = recorded_calls(engine)
     assert (plain["emo_audio_prompt"], plain["emo_vector"], plain["use_emo_text"]) == (None, None, False)
     assert Path(recorded["emo_audio_prompt"]).read_bytes() == b"grr"
     assert (described["use_emo_text"], described["emo_text"]) == (True, "close to tears")
