@@ -136,9 +136,13 @@ def _backfill(root: Path, batches: int) -> dict[str, Any]:
         instance.add_dynamic_partitions(NAME, keys)
         started = time.perf_counter()
         backfill = dagster_server.backfill(ASSETS, keys)
-        dagster_server.wait("the backfill ends", lambda: dagster_server.backfill_status(backfill).startswith("COMPLETED"), 3_600)
+        dagster_server.wait(
+            "the backfill ends", lambda: dagster_server.backfill_status(backfill).startswith("COMPLETED"), 3_600
+        )
         wall_sec = time.perf_counter() - started
-        assert dagster_server.backfill_status(backfill) == "COMPLETED_SUCCESS", dagster_server.log.read_text("utf-8")[-4_000:]
+        assert dagster_server.backfill_status(backfill) == "COMPLETED_SUCCESS", dagster_server.log.read_text("utf-8")[
+            -4_000:
+        ]
         return {"wall_sec": wall_sec, "work_sec": work_sec, **_runs(instance, backfill)}
 
 

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.common import Options, peak_rss_bytes, process_tree
-from benchmarks.material import discover_partitions, benchmark_settings, open_stores
 from benchmarks.report import Goal, Report
+from benchmarks.speech_corpus import benchmark_settings, discover_partitions, open_stores
 from voice_core.corpus.dataset.rows_stage import build_dataset
 from voice_core.corpus.dataset.splits import Splits
 from voice_core.corpus.ingest.batches import list_partitions
 from voice_core.corpus.segment.segment_stage import build_segments
-from voice_core.demo.long import write_long_recording
+from voice_core.demo.long_recording import write_long_recording
 
 _MIB: Final = 2**20
 _POLL_SEC: Final = 0.02

@@ -45,13 +45,13 @@ from benchmarks.common import (
     Sample,
     cpu_sec,
     describe_disturbance,
-    run_interleaved,
     median_sec,
     peak_rss_bytes,
     process_tree,
+    run_interleaved,
     runs_as_dicts,
 )
-from benchmarks.dialogues import make_script, run_seed_pipeline, make_short_script
+from benchmarks.dialogues import make_script, make_short_script, run_seed_pipeline
 from benchmarks.report import Goal, Report
 from benchmarks.word_times import RECOGNISER_VARIABLE, WordTimes, compare_word_times, percentile
 from resources.corpus import open_work
@@ -61,7 +61,7 @@ from voice_core.moshi.script import SAMPLE_RATE_HZ
 from voice_core.recognition.aligners import Aligner, Alignment, PocketsphinxAligner, load_aligner
 from voice_core.settings import Settings
 from voice_core.storage.store import Store
-from voice_core.synthesis import Backend, SynthesisStats, SynthesisOptions
+from voice_core.synthesis import Backend, SynthesisOptions, SynthesisStats
 from voice_core.tts import load_engine
 
 BACKENDS: Final[tuple[Backend, ...]] = ("serial", "thread", "process", "auto")

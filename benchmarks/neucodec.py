@@ -24,25 +24,33 @@ import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.common import Options, Prepare, describe_disturbance, run_interleaved, median_sec, runs_as_dicts, utilisation
-from benchmarks.material import benchmark_settings
-from benchmarks.neucodec_attempts import ATTEMPTS
+from benchmarks.common import (
+    Options,
+    Prepare,
+    describe_disturbance,
+    median_sec,
+    run_interleaved,
+    runs_as_dicts,
+    utilisation,
+)
 from benchmarks.neucodec_cuda import PRECISIONS, measure_on_gpu
 from benchmarks.neucodec_limits import copy_tb_per_sec, matmul_tflops, work_per_second
-from benchmarks.neucodec_material import (
+from benchmarks.neucodec_models import (
     PARTITION,
     Models,
-    make_clips,
-    select_device,
-    encode_one_by_one,
     build_models,
-    write_partition,
-    total_sec,
+    encode_one_by_one,
+    make_clips,
     run_seed_loop,
+    select_device,
     synchronise,
+    total_sec,
+    write_partition,
 )
+from benchmarks.neucodec_optimizations import ATTEMPTS
 from benchmarks.report import Goal, Report, describe_machine
 from benchmarks.sections import Sections
+from benchmarks.speech_corpus import benchmark_settings
 from voice_core.codecs.base import Audio, Codes
 from voice_core.codecs.neucodec import NeuCodec
 from voice_core.codecs.neucodec.engine import NeuCodecEngine
@@ -120,7 +128,9 @@ def _speed(
         "ours": case("ours", lambda: engine.encode(some, 16_000)),
     }
     if engine.device.type == "cpu":
-        cases["original, a clip a core"] = case("original, a clip a core", lambda: _encode_one_clip_per_core(model, some))
+        cases["original, a clip a core"] = case(
+            "original, a clip a core", lambda: _encode_one_clip_per_core(model, some)
+        )
     for prepare in cases.values():  # first calls choose kernels
         if engine.device.type == "cuda":
             prepare()()
@@ -157,7 +167,9 @@ def _codes(engine: NeuCodecEngine, codes: dict[str, list[Codes]], some: list[Aud
         differ = [(n, at) for n in range(len(some)) for at in np.flatnonzero(others[n] != codes["ours"][n])]
         if name != "ours":
             found[f"differ from: {name}"] = len(differ)
-            found[f"their margins: {name}"] = [float(engine.encode_reference(some[n], 16_000)[1][at]) for n, at in differ]
+            found[f"their margins: {name}"] = [
+                float(engine.encode_reference(some[n], 16_000)[1][at]) for n, at in differ
+            ]
     return found
 
 

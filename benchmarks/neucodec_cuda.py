@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from benchmarks.common import Options
-from benchmarks.neucodec_material import Models, make_clips, encode_one_by_one, total_sec, timings_sec
+from benchmarks.neucodec_models import Models, encode_one_by_one, make_clips, timings_sec, total_sec
 from benchmarks.sections import Sections
-from voice_assets_tests.core.codecs.original import synthetic_speech
+from voice_assets_tests.core.codecs.original_neucodec import synthetic_speech
 from voice_core.codecs.base import Audio, Codes
 from voice_core.codecs.neucodec.engine import TOLERANCE, NeuCodecEngine
 
@@ -100,7 +100,9 @@ def _encode_stacked(made: Models, stacked: torch.Tensor) -> None:
         made.original.encode_code(stacked)
 
 
-def count_flips(engine: NeuCodecEngine, some: Sequence[Audio], codes: Sequence[Codes], wanted: Sequence[Codes]) -> dict[str, Any]:
+def count_flips(
+    engine: NeuCodecEngine, some: Sequence[Audio], codes: Sequence[Codes], wanted: Sequence[Codes]
+) -> dict[str, Any]:
     """How many codes are others, and how far the plain path's values were from a boundary where they are.
 
     A flip is rounding's where its margin is as small as what rounding does; compare with `margins_of_all`.

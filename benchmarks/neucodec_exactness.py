@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.common import Options
-from benchmarks.neucodec_material import INPUT_HZ, make_clips, select_device, build_models, total_sec
+from benchmarks.neucodec_models import INPUT_HZ, build_models, make_clips, select_device, total_sec
 from benchmarks.report import Goal, Report
 from benchmarks.sections import Sections
-from voice_assets_tests.core.codecs import original as reference
+from voice_assets_tests.core.codecs import original_neucodec as reference
 from voice_core.codecs.base import Audio
 from voice_core.codecs.neucodec.engine import TOLERANCE, NeuCodecEngine, float32_precision
 

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.neucodec_material import INPUT_HZ, BytesWritten, timings_sec
-from voice_assets_tests.core.codecs import original as reference
-from voice_assets_tests.core.codecs.original import synthetic_speech
+from benchmarks.neucodec_models import INPUT_HZ, BytesWritten, timings_sec
+from voice_assets_tests.core.codecs import original_neucodec as reference
+from voice_assets_tests.core.codecs.original_neucodec import synthetic_speech
 from voice_core.codecs.neucodec.activation import FusedActivation
 from voice_core.codecs.neucodec.engine import NeuCodecEngine, float32_precision
 

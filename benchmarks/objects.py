@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 import boto3
 from botocore.config import Config
 
-from benchmarks.common import Options, Prepare, Sample, describe_disturbance, run_interleaved, median_sec, runs_as_dicts
+from benchmarks.common import Options, Prepare, Sample, describe_disturbance, median_sec, run_interleaved, runs_as_dicts
 from benchmarks.report import Goal, Report
 from voice_assets_tests.servers.process import free_port, run_server
 from voice_assets_tests.servers.s3 import s3_server
@@ -105,10 +105,15 @@ def _clients(url: str, count: int) -> dict[str, tuple[Callable[[], object], Call
         for what in ("put_object", "get_object")
     }
     return {
-        "ours": (lambda: store.put_many(dict.fromkeys(keys, data)), lambda: _check_sizes(store.map_keys(store.get, keys))),
+        "ours": (
+            lambda: store.put_many(dict.fromkeys(keys, data)),
+            lambda: _check_sizes(store.map_keys(store.get, keys)),
+        ),
         "usual": (
             lambda: _map_threads(4, lambda key: client.put_object(Bucket=BUCKET, Key=key, Body=data), keys),
-            lambda: _check_sizes(_map_threads(4, lambda key: client.get_object(Bucket=BUCKET, Key=key)["Body"].read(), keys)),
+            lambda: _check_sizes(
+                _map_threads(4, lambda key: client.get_object(Bucket=BUCKET, Key=key)["Body"].read(), keys)
+            ),
         ),
         "raw": (
             lambda: _send_plain_requests(url, "PUT", signed["put_object"], data),

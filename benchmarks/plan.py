@@ -30,7 +30,7 @@ from resources.corpus import load_configured_codec, open_work
 from voice_assets.build import build, preview_build
 from voice_assets.eta import CUT_LABEL, ENCODE_LABEL, WRITE_LABEL, estimate_stage_times
 from voice_assets.instance import open_instance
-from voice_core.codecs import CODECS, load_codec, cached_codec
+from voice_core.codecs import CODECS, cached_codec, load_codec
 from voice_core.codecs.melvq import MelVQ
 from voice_core.corpus.plan.estimates import Quantity
 from voice_core.corpus.retention.evict import evict_files, plan_eviction
@@ -208,7 +208,9 @@ def _relative_deviation(planned: float, actual: float) -> float:
 
 def _report(cases: list[Case]) -> Report:
     first, channels = cases[0], cases[1]
-    seconds = {stage: _relative_deviation(channels.planned_sec[stage] or 0.0, channels.actual_sec[stage]) for stage in _STAGES}
+    seconds = {
+        stage: _relative_deviation(channels.planned_sec[stage] or 0.0, channels.actual_sec[stage]) for stage in _STAGES
+    }
     exact = max(case.deviations[name] for case in cases for name in ("decode", "cut"))
     large = [case for case in cases[1:] if abs(case.actual["stored"]) > 1e6]
     return Report(

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.common import Options
 from benchmarks.report import Goal, Report
-from voice_assets_tests.assets.gpu_contention import UnencodedCorpus, run_contention, find_overlaps, timeline_rows
+from voice_assets_tests.assets.gpu_contention import UnencodedCorpus, find_overlaps, run_contention, timeline_rows
 
 
 def measure(options: Options) -> Report:

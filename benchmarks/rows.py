@@ -18,9 +18,17 @@ from typing import Any
 import datasets
 import numpy as np
 
-from benchmarks.common import Options, Prepare, describe_disturbance, run_interleaved, median_sec, runs_as_dicts, utilisation
-from benchmarks.material import discover_partitions, read_lines, write_recordings, benchmark_settings, open_stores
+from benchmarks.common import (
+    Options,
+    Prepare,
+    describe_disturbance,
+    median_sec,
+    run_interleaved,
+    runs_as_dicts,
+    utilisation,
+)
 from benchmarks.report import Goal, Report
+from benchmarks.speech_corpus import benchmark_settings, discover_partitions, open_stores, read_lines, write_recordings
 from voice_core.audio.pcm import to_float
 from voice_core.codecs import load_codec
 from voice_core.codecs.base import CodecUnavailableError
@@ -29,7 +37,7 @@ from voice_core.corpus.dataset.splits import Splits
 from voice_core.corpus.encode.encode_stage import build_codes
 from voice_core.corpus.segment.segment_files import SEGMENT_FIELDS, load_segment
 from voice_core.corpus.segment.segment_stage import build_segments
-from voice_core.demo.encoding import AudioFormat
+from voice_core.demo.audio_encoder import AudioFormat
 from voice_core.demo.transcripts import format_native_json
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings

@@ -28,15 +28,23 @@ from benchmarks.common import (
     Prepare,
     Sample,
     describe_disturbance,
-    run_interleaved,
     median_sec,
+    run_interleaved,
     runs_as_dicts,
     time_call,
     utilisation,
     warm_workers,
 )
-from benchmarks.material import FORMATS, RawBucket, discover_partitions, read_lines, write_recordings, benchmark_settings, open_stores
 from benchmarks.report import Goal, Report
+from benchmarks.speech_corpus import (
+    FORMATS,
+    RawBucket,
+    benchmark_settings,
+    discover_partitions,
+    open_stores,
+    read_lines,
+    write_recordings,
+)
 from voice_core.audio.pcm import RESAMPLER_OPTIONS
 from voice_core.compute.workers import map_unordered
 from voice_core.corpus.segment.segment_stage import build_segments

@@ -22,9 +22,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.common import Options, describe_disturbance, run_interleaved, median_sec, runs_as_dicts
+from benchmarks.common import Options, describe_disturbance, median_sec, run_interleaved, runs_as_dicts
 from benchmarks.report import Goal, Report
-from voice_core.synthesis import Backend, EngineSpec, UtteranceGroup, SynthesisStats, SynthesisOptions, synthesise
+from voice_core.synthesis import Backend, EngineSpec, SynthesisOptions, SynthesisStats, UtteranceGroup, synthesise
 from voice_core.synthesis.types import BACKENDS
 from voice_core.tts import Capabilities, Samples, Speech, SpeechEngine, Utterance
 
@@ -79,7 +79,9 @@ def measure(options: Options) -> Report:
     cpu: dict[str, list[float]] = {}
     growth: dict[str, float] = {}
     for backend in BACKENDS[1:3]:
-        tenths[backend], cpu[backend], growth[backend] = _measure_stability(backend, 2_000 if options.quick else 100_000)
+        tenths[backend], cpu[backend], growth[backend] = _measure_stability(
+            backend, 2_000 if options.quick else 100_000
+        )
     engine = EngineSpec("hibari", thread_safe=True)
     groups = _dialogues(3 if options.quick else 12)
     chosen = (SynthesisOptions("serial", 1), SynthesisOptions("thread", 2), SynthesisOptions("process", 2))
@@ -135,7 +137,9 @@ def measure(options: Options) -> Report:
 
 def _dialogues(count: int) -> list[UtteranceGroup]:
     return [
-        UtteranceGroup(f"{n}", tuple(Utterance(text, ("heart", "heart-low")[i % 2], seed=n) for i, text in enumerate(SENTENCES)))
+        UtteranceGroup(
+            f"{n}", tuple(Utterance(text, ("heart", "heart-low")[i % 2], seed=n) for i, text in enumerate(SENTENCES))
+        )
         for n in range(count)
     ]
 

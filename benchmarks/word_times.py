@@ -197,7 +197,9 @@ def find_sound_edges(sound: npt.NDArray[np.float32], rate: int) -> tuple[list[fl
     return [float(at) * _FRAME_SEC for at in begins], [float(at) * _FRAME_SEC for at in ends]
 
 
-def _add_edge_errors(errors: TimingErrors, words: Sequence[TimedWord], begins: Sequence[float], ends: Sequence[float]) -> None:
+def _add_edge_errors(
+    errors: TimingErrors, words: Sequence[TimedWord], begins: Sequence[float], ends: Sequence[float]
+) -> None:
     """The word nearest to each edge."""
     if not words:
         return
@@ -210,7 +212,11 @@ def _add_edge_errors(errors: TimingErrors, words: Sequence[TimedWord], begins: S
 
 
 def _add_hiss_error(
-    sound: npt.NDArray[np.float32], rate: int, before: TimedWord, word: TimedWord, compared: Sequence[tuple[TimingErrors, TimedWord]]
+    sound: npt.NDArray[np.float32],
+    rate: int,
+    before: TimedWord,
+    word: TimedWord,
+    compared: Sequence[tuple[TimingErrors, TimedWord]],
 ) -> None:
     """Where the word begins with a hiss, and the one hiss near it begins."""
     plain = [re.sub(r"[^a-z]", "", text.lower()) for text, _, _ in (before, word)]

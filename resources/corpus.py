@@ -6,7 +6,7 @@ import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from resources.neucodec import NeuCodecResource
-from resources.stores import gcs_access_from_resource, s3_access_from_resource, open_store
+from resources.stores import gcs_access_from_resource, open_store, s3_access_from_resource
 from voice_core.codecs import load_codec
 from voice_core.codecs.base import Codec
 from voice_core.corpus.segment.rebuild import RebuildSources

@@ -21,7 +21,8 @@ def open_store(
 ) -> Store:
     """The store at any URL, by default with the settings' access. `create` makes a local folder that is not there.
 
-    `untrusted` is for folders that others fill: links that lead out of them are followed with VOICE_FOLLOW_SYMLINKS only.
+    `untrusted` is for folders that others fill: links that lead out of them are followed with VOICE_FOLLOW_SYMLINKS
+    only.
     """
     if access is None:
         access = gcs_config(settings) if url.startswith("gs:") else s3_config(settings)

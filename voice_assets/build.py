@@ -8,19 +8,19 @@ from typing import Any
 
 import dagster as dg
 
-from resources.corpus import load_configured_codec, open_work_read_only, open_raw, open_work
+from resources.corpus import load_configured_codec, open_raw, open_work, open_work_read_only
+from voice_assets.defs.sensor_backoff import group_contiguous
 from voice_assets.defs.voice_dataset.jobs import card_job, encode_job, ingest_job, rows_job, splits_job
 from voice_assets.defs.voice_dataset.multi_partition import FAILED_BATCHES
 from voice_assets.defs.voice_dataset.partitions import NAME, RANGE_END, RANGE_START
-from voice_assets.defs.voice_dataset.sensor_backoff import group_contiguous
 from voice_assets.instance import add_partitions
-from voice_assets.run_ownership import process_tags, release_orphaned_runs, raise_if_interrupted
+from voice_assets.run_ownership import process_tags, raise_if_interrupted, release_orphaned_runs
 from voice_core.compute import progress
 from voice_core.corpus.dataset.splits import UncutBatchesError
 from voice_core.corpus.ingest.discovery import Discovery, discover, refresh_discovery
+from voice_core.corpus.plan.build_plan import BuildPlan
 from voice_core.corpus.plan.plan import plan_build
-from voice_core.corpus.plan.work import BuildPlan
-from voice_core.corpus.status import PartitionStatus, StageState, BuildStatus, read_status
+from voice_core.corpus.status import BuildStatus, PartitionStatus, StageState, read_status
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
 from voice_core.stages.evicted import repair_eviction_records
@@ -128,7 +128,12 @@ def build(
     jobs = runner.jobs
     build_stage(jobs(ingest_job.name), INGEST_ASSETS, "recordings to segments")
     # Many in a run: between two runs somebody else may get the GPU, and a run that begins costs a second or two.
-    build_stage(jobs(encode_job.name), ENCODE_ASSETS, "segments to codes", batches_per_run=2 * settings.automation.partitions_per_run)
+    build_stage(
+        jobs(encode_job.name),
+        ENCODE_ASSETS,
+        "segments to codes",
+        batches_per_run=2 * settings.automation.partitions_per_run,
+    )
     if verify or _needs_build(report.status.splits):
         uncut = [] if incomplete else _find_uncut_batches(report.status, failed, chosen)
         if uncut and _needs_build(report.status.splits):
@@ -144,7 +149,9 @@ def build(
     return report
 
 
-def _find_uncut_batches(status: BuildStatus, failed: Collection[str], chosen: Collection[PartitionKey]) -> list[PartitionKey]:
+def _find_uncut_batches(
+    status: BuildStatus, failed: Collection[str], chosen: Collection[PartitionKey]
+) -> list[PartitionKey]:
     """Batches, of those chosen or of all, that this build could not cut."""
 
     def is_cut(item: PartitionStatus) -> bool:
@@ -213,7 +220,12 @@ class _Runner:
             asset_selection=[dg.AssetKey(name) for name in assets],
             run_config={
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-                "ops": ops or ({_VERIFIABLE_OPS[job.name]: {"config": {"verify": self._verify}}} if job.name in _VERIFIABLE_OPS else {}),
+                "ops": ops
+                or (
+                    {_VERIFIABLE_OPS[job.name]: {"config": {"verify": self._verify}}}
+                    if job.name in _VERIFIABLE_OPS
+                    else {}
+                ),
             },
             tags={
                 "voice/command": "build",
@@ -264,7 +276,9 @@ def _describe_failed_checks(result: dg.ExecuteInProcessResult, report: DatasetBu
     return lines
 
 
-def _describe_step_failure(event: dg.DagsterEvent, assets: Sequence[str], result: dg.ExecuteInProcessResult) -> dict[str, str]:
+def _describe_step_failure(
+    event: dg.DagsterEvent, assets: Sequence[str], result: dg.ExecuteInProcessResult
+) -> dict[str, str]:
     """What a step died of, by batch, or under "" for all of the run; nothing where a check has said so already."""
     data = event.step_failure_data
     error = data.error

@@ -13,7 +13,7 @@ from voice_assets.defs.moshi.assets import dialogues, moshi_dataset, moshi_shard
 from voice_assets.defs.moshi.sensors import lists_job, new_dialogues_sensor, speak_job
 from voice_assets.defs.voice_dataset import assets, schedules
 from voice_assets.defs.voice_dataset.automation import follow_up_sensor, make_freshness_policy
-from voice_assets.defs.voice_dataset.failures import failures_sensor
+from voice_assets.defs.voice_dataset.failure_sensor import failures_sensor
 from voice_assets.defs.voice_dataset.jobs import JOBS, is_buildable
 from voice_assets.defs.voice_dataset.multi_partition import build_multi_asset
 from voice_assets.defs.voice_dataset.published import published_dataset
@@ -42,7 +42,11 @@ def speech_pool(settings: Settings) -> str | None:
 
 
 def build_definitions(
-    settings: Settings, steps: Collection[StepName] = STEPS, *, codec: str = "", neucodec: NeuCodecResource | None = None
+    settings: Settings,
+    steps: Collection[StepName] = STEPS,
+    *,
+    codec: str = "",
+    neucodec: NeuCodecResource | None = None,
 ) -> dg.Definitions:
     """All of it, with the groups, times and limits of these settings; or what belongs to some of the steps.
 
@@ -71,7 +75,9 @@ def build_definitions(
     built = [item for step in STEPS if step in steps for item in step_assets.get(step, ())]
     here = {spec.key for item in built for spec in item.specs}
     read = {dep.asset_key for item in built for spec in item.specs for dep in spec.deps}
-    elsewhere = [item.external_spec for item in (*assets.INGEST_STAGE, *assets.ENCODE_STAGE) if item.spec.key in read - here]
+    elsewhere = [
+        item.external_spec for item in (*assets.INGEST_STAGE, *assets.ENCODE_STAGE) if item.spec.key in read - here
+    ]
     scheduled_jobs = schedules.select_jobs(steps)
     speaks = "speak" in steps
     moshi_assets = [dialogues, moshi_shards_asset(speech_pool(settings)), moshi_dataset] if speaks else []
@@ -80,7 +86,8 @@ def build_definitions(
     return dg.Definitions(
         assets=[
             *dg.map_asset_specs(
-                lambda spec: spec.replace_attributes(freshness_policy=policy) if spec.key in FRESHNESS_KEYS else spec, built
+                lambda spec: spec.replace_attributes(freshness_policy=policy) if spec.key in FRESHNESS_KEYS else spec,
+                built,
             ),
             *elsewhere,
             *moshi_assets,

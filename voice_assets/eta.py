@@ -5,11 +5,16 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from voice_assets.throughput_history import format_codec_label, read_cutting_speeds, read_encoding_speeds, read_writing_speeds
+from voice_assets.throughput_history import (
+    format_codec_label,
+    read_cutting_speeds,
+    read_encoding_speeds,
+    read_writing_speeds,
+)
 from voice_core.codecs.base import Codec
+from voice_core.corpus.plan.build_plan import BuildPlan
 from voice_core.corpus.plan.estimates import Quantity, sum_quantities
 from voice_core.corpus.plan.speeds import Speed, summarise_speeds
-from voice_core.corpus.plan.work import BuildPlan
 from voice_core.settings import Settings
 
 CUT_LABEL, ENCODE_LABEL, WRITE_LABEL = "decode and cut", "encode", "write rows"
@@ -26,7 +31,7 @@ class StageEta:
     stage: str
     expected: str
     audio_sec: Quantity
-    summarise_speeds: tuple[Speed, ...] = ()
+    speeds: tuple[Speed, ...] = ()
     note: str = ""
 
     @property
@@ -84,7 +89,10 @@ def estimate_stage_times(
         found.append(StageEta(ENCODE_LABEL, expected_encoding_unit(settings), plan.encoded_sec, tuple(encoding), note))
     writing = summarise_speeds(read_writing_speeds(instance)) if instance else []
     rows = plan.stages["rows"].audio_sec
-    return [*found, StageEta(WRITE_LABEL, "CPU minutes", rows, tuple(writing), "no measured speed yet: run one batch first")]
+    return [
+        *found,
+        StageEta(WRITE_LABEL, "CPU minutes", rows, tuple(writing), "no measured speed yet: run one batch first"),
+    ]
 
 
 def sum_minutes(found: Sequence[StageEta]) -> Quantity | None:

@@ -38,7 +38,9 @@ def read_run_process(run: dg.DagsterRun) -> Process | None:
     boot, _, started = identity.partition(" ")
     if run_id != run.run_id:
         return None
-    return Process.parse({"host": run.tags.get(HOST_TAG), "pid": run.tags.get(PID_TAG), "boot": boot, "started": started})
+    return Process.parse(
+        {"host": run.tags.get(HOST_TAG), "pid": run.tags.get(PID_TAG), "boot": boot, "started": started}
+    )
 
 
 def find_orphaned_runs(instance: dg.DagsterInstance) -> dict[str, tuple[dg.DagsterRun, Process]]:

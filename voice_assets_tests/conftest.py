@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from voice_assets_tests.servers.faulty import FaultyProxy, faulty_proxy
+from voice_assets_tests.servers.faulty_proxy import FaultyProxy, faulty_proxy
 from voice_assets_tests.servers.gcs import GcsServer
 from voice_assets_tests.servers.gcs import gcs_server as start_gcs_server
 from voice_assets_tests.servers.hub import HubServer

@@ -63,7 +63,12 @@ class WorkRootCommands:
 
 
 def find_faults(
-    case: DamageCase, root: Path, commands: WorkRootCommands, *, may_fail: bool = False, may_change: tuple[str, ...] = ()
+    case: DamageCase,
+    root: Path,
+    commands: WorkRootCommands,
+    *,
+    may_fail: bool = False,
+    may_change: tuple[str, ...] = (),
 ) -> list[str]:
     """Damage a file of a finished work root; what goes wrong then.
 

@@ -6,7 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 from voice_core.compute import progress
 from voice_core.corpus.ingest.batches import list_partitions
-from voice_core.corpus.integrity import DATASETS_PREFIX, SEGMENT_STAGES, audit_dataset, audit_partition, audit_state, dataset_names
+from voice_core.corpus.integrity import (
+    DATASETS_PREFIX,
+    SEGMENT_STAGES,
+    audit_dataset,
+    audit_partition,
+    audit_state,
+    dataset_names,
+)
 from voice_core.layout import BATCHES, EVICTED, LOCKS, TOMBSTONES, PartitionKey
 from voice_core.moshi import debug_export, levels, speech_cache
 from voice_core.moshi.batches import DIALOGUES

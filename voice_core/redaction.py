@@ -24,7 +24,9 @@ _SECRET_NAME = re.compile(
     r"SECRET|TOKEN|PASSW|PRIVATE_?KEY|API_?KEY|ACCESS_?KEY|ACCOUNT_?KEY|CREDENTIAL", re.IGNORECASE
 )
 _PATH_NAME = re.compile(r"_(FILE|PATH|DIR|DIRECTORY|URL|URI|HOME)$|^GOOGLE_APPLICATION_CREDENTIALS$", re.IGNORECASE)
-_MIN_SECRET_LENGTH = 8  # of a secret: `TOKENIZERS_PARALLELISM=false` is none, and a key `voice` would mask half a message
+_MIN_SECRET_LENGTH = (
+    8  # of a secret: `TOKENIZERS_PARALLELISM=false` is none, and a key `voice` would mask half a message
+)
 
 _registered: set[str] = set()
 
@@ -83,7 +85,9 @@ def _environment_secrets() -> set[str]:
     """The values of variables that are called a secret, and the user information in addresses such as HTTPS_PROXY."""
     found: set[str] = set()
     for name, value in os.environ.items():
-        if len(value) >= _MIN_SECRET_LENGTH and (_SECRET_NAME.search(name) or "@" in value or value.lstrip()[:1] == "{"):
+        if len(value) >= _MIN_SECRET_LENGTH and (
+            _SECRET_NAME.search(name) or "@" in value or value.lstrip()[:1] == "{"
+        ):
             found |= _find_secrets(name, value)
     return found
 

@@ -86,8 +86,8 @@ def _print_report(report: "AdoptReport") -> None:
         return
     if not report.files_read:
         console.print(
-            f"Nothing to do: {pluralize(report.adopted, 'segment')} of {pluralize(report.recordings, 'recording')} adopted "
-            f"before. No file was read, in {report.wall_sec:.1f} s."
+            f"Nothing to do: {pluralize(report.adopted, 'segment')} of "
+            f"{pluralize(report.recordings, 'recording')} adopted before. No file was read, in {report.wall_sec:.1f} s."
         )
         return
     table = Table(title="What became of the objects", title_justify="left")

@@ -26,7 +26,7 @@ def audit(
     named, too. The whole audit leaves its report in audits/latest.json under the work root; one that was broken off
     goes on where it was.
     """
-    from resources.corpus import open_work_read_only, open_work
+    from resources.corpus import open_work, open_work_read_only
     from voice_core.audit import audit_work_root as audit_all
     from voice_core.corpus.ingest.batches import list_partitions
     from voice_core.corpus.integrity import audit_partition, dataset_names

@@ -54,7 +54,7 @@ def clean(
     Manifests stay: `voice status` says *freed*, `voice build` computes nothing because of it, and whatever needs a
     freed file later (a new codec, a rule that keeps more) makes it again, to the byte.
     """
-    from resources.corpus import open_work_read_only, open_work
+    from resources.corpus import open_work, open_work_read_only
 
     settings = Settings.load()
     show_progress()
@@ -131,7 +131,9 @@ def _table(plans: Sequence["EvictionPlan"]) -> Table:
             table.add_row(str(plan.partition), plan.stage, "", "", f"[yellow]stays:[/] {escape(plan.refusal)}")
         elif plan.files:
             size = f"{plan.size_bytes / 1e9:,.3f}"
-            table.add_row(str(plan.partition), plan.stage, f"{len(plan.files):,}", size, _describe_rebuild(plan.rebuild))
+            table.add_row(
+                str(plan.partition), plan.stage, f"{len(plan.files):,}", size, _describe_rebuild(plan.rebuild)
+            )
     return table
 
 

@@ -115,7 +115,12 @@ def _build_dialogues(settings: Settings, scripts: Path) -> bool:
         highlight=False,
         markup=False,
     )
-    console.print(f"{settings.work_url}/{trainer_manifest_key(settings.moshi.name)}", markup=False, highlight=False, soft_wrap=True)
+    console.print(
+        f"{settings.work_url}/{trainer_manifest_key(settings.moshi.name)}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
     return not report.failures
 
 

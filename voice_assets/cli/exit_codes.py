@@ -11,7 +11,12 @@ from voice_assets.cli.output import errors, sanitise
 ERROR_EXIT_CODE = 2
 INTERNAL_ERROR_EXIT_CODE = 70  # EX_SOFTWARE of sysexits.h
 _EXPECTED_ERRORS = (ValueError, LookupError, OSError, RuntimeError)
-_PROGRAM_ERRORS = (KeyError, IndexError, NotImplementedError, RecursionError)  # of their kinds; messages are not for people
+_PROGRAM_ERRORS = (
+    KeyError,
+    IndexError,
+    NotImplementedError,
+    RecursionError,
+)  # of their kinds; messages are not for people
 
 
 def report_error(error: Exception) -> int:

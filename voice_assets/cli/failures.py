@@ -22,7 +22,7 @@ def failures(
 
     The sensor record_failures writes it down while the Dagster daemon runs, in failures.jsonl under DAGSTER_HOME.
     """
-    from voice_assets.failures import read_records, is_resolved
+    from voice_assets.failure_records import is_resolved, read_records
     from voice_assets.instance import find_home, find_instance
 
     instance = find_instance()

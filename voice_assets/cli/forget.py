@@ -9,7 +9,7 @@ import typer
 
 from voice_assets.cli.build import run_build
 from voice_assets.cli.output import confirm, console, errors, show_progress
-from voice_core.corpus.forget.forget import find_forget_target, remove_recording, clear_pending
+from voice_core.corpus.forget.forget import clear_pending, find_forget_target, remove_recording
 from voice_core.corpus.forget.forget import mark_forgotten as write_forget
 from voice_core.corpus.forget.search import RecordingName, SearchResult, find_references
 from voice_core.settings import ConfigurationError, Settings, config_file
@@ -132,8 +132,8 @@ def _build(settings: Settings, partitions: list[str]) -> list[str]:
     A build that cannot run, since the raw bucket is out of reach for example, does not keep the recording.
     """
     from resources.corpus import open_work
-    from voice_assets.defs.listening import NotebookStore
     from voice_assets.instance import open_instance
+    from voice_assets.notebook_store import NotebookStore
     from voice_core.corpus.dataset.splits import read_splits
 
     try:
@@ -149,7 +149,9 @@ def _build(settings: Settings, partitions: list[str]) -> list[str]:
     return [] if built else ["`voice build` failed, see above"]
 
 
-def _remove_from_publications(work: "Store", settings: Settings, dataset: str, purge_history: bool, yes: bool) -> list[str]:
+def _remove_from_publications(
+    work: "Store", settings: Settings, dataset: str, purge_history: bool, yes: bool
+) -> list[str]:
     """Take the recording out of every place that a dataset was published to; returns those that it is still in."""
     from voice_core.corpus.dataset.publications import read_publications
     from voice_core.corpus.dataset.rows_stage import read_dataset_manifest
@@ -165,9 +167,11 @@ def _remove_from_publications(work: "Store", settings: Settings, dataset: str, p
     return [place.url for place in publications if not remove_from_hub(work, own, place, purge_history, yes)]
 
 
-def remove_from_hub(work: "Store", settings: Settings, place: "PublicationRecord", purge_history: bool, yes: bool) -> bool:
+def remove_from_hub(
+    work: "Store", settings: Settings, place: "PublicationRecord", purge_history: bool, yes: bool
+) -> bool:
     """Take the recording out of a place that the dataset was published to, and say whether it is out."""
-    from voice_assets.cli.publish import with_hub_target, publish_and_report, confirm_and_purge
+    from voice_assets.cli.publish import confirm_and_purge, publish_and_report, with_hub_target
     from voice_core.publish.errors import HubError
     from voice_core.publish.publish import open_hub
 

@@ -203,13 +203,22 @@ def _run(
     work = open_work(settings)
     began = time.monotonic()
     report = build_all(
-        scripts, work, settings, SynthesisOptions(**options), only=only, most=most, replace_source=replace_source, verify=verify
+        scripts,
+        work,
+        settings,
+        SynthesisOptions(**options),
+        only=only,
+        most=most,
+        replace_source=replace_source,
+        verify=verify,
     )
     wall_sec = time.monotonic() - began
 
     def manifests() -> "Iterator[ShardManifest]":
         """One at a time: of a large data set all of them take gigabytes."""
-        return (found for item in report.assignment.partitions if (found := read_shard_manifest(work, item)) is not None)
+        return (
+            found for item in report.assignment.partitions if (found := read_shard_manifest(work, item)) is not None
+        )
 
     _print_report(report, manifests(), settings, wall_sec)
     whole = not keep_temp or _write_mono_files(work, manifests())
@@ -237,7 +246,9 @@ def _print_notice(what: str, message: str) -> None:
     errors.print(f"{what} {escape(message)}", highlight=False, soft_wrap=True)
 
 
-def _print_report(report: "MoshiBuildReport", manifests: "Iterable[ShardManifest]", settings: Settings, wall_sec: float) -> None:
+def _print_report(
+    report: "MoshiBuildReport", manifests: "Iterable[ShardManifest]", settings: Settings, wall_sec: float
+) -> None:
     from voice_core.moshi.build import engine_spec
     from voice_core.moshi.trainer_manifest import trainer_manifest_key
 
@@ -259,7 +270,9 @@ def _print_report(report: "MoshiBuildReport", manifests: "Iterable[ShardManifest
         _print_notice("[bold red]failed:[/]", f"{batch}: {why}")
     lists = report.lists
     if lists.incomplete:
-        some = ", ".join(lists.incomplete[:_MAX_LISTED]) + (" and others" if len(lists.incomplete) > _MAX_LISTED else "")
+        some = ", ".join(lists.incomplete[:_MAX_LISTED]) + (
+            " and others" if len(lists.incomplete) > _MAX_LISTED else ""
+        )
         _print_notice("[yellow]not finished,[/]", f"and left out of the lists: {some}. Run this again")
     if report.assignment.removed:
         _print_notice("[yellow]removed:[/]", f"{report.assignment.removed} dialogues that the input no longer has")
@@ -283,7 +296,12 @@ def _print_report(report: "MoshiBuildReport", manifests: "Iterable[ShardManifest
         console.print(note, highlight=False, markup=False, soft_wrap=True)
     if styled and not engine_spec(settings).load().capabilities.emotions:
         console.print(f"{styled:,} turns ask for an emotion, and {settings.speech.engine} has none.", highlight=False)
-    console.print(f"{settings.work_url}/{trainer_manifest_key(settings.moshi.name)}", highlight=False, markup=False, soft_wrap=True)
+    console.print(
+        f"{settings.work_url}/{trainer_manifest_key(settings.moshi.name)}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def _alignment_hint(settings: Settings) -> str:

@@ -118,7 +118,8 @@ class RichReporter:
             self._display.start()
         self._open += 1
         return _Bar(
-            self._display, self._display.add_task(escape(sanitise(label)), total=round(total) or None, unit=unit, note="")
+            self._display,
+            self._display.add_task(escape(sanitise(label)), total=round(total) or None, unit=unit, note=""),
         )
 
     def finish(self, task: progress.ProgressTask) -> None:

@@ -8,8 +8,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from voice_assets.cli.output import console, print_json, show_progress
+from voice_core.corpus.plan.build_plan import BuildPlan, PartitionPlan, StageWork
 from voice_core.corpus.plan.estimates import Quantity
-from voice_core.corpus.plan.work import PartitionPlan, BuildPlan, StageWork
 from voice_core.language import pluralize
 from voice_core.settings import ConfigurationError, Settings
 
@@ -61,7 +61,9 @@ def plan(
     settings = Settings.load()
     show_progress()
     found = preview_build(settings, partition or [])
-    times = estimate_stage_times(found, load_configured_codec(settings), settings, _instance(), cut_speed=cut_speed, encode_speed=encode_speed)
+    times = estimate_stage_times(
+        found, load_configured_codec(settings), settings, _instance(), cut_speed=cut_speed, encode_speed=encode_speed
+    )
     if as_json:
         print_json(plan_to_dict(found, times))
         return

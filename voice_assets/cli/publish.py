@@ -55,7 +55,7 @@ def publish(
     Examples: `voice publish --dry-run`, `voice publish --repo my-team/my-voices`,
     `voice publish --revision next --force`.
     """
-    from resources.corpus import open_work_read_only, open_work
+    from resources.corpus import open_work, open_work_read_only
 
     settings = with_hub_target(Settings.load(), repo, revision)
     show_progress()

@@ -13,7 +13,7 @@ from voice_core.settings import Settings, as_url
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from voice_core.storage.check import StoreCheck, CheckStep
+    from voice_core.storage.check import CheckStep, StoreCheck
     from voice_core.storage.store import Store
 
 _COLOURS = {"ok": "green", "failed": "bold red", "skipped": "dim"}

@@ -81,7 +81,9 @@ def copy(
     refuse_overlap(as_url(source), as_url(target))  # before a folder is made
     origin = open_store(as_url(source), settings)
     destination = (
-        open_store(as_url(target), settings, create=True) if not dry_run else _open_dry_run_target(as_url(target), settings)
+        open_store(as_url(target), settings, create=True)
+        if not dry_run
+        else _open_dry_run_target(as_url(target), settings)
     )
     if dry_run:
         _show_plan(copy_store.plan_copy(origin, destination, options)[0])

@@ -5,7 +5,7 @@ from rich.table import Table
 from rich.tree import Tree
 
 from voice_core.corpus.dataset.summary import Amount, Summary, summarise
-from voice_core.corpus.status import PartitionStatus, StageState, BuildStatus
+from voice_core.corpus.status import BuildStatus, PartitionStatus, StageState
 from voice_core.language import pluralize
 from voice_core.settings import Settings
 
@@ -45,7 +45,9 @@ def accounting_table(summary: Summary) -> Table:
 def status_tree(status: BuildStatus, settings: Settings) -> Tree:
     """Channels, their batches, and what is not up to date in each."""
     reason = f" ({escape(status.card_reason)})" if status.card_reason else ""
-    tree = Tree(f"[bold]{settings.dataset}[/]  splits {_format_state(status.splits)}, card {_format_state(status.card)}{reason}")
+    tree = Tree(
+        f"[bold]{settings.dataset}[/]  splits {_format_state(status.splits)}, card {_format_state(status.card)}{reason}"
+    )
     channels: dict[str, Tree] = {}
     for item in status.partitions:
         channel = item.partition.channel
@@ -53,7 +55,8 @@ def status_tree(status: BuildStatus, settings: Settings) -> Tree:
             channels[channel] = tree.add(f"[bold]{escape(settings.display_name(channel))}[/]")
         batch = channels[channel].add(
             f"batch-{item.partition.number:04d} ({'sealed' if item.batch.sealed else 'open'}): "
-            f"{pluralize(len(item.batch.recordings), 'recording')}, {item.batch.hours:.2f} h{_format_kept(item, settings)}: "
+            f"{pluralize(len(item.batch.recordings), 'recording')}, {item.batch.hours:.2f} h"
+            f"{_format_kept(item, settings)}: "
             f"{_format_states(item)}"
         )
         for outcome in item.problem_recordings:
@@ -70,9 +73,13 @@ def _format_states(item: PartitionStatus) -> str:
     skipped = [name for name, state in odd.items() if state is StageState.SKIPPED]
     why = {name: f" ({escape(reason)})" for name, reason in item.reasons.items()}
     open_ends = [
-        f"{name} {_format_state(state)}{why.get(name, '')}" for name, state in odd.items() if state is not StageState.SKIPPED
+        f"{name} {_format_state(state)}{why.get(name, '')}"
+        for name, state in odd.items()
+        if state is not StageState.SKIPPED
     ]
-    return ", ".join(open_ends) or _format_state(StageState.CURRENT) + (f" (without {', '.join(skipped)})" if skipped else "")
+    return ", ".join(open_ends) or _format_state(StageState.CURRENT) + (
+        f" (without {', '.join(skipped)})" if skipped else ""
+    )
 
 
 def _format_kept(item: PartitionStatus, settings: Settings) -> str:

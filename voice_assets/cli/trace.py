@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.tree import Tree
 
 from voice_assets.cli.output import Console, console, print_json, show_progress
-from voice_core.corpus.lineage.traces import CommittedFile, VerifiedObject, RowLocation, RawObject, Trace
+from voice_core.corpus.lineage.trace_types import CommittedFile, RawObject, RowLocation, Trace, VerifiedObject
 from voice_core.settings import Settings
 
 _COLOURS = {"same": "green", "freed": "cyan", "unknown": "dim"}
@@ -40,9 +40,9 @@ def trace(
     From the raw object and the transcript over the cut, the rules' thresholds and the codec to the Parquet files, the
     pairs and the published revision. Works for rejected lines, too: it names stage, reason, value and threshold.
     """
-    from resources.corpus import open_work_read_only, open_raw
-    from voice_core.corpus.lineage.trace import trace_row as trace_row
-    from voice_core.corpus.lineage.traces import verify_trace as verify_trace
+    from resources.corpus import open_raw, open_work_read_only
+    from voice_core.corpus.lineage.trace_types import verify_trace as verify_trace
+    from voice_core.corpus.lineage.tracer import trace_row as trace_row
 
     settings = Settings.load()
     show_progress()

@@ -85,7 +85,9 @@ def built(small_demo: SampleData, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 @pytest.fixture
-def built_corpus(built: Path, small_demo: SampleData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BuiltCorpus]:
+def built_corpus(
+    built: Path, small_demo: SampleData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[BuiltCorpus]:
     """A copy of the finished small world, to do things to."""
     root = tmp_path / "corpus"
     made = _open_corpus(root, monkeypatch)

@@ -154,7 +154,12 @@ def timeline_rows(usage: GpuUsage) -> list[list[str]]:
     """The timeline for people: from, to, who, what."""
     zero = usage.uses[0].begin
     return [
-        [f"{use.begin - zero:.2f}", f"{use.end - zero:.2f}", usage.process_names.get(use.pid, str(use.pid)), use.purpose]
+        [
+            f"{use.begin - zero:.2f}",
+            f"{use.end - zero:.2f}",
+            usage.process_names.get(use.pid, str(use.pid)),
+            use.purpose,
+        ]
         for use in usage.uses
     ]
 

@@ -128,7 +128,9 @@ def test_splits_that_changed_wake_every_batch(automation: AutomationHarness) -> 
     assert automation.tick() == {"voice_dataset": KEYS[:3], "voice_pairs": KEYS[:3]}
 
 
-def test_a_batch_without_codes_holds_up_neither_the_splits_nor_the_rows_of_others(automation: AutomationHarness) -> None:
+def test_a_batch_without_codes_holds_up_neither_the_splits_nor_the_rows_of_others(
+    automation: AutomationHarness,
+) -> None:
     automation.build(CHAIN[:2], KEYS[:1], "1")
     automation.build(CHAIN, KEYS[1:2], "1")
     assert automation.tick() == {"coded_segments": KEYS[:1], "dataset_splits": [None]}

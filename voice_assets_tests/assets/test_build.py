@@ -71,14 +71,18 @@ def test_a_copied_corpus_is_known_by_its_content(built_corpus: BuiltCorpus, buil
 
 def test_a_corrected_line_costs_one_cut_and_one_code(built_corpus: BuiltCorpus) -> None:
     before = built_corpus.files()
-    built_corpus.edit_transcript("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="A line that was put right by hand."))
+    built_corpus.edit_transcript(
+        "Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="A line that was put right by hand.")
+    )
     report = built_corpus.build()
     assert _work(report) == {"recordings_decoded": 1, "segments_cut": 1, "segments_encoded": 1}
     after = built_corpus.files()
     changed = {key for key in after if before.get(key) != after[key] and key.endswith(".npz")}
     name = "Atheer_-/batch-0001/atheer_0003_seg_1.npz"
     assert changed == {f"segments/{name}", f"coded/{name}"}
-    rows = datasets.load_dataset(str(built_corpus.work / "datasets" / "voice"), "neutts", cache_dir=str(built_corpus.root / "hf"))
+    rows = datasets.load_dataset(
+        str(built_corpus.work / "datasets" / "voice"), "neutts", cache_dir=str(built_corpus.root / "hf")
+    )
     texts = [row["text"] for split in rows.values() for row in split]
     assert "A line that was put right by hand." in texts
 
@@ -117,10 +121,18 @@ def test_a_forgotten_recording_leaves_no_trace_but_its_tombstone(built_corpus: B
 def test_mending_the_broken_file_repairs_its_recording_alone(built_corpus: BuiltCorpus) -> None:
     assert built_corpus.demo is not None
     broken = [
-        item for manifest in _manifests(built_corpus.work) for item in manifest.recordings if item.status == "unreadable"
+        item
+        for manifest in _manifests(built_corpus.work)
+        for item in manifest.recordings
+        if item.status == "unreadable"
     ]
     assert "moov atom not found" in broken[0].message
-    own = SampleData(**{**{f: getattr(built_corpus.demo, f) for f in built_corpus.demo.__dataclass_fields__}, "raw": built_corpus.raw})
+    own = SampleData(
+        **{
+            **{f: getattr(built_corpus.demo, f) for f in built_corpus.demo.__dataclass_fields__},
+            "raw": built_corpus.raw,
+        }
+    )
     repair_recording(own, "truncated")
     report = built_corpus.build()
     assert report.figures["recordings_decoded"] == 1
@@ -164,7 +176,9 @@ def test_trainers_can_read_every_config(built: Path, tmp_path: Path, config: str
 
 
 def test_the_build_leaves_materialisations_with_data_versions_and_checks(built_corpus: BuiltCorpus) -> None:
-    built_corpus.edit_transcript("harbour-radio/clocks-004.json", lambda lines: lines[0].update(text="Something else was said here."))
+    built_corpus.edit_transcript(
+        "harbour-radio/clocks-004.json", lambda lines: lines[0].update(text="Something else was said here.")
+    )
     built_corpus.build()
     record = built_corpus.instance.fetch_materializations(
         dg.AssetRecordsFilter(dg.AssetKey("segments"), asset_partitions=["harbour-radio/batch-0001"]), limit=1

@@ -14,7 +14,9 @@ from voice_core.demo import sample_data
 def test_the_demo_is_built_in_its_own_folder_whatever_the_variables_name(
     built_corpus: BuiltCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sample_data, "generate_sample_data", partial(sample_data.generate_sample_data, seconds_scale=0.1))
+    monkeypatch.setattr(
+        sample_data, "generate_sample_data", partial(sample_data.generate_sample_data, seconds_scale=0.1)
+    )
     own = built_corpus.files()
     done = CliRunner().invoke(app, ["demo", str(tmp_path / "elsewhere")])
     assert done.exit_code == 0, done.output

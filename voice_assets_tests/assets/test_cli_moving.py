@@ -11,7 +11,7 @@ import pytest
 
 from voice_assets_tests.core.corpus.small_corpus import speech_like_noise
 from voice_assets_tests.files import files_below
-from voice_assets_tests.servers.faulty import FaultyProxy
+from voice_assets_tests.servers.faulty_proxy import FaultyProxy
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.audio.pcm import to_float, to_pcm16
 from voice_core.codecs import load_codec

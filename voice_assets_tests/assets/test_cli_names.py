@@ -6,7 +6,7 @@ import shlex
 from typer.testing import CliRunner
 
 from voice_assets.cli import app
-from voice_assets.failures import FailureRecord, AssetFailure, write_record
+from voice_assets.failure_records import AssetFailure, FailureRecord, write_record
 from voice_assets_tests.assets.conftest import BuiltCorpus
 from voice_core.stages.integrity import AuditReport, PartitionAudit
 

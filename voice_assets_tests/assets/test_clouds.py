@@ -11,7 +11,7 @@ import pytest
 
 from voice_assets_tests.assets.conftest import DAGSTER_YAML
 from voice_assets_tests.files import files_below
-from voice_assets_tests.servers.faulty import FaultyProxy
+from voice_assets_tests.servers.faulty_proxy import FaultyProxy
 from voice_assets_tests.servers.gcs import GcsServer
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.demo.sample_data import DEMO_CHANNEL_MAPPING, SampleData

@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from voice_assets.failures import read_records, is_resolved
+from voice_assets.failure_records import is_resolved, read_records
 from voice_assets_tests.assets.daemon_fixture import DagsterServer, run_dagster_dev
 from voice_assets_tests.core.corpus.small_corpus import Corpus
 
@@ -67,8 +67,13 @@ def test_the_sensor_builds_new_batches_together_and_what_failed_is_on_record(
     assert trouble.error.startswith("StoreError")
     assert record.retry == f"voice build --partition {KEYS[1]}"
     assert record.host
-    dagster_server.wait("a tick has nothing to ask for", lambda: any(tick["skipReason"] for tick in dagster_server.ticks("new_recordings")))
-    assert "3 recordings in 3 batches" in next(t["skipReason"] for t in dagster_server.ticks("new_recordings") if t["skipReason"])
+    dagster_server.wait(
+        "a tick has nothing to ask for",
+        lambda: any(tick["skipReason"] for tick in dagster_server.ticks("new_recordings")),
+    )
+    assert "3 recordings in 3 batches" in next(
+        t["skipReason"] for t in dagster_server.ticks("new_recordings") if t["skipReason"]
+    )
 
 
 def test_a_backfill_from_the_ui_builds_what_failed_and_the_record_says_so(
@@ -87,7 +92,9 @@ def test_a_backfill_from_the_ui_builds_what_failed_and_the_record_says_so(
 
 def test_what_follows_is_built_by_itself(dagster_server: DagsterServer, instance: dg.DagsterInstance) -> None:
     dagster_server.wait("the rows are written", lambda: built(instance, "voice_pairs") == KEYS)
-    dagster_server.wait("the card is written", lambda: instance.get_latest_materialization_event(dg.AssetKey("dataset_card")))
+    dagster_server.wait(
+        "the card is written", lambda: instance.get_latest_materialization_event(dg.AssetKey("dataset_card"))
+    )
 
 
 def test_a_recording_that_comes_later_is_built_without_the_others(

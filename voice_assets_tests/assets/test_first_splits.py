@@ -97,7 +97,9 @@ def test_a_batch_that_fails_first_leaves_the_splits_to_the_build_that_repairs_it
     assert "voice build --incomplete" in failures
 
 
-def test_while_a_new_batch_fails_the_dataset_stays_as_it_was(three_batches: ThreeBatchCorpus, undisturbed: dict[str, bytes]) -> None:
+def test_while_a_new_batch_fails_the_dataset_stays_as_it_was(
+    three_batches: ThreeBatchCorpus, undisturbed: dict[str, bytes]
+) -> None:
     aside = [(three_batches.folder / "raw" / name).rename(three_batches.folder / name) for name in ("sport", "talk")]
     assert not three_batches.build().failures
     before = three_batches.dataset()

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from voice_assets_tests.assets.conftest import BuiltCorpus
-from voice_assets_tests.core.corpus.forget.forgetting import find_leftovers
+from voice_assets_tests.core.corpus.forget.leftovers import find_leftovers
 from voice_assets_tests.files import files_below
 from voice_core.report.page import _TITLE
 
@@ -36,7 +36,9 @@ def test_a_recording_is_removed_from_everything_whatever_the_settings_are(built_
     assert built_corpus.files() == before
 
 
-def test_a_recording_is_removed_though_the_build_that_follows_cannot_run(built_corpus: BuiltCorpus, tmp_path: Path) -> None:
+def test_a_recording_is_removed_though_the_build_that_follows_cannot_run(
+    built_corpus: BuiltCorpus, tmp_path: Path
+) -> None:
     built_corpus.raw.rename(tmp_path / "away")
     page = built_corpus.root / "listen.html"
     page.write_bytes(f"<title>x {_TITLE}<td>{FORGOTTEN}</td>".encode())
@@ -61,7 +63,9 @@ def _notebook(built_corpus: BuiltCorpus) -> Path:
 def test_dagsters_store_holds_no_text_speaker_or_tone_of_a_recording(built_corpus: BuiltCorpus) -> None:
     marks = ("Xylophone text", "Xylophone speaker", "Xylophone tone", "Xylophone header", "Xylophone key")
     text, speaker, tone, header, key = marks
-    built_corpus.edit_transcript("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text=text, speaker_id=speaker, tone=tone))
+    built_corpus.edit_transcript(
+        "Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text=text, speaker_id=speaker, tone=tone)
+    )
     folder = built_corpus.raw / "harbour-radio"
     for name, transcript in (("loose.vtt", f"{header}\n"), ("odd.json", f'{{"{key}": 1}}'), ("said.json", f'"{text}"')):
         (folder / name).write_text(transcript, "utf-8")

@@ -10,8 +10,8 @@ from voice_assets.signals import INTERRUPTED_EXIT_CODE
 from voice_assets_tests.processes import process_group_alive
 from voice_assets_tests.servers.gcs import GcsServer
 from voice_assets_tests.servers.s3 import S3Server
-from voice_assets_tests.soak.kill_loop import kill_loop, build_undisturbed
-from voice_assets_tests.soak.places import STORAGE_KINDS, create_file_deployment, open_deployment
+from voice_assets_tests.soak.deployments import STORAGE_KINDS, create_file_deployment, open_deployment
+from voice_assets_tests.soak.kill_loop import build_undisturbed, kill_loop
 from voice_assets_tests.soak.rounds import killed_worker
 from voice_core.demo.sample_data import SampleData
 

@@ -169,7 +169,9 @@ def test_what_was_edited_and_put_back_is_asked_for_both_times(moshi_pipeline: Mo
     assert moshi_pipeline.ticks() == []
 
 
-def test_a_run_that_failed_is_asked_for_again_ever_more_rarely(moshi_pipeline: MoshiPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_failed_is_asked_for_again_ever_more_rarely(
+    moshi_pipeline: MoshiPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
     moshi_pipeline.write("a.jsonl", talk("one"))
     [key] = moshi_pipeline.ticks()
     now = time.time()
@@ -195,7 +197,9 @@ def test_a_batch_that_is_in_a_run_is_not_asked_for(moshi_pipeline: MoshiPipeline
 def test_a_batch_of_recordings_with_the_same_key_does_not_count(moshi_pipeline: MoshiPipeline) -> None:
     moshi_pipeline.write("a.jsonl", talk("one"))
     tags = {"dagster/partition": "dialogues/batch-0001"}
-    moshi_pipeline.instance.add_run(dg.DagsterRun(job_name="ingest_batch", status=dg.DagsterRunStatus.STARTED, tags=tags))
+    moshi_pipeline.instance.add_run(
+        dg.DagsterRun(job_name="ingest_batch", status=dg.DagsterRunStatus.STARTED, tags=tags)
+    )
     assert moshi_pipeline.ticks() == ["dialogues/batch-0001"]
 
 

@@ -16,6 +16,7 @@ from voice_core.corpus.names import SEGMENTS
 from voice_core.fingerprint import sha256
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
+from voice_core.stages.check_outcomes import CheckOutcome
 from voice_core.stages.manifest import read_complete_manifest
 
 KEYS = [f"news/batch-{number:04d}" for number in range(1, 5)]
@@ -81,7 +82,9 @@ def multi_partition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MultiPar
 def test_each_batch_of_a_run_gets_what_a_run_of_its_own_would_give_it(multi_partition: MultiPartitionCorpus) -> None:
     for name in JOBS:
         assert multi_partition.run(name, KEYS[0], KEYS[2]).success
-        alone = multi_partition.defs.resolve_job_def(name).execute_in_process(instance=multi_partition.instance, partition_key=KEYS[3])
+        alone = multi_partition.defs.resolve_job_def(name).execute_in_process(
+            instance=multi_partition.instance, partition_key=KEYS[3]
+        )
         assert alone.success
     for asset in CHAIN:
         made = multi_partition.latest_materializations(asset)
@@ -132,15 +135,17 @@ def test_a_run_that_encodes_builds_what_was_cut_and_names_what_was_not(multi_par
     assert sorted(multi_partition.latest_materializations("coded_segments")) == [KEYS[0], KEYS[2], KEYS[3]]
 
 
-def test_nothing_is_built_on_a_batch_whose_blocking_check_failed(multi_partition: MultiPartitionCorpus, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_built_on_a_batch_whose_blocking_check_failed(
+    multi_partition: MultiPartitionCorpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from voice_core.corpus import checks
 
     real = checks.texts_present
 
-    def only_the_second(manifest: object) -> checks.Outcome:
+    def only_the_second(manifest: object) -> CheckOutcome:
         outcome = real(manifest)  # type: ignore[arg-type]
         bad = manifest.partition == KEYS[1]  # type: ignore[attr-defined]
-        return checks.Outcome("texts_present", False, "line 3 is empty") if bad else outcome
+        return CheckOutcome("texts_present", False, "line 3 is empty") if bad else outcome
 
     monkeypatch.setattr(checks, "texts_present", only_the_second)
     result = multi_partition.run("ingest_batch", KEYS[0], KEYS[3])

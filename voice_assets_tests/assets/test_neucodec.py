@@ -10,8 +10,8 @@ import pytest
 from resources.corpus import CorpusResource
 from resources.neucodec import NeuCodecResource
 from voice_assets_tests.assets.conftest import BuiltCorpus
-from voice_assets_tests.core.codecs import original
-from voice_assets_tests.core.codecs.original import SMALL
+from voice_assets_tests.core.codecs import original_neucodec
+from voice_assets_tests.core.codecs.original_neucodec import SMALL
 from voice_core.audio.pcm import to_float
 from voice_core.codecs.base import CodecUnavailableError
 from voice_core.codecs.neucodec import NeuCodec
@@ -25,7 +25,7 @@ from voice_core.storage.store import Store
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("neucodec")
-    original.to_transformers(original.build_original(SMALL)).save_pretrained(folder)
+    original_neucodec.to_transformers(original_neucodec.build_original(SMALL)).save_pretrained(folder)
     return folder
 
 
@@ -85,7 +85,9 @@ def test_weights_that_cannot_be_fetched_fail_the_step_alone_naming_the_cure(
     report = built_corpus.build(**{**variables(Path("unused")), **pinned})
     assert report.failures
     assert all("VOICE_NEUCODEC__CHECKPOINT" in line for line in report.failures)
-    assert built_corpus.files("locks/") == before  # what lies there stays usable until there is something to encode with
+    assert (
+        built_corpus.files("locks/") == before
+    )  # what lies there stays usable until there is something to encode with
     assert built_corpus.build().failures == []
     assert built_corpus.files("locks/") == before
 

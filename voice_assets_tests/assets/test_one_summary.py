@@ -30,7 +30,13 @@ def with_everything(manifest: Manifest) -> Manifest:
     more = sorted(set(get_args(RecordingStatus)) - {item.status for item in manifest.recordings})
     recordings = [RecordingOutcome(f"more-{status}", f"{status}.mp3", status, rate) for status in more]
     rejects = [
-        Entry("recording", item.audio_id, sample_count=rate, stage=REJECTION_STAGES[place % len(REJECTION_STAGES)], reason=item.status)
+        Entry(
+            "recording",
+            item.audio_id,
+            sample_count=rate,
+            stage=REJECTION_STAGES[place % len(REJECTION_STAGES)],
+            reason=item.status,
+        )
         for place, item in enumerate(recordings)
     ]
     extra = [Entry("line", manifest.recordings[0].audio_id, 900 + place, stage=stage, reason="none", text="x")

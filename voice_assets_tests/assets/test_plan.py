@@ -11,23 +11,28 @@ import dagster as dg
 import pytest
 from typer.testing import CliRunner
 
-from resources.corpus import load_configured_codec, open_work_read_only, open_raw
+from resources.corpus import load_configured_codec, open_raw, open_work_read_only
 from voice_assets.build import DatasetBuildReport, preview_build
 from voice_assets.cli import app
 from voice_assets.cli.output import console
 from voice_assets.cli.plan import plan_to_dict
-from voice_assets.eta import expected_encoding_unit, sum_minutes, estimate_stage_times
+from voice_assets.eta import estimate_stage_times, expected_encoding_unit, sum_minutes
 from voice_assets.run_ownership import HOST_TAG
-from voice_assets.throughput_history import format_codec_label, read_cutting_speeds, read_encoding_speeds, read_writing_speeds
+from voice_assets.throughput_history import (
+    format_codec_label,
+    read_cutting_speeds,
+    read_encoding_speeds,
+    read_writing_speeds,
+)
 from voice_assets_tests.assets.conftest import BuiltCorpus, _open_corpus
 from voice_assets_tests.core.corpus.small_corpus import SmallCodec
-from voice_core.codecs import CODECS, load_codec, cached_codec
+from voice_core.codecs import CODECS, cached_codec, load_codec
 from voice_core.codecs.melvq import MelVQ
 from voice_core.corpus.ingest.batches import Recording, read_batches
 from voice_core.corpus.ingest.discovery import discover
+from voice_core.corpus.plan.build_plan import BuildPlan, PartitionPlan, StageWork
 from voice_core.corpus.plan.estimates import Quantity
 from voice_core.corpus.plan.plan import plan_build
-from voice_core.corpus.plan.work import PartitionPlan, BuildPlan, StageWork
 from voice_core.corpus.retention.evict import evict_files, plan_eviction
 from voice_core.corpus.status import StageState, read_status
 from voice_core.demo.sample_data import SampleData
@@ -126,7 +131,9 @@ def test_after_a_build_there_is_nothing_to_do(built_corpus: BuiltCorpus) -> None
     assert "Nothing to do: 21 recordings in 2 batches, all up to date" in shown.stdout
 
 
-def test_a_corrected_line_costs_its_recording_decoded_up_to_it_one_cut_and_one_encoding(built_corpus: BuiltCorpus) -> None:
+def test_a_corrected_line_costs_its_recording_decoded_up_to_it_one_cut_and_one_encoding(
+    built_corpus: BuiltCorpus,
+) -> None:
     built_corpus.edit_transcript("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="Put right by hand."))
     found = plan(built_corpus)
     assert counts(found) == (1, 1, 1)
@@ -165,7 +172,9 @@ def test_another_revision_of_the_codec_encodes_everything_and_decodes_nothing(bu
         found = plan(built_corpus)
         before = stored(built_corpus)
         times = estimate_stage_times(found, load_codec("melvq"), built_corpus.settings(), built_corpus.instance)
-        given = estimate_stage_times(found, load_codec("melvq"), built_corpus.settings(), built_corpus.instance, encode_speed=60.0)
+        given = estimate_stage_times(
+            found, load_codec("melvq"), built_corpus.settings(), built_corpus.instance, encode_speed=60.0
+        )
         report = built_corpus.build()
         planned, did = counts(found), taken(report)
     finally:
@@ -222,7 +231,9 @@ def test_freed_files_that_are_needed_are_named_with_what_they_take(built_corpus:
         "MAX_CLIPPED_SHARE": 1,
         "MIN_BANDWIDTH_HZ": 0,
     }.items():
-        built_corpus.monkeypatch.setenv(f"VOICE_RULES__{name}", str(value))  # brings lines back whose files are nowhere else
+        built_corpus.monkeypatch.setenv(
+            f"VOICE_RULES__{name}", str(value)
+        )  # brings lines back whose files are nowhere else
     found = plan(built_corpus)
     report = built_corpus.build()
     assert counts(found) == taken(report)
@@ -291,7 +302,9 @@ def test_nothing_is_written_and_nothing_is_discovered(built_corpus: BuiltCorpus)
 
 
 def test_programs_read_the_plan_as_json(built_corpus: BuiltCorpus) -> None:
-    built_corpus.edit_transcript("Atheer_-/atheer_0003.json", lambda lines: lines[2].update(text="Put right by hand, too."))
+    built_corpus.edit_transcript(
+        "Atheer_-/atheer_0003.json", lambda lines: lines[2].update(text="Put right by hand, too.")
+    )
     built_corpus.build()
     built_corpus.edit_transcript("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="Put right by hand."))
     value = json.loads(CliRunner().invoke(app, ["plan", "--json"]).stdout)
@@ -325,7 +338,9 @@ def test_minutes_come_from_runs_that_did_work(built_corpus: BuiltCorpus) -> None
     assert len(read_cutting_speeds(built_corpus.instance)) == len(cutting)
     built_corpus.edit_transcript("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="Put right by hand."))
     found = plan(built_corpus)
-    times = estimate_stage_times(found, load_codec("melvq"), built_corpus.settings(), built_corpus.instance, cut_speed=10.0, encode_speed=5.0)
+    times = estimate_stage_times(
+        found, load_codec("melvq"), built_corpus.settings(), built_corpus.instance, cut_speed=10.0, encode_speed=5.0
+    )
     whole = sum_minutes(times[:2])
     assert whole is not None
     assert whole.value == pytest.approx(found.decoded_sec.value / 600 + found.encoded_sec.value / 300)

@@ -15,16 +15,23 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from voice_assets.concurrency import apply_limits, set_missing_limits, read_pool_state
+from voice_assets.concurrency import apply_limits, read_pool_state, set_missing_limits
 from voice_assets.definitions import build_definitions
 from voice_assets.defs.moshi.partitions import NAME as DIALOGUE_BATCH
 from voice_assets.defs.voice_dataset.partitions import NAME
 from voice_assets.defs.voice_dataset.sensors import find_busy_partitions
-from voice_assets.run_ownership import read_run_process, process_tags, release_orphaned_runs
+from voice_assets.run_ownership import process_tags, read_run_process, release_orphaned_runs
 from voice_assets.signals import INTERRUPTED_EXIT_CODE
 from voice_assets_tests.assets.conftest import DAGSTER_YAML
 from voice_assets_tests.assets.daemon_fixture import run_dagster_dev
-from voice_assets_tests.assets.gpu_contention import MODULE, UnencodedCorpus, run_contention, read_run_log, find_overlaps, wait_until
+from voice_assets_tests.assets.gpu_contention import (
+    MODULE,
+    UnencodedCorpus,
+    find_overlaps,
+    read_run_log,
+    run_contention,
+    wait_until,
+)
 from voice_assets_tests.assets.pretend_gpu import GPU
 from voice_core.compute.gpu_lock import hold_gpu, read_gpu_holders
 from voice_core.compute.gpus import load_gpu_profiles
@@ -75,7 +82,7 @@ def create_unencoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 def test_two_backfills_and_two_builds_never_meet_on_the_gpu(create_unencoded: Callable[..., UnencodedCorpus]) -> None:
     unencoded = create_unencoded(batches=12, seconds_a_batch=0.6)
-    usage = run_contention(unencoded, map_keys=3)
+    usage = run_contention(unencoded, batches_each=3)
     assert sorted(use.purpose for use in usage.uses) == sorted(f"encoding {key}" for key in unencoded.keys)
     assert len({use.pid for use in usage.uses}) == 4
     assert find_overlaps([(use.begin, use.end) for use in usage.uses]) == []
@@ -116,7 +123,10 @@ def test_a_run_of_dagsters_launcher_that_is_killed_on_the_gpu_gives_lock_and_slo
     create_unencoded: Callable[..., UnencodedCorpus],
 ) -> None:
     unencoded = create_unencoded(batches=3, seconds_a_batch=8)
-    with run_dagster_dev(unencoded.folder, unencoded.variables, MODULE, unencoded.extra_variables) as dagster_server, dagster_server.instance as instance:
+    with (
+        run_dagster_dev(unencoded.folder, unencoded.variables, MODULE, unencoded.extra_variables) as dagster_server,
+        dagster_server.instance as instance,
+    ):
         instance.add_dynamic_partitions(NAME, unencoded.keys)
         for key in unencoded.keys[:2]:
             dagster_server.backfill(["coded_segments"], [key])
@@ -174,7 +184,8 @@ def test_a_step_that_waits_for_a_gpu_says_in_its_runs_log_who_holds_it(
     create_unencoded: Callable[..., UnencodedCorpus], home: Path, instance: dg.DagsterInstance
 ) -> None:
     unencoded = create_unencoded(batches=1)
-    told = f"encoding {unencoded.keys[0]} waits for a GPU: {GPU} is held by a trial in the shell (process {os.getpid()} on "
+    told = f"encoding {unencoded.keys[0]} waits for a GPU: {GPU} is held by a trial in the shell"
+    told += f" (process {os.getpid()} on "
     with hold_gpu([GPU], "a trial in the shell", unencoded.variables["GPU_LOCK_DIR"]):
         build = unencoded.build(home, unencoded.keys)
         wait_until("it has the pool", lambda: read_pool_state(instance, "gpu_t4").holding)

@@ -70,7 +70,9 @@ def _kept(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
-def test_the_command_shows_the_difference_first_and_publishes_it_once(built_corpus: BuiltCorpus, hub: HubServer) -> None:
+def test_the_command_shows_the_difference_first_and_publishes_it_once(
+    built_corpus: BuiltCorpus, hub: HubServer
+) -> None:
     built_corpus.monkeypatch.setenv("VOICE_HUB__REPO_ID", REPO)
     done = _voice("publish")
     assert done.returncode == 0, done.stderr
@@ -78,7 +80,9 @@ def test_the_command_shows_the_difference_first_and_publishes_it_once(built_corp
     again = _voice("publish")
     assert (again.returncode, len(hub.commit_titles(REPO))) == (0, 2)
     assert "Nothing to do" in again.stdout
-    built_corpus.edit_transcript("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="A line that was put right."))
+    built_corpus.edit_transcript(
+        "Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="A line that was put right.")
+    )
     stale = _voice("publish")
     assert stale.returncode == 2
     assert "`voice build` first" in " ".join(stale.stderr.split())
@@ -92,7 +96,9 @@ def test_the_command_shows_the_difference_first_and_publishes_it_once(built_corp
     assert len(hub.commit_titles(REPO)) == 2
 
 
-def test_a_forgotten_recording_leaves_the_hub_and_with_a_purge_its_past_too(built_corpus: BuiltCorpus, hub: HubServer) -> None:
+def test_a_forgotten_recording_leaves_the_hub_and_with_a_purge_its_past_too(
+    built_corpus: BuiltCorpus, hub: HubServer
+) -> None:
     done = _voice("publish", "--force", "--repo", REPO)
     assert done.returncode == 0, done.stderr
     first = hub.repos[REPO].refs["refs/heads/main"]

@@ -17,7 +17,7 @@ from voice_assets.instance import open_instance
 from voice_assets.run_ownership import process_tags
 from voice_assets_tests.assets.conftest import DAGSTER_YAML
 from voice_assets_tests.files import files_below
-from voice_assets_tests.servers.faulty import FaultyProxy
+from voice_assets_tests.servers.faulty_proxy import FaultyProxy
 from voice_assets_tests.servers.hub import HubServer
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.compute.process_id import Process

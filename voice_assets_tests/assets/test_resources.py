@@ -6,7 +6,7 @@ from dagster_aws.s3 import S3Resource
 from dagster_gcp.gcs import GCSResource
 
 from resources.corpus import CorpusResource
-from resources.stores import gcs_access_from_resource, s3_access_from_resource, cloud_resources
+from resources.stores import cloud_resources, gcs_access_from_resource, s3_access_from_resource
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.settings import Settings
 

@@ -7,9 +7,17 @@ import dagster as dg
 import pytest
 
 from resources.corpus import CorpusResource
-from voice_assets import failures
+from voice_assets import failure_records
 from voice_assets.definitions import build_definitions, defs
-from voice_assets.failures import FAILURES_FILE, FailureRecord, AssetFailure, _clean, build_failure_record, read_records, write_record
+from voice_assets.failure_records import (
+    FAILURES_FILE,
+    AssetFailure,
+    FailureRecord,
+    _redact,
+    build_failure_record,
+    read_records,
+    write_record,
+)
 from voice_assets_tests.assets.conftest import BuiltCorpus
 from voice_core.settings import AutomationSettings, S3Settings, Settings
 from voice_core.stages.integrity import read_audit_report
@@ -77,7 +85,7 @@ def test_a_failure_is_written_down_without_secrets(built_corpus: BuiltCorpus, mo
     monkeypatch.setenv("HF_TOKEN", "a-token-of-mine")
     settings = Settings(s3=S3Settings(secret_access_key="very-secret"))  # type: ignore[call-arg,arg-type]
     error = "StoreError: very-secret at https://u:p@host/x?X-Amz-Signature=1 with a-token-of-mine\n" + "more\n" * 50
-    cleaned = _clean(AssetFailure("segments", "news/batch-0001", error), settings).error
+    cleaned = _redact(AssetFailure("segments", "news/batch-0001", error), settings).error
     assert "very-secret" not in cleaned
     assert "a-token-of-mine" not in cleaned
     assert "u:p@" not in cleaned
@@ -110,7 +118,7 @@ def test_a_failed_run_names_the_asset_that_it_did_not_come_to(built_corpus: Buil
 def test_runs_that_fail_at_the_same_time_lose_no_record(
     keep: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(failures, "_KEEP", keep)
+    monkeypatch.setattr(failure_records, "_KEEP", keep)
     trouble = AssetFailure("segments", "news/batch-0001", "x" * 5_000)
 
     def fail(number: int) -> None:
@@ -121,7 +129,7 @@ def test_runs_that_fail_at_the_same_time_lose_no_record(
     runs = [int(record.run_id) for record in read_records(tmp_path)]
     assert len(set(runs)) == len(runs)
     assert len(runs) == 120 if keep > 120 else keep // 2 <= len(runs) <= keep
-    assert [path.name for path in tmp_path.iterdir()] == [failures.FAILURES_FILE]
+    assert [path.name for path in tmp_path.iterdir()] == [failure_records.FAILURES_FILE]
 
 
 def test_a_damaged_line_of_the_failures_is_left_out(tmp_path: Path) -> None:

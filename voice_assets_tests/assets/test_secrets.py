@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from voice_assets_tests.servers.faulty import faulty_proxy
+from voice_assets_tests.servers.faulty_proxy import faulty_proxy
 from voice_assets_tests.servers.hub import HubServer
 from voice_assets_tests.servers.s3 import S3Server
-from voice_assets_tests.soak.commands import run_command_server
-from voice_assets_tests.soak.places import PROJECT
-from voice_assets_tests.soak.planted import (
+from voice_assets_tests.soak.command_server import run_command_server
+from voice_assets_tests.soak.deployments import PROJECT
+from voice_assets_tests.soak.secret_leaks import (
     LeakTestCorpus,
     Servers,
     file_cases,

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from voice_assets.cli import app
 from voice_assets.cli.output import console
-from voice_assets_tests.servers.faulty import FaultyProxy
+from voice_assets_tests.servers.faulty_proxy import FaultyProxy
 from voice_assets_tests.servers.gcs import GcsServer
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.storage.store import Store

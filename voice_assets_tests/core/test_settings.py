@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from voice_assets_tests.soak.planted import list_settings, new_secret, variable_name
+from voice_assets_tests.soak.secret_leaks import list_settings, new_secret, variable_name
 from voice_core.settings import ConfigurationError, Settings
 from voice_core.settings.loading import find_setting_source, read_config
 from voice_core.storage.config import s3_config

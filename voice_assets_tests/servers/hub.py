@@ -19,7 +19,7 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 
-from voice_assets_tests.servers.hub_http import Response, Handler, Request, error_response
+from voice_assets_tests.servers.hub_http import Handler, Request, Response, error_response
 
 LFS_PATTERN = re.compile(r".*\.(parquet|png|bin)")
 LFS_FROM_BYTES = 10_000_000
@@ -269,7 +269,9 @@ class HubServer:
                 files[path] = Entry(lfs=value["oid"], size=len(repo.objects[value["oid"]]))
             case "deletedFile":
                 if files.pop(path, None) is None:
-                    raise RequestRefused(error_response(404, f"A file with this name doesn't exist: {path}", "EntryNotFound"))
+                    raise RequestRefused(
+                        error_response(404, f"A file with this name doesn't exist: {path}", "EntryNotFound")
+                    )
 
     def upload_mode(self, path: str, size: int) -> str:
         return "lfs" if LFS_PATTERN.fullmatch(path) or size > LFS_FROM_BYTES else "regular"

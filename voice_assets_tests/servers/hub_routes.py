@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from voice_assets_tests.servers.hub import PAGE, Entry, HubServer, RequestRefused, Repo
-from voice_assets_tests.servers.hub_http import Response, Request, error_response
+from voice_assets_tests.servers.hub import PAGE, Entry, HubServer, Repo, RequestRefused
+from voice_assets_tests.servers.hub_http import Request, Response, error_response
 
 Route = Callable[..., Response]
 _REPO = r"(?P<repo_id>[^/]+/[^/]+?)"
@@ -37,7 +37,11 @@ def _page(hub: HubServer, request: Request, items: Sequence[Any]) -> Response:
 def whoami(hub: HubServer, request: Request) -> Response:
     role = hub.role(request)
     token = {"accessToken": {"role": role}}
-    return Response(200, {"name": "somebody", "auth": token}) if role else error_response(401, "Invalid username or password.")
+    return (
+        Response(200, {"name": "somebody", "auth": token})
+        if role
+        else error_response(401, "Invalid username or password.")
+    )
 
 
 @route("POST", r"/api/validate-yaml")
@@ -186,7 +190,9 @@ def complete(hub: HubServer, request: Request, repo_id: str, oid: str) -> Respon
     _signed(hub, request)
     data = hub.join_parts(oid, len(request.json()["parts"]))
     return (
-        Response(200, {}) if hub.store(hub.repos[repo_id], oid, data) else error_response(400, "the content has another checksum")
+        Response(200, {})
+        if hub.store(hub.repos[repo_id], oid, data)
+        else error_response(400, "the content has another checksum")
     )
 
 

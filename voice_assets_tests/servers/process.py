@@ -37,7 +37,7 @@ def run_python_module(module: str, *arguments: str) -> Iterator[str]:
 @contextlib.contextmanager
 def run_server(command: Sequence[str], port: int, timeout_sec: float = 30.0) -> Iterator[None]:
     """Run a command and wait until it listens on `port` of 127.0.0.1."""
-    guarded = [sys.executable, "-m", "voice_assets_tests.servers.guard", *command]
+    guarded = [sys.executable, "-m", "voice_assets_tests.servers.parent_guard", *command]
     with tempfile.TemporaryFile() as log, _running(guarded, log, log) as process:
         deadline = time.monotonic() + timeout_sec
         while not is_listening(port):

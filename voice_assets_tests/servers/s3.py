@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from voice_assets_tests.servers.certificates import make_certificate
-from voice_assets_tests.servers.guard import wait_for_stdin_close
+from voice_assets_tests.servers.parent_guard import wait_for_stdin_close
 from voice_assets_tests.servers.process import run_python_module
 from voice_core.storage.config import StoreConfig
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from voice_assets_tests.servers.gcs import GcsServer
-from voice_assets_tests.servers.process import is_listening, free_port, run_server
+from voice_assets_tests.servers.process import free_port, is_listening, run_server
 from voice_assets_tests.servers.s3 import S3Server
 
 # Whatever started the tests in the background may have let them ignore these signals.

@@ -2,7 +2,7 @@
 
 import random
 
-from voice_assets_tests.servers.faulty import FaultyProxy
+from voice_assets_tests.servers.faulty_proxy import FaultyProxy
 
 PATH_PATTERNS = ("", r"\.npz", r"\.parquet", r"\.json", r"\.wav", "list-type")
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from voice_assets_tests.soak.places import Deployment
+from voice_assets_tests.soak.deployments import Deployment
 
 
 @dataclass(frozen=True, slots=True)

@@ -331,7 +331,9 @@ def _message(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error or type(error).__name__)
 
 
-def _to_unreadable_error(error: Exception, source: str | Path | IO[bytes], limits: AudioSettings) -> UnreadableAudioError:
+def _to_unreadable_error(
+    error: Exception, source: str | Path | IO[bytes], limits: AudioSettings
+) -> UnreadableAudioError:
     if isinstance(error, UnreadableAudioError):
         return error
     if _is_empty(source):

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from voice_core.audio.mel import mel_filters
 from voice_core.audio.pcm import resample
-from voice_core.codecs.base import Audio, Codes, Margins, validate_clip, validate_codes, resampled_length
+from voice_core.codecs.base import Audio, Codes, Margins, resampled_length, validate_clip, validate_codes
 
 Float32 = npt.NDArray[np.float32]
 Complex64 = npt.NDArray[np.complex64]

@@ -25,7 +25,9 @@ def map_concurrently(function: Callable[[Item], Result], items: Iterable[Item], 
         running: set[Future[Result]] = set()
         try:
             while True:
-                running.update(pool.submit(function, item) for item in islice(source, _QUEUED_PER_THREAD * count - len(running)))
+                running.update(
+                    pool.submit(function, item) for item in islice(source, _QUEUED_PER_THREAD * count - len(running))
+                )
                 if not running:
                     return
                 done, running = wait(running, return_when=FIRST_COMPLETED)

@@ -64,7 +64,9 @@ def hold_gpu(gpus: Sequence[str], purpose: str, folder: str = "") -> Iterator[st
         yield already_held
         return
     if held_here:
-        raise RuntimeError(f"{purpose} holds {', '.join(held_here)} and asks for {', '.join(gpus)}: it would wait holding")
+        raise RuntimeError(
+            f"{purpose} holds {', '.join(held_here)} and asks for {', '.join(gpus)}: it would wait holding"
+        )
     name, descriptor = _acquire(gpu_lock_folder(folder), gpus, purpose)
     token = _held.set((name,))
     try:

@@ -94,7 +94,10 @@ def files_intact(
     notes = [f"{len(wanted)} files", f"{len(there)} of them by their size" if there else ""]
     looked_at = ", ".join(filter(None, [*notes, f"{freed_count} of them freed" if freed_count else ""]))
     return make_check_outcome(
-        "files_intact", [problem for problem in found if problem], looked_at, {"files": len(wanted), "freed": freed_count}
+        "files_intact",
+        [problem for problem in found if problem],
+        looked_at,
+        {"files": len(wanted), "freed": freed_count},
     )
 
 
@@ -168,7 +171,9 @@ def codes_valid(store: Store, manifest: Manifest, codec: Codec, known: Collectio
         return wrong
 
     offenders = [problem for problems in store.map_keys(check_file, kept) for problem in problems]
-    return make_check_outcome("codes_valid", offenders, f"{len(kept)} segments" + (", the others before" if known else ""))
+    return make_check_outcome(
+        "codes_valid", offenders, f"{len(kept)} segments" + (", the others before" if known else "")
+    )
 
 
 def rows_match(store: Store, manifest: Manifest) -> CheckOutcome:
@@ -209,7 +214,9 @@ def unchanged_outcome(name: str) -> CheckOutcome:
 
 def nothing_failed(manifest: Manifest, stage: str) -> CheckOutcome:
     """A warning that names rows which this stage itself had to leave out; the next run tries them again."""
-    wrong = [f"{_describe_entry(e)}: {e.reason}: {e.message}" for e in manifest.entries if e.stage == stage and e.message]
+    wrong = [
+        f"{_describe_entry(e)}: {e.reason}: {e.message}" for e in manifest.entries if e.stage == stage and e.message
+    ]
     return make_check_outcome("nothing_failed", wrong, f"{len(manifest.kept())} rows", warning=True)
 
 

@@ -13,7 +13,7 @@ from voice_core.corpus.dataset.dataset_record import card_file_records, parse_da
 from voice_core.corpus.dataset.pairs import PairsRecord, parse_pairs
 from voice_core.corpus.dataset.publications import parse_publications
 from voice_core.corpus.dataset.splits import parse_splits
-from voice_core.corpus.ingest.batches import try_read_batches, list_batches, parse_tombstone
+from voice_core.corpus.ingest.batches import list_batches, parse_tombstone, try_read_batches
 from voice_core.corpus.names import CODED, SEGMENTS
 from voice_core.corpus.segment import segment_stage
 from voice_core.fingerprint import sha256
@@ -113,7 +113,7 @@ def _read_pairs(found: AuditCollector, key: str) -> PairsRecord | None:
 
 
 def audit_dataset(work: Store, settings: Settings, *, is_other: bool = False) -> PartitionAudit:
-    """The dataset's own files: rows_stage.json, the card, its figures, the splits; and what no record lists.
+    """The dataset's own files: dataset.json, the card, its figures, the splits; and what no record lists.
 
     Rows and pairs are looked at batch by batch (`audit_partition`). `is_other`: VOICE_DATASET names another one.
     """
@@ -138,7 +138,9 @@ def audit_dataset(work: Store, settings: Settings, *, is_other: bool = False) ->
     return found.finish(remedy=f"{other}voice build --verify")
 
 
-def _read_committed(work: Store, layout: DatasetLayout, there: Iterable[str]) -> tuple[list[Manifest], list[PairsRecord]]:
+def _read_committed(
+    work: Store, layout: DatasetLayout, there: Iterable[str]
+) -> tuple[list[Manifest], list[PairsRecord]]:
     """The readable, complete manifests and the records of pairs; what is wrong with others the batches' audits say."""
     discarded, prefix = AuditCollector(work), f"{layout.root}manifests/"
     manifests, records = [], []

@@ -83,7 +83,9 @@ class BuildStatus:
 
     def summary(self, settings: Settings) -> Summary:
         """What the work root holds: of each partition, the rows of the last stage that is finished."""
-        return summarise([item.latest_complete for item in self.partitions if item.latest_complete is not None], settings)
+        return summarise(
+            [item.latest_complete for item in self.partitions if item.latest_complete is not None], settings
+        )
 
 
 def read_status(work: Store, discovery: Discovery, codec: Codec | None, settings: Settings) -> BuildStatus:
@@ -123,7 +125,9 @@ def read_status(work: Store, discovery: Discovery, codec: Codec | None, settings
             for name, state, some in zip(ASSETS, states, away, strict=True)
         ]
         raw, cut, coded, rows, paired = _propagate_staleness(states)
-        return PartitionStatus(batch, manifests.segments, manifests.latest_complete, raw, cut, coded, rows, paired, reasons)
+        return PartitionStatus(
+            batch, manifests.segments, manifests.latest_complete, raw, cut, coded, rows, paired, reasons
+        )
 
     found = work.map_keys(read_partition, batches)
     finished_rows = [item.rows for item in known.values() if item.rows is not None and item.rows.complete]
@@ -132,7 +136,9 @@ def read_status(work: Store, discovery: Discovery, codec: Codec | None, settings
     reason = ""
     if commit is not None and card_current:
         beside = card_file_records(commit)
-        reason = describe_missing_files(files_from_records(beside, in_dataset), in_dataset, {}) or ("" if beside else "it has no checksums")
+        reason = describe_missing_files(files_from_records(beside, in_dataset), in_dataset, {}) or (
+            "" if beside else "it has no checksums"
+        )
     card_state = _state(commit is not None, True, card_current and not reason)
     return BuildStatus(tuple(found), splits_state, card_state, reason)
 
@@ -157,7 +163,11 @@ def _find_missing_files(
             except UnreadableRowsError as error:
                 found[name] = str(error)
     partition = PartitionKey.parse(known.rows.partition) if known.rows is not None else None
-    freed = read_evicted(work, dataset_stage_name(settings.dataset), partition) if partition and some["voice_dataset"] else {}
+    freed = (
+        read_evicted(work, dataset_stage_name(settings.dataset), partition)
+        if partition and some["voice_dataset"]
+        else {}
+    )
     for name, records in (
         ("voice_dataset", known.rows.parameters.get("files", []) if known.rows is not None else []),
         ("voice_pairs", record.files if record is not None else []),

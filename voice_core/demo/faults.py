@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from voice_core.demo.encoding import Samples
+from voice_core.demo.audio_encoder import Samples
 from voice_core.demo.transcripts import TranscriptRow
 
 
@@ -110,7 +110,8 @@ STUDIO_LINES: Final[tuple[str | LineFault, ...]] = (
                 lambda row, _: row | {"text": "No."}),
     "Between two programmes there are four seconds in which anything may happen.",
     LineFault("telephone", "narrow_band", "rejected: nothing above 3.4 kHz, a telephone call saved at a high rate",
-                "Our correspondent is calling from a telephone box at the end of the line.", damage=_limit_to_telephone_band),
+                "Our correspondent is calling from a telephone box at the end of the line.",
+              damage=_limit_to_telephone_band),
     "After the call somebody always says that the line was better in the old days.",
     LineFault("too_short", "too_short", "rejected: 60 ms are too short for a segment",
                 "Yes, quite so.", lambda row, _: row | {"end": round(row["start"] + 0.06, 3)}),

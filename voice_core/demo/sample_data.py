@@ -16,18 +16,39 @@ import numpy as np
 from voice_core.audio.decoding import UnreadableAudioError, probe
 from voice_core.compute import progress
 from voice_core.compute.file_locks import locked_file
-from voice_core.demo.encoding import encode_audio_file
-from voice_core.demo.performance import SAMPLE_RATE_HZ, SynthesisedLines, LineAudio, assign_speakers, trim_and_normalise, render_recording
-from voice_core.demo.plan import DEMO_CHANNEL_MAPPING, DEMO_FAULTS, RecordingSpec, DemoFault, list_recording_specs
+from voice_core.demo.audio_encoder import encode_audio_file
+from voice_core.demo.recording_specs import (
+    DEMO_CHANNEL_MAPPING,
+    DEMO_FAULTS,
+    DemoFault,
+    RecordingSpec,
+    list_recording_specs,
+)
+from voice_core.demo.rendering import (
+    SAMPLE_RATE_HZ,
+    LineAudio,
+    SynthesisedLines,
+    assign_speakers,
+    render_recording,
+    trim_and_normalise,
+)
 from voice_core.demo.transcripts import WRITERS, TranscriptKind
 from voice_core.tts import Utterance, load_engine
 
-__all__ = ["DEMO_CHANNEL_MAPPING", "DEMO_FAULTS", "DemoRecording", "DemoFault", "SampleData", "build_world", "mend"]
+__all__ = [
+    "DEMO_CHANNEL_MAPPING",
+    "DEMO_FAULTS",
+    "DemoFault",
+    "DemoRecording",
+    "SampleData",
+    "generate_sample_data",
+    "repair_recording",
+]
 
 _MARKER: Final = ".world"
 _BUILDING: Final = "being built"
 _SOURCES: Final = (
-    "encoding.py", "performance.py", "plan.py", "script.py", "talks.txt", "transcripts.py", "faults.py",
+    "audio_encoder.py", "rendering.py", "recording_specs.py", "script.py", "talks.txt", "transcripts.py", "faults.py",
     "sample_data.py",
 )  # fmt: skip
 

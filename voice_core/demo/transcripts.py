@@ -39,7 +39,8 @@ def format_whisper_json(rows: Sequence[TranscriptRow]) -> str:
 def format_srt(rows: Sequence[TranscriptRow]) -> str:
     """SubRip as a Windows tool saves it: byte order mark, CRLF, texts wrapped to two or more lines."""
     cues = (
-        f"{number}\n{format_timestamp(row['start'], ',')} --> {format_timestamp(row['end'], ',')}\n{_wrapped(row['text'])}\n"
+        f"{number}\n{format_timestamp(row['start'], ',')} --> {format_timestamp(row['end'], ',')}\n"
+        f"{_wrapped(row['text'])}\n"
         for number, row in enumerate(rows, 1)
     )
     return "\ufeff" + "\n".join(cues).replace("\n", "\r\n")

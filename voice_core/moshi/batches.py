@@ -31,8 +31,8 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class DialogueSource:
-    """Where dialogues come from. `partial`: only the first of them are given; `replace_source`: they take the place of those
-    that the data set was made of, wherever these came from."""
+    """Where dialogues come from. `partial`: only the first of them are given; `replace_source`: they take the place of
+    those that the data set was made of, wherever these came from."""
 
     source: str = ""  # URL of the file or folder
     partial: bool = False
@@ -132,7 +132,11 @@ def _list_scripts(store: Store, name: str) -> tuple[list[PartitionKey], list[str
 
 
 def assign_dialogues(
-    store: Store, name: str, items: Iterable[Dialogue | BadDialogueLine], batch_dialogues: int, given: DialogueSource = _WHOLE
+    store: Store,
+    name: str,
+    items: Iterable[Dialogue | BadDialogueLine],
+    batch_dialogues: int,
+    given: DialogueSource = _WHOLE,
 ) -> BatchAssignment:
     """Deal what `read_dialogues` gives: no id twice. A bad line goes with the dialogue before it.
 

@@ -24,9 +24,9 @@ from voice_core.moshi.trainer_manifest import TrainerManifestReport, write_train
 from voice_core.moshi.voice_checks import check_voices, hash_recordings
 from voice_core.recognition.aligners import Aligner, load_aligner
 from voice_core.settings import ConfigurationError, Settings
-from voice_core.storage.distributed_lock import LostClaimError, hold_lock
+from voice_core.storage.distributed_lock import LockLostError, hold_lock
 from voice_core.storage.store import Store
-from voice_core.synthesis import EngineSpec, UtteranceGroup, SynthesisStats, EnginePool, SynthesisOptions
+from voice_core.synthesis import EnginePool, EngineSpec, SynthesisOptions, SynthesisStats, UtteranceGroup
 from voice_core.synthesis import SynthesisFailure as NotSpoken
 from voice_core.synthesis.sizing import physical_cores
 from voice_core.tts import configured_engine
@@ -60,7 +60,9 @@ class MoshiBuildReport:
     failures: dict[str, str] = field(default_factory=dict)  # batch → what it died of
 
 
-def read_scripts(scripts: Store, only: Collection[str] = (), most: int | None = None) -> Iterator[Dialogue | BadDialogueLine]:
+def read_scripts(
+    scripts: Store, only: Collection[str] = (), most: int | None = None
+) -> Iterator[Dialogue | BadDialogueLine]:
     """The dialogues of all files below a folder, or of some, and what is wrong with lines that are none.
 
     Of an id that several files have, the first is taken. `most` ends after so many dialogues.
@@ -130,8 +132,8 @@ def build_shards(
 ) -> ShardReport:
     """Speak what a batch lacks, and commit it.
 
-    Over several batches a `engine_pool` keeps its engines loaded; its engine and options are taken then. Raises LookupError
-    for a batch that was never dealt, ConfigurationError for a role's voice that the engine lacks, and
+    Over several batches a `engine_pool` keeps its engines loaded; its engine and options are taken then. Raises
+    LookupError for a batch that was never dealt, ConfigurationError for a role's voice that the engine lacks, and
     EngineUnavailableError.
     """
     if engine_pool is None:
@@ -181,11 +183,17 @@ class _SpeechCounter:
 
 
 class _Speaking(Protocol):
-    def __call__(self, asked: SpeechRequests, *, by_voice: bool = False) -> Iterator[tuple[UtteranceIndex, Speech | UtteranceFailure]]: ...
+    def __call__(
+        self, asked: SpeechRequests, *, by_voice: bool = False
+    ) -> Iterator[tuple[UtteranceIndex, Speech | UtteranceFailure]]: ...
 
 
-def _make_speak_function(engine_pool: EnginePool, stats: SynthesisStats, tally: _SpeechCounter, label: str) -> _Speaking:
-    def speak(asked: SpeechRequests, *, by_voice: bool = False) -> Iterator[tuple[UtteranceIndex, Speech | UtteranceFailure]]:
+def _make_speak_function(
+    engine_pool: EnginePool, stats: SynthesisStats, tally: _SpeechCounter, label: str
+) -> _Speaking:
+    def speak(
+        asked: SpeechRequests, *, by_voice: bool = False
+    ) -> Iterator[tuple[UtteranceIndex, Speech | UtteranceFailure]]:
         """Dialogue by dialogue; or `by_voice`, each voice through all that is asked, and each utterance at once."""
         dialogues = [[*turns] for _, turns in groupby(asked, key=lambda item: item[0][0])]
         grouped = [[item] for item in asked] if by_voice else dialogues
@@ -210,7 +218,9 @@ def _failure(said: NotSpoken) -> UtteranceFailure:
     return UtteranceFailure(f"{said.message}{tries}", f"speech_{said.reason}")
 
 
-def build_trainer_manifests(work: Store, partitions: Iterable[PartitionKey], settings: Settings) -> TrainerManifestReport:
+def build_trainer_manifests(
+    work: Store, partitions: Iterable[PartitionKey], settings: Settings
+) -> TrainerManifestReport:
     """Write the trainer's lists over all batches that are finished; `incomplete` has those that are not, or of which
     there is nothing yet."""
     missing: list[str] = []
@@ -254,8 +264,10 @@ def build(
         with open_engine_pool(settings, options, engine) as engine_pool:
             for partition in assignment.partitions:
                 try:
-                    shards = build_shards(work, partition, settings, aligner=aligner, engine_pool=engine_pool, verify=verify)
-                except (WorkerKilledError, LookupError, ValueError, OSError, LostClaimError) as error:
+                    shards = build_shards(
+                        work, partition, settings, aligner=aligner, engine_pool=engine_pool, verify=verify
+                    )
+                except (WorkerKilledError, LookupError, ValueError, OSError, LockLostError) as error:
                     report.failures[str(partition)] = f"{type(error).__name__}: {error}"
                 else:
                     report.spoken += shards.spoken

@@ -6,12 +6,17 @@ from itertools import groupby
 
 import numpy as np
 
-from voice_core.fingerprint import sha256, hash_to_unit_interval
+from voice_core.fingerprint import hash_to_unit_interval, sha256
 from voice_core.moshi.mixing import Stereo, read_wav
 from voice_core.moshi.script import ROLES, SAMPLE_RATE_HZ
 from voice_core.moshi.shard_manifest import LABELS, ShardManifest, TurnRow, sidecar_key
-from voice_core.moshi.trainer_manifest import TrainerManifestReport, trainer_manifest_rows, trainer_manifest_key, trainer_manifest_prefix
-from voice_core.recognition.recognisers import Recogniser, normalize_words, count_word_errors
+from voice_core.moshi.trainer_manifest import (
+    TrainerManifestReport,
+    trainer_manifest_key,
+    trainer_manifest_prefix,
+    trainer_manifest_rows,
+)
+from voice_core.recognition.recognisers import Recogniser, count_word_errors, normalize_words
 from voice_core.recognition.words import TOKENS_PER_SEC, split_words
 from voice_core.settings import MoshiSettings
 from voice_core.stages.check_outcomes import CheckOutcome, make_check_outcome
@@ -36,8 +41,12 @@ def dialogues_add_up(manifest: ShardManifest) -> CheckOutcome:
             wrong.append(f"{name!r} is kept in part, or lacks a turn")
         elif rows[0].kept and max(row.start_sample + row.sample_count for row in rows) != rows[0].dialogue_samples:
             wrong.append(f"{name!r} does not end with its last turn")
-    wrong += [f"line {row.line} {row.dialogue_id!r} is rejected without a reason" for row in _rows_without_reason(manifest)]
-    return make_check_outcome("dialogues_add_up", wrong, f"{len(dialogues)} dialogues, {lines} bad lines", manifest.figures)
+    wrong += [
+        f"line {row.line} {row.dialogue_id!r} is rejected without a reason" for row in _rows_without_reason(manifest)
+    ]
+    return make_check_outcome(
+        "dialogues_add_up", wrong, f"{len(dialogues)} dialogues, {lines} bad lines", manifest.figures
+    )
 
 
 def _rows_without_reason(manifest: ShardManifest) -> Iterable[TurnRow]:
@@ -134,7 +143,9 @@ def words_were_heard(manifest: ShardManifest) -> CheckOutcome:
     turns = [row for row in manifest.rows if row.kept]
     rough = [f"{row.dialogue_id!r} turn {row.turn + 1} has approximate times" for row in turns if row.approximate]
     share = round(len(rough) / len(turns), 4) if turns else 0.0
-    return make_check_outcome("words_were_heard", rough, f"{len(turns)} turns", {"approximate_share": share}, warning=True)
+    return make_check_outcome(
+        "words_were_heard", rough, f"{len(turns)} turns", {"approximate_share": share}, warning=True
+    )
 
 
 def emotions_were_spoken(manifest: ShardManifest, capabilities: Capabilities) -> CheckOutcome:
@@ -152,7 +163,9 @@ def nothing_rejected(manifest: ShardManifest) -> CheckOutcome:
         for row in manifest.rows
         if not row.kept and row.reason != "other_turn_failed"
     ]
-    return make_check_outcome("nothing_rejected", wrong, f"{manifest.dialogues} dialogues", manifest.rejects(), warning=True)
+    return make_check_outcome(
+        "nothing_rejected", wrong, f"{manifest.dialogues} dialogues", manifest.rejects(), warning=True
+    )
 
 
 def lists_are_sound(store: Store, manifests: Iterable[ShardManifest], settings: MoshiSettings) -> CheckOutcome:
@@ -162,7 +175,10 @@ def lists_are_sound(store: Store, manifests: Iterable[ShardManifest], settings: 
     expected: dict[str, int] = {}
     wrong: list[str] = []
     for manifest in (item for item in manifests if item.complete):
-        expected |= {trainer_manifest_prefix(settings.name) + item.path: item.sample_count for item in trainer_manifest_rows(manifest, settings)}
+        expected |= {
+            trainer_manifest_prefix(settings.name) + item.path: item.sample_count
+            for item in trainer_manifest_rows(manifest, settings)
+        }
         for _, (row, *_) in manifest.kept():
             sizes = {row.key: row.size_bytes, sidecar_key(row.key): row.sidecar_bytes}
             wrong += [f"{key} is missing" for key in sizes if key not in there]
@@ -177,7 +193,10 @@ def lists_are_sound(store: Store, manifests: Iterable[ShardManifest], settings: 
             where = f"{trainer_manifest_key(settings.name, part)} line {number}"
             try:
                 value = json.loads(line)
-                key, samples = trainer_manifest_prefix(settings.name) + value["path"], value["duration"] * SAMPLE_RATE_HZ
+                key, samples = (
+                    trainer_manifest_prefix(settings.name) + value["path"],
+                    value["duration"] * SAMPLE_RATE_HZ,
+                )
             except (ValueError, KeyError, TypeError):
                 wrong.append(f"{where} is not path and duration")
                 continue

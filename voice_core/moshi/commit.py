@@ -17,18 +17,25 @@ from voice_core.layout import PartitionKey, manifest_key, stage_prefix
 from voice_core.moshi.levels import VoiceLevels
 from voice_core.moshi.mixing import read_wav
 from voice_core.moshi.script import ROLES, BadDialogueLine, Dialogue
-from voice_core.moshi.shard_manifest import STAGE, ShardManifest, TurnRow, read_shard_manifest, sidecar_key, write_shard_manifest
+from voice_core.moshi.shard_manifest import (
+    STAGE,
+    ShardManifest,
+    TurnRow,
+    read_shard_manifest,
+    sidecar_key,
+    write_shard_manifest,
+)
 from voice_core.moshi.shards import (
     BatchPlan,
     DialoguePlan,
     FinishedDialogue,
-    SpokenDialogue,
     ModelVersions,
+    SpokenDialogue,
     bad_line_row,
     finish_dialogue,
     plan_batch,
 )
-from voice_core.moshi.synthesis_types import UtteranceFailure, SpeakFunction, is_turn
+from voice_core.moshi.synthesis_types import SpeakFunction, UtteranceFailure, is_turn
 from voice_core.recognition.aligners import Aligner
 from voice_core.settings import MoshiSettings
 from voice_core.storage.distributed_lock import hold_lock
@@ -171,7 +178,9 @@ def build_batch(
             return commit_batch(store, plan, finished)
 
 
-def collect_spoken_dialogues(store: Store, plan: BatchPlan, speak: SpeakFunction) -> Generator[SpokenDialogue, None, None]:
+def collect_spoken_dialogues(
+    store: Store, plan: BatchPlan, speak: SpeakFunction
+) -> Generator[SpokenDialogue, None, None]:
     """Dialogues, each as soon as the last of its utterances is spoken and its voices' levels are known."""
     for item in plan.to_finish():
         if not item.to_speak:

@@ -10,10 +10,10 @@ from urllib.request import url2pathname
 
 from voice_core.layout import PartitionKey, manifest_key, slug, stage_prefix
 from voice_core.moshi import levels
-from voice_core.moshi.batches import DIALOGUES, read_source, list_scripts, parse_script, script_key, source_key
+from voice_core.moshi.batches import DIALOGUES, list_scripts, parse_script, read_source, script_key, source_key
 from voice_core.moshi.script import Dialogue
 from voice_core.moshi.shard_manifest import STAGE, ShardManifest, parse_shard_manifest, sidecar_key
-from voice_core.moshi.trainer_manifest import trainer_manifest_rows, trainer_manifest_key, trainer_manifest_prefix
+from voice_core.moshi.trainer_manifest import trainer_manifest_key, trainer_manifest_prefix, trainer_manifest_rows
 from voice_core.settings import MoshiSettings
 from voice_core.stages.integrity import MISSING, AuditCollector, PartitionAudit
 from voice_core.storage.state_files import StateFileError
@@ -46,7 +46,8 @@ def audit_shards(work: Store, name: str, settings: MoshiSettings) -> PartitionAu
     known = {source_key(name), *(script_key(PartitionKey(slug(name), number)) for number in scripts)}
     found.add_unlisted([item.key for item in work.listing(f"{DIALOGUES}{slug(name)}/")], known)
     found.add_unlisted(
-        [key for key in there if key.count("/") < 3], {trainer_manifest_key(name, part) for part in ("", "train", "eval")}
+        [key for key in there if key.count("/") < 3],
+        {trainer_manifest_key(name, part) for part in ("", "train", "eval")},
     )
     return found.finish(remedy=_remedy(name, source))
 

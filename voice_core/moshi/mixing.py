@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from voice_core.audio.levels import detect_speech_frames
 from voice_core.audio.pcm import Pcm16, dbfs, resample, to_float, to_pcm16
+from voice_core.audio.speech_activity import detect_speech_frames
 from voice_core.moshi.script import ROLES, SAMPLE_RATE_HZ, Role
 from voice_core.moshi.timing import SpeechExtent
 from voice_core.settings import MoshiSettings

@@ -20,13 +20,13 @@ from voice_core.moshi.mixing import (
     MIXING_VERSION,
     NoSpeechError,
     PlacedSpeech,
-    is_peak_limited,
-    measure_extent,
-    level_dbfs,
     apply_gain,
-    speech_level_dbfs,
-    mix_stereo,
     encode_wav,
+    is_peak_limited,
+    level_dbfs,
+    measure_extent,
+    mix_stereo,
+    speech_level_dbfs,
 )
 from voice_core.moshi.script import SAMPLE_RATE_HZ, BadDialogueLine, Dialogue, Turn
 from voice_core.moshi.shard_manifest import LABELS, OTHER_TURN, ShardManifest, TurnRow, wav_key, words_json
@@ -145,7 +145,9 @@ def _utterance_fingerprint(
     return fingerprint(MIXING_VERSION, made, dataclasses.asdict(utterance), turn.role, levels, calibration)
 
 
-def _calibrations(utterances: Iterable[Utterance], models: ModelVersions, settings: MoshiSettings) -> dict[str, Calibration]:
+def _calibrations(
+    utterances: Iterable[Utterance], models: ModelVersions, settings: MoshiSettings
+) -> dict[str, Calibration]:
     """By voice."""
     sentences = sentences_for(settings)
     return {
@@ -274,7 +276,9 @@ def finish_dialogue(made: SpokenDialogue, aligner: Aligner, settings: MoshiSetti
     return FinishedDialogue(plan.index, tuple(rows), wav, sidecar)
 
 
-def _align_turn(made: SpokenDialogue, turn: int, aligner: Aligner, settings: MoshiSettings) -> _AlignedTurn | UtteranceFailure:
+def _align_turn(
+    made: SpokenDialogue, turn: int, aligner: Aligner, settings: MoshiSettings
+) -> _AlignedTurn | UtteranceFailure:
     plan, utterance = made.plan, made.plan.utterances[turn]
     said = made.reused[turn] if turn in made.reused else made.spoken[turn]
     if isinstance(said, UtteranceFailure):

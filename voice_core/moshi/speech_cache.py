@@ -11,7 +11,7 @@ from voice_core.layout import PartitionKey, stage_prefix
 from voice_core.moshi.levels import LEVEL_UNKNOWN
 from voice_core.moshi.shard_manifest import ShardManifest
 from voice_core.moshi.shards import ModelVersions
-from voice_core.moshi.synthesis_types import SpeechRequests, UtteranceFailure, SpeakFunction, UtteranceIndex, is_turn
+from voice_core.moshi.synthesis_types import SpeakFunction, SpeechRequests, UtteranceFailure, UtteranceIndex, is_turn
 from voice_core.storage.store import Store
 from voice_core.tts.base import Speech, Utterance
 
@@ -32,7 +32,9 @@ class SpeechCache:
         self._known = self._there()  # another process may be at the batch by the time that this empties the spool
         self._turns: dict[UtteranceIndex, str] = {}
 
-    def speak_missing(self, asked: SpeechRequests, say: SpeakFunction) -> Iterator[tuple[UtteranceIndex, Speech | UtteranceFailure]]:
+    def speak_missing(
+        self, asked: SpeechRequests, say: SpeakFunction
+    ) -> Iterator[tuple[UtteranceIndex, Speech | UtteranceFailure]]:
         """What `say` makes of that which is not there yet, and the rest; dialogue by dialogue, as each is complete and
         the levels of its voices are known: before that, whoever takes it would have to hold it.
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from voice_core.fingerprint import sha256, hash_to_unit_interval
+from voice_core.fingerprint import hash_to_unit_interval, sha256
 from voice_core.layout import slug
 from voice_core.moshi.script import SAMPLE_RATE_HZ
 from voice_core.moshi.shard_manifest import STAGE, ShardManifest
@@ -94,7 +94,9 @@ def select_eval_paths(items: Sequence[TrainerManifestRow], settings: MoshiSettin
     )
 
 
-def write_trainer_manifests(store: Store, manifests: Iterable[ShardManifest], settings: MoshiSettings) -> TrainerManifestReport:
+def write_trainer_manifests(
+    store: Store, manifests: Iterable[ShardManifest], settings: MoshiSettings
+) -> TrainerManifestReport:
     """Write the lists over these batches; incomplete ones are left out. Where nothing is held out there is no eval
     list: an empty one would stop the trainer. Of `manifests` one at a time is held: all would be 18 kB a dialogue."""
     by_batch: dict[str, list[TrainerManifestRow]] = {}

@@ -48,8 +48,8 @@ KnownIdentities = Mapping[str, frozenset[str]]  # path → the identities that i
 class Difference:
     """What has to be done to a revision so that it holds the dataset.
 
-    `conflicts` are files among those that somebody else changed since they were published; `unrecognised` are files that
-    were never published from here, stay, and yet are read as rows.
+    `conflicts` are files among those that somebody else changed since they were published; `unrecognised` are files
+    that were never published from here, stay, and yet are read as rows.
     """
 
     added: tuple[LocalFile, ...] = ()
@@ -94,7 +94,9 @@ def compare_files(local: Iterable[LocalFile], remote: Mapping[str, RemoteFile], 
             deleted.append(path)
             if there.identity not in known[path]:
                 conflicts.append(path)
-    unrecognised = [path for path in sorted(remote) if _ROWS.fullmatch(path) and path not in wanted and path not in known]
+    unrecognised = [
+        path for path in sorted(remote) if _ROWS.fullmatch(path) and path not in wanted and path not in known
+    ]
     return Difference(tuple(added), tuple(changed), tuple(deleted), unchanged, tuple(conflicts), tuple(unrecognised))
 
 

@@ -7,7 +7,14 @@ from contextlib import contextmanager
 from voice_core.redaction import redact
 
 _CLIENT_LOGGERS = ("huggingface_hub", "httpx", "httpcore", "hf_xet")
-_LAZY_LOGGERS = ("_commit_api", "_upload_pipeline", "file_download", "lfs", "utils._http", "utils._xet")  # made on first use
+_LAZY_LOGGERS = (
+    "_commit_api",
+    "_upload_pipeline",
+    "file_download",
+    "lfs",
+    "utils._http",
+    "utils._xet",
+)  # made on first use
 
 
 class HubError(RuntimeError):
@@ -52,7 +59,10 @@ def redact_client_logs(token: str) -> Iterator[None]:
     """
     redaction = _RedactionFilter(token)
     names = {name for name in logging.root.manager.loggerDict if name.startswith(_CLIENT_LOGGERS)}
-    loggers = [logging.getLogger(name) for name in {*names, *_CLIENT_LOGGERS, *(f"huggingface_hub.{part}" for part in _LAZY_LOGGERS)}]
+    loggers = [
+        logging.getLogger(name)
+        for name in {*names, *_CLIENT_LOGGERS, *(f"huggingface_hub.{part}" for part in _LAZY_LOGGERS)}
+    ]
     for logger in loggers:
         logger.addFilter(redaction)
     try:

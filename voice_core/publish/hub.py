@@ -19,9 +19,9 @@ from huggingface_hub.hf_api import LFSFileInfo, RepoFile
 from huggingface_hub.lfs import UploadInfo, post_lfs_batch_info
 from huggingface_hub.utils import disable_progress_bars
 
-from voice_core.publish.calls import RetryingCaller
 from voice_core.publish.difference import LocalFile, RemoteFile
 from voice_core.publish.errors import HubAccessError, HubError, redact_client_logs
+from voice_core.publish.retries import RetryingCaller
 
 _REPO_TYPE = "dataset"
 _MAX_FILES_PER_REQUEST = 256  # large files asked for at a time
@@ -227,7 +227,9 @@ class HubRepo:
         """Remove large files for good, from every revision."""
         self._calls(
             "delete large files",
-            lambda: self._api.permanently_delete_lfs_files(self.repo_id, files, rewrite_history=True, repo_type=_REPO_TYPE),
+            lambda: self._api.permanently_delete_lfs_files(
+                self.repo_id, files, rewrite_history=True, repo_type=_REPO_TYPE
+            ),
         )
 
 

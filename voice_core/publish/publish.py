@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from voice_core.compute import progress
 from voice_core.corpus.dataset.publications import find_publication, write_publication
 from voice_core.layout import DatasetLayout
+from voice_core.publish.dataset_files import DatasetNotReadyError, collect_files
 from voice_core.publish.difference import (
     HUB_RECORD,
     Difference,
@@ -19,8 +20,7 @@ from voice_core.publish.difference import (
     parse_hub_record,
     split_by_size,
 )
-from voice_core.publish.errors import RemoteChangedError, HubAccessError, HubConflictError, HubError
-from voice_core.publish.finished import DatasetNotReadyError, collect_files
+from voice_core.publish.errors import HubAccessError, HubConflictError, HubError, RemoteChangedError
 from voice_core.settings import ConfigurationError, Settings
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.scratch import Scratch, open_scratch
@@ -124,7 +124,8 @@ class _Publisher:
             self._record_publication(revision)
             return self._publication(difference, revision, creates=creates, committed=True)
         raise HubConflictError(
-            f"{self._hub.url}: the branch {self._hub.branch} moved {_MAX_ATTEMPTS} times while this was being published; "
+            f"{self._hub.url}: the branch {self._hub.branch} moved {_MAX_ATTEMPTS} times while this was being "
+            "published; "
             "what was uploaded is kept, so try again when others are done"
         )
 
@@ -184,7 +185,9 @@ class _Publisher:
 
     def _refuse_foreign(self, difference: Difference, head: "BranchHead") -> None:
         if difference.conflicts and not self._overwrite:
-            more = f" and {len(difference.conflicts) - _MAX_NAMED} more" if len(difference.conflicts) > _MAX_NAMED else ""
+            more = (
+                f" and {len(difference.conflicts) - _MAX_NAMED} more" if len(difference.conflicts) > _MAX_NAMED else ""
+            )
             raise RemoteChangedError(
                 f"somebody else put or changed {', '.join(difference.conflicts[:_MAX_NAMED])}{more} in "
                 f"{self._hub.url}/tree/{head.revision}: keep what matters of it, then publish with --overwrite"

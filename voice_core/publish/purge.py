@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from voice_core.corpus.dataset.publications import find_publication, set_publication_revision, read_publications
+from voice_core.corpus.dataset.publications import find_publication, read_publications, set_publication_revision
 from voice_core.layout import DatasetLayout
 from voice_core.publish.errors import HubError
 from voice_core.publish.publish import open_hub

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from voice_core.audio.levels import detect_speech_frames
 from voice_core.audio.pcm import Pcm16, resample, to_float, to_pcm16
+from voice_core.audio.speech_activity import detect_speech_frames
 from voice_core.language import primary_subtag
 from voice_core.recognition.words import READINGS, Word, guess_phones, split_words, spoken_forms
 from voice_core.settings import MoshiSettings
@@ -68,7 +68,9 @@ def is_english(language: str) -> bool:
     return primary_subtag(language) == "en"
 
 
-def validate_word_times(words: Sequence[Word], texts: Sequence[str], pcm: Pcm16, sample_rate_hz: int) -> tuple[Word, ...]:
+def validate_word_times(
+    words: Sequence[Word], texts: Sequence[str], pcm: Pcm16, sample_rate_hz: int
+) -> tuple[Word, ...]:
     """The words with their times held within the speech, rounded to 0.1 ms.
 
     Raises `AlignmentError` unless they are the words of `texts`, one after the other, each longer than nothing and

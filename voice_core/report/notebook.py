@@ -11,7 +11,7 @@ from voice_core.codecs.base import Codec
 from voice_core.fingerprint import fingerprint
 from voice_core.layout import PartitionKey
 from voice_core.moshi.shard_manifest import ShardManifest
-from voice_core.report.clips import WAVE_HEIGHT, WAVE_WIDTH, ClipCandidate, Clip, make_clips
+from voice_core.report.clips import WAVE_HEIGHT, WAVE_WIDTH, Clip, ClipCandidate, make_clips
 from voice_core.report.dialogues import DialogueClip, load_first_of_batch
 from voice_core.report.templates import template_environment
 from voice_core.stages.manifest import Entry, Manifest
@@ -39,7 +39,10 @@ def read_notebook_version(notebook: bytes) -> str:
 def render_codes_notebook(work: Store, manifest: Manifest, codec: Codec, channel: Callable[[str], str]) -> bytes:
     """Of the segments that were decoded again: the farthest from its codes, the one in the middle, the nearest."""
     partition = PartitionKey.parse(manifest.partition)
-    chosen = [ClipCandidate(partition, entry, why, decodable=True) for why, entry in select_roundtrip_examples(manifest.entries)]
+    chosen = [
+        ClipCandidate(partition, entry, why, decodable=True)
+        for why, entry in select_roundtrip_examples(manifest.entries)
+    ]
     clips = make_clips(work, chosen, manifest.sample_rate_hz, codec, CODES_NOTEBOOK_SEC)
     lead = f"Segments, and what the codes of {codec.name} {codec.revision} decode to."
     return _render_notebook(

@@ -14,8 +14,8 @@ from voice_core.layout import PartitionKey
 from voice_core.report.clips import (
     WAVE_HEIGHT,
     WAVE_WIDTH,
-    ClipCandidate,
     Clip,
+    ClipCandidate,
     make_clips,
     select_random_kept,
     select_rejected_by_rules,

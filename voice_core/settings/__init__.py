@@ -23,7 +23,24 @@ from voice_core.settings.speech import IndexTTS2Settings, SpeechSettings
 from voice_core.settings.stores import S3Settings
 
 __all__ = [
-    "ENV_PREFIX", "AudioSettings", "AutomationSettings", "BatchSettings", "CardSettings", "ConfigurationError",
-    "CutSettings", "SettingsGroup", "IndexTTS2Settings", "MoshiSettings", "NeuCodecSettings", "Precision", "RuleSettings",
-    "S3Settings", "Settings", "SpeechSettings", "SplitSettings", "StepName", "as_url", "config_file",
+    "ENV_PREFIX",
+    "AudioSettings",
+    "AutomationSettings",
+    "BatchSettings",
+    "CardSettings",
+    "ConfigurationError",
+    "CutSettings",
+    "IndexTTS2Settings",
+    "MoshiSettings",
+    "NeuCodecSettings",
+    "Precision",
+    "RuleSettings",
+    "S3Settings",
+    "Settings",
+    "SettingsGroup",
+    "SpeechSettings",
+    "SplitSettings",
+    "StepName",
+    "as_url",
+    "config_file",
 ]  # fmt: skip

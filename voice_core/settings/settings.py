@@ -28,8 +28,8 @@ from voice_core.settings.corpus import (
 from voice_core.settings.loading import (
     ConfigurationError,
     config_file,
-    describe_validation_error,
     describe_unreadable_config,
+    describe_validation_error,
     warn_of_unknown_variables,
 )
 from voice_core.settings.moshi import MoshiSettings
@@ -187,7 +187,9 @@ class Settings(BaseSettings):
         except ValueError as error:  # malformed TOML, or JSON in an environment variable
             raise ConfigurationError(describe_unreadable_config(error)) from None
         s3 = settings.s3
-        register_secrets(*(item.get_secret_value() for item in (s3.access_key_id, s3.secret_access_key, s3.session_token)))
+        register_secrets(
+            *(item.get_secret_value() for item in (s3.access_key_id, s3.secret_access_key, s3.session_token))
+        )
         return settings
 
     def display_name(self, channel_slug: str) -> str:

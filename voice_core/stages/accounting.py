@@ -63,7 +63,9 @@ def account_for_samples(entries: Iterable[Entry], audio_id: str, total: int, sam
         elif entry.start_sec is not None and entry.end_sec is not None:
             spans.append(
                 Span(
-                    _to_sample(entry.start_sec, total, sample_rate_hz), _to_sample(entry.end_sec, total, sample_rate_hz), rank
+                    _to_sample(entry.start_sec, total, sample_rate_hz),
+                    _to_sample(entry.end_sec, total, sample_rate_hz),
+                    rank,
                 )
             )
         else:

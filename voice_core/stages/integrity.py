@@ -94,7 +94,8 @@ class AuditReport:
 def _dataset_of_key(key: str) -> str:
     """The name of the dataset that a key belongs to; "" for none.
 
-    >>> _dataset_of_key("datasets/voice/data/news/batch-0001.train.parquet"), _dataset_of_key("segments/a/batch-0001/x.npz")
+    >>> keys = ("datasets/voice/data/news/batch-0001.train.parquet", "segments/a/batch-0001/x.npz")
+    >>> tuple(map(_dataset_of_key, keys))
     ('voice', '')
     """
     first, _, rest = key.partition("/")
@@ -138,7 +139,13 @@ class AuditCollector:
         self, is_evicted: Callable[[str, str], bool] = lambda key, digest: False, remedy: str = ""
     ) -> PartitionAudit:
         """Read all that is wanted and compare it."""
-        found = dict(zip(self.expected_hashes, self.work.map_keys(lambda key: self._check_file(key, is_evicted), self.expected_hashes), strict=True))
+        found = dict(
+            zip(
+                self.expected_hashes,
+                self.work.map_keys(lambda key: self._check_file(key, is_evicted), self.expected_hashes),
+                strict=True,
+            )
+        )
         wrong = {key: what for key, (_, what) in found.items() if what}
         return PartitionAudit(
             files=len(found) + self.files_read,

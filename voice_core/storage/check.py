@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from voice_core.compute import progress
-from voice_core.storage.errors import DENIED, Diagnosis, diagnose, root_cause_message
-from voice_core.storage.reach import check_connection
+from voice_core.storage.connectivity import check_connection
+from voice_core.storage.diagnosis import DENIED, Diagnosis, diagnose, root_cause_message
 from voice_core.storage.store import ConflictError, ObjectInfo, Store, StoreError
 
 PREFIX = ".voice-check-"

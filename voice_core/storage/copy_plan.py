@@ -29,7 +29,11 @@ class CopyOptions:
 
     def matches(self, key: str) -> bool:
         wanted = not self.include or any(fnmatchcase(key, glob) for glob in self.include)
-        return wanted and not any(fnmatchcase(key, glob) for glob in self.exclude) and not key.startswith(COPY_RECORD_FOLDER)
+        return (
+            wanted
+            and not any(fnmatchcase(key, glob) for glob in self.exclude)
+            and not key.startswith(COPY_RECORD_FOLDER)
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,9 @@ class CopyRecord:
             if any(column.null_count for column in table.columns):
                 continue
             columns = [table[name].to_pylist() for name in _SCHEMA.names]
-            self._known.update((name, CopiedObject(sys.intern(url), *rest)) for name, url, *rest in zip(*columns, strict=True))
+            self._known.update(
+                (name, CopiedObject(sys.intern(url), *rest)) for name, url, *rest in zip(*columns, strict=True)
+            )
 
     def find(self, key: str) -> CopiedObject | None:
         return self._known.get(key)

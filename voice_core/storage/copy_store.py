@@ -14,18 +14,18 @@ from voice_core.compute import progress
 from voice_core.compute.concurrency import MemoryBudget, map_concurrently
 from voice_core.fingerprint import sha256
 from voice_core.storage.copy_plan import (
+    CopyFailure,
     CopyOptions,
     CopyPlan,
-    CopyFailure,
     CopyStep,
     commit_scope,
-    parent_folders,
+    copy_order,
     make_plan,
     md5_from_etag,
+    parent_folders,
     refuse_overlap,
-    copy_order,
 )
-from voice_core.storage.copy_record import CopyRecord, CopiedObject
+from voice_core.storage.copy_record import CopiedObject, CopyRecord
 from voice_core.storage.scratch import Scratch
 from voice_core.storage.store import ObjectInfo, ObjectNotFoundError, Store, StoreError
 
@@ -96,8 +96,12 @@ class _Copier:
             ):
                 for level in sorted({copy_order(step.key) for step in todo}):
                     failed = parent_folders(item.key for item in report.failures)
-                    ready, held = _split_by_failed_folders([step for step in todo if copy_order(step.key) == level], failed)
-                    report.failures += [CopyFailure(step.key, "held back: objects that it lists failed") for step in held]
+                    ready, held = _split_by_failed_folders(
+                        [step for step in todo if copy_order(step.key) == level], failed
+                    )
+                    report.failures += [
+                        CopyFailure(step.key, "held back: objects that it lists failed") for step in held
+                    ]
                     for done in map_concurrently(self._copy_one, ready, self._options.jobs):
                         self._record_result(done)
                         objects.advance()
@@ -115,7 +119,9 @@ class _Copier:
             report.failures.append(CopyFailure(key, done.failure))
             self._failed_in_a_row += 1
             if self._failed_in_a_row >= _MAX_FAILURES_IN_A_ROW:
-                raise StoreError(f"{_MAX_FAILURES_IN_A_ROW} objects failed one after another, the last one so: {done.failure}")
+                raise StoreError(
+                    f"{_MAX_FAILURES_IN_A_ROW} objects failed one after another, the last one so: {done.failure}"
+                )
             return
         self._failed_in_a_row = 0
         if done.known is not None:
@@ -164,7 +170,9 @@ class _Copier:
             return self._copy_in_memory(step) if step.source.size <= MAX_IN_MEMORY_BYTES else self._copy_large(step)
         except ObjectNotFoundError as error:
             # A listing shows the empty object "folder/" as "folder", and there is none of that name to get.
-            return _CopyResult(step, failure="" if step.source.size == 0 else str(error), folder_mark=step.source.size == 0)
+            return _CopyResult(
+                step, failure="" if step.source.size == 0 else str(error), folder_mark=step.source.size == 0
+            )
         except StoreError as error:
             return _CopyResult(step, failure=str(error))
 

@@ -4,7 +4,8 @@ On a local store the claim is a file lock, which the kernel takes back whatever 
 it is an object that its holder renews; a claim that is not renewed, or whose process is known to be dead, is taken
 over. No clocks of two machines are compared: what counts is whether the object changed while it was watched.
 
-`hold_lock` gives the store to write to: its fence (`voice_core.storage.fence`) stops a holder whose claim was taken over.
+`hold_lock` gives the store to write to: its fence (`voice_core.storage.fence`) stops a holder whose claim was taken
+over.
 """
 
 import contextlib
@@ -22,10 +23,12 @@ from voice_core.layout import LOCKS, lock_key
 from voice_core.storage.fence import Fence, LockLostError, ObjectFence, parse_claim
 from voice_core.storage.store import ConflictError, ObjectInfo, ObjectNotFoundError, Store, StoreError
 
-__all__ = ["LockTimeoutError", "LockLostError", "hold_lock", "remove_dead_locks"]
+__all__ = ["LockLostError", "LockTimeoutError", "hold_lock", "remove_dead_locks"]
 
 RENEW_INTERVAL_SEC = 10.0
-VALID_AFTER_RENEWAL_SEC = 30.0  # after a renewal; then a holder asks before it writes. The rest is for a write that is under way.
+VALID_AFTER_RENEWAL_SEC = (
+    30.0  # after a renewal; then a holder asks before it writes. The rest is for a write that is under way.
+)
 EXPIRY_SEC = 45.0
 WAIT_SEC = 3600.0
 _POLL_SEC = 0.5
@@ -155,7 +158,8 @@ def _acquire_object(store: Store, key: str, fence: ObjectFence, waiter: _Waiter)
 
 
 def _release(store: Store, key: str, fence: ObjectFence) -> None:
-    """Delete the claim, if it is still ours. It is renewed first: within `VALID_AFTER_RENEWAL_SEC` nobody takes it over."""
+    """Delete the claim, if it is still ours. It is renewed first: within `VALID_AFTER_RENEWAL_SEC` nobody takes it
+    over."""
     try:
         fence.renew()
         if fence.is_fresh:

@@ -21,7 +21,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from voice_core.compute.process_id import Process
-from voice_core.storage.exceptions import ConflictError, ObjectNotFoundError, StoreError
+from voice_core.storage.errors import ConflictError, ObjectNotFoundError, StoreError
 
 if TYPE_CHECKING:
     from voice_core.storage.store import ObjectInfo, Store
@@ -76,8 +76,8 @@ class Fence:
     def put(self, store: "Store", key: str, data: Any, *, check_existing: bool = False) -> "ObjectInfo":
         """Put an object of a remote store, on the condition that nobody else has written it under a later claim.
 
-        With `check_existing` an object that may be there is looked at before the first try: for data that is too large to
-        be sent twice.
+        With `check_existing` an object that may be there is looked at before the first try: for data that is too large
+        to be sent twice.
         """
         seen: ObjectInfo | None = None
         if check_existing:

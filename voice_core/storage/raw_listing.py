@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 from obstore.exceptions import BaseError
 
 from voice_core.storage.config import StoreConfig
-from voice_core.storage.exceptions import is_transient, sleep_before_retry
+from voice_core.storage.errors import is_transient, sleep_before_retry
 
 RawEntry = tuple[str, int, str, str]  # key below the URL, size, etag, version
 

@@ -27,19 +27,26 @@ from obstore.exceptions import BaseError, InvalidPathError
 from obstore.store import LocalStore
 
 from voice_core.storage.config import StoreConfig
-from voice_core.storage.errors import diagnose, root_cause_message
-from voice_core.storage.exceptions import (
+from voice_core.storage.diagnosis import diagnose, root_cause_message
+from voice_core.storage.errors import (
     AccessDeniedError,
     ConflictError,
     ObjectNotFoundError,
     StoreError,
+    describe_error,
     is_transient,
     sleep_before_retry,
-    describe_error,
     to_store_error,
 )
 from voice_core.storage.fence import Fence
-from voice_core.storage.local_files import is_part_file, create_part_file, remove_parts, remove_abandoned_parts, sync_file_system, sync_folder
+from voice_core.storage.local_files import (
+    create_part_file,
+    is_part_file,
+    remove_abandoned_parts,
+    remove_parts,
+    sync_file_system,
+    sync_folder,
+)
 from voice_core.storage.local_links import LINK_OUTSIDE, has_links, is_outside, walk_inside
 from voice_core.storage.range_reader import RangeReader
 from voice_core.storage.raw_listing import list_raw_entries
@@ -118,7 +125,7 @@ class Store:
         return other
 
     def verify_lock(self) -> None:
-        """Raise `LostClaimError` where the claim is lost: for writes elsewhere that rest on it."""
+        """Raise `LockLostError` where the claim is lost: for writes elsewhere that rest on it."""
         if self.fence is not None:
             self.fence.verify()
 
@@ -354,7 +361,9 @@ class Store:
 
     def read_range(self, key: str, start: int, length: int) -> bytes:
         """A part of an object; less of it where it ends before."""
-        return self._request("get", key, lambda: obstore.get_range(self._store, key, start=start, length=length).to_bytes())
+        return self._request(
+            "get", key, lambda: obstore.get_range(self._store, key, start=start, length=length).to_bytes()
+        )
 
     def _check_unchanged(self, meta: Mapping[str, Any], expected: ObjectInfo | None) -> None:
         if expected is not None and _object_info(meta).identity != expected.identity:

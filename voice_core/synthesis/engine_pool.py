@@ -9,10 +9,10 @@ from voice_core.compute import progress
 from voice_core.synthesis.pipeline import SynthesisRun
 from voice_core.synthesis.process_workers import ProcessWorkers
 from voice_core.synthesis.scheduler import Scheduler
-from voice_core.synthesis.sizing import WorkerPlan, Machine, choose_workers
+from voice_core.synthesis.sizing import Machine, WorkerPlan, choose_workers
 from voice_core.synthesis.stats import SynthesisStats
-from voice_core.synthesis.thread_workers import TaskQueue, Workers, SerialWorker, ThreadWorkers
-from voice_core.synthesis.types import EngineSpec, UtteranceGroup, SpokenGroup, SynthesisOptions
+from voice_core.synthesis.thread_workers import SerialWorker, TaskQueue, ThreadWorkers, Workers
+from voice_core.synthesis.types import EngineSpec, SpokenGroup, SynthesisOptions, UtteranceGroup
 from voice_core.tts import reserve_gpu
 
 
@@ -46,7 +46,10 @@ class EnginePool:
         self._exit_stack.close()
 
     def synthesise(
-        self, groups: Iterable[UtteranceGroup], stats: SynthesisStats | None = None, options: SynthesisOptions | None = None
+        self,
+        groups: Iterable[UtteranceGroup],
+        stats: SynthesisStats | None = None,
+        options: SynthesisOptions | None = None,
     ) -> Generator[SpokenGroup, None, None]:
         """Speak `groups`, which may have no end, and yield each as it is complete; in their order if `options.ordered`.
         `options` are the studio's without others; backend and number of workers are always the studio's.
@@ -90,7 +93,9 @@ class EnginePool:
         if self._running is None:
             there = self._exit_stack.enter_context(reserve_gpu(self.engine.load(), self.options.label))
             engine = dataclasses.replace(self.engine, options={**self.engine.options, **there})
-            self._running = self._start_workers(engine, choose_workers(engine, self.options, Machine.detect(engine.device)))
+            self._running = self._start_workers(
+                engine, choose_workers(engine, self.options, Machine.detect(engine.device))
+            )
             self._exit_stack.callback(self._running[0].close)
         workers, choice = self._running
         stats.backend, stats.workers = choice.backend, choice.workers
@@ -110,7 +115,10 @@ class EnginePool:
 
 
 def synthesise(
-    groups: Iterable[UtteranceGroup], engine: EngineSpec, options: SynthesisOptions | None = None, stats: SynthesisStats | None = None
+    groups: Iterable[UtteranceGroup],
+    engine: EngineSpec,
+    options: SynthesisOptions | None = None,
+    stats: SynthesisStats | None = None,
 ) -> Generator[SpokenGroup, None, None]:
     """`EnginePool.speak` in a studio for this alone."""
     with EnginePool(engine, options) as studio:

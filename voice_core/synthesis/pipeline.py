@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from voice_core.compute import progress
 from voice_core.synthesis.stats import SynthesisStats
-from voice_core.synthesis.thread_workers import TaskQueue, WorkerFailed, Workers, TaskResult, WorkerReady
-from voice_core.synthesis.types import SynthesisFailure, UtteranceGroup, SpokenGroup, SynthesisOptions
+from voice_core.synthesis.thread_workers import TaskQueue, TaskResult, WorkerFailed, WorkerReady, Workers
+from voice_core.synthesis.types import SpokenGroup, SynthesisFailure, SynthesisOptions, UtteranceGroup
 
 
 @dataclasses.dataclass
@@ -95,5 +95,8 @@ class SynthesisRun:
 
     def note(self) -> None:
         """What the window knows."""
-        self.stats.waiting, self.stats.voice_switches = self.tasks.scheduler.waiting, self.tasks.scheduler.voice_switches
+        self.stats.waiting, self.stats.voice_switches = (
+            self.tasks.scheduler.waiting,
+            self.tasks.scheduler.voice_switches,
+        )
         self.stats.begun = self.read - self.stats.utterances - self.stats.failures - self.tasks.scheduler.waiting

@@ -19,8 +19,17 @@ import numpy as np
 
 from voice_core.compute.worker_signals import install_signal_handlers
 from voice_core.synthesis.scheduler import UtteranceTask
-from voice_core.synthesis.thread_workers import JOIN_SEC, TaskQueue, WorkerFailed, TaskResult, WorkerReady, WorkerEvent, EventQueue, speak_utterance
-from voice_core.synthesis.types import EngineSpec, SynthesisFailure, SynthesisError
+from voice_core.synthesis.thread_workers import (
+    JOIN_SEC,
+    EventQueue,
+    TaskQueue,
+    TaskResult,
+    WorkerEvent,
+    WorkerFailed,
+    WorkerReady,
+    speak_utterance,
+)
+from voice_core.synthesis.types import EngineSpec, SynthesisError, SynthesisFailure
 from voice_core.tts import Speech
 from voice_core.tts.base import EngineBrokenError, EngineUnavailableError
 
@@ -48,7 +57,8 @@ class ProcessWorkers:
         self._tasks = tasks
         single_threaded = engine.device == "cpu" and count > 1
         self._workers = [
-            _WorkerThread(number, tasks, engine, self._events, single_threaded=single_threaded, workers=count) for number in range(count)
+            _WorkerThread(number, tasks, engine, self._events, single_threaded=single_threaded, workers=count)
+            for number in range(count)
         ]
         for worker in self._workers:
             worker.start()

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Hashable
 from dataclasses import dataclass
 
-from voice_core.synthesis.types import SynthesisFailure, UtteranceGroup, SpokenGroup
+from voice_core.synthesis.types import SpokenGroup, SynthesisFailure, UtteranceGroup
 from voice_core.tts import Speech, Utterance
 
 

@@ -49,7 +49,7 @@ def choose_workers(engine: EngineSpec, options: SynthesisOptions, machine: Machi
     but for that limit of the GPU's, and several threads of an engine that allows only one.
 
     >>> choose_workers(EngineSpec("hibari"), SynthesisOptions(), Machine(cores=8, memory_gb=30))
-    Choice(backend='process', workers=6)
+    WorkerPlan(backend='process', workers=6)
     """
     on_gpu = engine.device != "cpu"
     memory_gb = machine.gpu_memory_gb if on_gpu else machine.memory_gb - POSTPROCESS_GB * options.postprocess_workers

@@ -9,8 +9,8 @@ from typing import Protocol
 
 import numpy as np
 
-from voice_core.synthesis.scheduler import UtteranceTask, Scheduler
-from voice_core.synthesis.types import SynthesisFailure, UtteranceGroup, SpokenGroup
+from voice_core.synthesis.scheduler import Scheduler, UtteranceTask
+from voice_core.synthesis.types import SpokenGroup, SynthesisFailure, UtteranceGroup
 from voice_core.tts import Speech, SpeechEngine, Utterance
 from voice_core.tts.base import EngineUnavailableError
 
@@ -47,8 +47,8 @@ WorkerEvent = TaskResult | WorkerReady | WorkerFailed
 
 
 class TaskQueue:
-    """The window, shared by the threads of this process. Engines say nothing more while `MAX_UNREAD_RESULTS` utterances that
-    they have said wait for whoever asked."""
+    """The window, shared by the threads of this process. Engines say nothing more while `MAX_UNREAD_RESULTS`
+    utterances that they have said wait for whoever asked."""
 
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler = scheduler

@@ -76,7 +76,8 @@ class SynthesisOptions:
     """How to synthesise.
 
     `workers` 0 leaves the number to `choose`. On a GPU there are never more than `max_gpu_concurrency`: an engine that
-    waits for the others would only hold memory. `postprocess_workers` is how many processes will work beside the engines on what
+    waits for the others would only hold memory. `postprocess_workers` is how many processes will work beside the
+    engines on what
     they say: cores and memory are theirs first. `planner_buffer` is how many groups are read ahead of the last one that
     was handed over: memory, and the stretch over which utterances are sorted by voice; the first group comes out when
     about that many are half done. `group_by_voice=False` takes utterances as they come, for engines to which a change
@@ -103,7 +104,7 @@ class SynthesisOptions:
             raise ValueError(f"there is no backend {self.backend!r}; there are {', '.join(BACKENDS)}")
         for name, least in (
             ("workers", 0),
-            ("beside", 0),
+            ("postprocess_workers", 0),
             ("max_gpu_concurrency", 1),
             ("planner_buffer", 1),
             ("retries", 0),

@@ -13,8 +13,8 @@ from voice_core.tts.base import (
     SpeechEngine,
     TransientEngineError,
     Utterance,
-    reserve_gpu,
     load_on_reserved_gpu,
+    reserve_gpu,
 )
 
 __all__ = [
@@ -28,9 +28,9 @@ __all__ = [
     "TransientEngineError",
     "Utterance",
     "chosen_engine",
-    "reserve_gpu",
     "load_engine",
     "load_on_reserved_gpu",
+    "reserve_gpu",
 ]
 
 

@@ -6,10 +6,10 @@ from pydantic import Field
 from resources.corpus import CorpusResource
 from resources.speech import SpeechResource
 from voice_assets.concurrency_wait import PoolWatch
-from voice_assets.defs.listening import NotebookStore
+from voice_assets.defs.metadata import check_results, check_specs, speed_metadata
 from voice_assets.defs.moshi.partitions import dialogue_batch
 from voice_assets.defs.voice_dataset.automation import AFTER_INPUTS, AFTER_INPUTS_IDLE
-from voice_assets.defs.voice_dataset.metadata import check_results, check_specs, speed_metadata
+from voice_assets.notebook_store import NotebookStore
 from voice_core.compute.gpu_lock import tag_run
 from voice_core.layout import PartitionKey
 from voice_core.moshi import build, checks
@@ -131,7 +131,9 @@ def moshi_shards_asset(pool: str | None) -> dg.AssetsDefinition:
                 **_voice_levels(manifest),
                 "voice_switches": report.stats.voice_switches,
                 "left_out": [f"{row.dialogue_id}: {row.message}" for row in manifest.first_rejects()],
-                "listen": NotebookStore.from_context(context).listen_metadata("moshi_shards", manifest, lambda: render_dialogue_notebook(work, manifest)),
+                "listen": NotebookStore.from_context(context).listen_metadata(
+                    "moshi_shards", manifest, lambda: render_dialogue_notebook(work, manifest)
+                ),
                 **speed_metadata(report.speech_sec, report.wall_sec),
             },
             check_results=check_results(

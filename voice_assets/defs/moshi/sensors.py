@@ -3,14 +3,14 @@
 import json
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 
 import dagster as dg
 
 from resources.corpus import CorpusResource
 from resources.stores import open_store
 from voice_assets.defs.moshi.partitions import ASSETS, NAME
-from voice_assets.defs.voice_dataset.sensor_backoff import RunAttempt, select_due, filter_unresolved
+from voice_assets.defs.sensor_backoff import RunAttempt, filter_unresolved, select_due
 from voice_assets.defs.voice_dataset.sensors import find_busy_partitions, read_last_built
 from voice_assets.instance import add_partitions
 from voice_assets.run_ownership import release_orphaned_runs
@@ -35,7 +35,8 @@ lists_job = dg.define_asset_job(
 class DialogueCursor:
     """What the sensor knows from one tick to the next.
 
-    `seen_version` is the listing that was dealt, `pending` one that was seen once: a file that is still being copied changes
+    `listing_fingerprint` is the listing that was assigned, `pending` one that was seen once: a file that is still
+    being copied changes
     it. `unread_versions` has the versions of batches that Dagster has not yet read, `runs` those that were asked for.
     """
 
@@ -48,13 +49,15 @@ class DialogueCursor:
     def from_json(cls, cursor: str | None) -> "DialogueCursor":
         """
         >>> message = DialogueCursor("a", "b", {"talks/batch-0001": "v"}, {"talks/batch-0001": RunAttempt("v", 1.5, 2)})
-        >>> DialogueCursor.read(message.write()) == message
+        >>> DialogueCursor.from_json(message.to_json()) == message
         True
-        >>> DialogueCursor.read(None), DialogueCursor.read('{"seen_version": "x", "asked": {}}')  # that of an earlier version
-        (Memory(sight='', pending='', news={}, runs={}), Memory(sight='', pending='', news={}, runs={}))
+        >>> DialogueCursor.from_json(None) == DialogueCursor()
+        True
+        >>> DialogueCursor.from_json('{"sight": "x"}') == DialogueCursor()  # that of an earlier version
+        True
         """
         value = json.loads(cursor or "{}")
-        if value.keys() != {"sight", "pending", "news", "runs"}:
+        if value.keys() != {item.name for item in fields(cls)}:
             return cls()
         runs = {key: RunAttempt(**item) for key, item in value.pop("runs").items()}
         return cls(**value, runs=runs)
@@ -100,7 +103,9 @@ def new_dialogues_sensor(settings: Settings, status: dg.DefaultSensorStatus) -> 
     return new_dialogues
 
 
-def _check_scripts(context: dg.SensorEvaluationContext, corpus: CorpusResource, memory: DialogueCursor) -> tuple[DialogueCursor, str]:
+def _check_scripts(
+    context: dg.SensorEvaluationContext, corpus: CorpusResource, memory: DialogueCursor
+) -> tuple[DialogueCursor, str]:
     """The memory after a look at the folder, and what to tell of it. Batches that Dagster does not know are added."""
     given = corpus.settings
     scripts = open_store(given.moshi.scripts_url, given, untrusted=True)
@@ -137,7 +142,9 @@ def _request_runs(
     message += f"; asked for {len(chosen)} batches, {len(wanted) - len(chosen)} wait for the next tick"
     context.log.info(message)
     return dg.SensorResult(
-        run_requests=[dg.RunRequest(fingerprint(key, wanted[key].listing_fingerprint, now), partition_key=key) for key in chosen],
+        run_requests=[
+            dg.RunRequest(fingerprint(key, wanted[key].listing_fingerprint, now), partition_key=key) for key in chosen
+        ],
         skip_reason=None if chosen else message,
         cursor=replace(memory, unread_versions=news, runs=asked).to_json(),
     )

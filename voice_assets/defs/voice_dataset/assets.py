@@ -9,15 +9,15 @@ import dagster as dg
 from pydantic import Field
 
 from resources.corpus import CorpusResource
+from voice_assets.defs.metadata import check_results, check_specs, speed_metadata, summary_metadata
 from voice_assets.defs.voice_dataset.automation import (
     AFTER_INPUTS,
     AFTER_INPUTS_IDLE,
+    AFTER_INPUTS_SUCCEEDED,
     AFTER_SEGMENTS,
     AFTER_SPLITS,
-    AFTER_INPUTS_SUCCEEDED,
 )
-from voice_assets.defs.voice_dataset.metadata import check_results, check_specs, speed_metadata, summary_metadata
-from voice_assets.defs.voice_dataset.multi_partition import BatchAsset, StageConfig, BatchRequest, batch_asset
+from voice_assets.defs.voice_dataset.multi_partition import BatchAsset, BatchRequest, StageConfig, batch_asset
 from voice_assets.throughput_history import DEVICE_METADATA
 from voice_core.codecs.base import CodecUnavailableError
 from voice_core.corpus import checks
@@ -26,7 +26,7 @@ from voice_core.corpus.dataset.card import strip_speaker_tables
 from voice_core.corpus.dataset.dataset_record import read_dataset_record
 from voice_core.corpus.dataset.summary import summarise
 from voice_core.corpus.encode import encode_stage
-from voice_core.corpus.ingest.batches import try_read_batches, list_partitions, snapshot_batch
+from voice_core.corpus.ingest.batches import list_partitions, snapshot_batch, try_read_batches
 from voice_core.corpus.names import CODED, DATASET, FULL, NEUTTS, PAIRS, SEGMENTS
 from voice_core.corpus.segment import segment_stage
 from voice_core.layout import DatasetLayout
@@ -84,7 +84,9 @@ def segments(request: BatchRequest) -> dg.MaterializeResult:
     """One `.npz` a transcript line, cut at quiet places and measured; and what was rejected, with the reason."""
     work = request.corpus.work()
     partition = request.partition
-    report = segment_stage.build_segments(request.corpus.raw(), work, partition, request.corpus.settings, verify=request.verify)
+    report = segment_stage.build_segments(
+        request.corpus.raw(), work, partition, request.corpus.settings, verify=request.verify
+    )
     manifest = report.manifest
     return dg.MaterializeResult(
         data_version=dg.DataVersion(manifest.data_version),
@@ -97,7 +99,9 @@ def segments(request: BatchRequest) -> dg.MaterializeResult:
         check_results=check_results(
             [
                 checks.seconds_add_up(manifest),
-                checks.files_intact(work, [(entry.key, entry.sha256) for entry in manifest.files()], report.unchanged_files),
+                checks.files_intact(
+                    work, [(entry.key, entry.sha256) for entry in manifest.files()], report.unchanged_files
+                ),
                 checks.texts_present(manifest),
                 checks.no_overlap(manifest),
                 checks.recordings_sound(manifest),
@@ -145,7 +149,13 @@ def coded_segments(request: BatchRequest) -> dg.MaterializeResult:
             sound["listen"] = request.notebooks.listen_metadata("coded_segments", manifest, notebook)
 
     report = encode_stage.build_codes(
-        work, partition, codec, settings, verify=request.verify, rebuild_sources=request.corpus.rebuild_sources(), on_commit=listen
+        work,
+        partition,
+        codec,
+        settings,
+        verify=request.verify,
+        rebuild_sources=request.corpus.rebuild_sources(),
+        on_commit=listen,
     )
     manifest = report.manifest
     summary = summarise([manifest], settings)
@@ -176,7 +186,9 @@ def coded_segments(request: BatchRequest) -> dg.MaterializeResult:
         check_results=check_results(
             [
                 checks.seconds_add_up(manifest),
-                checks.files_intact(work, [(entry.key, entry.sha256) for entry in manifest.files()], report.unchanged_files),
+                checks.files_intact(
+                    work, [(entry.key, entry.sha256) for entry in manifest.files()], report.unchanged_files
+                ),
                 checks.codes_valid(work, manifest, codec, report.unchanged_files),
                 checks.nothing_failed(manifest, CODED),
             ]
@@ -240,7 +252,9 @@ def voice_dataset(request: BatchRequest) -> dg.MaterializeResult:
     plan = splits.require_splits(work, settings)
     partition = request.partition
     rebuild_sources = request.corpus.rebuild_sources()
-    report = rows_stage.build_dataset(work, partition, plan, settings, verify=request.verify, rebuild_sources=rebuild_sources)
+    report = rows_stage.build_dataset(
+        work, partition, plan, settings, verify=request.verify, rebuild_sources=rebuild_sources
+    )
     manifest = report.manifest
     known = {} if report.bytes_written or request.verify else sizes_by_key(manifest.parameters["files"])
     summary = summarise([manifest], settings)
@@ -275,7 +289,9 @@ def voice_pairs(request: BatchRequest) -> dg.MaterializeResult:
     """(reference, target) pairs of one speaker across different segments, for voice cloning."""
     work, settings = request.corpus.work(), request.corpus.settings
     manifest = rows_stage.require_dataset_manifest(work, request.partition, settings)
-    report = pairs.build_pairs(work, manifest, settings, verify=request.verify, rebuild_sources=request.corpus.rebuild_sources())
+    report = pairs.build_pairs(
+        work, manifest, settings, verify=request.verify, rebuild_sources=request.corpus.rebuild_sources()
+    )
     return dg.MaterializeResult(
         data_version=dg.DataVersion(report.data_version),
         metadata={
@@ -328,7 +344,9 @@ def dataset_card(config: StageConfig, corpus: CorpusResource) -> dg.MaterializeR
             [
                 checks.splits_do_not_leak(finished, settings),
                 checks.files_intact(
-                    work, [(item["key"], item["sha256"]) for item in files], {} if config.verify else sizes_by_key(files)
+                    work,
+                    [(item["key"], item["sha256"]) for item in files],
+                    {} if config.verify else sizes_by_key(files),
                 ),
             ]
         ),

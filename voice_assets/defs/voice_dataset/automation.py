@@ -20,7 +20,9 @@ _ANY_DEP_CHANGED = _Condition.any_deps_match(_DEP_CHANGED)
 _UPDATE_PENDING = _Condition.any_deps_match(_DEP_CHANGED | _Condition.will_be_requested()).since_last_handled()
 # For an asset of a step of its own the run before must have ended. Dagster would launch both runs at once: it takes
 # what is requested in one tick for one run, and then parts it by the assets' backfill policies.
-_UPDATE_PENDING_OWN_RUN = _ANY_DEP_CHANGED.since_last_handled() & ~_Condition.any_deps_match(_Condition.will_be_requested())
+_UPDATE_PENDING_OWN_RUN = _ANY_DEP_CHANGED.since_last_handled() & ~_Condition.any_deps_match(
+    _Condition.will_be_requested()
+)
 _IDLE = ~_Condition.any_deps_in_progress() & ~_Condition.in_progress()
 
 # What failed in the run that built its input is not asked for at once and again: the sensor and the nightly build see
@@ -28,7 +30,9 @@ _IDLE = ~_Condition.any_deps_in_progress() & ~_Condition.in_progress()
 _RETRY_ALLOWED = ~_Condition.execution_failed() | _Condition.any_deps_match(_Condition.will_be_requested())
 
 # A batch's asset: after its inputs, in one run with them where it can.
-AFTER_INPUTS = (_UPDATE_PENDING & _RETRY_ALLOWED & ~_Condition.any_deps_missing() & _IDLE).with_label("follows its inputs")
+AFTER_INPUTS = (_UPDATE_PENDING & _RETRY_ALLOWED & ~_Condition.any_deps_missing() & _IDLE).with_label(
+    "follows its inputs"
+)
 
 # Codes: a run of their own in the codec's pool, after the segments. Trouble with a GPU passes, so what failed is tried
 # again every hour.
@@ -43,9 +47,9 @@ AFTER_INPUTS_IDLE = (_UPDATE_PENDING & _IDLE).with_label("follows when its input
 
 # The splits: the same, and not while a batch whose segments failed waits to be built again. What is held out once stays
 # held out, so without that batch other recordings would be held out for good.
-AFTER_INPUTS_SUCCEEDED = (_UPDATE_PENDING & ~_Condition.any_deps_match(_Condition.execution_failed()) & _IDLE).with_label(
-    "follows when its inputs rest and none has failed"
-)
+AFTER_INPUTS_SUCCEEDED = (
+    _UPDATE_PENDING & ~_Condition.any_deps_match(_Condition.execution_failed()) & _IDLE
+).with_label("follows when its inputs rest and none has failed")
 
 # Rows: not before the splits know of the batch. What keeps a memory of its own stands first: Dagster evaluates the
 # later parts of a conjunction only for what the earlier ones left.

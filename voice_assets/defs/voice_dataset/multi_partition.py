@@ -13,8 +13,8 @@ from pydantic import Field
 
 from resources.corpus import CorpusResource
 from voice_assets.concurrency_wait import PoolWatch
-from voice_assets.defs.listening import NotebookStore
 from voice_assets.defs.voice_dataset.partitions import channel_batch
+from voice_assets.notebook_store import NotebookStore
 from voice_core.compute.gpu_lock import tag_run
 from voice_core.fingerprint import sha256
 from voice_core.layout import PartitionKey
@@ -103,7 +103,9 @@ def batch_asset(
     return of
 
 
-def build_multi_asset(name: str, assets: Sequence[BatchAsset], *, batches_per_run: int, pool: str | None = None) -> dg.AssetsDefinition:
+def build_multi_asset(
+    name: str, assets: Sequence[BatchAsset], *, batches_per_run: int, pool: str | None = None
+) -> dg.AssetsDefinition:
     """The step that builds these assets, of which each may depend on those before it; in a pool, if one is named."""
 
     @dg.multi_asset(
@@ -208,7 +210,9 @@ def _data_version_tags(
     if result.data_version is not None:
         tags[_DATA_VERSION] = result.data_version.value
     for dep in item.spec.deps:
-        parent = _read_latest_materialisation(context.instance, dep.asset_key, partition) or _read_latest_materialisation(context.instance, dep.asset_key)
+        parent = _read_latest_materialisation(
+            context.instance, dep.asset_key, partition
+        ) or _read_latest_materialisation(context.instance, dep.asset_key)
         event = parent.asset_materialization if parent is not None else None
         if parent is not None and event is not None:
             name = dep.asset_key.to_user_string()
@@ -221,6 +225,8 @@ def _data_version_tags(
     return tags
 
 
-def _read_latest_materialisation(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None = None) -> dg.EventLogRecord | None:
+def _read_latest_materialisation(
+    instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None = None
+) -> dg.EventLogRecord | None:
     wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[partition] if partition else None)
     return next(iter(instance.fetch_materializations(wanted, limit=1).records), None)

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Sequence
 import dagster as dg
 
 from resources.corpus import CorpusResource
+from voice_assets.defs.sensor_backoff import filter_unresolved, group_contiguous, read_cursor, select_due, write_cursor
 from voice_assets.defs.voice_dataset.jobs import JOBS, ingest_job
 from voice_assets.defs.voice_dataset.partitions import NAME, PARTITION, RANGE_END, RANGE_START
-from voice_assets.defs.voice_dataset.sensor_backoff import select_due, group_contiguous, read_cursor, filter_unresolved, write_cursor
 from voice_assets.instance import add_partitions
 from voice_assets.run_ownership import release_orphaned_runs
 from voice_core.corpus.ingest.discovery import Discovery, discover
@@ -43,7 +43,9 @@ def new_recordings_sensor(settings: Settings, status: dg.DefaultSensorStatus) ->
     return new_recordings
 
 
-def request_runs(context: dg.SensorEvaluationContext, found: Discovery, settings: Settings, now: float) -> dg.SensorResult:
+def request_runs(
+    context: dg.SensorEvaluationContext, found: Discovery, settings: Settings, now: float
+) -> dg.SensorResult:
     """The runs for what was found, as many as a tick may ask for."""
     instance = context.instance
     known = instance.get_dynamic_partitions(NAME)
@@ -63,7 +65,9 @@ def request_runs(context: dg.SensorEvaluationContext, found: Discovery, settings
     for key in (key for group in chosen for key in group):
         asked[key] = wanted[key]
     requests = [_request(group, [wanted[key].listing_fingerprint for key in group], now) for group in chosen]
-    message = _describe_tick(found, len(order) - len(known), chosen, sum(map(len, groups)) - sum(map(len, chosen)), len(busy))
+    message = _describe_tick(
+        found, len(order) - len(known), chosen, sum(map(len, groups)) - sum(map(len, chosen)), len(busy)
+    )
     context.log.info(message)
     return dg.SensorResult(
         run_requests=requests,

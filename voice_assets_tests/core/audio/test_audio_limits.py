@@ -18,8 +18,8 @@ from voice_core.audio.decoding import (
     DecodeReport,
     OutOfLimitsError,
     UnreadableAudioError,
-    find_exceeded_limit,
     decode,
+    find_exceeded_limit,
     probe,
 )
 from voice_core.settings import AudioSettings

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from voice_assets_tests.processes import count_concurrent_holders, run_program, read_output_line
+from voice_assets_tests.processes import count_concurrent_holders, read_output_line, run_program
 from voice_core.compute import gpu_lock
 from voice_core.compute.gpu_lock import hold_gpu, read_gpu_holders, tag_run
 
@@ -132,7 +132,11 @@ def test_who_holds_a_gpu_already_goes_on_with_it() -> None:
 
 
 def test_who_holds_another_gpu_is_refused_instead_of_waiting_for_ever() -> None:
-    with hold_gpu(["a"], "outer"), pytest.raises(RuntimeError, match="inner holds a and asks for b"), hold_gpu(["b"], "inner"):
+    with (
+        hold_gpu(["a"], "outer"),
+        pytest.raises(RuntimeError, match="inner holds a and asks for b"),
+        hold_gpu(["b"], "inner"),
+    ):
         pass
 
 

@@ -47,7 +47,9 @@ def build_stale(corpus: Corpus) -> BuildStatus:
             segment_stage.build_segments(corpus.raw, work, item.partition, settings)
     for item in corpus.status().partitions:
         if not item.coded.up_to_date:
-            encode_stage.build_codes(work, item.partition, corpus.codec, settings, rebuild_sources=corpus.rebuild_sources)
+            encode_stage.build_codes(
+                work, item.partition, corpus.codec, settings, rebuild_sources=corpus.rebuild_sources
+            )
     if not corpus.status().splits.up_to_date:
         splits.build_splits(work, corpus.sources(), settings)
     plan = splits.require_splits(work, settings)

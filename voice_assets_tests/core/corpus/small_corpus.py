@@ -77,7 +77,9 @@ def make_lines(seconds: float, name: str, speaker_id: str = "s1") -> list[LineSp
     ]
 
 
-def write_audio(path: Path, audio: Floats, rate: int, codec: str = "", channels: int = 1, bit_rate: int = 128_000) -> None:
+def write_audio(
+    path: Path, audio: Floats, rate: int, codec: str = "", channels: int = 1, bit_rate: int = 128_000
+) -> None:
     """Write `audio` to a file in the format that the extension says, the same in every channel."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix in (".wav", ".flac"):
@@ -204,7 +206,9 @@ class Corpus:
         """Add a recording and its transcript; returns its lines."""
         lines = make_lines(seconds, audio_id, speaker_id) if lines is None else lines
         seed = sum(audio_id.encode()) if seed is None else seed
-        write_audio(self.audio_path(audio_id, channel, extension), synthesize_recording(seconds, lines, seed=seed), RATE)
+        write_audio(
+            self.audio_path(audio_id, channel, extension), synthesize_recording(seconds, lines, seed=seed), RATE
+        )
         self.write_transcript(audio_id, lines, channel=channel)
         return lines
 
@@ -244,11 +248,15 @@ class Corpus:
         for batch in self.snapshot():
             segment_stage.build_segments(self.raw, self.work, batch.partition, self.settings)
             if rows_stage.has_codec(self.settings):
-                encode_stage.build_codes(self.work, batch.partition, self.codec, self.settings, rebuild_sources=self.rebuild_sources)
+                encode_stage.build_codes(
+                    self.work, batch.partition, self.codec, self.settings, rebuild_sources=self.rebuild_sources
+                )
         plan = self.assign_splits()
         partitions = batches.list_partitions(self.work)
         for partition in partitions:
-            report = rows_stage.build_dataset(self.work, partition, plan, self.settings, rebuild_sources=self.rebuild_sources)
+            report = rows_stage.build_dataset(
+                self.work, partition, plan, self.settings, rebuild_sources=self.rebuild_sources
+            )
             pairs.build_pairs(self.work, report.manifest, self.settings, rebuild_sources=self.rebuild_sources)
         if card:
             card_stage.build_card(self.work, partitions, self.settings)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from voice_assets_tests.bombs import false_length_flac, timestamp_gaps, long_flac, slow_flac
-from voice_assets_tests.core.corpus.bombed import build_with_bombs
+from voice_assets_tests.bombs import false_length_flac, long_flac, slow_flac, timestamp_gaps
+from voice_assets_tests.core.corpus.bomb_build import build_with_bombs
 from voice_assets_tests.core.corpus.small_corpus import Corpus, make_line
 
 

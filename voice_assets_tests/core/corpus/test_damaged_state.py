@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from voice_assets_tests.core.corpus.damaged_corpus import WorkRootSnapshot, allowed_outcome, build_stale, corpus_commands, create_finished_corpus
+from voice_assets_tests.core.corpus.damaged_corpus import (
+    WorkRootSnapshot,
+    allowed_outcome,
+    build_stale,
+    corpus_commands,
+    create_finished_corpus,
+)
 from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_assets_tests.damage import COPIED, DamageCase, find_faults
 from voice_core.corpus.ingest import discovery

@@ -30,7 +30,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, WorkRoot
 def _write(corpus: Corpus) -> None:
     plan = splits.build_splits(corpus.work, corpus.sources(), corpus.settings)
     for partition in list_partitions(corpus.work):
-        report = rows_stage.build_dataset(corpus.work, partition, plan, corpus.settings, rebuild_sources=corpus.rebuild_sources)
+        report = rows_stage.build_dataset(
+            corpus.work, partition, plan, corpus.settings, rebuild_sources=corpus.rebuild_sources
+        )
         pairs.build_pairs(corpus.work, report.manifest, corpus.settings, rebuild_sources=corpus.rebuild_sources)
     card_stage.build_card(corpus.work, list_partitions(corpus.work), corpus.settings)
 
@@ -87,10 +89,16 @@ def verify(corpus: Corpus) -> None:
     build_stale(corpus)
     for partition in list_partitions(corpus.work):
         segment_stage.build_segments(corpus.raw, corpus.work, partition, corpus.settings, verify=True)
-        encode_stage.build_codes(corpus.work, partition, corpus.codec, corpus.settings, verify=True, rebuild_sources=corpus.rebuild_sources)
+        encode_stage.build_codes(
+            corpus.work, partition, corpus.codec, corpus.settings, verify=True, rebuild_sources=corpus.rebuild_sources
+        )
         plan = splits.build_splits(corpus.work, corpus.sources(), corpus.settings)
-        report = rows_stage.build_dataset(corpus.work, partition, plan, corpus.settings, verify=True, rebuild_sources=corpus.rebuild_sources)
-        pairs.build_pairs(corpus.work, report.manifest, corpus.settings, verify=True, rebuild_sources=corpus.rebuild_sources)
+        report = rows_stage.build_dataset(
+            corpus.work, partition, plan, corpus.settings, verify=True, rebuild_sources=corpus.rebuild_sources
+        )
+        pairs.build_pairs(
+            corpus.work, report.manifest, corpus.settings, verify=True, rebuild_sources=corpus.rebuild_sources
+        )
     card_stage.build_card(corpus.work, list_partitions(corpus.work), corpus.settings, verify=True)
 
 

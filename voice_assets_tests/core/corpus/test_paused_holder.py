@@ -7,8 +7,8 @@ import pytest
 from voice_assets_tests.core.corpus.cloud_corpus import Buckets, CloudCorpus, without_batch_records
 from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_assets_tests.servers.s3 import S3Server
-from voice_assets_tests.soak import paused
-from voice_assets_tests.soak.paused import run_build_process, continue_group, stop_group, wait_for_process
+from voice_assets_tests.soak import paused_build
+from voice_assets_tests.soak.paused_build import continue_group, run_build_process, stop_group, wait_for_process
 from voice_core.storage import distributed_lock
 
 
@@ -26,7 +26,7 @@ def test_a_build_that_was_stopped_past_its_claim_writes_nothing_over_the_build_t
     tmp_path: Path, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("RENEW_INTERVAL_SEC", "VALID_AFTER_RENEWAL_SEC", "EXPIRY_SEC"):
-        monkeypatch.setattr(distributed_lock, name, getattr(paused, name))
+        monkeypatch.setattr(distributed_lock, name, getattr(paused_build, name))
     folders = [tmp_path / name for name in ("local", "first", "second")]
     for folder in folders:
         folder.mkdir()

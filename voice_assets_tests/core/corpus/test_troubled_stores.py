@@ -9,7 +9,7 @@ import pytest
 
 from voice_assets_tests.core.corpus.cloud_corpus import Buckets, CloudCorpus, without_batch_records
 from voice_assets_tests.core.corpus.small_corpus import Corpus, make_lines
-from voice_assets_tests.servers.faulty import FaultyProxy
+from voice_assets_tests.servers.faulty_proxy import FaultyProxy
 from voice_assets_tests.servers.gcs import GcsServer
 from voice_assets_tests.servers.s3 import S3Server
 from voice_assets_tests.soak.concurrent_builds import build_concurrently
@@ -84,7 +84,9 @@ def test_a_transcript_that_is_denied_costs_its_recording_alone(cloud: CloudCorpu
     assert {entry.audio_id for entry in cloud.segments().kept()} == {"a", "b"}
 
 
-def test_what_was_cut_before_stays_while_its_recording_cannot_be_read(cloud: CloudCorpus, s3_proxy: FaultyProxy) -> None:
+def test_what_was_cut_before_stays_while_its_recording_cannot_be_read(
+    cloud: CloudCorpus, s3_proxy: FaultyProxy
+) -> None:
     cloud.build()
     before = cloud.files("segments/")
     cloud.write_transcript("a", [*make_lines(4.0, "a")[:1], {**make_lines(4.0, "a")[1], "text": "Corrected, at last."}])

@@ -31,7 +31,7 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, MoshiBuildR
     scripts = Store(write_dialogues(root / "dialogues").parent.as_uri())
     work = Store((root / "work").as_uri(), create=True)
     report = build(scripts, work, SETTINGS, SynthesisOptions(backend="serial"))
-    manifest = read_shard_manifest(work, report.dealt.partitions[0])
+    manifest = read_shard_manifest(work, report.assignment.partitions[0])
     assert manifest is not None
     return work, report, manifest
 

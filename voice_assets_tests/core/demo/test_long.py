@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from voice_core.demo.long import write_long_recording
+from voice_core.demo.long_recording import write_long_recording
 
 
 def test_the_loop_repeats_in_sound_and_in_the_transcript(tmp_path: Path) -> None:

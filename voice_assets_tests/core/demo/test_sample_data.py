@@ -15,7 +15,7 @@ import pytest
 
 from voice_assets_tests.files import files_below
 from voice_core.corpus.ingest.transcripts import parse_transcript
-from voice_core.demo.plan import DEMO_CHANNEL_MAPPING, DEMO_FAULTS, list_recording_specs
+from voice_core.demo.recording_specs import DEMO_CHANNEL_MAPPING, DEMO_FAULTS, list_recording_specs
 from voice_core.demo.sample_data import DemoRecording, SampleData, generate_sample_data, repair_recording
 from voice_core.demo.script import RECURRING_LINES, ScriptLine
 
@@ -105,7 +105,9 @@ def test_every_transcript_format_reads_back_as_the_script(world: SampleData) -> 
         assert recording.transcript is not None
         read = parse_transcript(recording.transcript.read_bytes(), recording.transcript.name)
         assert read.format == recording.transcript_kind
-        assert [line.text for line in read.lines] == [line.written for line in plan.lines if isinstance(line, ScriptLine)]
+        assert [line.text for line in read.lines] == [
+            line.written for line in plan.lines if isinstance(line, ScriptLine)
+        ]
 
 
 def line_count(recording: DemoRecording) -> int:

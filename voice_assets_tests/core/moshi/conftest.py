@@ -31,7 +31,8 @@ def synthesize_tone(utterance: Utterance) -> Speech:
 
 
 class FakeSpeaker:
-    """Says utterances as `Speak` wants it; `spoken_texts` are the turns that it was asked so far, `measured_voices` the voices whose
+    """Says utterances as `Speak` wants it; `spoken_texts` are the turns that it was asked so far, `measured_voices`
+    the voices whose
     level was to be measured, once for each sentence. With `interrupt_after` so many turns it is killed."""
 
     def __init__(self, interrupt_after: int | None = None) -> None:
@@ -40,7 +41,9 @@ class FakeSpeaker:
         self.interrupt_after = interrupt_after
         self.reversed_order = False
 
-    def __call__(self, utterances: Sequence[tuple[UtteranceIndex, Utterance]]) -> Iterator[tuple[UtteranceIndex, Speech | UtteranceFailure]]:
+    def __call__(
+        self, utterances: Sequence[tuple[UtteranceIndex, Utterance]]
+    ) -> Iterator[tuple[UtteranceIndex, Speech | UtteranceFailure]]:
         for where, utterance in reversed(utterances) if self.reversed_order else utterances:
             if not is_turn(where):
                 self.measured_voices.append(utterance.voice)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voice_assets_tests.core.moshi.conftest import ShardBuilder, make_dialogue
-from voice_assets_tests.servers.faulty import FaultyProxy
+from voice_assets_tests.servers.faulty_proxy import FaultyProxy
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.moshi.batches import (
     BatchAssignment,
@@ -27,7 +27,9 @@ from voice_core.storage.store import Store
 SCRIPTS = [make_dialogue(f"d{n}", f"Is this number {n}?", "It is.") for n in range(7)]
 
 
-def deal(shard_builder: ShardBuilder, items: Sequence[Dialogue | BadDialogueLine], given: DialogueSource | None = None) -> BatchAssignment:
+def deal(
+    shard_builder: ShardBuilder, items: Sequence[Dialogue | BadDialogueLine], given: DialogueSource | None = None
+) -> BatchAssignment:
     return assign_dialogues(shard_builder.store, "talks", items, 3, given or DialogueSource())
 
 
@@ -91,7 +93,9 @@ def test_another_file_does_not_take_the_place_of_the_first_unless_it_is_to(shard
     with pytest.raises(ConfigurationError, match="--replace-input"):  # of the same ids, too: it is another's 'd0'
         deal(shard_builder, SCRIPTS[:4], DialogueSource("file:///b.jsonl"))
     assert shard_builder.scripts() == before
-    assert deal(shard_builder, SCRIPTS[:3], DialogueSource("file:///a.jsonl")).removed == 1, "the file itself may lose dialogues"
+    assert deal(shard_builder, SCRIPTS[:3], DialogueSource("file:///a.jsonl")).removed == 1, (
+        "the file itself may lose dialogues"
+    )
     deal(shard_builder, SCRIPTS[4:], DialogueSource("file:///b.jsonl", replace_source=True))
     assert ids(shard_builder) == [[], ["d4", "d5", "d6"]]
     deal(shard_builder, SCRIPTS[4:], DialogueSource("file:///b.jsonl"))

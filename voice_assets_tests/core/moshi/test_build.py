@@ -77,7 +77,8 @@ def with_moshi(settings: Settings, changes: dict[str, Any]) -> Settings:
 
 def talks(count: int) -> list[Dialogue]:
     return [
-        make_dialogue(f"d{number}", f"Is it {number}?", "It is.", f"Not {number + 1}?", "No.") for number in range(count)
+        make_dialogue(f"d{number}", f"Is it {number}?", "It is.", f"Not {number + 1}?", "No.")
+        for number in range(count)
     ]
 
 
@@ -113,7 +114,11 @@ def test_the_engine_is_loaded_once_for_all_batches_and_goes_on_with_the_voice_th
     settings = Settings(**{**indextts2_build.settings.model_dump(), "gpu_lock_dir": locks})
     settings = with_moshi(settings, {"batch_dialogues": 3})
     report = build.build(
-        Store(tmp_path.as_uri()), indextts2_build.work, settings, SynthesisOptions(backend, workers=1), only=("talks.jsonl",)
+        Store(tmp_path.as_uri()),
+        indextts2_build.work,
+        settings,
+        SynthesisOptions(backend, workers=1),
+        only=("talks.jsonl",),
     )
     assert (report.failures, report.spoken, report.lists.rows) == ({}, 18, 9)
     assert report.voices_measured == 2, "by the first batch, for all"
@@ -123,7 +128,9 @@ def test_the_engine_is_loaded_once_for_all_batches_and_goes_on_with_the_voice_th
     assert read_gpu_holders(locks) == {"GPU-0": None}
 
 
-def test_memory_holds_no_batch_though_no_dialogue_is_complete_before_it_is_half_done(indextts2_build: IndexTts2Build) -> None:
+def test_memory_holds_no_batch_though_no_dialogue_is_complete_before_it_is_half_done(
+    indextts2_build: IndexTts2Build,
+) -> None:
     text = "This is a rather long sentence that takes its time to be said in full"
     script = [make_dialogue(f"d{number}", f"{text} {number}.", f"{text} again.") for number in range(60)]
     indextts2_build.write_batches(script[:1])
@@ -265,4 +272,7 @@ def test_half_of_the_cores_align_and_mix_unless_it_is_said_otherwise(
     monkeypatch.setattr(build, "physical_cores", lambda: cores)
     studio = build.open_engine_pool(Settings(workers=workers), SynthesisOptions(backend))
     assert studio.options.postprocess_workers == beside
-    assert build.open_engine_pool(Settings(), SynthesisOptions(backend, postprocess_workers=7)).options.postprocess_workers == 7
+    assert (
+        build.open_engine_pool(Settings(), SynthesisOptions(backend, postprocess_workers=7)).options.postprocess_workers
+        == 7
+    )

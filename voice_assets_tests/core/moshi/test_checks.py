@@ -11,9 +11,9 @@ from voice_core.moshi.checks import (
     dialogues_add_up,
     emotions_were_spoken,
     files_are_sound,
-    nothing_rejected,
-    find_sidecar_problems,
     find_audio_problems,
+    find_sidecar_problems,
+    nothing_rejected,
     text_fits,
     words_were_heard,
 )
@@ -59,7 +59,10 @@ def _hush(mix: Stereo, rows: list[TurnRow]) -> Stereo:
     ],
 )
 def test_sound_that_is_not_as_its_rows_say_is_found(
-    shard_builder: ShardBuilder, manifest: ShardManifest, damage: Callable[[Stereo, list[TurnRow]], Stereo], message: str
+    shard_builder: ShardBuilder,
+    manifest: ShardManifest,
+    damage: Callable[[Stereo, list[TurnRow]], Stereo],
+    message: str,
 ) -> None:
     rows = rows_of(manifest)
     mix = read_wav(shard_builder.store.get(WAV))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from voice_assets_tests.core.moshi.damaged_talks import FinishedMoshiDataset, MoshiSnapshot, allowed_outcome
+from voice_assets_tests.core.moshi.damaged_moshi import FinishedMoshiDataset, MoshiSnapshot, allowed_outcome
 from voice_assets_tests.damage import COPIED, DamageCase, find_faults
 from voice_core.audit import audit_work_root
 from voice_core.moshi.batches import list_scripts
@@ -40,7 +40,10 @@ def moshi_dataset(finished: tuple[FinishedMoshiDataset, MoshiSnapshot]) -> Itera
 @pytest.mark.parametrize("case", WORST, ids=lambda case: f"{case.key} {case.damage}")
 def test_a_damaged_file_is_found_and_made_again(moshi_dataset: FinishedMoshiDataset, case: DamageCase) -> None:
     may_fail, may_change = allowed_outcome(case)
-    assert find_faults(case, moshi_dataset.work_dir, moshi_dataset.commands(), may_fail=may_fail, may_change=may_change) == []
+    assert (
+        find_faults(case, moshi_dataset.work_dir, moshi_dataset.commands(), may_fail=may_fail, may_change=may_change)
+        == []
+    )
 
 
 def test_what_a_data_set_is_made_of_is_not_guessed(moshi_dataset: FinishedMoshiDataset) -> None:
@@ -61,14 +64,19 @@ def test_other_files_beside_the_batches_are_passed_over(moshi_dataset: FinishedM
     assert len(audit_work_root(moshi_dataset.work, moshi_dataset.settings).unlisted) == 3
 
 
-def test_a_manifest_of_a_newer_version_is_not_overwritten(moshi_dataset: FinishedMoshiDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_manifest_of_a_newer_version_is_not_overwritten(
+    moshi_dataset: FinishedMoshiDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = moshi_dataset.work_dir / "moshi" / "talks" / "batch-0001" / "_manifest.parquet"
     manifest = ShardManifest.from_bytes(path.read_bytes())
     with monkeypatch.context() as patch:
         patch.setattr("voice_core.moshi.shard_manifest.SCHEMA_VERSION", SCHEMA_VERSION + 1)
         path.write_bytes(manifest.to_bytes())
     data = path.read_bytes()
-    assert "newer version" in audit_work_root(moshi_dataset.work, moshi_dataset.settings).wrong["moshi/talks/batch-0001/_manifest.parquet"]
+    assert (
+        "newer version"
+        in audit_work_root(moshi_dataset.work, moshi_dataset.settings).wrong["moshi/talks/batch-0001/_manifest.parquet"]
+    )
     with pytest.raises((NewerStateError, AssertionError), match=r"newer version"):
         moshi_dataset.build()
     assert path.read_bytes() == data

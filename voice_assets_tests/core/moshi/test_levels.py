@@ -7,12 +7,19 @@ from typing import Any
 
 import pytest
 
-from voice_assets_tests.core.moshi.conftest import FAILING_TEXT, PARTITION, SILENT_TEXT, FakeSpeaker, ShardBuilder, make_dialogue
+from voice_assets_tests.core.moshi.conftest import (
+    FAILING_TEXT,
+    PARTITION,
+    SILENT_TEXT,
+    FakeSpeaker,
+    ShardBuilder,
+    make_dialogue,
+)
 from voice_assets_tests.core.moshi.fake_engine import FakeEngineSpec
 from voice_core.moshi.batches import DialogueSource, assign_dialogues
 from voice_core.moshi.build import ShardReport, build_shards
 from voice_core.moshi.checks import dialogues_add_up, files_are_sound
-from voice_core.moshi.levels import LEVEL_UNKNOWN, SENTENCES, Calibration, store_level, read_level
+from voice_core.moshi.levels import LEVEL_UNKNOWN, SENTENCES, Calibration, read_level, store_level
 from voice_core.moshi.script import Dialogue, Turn
 from voice_core.moshi.shard_manifest import TurnRow, dialogue_partition
 from voice_core.moshi.shards import ModelVersions, plan_batch
@@ -106,7 +113,9 @@ def test_what_the_peak_limit_holds_back_is_counted_and_is_as_long_as_it_was(leve
     assert files_are_sound(levels_build.work, report.manifest).passed
     assert {item.voice: item.peak_limited for item in report.manifest.voices()} == {"near": 0, "far": 1}
     levels_build.write_batches([talk("d", "", "", "sudden", "")])
-    assert [row.peak_limited for row in levels_build.build().manifest.rows] == [False, False, True, False], "cut back or not"
+    assert [row.peak_limited for row in levels_build.build().manifest.rows] == [False, False, True, False], (
+        "cut back or not"
+    )
 
 
 def test_backends_and_the_order_of_batches_change_nothing(tmp_path: Path) -> None:
@@ -246,7 +255,9 @@ def test_a_turn_that_fails_by_itself_says_so_though_its_voice_has_no_level(shard
             for where, said in super().__call__(asked):
                 yield where, UtteranceFailure("it is hoarse") if not is_turn(where) else said
 
-    manifest = shard_builder.build([make_dialogue("a", f"It is {FAILING_TEXT}.", f"A {SILENT_TEXT} one.", "Good.")], Hoarse())
+    manifest = shard_builder.build(
+        [make_dialogue("a", f"It is {FAILING_TEXT}.", f"A {SILENT_TEXT} one.", "Good.")], Hoarse()
+    )
     assert [row.reason for row in manifest.rows] == ["speech_failed", "no_speech", LEVEL_UNKNOWN]
     assert shard_builder.voices() == {}
 

@@ -9,13 +9,13 @@ from voice_core.moshi.levels import measured_level_dbfs
 from voice_core.moshi.mixing import (
     NoSpeechError,
     PlacedSpeech,
-    is_peak_limited,
     apply_gain,
+    encode_wav,
+    is_peak_limited,
+    mix_stereo,
     read_wav,
     speech_level_dbfs,
     speech_power,
-    mix_stereo,
-    encode_wav,
 )
 
 

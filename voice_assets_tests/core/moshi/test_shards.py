@@ -8,12 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from voice_assets_tests.core.moshi.conftest import FAILING_TEXT, PARTITION, SILENT_TEXT, FakeSpeaker, ShardBuilder, synthesize_tone, make_dialogue
+from voice_assets_tests.core.moshi.conftest import (
+    FAILING_TEXT,
+    PARTITION,
+    SILENT_TEXT,
+    FakeSpeaker,
+    ShardBuilder,
+    make_dialogue,
+    synthesize_tone,
+)
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.fingerprint import sha256
 from voice_core.moshi.checks import dialogues_add_up, files_are_sound
 from voice_core.moshi.commit import find_intact_files
-from voice_core.moshi.mixing import measure_extent, apply_gain, read_wav
+from voice_core.moshi.mixing import apply_gain, measure_extent, read_wav
 from voice_core.moshi.script import BadDialogueLine, Dialogue, Turn
 from voice_core.moshi.shard_manifest import ShardManifest, read_shard_manifest, words_json
 from voice_core.moshi.shards import ModelVersions, plan_batch, sidecar_bytes
@@ -49,7 +57,9 @@ def test_a_dialogue_becomes_stereo_with_each_utterance_on_its_channel_at_its_tim
     settings = MoshiSettings()
     plan = plan_batch(PARTITION, SCRIPTS, None, ModelVersions("beep", "1", ""), settings).dialogues[1]
     levels = {json.loads(data)["voice"]: json.loads(data)["level_dbfs"] for data in shard_builder.voices().values()}
-    pcms = [apply_gain(synthesize_tone(item).audio, 22_050, -23.0 - levels[item.voice], -1.0) for item in plan.utterances]
+    pcms = [
+        apply_gain(synthesize_tone(item).audio, 22_050, -23.0 - levels[item.voice], -1.0) for item in plan.utterances
+    ]
     assert [item.voice for item in plan.utterances] == ["heart-low", "heart", "heart-low"]
     assert [row.start_sample for row in rows] == plan_turns(SCRIPTS[1], [measure_extent(pcm) for pcm in pcms], settings)
     for row, pcm, channel in zip(rows, pcms, (1, 0, 1), strict=True):
@@ -103,7 +113,9 @@ def test_an_edit_speaks_only_what_is_new_and_ends_as_if_made_afresh(
     shard_builder: ShardBuilder, tmp_path: Any, edited: Dialogue, told: list[str]
 ) -> None:
     shard_builder.build(SCRIPTS)
-    others = {name: data for name, data in shard_builder.files().items() if "one" not in name and "_manifest" not in name}
+    others = {
+        name: data for name, data in shard_builder.files().items() if "one" not in name and "_manifest" not in name
+    }
     speak = FakeSpeaker()
     sound(shard_builder, shard_builder.build([edited, *SCRIPTS[1:]], speak))
     assert speak.spoken_texts == told
@@ -175,7 +187,9 @@ def test_files_that_are_newer_than_the_manifest_end_in_the_same_bytes(
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_run_that_is_asked_to_end_keeps_every_dialogue_that_was_spoken(shard_builder: ShardBuilder, workers: int) -> None:
+def test_a_run_that_is_asked_to_end_keeps_every_dialogue_that_was_spoken(
+    shard_builder: ShardBuilder, workers: int
+) -> None:
     with pytest.raises(KeyboardInterrupt):
         shard_builder.build(SCRIPTS, FakeSpeaker(interrupt_after=6), workers=workers)
     rest = FakeSpeaker()
@@ -291,7 +305,9 @@ def test_another_recording_of_a_voice_or_another_level_speaks_again() -> None:
     assert [a == b for a, b in zip(plain, recorded, strict=True)] == [True, False, True]
     felt = [changed(SCRIPTS[0], 0, emotion="sad.wav"), *SCRIPTS[1:]]
     sad, sadder = (
-        plan_batch(PARTITION, felt, None, ModelVersions("beep", "1", "a", {}, {"sad.wav": data}), MoshiSettings()).dialogues[0]
+        plan_batch(
+            PARTITION, felt, None, ModelVersions("beep", "1", "a", {}, {"sad.wav": data}), MoshiSettings()
+        ).dialogues[0]
         for data in ("1", "2")
     )
     assert [a == b for a, b in zip(sad.fingerprints, sadder.fingerprints, strict=True)] == [False, True, True]

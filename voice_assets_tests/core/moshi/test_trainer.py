@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import sphn
 
-from voice_core.audio.levels import detect_speech_frames
+from voice_core.audio.speech_activity import detect_speech_frames
 from voice_core.moshi.checks import dialogues_add_up, files_are_sound, lists_are_sound, text_fits, words_were_heard
 from voice_core.moshi.commit import build_batch
 from voice_core.moshi.mixing import read_wav
@@ -44,13 +44,17 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, ShardManifes
     store = Store(tmp_path_factory.mktemp("moshi").as_uri(), create=True)
     engine, aligner = load_engine("hibari"), AutoAligner()
 
-    def speak(asked: Sequence[tuple[UtteranceIndex, Utterance]]) -> Iterator[tuple[UtteranceIndex, Speech | UtteranceFailure]]:
+    def speak(
+        asked: Sequence[tuple[UtteranceIndex, Utterance]],
+    ) -> Iterator[tuple[UtteranceIndex, Speech | UtteranceFailure]]:
         for where, utterance in asked:
             yield where, engine.speak(utterance)
 
     items = list(read_dialogues(json.dumps(line).encode() for line in LINES))
     partition = dialogue_partition(SETTINGS.name, 1)
-    manifest = build_batch(store, partition, items, ModelVersions.from_models(engine, aligner), aligner, SETTINGS, speak)
+    manifest = build_batch(
+        store, partition, items, ModelVersions.from_models(engine, aligner), aligner, SETTINGS, speak
+    )
     write_trainer_manifests(store, [manifest], SETTINGS)
     return store, manifest
 

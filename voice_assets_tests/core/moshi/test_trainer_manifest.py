@@ -100,7 +100,9 @@ def test_a_batch_that_is_unfinished_or_of_which_there_is_nothing_is_told(shard_b
     shard_builder.build(SCRIPTS)
     assert batches_are_finished(build_trainer_manifests(shard_builder.store, [first], settings), 1).passed
     with pytest.raises(KeyboardInterrupt):
-        shard_builder.build([*SCRIPTS[1:], make_dialogue("new", "Who is there?", "I am.")], FakeSpeaker(interrupt_after=1))
+        shard_builder.build(
+            [*SCRIPTS[1:], make_dialogue("new", "Who is there?", "I am.")], FakeSpeaker(interrupt_after=1)
+        )
     lists = build_trainer_manifests(shard_builder.store, [first, second], settings)
     assert lists.incomplete == ("dialogues/batch-0001", "dialogues/batch-0002")
     outcome = batches_are_finished(lists, 2)

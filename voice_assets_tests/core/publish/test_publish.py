@@ -16,8 +16,8 @@ from voice_assets_tests.servers.hub import HubServer
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.corpus.dataset.publications import read_publications
 from voice_core.corpus.ingest.batches import write_tombstone
-from voice_core.publish.errors import RemoteChangedError, HubError
-from voice_core.publish.finished import DatasetNotReadyError
+from voice_core.publish.dataset_files import DatasetNotReadyError
+from voice_core.publish.errors import HubError, RemoteChangedError
 from voice_core.publish.publish import publish
 from voice_core.settings import ConfigurationError
 from voice_core.storage.scratch import ScratchLimitError
@@ -82,7 +82,9 @@ def test_of_many_partitions_with_one_file_each_one_is_uploaded(tmp_path: Path, h
     assert len(hub.uploads) == 1
 
 
-def test_what_left_the_dataset_leaves_the_hub_and_what_others_put_there_stays(corpus: PublishedCorpus, hub: HubServer) -> None:
+def test_what_left_the_dataset_leaves_the_hub_and_what_others_put_there_stays(
+    corpus: PublishedCorpus, hub: HubServer
+) -> None:
     corpus.publish()
     before = hub.commit_as_other_user(REPO, {"logo.png": b"a picture", "data/notes.txt": b"mine"})
     corpus.set(codec="none")
@@ -115,7 +117,9 @@ def test_a_dry_run_tells_the_difference_and_writes_nothing(corpus: PublishedCorp
     assert corpus.files() == built != before
 
 
-def test_what_somebody_else_changed_is_not_overwritten_without_being_told_to(corpus: PublishedCorpus, hub: HubServer) -> None:
+def test_what_somebody_else_changed_is_not_overwritten_without_being_told_to(
+    corpus: PublishedCorpus, hub: HubServer
+) -> None:
     corpus.publish()
     hub.commit_as_other_user(REPO, {"README.md": b"a better card"})
     corpus.correct_transcript(tone="cheerful")
@@ -157,7 +161,9 @@ def test_an_unfinished_dataset_is_not_published(corpus: PublishedCorpus, hub: Hu
     assert hub.repos == {}
 
 
-def test_a_forgotten_recording_is_not_published_before_its_rows_are_gone(corpus: PublishedCorpus, hub: HubServer) -> None:
+def test_a_forgotten_recording_is_not_published_before_its_rows_are_gone(
+    corpus: PublishedCorpus, hub: HubServer
+) -> None:
     write_tombstone(corpus.work, "news", "one", "2030-01-01T00:00:00+00:00", "a wish")
     with pytest.raises(DatasetNotReadyError, match="one, which was forgotten"):
         corpus.publish()

@@ -7,8 +7,14 @@ import pytest
 from voice_assets_tests.core.publish.conftest import REPO, PublishedCorpus
 from voice_assets_tests.servers.hub import HubServer
 from voice_core.corpus.dataset.publications import read_publications
-from voice_core.publish.errors import RemoteChangedError, HubAccessError, HubUnavailableError, HubConflictError, HubError
-from voice_core.publish.finished import DatasetNotReadyError
+from voice_core.publish.dataset_files import DatasetNotReadyError
+from voice_core.publish.errors import (
+    HubAccessError,
+    HubConflictError,
+    HubError,
+    HubUnavailableError,
+    RemoteChangedError,
+)
 from voice_core.publish.hub import HubRepo
 
 
@@ -33,7 +39,9 @@ def test_a_branch_that_never_stands_still_ends_as_a_conflict(corpus: PublishedCo
     assert "voice: 4 changed" not in hub.commit_titles(REPO)
 
 
-def test_a_change_by_somebody_else_between_the_look_and_the_commit_is_seen(corpus: PublishedCorpus, hub: HubServer) -> None:
+def test_a_change_by_somebody_else_between_the_look_and_the_commit_is_seen(
+    corpus: PublishedCorpus, hub: HubServer
+) -> None:
     corpus.publish()
     corpus.correct_transcript(tone="cheerful")
     hub.before("POST .*/commit/", lambda: hub.commit_as_other_user(REPO, {"README.md": b"a better card"}) and None)
@@ -84,7 +92,10 @@ def test_a_commit_whose_answer_was_lost_is_not_made_twice(corpus: PublishedCorpu
 def test_a_hub_that_stays_busy_ends_as_an_error_that_says_so(hub: HubServer) -> None:
     hub.create(REPO, private=True)
     hub.fail("GET .*/revision/", 503, times=99)
-    with HubRepo(REPO, "main", wait_sec=0.001) as repo, pytest.raises(HubUnavailableError, match=r"team/voices.*look at it"):
+    with (
+        HubRepo(REPO, "main", wait_sec=0.001) as repo,
+        pytest.raises(HubUnavailableError, match=r"team/voices.*look at it"),
+    ):
         repo.head()
     assert len(hub.requests) == 5
 

@@ -32,7 +32,9 @@ def audio_ids(data: bytes) -> set[str]:
     return set(pq.read_table(io.BytesIO(data), columns=["audio_id"])["audio_id"].to_pylist())
 
 
-def test_after_a_purge_no_revision_and_no_large_file_holds_the_forgotten_audio(corpus: PublishedCorpus, hub: HubServer) -> None:
+def test_after_a_purge_no_revision_and_no_large_file_holds_the_forgotten_audio(
+    corpus: PublishedCorpus, hub: HubServer
+) -> None:
     first = corpus.publish().revision
     tag(hub, "v1", first)
     old = hub.files(REPO)[ROWS]
@@ -55,7 +57,9 @@ def test_after_a_purge_no_revision_and_no_large_file_holds_the_forgotten_audio(c
     assert len(hub.commit_titles(REPO)) == 1
 
 
-def test_a_purge_leaves_the_dataset_whole_and_the_record_at_its_new_revision(corpus: PublishedCorpus, hub: HubServer) -> None:
+def test_a_purge_leaves_the_dataset_whole_and_the_record_at_its_new_revision(
+    corpus: PublishedCorpus, hub: HubServer
+) -> None:
     corpus.publish()
     forget(corpus)
     corpus.publish()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voice_core.audio.levels import detect_speech_frames
+from voice_core.audio.speech_activity import detect_speech_frames
 from voice_core.moshi.levels import measured_level_dbfs
 from voice_core.moshi.mixing import apply_gain, speech_power
 from voice_core.recognition.aligners import (
@@ -15,8 +15,8 @@ from voice_core.recognition.aligners import (
     ApproximateAligner,
     AutoAligner,
     PocketsphinxAligner,
-    validate_word_times,
     load_aligner,
+    validate_word_times,
 )
 from voice_core.recognition.words import Word, split_words
 from voice_core.settings import MoshiSettings

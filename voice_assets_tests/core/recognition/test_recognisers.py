@@ -9,7 +9,7 @@ import pytest
 from voice_assets_tests.core.moshi.conftest import ShardBuilder, make_dialogue
 from voice_core.audio.pcm import Pcm16, to_pcm16
 from voice_core.moshi.checks import speech_says_its_text
-from voice_core.recognition.recognisers import load_recogniser, count_word_errors
+from voice_core.recognition.recognisers import count_word_errors, load_recogniser
 from voice_core.settings import ConfigurationError, MoshiSettings
 from voice_core.tts import Utterance, load_engine
 

@@ -15,7 +15,12 @@ from voice_core.moshi.script import Dialogue
 from voice_core.moshi.shard_manifest import ShardManifest
 from voice_core.moshi.shards import ModelVersions
 from voice_core.recognition.aligners import ApproximateAligner
-from voice_core.report.notebook import render_codes_notebook, render_dialogue_notebook, read_notebook_version, compute_notebook_version
+from voice_core.report.notebook import (
+    compute_notebook_version,
+    read_notebook_version,
+    render_codes_notebook,
+    render_dialogue_notebook,
+)
 from voice_core.settings import MoshiSettings
 from voice_core.stages.manifest import Manifest, read_complete_manifest
 from voice_core.storage.store import Store
@@ -67,7 +72,9 @@ def test_a_notebook_stays_small_and_is_the_same_from_every_store(tmp_path: Path)
 
 
 def test_the_first_dialogue_is_heard_with_its_words(store: Store) -> None:
-    manifest = talked(store, [make_dialogue("first", "How are you", f"Well {HOSTILE}"), make_dialogue("second", "And", "then")])
+    manifest = talked(
+        store, [make_dialogue("first", "How are you", f"Well {HOSTILE}"), make_dialogue("second", "And", "then")]
+    )
     html = page_of(render_dialogue_notebook(store, manifest))
     assert len(Elements(html).named("audio")) == 1
     assert "first.wav" in html
@@ -81,12 +88,16 @@ def test_where_there_is_nothing_to_hear_it_says_so(store: Store) -> None:
     manifest = talked(store, [make_dialogue("one", "this is unspeakable", "yes")])
     assert "No dialogue of this batch was kept" in page_of(render_dialogue_notebook(store, manifest))
     nothing = Manifest("coded", str(PARTITION), True, 24_000, "", {}, (), ())
-    assert "No segment of this batch was decoded again" in page_of(render_codes_notebook(store, nothing, LevelCodec(), str))
+    assert "No segment of this batch was decoded again" in page_of(
+        render_codes_notebook(store, nothing, LevelCodec(), str)
+    )
 
 
 def test_it_tells_which_manifest_it_was_made_of(store: Store) -> None:
     manifest = coded(store)
-    assert read_notebook_version(render_codes_notebook(store, manifest, LevelCodec(), str)) == compute_notebook_version(manifest)
+    assert read_notebook_version(render_codes_notebook(store, manifest, LevelCodec(), str)) == compute_notebook_version(
+        manifest
+    )
     assert [read_notebook_version(data) for data in (b"", b"{}", b'{"metadata": 3}', b"\xff")] == [""] * 4
 
 

@@ -16,7 +16,13 @@ from voice_core.audio.pcm import to_pcm16
 from voice_core.codecs.base import Audio, CodecUnavailableError, Codes
 from voice_core.corpus.segment.segment_files import Segment, dump_segment
 from voice_core.layout import PartitionKey
-from voice_core.report.clips import ClipCandidate, select_random_kept, select_rejected_by_rules, waveform_svg_path, select_worst_kept
+from voice_core.report.clips import (
+    ClipCandidate,
+    select_random_kept,
+    select_rejected_by_rules,
+    select_worst_kept,
+    waveform_svg_path,
+)
 from voice_core.report.page import build_page
 from voice_core.settings import CardSettings, Settings
 from voice_core.stages.manifest import Entry, Manifest, RecordingOutcome, Reject, write_manifest
@@ -239,7 +245,9 @@ def test_random_segments_follow_the_seed() -> None:
 
 
 def test_a_waveform_stays_in_its_box() -> None:
-    numbers = [float(value) for value in re.findall(r"[\d.]+", waveform_svg_path(np.array([32767, -32768, 5] * 500, np.int16)))]
+    numbers = [
+        float(value) for value in re.findall(r"[\d.]+", waveform_svg_path(np.array([32767, -32768, 5] * 500, np.int16)))
+    ]
     assert min(numbers) >= 0
     assert max(numbers[1::2]) <= 56
     assert waveform_svg_path(np.zeros(0, np.int16)) == ""

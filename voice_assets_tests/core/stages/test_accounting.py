@@ -43,7 +43,9 @@ def rows(draw: st.DrawFn) -> tuple[int, list[Entry]]:
         for i, (start, stop) in enumerate(zip(edges[::2], edges[1::2], strict=False))
     ]
     for start, end in draw(st.lists(st.tuples(SECONDS, SECONDS), max_size=8)):
-        made.append(Entry("line", "a", len(made), start_sec=start, end_sec=end).with_verdict(Reject("transcript", "overlap")))
+        made.append(
+            Entry("line", "a", len(made), start_sec=start, end_sec=end).with_verdict(Reject("transcript", "overlap"))
+        )
     return total, draw(st.permutations(made))
 
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from voice_assets_tests.servers.certificates import make_certificate
-from voice_assets_tests.servers.faulty import FaultyProxy
+from voice_assets_tests.servers.faulty_proxy import FaultyProxy
 from voice_assets_tests.servers.gcs import GcsServer, gcs_command
 from voice_assets_tests.servers.process import free_port, run_server
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.storage import check as store_check
-from voice_core.storage import reach
-from voice_core.storage.check import StoreCheck, CheckStep, check_store
+from voice_core.storage import connectivity
+from voice_core.storage.check import CheckStep, StoreCheck, check_store
 from voice_core.storage.config import StoreConfig
-from voice_core.storage.errors import diagnose, root_cause_message
+from voice_core.storage.diagnosis import diagnose, root_cause_message
 from voice_core.storage.store import Store, StoreError
 
 
@@ -219,7 +219,7 @@ def test_a_server_that_wants_https_and_says_so_in_words_is_understood(s3_server:
 
 
 def test_a_server_that_says_nothing_is_given_up(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reach, "_TIMEOUT_SEC", 0.2)
+    monkeypatch.setattr(connectivity, "_TIMEOUT_SEC", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         result = look("s3://bucket", s3_server.access(f"http://127.0.0.1:{silent.getsockname()[1]}"))
     assert "did not answer in time; check address and port" in first_failure(result)

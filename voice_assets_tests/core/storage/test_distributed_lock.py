@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from voice_assets_tests.processes import count_concurrent_holders, run_program, read_output_line
+from voice_assets_tests.processes import count_concurrent_holders, read_output_line, run_program
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.settings import Settings
 from voice_core.storage import distributed_lock

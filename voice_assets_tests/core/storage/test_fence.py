@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 import voice_core
-from voice_assets_tests.processes import process_group_alive, run_program, read_output_line
-from voice_assets_tests.servers.faulty import faulty_proxy
+from voice_assets_tests.processes import process_group_alive, read_output_line, run_program
+from voice_assets_tests.servers.faulty_proxy import faulty_proxy
 from voice_assets_tests.servers.s3 import S3Server
-from voice_assets_tests.soak.paused import SHORT_CLAIMS, kill_group, wait_for_process
+from voice_assets_tests.soak.paused_build import SHORT_CLAIMS, kill_group, wait_for_process
 from voice_core.compute import workers
 from voice_core.compute.process_id import Process
 from voice_core.storage import distributed_lock, store
-from voice_core.storage.distributed_lock import LostClaimError, hold_lock
+from voice_core.storage.distributed_lock import LockLostError, hold_lock
 from voice_core.storage.store import Store
 
 CLAIM = "locks/batch.json"
@@ -34,7 +34,7 @@ with distributed_lock.hold_lock(work, "batch") as work:
     try:
         {write}
         print("written", flush=True)
-    except distributed_lock.LostClaimError as error:
+    except distributed_lock.LockLostError as error:
         print(error, flush=True)
 """
 
@@ -79,8 +79,8 @@ def test_a_holder_that_was_stopped_past_its_claim_stops_before_its_next_write(wr
             fenced.put("a", b"second")
             told = _go_on(first)
             assert (
-                told
-                == f"lost its claim on batch to {Process.current()}; nothing more was written; run the same command again"
+                told == f"lost its claim on batch to {Process.current()}; nothing more was written; "
+                "run the same command again"
             )
         assert first.wait(30) == 0
     assert {item.key: work.get(item.key) for item in work.listing()} == {"a": b"second"}
@@ -107,7 +107,7 @@ def test_a_put_that_was_under_way_while_the_claim_was_taken_over_is_refused_by_t
     with hold_lock(work, "batch") as fenced:
         _taken_over(work)  # and this process does not know it yet: it would not ask again for half a minute
         work.put("a", b"second")
-        with pytest.raises(LostClaimError, match="to process 7 on elsewhere"):
+        with pytest.raises(LockLostError, match="to process 7 on elsewhere"):
             fenced.upload("a", tmp_path / "file")
     assert work.get("a") == b"second"
 
@@ -123,7 +123,7 @@ def test_a_put_that_is_tried_again_after_a_takeover_does_not_land(s3_server: S3S
             _taken_over(work)
             work.put("a", b"second")
             proxy.reset(times=1, method="PUT", path="/work/a$")
-            with pytest.raises(LostClaimError):
+            with pytest.raises(LockLostError):
                 fenced.put("a", b"other")
     assert work.get("a") == b"second"
 
@@ -146,7 +146,7 @@ def test_a_write_after_the_claim_was_released_is_refused(work: Store, tmp_path: 
     for each in (work, Store((tmp_path / "work").as_uri(), create=True)):
         with hold_lock(each, "batch") as fenced:
             fenced.put("a", b"held")
-        with pytest.raises(LostClaimError, match="released"):
+        with pytest.raises(LockLostError, match="released"):
             fenced.put("a", b"too late")
         assert each.get("a") == b"held"
 
@@ -192,7 +192,7 @@ def _put_in_worker(task: tuple[Store, str]) -> str:
     try:
         work.put(key, b"by a worker")
         return "written"
-    except LostClaimError as error:
+    except LockLostError as error:
         return str(error)
 
 
@@ -235,7 +235,7 @@ def put_as_orphan(task: tuple[Store, Store, int]) -> None:
     try:
         work.put("a", b"of an orphan")
         told = "written"
-    except LostClaimError as error:
+    except LockLostError as error:
         told = str(error)
     plain.put(f"told-{os.getpid()}", told.encode())
 

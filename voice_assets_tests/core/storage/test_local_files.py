@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from voice_assets_tests.processes import run_program, read_output_line
+from voice_assets_tests.processes import read_output_line, run_program
 from voice_assets_tests.soak.rounds.two_writers import write_and_read
 from voice_core.storage import local_files, store
 from voice_core.storage.local_files import create_part_file, write_file

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from voice_assets_tests.core.corpus.small_corpus import Corpus
-from voice_assets_tests.processes import run_program, read_output_line
+from voice_assets_tests.processes import read_output_line, run_program
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.compute import workers
 from voice_core.corpus.dataset import rows_stage, splits
@@ -25,7 +25,7 @@ from voice_core.corpus.segment import segment_stage
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
 from voice_core.stages.manifest import Manifest, read_complete_manifest
-from voice_core.storage.scratch import ScratchLimitError, Scratch, open_scratch
+from voice_core.storage.scratch import Scratch, ScratchLimitError, open_scratch
 from voice_core.storage.store import Store
 
 NEWS = PartitionKey("news", 1)

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from voice_assets_tests.core.storage.store_claims import (
+from voice_assets_tests.core.storage.store_assertions import (
+    assert_created_atomically,
     assert_listed_by_folder,
     assert_missing,
     assert_read_back,
-    assert_created_atomically,
 )
 from voice_core.storage.store import Store, StoreError
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from voice_assets_tests.servers.faulty import FaultyProxy
+from voice_assets_tests.servers.faulty_proxy import FaultyProxy
 from voice_assets_tests.servers.gcs import GcsServer
 from voice_assets_tests.servers.process import free_port
 from voice_assets_tests.servers.s3 import S3Server
@@ -28,7 +28,10 @@ FAULTS: dict[str, Callable[[FaultyProxy], None]] = {
     "lost-answer": lambda proxy: proxy.drop_response(),
 }
 WRITING_FAULTS = {**FAULTS, "request-timeout": lambda proxy: proxy.answer(400, "RequestTimeout", method="PUT")}
-CUTS = {f"cut-{size}": lambda proxy, size=size: proxy.truncate_response(size, times=2) for size in (0, 1, 100_000, len(DATA) - 1)}
+CUTS = {
+    f"cut-{size}": lambda proxy, size=size: proxy.truncate_response(size, times=2)
+    for size in (0, 1, 100_000, len(DATA) - 1)
+}
 
 
 @pytest.fixture

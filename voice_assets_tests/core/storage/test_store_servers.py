@@ -13,13 +13,13 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
 
-from voice_assets_tests.core.storage.store_claims import (
+from voice_assets_tests.core.storage.store_assertions import (
+    assert_created_atomically,
     assert_listed_by_folder,
     assert_missing,
     assert_read_back,
-    assert_created_atomically,
 )
-from voice_assets_tests.servers.faulty import FaultyProxy
+from voice_assets_tests.servers.faulty_proxy import FaultyProxy
 from voice_assets_tests.servers.gcs import GcsServer
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.corpus.ingest.recordings import list_raw_recordings

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from voice_assets_tests.core.synthesis.groups import worker_pids
+from voice_assets_tests.core.synthesis.synthesis_helpers import worker_pids
 
 
 @pytest.fixture(autouse=True)

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from voice_assets_tests.core.synthesis.engines import scripted_spec
-from voice_assets_tests.core.synthesis.groups import (
-    make_groups,
+from voice_assets_tests.core.synthesis.scripted_engine import scripted_spec
+from voice_assets_tests.core.synthesis.synthesis_helpers import (
     every_backend,
     make_group,
+    make_groups,
     make_options,
     sample_bytes,
     wait_for_group_exit,
@@ -74,18 +74,18 @@ def test_a_signal_while_it_waits_yields_what_is_complete_and_is_then_raised(back
 
 _PROGRAM = """
 import os, sys
-from voice_assets.signals import EXIT_CODE, Stopped, stop_when_asked
-from voice_assets_tests.core.synthesis.engines import scripted
-from voice_assets_tests.core.synthesis.groups import dialogues_of
+from voice_assets.signals import INTERRUPTED_EXIT_CODE, Interrupted, install_signal_handlers
+from voice_assets_tests.core.synthesis.scripted_engine import scripted_spec
+from voice_assets_tests.core.synthesis.synthesis_helpers import make_groups
 from voice_core.synthesis import SynthesisOptions, synthesise
 
 if __name__ == "__main__":
-    stop_when_asked()
+    install_signal_handlers()
     try:
-        for spoken in synthesise(dialogues_of(100_000), scripted(cost_sec=0.01), SynthesisOptions(sys.argv[1], 2)):
+        for spoken in synthesise(make_groups(100_000), scripted_spec(cost_sec=0.01), SynthesisOptions(sys.argv[1], 2)):
             print(spoken.key, flush=True)
-    except Stopped:
-        sys.exit(EXIT_CODE)
+    except Interrupted:
+        sys.exit(INTERRUPTED_EXIT_CODE)
 """
 
 

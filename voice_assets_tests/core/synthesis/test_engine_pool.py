@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from voice_assets_tests.core.synthesis.engines import scripted_spec
-from voice_assets_tests.core.synthesis.groups import (
-    make_groups,
+from voice_assets_tests.core.synthesis.scripted_engine import scripted_spec
+from voice_assets_tests.core.synthesis.synthesis_helpers import (
     every_backend,
     make_group,
+    make_groups,
     make_options,
     sample_bytes,
     worker_pids,
 )
-from voice_core.synthesis import Backend, SynthesisStats, EnginePool, synthesise, thread_workers
+from voice_core.synthesis import Backend, EnginePool, SynthesisStats, synthesise, thread_workers
 
 
 @every_backend

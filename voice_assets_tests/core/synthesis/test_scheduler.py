@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voice_core.synthesis.scheduler import UtteranceTask, Scheduler
+from voice_core.synthesis.scheduler import Scheduler, UtteranceTask
 from voice_core.synthesis.types import UtteranceGroup
 from voice_core.tts import Speech, Utterance
 
@@ -17,7 +17,9 @@ def _dialogue(number: int, voices: str = "abab") -> UtteranceGroup:
     return UtteranceGroup(f"{number}", tuple(Utterance(f"{number}", voice) for voice in voices))
 
 
-def _run(window: Scheduler, groups: list[UtteranceGroup], engines: int, choice: random.Random) -> tuple[list[str], list[str]]:
+def _run(
+    window: Scheduler, groups: list[UtteranceGroup], engines: int, choice: random.Random
+) -> tuple[list[str], list[str]]:
     """Keys in the order they come out, and voices in the order they are said, by engines that end at random."""
     source, out = iter(groups), list[str]()
     voices: list[str] = []

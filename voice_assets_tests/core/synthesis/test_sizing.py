@@ -2,7 +2,7 @@
 
 import pytest
 
-from voice_core.synthesis import WorkerPlan, EngineSpec, Machine, SynthesisOptions, choose_workers
+from voice_core.synthesis import EngineSpec, Machine, SynthesisOptions, WorkerPlan, choose_workers
 
 CPU = EngineSpec("hibari", memory_gb=0.5)
 GPU = EngineSpec("indextts2", {"device": "cuda:0"}, memory_gb=7)
@@ -50,7 +50,8 @@ def test_processes_beside_the_engines_get_their_memory_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("memory_gb", "expected"), [(1.6, WorkerPlan("process", 3)), (0.9, WorkerPlan("serial", 1)), (0.1, WorkerPlan("serial", 1))]
+    ("memory_gb", "expected"),
+    [(1.6, WorkerPlan("process", 3)), (0.9, WorkerPlan("serial", 1)), (0.1, WorkerPlan("serial", 1))],
 )
 def test_there_are_no_more_engines_than_memory_holds_and_one_at_least(memory_gb: float, expected: WorkerPlan) -> None:
     assert choose_workers(CPU, _options(), Machine(16, memory_gb)) == expected
@@ -65,7 +66,9 @@ def test_a_gpu_gets_one_engine_in_a_thread_unless_more_are_allowed() -> None:
 def test_the_memory_of_the_gpu_limits_engines_but_not_threads_of_one_engine() -> None:
     t4 = Machine(cores=8, memory_gb=64, gpu_memory_gb=15)
     assert choose_workers(GPU, _options(max_gpu_concurrency=4), t4) == WorkerPlan("process", 2)
-    assert choose_workers(GPU, _options(max_gpu_concurrency=4), Machine(8, 64, gpu_memory_gb=9)) == WorkerPlan("thread", 1)
+    assert choose_workers(GPU, _options(max_gpu_concurrency=4), Machine(8, 64, gpu_memory_gb=9)) == WorkerPlan(
+        "thread", 1
+    )
     assert choose_workers(SAFE, _options(max_gpu_concurrency=4), t4) == WorkerPlan("thread", 4)
     assert choose_workers(GPU, _options(max_gpu_concurrency=3), Machine(8, 64, None)) == WorkerPlan("process", 3)
 

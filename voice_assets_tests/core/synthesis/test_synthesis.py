@@ -13,9 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from voice_assets_tests.core.synthesis.engines import scripted_spec
-from voice_assets_tests.core.synthesis.groups import BACKENDS_TESTED, make_groups, every_backend, make_group, make_options, sample_bytes
-from voice_core.synthesis import Backend, EngineSpec, UtteranceGroup, SpokenGroup, SynthesisStats, synthesise
+from voice_assets_tests.core.synthesis.scripted_engine import scripted_spec
+from voice_assets_tests.core.synthesis.synthesis_helpers import (
+    BACKENDS_TESTED,
+    every_backend,
+    make_group,
+    make_groups,
+    make_options,
+    sample_bytes,
+)
+from voice_core.synthesis import Backend, EngineSpec, SpokenGroup, SynthesisStats, UtteranceGroup, synthesise
 from voice_core.tts import Utterance
 
 
@@ -33,11 +40,15 @@ def test_all_backends_give_the_same_bytes(ordered: bool) -> None:
 def test_all_backends_give_the_same_bytes_of_a_real_engine() -> None:
     texts = ["Hello there.", "How are you today?", "Fine, thanks.", "It is raining again."]
     groups = [
-        UtteranceGroup(f"{n}", tuple(Utterance(text, voice, seed=n) for text, voice in zip(texts, itertools.cycle(voices))))
+        UtteranceGroup(
+            f"{n}", tuple(Utterance(text, voice, seed=n) for text, voice in zip(texts, itertools.cycle(voices)))
+        )
         for n, voices in enumerate([("heart", "heart-low"), ("heart-low", "heart")])
     ]
     spec = EngineSpec("hibari", thread_safe=True)
-    results = {backend: sample_bytes(list(synthesise(groups, spec, make_options(backend)))) for backend in BACKENDS_TESTED}
+    results = {
+        backend: sample_bytes(list(synthesise(groups, spec, make_options(backend)))) for backend in BACKENDS_TESTED
+    }
     assert results["serial"] == results["thread"] == results["process"]
     assert len({audio for _, audios in results["serial"] for audio in audios}) == 8
 
@@ -79,7 +90,9 @@ def test_an_endless_source_is_never_read_further_ahead_than_the_buffer(backend: 
 @every_backend
 def test_an_empty_source_and_empty_groups_are_no_trouble(backend: Backend) -> None:
     assert list(synthesise([], scripted_spec(), make_options(backend))) == []
-    assert list(synthesise([UtteranceGroup("none", ())], scripted_spec(), make_options(backend))) == [SpokenGroup("none", ())]
+    assert list(synthesise([UtteranceGroup("none", ())], scripted_spec(), make_options(backend))) == [
+        SpokenGroup("none", ())
+    ]
 
 
 def test_texts_and_audio_that_fill_the_pipes_do_not_wait_for_each_other() -> None:
@@ -94,7 +107,9 @@ def test_texts_and_audio_that_fill_the_pipes_do_not_wait_for_each_other() -> Non
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
-    assert sample_bytes(spoken) == sample_bytes(list(synthesise(groups, scripted_spec(samples=600_000), make_options())))
+    assert sample_bytes(spoken) == sample_bytes(
+        list(synthesise(groups, scripted_spec(samples=600_000), make_options()))
+    )
 
 
 def test_an_engine_that_is_not_thread_safe_has_one_thread_whatever_was_claimed() -> None:

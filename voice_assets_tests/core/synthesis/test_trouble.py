@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from voice_assets_tests.core.synthesis.engines import scripted_spec
-from voice_assets_tests.core.synthesis.groups import (
-    make_groups,
+from voice_assets_tests.core.synthesis.scripted_engine import scripted_spec
+from voice_assets_tests.core.synthesis.synthesis_helpers import (
     every_backend,
     make_group,
+    make_groups,
     make_options,
     sample_bytes,
     worker_pids,
 )
-from voice_core.synthesis import Backend, SynthesisFailure, UtteranceGroup, SynthesisStats, SynthesisError, synthesise
+from voice_core.synthesis import Backend, SynthesisError, SynthesisFailure, SynthesisStats, UtteranceGroup, synthesise
 from voice_core.tts import Speech
 from voice_core.tts.base import EngineBrokenError, EngineUnavailableError
 
@@ -57,9 +57,13 @@ def test_a_worker_that_dies_is_replaced_and_its_utterances_are_spoken(tmp_path: 
 
 
 def test_an_utterance_that_kills_every_worker_becomes_a_failure() -> None:
-    spoken = list(synthesise([make_group(0, "x", "crash y"), *make_groups(6)[1:]], scripted_spec(), make_options("process")))
+    spoken = list(
+        synthesise([make_group(0, "x", "crash y"), *make_groups(6)[1:]], scripted_spec(), make_options("process"))
+    )
     assert [len(one.failures) for one in spoken] == [1, 0, 0, 0, 0, 0]
-    assert spoken[0].failures[0] == SynthesisFailure("crashed", "its worker process ended with -9 meanwhile", attempts=2)
+    assert spoken[0].failures[0] == SynthesisFailure(
+        "crashed", "its worker process ended with -9 meanwhile", attempts=2
+    )
 
 
 def test_workers_killed_from_outside_cost_nothing() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from voice_assets_tests.core.tts.test_hibari import pitch_hz
-from voice_core.synthesis import EngineSpec, UtteranceGroup, SynthesisOptions, synthesise
+from voice_core.synthesis import EngineSpec, SynthesisOptions, UtteranceGroup, synthesise
 from voice_core.synthesis.types import Backend
 from voice_core.tts import Speech, SpeechEngine, TransientEngineError, Utterance, load_engine
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from voice_assets_tests.soak.outcome import SoakResult
+from voice_assets_tests.soak.soak_result import SoakResult
 
 
 class SoakTest(Protocol):

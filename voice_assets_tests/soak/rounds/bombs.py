@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from voice_assets_tests.bombs import AUDIO_BOMBS
-from voice_assets_tests.core.corpus.bombed import build_with_bombs
+from voice_assets_tests.core.corpus.bomb_build import build_with_bombs
 from voice_assets_tests.core.corpus.small_corpus import Corpus
-from voice_assets_tests.soak.outcome import SoakResult
+from voice_assets_tests.soak.soak_result import SoakResult
 
 NAME = "bombs: peak of memory below 1 GiB, the recordings beside them are cut"
 ROUNDS = 1

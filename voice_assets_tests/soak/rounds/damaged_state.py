@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from voice_assets_tests.core.corpus import damaged_corpus
-from voice_assets_tests.core.moshi import damaged_talks
-from voice_assets_tests.damage import DAMAGE_KINDS, COPIED, DamageCase, WorkRootCommands, find_faults
+from voice_assets_tests.core.moshi import damaged_moshi
+from voice_assets_tests.damage import COPIED, DAMAGE_KINDS, DamageCase, WorkRootCommands, find_faults
 from voice_assets_tests.files import files_below
-from voice_assets_tests.soak.outcome import SoakResult
+from voice_assets_tests.soak.soak_result import SoakResult
 
 NAME = "damaged state files"
 ROUNDS = 400
@@ -20,12 +20,14 @@ def run(folder: Path, rounds: int, progress: Callable[[str], None]) -> list[Soak
     (folder / "voice").mkdir(parents=True)
     corpus = damaged_corpus.create_finished_corpus(folder / "voice")
     corpus_snapshot = damaged_corpus.WorkRootSnapshot(corpus)
-    moshi_dataset = damaged_talks.FinishedMoshiDataset(folder / "talks")
-    moshi_snapshot = damaged_talks.MoshiSnapshot(moshi_dataset)
+    moshi_dataset = damaged_moshi.FinishedMoshiDataset(folder / "talks")
+    moshi_snapshot = damaged_moshi.MoshiSnapshot(moshi_dataset)
     damage_rounds = [
-        *(_Round(case, corpus.work_dir, damaged_corpus.corpus_commands(corpus), damaged_corpus.allowed_outcome, corpus_snapshot.restore)
+        *(_Round(case, corpus.work_dir, damaged_corpus.corpus_commands(corpus), damaged_corpus.allowed_outcome,
+                 corpus_snapshot.restore)
           for case in _cases(corpus.work_dir)),
-        *(_Round(case, moshi_dataset.work_dir, moshi_dataset.commands(), damaged_talks.allowed_outcome, moshi_snapshot.restore)
+        *(_Round(case, moshi_dataset.work_dir, moshi_dataset.commands(), damaged_moshi.allowed_outcome,
+                 moshi_snapshot.restore)
           for case in _cases(moshi_dataset.work_dir)),
     ]  # fmt: skip
     chosen = damage_rounds[:: max(1, len(damage_rounds) // rounds)] if rounds < len(damage_rounds) else damage_rounds

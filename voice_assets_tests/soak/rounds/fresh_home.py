@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from voice_assets_tests.core.corpus.small_corpus import Corpus
-from voice_assets_tests.soak.outcome import SoakResult
-from voice_assets_tests.soak.places import Deployment, create_file_deployment
+from voice_assets_tests.soak.deployments import Deployment, create_file_deployment
+from voice_assets_tests.soak.soak_result import SoakResult
 
 NAME = "commands at once on a fresh DAGSTER_HOME"
 ROUNDS = 20

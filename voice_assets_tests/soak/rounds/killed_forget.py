@@ -9,11 +9,11 @@ from pathlib import Path
 
 import datasets
 
-from voice_assets_tests.core.corpus.forget.forgetting import find_leftovers
+from voice_assets_tests.core.corpus.forget.leftovers import find_leftovers
 from voice_assets_tests.core.corpus.small_corpus import Corpus, make_lines
+from voice_assets_tests.soak.deployments import Deployment, create_file_deployment
 from voice_assets_tests.soak.kill_loop import ends_within
-from voice_assets_tests.soak.outcome import SoakResult
-from voice_assets_tests.soak.places import Deployment, create_file_deployment
+from voice_assets_tests.soak.soak_result import SoakResult
 
 NAME = "voice forget, killed -9 and repeated"
 ROUNDS = 30
@@ -34,7 +34,9 @@ def run(folder: Path, rounds: int, progress: Callable[[str], None]) -> list[Soak
         kills += killed
         problems = _problems(deployment, wanted)
         differing += bool(problems)
-        progress(f"{number:4d}  killed {killed} times: {'; '.join(problems) or 'nothing is left, the rest as undisturbed'}")
+        progress(
+            f"{number:4d}  killed {killed} times: {'; '.join(problems) or 'nothing is left, the rest as undisturbed'}"
+        )
         shutil.rmtree(deployment.home)
     return [SoakResult(NAME, rounds, rounds, differing, time.monotonic() - started, f"{kills} kills")]
 

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from voice_assets_tests.core.corpus.small_corpus import Corpus
+from voice_assets_tests.soak.deployments import Deployment, create_file_deployment
 from voice_assets_tests.soak.kill_loop import build_undisturbed
-from voice_assets_tests.soak.outcome import SoakResult
-from voice_assets_tests.soak.places import Deployment, create_file_deployment
+from voice_assets_tests.soak.soak_result import SoakResult
 
 NAME = "workers killed"
 ROUNDS = 10
@@ -71,7 +71,9 @@ def kill_workers(build: "subprocess.Popen[bytes]", work: Path, stage: str, kills
     return len(killed)
 
 
-def run_round(deployment: Deployment, wanted: dict[str, bytes], stage: str, kills: int, wait_sec: float = 0.0) -> tuple[str, str]:
+def run_round(
+    deployment: Deployment, wanted: dict[str, bytes], stage: str, kills: int, wait_sec: float = 0.0
+) -> tuple[str, str]:
     """What happened to the build, and what is wrong after the next one. The place is empty again afterwards."""
     build = deployment.start("build")
     killed = kill_workers(build, deployment.home / "work", stage, kills, wait_sec)
@@ -104,7 +106,9 @@ def run(folder: Path, rounds: int, progress: Callable[[str], None]) -> list[Soak
             happened, faults = run_round(deployment, wanted, stage, kills, dice.uniform(0.0, 0.2))
             wrong += bool(faults)
             failed += happened.endswith("code 1")
-            progress(f"{number + 1:3d}  {stage}: {happened}; " + (faults[-600:] or "the same bytes after the next build"))
+            progress(
+                f"{number + 1:3d}  {stage}: {happened}; " + (faults[-600:] or "the same bytes after the next build")
+            )
         note = f"{failed} builds failed in between"
         outcomes.append(SoakResult(f"{NAME}, {stage}", rounds, rounds, wrong, time.monotonic() - started, note))
     return outcomes

@@ -13,9 +13,9 @@ from pathlib import Path
 from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_assets_tests.files import files_below
 from voice_assets_tests.servers.s3 import s3_server
-from voice_assets_tests.soak.outcome import SoakResult
-from voice_assets_tests.soak.paused import SHORT_CLAIMS, continue_group, kill_group, stop_group, wait_for_process
-from voice_assets_tests.soak.places import Deployment, create_s3_deployment
+from voice_assets_tests.soak.deployments import Deployment, create_s3_deployment
+from voice_assets_tests.soak.paused_build import SHORT_CLAIMS, continue_group, kill_group, stop_group, wait_for_process
+from voice_assets_tests.soak.soak_result import SoakResult
 from voice_core.storage.store import Store
 
 NAME = "stopped past its claim, s3"
@@ -44,7 +44,9 @@ def run(folder: Path, rounds: int, progress: Callable[[str], None]) -> list[Soak
             lost += _LOST in said
             wrong += bool(faults)
             end = "lost its claim" if _LOST in said else "finished"
-            progress(f"{number + 1:4d}  stopped after {after_sec:4.1f} s: {end}; {'; '.join(faults) or 'the same bytes'}")
+            progress(
+                f"{number + 1:4d}  stopped after {after_sec:4.1f} s: {end}; {'; '.join(faults) or 'the same bytes'}"
+            )
     note = f"{lost} lost their claim"
     return [SoakResult(NAME, rounds, rounds, wrong, time.monotonic() - started, note)]
 

@@ -7,12 +7,11 @@ from contextlib import ExitStack
 from itertools import chain, islice
 from pathlib import Path
 
-from voice_assets_tests.servers.faulty import faulty_proxy
+from voice_assets_tests.servers.faulty_proxy import faulty_proxy
 from voice_assets_tests.servers.hub import HubServer
 from voice_assets_tests.servers.s3 import s3_server
-from voice_assets_tests.soak.commands import run_command_server
-from voice_assets_tests.soak.outcome import SoakResult
-from voice_assets_tests.soak.planted import (
+from voice_assets_tests.soak.command_server import run_command_server
+from voice_assets_tests.soak.secret_leaks import (
     LeakTestCorpus,
     Servers,
     file_cases,
@@ -21,6 +20,7 @@ from voice_assets_tests.soak.planted import (
     store_cases,
     url_cases,
 )
+from voice_assets_tests.soak.soak_result import SoakResult
 
 NAME = "secrets in every setting and failure"
 ROUNDS = 10_000  # more than there are

@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Barrier
 
 from voice_assets_tests.servers.s3 import s3_server
-from voice_assets_tests.soak.outcome import SoakResult
+from voice_assets_tests.soak.soak_result import SoakResult
 from voice_core.storage.config import StoreConfig
 from voice_core.storage.copy_plan import CopyOptions
 from voice_core.storage.copy_record import COPY_RECORD_FOLDER
@@ -116,7 +116,9 @@ def _objects(store: Store) -> dict[str, bytes]:
 def run(folder: Path, rounds: int, progress: Callable[[str], None]) -> list[SoakResult]:
     puts = 120 * rounds
     outcomes = [
-        _outcome(f"{writers} writers of the same keys, file", puts, write_and_read, url, writers, puts, progress=progress)
+        _outcome(
+            f"{writers} writers of the same keys, file", puts, write_and_read, url, writers, puts, progress=progress
+        )
         for writers in (2, 4)
         for url in [(folder / str(writers)).as_uri()]
     ]
@@ -136,7 +138,11 @@ def run(folder: Path, rounds: int, progress: Callable[[str], None]) -> list[Soak
 
 
 def _outcome(
-    what: str, rounds: int, test: Callable[[str, int, int], list[str]], *arguments: object, progress: Callable[[str], None]
+    what: str,
+    rounds: int,
+    test: Callable[[str, int, int], list[str]],
+    *arguments: object,
+    progress: Callable[[str], None],
 ) -> SoakResult:
     started = time.monotonic()
     wrong = test(*arguments)  # type: ignore[arg-type]

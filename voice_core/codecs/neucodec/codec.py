@@ -7,8 +7,16 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from voice_core.codecs.base import Audio, CodecUnavailableError, Codes, Margins, validate_clip, validate_codes, resampled_length
-from voice_core.codecs.neucodec.checkpoint import INSTALL, weights_revision, locate_weights
+from voice_core.codecs.base import (
+    Audio,
+    CodecUnavailableError,
+    Codes,
+    Margins,
+    resampled_length,
+    validate_clip,
+    validate_codes,
+)
+from voice_core.codecs.neucodec.checkpoint import INSTALL, locate_weights, weights_revision
 from voice_core.compute.gpu_lock import hold_gpu
 from voice_core.compute.gpus import load_gpu_profile
 from voice_core.settings import NeuCodecSettings
@@ -49,7 +57,9 @@ class NeuCodec:
     def __init__(self, settings: NeuCodecSettings) -> None:
         self.settings = settings
         self._profile = load_gpu_profile(settings.pool, settings.gpu_profiles) if settings.pool else None
-        self.precision = self._profile.choose_precision(settings.precision) if self._profile else settings.precision or "fp32"
+        self.precision = (
+            self._profile.choose_precision(settings.precision) if self._profile else settings.precision or "fp32"
+        )
         self._engine: NeuCodecEngine | None = None
         self._owner_thread = 0  # the thread that has it ready on a GPU
 
@@ -124,7 +134,10 @@ class NeuCodec:
         >>> [codec.code_count(n) for n in (0, 319, 320, 16_000)], codec.code_count(24_000, 24_000)
         ([0, 0, 1, 50], 50)
         """
-        return resampled_length(sample_count, sample_rate_hz or self.input_sample_rate_hz, self.input_sample_rate_hz) // HOP
+        return (
+            resampled_length(sample_count, sample_rate_hz or self.input_sample_rate_hz, self.input_sample_rate_hz)
+            // HOP
+        )
 
     def encode(self, clips: Sequence[Audio], sample_rate_hz: int | None = None) -> list[Codes]:
         checked = [validate_clip(clip, index) for index, clip in enumerate(clips)]

@@ -64,7 +64,9 @@ class NeuCodecEngine:
         self.tolerance = 0.0 if exact else TOLERANCE
 
     @classmethod
-    def load(cls, folder: Path, device: torch.device, precision: str, *, batch_sec: float, compiled: bool) -> "NeuCodecEngine":
+    def load(
+        cls, folder: Path, device: torch.device, precision: str, *, batch_sec: float, compiled: bool
+    ) -> "NeuCodecEngine":
         """Read the weights of a folder in transformers' layout. Raises `CodecUnavailableError` unless all are there."""
         disable_progress_bar()  # of a second's length, into the logs of every run
         loaded: Any = NeuCodecModel.from_pretrained(

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from voice_core.codecs import load_codec
 from voice_core.compute import progress
 from voice_core.corpus.adopt.batch import AdoptReport, BatchAdopter, adopted_audio_info
-from voice_core.corpus.adopt.files import RewriteMode, AdoptParameters
-from voice_core.corpus.adopt.listing import SegmentListing, SourceRecording, RecordingKey, find_segments
+from voice_core.corpus.adopt.files import AdoptParameters, RewriteMode
+from voice_core.corpus.adopt.listing import RecordingKey, SegmentListing, SourceRecording, find_segments
 from voice_core.corpus.ingest.batches import (
     Adoption,
     Batch,
@@ -119,7 +119,9 @@ def _assign_to_batches(work: Store, new_recordings: Sequence[Recording], setting
         known = _recording_keys(batches)
         before = {batch.partition: batch for batch in batches}
         try:
-            for batch in assign_to_batches(batches, [r for r in new_recordings if (r.channel, r.audio_id) not in known], settings):
+            for batch in assign_to_batches(
+                batches, [r for r in new_recordings if (r.channel, r.audio_id) not in known], settings
+            ):
                 if batch.partition in before:
                     replace_batch(work, batch, before[batch.partition])
                 else:
@@ -131,7 +133,9 @@ def _assign_to_batches(work: Store, new_recordings: Sequence[Recording], setting
         return
 
 
-def _probe_recordings(source: Store, new_recordings: Sequence[SourceRecording], terms: AdoptParameters) -> list[Recording]:
+def _probe_recordings(
+    source: Store, new_recordings: Sequence[SourceRecording], terms: AdoptParameters
+) -> list[Recording]:
     """New recordings with about their length, which says where a batch is full: one file of each is read."""
 
     def probe(index: str) -> Recording:

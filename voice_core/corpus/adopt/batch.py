@@ -200,7 +200,11 @@ class BatchAdopter:
 
 def _outcome(found: SourceRecording, rows: Sequence[Entry]) -> RecordingOutcome:
     unreadable = [row for row in rows if row.reason in ("unreadable", "not_read") and row.stage == ADOPT]
-    message = f"{len(unreadable)} of its {len(rows)} segment files cannot be read: {unreadable[0].message}" if unreadable else ""
+    message = (
+        f"{len(unreadable)} of its {len(rows)} segment files cannot be read: {unreadable[0].message}"
+        if unreadable
+        else ""
+    )
     return RecordingOutcome(
         audio_id=found.audio_id,
         raw_key=found.key,

@@ -53,7 +53,9 @@ def file_fingerprint(data: bytes, audio_id: str, index: int, terms: AdoptParamet
     return fingerprint("adopted", terms.fingerprint, audio_id, index, sha256(data))
 
 
-def adopt_file(data: bytes, name: str, entry: Entry, terms: AdoptParameters, codec: Codec | None) -> tuple[Entry, bytes]:
+def adopt_file(
+    data: bytes, name: str, entry: Entry, terms: AdoptParameters, codec: Codec | None
+) -> tuple[Entry, bytes]:
     """The finished row of a file and the bytes to store; a rejected row has no key. Pure.
 
     `entry` has the audio id, the index, the key and the fingerprint. `codec` is the one that `terms` name.

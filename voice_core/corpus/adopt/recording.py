@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from voice_core.codecs import load_codec
 from voice_core.corpus.adopt.files import AdoptParameters, adopt_file, file_fingerprint
-from voice_core.corpus.adopt.listing import SourceRecording, SegmentObject
+from voice_core.corpus.adopt.listing import SegmentObject, SourceRecording
 from voice_core.corpus.names import ADOPT, SEGMENTS
 from voice_core.corpus.segment.npz_limits import MAX_FILE_BYTES
 from voice_core.fingerprint import fingerprint

@@ -7,9 +7,13 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 
 from voice_core.corpus.dataset import schemas
-from voice_core.corpus.dataset.columns import COLUMN_DESCRIPTIONS, CONFIG_DESCRIPTIONS, NEUTTS_REASON_DESCRIPTIONS
+from voice_core.corpus.dataset.column_descriptions import (
+    COLUMN_DESCRIPTIONS,
+    CONFIG_DESCRIPTIONS,
+    NEUTTS_REASON_DESCRIPTIONS,
+)
 from voice_core.corpus.dataset.parameter_sets import ParameterSet, shared_parameters
-from voice_core.corpus.dataset.summary import Amount, Summary, LabelTotal, format_duration
+from voice_core.corpus.dataset.summary import Amount, LabelTotal, Summary, format_duration
 from voice_core.corpus.names import FULL, NEUTTS, PAIRS
 from voice_core.language import pluralize
 from voice_core.settings import CardSettings, Settings
@@ -136,10 +140,14 @@ def _introduction(summary: Summary, available: Mapping[str, Sequence[str]]) -> s
     recordings = pluralize(summary.recording_count, "recording")
     channels = pluralize(len(summary.channels), "channel")
     lead = (
-        f"{pluralize(summary.kept.rows, 'segment')} of transcribed speech, {format_duration(summary.kept.seconds)} in all, "
-        f"cut from {recordings} of {channels}, with {summary.text_characters:,} characters of text."
+        f"{pluralize(summary.kept.rows, 'segment')} of transcribed speech, "
+        f"{format_duration(summary.kept.seconds)} in all, cut from {recordings} of {channels}, "
+        f"with {summary.text_characters:,} characters of text."
     )
-    lines = [f"- `{config}` ({', '.join(available[config])}): {CONFIG_DESCRIPTIONS.get(config, config)}" for config in available]
+    lines = [
+        f"- `{config}` ({', '.join(available[config])}): {CONFIG_DESCRIPTIONS.get(config, config)}"
+        for config in available
+    ]
     return lead + ("\n\n" + "\n".join(lines) if lines else "")
 
 
@@ -158,7 +166,9 @@ def _codes_note(summary: Summary) -> str:
 
 def _contents(summary: Summary) -> str:
     lines = [("all", summary.kept), *((tally.label, tally) for tally in summary.splits)]
-    return _table(("split", "rows", "hours"), [(escape_markdown(name), *_rows_hours(amount)) for name, amount in lines], "lrr")
+    return _table(
+        ("split", "rows", "hours"), [(escape_markdown(name), *_rows_hours(amount)) for name, amount in lines], "lrr"
+    )
 
 
 def _breakdowns(summary: Summary, settings: Settings) -> list[str]:
@@ -178,7 +188,9 @@ def _breakdowns(summary: Summary, settings: Settings) -> list[str]:
 def _tallies(name: str, tallies: Sequence[LabelTotal]) -> str:
     shown = tallies[:_MAX_SPEAKERS]
     more = len(tallies) - len(shown)
-    text = _table((name, "rows", "hours"), [(escape_markdown(tally.label), *_rows_hours(tally)) for tally in shown], "lrr")
+    text = _table(
+        (name, "rows", "hours"), [(escape_markdown(tally.label), *_rows_hours(tally)) for tally in shown], "lrr"
+    )
     return text + (f"\n\n… and {more:,} more." if more else "")
 
 
@@ -202,7 +214,10 @@ def _funnel(summary: Summary) -> str:
         share = 100.0 * amount.samples / summary.total.samples if summary.total.samples else 0.0
         return stage, what, f"{amount.rows:,}", f"{amount.seconds:,.3f}", f"{amount.samples:,}", f"{share:.2f} %"
 
-    lines = [line(escape_markdown(step.stage), escape_markdown(step.reason.replace("_", " ")), step) for step in summary.funnel]
+    lines = [
+        line(escape_markdown(step.stage), escape_markdown(step.reason.replace("_", " ")), step)
+        for step in summary.funnel
+    ]
     lines.append(line("", "**rejected**", summary.rejected))
     lines.append(line("", "**kept**", summary.kept))
     if summary.unaccounted_samples:
@@ -235,7 +250,10 @@ def _columns(summary: Summary, settings: Settings, available: Mapping[str, Seque
     }
     parts = []
     for config in available:
-        lines = [(f"`{item.name}`", str(item.type), COLUMN_DESCRIPTIONS.get(item.name, "")) for item in of_config.get(config, ())]
+        lines = [
+            (f"`{item.name}`", str(item.type), COLUMN_DESCRIPTIONS.get(item.name, ""))
+            for item in of_config.get(config, ())
+        ]
         lines = [(name, "Audio" if name == "`audio`" else _type(kind), what) for name, kind, what in lines]
         parts.append(f"### `{config}`\n\n" + _table(("column", "type", "what it is"), lines, "lll"))
     return "\n\n".join(parts)
@@ -252,7 +270,10 @@ def _type(kind: str) -> str:
 def _neutts(summary: Summary) -> str:
     if not summary.neutts_dropped:
         return "NeuTTS's own filter drops none of these rows."
-    lines = [(NEUTTS_REASON_DESCRIPTIONS.get(name, escape_markdown(name)), f"{count:,}") for name, count in summary.neutts_reasons]
+    lines = [
+        (NEUTTS_REASON_DESCRIPTIONS.get(name, escape_markdown(name)), f"{count:,}")
+        for name, count in summary.neutts_reasons
+    ]
     return (
         f"All {summary.kept.rows:,} rows are published. NeuTTS's own training filter drops {summary.neutts_dropped:,} "
         "of them, for what is in their text (a row may have several reasons):\n\n"

@@ -63,7 +63,12 @@ def _build_card(work: Store, partitions: Iterable[PartitionKey], settings: Setti
         "card_settings": settings.card.model_dump(mode="json"),
     }
     there = read_dataset_record(work, settings)
-    if not verify and there is not None and {**commit, "card": there.get("card")} == there and is_card_intact(work, there):
+    if (
+        not verify
+        and there is not None
+        and {**commit, "card": there.get("card")} == there
+        and is_card_intact(work, there)
+    ):
         return summary
     digests = {config: hash_config_files(files, config, layout.root) for config in available}
     card = render_card(summary, settings, splits=SPLITS, configs=available, digests=digests)

@@ -19,7 +19,7 @@ from voice_core.corpus.dataset.splits import require_splits
 from voice_core.corpus.dataset.text_normalization import hash_text
 from voice_core.corpus.names import NEUTTS, PAIRS, SPLITS
 from voice_core.corpus.segment.rebuild import RebuildSources
-from voice_core.fingerprint import fingerprint, sha256, hash_to_unit_interval
+from voice_core.fingerprint import fingerprint, hash_to_unit_interval, sha256
 from voice_core.layout import DatasetLayout, PartitionKey
 from voice_core.settings import Settings
 from voice_core.stages.evicted import EvictedFiles, dataset_stage_name, unmark_evicted
@@ -128,12 +128,17 @@ def _validate(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def build_pairs(
-    work: Store, dataset: Manifest, settings: Settings, *, verify: bool = False, rebuild_sources: RebuildSources | None = None
+    work: Store,
+    dataset: Manifest,
+    settings: Settings,
+    *,
+    verify: bool = False,
+    rebuild_sources: RebuildSources | None = None,
 ) -> PairsRecord:
     """Write the pairs of a partition whose dataset rows are finished, unless they are there and current.
 
-    With `verify`, their content is looked at too. Rows that were freed and are needed are written again, from `rebuild_sources`.
-    Waits while another process works on the partition.
+    With `verify`, their content is looked at too. Rows that were freed and are needed are written again, from
+    `rebuild_sources`. Waits while another process works on the partition.
     """
     partition = PartitionKey.parse(dataset.partition)
     with hold_lock(work, str(partition)) as work:
@@ -184,7 +189,9 @@ def write_pairs(work: Store, dataset: Manifest, settings: Settings) -> PairsReco
              "split": split}
         )  # fmt: skip
     scope = settings.split.speaker_scope
-    speakers = {speaker_identity(scope, partition.channel, pair.target.audio_id, pair.target.speaker_id) for pair in pairs}
+    speakers = {
+        speaker_identity(scope, partition.channel, pair.target.audio_id, pair.target.speaker_id) for pair in pairs
+    }
     report = PairsRecord(stage_inputs(dataset, settings), len(pairs), len(speakers), skipped, files)
     work.put(_record_key(partition, settings), report.to_bytes())
     unmark_evicted(work, dataset_stage_name(settings.dataset), partition, {str(item["key"]) for item in files})

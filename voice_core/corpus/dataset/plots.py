@@ -42,7 +42,9 @@ def plot_durations(summary: Summary) -> bytes:
     axes.locator_params(axis="y", integer=True)
     axes.grid(axis="y", color=_GRID_COLOUR)
     mean = summary.kept.seconds / summary.kept.rows
-    _add_subtitle(axes, f"{summary.kept.rows:,} segments, {mean:.1f} s on average, {format_duration(summary.kept.seconds)} in all")
+    _add_subtitle(
+        axes, f"{summary.kept.rows:,} segments, {mean:.1f} s on average, {format_duration(summary.kept.seconds)} in all"
+    )
     return _render_png(figure)
 
 

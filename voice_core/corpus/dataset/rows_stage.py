@@ -13,7 +13,7 @@ import pyarrow as pa
 from voice_core.audio.pcm import flac_bytes
 from voice_core.compute import progress, workers
 from voice_core.corpus.dataset import schemas
-from voice_core.corpus.dataset.parquet_files import ROW_GROUP, PartitionParquetWriter
+from voice_core.corpus.dataset.parquet_writer import ROW_GROUP, PartitionParquetWriter
 from voice_core.corpus.dataset.splits import Splits
 from voice_core.corpus.dataset.text_normalization import neutts_drop_reasons
 from voice_core.corpus.names import CODED, DATASET, FULL, NEUTTS, SEGMENTS, SPLITS, TEST
@@ -102,7 +102,9 @@ def stage_inputs(source: Manifest, splits: Splits, settings: Settings) -> str:
         for entry in (source.kept() if TEST in assigned else ())  # where nothing is held out no row need be looked at
         if splits.leaks(splits.split_of(channel, entry.audio_id), entry.text)
     ]
-    return fingerprint(DATASET_VERSION, source.stage, source.data_version, assigned, leaks, settings.display_name(channel))
+    return fingerprint(
+        DATASET_VERSION, source.stage, source.data_version, assigned, leaks, settings.display_name(channel)
+    )
 
 
 def is_current(source: Manifest, dataset: Manifest | None, splits: Splits, settings: Settings) -> bool:
@@ -120,8 +122,8 @@ def build_dataset(
 ) -> DatasetReport:
     """Write the partition's Parquet files and their manifest, unless they are there and current.
 
-    With `verify`, their content is looked at too. Files of the stage before that were freed come from `rebuild_sources`. Waits
-    while another process works on the partition.
+    With `verify`, their content is looked at too. Files of the stage before that were freed come from
+    `rebuild_sources`. Waits while another process works on the partition.
     """
     with hold_lock(work, str(partition)) as work:
         started = time.monotonic()

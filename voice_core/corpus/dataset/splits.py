@@ -17,7 +17,7 @@ from typing import Any
 from voice_core.corpus.dataset.dataset_record import read_dataset_record, splits_record
 from voice_core.corpus.dataset.text_normalization import hash_text
 from voice_core.corpus.names import TEST, TRAIN
-from voice_core.fingerprint import fingerprint, sha256, hash_to_unit_interval
+from voice_core.fingerprint import fingerprint, hash_to_unit_interval, sha256
 from voice_core.layout import DatasetLayout, PartitionKey
 from voice_core.settings import Settings, SplitSettings
 from voice_core.stages.manifest import Manifest, load_manifest
@@ -90,7 +90,11 @@ def plan_splits(rows: Sequence[SplitRow], settings: SplitSettings, before: Split
     hash_fractions = {min(group): hash_to_unit_interval("split", settings.seed, min(group)) for group in groups}
     parameters = settings.model_dump()
     previously_held_out = before.test if before is not None and before.parameters == parameters else frozenset()
-    chosen = {min(group) for group in groups if hash_fractions[min(group)] < settings.test_fraction or group & previously_held_out}
+    chosen = {
+        min(group)
+        for group in groups
+        if hash_fractions[min(group)] < settings.test_fraction or group & previously_held_out
+    }
     if not chosen and settings.test_fraction > 0 and len(groups) > 1:
         chosen = {min(hash_fractions, key=lambda first: (hash_fractions[first], first))}
     test = frozenset(name for group in groups if min(group) in chosen for name in group)

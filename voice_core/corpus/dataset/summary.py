@@ -166,7 +166,9 @@ def summarise(manifests: Sequence[Manifest], settings: Settings) -> Summary:
     # Rows that share all their labels were counted together; each dimension is a fold of that.
     profiles = counter.kept
 
-    def by(label: Callable[[_Labels], Hashable], name: Callable[[Any], str] = _label_or_default) -> tuple[LabelTotal, ...]:
+    def by(
+        label: Callable[[_Labels], Hashable], name: Callable[[Any], str] = _label_or_default
+    ) -> tuple[LabelTotal, ...]:
         folded = _Sums()
         for profile, (rows, samples) in profiles.items():
             folded.add(label(profile), rows, samples)

@@ -9,8 +9,15 @@ from typing import Any
 
 from voice_core.codecs.base import Codec
 from voice_core.compute import progress
-from voice_core.corpus.encode.encoding import CODING_VERSION, OUT_OF_MEMORY, encode_segments, select_guard_segments, has_due_measures, coded_entry
 from voice_core.corpus.encode.round_trips import ROUNDTRIP_VERSION
+from voice_core.corpus.encode.segment_encoder import (
+    CODING_VERSION,
+    OUT_OF_MEMORY,
+    coded_entry,
+    encode_segments,
+    has_due_measures,
+    select_guard_segments,
+)
 from voice_core.corpus.ingest.batches import read_batch
 from voice_core.corpus.names import CODED, SEGMENTS
 from voice_core.corpus.segment.rebuild import RebuildSources, rebuild_evicted
@@ -23,7 +30,16 @@ from voice_core.stages.manifest import Entry, Manifest, read_complete_manifest, 
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.store import Store
 
-__all__ = ["CODED", "CODE_VERSION", "CodesReport", "build_codes", "plan_codes", "is_current", "parameters", "stage_inputs"]
+__all__ = [
+    "CODED",
+    "CODE_VERSION",
+    "CodesReport",
+    "build_codes",
+    "is_current",
+    "parameters",
+    "plan_codes",
+    "stage_inputs",
+]
 
 CODE_VERSION = f"code{CODING_VERSION}-roundtrip{ROUNDTRIP_VERSION}"
 _RETRIED_REASONS = ("segment_missing", "segment_damaged", "not_written", OUT_OF_MEMORY)
@@ -39,7 +55,9 @@ class CodesReport:
     wall_sec: float  # with the codec ready: neither waiting for a GPU nor loading weights is in it
     device: str = ""  # what encoded, where something was to be encoded
     rechecked: int = 0  # clips that the codec's plain path encoded again, since a code was near a boundary
-    unchanged_files: Mapping[str, int] = field(default_factory=dict, repr=False)  # files that stayed as they were: key → size
+    unchanged_files: Mapping[str, int] = field(
+        default_factory=dict, repr=False
+    )  # files that stayed as they were: key → size
 
 
 def parameters(codec: Codec, settings: Settings) -> dict[str, Any]:
@@ -107,8 +125,8 @@ def build_codes(
     """Encode the kept segments that have no codes yet, or other ones, and commit the manifest.
 
     With `verify`, files that no longer have their committed hash are made again too. Segment files that were freed and
-    are needed come from `rebuild_sources`. `on_commit` is called with what was committed, while the codec that encoded is still at
-    hand. Waits while another process works on the partition.
+    are needed come from `rebuild_sources`. `on_commit` is called with what was committed, while the codec that encoded
+    is still at hand. Waits while another process works on the partition.
     """
     with hold_lock(work, str(partition)) as work:
         return _build_codes(work, partition, codec, settings, verify, rebuild_sources, on_commit)
@@ -156,7 +174,9 @@ def _build_codes(
             device = codec.device
         if touched:  # not before there is a GPU: what lies there is whole, and may be used, for as long as it takes
             checkpoint.begin()
-        for done in encode_segments(work, todo, codec, settings, with_codes, select_guard_segments(segments.entries, codec, settings, ready)):
+        for done in encode_segments(
+            work, todo, codec, settings, with_codes, select_guard_segments(segments.entries, codec, settings, ready)
+        ):
             encoded += done.encoded
             ready.extend(done.rows)
             checkpoint.add(done.rows)

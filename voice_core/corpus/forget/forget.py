@@ -12,15 +12,15 @@ from typing import Any
 
 from voice_core.compute import progress
 from voice_core.corpus.forget.rows import read_recorded_settings, remove_from_dataset, remove_rows
-from voice_core.corpus.forget.search import SEGMENT_STAGES, RecordingName, SearchResult, partition_of, find_references
+from voice_core.corpus.forget.search import SEGMENT_STAGES, RecordingName, SearchResult, find_references, partition_of
 from voice_core.corpus.ingest.batches import (
     Batch,
-    try_read_batches,
     list_partitions,
     read_batches,
     read_tombstone,
     read_tombstones,
     replace_batch,
+    try_read_batches,
     write_tombstone,
 )
 from voice_core.corpus.segment.segment_stage import parse_content_hashes
@@ -86,8 +86,8 @@ def mark_forgotten(work: Store, name: str | ForgetTarget, *, when: str, why: str
 def remove_recording(work: Store, name: RecordingName, settings: Settings) -> dict[str, list[str]]:
     """Remove all that the work root holds of a recording that has a tombstone; returns the batches and datasets.
 
-    The tombstone lists them as pending, until `clear_pending`. Of `settings` only the place of local copies matters, and for
-    the current dataset those of the card.
+    The tombstone lists them as pending, until `clear_pending`. Of `settings` only the place of local copies matters,
+    and for the current dataset those of the card.
     """
     found = find_references(work, name)
     pending = _note_pending(work, name, found)

@@ -17,7 +17,7 @@ from voice_core.corpus.dataset import pairs
 from voice_core.corpus.dataset.card import read_card_settings
 from voice_core.corpus.dataset.card_stage import build_card, read_dataset_manifests
 from voice_core.corpus.dataset.dataset_record import read_dataset_record
-from voice_core.corpus.dataset.parquet_files import ROW_GROUP, PartitionParquetWriter
+from voice_core.corpus.dataset.parquet_writer import ROW_GROUP, PartitionParquetWriter
 from voice_core.corpus.dataset.rows_stage import read_dataset_manifest
 from voice_core.corpus.dataset.splits import Splits, parse_splits
 from voice_core.corpus.dataset.text_normalization import hash_text
@@ -25,7 +25,7 @@ from voice_core.corpus.forget.search import DatasetFile, RecordingName, read_row
 from voice_core.corpus.names import FULL, NEUTTS, PAIRS, SPLITS
 from voice_core.layout import DatasetLayout, PartitionKey
 from voice_core.settings import CardSettings, Settings, SplitSettings
-from voice_core.stages.evicted import dataset_stage_name, unmark_evicted, read_evicted
+from voice_core.stages.evicted import dataset_stage_name, read_evicted, unmark_evicted
 from voice_core.stages.manifest import Manifest
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.scratch import open_scratch
@@ -184,7 +184,9 @@ def _with_list_item_names(schema: pa.Schema) -> pa.Schema:
     return pa.schema(fields, metadata=schema.metadata)
 
 
-def remove_from_dataset(work: Store, name: RecordingName, partitions: Sequence[PartitionKey], settings: Settings) -> None:
+def remove_from_dataset(
+    work: Store, name: RecordingName, partitions: Sequence[PartitionKey], settings: Settings
+) -> None:
     """Remove the recording from a dataset's splits, and write its card and dataset.json anew where it has them."""
     layout = DatasetLayout(settings.dataset)
     with hold_lock(work, layout.root) as claimed:
@@ -192,7 +194,9 @@ def remove_from_dataset(work: Store, name: RecordingName, partitions: Sequence[P
         if splits is None:
             claimed.delete([layout.splits_key])  # damaged: a build plans them anew, from what the rows say
         else:
-            spoken = {hash_text(e.text) for item in read_dataset_manifests(work, partitions, settings) for e in item.entries}
+            spoken = {
+                hash_text(e.text) for item in read_dataset_manifests(work, partitions, settings) for e in item.entries
+            }
             test, texts = splits.test - {(name.slug, name.audio_id)}, splits.shared_texts & spoken
             if (test, texts) != (splits.test, splits.shared_texts):
                 changed = dataclasses.replace(splits, test=test, shared_texts=texts, inputs="")

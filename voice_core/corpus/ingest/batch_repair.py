@@ -9,7 +9,7 @@ import logging
 from collections.abc import Collection, Iterator
 from urllib.parse import unquote
 
-from voice_core.corpus.ingest.batches import Batch, Recording, with_header, parse_batch, read_batch
+from voice_core.corpus.ingest.batches import Batch, Recording, parse_batch, read_batch, with_header
 from voice_core.corpus.ingest.recordings import RecordingListing, probe_headers
 from voice_core.corpus.names import CODED, SEGMENTS
 from voice_core.layout import DatasetLayout, PartitionKey, batch_key, slug, stage_prefix
@@ -23,7 +23,12 @@ _log = logging.getLogger(__name__)
 
 
 def rebuild_batch(
-    raw: Store, work: Store, partition: PartitionKey, listing: RecordingListing, channels: Collection[str], settings: Settings
+    raw: Store,
+    work: Store,
+    partition: PartitionKey,
+    listing: RecordingListing,
+    channels: Collection[str],
+    settings: Settings,
 ) -> Batch:
     """The batch as its manifests list it; an empty one where nothing was made of it. Writes nothing.
 
@@ -37,7 +42,8 @@ def rebuild_batch(
     manifest = next(_read_manifests(work, partition, settings), None)
     if channel is None or (manifest is None and _has_files(work, partition)):
         what = "no manifest of the batch can be read" if channel else "the name of its channel is not known"
-        remedy = f"restore it from a copy, or delete it and the folders {_describe_folders(partition)} to build the batch anew"
+        folders = _describe_folders(partition)
+        remedy = f"restore it from a copy, or delete it and the folders {folders} to build the batch anew"
         raise DamagedStateError(work, key, f"is damaged or gone, and {what}", remedy)
     if manifest is None:
         return Batch(channel, partition.number)

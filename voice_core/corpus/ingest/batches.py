@@ -369,7 +369,9 @@ def mark_transcripts_changed(work: Store, partition: PartitionKey, messages: Map
 
 def _inspect_recordings(raw: Store, recordings: Sequence[Recording], settings: Settings) -> dict[Recording, Recording]:
     by_key = {item.key: item for item in recordings}
-    updated = dict(zip(recordings, raw.map_keys(lambda key: _inspect_recording(raw, by_key[key], settings), by_key), strict=True))
+    updated = dict(
+        zip(recordings, raw.map_keys(lambda key: _inspect_recording(raw, by_key[key], settings), by_key), strict=True)
+    )
     if updated and all(item.trouble for item in updated.values()):
         next(raw.listing(), None)  # raises where the bucket as a whole is out of reach
     there = [(old, new) for old, new in updated.items() if not (new.vanished or new.trouble or new.adopted)]
@@ -429,7 +431,9 @@ def read_tombstones(store: Store) -> set[tuple[str, str]]:
     Raises `StateFileError` for a damaged tombstone: to pass over it would bring the recording back.
     """
     keys = [item.key for item in store.listing(TOMBSTONES)]
-    parsed = (parse_tombstone(store, key, data) for key, data in zip(keys, store.map_keys(store.get, keys), strict=True))
+    parsed = (
+        parse_tombstone(store, key, data) for key, data in zip(keys, store.map_keys(store.get, keys), strict=True)
+    )
     return {tombstone for tombstone in parsed if tombstone is not None}
 
 

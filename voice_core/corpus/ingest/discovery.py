@@ -12,21 +12,27 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from voice_core.audio.decoding import AudioInfo
-from voice_core.corpus.ingest.batch_repair import replace_damaged_batch, rebuild_batch
+from voice_core.corpus.ingest.batch_repair import rebuild_batch, replace_damaged_batch
 from voice_core.corpus.ingest.batches import (
     Batch,
     ChangeKind,
     Recording,
     assign_to_batches,
-    with_header,
-    try_read_batches,
     list_batches,
     read_batches,
     read_tombstones,
     replace_batch,
+    try_read_batches,
+    with_header,
     write_batch,
 )
-from voice_core.corpus.ingest.recordings import ListedRecording, RecordingListing, Stray, list_raw_recordings, probe_headers
+from voice_core.corpus.ingest.recordings import (
+    ListedRecording,
+    RecordingListing,
+    Stray,
+    list_raw_recordings,
+    probe_headers,
+)
 from voice_core.corpus.names import SEGMENTS
 from voice_core.fingerprint import fingerprint
 from voice_core.layout import PartitionKey, manifest_key, slug
@@ -100,14 +106,25 @@ def discover(
     listing.strays.extend(batch_index.strays)
     listing.strays.extend(_find_adopted(batch_index.batches.values(), listing))
     tombstones = frozenset(read_tombstones(work))
-    new_recordings = [found for name, found in listing.recordings.items() if name not in batch_index.assigned and name not in tombstones]
+    new_recordings = [
+        found
+        for name, found in listing.recordings.items()
+        if name not in batch_index.assigned and name not in tombstones
+    ]
     new = done = 0
     while done < len(new_recordings) and (done == 0 or time.monotonic() < deadline):
         group = new_recordings[done : done + _PROBE_CHUNK]
         new += _assign_new_recordings(raw, work, batch_index, group, settings)
         done += len(group)
     batches = tuple(batch_index.batches[partition] for partition in sorted(batch_index.batches))
-    return Discovery(listing, batches, new, find_changed_batches(batches, listing, tombstones, settings), tuple(new_recordings[done:]), tombstones)
+    return Discovery(
+        listing,
+        batches,
+        new,
+        find_changed_batches(batches, listing, tombstones, settings),
+        tuple(new_recordings[done:]),
+        tombstones,
+    )
 
 
 def refresh_discovery(work: Store, discovery: Discovery, settings: Settings) -> Discovery:
@@ -229,7 +246,9 @@ def _to_recording(found: ListedRecording, header: AudioInfo | str, settings: Set
     return dataclasses.replace(with_header(recording, header, settings.audio), audio=None)  # not snapshotted yet
 
 
-def _assign_new_recordings(raw: Store, work: Store, batch_index: _BatchIndex, new_recordings: Sequence[ListedRecording], settings: Settings) -> int:
+def _assign_new_recordings(
+    raw: Store, work: Store, batch_index: _BatchIndex, new_recordings: Sequence[ListedRecording], settings: Settings
+) -> int:
     """Read the headers of new recordings and deal them to batches; returns how many were assigned here."""
     headers = probe_headers(raw, [found.audio.key for found in new_recordings], settings)
     recordings = [_to_recording(found, headers[found.audio.key], settings) for found in new_recordings]

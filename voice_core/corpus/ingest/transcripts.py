@@ -209,7 +209,11 @@ def _segments(document: Any, name: str) -> tuple[str, list[Any]]:
             if isinstance(document.get(key), list):
                 return key, document[key]
         key = next((key for key in ("segments", "transcription") if key in document), "")
-        what = f"`{key}` is {_describe_value(document[key])}, not a list" if key else "neither `segments` nor `transcription`"
+        what = (
+            f"`{key}` is {_describe_value(document[key])}, not a list"
+            if key
+            else "neither `segments` nor `transcription`"
+        )
     raise TranscriptError("transcript_no_segments", f"{name}: {what}")
 
 
@@ -222,7 +226,7 @@ def _native_or_whisper(document: Any, segments: list[Any]) -> str:
     return "whisper" if by_document or not keys.isdisjoint(_WHISPER_MEASURES) else "native"
 
 
-class _BadLineError(Exception):  # noqa: N818 - becomes a BadLine
+class _BadLineError(Exception):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
@@ -367,8 +371,8 @@ def _describe_value(value: Any) -> str:
 
     Lists and objects stay closed: they may be as deep as the file is long.
 
-    >>> _describe_value("a" * 100), _describe_value([1, 2]), _describe_value({}), _describe_value(None), _describe_value(10**500)
-    ('a string of 100 characters', 'a list of 2', 'an object', 'nothing', 'an integer of about 501 digits')
+    >>> [_describe_value(value) for value in ("a" * 100, [1, 2], {}, None, 10**500)]
+    ['a string of 100 characters', 'a list of 2', 'an object', 'nothing', 'an integer of about 501 digits']
     """
     if isinstance(value, str):
         return f"a string of {len(value)} character{'' if len(value) == 1 else 's'}"

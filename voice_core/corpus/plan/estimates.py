@@ -67,7 +67,9 @@ class DatasetAverages:
     basis: tuple[str, ...] = ()
 
 
-def compute_averages(segments: Sequence[Manifest], rows: Sequence[Manifest], pairs: Sequence[tuple[int, int, int]]) -> DatasetAverages:
+def compute_averages(
+    segments: Sequence[Manifest], rows: Sequence[Manifest], pairs: Sequence[tuple[int, int, int]]
+) -> DatasetAverages:
     """This dataset's own averages, from some of its committed manifests; `pairs` are (rows, pairs, bytes).
 
     Where there is nothing to go by, the defaults above stand in, and `basis` says so.

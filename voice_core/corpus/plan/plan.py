@@ -8,13 +8,13 @@ from collections.abc import Collection, Sequence
 
 from voice_core.codecs.base import Codec
 from voice_core.corpus.dataset import pairs, rows_stage, splits
-from voice_core.corpus.dataset.splits import Splits, SplitRow
+from voice_core.corpus.dataset.splits import SplitRow, Splits
 from voice_core.corpus.ingest.discovery import Discovery
+from voice_core.corpus.plan.build_plan import BuildPlan
+from voice_core.corpus.plan.cutting_estimates import average_recordings
 from voice_core.corpus.plan.estimates import DatasetAverages, compute_averages
-from voice_core.corpus.plan.expected import average_recordings
-from voice_core.corpus.plan.forecast import MAX_TRANSCRIPTS, forecast_segments
-from voice_core.corpus.plan.stages import PartitionForecast, plan_cutting, plan_encoding, plan_writing, size_of
-from voice_core.corpus.plan.work import BuildPlan
+from voice_core.corpus.plan.segment_forecast import MAX_TRANSCRIPTS, forecast_segments
+from voice_core.corpus.plan.stage_plans import PartitionForecast, plan_cutting, plan_encoding, plan_writing, size_of
 from voice_core.corpus.status import BuildStatus
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
@@ -60,14 +60,14 @@ def plan_build(
     card = not status.card.up_to_date or any(plan.rows_written or plan.pairs_written for plan in changed)
     recordings = sum(len(case.batch.recordings) for case in cases)
     unread = sum(not item.read for forecast in forecasts for item in forecast.recording_forecasts)
-    note = (
-        f"{unread:,} transcripts were not read: their recordings are taken to be like the {max_transcripts:,} others"
-    )
+    note = f"{unread:,} transcripts were not read: their recordings are taken to be like the {max_transcripts:,} others"
     basis = (*averages.basis, *([note] if unread else ()))
     return BuildPlan(changed, len(cases), recordings, replanned, card, basis, tuple(discovery.listing.strays))
 
 
-def _plan_splits(work: Store, status: BuildStatus, cases: Sequence[PartitionForecast], settings: Settings) -> tuple[Splits, bool, bool]:
+def _plan_splits(
+    work: Store, status: BuildStatus, cases: Sequence[PartitionForecast], settings: Settings
+) -> tuple[Splits, bool, bool]:
     """The splits as they will be; whether they are planned anew; whether that is certain."""
     before = splits.read_splits(work, settings)
     resegmented = {case.partition: case for case in cases if case.segments_change}

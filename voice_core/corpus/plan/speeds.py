@@ -47,7 +47,8 @@ def summarise_speeds(measurements: Iterable[SpeedMeasurement]) -> list[Speed]:
 def median_speed(measurements: Iterable[SpeedMeasurement]) -> float:
     """The median speed, each run weighing as long as it took: a start of a second says little of hours.
 
-    >>> median_speed([SpeedMeasurement(5.0, 1.0, 0.0), SpeedMeasurement(60.0, 100.0, 0.0), SpeedMeasurement(70.0, 90.0, 0.0)])
+    >>> measured = [(5.0, 1.0, 0.0), (60.0, 100.0, 0.0), (70.0, 90.0, 0.0)]
+    >>> median_speed([SpeedMeasurement(*item) for item in measured])
     60.0
     """
     ordered = sorted(measurements, key=lambda item: item.times_real_time)

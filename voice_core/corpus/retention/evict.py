@@ -133,8 +133,8 @@ def plan_eviction(
 def evict_files(work: Store, plan: EvictionPlan, settings: Settings) -> None:
     """Read again all that was made of the plan's files, and if it is whole, delete them.
 
-    Waits while another process works on the partition. Raises `DerivedFilesDamagedError`, and then deletes nothing. May be killed
-    at any moment: the same call finishes.
+    Waits while another process works on the partition. Raises `DerivedFilesDamagedError`, and then deletes nothing.
+    May be killed at any moment: the same call finishes.
     """
     place = _evicted_record_name(plan.stage, settings)
     with hold_lock(work, str(plan.partition)) as work:
@@ -162,7 +162,9 @@ def _plan_stage(
     force: bool,
 ) -> EvictionPlan:
     """`present` are the stage's files that lie there, `sizes` what they take."""
-    needed = ASSETS[: 3 + EVICTABLE_STAGES.index(stage) if rows_stage.has_codec(settings) else 4 + (stage == DATASET_FILES)]
+    needed = ASSETS[
+        : 3 + EVICTABLE_STAGES.index(stage) if rows_stage.has_codec(settings) else 4 + (stage == DATASET_FILES)
+    ]
     unfinished = [f"{name} is {status.states[name]}" for name in needed if not status.states[name].up_to_date]
     undecodable = _undecodable_recordings(status, known)
     refusal, retained, files = "", "", dict(present)
@@ -173,10 +175,16 @@ def _plan_stage(
     else:
         manifest = known.segments if stage == SEGMENTS else known.coded
         entries = manifest.files() if manifest else []
-        files = {entry.key: entry.sha256 for entry in entries if entry.key in present and entry.audio_id not in undecodable}
+        files = {
+            entry.key: entry.sha256 for entry in entries if entry.key in present and entry.audio_id not in undecodable
+        }
         if len(files) < len(present):
-            named = sorted({entry.audio_id for entry in entries if entry.key in present and entry.audio_id in undecodable})
-            retained = f"{len(present) - len(files)} files of recordings that the raw bucket lacks: {_abbreviate(named)}"
+            named = sorted(
+                {entry.audio_id for entry in entries if entry.key in present and entry.audio_id in undecodable}
+            )
+            retained = (
+                f"{len(present) - len(files)} files of recordings that the raw bucket lacks: {_abbreviate(named)}"
+            )
     if refusal:
         return EvictionPlan(stage, status.partition, refusal=refusal, version=known.version)
     size = sum(sizes[key] for key in files)
@@ -198,15 +206,24 @@ def _undecodable_recordings(status: PartitionStatus, known: _CommittedFiles) -> 
 
 
 def _dataset_refusal(
-    work: Store, known: _CommittedFiles, undecodable: set[str], present: Mapping[str, str], settings: Settings, force: bool
+    work: Store,
+    known: _CommittedFiles,
+    undecodable: set[str],
+    present: Mapping[str, str],
+    settings: Settings,
+    force: bool,
 ) -> str:
     source = known.coded or known.segments
-    last = {e.audio_id for e in source.kept() if e.audio_id in undecodable and e.key in known.freed} if source else set()
+    last = (
+        {e.audio_id for e in source.kept() if e.audio_id in undecodable and e.key in known.freed} if source else set()
+    )
     if last:
         return f"its rows are the last copy of recordings that the raw bucket lacks: {_abbreviate(sorted(last))}"
     root = DatasetLayout(settings.dataset).root
     published = {
-        (root + str(item["path"]), item["sha256"]) for place in read_publications(work, settings) for item in place.files
+        (root + str(item["path"]), item["sha256"])
+        for place in read_publications(work, settings)
+        for item in place.files
     }
     missing = sorted(key for key, digest in present.items() if (key, digest) not in published)
     if missing and not force:
@@ -219,7 +236,9 @@ def _rebuild_cost(known: _CommittedFiles, plan: EvictionPlan, evicted_keys: Coll
     segments = known.segments
     if segments is None or plan.refusal:
         return RebuildCost()
-    rows_there = known.rows is not None and not any(key in evicted_keys for key, _ in rows_stage.list_parquet_files(known.rows))
+    rows_there = known.rows is not None and not any(
+        key in evicted_keys for key, _ in rows_stage.list_parquet_files(known.rows)
+    )
     in_rows = {(entry.audio_id, entry.index) for entry in known.rows.kept()} if known.rows and rows_there else set()
     copied, decode, encode = 0, set(), 0
     for entry in segments.files():

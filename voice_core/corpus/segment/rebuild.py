@@ -26,7 +26,7 @@ from voice_core.corpus.segment.segment_stage import parameters
 from voice_core.fingerprint import sha256
 from voice_core.layout import DatasetLayout, PartitionKey, stage_prefix
 from voice_core.settings import Settings
-from voice_core.stages.evicted import unmark_evicted, read_evicted
+from voice_core.stages.evicted import read_evicted, unmark_evicted
 from voice_core.stages.manifest import Manifest, read_complete_manifest, read_manifest, write_manifest
 from voice_core.storage.scratch import open_scratch
 from voice_core.storage.store import ObjectNotFoundError, Store, StoreError
@@ -53,7 +53,12 @@ class _RebuildContext:
 
 
 def rebuild_evicted(
-    work: Store, rebuild_sources: RebuildSources | None, stage: str, partition: PartitionKey, settings: Settings, keys: Iterable[str]
+    work: Store,
+    rebuild_sources: RebuildSources | None,
+    stage: str,
+    partition: PartitionKey,
+    settings: Settings,
+    keys: Iterable[str],
 ) -> int:
     """Make those of a stage's files again that are among `keys` and freed; returns how many there were.
 
@@ -72,7 +77,11 @@ def rebuild_evicted(
         )
     context = _RebuildContext(work, partition, settings)
     with progress.track(f"making freed {stage} of {partition} again", len(wanted), "files") as bar:
-        unread = _rebuild_segments(context, rebuild_sources, wanted, bar) if stage == SEGMENTS else _rebuild_coded(context, rebuild_sources, wanted, bar)
+        unread = (
+            _rebuild_segments(context, rebuild_sources, wanted, bar)
+            if stage == SEGMENTS
+            else _rebuild_coded(context, rebuild_sources, wanted, bar)
+        )
     there = {item.key for item in work.listing(stage_prefix(stage, partition))}
     if lost := wanted.keys() - unread - there:
         _log.warning(
@@ -90,14 +99,18 @@ def _mark_stale(work: Store, stage: str, partition: PartitionKey) -> None:
         write_manifest(work, dataclasses.replace(manifest, inputs=""))
 
 
-def _rebuild_segments(context: _RebuildContext, rebuild_sources: RebuildSources, wanted: ExpectedHashes, bar: progress.ProgressTask) -> set[str]:
+def _rebuild_segments(
+    context: _RebuildContext, rebuild_sources: RebuildSources, wanted: ExpectedHashes, bar: progress.ProgressTask
+) -> set[str]:
     """Make segment files; returns those whose recording could not be read."""
     remaining = _write_matching(context, wanted, _strip_codes(context, wanted), bar)
     remaining = _write_matching(context, remaining, _read_from_rows(context, remaining, with_codes=False), bar)
     return _cut_again(context, rebuild_sources, remaining, bar) if remaining else set()
 
 
-def _rebuild_coded(context: _RebuildContext, rebuild_sources: RebuildSources, wanted: ExpectedHashes, bar: progress.ProgressTask) -> set[str]:
+def _rebuild_coded(
+    context: _RebuildContext, rebuild_sources: RebuildSources, wanted: ExpectedHashes, bar: progress.ProgressTask
+) -> set[str]:
     remaining = _write_matching(context, wanted, _read_from_rows(context, wanted, with_codes=True), bar)
     codec = rebuild_sources.codec() if remaining else None
     if codec is None:
@@ -110,7 +123,9 @@ def _rebuild_coded(context: _RebuildContext, rebuild_sources: RebuildSources, wa
     return {key for source, key in sources.items() if source in still_away}
 
 
-def _write_matching(context: _RebuildContext, wanted: ExpectedHashes, made: Iterable[tuple[str, bytes]], bar: progress.ProgressTask) -> dict[str, str]:
+def _write_matching(
+    context: _RebuildContext, wanted: ExpectedHashes, made: Iterable[tuple[str, bytes]], bar: progress.ProgressTask
+) -> dict[str, str]:
     """Write what was made and is what was committed; returns what is still wanted."""
     remaining = dict(wanted)
     good = ((key, data) for key, data in made if remaining.get(key) == sha256(data))
@@ -142,7 +157,9 @@ def _load_segments(context: _RebuildContext, sources: Mapping[str, str]) -> Iter
                 _log.warning("not used to make %s again: %s", target, error)
 
 
-def _read_from_rows(context: _RebuildContext, wanted: ExpectedHashes, *, with_codes: bool) -> Iterator[tuple[str, bytes]]:
+def _read_from_rows(
+    context: _RebuildContext, wanted: ExpectedHashes, *, with_codes: bool
+) -> Iterator[tuple[str, bytes]]:
     """The dataset's rows hold all that a segment file does, the audio as FLAC."""
     if not wanted:
         return
@@ -179,7 +196,9 @@ def _read_rows(reader: IO[bytes], stems: Mapping[str, str], *, with_codes: bool)
         _log.warning("rows of the dataset are not used to make freed files again: %s", error)
 
 
-def _cut_again(context: _RebuildContext, rebuild_sources: RebuildSources, wanted: ExpectedHashes, bar: progress.ProgressTask) -> set[str]:
+def _cut_again(
+    context: _RebuildContext, rebuild_sources: RebuildSources, wanted: ExpectedHashes, bar: progress.ProgressTask
+) -> set[str]:
     """Decode the recordings of these segments and cut just them; returns those whose recording could not be read."""
     work, settings = context.work, context.settings
     manifest = read_complete_manifest(work, SEGMENTS, context.partition)
@@ -217,7 +236,14 @@ def _plan_cut_tasks(context: _RebuildContext, manifest: Manifest, raw: Store, wa
             continue
         tasks.append(
             CutTask(
-                raw, context.work, context.partition, recording, context.settings, previous=before, scratch=scratch, only_files=part
+                raw,
+                context.work,
+                context.partition,
+                recording,
+                context.settings,
+                previous=before,
+                scratch=scratch,
+                only_files=part,
             )
         )
     return sorted(tasks, key=lambda task: task.recording.duration_sec, reverse=True)

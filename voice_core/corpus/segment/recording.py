@@ -20,7 +20,7 @@ from voice_core.layout import PartitionKey, segment_name, stage_prefix
 from voice_core.settings import CutSettings, Settings
 from voice_core.stages.accounting import account_for_samples
 from voice_core.stages.manifest import Entry, RecordingOutcome, RecordingStatus, Reject
-from voice_core.storage.scratch import ScratchLimitError, Scratch
+from voice_core.storage.scratch import Scratch, ScratchLimitError
 from voice_core.storage.store import AccessDeniedError, Store, StoreError
 
 NO_ROOM = "no_room"  # the reason where a recording is larger than the local disk it may take
@@ -197,7 +197,9 @@ def plan_lines(
 ) -> LinePlan:
     """Which lines have to be cut; `reusable` are rows with files, by fingerprint. Pure."""
     plan = plan_cuts(lines, settings)
-    line_fingerprints = {cut.line.index: segment_fingerprint(cut, audio_id, audio_sha256, settings) for cut in plan.cuts}
+    line_fingerprints = {
+        cut.line.index: segment_fingerprint(cut, audio_id, audio_sha256, settings) for cut in plan.cuts
+    }
     known = {index: earlier[mark] for index, mark in line_fingerprints.items() if mark in earlier}
     return LinePlan(
         rejected=tuple(_line_entry(line, audio_id).with_verdict(reject) for line, reject in plan.rejects),
@@ -222,7 +224,9 @@ def _cut_lines(
     plan = plan_lines(lines, audio_id, audio_sha256, task.reusable, settings)
     entries = [*plan.rejected, *plan.reused]
     line_fingerprints = plan.fingerprints
-    todo = [cut for cut in plan.todo if task.only_files is None or _segment_key(task, cut.line.index) in task.only_files]
+    todo = [
+        cut for cut in plan.todo if task.only_files is None or _segment_key(task, cut.line.index) in task.only_files
+    ]
     before = reusable_outcome(task.previous, audio_sha256)
     length_known = before is not None and before.status == "ok"
     report = DecodeReport()
@@ -246,7 +250,9 @@ def _cut_lines(
         message=message,
     )
     rate = settings.sample_rate_hz
-    return CutResult(outcome, account_for_samples(entries, audio_id, total, rate), report.sample_count / rate, len(todo))
+    return CutResult(
+        outcome, account_for_samples(entries, audio_id, total, rate), report.sample_count / rate, len(todo)
+    )
 
 
 def _pieces(
@@ -261,7 +267,11 @@ def _pieces(
 
 
 def _write_segment(
-    piece: CutPiece, task: CutTask, line_fingerprints: Mapping[int, str], writer: "_BufferedWriter", damages: Sequence[Damage]
+    piece: CutPiece,
+    task: CutTask,
+    line_fingerprints: Mapping[int, str],
+    writer: "_BufferedWriter",
+    damages: Sequence[Damage],
 ) -> Entry:
     """The row of a line that was cut, its file handed to the writer."""
     rate = task.settings.cut.sample_rate_hz

@@ -14,9 +14,9 @@ from voice_core.compute import progress, workers
 from voice_core.corpus.ingest.batches import Batch, Recording, mark_transcripts_changed, read_batch
 from voice_core.corpus.names import SEGMENTS
 from voice_core.corpus.segment.boundaries import CUTTING_VERSION
-from voice_core.corpus.segment.last_copies import mark_recoverable_evicted
 from voice_core.corpus.segment.measures import MEASURES_VERSION
 from voice_core.corpus.segment.recording import NO_ROOM, NOT_READ, CutResult, CutTask, cut_recording
+from voice_core.corpus.segment.recoverable_segments import mark_recoverable_evicted
 from voice_core.corpus.segment.rules import apply_rules
 from voice_core.fingerprint import fingerprint
 from voice_core.layout import PartitionKey, contents_key, manifest_key, slug, stage_prefix
@@ -42,7 +42,9 @@ class SegmentsReport:
     decoded_sec: float
     segments_cut: int
     wall_sec: float
-    unchanged_files: Mapping[str, int] = field(default_factory=dict, repr=False)  # files that stayed as they were: key → size
+    unchanged_files: Mapping[str, int] = field(
+        default_factory=dict, repr=False
+    )  # files that stayed as they were: key → size
 
 
 class ContentHashes:
@@ -306,7 +308,9 @@ def _previous_if_unread(
     if not unread or earlier is None or not earlier.sample_count:
         return result
     message = f"{result.outcome.message}; what was cut before is kept"
-    without_file = (_lost_file_entry(entry, "the recording cannot be read now, so it cannot be cut again") for entry in lost)
+    without_file = (
+        _lost_file_entry(entry, "the recording cannot be read now, so it cannot be cut again") for entry in lost
+    )
     return CutResult(dataclasses.replace(earlier, status="unreachable", message=message), (*rows, *without_file))
 
 

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 import torch
 
-from voice_assets_tests.core.codecs import original as reference
-from voice_assets_tests.core.codecs.neucodec.material import make_codec
-from voice_assets_tests.core.codecs.original import SMALL
+from voice_assets_tests.core.codecs import original_neucodec as reference
+from voice_assets_tests.core.codecs.neucodec.neucodec_helpers import make_codec
+from voice_assets_tests.core.codecs.original_neucodec import SMALL
 from voice_core.codecs.neucodec import NeuCodec
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from transformers import SeamlessM4TFeatureExtractor
 from transformers.models.neucodec.modeling_neucodec import NeuCodecAntiAliasedActivation1d, NeuCodecSnakeBeta
 
-from voice_assets_tests.core.codecs.original import SMALL, synthetic_speech
+from voice_assets_tests.core.codecs.original_neucodec import SMALL, synthetic_speech
 from voice_core.codecs.neucodec import NeuCodec
 from voice_core.codecs.neucodec.activation import FusedActivation, _expression, _in_blocks
 from voice_core.codecs.neucodec.engine import INPUT_HZ

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from voice_assets_tests.core.codecs.neucodec.material import CLIPS, make_codec
+from voice_assets_tests.core.codecs.neucodec.neucodec_helpers import CLIPS, make_codec
 from voice_core.codecs import load_codec
 from voice_core.codecs.base import CodecUnavailableError
 from voice_core.codecs.neucodec import NeuCodec

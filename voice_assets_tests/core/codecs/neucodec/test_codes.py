@@ -11,9 +11,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voice_assets_tests.core.codecs import original as reference
-from voice_assets_tests.core.codecs.neucodec.material import CLIPS, make_codec
-from voice_assets_tests.core.codecs.original import synthetic_speech
+from voice_assets_tests.core.codecs import original_neucodec as reference
+from voice_assets_tests.core.codecs.neucodec.neucodec_helpers import CLIPS, make_codec
+from voice_assets_tests.core.codecs.original_neucodec import synthetic_speech
 from voice_core.codecs import load_codec
 from voice_core.codecs.base import Codec
 from voice_core.codecs.neucodec import NeuCodec

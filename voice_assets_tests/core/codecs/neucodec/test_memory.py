@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from voice_assets_tests.core.codecs import original as reference
-from voice_assets_tests.core.codecs.neucodec.material import CLIPS, MemoryLimitedModule, make_codec
-from voice_assets_tests.core.codecs.original import SMALL, synthetic_speech
+from voice_assets_tests.core.codecs import original_neucodec as reference
+from voice_assets_tests.core.codecs.neucodec.neucodec_helpers import CLIPS, MemoryLimitedModule, make_codec
+from voice_assets_tests.core.codecs.original_neucodec import SMALL, synthetic_speech
 from voice_core.codecs.base import OutOfMemoryError
 from voice_core.codecs.neucodec import NeuCodec
 from voice_core.codecs.neucodec.engine import HOP, INPUT_HZ, NeuCodecEngine
@@ -130,7 +130,9 @@ def test_a_gpu_that_is_let_go_has_nothing_left_on_it(
     done: list[tuple[str, bool]] = []
     for name in ("come", "leave"):
         monkeypatch.setattr(
-            NeuCodecEngine, name, lambda _, name=name: done.append((name, read_gpu_holders(str(tmp_path)).get("gpu-b") is not None))
+            NeuCodecEngine,
+            name,
+            lambda _, name=name: done.append((name, read_gpu_holders(str(tmp_path)).get("gpu-b") is not None)),
         )
     with hold_gpu(["gpu-a"], "another's", str(tmp_path)), ThreadPoolExecutor(1) as elsewhere:
         elsewhere.submit(codec.encode, CLIPS[:1]).result()  # by itself: it holds what is free, and leaves it

@@ -60,7 +60,9 @@ def test_files_without_a_folder_need_a_channel(corpus: Corpus, cache: SegmentCac
     assert [str(batch.partition) for batch in read_batches(corpus.work)] == ["News TV/batch-0001"]
 
 
-def test_the_rules_judge_adopted_segments_and_change_their_mind_without_the_source(corpus: Corpus, cache: SegmentCache) -> None:
+def test_the_rules_judge_adopted_segments_and_change_their_mind_without_the_source(
+    corpus: Corpus, cache: SegmentCache
+) -> None:
     cache.recording("video1")
     cache.write("video1", 3, seconds=0.4, text="Yes, so.")
     cache.adopt()
@@ -71,7 +73,9 @@ def test_the_rules_judge_adopted_segments_and_change_their_mind_without_the_sour
     assert reasons_by_index(read_segments_manifest(corpus)) == {}
 
 
-def test_batches_of_adopted_recordings_have_the_usual_limits_and_no_others_in_them(corpus: Corpus, cache: SegmentCache) -> None:
+def test_batches_of_adopted_recordings_have_the_usual_limits_and_no_others_in_them(
+    corpus: Corpus, cache: SegmentCache
+) -> None:
     corpus.set(batch={"max_recordings": 2})
     corpus.add_recording("own", channel="zad")
     corpus.build(card=False)

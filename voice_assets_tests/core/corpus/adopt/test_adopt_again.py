@@ -9,7 +9,7 @@ from pathlib import Path
 from voice_assets_tests.core.corpus.adopt.segment_cache import SegmentCache, read_segments_manifest, reasons_by_index
 from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_assets_tests.files import files_below
-from voice_assets_tests.servers.faulty import FaultyProxy
+from voice_assets_tests.servers.faulty_proxy import FaultyProxy
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.corpus.adopt.adopt import AdoptOptions, adopt
 from voice_core.corpus.ingest import batches

@@ -6,7 +6,12 @@ import zipfile
 import numpy as np
 import pytest
 
-from voice_assets_tests.core.corpus.adopt.segment_cache import MELVQ, SegmentCache, read_segments_manifest, reasons_by_index
+from voice_assets_tests.core.corpus.adopt.segment_cache import (
+    MELVQ,
+    SegmentCache,
+    read_segments_manifest,
+    reasons_by_index,
+)
 from voice_assets_tests.core.corpus.small_corpus import Corpus, speech_like_noise
 from voice_core.audio.pcm import to_float, to_pcm16
 from voice_core.corpus import checks
@@ -37,7 +42,9 @@ def test_files_keep_their_bytes_unless_the_house_form_holds_the_same(corpus: Cor
         assert np.array_equal(arrays["audio"], load_segment(stored[0], "").audio)
 
 
-def test_a_malformed_file_is_rejected_with_its_reason_and_the_rest_is_adopted(corpus: Corpus, cache: SegmentCache) -> None:
+def test_a_malformed_file_is_rejected_with_its_reason_and_the_rest_is_adopted(
+    corpus: Corpus, cache: SegmentCache
+) -> None:
     cache.write("v", 0)
     whole = cache.write("v", 1)
     whole.write_bytes(whole.read_bytes()[:5000])

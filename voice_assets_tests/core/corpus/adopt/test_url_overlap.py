@@ -57,7 +57,9 @@ def test_segment_files_of_the_work_root_are_not_adopted(corpus: Corpus, cache: S
     corpus.add_recording("a")
     corpus.segment()
     with pytest.raises(ValueError, match="lies inside of the work root"):
-        adopt(Store(f"{corpus.settings.work_url}/segments/news"), corpus.work, corpus.settings, AdoptOptions(channel="x"))
+        adopt(
+            Store(f"{corpus.settings.work_url}/segments/news"), corpus.work, corpus.settings, AdoptOptions(channel="x")
+        )
 
 
 @pytest.mark.parametrize(("source", "target"), [("link", "a"), ("link", "a/b"), ("a/b", "link")])

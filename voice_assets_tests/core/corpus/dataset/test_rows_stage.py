@@ -12,7 +12,8 @@ import soundfile
 
 from voice_assets_tests.core.corpus.small_corpus import Corpus, make_lines
 from voice_core.corpus.checks import files_intact, rows_match, seconds_add_up, splits_do_not_leak
-from voice_core.corpus.dataset import card_stage, pairs, rows_stage
+from voice_core.corpus.dataset import pairs, rows_stage
+from voice_core.corpus.dataset.dataset_record import read_dataset_record
 from voice_core.corpus.dataset.splits import Splits
 from voice_core.corpus.names import CODED
 from voice_core.corpus.segment.segment_files import load_segment
@@ -123,7 +124,9 @@ def test_the_speakers_of_pairs_are_people_as_the_speaker_scope_tells_them_apart(
     two_recordings.set(split={"speaker_scope": scope})
     two_recordings.segment()
     two_recordings.encode()
-    report = pairs.build_pairs(two_recordings.work, built(two_recordings, Splits(frozenset(), frozenset())), two_recordings.settings)
+    report = pairs.build_pairs(
+        two_recordings.work, built(two_recordings, Splits(frozenset(), frozenset())), two_recordings.settings
+    )
     assert (report.pairs, report.speakers) == (6, speakers)
 
 
@@ -275,7 +278,7 @@ def test_the_commit_record_names_every_file_with_its_hash(corpus: Corpus) -> Non
     corpus.add_recording("b")
     corpus.build()
     commit = json.loads(corpus.work.get("datasets/voice/dataset.json"))
-    assert commit == card_stage.read_commit(corpus.work, corpus.settings)
+    assert commit == read_dataset_record(corpus.work, corpus.settings)
     assert files_intact(corpus.work, [(item["key"], item["sha256"]) for item in commit["files"]]).passed
     written = {str(path.relative_to(corpus.work_dir)) for path in corpus.work_dir.glob("datasets/voice/*/*/*.parquet")}
     manifests = {key for key in written if "/manifests/" in key}

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from voice_assets_tests.core.corpus.small_corpus import OtherLastCode, SmallCodec, Corpus
+from voice_assets_tests.core.corpus.small_corpus import Corpus, OtherLastCode, SmallCodec
 from voice_core.codecs import load_codec
 from voice_core.codecs.base import Audio, Codec, Codes, Margins, OutOfMemoryError
 from voice_core.corpus.checks import codes_valid, files_intact, seconds_add_up
 from voice_core.corpus.dataset.summary import summarise
-from voice_core.corpus.encode import encode_stage, encoding
+from voice_core.corpus.encode import encode_stage, segment_encoder
 from voice_core.corpus.forget import forget
 from voice_core.corpus.segment.segment_files import load_segment
 from voice_core.layout import PartitionKey
@@ -145,7 +145,9 @@ def spoil(path: Path) -> bytes:
 
 
 @pytest.mark.parametrize("lost", [False, True])
-def test_a_damaged_segment_file_is_a_row_with_a_reason_and_tried_again_once_repaired(segmented: Corpus, lost: bool) -> None:
+def test_a_damaged_segment_file_is_a_row_with_a_reason_and_tried_again_once_repaired(
+    segmented: Corpus, lost: bool
+) -> None:
     path = segmented.path("segments/news/batch-0001/a_seg_1.npz")
     data = spoil(path)
     if lost:
@@ -226,7 +228,11 @@ class ShortClipsRefused(SmallCodec):
 def test_a_clip_that_the_codec_refuses_costs_only_itself(corpus: Corpus) -> None:
     from voice_assets_tests.core.corpus.small_corpus import make_line
 
-    corpus.add_recording("a", 6.0, [make_line(0.2, 1.8, "A long line."), make_line(2.5, 3.1, "Short."), make_line(3.6, 5.6, "A long one.")])
+    corpus.add_recording(
+        "a",
+        6.0,
+        [make_line(0.2, 1.8, "A long line."), make_line(2.5, 3.1, "Short."), make_line(3.6, 5.6, "A long one.")],
+    )
     corpus.segment()
     corpus.codec = ShortClipsRefused()
     report = corpus.encode()
@@ -286,7 +292,7 @@ class Rounding(OtherLastCode):
 def test_codes_that_the_plain_path_does_not_give_fail_the_batch(segmented: Corpus) -> None:
     segmented.set(guard_share=1.0)
     segmented.codec = OtherLastCode()
-    with pytest.raises(encoding.CodesDifferError, match=r"segments/news/batch-0001/.*1 of \d+ codes are not"):
+    with pytest.raises(segment_encoder.CodesDifferError, match=r"segments/news/batch-0001/.*1 of \d+ codes are not"):
         segmented.encode()
     manifest = read_manifest(segmented.work, "coded", NEWS)
     assert manifest is not None
@@ -320,7 +326,9 @@ def test_a_precision_that_changes_codes_must_leave_most_of_them(segmented: Corpu
     assert all(entry.agreement == pytest.approx(0.987, abs=1e-3) for entry in segmented.encode().manifest.kept())
     segmented.codec = half = Half("2")
     half.wrong = 42
-    with pytest.raises(encoding.CodesDifferError, match=r"4\d\.\d% of 8\d codes are those.*50% would be the least"):
+    with pytest.raises(
+        segment_encoder.CodesDifferError, match=r"4\d\.\d% of 8\d codes are those.*50% would be the least"
+    ):
         segmented.encode()
 
 

@@ -10,14 +10,20 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from voice_assets_tests.core.corpus.forget.forgetting import find_leftovers
+from voice_assets_tests.core.corpus.forget.leftovers import find_leftovers
 from voice_assets_tests.core.corpus.small_corpus import Corpus, make_lines
 from voice_assets_tests.files import files_below
 from voice_core.corpus.checks import files_intact, rows_match
 from voice_core.corpus.dataset.card import read_card_settings
 from voice_core.corpus.dataset.dataset_record import read_dataset_record
 from voice_core.corpus.dataset.rows_stage import list_parquet_files, read_dataset_manifest
-from voice_core.corpus.forget.forget import ForgetTarget, find_forget_target, mark_forgotten, remove_recording, clear_pending
+from voice_core.corpus.forget.forget import (
+    ForgetTarget,
+    clear_pending,
+    find_forget_target,
+    mark_forgotten,
+    remove_recording,
+)
 from voice_core.corpus.forget.search import RecordingName, find_references
 from voice_core.corpus.retention import evict
 from voice_core.layout import PartitionKey

@@ -162,7 +162,9 @@ def test_a_segment_file_that_changes_while_it_is_adopted_and_back_is_not_taken(
     between = cache.write("v", 1, text="Something else.").read_bytes()
     source = SwappingStore(url, "zad/v_seg_1.npz", between, access)
     adopt(source, corpus.work, corpus.settings, AdoptOptions())
-    assert {entry.index: entry.reason for entry in read_segments_manifest(corpus).entries if not entry.kept} == {1: "not_read"}
+    assert {entry.index: entry.reason for entry in read_segments_manifest(corpus).entries if not entry.kept} == {
+        1: "not_read"
+    }
     adopt(Store(url, access), corpus.work, corpus.settings, AdoptOptions())
     assert {entry.text for entry in read_segments_manifest(corpus).kept()} == {
         "Line 0 of v, one of several.", "Line 1 of v, one of several.",

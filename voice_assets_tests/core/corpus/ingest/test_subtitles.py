@@ -62,7 +62,10 @@ class TestSrt:
 
     def test_markup_goes_and_all_else_stays(self) -> None:
         payload = '{\\an8}<i>a</i> <FONT color="#fff">b</FONT> <noise> 3 < 5 > {x} &amp; --> AT&T<br/>c'
-        assert get_only_line(parse_srt(f"1\n00:01,000 --> 00:02,000\n{payload}")).text == "a b <noise> 3 < 5 > {x} &amp; --> AT&T c"
+        assert (
+            get_only_line(parse_srt(f"1\n00:01,000 --> 00:02,000\n{payload}")).text
+            == "a b <noise> 3 < 5 > {x} &amp; --> AT&T c"
+        )
 
     @pytest.mark.parametrize(
         "timing",
@@ -120,7 +123,9 @@ class TestVtt:
         cue = "00:01.000 --> 00:02.000\n"
         assert get_only_line(parse_vtt(cue + "<v Layla Ali>نعم</v>")) == Line(0, 1.0, 2.0, "نعم", "Layla Ali")
         assert get_only_line(parse_vtt(cue + "<v.loud Tom &amp; Eve>Yes")).speaker_id == "Tom & Eve"
-        assert get_only_line(parse_vtt(cue + "<v A>Yes</v>\n<v B>No</v> <v A>Yes")) == Line(0, 1.0, 2.0, "Yes No Yes", "A; B")
+        assert get_only_line(parse_vtt(cue + "<v A>Yes</v>\n<v B>No</v> <v A>Yes")) == Line(
+            0, 1.0, 2.0, "Yes No Yes", "A; B"
+        )
 
     def test_markup_is_removed_and_entities_decoded_once(self) -> None:
         payload = (

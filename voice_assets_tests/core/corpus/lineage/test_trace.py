@@ -10,8 +10,8 @@ import pytest
 from voice_assets_tests.core.corpus.small_corpus import Corpus, make_line, make_lines
 from voice_core.corpus.encode import encode_stage
 from voice_core.corpus.forget.forget import mark_forgotten
-from voice_core.corpus.lineage.trace import trace_row
-from voice_core.corpus.lineage.traces import Trace, verify_trace
+from voice_core.corpus.lineage.trace_types import Trace, verify_trace
+from voice_core.corpus.lineage.tracer import trace_row
 from voice_core.corpus.names import CODED
 from voice_core.corpus.retention import evict
 from voice_core.corpus.segment import segment_stage

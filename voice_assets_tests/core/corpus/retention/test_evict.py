@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from voice_assets_tests.core.corpus.small_corpus import OtherLastCode, SmallCodec, Corpus, make_line, make_lines
+from voice_assets_tests.core.corpus.small_corpus import Corpus, OtherLastCode, SmallCodec, make_line, make_lines
 from voice_core.codecs.base import Audio, Codes, Margins
 from voice_core.corpus.checks import codes_valid, files_intact, rows_match
 from voice_core.corpus.dataset import pairs, rows_stage
@@ -15,7 +15,7 @@ from voice_core.corpus.forget.forget import mark_forgotten
 from voice_core.corpus.ingest.batches import list_partitions
 from voice_core.corpus.names import CODED
 from voice_core.corpus.retention import evict
-from voice_core.corpus.retention.evict import EvictionPlan, DerivedFilesDamagedError, RebuildCost
+from voice_core.corpus.retention.evict import DerivedFilesDamagedError, EvictionPlan, RebuildCost
 from voice_core.corpus.segment import segment_stage
 from voice_core.corpus.status import read_status
 from voice_core.layout import PartitionKey
@@ -303,7 +303,9 @@ def test_a_forgotten_recording_leaves_the_record_of_what_was_freed_too(built: Co
     built.build()
     for stage in ("segments", "coded"):
         assert not [key for key in read_evicted(built.work, stage, NEWS) if "/a_seg_" in key]
-    assert {entry.audio_id for entry in rows_stage.require_dataset_manifest(built.work, NEWS, built.settings).kept()} == {"b"}
+    assert {
+        entry.audio_id for entry in rows_stage.require_dataset_manifest(built.work, NEWS, built.settings).kept()
+    } == {"b"}
 
 
 def test_without_a_codec_the_rows_stand_for_the_segments(corpus: Corpus) -> None:
@@ -312,7 +314,10 @@ def test_without_a_codec_the_rows_stand_for_the_segments(corpus: Corpus) -> None
     corpus.build()
     before = corpus.files("segments")
     done = evict.plan_eviction(
-        corpus.work, read_status(corpus.work, corpus.discover(), None, corpus.settings).partitions, ["segments"], corpus.settings
+        corpus.work,
+        read_status(corpus.work, corpus.discover(), None, corpus.settings).partitions,
+        ["segments"],
+        corpus.settings,
     )
     for plan in done:
         evict.evict_files(corpus.work, plan, corpus.settings)

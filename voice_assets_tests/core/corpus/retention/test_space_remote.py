@@ -7,8 +7,8 @@ import pytest
 from voice_assets_tests.core.corpus.small_corpus import Corpus, make_lines
 from voice_assets_tests.servers.gcs import GcsServer
 from voice_assets_tests.servers.s3 import S3Server
-from voice_core.corpus.lineage.trace import trace_row
-from voice_core.corpus.lineage.traces import verify_trace
+from voice_core.corpus.lineage.trace_types import verify_trace
+from voice_core.corpus.lineage.tracer import trace_row
 from voice_core.corpus.retention import evict
 from voice_core.storage.store import Store
 
@@ -49,7 +49,9 @@ def two_clouds(tmp_path: Path, gcs_server: GcsServer, s3_server: S3Server) -> Tw
 def test_freed_files_come_back_to_the_byte_from_the_clouds(two_clouds: TwoCloudCorpus) -> None:
     before = {key: two_clouds.work.hash(key) for stage in ("segments", "coded") for key in two_clouds.keys(stage)}
     assert len(before) == 9 + 6
-    for plan in evict.plan_eviction(two_clouds.work, two_clouds.status().partitions, ["segments", "coded"], two_clouds.settings):
+    for plan in evict.plan_eviction(
+        two_clouds.work, two_clouds.status().partitions, ["segments", "coded"], two_clouds.settings
+    ):
         evict.evict_files(two_clouds.work, plan, two_clouds.settings)
     assert two_clouds.keys("segments") | two_clouds.keys("coded") == set()
     assert two_clouds.status().finished

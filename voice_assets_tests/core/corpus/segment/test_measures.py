@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voice_assets_tests.core.corpus.small_corpus import Floats, speech_like_noise, room_noise
+from voice_assets_tests.core.corpus.small_corpus import Floats, room_noise, speech_like_noise
 from voice_core.audio.pcm import to_pcm16
 from voice_core.corpus.segment.measures import Measures, measure
 

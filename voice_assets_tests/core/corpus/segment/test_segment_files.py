@@ -15,7 +15,13 @@ from hypothesis import strategies as st
 from voice_assets_tests.bombs import NPZ_BOMBS, npz_of_zeros, run_measured
 from voice_assets_tests.core.corpus.small_corpus import speech_like_noise
 from voice_core.audio.pcm import to_pcm16
-from voice_core.corpus.segment.segment_files import SEGMENT_FIELDS, Segment, SegmentFileError, dump_segment, load_segment
+from voice_core.corpus.segment.segment_files import (
+    SEGMENT_FIELDS,
+    Segment,
+    SegmentFileError,
+    dump_segment,
+    load_segment,
+)
 
 # numpy drops trailing NULs of strings, so a transcript with a NUL never gets here.
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
@@ -178,13 +184,13 @@ def test_a_member_that_is_no_array_is_a_segment_file_error() -> None:
 
 _LOAD = """
 import sys
-from voice_core.corpus.segment.segment_files import SegmentFileError, load, sample_count
+from voice_core.corpus.segment.segment_files import SegmentFileError, load_segment, read_sample_count
 try:
-    print(sample_count(open(sys.argv[1], "rb"), "x"))
+    print(read_sample_count(open(sys.argv[1], "rb"), "x"))
 except SegmentFileError as error:
     print(error)
 try:
-    load(open(sys.argv[1], "rb").read(), "x")
+    load_segment(open(sys.argv[1], "rb").read(), "x")
 except SegmentFileError as error:
     print(error)
 """

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from voice_assets_tests.core.corpus.helpers import MANIFEST, segments_are_current, assert_segments_valid
+from voice_assets_tests.core.corpus.helpers import MANIFEST, assert_segments_valid, segments_are_current
 from voice_assets_tests.core.corpus.small_corpus import Corpus, make_line, make_lines
 from voice_core.corpus.forget import forget
 from voice_core.corpus.segment.segment_files import load_segment
@@ -65,7 +65,10 @@ def test_a_corrected_line_cuts_one_segment_and_touches_no_other_file(two_recordi
     changed = {key for key, when in two_recordings.modified_times_ns().items() if times.get(key) != when}
     assert changed == {"segments/news/batch-0001/a_seg_1.npz"}
     assert two_recordings.files("segments").keys() == before.keys()
-    assert load_segment(two_recordings.work.get(two_recordings.rows("a")[1].key), "").text == "Corrected text of this line."
+    assert (
+        load_segment(two_recordings.work.get(two_recordings.rows("a")[1].key), "").text
+        == "Corrected text of this line."
+    )
 
 
 def test_after_a_correction_only_as_much_is_decoded_as_is_needed(corpus: Corpus) -> None:
@@ -162,7 +165,7 @@ def test_a_manifest_that_was_spoilt_is_made_again(two_recordings: Corpus) -> Non
 
 
 def test_a_stereo_mp3_is_cut_like_a_wav(corpus: Corpus) -> None:
-    from voice_assets_tests.core.corpus.small_corpus import write_audio, synthesize_recording
+    from voice_assets_tests.core.corpus.small_corpus import synthesize_recording, write_audio
 
     lines = make_lines(6.0, "a")
     write_audio(corpus.audio_path("a", extension=".mp3"), synthesize_recording(6.0, lines, 44_100), 44_100, channels=2)
@@ -173,7 +176,7 @@ def test_a_stereo_mp3_is_cut_like_a_wav(corpus: Corpus) -> None:
 
 
 def test_silent_clipped_noisy_and_narrow_lines_are_rejected_by_name(corpus: Corpus) -> None:
-    from voice_assets_tests.core.corpus.small_corpus import speech_like_noise, write_audio, room_noise
+    from voice_assets_tests.core.corpus.small_corpus import room_noise, speech_like_noise, write_audio
 
     seconds, rng = 10.0, np.random.default_rng(5)
     audio = room_noise(seconds)

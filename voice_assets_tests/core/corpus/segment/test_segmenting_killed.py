@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from voice_assets_tests.core.corpus.helpers import NEWS, segments_are_current, assert_segments_valid
+from voice_assets_tests.core.corpus.helpers import NEWS, assert_segments_valid, segments_are_current
 from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_core.corpus.checks import files_intact
 from voice_core.corpus.segment import segment_stage

@@ -7,8 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from voice_assets_tests.core.corpus.helpers import segments_are_current, reject_reasons, assert_segments_valid, recording_status
-from voice_assets_tests.core.corpus.small_corpus import LineSpec, Corpus, make_line, make_lines
+from voice_assets_tests.core.corpus.helpers import (
+    assert_segments_valid,
+    recording_status,
+    reject_reasons,
+    segments_are_current,
+)
+from voice_assets_tests.core.corpus.small_corpus import Corpus, LineSpec, make_line, make_lines
 from voice_core.corpus.segment.segment_files import load_segment
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from voice_assets_tests.core.storage.copying.stores import local_store
+from voice_assets_tests.core.storage.copying.copy_helpers import local_store
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.storage.store import Store
 

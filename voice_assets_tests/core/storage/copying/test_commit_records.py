@@ -1,14 +1,16 @@
 """Commit records come after what they list, whatever happens meanwhile."""
 
-from voice_assets_tests.core.storage.copying.stores import read_objects, report_counts, write_corpus
-from voice_assets_tests.servers.faulty import FaultyProxy
+from voice_assets_tests.core.storage.copying.copy_helpers import read_objects, report_counts, write_corpus
+from voice_assets_tests.servers.faulty_proxy import FaultyProxy
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.storage.copy_plan import CopyOptions
 from voice_core.storage.copy_store import copy
 from voice_core.storage.store import Store
 
 
-def test_commit_records_come_after_what_they_list(source_store: Store, s3_server: S3Server, s3_proxy: FaultyProxy) -> None:
+def test_commit_records_come_after_what_they_list(
+    source_store: Store, s3_server: S3Server, s3_proxy: FaultyProxy
+) -> None:
     write_corpus(source_store)
     copy(source_store, Store(s3_server.new_bucket(), s3_server.access(s3_proxy.url)), CopyOptions(record=False))
     order = [item.path.split("/", 2)[2] for item in s3_proxy.requests if item.method == "PUT"]
@@ -52,7 +54,9 @@ def test_a_manifest_that_is_out_of_date_is_gone_before_its_files_change(
     assert read_objects(source_store) == read_objects(target)
 
 
-def test_a_manifest_that_is_rewritten_meanwhile_waits_for_the_next_copy(source_store: Store, target_store: Store) -> None:
+def test_a_manifest_that_is_rewritten_meanwhile_waits_for_the_next_copy(
+    source_store: Store, target_store: Store
+) -> None:
     write_corpus(source_store)
 
     class Building(Store):

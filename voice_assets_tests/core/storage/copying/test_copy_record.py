@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from voice_core.storage.copy_record import COPY_RECORD_FOLDER, CopyRecord, CopiedObject
+from voice_core.storage.copy_record import COPY_RECORD_FOLDER, CopiedObject, CopyRecord
 from voice_core.storage.store import Store
 
 

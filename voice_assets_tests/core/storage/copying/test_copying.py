@@ -5,8 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from voice_assets_tests.core.storage.copying.stores import read_objects, report_counts, write_segments, write_corpus, local_store
-from voice_assets_tests.servers.faulty import FaultyProxy
+from voice_assets_tests.core.storage.copying.copy_helpers import (
+    local_store,
+    read_objects,
+    report_counts,
+    write_corpus,
+    write_segments,
+)
+from voice_assets_tests.servers.faulty_proxy import FaultyProxy
 from voice_assets_tests.servers.gcs import GcsServer
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.storage import copy_store
@@ -51,7 +57,9 @@ def test_a_second_copy_of_5000_objects_reads_no_bodies(target_store: Store, sour
     assert report_counts(copy(source_store, target_store, options)) == (0, 5000, 0 if record else 5000, 0)
 
 
-def test_a_second_copy_asks_a_server_for_listings_only(source_store: Store, s3_server: S3Server, s3_proxy: FaultyProxy) -> None:
+def test_a_second_copy_asks_a_server_for_listings_only(
+    source_store: Store, s3_server: S3Server, s3_proxy: FaultyProxy
+) -> None:
     write_segments(source_store, 20)
     target = Store(s3_server.new_bucket(), s3_server.access(s3_proxy.url))
     copy(source_store, target, CopyOptions())
@@ -115,7 +123,9 @@ def test_verify_finds_what_no_listing_shows(source_store: Store, target_store: S
     assert read_objects(source_store) == read_objects(target_store)
 
 
-def test_a_record_of_another_source_does_not_hide_a_difference(tmp_path: Path, source_store: Store, target_store: Store) -> None:
+def test_a_record_of_another_source_does_not_hide_a_difference(
+    tmp_path: Path, source_store: Store, target_store: Store
+) -> None:
     write_segments(source_store)
     copy(source_store, target_store, CopyOptions())
     other = local_store(tmp_path / "other")
@@ -149,7 +159,9 @@ def test_globs_choose_keys(source_store: Store, target_store: Store) -> None:
     assert sorted(read_objects(target_store)) == [f"zad/video_seg_{number}.npz" for number in (1, 2, 3, 4)]
 
 
-def test_delete_removes_what_the_source_has_not_and_nothing_that_is_excluded(source_store: Store, target_store: Store) -> None:
+def test_delete_removes_what_the_source_has_not_and_nothing_that_is_excluded(
+    source_store: Store, target_store: Store
+) -> None:
     write_segments(source_store)
     for key in ("old/a.npz", "old/b.txt"):
         target_store.put(key, b"old")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from voice_assets_tests.core.storage.copying.stores import read_objects, report_counts, write_segments
+from voice_assets_tests.core.storage.copying.copy_helpers import read_objects, report_counts, write_segments
 from voice_assets_tests.soak.rounds.two_writers import copy_twice
 from voice_core.storage import copy_store
 from voice_core.storage.config import StoreConfig
@@ -50,7 +50,9 @@ def test_an_object_that_another_copy_replaced_meanwhile_is_not_removed(
     assert read_objects(source_store) == read_objects(target_store)
 
 
-def test_a_record_that_another_copy_merges_meanwhile_costs_no_more_than_a_comparison(source_store: Store, target_store: Store) -> None:
+def test_a_record_that_another_copy_merges_meanwhile_costs_no_more_than_a_comparison(
+    source_store: Store, target_store: Store
+) -> None:
     write_segments(source_store)
     copy(source_store, target_store, CopyOptions())
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from voice_assets_tests.core.storage.copying.stores import read_objects, report_counts, write_segments
-from voice_assets_tests.servers.faulty import FaultyProxy
+from voice_assets_tests.core.storage.copying.copy_helpers import read_objects, report_counts, write_segments
+from voice_assets_tests.servers.faulty_proxy import FaultyProxy
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.storage.copy_plan import CopyOptions
 from voice_core.storage.copy_record import COPY_RECORD_FOLDER
@@ -34,7 +34,9 @@ def test_what_fails_for_one_object_is_told_and_a_second_run_repairs_it(
     assert read_objects(source_store) == read_objects(target)
 
 
-def test_a_copy_for_which_nothing_works_gives_up(source_store: Store, s3_server: S3Server, s3_proxy: FaultyProxy) -> None:
+def test_a_copy_for_which_nothing_works_gives_up(
+    source_store: Store, s3_server: S3Server, s3_proxy: FaultyProxy
+) -> None:
     write_segments(source_store, 300, size=10)
     target = Store(s3_server.new_bucket(), s3_server.access(s3_proxy.url))
     s3_proxy.answer(403, "AccessDenied", times=0, method="PUT")
@@ -51,7 +53,9 @@ def test_bodies_that_are_cut_short_never_arrive(bucket: Store, target_store: Sto
     assert read_objects(bucket) == read_objects(target_store)
 
 
-def test_an_object_that_is_replaced_while_it_is_copied_is_copied_again_next_time(source_store: Store, target_store: Store) -> None:
+def test_an_object_that_is_replaced_while_it_is_copied_is_copied_again_next_time(
+    source_store: Store, target_store: Store
+) -> None:
     write_segments(source_store)
 
     class Restless(Store):

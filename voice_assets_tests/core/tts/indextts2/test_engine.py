@@ -21,9 +21,9 @@ from voice_core.tts import (
     TransientEngineError,
     Utterance,
     configured_engine,
-    reserve_gpu,
     load_engine,
     load_on_reserved_gpu,
+    reserve_gpu,
 )
 from voice_core.tts.indextts2 import IndexTTS2Engine
 
@@ -152,7 +152,10 @@ def test_without_a_gpu_it_is_loaded_where_the_package_likes_unless_one_is_asked_
     with load_on_reserved_gpu(engine, "speaking"):
         assert engine._model.built["device"] is None
     wanting = load_engine("indextts2", **options, device="cuda:1")
-    with pytest.raises(EngineUnavailableError, match=r"device is cuda:1, and torch .* sees 0 GPUs"), load_on_reserved_gpu(wanting, ""):
+    with (
+        pytest.raises(EngineUnavailableError, match=r"device is cuda:1, and torch .* sees 0 GPUs"),
+        load_on_reserved_gpu(wanting, ""),
+    ):
         pass
     with load_on_reserved_gpu(load_engine("noise"), "speaking"):
         pass

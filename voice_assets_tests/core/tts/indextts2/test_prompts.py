@@ -8,7 +8,7 @@ import pytest
 
 from voice_assets_tests.core.tts import fake_indextts
 from voice_assets_tests.core.tts.fake_indextts import recorded_calls
-from voice_core.synthesis import EngineSpec, UtteranceGroup, SynthesisOptions, synthesise
+from voice_core.synthesis import EngineSpec, SynthesisOptions, UtteranceGroup, synthesise
 from voice_core.tts import Utterance, load_engine
 from voice_core.tts.indextts2 import EMOTIONS, IndexTTS2Engine
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Final
 
-from voice_core.demo.encoding import AudioFormat
+from voice_core.demo.audio_encoder import AudioFormat
 from voice_core.demo.faults import FIELD_LINES, FILE_FAULTS, STUDIO_LINES, FileFault, LineFault
-from voice_core.demo.script import CAST, Speaker, ScriptLine, shorten_talk, load_talks
+from voice_core.demo.script import CAST, ScriptLine, Speaker, load_talks, shorten_talk
 from voice_core.demo.transcripts import TranscriptKind
 
 ATHEER: Final = "Atheer_-"

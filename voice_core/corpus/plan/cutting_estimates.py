@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from voice_core.corpus.plan.estimates import ZERO, Quantity
-from voice_core.corpus.plan.forecast import SegmentForecast, NewSegment, RecordingForecast
+from voice_core.corpus.plan.segment_forecast import NewSegment, RecordingForecast, SegmentForecast
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,12 @@ class RecordingAverages:
 
 
 def average_recordings(foresights: Iterable[SegmentForecast]) -> RecordingAverages:
-    read = [item for foresight in foresights for item in foresight.recording_forecasts if item.read and item.recording.transcript]
+    read = [
+        item
+        for foresight in foresights
+        for item in foresight.recording_forecasts
+        if item.read and item.recording.transcript
+    ]
     if not read:
         return RecordingAverages()
     seconds = math.fsum(item.recording.duration_sec for item in read) or 1.0
@@ -113,4 +118,10 @@ def _estimate_recording(item: RecordingForecast, common: RecordingAverages) -> C
 
 def expected_totals(new: NewSegment) -> NewSegmentTotals:
     """What is expected of one line."""
-    return NewSegmentTotals(1, new.size_bytes, new.keep_probability, new.keep_probability * new.seconds, new.keep_probability * new.size_bytes)
+    return NewSegmentTotals(
+        1,
+        new.size_bytes,
+        new.keep_probability,
+        new.keep_probability * new.seconds,
+        new.keep_probability * new.size_bytes,
+    )

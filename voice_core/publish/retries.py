@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from huggingface_hub.errors import HTTPError
 
-from voice_core.publish.errors import HubAccessError, HubUnavailableError, HubConflictError, HubError
+from voice_core.publish.errors import HubAccessError, HubConflictError, HubError, HubUnavailableError
 from voice_core.redaction import redact, redact_error
 
 MAX_ATTEMPTS = 5

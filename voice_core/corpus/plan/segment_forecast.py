@@ -17,7 +17,7 @@ from voice_core.corpus.plan.estimates import segment_file_bytes
 from voice_core.corpus.segment import segment_stage
 from voice_core.corpus.segment.boundaries import Cut
 from voice_core.corpus.segment.measures import speech_characters
-from voice_core.corpus.segment.recording import reusable_outcome, plan_lines
+from voice_core.corpus.segment.recording import plan_lines, reusable_outcome
 from voice_core.corpus.segment.rules import apply_rules
 from voice_core.corpus.segment.segment_stage import ContentHashes
 from voice_core.fingerprint import sha256
@@ -31,7 +31,8 @@ MAX_TRANSCRIPTS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class NewSegment:
-    """A line that would be cut. `keep_probability` is how likely the rules keep it, by its text, its times, and its like."""
+    """A line that would be cut. `keep_probability` is how likely the rules keep it, by its text, its times, and its
+    like."""
 
     audio_id: str
     speaker_id: str
@@ -178,7 +179,9 @@ def _sample_evenly(items: Sequence[Any], most: int) -> list[Any]:
     return [items[place * len(items) // count] for place in range(count)]
 
 
-def _forecast_recording(raw: Store, recording: Recording, draft: _BatchDraft, settings: Settings, kept_share: float) -> RecordingForecast:
+def _forecast_recording(
+    raw: Store, recording: Recording, draft: _BatchDraft, settings: Settings, kept_share: float
+) -> RecordingForecast:
     """What becomes of a recording, going by its transcript."""
     assert recording.transcript is not None
     assert recording.audio is not None
@@ -217,7 +220,9 @@ def _forecast_recording(raw: Store, recording: Recording, draft: _BatchDraft, se
         raw_bytes=len(data) + (size if decoded or not certain or raw.local_root is None else 0),
         reused=(*plan.rejected, *plan.reused),
         new=tuple(
-            _new_segment(cut, by_index.get(cut.line.index), audio_id, settings, kept_share) for cut in plan.todo if readable
+            _new_segment(cut, by_index.get(cut.line.index), audio_id, settings, kept_share)
+            for cut in plan.todo
+            if readable
         ),
     )
 
@@ -264,8 +269,12 @@ def _forecast_without_transcript(recording: Recording, draft: _BatchDraft, setti
     return RecordingForecast(recording, read=False, exact=False, reused=tuple(draft.rows.get(recording.audio_id, ())))
 
 
-def _forecast_batch(number: int, draft: _BatchDraft, seen: Mapping[tuple[int, str], RecordingForecast], settings: Settings) -> SegmentForecast:
-    opened = [seen.get((number, item.audio_id)) or _forecast_without_transcript(item, draft, settings) for item in draft.todo]
+def _forecast_batch(
+    number: int, draft: _BatchDraft, seen: Mapping[tuple[int, str], RecordingForecast], settings: Settings
+) -> SegmentForecast:
+    opened = [
+        seen.get((number, item.audio_id)) or _forecast_without_transcript(item, draft, settings) for item in draft.todo
+    ]
     standing = [*draft.reused, *(entry for item in opened for entry in item.reused)]
     judged = [apply_rules(entry, settings.rules) if entry.key else entry for entry in standing]
     changed = True

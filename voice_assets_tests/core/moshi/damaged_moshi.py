@@ -38,13 +38,15 @@ class FinishedMoshiDataset:
 
     def build(self, *, verify: bool = False, replace_source: bool = False) -> None:
         report = build.build(
-            Store(self.scripts_dir.as_uri()), self.work, self.settings, SynthesisOptions("serial"), replace_source=replace_source,
-            verify=verify,
+            Store(self.scripts_dir.as_uri()), self.work, self.settings, SynthesisOptions("serial"),
+            replace_source=replace_source, verify=verify,
         )  # fmt: skip
         assert not report.failures, report.failures
 
     def commands(self) -> WorkRootCommands:
-        return WorkRootCommands(status=lambda: None, build=self.build, audit=lambda: audit_work_root(self.work, self.settings).wrong)
+        return WorkRootCommands(
+            status=lambda: None, build=self.build, audit=lambda: audit_work_root(self.work, self.settings).wrong
+        )
 
 
 def allowed_outcome(case: DamageCase) -> tuple[bool, tuple[str, ...]]:

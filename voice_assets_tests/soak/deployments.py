@@ -111,7 +111,9 @@ def create_gcs_s3_deployment(home: Path, raw: Path, gcs: GcsServer, s3: S3Server
     return _create_deployment("gcs+s3", home, urls, {**gcs.environment(), **s3.environment()}, s3.access())
 
 
-def _create_deployment(kind: str, home: Path, urls: Mapping[str, str], variables: Mapping[str, str], access: StoreConfig) -> Deployment:
+def _create_deployment(
+    kind: str, home: Path, urls: Mapping[str, str], variables: Mapping[str, str], access: StoreConfig
+) -> Deployment:
     home.mkdir(parents=True, exist_ok=True)
     _make_instance(home)
     environment = {

@@ -14,7 +14,7 @@ from http.client import HTTPException
 from urllib.parse import urlsplit
 
 from voice_core.storage.config import StoreConfig
-from voice_core.storage.errors import WANTS_TLS, Diagnosis, diagnose, root_cause_message
+from voice_core.storage.diagnosis import WANTS_TLS, Diagnosis, diagnose, root_cause_message
 
 _TIMEOUT_SEC = 10.0
 
@@ -55,7 +55,9 @@ def check_connection(url: str, access: StoreConfig) -> ConnectionCheck:
         found = diagnose(root_cause_message(cause), url) or Diagnosis(str(cause), "")
         return ConnectionCheck(address, Diagnosis(f"{address}: {found.what}", found.cure))
     milliseconds = 1000 * (time.perf_counter() - started)
-    return ConnectionCheck(address, None, milliseconds, _clock_offset_sec(headers), headers.get("x-amz-bucket-region") or "")
+    return ConnectionCheck(
+        address, None, milliseconds, _clock_offset_sec(headers), headers.get("x-amz-bucket-region") or ""
+    )
 
 
 def resolve_endpoint(url: str, access: StoreConfig) -> str:

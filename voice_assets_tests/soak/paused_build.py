@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from voice_assets_tests.core.corpus.cloud_corpus import Buckets, CloudCorpus
-from voice_core.storage.distributed_lock import LostClaimError
+from voice_core.storage.distributed_lock import LockLostError
 
 RENEW_INTERVAL_SEC, VALID_AFTER_RENEWAL_SEC, EXPIRY_SEC = 0.3, 1.5, 3.0
 # What a program runs first so that its claims last for seconds only.
@@ -20,7 +20,7 @@ SHORT_CLAIMS = (
     "distributed_lock.RENEW_INTERVAL_SEC, distributed_lock.VALID_AFTER_RENEWAL_SEC, distributed_lock.EXPIRY_SEC = "
     f"{RENEW_INTERVAL_SEC}, {VALID_AFTER_RENEWAL_SEC}, {EXPIRY_SEC}; "
 )
-_BUILD = f"{SHORT_CLAIMS} from voice_assets_tests.soak.paused import main; main()"
+_BUILD = f"{SHORT_CLAIMS} from voice_assets_tests.soak.paused_build import main; main()"
 
 
 @contextlib.contextmanager
@@ -59,7 +59,7 @@ def main() -> None:
     corpus.settings = corpus.settings.model_copy(update={"workers": 2})
     try:
         corpus.build()
-    except LostClaimError as error:
+    except LockLostError as error:
         sys.stdout.write(f"{error}\n")
 
 

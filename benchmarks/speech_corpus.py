@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from voice_core.corpus.ingest.batches import snapshot_batch
 from voice_core.corpus.ingest.discovery import discover
-from voice_core.demo.encoding import AudioFormat, encode_audio_file
-from voice_core.demo.performance import SAMPLE_RATE_HZ, SynthesisedLines, render_recording
-from voice_core.demo.plan import RecordingSpec
+from voice_core.demo.audio_encoder import AudioFormat, encode_audio_file
+from voice_core.demo.recording_specs import RecordingSpec
+from voice_core.demo.rendering import SAMPLE_RATE_HZ, SynthesisedLines, render_recording
 from voice_core.demo.sample_data import synthesise_lines
 from voice_core.demo.script import CAST, ScriptLine, load_talks
 from voice_core.demo.transcripts import format_native_json

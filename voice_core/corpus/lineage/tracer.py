@@ -10,15 +10,15 @@ from voice_core.corpus.dataset import pairs, splits
 from voice_core.corpus.dataset.publications import read_publications
 from voice_core.corpus.dataset.rows_stage import has_codec, read_dataset_manifest, row_key
 from voice_core.corpus.ingest.batches import Recording
-from voice_core.corpus.lineage.row_names import find_rows
-from voice_core.corpus.lineage.traces import (
-    CutSpan,
+from voice_core.corpus.lineage.row_lookup import find_rows
+from voice_core.corpus.lineage.trace_types import (
     CommittedFile,
-    ThresholdResult,
+    CutSpan,
     PublishedRevision,
+    RawObject,
     Rejection,
     RowLocation,
-    RawObject,
+    ThresholdResult,
     Trace,
     TranscriptLine,
 )
@@ -100,7 +100,9 @@ class _Tracer:
 
     def _transcript(self, outcome: RecordingOutcome | None) -> RawObject:
         info = self._recording.transcript
-        return _raw_object(info, outcome.transcript_key if outcome else "", outcome.transcript_sha256 if outcome else "")
+        return _raw_object(
+            info, outcome.transcript_key if outcome else "", outcome.transcript_sha256 if outcome else ""
+        )
 
     def _cut(self) -> CutSpan | None:
         entry, rate = self._entry, self._segments.sample_rate_hz
@@ -176,7 +178,9 @@ class _Tracer:
         if not mine:
             return ()
         return tuple(
-            PublishedRevision(item.url, item.branch, item.revision, mine <= {(f["path"], f["sha256"]) for f in item.files})
+            PublishedRevision(
+                item.url, item.branch, item.revision, mine <= {(f["path"], f["sha256"]) for f in item.files}
+            )
             for item in read_publications(self._work, self._settings)
         )
 

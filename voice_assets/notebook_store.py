@@ -15,7 +15,7 @@ import dagster as dg
 
 from voice_core.codecs.base import CodecUnavailableError
 from voice_core.moshi.shard_manifest import ShardManifest
-from voice_core.report.notebook import read_notebook_version, compute_notebook_version
+from voice_core.report.notebook import compute_notebook_version, read_notebook_version
 from voice_core.stages.manifest import Manifest
 from voice_core.storage.local_files import write_file
 
@@ -34,7 +34,10 @@ class NotebookStore:
 
     @classmethod
     def from_context(cls, context: dg.AssetExecutionContext) -> "NotebookStore":
-        return cls(Path(context.instance.storage_directory()) / NOTEBOOK_FOLDER, context.run.tags.get(_LOCATION_TAG, DEFAULT_LOCATION))
+        return cls(
+            Path(context.instance.storage_directory()) / NOTEBOOK_FOLDER,
+            context.run.tags.get(_LOCATION_TAG, DEFAULT_LOCATION),
+        )
 
     @classmethod
     def from_instance(cls, instance: dg.DagsterInstance) -> "NotebookStore":
@@ -45,7 +48,9 @@ class NotebookStore:
         for path in self.folder.glob(f"*/{glob.escape(partition)}.ipynb"):
             path.unlink()
 
-    def listen_metadata(self, asset: str, manifest: Manifest | ShardManifest, make: Callable[[], bytes]) -> dg.MetadataValue:
+    def listen_metadata(
+        self, asset: str, manifest: Manifest | ShardManifest, make: Callable[[], bytes]
+    ) -> dg.MetadataValue:
         """The metadata `listen` of an asset's batch; its notebook is made where there is none of this manifest.
 
         A disk that refuses it, or a codec that is not there any more, costs the sound and not the step, which is

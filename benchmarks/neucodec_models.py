@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 import voice_assets_tests.torchaudio_without_cuda  # noqa: F401 - before what imports torchaudio
-from voice_assets_tests.core.codecs import original as reference
-from voice_assets_tests.core.codecs.original import FULL, SMALL, ModelSize, synthetic_speech
+from voice_assets_tests.core.codecs import original_neucodec as reference
+from voice_assets_tests.core.codecs.original_neucodec import FULL, SMALL, ModelSize, synthetic_speech
 from voice_core.audio.pcm import to_pcm16
 from voice_core.codecs.base import Audio, Codes
 from voice_core.codecs.neucodec import NeuCodec
@@ -48,7 +48,9 @@ class Models:
     def engine(
         self, device: torch.device, precision: str = "fp32", *, compiled: bool = False, **options: Any
     ) -> NeuCodecEngine:
-        return NeuCodecEngine.load(self.folder, device, precision, batch_sec=options.get("batch_sec", 240.0), compiled=compiled)
+        return NeuCodecEngine.load(
+            self.folder, device, precision, batch_sec=options.get("batch_sec", 240.0), compiled=compiled
+        )
 
 
 @contextmanager

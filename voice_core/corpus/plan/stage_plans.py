@@ -11,15 +11,21 @@ from dataclasses import dataclass, field
 from voice_core.codecs.base import Codec
 from voice_core.corpus.dataset import pairs, rows_stage
 from voice_core.corpus.dataset.pairs import PairsRecord
-from voice_core.corpus.dataset.splits import Splits, SplitRow
+from voice_core.corpus.dataset.splits import SplitRow, Splits
 from voice_core.corpus.encode import encode_stage
 from voice_core.corpus.ingest.batches import Batch
 from voice_core.corpus.names import CODED, SEGMENTS
+from voice_core.corpus.plan.build_plan import PartitionPlan, StageWork
+from voice_core.corpus.plan.cutting_estimates import (
+    NO_NEW_SEGMENTS,
+    NewSegmentTotals,
+    RecordingAverages,
+    estimate_cutting,
+    expected_totals,
+)
 from voice_core.corpus.plan.estimates import DatasetAverages, Quantity, codes_bytes
-from voice_core.corpus.plan.expected import NO_NEW_SEGMENTS, NewSegmentTotals, RecordingAverages, estimate_cutting, expected_totals
-from voice_core.corpus.plan.forecast import SegmentForecast, NewSegment
-from voice_core.corpus.plan.rebuilds import RebuildWork, AvailableFiles, plan_coded_rebuild, plan_segment_rebuild
-from voice_core.corpus.plan.work import PartitionPlan, StageWork
+from voice_core.corpus.plan.rebuilds import AvailableFiles, RebuildWork, plan_coded_rebuild, plan_segment_rebuild
+from voice_core.corpus.plan.segment_forecast import NewSegment, SegmentForecast
 from voice_core.corpus.status import PartitionStatus
 from voice_core.layout import PartitionKey, manifest_key, stage_prefix
 from voice_core.settings import Settings
@@ -55,7 +61,9 @@ class PartitionForecast:
         """What the splits are dealt by: kept rows, and lines that may be kept."""
         channel = self.partition.channel
         rows = [SplitRow(channel, item.audio_id, item.speaker_id, item.text) for item in self.entries if item.kept]
-        return rows + [SplitRow(channel, new.audio_id, new.speaker_id, new.text) for new in self.new if new.keep_probability]
+        return rows + [
+            SplitRow(channel, new.audio_id, new.speaker_id, new.text) for new in self.new if new.keep_probability
+        ]
 
     def add(self, **parts: StageWork | Quantity | bool) -> None:
         self.plan = dataclasses.replace(self.plan, **parts)  # type: ignore[arg-type]
@@ -73,7 +81,9 @@ def size_of(files: Iterable[dict[str, str | int]]) -> int:
     return sum(int(item["size_bytes"]) for item in files)
 
 
-def plan_cutting(work: Store, item: PartitionStatus, forecast: SegmentForecast | None, common: RecordingAverages) -> PartitionForecast:
+def plan_cutting(
+    work: Store, item: PartitionStatus, forecast: SegmentForecast | None, common: RecordingAverages
+) -> PartitionForecast:
     """The stage "segments"."""
     new = sum(recording.audio is None and recording.adopted is None for recording in item.batch.recordings)
     plan = PartitionPlan(item.partition, len(item.batch.recordings), new)
@@ -116,7 +126,11 @@ def plan_encoding(work: Store, case: PartitionForecast, codec: Codec | None, set
     if not case.source_changes and case.status.coded.up_to_date:
         return
     case.coded = read_manifest(work, CODED, partition)
-    if not case.source_changes and segments is not None and encode_stage.is_current(segments, case.coded, codec, settings):
+    if (
+        not case.source_changes
+        and segments is not None
+        and encode_stage.is_current(segments, case.coded, codec, settings)
+    ):
         return
     case.source_changes = True
     intact = intact_keys(work, case.coded, verify=False)
@@ -150,7 +164,9 @@ def plan_encoding(work: Store, case: PartitionForecast, codec: Codec | None, set
     evicted = read_evicted(work, SEGMENTS, partition)
     wanted = [entry for entry in todo if entry.key in evicted]
     if wanted:
-        case.add_rebuild(plan_segment_rebuild(wanted, _available_files(work, case, there, settings), settings.cut.sample_rate_hz))
+        case.add_rebuild(
+            plan_segment_rebuild(wanted, _available_files(work, case, there, settings), settings.cut.sample_rate_hz)
+        )
 
 
 def _samples(entry: Entry, codec: Codec, settings: Settings) -> int:
@@ -159,7 +175,9 @@ def _samples(entry: Entry, codec: Codec, settings: Settings) -> int:
     return -(-round((entry.duration_sec or 0.0) * rate) * codec.input_sample_rate_hz // rate)
 
 
-def _available_files(work: Store, case: PartitionForecast, coded: Collection[str], settings: Settings) -> AvailableFiles:
+def _available_files(
+    work: Store, case: PartitionForecast, coded: Collection[str], settings: Settings
+) -> AvailableFiles:
     rows = _read_rows(work, case, settings)
     freed = EvictedFiles(work)
     there = rows is not None and not any(freed.contains(*file) for file in rows_stage.list_parquet_files(rows))
@@ -189,7 +207,9 @@ def plan_writing(
     source = case.status.manifest
     if codec is not None and not case.source_changes:
         source = case.coded or read_manifest(work, CODED, case.partition, lazily=True)
-    stands = not case.source_changes and source is not None and rows_stage.is_current(source, rows, planned_splits, settings)
+    stands = (
+        not case.source_changes and source is not None and rows_stage.is_current(source, rows, planned_splits, settings)
+    )
     paired = rows is not None and case.pairs is not None and case.pairs.inputs == pairs.stage_inputs(rows, settings)
     freed = EvictedFiles(work)
     if stands and paired:
@@ -213,11 +233,19 @@ def _write_rows(
 ) -> None:
     channel = case.partition.channel
     entries = case.entries if case.source_changes or source is None else source.entries
-    kept = [entry for entry in entries if entry.kept and not planned_splits.leaks(planned_splits.split_of(channel, entry.audio_id), entry.text)]
-    in_train = (new for new in case.new if planned_splits.leaks(planned_splits.split_of(channel, new.audio_id), new.text))
+    kept = [
+        entry
+        for entry in entries
+        if entry.kept and not planned_splits.leaks(planned_splits.split_of(channel, entry.audio_id), entry.text)
+    ]
+    in_train = (
+        new for new in case.new if planned_splits.leaks(planned_splits.split_of(channel, new.audio_id), new.text)
+    )
     new_segments = case.new_segments + sum(map(expected_totals, in_train), NO_NEW_SEGMENTS).scaled(-1)
     count = Quantity(len(kept), certain) + Quantity(new_segments.kept, exact=False)
-    seconds = Quantity(math.fsum(entry.duration_sec or 0.0 for entry in kept), certain) + Quantity(new_segments.kept_sec, exact=False)
+    seconds = Quantity(math.fsum(entry.duration_sec or 0.0 for entry in kept), certain) + Quantity(
+        new_segments.kept_sec, exact=False
+    )
     known: float = sum(entry.size_bytes for entry in entries if entry.kept)
     if codec is not None and case.source_changes:  # `entries` are the segments': their codes come on top
         known += sum(codes_bytes(codec.code_count(_samples(entry, codec, settings))) for entry in entries if entry.kept)

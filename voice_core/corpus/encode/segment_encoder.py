@@ -13,7 +13,7 @@ from voice_core.compute.concurrency import map_pipelined
 from voice_core.corpus.encode.round_trips import compare_round_trip
 from voice_core.corpus.names import CODED, SEGMENTS
 from voice_core.corpus.segment.segment_files import Segment, SegmentFileError, dump_segment, load_segment
-from voice_core.fingerprint import fingerprint, sha256, hash_to_unit_interval
+from voice_core.fingerprint import fingerprint, hash_to_unit_interval, sha256
 from voice_core.settings import Settings
 from voice_core.stages.manifest import Entry, Reject
 from voice_core.storage.store import AccessDeniedError, Store, StoreError
@@ -65,7 +65,9 @@ RowOrder = tuple[str, int, int]
 """An entry's `order`: the same for a segment and what is made of it."""
 
 
-def select_guard_segments(segments: Iterable[Entry], codec: Codec, settings: Settings, before: Iterable[Entry]) -> set[RowOrder]:
+def select_guard_segments(
+    segments: Iterable[Entry], codec: Codec, settings: Settings, before: Iterable[Entry]
+) -> set[RowOrder]:
     """The kept segments of a partition that the codec's plain path encodes too. Pure.
 
     Hashes say which. Where that would be none, and any code may differ (half precision), it is one, so that each
@@ -122,9 +124,9 @@ def encode_segments(
 
     return map_pipelined(
         _group_entries(entries, codec, rate),
-        before=lambda some: _read_group(work, some, codec),
-        during=lambda load: (load, _encode_group(load, codec, settings, with_codes, guards)),
-        after=write,
+        prepare=lambda some: _read_group(work, some, codec),
+        process=lambda load: (load, _encode_group(load, codec, settings, with_codes, guards)),
+        finish=write,
     )
 
 
@@ -199,7 +201,9 @@ def _encode_group(
         if entry.order in guards and not isinstance(found := codes[entry.key], Reject)
     }
     return [
-        _EncodedSegment(entry, segment, codes[entry.key], entry.key in made, decoded.get(entry.key), agreements.get(entry.key))
+        _EncodedSegment(
+            entry, segment, codes[entry.key], entry.key in made, decoded.get(entry.key), agreements.get(entry.key)
+        )
         for entry, segment in load.segments
     ]
 
@@ -256,7 +260,9 @@ def _write_coded(work: Store, encoded: Sequence[_EncodedSegment], codec: Codec, 
         files[target.key] = data
         mel_db = level_db = None
         if item.decoded is not None:
-            mel_db, level_db = compare_round_trip(item.segment.audio, sample_rate_hz, item.decoded, codec.output_sample_rate_hz)
+            mel_db, level_db = compare_round_trip(
+                item.segment.audio, sample_rate_hz, item.decoded, codec.output_sample_rate_hz
+            )
         rows.append(
             dataclasses.replace(
                 target,
@@ -271,7 +277,8 @@ def _write_coded(work: Store, encoded: Sequence[_EncodedSegment], codec: Codec, 
         )
     denied = _put_files(work, files)
     return [
-        dataclasses.replace(entry, key="").with_verdict(denied[entry.key]) if entry.key in denied else entry for entry in rows
+        dataclasses.replace(entry, key="").with_verdict(denied[entry.key]) if entry.key in denied else entry
+        for entry in rows
     ]
 
 

@@ -11,11 +11,11 @@ from pydantic import BaseModel, SecretStr
 
 from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_assets_tests.files import files_below
-from voice_assets_tests.servers.faulty import FaultyProxy
+from voice_assets_tests.servers.faulty_proxy import FaultyProxy
 from voice_assets_tests.servers.hub import HubServer
 from voice_assets_tests.servers.s3 import S3Server
-from voice_assets_tests.soak.commands import CommandServer, CommandResult
-from voice_assets_tests.soak.places import PROJECT
+from voice_assets_tests.soak.command_server import CommandResult, CommandServer
+from voice_assets_tests.soak.deployments import PROJECT
 from voice_core.settings import Settings
 
 CLOSED_ADDRESS = "127.0.0.1:1"  # nothing listens there
@@ -95,7 +95,11 @@ class LeakTestCorpus:
             self.servers.proxy.clear_faults()
             case.before()
             done = self.run(self.variables(**case.variables), *arguments)
-            found += [f"voice {' '.join(arguments)}: {line}" for line in done.output.splitlines() if _contains_secret(line, case)]
+            found += [
+                f"voice {' '.join(arguments)}: {line}"
+                for line in done.output.splitlines()
+                if _contains_secret(line, case)
+            ]
         config.unlink()
         for path, data in files_below(self.folder).items():
             if data != self._before.get(path) and _contains_secret(data.decode("latin-1"), case):
@@ -156,7 +160,9 @@ def url_cases() -> Iterator[LeakCase]:
             for name in ("raw_url", "work_url", "moshi.scripts_url"):
                 secret = new_secret()
                 url = f"{scheme}://{user.format(secret)}@bucket/folder"
-                yield LeakCase(f"{name}={scheme}://{user}@", secret, [SETTINGS, STATUS, BUILD], {variable_name(name): url})
+                yield LeakCase(
+                    f"{name}={scheme}://{user}@", secret, [SETTINGS, STATUS, BUILD], {variable_name(name): url}
+                )
             yield LeakCase(f"store check {scheme}://{user}@", secret := new_secret(), [
                 (*CHECK, f"{scheme}://{user.format(secret)}@bucket/folder"),
                 ("store", "copy", f"{scheme}://{user.format(secret)}@bucket/folder", "copied"),
@@ -198,7 +204,8 @@ def store_cases(servers: Servers) -> Iterator[LeakCase]:
     for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
         secret = new_secret()
         yield LeakCase(f"{name}=http://user:SECRET@", secret, [CHECK], aws | {
-            name: f"http://user:{secret}@{CLOSED_ADDRESS}", "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret",
+            name: f"http://user:{secret}@{CLOSED_ADDRESS}",
+            "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret",
         })  # fmt: skip
     yield LeakCase("AWS_*", secret := new_secret(), [CHECK, SETTINGS], aws | {
         "AWS_ENDPOINT_URL": f"http://{CLOSED_ADDRESS}", "AWS_ACCESS_KEY_ID": f"AKIA{secret}",

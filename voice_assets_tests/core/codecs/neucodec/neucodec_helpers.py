@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from voice_assets_tests.core.codecs.original import synthetic_speech
+from voice_assets_tests.core.codecs.original_neucodec import synthetic_speech
 from voice_core.codecs.neucodec import NeuCodec
 from voice_core.settings import NeuCodecSettings
 
@@ -15,7 +15,8 @@ def make_codec(checkpoint: Path, **options: Any) -> NeuCodec:
 
 
 CLIPS = [
-    synthetic_speech(seconds, 100 + index) for index, seconds in enumerate((0.5, 2, 1, 2, 3.3, 2, 1.02, 0.3, 5, 2, 1, 4))
+    synthetic_speech(seconds, 100 + index)
+    for index, seconds in enumerate((0.5, 2, 1, 2, 3.3, 2, 1.02, 0.3, 5, 2, 1, 4))
 ]
 
 

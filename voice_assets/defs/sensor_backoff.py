@@ -25,7 +25,7 @@ class RunAttempt:
 def read_cursor(cursor: str | None) -> dict[str, RunAttempt]:
     """
     >>> read_cursor(write_cursor({"news/batch-0001": RunAttempt("abc", 1.5, 2)}))
-    {'news/batch-0001': Asked(sight='abc', at=1.5, tries=2)}
+    {'news/batch-0001': RunAttempt(listing_fingerprint='abc', requested_at=1.5, attempts=2)}
     >>> read_cursor(None)
     {}
     """
@@ -33,7 +33,10 @@ def read_cursor(cursor: str | None) -> dict[str, RunAttempt]:
 
 
 def write_cursor(asked: Mapping[str, RunAttempt]) -> str:
-    return json.dumps({key: [item.listing_fingerprint, item.requested_at, item.attempts] for key, item in asked.items()}, ensure_ascii=False)
+    return json.dumps(
+        {key: [item.listing_fingerprint, item.requested_at, item.attempts] for key, item in asked.items()},
+        ensure_ascii=False,
+    )
 
 
 def filter_unresolved(
@@ -47,11 +50,15 @@ def filter_unresolved(
     return {
         key: item
         for key, item in asked.items()
-        if key in busy or (key in news and news[key] == item.listing_fingerprint) or (key not in news and built.get(key, 0) < item.requested_at)
+        if key in busy
+        or (key in news and news[key] == item.listing_fingerprint)
+        or (key not in news and built.get(key, 0) < item.requested_at)
     }
 
 
-def select_due(asked: Mapping[str, RunAttempt], news: Mapping[str, str], busy: Collection[str], now: float) -> dict[str, RunAttempt]:
+def select_due(
+    asked: Mapping[str, RunAttempt], news: Mapping[str, str], busy: Collection[str], now: float
+) -> dict[str, RunAttempt]:
     """What to ask for now: news at once, what failed again after a while; with how often that makes it."""
     found: dict[str, RunAttempt] = {}
     for key in sorted({*asked, *news}):

@@ -69,7 +69,9 @@ def build_failure_record(
     return FailureRecord(when, fresh.run_id, fresh.job_name, fresh.tags.get(HOST_TAG, ""), troubles, retry)
 
 
-def _iter_step_failures(instance: dg.DagsterInstance, run: dg.DagsterRun, event: dg.DagsterEvent) -> Iterator[AssetFailure]:
+def _iter_step_failures(
+    instance: dg.DagsterInstance, run: dg.DagsterRun, event: dg.DagsterEvent
+) -> Iterator[AssetFailure]:
     data = event.step_failure_data
     reported = data.user_failure_data.metadata.get(FAILED_BATCHES) if data.user_failure_data else None
     if reported is not None and isinstance(reported.value, dict):

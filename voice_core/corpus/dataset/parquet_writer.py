@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from voice_core.storage.scratch import ScratchLimitError, Scratch, format_gigabytes
+from voice_core.storage.scratch import Scratch, ScratchLimitError, format_gigabytes
 from voice_core.storage.store import Store
 
 ROW_GROUP = 64  # rows: about 8 MB of FLAC, small enough to look at one without reading the file

@@ -146,7 +146,10 @@ class VerifiedObject:
 
 def verify_trace(trace: Trace, raw: Store, work: Store) -> list[VerifiedObject]:
     """Read every object of a trace again, and compare hashes."""
-    checks = [_verify_raw_object(raw, "recording", trace.audio), _verify_raw_object(raw, "transcript", trace.transcript)]
+    checks = [
+        _verify_raw_object(raw, "recording", trace.audio),
+        _verify_raw_object(raw, "transcript", trace.transcript),
+    ]
     places = [("segment file", trace.segment), ("coded file", trace.coded)]
     places += [(f"rows ({place.config})", place.file) for place in trace.rows]
     checks += [_verify_file(work, what, place) for what, place in dict.fromkeys(places) if place is not None]
@@ -162,7 +165,9 @@ def _verify_raw_object(raw: Store, what: str, source: RawObject) -> VerifiedObje
     same_name = (source.etag, source.version) == (info.etag, info.version)
     if raw.hash(source.key) != source.sha256:
         return VerifiedObject(what, source.key, "another", "its content is another now: `voice build` takes it in")
-    return VerifiedObject(what, source.key, "same", "" if same_name else "it was uploaded again since, with the same content")
+    return VerifiedObject(
+        what, source.key, "same", "" if same_name else "it was uploaded again since, with the same content"
+    )
 
 
 def _verify_file(work: Store, what: str, place: CommittedFile) -> VerifiedObject:

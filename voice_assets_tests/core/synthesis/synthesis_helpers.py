@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.common import process_tree
 from voice_assets_tests.processes import process_group_alive
-from voice_core.synthesis import Backend, UtteranceGroup, SpokenGroup, SynthesisOptions
+from voice_core.synthesis import Backend, SpokenGroup, SynthesisOptions, UtteranceGroup
 from voice_core.tts import Speech, Utterance
 
 BACKENDS_TESTED: tuple[Backend, ...] = ("serial", "thread", "process")
@@ -21,7 +21,9 @@ def make_options(backend: Backend = "serial", **fields: object) -> SynthesisOpti
 
 
 def make_group(number: int, *texts: str) -> UtteranceGroup:
-    return UtteranceGroup(f"{number}", tuple(Utterance(text, "ab"[place % 2], seed=number) for place, text in enumerate(texts)))
+    return UtteranceGroup(
+        f"{number}", tuple(Utterance(text, "ab"[place % 2], seed=number) for place, text in enumerate(texts))
+    )
 
 
 def make_groups(count: int) -> list[UtteranceGroup]:

@@ -46,7 +46,10 @@ def collect_files(work: Store, settings: Settings) -> list[LocalFile]:
     ]
     card = work.get(layout.card_key)
     figures = dict.fromkeys(_FIGURE.findall(card.decode()))
-    card_files = [_small_file("README.md", card), *(_small_file(path, work.get(layout.root + path)) for path in figures)]
+    card_files = [
+        _small_file("README.md", card),
+        *(_small_file(path, work.get(layout.root + path)) for path in figures),
+    ]
     return [*rows, *card_files, _small_file(HUB_RECORD, _make_hub_record(commit, layout, sizes, card_files))]
 
 

@@ -17,8 +17,11 @@ _CODED = "coded"
 _log = logging.getLogger(__name__)
 
 
-def mark_recoverable_evicted(work: Store, segments: Manifest, unavailable: Collection[str], settings: Settings, *, verify: bool) -> None:
-    """Note the lost files of the recordings `unavailable` as freed, where the coded file or the dataset's row has them."""
+def mark_recoverable_evicted(
+    work: Store, segments: Manifest, unavailable: Collection[str], settings: Settings, *, verify: bool
+) -> None:
+    """Note the lost files of the recordings `unavailable` as freed, where the coded file or the dataset's row has
+    them."""
     candidates = [entry for entry in segments.files() if entry.audio_id in unavailable]
     if not candidates:
         return

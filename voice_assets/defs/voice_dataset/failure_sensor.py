@@ -4,7 +4,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from voice_assets.failures import build_failure_record, write_record
+from voice_assets.failure_records import build_failure_record, write_record
 from voice_core.settings import Settings
 
 

@@ -12,9 +12,9 @@ import numpy as np
 from av.audio.stream import AudioStream
 
 from voice_core.compute import progress
-from voice_core.demo.encoding import BLOCK, AudioFormat, audio_frames, open_encoder
-from voice_core.demo.performance import SAMPLE_RATE_HZ, RenderedRecording, render_recording
-from voice_core.demo.plan import RecordingSpec
+from voice_core.demo.audio_encoder import BLOCK, AudioFormat, audio_frames, open_encoder
+from voice_core.demo.recording_specs import RecordingSpec
+from voice_core.demo.rendering import SAMPLE_RATE_HZ, RenderedRecording, render_recording
 from voice_core.demo.sample_data import synthesise_lines
 from voice_core.demo.script import CAST, load_talks
 from voice_core.demo.transcripts import format_native_json

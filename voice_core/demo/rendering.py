@@ -8,10 +8,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from voice_core.demo.encoding import Samples
+from voice_core.demo.audio_encoder import Samples
 from voice_core.demo.faults import LineFault
-from voice_core.demo.plan import RecordingSpec
-from voice_core.demo.script import Speaker, ScriptLine
+from voice_core.demo.recording_specs import RecordingSpec
+from voice_core.demo.script import ScriptLine, Speaker
 from voice_core.demo.transcripts import TranscriptRow
 
 SAMPLE_RATE_HZ: Final = 24_000
