@@ -1,9 +1,10 @@
 """What must hold of a finished stage. Each check says what it looked at and names the first offenders."""
 
+import dataclasses
 import itertools
 import posixpath
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -99,6 +100,20 @@ def files_intact(
         looked_at,
         {"files": len(wanted), "freed": freed_count},
     )
+
+
+def note_replacement(outcomes: Sequence[CheckOutcome], replaced: Callable[[], bool]) -> list[CheckOutcome]:
+    """The outcomes; those that failed say so where the result was `replaced` by another build since it was committed.
+
+    A build that is paused between its commit and its checks looks at files that are not its own.
+    """
+    if all(outcome.passed for outcome in outcomes) or not replaced():
+        return list(outcomes)
+    message = "another build has committed a newer result since: run the same command again"
+    return [
+        outcome if outcome.passed else dataclasses.replace(outcome, message=f"{message} ({outcome.message})")
+        for outcome in outcomes
+    ]
 
 
 def _sizes(store: Store, keys: Sequence[str]) -> dict[str, int]:

@@ -113,9 +113,11 @@ def read_status(work: Store, discovery: Discovery, codec: Codec | None, settings
     batches = {str(batch.partition): batch for batch in discovery.batches}
     changed = set(discovery.changed)
 
+    read_records = work.map_keys(lambda name: pairs.read_pairs(work, partitions[name], settings), batches)
+    records = dict(zip(batches, read_records, strict=True))
+
     def read_partition(name: str) -> PartitionStatus:
-        batch, manifests = batches[name], known[name]
-        record = pairs.read_pairs(work, batch.partition, settings)
+        batch, manifests, record = batches[name], known[name], records[name]
         states = _states(work, batch, manifests, record, plan, codec, settings, changed=batch.partition in changed)
         places = ("", SEGMENTS, CODED, rows_place, rows_place)
         away = [batch.partition in freed.get(place, ()) for place in places]
@@ -130,15 +132,20 @@ def read_status(work: Store, discovery: Discovery, codec: Codec | None, settings
         )
 
     found = work.map_keys(read_partition, batches)
-    finished_rows = [item.rows for item in known.values() if item.rows is not None and item.rows.complete]
+    finished_rows = {name: item.rows for name, item in known.items() if item.rows is not None and item.rows.complete}
+    paired = [record for name in finished_rows if (record := records[name]) is not None]
     commit = read_dataset_record(work, settings)
-    card_current = commit is not None and commit["inputs"] == card_stage.card_inputs(finished_rows, settings)
-    reason = ""
-    if commit is not None and card_current:
-        beside = card_file_records(commit)
-        reason = describe_missing_files(files_from_records(beside, in_dataset), in_dataset, {}) or (
-            "" if beside else "it has no checksums"
-        )
+    card_current, reason = False, ""
+    if commit is not None:
+        # Pairs that are written after the card change no manifest of the rows, so the files are compared, too.
+        files = card_stage.list_dataset_files(list(finished_rows.values()), paired)
+        same_rows = commit["inputs"] == card_stage.card_inputs(list(finished_rows.values()), settings)
+        card_current = same_rows and commit["files"] == files
+        if card_current:
+            beside = card_file_records(commit)
+            reason = describe_missing_files(files_from_records(beside, in_dataset), in_dataset, {}) or (
+                "" if beside else "it has no checksums"
+            )
     card_state = _state(commit is not None, True, card_current and not reason)
     return BuildStatus(tuple(found), splits_state, card_state, reason)
 

@@ -46,6 +46,15 @@ def failed(outcome: CheckOutcome, *words: str) -> None:
         assert word in outcome.message
 
 
+def test_a_failed_check_says_that_another_build_has_replaced_the_result(done: Corpus) -> None:
+    before = done.segments()
+    good, bad = checks.texts_present(before), checks.texts_present(with_entry(before, 0, text=" "))
+    assert checks.note_replacement([good, bad], lambda: False) == [good, bad]
+    kept, noted = checks.note_replacement([good, bad], lambda: True)
+    assert kept == good
+    failed(noted, "another build has committed a newer result since", bad.message)
+
+
 def test_a_finished_dataset_passes_every_check(done: Corpus) -> None:
     segments, coded, rows = done.segments(), read_complete_manifest(done.work, CODED, NEWS), manifest(done)
     outcomes = [
