@@ -90,7 +90,7 @@ def copy(
         return
     show_progress()
     started = time.monotonic()
-    scratch = open_scratch(settings) if destination.local_root is None else None
+    scratch = open_scratch(settings.local_dir, settings.local_gb) if destination.local_root is None else None
     report = copy_store.copy(origin, destination, options, scratch)
     _print_report(report, destination.url, record, time.monotonic() - started)
     if report.failures:

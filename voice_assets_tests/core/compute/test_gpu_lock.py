@@ -71,7 +71,7 @@ def test_who_waits_says_at_once_and_again_who_holds_it_and_since_when(
     assert len(waits) >= 2
     for line in waits:
         assert re.search(holder, line), line
-    assert told[-1].startswith("encoding news/batch-0008 goes on with GPU a after ")
+    assert told[-1].startswith("encoding news/batch-0008 continues with GPU a after ")
 
 
 def test_the_lock_of_a_killed_process_is_free_at_once_and_it_counts_as_holder_no_more(folder: Path) -> None:
@@ -107,7 +107,7 @@ def test_what_a_dead_process_left_in_the_file_is_not_taken_for_the_holder(
         waiting.start()
         while not caplog.records:
             time.sleep(0.01)
-    assert "a is held by a process that has not signed yet" in caplog.records[0].message
+    assert "a is held by a process that is not known yet" in caplog.records[0].message
     waiting.join(5)
     assert not waiting.is_alive()
 

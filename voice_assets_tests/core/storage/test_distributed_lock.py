@@ -70,7 +70,7 @@ def test_two_names_do_not_wait_for_each_other(store: Store) -> None:
 
 def test_the_second_waits_and_is_told_for_whom_when_its_patience_ends(store: Store, url: str) -> None:
     with _held_elsewhere(url) as process:
-        holder = rf"channel/batch-0001 is being worked on by process {process.pid} on "
+        holder = rf"channel/batch-0001 is locked by process {process.pid} on "
         with pytest.raises(LockTimeoutError, match=holder), hold_lock(store, "channel/batch-0001", timeout_sec=0.2):
             pass
 

@@ -79,7 +79,7 @@ def test_a_holder_that_was_stopped_past_its_claim_stops_before_its_next_write(wr
             fenced.put("a", b"second")
             told = _go_on(first)
             assert (
-                told == f"lost its claim on batch to {Process.current()}; nothing more was written; "
+                told == f"this process lost the lock on batch to {Process.current()}; nothing was written since; "
                 "run the same command again"
             )
         assert first.wait(30) == 0
@@ -207,7 +207,8 @@ def test_workers_write_while_the_claim_holds_and_stop_when_it_is_lost(
         tasks = [(fenced, f"b{number}") for number in range(4)]
         told = {result for _, result in workers.map_unordered(_put_in_worker, tasks, 2)}
         assert told == {
-            "lost its claim on batch to process 7 on elsewhere; nothing more was written; run the same command again"
+            "this process lost the lock on batch to process 7 on elsewhere; nothing was written since; "
+            "run the same command again"
         }
     assert {item.key for item in work.listing()} == {CLAIM, *(f"a{number}" for number in range(8))}
 
@@ -270,6 +271,7 @@ def test_the_workers_of_a_holder_that_was_killed_write_nothing_more(
         kill_group(holder.pid)
     told = {plain.get(key).decode() for key in those("told-")}
     assert told == {
-        f"process {holder.pid} on {Process.current().host}, which held batch, has ended; nothing more was written"
+        f"process {holder.pid} on {Process.current().host}, which held the lock on batch, has ended; "
+        "nothing was written since"
     }
     assert plain.find("a") is None

@@ -23,7 +23,6 @@ from voice_core.corpus.ingest.batches import snapshot_batch
 from voice_core.corpus.ingest.discovery import discover
 from voice_core.corpus.segment import segment_stage
 from voice_core.layout import PartitionKey
-from voice_core.settings import Settings
 from voice_core.stages.manifest import Manifest, read_complete_manifest
 from voice_core.storage.scratch import Scratch, ScratchLimitError, open_scratch
 from voice_core.storage.store import Store
@@ -31,8 +30,8 @@ from voice_core.storage.store import Store
 NEWS = PartitionKey("news", 1)
 
 
-def settings(folder: Path, size: int = 1000) -> Settings:
-    return Settings(local_dir=str(folder), local_gb=size / 1e9)
+def open_folder(folder: Path, size: int = 1000) -> Scratch:
+    return open_scratch(str(folder), size / 1e9)
 
 
 def taken(root: Path) -> int:
@@ -68,7 +67,7 @@ def watched(root: Path) -> Iterator[list[int]]:
 
 
 def test_a_room_is_gone_after_it_was_used_whether_well_or_not(tmp_path: Path) -> None:
-    scratch = open_scratch(settings(tmp_path))
+    scratch = open_folder(tmp_path)
     with scratch.reserve(10, "a copy") as folder:
         (folder / "audio").write_bytes(b"0123456789")
         assert scratch.reserved_bytes() == 10
@@ -79,7 +78,7 @@ def test_a_room_is_gone_after_it_was_used_whether_well_or_not(tmp_path: Path) ->
 
 
 def test_what_is_larger_than_the_budget_gets_no_room_and_is_told_the_setting(tmp_path: Path) -> None:
-    scratch = open_scratch(settings(tmp_path, 2_000_000_000))
+    scratch = open_folder(tmp_path, 2_000_000_000)
     expected = r"a copy of news/a.wav needs 3.000 GB of local disk; VOICE_LOCAL_GB allows 2"
     with pytest.raises(ScratchLimitError, match=expected), scratch.reserve(3_000_000_000, "a copy of news/a.wav"):
         pass
@@ -87,7 +86,7 @@ def test_what_is_larger_than_the_budget_gets_no_room_and_is_told_the_setting(tmp
 
 
 def test_a_room_waits_until_another_leaves_enough(tmp_path: Path) -> None:
-    scratch = open_scratch(settings(tmp_path, 100))
+    scratch = open_folder(tmp_path, 100)
     began = threading.Event()
 
     def second() -> None:
@@ -111,7 +110,7 @@ def _write(task: tuple[Scratch, int]) -> int:
 
 
 def test_all_processes_together_stay_within_the_budget(tmp_path: Path) -> None:
-    scratch = open_scratch(settings(tmp_path, 1000))
+    scratch = open_folder(tmp_path, 1000)
     sizes = [100 + 97 * (i % 9) for i in range(30)]
     with watched(tmp_path) as most:
         done = [result for _, result in workers.map_unordered(_write, [(scratch, size) for size in sizes], 3)]
@@ -123,8 +122,7 @@ def test_all_processes_together_stay_within_the_budget(tmp_path: Path) -> None:
 HOLDER = """
 import pathlib, sys, time
 from voice_core.storage.scratch import open_scratch
-from voice_core.settings import Settings
-with open_scratch(Settings(local_dir=sys.argv[1])).room(5, "a copy") as folder:
+with open_scratch(sys.argv[1], 24.0).reserve(5, "a copy") as folder:
     (folder / "audio").write_bytes(b"12345")
     print("held", flush=True)
     time.sleep(60)
@@ -145,10 +143,10 @@ def test_what_a_killed_process_left_is_swept_by_the_next_and_what_a_living_one_h
         assert taken(tmp_path) == 10
         left = Scratch(tmp_path, 1000, "").find_abandoned()
         assert (left.count, left.size_bytes) == (1, 5)
-        scratch = open_scratch(settings(tmp_path))
+        scratch = open_folder(tmp_path)
         assert taken(tmp_path) == 5
         assert scratch.reserved_bytes() == 5
-    open_scratch(settings(tmp_path))
+    open_folder(tmp_path)
     assert rooms(tmp_path) == []
 
 
@@ -163,16 +161,16 @@ def test_a_worker_that_is_asked_to_end_leaves_nothing(tmp_path: Path) -> None:
 
 def test_the_library_leaves_the_signals_of_the_program_that_uses_it_alone(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with open_scratch(settings(tmp_path)).reserve(5, "a copy"):
+    with open_folder(tmp_path).reserve(5, "a copy"):
         assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_full_disk_is_said_before_it_is_full(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        scratch = open_scratch(settings(tmp_path, 10**18))
+        scratch = open_folder(tmp_path, 10**18)
     assert scratch.budget_bytes < 10**18
     assert "VOICE_LOCAL_GB allows 1e+09 GB, but only" in caplog.text
-    assert "VOICE_LOCAL_DIR names another place" in caplog.text
+    assert "VOICE_LOCAL_DIR sets the folder" in caplog.text
 
 
 # --- a corpus in a bucket
