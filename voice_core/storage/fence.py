@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 from voice_core.compute.process_id import Process
 from voice_core.storage.errors import ConflictError, ObjectNotFoundError, StoreError
+from voice_core.storage.object_info import ObjectInfo
 
 if TYPE_CHECKING:
-    from voice_core.storage.store import ObjectInfo, Store
+    from voice_core.storage.store import Store
 
 _log = logging.getLogger(__name__)
 # Also counts while the machine is suspended, which CLOCK_MONOTONIC does not on Linux. The same in all its processes.
@@ -77,7 +78,7 @@ class Fence:
         """As `check`, and reads the lock from the store."""
         self.check()
 
-    def put(self, store: "Store", key: str, data: Any, *, check_existing: bool = False) -> "ObjectInfo":
+    def put(self, store: "Store", key: str, data: Any, *, check_existing: bool = False) -> ObjectInfo:
         """Put an object to a remote store, unless another process wrote it after taking the lock over.
 
         With `check_existing` the object is looked up before the first try: for data that is too large to send twice.
@@ -136,7 +137,7 @@ class ObjectFence(Fence):
     def owns(self, data: bytes | None) -> bool:
         return parse_claim(data).get("claim") == self._token
 
-    def record_renewal(self, info: "ObjectInfo", data: bytes) -> None:
+    def record_renewal(self, info: ObjectInfo, data: bytes) -> None:
         """Note that the lock's object has this content, which `next_claim` returned."""
         self._info, self._renewed_at = info, float(parse_claim(data)["at"])
 
@@ -173,7 +174,7 @@ class ObjectFence(Fence):
             except (ConflictError, ObjectNotFoundError):  # a worker renewed it, or another process took it over
                 self._info = None
 
-    def _read_claim(self) -> "ObjectInfo":
+    def _read_claim(self) -> ObjectInfo:
         """Read the lock's object. Raises `LockLostError` if another process holds the lock."""
         info, data = self._store.head(self._key), self._store.find(self._key)
         claim = parse_claim(data)

@@ -23,7 +23,7 @@ def test_a_t4_refuses_bf16_and_says_why_and_what_it_takes() -> None:
 
 
 def test_an_unknown_pool_is_answered_with_those_that_there_are() -> None:
-    with pytest.raises(ConfigurationError, match=r'"gpu_a100"; known are gpu_t4, gpu_h200'):
+    with pytest.raises(ConfigurationError, match=r'"gpu_a100"; known pools: gpu_t4, gpu_h200'):
         load_gpu_profile("gpu_a100")
 
 

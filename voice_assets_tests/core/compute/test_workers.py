@@ -152,7 +152,7 @@ def test_a_worker_that_is_killed_costs_no_result(run: Callable[..., Iterator[int
 
 @pytest.mark.parametrize("run", [workers.map_ordered, _unordered, _streamed])
 def test_an_item_that_kills_each_worker_is_named_and_the_pool_goes_on(run: Callable[..., Iterator[int]]) -> None:
-    with pytest.raises(workers.WorkerKilledError, match=r"worked on item 3, .*VOICE_WORKERS"):
+    with pytest.raises(workers.WorkerKilledError, match=r"processed item 3, .*VOICE_WORKERS"):
         list(run(_die_always, range(12), 2, name=lambda number: f"item {number}"))
     assert list(workers.map_ordered(_double, [1, 2], 2)) == [2, 4]
 

@@ -16,7 +16,7 @@ from voice_core.storage import check as store_check
 from voice_core.storage import connectivity
 from voice_core.storage.check import CheckStep, StoreCheck, check_store
 from voice_core.storage.config import StoreConfig
-from voice_core.storage.diagnosis import diagnose, root_cause_message
+from voice_core.storage.errors import diagnose, root_cause_message
 from voice_core.storage.store import Store, StoreError
 
 
@@ -151,7 +151,7 @@ BAD_ANSWERS = [
     (400, "AuthorizationHeaderMalformed", "another region; set VOICE_S3__REGION to the bucket's region (eu-west-3)"),
     (301, "PermanentRedirect", "another region; set VOICE_S3__REGION to the bucket's region (eu-west-3)"),
     (503, "SlowDown", "asks for fewer requests; try again later, or lower VOICE_REQUESTS_IN_FLIGHT"),
-    (500, "InternalError", "the server failed"),
+    (500, "InternalError", "the server reported an internal error"),
     (507, "XMinioStorageFull", "storage is full"),
 ]
 
@@ -191,14 +191,14 @@ def test_an_address_that_leads_nowhere_is_told(s3_server: S3Server, s3_tls_serve
     nothing.write_text("nothing here")
     by_other_name = s3_tls_server.url.replace("127.0.0.1", "[::ffff:127.0.0.1]")
     cases: list[tuple[StoreConfig, str]] = [
-        (replace(plain, endpoint_url=f"http://127.0.0.1:{free_port()}"), "nothing listens at this address"),
-        (replace(plain, endpoint_url="http://no-such-host.invalid:9021"), "no host of this name"),
-        (replace(plain, endpoint_url="nas:9021"), "nas:9021 is no address; begin it with https://"),
+        (replace(plain, endpoint_url=f"http://127.0.0.1:{free_port()}"), "no server listens at this address"),
+        (replace(plain, endpoint_url="http://no-such-host.invalid:9021"), "the host name cannot be resolved"),
+        (replace(plain, endpoint_url="nas:9021"), "nas:9021 is not an http address; begin it with https://"),
         (replace(tls, ca_bundle=""), "authority that this machine does not know; set VOICE_S3__CA_BUNDLE"),
         (replace(tls, ca_bundle=other_authority), "authority that this machine does not know; set VOICE_S3__CA_BUNDLE"),
         (replace(tls, ca_bundle=str(tmp_path / "missing.pem")), "missing.pem"),
-        (replace(tls, ca_bundle=str(nothing)), "nothing.pem, which holds no PEM certificate"),
-        (replace(tls, endpoint_url=by_other_name), "made out to another host name"),
+        (replace(tls, ca_bundle=str(nothing)), "nothing.pem, which contains no PEM certificate"),
+        (replace(tls, endpoint_url=by_other_name), "the server's certificate is for another host name"),
         (replace(plain, endpoint_url=s3_server.url.replace("http:", "https:")), "plain http, not https"),
         (replace(tls, endpoint_url=s3_tls_server.url.replace("https:", "http:")), "begin VOICE_S3__ENDPOINT_URL with "
          "https://"),
@@ -214,7 +214,7 @@ def test_a_server_that_wants_https_and_says_so_in_words_is_understood(s3_server:
     with run_server(gcs_command(port, "https"), port):
         for url in ("s3://bucket", "gs://bucket"):
             result = look(url, s3_server.access(f"http://127.0.0.1:{port}"))
-            assert "the server speaks https" in first_failure(result)
+            assert "the server expects https" in first_failure(result)
             assert "ENDPOINT_URL with https://" in first_failure(result)
 
 

@@ -10,10 +10,12 @@ from voice_assets_tests.processes import read_output_line, run_program
 from voice_assets_tests.soak.rounds.two_writers import write_and_read
 from voice_core.storage import local_files, store
 from voice_core.storage.local_files import create_part_file, write_file
+from voice_core.storage.object_info import INVALID_KEY
 from voice_core.storage.store import Store
 
 _WRITES = """
 import sys
+from voice_core.storage.object_info import INVALID_KEY
 from voice_core.storage.store import Store
 with Store(sys.argv[1], create=True).create(sys.argv[2]) as path:
     path.write_bytes(b"half")
@@ -58,7 +60,7 @@ def test_what_a_living_writer_writes_is_left_alone(tmp_path: Path) -> None:
         here.put("k", b"second")
         here.delete(["k", "other"])
         (tmp_path / "odd\nname").write_bytes(b"")
-        assert [(item.key, item.size) for item in here.listing()] == [("odd\nname", -1)]
+        assert [(item.key, item.unusable) for item in here.listing()] == [("odd\nname", INVALID_KEY)]
         with here.create("k") as other:
             assert other != path
             other.write_bytes(b"third")

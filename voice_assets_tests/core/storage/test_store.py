@@ -11,6 +11,7 @@ from voice_assets_tests.core.storage.store_assertions import (
     assert_missing,
     assert_read_back,
 )
+from voice_core.storage.object_info import INVALID_KEY
 from voice_core.storage.store import Store, StoreError
 
 KEYS = [
@@ -60,7 +61,7 @@ def test_a_listing_holds_what_lies_below_a_folder_and_nothing_beside_it(store: S
     assert_listed_by_folder(store)
 
 
-def test_files_whose_names_cannot_be_keys_are_listed_without_a_size_and_hide_nothing(tmp_path: Path) -> None:
+def test_files_whose_names_cannot_be_keys_are_listed_as_unusable_and_hide_nothing(tmp_path: Path) -> None:
     root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
     store = Store(root.as_uri(), create=True)
     Store(elsewhere.as_uri(), create=True).put("b", b"12")
@@ -68,9 +69,10 @@ def test_files_whose_names_cannot_be_keys_are_listed_without_a_size_and_hide_not
     (root / "link").symlink_to(elsewhere, target_is_directory=True)
     for name in (b"new\nline", b"tab\tx", b"del\x7f", b"\xff.mp3"):
         (root / os.fsdecode(name)).write_bytes(b"x")
-    assert {item.key: item.size for item in store.listing()} == {
-        "plain/a": 3, "link/b": 2, "new\nline": -1, "tab\tx": -1, "del\x7f": -1, "\\udcff.mp3": -1,
-    }  # fmt: skip
+    listed = list(store.listing())
+    assert {item.key: item.size for item in listed if not item.unusable} == {"plain/a": 3, "link/b": 2}
+    unusable = {item.key: item.unusable for item in listed if item.unusable}
+    assert unusable == dict.fromkeys(["new\nline", "tab\tx", "del\x7f", "\\udcff.mp3"], INVALID_KEY)
     (root / "plain" / "loop").symlink_to(root, target_is_directory=True)
     assert {item.key for item in store.listing("plain/")} == {"plain/a"}
 

@@ -25,6 +25,7 @@ from voice_assets_tests.servers.s3 import S3Server
 from voice_core.corpus.ingest.recordings import list_raw_recordings
 from voice_core.settings import Settings
 from voice_core.storage.config import StoreConfig
+from voice_core.storage.object_info import INVALID_KEY
 from voice_core.storage.store import ConflictError, Store, StoreError
 
 KEYS = [
@@ -135,7 +136,7 @@ def base_install(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
 @pytest.mark.parametrize("odd", [[name] for name in ODD_NAMES] + [[*ODD_NAMES, "folder/"]], ids=str)
 @pytest.mark.parametrize("kind", ["s3", "s3-tls", "gcs"])
-def test_names_that_cannot_be_keys_are_listed_without_a_size_and_hide_nothing(
+def test_names_that_cannot_be_keys_are_listed_as_unusable_and_hide_nothing(
     kind: str, odd: list[str], request: pytest.FixtureRequest, base_install: Callable[[], None]
 ) -> None:
     if kind == "gcs":
@@ -150,7 +151,8 @@ def test_names_that_cannot_be_keys_are_listed_without_a_size_and_hide_nothing(
             client.put_object(Bucket=bucket, Key=key, Body=b"12345")
     base_install()
     listed = {item.key: item for item in store.listing()}
-    assert {key: item.size for key, item in listed.items()} == {"plain/a": 5, "zz": 5, **dict.fromkeys(odd, -1)}
+    assert {key: item.size for key, item in listed.items()} == {"plain/a": 5, "zz": 5, **dict.fromkeys(odd, 0)}
+    assert {key for key, item in listed.items() if item.unusable} == set(odd)
     info = store.head("zz")
     assert info is not None
     assert listed["zz"].identity == info.identity
@@ -167,7 +169,10 @@ def test_many_pages_with_a_name_that_cannot_be_a_key_are_listed_below_a_folder_t
     store.put_many(dict.fromkeys([*keys, "ab/1"], b"{}"))
     s3_server.client().put_object(Bucket=url.removeprefix("s3://"), Key="voice data/صوت/a//b", Body=b"")
     base_install()
-    assert sorted((item.key, item.size) for item in store.listing("a")) == [("a//b", -1), *((key, 2) for key in keys)]
+    assert {(item.key, item.size, item.unusable) for item in store.listing("a")} == {
+        ("a//b", 0, INVALID_KEY),
+        *((key, 2, "") for key in keys),
+    }
 
 
 def test_a_listing_by_name_survives_passing_trouble(s3_server: S3Server, s3_proxy: FaultyProxy) -> None:

@@ -40,5 +40,5 @@ def test_one_that_was_begun_lately_may_be_somebodys_work(s3_server: S3Server) ->
 
 def test_a_bucket_that_is_not_there_is_named(s3_server: S3Server) -> None:
     store = Store("s3://no-such-bucket-here", s3_server.access())
-    with pytest.raises(StoreError, match="s3://no-such-bucket-here: its unfinished uploads cannot be listed"):
+    with pytest.raises(StoreError, match="s3://no-such-bucket-here: unfinished uploads cannot be listed"):
         list_unfinished_uploads(store)

@@ -31,7 +31,7 @@ def test_a_manifest_is_held_back_while_a_file_of_it_failed(
     assert [failure.key for failure in report.failures] == [
         "segments/zad/batch-0001/v_seg_1.npz", "segments/zad/batch-0001/_manifest.parquet",
     ]  # fmt: skip
-    assert "held back" in report.failures[1].reason
+    assert "objects that it lists failed" in report.failures[1].reason
     assert "datasets/voice/dataset.json" in read_objects(target)
     s3_proxy.clear_faults()
     assert report_counts(copy(source_store, target, CopyOptions())) == (2, 6, 2, 0)
