@@ -223,7 +223,7 @@ from voice_core.storage.store import Store
 url, endpoint = sys.argv[1:]
 plain = Store(url, S3Server(endpoint).access(), create=True)
 with hold_lock(plain, "batch") as work:
-    list(workers.unordered(put_as_orphan, [(work, plain, os.getpid())] * 2, 2))
+    list(workers.map_unordered(put_as_orphan, [(work, plain, os.getpid())] * 2, 2))
 """
 
 

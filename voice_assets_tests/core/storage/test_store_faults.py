@@ -225,7 +225,7 @@ def test_bodies_that_are_always_cut_end_as_an_error_and_never_as_fewer_bytes(
 def test_a_server_that_does_not_answer_is_named_with_the_setting_to_look_at(s3_server: S3Server) -> None:
     for endpoint, reason in [
         (f"http://127.0.0.1:{free_port()}", "no server listens at this address"),
-        ("http://no-such-host.invalid:9021", "there is no host of this name"),
+        ("http://no-such-host.invalid:9021", "the host name cannot be resolved"),
     ]:
         store = Store("s3://bucket", s3_server.access(endpoint, max_retries=1))
         with pytest.raises(StoreError, match=reason) as caught:
