@@ -129,7 +129,7 @@ def _variable(path: Sequence[str]) -> str:
 
 
 def _split_path(settings: type[BaseModel], place: Sequence[str | int]) -> tuple[list[str], list[str | int]]:
-    """The names of settings in the place of an error, and what comes after them: keys and numbers within a value."""
+    """Split the location of an error into names of settings, and keys and indexes within a value."""
     path: list[str] = []
     for part in place:
         if part not in _fields(settings, path):
@@ -139,7 +139,7 @@ def _split_path(settings: type[BaseModel], place: Sequence[str | int]) -> tuple[
 
 
 def _fields(settings: type[BaseModel], path: Sequence[str]) -> list[str]:
-    """The names in a group, by the path to it."""
+    """The names of the settings in the group at `path`."""
     for name in path:
         field = settings.model_fields.get(name)
         if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
