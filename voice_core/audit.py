@@ -21,13 +21,13 @@ from voice_core.moshi.integrity import audit_shards, audit_voices, data_sets
 from voice_core.moshi.shard_manifest import STAGE as MOSHI
 from voice_core.settings import Settings
 from voice_core.stages.integrity import AUDIT_REPORT_KEY, AuditReport, PartitionAudit, read_audit_report
-from voice_core.storage.copy_record import COPY_RECORD_FOLDER as COPY_RECORD
+from voice_core.storage.copy_record import COPY_RECORD_FOLDER
 from voice_core.storage.store import Store
 
 _RESUME_WITHIN = timedelta(days=3)
 _SAVE_INTERVAL_SEC = 30.0
 _AUDITED_PREFIXES = (BATCHES, TOMBSTONES, EVICTED, DATASETS_PREFIX, DIALOGUES, f"{MOSHI}/", f"{levels.STAGE}/")
-_IGNORED_PREFIXES = (LOCKS, COPY_RECORD, AUDIT_REPORT_KEY, f"{speech_cache.STAGE}/", f"{debug_export.STAGE}/")
+_IGNORED_PREFIXES = (LOCKS, COPY_RECORD_FOLDER, AUDIT_REPORT_KEY, f"{speech_cache.STAGE}/", f"{debug_export.STAGE}/")
 """Claims, caches, exports and what is kept for the next run: nothing depends on them."""
 
 

@@ -197,7 +197,9 @@ class _Publisher:
         """Upload those large files that the hub does not have yet, in slices."""
         there = self._hub.find_uploaded(files)
         missing = {file.sha256: file for file in files if file.sha256 not in there}
-        scratch = open_scratch(self._settings) if self._work.local_root is None else None
+        scratch = (
+            open_scratch(self._settings.local_dir, self._settings.local_gb) if self._work.local_root is None else None
+        )
         limit_bytes = min(_SLICE_BYTES, scratch.budget_bytes) if scratch else _SLICE_BYTES
         with progress.track("uploading", sum(file.size for file in missing.values()) / 1e6, "MB") as bar:
             for part in split_by_size(missing.values(), limit_bytes):

@@ -179,7 +179,7 @@ def write_rows(
         for group in _row_groups([entry for entry in kept if entry.split == split])
     ]
     count = settings.workers if work.shareable else 1
-    scratch = open_scratch(settings) if work.local_root is None else None
+    scratch = open_scratch(settings.local_dir, settings.local_gb) if work.local_root is None else None
     expected_bytes = sum(entry.size_bytes for entry in kept)
     with (
         PartitionParquetWriter(

@@ -147,7 +147,7 @@ def _rewrite_without(work: Store, key: str, name: RecordingName, settings: Setti
     if place.config == PAIRS:  # paired anew, or not at all
         work.delete([key])
         return
-    scratch = open_scratch(settings) if work.local_root is None else None
+    scratch = open_scratch(settings.local_dir, settings.local_gb) if work.local_root is None else None
     info = work.head(key)
     files = PartitionParquetWriter(work, lambda config, split: key, scratch, info.size if info else 0)
     try:

@@ -228,7 +228,7 @@ def _plan_cut_tasks(context: _RebuildContext, manifest: Manifest, raw: Store, wa
     for entry in manifest.files():
         if wanted.get(entry.key) == entry.sha256:
             parts[entry.audio_id][entry.key] = entry.sha256
-    scratch = open_scratch(context.settings) if raw.local_root is None else None
+    scratch = open_scratch(context.settings.local_dir, context.settings.local_gb) if raw.local_root is None else None
     tasks = []
     for audio_id, part in parts.items():
         recording, before = recordings.get(audio_id), outcomes.get(audio_id)

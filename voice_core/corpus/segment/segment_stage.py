@@ -197,7 +197,7 @@ def _build_segments(
     if touched:
         checkpoint.begin()
     if tasks and raw.local_root is None:
-        scratch = open_scratch(settings)
+        scratch = open_scratch(settings.local_dir, settings.local_gb)
         tasks = [dataclasses.replace(task, scratch=scratch) for task in tasks]
     recordings_by_task = {id(task): task.recording for task in tasks}
     changed: dict[str, str] = {}
