@@ -12,14 +12,14 @@ import pyarrow.parquet as pq
 from voice_core.codecs.base import Codec
 from voice_core.corpus.dataset.rows_stage import row_key
 from voice_core.corpus.dataset.text_normalization import hash_text
+from voice_core.corpus.evicted import EvictedFiles
 from voice_core.corpus.ingest.batches import Batch
+from voice_core.corpus.manifest import Entry, Manifest
 from voice_core.corpus.names import FULL, NEUTTS, SPLITS, TEST, TRAIN
 from voice_core.corpus.segment.segment_files import SegmentFileError, load_segment
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
 from voice_core.stages.check_outcomes import CheckOutcome, make_check_outcome
-from voice_core.stages.evicted import EvictedFiles
-from voice_core.stages.manifest import Entry, Manifest
 from voice_core.storage.store import ObjectNotFoundError, Store
 
 _LIST_FOLDER_FROM = 50

@@ -20,6 +20,7 @@ from voice_core.recognition.recognisers import Recogniser, count_word_errors, no
 from voice_core.recognition.words import TOKENS_PER_SEC, split_words
 from voice_core.settings import MoshiSettings
 from voice_core.stages.check_outcomes import CheckOutcome, make_check_outcome
+from voice_core.stages.files import FileState, compare_sizes, list_sizes
 from voice_core.storage.store import Store
 from voice_core.tts.base import Capabilities
 
@@ -171,7 +172,7 @@ def nothing_rejected(manifest: ShardManifest) -> CheckOutcome:
 def lists_are_sound(store: Store, manifests: Iterable[ShardManifest], settings: MoshiSettings) -> CheckOutcome:
     """The trainer's lists have exactly the committed dialogues, each line `path` and `duration`, to the sample; train
     and eval part them. Every sound and its alignments lie there, as large as they were committed."""
-    there = {item.key: item.size for item in store.listing(trainer_manifest_prefix(settings.name))}
+    there = list_sizes(store, trainer_manifest_prefix(settings.name))
     expected: dict[str, int] = {}
     wrong: list[str] = []
     for manifest in (item for item in manifests if item.complete):
@@ -180,9 +181,9 @@ def lists_are_sound(store: Store, manifests: Iterable[ShardManifest], settings: 
             for item in trainer_manifest_rows(manifest, settings)
         }
         for _, (row, *_) in manifest.kept():
-            sizes = {row.key: row.size_bytes, sidecar_key(row.key): row.sidecar_bytes}
-            wrong += [f"{key} is missing" for key in sizes if key not in there]
-            wrong += [f"{key} is cut off or changed" for key in sizes if there.get(key, sizes[key]) != sizes[key]]
+            states = compare_sizes(row.files(), there)
+            wrong += [f"{key} is missing" for key, state in states.items() if state is FileState.MISSING]
+            wrong += [f"{key} is truncated or changed" for key, state in states.items() if state is FileState.RESIZED]
     found: dict[str, list[str]] = {}
     for part in ("", "train", "eval"):
         data = store.find(trainer_manifest_key(settings.name, part))

@@ -6,7 +6,6 @@ the same bytes.
 
 import contextlib
 import dataclasses
-import time
 from collections.abc import Generator, Iterable, Sequence
 from functools import partial
 
@@ -23,7 +22,6 @@ from voice_core.moshi.shard_manifest import (
     TurnRow,
     read_shard_manifest,
     sidecar_key,
-    write_shard_manifest,
 )
 from voice_core.moshi.shards import (
     BatchPlan,
@@ -38,31 +36,23 @@ from voice_core.moshi.shards import (
 from voice_core.moshi.synthesis_types import SpeakFunction, UtteranceFailure, is_turn
 from voice_core.recognition.aligners import Aligner
 from voice_core.settings import MoshiSettings
+from voice_core.stages.commit import CheckpointWriter, commit_manifest
+from voice_core.stages.files import check_files, list_sizes
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.store import Store
 from voice_core.tts.base import Speech
-
-_CHECKPOINT_SEC = 20.0
 
 
 def find_intact_files(store: Store, old: ShardManifest | None, *, verify: bool = False) -> set[str]:
     """Keys of the WAV files that are there with their sidecars, in the committed size; with `verify`, in content."""
     if old is None:
         return set()
-    there = {item.key: item.size for item in store.listing(stage_prefix(STAGE, PartitionKey.parse(old.partition)))}
     rows = [rows[0] for _, rows in old.dialogues_with_files()]
-    good = [
-        row
-        for row in rows
-        if (there.get(row.key), there.get(sidecar_key(row.key))) == (row.size_bytes, row.sidecar_bytes)
-    ]
-    if verify or not old.complete:  # a run that was killed may have written one of two files
-        good = [
-            row
-            for row in good
-            if (store.hash(row.key), store.hash(sidecar_key(row.key))) == (row.sha256, row.sidecar_sha256)
-        ]
-    return {row.key for row in good}
+    files = {key: listed for row in rows for key, listed in row.files().items()}
+    sizes = list_sizes(store, stage_prefix(STAGE, PartitionKey.parse(old.partition)))
+    # A run that was killed may have written one of a dialogue's two files: sizes alone do not show that.
+    states = check_files(store, files, sizes, verify=verify or not old.complete)
+    return {row.key for row in rows if all(states[key].counts_as_present for key in row.files())}
 
 
 def drop_damaged_files(store: Store, plan: BatchPlan) -> BatchPlan:
@@ -103,7 +93,7 @@ def commit_batch(store: Store, plan: BatchPlan, finished: Iterable[FinishedDialo
     shelf: dict[int, Sequence[TurnRow]] = {}
     missing = {item.index for item in plan.to_finish()}
 
-    def draft(*, complete: bool) -> ShardManifest:
+    def draft(*, complete: bool = False) -> ShardManifest:
         listed = [row for item in plan.dialogues for row in rows[item.index]]
         listed += [bad_line_row(item) for item in plan.bad_lines]
         sizes = len(plan.dialogues), len(plan.bad_lines)
@@ -112,38 +102,26 @@ def commit_batch(store: Store, plan: BatchPlan, finished: Iterable[FinishedDialo
             str(plan.partition), complete, plan.inputs, plan.parameters, *sizes, tuple(listed), shelved
         )
 
-    write_shard_manifest(store, draft(complete=False))
-    written = time.monotonic()
-    try:
+    key = manifest_key(STAGE, plan.partition)
+    checkpoint = CheckpointWriter(store, key, draft)
+    checkpoint.write()
+    with checkpoint:
         for item in finished:
-            key = plan.dialogues[item.index].key
+            wav_key = plan.dialogues[item.index].key
             if item.wav is not None and item.sidecar is not None:
-                store.put_many({sidecar_key(key): item.sidecar, key: item.wav})
+                store.put_many({sidecar_key(wav_key): item.sidecar, wav_key: item.wav})
             else:
                 shelf[item.index] = plan.dialogues[item.index].committed_rows
             rows[item.index] = item.rows
             missing.discard(item.index)
-            if time.monotonic() - written > _CHECKPOINT_SEC:
-                write_shard_manifest(store, draft(complete=False))
-                written = time.monotonic()
-    except Exception:  # of the store, perhaps: the last checkpoint has to do
-        raise
-    except BaseException:  # asked to end: what is done is kept
-        write_shard_manifest(store, draft(complete=False))
-        raise
+            checkpoint.write_if_due()
     if missing:
         left = plan.dialogues[min(missing)].dialogue.id
         raise ValueError(f"{len(missing)} dialogues of {plan.partition} were not finished, {left!r} among them")
     manifest = draft(complete=True)
-    _sweep(store, plan.partition, manifest)
-    write_shard_manifest(store, manifest)
+    listed = {key for _, (row, *_) in manifest.dialogues_with_files() for key in row.files()}
+    commit_manifest(store, key, manifest, stage_prefix(STAGE, plan.partition), listed)
     return manifest
-
-
-def _sweep(store: Store, partition: PartitionKey, manifest: ShardManifest) -> None:
-    listed = {rows[0].key for _, rows in manifest.dialogues_with_files()}
-    listed |= {sidecar_key(key) for key in listed} | {manifest_key(STAGE, partition)}
-    store.delete([item.key for item in store.listing(stage_prefix(STAGE, partition)) if item.key not in listed])
 
 
 def build_batch(

@@ -12,7 +12,7 @@ from voice_core.layout import PartitionKey, manifest_key, slug, stage_prefix
 from voice_core.moshi import levels
 from voice_core.moshi.batches import DIALOGUES, list_scripts, parse_script, read_source, script_key, source_key
 from voice_core.moshi.script import Dialogue
-from voice_core.moshi.shard_manifest import STAGE, ShardManifest, parse_shard_manifest, sidecar_key
+from voice_core.moshi.shard_manifest import STAGE, ShardManifest, parse_shard_manifest
 from voice_core.moshi.trainer_manifest import trainer_manifest_key, trainer_manifest_prefix, trainer_manifest_rows
 from voice_core.settings import MoshiSettings
 from voice_core.stages.integrity import MISSING, AuditCollector, PartitionAudit
@@ -83,7 +83,7 @@ def _audit_batch(found: AuditCollector, partition: PartitionKey) -> ShardManifes
     if {name for name, _ in manifest.by_dialogue()} != set(dialogues) and script not in found.wrong:
         found.unfinished.append(key)
     rows = [rows[0] for _, rows in manifest.dialogues_with_files()]
-    files = {row.key: row.sha256 for row in rows} | {sidecar_key(row.key): row.sidecar_sha256 for row in rows}
+    files = {key: digest for row in rows for key, (_, digest) in row.files().items()}
     found.expected_hashes |= files
     found.add_unlisted(there, files)
     return manifest

@@ -1,32 +1,25 @@
 """The manifest of a batch of dialogues: its commit record, a row a turn. Readable alone."""
 
-import dataclasses
-import io
 import json
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from voice_core.fingerprint import canonical_json, sha256
 from voice_core.layout import PartitionKey, manifest_key, slug, stage_prefix
 from voice_core.moshi.script import SAMPLE_RATE_HZ, Role
 from voice_core.recognition.words import Word
-from voice_core.storage.state_files import DamagedStateError, NewerSchemaError, NewerStateError
+from voice_core.stages.files import FilesByKey
+from voice_core.stages.manifest import ManifestFormat, load_stored_manifest
 from voice_core.storage.store import Store
 
 STAGE = "moshi"
 SCHEMA_VERSION = 1
-_log = logging.getLogger(__name__)
 MAIN, USER = "SPEAKER_MAIN", "SPEAKER_USER"
 LABELS: dict[str, str] = {"assistant": MAIN, "user": USER}
 OTHER_TURN = "other_turn_failed"
 """The reason of a turn that was rejected because another one of its dialogue was."""
-_METADATA_KEY = b"moshi_manifest"
 _SHELVED = "shelved"
 
 
@@ -88,6 +81,13 @@ class TurnRow:
     @property
     def channel_role(self) -> Role:
         return "assistant" if self.role == "assistant" else "user"
+
+    def files(self) -> FilesByKey:
+        """The dialogue's WAV file and its sidecar; none for a row that was rejected."""
+        if not self.key:
+            return {}
+        sidecar = self.sidecar_bytes, self.sidecar_sha256
+        return {self.key: (self.size_bytes, self.sha256), sidecar_key(self.key): sidecar}
 
     def spoken_words(self) -> tuple[Word, ...]:
         return tuple(Word(*item) for item in json.loads(self.words)) if self.words else ()
@@ -191,68 +191,32 @@ class ShardManifest:
 
     def to_bytes(self) -> bytes:
         names = ("partition", "complete", "inputs", "parameters", "dialogues", "bad_lines")
-        meta = {"schema_version": SCHEMA_VERSION, **{name: getattr(self, name) for name in names}}
-        rows = [*self.rows, *self.shelved]
-        columns: dict[str, list[Any]] = {name: [getattr(row, name) for row in rows] for name in _FIELDS}
-        columns[_SHELVED] = [False] * len(self.rows) + [True] * len(self.shelved)
-        schema = _SCHEMA.with_metadata({_METADATA_KEY: canonical_json(meta).encode()})
-        sink = io.BytesIO()
-        pq.write_table(pa.table(columns, schema=schema), sink, compression="zstd")
-        return sink.getvalue()
+        shelved = [False] * len(self.rows) + [True] * len(self.shelved)
+        metadata = {name: getattr(self, name) for name in names}
+        return FORMAT.to_bytes(metadata, [*self.rows, *self.shelved], **{_SHELVED: shelved})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "ShardManifest":
-        """Raises ValueError or KeyError for what is none."""
-        table = pq.read_table(pa.BufferReader(pa.py_buffer(data)))
-        meta = json.loads((table.schema.metadata or {})[_METADATA_KEY])
-        version = meta.pop("schema_version")
-        if version > SCHEMA_VERSION:
-            raise NewerSchemaError(version)
+        """Raises ValueError or KeyError for what is not a manifest."""
+        metadata, stored = FORMAT.from_bytes(data)
         rows: tuple[list[TurnRow], list[TurnRow]] = ([], [])
-        for row in table.to_pylist():
-            rows[row.pop(_SHELVED, False)].append(TurnRow(**row))
-        return cls(**meta, rows=tuple(rows[False]), shelved=tuple(rows[True]))
+        for row, is_shelved in zip(stored, stored.marked(_SHELVED), strict=True):
+            rows[is_shelved].append(row)
+        return cls(**metadata, rows=tuple(rows[False]), shelved=tuple(rows[True]))
 
 
-_ARROW_TYPES = {int: pa.int64(), float: pa.float64(), bool: pa.bool_(), str: pa.string(), float | None: pa.float64()}
-_FIELDS = tuple(item.name for item in dataclasses.fields(TurnRow))
-_SCHEMA = pa.schema(
-    [
-        *(
-            pa.field(item.name, _ARROW_TYPES[item.type], nullable=item.type == float | None)  # type: ignore[index]
-            for item in dataclasses.fields(TurnRow)
-        ),
-        pa.field(_SHELVED, pa.bool_(), nullable=False),
-    ]
-)
+FORMAT = ManifestFormat(TurnRow, "moshi_manifest", SCHEMA_VERSION, marks=[_SHELVED])
 
 
 def read_shard_manifest(store: Store, partition: PartitionKey) -> ShardManifest | None:
-    """The manifest of a batch as it lies there, complete or not; None where there is none, or none that can be read.
-
-    Raises `NewerStateError`.
-    """
-    data = store.find(manifest_key(STAGE, partition))
-    try:
-        return parse_shard_manifest(store, partition, data) if data is not None else None
-    except DamagedStateError as error:
-        _log.warning("%s; it counts as missing", error)
-        return None
+    """The manifest of a batch, complete or not; None where there is none or it is damaged. Raises `NewerStateError`."""
+    return load_stored_manifest(
+        store,
+        manifest_key(STAGE, partition),
+        lambda store, _, data: parse_shard_manifest(store, partition, data),
+    )
 
 
 def parse_shard_manifest(store: Store, partition: PartitionKey, data: bytes) -> ShardManifest:
     """The manifest `data` of a batch. Raises `DamagedStateError` and `NewerStateError`."""
-    key = manifest_key(STAGE, partition)
-    try:
-        manifest = ShardManifest.from_bytes(data)
-    except NewerSchemaError as error:
-        raise NewerStateError(store, key, error.version, SCHEMA_VERSION) from None
-    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DamagedStateError(store, key, f"is not a manifest: {error}" if data else "is empty") from None
-    if manifest.partition != str(partition):
-        raise DamagedStateError(store, key, f"is the manifest of {manifest.partition}")
-    return manifest
-
-
-def write_shard_manifest(store: Store, manifest: ShardManifest) -> None:
-    store.put(manifest_key(STAGE, PartitionKey.parse(manifest.partition)), manifest.to_bytes())
+    return FORMAT.parse(store, manifest_key(STAGE, partition), data, str(partition), ShardManifest.from_bytes)

@@ -7,10 +7,10 @@ import shlex
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
-from voice_core.fingerprint import sha256
 from voice_core.layout import partition_flags
+from voice_core.stages.files import FileAudit, FileState, audit_file
 from voice_core.storage.state_files import DamagedStateError, read_state
-from voice_core.storage.store import ObjectNotFoundError, Store, StoreError
+from voice_core.storage.store import Store, StoreError
 
 AUDIT_REPORT_KEY = "audits/latest.json"
 MISSING = "is missing"
@@ -138,38 +138,26 @@ class AuditCollector:
     def finish(
         self, is_evicted: Callable[[str, str], bool] = lambda key, digest: False, remedy: str = ""
     ) -> PartitionAudit:
-        """Read all that is wanted and compare it."""
-        found = dict(
-            zip(
-                self.expected_hashes,
-                self.work.map_keys(lambda key: self._check_file(key, is_evicted), self.expected_hashes),
-                strict=True,
-            )
-        )
-        wrong = {key: what for key, (_, what) in found.items() if what}
+        """Read all expected files and compare them."""
+        expected = self.expected_hashes
+        audits = self.work.map_keys(lambda key: audit_file(self.work, key, expected[key], is_evicted), expected)
+        found = dict(zip(expected, audits, strict=True))
+        wrong = {key: _describe(item) for key, item in found.items() if not item.state.counts_as_present}
         return PartitionAudit(
             files=len(found) + self.files_read,
-            size_bytes=sum(size for size, _ in found.values()) + self.size_bytes,
-            freed=sum(what is None for _, what in found.values()),
+            size_bytes=sum(item.size_bytes for item in found.values()) + self.size_bytes,
+            freed=sum(item.state is FileState.EVICTED for item in found.values()),
             wrong={**wrong, **self.wrong},
             unlisted=sorted(self.unlisted),
             unfinished=sorted(self.unfinished),
             remedy=remedy,
         )
 
-    def _check_file(self, key: str, is_evicted: Callable[[str, str], bool]) -> tuple[int, str | None]:
-        try:
-            if key.endswith((".parquet", ".wav")):  # may be too large to hold
-                info = self.work.head(key)
-                size, digest = info.size if info else 0, self.work.hash(key)
-            else:
-                data = self.work.get(key)
-                size, digest = len(data), sha256(data)
-        except ObjectNotFoundError:
-            return 0, None if is_evicted(key, self.expected_hashes[key]) else MISSING
-        except StoreError as error:
-            return 0, f"cannot be read: {error}"
-        return size, "" if digest == self.expected_hashes[key] else "is not what was committed"
-
     def add_unlisted(self, there: Collection[str], listed: Mapping[str, object] | Collection[str]) -> None:
         self.unlisted += [key for key in there if key not in listed]
+
+
+def _describe(item: FileAudit) -> str:
+    if item.state is FileState.UNREADABLE:
+        return f"cannot be read: {item.error}"
+    return MISSING if item.state is FileState.MISSING else "is not what was committed"

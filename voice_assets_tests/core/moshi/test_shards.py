@@ -137,7 +137,7 @@ def test_a_removed_dialogue_takes_its_files_with_it_and_a_stranger_is_swept(shar
 def test_a_killed_run_is_resumed_and_ends_in_the_same_bytes(
     shard_builder: ShardBuilder, tmp_path: Any, dies_after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("voice_core.moshi.commit._CHECKPOINT_SEC", -1.0)
+    monkeypatch.setattr("voice_core.stages.commit.CHECKPOINT_SEC", -1.0)
     with pytest.raises(KeyboardInterrupt):
         shard_builder.build(SCRIPTS, FakeSpeaker(dies_after))
     half = read_shard_manifest(shard_builder.store, PARTITION)

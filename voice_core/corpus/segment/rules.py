@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
+from voice_core.corpus.manifest import KEEP, Entry, Reject, Verdict
 from voice_core.settings import RuleSettings
-from voice_core.stages.manifest import KEEP, Entry, Reject, Verdict
 
 Rule = Callable[[Entry, RuleSettings], Verdict]
 

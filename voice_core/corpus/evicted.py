@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from voice_core.corpus.manifest import load_manifest, read_manifest
 from voice_core.layout import EVICTED, DatasetLayout, PartitionKey, evicted_key, evicted_prefix, stage_prefix
-from voice_core.stages.manifest import load_manifest, read_manifest
 from voice_core.storage.state_files import DamagedStateError, parse_state, read_state
 from voice_core.storage.store import Store
 
