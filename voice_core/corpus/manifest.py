@@ -14,29 +14,10 @@ from voice_core.fingerprint import sha256
 from voice_core.layout import PartitionKey, manifest_key
 from voice_core.stages.files import FilesByKey
 from voice_core.stages.manifest import LazyRows, ManifestFormat, load_stored_manifest
+from voice_core.stages.verdicts import Keep, Verdict
 from voice_core.storage.store import Store
 
 SCHEMA_VERSION = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Keep:
-    """The rule accepts the segment."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reject:
-    """Why something is left out, at which stage, and how far it was from being kept."""
-
-    stage: str
-    reason: str
-    value: float | None = None
-    threshold: float | None = None
-    message: str = ""
-
-
-Verdict = Keep | Reject
-KEEP = Keep()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,4 @@
-"""A batch of dialogues, written: an incomplete manifest first, then files with checkpoints, the complete one last.
-
-A run that is killed leaves an incomplete manifest that lists what is certain; the next goes on from there and ends in
-the same bytes.
-"""
+"""Builds and commits a batch of dialogues: what is missing is spoken, aligned, mixed and written."""
 
 import contextlib
 import dataclasses
@@ -13,7 +9,8 @@ from voice_core.audio.pcm import Pcm16
 from voice_core.compute.workers import map_stream
 from voice_core.fingerprint import sha256
 from voice_core.layout import PartitionKey, manifest_key, stage_prefix
-from voice_core.moshi.levels import VoiceLevels
+from voice_core.moshi.batch_plan import BatchPlan, DialoguePlan, ModelVersions, plan_batch
+from voice_core.moshi.finishing import FinishedDialogue, SpokenDialogue, bad_line_row, finish_dialogue
 from voice_core.moshi.mixing import read_wav
 from voice_core.moshi.script import ROLES, BadDialogueLine, Dialogue
 from voice_core.moshi.shard_manifest import (
@@ -23,23 +20,15 @@ from voice_core.moshi.shard_manifest import (
     read_shard_manifest,
     sidecar_key,
 )
-from voice_core.moshi.shards import (
-    BatchPlan,
-    DialoguePlan,
-    FinishedDialogue,
-    ModelVersions,
-    SpokenDialogue,
-    bad_line_row,
-    finish_dialogue,
-    plan_batch,
-)
-from voice_core.moshi.synthesis_types import SpeakFunction, UtteranceFailure, is_turn
-from voice_core.recognition.aligners import Aligner
+from voice_core.moshi.synthesis_types import SpeakFunction, TurnIndex
+from voice_core.recognition.base import Aligner
 from voice_core.settings import MoshiSettings
 from voice_core.stages.commit import CheckpointWriter, commit_manifest
 from voice_core.stages.files import check_files, list_sizes
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.store import Store
+from voice_core.synthesis.types import SynthesisFailure
+from voice_core.synthesis.voice_levels import VoiceLevels
 from voice_core.tts.base import Speech
 
 
@@ -56,24 +45,24 @@ def find_intact_files(store: Store, old: ShardManifest | None, *, verify: bool =
 
 
 def drop_damaged_files(store: Store, plan: BatchPlan) -> BatchPlan:
-    """The plan without the old files that are not what was committed, of those that something is to be cut from."""
+    """The plan without those old files that are needed and are not what was committed."""
 
-    def one(item: DialoguePlan) -> DialoguePlan:
+    def checked(item: DialoguePlan) -> DialoguePlan:
         if item.unchanged or not item.committed_rows or store.hash(item.key) == item.committed_rows[0].sha256:
             return item
         return item.without_old_file()
 
-    return dataclasses.replace(plan, dialogues=tuple(one(item) for item in plan.dialogues))
+    return dataclasses.replace(plan, dialogues=tuple(map(checked, plan.dialogues)))
 
 
 def read_reusable_speech(store: Store, plan: DialoguePlan) -> dict[int, Pcm16]:
-    """The utterances that the old file still has, by turn. Raises ValueError where that is not what was committed."""
+    """The utterances that the old file has, by turn. Raises ValueError where the file is not what was committed."""
     wanted = {turn: row for turn, row in enumerate(plan.old) if row is not None}
     if not wanted:
         return {}
     data = store.get(plan.key)
     if sha256(data) != plan.committed_rows[0].sha256:
-        raise ValueError(f"{store.url}/{plan.key} is not the file that was committed: run this again")
+        raise ValueError(f"{store.url}/{plan.key} is not the file that was committed: run the same command again")
     mix = read_wav(data)
     return {
         turn: mix[row.start_sample : row.start_sample + row.sample_count, ROLES.index(row.channel_role)].copy()
@@ -84,7 +73,7 @@ def read_reusable_speech(store: Store, plan: DialoguePlan) -> dict[int, Pcm16]:
 def commit_batch(store: Store, plan: BatchPlan, finished: Iterable[FinishedDialogue]) -> ShardManifest:
     """Write dialogues as they are finished, in any order, and make them the batch's result.
 
-    `finished` has each of `plan.to_finish()`; it is consumed only after the old manifest was marked incomplete. Files
+    `finished` has each of `plan.to_finish()`; it is consumed only after the old manifest is marked incomplete. Files
     that no row lists any more are removed; those of a dialogue whose new version failed are shelved.
 
     Raises ValueError where a dialogue is missing in `finished`: the manifest stays incomplete then.
@@ -136,9 +125,9 @@ def build_batch(
     workers: int = 1,
     verify: bool = False,
 ) -> ShardManifest:
-    """Bring one batch up to date, and nothing of it that is already. One process at a time works on a batch.
+    """Bring a batch up to date. One process at a time works on a batch.
 
-    Dialogues are aligned, mixed and packed in `workers` processes, 0 meaning one a core, 1 this one.
+    Dialogues are aligned, mixed and encoded in `workers` processes: 0 means one per core, 1 this process.
     """
     with hold_lock(store, f"{STAGE} {partition}") as store:
         old = read_shard_manifest(store, partition)
@@ -159,23 +148,22 @@ def build_batch(
 def collect_spoken_dialogues(
     store: Store, plan: BatchPlan, speak: SpeakFunction
 ) -> Generator[SpokenDialogue, None, None]:
-    """Dialogues, each as soon as the last of its utterances is spoken and its voices' levels are known."""
+    """Dialogues, each as soon as all of its utterances are spoken and its voices' levels are known."""
     for item in plan.to_finish():
         if not item.to_speak:
             yield SpokenDialogue(item, {}, read_reusable_speech(store, item))
-    turns = [((index, turn), utterance) for index, turn, utterance in plan.to_speak()]
+    turns = plan.to_speak()
     if not turns:
         return
     voices = VoiceLevels(store, plan.to_calibrate())
-    waiting: dict[int, dict[int, Speech | UtteranceFailure]] = {}
-    for where, said in speak([*voices.missing_utterances, *turns]):
-        if is_turn(where):
-            index, turn = where
-            waiting.setdefault(index, {})[turn] = said
-            perhaps = [index]
+    waiting: dict[int, dict[int, Speech | SynthesisFailure]] = {}
+    for where, result in speak([*voices.missing_utterances, *turns]):
+        if isinstance(where, TurnIndex):
+            waiting.setdefault(where.dialogue, {})[where.turn] = result
+            candidates = [where.dialogue]
         else:
-            perhaps = [*waiting] if voices.add_result(where, said) else []
-        for index in perhaps:
+            candidates = [*waiting] if voices.add_result(where, result) else []
+        for index in candidates:
             item = plan.dialogues[index]
             levels = voices.levels_of(item.voices_to_speak) if len(waiting[index]) == len(item.to_speak) else None
             if levels is not None:

@@ -1,4 +1,4 @@
-"""The manifest of a batch of dialogues: its commit record, a row a turn. Readable alone."""
+"""The manifest of a batch of dialogues, which is its commit record: one row per turn."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ SCHEMA_VERSION = 1
 MAIN, USER = "SPEAKER_MAIN", "SPEAKER_USER"
 LABELS: dict[str, str] = {"assistant": MAIN, "user": USER}
 OTHER_TURN = "other_turn_failed"
-"""The reason of a turn that was rejected because another one of its dialogue was."""
+"""The reason of a turn that is rejected because another turn of its dialogue is."""
 _SHELVED = "shelved"
 
 
@@ -42,10 +42,10 @@ def sidecar_key(wav: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TurnRow:
-    """A turn, kept or rejected; or, where `turn` is −1, a line that is no dialogue.
+    """A turn, kept or rejected; or, where `turn` is −1, a line that is not a dialogue.
 
-    `key`, `sha256` and the like are those of the dialogue's files, and stand on each of its rows. `line` is a bad
-    line's, and 0 on turns: dialogues move in their file, and nothing of them depends on where they stand.
+    `key`, `sha256` and the like are those of the dialogue's files, and are repeated on each of its rows. `line` is the
+    number of a bad line, and 0 on turns: a dialogue may move in its file without a change.
     """
 
     dialogue_id: str
@@ -59,16 +59,16 @@ class TurnRow:
     text: str = ""
     voice: str = ""
     emotion: str = ""
-    fingerprint: str = ""  # of the utterance: equal as long as it sounds the same
+    fingerprint: str = ""  # of the utterance: equal as long as its speech is the same
     start_sample: int = 0
     sample_count: int = 0
     level_dbfs: float | None = None
-    peak_limited: bool = False  # it would have been louder, as its voice goes
-    words: str = ""  # JSON [[word, start, end], …], seconds from the utterance's beginning
+    peak_limited: bool = False  # kept quieter than its voice's gain makes it
+    words: str = ""  # JSON [[word, start, end], …], seconds from the beginning of the utterance
     aligner: str = ""
     approximate: bool = False
     tokens_per_sec: float | None = None
-    dense: bool = False  # more text than Moshi has room for: some of it is lost in training
+    dense: bool = False  # more text than Moshi has room for: training loses some of it
     # The dialogue.
     dialogue_fingerprint: str = ""
     dialogue_samples: int = 0
@@ -95,7 +95,7 @@ class TurnRow:
 
 @dataclass(slots=True)
 class VoiceStats:
-    """What a voice says in a batch as one of the two. `peak_limited` counts turns."""
+    """The turns of a voice in one role in a batch. `peak_limited` counts turns."""
 
     role: str
     voice: str
@@ -114,10 +114,10 @@ def words_json(words: Sequence[Word]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ShardManifest:
-    """`dialogues` and `bad_lines` are what went in; rows say what became of it.
+    """`dialogues` and `bad_lines` count the input; `rows` say what became of it.
 
-    `shelved` are the rows of earlier files whose dialogue was then changed to something that could not be made. Those
-    files lie there, and no list names them; a later run takes from them what it can use.
+    `shelved` are the rows of earlier files whose dialogue was then changed to one that could not be made. Those files
+    remain, without being listed for training; a later run reuses what it can.
     """
 
     partition: str
@@ -143,12 +143,12 @@ class ShardManifest:
         return [(name, rows) for name, rows in self.by_dialogue() if rows[0].kept]
 
     def dialogues_with_files(self) -> list[tuple[str, list[TurnRow]]]:
-        """The turns of each dialogue of which there are files, of shelved ones, too."""
+        """The turns of each dialogue that has files, shelved ones included."""
         shelf = groupby(self.shelved, key=lambda row: row.dialogue_id)
         return [*self.kept(), *((name, list(rows)) for name, rows in shelf)]
 
     def first_rejects(self) -> Iterator[TurnRow]:
-        """A row for each bad line and each rejected dialogue: of the first turn that was to blame."""
+        """One row for each bad line and each rejected dialogue: the first turn that was rejected by itself."""
         yield from (row for row in self.rows if row.turn < 0)
         for _, rows in self.by_dialogue():
             if not rows[0].kept:
@@ -156,7 +156,7 @@ class ShardManifest:
 
     @property
     def figures(self) -> dict[str, int | float]:
-        """What a person wants to know of the batch."""
+        """The batch in figures."""
         kept = self.kept()
         turns = [row for _, rows in kept for row in rows]
         samples = sum(rows[0].dialogue_samples for _, rows in kept)
@@ -172,7 +172,7 @@ class ShardManifest:
         }
 
     def voices(self) -> list[VoiceStats]:
-        """Of the turns that are kept; who says the most comes first."""
+        """The voices of the kept turns, the one with the most turns first."""
         found: dict[tuple[str, str], VoiceStats] = {}
         for row in (row for row in self.rows if row.kept):
             voice = found.setdefault((row.role, row.voice), VoiceStats(row.role, row.voice))

@@ -1,4 +1,4 @@
-"""The voices of dialogues: whether the engine has them, and what lies in the recordings that some of them are."""
+"""Whether the engine has the voices of dialogues, and hashes of those that are recordings."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -11,16 +11,16 @@ from voice_core.tts.base import SpeechEngine
 
 
 def check_voices(engine: SpeechEngine, settings: MoshiSettings) -> None:
-    """Raises ConfigurationError where the engine lacks a role's voice, or speaks other languages than the scripts':
-    every dialogue would fail of the one, and be read out as if it were English, say, with the other.
+    """Raises ConfigurationError where the engine lacks a role's voice or the scripts' language: every dialogue would
+    fail, or be spoken as if it were in another language.
 
-    Of an engine that clones and cannot tell what a recording is, any voice may be one.
+    With an engine that clones and cannot identify recordings, any voice may be one.
     """
     spoken = engine.capabilities.languages
     if spoken and settings.language and primary_subtag(settings.language) not in map(primary_subtag, spoken):
         raise ConfigurationError(
             f"moshi.language is {settings.language!r}, and {engine.name} speaks {', '.join(spoken)}: choose another "
-            "engine (VOICE_SPEECH__ENGINE), or say what the scripts are in (VOICE_MOSHI__LANGUAGE)"
+            "engine (VOICE_SPEECH__ENGINE), or set the language of the scripts (VOICE_MOSHI__LANGUAGE)"
         )
     for setting in ("assistant_voice", "user_voice"):
         voice: str = getattr(settings, setting)
@@ -44,8 +44,8 @@ def _refusal(engine: SpeechEngine, voice: str) -> str:
 def hash_recordings(
     engine: SpeechEngine, items: Iterable[Dialogue | BadDialogueLine], settings: MoshiSettings
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Hashes of the recordings that are voices, and of those that are emotions, by what scripts call them: another
-    recording is another voice. What is none, or cannot be read, is left out: the engine says what is wrong with it."""
+    """Hashes of the recordings that are voices, and of those that are emotions, by the names that scripts use: another
+    recording is another voice. Names without a readable recording are left out; the engine reports them."""
     if not engine.capabilities.clones:
         return {}, {}
     turns = [turn for item in items if isinstance(item, Dialogue) for turn in item.turns]
@@ -67,6 +67,6 @@ def _hashes(names: Iterable[str], identify: Callable[[str], str]) -> dict[str, s
     for name in sorted(names):
         try:
             found[name] = identify(name)
-        except (ValueError, OSError, RuntimeError):  # no such file, none of a name like this, or no such home folder
+        except (ValueError, OSError, RuntimeError):  # no such file, an impossible file name, or no such home folder
             continue
     return found

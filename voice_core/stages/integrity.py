@@ -1,4 +1,4 @@
-"""What an audit found, and how files are compared with their commit records."""
+"""The report of an audit, and the collector that compares files with their commit records."""
 
 import dataclasses
 import json
@@ -19,11 +19,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class PartitionAudit:
-    """What was found of one batch, or of another part of the work root.
+    """The result for one batch, or for another part of the work root.
 
-    `wrong` maps keys to what is wrong with them; `freed` files were not looked for. `unlisted` files are named by no
-    commit record; `unfinished` are stages that a build has not completed. `remedy` is a command, where it is not the
-    one for batches.
+    `wrong` maps keys to what is wrong with them; `freed` counts evicted files. `unlisted` files are in no commit
+    record; `unfinished` are stages that a build has not completed. `remedy` is a command, where it is not the one for
+    batches.
     """
 
     files: int
@@ -37,9 +37,10 @@ class PartitionAudit:
 
 @dataclass(slots=True)
 class AuditReport:
-    """`begun` and `ended` are in UTC, ISO 8601; `ended` is empty while the audit is at work, or was broken off.
+    """`begun` and `ended` are in UTC, ISO 8601; `ended` is empty while the audit runs, or where it was interrupted.
 
-    `partitions` are the batches of recordings, `parts` all else: data sets, Moshi's batches and lists, state files.
+    `partitions` are the batches of recordings, `parts` everything else: data sets, Moshi's batches and lists, state
+    files.
     """
 
     begun: str
@@ -78,7 +79,7 @@ class AuditReport:
 
     @property
     def remedies(self) -> list[str]:
-        """The commands that repair what was found."""
+        """The commands that repair what is wrong."""
         others = {name for item in self.partitions.values() for name in map(_dataset_of_key, item.wrong) if name}
         others -= {self.dataset}
         damaged = self.damaged_partitions
@@ -103,16 +104,16 @@ def _dataset_of_key(key: str) -> str:
 
 
 def read_audit_report(work: Store) -> AuditReport | None:
-    """The last audit's report; None where there is none, or a damaged one."""
+    """The report of the last audit; None where there is none or it is damaged."""
     try:
         return read_state(work, AUDIT_REPORT_KEY, AuditReport)
     except DamagedStateError as error:
-        _log.warning("%s; the audit starts anew", error)
+        _log.warning("%s; the audit starts again from the beginning", error)
         return None
 
 
 class AuditCollector:
-    """Gathers what is found of one part of the work root."""
+    """Collects what is wrong with one part of the work root."""
 
     def __init__(self, work: Store) -> None:
         self.work = work
@@ -124,7 +125,7 @@ class AuditCollector:
         self.size_bytes = 0
 
     def read(self, key: str) -> bytes | None:
-        """The content of a file that is checked otherwise than by a checksum."""
+        """The content of a file that is not checked by a checksum."""
         try:
             data = self.work.find(key)
         except StoreError as error:

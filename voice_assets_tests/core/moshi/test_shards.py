@@ -19,12 +19,13 @@ from voice_assets_tests.core.moshi.conftest import (
 )
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.fingerprint import sha256
+from voice_core.moshi.batch_plan import ModelVersions, plan_batch
 from voice_core.moshi.checks import dialogues_add_up, files_are_sound
 from voice_core.moshi.commit import find_intact_files
+from voice_core.moshi.finishing import sidecar_bytes
 from voice_core.moshi.mixing import apply_gain, measure_extent, read_wav
 from voice_core.moshi.script import BadDialogueLine, Dialogue, Turn
 from voice_core.moshi.shard_manifest import ShardManifest, read_shard_manifest, words_json
-from voice_core.moshi.shards import ModelVersions, plan_batch, sidecar_bytes
 from voice_core.moshi.timing import plan_turns
 from voice_core.settings import MoshiSettings
 from voice_core.storage.store import Store

@@ -57,7 +57,7 @@ def test_an_incomplete_batch_is_left_out_and_named(shard_builder: ShardBuilder) 
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (b'{"path": "batch-0001/d%2F3.wav", "duration": 99.0}\n', "is no committed dialogue of 99.0 s"),
+        (b'{"path": "batch-0001/d%2F3.wav", "duration": 99.0}\n', "is not a committed dialogue of 99.0 s"),
         (b"\n", "is not path and duration"),
         (b'{"name": "dialogues"}\n', "is not path and duration"),
     ],

@@ -20,7 +20,6 @@ from voice_core.corpus.evicted import EvictedFiles, dataset_stage_name, unmark_e
 from voice_core.corpus.manifest import (
     Entry,
     Manifest,
-    Reject,
     load_manifest,
     read_complete_manifest,
     read_manifest,
@@ -32,6 +31,7 @@ from voice_core.corpus.segment.segment_files import SegmentFileError, load_audio
 from voice_core.fingerprint import fingerprint, sha256
 from voice_core.layout import DatasetLayout, PartitionKey, segment_name
 from voice_core.settings import Settings
+from voice_core.stages.verdicts import Reject
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.scratch import open_scratch
 from voice_core.storage.store import Store, StoreError

@@ -1,6 +1,6 @@
-"""Lost segment files of recordings that cannot be cut again, while a later stage still holds what was in them.
+"""Lost segment files of recordings that cannot be cut again, while a later stage still has their content.
 
-They count as freed from then on: they are made again to the byte when something needs them.
+They are marked as evicted: they are rebuilt to the byte when something needs them.
 """
 
 import logging

@@ -13,7 +13,7 @@ from typing import Any
 from voice_core.compute import progress, workers
 from voice_core.corpus.commit import Checkpoint, commit, unchanged_files
 from voice_core.corpus.ingest.batches import Batch, Recording, mark_transcripts_changed, read_batch
-from voice_core.corpus.manifest import Entry, Manifest, RecordingOutcome, Reject, read_manifest
+from voice_core.corpus.manifest import Entry, Manifest, RecordingOutcome, read_manifest
 from voice_core.corpus.names import SEGMENTS
 from voice_core.corpus.presence import intact_keys
 from voice_core.corpus.segment.boundaries import CUTTING_VERSION
@@ -24,6 +24,7 @@ from voice_core.corpus.segment.rules import apply_rules
 from voice_core.fingerprint import fingerprint
 from voice_core.layout import PartitionKey, contents_key, manifest_key, slug, stage_prefix
 from voice_core.settings import Settings
+from voice_core.stages.verdicts import Reject
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.scratch import open_scratch
 from voice_core.storage.state_files import DamagedStateError, parse_state
