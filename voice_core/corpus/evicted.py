@@ -14,6 +14,7 @@ from typing import Any
 
 from voice_core.corpus.manifest import load_manifest, read_manifest
 from voice_core.layout import EVICTED, DatasetLayout, PartitionKey, evicted_key, evicted_prefix, stage_prefix
+from voice_core.stages.files import find_sizes, list_sizes
 from voice_core.storage.state_files import DamagedStateError, parse_state, read_state
 from voice_core.storage.store import Store
 
@@ -50,11 +51,11 @@ def _find_missing_files(store: Store, stage: str, partition: PartitionKey) -> Ha
         with suppress(DamagedStateError):
             pairs = read_state(store, layout.pairs_record_key(partition), dict[str, Any]) or {}
             listed |= {item["key"]: item["sha256"] for item in pairs.get("files", [])}
-        there = {key for key, info in zip(listed, store.map_keys(store.head, listed), strict=True) if info is not None}
+        there = find_sizes(store, listed)
     else:
         manifest = read_manifest(store, stage, partition)
         listed = {entry.key: entry.sha256 for entry in manifest.files()} if manifest else {}
-        there = {item.key for item in store.listing(stage_prefix(stage, partition))}
+        there = list_sizes(store, stage_prefix(stage, partition))
     return {key: digest for key, digest in listed.items() if key not in there}
 
 

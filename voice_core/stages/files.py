@@ -117,8 +117,9 @@ def audit_file(store: Store, key: str, digest: str, is_evicted: Callable[[str, s
         else:
             data = store.get(key)
             size, found = len(data), sha256(data)
-    except ObjectNotFoundError:
-        return FileAudit(FileState.EVICTED if is_evicted(key, digest) else FileState.MISSING)
+    except ObjectNotFoundError as error:
+        evicted = is_evicted(key, digest)
+        return FileAudit(FileState.EVICTED) if evicted else FileAudit(FileState.MISSING, error=str(error))
     except StoreError as error:
         return FileAudit(FileState.UNREADABLE, error=str(error))
     return FileAudit(FileState.INTACT if found == digest else FileState.CHANGED, size)
