@@ -15,7 +15,7 @@ def stage_file_states(
 ) -> dict[str, FileState]:
     """The state of each file of a stage, by one listing of its folder; with `verify`, by content.
 
-    `any_evicted=False` says that none are evicted, which saves a look. Raises `UnreadableRowsError` and StoreError.
+    `any_evicted=False` says that none are evicted, which saves a read. Raises `UnreadableRowsError` and StoreError.
     """
     partition = PartitionKey.parse(manifest.partition)
     sizes = list_sizes(work, stage_prefix(manifest.stage, partition))

@@ -176,9 +176,9 @@ def assign_dialogues(
             raise ValueError(
                 f"there is not one dialogue in {given.source or 'it'}; the batches of {name} stay as they are. "
                 + (
-                    f"Of {bad} bad lines, in which each has to be a whole dialogue, the first: {first_bad}"
+                    f"It has {bad} bad lines (each line must be a whole dialogue); the first: {first_bad}"
                     if bad
-                    else "There is no line in it; of a folder, the files *.jsonl and *.ndjson are read"
+                    else "It has no lines; in a folder, the files *.jsonl and *.ndjson are read"
                 )
             )
         removed = len(home) - (dialogues - new)

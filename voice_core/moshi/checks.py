@@ -88,17 +88,17 @@ def find_audio_problems(mix: Stereo, rows: Sequence[TurnRow]) -> list[str]:
     if len(mix) != rows[0].dialogue_samples:
         problems.append(f"{len(mix)} samples, not {rows[0].dialogue_samples}")
     for channel, role in enumerate(ROLES):
-        said = np.zeros(len(mix), np.bool_)
+        in_turn = np.zeros(len(mix), np.bool_)
         for row in rows:
             if row.role != role:
                 continue
             turn = slice(row.start_sample, row.start_sample + row.sample_count)
-            if said[turn].any():
+            if in_turn[turn].any():
                 problems.append(f"turn {row.turn + 1} of the {role} overlaps another of its turns")
             if not mix[turn, channel].any():
                 problems.append(f"turn {row.turn + 1} is silent")
-            said[turn] = True
-        if mix[~said, channel].any():
+            in_turn[turn] = True
+        if mix[~in_turn, channel].any():
             problems.append(f"the {role}'s channel is not silent outside of its turns")
     if len(mix) and (mix.max() >= 32767 or mix.min() <= -32768):
         problems.append("samples at full scale")
@@ -236,21 +236,21 @@ def speech_says_its_text(
     turns.sort(key=lambda row: hash_to_unit_interval("recognise", settings.seed, row.dialogue_id, row.turn))
     sample = sorted(turns[: settings.recogniser_turns], key=lambda row: (row.key, row.turn))
     words, errors = 0, 0
-    heard_otherwise: list[tuple[float, str]] = []
+    mismatches: list[tuple[float, str]] = []
     for key, rows in groupby(sample, key=lambda row: row.key):
         mix = read_wav(store.get(key))
         for row in rows:
             pcm = mix[row.start_sample : row.start_sample + row.sample_count, ROLES.index(row.channel_role)]
-            heard = recogniser.recognise(pcm.copy(), SAMPLE_RATE_HZ, settings.language)
-            said = normalize_words(row.text, settings.language)
-            wrong = count_word_errors(said, normalize_words(heard, settings.language))
-            words, errors = words + len(said), errors + wrong
+            hypothesis = recogniser.recognise(pcm.copy(), SAMPLE_RATE_HZ, settings.language)
+            reference = normalize_words(row.text, settings.language)
+            wrong = count_word_errors(reference, normalize_words(hypothesis, settings.language))
+            words, errors = words + len(reference), errors + wrong
             if wrong:
-                told = f"{row.dialogue_id!r} turn {row.turn + 1}: {row.text!r} was recognised as {heard!r}"
-                heard_otherwise.append((wrong / max(1, len(said)), told))
+                description = f"{row.dialogue_id!r} turn {row.turn + 1}: {row.text!r} was recognised as {hypothesis!r}"
+                mismatches.append((wrong / max(1, len(reference)), description))
     rate = errors / max(1, words)
     figures = {"word_error_rate": round(rate, 4), "utterances": len(sample), "recogniser": recogniser.name}
-    heard_otherwise.sort(reverse=True)
-    offenders = [told for _, told in heard_otherwise] if rate > settings.recogniser_max_wer else []
+    mismatches.sort(reverse=True)
+    offenders = [description for _, description in mismatches] if rate > settings.recogniser_max_wer else []
     looked_at = f"{len(sample)} utterances, word error rate {rate:.3f}"
     return make_check_outcome(name, offenders, looked_at, figures, warning=True)

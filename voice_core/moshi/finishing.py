@@ -106,20 +106,20 @@ def finish_dialogue(made: SpokenDialogue, aligner: Aligner, settings: MoshiSetti
 
 def _align_turn(made: SpokenDialogue, turn: int, aligner: Aligner, settings: MoshiSettings) -> _AlignedTurn | Reject:
     plan, utterance = made.plan, made.plan.utterances[turn]
-    said = made.reused[turn] if turn in made.reused else made.spoken[turn]
-    if isinstance(said, SynthesisFailure):
-        return Reject(SPEAKING, f"speech_{said.reason}", message=said.description)
+    result = made.reused[turn] if turn in made.reused else made.spoken[turn]
+    if isinstance(result, SynthesisFailure):
+        return Reject(SPEAKING, f"speech_{result.reason}", message=result.description)
     try:
-        if isinstance(said, Speech):
+        if isinstance(result, Speech):
             level = made.levels[utterance.voice]
             target_dbfs = level_dbfs(plan.dialogue.turns[turn].role, settings)
             gain_db = 0.0 if isinstance(level, LevelUnknown) else target_dbfs - level
-            pcm = apply_gain(said.audio, said.sample_rate_hz, gain_db, settings.peak_limit_dbfs)
+            pcm = apply_gain(result.audio, result.sample_rate_hz, gain_db, settings.peak_limit_dbfs)
             if isinstance(level, LevelUnknown):
                 message = f"{level.message} (moshi.level_text sets what it says for that)"
                 return Reject(SPEAKING, LEVEL_UNKNOWN, message=message)
         else:
-            pcm = said
+            pcm = result
             row = plan.old[turn]
             if row is not None and row.aligner == f"{aligner.name} {aligner.revision}":
                 return _AlignedTurn(pcm, Alignment(row.spoken_words(), row.approximate))
@@ -145,14 +145,14 @@ def _measured(item: _AlignedTurn, utterance: Utterance, settings: MoshiSettings)
 
 
 def _row(plan: DialoguePlan, turn: int) -> TurnRow:
-    said = plan.utterances[turn]
+    utterance = plan.utterances[turn]
     return TurnRow(
         plan.dialogue.id,
         turn,
         role=plan.dialogue.turns[turn].role,
-        text=said.text,
-        voice=said.voice,
-        emotion=said.emotion,
+        text=utterance.text,
+        voice=utterance.voice,
+        emotion=utterance.emotion,
         fingerprint=plan.fingerprints[turn],
     )
 

@@ -63,23 +63,23 @@ def plan_turns(dialogue: Dialogue, extents: Sequence[SpeechExtent], settings: Mo
     Raises ValueError where there are not as many extents as turns.
     """
     starts: list[int] = []
-    heard: dict[Role, tuple[int, int]] = {}  # extent of each speaker's last speech
+    last_speech: dict[Role, tuple[int, int]] = {}  # extent of each speaker's last speech
     taken: dict[Role, int] = {"assistant": 0, "user": 0}  # end of the audio on each channel
     for index, (turn, extent) in enumerate(zip(dialogue.turns, extents, strict=True)):
         other: Role = "user" if turn.role == "assistant" else "assistant"
         if settings.legacy_io:
             start = taken[turn.role]
         else:
-            latest = max((stop for _, stop in heard.values()), default=0)
-            overlap = _overlap(dialogue, index, extent, heard.get(other), settings)
-            if overlap and other in heard:
-                wanted = max(heard[other][0], heard[other][1] - overlap)
+            latest = max((stop for _, stop in last_speech.values()), default=0)
+            overlap = _overlap(dialogue, index, extent, last_speech.get(other), settings)
+            if overlap and other in last_speech:
+                wanted = max(last_speech[other][0], last_speech[other][1] - overlap)
             else:
                 wanted = latest + _pause(dialogue, index, settings)
             start = max(taken[turn.role], wanted - extent.lead)
         starts.append(start)
         taken[turn.role] = start + extent.length
-        heard[turn.role] = (start + extent.lead, start + extent.length - extent.tail)
+        last_speech[turn.role] = (start + extent.lead, start + extent.length - extent.tail)
     return starts
 
 

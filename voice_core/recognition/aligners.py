@@ -86,7 +86,7 @@ class PocketsphinxAligner:
     def align(self, pcm: Pcm16, sample_rate_hz: int, text: str, language: str) -> Alignment:
         texts = split_words(text)
         readings = [[spoken_forms(word, reading) for word in texts] for reading in READINGS]
-        unreadable = [word for word, said in zip(texts, readings[0], strict=True) if not said]
+        unreadable = [word for word, spoken in zip(texts, readings[0], strict=True) if not spoken]
         if unreadable or not texts:
             raise AlignmentError(f"{unreadable[0]!r} cannot be read as English" if unreadable else "there are no words")
         audio = to_pcm16(resample(to_float(pcm), sample_rate_hz, _SPHINX_HZ)).tobytes()
@@ -94,8 +94,8 @@ class PocketsphinxAligner:
         last_error = AlignmentError("pocketsphinx could not find the text in the speech")
         for beam in range(len(_BEAMS)):
             tried.clear()
-            for said in readings:
-                forms = tuple(form for word in said for form in word)
+            for spoken in readings:
+                forms = tuple(form for word in spoken for form in word)
                 if forms in tried:
                     continue
                 tried.add(forms)
@@ -103,7 +103,7 @@ class PocketsphinxAligner:
                     found = self._align_forms(beam, audio, forms)
                 if found is not None:
                     try:
-                        return Alignment(validate_word_times(_words(texts, said, found), texts, pcm, sample_rate_hz))
+                        return Alignment(validate_word_times(_words(texts, spoken, found), texts, pcm, sample_rate_hz))
                     except AlignmentError as error:
                         last_error = error
         raise last_error
@@ -130,17 +130,17 @@ class PocketsphinxAligner:
             segments = list(decoder.seg() or ())
         except RuntimeError:
             return None
-        heard = [item for item in segments if not item.word.startswith(("<", "["))]
-        if [_VARIANT.sub("", item.word) for item in heard] != list(forms):
+        words = [item for item in segments if not item.word.startswith(("<", "["))]
+        if [_VARIANT.sub("", item.word) for item in words] != list(forms):
             return None
         rate = _SPHINX_FRAMES_PER_SEC
-        return [(item.start_frame / rate, (item.end_frame + 1) / rate) for item in heard]
+        return [(item.start_frame / rate, (item.end_frame + 1) / rate) for item in words]
 
 
-def _words(texts: Sequence[str], said: Sequence[Sequence[str]], found: Sequence[tuple[float, float]]) -> list[Word]:
+def _words(texts: Sequence[str], spoken: Sequence[Sequence[str]], found: Sequence[tuple[float, float]]) -> list[Word]:
     """A script's word lasts from the first to the last of its spoken forms."""
     words, at = [], 0
-    for text, forms in zip(texts, said, strict=True):
+    for text, forms in zip(texts, spoken, strict=True):
         words.append(Word(text, found[at][0], found[at + len(forms) - 1][1]))
         at += len(forms)
     return words

@@ -63,9 +63,9 @@ class CtcAligner:
             audio = ((audio - audio.mean()) / np.sqrt(audio.var() + 1e-7)).astype(np.float32)
         with self._lock:
             self._listen = self._listen or _loaded(self._folder)
-            heard = self._listen(audio)
+            log_probs = self._listen(audio)
         tokens, owners = tokenize_words(texts, _gaps(text), self._tokens)
-        frames = forced_align(heard, tokens, self._blank)
+        frames = forced_align(log_probs, tokens, self._blank)
         frame_sec = self._samples_a_frame / self._rate_hz
         words = [
             Word(word, first * frame_sec, last * frame_sec)
@@ -110,25 +110,25 @@ def _tokens_of(char: str, vocabulary: Mapping[str, int]) -> list[int]:
     return []
 
 
-def forced_align(heard: LogProbs, tokens: Sequence[int], blank: int) -> list[tuple[int, int]]:
+def forced_align(log_probs: LogProbs, tokens: Sequence[int], blank: int) -> list[tuple[int, int]]:
     """First frame and end frame (exclusive) of each token on the likeliest path through all of them.
 
     Between two tokens there may be blanks, and between two equal ones there must be (Graves et al., 2006). `STAR` is as
     likely as the likeliest token that is not the blank. Raises AlignmentError where there are too few frames.
     """
     repeats = sum(one == other for one, other in pairwise(tokens))
-    if len(heard) < len(tokens) + repeats:
-        raise AlignmentError(f"{len(heard)} frames of speech are too few for {len(tokens)} letters")
-    anything = np.delete(heard, blank, axis=1).max(axis=1, keepdims=True)
-    columns = np.concatenate([heard, anything], axis=1)  # STAR is the last
+    if len(log_probs) < len(tokens) + repeats:
+        raise AlignmentError(f"{len(log_probs)} frames of speech are too few for {len(tokens)} letters")
+    anything = np.delete(log_probs, blank, axis=1).max(axis=1, keepdims=True)
+    columns = np.concatenate([log_probs, anything], axis=1)  # STAR is the last
     states = np.full(2 * len(tokens) + 1, blank)  # blanks and tokens in turn
     states[1::2] = tokens
     may_skip = np.zeros(len(states), np.bool_)  # the blank before a token, unless the one before is the same
     may_skip[3::2] = states[3::2] != states[1:-2:2]
     score = np.full(len(states), -np.inf)
     score[:2] = columns[0, states[:2]]
-    steps = np.zeros((len(heard), len(states)), np.int8)
-    for frame in range(1, len(heard)):
+    steps = np.zeros((len(log_probs), len(states)), np.int8)
+    for frame in range(1, len(log_probs)):
         before = np.stack(
             [
                 score,
@@ -142,7 +142,7 @@ def forced_align(heard: LogProbs, tokens: Sequence[int], blank: int) -> list[tup
     if not math.isfinite(score[state]):
         raise AlignmentError("the text does not match the speech")
     extents = [(0, 0)] * len(tokens)
-    for frame in range(len(heard) - 1, -1, -1):
+    for frame in range(len(log_probs) - 1, -1, -1):
         if state % 2:
             extents[state // 2] = frame, max(extents[state // 2][1], frame + 1)
         state -= steps[frame, state]

@@ -88,8 +88,8 @@ class PocketsphinxRecogniser:
         self._decoder.start_utt()
         self._decoder.process_raw(to_pcm16(_at_16_khz(pcm, sample_rate_hz)).tobytes(), full_utt=True)
         self._decoder.end_utt()
-        heard = self._decoder.hyp()
-        return heard.hypstr if heard else ""
+        hypothesis = self._decoder.hyp()
+        return hypothesis.hypstr if hypothesis else ""
 
     @cached_property
     def _decoder(self) -> Any:
@@ -157,15 +157,15 @@ def normalize_words(text: str, language: str) -> list[str]:
     return _WORD.findall(text.casefold())
 
 
-def count_word_errors(said: Sequence[str], heard: Sequence[str]) -> int:
+def count_word_errors(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
     """How many words must be inserted, deleted or replaced to turn one sequence into the other.
 
     >>> count_word_errors("it is on time".split(), "it was on".split()), count_word_errors([], ["a"])
     (2, 1)
     """
-    row = list(range(len(heard) + 1))
-    for number, word in enumerate(said, 1):
+    row = list(range(len(hypothesis) + 1))
+    for number, word in enumerate(reference, 1):
         corner, row[0] = row[0], number
-        for place, other in enumerate(heard, 1):
+        for place, other in enumerate(hypothesis, 1):
             corner, row[place] = row[place], min(row[place] + 1, row[place - 1] + 1, corner + (word != other))
     return row[-1]

@@ -17,10 +17,10 @@ from voice_core.tts import reserve_gpu
 
 
 class EnginePool:
-    """Speaks batch after batch. Its engines are loaded when something is first said, and stay until it is closed; for
-    as long, the GPU that they are on is kept from other processes.
+    """Speaks one run after another. Engines are loaded with the first utterance and stay loaded until the pool is
+    closed; during that time their GPU is reserved.
 
-    For one thread, and one `synthesise` at a time.
+    For use by one thread, one `synthesise` at a time.
     """
 
     def __init__(self, engine: EngineSpec, options: SynthesisOptions | None = None) -> None:
