@@ -13,14 +13,15 @@ import pyarrow.parquet as pq
 from voice_core.codecs.base import Codec
 from voice_core.corpus.dataset.rows_stage import row_key
 from voice_core.corpus.dataset.text_normalization import hash_text
+from voice_core.corpus.evicted import EvictedFiles
 from voice_core.corpus.ingest.batches import Batch
+from voice_core.corpus.manifest import Entry, Manifest
 from voice_core.corpus.names import FULL, NEUTTS, SPLITS, TEST, TRAIN
 from voice_core.corpus.segment.segment_files import SegmentFileError, load_segment
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
 from voice_core.stages.check_outcomes import CheckOutcome, make_check_outcome
-from voice_core.stages.evicted import EvictedFiles
-from voice_core.stages.manifest import Entry, Manifest
+from voice_core.stages.files import FileState, audit_file, find_sizes
 from voice_core.storage.store import ObjectNotFoundError, Store
 
 _LIST_FOLDER_FROM = 50
@@ -83,12 +84,10 @@ def files_intact(
     def check_file(key: str) -> str | None:
         if key in there and there[key] == known[key]:
             return ""
-        try:
-            return "" if store.hash(key) == wanted[key] else f"{key} is not the file that was committed"
-        except ObjectNotFoundError as error:
-            return None if freed.contains(key, wanted[key]) else str(error)
-        except OSError as error:
-            return str(error)
+        found = audit_file(store, key, wanted[key], freed.contains)
+        if found.state.counts_as_present:
+            return "" if found.state is FileState.INTACT else None
+        return found.error or f"{key} is not the file that was committed"
 
     found = store.map_keys(check_file, wanted)
     freed_count = found.count(None)
@@ -119,8 +118,7 @@ def note_replacement(outcomes: Sequence[CheckOutcome], replaced: Callable[[], bo
 def _sizes(store: Store, keys: Sequence[str]) -> dict[str, int]:
     """The sizes of those that are there: by a listing of their folder where they are many."""
     if len(keys) < _LIST_FOLDER_FROM:
-        infos = store.map_keys(store.head, keys)
-        return {info.key: info.size for info in infos if info is not None}
+        return find_sizes(store, keys)
     wanted = set(keys)
     folder = posixpath.commonpath([posixpath.dirname(key) for key in keys])
     return {info.key: info.size for info in store.listing(f"{folder}/") if info.key in wanted}

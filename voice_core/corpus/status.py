@@ -13,15 +13,17 @@ from voice_core.corpus.dataset import card_stage, pairs, rows_stage, splits
 from voice_core.corpus.dataset.dataset_record import card_file_records, read_dataset_record
 from voice_core.corpus.dataset.summary import Summary, summarise
 from voice_core.corpus.encode import encode_stage
+from voice_core.corpus.evicted import dataset_stage_name, list_evicted_partitions, read_evicted
 from voice_core.corpus.ingest.batches import Batch
 from voice_core.corpus.ingest.discovery import Discovery
+from voice_core.corpus.manifest import Manifest, RecordingOutcome, read_manifest
 from voice_core.corpus.names import CODED, SEGMENTS
+from voice_core.corpus.presence import check_stage_files, files_from_records
 from voice_core.corpus.segment import segment_stage
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
-from voice_core.stages.evicted import dataset_stage_name, list_evicted_partitions, read_evicted
-from voice_core.stages.manifest import Manifest, RecordingOutcome, UnreadableRowsError, read_manifest
-from voice_core.stages.presence import check_stage_files, describe_missing_files, files_from_records
+from voice_core.stages.files import compare_sizes, describe_problems
+from voice_core.stages.manifest import UnreadableRowsError
 from voice_core.storage.store import Store
 
 ASSETS = ("raw_audio", "segments", "coded_segments", "voice_dataset", "voice_pairs")
@@ -143,7 +145,7 @@ def read_status(work: Store, discovery: Discovery, codec: Codec | None, settings
         card_current = same_rows and commit["files"] == files
         if card_current:
             beside = card_file_records(commit)
-            reason = describe_missing_files(files_from_records(beside, in_dataset), in_dataset, {}) or (
+            reason = describe_problems(compare_sizes(files_from_records(beside), in_dataset).values()) or (
                 "" if beside else "it has no checksums"
             )
     card_state = _state(commit is not None, True, card_current and not reason)
@@ -180,7 +182,7 @@ def _find_missing_files(
         ("voice_pairs", record.files if record is not None else []),
     ):
         if state[name] is StageState.CURRENT:
-            found[name] = describe_missing_files(files_from_records(records, in_dataset), in_dataset, freed)
+            found[name] = describe_problems(compare_sizes(files_from_records(records), in_dataset, freed).values())
     return {name: reason for name, reason in found.items() if reason}
 
 

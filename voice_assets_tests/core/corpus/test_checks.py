@@ -11,11 +11,12 @@ from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_core.corpus import checks
 from voice_core.corpus.dataset import rows_stage
 from voice_core.corpus.ingest import batches
+from voice_core.corpus.manifest import Entry, Manifest, read_complete_manifest
 from voice_core.corpus.names import CODED
 from voice_core.corpus.segment.segment_files import dump_segment, load_segment
 from voice_core.layout import PartitionKey
 from voice_core.stages.check_outcomes import CheckOutcome
-from voice_core.stages.manifest import Entry, Manifest, Reject, read_complete_manifest
+from voice_core.stages.verdicts import Reject
 
 NEWS = PartitionKey("news", 1)
 

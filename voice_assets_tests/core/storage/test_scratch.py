@@ -21,9 +21,9 @@ from voice_core.corpus.dataset import rows_stage, splits
 from voice_core.corpus.encode import encode_stage
 from voice_core.corpus.ingest.batches import snapshot_batch
 from voice_core.corpus.ingest.discovery import discover
+from voice_core.corpus.manifest import Manifest, read_complete_manifest
 from voice_core.corpus.segment import segment_stage
 from voice_core.layout import PartitionKey
-from voice_core.stages.manifest import Manifest, read_complete_manifest
 from voice_core.storage.scratch import Scratch, ScratchLimitError, open_scratch
 from voice_core.storage.store import Store
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from voice_core.stages.manifest import Manifest
+from voice_core.corpus.manifest import Manifest
 
 DEFAULT_KEPT_SHARE = 0.9
 """Of cut segments, those that the rules keep: a cautious figure for recordings made to be listened to."""

@@ -5,9 +5,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from voice_core.corpus.ingest.batches import Recording
+from voice_core.corpus.manifest import Entry
 from voice_core.corpus.plan.build_plan import NO_WORK, StageWork
 from voice_core.corpus.plan.estimates import ZERO, Quantity
-from voice_core.stages.manifest import Entry
 
 RowId = tuple[str, int]  # (audio_id, index)
 

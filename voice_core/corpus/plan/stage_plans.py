@@ -13,7 +13,9 @@ from voice_core.corpus.dataset import pairs, rows_stage
 from voice_core.corpus.dataset.pairs import PairsRecord
 from voice_core.corpus.dataset.splits import SplitRow, Splits
 from voice_core.corpus.encode import encode_stage
+from voice_core.corpus.evicted import EvictedFiles, read_evicted
 from voice_core.corpus.ingest.batches import Batch
+from voice_core.corpus.manifest import Entry, Manifest, read_manifest
 from voice_core.corpus.names import CODED, SEGMENTS
 from voice_core.corpus.plan.build_plan import PartitionPlan, StageWork
 from voice_core.corpus.plan.cutting_estimates import (
@@ -26,12 +28,10 @@ from voice_core.corpus.plan.cutting_estimates import (
 from voice_core.corpus.plan.estimates import DatasetAverages, Quantity, codes_bytes
 from voice_core.corpus.plan.rebuilds import AvailableFiles, RebuildWork, plan_coded_rebuild, plan_segment_rebuild
 from voice_core.corpus.plan.segment_forecast import NewSegment, SegmentForecast
+from voice_core.corpus.presence import intact_keys
 from voice_core.corpus.status import PartitionStatus
 from voice_core.layout import PartitionKey, manifest_key, stage_prefix
 from voice_core.settings import Settings
-from voice_core.stages.commit import intact_keys
-from voice_core.stages.evicted import EvictedFiles, read_evicted
-from voice_core.stages.manifest import Entry, Manifest, read_manifest
 from voice_core.storage.store import Store
 
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from voice_core.corpus.checks import files_intact
 from voice_core.corpus.dataset import pairs, rows_stage
 from voice_core.corpus.dataset.publications import read_publications
+from voice_core.corpus.evicted import dataset_stage_name, read_evicted, write_evicted
+from voice_core.corpus.manifest import Manifest, read_manifest
 from voice_core.corpus.names import CODED, SEGMENTS
 from voice_core.corpus.status import ASSETS, PartitionStatus
 from voice_core.fingerprint import fingerprint
 from voice_core.layout import DatasetLayout, PartitionKey, stage_prefix
 from voice_core.settings import Settings
-from voice_core.stages.evicted import dataset_stage_name, read_evicted, write_evicted
-from voice_core.stages.manifest import Manifest, read_manifest
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.store import Store
 
