@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 from collections.abc import Iterable
@@ -89,6 +90,21 @@ def test_a_batch_is_read_back_as_it_was_written(corpus: Corpus) -> None:
     (batch,) = corpus.snapshot()
     assert parse_batch(Store("memory://"), batch.partition, batch.to_bytes()) == batch
     assert batches.read_batch(corpus.work, batch.partition) == batch
+
+
+def test_a_change_of_a_batch_that_another_process_writes_meanwhile_is_applied_to_what_it_wrote(corpus: Corpus) -> None:
+    batches.write_batch(corpus.work, Batch("news", 1, recordings=tuple(recordings("ab"))))
+    other = iter(recordings("c"))
+
+    def seal(batch: Batch) -> Batch:
+        for recording in other:
+            grown = dataclasses.replace(batch, recordings=(*batch.recordings, recording))
+            batches.replace_batch(corpus.work, grown, batch)
+        return dataclasses.replace(batch, sealed=True)
+
+    stored = batches.update_batch(corpus.work, PartitionKey("news", 1), seal)
+    assert batches.read_batch(corpus.work, PartitionKey("news", 1)) == stored
+    assert shape([stored]) == [("news/batch-0001", ["a", "b", "c"], True)]
 
 
 def test_a_partition_that_was_never_discovered_says_what_to_run(corpus: Corpus) -> None:

@@ -1,4 +1,4 @@
-"""Raw objects that change while they are read, and are put back: nothing of what was between becomes current."""
+"""Raw objects that change while they are read and are restored: the intermediate content is never current."""
 
 import json
 import os
@@ -23,7 +23,7 @@ NEWS = PartitionKey("news", 1)
 
 
 class SwappingStore(Store):
-    """One object has another content for as long as it is read. `direct` writes to the same place."""
+    """One object has other content while it is read. `direct` writes to the same location."""
 
     def __init__(self, url: str, key: str, between: bytes, access: StoreConfig | None = None) -> None:
         super().__init__(url, access)
@@ -139,7 +139,7 @@ def test_local_audio_that_changes_while_it_is_decoded_and_back_is_not_cut(corpus
     before, times = path.read_bytes(), path.stat()
 
     class Rehashed(Store):
-        """The file changes once its hash is known, and changes back, with its time, before it is looked at again."""
+        """The file changes after it is hashed, and is restored with its modification time before the next check."""
 
         def hash(self, key: str) -> str:
             digest = super().hash(key)

@@ -1,4 +1,4 @@
-"""Discoveries at once, on listings that lag behind, with no time, and with trouble at single recordings."""
+"""Concurrent discoveries, outdated listings, an exhausted time budget, and recordings that cannot be read."""
 
 import threading
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def members(work: Store) -> dict[str, list[str]]:
 
 
 class Lagging(Store):
-    """A work root whose listings do not show the newest batches."""
+    """A work root whose listings omit the newest batches."""
 
     hidden: frozenset[str] = frozenset()
 
@@ -36,7 +36,7 @@ class Lagging(Store):
 
 
 class Refusing(Store):
-    """A raw bucket that will not show one recording."""
+    """A raw bucket that denies access to one recording."""
 
     refused = ""
 

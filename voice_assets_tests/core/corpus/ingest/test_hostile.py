@@ -1,4 +1,4 @@
-"""What a stranger may put into the raw bucket."""
+"""Hostile content of the raw bucket."""
 
 import json
 import time
@@ -13,7 +13,7 @@ from voice_core.storage.store import Store
 
 
 class CountingStore(Store):
-    """A store that notes what is read whole."""
+    """A store that records which objects are read completely."""
 
     read: list[str]
 
@@ -23,7 +23,7 @@ class CountingStore(Store):
 
 
 def huge(size: int) -> bytes:
-    """A valid transcript of about `size` bytes, of lines with long texts."""
+    """A valid transcript of about `size` bytes, with long lines."""
     text = "word " * 2_000
     segment = json.dumps({"start": 1.0, "end": 2.0, "text": text}).encode()
     return b'{"segments": [' + b", ".join([segment] * (size // len(segment))) + b"]}"

@@ -1,4 +1,4 @@
-"""Symbolic links in folders that others fill."""
+"""Symbolic links in folders that other people write to."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""SRT and WebVTT as people and programs write them."""
+"""SRT and WebVTT files as people and programs write them."""
 
 import pytest
 from hypothesis import given
@@ -88,7 +88,7 @@ class TestSrt:
         assert len(bad.message) < 200
         assert [line.text for line in (before, after)] == ["Hello world", "Bye"]
 
-    def test_a_number_left_at_the_end_of_a_cut_file_is_told(self) -> None:
+    def test_a_number_left_at_the_end_of_a_truncated_file_is_reported(self) -> None:
         *lines, bad = parse_srt(TWO_CUES + "\n3\n").lines
         assert len(lines) == 2
         assert isinstance(bad, BadLine)

@@ -1,4 +1,4 @@
-"""Files that are no transcripts, that are large, or that are meant to do harm."""
+"""Files that are not transcripts, very large files, and malicious files."""
 
 import contextlib
 import json

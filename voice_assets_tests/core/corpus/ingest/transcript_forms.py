@@ -1,4 +1,4 @@
-"""Transcripts of each form, and what is read out of them."""
+"""Helpers to parse transcripts of each format."""
 
 import pytest
 

@@ -23,7 +23,7 @@ from voice_core.corpus.segment.segment_files import (
     load_segment,
 )
 
-# numpy drops trailing NULs of strings, so a transcript with a NUL never gets here.
+# numpy drops trailing NULs of strings, so a transcript with a NUL is rejected earlier.
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
 SEGMENTS = st.builds(
     Segment,
@@ -86,7 +86,7 @@ def test_a_file_of_the_seeds_own_scripts_is_read() -> None:
 
 
 class Bomb:
-    """Unpickling it creates a folder: what a hostile pickle would do, harmlessly."""
+    """Unpickling it creates a folder: a harmless stand-in for a hostile pickle."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -103,7 +103,7 @@ def test_a_pickle_in_any_field_is_refused_and_never_run(name: str, tmp_path: Pat
     with pytest.raises(SegmentFileError, match=r"evil\.npz"):
         load_segment(data, "evil.npz")
     assert not (tmp_path / "owned").exists()
-    with np.load(io.BytesIO(data), allow_pickle=True) as arrays:  # the pickle was live
+    with np.load(io.BytesIO(data), allow_pickle=True) as arrays:  # the pickle works
         _ = arrays[name]
     assert (tmp_path / "owned").exists()
 
