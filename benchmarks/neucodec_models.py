@@ -22,7 +22,8 @@ from voice_core.codecs.base import Audio, Codes
 from voice_core.codecs.neucodec import NeuCodec
 from voice_core.codecs.neucodec.engine import NeuCodecEngine
 from voice_core.corpus.commit import commit
-from voice_core.corpus.ingest.batches import Batch, write_batch
+from voice_core.corpus.ingest.batch_model import Batch
+from voice_core.corpus.ingest.batches import write_batch
 from voice_core.corpus.manifest import Entry, Manifest
 from voice_core.corpus.segment.segment_files import Segment, dump_segment
 from voice_core.fingerprint import sha256

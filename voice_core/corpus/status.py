@@ -14,7 +14,7 @@ from voice_core.corpus.dataset.dataset_record import card_file_records, read_dat
 from voice_core.corpus.dataset.summary import Summary, summarise
 from voice_core.corpus.encode import encode_stage
 from voice_core.corpus.evicted import dataset_stage_name, list_evicted_partitions, read_evicted
-from voice_core.corpus.ingest.batches import Batch
+from voice_core.corpus.ingest.batch_model import Batch
 from voice_core.corpus.ingest.discovery import Discovery
 from voice_core.corpus.manifest import Manifest, RecordingOutcome, read_manifest
 from voice_core.corpus.names import CODED, SEGMENTS

@@ -1,4 +1,4 @@
-"""A raw bucket in which bombs lie beside sound recordings, built in a process of its own."""
+"""Build a raw bucket with decompression bombs and valid recordings in a separate process."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,7 +18,7 @@ corpus.segment()
 
 
 def build_with_bombs(corpus: Corpus, bombs: Mapping[str, Callable[[Path], None]]) -> int:
-    """Record `a` and `b`, lay the bombs beside them and cut; returns the peak of memory in MiB."""
+    """Add recordings `a` and `b` and the bombs, and cut; returns the peak memory in MiB."""
     for name in "ab":
         corpus.add_recording(name)
     for name, make in bombs.items():

@@ -1,4 +1,4 @@
-"""The small corpus with its recordings and its work root in buckets of real servers."""
+"""The small corpus with its raw bucket and work root on real object store servers."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from voice_core.storage.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Buckets:
-    """Where the two lie, how the corpus reaches them, and how the test does, past any proxy."""
+    """The URLs of the raw bucket and the work root, for the corpus (through a proxy) and for the test (direct)."""
 
     raw_url: str
     work_url: str
@@ -44,7 +44,7 @@ class CloudCorpus(Corpus):
         return Store(self.buckets.work_url, self.buckets.work_direct)
 
     def upload(self) -> None:
-        """Put what was recorded into the raw bucket."""
+        """Upload the recordings to the raw bucket."""
         Store(self.buckets.raw_url, self.buckets.raw_direct).put_many(files_below(self.raw_dir))
 
     def files(self, under: str = "") -> dict[str, str]:
@@ -54,5 +54,5 @@ class CloudCorpus(Corpus):
 
 
 def without_batch_records(files: dict[str, str]) -> dict[str, str]:
-    """Without what the store calls the recordings, which differs from store to store."""
+    """The files of the work root, without the stores' identities of recordings, which differ between stores."""
     return {key: digest for key, digest in files.items() if not key.startswith("batches/")}

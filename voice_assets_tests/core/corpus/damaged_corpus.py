@@ -1,4 +1,4 @@
-"""A finished work root with every kind of state file in it, and status, build and audit as the commands run them."""
+"""A finished work root with every kind of state file, and status, build and audit as the commands run them."""
 
 import shutil
 from pathlib import Path
@@ -10,15 +10,18 @@ from voice_core.corpus.dataset import card_stage, pairs, rows_stage, splits
 from voice_core.corpus.encode import encode_stage
 from voice_core.corpus.evicted import repair_eviction_records
 from voice_core.corpus.forget.forget import mark_forgotten
-from voice_core.corpus.ingest.batches import list_partitions, snapshot_batch
+from voice_core.corpus.ingest.batches import list_partitions
+from voice_core.corpus.ingest.snapshot import snapshot_batch
 from voice_core.corpus.retention import evict
 from voice_core.corpus.segment import segment_stage
 from voice_core.corpus.status import BuildStatus
 
 
 def create_finished_corpus(folder: Path) -> Corpus:
-    """Two batches: of the first the segments were freed, and one recording was forgotten; the second holds a recording
-    that vanished. There are pairs, and rows held out for test."""
+    """Two batches with pairs and test rows.
+
+    In the first, the segments are evicted and one recording is forgotten; in the second, one recording vanished.
+    """
     corpus = Corpus(folder)
     corpus.set(batch={"max_recordings": 3}, split={"test_fraction": 0.2})
     for name in "abcdef":
@@ -37,7 +40,7 @@ def create_finished_corpus(folder: Path) -> Corpus:
 
 
 def build_stale(corpus: Corpus) -> BuildStatus:
-    """What `voice build` does: only what is not current, stage by stage."""
+    """As `voice build`: run each stage that is not current."""
     work, settings = corpus.work, corpus.settings
     repair_eviction_records(work)
     for item in corpus.status().partitions:
@@ -77,10 +80,10 @@ def corpus_commands(corpus: Corpus) -> WorkRootCommands:
 def allowed_outcome(case: DamageCase) -> tuple[bool, tuple[str, ...]]:
     """Whether the commands may end in an error that names the file, and which files may differ afterwards.
 
-    - What was forgotten is not guessed.
-    - The manifest that alone lists the segments of a recording that vanished cannot be made again.
-    - What the raw bucket said of a recording that vanished is not known any more.
-    - What is encoded again needs its segments back; so does what no record says was freed.
+    - A damaged tombstone is an error: the forgotten recording is not guessed.
+    - The manifest of segments cannot be rebuilt if it is the only record of a vanished recording's segments.
+    - The details of a vanished recording's raw objects cannot be recovered.
+    - To encode again, evicted segments are rebuilt; so are evicted files without an eviction record.
     """
     key, gone = case.key, case.damage == "deleted"
     if key.startswith("tombstones/"):
@@ -97,7 +100,7 @@ def allowed_outcome(case: DamageCase) -> tuple[bool, tuple[str, ...]]:
 
 
 class WorkRootSnapshot:
-    """A work root to go back to."""
+    """A copy of a work root to restore."""
 
     def __init__(self, corpus: Corpus) -> None:
         self._work = corpus.work_dir

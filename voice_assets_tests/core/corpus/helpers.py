@@ -1,4 +1,4 @@
-"""The batch that most worlds have, and what must hold of its segments."""
+"""The partition that most tests use, and assertions about its segments."""
 
 from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_core.corpus.ingest import batches
@@ -11,7 +11,7 @@ MANIFEST = manifest_key("segments", NEWS)
 
 
 def assert_segments_valid(manifest: Manifest, corpus: Corpus) -> None:
-    """What must hold after every run; and nothing else lies there."""
+    """Assert that the manifest is valid and that the folder contains no other files."""
     assert manifest.complete
     corpus.assert_manifest_valid(manifest)
     listed = {entry.key for entry in manifest.files()} | {MANIFEST}

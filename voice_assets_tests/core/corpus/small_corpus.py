@@ -19,8 +19,8 @@ from voice_core.codecs.base import Audio, Codes, Margins, resampled_length
 from voice_core.corpus import checks
 from voice_core.corpus.dataset import card_stage, pairs, rows_stage, splits
 from voice_core.corpus.encode import encode_stage
-from voice_core.corpus.ingest import batches, discovery
-from voice_core.corpus.ingest.batches import Batch
+from voice_core.corpus.ingest import batches, discovery, snapshot
+from voice_core.corpus.ingest.batch_model import Batch
 from voice_core.corpus.ingest.discovery import Discovery
 from voice_core.corpus.manifest import Entry, Manifest, read_complete_manifest
 from voice_core.corpus.names import SEGMENTS
@@ -39,7 +39,7 @@ _WORDS = ("Amber", "Birch", "Cedar", "Daisy", "Elder", "Fennel", "Gorse", "Hazel
 
 
 def speech_like_noise(seconds: float, rate: int = RATE, seed: int = 0, level: float = 0.3) -> Floats:
-    """Noise in syllables with short pauses: it has the measures of clean speech."""
+    """Noise in syllables with short pauses. It has the measures of clean speech."""
     count = round(seconds * rate)
     time = np.arange(count) / rate
     envelope = np.clip(np.sin(2 * np.pi * 3 * time), 0, None) ** 0.5
@@ -48,12 +48,12 @@ def speech_like_noise(seconds: float, rate: int = RATE, seed: int = 0, level: fl
 
 
 def room_noise(seconds: float, rate: int = RATE, seed: int = 0) -> Floats:
-    """The noise of a quiet room, at −66 dBFS."""
+    """Noise of a quiet room at −66 dBFS."""
     return (np.random.default_rng(seed + 999).standard_normal(round(seconds * rate)) * 5e-4).astype(np.float32)
 
 
 def synthesize_recording(seconds: float, lines: Iterable[LineSpec], rate: int = RATE, seed: int = 0) -> Floats:
-    """A quiet room in which somebody speaks while the lines last."""
+    """Noise of a quiet room, with speech-like sound during the lines."""
     audio = room_noise(seconds, rate, seed)
     for number, line in enumerate(lines):
         start, end = line["start"], line["end"]
@@ -69,7 +69,7 @@ def make_line(start: Any, end: Any, text: str, **more: Any) -> LineSpec:
 
 
 def make_lines(seconds: float, name: str, speaker_id: str = "s1") -> list[LineSpec]:
-    """A line of 1.6 s every 2 s, each with a text of its own."""
+    """A line of 1.6 s every 2 s, each with a different text."""
     count = int(seconds // 2)
     return [
         make_line(2 * i + 0.2, 2 * i + 1.8, f"{_WORDS[i % len(_WORDS)]} {name}, part {i}.", speaker_id=speaker_id)
@@ -80,7 +80,7 @@ def make_lines(seconds: float, name: str, speaker_id: str = "s1") -> list[LineSp
 def write_audio(
     path: Path, audio: Floats, rate: int, codec: str = "", channels: int = 1, bit_rate: int = 128_000
 ) -> None:
-    """Write `audio` to a file in the format that the extension says, the same in every channel."""
+    """Write `audio` to a file in the format of its extension, identical in every channel."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix in (".wav", ".flac"):
         soundfile.write(path, np.tile(to_pcm16(audio)[:, None], (1, channels)), rate)
@@ -101,7 +101,7 @@ def write_audio(
 
 
 class SmallCodec:
-    """A real, if poor, codec: 50 codes a second, each a frame's level (8 bits) and zero crossings (8 bits)."""
+    """A simple codec: 50 codes per second, each with a frame's level (8 bits) and zero crossings (8 bits)."""
 
     name = "small"
     stand_in = True
@@ -151,8 +151,7 @@ class SmallCodec:
 
 
 class OtherLastCode(SmallCodec):
-    """Gives another last code to every clip: so does a batch of longer clips, or a machine that sums in another
-    order."""
+    """Changes the last code of every clip, as a batch of longer clips or another order of summation can."""
 
     def encode(self, clips: Sequence[Audio], sample_rate_hz: int | None = None) -> list[Codes]:
         return [np.append(codes[:-1], codes[-1] ^ 1) for codes in super().encode(clips, sample_rate_hz)]
@@ -166,7 +165,7 @@ class Corpus:
         self.codec = SmallCodec()
 
     def set(self, **changes: Any) -> None:
-        """Change settings; a dict changes some of a group."""
+        """Change settings. A dict changes some settings of a group."""
         value = self.settings.model_dump()
         for name, change in changes.items():
             value[name] = {**value[name], **change} if isinstance(change, dict) else change
@@ -224,10 +223,10 @@ class Corpus:
 
     def snapshot(self) -> list[Batch]:
         found = self.discover()
-        return [batches.snapshot_batch(self.raw, self.work, batch.partition, self.settings) for batch in found.batches]
+        return [snapshot.snapshot_batch(self.raw, self.work, batch.partition, self.settings) for batch in found.batches]
 
     def segment(self, channel: str = "news", number: int = 1) -> segment_stage.SegmentsReport:
-        """Look at the raw bucket again, and cut."""
+        """Discover, take snapshots, and cut."""
         self.snapshot()
         return segment_stage.build_segments(self.raw, self.work, PartitionKey(channel, number), self.settings)
 
@@ -244,7 +243,7 @@ class Corpus:
         return splits.build_splits(self.work, self.sources(), self.settings)
 
     def build(self, *, card: bool = True) -> None:
-        """Everything, for every partition."""
+        """Run all stages for every partition."""
         for batch in self.snapshot():
             segment_stage.build_segments(self.raw, self.work, batch.partition, self.settings)
             if rows_stage.has_codec(self.settings):
@@ -261,13 +260,13 @@ class Corpus:
         if card:
             card_stage.build_card(self.work, partitions, self.settings)
 
-    # --- what lies there
+    # --- results
 
     def status(self) -> BuildStatus:
         return read_status(self.work, self.discover(), self.codec, self.settings)
 
     def assert_manifest_valid(self, manifest: Manifest) -> None:
-        """What must hold of every manifest of segments."""
+        """Assert that a manifest of segments is valid."""
         for outcome in (
             checks.seconds_add_up(manifest),
             checks.files_intact(self.work, [(entry.key, entry.sha256) for entry in manifest.files()]),
@@ -286,12 +285,12 @@ class Corpus:
         return self.work_dir / key
 
     def files(self, under: str = "") -> dict[str, str]:
-        """Every file below a folder of the work root, and the hash of its content."""
+        """The content hash of every file below a folder of the work root."""
         folder = self.work_dir / under
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
         return {str(path.relative_to(self.work_dir)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
     def modified_times_ns(self, under: str = "") -> dict[str, int]:
-        """When each file was last written, in nanoseconds."""
+        """The modification time of each file in nanoseconds."""
         folder = self.work_dir / under
         return {str(path.relative_to(self.work_dir)): os.stat(path).st_mtime_ns for path in folder.rglob("*.npz")}

@@ -1,4 +1,4 @@
-"""Recordings that claim or unpack to far more than they are: rejected, with their seconds in no sum."""
+"""Recordings that claim or unpack to far more than their size are rejected and not counted in any duration."""
 
 import numpy as np
 import pytest

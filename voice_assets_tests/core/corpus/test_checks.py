@@ -23,7 +23,7 @@ NEWS = PartitionKey("news", 1)
 
 @pytest.fixture
 def done(corpus: Corpus) -> Corpus:
-    """Four recordings, built to the end, with rows in both splits."""
+    """Four recordings, completely built, with rows in both splits."""
     for name in "abcd":
         corpus.add_recording(name, 4.0)
     corpus.set(split={"test_fraction": 0.3})

@@ -1,4 +1,4 @@
-"""A damaged small file costs no data: it is made again or named, and strays are passed over."""
+"""Damaged state files cause no loss of data: they are rebuilt or reported, and unknown files are ignored."""
 
 import json
 import shutil
@@ -17,7 +17,8 @@ from voice_assets_tests.core.corpus.damaged_corpus import (
 from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_assets_tests.damage import COPIED, DamageCase, find_faults
 from voice_core.corpus.ingest import discovery
-from voice_core.corpus.ingest.batches import read_batch, read_tombstones
+from voice_core.corpus.ingest.batches import read_batch
+from voice_core.corpus.ingest.tombstones import read_tombstone, read_tombstones
 from voice_core.corpus.manifest import SCHEMA_VERSION, Manifest
 from voice_core.corpus.status import StageState
 from voice_core.layout import PartitionKey
@@ -112,7 +113,9 @@ def test_the_rows_say_what_was_held_out_where_the_splits_are_gone(two_recordings
     earlier = ({("news", "a"), ("news", "b")} - {by_hash}).pop()
     two_recordings.add_recording("c")
     value = json.loads(path.read_bytes())
-    path.write_text(json.dumps({**value, "inputs": "", "test": [earlier]}))  # as if held out while it was the lowest
+    path.write_text(
+        json.dumps({**value, "inputs": "", "test": [earlier]})
+    )  # held out earlier, when its hash was the lowest
     build_stale(two_recordings)
     held_out, files = two_recordings.assign_splits().test, two_recordings.files()
     assert earlier in held_out
@@ -127,6 +130,8 @@ def test_a_damaged_tombstone_names_itself_and_what_to_write(built: Corpus) -> No
     built.path("tombstones/news/b.json").write_bytes(b"")
     with pytest.raises(DamagedStateError, match=r'tombstones/news/b.json is empty.*write \{"channel"'):
         read_tombstones(built.work)
+    with pytest.raises(DamagedStateError, match=r'tombstones/news/b.json is empty.*write \{"channel"'):
+        read_tombstone(built.work, "news", "b")
     built.path("tombstones/news/b.json").write_text('{"channel": "news", "audio_id": "b"}')
     assert built.status().finished
 
@@ -136,7 +141,7 @@ def test_a_batch_whose_manifests_are_damaged_too_is_named(built: Corpus) -> None
         built.path(f"{stage}/{FIRST}/_manifest.parquet").write_bytes(b"?")
     built.path(f"datasets/voice/manifests/{FIRST}.parquet").write_bytes(b"?")
     built.path(f"batches/{FIRST}.json").write_bytes(b"?")
-    with pytest.raises(DamagedStateError, match=r"batches/news/batch-0001.json .* no manifest .* restore it"):
+    with pytest.raises(DamagedStateError, match=r"batches/news/batch-0001.json .* no manifest .* Restore it"):
         built.status()
 
 

@@ -1,4 +1,4 @@
-"""The audit names every file that is missing, damaged or listed nowhere, and the command that it prints repairs it."""
+"""The audit reports every missing, damaged and unlisted file, and the command that it prints repairs them."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +18,7 @@ FIRST, SECOND = "news/batch-0001", "news/batch-0002"
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, WorkRootSnapshot]:
-    """With a second dataset, without codes."""
+    """A corpus with a second dataset that has no codes."""
     corpus = create_finished_corpus(tmp_path_factory.mktemp("finished"))
     usual = corpus.settings
     corpus.set(dataset="plain", codec="none")
@@ -45,7 +45,7 @@ def built(finished: tuple[Corpus, WorkRootSnapshot]) -> Iterator[Corpus]:
 
 
 def flip(path: Path) -> None:
-    """Change a byte in the middle: the size stays."""
+    """Change a byte in the middle of a file; its size stays the same."""
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
@@ -85,7 +85,7 @@ def test_a_changed_byte_is_found_and_the_printed_command_repairs_it(built: Corpu
 
 
 def verify(corpus: Corpus) -> None:
-    """What `voice build --verify` does."""
+    """As `voice build --verify`."""
     build_stale(corpus)
     for partition in list_partitions(corpus.work):
         segment_stage.build_segments(corpus.raw, corpus.work, partition, corpus.settings, verify=True)

@@ -1,4 +1,4 @@
-"""A build that is stopped while another one takes its claim over, and continues when that has finished."""
+"""A build is suspended, another build takes its lock over, and the first continues after the second has finished."""
 
 from pathlib import Path
 

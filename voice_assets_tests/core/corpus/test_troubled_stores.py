@@ -1,4 +1,4 @@
-"""Stores that fail for a while, deny one object, tell old news, or hold what nobody expects."""
+"""Stores that fail for a while, deny one object, return outdated listings, or contain unusual names."""
 
 import errno
 import json
@@ -15,7 +15,7 @@ from voice_assets_tests.servers.s3 import S3Server
 from voice_assets_tests.soak.concurrent_builds import build_concurrently
 from voice_assets_tests.soak.fault_injection import inject_random_faults
 from voice_core.corpus.ingest.batches import list_partitions, read_batch
-from voice_core.corpus.segment import segment_stage
+from voice_core.corpus.segment import cut_pool, segment_stage
 from voice_core.corpus.segment.recording import cut_recording
 from voice_core.layout import PartitionKey
 from voice_core.storage.store import AccessDeniedError, StoreError
@@ -26,7 +26,7 @@ HOSTILE = ["a b", "x%2Fy", "أخبار الاثنين", "q?z#w&=+", "deep/er/one
 
 @pytest.fixture
 def cloud(tmp_path: Path, s3_server: S3Server, s3_proxy: FaultyProxy) -> CloudCorpus:
-    """Two recordings on S3, reached through a proxy; nothing is built yet."""
+    """Two recordings on S3, reached through a proxy, not built yet."""
     access, direct = s3_server.access(s3_proxy.url), s3_server.access()
     buckets = Buckets(s3_server.new_bucket(), f"{s3_server.new_bucket()}/work", access, access, direct, direct)
     corpus = CloudCorpus(tmp_path, buckets)
@@ -94,7 +94,7 @@ def test_what_was_cut_before_stays_while_its_recording_cannot_be_read(
     s3_proxy.answer(403, "AccessDenied", times=0, method="GET", path=r"/news/a\.wav")
     report = cloud.segment()
     assert report.manifest.recordings[0].status == "unreachable"
-    assert "what was cut before is kept" in report.manifest.recordings[0].message
+    assert "its earlier segments are kept" in report.manifest.recordings[0].message
     assert {key: digest for key, digest in cloud.files("segments/").items() if key.endswith(".npz")} == {
         key: digest for key, digest in before.items() if key.endswith(".npz")
     }
@@ -154,15 +154,15 @@ def test_a_recording_that_is_replaced_while_it_is_read_gives_segments_of_neither
     corpus.add_recording("b", 4.0)
 
     def replaced(task: object) -> object:
-        corpus.add_recording("a", 4.0, seed=99)  # between the look at the batch and the reading
+        corpus.add_recording("a", 4.0, seed=99)  # after the batch was inspected, before the audio is read
         return cut_recording(task)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(segment_stage, "cut_recording", replaced)
+        patch.setattr(cut_pool, "cut_recording", replaced)
         report = corpus.segment()
     outcome = report.manifest.recordings[0]
     assert outcome.status == "unreachable"
-    assert "no longer the object that its batch recorded" in outcome.message
+    assert "was replaced after its batch was inspected" in outcome.message
     assert {entry.audio_id for entry in report.manifest.kept()} == {"b"}
     assert {entry.audio_id for entry in corpus.segment().manifest.kept()} == {"a", "b"}
 
@@ -196,7 +196,7 @@ def test_hostile_names_and_contents_go_through_buckets_as_they_do_on_disk(
         "news/nan.wav": audio,
     }
     strange = {"news/../escape.wav": audio, "news//double.wav": audio}
-    if kind == "gcs+s3":  # the S3 server here knows no such names
+    if kind == "gcs+s3":  # the test's S3 server does not accept such names
         strange["news/tab\tand\nline.wav"] = audio
     if kind == "s3":
         for key, data in (objects | strange).items():

@@ -1,4 +1,4 @@
-"""Segment files: one `.npz` a segment, nine arrays, readable with numpy alone."""
+"""Segment files: one `.npz` per segment with nine arrays, readable with numpy alone."""
 
 import contextlib
 import io
@@ -15,7 +15,7 @@ from voice_core.audio.pcm import Pcm16, to_pcm16
 from voice_core.corpus.segment.npz_limits import check_archive, count_samples
 
 SEGMENT_FIELDS = ("audio", "codes", "text", "speaker_id", "gender", "dialect", "tone", "duration_sec", "audio_id")
-# All that numpy and zipfile raise at bytes that are not an archive of plain arrays.
+# All exceptions of numpy and zipfile for bytes that are not an archive of plain arrays.
 _UNREADABLE = (
     ValueError, TypeError, OSError, EOFError, KeyError, RuntimeError, MemoryError,
     zipfile.BadZipFile, zlib.error,
@@ -23,7 +23,7 @@ _UNREADABLE = (
 
 
 class SegmentFileError(ValueError):
-    """A segment file cannot be read; the message names the file and says why."""
+    """A segment file cannot be read. The message contains the file name and the reason."""
 
 
 def _no_codes() -> npt.NDArray[np.int32]:
@@ -46,7 +46,7 @@ class Segment:
 
 
 def dump_segment(segment: Segment) -> bytes:
-    """An uncompressed `.npz`. Equal segments give equal bytes."""
+    """The segment as an uncompressed `.npz`. Equal segments give equal bytes."""
     buffer = io.BytesIO()
     arrays: dict[str, Any] = {name: np.asarray(getattr(segment, name)) for name in SEGMENT_FIELDS}
     np.savez(buffer, **arrays)
@@ -54,10 +54,10 @@ def dump_segment(segment: Segment) -> bytes:
 
 
 def load_segment(data: bytes, name: str) -> Segment:
-    """Read a segment file; `name` is for the message.
+    """Read a segment file. `name` is the file name for messages.
 
     Accepts int16 or float audio (full scale ±1), codes of any integer type or an empty list, and compressed
-    archives. Pickled content is refused, never loaded. Raises `SegmentFileError`.
+    archives. Pickled content is rejected, never loaded. Raises `SegmentFileError`.
     """
     with _wrap_errors(name):
         fields = _arrays(data, SEGMENT_FIELDS)
@@ -70,14 +70,14 @@ def load_segment(data: bytes, name: str) -> Segment:
 
 
 def load_audio_and_codes(data: bytes, name: str) -> tuple[Pcm16, npt.NDArray[np.int32]]:
-    """The two large arrays of a segment file, in half the time that all nine take. As `load_segment` otherwise."""
+    """As `load_segment`, for the audio and the codes only, which takes half the time."""
     with _wrap_errors(name):
         fields = _arrays(data, ("audio", "codes"))
         return _audio(fields["audio"]), _codes(fields["codes"])
 
 
 def read_sample_count(source: IO[bytes], name: str) -> int:
-    """The samples of a segment file, by its headers. As `load_segment` otherwise."""
+    """The number of audio samples of a segment file, by its headers. Raises `SegmentFileError`."""
     with _wrap_errors(name):
         return count_samples(source)
 
@@ -88,7 +88,7 @@ def _wrap_errors(name: str) -> Iterator[None]:
         yield
     except _UNREADABLE as error:
         reason = str(error).splitlines()[0] if str(error) else repr(error)
-        raise SegmentFileError(f"{name} is no segment file: {reason}") from None
+        raise SegmentFileError(f"{name} is not a segment file: {reason}") from None
 
 
 def _arrays(data: bytes, names: Sequence[str]) -> dict[str, npt.NDArray[np.generic]]:
@@ -96,7 +96,7 @@ def _arrays(data: bytes, names: Sequence[str]) -> dict[str, npt.NDArray[np.gener
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         fields = {name: arrays[name] for name in names}
     if odd := [key for key, value in fields.items() if not isinstance(value, np.ndarray)]:
-        raise ValueError(f"{', '.join(odd)} is no array")  # numpy gives the bytes of what lacks its magic number
+        raise ValueError(f"{', '.join(odd)} is not an array")  # numpy returns bytes if its magic number is missing
     return fields
 
 
@@ -109,7 +109,7 @@ def _audio(array: npt.NDArray[np.generic]) -> Pcm16:
         raise ValueError(f"audio is {array.dtype}, neither int16 nor float")
     audio = array.astype(np.float32)
     if not np.isfinite(audio).all():
-        raise ValueError("audio holds NaN or infinity")
+        raise ValueError("audio contains NaN or infinity")
     return to_pcm16(audio)
 
 
@@ -119,5 +119,5 @@ def _codes(array: npt.NDArray[np.generic]) -> npt.NDArray[np.int32]:
     if not np.issubdtype(array.dtype, np.integer):
         raise ValueError(f"codes are {array.dtype}, not integers")
     if array.min() < np.iinfo(np.int32).min or array.max() > np.iinfo(np.int32).max:
-        raise ValueError(f"codes go from {array.min()} to {array.max()}: more than 32 bits hold")
+        raise ValueError(f"codes range from {array.min()} to {array.max()}: they exceed 32 bits")
     return array.reshape(-1).astype(np.int32)

@@ -185,7 +185,7 @@ def test_a_file_that_the_manifest_does_not_list_is_swept_away(segmented: Corpus)
 
 
 class Awaited(SmallCodec):
-    """Its GPU is long in coming, and its weights long in loading."""
+    """Waits long for its GPU and loads its weights slowly."""
 
     device = "cuda: a pretended GPU"
     corpus: Corpus
@@ -216,7 +216,7 @@ def test_waiting_for_a_gpu_leaves_what_lies_there_whole_and_is_not_in_the_speed(
 
 
 class ShortClipsRefused(SmallCodec):
-    """Like codecs whose receptive field is longer than a short clip."""
+    """A codec whose receptive field is longer than a short clip."""
 
     def encode(self, clips: Sequence[Audio], sample_rate_hz: int | None = None) -> list[Codes]:
         for index, clip in enumerate(clips):
@@ -244,7 +244,7 @@ def test_a_clip_that_the_codec_refuses_costs_only_itself(corpus: Corpus) -> None
 
 
 class NoMemory(SmallCodec):
-    """On a device whose memory another program has."""
+    """A codec on a device whose memory another program uses."""
 
     def encode(self, clips: Sequence[Audio], sample_rate_hz: int | None = None) -> list[Codes]:
         raise OutOfMemoryError("a clip of 1.6 s does not fit")
@@ -279,7 +279,7 @@ def test_an_unfinished_manifest_is_not_current_and_is_gone_on_from(segmented: Co
 
 
 class Rounding(OtherLastCode):
-    """Its plain path says that this code was near to being the other one."""
+    """Its reference path reports that this code was close to the other one."""
 
     max_margin = 1e-3
 
@@ -292,7 +292,7 @@ class Rounding(OtherLastCode):
 def test_codes_that_the_plain_path_does_not_give_fail_the_batch(segmented: Corpus) -> None:
     segmented.set(guard_share=1.0)
     segmented.codec = OtherLastCode()
-    with pytest.raises(segment_encoder.CodesDifferError, match=r"segments/news/batch-0001/.*1 of \d+ codes are not"):
+    with pytest.raises(segment_encoder.CodesDifferError, match=r"segments/news/batch-0001/.*1 of \d+ codes differ"):
         segmented.encode()
     manifest = read_manifest(segmented.work, "coded", NEWS)
     assert manifest is not None
@@ -309,7 +309,7 @@ def test_codes_that_rounding_explains_are_counted(segmented: Corpus) -> None:
 
 
 class Half(SmallCodec):
-    """Half precision: no single difference tells rounding from a fault, but their number does."""
+    """Half precision: a single difference may be rounding, but a large share of differences is an error."""
 
     max_margin = float("inf")
     min_agreement = 0.5
@@ -327,7 +327,7 @@ def test_a_precision_that_changes_codes_must_leave_most_of_them(segmented: Corpu
     segmented.codec = half = Half("2")
     half.wrong = 42
     with pytest.raises(
-        segment_encoder.CodesDifferError, match=r"4\d\.\d% of 8\d codes are those.*50% would be the least"
+        segment_encoder.CodesDifferError, match=r"4\d\.\d% of 8\d codes equal those.*the minimum is 50%"
     ):
         segmented.encode()
 
@@ -338,7 +338,7 @@ def test_every_batch_in_half_precision_has_a_segment_that_the_guard_looked_at(se
     report = segmented.encode()
     assert [entry.agreement is None for entry in report.manifest.kept()].count(False) == 1
     assert segmented.encode().segments_encoded == 0
-    for name in "cdefgh":  # whichever hash is the lowest then, what was looked at is not encoded again
+    for name in "cdefgh":  # whichever hash is the lowest then, the measured segment is not encoded again
         segmented.add_recording(name)
         segmented.segment()
         assert segmented.encode().segments_encoded == 3

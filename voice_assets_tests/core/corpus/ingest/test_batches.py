@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 from collections.abc import Iterable
@@ -9,8 +10,9 @@ from hypothesis import strategies as st
 from voice_assets_tests.core.corpus.small_corpus import Corpus, make_lines
 from voice_core.audio.decoding import AudioInfo
 from voice_core.corpus.forget import forget
-from voice_core.corpus.ingest import batches, discovery
-from voice_core.corpus.ingest.batches import Batch, Recording, assign_to_batches, parse_batch
+from voice_core.corpus.ingest import batches, discovery, snapshot
+from voice_core.corpus.ingest.batch_model import Batch, Recording, assign_to_batches
+from voice_core.corpus.ingest.batches import parse_batch
 from voice_core.layout import PartitionKey
 from voice_core.settings import BatchSettings, Settings
 from voice_core.storage.state_files import NewerStateError
@@ -90,6 +92,21 @@ def test_a_batch_is_read_back_as_it_was_written(corpus: Corpus) -> None:
     assert batches.read_batch(corpus.work, batch.partition) == batch
 
 
+def test_a_change_of_a_batch_that_another_process_writes_meanwhile_is_applied_to_what_it_wrote(corpus: Corpus) -> None:
+    batches.write_batch(corpus.work, Batch("news", 1, recordings=tuple(recordings("ab"))))
+    other = iter(recordings("c"))
+
+    def seal(batch: Batch) -> Batch:
+        for recording in other:
+            grown = dataclasses.replace(batch, recordings=(*batch.recordings, recording))
+            batches.replace_batch(corpus.work, grown, batch)
+        return dataclasses.replace(batch, sealed=True)
+
+    stored = batches.update_batch(corpus.work, PartitionKey("news", 1), seal)
+    assert batches.read_batch(corpus.work, PartitionKey("news", 1)) == stored
+    assert shape([stored]) == [("news/batch-0001", ["a", "b", "c"], True)]
+
+
 def test_a_partition_that_was_never_discovered_says_what_to_run(corpus: Corpus) -> None:
     with pytest.raises(LookupError, match="voice build"):
         batches.read_batch(corpus.work, PartitionKey("news", 7))
@@ -106,7 +123,7 @@ def test_discovery_finds_recordings_and_says_what_is_none(corpus: Corpus) -> Non
     assert sorted(found.listing.recordings) == [("news", "a"), ("news", "b")]
     assert found.new == 2
     assert {stray.key: stray.reason.split()[0] for stray in found.listing.strays} == {
-        "README": "does", "loose.wav": "does", "news/notes.txt": ".txt", "news/orphan.json": "a",
+        "README": "its", "loose.wav": "its", "news/notes.txt": ".txt", "news/orphan.json": "a",
     }  # fmt: skip
     assert corpus.discover().new == 0
 
@@ -295,5 +312,5 @@ def test_discovery_and_snapshots_work_on_a_store_that_is_not_a_folder(corpus: Co
         raw.put(str(path.relative_to(corpus.raw_dir)), path.read_bytes())
     found = discovery.discover(raw, work, corpus.settings)
     assert found.batches[0].recordings[0].duration_sec == 6.0
-    batch = batches.snapshot_batch(raw, work, PartitionKey("news", 1), corpus.settings)
+    batch = snapshot.snapshot_batch(raw, work, PartitionKey("news", 1), corpus.settings)
     assert batch.recordings[0].transcript_sha256

@@ -1,4 +1,4 @@
-"""Raw objects that change while they are read, and are put back: nothing of what was between becomes current."""
+"""Raw objects that change while they are read and are restored: the intermediate content is never current."""
 
 import json
 import os
@@ -12,7 +12,8 @@ from voice_assets_tests.core.corpus.cloud_corpus import Buckets, CloudCorpus
 from voice_assets_tests.core.corpus.small_corpus import RATE, Corpus, speech_like_noise, write_audio
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.corpus.adopt.adopt import AdoptOptions, adopt
-from voice_core.corpus.ingest.batches import read_batch, snapshot_batch
+from voice_core.corpus.ingest.batches import read_batch
+from voice_core.corpus.ingest.snapshot import snapshot_batch
 from voice_core.corpus.segment.segment_stage import SegmentsReport, build_segments, is_current
 from voice_core.layout import PartitionKey
 from voice_core.storage.config import StoreConfig
@@ -22,7 +23,7 @@ NEWS = PartitionKey("news", 1)
 
 
 class SwappingStore(Store):
-    """One object has another content for as long as it is read. `direct` writes to the same place."""
+    """One object has other content while it is read. `direct` writes to the same location."""
 
     def __init__(self, url: str, key: str, between: bytes, access: StoreConfig | None = None) -> None:
         super().__init__(url, access)
@@ -138,7 +139,7 @@ def test_local_audio_that_changes_while_it_is_decoded_and_back_is_not_cut(corpus
     before, times = path.read_bytes(), path.stat()
 
     class Rehashed(Store):
-        """The file changes once its hash is known, and changes back, with its time, before it is looked at again."""
+        """The file changes after it is hashed, and is restored with its modification time before the next check."""
 
         def hash(self, key: str) -> str:
             digest = super().hash(key)

@@ -1,4 +1,4 @@
-"""What a stranger may put into the raw bucket."""
+"""Hostile content of the raw bucket."""
 
 import json
 import time
@@ -6,12 +6,14 @@ import time
 import pytest
 
 from voice_assets_tests.core.corpus.small_corpus import Corpus
-from voice_core.corpus.ingest.transcripts import MAX_JSON_VALUES, TranscriptError, parse_transcript
+from voice_core.corpus.ingest.transcript_formats.json_segments import MAX_JSON_VALUES
+from voice_core.corpus.ingest.transcript_types import TranscriptError
+from voice_core.corpus.ingest.transcripts import parse_transcript
 from voice_core.storage.store import Store
 
 
 class CountingStore(Store):
-    """A store that notes what is read whole."""
+    """A store that records which objects are read completely."""
 
     read: list[str]
 
@@ -21,14 +23,14 @@ class CountingStore(Store):
 
 
 def huge(size: int) -> bytes:
-    """A valid transcript of about `size` bytes, of lines with long texts."""
+    """A valid transcript of about `size` bytes, with long lines."""
     text = "word " * 2_000
     segment = json.dumps({"start": 1.0, "end": 2.0, "text": text}).encode()
     return b'{"segments": [' + b", ".join([segment] * (size // len(segment))) + b"]}"
 
 
 def test_a_transcript_of_100_mb_is_refused_by_its_size_and_never_read(corpus: Corpus) -> None:
-    from voice_core.corpus.ingest import batches, discovery
+    from voice_core.corpus.ingest import discovery, snapshot
     from voice_core.corpus.segment import segment_stage
 
     corpus.add_recording("a", 4.0)
@@ -39,7 +41,7 @@ def test_a_transcript_of_100_mb_is_refused_by_its_size_and_never_read(corpus: Co
     raw.read = []
     found = discovery.discover(raw, corpus.work, corpus.settings)
     partition = found.batches[0].partition
-    batches.snapshot_batch(raw, corpus.work, partition, corpus.settings)
+    snapshot.snapshot_batch(raw, corpus.work, partition, corpus.settings)
     report = segment_stage.build_segments(raw, corpus.work, partition, corpus.settings)
     assert "news/b.json" in raw.read
     assert "news/a.json" not in raw.read

@@ -1,11 +1,12 @@
-"""SRT and WebVTT as people and programs write them."""
+"""SRT and WebVTT files as people and programs write them."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from voice_assets_tests.core.corpus.ingest.transcript_forms import get_only_line, line_spans, parse_srt, parse_vtt
-from voice_core.corpus.ingest.transcripts import BadLine, Line, Transcript, parse_transcript
+from voice_core.corpus.ingest.transcript_types import BadLine, Line, Transcript
+from voice_core.corpus.ingest.transcripts import parse_transcript
 
 
 def only_bad(transcript: Transcript) -> BadLine:
@@ -87,7 +88,7 @@ class TestSrt:
         assert len(bad.message) < 200
         assert [line.text for line in (before, after)] == ["Hello world", "Bye"]
 
-    def test_a_number_left_at_the_end_of_a_cut_file_is_told(self) -> None:
+    def test_a_number_left_at_the_end_of_a_truncated_file_is_reported(self) -> None:
         *lines, bad = parse_srt(TWO_CUES + "\n3\n").lines
         assert len(lines) == 2
         assert isinstance(bad, BadLine)

@@ -1,4 +1,4 @@
-"""JSON: the native form, and those of the Whisper family."""
+"""JSON transcripts (the native format and those of the Whisper family), and the registry of formats."""
 
 import json
 import math
@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voice_assets_tests.core.corpus.ingest.transcript_forms import GOOD, get_only_line, line_spans
-from voice_core.corpus.ingest.transcripts import BAD_LINE_REASONS, BadLine, Line, Transcript, parse_transcript
+from voice_core.corpus.ingest import transcripts
+from voice_core.corpus.ingest.recordings import pair_transcripts
+from voice_core.corpus.ingest.transcript_fields import parse_line, parse_time
+from voice_core.corpus.ingest.transcript_formats.subtitles import parse_srt
+from voice_core.corpus.ingest.transcript_types import BAD_LINE_REASONS, BadLine, Line, Transcript, TranscriptError
+from voice_core.corpus.ingest.transcripts import TranscriptFormat, parse_transcript
+from voice_core.settings import Settings
+from voice_core.storage.store import ObjectInfo
 
 ARABIC = "\u200fقَالَ: «مَرْحَبًا بِكُم» — ٣٫٥٪ \u2067abc\u2069 لا\u200cإله\u00a0إلّا\u200e "
 
@@ -129,6 +136,38 @@ class TestWhisperJson:
         assert isinstance(bad, BadLine)
         assert (bad.reason, bad.text) == ("missing_time", " no offsets")
         assert "transcription[1].offsets" in bad.message
+
+
+class TestRegistry:
+    @staticmethod
+    def parse_tsv(text: str, name: str) -> Transcript:
+        lines = []
+        for index, row in enumerate(text.splitlines()):
+            start, end, words = row.split("\t")
+            fields, path = {"text": words}, f"{name}, line {index + 1}"
+            lines.append(parse_line(index, fields, path, parse_time(start, path), parse_time(end, path)))
+        return Transcript(tuple(lines), "tsv")
+
+    def test_a_new_format_is_one_entry(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        formats = [*transcripts.TRANSCRIPT_FORMATS, TranscriptFormat("tsv", (".tsv",), self.parse_tsv)]
+        monkeypatch.setattr(transcripts, "TRANSCRIPT_FORMATS", formats)
+        assert line_spans(parse_transcript("0\t1.5\tنعم\n".encode(), "a.TSV")) == [(0.0, 1.5, "نعم")]
+        assert transcripts.transcript_extensions()[-1] == ".tsv"
+        audio, transcript = (ObjectInfo(f"news/a{extension}", 1, "", "") for extension in (".wav", ".tsv"))
+        (found,) = pair_transcripts([audio, transcript], Settings()).recordings.values()
+        assert found.transcript == transcript
+
+    def test_formats_with_the_same_extension_are_distinguished_by_their_content(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tsv = TranscriptFormat("tsv", (".txt",), self.parse_tsv, detect=lambda text: "\t" in text)
+        srt = TranscriptFormat("srt", (".txt",), parse_srt, detect=lambda text: "-->" in text)
+        monkeypatch.setattr(transcripts, "TRANSCRIPT_FORMATS", [tsv, srt])
+        assert parse_transcript(b"0\t1\tx", "a.txt").format == "tsv"
+        assert parse_transcript(b"1\n00:01,0 --> 00:02,0\nx", "a.txt").format == "srt"
+        with pytest.raises(TranscriptError, match="none of these formats: tsv, srt") as caught:
+            parse_transcript(b"neither", "a.txt")
+        assert caught.value.reason == "transcript_unknown_format"
 
 
 BAD_SEGMENTS: list[tuple[str, str, str, str]] = [

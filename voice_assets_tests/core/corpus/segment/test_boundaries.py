@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voice_core.corpus.ingest.transcripts import BadLine, Line
-from voice_core.corpus.segment.boundaries import Cut, StreamCutter, plan_cuts
+from voice_core.corpus.ingest.transcript_types import BadLine, Line
+from voice_core.corpus.segment.boundaries import Cut, CutPiece, OutOfRange, StreamCutter, plan_cuts
 from voice_core.settings import CutSettings
 from voice_core.stages.verdicts import Reject
 
@@ -32,9 +32,9 @@ def noise(seconds: float, seed: int = 0) -> npt.NDArray[np.int16]:
 def cut(
     cuts: tuple[Cut, ...], pcm: npt.NDArray[np.int16], sizes: list[int], wanted: CutSettings = CUT
 ) -> tuple[list[Taken], list[tuple[int, str]]]:
-    """Feed a recording in chunks of these sizes, over and over; what was cut, and what was rejected."""
+    """Feed a recording in chunks of these sizes, cyclically; returns the cut and the rejected lines."""
     cutter = StreamCutter(cuts, wanted)
-    pieces = []
+    pieces: list[CutPiece] = []
     at = turn = 0
     while at < len(pcm):
         size = sizes[turn % len(sizes)]
@@ -44,11 +44,11 @@ def cut(
     pieces.extend(cutter.finish())
     taken, rejected = [], []
     for piece in pieces:
-        if len(piece) == 2:
-            rejected.append((piece[0].line.index, piece[1].reason))
+        if isinstance(piece, OutOfRange):
+            rejected.append((piece.cut.line.index, piece.reject.reason))
         else:
-            taken.append((piece[0].line.index, piece[1], piece[2], piece[3].tobytes()))
-            assert len(piece[3]) == piece[2] - piece[1]
+            taken.append((piece.cut.line.index, piece.start, piece.stop, piece.pcm.tobytes()))
+            assert len(piece.pcm) == piece.stop - piece.start
     return taken, rejected
 
 
@@ -100,7 +100,7 @@ def test_how_a_recording_comes_in_chunks_changes_nothing(
 
 
 def held(cutter: StreamCutter) -> int:
-    """Samples that the cutter keeps alive, those behind its views included."""
+    """Samples that the cutter keeps in memory, including the base arrays of its views."""
     return sum(len(chunk if chunk.base is None else chunk.base) for chunk in cutter._chunks)
 
 
@@ -225,7 +225,7 @@ def test_a_line_beyond_the_end_is_out_of_range_and_one_a_little_over_it_is_not()
 
 
 def test_planning_does_not_hang_on_lines_that_all_overlap() -> None:
-    """Quadratic work over so many lines would take minutes."""
+    """Quadratic time for so many lines would be minutes."""
     times = [(i * 0.5, i * 0.5 + 3.0) for i in range(50_000)]
     started = time.process_time()
     plan = plan_cuts(spoken(times), CUT)

@@ -12,7 +12,7 @@ GOOD = Entry(
     "line", "a", 0, text="Fine.", key="k", duration_sec=5.0, peak_dbfs=-3.0, rms_dbfs=-20.0, clipped_share=0.0,
     silence_share=0.2, snr_db=40.0, bandwidth_hz=11_000.0, chars_per_sec=12.0,
 )  # fmt: skip
-# Rule, measure, threshold's setting, and which way is worse.
+# Rule, measure, setting of the threshold, and the direction that is worse.
 TABLE = [
     ("silent", "rms_dbfs", "min_rms_dbfs", -1),
     ("too_short", "duration_sec", "min_duration_sec", -1),

@@ -23,7 +23,7 @@ from voice_core.corpus.segment.segment_files import (
     load_segment,
 )
 
-# numpy drops trailing NULs of strings, so a transcript with a NUL never gets here.
+# numpy drops trailing NULs of strings, so a transcript with a NUL is rejected earlier.
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
 SEGMENTS = st.builds(
     Segment,
@@ -86,7 +86,7 @@ def test_a_file_of_the_seeds_own_scripts_is_read() -> None:
 
 
 class Bomb:
-    """Unpickling it creates a folder: what a hostile pickle would do, harmlessly."""
+    """Unpickling it creates a folder: a harmless stand-in for a hostile pickle."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -103,7 +103,7 @@ def test_a_pickle_in_any_field_is_refused_and_never_run(name: str, tmp_path: Pat
     with pytest.raises(SegmentFileError, match=r"evil\.npz"):
         load_segment(data, "evil.npz")
     assert not (tmp_path / "owned").exists()
-    with np.load(io.BytesIO(data), allow_pickle=True) as arrays:  # the pickle was live
+    with np.load(io.BytesIO(data), allow_pickle=True) as arrays:  # the pickle works
         _ = arrays[name]
     assert (tmp_path / "owned").exists()
 
@@ -118,7 +118,7 @@ def test_a_bare_pickle_is_refused_and_never_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", SEGMENT_FIELDS)
 def test_a_missing_field_is_named(name: str) -> None:
-    with pytest.raises(SegmentFileError, match=f"x.npz is no segment file: it lacks {name}"):
+    with pytest.raises(SegmentFileError, match=f"x.npz is not a segment file: {name} is missing"):
         load_segment(archive(**{name: None}), "x.npz")
 
 
@@ -130,7 +130,7 @@ def test_a_missing_field_is_named(name: str) -> None:
         ({"audio": np.array(["a"])}, "neither int16 nor float"),
         ({"audio": np.array([0.0, np.nan], np.float32)}, "NaN"),
         ({"codes": np.array([1.5])}, "not integers"),
-        ({"duration_sec": np.array([1.0, 2.0])}, "x.npz is no segment file"),
+        ({"duration_sec": np.array([1.0, 2.0])}, "x.npz is not a segment file"),
         ({"duration_sec": np.array("soon")}, "soon"),
     ],
 )
@@ -200,7 +200,7 @@ except SegmentFileError as error:
 def test_a_zip_bomb_is_refused_before_it_is_unpacked(name: str, tmp_path: Path) -> None:
     NPZ_BOMBS[name](tmp_path / "bomb.npz")
     said, peak_mb = run_measured(_LOAD, str(tmp_path / "bomb.npz"))
-    assert "x is no segment file" in said
+    assert "x is not a segment file" in said
     assert peak_mb < 256
 
 

@@ -1,4 +1,4 @@
-"""What is cut, what is cut again after a change, and what is not."""
+"""Which segments are cut, and which are cut again after a change."""
 
 import os
 from pathlib import Path

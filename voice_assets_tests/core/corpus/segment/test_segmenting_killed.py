@@ -1,4 +1,4 @@
-"""Cutting that is killed, with old segments about."""
+"""The segment stage is killed while earlier segments exist."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from voice_core.storage.store import Store
 
 
 class DyingStore(Store):
-    """A work store whose machine is switched off after some puts."""
+    """A work store whose process is killed after some puts."""
 
     left = 10**9
 
@@ -25,7 +25,7 @@ class DyingStore(Store):
 
 
 def trouble_world(corpus: Corpus) -> None:
-    """A first build, and then changes of every kind that the second has to cope with."""
+    """A first build, then changes of every kind for the second build."""
     lines = corpus.add_recording("a")
     corpus.add_recording("b", extension=".flac")
     corpus.add_recording("c", 4.0)

@@ -1,4 +1,4 @@
-"""Recordings and lines in trouble, and recordings that vanished."""
+"""Unreadable recordings and lines, and recordings that vanished."""
 
 import json
 from collections.abc import Callable
@@ -85,9 +85,9 @@ def test_a_recording_in_trouble_is_named_the_rest_is_built_and_mending_it_repair
         path.write_bytes(data)
     corpus.snapshot()
     assert not segments_are_current(corpus)
-    mended = corpus.segment()
-    assert_segments_valid(mended.manifest, corpus)
-    assert recording_status(mended.manifest, "bad") == ("ok", 288_000)
+    repaired = corpus.segment()
+    assert_segments_valid(repaired.manifest, corpus)
+    assert recording_status(repaired.manifest, "bad") == ("ok", 288_000)
     assert len([entry for entry in corpus.rows("bad") if entry.kept]) == 6
 
 
@@ -125,7 +125,7 @@ def test_a_line_over_a_gap_is_rejected_wherever_it_ends(corpus: Corpus) -> None:
     lines = make_lines(16.0, "bad")
     corpus.add_recording("bad", 16.0, lines, extension=".flac")
     whole = corpus.audio_path("bad", extension=".flac").read_bytes()
-    # Lines of half a second everywhere: some end in the middle of what is lost.
+    # Lines of half a second throughout: some end inside the lost section.
     dense = [make_line(0.5 * i, 0.5 * i + 0.45, f"Line {i} of the text.") for i in range(31)]
     corpus.write_transcript("bad", dense)
     data = bytearray(whole)
@@ -209,7 +209,7 @@ def test_a_recording_that_vanished_is_not_mixed_into_another_sample_rate(two_rec
     two_recordings.audio_path("a").unlink()
     before = two_recordings.files("segments")
     two_recordings.set(cut={"sample_rate_hz": 16_000})
-    with pytest.raises(ValueError, match=r"no longer in the raw bucket \(a\)"):
+    with pytest.raises(ValueError, match=r"not in the raw bucket \(a\)"):
         two_recordings.segment()
     assert two_recordings.files("segments") == before
 
