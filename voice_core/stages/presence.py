@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from voice_core.layout import PartitionKey, stage_prefix
-from voice_core.stages.evicted import read_evicted
+from voice_core.stages.evicted import EvictedFiles, read_evicted
 from voice_core.stages.manifest import FilesByKey, Manifest
 from voice_core.storage.store import Store
 
@@ -45,3 +45,22 @@ def files_from_records(records: Iterable[Mapping[str, Any]], there: Mapping[str,
         item["key"]: (item["size_bytes"] if "size_bytes" in item else there.get(item["key"], -1), item["sha256"])
         for item in records
     }
+
+
+def are_files_intact(work: Store, records: Iterable[Mapping[str, Any]], *, verify: bool = False) -> bool:
+    """Whether each file of a commit record in JSON is there with its committed size; with `verify`, also its hash.
+
+    Evicted files count as there. Records of older versions have no sizes: any size is accepted.
+    """
+    by_key = {str(item["key"]): item for item in records}
+    evicted = EvictedFiles(work)
+
+    def is_intact(key: str) -> bool:
+        committed = by_key[key]
+        if evicted.contains(key, committed["sha256"]):
+            return True
+        info = work.head(key)
+        present = info is not None and committed.get("size_bytes") in (None, info.size)
+        return present and (not verify or work.hash(key) == committed["sha256"])
+
+    return all(work.map_keys(is_intact, by_key))
