@@ -243,7 +243,7 @@ def test_a_plan_that_is_no_longer_true_frees_nothing(built: Corpus) -> None:
     (plan,) = plans(built, "segments")
     built.add_recording("c")
     built.build()
-    with pytest.raises(DerivedFilesDamagedError, match="has changed meanwhile"):
+    with pytest.raises(DerivedFilesDamagedError, match="has changed since it was planned"):
         evict.evict_files(built.work, plan, built.settings)
 
 
