@@ -17,6 +17,7 @@ from tenacity import (
     stop_any,
     wait_exponential,
 )
+from tenacity.stop import stop_base
 
 from voice_core.publish.errors import HubAccessError, HubConflictError, HubError, HubUnavailableError
 from voice_core.redaction import redact, redact_error
@@ -47,7 +48,7 @@ class RetryingCaller:
         retrying = Retrying(
             retry=retry_if_exception_type(HubUnavailableError),
             wait=self._pause_sec,
-            stop=stop_any(stop_after_attempt(max_attempts), _pause_is_too_long),
+            stop=stop_any(stop_after_attempt(max_attempts), _StopAtLongPause()),
             before_sleep=_log_retry,
             reraise=True,
         )
@@ -92,8 +93,11 @@ class RetryingCaller:
         return HubError(f"{where}: {message}")
 
 
-def _pause_is_too_long(state: RetryCallState) -> bool:
-    return state.upcoming_sleep > _MAX_WAIT_SEC
+class _StopAtLongPause(stop_base):
+    """Stop if the server asks for a longer pause than any of its windows."""
+
+    def __call__(self, retry_state: RetryCallState) -> bool:
+        return retry_state.upcoming_sleep > _MAX_WAIT_SEC
 
 
 def _log_retry(state: RetryCallState) -> None:

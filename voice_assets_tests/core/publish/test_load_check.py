@@ -88,8 +88,10 @@ def test_files_that_are_not_committed_are_not_part_of_the_check(corpus: Publishe
 
 
 def test_evicted_files_are_not_read_and_the_others_are_published(corpus: PublishedCorpus, hub: HubServer) -> None:
+    corpus.build()  # the raw files of the fixture are copies with other times
     corpus.publish()
     for plan in plan_eviction(corpus.work, corpus.status().partitions, ["datasets"], corpus.settings):
+        assert plan.files, plan.refusal
         evict_files(corpus.work, plan, corpus.settings)
     corpus.correct_transcript(text="Said in other words.")
     assert not corpus.path("datasets/voice/data/talk/batch-0001.train.parquet").exists()

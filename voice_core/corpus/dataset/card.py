@@ -233,7 +233,7 @@ def _funnel(summary: Summary) -> str:
 
 def _splits(summary: Summary, settings: Settings) -> str:
     if not summary.splits:
-        return "The rows have not been dealt to splits."
+        return "The rows are not assigned to splits yet."
     return (
         f"{settings.split.test_fraction:.1%} of the groups of recordings are held out for `test`, chosen by a hash "
         f"(seed {_code(settings.split.seed)}). A recording lies in one split with all its segments. "

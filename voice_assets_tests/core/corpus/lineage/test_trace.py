@@ -167,7 +167,7 @@ def test_verifying_reads_everything_again(built: Corpus) -> None:
         built, name
     )
     recording = verify_trace(of(built, name), built.raw, built.work)[0]
-    assert recording.message == "it was uploaded again since, with the same content"
+    assert recording.message == "it was uploaded again with the same content"
     built.audio_path("a").write_bytes(audio[:-2] + b"xx")
     built.transcript_path("a").unlink()
     assert states(built, name) | {"recording": "another", "transcript": "missing"} == states(built, name)
