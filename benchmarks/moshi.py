@@ -57,8 +57,10 @@ from benchmarks.word_times import RECOGNISER_VARIABLE, WordTimes, compare_word_t
 from resources.corpus import open_work
 from voice_core.audio.pcm import Pcm16
 from voice_core.moshi import build
+from voice_core.moshi.recognition import load_moshi_aligner
 from voice_core.moshi.script import SAMPLE_RATE_HZ
-from voice_core.recognition.aligners import Aligner, Alignment, PocketsphinxAligner, load_aligner
+from voice_core.recognition.aligners import PocketsphinxAligner
+from voice_core.recognition.base import Aligner, Alignment
 from voice_core.settings import Settings
 from voice_core.storage.store import Store
 from voice_core.synthesis import Backend, SynthesisOptions, SynthesisStats
@@ -159,9 +161,9 @@ def _measure_time_shares(folder: Path, aligner: str, count: int) -> dict[str, fl
     taken = []
     for dialogues in (1, count):
         settings = _settings(Path(tempfile.mkdtemp(dir=folder)), aligner)
-        watched, stats = _TimedAligner(load_aligner(settings.moshi)), SynthesisStats()
+        watched, stats = _TimedAligner(load_moshi_aligner(settings.moshi)), SynthesisStats()
         with (
-            mock.patch.object(build, "load_aligner", lambda _, it=watched: it),
+            mock.patch.object(build, "load_moshi_aligner", lambda _, it=watched: it),
             mock.patch.object(build, "SynthesisStats", lambda it=stats: it),
         ):
             began = time.perf_counter()

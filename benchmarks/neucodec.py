@@ -56,8 +56,8 @@ from voice_core.codecs.neucodec import NeuCodec
 from voice_core.codecs.neucodec.engine import NeuCodecEngine
 from voice_core.compute.workers import core_count
 from voice_core.corpus.encode.encode_stage import build_codes
+from voice_core.corpus.manifest import read_complete_manifest
 from voice_core.corpus.segment.segment_files import load_segment
-from voice_core.stages.manifest import read_complete_manifest
 from voice_core.storage.store import Store
 
 _LIMIT_SEC = 570.0  # after which nothing new is begun

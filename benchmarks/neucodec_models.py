@@ -21,13 +21,13 @@ from voice_core.audio.pcm import to_pcm16
 from voice_core.codecs.base import Audio, Codes
 from voice_core.codecs.neucodec import NeuCodec
 from voice_core.codecs.neucodec.engine import NeuCodecEngine
+from voice_core.corpus.commit import commit
 from voice_core.corpus.ingest.batches import Batch, write_batch
+from voice_core.corpus.manifest import Entry, Manifest
 from voice_core.corpus.segment.segment_files import Segment, dump_segment
 from voice_core.fingerprint import sha256
 from voice_core.layout import PartitionKey, segment_name, stage_prefix
 from voice_core.settings import NeuCodecSettings
-from voice_core.stages.commit import commit
-from voice_core.stages.manifest import Entry, Manifest
 from voice_core.storage.store import Store
 
 INPUT_HZ, SEGMENT_HZ = 16_000, 24_000

@@ -35,13 +35,13 @@ from voice_core.codecs.base import CodecUnavailableError
 from voice_core.corpus.dataset.rows_stage import build_dataset, read_dataset_manifest, source_stage
 from voice_core.corpus.dataset.splits import Splits
 from voice_core.corpus.encode.encode_stage import build_codes
+from voice_core.corpus.manifest import read_complete_manifest
 from voice_core.corpus.segment.segment_files import SEGMENT_FIELDS, load_segment
 from voice_core.corpus.segment.segment_stage import build_segments
 from voice_core.demo.audio_encoder import AudioFormat
 from voice_core.demo.transcripts import format_native_json
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
-from voice_core.stages.manifest import read_complete_manifest
 from voice_core.storage.store import Store
 
 SEGMENT_SEC = 5.0

@@ -25,13 +25,21 @@ def open_store(
     only.
     """
     if access is None:
-        access = gcs_config(settings) if url.startswith("gs:") else s3_config(settings)
+        access = _gcs_config(settings) if url.startswith("gs:") else _s3_config(settings)
     return Store(url, access, create=create, contained=untrusted and not settings.follow_symlinks)
+
+
+def _s3_config(settings: Settings) -> StoreConfig:
+    return s3_config(settings.s3, settings.requests_in_flight)
+
+
+def _gcs_config(settings: Settings) -> StoreConfig:
+    return gcs_config(settings.gcs, settings.requests_in_flight)
 
 
 def s3_access_from_resource(resource: "S3Resource", settings: Settings) -> StoreConfig:
     """As dagster-aws's resource is configured; what it leaves open is the settings'."""
-    base = s3_config(settings)
+    base = _s3_config(settings)
     return replace(
         base,
         endpoint_url=resource.endpoint_url or base.endpoint_url,
@@ -49,7 +57,7 @@ def s3_access_from_resource(resource: "S3Resource", settings: Settings) -> Store
 
 def gcs_access_from_resource(resource: "GCSResource", settings: Settings) -> StoreConfig:
     """As dagster-gcp's resource is configured; what it leaves open is the settings'."""
-    base = gcs_config(settings)
+    base = _gcs_config(settings)
     return replace(base, project=resource.project or base.project)
 
 

@@ -17,13 +17,13 @@ from voice_assets.instance import add_partitions
 from voice_assets.run_ownership import process_tags, raise_if_interrupted, release_orphaned_runs
 from voice_core.compute import progress
 from voice_core.corpus.dataset.splits import UncutBatchesError
+from voice_core.corpus.evicted import repair_eviction_records
 from voice_core.corpus.ingest.discovery import Discovery, discover, refresh_discovery
 from voice_core.corpus.plan.build_plan import BuildPlan
 from voice_core.corpus.plan.plan import plan_build
 from voice_core.corpus.status import BuildStatus, PartitionStatus, StageState, read_status
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
-from voice_core.stages.evicted import repair_eviction_records
 from voice_core.storage import distributed_lock
 
 INGEST_ASSETS = ("raw_audio", "segments")

@@ -10,16 +10,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
+from filelock import FileLock
 
 from voice_assets.defs.voice_dataset.multi_partition import FAILED_BATCHES
 from voice_assets.run_ownership import HOST_TAG
-from voice_core.compute.file_locks import locked_file
 from voice_core.layout import partition_flags
 from voice_core.redaction import redact
 from voice_core.settings import Settings
 from voice_core.storage.local_files import write_file
 
 FAILURES_FILE = "failures.jsonl"
+LOCK_FILE = ".failures.lock"
 _log = logging.getLogger(__name__)
 _MAX_ERROR_LINES = 6  # of an error's message
 _MAX_RECORDS = 5_000  # records that the file may hold before the oldest go
@@ -121,7 +122,8 @@ def _redact(trouble: AssetFailure, settings: Settings) -> AssetFailure:
 
 def write_record(folder: Path, record: FailureRecord) -> None:
     path = folder / FAILURES_FILE
-    with locked_file(path) as file:  # runs that fail at the same time lose no record
+    # Runs that fail at the same time lose no record.
+    with FileLock(folder / LOCK_FILE), path.open("a+b") as file:
         file.write(f"{record.to_line()}\n".encode())
         file.flush()
         file.seek(0)

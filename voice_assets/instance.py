@@ -8,7 +8,6 @@ own, and moved into place when it is complete, so that a process that is killed 
 """
 
 import contextlib
-import fcntl
 import os
 import shutil
 import sqlite3
@@ -21,9 +20,9 @@ import dagster as dg
 import yaml  # type: ignore[import-untyped]
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
+from filelock import FileLock
 from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 
-from voice_core.compute.file_locks import same_file
 from voice_core.settings import ConfigurationError
 
 DATABASES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
@@ -105,23 +104,19 @@ def add_partitions(instance: dg.DagsterInstance, name: str, keys: Collection[str
 
 @contextlib.contextmanager
 def _locked(home: Path) -> Iterator[None]:
-    """Alone among the processes that open this home. The kernel releases the lock of a process that is killed."""
-    path = home / _LOCK
-    while True:
-        try:
-            descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
-        except OSError as error:
-            raise ConfigurationError(
-                f"the Dagster instance at {home} cannot be written: {error}. Set DAGSTER_HOME to a folder that this "
-                "user may write"
-            ) from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if same_file(path, descriptor):  # otherwise it was removed meanwhile, and excludes nobody
-                yield
-                return
-        finally:
-            os.close(descriptor)
+    """Exclude other processes that open this home. The kernel releases the lock of a process that is killed."""
+    lock = FileLock(home / _LOCK)
+    try:
+        lock.acquire()
+    except OSError as error:
+        raise ConfigurationError(
+            f"the Dagster instance at {home} cannot be written: {error}. Set DAGSTER_HOME to a folder that this "
+            "user may write"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _has_external_storage(home: Path) -> bool:

@@ -14,9 +14,9 @@ from urllib.parse import quote
 import dagster as dg
 
 from voice_core.codecs.base import CodecUnavailableError
+from voice_core.corpus.manifest import Manifest
 from voice_core.moshi.shard_manifest import ShardManifest
 from voice_core.report.notebook import compute_notebook_version, read_notebook_version
-from voice_core.stages.manifest import Manifest
 from voice_core.storage.local_files import write_file
 
 NOTEBOOK_FOLDER = "listen"

@@ -15,19 +15,21 @@ from voice_core.corpus.integrity import (
     dataset_names,
 )
 from voice_core.layout import BATCHES, EVICTED, LOCKS, TOMBSTONES, PartitionKey
-from voice_core.moshi import debug_export, levels, speech_cache
+from voice_core.moshi import debug_export
 from voice_core.moshi.batches import DIALOGUES
 from voice_core.moshi.integrity import audit_shards, audit_voices, data_sets
 from voice_core.moshi.shard_manifest import STAGE as MOSHI
+from voice_core.moshi.synthesis_types import SPOKEN
 from voice_core.settings import Settings
 from voice_core.stages.integrity import AUDIT_REPORT_KEY, AuditReport, PartitionAudit, read_audit_report
-from voice_core.storage.copy_record import COPY_RECORD_FOLDER as COPY_RECORD
+from voice_core.storage.copy_record import COPY_RECORD_FOLDER
 from voice_core.storage.store import Store
+from voice_core.synthesis import voice_levels
 
 _RESUME_WITHIN = timedelta(days=3)
 _SAVE_INTERVAL_SEC = 30.0
-_AUDITED_PREFIXES = (BATCHES, TOMBSTONES, EVICTED, DATASETS_PREFIX, DIALOGUES, f"{MOSHI}/", f"{levels.STAGE}/")
-_IGNORED_PREFIXES = (LOCKS, COPY_RECORD, AUDIT_REPORT_KEY, f"{speech_cache.STAGE}/", f"{debug_export.STAGE}/")
+_AUDITED_PREFIXES = (BATCHES, TOMBSTONES, EVICTED, DATASETS_PREFIX, DIALOGUES, f"{MOSHI}/", f"{voice_levels.STAGE}/")
+_IGNORED_PREFIXES = (LOCKS, COPY_RECORD_FOLDER, AUDIT_REPORT_KEY, f"{SPOKEN}/", f"{debug_export.STAGE}/")
 """Locks, caches and exports: no committed data depends on them."""
 
 

@@ -1,4 +1,4 @@
-"""Hashes that say whether something has to be made again."""
+"""Content hashes, which decide what has to be rebuilt."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ def fingerprint(*parts: Any) -> str:
 
 
 def hash_to_unit_interval(*parts: Any) -> float:
-    """A hash spread evenly over [0, 1): for choices that must not change from run to run.
+    """A hash distributed evenly over [0, 1): for choices that must not change from run to run.
 
     >>> 0.0 <= hash_to_unit_interval("x") < 1.0
     True

@@ -1,8 +1,8 @@
-"""Codes of languages (BCP-47), and the grammar of messages."""
+"""Language codes (BCP-47), and plurals in messages."""
 
 
 def primary_subtag(language: str) -> str:
-    """A language without its country or script; nothing of nothing.
+    """The language of a BCP-47 code, without country and script; "" for "".
 
     >>> primary_subtag("en-GB"), primary_subtag("zh_CN"), primary_subtag("enm"), primary_subtag("")
     ('en', 'zh', 'enm', '')
@@ -11,7 +11,7 @@ def primary_subtag(language: str) -> str:
 
 
 def pluralize(number: int, noun: str) -> str:
-    """A number of things, in words for people.
+    """A number and a noun, with the plural where needed.
 
     >>> pluralize(1, "channel"), pluralize(2_000, "channel"), pluralize(3, "batch")
     ('1 channel', '2,000 channels', '3 batches')

@@ -1,4 +1,4 @@
-"""Where things lie under the work root, and the names of partitions."""
+"""Keys under the work root, and the names of partitions."""
 
 import hashlib
 import re
@@ -13,7 +13,7 @@ _SAFE_CHARACTER = re.compile(r"[\w\- ()@=+]", re.UNICODE)
 
 @lru_cache(maxsize=4096)
 def slug(name: str) -> str:
-    """A file-system, URL and partition-key safe form of any name; different names give different slugs.
+    """A form of any name that is safe in file systems, URLs and partition keys. Different names give different slugs.
 
     Letters of every script stay readable; the rest is percent-encoded; long names are cut and end in a hash.
 
@@ -26,7 +26,7 @@ def slug(name: str) -> str:
     for i, char in enumerate(name):
         lonely_dot = char == "." and 0 < i < len(name) - 1 and name[i - 1] != "." and name[i + 1] != "."
         edge_space = char == " " and i in (0, len(name) - 1)
-        dunder = i == 0 and name.startswith("__")  # a folder that `datasets` would pass over
+        dunder = i == 0 and name.startswith("__")  # `datasets` ignores such folders
         if lonely_dot or (_SAFE_CHARACTER.fullmatch(char) and not edge_space and not dunder):
             out.append(char)
         else:
@@ -59,12 +59,14 @@ class PartitionKey:
     def parse(cls, key: str) -> "PartitionKey":
         match = re.fullmatch(r"(?P<channel>[^/]+)/batch-(?P<number>[0-9]{4,})", key)
         if match is None or int(match["number"]) < 1 or str(cls(match["channel"], int(match["number"]))) != key:
-            raise ValueError(f"{key!r} is no partition key of channel_batch; one looks like 'my-channel/batch-0001'")
+            raise ValueError(
+                f"{key!r} is not a partition key of channel_batch; expected a key like 'my-channel/batch-0001'"
+            )
         return cls(match["channel"], int(match["number"]))
 
     @classmethod
     def find(cls, name: str) -> "PartitionKey | None":
-        """As `parse`; None for what is no partition key.
+        """As `parse`; None for other text.
 
         >>> PartitionKey.find("harbour-radio/batch-0002 (copy)")
         """
@@ -74,11 +76,11 @@ class PartitionKey:
             return None
 
 
-_MAX_FLAGS = 20  # keys a command is told with
+_MAX_FLAGS = 20  # partitions in a command line
 
 
 def partition_flags(keys: Sequence[str]) -> str:
-    """The first of some partitions, as a shell passes them to a command of ours.
+    """Command-line flags for the first `_MAX_FLAGS` partitions, quoted for a shell.
 
     >>> partition_flags(["news/batch-0001", "late show/batch-0002"])
     " --partition news/batch-0001 --partition 'late show/batch-0002'"
@@ -94,7 +96,7 @@ EVICTED = "freed/"
 
 
 def lock_key(name: str) -> str:
-    """Where the claim on a name lies while a process works on it; nothing is there otherwise."""
+    """The key of the lock on a name. It exists while a process holds the lock."""
     return f"{LOCKS}{slug(name)}.json"
 
 
@@ -103,7 +105,7 @@ def batch_key(partition: PartitionKey) -> str:
 
 
 def contents_key(partition: PartitionKey) -> str:
-    """Which content hash each raw object had when it was last read, by what the store called it then."""
+    """The content hash of each raw object when it was last read, by its identity in the store."""
     return f"{BATCHES}{partition}{CONTENTS}.json"
 
 
@@ -112,7 +114,7 @@ def evicted_prefix(stage: str) -> str:
 
 
 def evicted_key(stage: str, partition: PartitionKey) -> str:
-    """Which committed files of a stage were deleted on purpose."""
+    """The list of committed files of a stage that were evicted."""
     return f"{evicted_prefix(stage)}{partition}.json"
 
 
@@ -121,7 +123,7 @@ def tombstone_key(channel: str, audio_id: str) -> str:
 
 
 def stage_prefix(stage: str, partition: PartitionKey) -> str:
-    """Folder of a stage's files: stage is "segments" or "coded"."""
+    """Folder of a stage's files; a stage is, for example, "segments" or "coded"."""
     return f"{stage}/{partition}/"
 
 
@@ -211,7 +213,7 @@ def find_partition(key: str) -> PartitionKey | None:
 
 @dataclass(frozen=True, slots=True)
 class DatasetLayout:
-    """Keys of one dataset. Everything under `root` is what a trainer or the hub gets."""
+    """Keys of one dataset. Everything under `root` is published."""
 
     name: str
 
@@ -239,7 +241,7 @@ class DatasetLayout:
 
     @property
     def summary_key(self) -> str:
-        """Figures of the card, for programs; written last, so it is the dataset's commit record."""
+        """The statistics of the card as JSON. Written last: it is the dataset's commit record."""
         return f"{self.root}dataset.json"
 
     @property

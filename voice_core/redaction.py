@@ -1,6 +1,7 @@
-"""Keeping secrets out of what people read: messages, logs, metadata, output.
+"""Keep secrets out of messages, logs, metadata and output.
 
-`redact` removes what looks like a secret, what the environment names as one, and what `register_secrets` was told of.
+`redact` removes text that looks like a secret, values of environment variables with names of secrets, and the values
+that were passed to `register_secrets`.
 """
 
 import json
@@ -15,8 +16,8 @@ _SIGNATURE = r"(?i:x-amz-|x-goog-|sig|signature|token|access_?key|secret|passwor
 _HTTP_QUERY = re.compile(r"(https?://[^\s'\"?]+)\?[^\s'\"]+")
 _SIGNED_QUERY = re.compile(rf"(\w+://[^\s'\"?]+)\?(?=[^\s'\"]*{_SIGNATURE}[^\s'\"=&]*=)[^\s'\"]+")
 _TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{16,}\b|(?i:bearer)\s+[^\s'\",]+")
-# The user information of a URL ends at the last @ before the path. A password may hold a slash: then what follows the
-# first colon is no port.
+# The user information of a URL ends at the last @ before the path. If the text after the first colon is not a port,
+# it is a password, which may contain a slash.
 _CREDENTIALS = re.compile(r"(\w+://)(?:[^/\s\"]*|[^/\s\":@]+:(?!\d+(?:[/\s]|$))[^\s\"@]*)@")
 _QUOTED_BY_PARSER = re.compile(r"(invalid (?:type|value): string |unknown (?:variant|field) )([\"`]).*?\2")
 
@@ -24,15 +25,15 @@ _SECRET_NAME = re.compile(
     r"SECRET|TOKEN|PASSW|PRIVATE_?KEY|API_?KEY|ACCESS_?KEY|ACCOUNT_?KEY|CREDENTIAL", re.IGNORECASE
 )
 _PATH_NAME = re.compile(r"_(FILE|PATH|DIR|DIRECTORY|URL|URI|HOME)$|^GOOGLE_APPLICATION_CREDENTIALS$", re.IGNORECASE)
-_MIN_SECRET_LENGTH = (
-    8  # of a secret: `TOKENIZERS_PARALLELISM=false` is none, and a key `voice` would mask half a message
-)
+# Shorter values are not masked: `TOKENIZERS_PARALLELISM=false` is not a secret, and a key `voice` would mask half of a
+# message.
+_MIN_SECRET_LENGTH = 8
 
 _registered: set[str] = set()
 
 
 def redact(text: str, *secrets: str | None) -> str:
-    """A text without these secrets, tokens, credentials in addresses, and addresses' queries, which hold signatures.
+    """Mask the given secrets, tokens, credentials in URLs, and queries of URLs, which may contain signatures.
 
     >>> redact("PUT https://cdn.example/a?X-Amz-Signature=1234 failed for hf_abcdefghijklmnopqrst")
     'PUT https://cdn.example/a?*** failed for ***'
@@ -54,12 +55,12 @@ def redact(text: str, *secrets: str | None) -> str:
 
 
 def register_secrets(*secrets: str) -> None:
-    """Remove these from every text that this process scrubs from now on."""
+    """Mask these values in every text that this process redacts from now on."""
     _registered.update(secret for secret in secrets if len(secret) >= _MIN_SECRET_LENGTH)
 
 
 def redact_error(error: BaseException) -> None:
-    """Remove secrets from the message of an error, and of the errors that it was raised from, in place."""
+    """Mask secrets in the message of an error, and of the errors that it was raised from, in place."""
     seen: set[int] = set()
     todo: list[BaseException | None] = [error]
     while todo:
@@ -73,7 +74,7 @@ def redact_error(error: BaseException) -> None:
 
 @contextmanager
 def redact_raised_errors() -> Iterator[None]:
-    """What a block raises has no secrets in it: for errors that are recorded, by Dagster for example."""
+    """Mask secrets in errors that the block raises: for errors that are recorded, for example by Dagster."""
     try:
         yield
     except Exception as error:
@@ -82,7 +83,7 @@ def redact_raised_errors() -> Iterator[None]:
 
 
 def _environment_secrets() -> set[str]:
-    """The values of variables that are called a secret, and the user information in addresses such as HTTPS_PROXY."""
+    """The values of variables with names of secrets, and the user information in URLs such as HTTPS_PROXY."""
     found: set[str] = set()
     for name, value in os.environ.items():
         if len(value) >= _MIN_SECRET_LENGTH and (
@@ -106,7 +107,7 @@ def _find_secrets(name: str, value: str) -> frozenset[str]:
 
 
 def _secret_texts(document: str) -> Iterator[str]:
-    """The texts in a JSON object under names of secrets, and the lines of such texts."""
+    """The strings under names of secrets in a JSON document, and the lines of such strings."""
     try:
         value = json.loads(document)
     except ValueError:

@@ -153,7 +153,7 @@ def _clean_scratch(work: "Store", settings: Settings, dry_run: bool, yes: bool) 
     from voice_core.storage.store import StoreError
     from voice_core.storage.uploads import abort_uploads, list_unfinished_uploads
 
-    scratch = find_scratch(settings)
+    scratch = find_scratch(settings.local_dir, settings.local_gb)
     left = scratch.find_abandoned()
     console.print(
         f"{scratch.root}: {pluralize(left.count, 'leftover')} of killed processes, {left.size_bytes / 1e9:,.3f} GB",

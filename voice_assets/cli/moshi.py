@@ -306,7 +306,7 @@ def _print_report(
 
 def _alignment_hint(settings: Settings) -> str:
     """What would find the times of words, where it is not chosen to go without."""
-    from voice_core.recognition.aligners import is_english
+    from voice_core.recognition.base import is_english
 
     moshi = settings.moshi
     if moshi.aligner != "auto":

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from voice_core.storage.store import Store
 
 _SHOWN_FAILURES = 20
-_RECORD = ".voice-copy/"
 
 
 def register(app: typer.Typer) -> None:
@@ -90,7 +89,7 @@ def copy(
         return
     show_progress()
     started = time.monotonic()
-    scratch = open_scratch(settings) if destination.local_root is None else None
+    scratch = open_scratch(settings.local_dir, settings.local_gb) if destination.local_root is None else None
     report = copy_store.copy(origin, destination, options, scratch)
     _print_report(report, destination.url, record, time.monotonic() - started)
     if report.failures:
@@ -143,8 +142,10 @@ def _print_report(report: "CopyReport", target_url: str, record: bool, wall_sec:
         highlight=False,
     )
     if record:
+        from voice_core.storage.copy_record import COPY_RECORD_FOLDER
+
         console.print(
-            f"The record of this copy is {target_url}/{_RECORD} (--no-record omits it).",
+            f"The record of this copy is {target_url}/{COPY_RECORD_FOLDER} (--no-record omits it).",
             markup=False,
             highlight=False,
             soft_wrap=True,

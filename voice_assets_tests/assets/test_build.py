@@ -16,10 +16,10 @@ from voice_assets_tests.assets.conftest import BuiltCorpus
 from voice_assets_tests.files import files_below
 from voice_core.corpus.dataset.summary import summarise
 from voice_core.corpus.forget.forget import mark_forgotten
+from voice_core.corpus.manifest import Manifest, read_complete_manifest, read_manifest, write_manifest
 from voice_core.demo.sample_data import SampleData, repair_recording
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
-from voice_core.stages.manifest import Manifest, read_complete_manifest, read_manifest, write_manifest
 from voice_core.storage.store import Store
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from voice_assets_tests.files import files_below
 from voice_core.corpus.ingest.transcripts import BAD_LINE_REASONS
+from voice_core.corpus.manifest import Manifest
 from voice_core.corpus.segment.rules import RULES
 from voice_core.settings import ENV_PREFIX, Settings, SettingsGroup, StepName
-from voice_core.stages.manifest import Manifest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

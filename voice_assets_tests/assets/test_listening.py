@@ -9,10 +9,10 @@ import pytest
 from voice_assets.notebook_store import NotebookStore
 from voice_assets.run_moshi import speak_dialogues
 from voice_core.codecs.base import CodecUnavailableError
+from voice_core.corpus.manifest import Manifest
 from voice_core.demo.dialogues import write_dialogues
 from voice_core.report.notebook import compute_notebook_version, read_notebook_version
 from voice_core.settings import Settings
-from voice_core.stages.manifest import Manifest
 
 
 def linked(metadata: object) -> tuple[str, Path]:

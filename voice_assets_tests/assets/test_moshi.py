@@ -127,7 +127,7 @@ def test_what_is_spoken_is_listened_to(moshi_pipeline: MoshiPipeline, monkeypatc
         checks = moshi_pipeline.speak(key).get_asset_check_evaluations()
         [said[engine]] = [check for check in checks if check.check_name == "speech_says_its_text"]
     assert (said["hibari"].passed, said["noise"].passed) == (True, False)
-    assert "turn 1: 'Is the boat back in the harbour?' was heard as" in (said["noise"].description or "")
+    assert "turn 1: 'Is the boat back in the harbour?' was recognised as" in (said["noise"].description or "")
 
 
 def test_the_sensor_asks_for_no_more_than_a_tick_may_and_goes_on_with_the_next(

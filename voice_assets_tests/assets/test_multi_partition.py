@@ -12,12 +12,12 @@ from voice_assets.defs.voice_dataset.multi_partition import FAILED_BATCHES
 from voice_assets.defs.voice_dataset.partitions import NAME
 from voice_assets_tests.assets.conftest import DAGSTER_YAML
 from voice_assets_tests.core.corpus.small_corpus import Corpus
+from voice_core.corpus.manifest import read_complete_manifest
 from voice_core.corpus.names import SEGMENTS
 from voice_core.fingerprint import sha256
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
 from voice_core.stages.check_outcomes import CheckOutcome
-from voice_core.stages.manifest import read_complete_manifest
 
 KEYS = [f"news/batch-{number:04d}" for number in range(1, 5)]
 CHAIN = ("raw_audio", "segments", "coded_segments")

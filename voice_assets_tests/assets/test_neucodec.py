@@ -16,9 +16,9 @@ from voice_core.audio.pcm import to_float
 from voice_core.codecs.base import CodecUnavailableError
 from voice_core.codecs.neucodec import NeuCodec
 from voice_core.corpus.ingest.batches import list_partitions
+from voice_core.corpus.manifest import read_complete_manifest
 from voice_core.corpus.segment.segment_files import load_segment
 from voice_core.settings import ConfigurationError, NeuCodecSettings
-from voice_core.stages.manifest import read_complete_manifest
 from voice_core.storage.store import Store
 
 

@@ -13,8 +13,8 @@ from voice_assets.cli import app
 from voice_assets.cli.output import console
 from voice_assets_tests.assets.conftest import BuiltCorpus
 from voice_core.corpus.dataset.summary import REJECTION_STAGES
+from voice_core.corpus.manifest import Entry, Manifest, RecordingOutcome, RecordingStatus, load_manifest
 from voice_core.layout import DatasetLayout, PartitionKey
-from voice_core.stages.manifest import Entry, Manifest, RecordingOutcome, RecordingStatus, load_manifest
 from voice_core.storage.store import Store
 
 LAYOUT = DatasetLayout("voice")

@@ -21,11 +21,11 @@ from voice_assets_tests.servers.faulty_proxy import FaultyProxy
 from voice_assets_tests.servers.hub import HubServer
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.compute.process_id import Process
+from voice_core.corpus.manifest import load_manifest
 from voice_core.demo.sample_data import DEMO_CHANNEL_MAPPING
 from voice_core.layout import DatasetLayout, PartitionKey, batch_key, lock_key
 from voice_core.publish.publish import publish
 from voice_core.settings import Settings
-from voice_core.stages.manifest import load_manifest
 from voice_core.storage.store import Store
 
 READ_ONLY = {"plan", "status", "check", "settings", "trace", "failures", "pools"}

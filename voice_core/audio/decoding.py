@@ -1,4 +1,4 @@
-"""Recordings in any container, at any rate and channel count → mono 16-bit PCM, as a stream."""
+"""Decode recordings in any container, sample rate and channel count to a stream of mono 16-bit PCM."""
 
 import contextlib
 import io
@@ -15,15 +15,15 @@ from voice_core.audio.pcm import RESAMPLER_OPTIONS, Pcm16
 from voice_core.audio.source import MAX_FRAME_SAMPLES, AudioReader, limit_ffmpeg_memory, open_audio
 from voice_core.settings import AudioSettings
 
-_GAP_SEC = 0.05  # a jump in timestamps shorter than this is rounding, not lost audio
-_CLOCK_RESET_SEC = 600.0  # a longer jump back is a clock that was set anew: the audio goes on
-_SILENCE_FRAME_SEC = 1.0  # silence is made in frames of this length
+_GAP_SEC = 0.05  # a shorter jump in timestamps is rounding, not lost audio
+_CLOCK_RESET_SEC = 600.0  # a longer jump back is a reset of the clock: the audio continues
+_SILENCE_FRAME_SEC = 1.0  # silence is emitted in frames of this length
 _MAX_DAMAGED_SPANS = 10_000
 DEFAULT_LIMITS = AudioSettings()  # type: ignore[call-arg]
 
 
 class UnreadableAudioError(ValueError):
-    """Nothing can be decoded; the message is the decoder's own."""
+    """No audio can be decoded. The message is the decoder's own."""
 
     reason = "unreadable"
     value: float | None = None
@@ -31,7 +31,7 @@ class UnreadableAudioError(ValueError):
 
 
 class OutOfLimitsError(UnreadableAudioError):
-    """The recording breaks a limit of `AudioSettings`: `reason`, `value` and `threshold` say which."""
+    """The recording exceeds a limit of `AudioSettings`: `reason`, `value` and `threshold` say which."""
 
     def __init__(self, reason: str, what: str, value: float, threshold: float, setting: str) -> None:
         super().__init__(f"{what} {value:,g}; VOICE_AUDIO__{setting.upper()} is {threshold:,g}")
@@ -40,7 +40,7 @@ class OutOfLimitsError(UnreadableAudioError):
 
 @dataclass(frozen=True, slots=True)
 class AudioInfo:
-    """What a file's header says. The duration is the container's claim, 0 when it makes none."""
+    """The content of a file's header. The duration is the container's claim, 0 if it has none."""
 
     container: str
     codec: str
@@ -77,13 +77,13 @@ def probe(source: str | Path | IO[bytes], limits: AudioSettings = DEFAULT_LIMITS
 
 
 def find_exceeded_limit(info: AudioInfo, size_bytes: int, limits: AudioSettings) -> OutOfLimitsError | None:
-    """The limit that a header breaks. A `size_bytes` of 0 is not known. Pure.
+    """The first limit that a header exceeds, or None. A `size_bytes` of 0 means unknown. Pure.
 
     >>> print(find_exceeded_limit(AudioInfo("wav", "pcm_s16le", 1, 1, 9.0), 0, DEFAULT_LIMITS))
     the sample rate in Hz is 1; VOICE_AUDIO__MIN_SAMPLE_RATE_HZ is 4,000
     """
     rate, hours = info.sample_rate_hz, info.duration_sec / 3600
-    if 0 < rate < limits.min_sample_rate_hz:  # 0: the header does not say
+    if 0 < rate < limits.min_sample_rate_hz:  # 0: not in the header
         what = "the sample rate in Hz is"
         return OutOfLimitsError("sample_rate_too_low", what, rate, limits.min_sample_rate_hz, "min_sample_rate_hz")
     if rate > limits.max_sample_rate_hz:
@@ -96,7 +96,7 @@ def find_exceeded_limit(info: AudioInfo, size_bytes: int, limits: AudioSettings)
         what = "the header claims a length in hours of"
         return OutOfLimitsError("recording_too_long", what, round(hours, 3), limits.max_hours, "max_hours")
     if size_bytes and info.duration_sec * limits.min_bytes_per_sec > size_bytes:
-        what = f"the header claims {info.duration_sec:,.0f} s in {size_bytes:,} bytes, which is in bytes a second"
+        what = f"the header claims {info.duration_sec:,.0f} s in {size_bytes:,} bytes, which is in bytes per second"
         value = round(size_bytes / info.duration_sec, 3)
         return OutOfLimitsError("too_few_bytes", what, value, limits.min_bytes_per_sec, "min_bytes_per_sec")
     return None
@@ -110,14 +110,14 @@ def decode(
     limits: AudioSettings = DEFAULT_LIMITS,
     chunk_sec: float = 1.0,
 ) -> Iterator[Pcm16]:
-    """Decode any container, rate and channel count to mono PCM at `sample_rate_hz`, a chunk at a time.
+    """Decode any container, rate and channel count to mono PCM at `sample_rate_hz`, in chunks of `chunk_sec` seconds.
 
-    Channels are averaged (libswresample's normalised down-mix). Packets that cannot be decoded become
-    silence of the same length and are listed in `report.damages`, so that times after them stay true. After a gap
-    longer than `limits.max_gap_sec` times are not known: all that follows is one damage.
+    Channels are averaged (libswresample's normalised down-mix). Packets that cannot be decoded become silence of the
+    same length and are listed in `report.damages`, so that later times stay correct. After a gap longer than
+    `limits.max_gap_sec` times are unknown: the rest of the recording is one damage.
 
-    Memory does not grow with the length, whatever the file holds. Raises `UnreadableAudioError` when not one sample
-    can be decoded, and `OutOfLimitsError` for a recording outside of `limits`, also where its header says otherwise.
+    Memory does not grow with the length of the recording. Raises `UnreadableAudioError` if no sample can be decoded,
+    and `OutOfLimitsError` for a recording outside of `limits`, also if its header says otherwise.
     """
     try:
         with open_audio(source, limits.max_streams) as (container, reader):
@@ -137,7 +137,7 @@ def decode(
 
 
 class _Decoder:
-    """One pass over a container."""
+    """Decodes a container once, from start to end."""
 
     def __init__(
         self,
@@ -152,7 +152,7 @@ class _Decoder:
         self._sample_rate_hz = sample_rate_hz
         self._stream = container.streams.audio[0]
         options = {"max_samples": str(MAX_FRAME_SAMPLES)}
-        if self._stream.codec_context.name == "flac":  # else a damaged frame is played, and nobody is told
+        if self._stream.codec_context.name == "flac":  # otherwise damaged frames are decoded to noise without an error
             options["err_detect"] = "crccheck+explode"
         self._stream.codec_context.options = options
         self._converter = _Converter(sample_rate_hz, chunk_samples)
@@ -160,12 +160,12 @@ class _Decoder:
         self._decoded_sec = 0.0  # source time handed to the resampler
         self._failure = ""  # the decoder's message since the last good frame
         self._rate_hz = 0  # of the frames
-        self._times_unknown = False  # the times of what follows are not known
+        self._times_unknown = False  # from here to the end of the recording
 
     def run(self) -> Iterator[Pcm16]:
         for frame in self._frames():
             yield from self._fill_gap(frame)
-            # Timestamps follow the samples from here on; the container's own may be rounded or absent.
+            # From here on times are counted in samples; the container's timestamps may be rounded or absent.
             frame.pts = None
             self._decoded_sec += frame.samples / frame.sample_rate
             yield from self._emit(frame)
@@ -193,7 +193,7 @@ class _Decoder:
             except av.InvalidDataError as error:
                 self._failure = self._failure or _message(error)
                 continue
-            except (av.FFmpegError, MemoryError) as error:  # the container itself broke off: nothing more can be read
+            except (av.FFmpegError, MemoryError) as error:  # of the container itself: nothing more can be read
                 self._failure = self._reader.problem or _message(error)
                 return
             for frame in frames:
@@ -202,7 +202,7 @@ class _Decoder:
                     yield frame
 
     def _check_limits(self, frame: av.AudioFrame) -> None:
-        """A frame is not bound by what the header says."""
+        """Frames may differ from the header, so each is checked."""
         if frame.sample_rate == self._rate_hz and self._decoded_sec <= self._limits.max_hours * 3600:
             return
         self._rate_hz = frame.sample_rate
@@ -211,7 +211,7 @@ class _Decoder:
             raise broken
 
     def _fill_gap(self, frame: av.AudioFrame) -> Iterator[Pcm16]:
-        """Silence for what is missing before a frame, and notes of damage."""
+        """Emit silence for audio that is missing before a frame, and report the damage."""
         at = self._decoded_sec if frame.time is None else frame.time
         if self._origin is None:
             self._origin = at - self._decoded_sec
@@ -226,16 +226,16 @@ class _Decoder:
             gap = f"the timestamps jump by {missing:,.1f} s; VOICE_AUDIO__MAX_GAP_SEC is {self._limits.max_gap_sec:g}"
             self._mark_times_unknown(start, gap)
         elif len(self._report.damages) >= _MAX_DAMAGED_SPANS:
-            self._mark_times_unknown(start, f"more than {_MAX_DAMAGED_SPANS:,} damaged places")
+            self._mark_times_unknown(start, f"more than {_MAX_DAMAGED_SPANS:,} damaged spans")
         elif missing > _GAP_SEC:
             stop = round((self._decoded_sec + missing) * self._sample_rate_hz)
-            # Noted before its first sample is handed out: a line that ends within it must know.
+            # Reported before its first sample is emitted: a line that ends within the gap needs it.
             message = failure or "the timestamps jump: audio is missing"
             self._report.damages.append(Damage(start, stop, message))
             left = missing
             while left > 0:  # in short frames, to keep memory flat
                 step = min(left, _SILENCE_FRAME_SEC)
-                if samples := round(step * frame.sample_rate):  # FFmpeg's filters take no empty frame
+                if samples := round(step * frame.sample_rate):  # FFmpeg's filters reject empty frames
                     yield from self._emit(_silence_like(frame, samples))
                 left -= step
             self._decoded_sec += missing
@@ -243,7 +243,7 @@ class _Decoder:
             self._report.damages.append(Damage(max(0, start - 1), start + 1, failure))
 
     def _mark_times_unknown(self, start: int, message: str) -> None:
-        """From `start` on nobody knows what belongs where."""
+        """Report everything from `start` on as damaged."""
         self._times_unknown = True
         longest = round(self._limits.max_hours * 3600 * self._sample_rate_hz)
         self._report.damages.append(Damage(max(0, start - 1), max(longest, start + 1), message))
@@ -255,10 +255,10 @@ class _Decoder:
 
 
 class _Converter:
-    """Frames of any kind → chunks of mono PCM at one rate.
+    """Converts frames of any format to chunks of mono PCM at one rate.
 
-    Channels are mixed down before the rate is changed: libswresample by itself does it the other way round, and
-    resamples each channel. A stream whose frames change their kind midway is followed.
+    Channels are mixed down before the rate is changed: libswresample by itself does the opposite, and resamples each
+    channel. The format of frames may change within a stream.
     """
 
     def __init__(self, sample_rate_hz: int, chunk_samples: int) -> None:
@@ -268,7 +268,7 @@ class _Converter:
         self._stages: list[AudioResampler] = []
 
     def convert(self, frame: av.AudioFrame | None) -> Iterator[Pcm16]:
-        """Chunks that are ready; with None, all that is left."""
+        """The chunks that are complete; with None, the rest."""
         if frame is None:
             yield from self._flush()
             return
@@ -282,7 +282,7 @@ class _Converter:
         final = AudioResampler("s16", "mono", self._sample_rate_hz, self._chunk_samples, options=RESAMPLER_OPTIONS)
         if frame.layout.nb_channels == 1:
             return [final]
-        # A float mix is not normalised by itself: two channels at full scale would overdrive it.
+        # A float mix is not normalised by default: two channels at full scale would clip.
         mix = AudioResampler("fltp", "mono", frame.sample_rate, frame.sample_rate, options={"rematrix_maxval": "1.0"})
         return [mix, final]
 
@@ -311,8 +311,8 @@ def _info(container: InputContainer) -> AudioInfo:
     if not container.streams.audio:
         raise UnreadableAudioError("the file has no audio stream")
     stream = container.streams.audio[0]
-    if stream.codec_context is None:  # PyAV makes none for a codec that FFmpeg does not know
-        raise UnreadableAudioError("the codec of its audio is not known")
+    if stream.codec_context is None:  # FFmpeg has no decoder for the codec
+        raise UnreadableAudioError("the codec of the audio stream is unknown")
     duration = 0.0
     if stream.duration is not None and stream.time_base is not None:
         duration = float(stream.duration * stream.time_base)
@@ -349,10 +349,10 @@ def _is_empty(source: str | Path | IO[bytes]) -> bool:
 
 
 def _decoder_log(source: str | Path | IO[bytes], limits: AudioSettings) -> str:
-    """What FFmpeg logs when it opens a file that it cannot read: the reason, where the error has only a code."""
+    """FFmpeg's log of a file that it cannot open: the reason, where the error has only a code."""
     level = av.logging.get_level()
     av.logging.set_level(av.logging.ERROR)
-    av.logging.set_skip_repeated(False)  # else a line may come with the next file's
+    av.logging.set_skip_repeated(False)  # otherwise a repeated line appears with the next file
     try:
         ignored = contextlib.suppress(av.FFmpegError, OSError, ValueError)
         with av.logging.Capture() as lines, ignored, open_audio(source, limits.max_streams) as (container, _):

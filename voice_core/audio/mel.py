@@ -1,4 +1,4 @@
-"""Mel spectra: what MelVQ codes, and what a round trip is judged by."""
+"""Mel spectra: the input of MelVQ, and the measure of a codec's round trip."""
 
 from functools import lru_cache
 

@@ -1,4 +1,4 @@
-"""Audio as numbers and as files: PCM, levels, resampling, FLAC and MP3 bytes. Decoding is in `decoding`."""
+"""PCM arrays: conversion, levels, resampling, and encoding to FLAC and MP3. Decoding is in `decoding`."""
 
 import io
 
@@ -11,10 +11,10 @@ from av.audio.resampler import AudioResampler
 Pcm16 = npt.NDArray[np.int16]
 """Mono PCM, shape [samples], full scale ±32767."""
 
-# Twice libswresample's default length: images and aliases near the band edge fall by more than 20 dB at under a
+# Twice libswresample's default length: images and aliases near the band edge are more than 20 dB lower, for less than a
 # tenth of the decoding time.
 RESAMPLER_OPTIONS = {"filter_size": "64"}
-_LOWEST_DBFS = -96.0  # about the least that 16 bits can hold
+_LOWEST_DBFS = -96.0  # about the lowest level of 16-bit audio
 
 
 def to_float(pcm: Pcm16) -> npt.NDArray[np.float32]:
@@ -40,12 +40,12 @@ def resample(audio: npt.NDArray[np.float32], from_hz: int, to_hz: int) -> npt.ND
     frame.sample_rate = from_hz
     pieces = [piece.to_ndarray()[0] for piece in (*resampler.resample(frame), *resampler.resample(None))]
     length = -(-len(audio) * to_hz // from_hz)
-    result = np.concatenate([audio[:0], *pieces])[:length]  # a clip shorter than the filter gives no piece at all
+    result = np.concatenate([audio[:0], *pieces])[:length]  # a clip shorter than the filter gives no output
     return np.pad(result, (0, length - len(result)))
 
 
 def dbfs(amplitude: float) -> float:
-    """Amplitude (1.0 is full scale) in dBFS, not below what 16 bits can hold.
+    """Amplitude (1.0 is full scale) in dBFS, at least −96 (16 bits).
 
     >>> round(dbfs(0.5), 2), dbfs(0.0)
     (-6.02, -96.0)
@@ -54,16 +54,16 @@ def dbfs(amplitude: float) -> float:
 
 
 def flac_bytes(pcm: Pcm16, sample_rate_hz: int) -> bytes:
-    """Mono 16-bit FLAC. Level 3 of 8: nearly as small as the default, written 1.6 times as fast."""
+    """Mono 16-bit FLAC. Level 3 of 8: nearly as small as the default, and 1.6 times as fast."""
     buffer = io.BytesIO()
     soundfile.write(buffer, pcm, sample_rate_hz, format="FLAC", subtype="PCM_16", compression_level=0.375)
     return buffer.getvalue()
 
 
 def mp3_bytes(audio: npt.NDArray[np.float32], sample_rate_hz: int, bit_rate: int = 64_000) -> bytes:
-    """MP3 of mono, shape [samples], or stereo, [samples, 2], for pages that people listen to.
+    """MP3 of mono audio, shape [samples], or stereo, shape [samples, 2], for listening in web pages.
 
-    The channels of stereo are coded apart, so that none is heard in the other.
+    Stereo channels are encoded without joint stereo, so that there is no crosstalk.
     """
     planes = np.ascontiguousarray(audio.reshape(len(audio), -1).T)
     layout = "mono" if len(planes) == 1 else "stereo"

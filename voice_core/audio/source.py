@@ -1,4 +1,4 @@
-"""Opening an audio file that a stranger made: which formats, how much is read, how much memory FFmpeg may take."""
+"""Open untrusted audio files: limits on formats, on the bytes read, and on the memory of FFmpeg."""
 
 import contextlib
 import ctypes
@@ -11,31 +11,32 @@ from typing import IO
 import av
 from av.container import InputContainer
 
-# What a recording may be. FFmpeg guesses the format from the content, and some formats it knows are lists of
-# other files and addresses: a hostile upload must not make us open those.
+# The formats of recordings. FFmpeg detects the format from the content, and some of its formats are lists of other
+# files and URLs, which an untrusted file must not make it open.
 _OPEN_OPTIONS = {
     "format_whitelist": "aac,ac3,aiff,amr,asf,au,caf,eac3,flac,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,"
     "mp3,mpeg,mpegts,ogg,oga,opus,w64,wav",
     "protocol_whitelist": "file",
 }
 _MAX_UNPARSED_BYTES = 96 << 20
-"""What is read at most without an audio packet: a parser keeps all of it until it finds where the next one starts."""
+"""The most that is read without an audio packet: a parser keeps all of it until it finds the next packet."""
 _MAX_ALLOCATION_BYTES = 64 << 20
-"""FFmpeg's largest single allocation while it reads a container. The largest in a sound file is the index of an MP4,
-24 bytes a packet: that of 16 hours of AAC at 48 kHz takes 64 MiB. A header of 1 kB can claim 100 million packets."""
+"""FFmpeg's largest single allocation while it reads a container. The largest in an audio file is the index of an MP4,
+24 bytes per packet: that of 16 hours of AAC at 48 kHz takes 64 MiB. A header of 1 kB can claim 100 million packets."""
 MAX_FRAME_SAMPLES = 1 << 18
-"""Samples of one decoded frame. FLAC allows 65,535, the longest of the formats above."""
+"""The most samples in a decoded frame. FLAC allows 65,535, the longest of the formats above."""
 
 
 class AudioReader:
-    """The bytes of a source as FFmpeg reads them. Never raises: PyAV prints the traceback of what its callbacks raise.
+    """The file object that FFmpeg reads a source through. It never raises: PyAV prints tracebacks of its callbacks.
 
-    After an error, and after `_MAX_UNPARSED_BYTES` without a packet, the file ends; `check` raises the error.
+    After an error, and after `_MAX_UNPARSED_BYTES` without a packet, it reports the end of the file. `check` raises the
+    error.
     """
 
     def __init__(self, source: IO[bytes], name: str) -> None:
-        self.name = name  # FFmpeg looks at the extension
-        self.problem = ""  # why the file ended early, where that is not an error
+        self.name = name  # FFmpeg uses the extension
+        self.problem = ""  # why the file ended early, if that is not an error
         self._source = source
         self._unparsed = 0
         self._error: Exception | None = None
@@ -56,24 +57,25 @@ class AudioReader:
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         try:
             return self._source.seek(offset, whence)
-        except (OSError, ValueError, OverflowError):  # a header sends FFmpeg to places that no file has
+        except (OSError, ValueError, OverflowError):  # a damaged header can point FFmpeg outside of the file
             return -1
 
     def tell(self) -> int:
         return self._source.tell()
 
     def mark_parsed(self) -> None:
-        """A packet was found."""
+        """Note that a packet was found."""
         self._unparsed = 0
 
     def check(self) -> None:
+        """Raise the error of the source, if there was one."""
         if self._error is not None:
             raise self._error
 
 
 @contextlib.contextmanager
 def open_audio(source: str | Path | IO[bytes], max_streams: int) -> Iterator[tuple[InputContainer, AudioReader]]:
-    """An opened container and its reader. Raises `av.FFmpegError`, `OSError`, `ValueError`, or what the source does."""
+    """Open a container. Raises `av.FFmpegError`, `OSError`, `ValueError`, or an error of the source."""
     with contextlib.ExitStack() as stack:
         if isinstance(source, str | Path):
             reader = AudioReader(stack.enter_context(Path(source).open("rb")), f"file:{source}")
@@ -87,19 +89,19 @@ def open_audio(source: str | Path | IO[bytes], max_streams: int) -> Iterator[tup
         except (av.FFmpegError, ValueError):
             reader.check()
             raise
-        reader.check()  # FFmpeg takes an error of the source for the end of the file
+        reader.check()  # FFmpeg treats an error of the source as the end of the file
         reader.mark_parsed()
         yield container, reader
 
 
-_libav = ctypes.CDLL(av._core.__file__)  # finds what the module is linked to
+_libav = ctypes.CDLL(av._core.__file__)  # resolves symbols of the FFmpeg libraries that the module is linked to
 _limit_depth = 0
 _limit_lock = threading.Lock()
 
 
 @contextlib.contextmanager
 def limit_ffmpeg_memory() -> Iterator[None]:
-    """No allocation of FFmpeg's above `_MAX_ALLOCATION_BYTES`, in the whole process, as long as a thread is inside."""
+    """Limit FFmpeg's allocations to `_MAX_ALLOCATION_BYTES` in the whole process, while any thread is in the block."""
     global _limit_depth
     with _limit_lock:
         _limit_depth += 1

@@ -1,4 +1,4 @@
-"""Many requests in flight from one process, in bounded memory."""
+"""Concurrent work in threads of one process, with bounded memory."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import TypeVar
 
-_QUEUED_PER_THREAD = 3  # items a thread that are running or wait to run
+_QUEUED_PER_THREAD = 3  # items per thread that are running or waiting
 
 Item = TypeVar("Item")
 Prepared = TypeVar("Prepared")
@@ -16,12 +16,12 @@ Result = TypeVar("Result")
 
 
 def map_concurrently(function: Callable[[Item], Result], items: Iterable[Item], count: int) -> Iterator[Result]:
-    """Yield `function(item)` of each item as it is done, with `count` threads.
+    """Yield `function(item)` of each item as it completes, with `count` threads.
 
-    An exception of `function` is raised here; what has not begun by then, or when the caller stops, is not begun.
+    No further items are started after an exception of `function`, which is raised here, or when the caller stops.
     """
     source = iter(items)
-    with ThreadPoolExecutor(count, thread_name_prefix="flight") as pool:
+    with ThreadPoolExecutor(count, thread_name_prefix="concurrent") as pool:
         running: set[Future[Result]] = set()
         try:
             while True:
@@ -44,12 +44,12 @@ def map_pipelined(
     process: Callable[[Prepared], Processed],
     finish: Callable[[Processed], Result],
 ) -> Iterator[Result]:
-    """Yield `after(during(before(item)))` in order, where three items are at work at a time, one in each of the three.
+    """Yield `finish(process(prepare(item)))` in order. Up to three items are in progress, one in each function.
 
-    `process` is called here, the others in a thread each. An exception of any of them is raised here.
+    `process` is called in this thread, the others in a thread each. An exception of any of them is raised here.
     """
     source = iter(items)
-    with ThreadPoolExecutor(1, "before") as prepare_pool, ThreadPoolExecutor(1, "after") as finish_pool:
+    with ThreadPoolExecutor(1, "prepare") as prepare_pool, ThreadPoolExecutor(1, "finish") as finish_pool:
 
         def begin() -> Future[Prepared] | None:
             return next((prepare_pool.submit(prepare, item) for item in source), None)
@@ -71,7 +71,7 @@ def map_pipelined(
 
 
 class MemoryBudget:
-    """Bytes that may be held at once. What is larger than all of it has it alone."""
+    """Limits the bytes that are held at once. A larger amount than the whole budget takes all of it."""
 
     def __init__(self, size: int) -> None:
         self._size, self._used = size, 0
@@ -79,6 +79,7 @@ class MemoryBudget:
 
     @contextmanager
     def reserve(self, amount: int) -> Iterator[None]:
+        """Hold `amount` bytes within the block. Waits while too little is left."""
         amount = min(amount, self._size)
         with self._changed:
             self._changed.wait_for(lambda: self._used + amount <= self._size)

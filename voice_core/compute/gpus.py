@@ -1,4 +1,4 @@
-"""The GPUs of each pool: how many steps at a time, how much audio at once, which arithmetic. One file says it all."""
+"""GPU profiles: the steps at a time, the audio per batch and the precisions of each pool, from one file."""
 
 import tomllib
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ from voice_core.settings import ConfigurationError, Precision
 
 @dataclass(frozen=True, slots=True)
 class GpuProfile:
-    """What the steps of a pool run on.
+    """The GPUs that the steps of a pool run on.
 
-    `limit` counts steps at a time over all machines, `batch_sec` is audio encoded at once in seconds, `refused` says of
-    some precisions why they are not among `precisions`.
+    `limit` is the number of steps at a time over all machines, `batch_sec` the audio encoded at once in seconds.
+    `refused` gives the reason why a precision is not among `precisions`.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -35,16 +35,16 @@ class GpuProfile:
             raise ValueError(f"precision is {self.precision}, which is not among precisions")
 
     def choose_precision(self, precision: str) -> Precision:
-        """The precision that was asked for, or the profile's own for "".
+        """The requested precision, or the profile's default for "".
 
-        Raises ConfigurationError for one that these GPUs are not to be used with.
+        Raises ConfigurationError for a precision that the profile does not allow.
         """
         for allowed in self.precisions:
             if allowed == (precision or self.precision):
                 return allowed
         why = self.refused.get(precision, "the pool's profile does not list it")
         raise ConfigurationError(
-            f"{precision} is not for GPUs of the pool {self.pool}: {why}. "
+            f"{precision} is not allowed on GPUs of the pool {self.pool}: {why}. "
             f"Allowed: {', '.join(self.precisions)} (VOICE_NEUCODEC__PRECISION; {self.precision} if empty)"
         )
 
@@ -53,9 +53,9 @@ _Profiles = TypeAdapter(dict[str, GpuProfile])
 
 
 def load_gpu_profiles(file: str = "") -> dict[str, GpuProfile]:
-    """All profiles by pool: those of the file that the setting `gpu_profiles` names, else the packaged ones.
+    """All profiles by pool, from the file that the setting `gpu_profiles` names, or the packaged one.
 
-    Raises ConfigurationError where the file cannot be read or says something that makes no sense.
+    Raises ConfigurationError if the file cannot be read or is invalid.
     """
     source = Path(file) if file else files("voice_core.compute").joinpath("gpus.toml")
     try:
@@ -63,16 +63,16 @@ def load_gpu_profiles(file: str = "") -> dict[str, GpuProfile]:
         return _Profiles.validate_python({pool: {"pool": pool, **table} for pool, table in tables.items()})
     except ValidationError as error:
         wrong = "\n".join(f"  {'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        raise ConfigurationError(f"{source} is wrong:\n{wrong}") from None
+        raise ConfigurationError(f"the GPU profiles in {source} are invalid:\n{wrong}") from None
     except (OSError, ValueError, TypeError) as error:
         raise ConfigurationError(f"the GPU profiles in {source} cannot be read: {error}") from None
 
 
 def load_gpu_profile(pool: str, file: str = "") -> GpuProfile:
-    """The profile of a pool. Raises ConfigurationError, naming the pools that there are, for another."""
+    """The profile of a pool. Raises ConfigurationError for an unknown pool."""
     known = load_gpu_profiles(file)
     if pool not in known:
         raise ConfigurationError(
-            f'there is no GPU pool "{pool}"; known are {", ".join(known)} (VOICE_GPU_PROFILES names the file)'
+            f'there is no GPU pool "{pool}"; known pools: {", ".join(known)} (VOICE_GPU_PROFILES names the file)'
         )
     return known[pool]

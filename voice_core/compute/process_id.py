@@ -1,4 +1,4 @@
-"""Which process holds something, and whether it is still alive."""
+"""Identify a process, and find out whether it is still running."""
 
 import os
 import socket
@@ -9,9 +9,11 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process of some machine. `boot` differs between machines, between starts of one, and between containers that
-    number their processes themselves, `started` between two processes that had the same pid; both are empty where the
-    system does not tell."""
+    """A process of some machine.
+
+    `boot` differs between machines, between boots of one, and between PID namespaces; `started` differs between two
+    processes with the same pid. Both are empty where the system does not provide them (no /proc).
+    """
 
     host: str
     boot: str
@@ -25,7 +27,7 @@ class Process:
 
     @classmethod
     def parse(cls, value: Mapping[str, object]) -> "Process | None":
-        """What a record says; None where it does not name a process.
+        """The process that a record names; None if it names none.
 
         >>> Process.parse({"host": "h", "boot": "b", "pid": 7, "started": "1", "renewed": 3})
         Process(host='h', boot='b', pid=7, started='1')
@@ -38,12 +40,12 @@ class Process:
 
     @property
     def is_local(self) -> bool:
-        """Whether it is, or was, among those that this process can see by their pids."""
+        """Whether it is, or was, in the PID namespace of this process."""
         return bool(self.boot) and self.boot == _read_boot_id() and self.host == socket.gethostname()
 
     @property
     def is_dead(self) -> bool:
-        """Whether it is known to be no more: False for processes elsewhere, about which nothing is known."""
+        """Whether it is known to have ended. False for processes of other machines, whose state is unknown."""
         if not self.is_local:
             return False
         started = _read_start_ticks(self.pid)
@@ -54,9 +56,9 @@ class Process:
 
 
 def _read_boot_id() -> str:
-    """The start of the machine, and whose pids are meant: containers with the host's network have its name, too.
+    """The boot of the machine and the PID namespace: a container with the host's network also has its host name.
 
-    Records of before the latter was noted match nobody: they are processes of somewhere else.
+    Records of versions that did not note the namespace match no process: they count as processes of another machine.
     """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
@@ -66,7 +68,7 @@ def _read_boot_id() -> str:
 
 
 def _read_start_ticks(pid: int) -> str | None:
-    """When a process started, in the kernel's ticks; empty where but its remains are there, None if nothing is told."""
+    """The start time of a process in clock ticks; empty for a zombie, None if it cannot be read."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
         return "" if fields[0] in "ZX" else fields[19]
@@ -75,7 +77,7 @@ def _read_start_ticks(pid: int) -> str | None:
 
 
 def _exists(pid: int) -> bool:
-    """Whether there is a process, also where /proc hides those of others (hidepid)."""
+    """Whether a process exists, also where /proc hides those of other users (hidepid)."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""Progress of long steps: a line in the log now and then, or whatever the program installs instead."""
+"""Progress of long steps: lines in the log, or another reporter that the program sets."""
 
 import logging
 import time
@@ -11,7 +11,7 @@ _log = logging.getLogger(__name__)
 
 class ProgressTask(Protocol):
     def advance(self, amount: float = 1.0, note: str = "") -> None:
-        """`note` is shown beside what is done, until there is another."""
+        """Add completed units. `note` is shown beside the progress until the next note."""
         ...
 
 
@@ -21,7 +21,7 @@ class ProgressReporter(Protocol):
 
 
 class LogTask:
-    """Logs at most one line every `every_sec` seconds, and one at the end of anything that took as long."""
+    """Logs a line at most every `every_sec` seconds, and a last line if any was logged."""
 
     def __init__(self, label: str, total: float, unit: str, every_sec: float = 10.0) -> None:
         self._label, self._total, self._unit, self._every_sec = label, total, unit, every_sec

@@ -1,4 +1,4 @@
-"""The signals of worker processes that this library starts. It leaves those of the program that uses it alone."""
+"""Signal handlers of worker processes that this library starts. The caller's own process keeps its handlers."""
 
 import os
 import signal
@@ -14,8 +14,10 @@ def on_termination(cleanup: Callable[[], None]) -> None:
 
 
 def install_signal_handlers() -> None:
-    """In a worker process: ignore Ctrl-C, which reaches every process of a terminal, since the parent decides what is
-    kept; on SIGTERM run the cleanups, and end."""
+    """In a worker process: ignore Ctrl-C, and run the cleanups on SIGTERM before ending.
+
+    Ctrl-C reaches every process of a terminal; the parent process decides which results are kept.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end)
 

@@ -1,4 +1,4 @@
-"""CPU work over a pool of processes that outlives a single step."""
+"""CPU work in a pool of processes that is reused by later steps."""
 
 import itertools
 import logging
@@ -19,30 +19,30 @@ Result = TypeVar("Result")
 _log = logging.getLogger(__name__)
 
 _IDLE_SEC = 60
-# One thread a process: the pool itself keeps the cores busy.
+# One thread per process: the pool itself uses all cores.
 _WORKER_ENV = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 def core_count() -> int:
-    """Cores this process may run on."""
+    """The number of cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class WorkerKilledError(BrokenExecutor):
-    """A worker process was killed while it worked on an item, and again when it worked on nothing else."""
+    """A worker process was killed while it processed an item, and again while it processed only that item."""
 
     def __init__(self, item: str) -> None:
         super().__init__(
-            f"a worker process was killed while it worked on {item}, and a second one while it worked on that alone: "
-            "most likely there was too little memory. Fewer workers need less (VOICE_WORKERS)"
+            f"a worker process was killed while it processed {item}, and a second one while it processed only that: "
+            "most likely there was too little memory. Set VOICE_WORKERS to fewer workers, which need less"
         )
 
 
 class Admission(Generic[Item]):
-    """Who may begin next, where what is in flight may weigh at most `capacity` in all. Pure.
+    """Chooses the next item to start while the weights of the items in flight sum to at most `capacity`. Pure.
 
-    The order is kept as far as it goes: items that still fit overtake one that does not, but at most `patience` of
-    them; then nothing begins until it fits. An item heavier than the capacity goes when nothing else is in flight.
+    Items start in order, except that items that fit may overtake one that does not: at most `patience` of them, then
+    nothing starts until it fits. An item heavier than the capacity starts when nothing else is in flight.
     """
 
     def __init__(self, items: Iterable[Item], weigh: Callable[[Item], int], capacity: int, patience: int) -> None:
@@ -53,7 +53,7 @@ class Admission(Generic[Item]):
         self._in_flight = 0
 
     def admit(self) -> tuple[Item, int] | None:
-        """The next item and its weight, or None where none may begin now."""
+        """The next item and its weight, or None if none may start now."""
         reach = len(self._waiting) if self._overtaken < self._patience else 1
         for place, (item, weight) in enumerate(itertools.islice(self._waiting, reach)):
             if weight <= self._room or not self._in_flight:
@@ -65,7 +65,7 @@ class Admission(Generic[Item]):
         return None
 
     def release(self, weight: int) -> None:
-        """An item of this weight is done."""
+        """An item of this weight has completed."""
         self._room += weight
         self._in_flight -= 1
 
@@ -79,14 +79,14 @@ def map_unordered(
     capacity: int = 0,
     name: Callable[[Item], str] = lambda item: "an item",
 ) -> Iterator[tuple[Item, Result]]:
-    """Yield `(item, function(item))` as each is done; at most two items a worker are in flight.
+    """Yield `(item, function(item))` as each completes; at most two items per worker are in flight.
 
-    `workers` 0 means one a core; with one worker, or one item, everything happens in this process. An
-    exception of `function` is raised here at once, and what has not begun is not begun. What is in flight weighs
-    at most `capacity` in all, where an item weighs what `weigh` says; an item that is heavier goes alone.
+    `workers=0` means one per core; with one worker, or one item, everything runs in this process. An exception of
+    `function` is raised here at once, and no further items are started. The weights (`weigh`) of the items in flight
+    sum to at most `capacity`; a heavier item runs alone.
 
-    A worker process that is killed, as by the system when memory is short, costs what was in flight: it is done once
-    more, one item after another. Raises WorkerKilledError, with the item's `name`, where that is killed too.
+    If a worker process is killed, for example by the system when memory is short, the items in flight are processed
+    again, one after another. Raises WorkerKilledError, with the item's `name`, if a worker is killed again.
     """
     for item, future in _iter_done_futures(function, list(items), workers, weigh, capacity, name, in_order=False):
         yield item, future.result()
@@ -111,10 +111,10 @@ def map_stream(
     *,
     name: Callable[[Item], str] = lambda item: "an item",
 ) -> Generator[Result, None, None]:
-    """Yield `function(item)` as each is done, of items that come one by one; at most two items a worker are in flight.
+    """Yield `function(item)` as each completes, of items that arrive one by one; at most two per worker are in flight.
 
-    `items` is read on the calling thread. Where that raises, or the program is asked to end meanwhile, what is in
-    flight is yielded first. Otherwise as `map_unordered`.
+    `items` is read on the calling thread. If it raises, or the program is interrupted meanwhile, the results in flight
+    are yielded first. Otherwise as `map_unordered`.
     """
     count = workers or core_count()
     if count <= 1:
@@ -131,7 +131,7 @@ def map_stream(
                     running[_submit(pool, function, item)] = item, 0
                 else:
                     wait(running, return_when=FIRST_COMPLETED)
-            except BaseException as error:  # raised below, after what is in flight
+            except BaseException as error:  # raised below, after the results in flight
                 if ended is not None:
                     raise
                 ended = error
@@ -141,7 +141,7 @@ def map_stream(
                 del running[future]
                 yield future.result()
     finally:
-        if running:  # broken off: what is begun would go on for nobody
+        if running:  # interrupted: nothing reads the results of running items
             _stop()
     if ended is not None and not isinstance(ended, StopIteration):
         raise ended
@@ -157,7 +157,7 @@ def _iter_done_futures(
     *,
     in_order: bool,
 ) -> Iterator[tuple[Item, Future[Result]]]:
-    """Futures that are done."""
+    """Yield items with their completed futures."""
     count = min(workers or core_count(), len(items))
     if count <= 1:
         for item in items:
@@ -184,7 +184,7 @@ def _iter_done_futures(
                 waiting.release(weight)
                 yield item, future
     finally:
-        if running:  # broken off: what is begun would go on for nobody
+        if running:  # interrupted: nothing reads the results of running items
             _stop()
 
 
@@ -198,7 +198,7 @@ def _submit(pool: Any, function: Callable[[Item], Result], item: Item) -> "Futur
 
 
 def _was_lost(future: "Future[Any]") -> bool:
-    """Whether it ended since a worker was killed."""
+    """Whether it failed because a worker was killed."""
     return future.done() and isinstance(future.exception(), BrokenExecutor)
 
 
@@ -208,9 +208,12 @@ def _retry_lost(
     count: int,
     name: Callable[[Item], str],
 ) -> tuple[Any, dict[Future[Result], tuple[Item, int]]]:
-    """A new pool, and futures in the same order that are done: those that a killed worker lost, one after another."""
+    """Process the items that a killed worker lost again, one after another.
+
+    Returns a new pool, and all futures, completed, in the same order.
+    """
     wait(running)
-    _log.info("a worker process was killed; what it was working on is done again")
+    _log.info("a worker process was killed; its items are processed again")
     pool = _pool(count)
     again: dict[Future[Result], tuple[Item, int]] = {}
     for future, (item, weight) in running.items():
@@ -237,5 +240,5 @@ def _pool(count: int) -> Any:
 
 
 def _stop() -> None:
-    """Do not wait for workers: on interruption, and at the end of a child of multiprocessing such as a Dagster step."""
+    """Kill the workers without waiting: on interruption, and at the end of a child process such as a Dagster step."""
     _running_pool.shutdown(wait=False, kill_workers=True)

@@ -1,9 +1,10 @@
 """Checks of finished stages. Each outcome says what was checked and names the first offenders."""
 
+import dataclasses
 import itertools
 import posixpath
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,15 +14,16 @@ from voice_core.corpus.dataset.rows_stage import row_key
 from voice_core.corpus.dataset.speakers import speaker_identity
 from voice_core.corpus.dataset.text_normalization import hash_text
 from voice_core.corpus.encode.code_checks import find_code_problems
+from voice_core.corpus.evicted import EvictedFiles
 from voice_core.corpus.ingest.batches import Batch
+from voice_core.corpus.manifest import Entry, Manifest
 from voice_core.corpus.names import FULL, NEUTTS, SPLITS, TEST, TRAIN
 from voice_core.corpus.segment.segment_files import SegmentFileError, load_segment
 from voice_core.language import pluralize
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
 from voice_core.stages.check_outcomes import CheckOutcome, make_check_outcome
-from voice_core.stages.evicted import EvictedFiles
-from voice_core.stages.manifest import Entry, Manifest
+from voice_core.stages.files import FileState, audit_file, find_sizes
 from voice_core.storage.store import ObjectNotFoundError, Store
 
 _LIST_FOLDER_FROM = 50
@@ -84,12 +86,10 @@ def files_intact(
     def check_file(key: str) -> str | None:
         if key in there and there[key] == known[key]:
             return ""
-        try:
-            return "" if store.hash(key) == wanted[key] else f"{key} is not the file that was committed"
-        except ObjectNotFoundError as error:
-            return None if freed.contains(key, wanted[key]) else str(error)
-        except OSError as error:
-            return str(error)
+        found = audit_file(store, key, wanted[key], freed.contains)
+        if found.state.counts_as_present:
+            return "" if found.state is FileState.INTACT else None
+        return found.error or f"{key} is not the file that was committed"
 
     found = store.map_keys(check_file, wanted)
     freed_count = found.count(None)
@@ -103,11 +103,24 @@ def files_intact(
     )
 
 
+def note_replacement(outcomes: Sequence[CheckOutcome], replaced: Callable[[], bool]) -> list[CheckOutcome]:
+    """The outcomes; those that failed say so where the result was `replaced` by another build since it was committed.
+
+    A build that is paused between its commit and its checks looks at files that are not its own.
+    """
+    if all(outcome.passed for outcome in outcomes) or not replaced():
+        return list(outcomes)
+    message = "another build has committed a newer result since: run the same command again"
+    return [
+        outcome if outcome.passed else dataclasses.replace(outcome, message=f"{message} ({outcome.message})")
+        for outcome in outcomes
+    ]
+
+
 def _sizes(store: Store, keys: Sequence[str]) -> dict[str, int]:
     """Sizes of the files that are present; many keys are looked up by one listing of their folder."""
     if len(keys) < _LIST_FOLDER_FROM:
-        infos = store.map_keys(store.head, keys)
-        return {info.key: info.size for info in infos if info is not None}
+        return find_sizes(store, keys)
     wanted = set(keys)
     folder = posixpath.commonpath([posixpath.dirname(key) for key in keys])
     return {info.key: info.size for info in store.listing(f"{folder}/") if info.key in wanted}

@@ -13,7 +13,9 @@ from voice_core.corpus.dataset.dataset_record import card_file_records, parse_da
 from voice_core.corpus.dataset.pairs import PairsRecord, parse_pairs
 from voice_core.corpus.dataset.publications import parse_publications
 from voice_core.corpus.dataset.splits import parse_splits
+from voice_core.corpus.evicted import EvictedFiles, parse_eviction_record
 from voice_core.corpus.ingest.batches import list_batches, parse_tombstone, try_read_batches
+from voice_core.corpus.manifest import Manifest, parse_manifest
 from voice_core.corpus.names import CODED, SEGMENTS
 from voice_core.corpus.segment import segment_stage
 from voice_core.fingerprint import sha256
@@ -29,9 +31,7 @@ from voice_core.layout import (
     stage_prefix,
 )
 from voice_core.settings import Settings
-from voice_core.stages.evicted import EvictedFiles, parse_eviction_record
 from voice_core.stages.integrity import MISSING, AuditCollector, PartitionAudit
-from voice_core.stages.manifest import Manifest, parse_manifest
 from voice_core.storage.state_files import StateFileError
 from voice_core.storage.store import Store
 

@@ -13,15 +13,17 @@ from voice_core.corpus.dataset import card_stage, pairs, rows_stage, splits
 from voice_core.corpus.dataset.dataset_record import card_file_records, read_dataset_record
 from voice_core.corpus.dataset.summary import Summary, summarise
 from voice_core.corpus.encode import encode_stage
+from voice_core.corpus.evicted import dataset_stage_name, list_evicted_partitions, read_evicted
 from voice_core.corpus.ingest.batches import Batch
 from voice_core.corpus.ingest.discovery import Discovery
+from voice_core.corpus.manifest import Manifest, RecordingOutcome, read_manifest
 from voice_core.corpus.names import CODED, SEGMENTS
+from voice_core.corpus.presence import check_stage_files, files_from_records
 from voice_core.corpus.segment import segment_stage
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
-from voice_core.stages.evicted import dataset_stage_name, list_evicted_partitions, read_evicted
-from voice_core.stages.manifest import Manifest, RecordingOutcome, UnreadableRowsError, read_manifest
-from voice_core.stages.presence import check_stage_files, describe_missing_files, files_from_records
+from voice_core.stages.files import compare_sizes, describe_problems
+from voice_core.stages.manifest import UnreadableRowsError
 from voice_core.storage.store import Store
 
 ASSETS = ("raw_audio", "segments", "coded_segments", "voice_dataset", "voice_pairs")
@@ -113,9 +115,11 @@ def read_status(work: Store, discovery: Discovery, codec: Codec | None, settings
     batches = {str(batch.partition): batch for batch in discovery.batches}
     changed = set(discovery.changed)
 
+    read_records = work.map_keys(lambda name: pairs.read_pairs(work, partitions[name], settings), batches)
+    records = dict(zip(batches, read_records, strict=True))
+
     def read_partition(name: str) -> PartitionStatus:
-        batch, manifests = batches[name], known[name]
-        record = pairs.read_pairs(work, batch.partition, settings)
+        batch, manifests, record = batches[name], known[name], records[name]
         states = _states(work, batch, manifests, record, plan, codec, settings, changed=batch.partition in changed)
         places = ("", SEGMENTS, CODED, rows_place, rows_place)
         away = [batch.partition in freed.get(place, ()) for place in places]
@@ -130,15 +134,20 @@ def read_status(work: Store, discovery: Discovery, codec: Codec | None, settings
         )
 
     found = work.map_keys(read_partition, batches)
-    finished_rows = [item.rows for item in known.values() if item.rows is not None and item.rows.complete]
+    finished_rows = {name: item.rows for name, item in known.items() if item.rows is not None and item.rows.complete}
+    paired = [record for name in finished_rows if (record := records[name]) is not None]
     commit = read_dataset_record(work, settings)
-    card_current = commit is not None and commit["inputs"] == card_stage.card_inputs(finished_rows, settings)
-    reason = ""
-    if commit is not None and card_current:
-        beside = card_file_records(commit)
-        reason = describe_missing_files(files_from_records(beside, in_dataset), in_dataset, {}) or (
-            "" if beside else "it has no checksums"
-        )
+    card_current, reason = False, ""
+    if commit is not None:
+        # Pairs that are written after the card change no manifest of the rows, so the files are compared, too.
+        files = card_stage.list_dataset_files(list(finished_rows.values()), paired)
+        same_rows = commit["inputs"] == card_stage.card_inputs(list(finished_rows.values()), settings)
+        card_current = same_rows and commit["files"] == files
+        if card_current:
+            beside = card_file_records(commit)
+            reason = describe_problems(compare_sizes(files_from_records(beside), in_dataset).values()) or (
+                "" if beside else "it has no checksums"
+            )
     card_state = _state(commit is not None, True, card_current and not reason)
     return BuildStatus(tuple(found), splits_state, card_state, reason)
 
@@ -173,7 +182,7 @@ def _find_missing_files(
         ("voice_pairs", record.files if record is not None else []),
     ):
         if state[name] is StageState.CURRENT:
-            found[name] = describe_missing_files(files_from_records(records, in_dataset), in_dataset, freed)
+            found[name] = describe_problems(compare_sizes(files_from_records(records), in_dataset, freed).values())
     return {name: reason for name, reason in found.items() if reason}
 
 

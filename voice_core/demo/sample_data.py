@@ -12,10 +12,10 @@ from typing import Final
 
 import av
 import numpy as np
+from filelock import FileLock
 
 from voice_core.audio.decoding import UnreadableAudioError, probe
 from voice_core.compute import progress
-from voice_core.compute.file_locks import locked_file
 from voice_core.demo.audio_encoder import encode_audio_file
 from voice_core.demo.recording_specs import (
     DEMO_CHANNEL_MAPPING,
@@ -46,6 +46,7 @@ __all__ = [
 ]
 
 _MARKER: Final = ".world"
+_LOCK: Final = ".world.lock"
 _BUILDING: Final = "being built"
 _SOURCES: Final = (
     "audio_encoder.py", "rendering.py", "recording_specs.py", "script.py", "talks.txt", "transcripts.py", "faults.py",
@@ -100,8 +101,8 @@ def generate_sample_data(root: Path, *, seconds_scale: float = 1.0) -> SampleDat
     if raw.exists() and not marker.exists():
         raise FileExistsError(f"{raw} exists and is no demo world ({marker} is missing): choose another folder")
     root.mkdir(parents=True, exist_ok=True)
-    with locked_file(marker):
-        if raw.exists() and marker.read_text(encoding="utf-8") == version:
+    with FileLock(root / _LOCK):
+        if raw.exists() and marker.exists() and marker.read_text(encoding="utf-8") == version:
             return _read_sample_data(raw, specs, built=False)
         marker.write_text(_BUILDING, encoding="utf-8")
         shutil.rmtree(partial, ignore_errors=True)

@@ -1,8 +1,8 @@
-"""A file of dialogues, dealt to batches: each a partition of `dialogue_batch`.
+"""Assigns dialogues to batches, each a partition of `dialogue_batch`.
 
-A dialogue stays in the batch that it was once dealt to; new ones fill the last batch and open the next. The file is
-the truth: what is no longer in it leaves its batch, and a batch that is left empty stays, empty. Therefore a data set
-remembers which file or folder it is made of, and takes no other for it unless told to.
+A dialogue stays in its batch; new ones fill the last batch and open the next. The input is authoritative: a dialogue
+that is no longer in it leaves its batch, and an empty batch remains. Therefore a data set records which file or folder
+it is made of, and another input is refused unless it is explicitly accepted.
 """
 
 import contextlib
@@ -31,8 +31,8 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class DialogueSource:
-    """Where dialogues come from. `partial`: only the first of them are given; `replace_source`: they take the place of
-    those that the data set was made of, wherever these came from."""
+    """Where dialogues come from. `partial`: only the first of them are given. `replace_source`: they replace those of
+    the data set's earlier input."""
 
     source: str = ""  # URL of the file or folder
     partial: bool = False
@@ -44,7 +44,7 @@ _WHOLE = DialogueSource()
 
 @dataclass(frozen=True, slots=True)
 class BatchAssignment:
-    """`versions` has the version of each batch's file, of all there are now; `removed` counts dialogues."""
+    """`versions` has the version of each batch's file; `removed` counts dialogues."""
 
     versions: Mapping[PartitionKey, str]
     changed: tuple[PartitionKey, ...]
@@ -63,18 +63,18 @@ def script_key(partition: PartitionKey) -> str:
 
 
 def source_key(name: str) -> str:
-    """Where it is written what a data set is made of."""
+    """The key of the record of what a data set is made of."""
     return f"{DIALOGUES}{slug(name)}/source.json"
 
 
 def script_version(data: bytes) -> str:
-    """Of a batch's file: changes with its content."""
+    """The version of a batch's file; changes with its content."""
     return sha256(data)[:32]
 
 
 def script_line(item: Dialogue | BadDialogueLine) -> bytes:
-    """A dialogue or bad line as it stands in a batch's file. A dialogue's line number stays behind: it would make the
-    batch another one whenever a line is put in before it."""
+    """A dialogue or bad line in the format of a batch's file. The line number of a dialogue is left out: it would
+    change the batch whenever a line is inserted before it."""
     value: dict[str, Any]
     if isinstance(item, BadDialogueLine):
         value = {"bad_line": asdict(item)}
@@ -91,9 +91,9 @@ def parse_script_line(line: bytes) -> Dialogue | BadDialogueLine:
 
 
 def read_script(store: Store, partition: PartitionKey) -> list[Dialogue | BadDialogueLine]:
-    """What a batch is made of.
+    """The dialogues and bad lines of a batch.
 
-    Raises `LookupError` for a batch that was never dealt, `DamagedStateError` for one whose file is damaged.
+    Raises `LookupError` for a batch that does not exist, `DamagedStateError` for one whose file is damaged.
     """
     data = store.find(script_key(partition))
     if data is None:
@@ -114,12 +114,12 @@ def parse_script(store: Store, partition: PartitionKey, data: bytes) -> list[Dia
 
 
 def list_scripts(store: Store, name: str) -> list[PartitionKey]:
-    """All batches of a data set, in order. Other files are passed over."""
+    """All batches of a data set, in order. Other files are ignored."""
     return _list_scripts(store, name)[0]
 
 
 def _list_scripts(store: Store, name: str) -> tuple[list[PartitionKey], list[str]]:
-    """The batches, and the keys of files that are not used."""
+    """The batches, and the keys of other files."""
     scripts: list[PartitionKey] = []
     strays: list[str] = []
     for item in store.listing(f"{DIALOGUES}{slug(name)}/"):
@@ -138,13 +138,14 @@ def assign_dialogues(
     batch_dialogues: int,
     given: DialogueSource = _WHOLE,
 ) -> BatchAssignment:
-    """Deal what `read_dialogues` gives: no id twice. A bad line goes with the dialogue before it.
+    """Assign the results of `read_dialogues`, whose ids are unique, to batches.
 
-    Batches are gathered on local disk; memory grows by some 100 bytes an id, and holds some batches besides.
+    A bad line goes with the dialogue before it.
 
-    Raises ConfigurationError, with the batches as they were, where the data set is made of something else, or a part
-    would take the place of the whole; ValueError where there is not one dialogue, since that would empty all batches;
-    and StoreError.
+    Batches are gathered on local disk; memory grows by about 100 bytes per id, and holds some batches.
+
+    Raises ConfigurationError, without a change, where the data set is made of another input, or a part of the input
+    would replace the whole; ValueError where there is no dialogue, since that would empty all batches; and StoreError.
     """
     with (
         hold_lock(store, f"{DIALOGUES}{name}") as store,
@@ -175,16 +176,16 @@ def assign_dialogues(
             raise ValueError(
                 f"there is not one dialogue in {given.source or 'it'}; the batches of {name} stay as they are. "
                 + (
-                    f"Of {bad} bad lines, in which each has to be a whole dialogue, the first: {first_bad}"
+                    f"It has {bad} bad lines (each line must be a whole dialogue); the first: {first_bad}"
                     if bad
-                    else "There is no line in it; of a folder, the files *.jsonl and *.ndjson are read"
+                    else "It has no lines; in a folder, the files *.jsonl and *.ndjson are read"
                 )
             )
         removed = len(home) - (dialogues - new)
         if removed and given.partial:
             raise ConfigurationError(
                 f"{name} has {len(home)} dialogues, and the first {dialogues} of the input lack {removed} of them, "
-                "which would be removed: give a trial a data set of its own (--dataset-name)"
+                "which would be removed: use another data set for a trial (--dataset-name)"
             )
         partitions = [dialogue_partition(name, number) for number in range(1, max(counts) + 1)]
         before = {batch.number: batch.version for batch in old}
@@ -212,9 +213,9 @@ class _Batch:
 
 
 def _read_batches(store: Store, name: str) -> list[_Batch]:
-    """All batches that there are, many at a time where the store is remote.
+    """All batches, read in parallel where the store is remote.
 
-    Of a file that is damaged, empty or gone the batch's manifest says which dialogues were in it.
+    Where a file is damaged, empty or missing, the batch's manifest says which dialogues were in it.
     """
 
     def read(key: str) -> _Batch:
@@ -243,14 +244,14 @@ def _read_batches(store: Store, name: str) -> list[_Batch]:
     every = range(1, max([*numbers, *following], default=0) + 1)
     batches = store.map_keys(read, [str(dialogue_partition(name, number)) for number in every])
     seen: set[int] = set()
-    for batch in sorted(batches, key=lambda item: item.version == ""):  # what a file says goes before manifests
+    for batch in sorted(batches, key=lambda item: item.version == ""):  # files take precedence over manifests
         batch.ids = tuple(key for key in batch.ids if key not in seen)
         seen.update(batch.ids)
     return batches
 
 
 def read_source(store: Store, name: str) -> str:
-    """What a data set is made of; "" where that was never noted. Raises `StateFileError`."""
+    """What a data set is made of; "" where it was never recorded. Raises `StateFileError`."""
     remedy = "Say once that the input is the data set's: voice moshi build --replace-input"
     return (read_state(store, source_key(name), dict[str, str], prepare=_source, remedy=remedy) or {}).get("source", "")
 
@@ -261,9 +262,9 @@ def _check_source(store: Store, name: str, given: DialogueSource) -> None:
     source = read_source(store, name)
     if source and given.source and source != given.source:
         raise ConfigurationError(
-            f"the data set {name} is made of {source}, and its dialogues would make way for those of {given.source}. "
+            f"the data set {name} is made of {source}, and its dialogues would be replaced by those of {given.source}. "
             "Name another data set (--dataset-name); or put all files into one folder (VOICE_MOSHI__SCRIPTS_URL); or, "
-            "if this takes the other's place, say so once: voice moshi build --replace-input"
+            "to replace the other input, run once: voice moshi build --replace-input"
         )
 
 
@@ -283,7 +284,7 @@ def _open_batch(counts: dict[int, int], size: int) -> int:
 
 
 class _ScriptBuffer:
-    """A file a batch, of which one is open: lines mostly come batch by batch."""
+    """One file per batch, of which one is open: lines mostly come batch by batch."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -1,4 +1,4 @@
-"""From dialogue files to lists that a trainer reads: what the assets and `voice moshi build` both run."""
+"""From dialogue files to the lists that a trainer reads: what the assets and `voice moshi build` both run."""
 
 import contextlib
 import dataclasses
@@ -10,25 +10,33 @@ from itertools import groupby
 from typing import Protocol
 
 from voice_core.compute.workers import WorkerKilledError
-from voice_core.layout import PartitionKey
+from voice_core.layout import PartitionKey, stage_prefix
+from voice_core.moshi.batch_plan import ModelVersions
 from voice_core.moshi.batches import BatchAssignment, DialogueSource, assign_dialogues, read_script
 from voice_core.moshi.commit import build_batch
-from voice_core.moshi.levels import remove_damaged_levels
+from voice_core.moshi.finishing import LEVEL_UNKNOWN
+from voice_core.moshi.recognition import load_moshi_aligner
 from voice_core.moshi.script import BadDialogueLine, Dialogue
 from voice_core.moshi.script_parser import bounded_lines, read_dialogues
 from voice_core.moshi.shard_manifest import STAGE, ShardManifest, read_shard_manifest
-from voice_core.moshi.shards import ModelVersions
-from voice_core.moshi.speech_cache import SpeechCache
-from voice_core.moshi.synthesis_types import SpeechRequests, UtteranceFailure, UtteranceIndex, is_turn
+from voice_core.moshi.synthesis_types import SPOKEN, SpeechRequests, TurnIndex, UtteranceIndex
 from voice_core.moshi.trainer_manifest import TrainerManifestReport, write_trainer_manifests
 from voice_core.moshi.voice_checks import check_voices, hash_recordings
-from voice_core.recognition.aligners import Aligner, load_aligner
+from voice_core.recognition.base import Aligner
 from voice_core.settings import ConfigurationError, Settings
 from voice_core.storage.distributed_lock import LockLostError, hold_lock
 from voice_core.storage.store import Store
-from voice_core.synthesis import EnginePool, EngineSpec, SynthesisOptions, SynthesisStats, UtteranceGroup
-from voice_core.synthesis import SynthesisFailure as NotSpoken
+from voice_core.synthesis import (
+    EnginePool,
+    EngineSpec,
+    SynthesisFailure,
+    SynthesisOptions,
+    SynthesisStats,
+    UtteranceGroup,
+)
 from voice_core.synthesis.sizing import physical_cores
+from voice_core.synthesis.speech_cache import SpeechCache
+from voice_core.synthesis.voice_levels import remove_damaged_levels
 from voice_core.tts import configured_engine
 from voice_core.tts.base import Speech
 
@@ -37,8 +45,8 @@ SUFFIXES = (".jsonl", ".ndjson")
 
 @dataclass(frozen=True, slots=True)
 class ShardReport:
-    """What one run over a batch did. `spoken` counts turns and `speech_sec` is how long they are; the sentences of
-    `voices_measured`, whose levels were not known, come on top in `stats`."""
+    """What one run over a batch did. `spoken` counts turns and `speech_sec` is their length; `stats` also counts the
+    sentences of the voices whose levels were measured."""
 
     manifest: ShardManifest
     stats: SynthesisStats
@@ -57,15 +65,15 @@ class MoshiBuildReport:
     spoken: int = 0  # turns
     speech_sec: float = 0.0
     voices_measured: int = 0
-    failures: dict[str, str] = field(default_factory=dict)  # batch → what it died of
+    failures: dict[str, str] = field(default_factory=dict)  # error by batch
 
 
 def read_scripts(
     scripts: Store, only: Collection[str] = (), most: int | None = None
 ) -> Iterator[Dialogue | BadDialogueLine]:
-    """The dialogues of all files below a folder, or of some, and what is wrong with lines that are none.
+    """The dialogues of all files below a folder, or of some, and the lines that are not dialogues.
 
-    Of an id that several files have, the first is taken. `most` ends after so many dialogues.
+    Where several files have the same id, the first is taken. `most` ends after so many dialogues.
     """
     names = sorted(only) or sorted(item.key for item in scripts.listing() if item.key.endswith(SUFFIXES))
     seen: dict[int, str] = {}
@@ -96,7 +104,7 @@ def assign_scripts(
 
 
 def engine_spec(settings: Settings) -> EngineSpec:
-    """The engine of the settings, to be loaded by whoever speaks."""
+    """The engine of the settings, not loaded yet."""
     name, options = configured_engine(settings)
     engine = EngineSpec(name, options).load()  # not its weights
     return EngineSpec(name, options, _MEMORY_GB.get(name, 1.0), engine.capabilities.thread_safe)
@@ -108,8 +116,8 @@ _MEMORY_GB = {"hibari": 0.3, "noise": 0.1, "indextts2": 7.0}
 def open_engine_pool(
     settings: Settings, options: SynthesisOptions | None = None, engine: EngineSpec | None = None
 ) -> EnginePool:
-    """Engines for any number of batches. Unless the options say otherwise, as many processes align and mix beside them
-    as `VOICE_WORKERS` says, or half of the cores: with the embedded engine both take about as long."""
+    """Engines for any number of batches. Unless the options say otherwise, `VOICE_WORKERS` processes align and mix
+    beside them, or half of the cores: with the embedded engine both take about as long."""
     options = options or SynthesisOptions()
     if not options.postprocess_workers:
         cores = physical_cores()
@@ -132,8 +140,8 @@ def build_shards(
 ) -> ShardReport:
     """Speak what a batch lacks, and commit it.
 
-    Over several batches a `engine_pool` keeps its engines loaded; its engine and options are taken then. Raises
-    LookupError for a batch that was never dealt, ConfigurationError for a role's voice that the engine lacks, and
+    An `engine_pool` keeps its engines loaded over several batches; its engine and options are used then. Raises
+    LookupError for a batch that does not exist, ConfigurationError for a role's voice that the engine lacks, and
     EngineUnavailableError.
     """
     if engine_pool is None:
@@ -141,14 +149,18 @@ def build_shards(
             return build_shards(work, partition, settings, aligner=aligner, engine_pool=own, verify=verify)
     began = time.monotonic()
     items = read_script(work, partition)
-    aligner = aligner or load_aligner(settings.moshi)
+    aligner = aligner or load_moshi_aligner(settings.moshi)
     speaker = engine_pool.engine.load()
     check_voices(speaker, settings.moshi)
     models = ModelVersions.from_models(speaker, aligner, *hash_recordings(speaker, items, settings.moshi))
     stats = SynthesisStats()
-    tally = _SpeechCounter()
-    speak = _make_speak_function(engine_pool, stats, tally, f"speaking {partition}")
-    cache = SpeechCache(work, partition, models) if speaker.capabilities.keeps_one_voice else None
+    counter = _SpeechCounter()
+    speak = _make_speak_function(engine_pool, stats, counter, f"speaking {partition}")
+    cache = (
+        SpeechCache(work, stage_prefix(SPOKEN, partition), models.speech_source)
+        if speaker.capabilities.keeps_one_voice
+        else None
+    )
     manifest = build_batch(
         work,
         partition,
@@ -156,73 +168,75 @@ def build_shards(
         models,
         aligner,
         settings.moshi,
-        partial(cache.speak_missing, say=partial(speak, by_voice=True)) if cache else speak,
+        partial(cache.speak_missing, speak=partial(speak, by_voice=True)) if cache else speak,
         workers=engine_pool.options.postprocess_workers,
         verify=verify,
     )
     if cache:
-        cache.clear_committed(manifest)
+        cache.clear(keep=_unspoken_turns(manifest))
     wall_sec = time.monotonic() - began
-    return ShardReport(manifest, stats, wall_sec, tally.turns, tally.speech_sec, len(tally.voices))
+    return ShardReport(manifest, stats, wall_sec, counter.turns, counter.speech_sec, len(counter.voices))
 
 
 @dataclass(slots=True)
 class _SpeechCounter:
-    """What was said, and what for."""
+    """What was spoken, by purpose."""
 
     turns: int = 0
     speech_sec: float = 0.0
-    voices: set[int] = field(default_factory=set)  # whose levels are measured, by number
+    voices: set[str] = field(default_factory=set)  # whose levels are measured
 
     def count(self, where: UtteranceIndex, speech: Speech) -> None:
-        if is_turn(where):
+        if isinstance(where, TurnIndex):
             self.turns += 1
             self.speech_sec += speech.duration_sec
         else:
-            self.voices.add(where[0])
+            self.voices.add(where.voice)
 
 
 class _Speaking(Protocol):
     def __call__(
-        self, asked: SpeechRequests, *, by_voice: bool = False
-    ) -> Iterator[tuple[UtteranceIndex, Speech | UtteranceFailure]]: ...
+        self, requests: SpeechRequests, *, by_voice: bool = False
+    ) -> Iterator[tuple[UtteranceIndex, Speech | SynthesisFailure]]: ...
 
 
 def _make_speak_function(
-    engine_pool: EnginePool, stats: SynthesisStats, tally: _SpeechCounter, label: str
+    engine_pool: EnginePool, stats: SynthesisStats, counter: _SpeechCounter, label: str
 ) -> _Speaking:
     def speak(
-        asked: SpeechRequests, *, by_voice: bool = False
-    ) -> Iterator[tuple[UtteranceIndex, Speech | UtteranceFailure]]:
-        """Dialogue by dialogue; or `by_voice`, each voice through all that is asked, and each utterance at once."""
-        dialogues = [[*turns] for _, turns in groupby(asked, key=lambda item: item[0][0])]
-        grouped = [[item] for item in asked] if by_voice else dialogues
-        groups = (UtteranceGroup(str(at), tuple(said for _, said in turns)) for at, turns in enumerate(grouped))
+        requests: SpeechRequests, *, by_voice: bool = False
+    ) -> Iterator[tuple[UtteranceIndex, Speech | SynthesisFailure]]:
+        """Dialogue by dialogue; with `by_voice`, voice by voice through all requests, each result at once."""
+        dialogues = [[*turns] for _, turns in groupby(requests, key=lambda item: item[0].group)]
+        grouped = [[item] for item in requests] if by_voice else dialogues
+        groups = (
+            UtteranceGroup(str(number), tuple(utterance for _, utterance in items))
+            for number, items in enumerate(grouped)
+        )
         ahead = len(grouped) if by_voice else engine_pool.options.planner_buffer
         run = dataclasses.replace(engine_pool.options, planner_buffer=ahead, group_by_voice=by_voice, ordered=False)
-        run = dataclasses.replace(run, total=len(asked), label=label)
+        run = dataclasses.replace(run, total=len(requests), label=label)
         with contextlib.closing(engine_pool.synthesise(groups, stats, run)) as spoken:
             for group in spoken:
-                for (where, _), said in zip(grouped[int(group.key)], group.speeches, strict=True):
-                    if isinstance(said, NotSpoken):
-                        yield where, _failure(said)
-                    else:
-                        tally.count(where, said)
-                        yield where, said
+                for (where, _), result in zip(grouped[int(group.key)], group.speeches, strict=True):
+                    if not isinstance(result, SynthesisFailure):
+                        counter.count(where, result)
+                    yield where, result
 
     return speak
 
 
-def _failure(said: NotSpoken) -> UtteranceFailure:
-    tries = "" if said.attempts == 1 else f" (tried {said.attempts} times)"
-    return UtteranceFailure(f"{said.message}{tries}", f"speech_{said.reason}")
+def _unspoken_turns(manifest: ShardManifest) -> Iterator[TurnIndex]:
+    """The turns of the dialogues of which an utterance failed or has no level: the next run uses their speech."""
+    for index, (_, rows) in enumerate(manifest.by_dialogue()):
+        if any(row.reason.startswith(("speech_", LEVEL_UNKNOWN)) for row in rows):
+            yield from (TurnIndex(index, row.turn) for row in rows)
 
 
 def build_trainer_manifests(
     work: Store, partitions: Iterable[PartitionKey], settings: Settings
 ) -> TrainerManifestReport:
-    """Write the trainer's lists over all batches that are finished; `incomplete` has those that are not, or of which
-    there is nothing yet."""
+    """Write the trainer's lists over all finished batches; `incomplete` has the others."""
     missing: list[str] = []
 
     def there() -> Iterator[ShardManifest]:
@@ -249,10 +263,10 @@ def build(
     replace_source: bool = False,
     verify: bool = False,
 ) -> MoshiBuildReport:
-    """Deal, speak what is not there yet, and write the lists. A batch that fails costs itself alone.
+    """Assign dialogues to batches, speak what is missing, and write the lists. A batch that fails stops no other.
 
-    Raises ConfigurationError, with nothing done, for an aligner or a role's voice that there is not, and as
-    `assign_dialogues`. However it ends, once it has begun to speak the lists name what is there then.
+    Raises ConfigurationError, with nothing done, for an unknown aligner or role's voice, and as `assign_dialogues`.
+    However it ends, once it has begun to speak the lists name what is there then.
     """
     engine = engine_spec(settings)
     check_voices(engine.load(), settings.moshi)
@@ -273,7 +287,7 @@ def build(
                     report.spoken += shards.spoken
                     report.speech_sec += shards.speech_sec
                     report.voices_measured += shards.voices_measured
-    except BaseException:  # a batch that was finished may have removed what the old lists name
+    except BaseException:  # a finished batch may have removed what the old lists name
         with contextlib.suppress(OSError, RuntimeError):
             build_trainer_manifests(work, assignment.partitions, settings)
         raise
@@ -283,6 +297,6 @@ def build(
 
 def _aligner(settings: Settings) -> Aligner:
     try:
-        return load_aligner(settings.moshi)
+        return load_moshi_aligner(settings.moshi)
     except ValueError as error:
         raise ConfigurationError(str(error)) from None

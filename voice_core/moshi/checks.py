@@ -1,4 +1,4 @@
-"""What must hold of finished dialogues. Each check says what it looked at and names the first offenders."""
+"""Checks of finished dialogues. Each says what it checked and names the first offenders."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -10,6 +10,7 @@ from voice_core.fingerprint import hash_to_unit_interval, sha256
 from voice_core.moshi.mixing import Stereo, read_wav
 from voice_core.moshi.script import ROLES, SAMPLE_RATE_HZ
 from voice_core.moshi.shard_manifest import LABELS, ShardManifest, TurnRow, sidecar_key
+from voice_core.moshi.text_tokens import TOKENS_PER_SEC
 from voice_core.moshi.trainer_manifest import (
     TrainerManifestReport,
     trainer_manifest_key,
@@ -17,9 +18,10 @@ from voice_core.moshi.trainer_manifest import (
     trainer_manifest_rows,
 )
 from voice_core.recognition.recognisers import Recogniser, count_word_errors, normalize_words
-from voice_core.recognition.words import TOKENS_PER_SEC, split_words
+from voice_core.recognition.words import split_words
 from voice_core.settings import MoshiSettings
 from voice_core.stages.check_outcomes import CheckOutcome, make_check_outcome
+from voice_core.stages.files import FileState, compare_sizes, list_sizes
 from voice_core.storage.store import Store
 from voice_core.tts.base import Capabilities
 
@@ -27,18 +29,18 @@ _TIME_EPS_SEC = 2e-6  # sidecars hold microseconds
 
 
 def dialogues_add_up(manifest: ShardManifest) -> CheckOutcome:
-    """Every dialogue and every bad line has its rows, wholly kept or wholly rejected, and its turns fill its time."""
+    """Every dialogue and bad line has its rows, each dialogue is kept or rejected as a whole, and ends with a turn."""
     wrong: list[str] = []
     dialogues = list(manifest.by_dialogue())
     lines = sum(row.turn < 0 for row in manifest.rows)
     if (len(dialogues), lines) != (manifest.dialogues, manifest.bad_lines):
         wrong.append(
-            f"rows of {len(dialogues)} dialogues and {lines} bad lines, of {manifest.dialogues} and "
-            f"{manifest.bad_lines} that went in"
+            f"rows of {len(dialogues)} dialogues and {lines} bad lines, but the input has {manifest.dialogues} and "
+            f"{manifest.bad_lines}"
         )
     for name, rows in dialogues:
         if len({row.kept for row in rows}) > 1 or [row.turn for row in rows] != list(range(len(rows))):
-            wrong.append(f"{name!r} is kept in part, or lacks a turn")
+            wrong.append(f"{name!r} is kept in part or lacks a turn")
         elif rows[0].kept and max(row.start_sample + row.sample_count for row in rows) != rows[0].dialogue_samples:
             wrong.append(f"{name!r} does not end with its last turn")
     wrong += [
@@ -54,8 +56,8 @@ def _rows_without_reason(manifest: ShardManifest) -> Iterable[TurnRow]:
 
 
 def files_are_sound(store: Store, manifest: ShardManifest) -> CheckOutcome:
-    """Each file as it was committed: stereo at 24 kHz, as long as the manifest says to the sample, each channel silent
-    but for its turns, nothing at full scale; words sorted, each within its own turn, the script's own."""
+    """Each file is what was committed: stereo at 24 kHz, as long as the manifest says, each channel silent outside of
+    its turns, nothing at full scale; words sorted, each within its turn, as in the script."""
     wrong: list[str] = []
     kept = manifest.kept()
     for name, rows in kept:
@@ -67,10 +69,10 @@ def _find_file_problems(store: Store, rows: Sequence[TurnRow]) -> list[str]:
     first = rows[0]
     wav, sidecar = store.find(first.key), store.find(sidecar_key(first.key))
     if wav is None or sidecar is None:
-        return ["its sound is missing" if wav is None else "its alignments are missing"]
+        return ["its audio is missing" if wav is None else "its alignments are missing"]
     problems = [
         f"{what} is not what was committed"
-        for what, data, digest in (("its sound", wav, first.sha256), ("its sidecar", sidecar, first.sidecar_sha256))
+        for what, data, digest in (("its audio", wav, first.sha256), ("its sidecar", sidecar, first.sidecar_sha256))
         if sha256(data) != digest
     ]
     try:
@@ -81,23 +83,23 @@ def _find_file_problems(store: Store, rows: Sequence[TurnRow]) -> list[str]:
 
 
 def find_audio_problems(mix: Stereo, rows: Sequence[TurnRow]) -> list[str]:
-    """What is wrong with a dialogue's sound. Pure."""
+    """What is wrong with a dialogue's audio. Pure."""
     problems: list[str] = []
     if len(mix) != rows[0].dialogue_samples:
         problems.append(f"{len(mix)} samples, not {rows[0].dialogue_samples}")
     for channel, role in enumerate(ROLES):
-        said = np.zeros(len(mix), np.bool_)
+        in_turn = np.zeros(len(mix), np.bool_)
         for row in rows:
             if row.role != role:
                 continue
             turn = slice(row.start_sample, row.start_sample + row.sample_count)
-            if said[turn].any():
-                problems.append(f"the {role} speaks twice at once in turn {row.turn + 1}")
+            if in_turn[turn].any():
+                problems.append(f"turn {row.turn + 1} of the {role} overlaps another of its turns")
             if not mix[turn, channel].any():
                 problems.append(f"turn {row.turn + 1} is silent")
-            said[turn] = True
-        if mix[~said, channel].any():
-            problems.append(f"the {role}'s channel is not silent where only the other speaks")
+            in_turn[turn] = True
+        if mix[~in_turn, channel].any():
+            problems.append(f"the {role}'s channel is not silent outside of its turns")
     if len(mix) and (mix.max() >= 32767 or mix.min() <= -32768):
         problems.append("samples at full scale")
     return problems
@@ -117,13 +119,13 @@ def find_sidecar_problems(data: bytes, rows: Sequence[TurnRow]) -> list[str]:
         turns = sorted((row for row in rows if row.role == role), key=lambda row: row.start_sample)
         expected = [(word, row) for row in turns for word in split_words(row.text)]
         if [item[0] for item in own] != [word for word, _ in expected]:
-            problems.append(f"the {role}'s words are not the script's")
+            problems.append(f"the {role}'s words are not those of the script")
             continue
         for (word, start, end, _), (_, row) in zip(own, expected, strict=True):
             first = row.start_sample / SAMPLE_RATE_HZ - _TIME_EPS_SEC
             last = (row.start_sample + row.sample_count) / SAMPLE_RATE_HZ + _TIME_EPS_SEC
             if not first <= start < end <= last:
-                problems.append(f"{word!r} at {start} to {end} s lies outside turn {row.turn + 1}")
+                problems.append(f"{word!r} at {start} to {end} s is outside of turn {row.turn + 1}")
     return problems
 
 
@@ -131,7 +133,8 @@ def text_fits(manifest: ShardManifest) -> CheckOutcome:
     """No turn of the assistant has more text than Moshi has room for. A warning."""
     turns = [row for row in manifest.rows if row.kept and row.role == "assistant"]
     dense = [
-        f"{row.dialogue_id!r} turn {row.turn + 1}: about {row.tokens_per_sec} tokens a second, {TOKENS_PER_SEC} at most"
+        f"{row.dialogue_id!r} turn {row.turn + 1}: about {row.tokens_per_sec} tokens per second, "
+        f"at most {TOKENS_PER_SEC} fit"
         for row in turns
         if row.dense
     ]
@@ -139,7 +142,7 @@ def text_fits(manifest: ShardManifest) -> CheckOutcome:
 
 
 def words_were_heard(manifest: ShardManifest) -> CheckOutcome:
-    """Words' times were found in the sound, not spread by their length. A warning."""
+    """Word times were found in the audio, not spread by length. A warning."""
     turns = [row for row in manifest.rows if row.kept]
     rough = [f"{row.dialogue_id!r} turn {row.turn + 1} has approximate times" for row in turns if row.approximate]
     share = round(len(rough) / len(turns), 4) if turns else 0.0
@@ -149,7 +152,7 @@ def words_were_heard(manifest: ShardManifest) -> CheckOutcome:
 
 
 def emotions_were_spoken(manifest: ShardManifest, capabilities: Capabilities) -> CheckOutcome:
-    """No turn asks for an emotion of an engine that has none. A warning."""
+    """No turn has an emotion that the engine cannot speak. A warning."""
     turns = [row for row in manifest.rows if row.kept and row.emotion]
     plain = [f"{row.dialogue_id!r} turn {row.turn + 1} is not {row.emotion!r}" for row in turns]
     offenders = [] if capabilities.emotions else plain
@@ -157,7 +160,7 @@ def emotions_were_spoken(manifest: ShardManifest, capabilities: Capabilities) ->
 
 
 def nothing_rejected(manifest: ShardManifest) -> CheckOutcome:
-    """Every line became a dialogue, and every dialogue was made. A warning."""
+    """Every line is a dialogue, and every dialogue was built. A warning."""
     wrong = [
         row.message or f"{row.dialogue_id!r}: {row.reason}"
         for row in manifest.rows
@@ -170,8 +173,8 @@ def nothing_rejected(manifest: ShardManifest) -> CheckOutcome:
 
 def lists_are_sound(store: Store, manifests: Iterable[ShardManifest], settings: MoshiSettings) -> CheckOutcome:
     """The trainer's lists have exactly the committed dialogues, each line `path` and `duration`, to the sample; train
-    and eval part them. Every sound and its alignments lie there, as large as they were committed."""
-    there = {item.key: item.size for item in store.listing(trainer_manifest_prefix(settings.name))}
+    and eval partition them. Every WAV file and sidecar is there, in its committed size."""
+    there = list_sizes(store, trainer_manifest_prefix(settings.name))
     expected: dict[str, int] = {}
     wrong: list[str] = []
     for manifest in (item for item in manifests if item.complete):
@@ -180,9 +183,9 @@ def lists_are_sound(store: Store, manifests: Iterable[ShardManifest], settings: 
             for item in trainer_manifest_rows(manifest, settings)
         }
         for _, (row, *_) in manifest.kept():
-            sizes = {row.key: row.size_bytes, sidecar_key(row.key): row.sidecar_bytes}
-            wrong += [f"{key} is missing" for key in sizes if key not in there]
-            wrong += [f"{key} is cut off or changed" for key in sizes if there.get(key, sizes[key]) != sizes[key]]
+            states = compare_sizes(row.files(), there)
+            wrong += [f"{key} is missing" for key, state in states.items() if state is FileState.MISSING]
+            wrong += [f"{key} is truncated or changed" for key, state in states.items() if state is FileState.RESIZED]
     found: dict[str, list[str]] = {}
     for part in ("", "train", "eval"):
         data = store.find(trainer_manifest_key(settings.name, part))
@@ -204,48 +207,50 @@ def lists_are_sound(store: Store, manifests: Iterable[ShardManifest], settings: 
             if set(value) != {"path", "duration"}:
                 wrong.append(f"{where} has other keys than path and duration")
             if key not in expected or round(samples, 3) != expected[key]:
-                wrong.append(f"{where}: {value['path']!r} is no committed dialogue of {value['duration']} s")
+                wrong.append(f"{where}: {value['path']!r} is not a committed dialogue of {value['duration']} s")
     if sorted(found[""]) != sorted(expected):
-        wrong.append(f"{len(found[''])} lines, and {len(expected)} dialogues are committed")
+        wrong.append(f"{len(found[''])} lines, but {len(expected)} dialogues are committed")
     if sorted(found["train"] + found["eval"]) != sorted(found[""]):
-        wrong.append("train and eval together are not the whole")
+        wrong.append("train and eval together are not the full list")
     figures = {"train_rows": len(found["train"]), "eval_rows": len(found["eval"])}
     return make_check_outcome("lists_are_sound", wrong, f"{len(expected)} dialogues", figures)
 
 
 def batches_are_finished(lists: TrainerManifestReport, batches: int) -> CheckOutcome:
-    """No batch is left out of the trainer's lists. A warning: what is finished can be trained on."""
-    left = [f"{batch} is not finished, and so is left out" for batch in lists.incomplete]
+    """No batch is left out of the trainer's lists. A warning: the finished ones can be used for training."""
+    left = [f"{batch} is not finished and is left out" for batch in lists.incomplete]
     return make_check_outcome("batches_are_finished", left, f"{batches} batches", warning=True)
 
 
 def speech_says_its_text(
     store: Store, manifest: ShardManifest, recogniser: Recogniser | None, settings: MoshiSettings
 ) -> CheckOutcome:
-    """Of a sample of the utterances, what a recogniser hears is what was to be said, but for so many word errors. A
-    warning. The sample hangs on the dialogues' ids, so that it is the same ones for which it is made again."""
+    """In a sample of the utterances, a recogniser finds the text, up to a limit of word errors. A warning. The sample
+    depends on the ids of the dialogues, so that it is the same every time."""
     name = "speech_says_its_text"
     if recogniser is None:
-        return CheckOutcome(name, True, "nothing listened: moshi.recogniser names nothing that can", warning=True)
+        return CheckOutcome(
+            name, True, "no speech was recognised: moshi.recogniser names no recogniser that can be used", warning=True
+        )
     turns = [row for _, rows in manifest.kept() for row in rows]
     turns.sort(key=lambda row: hash_to_unit_interval("recognise", settings.seed, row.dialogue_id, row.turn))
     sample = sorted(turns[: settings.recogniser_turns], key=lambda row: (row.key, row.turn))
     words, errors = 0, 0
-    heard_otherwise: list[tuple[float, str]] = []
+    mismatches: list[tuple[float, str]] = []
     for key, rows in groupby(sample, key=lambda row: row.key):
         mix = read_wav(store.get(key))
         for row in rows:
             pcm = mix[row.start_sample : row.start_sample + row.sample_count, ROLES.index(row.channel_role)]
-            heard = recogniser.recognise(pcm.copy(), SAMPLE_RATE_HZ, settings.language)
-            said = normalize_words(row.text, settings.language)
-            wrong = count_word_errors(said, normalize_words(heard, settings.language))
-            words, errors = words + len(said), errors + wrong
+            hypothesis = recogniser.recognise(pcm.copy(), SAMPLE_RATE_HZ, settings.language)
+            reference = normalize_words(row.text, settings.language)
+            wrong = count_word_errors(reference, normalize_words(hypothesis, settings.language))
+            words, errors = words + len(reference), errors + wrong
             if wrong:
-                told = f"{row.dialogue_id!r} turn {row.turn + 1}: {row.text!r} was heard as {heard!r}"
-                heard_otherwise.append((wrong / max(1, len(said)), told))
+                description = f"{row.dialogue_id!r} turn {row.turn + 1}: {row.text!r} was recognised as {hypothesis!r}"
+                mismatches.append((wrong / max(1, len(reference)), description))
     rate = errors / max(1, words)
     figures = {"word_error_rate": round(rate, 4), "utterances": len(sample), "recogniser": recogniser.name}
-    heard_otherwise.sort(reverse=True)
-    offenders = [told for _, told in heard_otherwise] if rate > settings.recogniser_max_wer else []
+    mismatches.sort(reverse=True)
+    offenders = [description for _, description in mismatches] if rate > settings.recogniser_max_wer else []
     looked_at = f"{len(sample)} utterances, word error rate {rate:.3f}"
     return make_check_outcome(name, offenders, looked_at, figures, warning=True)

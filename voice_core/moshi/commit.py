@@ -1,12 +1,7 @@
-"""A batch of dialogues, written: an incomplete manifest first, then files with checkpoints, the complete one last.
-
-A run that is killed leaves an incomplete manifest that lists what is certain; the next goes on from there and ends in
-the same bytes.
-"""
+"""Builds and commits a batch of dialogues: what is missing is spoken, aligned, mixed and written."""
 
 import contextlib
 import dataclasses
-import time
 from collections.abc import Generator, Iterable, Sequence
 from functools import partial
 
@@ -14,7 +9,8 @@ from voice_core.audio.pcm import Pcm16
 from voice_core.compute.workers import map_stream
 from voice_core.fingerprint import sha256
 from voice_core.layout import PartitionKey, manifest_key, stage_prefix
-from voice_core.moshi.levels import VoiceLevels
+from voice_core.moshi.batch_plan import BatchPlan, DialoguePlan, ModelVersions, plan_batch
+from voice_core.moshi.finishing import FinishedDialogue, SpokenDialogue, bad_line_row, finish_dialogue
 from voice_core.moshi.mixing import read_wav
 from voice_core.moshi.script import ROLES, BadDialogueLine, Dialogue
 from voice_core.moshi.shard_manifest import (
@@ -23,67 +19,50 @@ from voice_core.moshi.shard_manifest import (
     TurnRow,
     read_shard_manifest,
     sidecar_key,
-    write_shard_manifest,
 )
-from voice_core.moshi.shards import (
-    BatchPlan,
-    DialoguePlan,
-    FinishedDialogue,
-    ModelVersions,
-    SpokenDialogue,
-    bad_line_row,
-    finish_dialogue,
-    plan_batch,
-)
-from voice_core.moshi.synthesis_types import SpeakFunction, UtteranceFailure, is_turn
-from voice_core.recognition.aligners import Aligner
+from voice_core.moshi.synthesis_types import SpeakFunction, TurnIndex
+from voice_core.recognition.base import Aligner
 from voice_core.settings import MoshiSettings
+from voice_core.stages.commit import CheckpointWriter, commit_manifest
+from voice_core.stages.files import check_files, list_sizes
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.store import Store
+from voice_core.synthesis.types import SynthesisFailure
+from voice_core.synthesis.voice_levels import VoiceLevels
 from voice_core.tts.base import Speech
-
-_CHECKPOINT_SEC = 20.0
 
 
 def find_intact_files(store: Store, old: ShardManifest | None, *, verify: bool = False) -> set[str]:
     """Keys of the WAV files that are there with their sidecars, in the committed size; with `verify`, in content."""
     if old is None:
         return set()
-    there = {item.key: item.size for item in store.listing(stage_prefix(STAGE, PartitionKey.parse(old.partition)))}
     rows = [rows[0] for _, rows in old.dialogues_with_files()]
-    good = [
-        row
-        for row in rows
-        if (there.get(row.key), there.get(sidecar_key(row.key))) == (row.size_bytes, row.sidecar_bytes)
-    ]
-    if verify or not old.complete:  # a run that was killed may have written one of two files
-        good = [
-            row
-            for row in good
-            if (store.hash(row.key), store.hash(sidecar_key(row.key))) == (row.sha256, row.sidecar_sha256)
-        ]
-    return {row.key for row in good}
+    files = {key: listed for row in rows for key, listed in row.files().items()}
+    sizes = list_sizes(store, stage_prefix(STAGE, PartitionKey.parse(old.partition)))
+    # A run that was killed may have written one of a dialogue's two files: sizes alone do not show that.
+    states = check_files(store, files, sizes, verify=verify or not old.complete)
+    return {row.key for row in rows if all(states[key].counts_as_present for key in row.files())}
 
 
 def drop_damaged_files(store: Store, plan: BatchPlan) -> BatchPlan:
-    """The plan without the old files that are not what was committed, of those that something is to be cut from."""
+    """The plan without those old files that are needed and are not what was committed."""
 
-    def one(item: DialoguePlan) -> DialoguePlan:
+    def checked(item: DialoguePlan) -> DialoguePlan:
         if item.unchanged or not item.committed_rows or store.hash(item.key) == item.committed_rows[0].sha256:
             return item
         return item.without_old_file()
 
-    return dataclasses.replace(plan, dialogues=tuple(one(item) for item in plan.dialogues))
+    return dataclasses.replace(plan, dialogues=tuple(map(checked, plan.dialogues)))
 
 
 def read_reusable_speech(store: Store, plan: DialoguePlan) -> dict[int, Pcm16]:
-    """The utterances that the old file still has, by turn. Raises ValueError where that is not what was committed."""
+    """The utterances that the old file has, by turn. Raises ValueError where the file is not what was committed."""
     wanted = {turn: row for turn, row in enumerate(plan.old) if row is not None}
     if not wanted:
         return {}
     data = store.get(plan.key)
     if sha256(data) != plan.committed_rows[0].sha256:
-        raise ValueError(f"{store.url}/{plan.key} is not the file that was committed: run this again")
+        raise ValueError(f"{store.url}/{plan.key} is not the file that was committed: run the same command again")
     mix = read_wav(data)
     return {
         turn: mix[row.start_sample : row.start_sample + row.sample_count, ROLES.index(row.channel_role)].copy()
@@ -94,7 +73,7 @@ def read_reusable_speech(store: Store, plan: DialoguePlan) -> dict[int, Pcm16]:
 def commit_batch(store: Store, plan: BatchPlan, finished: Iterable[FinishedDialogue]) -> ShardManifest:
     """Write dialogues as they are finished, in any order, and make them the batch's result.
 
-    `finished` has each of `plan.to_finish()`; it is consumed only after the old manifest was marked incomplete. Files
+    `finished` has each of `plan.to_finish()`; it is consumed only after the old manifest is marked incomplete. Files
     that no row lists any more are removed; those of a dialogue whose new version failed are shelved.
 
     Raises ValueError where a dialogue is missing in `finished`: the manifest stays incomplete then.
@@ -103,7 +82,7 @@ def commit_batch(store: Store, plan: BatchPlan, finished: Iterable[FinishedDialo
     shelf: dict[int, Sequence[TurnRow]] = {}
     missing = {item.index for item in plan.to_finish()}
 
-    def draft(*, complete: bool) -> ShardManifest:
+    def draft(*, complete: bool = False) -> ShardManifest:
         listed = [row for item in plan.dialogues for row in rows[item.index]]
         listed += [bad_line_row(item) for item in plan.bad_lines]
         sizes = len(plan.dialogues), len(plan.bad_lines)
@@ -112,38 +91,26 @@ def commit_batch(store: Store, plan: BatchPlan, finished: Iterable[FinishedDialo
             str(plan.partition), complete, plan.inputs, plan.parameters, *sizes, tuple(listed), shelved
         )
 
-    write_shard_manifest(store, draft(complete=False))
-    written = time.monotonic()
-    try:
+    key = manifest_key(STAGE, plan.partition)
+    checkpoint = CheckpointWriter(store, key, draft)
+    checkpoint.write()
+    with checkpoint:
         for item in finished:
-            key = plan.dialogues[item.index].key
+            wav_key = plan.dialogues[item.index].key
             if item.wav is not None and item.sidecar is not None:
-                store.put_many({sidecar_key(key): item.sidecar, key: item.wav})
+                store.put_many({sidecar_key(wav_key): item.sidecar, wav_key: item.wav})
             else:
                 shelf[item.index] = plan.dialogues[item.index].committed_rows
             rows[item.index] = item.rows
             missing.discard(item.index)
-            if time.monotonic() - written > _CHECKPOINT_SEC:
-                write_shard_manifest(store, draft(complete=False))
-                written = time.monotonic()
-    except Exception:  # of the store, perhaps: the last checkpoint has to do
-        raise
-    except BaseException:  # asked to end: what is done is kept
-        write_shard_manifest(store, draft(complete=False))
-        raise
+            checkpoint.write_if_due()
     if missing:
         left = plan.dialogues[min(missing)].dialogue.id
         raise ValueError(f"{len(missing)} dialogues of {plan.partition} were not finished, {left!r} among them")
     manifest = draft(complete=True)
-    _sweep(store, plan.partition, manifest)
-    write_shard_manifest(store, manifest)
+    listed = {key for _, (row, *_) in manifest.dialogues_with_files() for key in row.files()}
+    commit_manifest(store, key, manifest, stage_prefix(STAGE, plan.partition), listed)
     return manifest
-
-
-def _sweep(store: Store, partition: PartitionKey, manifest: ShardManifest) -> None:
-    listed = {rows[0].key for _, rows in manifest.dialogues_with_files()}
-    listed |= {sidecar_key(key) for key in listed} | {manifest_key(STAGE, partition)}
-    store.delete([item.key for item in store.listing(stage_prefix(STAGE, partition)) if item.key not in listed])
 
 
 def build_batch(
@@ -158,9 +125,9 @@ def build_batch(
     workers: int = 1,
     verify: bool = False,
 ) -> ShardManifest:
-    """Bring one batch up to date, and nothing of it that is already. One process at a time works on a batch.
+    """Bring a batch up to date. One process at a time works on a batch.
 
-    Dialogues are aligned, mixed and packed in `workers` processes, 0 meaning one a core, 1 this one.
+    Dialogues are aligned, mixed and encoded in `workers` processes: 0 means one per core, 1 this process.
     """
     with hold_lock(store, f"{STAGE} {partition}") as store:
         old = read_shard_manifest(store, partition)
@@ -181,23 +148,22 @@ def build_batch(
 def collect_spoken_dialogues(
     store: Store, plan: BatchPlan, speak: SpeakFunction
 ) -> Generator[SpokenDialogue, None, None]:
-    """Dialogues, each as soon as the last of its utterances is spoken and its voices' levels are known."""
+    """Dialogues, each as soon as all of its utterances are spoken and its voices' levels are known."""
     for item in plan.to_finish():
         if not item.to_speak:
             yield SpokenDialogue(item, {}, read_reusable_speech(store, item))
-    turns = [((index, turn), utterance) for index, turn, utterance in plan.to_speak()]
+    turns = plan.to_speak()
     if not turns:
         return
     voices = VoiceLevels(store, plan.to_calibrate())
-    waiting: dict[int, dict[int, Speech | UtteranceFailure]] = {}
-    for where, said in speak([*voices.missing_utterances, *turns]):
-        if is_turn(where):
-            index, turn = where
-            waiting.setdefault(index, {})[turn] = said
-            perhaps = [index]
+    waiting: dict[int, dict[int, Speech | SynthesisFailure]] = {}
+    for where, result in speak([*voices.missing_utterances, *turns]):
+        if isinstance(where, TurnIndex):
+            waiting.setdefault(where.dialogue, {})[where.turn] = result
+            candidates = [where.dialogue]
         else:
-            perhaps = [*waiting] if voices.add_result(where, said) else []
-        for index in perhaps:
+            candidates = [*waiting] if voices.add_result(where, result) else []
+        for index in candidates:
             item = plan.dialogues[index]
             levels = voices.levels_of(item.voices_to_speak) if len(waiting[index]) == len(item.to_speak) else None
             if levels is not None:

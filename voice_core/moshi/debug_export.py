@@ -1,4 +1,4 @@
-"""Each utterance of a batch as a file of its own, for listening to and debugging."""
+"""Exports each utterance of a batch to its own file, for listening and debugging."""
 
 import io
 
@@ -16,8 +16,8 @@ STAGE = "moshi_mono"
 
 
 def export_utterances(work: Store, manifest: ShardManifest) -> None:
-    """Cut every kept utterance out of its channel: mono PCM at 24 kHz, under `moshi_mono/` beside the shards. What lies
-    there of the batch otherwise is removed. Raises StoreError and ValueError where a dialogue's file cannot be read."""
+    """Cut every kept utterance out of its channel: mono PCM at 24 kHz, under `moshi_mono/` beside the shards. Other
+    files of the batch there are removed. Raises StoreError and ValueError where a dialogue's file cannot be read."""
     with hold_lock(work, f"{SHARDS} {manifest.partition}") as work:
         _export_utterances(work, manifest)
 

@@ -9,15 +9,15 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from voice_core.layout import PartitionKey, manifest_key, slug, stage_prefix
-from voice_core.moshi import levels
 from voice_core.moshi.batches import DIALOGUES, list_scripts, parse_script, read_source, script_key, source_key
 from voice_core.moshi.script import Dialogue
-from voice_core.moshi.shard_manifest import STAGE, ShardManifest, parse_shard_manifest, sidecar_key
+from voice_core.moshi.shard_manifest import STAGE, ShardManifest, parse_shard_manifest
 from voice_core.moshi.trainer_manifest import trainer_manifest_key, trainer_manifest_prefix, trainer_manifest_rows
 from voice_core.settings import MoshiSettings
 from voice_core.stages.integrity import MISSING, AuditCollector, PartitionAudit
 from voice_core.storage.state_files import StateFileError
 from voice_core.storage.store import Store
+from voice_core.synthesis import voice_levels
 
 
 def data_sets(work: Store) -> list[str]:
@@ -29,7 +29,7 @@ def data_sets(work: Store) -> list[str]:
 
 
 def audit_shards(work: Store, name: str, settings: MoshiSettings) -> PartitionAudit:
-    """A data set: every batch's dialogues and shards, and the lists over them."""
+    """A data set: the dialogues and shards of every batch, and the trainer's lists."""
     settings = settings.model_copy(update={"name": name})
     found = AuditCollector(work)
     scripts = {partition.number for partition in list_scripts(work, name)}
@@ -83,14 +83,14 @@ def _audit_batch(found: AuditCollector, partition: PartitionKey) -> ShardManifes
     if {name for name, _ in manifest.by_dialogue()} != set(dialogues) and script not in found.wrong:
         found.unfinished.append(key)
     rows = [rows[0] for _, rows in manifest.dialogues_with_files()]
-    files = {row.key: row.sha256 for row in rows} | {sidecar_key(row.key): row.sidecar_sha256 for row in rows}
+    files = {key: digest for row in rows for key, (_, digest) in row.files().items()}
     found.expected_hashes |= files
     found.add_unlisted(there, files)
     return manifest
 
 
 def _audit_trainer_manifests(found: AuditCollector, manifests: list[ShardManifest], settings: MoshiSettings) -> None:
-    """The lists hold no checksum: the whole one follows from the manifests, and the parts are a division of it."""
+    """Lists have no checksum: the full list follows from the manifests, and train and eval partition it."""
     texts = {part: found.read(trainer_manifest_key(settings.name, part)) for part in ("", "train", "eval")}
     expected = [item.line() for manifest in manifests for item in trainer_manifest_rows(manifest, settings)]
     if all(text is None for text in texts.values()):
@@ -122,7 +122,7 @@ def _audit_source(found: AuditCollector, name: str) -> str:
 
 
 def _remedy(name: str, source: str) -> str:
-    """`voice moshi build` over the input that the data set is made of, as far as that is known."""
+    """`voice moshi build` over the input of the data set, if it is known."""
     command = f"voice moshi build --dataset-name {shlex.quote(name)} --verify"
     path = Path(url2pathname(urlsplit(source).path))
     if source.startswith("file:") and path.suffix in (".jsonl", ".ndjson"):
@@ -133,11 +133,11 @@ def _remedy(name: str, source: str) -> str:
 def audit_voices(work: Store) -> PartitionAudit:
     """The measured levels of voices."""
     found = AuditCollector(work)
-    for item in work.listing(f"{levels.STAGE}/"):
+    for item in work.listing(f"{voice_levels.STAGE}/"):
         if not item.key.endswith(".json"):
             found.unlisted.append(item.key)
             continue
         data = found.read(item.key)
-        if data is not None and levels.parse_level(data) is None:
+        if data is not None and voice_levels.parse_level(data) is None:
             found.wrong[item.key] = "cannot be read"
     return found.finish(remedy="voice moshi build")

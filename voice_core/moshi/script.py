@@ -1,20 +1,21 @@
-"""The nouns of a script for two."""
+"""Scripts for two speakers."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 Role = Literal["assistant", "user"]
 ROLES: tuple[Role, ...] = ("assistant", "user")
-"""In the order of the channels: left is the assistant, whom Moshi learns to be, right is the user."""
+"""In the order of the channels: left is the assistant, which Moshi learns to be, right is the user."""
 SAMPLE_RATE_HZ = 24_000
-"""Of everything that is written for Moshi."""
+"""Sample rate of everything that is written for Moshi."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What one of the two says at a stretch.
+    """What one speaker says without interruption.
 
-    `pause_before_sec` and `overlap_sec` (how long before the other's end it begins) are drawn where they are None.
+    `pause_before_sec` and `overlap_sec` (how long before the end of the other's turn it begins) are drawn where they
+    are None.
     """
 
     role: Role
@@ -27,7 +28,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Dialogue:
-    """`line` is where it stands in its file, from 1."""
+    """`line` is its line number in the file, from 1."""
 
     id: str
     turns: tuple[Turn, ...]
@@ -36,7 +37,7 @@ class Dialogue:
 
 @dataclass(frozen=True, slots=True)
 class BadDialogueLine:
-    """A line that is no dialogue: where, a reason for tables, and a message for the person who mends it."""
+    """A line that is not a dialogue: where, a reason for tables, and a message for the person who fixes it."""
 
     line: int
     reason: str

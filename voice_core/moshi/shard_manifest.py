@@ -1,32 +1,25 @@
-"""The manifest of a batch of dialogues: its commit record, a row a turn. Readable alone."""
+"""The manifest of a batch of dialogues, which is its commit record: one row per turn."""
 
-import dataclasses
-import io
 import json
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from voice_core.fingerprint import canonical_json, sha256
 from voice_core.layout import PartitionKey, manifest_key, slug, stage_prefix
 from voice_core.moshi.script import SAMPLE_RATE_HZ, Role
 from voice_core.recognition.words import Word
-from voice_core.storage.state_files import DamagedStateError, NewerSchemaError, NewerStateError
+from voice_core.stages.files import FilesByKey
+from voice_core.stages.manifest import ManifestFormat, load_stored_manifest
 from voice_core.storage.store import Store
 
 STAGE = "moshi"
 SCHEMA_VERSION = 1
-_log = logging.getLogger(__name__)
 MAIN, USER = "SPEAKER_MAIN", "SPEAKER_USER"
 LABELS: dict[str, str] = {"assistant": MAIN, "user": USER}
 OTHER_TURN = "other_turn_failed"
-"""The reason of a turn that was rejected because another one of its dialogue was."""
-_METADATA_KEY = b"moshi_manifest"
+"""The reason of a turn that is rejected because another turn of its dialogue is."""
 _SHELVED = "shelved"
 
 
@@ -49,10 +42,10 @@ def sidecar_key(wav: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TurnRow:
-    """A turn, kept or rejected; or, where `turn` is −1, a line that is no dialogue.
+    """A turn, kept or rejected; or, where `turn` is −1, a line that is not a dialogue.
 
-    `key`, `sha256` and the like are those of the dialogue's files, and stand on each of its rows. `line` is a bad
-    line's, and 0 on turns: dialogues move in their file, and nothing of them depends on where they stand.
+    `key`, `sha256` and the like are those of the dialogue's files, and are repeated on each of its rows. `line` is the
+    number of a bad line, and 0 on turns: a dialogue may move in its file without a change.
     """
 
     dialogue_id: str
@@ -66,16 +59,16 @@ class TurnRow:
     text: str = ""
     voice: str = ""
     emotion: str = ""
-    fingerprint: str = ""  # of the utterance: equal as long as it sounds the same
+    fingerprint: str = ""  # of the utterance: equal as long as its speech is the same
     start_sample: int = 0
     sample_count: int = 0
     level_dbfs: float | None = None
-    peak_limited: bool = False  # it would have been louder, as its voice goes
-    words: str = ""  # JSON [[word, start, end], …], seconds from the utterance's beginning
+    peak_limited: bool = False  # kept quieter than its voice's gain makes it
+    words: str = ""  # JSON [[word, start, end], …], seconds from the beginning of the utterance
     aligner: str = ""
     approximate: bool = False
     tokens_per_sec: float | None = None
-    dense: bool = False  # more text than Moshi has room for: some of it is lost in training
+    dense: bool = False  # more text than Moshi has room for: training loses some of it
     # The dialogue.
     dialogue_fingerprint: str = ""
     dialogue_samples: int = 0
@@ -89,13 +82,20 @@ class TurnRow:
     def channel_role(self) -> Role:
         return "assistant" if self.role == "assistant" else "user"
 
+    def files(self) -> FilesByKey:
+        """The dialogue's WAV file and its sidecar; none for a row that was rejected."""
+        if not self.key:
+            return {}
+        sidecar = self.sidecar_bytes, self.sidecar_sha256
+        return {self.key: (self.size_bytes, self.sha256), sidecar_key(self.key): sidecar}
+
     def spoken_words(self) -> tuple[Word, ...]:
         return tuple(Word(*item) for item in json.loads(self.words)) if self.words else ()
 
 
 @dataclass(slots=True)
 class VoiceStats:
-    """What a voice says in a batch as one of the two. `peak_limited` counts turns."""
+    """The turns of a voice in one role in a batch. `peak_limited` counts turns."""
 
     role: str
     voice: str
@@ -114,10 +114,10 @@ def words_json(words: Sequence[Word]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ShardManifest:
-    """`dialogues` and `bad_lines` are what went in; rows say what became of it.
+    """`dialogues` and `bad_lines` count the input; `rows` say what became of it.
 
-    `shelved` are the rows of earlier files whose dialogue was then changed to something that could not be made. Those
-    files lie there, and no list names them; a later run takes from them what it can use.
+    `shelved` are the rows of earlier files whose dialogue was then changed to one that could not be made. Those files
+    remain, without being listed for training; a later run reuses what it can.
     """
 
     partition: str
@@ -143,12 +143,12 @@ class ShardManifest:
         return [(name, rows) for name, rows in self.by_dialogue() if rows[0].kept]
 
     def dialogues_with_files(self) -> list[tuple[str, list[TurnRow]]]:
-        """The turns of each dialogue of which there are files, of shelved ones, too."""
+        """The turns of each dialogue that has files, shelved ones included."""
         shelf = groupby(self.shelved, key=lambda row: row.dialogue_id)
         return [*self.kept(), *((name, list(rows)) for name, rows in shelf)]
 
     def first_rejects(self) -> Iterator[TurnRow]:
-        """A row for each bad line and each rejected dialogue: of the first turn that was to blame."""
+        """One row for each bad line and each rejected dialogue: the first turn that was rejected by itself."""
         yield from (row for row in self.rows if row.turn < 0)
         for _, rows in self.by_dialogue():
             if not rows[0].kept:
@@ -156,7 +156,7 @@ class ShardManifest:
 
     @property
     def figures(self) -> dict[str, int | float]:
-        """What a person wants to know of the batch."""
+        """The batch in figures."""
         kept = self.kept()
         turns = [row for _, rows in kept for row in rows]
         samples = sum(rows[0].dialogue_samples for _, rows in kept)
@@ -172,7 +172,7 @@ class ShardManifest:
         }
 
     def voices(self) -> list[VoiceStats]:
-        """Of the turns that are kept; who says the most comes first."""
+        """The voices of the kept turns, the one with the most turns first."""
         found: dict[tuple[str, str], VoiceStats] = {}
         for row in (row for row in self.rows if row.kept):
             voice = found.setdefault((row.role, row.voice), VoiceStats(row.role, row.voice))
@@ -191,68 +191,32 @@ class ShardManifest:
 
     def to_bytes(self) -> bytes:
         names = ("partition", "complete", "inputs", "parameters", "dialogues", "bad_lines")
-        meta = {"schema_version": SCHEMA_VERSION, **{name: getattr(self, name) for name in names}}
-        rows = [*self.rows, *self.shelved]
-        columns: dict[str, list[Any]] = {name: [getattr(row, name) for row in rows] for name in _FIELDS}
-        columns[_SHELVED] = [False] * len(self.rows) + [True] * len(self.shelved)
-        schema = _SCHEMA.with_metadata({_METADATA_KEY: canonical_json(meta).encode()})
-        sink = io.BytesIO()
-        pq.write_table(pa.table(columns, schema=schema), sink, compression="zstd")
-        return sink.getvalue()
+        shelved = [False] * len(self.rows) + [True] * len(self.shelved)
+        metadata = {name: getattr(self, name) for name in names}
+        return FORMAT.to_bytes(metadata, [*self.rows, *self.shelved], **{_SHELVED: shelved})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "ShardManifest":
-        """Raises ValueError or KeyError for what is none."""
-        table = pq.read_table(pa.BufferReader(pa.py_buffer(data)))
-        meta = json.loads((table.schema.metadata or {})[_METADATA_KEY])
-        version = meta.pop("schema_version")
-        if version > SCHEMA_VERSION:
-            raise NewerSchemaError(version)
+        """Raises ValueError or KeyError for what is not a manifest."""
+        metadata, stored = FORMAT.from_bytes(data)
         rows: tuple[list[TurnRow], list[TurnRow]] = ([], [])
-        for row in table.to_pylist():
-            rows[row.pop(_SHELVED, False)].append(TurnRow(**row))
-        return cls(**meta, rows=tuple(rows[False]), shelved=tuple(rows[True]))
+        for row, is_shelved in zip(stored, stored.marked(_SHELVED), strict=True):
+            rows[is_shelved].append(row)
+        return cls(**metadata, rows=tuple(rows[False]), shelved=tuple(rows[True]))
 
 
-_ARROW_TYPES = {int: pa.int64(), float: pa.float64(), bool: pa.bool_(), str: pa.string(), float | None: pa.float64()}
-_FIELDS = tuple(item.name for item in dataclasses.fields(TurnRow))
-_SCHEMA = pa.schema(
-    [
-        *(
-            pa.field(item.name, _ARROW_TYPES[item.type], nullable=item.type == float | None)  # type: ignore[index]
-            for item in dataclasses.fields(TurnRow)
-        ),
-        pa.field(_SHELVED, pa.bool_(), nullable=False),
-    ]
-)
+FORMAT = ManifestFormat(TurnRow, "moshi_manifest", SCHEMA_VERSION, marks=[_SHELVED])
 
 
 def read_shard_manifest(store: Store, partition: PartitionKey) -> ShardManifest | None:
-    """The manifest of a batch as it lies there, complete or not; None where there is none, or none that can be read.
-
-    Raises `NewerStateError`.
-    """
-    data = store.find(manifest_key(STAGE, partition))
-    try:
-        return parse_shard_manifest(store, partition, data) if data is not None else None
-    except DamagedStateError as error:
-        _log.warning("%s; it counts as missing", error)
-        return None
+    """The manifest of a batch, complete or not; None where there is none or it is damaged. Raises `NewerStateError`."""
+    return load_stored_manifest(
+        store,
+        manifest_key(STAGE, partition),
+        lambda store, _, data: parse_shard_manifest(store, partition, data),
+    )
 
 
 def parse_shard_manifest(store: Store, partition: PartitionKey, data: bytes) -> ShardManifest:
     """The manifest `data` of a batch. Raises `DamagedStateError` and `NewerStateError`."""
-    key = manifest_key(STAGE, partition)
-    try:
-        manifest = ShardManifest.from_bytes(data)
-    except NewerSchemaError as error:
-        raise NewerStateError(store, key, error.version, SCHEMA_VERSION) from None
-    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DamagedStateError(store, key, f"is not a manifest: {error}" if data else "is empty") from None
-    if manifest.partition != str(partition):
-        raise DamagedStateError(store, key, f"is the manifest of {manifest.partition}")
-    return manifest
-
-
-def write_shard_manifest(store: Store, manifest: ShardManifest) -> None:
-    store.put(manifest_key(STAGE, PartitionKey.parse(manifest.partition)), manifest.to_bytes())
+    return FORMAT.parse(store, manifest_key(STAGE, partition), data, str(partition), ShardManifest.from_bytes)

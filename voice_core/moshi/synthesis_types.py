@@ -1,26 +1,30 @@
-"""What a batch asks of speech engines, and what they answer."""
+"""What a batch requests of speech engines, and the results."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from voice_core.synthesis.types import SynthesisFailure
+from voice_core.synthesis.voice_levels import CalibrationSentence
 from voice_core.tts.base import Speech, Utterance
 
-UtteranceIndex = tuple[int, int]
-"""(dialogue index, turn index); where a voice's level is measured, (−1 − the voice's number, sentence)."""
-
-
-def is_turn(where: UtteranceIndex) -> bool:
-    return where[0] >= 0
+SPOKEN = "moshi_spoken"
+"""Folder of speech that is kept until its batch is committed."""
 
 
 @dataclass(frozen=True, slots=True)
-class UtteranceFailure:
-    """Why an utterance could not be spoken."""
+class TurnIndex:
+    """Identifies a turn of a batch: the numbers of its dialogue and within it, from 0."""
 
-    message: str
-    reason: str = "speech_failed"
+    dialogue: int
+    turn: int
+
+    @property
+    def group(self) -> int:
+        return self.dialogue
 
 
+UtteranceIndex = TurnIndex | CalibrationSentence
 SpeechRequests = Sequence[tuple[UtteranceIndex, Utterance]]
-SpeakFunction = Callable[[SpeechRequests], Iterable[tuple[UtteranceIndex, Speech | UtteranceFailure]]]
-"""Says utterances, each exactly once, in any order; near the order of asking it takes the least memory."""
+SpeechResults = Iterable[tuple[UtteranceIndex, Speech | SynthesisFailure]]
+SpeakFunction = Callable[[SpeechRequests], SpeechResults]
+"""Speaks utterances, each exactly once, in any order. An order near that of the requests takes the least memory."""

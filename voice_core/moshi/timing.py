@@ -1,4 +1,4 @@
-"""When each turn begins. Pure, and the same in whatever order dialogues are worked on."""
+"""When each turn begins. Pure; the result does not depend on the order in which dialogues are processed."""
 
 import math
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ def drawn_overlap_sec(settings: MoshiSettings, *key: str | int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class SpeechExtent:
-    """How long an utterance is, in samples at 24 kHz, and how much of that is silence before and after its speech."""
+    """The length of an utterance in samples at 24 kHz, and the silence before and after its speech."""
 
     length: int
     lead: int = 0
@@ -50,36 +50,36 @@ class SpeechExtent:
 def plan_turns(dialogue: Dialogue, extents: Sequence[SpeechExtent], settings: MoshiSettings) -> list[int]:
     """The sample at which each turn's audio begins, at 24 kHz.
 
-    Gaps and overlaps lie between what is heard: engines put silence around their speech, and a gap that came on top
-    of it would be one that nobody leaves.
+    Gaps and overlaps are measured between speech, not between audio: engines put silence around their speech, which
+    would make gaps unnaturally long.
 
-    - A pause is counted from the end of all that was said before.
-    - An overlap is counted back from the end of the other's last turn, not beyond its beginning. One that is longer
-      than the turn itself is a back-channel: it is over while the other still speaks.
+    - A pause is counted from the end of all earlier speech.
+    - An overlap is counted back from the end of the other's last turn, not beyond its beginning. An overlap that is
+      longer than the turn itself is a back-channel: it ends while the other still speaks.
     - What the script leaves open is drawn; a drawn overlap takes at most half of either turn.
-    - Nobody speaks twice at once: on its own channel a turn's audio begins where the one before ends at the earliest.
-    - With `legacy_io` each channel begins at 0 and goes on without gaps.
+    - A speaker's turns do not overlap: on its channel a turn's audio begins at the end of the previous one or later.
+    - With `legacy_io` each channel begins at 0 and continues without gaps.
 
     Raises ValueError where there are not as many extents as turns.
     """
     starts: list[int] = []
-    heard: dict[Role, tuple[int, int]] = {}  # where each last spoke
-    taken: dict[Role, int] = {"assistant": 0, "user": 0}  # how far each channel is full
+    last_speech: dict[Role, tuple[int, int]] = {}  # extent of each speaker's last speech
+    taken: dict[Role, int] = {"assistant": 0, "user": 0}  # end of the audio on each channel
     for index, (turn, extent) in enumerate(zip(dialogue.turns, extents, strict=True)):
         other: Role = "user" if turn.role == "assistant" else "assistant"
         if settings.legacy_io:
             start = taken[turn.role]
         else:
-            latest = max((stop for _, stop in heard.values()), default=0)
-            overlap = _overlap(dialogue, index, extent, heard.get(other), settings)
-            if overlap and other in heard:
-                wanted = max(heard[other][0], heard[other][1] - overlap)
+            latest = max((stop for _, stop in last_speech.values()), default=0)
+            overlap = _overlap(dialogue, index, extent, last_speech.get(other), settings)
+            if overlap and other in last_speech:
+                wanted = max(last_speech[other][0], last_speech[other][1] - overlap)
             else:
                 wanted = latest + _pause(dialogue, index, settings)
             start = max(taken[turn.role], wanted - extent.lead)
         starts.append(start)
         taken[turn.role] = start + extent.length
-        heard[turn.role] = (start + extent.lead, start + extent.length - extent.tail)
+        last_speech[turn.role] = (start + extent.lead, start + extent.length - extent.tail)
     return starts
 
 

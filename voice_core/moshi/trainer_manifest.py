@@ -19,7 +19,7 @@ _MOST_HELD_OUT = 0.5
 
 @dataclass(frozen=True, slots=True)
 class TrainerManifestRow:
-    """A line of a list. `draw`, 0 to 1, comes from the dialogue's id and decides who is held out."""
+    """A line of a list. `draw`, 0 to 1, comes from the dialogue's id and decides what is held out."""
 
     path: str
     sample_count: int
@@ -32,7 +32,7 @@ class TrainerManifestRow:
 
 @dataclass(frozen=True, slots=True)
 class TrainerManifestReport:
-    """What was written, and what a person should know of it. `data_version` changes with the lists' content."""
+    """What was written. `data_version` changes with the content of the lists."""
 
     rows: int = 0
     train_rows: int = 0
@@ -40,7 +40,7 @@ class TrainerManifestReport:
     duration_sec: float = 0.0
     eval_sec: float = 0.0
     data_version: str = ""
-    incomplete: tuple[str, ...] = ()  # batches that are not finished, and so are left out
+    incomplete: tuple[str, ...] = ()  # batches that are left out because they are not finished
     warning: str = ""
 
 
@@ -69,7 +69,7 @@ def trainer_manifest_rows(manifest: ShardManifest, settings: MoshiSettings) -> l
 
 
 def select_eval_paths(items: Sequence[TrainerManifestRow], settings: MoshiSettings) -> tuple[set[str], str]:
-    """Paths held out for evaluation, and a warning where there are not enough dialogues for that. Pure.
+    """Paths held out for evaluation, and a warning where there are too few dialogues for that. Pure.
 
     The dialogues with the lowest draws: `eval_fraction` of them, and as many more as `eval_min_rows` and
     `eval_min_sec` ask for. Where that would be more than half of the audio nothing is held out.
@@ -98,7 +98,7 @@ def write_trainer_manifests(
     store: Store, manifests: Iterable[ShardManifest], settings: MoshiSettings
 ) -> TrainerManifestReport:
     """Write the lists over these batches; incomplete ones are left out. Where nothing is held out there is no eval
-    list: an empty one would stop the trainer. Of `manifests` one at a time is held: all would be 18 kB a dialogue."""
+    list: an empty one would stop the trainer. `manifests` is read one by one: each takes 18 kB per dialogue."""
     by_batch: dict[str, list[TrainerManifestRow]] = {}
     incomplete: list[str] = []
     for manifest in manifests:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from voice_core.compute import progress
 from voice_core.corpus.dataset.publications import find_publication, write_publication
+from voice_core.corpus.evicted import EvictedFiles
 from voice_core.layout import DatasetLayout
 from voice_core.publish.dataset_files import DatasetNotReadyError, collect_files
 from voice_core.publish.difference import (
@@ -22,7 +23,6 @@ from voice_core.publish.difference import (
 )
 from voice_core.publish.errors import HubAccessError, HubConflictError, HubError, RemoteChangedError
 from voice_core.settings import ConfigurationError, Settings
-from voice_core.stages.evicted import EvictedFiles
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.scratch import Scratch, open_scratch
 from voice_core.storage.store import Store
@@ -230,7 +230,9 @@ class _Publisher:
 
         pending = [file for file in files if not self._hub.is_uploaded(file)]
         stored = self._hub.find_stored() if pending else set()
-        scratch = open_scratch(self._settings) if self._work.local_root is None else None
+        scratch = (
+            open_scratch(self._settings.local_dir, self._settings.local_gb) if self._work.local_root is None else None
+        )
         limit_bytes = min(_SLICE_BYTES, scratch.budget_bytes) if scratch else _SLICE_BYTES
         with progress.track("uploading", sum(file.size for file in pending) / 1e6, "MB") as bar:
             for part in split_by_size(pending, limit_bytes):

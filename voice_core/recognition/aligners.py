@@ -1,28 +1,25 @@
-"""When each word of an utterance is said."""
+"""Aligners: when each word of an utterance is spoken."""
 
-import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from voice_core.audio.pcm import Pcm16, resample, to_float, to_pcm16
 from voice_core.audio.speech_activity import detect_speech_frames
-from voice_core.language import primary_subtag
+from voice_core.recognition.base import Aligner, Alignment, AlignmentError, is_english, validate_word_times
 from voice_core.recognition.words import READINGS, Word, guess_phones, split_words, spoken_forms
-from voice_core.settings import MoshiSettings
 
 _EPS_SEC = 1e-9
-_ROUNDING_SEC = 1e-4  # times are written to 0.1 ms
 _SPHINX_HZ = 16_000
 _SPHINX_FRAMES_PER_SEC = 100
-# How unlikely a path may be and still be followed. The narrow search is fast and mostly finds the words; what it does
-# not find, such as names, the wide one may, at several times the work.
+# Beam widths. The narrow search is fast and finds most words; the wide one finds more, such as names, at several times
+# the work.
 _BEAMS: tuple[dict[str, float], ...] = ({}, {"beam": 1e-100, "wbeam": 1e-80, "pbeam": 1e-100})
 _VARIANT = re.compile(r"\(\d+\)$")  # "the(2)" is another way to say "the"
 
@@ -30,83 +27,8 @@ _VARIANT = re.compile(r"\(\d+\)$")  # "the(2)" is another way to say "the"
 Seconds = npt.NDArray[np.float64]
 
 
-class AlignmentError(ValueError):
-    """No times could be found for these words, or such as cannot be."""
-
-
-@dataclass(frozen=True, slots=True)
-class Alignment:
-    """The words of an utterance as its script spells them. `approximate`: spread by length, not listened for."""
-
-    words: tuple[Word, ...]
-    approximate: bool = False
-
-
-class Aligner(Protocol):
-    """Speech and its text → the words' times. Equal input gives equal times, whatever was aligned before.
-
-    Pickled by name: in another process it is that process's own, loaded once.
-    """
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def revision(self) -> str:
-        """Changes with the times that it finds."""
-        ...
-
-    def align(self, pcm: Pcm16, sample_rate_hz: int, text: str, language: str) -> Alignment:
-        """Raises `AlignmentError`."""
-        ...
-
-
-def is_english(language: str) -> bool:
-    """
-    >>> is_english("en-GB"), is_english("enm"), is_english("ar")
-    (True, False, False)
-    """
-    return primary_subtag(language) == "en"
-
-
-def validate_word_times(
-    words: Sequence[Word], texts: Sequence[str], pcm: Pcm16, sample_rate_hz: int
-) -> tuple[Word, ...]:
-    """The words with their times held within the speech, rounded to 0.1 ms.
-
-    Raises `AlignmentError` unless they are the words of `texts`, one after the other, each longer than nothing and
-    with some speech in it.
-    """
-    if [word.text for word in words] != list(texts):
-        raise AlignmentError(f"{len(words)} words were found, and the text has {len(texts)}")
-    spoken = detect_speech_frames(to_float(pcm), sample_rate_hz)
-    frames = np.flatnonzero(spoken)
-    if not len(frames):
-        raise AlignmentError("there is no speech")
-    size = max(1, sample_rate_hz // 50) / sample_rate_hz
-    first, last = frames[0] * size, min((frames[-1] + 1) * size, len(pcm) / sample_rate_hz)
-    result: list[Word] = []
-    before = 0.0
-    for word in words:
-        start, end = _rounded(max(word.start_sec, first)), _rounded(min(word.end_sec, last))
-        where = f"{word.text!r} ({word.start_sec:.3f} to {word.end_sec:.3f} s)"
-        if not start < end:
-            raise AlignmentError(f"{where} is no time within the speech, {first:.2f} to {last:.2f} s")
-        if start < before:
-            raise AlignmentError(f"{where} begins before the word before it ends")
-        if not spoken[int(start / size) : math.ceil(end / size)].any():
-            raise AlignmentError(f"{where} lies in silence")
-        result.append(Word(word.text, start, end))
-        before = end
-    return tuple(result)
-
-
-def _rounded(seconds: float) -> float:
-    """Down, so that what ends within the audio still does."""
-    return math.floor(seconds / _ROUNDING_SEC + 1e-6) / round(1 / _ROUNDING_SEC)
-
-
 class ApproximateAligner:
-    """Deals the time that is speech to the words by their letters. For any language; pauses are left out."""
+    """Splits the time that is speech among the words by their letters. For any language; pauses are left out."""
 
     name = "approximate"
     revision = "2"
@@ -128,9 +50,9 @@ class ApproximateAligner:
 
 
 def _at(begin: Seconds, passed: Seconds, position_sec: float, *, ending: bool = False) -> float:
-    """When so much speech has passed; where that is at a pause, its beginning if `ending`, else its end.
+    """The time at which so much speech has passed; at a pause, its beginning if `ending`, else its end.
 
-    `begin` is where each frame of speech begins, `passed` the speech up to and with it; both have shape [frames].
+    `begin` is where each frame of speech begins, `passed` the speech up to its end; both have shape [frames].
     """
     frame = int(np.searchsorted(passed, position_sec + (-_EPS_SEC if ending else _EPS_SEC), side="right"))
     frame = min(frame, len(passed) - 1)
@@ -141,8 +63,8 @@ def _at(begin: Seconds, passed: Seconds, position_sec: float, *, ending: bool = 
 class PocketsphinxAligner:
     """English, by the acoustic model and dictionary in the wheel `pocketsphinx` (extra `moshi`).
 
-    A word that the dictionary lacks is listened for by a pronunciation guessed from its letters, a number in each way
-    that it may be read.
+    A word that the dictionary lacks gets a pronunciation guessed from its letters. Each common reading of a number is
+    tried.
     """
 
     name = "pocketsphinx"
@@ -164,7 +86,7 @@ class PocketsphinxAligner:
     def align(self, pcm: Pcm16, sample_rate_hz: int, text: str, language: str) -> Alignment:
         texts = split_words(text)
         readings = [[spoken_forms(word, reading) for word in texts] for reading in READINGS]
-        unreadable = [word for word, said in zip(texts, readings[0], strict=True) if not said]
+        unreadable = [word for word, spoken in zip(texts, readings[0], strict=True) if not spoken]
         if unreadable or not texts:
             raise AlignmentError(f"{unreadable[0]!r} cannot be read as English" if unreadable else "there are no words")
         audio = to_pcm16(resample(to_float(pcm), sample_rate_hz, _SPHINX_HZ)).tobytes()
@@ -172,8 +94,8 @@ class PocketsphinxAligner:
         last_error = AlignmentError("pocketsphinx could not find the text in the speech")
         for beam in range(len(_BEAMS)):
             tried.clear()
-            for said in readings:
-                forms = tuple(form for word in said for form in word)
+            for spoken in readings:
+                forms = tuple(form for word in spoken for form in word)
                 if forms in tried:
                     continue
                 tried.add(forms)
@@ -181,14 +103,14 @@ class PocketsphinxAligner:
                     found = self._align_forms(beam, audio, forms)
                 if found is not None:
                     try:
-                        return Alignment(validate_word_times(_words(texts, said, found), texts, pcm, sample_rate_hz))
+                        return Alignment(validate_word_times(_words(texts, spoken, found), texts, pcm, sample_rate_hz))
                     except AlignmentError as error:
                         last_error = error
         raise last_error
 
     def _decoder(self, beam: int) -> Any:
         while len(self._decoders) <= beam:
-            # By "batch" the level of an utterance is found in itself, not in what was heard before.
+            # With "batch" the level of an utterance is found in itself, not in earlier ones.
             more = _BEAMS[len(self._decoders)]
             self._decoders.append(self._new(samprate=_SPHINX_HZ, lm=None, loglevel="FATAL", cmn="batch", **more))
         return self._decoders[beam]
@@ -200,7 +122,7 @@ class PocketsphinxAligner:
             if decoder.lookup_word(form) is None:
                 decoder.add_word(form, guess_phones(form), True)
         try:
-            decoder.reinit_feat()  # or the last utterance would still have a say
+            decoder.reinit_feat()  # otherwise the last utterance influences this one
             decoder.set_align_text(" ".join(forms))
             decoder.start_utt()
             decoder.process_raw(audio, full_utt=True)
@@ -208,25 +130,25 @@ class PocketsphinxAligner:
             segments = list(decoder.seg() or ())
         except RuntimeError:
             return None
-        heard = [item for item in segments if not item.word.startswith(("<", "["))]
-        if [_VARIANT.sub("", item.word) for item in heard] != list(forms):
+        words = [item for item in segments if not item.word.startswith(("<", "["))]
+        if [_VARIANT.sub("", item.word) for item in words] != list(forms):
             return None
         rate = _SPHINX_FRAMES_PER_SEC
-        return [(item.start_frame / rate, (item.end_frame + 1) / rate) for item in heard]
+        return [(item.start_frame / rate, (item.end_frame + 1) / rate) for item in words]
 
 
-def _words(texts: Sequence[str], said: Sequence[Sequence[str]], found: Sequence[tuple[float, float]]) -> list[Word]:
-    """A script's word lasts from the first to the last of what is said of it."""
+def _words(texts: Sequence[str], spoken: Sequence[Sequence[str]], found: Sequence[tuple[float, float]]) -> list[Word]:
+    """A script's word lasts from the first to the last of its spoken forms."""
     words, at = [], 0
-    for text, forms in zip(texts, said, strict=True):
+    for text, forms in zip(texts, spoken, strict=True):
         words.append(Word(text, found[at][0], found[at + len(forms) - 1][1]))
         at += len(forms)
     return words
 
 
 class AutoAligner:
-    """Pocketsphinx for what is English, if it is installed; `other` for other languages, if it is given; else, and
-    where these fail, an approximate split."""
+    """Pocketsphinx for English, if it is installed; `other` for other languages, if it is given; otherwise, and where
+    these fail, an approximate split."""
 
     name = "auto"
 
@@ -252,7 +174,7 @@ class AutoAligner:
         if fitting is not None:
             try:
                 return fitting.align(pcm, sample_rate_hz, text, language)
-            except AlignmentError:  # what it cannot find may still be spread
+            except AlignmentError:  # an approximate split is still possible
                 return self._fallback.align(pcm, sample_rate_hz, text, language)
         return self._fallback.align(pcm, sample_rate_hz, text, language)
 
@@ -262,18 +184,37 @@ def _cached_aligner(aligner: Callable[..., Aligner], *given: Any) -> Aligner:
     return aligner(*given)
 
 
-def load_aligner(settings: MoshiSettings) -> Aligner:
-    """The aligner that the settings name. Raises ValueError where its package or its model is missing."""
-    if settings.aligner == "approximate":
+AlignerName = Literal["auto", "pocketsphinx", "ctc", "approximate"]
+
+
+@dataclass(frozen=True, slots=True)
+class AlignerOptions:
+    """Which aligner to load. `setting_prefix` precedes the option names in error messages, such as "moshi."."""
+
+    aligner: AlignerName = "auto"
+    ctc_model: str = ""  # a folder or a hub id
+    ctc_revision: str = "main"
+    setting_prefix: str = ""
+
+
+def load_aligner(options: AlignerOptions) -> Aligner:
+    """The aligner that the options name. Raises ValueError where its package or its model is missing."""
+    prefix = options.setting_prefix
+    if options.aligner == "approximate":
         return ApproximateAligner()
-    if settings.aligner == "ctc" and not settings.ctc_model:
-        raise ValueError("moshi.aligner is ctc, and moshi.ctc_model names no model")
-    if settings.aligner in ("ctc", "auto"):
+    if options.aligner == "ctc" and not options.ctc_model:
+        raise ValueError(f"{prefix}aligner is ctc, and {prefix}ctc_model names no model")
+    if options.aligner in ("ctc", "auto"):
         from voice_core.recognition.ctc_aligner import ctc_aligner
 
-        model = ctc_aligner(settings.ctc_model, settings.ctc_revision) if settings.ctc_model else None
-        return model if model is not None and settings.aligner == "ctc" else AutoAligner(model)
+        try:
+            model = ctc_aligner(options.ctc_model, options.ctc_revision) if options.ctc_model else None
+        except ValueError as error:
+            raise ValueError(f"{prefix}ctc_model: {error}") from None
+        return model if model is not None and options.aligner == "ctc" else AutoAligner(model)
     try:
         return PocketsphinxAligner()
     except ImportError:
-        raise ValueError("moshi.aligner is pocketsphinx, which is not installed: `pip install pocketsphinx`") from None
+        raise ValueError(
+            f"{prefix}aligner is pocketsphinx, which is not installed: `pip install pocketsphinx`"
+        ) from None

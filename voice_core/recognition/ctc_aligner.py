@@ -1,4 +1,4 @@
-"""Word times for any language that somebody has trained a CTC model for, such as Wav2Vec2 or MMS."""
+"""Word times for any language that has a CTC model, such as Wav2Vec2 or MMS."""
 
 import hashlib
 import json
@@ -15,32 +15,33 @@ import numpy as np
 import numpy.typing as npt
 
 from voice_core.audio.pcm import Pcm16, resample, to_float
-from voice_core.recognition.aligners import Alignment, AlignmentError, validate_word_times
+from voice_core.recognition.base import Alignment, AlignmentError, validate_word_times
 from voice_core.recognition.words import Word, split_words
 
 LogProbs = npt.NDArray[np.float64]
-"""What a model hears, shape [frames, tokens], natural logarithms."""
+"""Log probabilities of tokens, shape [frames, tokens], natural logarithms."""
 
 INSTALL = "pip install 'voice-data-factory[neucodec]'"  # for torch and transformers
 STAR = -1
-"""In place of a token: whatever is said there."""
+"""A wildcard in place of a token."""
 _DELIMITER = "|"
 _FILES = ("*.json", "*.safetensors", "pytorch_model.bin")
 _SAMPLE_BYTES = 1 << 20
 
 
 class CtcAligner:
-    """`model`: a folder, or a repository of the hub, with a model of the kind ...ForCTC, whose vocabulary is one of
-    letters. What is at the hub is fetched once, and the hub is not asked again.
+    """Aligns with a model of the kind ...ForCTC whose vocabulary is letters.
 
-    A word of which the vocabulary has no letter, such as a number, takes what is said in its place; its utterance is
+    `model` is a folder, or a repository of the hub, which is downloaded once.
+
+    A word without any letter of the vocabulary, such as a number, gets the time of a wildcard; its alignment is
     `approximate` then.
     """
 
     name = "ctc"
 
     def __init__(self, model: str, revision: str = "main") -> None:
-        """Raises ValueError where the model or its packages are missing, or it is none of the kind."""
+        """Raises ValueError where the model or its packages are missing, or it is of another kind."""
         self._given = model, revision
         folder = _located(model, revision)
         self._tokens = _vocabulary(folder)
@@ -62,9 +63,9 @@ class CtcAligner:
             audio = ((audio - audio.mean()) / np.sqrt(audio.var() + 1e-7)).astype(np.float32)
         with self._lock:
             self._listen = self._listen or _loaded(self._folder)
-            heard = self._listen(audio)
+            log_probs = self._listen(audio)
         tokens, owners = tokenize_words(texts, _gaps(text), self._tokens)
-        frames = forced_align(heard, tokens, self._blank)
+        frames = forced_align(log_probs, tokens, self._blank)
         frame_sec = self._samples_a_frame / self._rate_hz
         words = [
             Word(word, first * frame_sec, last * frame_sec)
@@ -77,8 +78,8 @@ class CtcAligner:
 def tokenize_words(
     words: Sequence[str], gaps: Sequence[bool], vocabulary: Mapping[str, int]
 ) -> tuple[list[int], list[int | None]]:
-    """The tokens of words, and which word each belongs to; between words with a gap after them the delimiter, if the
-    model has one. Letters that it lacks are left out; of a word of which it has none, `STAR` remains.
+    """The tokens of words, and which word each belongs to. A word with a gap after it is followed by the delimiter, if
+    the model has one. Letters that it lacks are left out; a word without any known letter becomes `STAR`.
 
     >>> vocabulary = {"|": 0, "a": 1, "b": 2, "é": 3}
     >>> tokenize_words(["Ab,", "42", "é"], [True, True, False], vocabulary)
@@ -99,7 +100,7 @@ def tokenize_words(
 
 
 def _tokens_of(char: str, vocabulary: Mapping[str, int]) -> list[int]:
-    """As it is, in small or capital letters, or without its accents."""
+    """The tokens of a character as it is, in lower or upper case, or without its accents."""
     if not char.isalnum() and char != "'":
         return []
     plain = "".join(part for part in unicodedata.normalize("NFKD", char) if not unicodedata.combining(part))
@@ -109,25 +110,25 @@ def _tokens_of(char: str, vocabulary: Mapping[str, int]) -> list[int]:
     return []
 
 
-def forced_align(heard: LogProbs, tokens: Sequence[int], blank: int) -> list[tuple[int, int]]:
-    """From which frame up to which, that not included, each token is heard, on the likeliest path through all of them.
+def forced_align(log_probs: LogProbs, tokens: Sequence[int], blank: int) -> list[tuple[int, int]]:
+    """First frame and end frame (exclusive) of each token on the likeliest path through all of them.
 
     Between two tokens there may be blanks, and between two equal ones there must be (Graves et al., 2006). `STAR` is as
     likely as the likeliest token that is not the blank. Raises AlignmentError where there are too few frames.
     """
     repeats = sum(one == other for one, other in pairwise(tokens))
-    if len(heard) < len(tokens) + repeats:
-        raise AlignmentError(f"{len(heard)} frames of speech are too few for {len(tokens)} letters")
-    anything = np.delete(heard, blank, axis=1).max(axis=1, keepdims=True)
-    columns = np.concatenate([heard, anything], axis=1)  # STAR is the last
+    if len(log_probs) < len(tokens) + repeats:
+        raise AlignmentError(f"{len(log_probs)} frames of speech are too few for {len(tokens)} letters")
+    anything = np.delete(log_probs, blank, axis=1).max(axis=1, keepdims=True)
+    columns = np.concatenate([log_probs, anything], axis=1)  # STAR is the last
     states = np.full(2 * len(tokens) + 1, blank)  # blanks and tokens in turn
     states[1::2] = tokens
     may_skip = np.zeros(len(states), np.bool_)  # the blank before a token, unless the one before is the same
     may_skip[3::2] = states[3::2] != states[1:-2:2]
     score = np.full(len(states), -np.inf)
     score[:2] = columns[0, states[:2]]
-    steps = np.zeros((len(heard), len(states)), np.int8)
-    for frame in range(1, len(heard)):
+    steps = np.zeros((len(log_probs), len(states)), np.int8)
+    for frame in range(1, len(log_probs)):
         before = np.stack(
             [
                 score,
@@ -139,9 +140,9 @@ def forced_align(heard: LogProbs, tokens: Sequence[int], blank: int) -> list[tup
         score = before.max(axis=0) + columns[frame, states]
     state = len(states) - 1 if score[-1] > score[-2] else len(states) - 2
     if not math.isfinite(score[state]):
-        raise AlignmentError("the text cannot be heard in the speech")
+        raise AlignmentError("the text does not match the speech")
     extents = [(0, 0)] * len(tokens)
-    for frame in range(len(heard) - 1, -1, -1):
+    for frame in range(len(log_probs) - 1, -1, -1):
         if state % 2:
             extents[state // 2] = frame, max(extents[state // 2][1], frame + 1)
         state -= steps[frame, state]
@@ -155,7 +156,7 @@ def _extents(frames: Sequence[tuple[int, int]], owners: Sequence[int | None], wo
 
 
 def _gaps(text: str) -> list[bool]:
-    """Whether a space stands after each word.
+    """Whether a space follows each word.
 
     >>> _gaps("Well – yes"), _gaps("你好 吗")
     ([True, True], [False, True, True])
@@ -172,7 +173,7 @@ def _located(model: str, revision: str) -> Path:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import LocalEntryNotFoundError
     except ImportError as error:
-        raise ValueError(f"moshi.ctc_model needs {INSTALL} ({error})") from None
+        raise ValueError(f"a CTC model needs {INSTALL} ({error})") from None
     given: dict[str, Any] = {"revision": revision, "allow_patterns": [*_FILES]}
     try:
         try:
@@ -180,26 +181,26 @@ def _located(model: str, revision: str) -> Path:
         except LocalEntryNotFoundError:
             return Path(snapshot_download(model, **given))
     except (OSError, ValueError, RuntimeError) as error:  # what the client and its HTTP library derive theirs from
-        raise ValueError(
-            f"moshi.ctc_model is {model!r}: no folder, and it could not be fetched from the hub ({error})"
-        ) from None
+        raise ValueError(f"{model!r} is not a folder and cannot be downloaded from the hub ({error})") from None
 
 
 def _vocabulary(folder: Path) -> dict[str, int]:
     found = _json(folder / "vocab.json")
     if any(isinstance(value, dict) for value in found.values()):
-        raise ValueError(f"{folder} has vocabularies of several languages: save it with that of one as its vocab.json")
+        raise ValueError(
+            f"{folder} has vocabularies of several languages: save it with that of one language as its vocab.json"
+        )
     return found
 
 
 def _shape(folder: Path, vocabulary: Mapping[str, int]) -> tuple[int, int, int, bool]:
-    """The blank, samples a frame, their rate, and whether audio is brought to one level."""
+    """The blank token, samples per frame, their rate, and whether audio is normalised."""
     config = _json(folder / "config.json")
     listens = _json(folder / "preprocessor_config.json")
     blank = config.get("pad_token_id")
     if blank is None or "conv_stride" not in config:
         raise ValueError(
-            f"{folder} has no model like Wav2Vec2ForCTC: its config.json lacks pad_token_id or conv_stride"
+            f"{folder} does not contain a model like Wav2Vec2ForCTC: its config.json lacks pad_token_id or conv_stride"
         )
     if len(vocabulary) > config.get("vocab_size", len(vocabulary)):
         raise ValueError(f"{folder}: vocab.json has more tokens than the model")
@@ -215,14 +216,14 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise ValueError(f"moshi.ctc_model: {path} cannot be read ({error})") from None
+        raise ValueError(f"{path} cannot be read ({error})") from None
     if not isinstance(found, dict):
-        raise ValueError(f"moshi.ctc_model: {path} holds no object")
+        raise ValueError(f"{path} is not a JSON object")
     return found
 
 
 def _identity(folder: Path) -> str:
-    """A hash of the model's files; of large ones, size, beginning and end count."""
+    """A hash of the model's files; of large ones, of size, beginning and end."""
     total = hashlib.sha256()
     for path in sorted(path for pattern in _FILES for path in folder.glob(pattern)):
         total.update(f"{path.name} {path.stat().st_size}\n".encode())
@@ -238,12 +239,12 @@ def _loaded(folder: Path) -> Callable[[npt.NDArray[np.float32]], LogProbs]:
         import torch
         from transformers import AutoModelForCTC
     except (ImportError, OSError) as error:
-        raise AlignmentError(f"moshi.ctc_model needs {INSTALL} ({error})") from None
+        raise AlignmentError(f"a CTC model needs {INSTALL} ({error})") from None
     model = AutoModelForCTC.from_pretrained(folder, dtype=torch.float32).eval()
 
     def listen(audio: npt.NDArray[np.float32]) -> LogProbs:
         threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # equal sums everywhere; and the pool keeps the cores busy
+        torch.set_num_threads(1)  # equal sums everywhere, and the worker pool keeps the cores busy
         try:
             with torch.inference_mode():
                 logits = model(torch.from_numpy(audio)[None]).logits[0]
@@ -257,5 +258,5 @@ def _loaded(folder: Path) -> Callable[[npt.NDArray[np.float32]], LogProbs]:
 
 @cache
 def ctc_aligner(model: str, revision: str = "main") -> CtcAligner:
-    """One a process."""
+    """One per process."""
     return CtcAligner(model, revision)

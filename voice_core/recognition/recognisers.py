@@ -1,7 +1,8 @@
-"""Whether speech says what its script says: what a recogniser hears in it, held against the text."""
+"""Speech recognisers, and the comparison of what they recognise with a script."""
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,9 +13,9 @@ import numpy.typing as npt
 
 from voice_core.audio.pcm import Pcm16, resample, to_float, to_pcm16
 from voice_core.language import primary_subtag
-from voice_core.recognition.aligners import is_english
+from voice_core.recognition.base import is_english
 from voice_core.recognition.words import split_words, spoken_forms
-from voice_core.settings import ConfigurationError, MoshiSettings
+from voice_core.settings import ConfigurationError
 
 SAMPLE_RATE_HZ = 16_000
 _UNSPACED = r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]"  # scripts without spaces: each letter counts as a word
@@ -22,7 +23,7 @@ _WORD = re.compile(rf"{_UNSPACED}|(?:(?!{_UNSPACED})[^\W_])+")
 
 
 class Recogniser(Protocol):
-    """Speech → its text, in whatever spelling."""
+    """Speech → its text, in any spelling."""
 
     @property
     def name(self) -> str: ...
@@ -30,53 +31,65 @@ class Recogniser(Protocol):
     def recognise(self, pcm: Pcm16, sample_rate_hz: int, language: str) -> str: ...
 
 
-def load_recogniser(settings: MoshiSettings) -> Recogniser | None:
-    """The recogniser that the settings name, or None where nothing is to listen. Nothing is ever downloaded.
+@dataclass(frozen=True, slots=True)
+class RecogniserOptions:
+    """Which recogniser to load: "auto", "none", "pocketsphinx", or the folder of a model.
 
-    Raises ConfigurationError for a folder that has no model, and where the package for it is missing.
+    `setting_prefix` precedes the option names in error messages, such as "moshi.".
     """
-    named = settings.recogniser
+
+    recogniser: str = "auto"
+    language: str = "en"  # BCP-47
+    setting_prefix: str = ""
+
+
+def load_recogniser(options: RecogniserOptions) -> Recogniser | None:
+    """The recogniser that the options name, or None. Nothing is downloaded.
+
+    Raises ConfigurationError for a folder without a model, and where a package is missing.
+    """
+    named, setting = options.recogniser, f"{options.setting_prefix}recogniser"
     if named in ("", "none"):
         return None
     if named == "auto":
-        able = is_english(settings.language) and find_spec("pocketsphinx") is not None
+        able = is_english(options.language) and find_spec("pocketsphinx") is not None
         return PocketsphinxRecogniser() if able else None
     if named == "pocketsphinx":
-        if not is_english(settings.language):
-            raise ConfigurationError(f"moshi.recogniser is pocketsphinx, which knows English, not {settings.language}")
-        _require("pocketsphinx", "pocketsphinx")
+        if not is_english(options.language):
+            raise ConfigurationError(f"{setting} is pocketsphinx, which supports English, not {options.language}")
+        _require("pocketsphinx", "pocketsphinx", setting)
         return PocketsphinxRecogniser()
     folder = Path(named).expanduser()
     if (folder / "model.bin").is_file():
-        _require("faster_whisper", "faster-whisper")
+        _require("faster_whisper", "faster-whisper", setting)
         return FasterWhisperRecogniser(folder)
     if (folder / "config.json").is_file():
-        _require("transformers", "transformers torch")
+        _require("transformers", "transformers torch", setting)
         return TransformersRecogniser(folder)
     raise ConfigurationError(
-        f"moshi.recogniser is {named!r}: neither auto, none or pocketsphinx nor a folder with model.bin (of "
+        f"{setting} is {named!r}: neither auto, none or pocketsphinx nor a folder with model.bin (of "
         "faster-whisper) or config.json (of transformers)"
     )
 
 
-def _require(package: str, install: str) -> None:
+def _require(package: str, install: str, setting: str) -> None:
     if find_spec(package) is None:
-        raise ConfigurationError(f"moshi.recogniser needs a package that is not there: `pip install {install}`")
+        raise ConfigurationError(f"{setting} needs a package that is not installed: `pip install {install}`")
 
 
 class PocketsphinxRecogniser:
-    """English, by the models in the wheel `pocketsphinx`. Of clear speech it gets a word in seven wrong: enough to
-    notice speech that says something else, or nothing."""
+    """English, by the models in the wheel `pocketsphinx`. In clear speech it gets one word in seven wrong, which is
+    good enough to notice speech that says something else, or nothing."""
 
     name = "pocketsphinx"
 
     def recognise(self, pcm: Pcm16, sample_rate_hz: int, language: str) -> str:
-        self._decoder.reinit_feat()  # or the last utterance would still have a say
+        self._decoder.reinit_feat()  # otherwise the last utterance influences this one
         self._decoder.start_utt()
         self._decoder.process_raw(to_pcm16(_at_16_khz(pcm, sample_rate_hz)).tobytes(), full_utt=True)
         self._decoder.end_utt()
-        heard = self._decoder.hyp()
-        return heard.hypstr if heard else ""
+        hypothesis = self._decoder.hyp()
+        return hypothesis.hypstr if hypothesis else ""
 
     @cached_property
     def _decoder(self) -> Any:
@@ -86,7 +99,7 @@ class PocketsphinxRecogniser:
 
 
 class _FromFolder:
-    """A recogniser whose model lies in a folder, on the CPU: the GPU is the speech engine's."""
+    """A recogniser whose model is in a folder. It runs on the CPU: the speech engine uses the GPU."""
 
     package = ""
 
@@ -114,7 +127,7 @@ class FasterWhisperRecogniser(_FromFolder):
 
 
 class TransformersRecogniser(_FromFolder):
-    """Any speech recogniser that transformers' pipeline loads."""
+    """Any speech recogniser that the pipeline of transformers loads."""
 
     package = "transformers"
 
@@ -134,7 +147,7 @@ def _at_16_khz(pcm: Pcm16, sample_rate_hz: int) -> npt.NDArray[np.float32]:
 
 
 def normalize_words(text: str, language: str) -> list[str]:
-    """The words of a text as they are compared: without case and punctuation, English numbers as they are said.
+    """The words of a text for comparison: without case and punctuation, English numbers as they are spoken.
 
     >>> normalize_words("Well – yes, at 7:30!", "en-GB"), normalize_words("Ja, straße 東京", "de")
     (['well', 'yes', 'at', 'seven', 'thirty'], ['ja', 'strasse', '東', '京'])
@@ -144,15 +157,15 @@ def normalize_words(text: str, language: str) -> list[str]:
     return _WORD.findall(text.casefold())
 
 
-def count_word_errors(said: Sequence[str], heard: Sequence[str]) -> int:
-    """How many words have to be put in, left out or replaced to make the one of the other.
+def count_word_errors(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
+    """How many words must be inserted, deleted or replaced to turn one sequence into the other.
 
     >>> count_word_errors("it is on time".split(), "it was on".split()), count_word_errors([], ["a"])
     (2, 1)
     """
-    row = list(range(len(heard) + 1))
-    for number, word in enumerate(said, 1):
+    row = list(range(len(hypothesis) + 1))
+    for number, word in enumerate(reference, 1):
         corner, row[0] = row[0], number
-        for place, other in enumerate(heard, 1):
+        for place, other in enumerate(hypothesis, 1):
             corner, row[place] = row[place], min(row[place] + 1, row[place - 1] + 1, corner + (word != other))
     return row[-1]

@@ -1,4 +1,4 @@
-"""A script's words: as they are written, and as an English dictionary spells what is said."""
+"""The words of a text: as they are written, and as an English dictionary spells their spoken forms."""
 
 import re
 import unicodedata
@@ -8,15 +8,12 @@ from typing import Literal, get_args
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A spoken word and when, in seconds from the beginning of what it is part of."""
+    """A spoken word and its time, in seconds from the beginning of its utterance."""
 
     text: str
     start_sec: float
     end_sec: float
 
-
-TOKENS_PER_SEC = 12.5
-"""Text tokens that Moshi has room for in a second: one a frame of its codec, Mimi."""
 
 Reading = Literal["usual", "pairs", "cardinal", "digits"]
 READINGS: tuple[Reading, ...] = get_args(Reading)
@@ -42,8 +39,8 @@ _PIECES = re.compile(
 )
 _LONGEST_NUMBER = 12  # digits; longer ones are read digit by digit
 
-# English letters to the sounds of CMUdict, longest spelling first. Rough: it only has to last about as long and
-# sound about as loud as the word, between neighbours that the dictionary knows.
+# English letters to the phones of CMUdict, longest spelling first. Rough: it only has to be about as long and as loud
+# as the word, between neighbours that the dictionary knows.
 _SOUNDS = {
     "tion": "SH AH N", "sion": "ZH AH N", "ough": "AO", "eigh": "EY",
     "igh": "AY", "sch": "SH", "tch": "CH", "dge": "JH", "eau": "OW",
@@ -65,9 +62,9 @@ _UNSPACED = re.compile(
 
 
 def split_words(text: str) -> list[str]:
-    """The words of a text as it spells them, punctuation included; signs that stand alone go with the word before.
+    """The words of a text as it spells them, punctuation included; isolated signs belong to the word before.
 
-    Of scripts without spaces each character is a word: who reads the times wants them as fine as they can be had.
+    In scripts without spaces each character is a word, so that times are as fine as possible.
 
     >>> split_words("Well – yes, at 7:30!")
     ['Well –', 'yes,', 'at', '7:30!']
@@ -90,7 +87,7 @@ def split_words(text: str) -> list[str]:
 
 
 def _parts(token: str) -> list[str]:
-    """The characters of unspaced scripts by themselves, with their marks and the punctuation at them.
+    """The characters of unspaced scripts one by one, with their marks and the punctuation at them.
 
     >>> _parts("「はい」と(yes)。"), _parts("a(b)")
     (['「は', 'い」', 'と', '(yes)。'], ['a(b)'])
@@ -109,24 +106,10 @@ def _parts(token: str) -> list[str]:
     return parts
 
 
-def estimate_tokens(words: list[str]) -> int:
-    """About how many tokens Moshi's text tokenizer makes of these words, rather too many: a token for five letters
-    of a Latin word, for two of another script, and for a word's punctuation.
-
-    >>> estimate_tokens(["Hello,", "reservation"])
-    5
-    """
-    total = 0
-    for word in words:
-        letters = sum(char.isalnum() for char in word)
-        total += -(-letters // (5 if word.isascii() else 2)) + (letters < len(word))
-    return total
-
-
 def spoken_forms(word: str, reading: Reading = "usual") -> list[str]:
-    """What is said of a word, in lower-case English words; nothing where it has no Latin letter, digit or known sign.
+    """A word as it is spoken, in lower-case English words; empty where it has no Latin letter, digit or known sign.
 
-    Speakers and engines read long numbers in more ways than one: `reading` is how.
+    Speakers and engines read long numbers in several ways: `reading` selects one.
 
     >>> spoken_forms("Twenty-five,"), spoken_forms("Café’s"), spoken_forms("$1,250.5")
     (['twenty', 'five'], ["cafe's"], ['one', 'thousand', 'two', 'hundred', 'fifty', 'point', 'five', 'dollars'])
@@ -187,7 +170,7 @@ def _ordinal(word: str) -> str:
 
 
 def guess_phones(word: str) -> str:
-    """A pronunciation for a word that no dictionary has, in the sounds of CMUdict.
+    """A pronunciation for a word that is not in the dictionary, in the phones of CMUdict.
 
     >>> guess_phones("zorblax"), guess_phones("phlow'ng")
     ('Z AO R B L AE K S', 'F L OW NG')

@@ -12,10 +12,10 @@ import numpy as np
 from voice_core.audio.pcm import Pcm16, mp3_bytes, resample, to_float
 from voice_core.codecs.base import Audio, Codec, Codes
 from voice_core.compute import progress
+from voice_core.corpus.evicted import EvictedFiles
+from voice_core.corpus.manifest import Entry
 from voice_core.corpus.segment.segment_files import Segment, SegmentFileError, load_segment
 from voice_core.layout import PartitionKey
-from voice_core.stages.evicted import EvictedFiles
-from voice_core.stages.manifest import Entry
 from voice_core.storage.store import Store, StoreError
 
 WAVE_WIDTH, WAVE_HEIGHT = 400, 56

@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from voice_core.codecs.base import Codec
+from voice_core.corpus.manifest import Entry, Manifest
 from voice_core.fingerprint import fingerprint
 from voice_core.layout import PartitionKey
 from voice_core.moshi.shard_manifest import ShardManifest
 from voice_core.report.clips import WAVE_HEIGHT, WAVE_WIDTH, Clip, ClipCandidate, make_clips
 from voice_core.report.dialogues import DialogueClip, load_first_of_batch
 from voice_core.report.templates import template_environment
-from voice_core.stages.manifest import Entry, Manifest
 from voice_core.storage.store import Store
 
 NOTEBOOK_VERSION = 1

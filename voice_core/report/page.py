@@ -10,6 +10,7 @@ from markupsafe import escape
 from voice_core.codecs.base import Codec, CodecUnavailableError
 from voice_core.corpus.dataset.rows_stage import read_latest_complete
 from voice_core.corpus.dataset.summary import Summary, summarise
+from voice_core.corpus.manifest import Entry, Manifest, RecordingOutcome, read_manifest
 from voice_core.layout import PartitionKey
 from voice_core.report.clips import (
     WAVE_HEIGHT,
@@ -24,7 +25,6 @@ from voice_core.report.clips import (
 from voice_core.report.dialogues import DialogueClip, load_first_dialogues
 from voice_core.report.templates import template_environment
 from voice_core.settings import Settings
-from voice_core.stages.manifest import Entry, Manifest, RecordingOutcome, read_manifest
 from voice_core.storage.store import Store
 
 _TEMPLATE = "page.html.j2"

@@ -6,8 +6,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from voice_core.corpus.dataset.summary import format_duration
+from voice_core.corpus.manifest import Entry
 from voice_core.language import pluralize
-from voice_core.stages.manifest import Entry
 
 _HERE = Path(__file__).parent
 _FOLDERS = (_HERE, _HERE.parent / "demo")

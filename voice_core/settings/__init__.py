@@ -1,8 +1,8 @@
-"""Every setting, typed and documented in one place.
+"""All settings, with types, defaults and descriptions.
 
 A value comes from, in this order: an argument, an environment variable (`VOICE_RAW_URL`,
-`VOICE_RULES__MIN_SNR_DB`: two underscores reach into a group), the file `voice.toml` (or the one that
-`VOICE_CONFIG` names), the default below. `voice settings` prints them all with their source and meaning.
+`VOICE_RULES__MIN_SNR_DB`: two underscores separate group and setting), the file `voice.toml` (or the one that
+`VOICE_CONFIG` names), the default. `voice settings` prints each with its source and description.
 """
 
 from voice_core.settings.automation import AutomationSettings

@@ -6,15 +6,19 @@ from voice_core.settings.base import SettingsGroup
 
 
 class AutomationSettings(SettingsGroup):
-    """What the Dagster daemon does by itself."""
+    """What the Dagster daemon does automatically."""
 
     enabled: bool = Field(
-        False, description="Whether sensors and schedules run from the start; else they are switched on in the UI."
+        False, description="Whether sensors and schedules are started by default; if not, start them in the UI."
     )
-    sensor_interval_sec: int = Field(60, ge=5, description="How often the raw bucket is looked at, seconds.")
-    max_runs_per_tick: int = Field(20, ge=1, description="Most runs that a tick of a sensor asks for.")
-    partitions_per_run: int = Field(10, ge=1, description="Most batches that one run works on, one after another.")
-    nightly: str = Field("0 3 * * *", description="When the dataset is brought up to date whatever happened, cron.")
-    weekly_audit: str = Field("0 5 * * 0", description="When every committed file is read and its checksum compared.")
-    timezone: str = Field("UTC", description="Time zone of these two.")
-    fresh_within_hours: float = Field(36.0, gt=0, description="A dataset that is older counts as overdue in the UI.")
+    sensor_interval_sec: int = Field(60, ge=5, description="Interval at which sensors check the raw bucket, seconds.")
+    max_runs_per_tick: int = Field(20, ge=1, description="Maximum number of runs that a sensor requests per tick.")
+    partitions_per_run: int = Field(
+        10, ge=1, description="Maximum number of batches that one run processes, one after another."
+    )
+    nightly: str = Field("0 3 * * *", description="When stale parts of the dataset are rebuilt, as a cron expression.")
+    weekly_audit: str = Field(
+        "0 5 * * 0", description="When the checksum of every committed file is verified, as a cron expression."
+    )
+    timezone: str = Field("UTC", description="Time zone of the two schedules.")
+    fresh_within_hours: float = Field(36.0, gt=0, description="An older dataset is shown as overdue in the UI, hours.")

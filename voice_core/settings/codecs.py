@@ -1,4 +1,4 @@
-"""The codecs that have something to set."""
+"""Settings of codecs."""
 
 from typing import Literal
 
@@ -10,12 +10,15 @@ Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 
 
 class NeuCodecSettings(SettingsGroup):
-    """The codec neucodec: where its weights are, and how it runs. What is empty or 0 comes from the pool's GPU profile;
-    without a pool it is fp32, and 240 s at once on a GPU, 120 s on a CPU."""
+    """The codec neucodec: its weights, and how it runs.
 
-    checkpoint: str = Field("neuphonic/neucodec", description="Hub id of the weights, or a folder that holds them.")
+    If empty or 0, precision and batch_sec come from the pool's GPU profile. Without a pool they are fp32, and 240 s on
+    a GPU or 120 s on a CPU.
+    """
+
+    checkpoint: str = Field("neuphonic/neucodec", description="Hub id of the weights, or a folder that contains them.")
     revision: str = Field(
-        "main", description="Commit of the hub's repository. A branch stays at the commit that was first fetched."
+        "main", description="Commit of the hub's repository. A branch is kept at the commit that was downloaded first."
     )
     device: str = Field(
         "auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda (any free GPU) or cuda:N."
@@ -27,9 +30,10 @@ class NeuCodecSettings(SettingsGroup):
     )
     precision: Precision | Literal[""] = Field(
         "",
-        description="Arithmetic; only fp32 gives the reference's codes. The others count as another revision.",
+        description="Precision of the computation. Only fp32 gives the reference's codes; others count as another "
+        "revision.",
     )
-    batch_sec: float = Field(0.0, ge=0, description="Audio encoded at once, seconds; halved where memory runs out.")
-    compile: bool = Field(False, description="Compile both encoders with torch.compile: slow start, faster run.")
-    gpu_profiles: str = Field("", description="File of the GPU pools; VOICE_GPU_PROFILES when empty.")
-    gpu_lock_dir: str = Field("", description="Folder of the GPU locks; VOICE_GPU_LOCK_DIR when empty.")
+    batch_sec: float = Field(0.0, ge=0, description="Audio encoded at once, seconds; halved if memory runs out.")
+    compile: bool = Field(False, description="Compile both encoders with torch.compile: slower start, faster encoding.")
+    gpu_profiles: str = Field("", description="File of the GPU pools; VOICE_GPU_PROFILES if empty.")
+    gpu_lock_dir: str = Field("", description="Folder of the GPU locks; VOICE_GPU_LOCK_DIR if empty.")

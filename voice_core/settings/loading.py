@@ -1,6 +1,6 @@
-"""The file and the variables that settings come from, and what is said of wrong ones.
+"""The file and the variables that settings come from, and messages about invalid ones.
 
-A message names a setting, its variable and what is allowed, and never a value: it may be a secret in the wrong place.
+A message names the setting, its variable and what is allowed, never the value, which may be a misplaced secret.
 """
 
 import difflib
@@ -26,14 +26,14 @@ _log = logging.getLogger(__name__)
 
 
 class ConfigurationError(ValueError):
-    """The settings are wrong; the message names each setting and what is allowed, and no value."""
+    """The settings are invalid. The message names each setting and what is allowed, and contains no value."""
 
     def __init__(self, message: str) -> None:
         super().__init__(redact(message))
 
 
 def config_file() -> Path:
-    """The file that VOICE_CONFIG names, else ./voice.toml, else the one that `voice demo` leaves."""
+    """The file that VOICE_CONFIG names, or ./voice.toml, or the one that `voice demo` writes."""
     named = os.environ.get(ENV_PREFIX + "CONFIG")
     if named:
         return Path(named)
@@ -42,10 +42,10 @@ def config_file() -> Path:
 
 
 def warn_of_unknown_variables(settings: type[BaseSettings]) -> None:
-    """Log a warning, once a process, that names the VOICE_ variables which are not settings: they are ignored.
+    """Log a warning, once per process, that names the VOICE_ variables which are not settings: they are ignored.
 
-    Other programs may use the same prefix; a misspelt variable would otherwise leave its setting at the default without
-    a word.
+    It is not an error, since other programs may use the prefix. Without it a misspelt variable would silently leave its
+    setting at the default.
     """
     known = {f"{ENV_PREFIX}{name}".upper() for name in (*settings.model_fields, "config")}
     unknown = [
@@ -66,8 +66,8 @@ def _did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
 
 
 def describe_validation_error(error: ValidationError, settings: type[BaseModel]) -> str:
-    """A line a wrong setting: its name, its variable and what is wrong."""
-    lines = ["the settings are wrong:"]
+    """One line per invalid setting: its name, its variable and what is wrong."""
+    lines = ["the settings are invalid:"]
     for item in error.errors(include_input=False, include_url=False, include_context=False):
         path, rest = _split_path(settings, item["loc"])
         says = item["msg"].removeprefix("Value error, ")
@@ -84,7 +84,7 @@ def describe_validation_error(error: ValidationError, settings: type[BaseModel])
 
 
 def describe_unreadable_config(error: ValueError) -> str:
-    """What is not TOML, or in a variable not JSON where a list or a table is wanted."""
+    """Describe a file that is not TOML, or a variable for a list or table that is not JSON."""
     if isinstance(error, tomllib.TOMLDecodeError):
         return f"{config_file()} is not valid TOML: {error}"
     if isinstance(error, UnicodeDecodeError):
@@ -96,7 +96,7 @@ def describe_unreadable_config(error: ValueError) -> str:
 
 
 def _not_json(field: str, cause: BaseException | None) -> str:
-    """The variable that is not JSON: that of the field, or of one within it."""
+    """The variable that is not JSON: that of the field, or of one of its items."""
     whole = _variable([field])
     document = cause.doc if isinstance(cause, json.JSONDecodeError) else None
     names = [name for name, value in os.environ.items() if name.upper().startswith(whole) and value == document]
@@ -104,8 +104,8 @@ def _not_json(field: str, cause: BaseException | None) -> str:
 
 
 def find_setting_source(path: Sequence[str], table: Mapping[str, object]) -> str:
-    """Where the value of a setting comes from: "variable" (its own), the name of another variable, the name of the file
-    (`table` is its content), or `DEFAULT_SOURCE`."""
+    """The source of a setting's value: "variable" (its own), the name of another variable, the name of the file (whose
+    content is `table`), or `DEFAULT_SOURCE`."""
     variable, group = _variable(path), _variable(path[:1])
     for name, value in os.environ.items():
         if name.upper() == variable or name.upper().startswith(f"{variable}__"):
@@ -119,7 +119,7 @@ def find_setting_source(path: Sequence[str], table: Mapping[str, object]) -> str
 
 
 def read_config() -> dict[str, object]:
-    """The content of the file, as it is."""
+    """The content of the configuration file; empty if it does not exist."""
     path = config_file()
     return tomllib.loads(path.read_text("utf-8")) if path.is_file() else {}
 
@@ -129,7 +129,7 @@ def _variable(path: Sequence[str]) -> str:
 
 
 def _split_path(settings: type[BaseModel], place: Sequence[str | int]) -> tuple[list[str], list[str | int]]:
-    """The names of settings in the place of an error, and what comes after them: keys and numbers within a value."""
+    """Split the location of an error into names of settings, and keys and indexes within a value."""
     path: list[str] = []
     for part in place:
         if part not in _fields(settings, path):
@@ -139,7 +139,7 @@ def _split_path(settings: type[BaseModel], place: Sequence[str | int]) -> tuple[
 
 
 def _fields(settings: type[BaseModel], path: Sequence[str]) -> list[str]:
-    """The names in a group, by the path to it."""
+    """The names of the settings in the group at `path`."""
     for name in path:
         field = settings.model_fields.get(name)
         if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):

@@ -1,4 +1,4 @@
-"""All settings together: the groups, and what belongs to none."""
+"""The class `Settings`: all groups, and the settings outside of groups."""
 
 import os
 from typing import Literal
@@ -52,10 +52,10 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    raw_url: str = Field("demo/raw", description="The raw bucket, only ever read: file://, s3://, gs:// or a folder.")
-    work_url: str = Field(
-        "demo/work", description="Where everything that is made lies: file://, s3://, gs:// or a folder."
+    raw_url: str = Field(
+        "demo/raw", description="The raw bucket, which is only read: file://, s3://, gs:// or a folder."
     )
+    work_url: str = Field("demo/work", description="The work root, for all results: file://, s3://, gs:// or a folder.")
     dataset: str = Field(
         "voice", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$", description="Name of the dataset under datasets/."
     )
@@ -64,17 +64,21 @@ class Settings(BaseSettings):
     )
     raw_pattern: str = Field(
         "{channel}/{audio_id}",
-        description="Where a recording lies in the raw bucket, without its extension; its transcript lies beside it.",
+        description="Key of a recording in the raw bucket, without its extension; its transcript is in the same "
+        "folder.",
     )
-    channels: tuple[str, ...] = Field((), description="Channel folders to read; all when empty. JSON list.")
+    channels: tuple[str, ...] = Field((), description="Channel folders to read; all if empty. JSON list.")
     channel_mapping: dict[str, str] = Field(
         default_factory=dict, description="Folder in the raw bucket → display name of the channel. JSON object."
     )
     audio_extensions: tuple[str, ...] = Field(
         (".mp3", ".m4a", ".mp4", ".aac", ".opus", ".ogg", ".oga", ".webm", ".mka", ".flac", ".wav", ".aif", ".aiff"),
-        description="Extensions that are recordings, lower case. Where two files share an id the first listed wins.",
+        description="Extensions of recordings, lower case. If two files have the same id, the first listed one is "
+        "used.",
     )
-    max_transcript_mb: float = Field(32.0, gt=0, description="A larger transcript is refused, not read.")
+    max_transcript_mb: float = Field(
+        32.0, gt=0, description="Largest transcript that is read, MB; a larger one is rejected."
+    )
     follow_symlinks: bool = Field(
         False,
         description="Follow symbolic links that lead out of the folder of recordings, of scripts or of `voice adopt`.",
@@ -82,34 +86,39 @@ class Settings(BaseSettings):
     local_gb: float = Field(
         24.0,
         gt=0,
-        description="Local disk that copies of remote objects may take at a time, GB; larger work is sliced.",
+        description="Local disk space for copies of remote objects, GB; larger work is done in parts.",
     )
-    local_dir: str = Field("", description="Folder for these copies; one in the system's temporary folder when empty.")
-    requests_in_flight: int = Field(32, ge=1, le=512, description="Requests at once to a remote store, a process.")
-    workers: int = Field(0, ge=0, le=256, description="CPU processes that cut and measure; 0: one a core.")
+    local_dir: str = Field("", description="Folder for these copies; one in the system's temporary folder if empty.")
+    requests_in_flight: int = Field(32, ge=1, le=512, description="Concurrent requests to remote stores per process.")
+    workers: int = Field(0, ge=0, le=256, description="CPU processes that cut and measure; 0: one per core.")
     steps: tuple[StepName, ...] = Field(
         (),
-        description="Steps that this machine's code location runs: ingest, encode, write, speak; its own if empty.",
+        description="Steps that the code location of this machine runs: ingest, encode, write, speak; its default if "
+        "empty.",
     )
     gpu_profiles: str = Field(
-        "", description="File of the GPU pools: limits, batch sizes, precisions; the packaged one when empty."
+        "", description="File of the GPU pools: limits, batch sizes, precisions; the packaged one if empty."
     )
     gpu_lock_dir: str = Field(
-        "", description="Folder of the locks by which the processes of a host share its GPUs; in /tmp when empty."
+        "", description="Folder of the locks with which the processes of a host share its GPUs; one in /tmp if empty."
     )
 
     batch: BatchSettings = BatchSettings()  # type: ignore[call-arg]
     audio: AudioSettings = AudioSettings()  # type: ignore[call-arg]
     cut: CutSettings = CutSettings()  # type: ignore[call-arg]
     roundtrip_share: float = Field(
-        0.1, ge=0, le=1, description="Share of segments that are decoded again after encoding, and measured."
+        0.1,
+        ge=0,
+        le=1,
+        description="Share of segments that are decoded after encoding, to measure the round trip (0 to 1).",
     )
 
     guard_share: float = Field(
         0.0005,
         ge=0,
         le=1,
-        description="Share of segments that the codec's plain path encodes too, to compare; in bf16, fp16 one a batch.",
+        description="Share of segments that the codec's plain path also encodes, to compare (0 to 1); in bf16 and fp16 "
+        "one per batch.",
     )
 
     rules: RuleSettings = RuleSettings()  # type: ignore[call-arg]
@@ -136,7 +145,7 @@ class Settings(BaseSettings):
     @classmethod
     def _check_work_apart_from_raw(cls, value: str, info: ValidationInfo) -> str:
         if how := describe_overlap(info.data.get("raw_url", ""), value):
-            raise ValueError(f"raw_url {how} it; what is made would be taken for recordings: choose separate folders")
+            raise ValueError(f"raw_url {how} it: results would be read as recordings; choose separate folders")
         return value
 
     @field_validator("moshi")
@@ -150,12 +159,12 @@ class Settings(BaseSettings):
     @classmethod
     def _check_raw_pattern(cls, value: str) -> str:
         if value.count("{channel}") != 1 or value.count("{audio_id}") != 1:
-            raise ValueError("must name {channel} and {audio_id} once each")
+            raise ValueError("must contain {channel} and {audio_id} exactly once each")
         return value
 
     @model_validator(mode="after")
     def _fill_shared_fields(self) -> "Settings":
-        """Give the codec and the engine what they need of this machine: they are made from their own settings."""
+        """Copy settings of the machine to the codec and the engine, which are created from their own group."""
         wanted = {"neucodec": ("gpu_profiles", "gpu_lock_dir"), "indextts2": ("gpu_lock_dir", "local_dir")}
         for name, fields in wanted.items():
             group = getattr(self, name)
@@ -176,7 +185,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, **overrides: object) -> "Settings":
-        """Read the settings, or raise `ConfigurationError` with a line a wrong setting."""
+        """Read the settings. Raises `ConfigurationError` with one line per invalid setting."""
         if os.environ.get(ENV_PREFIX + "CONFIG") and not config_file().is_file():
             raise ConfigurationError(f"{ENV_PREFIX}CONFIG names a file that does not exist")
         warn_of_unknown_variables(cls)
@@ -193,7 +202,7 @@ class Settings(BaseSettings):
         return settings
 
     def display_name(self, channel_slug: str) -> str:
-        """A channel's name for people, by the slug that stands in its partitions' keys.
+        """The display name of a channel, from the slug in its partition keys.
 
         >>> Settings(channel_mapping={"Atheer_-": "Atheer - أثير"}).display_name("Atheer_-")
         'Atheer - أثير'

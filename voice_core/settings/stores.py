@@ -1,4 +1,4 @@
-"""Where s3://, gs:// and the hub lead, and with which credentials."""
+"""Endpoints and credentials of s3:// and gs:// stores, and the repository on the hub."""
 
 import re
 from typing import Annotated
@@ -15,8 +15,8 @@ def _http_url(value: str) -> str:
         raise ValueError("must begin with http:// or https://")
     if value and not _ADDRESS.fullmatch(value):
         raise ValueError(
-            "must be https://HOST, with :PORT and /PATH if need be, and without a user, a password or a query: "
-            "credentials have settings of their own"
+            "must be https://HOST, optionally with :PORT and /PATH, without a user, a password or a query: "
+            "credentials have separate settings"
         )
     return value
 
@@ -32,15 +32,15 @@ FilePath = Annotated[str, AfterValidator(_path)]
 
 
 class S3Settings(SettingsGroup):
-    """Where s3:// URLs lead. What is empty comes from the usual AWS_* variables and ~/.aws files."""
+    """Access to s3:// URLs. Empty values come from the usual AWS_* variables and ~/.aws files."""
 
     endpoint_url: HttpUrl = Field(
         "", description="Address of an S3 server that is not AWS, such as https://nas.local:9021."
     )
-    region: str = Field("", description="Region of the bucket; us-east-1 where nothing names one.")
+    region: str = Field("", description="Region of the bucket; us-east-1 if it is set nowhere.")
     profile: str = Field("", description="Profile of ~/.aws/config and ~/.aws/credentials.")
     access_key_id: SecretStr = Field(
-        SecretStr(""), description="Access key; better left to the environment or a profile. Never printed."
+        SecretStr(""), description="Access key; preferably from the environment or a profile. Never printed."
     )
     secret_access_key: SecretStr = Field(SecretStr(""), description="Secret key; never printed.")
     session_token: SecretStr = Field(SecretStr(""), description="Token of temporary credentials; never printed.")
@@ -48,18 +48,18 @@ class S3Settings(SettingsGroup):
 
 
 class GcsSettings(SettingsGroup):
-    """Where gs:// URLs lead. What is empty comes from Google's application default credentials."""
+    """Access to gs:// URLs. Empty values come from Google's application default credentials."""
 
-    project: str = Field("", description="Google Cloud project; the credentials' own when empty.")
+    project: str = Field("", description="Google Cloud project; that of the credentials if empty.")
     credentials_file: FilePath = Field("", description="Service account key file, JSON.")
-    endpoint_url: HttpUrl = Field("", description="Address of an emulator; without credentials then.")
+    endpoint_url: HttpUrl = Field("", description="Address of an emulator, which is used without credentials.")
 
 
 class HubSettings(SettingsGroup):
-    """Where the dataset is published. The token comes from HF_TOKEN or `hf auth login`, the server from HF_ENDPOINT."""
+    """The hub repository. The token comes from HF_TOKEN or `hf auth login`, the server from HF_ENDPOINT."""
 
     repo_id: str = Field(
         "", description="Dataset repository, such as my-team/my-voices; nothing is published if empty."
     )
     revision: str = Field("main", description="Branch that the dataset is committed to.")
-    private: bool = Field(True, description="Whether a repository that is made is private.")
+    private: bool = Field(True, description="Whether a new repository is private.")

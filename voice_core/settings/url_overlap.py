@@ -1,20 +1,20 @@
-"""Whether two URLs name the same place, or one a place within the other."""
+"""Whether two URLs are the same, or one is inside of the other."""
 
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-Overlap = Literal["", "is the same as", "lies inside of", "holds"]
+Overlap = Literal["", "is the same as", "is inside of", "contains"]
 
 
 def describe_overlap(first_url: str, second_url: str) -> Overlap:
     """How the first URL relates to the second; symbolic links of local folders are resolved.
 
     >>> describe_overlap("s3://bucket/raw", "s3://bucket/work"), describe_overlap("s3://bucket", "s3://bucket/work")
-    ('', 'holds')
+    ('', 'contains')
     >>> describe_overlap("gs://bucket/work/raw", "gs://bucket/work/"), describe_overlap("file:///x/raw", "file:///x/./raw")
-    ('lies inside of', 'is the same as')
+    ('is inside of', 'is the same as')
     """
     first, second = _path_parts(first_url), _path_parts(second_url)
     common = min(len(first), len(second))
@@ -22,7 +22,7 @@ def describe_overlap(first_url: str, second_url: str) -> Overlap:
         return ""
     if len(first) == len(second):
         return "is the same as"
-    return "lies inside of" if len(first) > len(second) else "holds"
+    return "is inside of" if len(first) > len(second) else "contains"
 
 
 def _path_parts(url: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The answer of a check on what a stage made. Every pipeline's checks give these."""
+"""The result of a check on what a stage made. The checks of every pipeline return it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ _MAX_LISTED = 5  # offenders a message names
 
 @dataclass(frozen=True, slots=True)
 class CheckOutcome:
-    """A check's answer. A failed check fails its run unless it is a `warning`."""
+    """A check's result. A failed check fails its run unless it is a `warning`."""
 
     name: str
     passed: bool
@@ -26,16 +26,16 @@ def make_check_outcome(
     *,
     warning: bool = False,
 ) -> CheckOutcome:
-    """Passed where nothing offends; else failed, with the first offenders in the message and their number as a figure.
+    """Passed without offenders; else failed, with the first offenders in the message and their number as a figure.
 
     >>> make_check_outcome("texts_present", [], "12 rows").message
-    '12 rows: all well'
+    '12 rows: no problems'
     >>> make_check_outcome("texts_present", ["row 3 has no text"], "12 rows").figures
     {'offenders': 1}
     """
     known = dict(figures or {})
     if not offenders:
-        return CheckOutcome(name, True, f"{subject}: all well", warning, known)
+        return CheckOutcome(name, True, f"{subject}: no problems", warning, known)
     more = f" and {len(offenders) - _MAX_LISTED} more" if len(offenders) > _MAX_LISTED else ""
     message = "; ".join(offenders[:_MAX_LISTED]) + more
     return CheckOutcome(name, False, message, warning, {"offenders": len(offenders), **known})

@@ -1,4 +1,4 @@
-"""What an audit found, and how files are compared with their commit records."""
+"""The report of an audit, and the collector that compares files with their commit records."""
 
 import dataclasses
 import json
@@ -7,10 +7,10 @@ import shlex
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
-from voice_core.fingerprint import sha256
 from voice_core.layout import partition_flags
+from voice_core.stages.files import FileAudit, FileState, audit_file
 from voice_core.storage.state_files import DamagedStateError, read_state
-from voice_core.storage.store import ObjectNotFoundError, Store, StoreError
+from voice_core.storage.store import Store, StoreError
 
 AUDIT_REPORT_KEY = "audits/latest.json"
 MISSING = "is missing"
@@ -19,11 +19,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class PartitionAudit:
-    """What was found of one batch, or of another part of the work root.
+    """The result for one batch, or for another part of the work root.
 
-    `wrong` maps keys to what is wrong with them; `freed` files were not looked for. `unlisted` files are named by no
-    commit record; `unfinished` are stages that a build has not completed. `remedy` is a command, where it is not the
-    one for batches.
+    `wrong` maps keys to what is wrong with them; `freed` counts evicted files. `unlisted` files are in no commit
+    record; `unfinished` are stages that a build has not completed. `remedy` is a command, where it is not the one for
+    batches.
     """
 
     files: int
@@ -37,9 +37,10 @@ class PartitionAudit:
 
 @dataclass(slots=True)
 class AuditReport:
-    """`begun` and `ended` are in UTC, ISO 8601; `ended` is empty while the audit is at work, or was broken off.
+    """`begun` and `ended` are in UTC, ISO 8601; `ended` is empty while the audit runs, or where it was interrupted.
 
-    `partitions` are the batches of recordings, `parts` all else: data sets, Moshi's batches and lists, state files.
+    `partitions` are the batches of recordings, `parts` everything else: data sets, Moshi's batches and lists, state
+    files.
     """
 
     begun: str
@@ -78,7 +79,7 @@ class AuditReport:
 
     @property
     def remedies(self) -> list[str]:
-        """The commands that repair what was found."""
+        """The commands that repair what is wrong."""
         others = {name for item in self.partitions.values() for name in map(_dataset_of_key, item.wrong) if name}
         others -= {self.dataset}
         damaged = self.damaged_partitions
@@ -103,16 +104,16 @@ def _dataset_of_key(key: str) -> str:
 
 
 def read_audit_report(work: Store) -> AuditReport | None:
-    """The last audit's report; None where there is none, or a damaged one."""
+    """The report of the last audit; None where there is none or it is damaged."""
     try:
         return read_state(work, AUDIT_REPORT_KEY, AuditReport)
     except DamagedStateError as error:
-        _log.warning("%s; the audit starts anew", error)
+        _log.warning("%s; the audit starts again from the beginning", error)
         return None
 
 
 class AuditCollector:
-    """Gathers what is found of one part of the work root."""
+    """Collects what is wrong with one part of the work root."""
 
     def __init__(self, work: Store) -> None:
         self.work = work
@@ -124,7 +125,7 @@ class AuditCollector:
         self.size_bytes = 0
 
     def read(self, key: str) -> bytes | None:
-        """The content of a file that is checked otherwise than by a checksum."""
+        """The content of a file that is not checked by a checksum."""
         try:
             data = self.work.find(key)
         except StoreError as error:
@@ -138,38 +139,26 @@ class AuditCollector:
     def finish(
         self, is_evicted: Callable[[str, str], bool] = lambda key, digest: False, remedy: str = ""
     ) -> PartitionAudit:
-        """Read all that is wanted and compare it."""
-        found = dict(
-            zip(
-                self.expected_hashes,
-                self.work.map_keys(lambda key: self._check_file(key, is_evicted), self.expected_hashes),
-                strict=True,
-            )
-        )
-        wrong = {key: what for key, (_, what) in found.items() if what}
+        """Read all expected files and compare them."""
+        expected = self.expected_hashes
+        audits = self.work.map_keys(lambda key: audit_file(self.work, key, expected[key], is_evicted), expected)
+        found = dict(zip(expected, audits, strict=True))
+        wrong = {key: _describe(item) for key, item in found.items() if not item.state.counts_as_present}
         return PartitionAudit(
             files=len(found) + self.files_read,
-            size_bytes=sum(size for size, _ in found.values()) + self.size_bytes,
-            freed=sum(what is None for _, what in found.values()),
+            size_bytes=sum(item.size_bytes for item in found.values()) + self.size_bytes,
+            freed=sum(item.state is FileState.EVICTED for item in found.values()),
             wrong={**wrong, **self.wrong},
             unlisted=sorted(self.unlisted),
             unfinished=sorted(self.unfinished),
             remedy=remedy,
         )
 
-    def _check_file(self, key: str, is_evicted: Callable[[str, str], bool]) -> tuple[int, str | None]:
-        try:
-            if key.endswith((".parquet", ".wav")):  # may be too large to hold
-                info = self.work.head(key)
-                size, digest = info.size if info else 0, self.work.hash(key)
-            else:
-                data = self.work.get(key)
-                size, digest = len(data), sha256(data)
-        except ObjectNotFoundError:
-            return 0, None if is_evicted(key, self.expected_hashes[key]) else MISSING
-        except StoreError as error:
-            return 0, f"cannot be read: {error}"
-        return size, "" if digest == self.expected_hashes[key] else "is not what was committed"
-
     def add_unlisted(self, there: Collection[str], listed: Mapping[str, object] | Collection[str]) -> None:
         self.unlisted += [key for key in there if key not in listed]
+
+
+def _describe(item: FileAudit) -> str:
+    if item.state is FileState.UNREADABLE:
+        return f"cannot be read: {item.error}"
+    return MISSING if item.state is FileState.MISSING else "is not what was committed"

@@ -1,6 +1,6 @@
-"""Whether a store can be used, step by step: reach, list, read, write, read back, conditional puts, speed, delete.
+"""Check whether a store can be used: reach, list, read, write, read back, conditional puts, speed, delete.
 
-Nothing is written unless that is asked for, and then only below a prefix of its own, which is removed again.
+Writes only if asked to, and then only below a prefix of its own, which is removed at the end.
 """
 
 import contextlib
@@ -15,17 +15,18 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from voice_core.compute import progress
+from voice_core.language import pluralize
 from voice_core.storage.connectivity import check_connection
-from voice_core.storage.diagnosis import DENIED, Diagnosis, diagnose, root_cause_message
+from voice_core.storage.errors import DENIED, Diagnosis, diagnose_error
 from voice_core.storage.store import ConflictError, ObjectInfo, Store, StoreError
 
 PREFIX = ".voice-check-"
 _LISTED = 1000
 _SMALL_OBJECTS, _SMALL_BYTES = 256, 16_384
 _LARGE_BYTES = 32 << 20
-_MAX_CLOCK_SEC = 900  # beyond it S3 refuses requests
+_MAX_CLOCK_SEC = 900  # with a larger difference S3 rejects requests
 _NOTABLE_CLOCK_SEC = 60
-_RETRIES = 1  # a check is to say soon what is wrong
+_RETRIES = 1  # so that a check reports errors soon
 _WRITES_NOT_TESTED = "not tested; --write tests it"
 
 State = Literal["ok", "failed", "skipped"]
@@ -33,7 +34,7 @@ State = Literal["ok", "failed", "skipped"]
 
 @dataclass(frozen=True, slots=True)
 class CheckStep:
-    """`found` is what was measured, or what is wrong, or why the step was left out; `cure` is what to do about it."""
+    """`found` is the measurement, what is wrong, or why the step was skipped; `cure` is what to do about it."""
 
     name: str
     state: State
@@ -54,15 +55,15 @@ class StoreCheck:
 def check_store(
     url: str, open_store: Callable[[str], Store], *, write: bool, speed: bool = True, may_be_missing: bool = False
 ) -> StoreCheck:
-    """Try everything that a build does with a store. Troubles are in the result; none is raised.
+    """Try every operation that a build uses. Errors are in the result; none is raised.
 
-    With `may_be_missing`, a folder that is not there yet is no failure.
+    With `may_be_missing`, a folder that does not exist yet is not a failure.
     """
     return StoreCheck(url, tuple(_StoreChecker(url, open_store, write, speed, may_be_missing).steps()))
 
 
 class _FailedError(Exception):
-    """A step that went through and showed something wrong."""
+    """The operations of a step succeeded, and their result is wrong."""
 
     def __init__(self, what: str, cure: str) -> None:
         super().__init__(what)
@@ -79,11 +80,11 @@ class _StoreChecker:
     prefix: str = field(default_factory=lambda: f"{PREFIX}{uuid.uuid4().hex[:12]}/")
     written: set[str] = field(default_factory=set)
     listed: list[ObjectInfo] = field(default_factory=list)
-    made: list[Path] = field(default_factory=list)  # local folders that were not there, the deepest first
+    made: list[Path] = field(default_factory=list)  # local folders that did not exist, the deepest first
 
     def steps(self) -> Iterator[CheckStep]:
         if self.may_be_missing and not self.write and self.url.startswith("file:") and not self._folder().exists():
-            yield from _skipped("there is no such folder yet; a build creates it", "open", *self._step_names())
+            yield from _skipped("the folder does not exist yet; a build creates it", "open", *self._step_names())
             return
         try:
             store = self._open()
@@ -96,7 +97,7 @@ class _StoreChecker:
             reached = check_connection(store.url, store.access)
             if (trouble := reached.diagnosis) is not None:
                 yield CheckStep("reach", "failed", trouble.what, trouble.cure)
-                yield from _skipped("the server is not reached", *self._step_names())
+                yield from _skipped("the server cannot be reached", *self._step_names())
                 return
             yield CheckStep("reach", "ok", f"{reached.address}, {reached.latency_ms:.0f} ms")
             yield _clock(reached.clock_offset_sec)
@@ -104,7 +105,7 @@ class _StoreChecker:
         listing = _with_region(self._try("list", lambda: self._list(store)), region)
         yield listing
         if listing.state == "failed" and listing.found != DENIED:
-            yield from _skipped("the store does not list", *self._step_names()[1:])
+            yield from _skipped("the store cannot be listed", *self._step_names()[1:])
             return
         yield self._try_if_listed("read", lambda: self._read(store))
         if not self.write:
@@ -144,10 +145,10 @@ class _StoreChecker:
             return self._failed(name, error)
 
     def _try_if_listed(self, name: str, act: Callable[[], str]) -> CheckStep:
-        return self._try(name, act) if self.listed else _skip(name, "nothing to read was found")
+        return self._try(name, act) if self.listed else _skip(name, "there is no object to read")
 
     def _failed(self, name: str, error: StoreError) -> CheckStep:
-        trouble = diagnose(root_cause_message(error), self.url) or Diagnosis(str(error), "")
+        trouble = diagnose_error(error, self.url) or Diagnosis(str(error), "")
         return CheckStep(name, "failed", trouble.what, trouble.cure)
 
     def _list(self, store: Store) -> str:
@@ -155,7 +156,7 @@ class _StoreChecker:
         self.listed = [item for item in found if item.size > 0 and not item.key.startswith(PREFIX)]
         if not found:
             return "empty"
-        many = f"{len(found):,} objects" if len(found) < _LISTED else f"{_LISTED:,} objects and more"
+        many = pluralize(len(found), "object") if len(found) < _LISTED else f"at least {_LISTED:,} objects"
         return f"{many}, such as {found[0].key}"
 
     def _read(self, store: Store) -> str:
@@ -164,7 +165,8 @@ class _StoreChecker:
             size = len(reader.read(1 << 20))
         if size != min(smallest.size, 1 << 20):
             raise _FailedError(
-                f"{smallest.key}: {size} bytes came, and the listing says {smallest.size}", "look at the server's log"
+                f"{smallest.key}: {size:,} bytes were read, and the listing says {smallest.size:,}",
+                "check the server's log",
             )
         return f"{size:,} bytes of {smallest.key}"
 
@@ -180,9 +182,9 @@ class _StoreChecker:
         writing = self._try("write", put)
         yield writing
         if writing.state == "failed":
-            yield from _skipped("nothing can be written", *self._write_steps()[1:])
+            yield from _skipped("writing failed", *self._write_steps()[1:])
             if self.speed:
-                yield _skip("speed", "nothing can be written")
+                yield _skip("speed", "writing failed")
             return
         yield self._try("read back", lambda: self._read_back(store, key, data))
         yield self._try("put if absent", lambda: self._put_if_absent(store, key, data))
@@ -193,19 +195,20 @@ class _StoreChecker:
 
     def _read_back(self, store: Store, key: str, data: bytes) -> str:
         if store.get(key) != data:
-            raise _FailedError("other bytes came back than were written", "something between changes them: a proxy?")
+            raise _FailedError("the bytes that were read differ from those written", "a proxy may change them")
         if [item.key for item in store.listing(self.prefix)] != [key]:
             raise _FailedError(
-                "what was just written is not in the listing", "builds work, yet a store should list what it holds"
+                "the object that was just written is not in the listing",
+                "builds work, but a store should list all its objects",
             )
-        return "the same bytes, and listed at once"
+        return "the same bytes, listed at once"
 
     def _put_if_absent(self, store: Store, key: str, data: bytes) -> str:
         with contextlib.suppress(ConflictError):
             store.put(key, b"other", if_absent=True)
         if store.get(key) != data:
             raise _FailedError(
-                "the server overwrites silently what a put-if-absent must leave alone",
+                "the server ignores the condition of a put-if-absent and overwrites silently",
                 "never run two builds on this work root at once, or use a newer server",
             )
         return "honoured"
@@ -219,7 +222,7 @@ class _StoreChecker:
             store.put(key, b"three", if_unchanged=old)
         if store.get(key) != b"two, by another":
             raise _FailedError(
-                "the server overwrites silently what a put-if-unchanged must leave alone",
+                "the server ignores the condition of a put-if-unchanged and overwrites silently",
                 "never run two builds on this work root at once, or use a newer server",
             )
         return "honoured"
@@ -228,10 +231,10 @@ class _StoreChecker:
         store.delete([key])
         if store.head(key) is not None:
             raise _FailedError(
-                "the object is still there", "look for a retention rule, an object lock or versioning on the bucket"
+                "the object still exists", "check the bucket for a retention rule, object lock or versioning"
             )
         self.written.discard(key)
-        return "gone at once"
+        return "deleted at once"
 
     def _speed(self, store: Store) -> str:
         small = {
@@ -254,7 +257,7 @@ class _StoreChecker:
         up, down = (f"{_LARGE_BYTES / seconds / 1e6:,.0f}" for seconds in times[2:])
         return (
             f"{puts} puts/s and {gets} gets/s of {_SMALL_BYTES >> 10} KiB, {store.access.in_flight} in flight; "
-            f"one of {_LARGE_BYTES >> 20} MiB: up {up}, down {down} MB/s"
+            f"one object of {_LARGE_BYTES >> 20} MiB: up {up}, down {down} MB/s"
         )
 
     def _read_speed(self, store: Store) -> str:
@@ -271,7 +274,7 @@ class _StoreChecker:
         return "; ".join(parts)
 
     def _clean_up(self, store: Store) -> None:
-        """Remove what was written, as far as the store lets us; `delete` has told if it does not."""
+        """Remove what was written, as far as the store permits it; the step `delete` reports if it does not."""
         with contextlib.suppress(StoreError):
             store.delete(sorted(self.written))
         if store.local_root is not None:
@@ -282,14 +285,14 @@ class _StoreChecker:
 
 def _clock(ahead_sec: float | None) -> CheckStep:
     if ahead_sec is None:
-        return _skip("clock", "the server does not tell its time")
+        return _skip("clock", "the server does not send its time")
     apart, direction = abs(ahead_sec), "behind" if ahead_sec > 0 else "ahead of"
     found = f"this machine's clock is {apart:,.0f} s {direction} the server's"
     cure = "set the clock (`timedatectl set-ntp true`)"
     if apart > _MAX_CLOCK_SEC:
-        return CheckStep("clock", "failed", f"{found}; beyond {_MAX_CLOCK_SEC} s requests are refused", cure)
+        return CheckStep("clock", "failed", f"{found}; requests are rejected from {_MAX_CLOCK_SEC} s on", cure)
     if apart > _NOTABLE_CLOCK_SEC:
-        return CheckStep("clock", "ok", f"{found}; beyond {_MAX_CLOCK_SEC} s requests are refused", cure)
+        return CheckStep("clock", "ok", f"{found}; requests are rejected from {_MAX_CLOCK_SEC} s on", cure)
     return CheckStep("clock", "ok", "agrees with the server's")
 
 

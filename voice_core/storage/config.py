@@ -1,6 +1,8 @@
-"""How remote stores are reached: addresses, credentials, patience. Everything here can be sent to another process."""
+"""How remote stores are reached: endpoints, credentials, TLS, timeouts. A `StoreConfig` can be pickled."""
 
 import json
+import os
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -12,12 +14,13 @@ import obstore
 from obstore.store import GCSStore, S3Store, from_url
 
 from voice_core.redaction import register_secrets
-from voice_core.settings import Settings
 from voice_core.settings.base import refuse_credentials
+from voice_core.settings.stores import GcsSettings, S3Settings
 
 _SCHEMES = ("s3", "s3a", "gs", "memory")
 _DEFAULT_REGION = "us-east-1"
-# A request may be long, since bodies are.
+_GOOGLE_ENDPOINT = "https://storage.googleapis.com"
+# A request may take long, since bodies may be large.
 _CONNECT_TIMEOUT, _TIMEOUT = timedelta(seconds=10), timedelta(hours=2)
 _KEY_FIELDS = ("client_email", "private_key", "private_key_id")
 _RETRY_TIMEOUT = timedelta(minutes=2)
@@ -25,11 +28,11 @@ _RETRY_TIMEOUT = timedelta(minutes=2)
 
 @dataclass(frozen=True, slots=True)
 class StoreConfig:
-    """What is empty comes from the environment, as the cloud's own tools read it."""
+    """Values that are empty come from the environment, as the cloud's own tools read it."""
 
-    in_flight: int = 32  # requests at once: enough to hide a round trip, few enough for one server
-    max_retries: int = 8  # of a request that failed for a transient reason, with growing pauses
-    read_timeout_sec: float = 60.0  # a server that says nothing for this long is not coming back
+    in_flight: int = 32  # requests at once: enough to hide the latency, few enough for one server
+    max_retries: int = 8  # tries of a request with transient errors, with growing pauses
+    read_timeout_sec: float = 60.0  # without any data from the server
     endpoint_url: str = ""
     region: str = ""
     profile: str = ""
@@ -39,11 +42,11 @@ class StoreConfig:
     anonymous: bool = False
     ca_bundle: str = ""  # path of a PEM file
     verify_tls: bool = True
-    credentials_file: str = ""  # Google's service account key
+    credentials_file: str = ""  # path of a Google service account key
     project: str = ""
 
     def open(self, url: str) -> Any:
-        """An obstore store. Raises `ValueError` or obstore's errors for what cannot be opened."""
+        """Open an obstore store. Raises `ValueError` or obstore's errors."""
         register_secrets(self.access_key_id, self.secret_access_key, self.session_token)
         refuse_credentials(url)
         scheme, bucket = url.partition("://")[::2]
@@ -52,21 +55,39 @@ class StoreConfig:
         return from_url(url, **({} if scheme == "memory" else self._options(url)))
 
     def sign_listing(self, bucket_url: str, query: Mapping[str, str]) -> str:
-        """The address that lists a bucket (`s3://bucket` or `gs://bucket`) by this query. It is a secret for an hour.
+        """A signed URL that lists a bucket (`s3://bucket` or `gs://bucket`) with this query.
 
-        Raises obstore's errors where the credentials cannot sign.
+        It is a secret for an hour. Raises obstore's errors if the credentials cannot sign.
         """
         scheme, bucket = bucket_url.partition("://")[::2]
-        asked = f"{bucket}?{urlencode(query, quote_via=quote)}"
+        request = f"{bucket}?{urlencode(query, quote_via=quote)}"
         google = scheme == "gs"
         if (google and self.endpoint_url) or self.anonymous:
-            region = self.region or _DEFAULT_REGION
-            host = "https://storage.googleapis.com" if google else f"https://s3.{region}.amazonaws.com"
-            return f"{self.endpoint_url.rstrip('/') or host}/{asked}"
-        # obstore signs requests for objects only. With this name of the bucket the query is part of what it signs, and
-        # the object's name falls behind the "#".
-        store = (GCSStore if google else S3Store)(f"{asked}#", **self._options(bucket_url))
+            return f"{self.endpoint(bucket_url)}/{request}"
+        # obstore signs requests for objects only. With this bucket name the query is part of the signed text, and the
+        # object's name comes after the "#".
+        store = (GCSStore if google else S3Store)(f"{request}#", **self._options(bucket_url))
         return obstore.sign(store, "GET", "", timedelta(hours=1)).partition("#")[0]
+
+    def endpoint(self, url: str) -> str:
+        """The scheme, host and port that requests for an s3:// or gs:// URL go to."""
+        if self.endpoint_url:
+            return self.endpoint_url.rstrip("/")
+        if url.startswith("gs:"):
+            return _GOOGLE_ENDPOINT
+        named = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+        region = self.region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+        return (named or (f"https://s3.{region}.amazonaws.com" if region else "https://s3.amazonaws.com")).rstrip("/")
+
+    def ssl_context(self) -> ssl.SSLContext:
+        """For requests that obstore does not make. Raises `OSError` if `ca_bundle` cannot be used."""
+        context = ssl.create_default_context()
+        if self.ca_bundle:
+            context.load_verify_locations(self.ca_bundle)
+        if not self.verify_tls:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
 
     def _options(self, url: str) -> dict[str, Any]:
         client: dict[str, Any] = {
@@ -87,7 +108,7 @@ class StoreConfig:
     def _s3(self) -> dict[str, Any]:
         config: dict[str, Any] = {}
         if self.endpoint_url:
-            # Servers of one's own rarely have a name a bucket.
+            # Self-hosted servers rarely have a host name per bucket.
             config |= {"endpoint": self.endpoint_url.rstrip("/"), "virtual_hosted_style_request": False}
         if self.anonymous:
             config["skip_signature"] = True
@@ -110,7 +131,7 @@ class StoreConfig:
 
     def _gcs(self) -> dict[str, Any]:
         if self.endpoint_url:
-            # With skip_signature alone, a put or a delete would still ask Google for a token.
+            # With skip_signature alone, a put or a delete would still request a token from Google.
             key = {"gcs_base_url": self.endpoint_url.rstrip("/"), "disable_oauth": True}
             return {"service_account_key": json.dumps(key | dict.fromkeys(_KEY_FIELDS, ""))}
         if self.anonymous:
@@ -118,7 +139,7 @@ class StoreConfig:
         return {"application_credentials": self.credentials_file} if self.credentials_file else {}
 
     def s3_client(self) -> Any:
-        """boto3's client, for what obstore does not do. Raises `ModuleNotFoundError` without the extra "cloud"."""
+        """A boto3 client, for what obstore does not do. Raises `ModuleNotFoundError` without the extra "cloud"."""
         import boto3
         from botocore import UNSIGNED
         from botocore.config import Config
@@ -140,7 +161,10 @@ class StoreConfig:
         )
 
     def gcs_client(self) -> Any:
-        """Google's client, for what obstore does not do. Raises `ModuleNotFoundError` without the extra "cloud"."""
+        """A google-cloud-storage client, for what obstore does not do.
+
+        Raises `ModuleNotFoundError` without the extra "cloud".
+        """
         from google.auth.credentials import AnonymousCredentials
         from google.cloud import storage
 
@@ -162,12 +186,12 @@ def _pem(path: str) -> bytes:
     except OSError as error:
         raise ValueError(f"VOICE_S3__CA_BUNDLE names {path}, which cannot be read: {error.strerror}") from None
     if b"-----BEGIN CERTIFICATE-----" not in data:
-        raise ValueError(f"VOICE_S3__CA_BUNDLE names {path}, which holds no PEM certificate")
+        raise ValueError(f"VOICE_S3__CA_BUNDLE names {path}, which contains no PEM certificate")
     return data
 
 
 def _aws_session(profile: str) -> Any:
-    """A session whose credentials boto3 finds (~/.aws, single sign-on, a role), or None: obstore looks by itself."""
+    """A session with the credentials that boto3 finds (~/.aws, single sign-on, a role); None if it finds none."""
     try:
         import boto3
         from botocore.exceptions import BotoCoreError
@@ -182,10 +206,10 @@ def _aws_session(profile: str) -> Any:
         raise ValueError(str(error)) from None
 
 
-def s3_config(settings: Settings) -> StoreConfig:
-    s3 = settings.s3
+def s3_config(s3: S3Settings, requests_in_flight: int) -> StoreConfig:
+    """The configuration of s3:// stores."""
     return StoreConfig(
-        in_flight=settings.requests_in_flight,
+        in_flight=requests_in_flight,
         endpoint_url=s3.endpoint_url,
         region=s3.region,
         profile=s3.profile,
@@ -196,10 +220,10 @@ def s3_config(settings: Settings) -> StoreConfig:
     )
 
 
-def gcs_config(settings: Settings) -> StoreConfig:
-    gcs = settings.gcs
+def gcs_config(gcs: GcsSettings, requests_in_flight: int) -> StoreConfig:
+    """The configuration of gs:// stores."""
     return StoreConfig(
-        in_flight=settings.requests_in_flight,
+        in_flight=requests_in_flight,
         endpoint_url=gcs.endpoint_url,
         credentials_file=gcs.credentials_file,
         project=gcs.project,

@@ -1,4 +1,4 @@
-"""What has to be copied to mirror one store to another, and in which order. Pure: listings in, steps out."""
+"""Plan the mirror of one store to another: what to copy, and in which order. Pure: listings in, steps out."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Action = Literal["new", "replace", "compare", "same"]
 
 @dataclass(frozen=True, slots=True)
 class CopyOptions:
-    """`include` and `exclude` are globs on the whole key (`*` also stands for slashes)."""
+    """`include` and `exclude` are globs that match the whole key (`*` also matches slashes)."""
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -38,7 +38,7 @@ class CopyOptions:
 
 @dataclass(frozen=True, slots=True)
 class CopyStep:
-    """What to do about one object: `compare` where only the content can tell whether it is the same."""
+    """The action for one object; `compare` where only the contents show whether it is the same."""
 
     action: Action
     source: ObjectInfo
@@ -58,11 +58,11 @@ class CopyFailure:
 
 @dataclass(frozen=True, slots=True)
 class CopyPlan:
-    steps: tuple[CopyStep, ...]  # in order of their keys; without what is known to be the same
+    steps: tuple[CopyStep, ...]  # by key; without objects that are known to be the same
     same: int
     deletions: tuple[str, ...]  # at the destination, commit records first
-    invalid_keys: tuple[CopyFailure, ...]  # names that no store of ours can hold
-    folder_markers: int = 0  # empty objects that stand for a folder in some consoles; no files
+    invalid_keys: tuple[CopyFailure, ...]  # names that are not valid keys
+    folder_markers: int = 0  # empty objects that represent folders in some consoles
 
     def counts(self) -> dict[Action, int]:
         tally: dict[Action, int] = {"new": 0, "replace": 0, "compare": 0, "same": self.same}
@@ -90,7 +90,7 @@ def copy_order(key: str) -> int:
 
 
 def commit_scope(key: str) -> str | None:
-    """The folder whose files a commit record speaks of; None for what is no such record, or lists no files.
+    """The folder whose files a commit record lists; None for other objects, and for records that list no files.
 
     >>> commit_scope("segments/a/batch-0001/_manifest.parquet"), commit_scope("datasets/v/manifests/a/b.parquet")
     ('segments/a/batch-0001/', 'datasets/v/')
@@ -107,7 +107,7 @@ def commit_scope(key: str) -> str | None:
 
 
 def parent_folders(keys: Iterable[str]) -> set[str]:
-    """All folders above the keys, as prefixes; the top is ""."""
+    """All folders above the keys, as prefixes; the root is ""."""
     found: set[str] = set()
     for key in keys:
         at = len(key)
@@ -121,7 +121,7 @@ def parent_folders(keys: Iterable[str]) -> set[str]:
 
 
 def md5_from_etag(info: ObjectInfo | None) -> str:
-    """The MD5 that an etag is, where it is one; "" otherwise."""
+    """The etag, if it is an MD5; "" otherwise."""
     etag = info.etag.lower() if info else ""
     return etag if len(etag) == _MD5_DIGITS and all(digit in "0123456789abcdef" for digit in etag) else ""
 
@@ -133,8 +133,8 @@ def make_plan(
     known: Callable[[str], CopiedObject | None],
     options: CopyOptions,
 ) -> CopyPlan:
-    """Compare two listings. Pure. Raises `ValueError` where everything would be deleted."""
-    there = {item.key: item for item in target if item.size >= 0}
+    """Compare two listings. Pure. Raises `ValueError` if everything would be deleted."""
+    there = {item.key: item for item in target if not item.unusable}
     steps: list[CopyStep] = []
     impossible: list[CopyFailure] = []
     same = folder_marks = 0
@@ -146,8 +146,8 @@ def make_plan(
             folder_marks += 1
             continue
         wanted.add(item.key)
-        if item.size < 0:
-            impossible.append(CopyFailure(item.key, "its name can be no key: rename it at the source"))
+        if item.unusable:
+            impossible.append(CopyFailure(item.key, item.unusable))
             continue
         row, old = known(item.key), there.get(item.key)
         row = row if row is not None and old is not None and row.target_identity == old.identity else None
@@ -160,8 +160,8 @@ def make_plan(
     if options.delete:
         if not wanted:
             raise ValueError(
-                f"{source_url} holds nothing that is to be copied, so --delete would empty the destination: "
-                "check the address and the globs"
+                f"no object of {source_url} is selected, so --delete would empty the destination: "
+                "check the URL, --include and --exclude"
             )
         deletions = [key for key in there if options.matches(key) and key not in wanted]
     return CopyPlan(
@@ -188,6 +188,6 @@ def _action(
 
 
 def refuse_overlap(source_url: str, target_url: str) -> None:
-    """Raises `ValueError` where one URL lies in the other."""
+    """Raise `ValueError` if one URL is the other, or inside of it."""
     if how := describe_overlap(source_url, target_url):
-        raise ValueError(f"{source_url} {how} {target_url}: nothing can be copied onto or into itself")
+        raise ValueError(f"{source_url} {how} {target_url}: a store cannot be copied onto or into itself")

@@ -1,9 +1,9 @@
-"""What copies into a store have found out: which object there holds the same bytes as which object of the source.
+"""The record of copies into a store: which of its objects have the same bytes as which objects of the source.
 
-Stores call the same bytes by different names (an etag, a generation, a modification time). With this record a second
-copy needs two listings and no bodies. It lies in a folder of its own at the destination, as Parquet files that are
-only added and, at the end of a copy, merged into one; so a copy that is killed keeps what it noted, and two copies at
-once do not write over each other. Deleting the folder costs nothing but time.
+Stores identify the same bytes differently (by an etag, a generation, a modification time). With this record a second
+copy needs two listings and no bodies. It is a folder of Parquet files at the destination. Files are only added and, at
+the end of a copy, merged into one: a copy that is killed keeps its entries, and two copies at once do not overwrite
+each other. If the folder is deleted, the next copy compares the contents again.
 """
 
 import io
@@ -27,8 +27,11 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class CopiedObject:
-    """`sha256` is that of the object at the destination while it is called `target_identity`, and that of the
-    object of `source_url` while it is called `source_identity`."""
+    """Two objects with the same bytes, whose hash is `sha256`.
+
+    It holds for the object at the destination as long as its identity is `target_identity`, and for the object of
+    `source_url` as long as its identity is `source_identity`.
+    """
 
     source_url: str
     source_identity: str
@@ -37,7 +40,7 @@ class CopiedObject:
 
 
 class CopyRecord:
-    """The record at one destination. With `keep` False nothing is read or written."""
+    """The record at one destination. With `keep=False` nothing is read or written."""
 
     def __init__(self, store: Store, *, keep: bool = True) -> None:
         self._store = store
@@ -53,13 +56,13 @@ class CopyRecord:
         for key in sorted(item.key for item in self._store.listing(COPY_RECORD_FOLDER)):
             data = self._store.find(key)
             if data is None:
-                continue  # another copy has merged it since
+                continue  # another copy merged it since
             self._parts.append(key)
             try:
                 table = pq.read_table(io.BytesIO(data))
                 table = table.select(_SCHEMA.names).cast(_SCHEMA)
             except (pa.ArrowException, KeyError, ValueError):
-                continue  # not ours, or not whole: it costs a comparison, no more
+                continue  # not a record, or incomplete: its objects are compared again
             if any(column.null_count for column in table.columns):
                 continue
             columns = [table[name].to_pylist() for name in _SCHEMA.names]
@@ -71,7 +74,7 @@ class CopyRecord:
         return self._known.get(key)
 
     def note(self, key: str, known: CopiedObject) -> None:
-        """Keep for the next copy; written now and then."""
+        """Add an entry for the next copy. Entries are written every few seconds."""
         if not self._keep:
             return
         self._known[key] = self._new[key] = known
@@ -82,14 +85,14 @@ class CopyRecord:
         self._known.pop(key, None)
 
     def flush(self) -> None:
-        """Write what is new."""
+        """Write the new entries."""
         if self._new:
             self._parts.append(self._write(self._new))
             self._new = {}
         self._flushed = time.monotonic()
 
     def close(self) -> None:
-        """Write what is new, and merge the parts into one."""
+        """Write the new entries, and merge all files into one."""
         self.flush()
         if len(self._parts) > 1:
             merged = self._write(self._known)

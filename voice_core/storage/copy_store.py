@@ -1,7 +1,7 @@
-"""Mirroring one store to another, many objects at a time.
+"""Mirror one store to another, many objects at a time.
 
-Commit records (manifests, dataset.json, batch files) are copied after everything that they list, and not at all while
-something of that failed: whoever reads the destination never meets a manifest whose files are not there.
+Commit records (manifests, dataset.json, batch files) are copied after the objects that they list, and not at all if one
+of those failed: a reader of the destination never finds a manifest whose files are missing.
 """
 
 import hashlib
@@ -29,14 +29,14 @@ from voice_core.storage.copy_record import CopiedObject, CopyRecord
 from voice_core.storage.scratch import Scratch
 from voice_core.storage.store import ObjectInfo, ObjectNotFoundError, Store, StoreError
 
-MAX_IN_MEMORY_BYTES = 32 << 20  # up to here an object is held in memory, above it goes through a file
-_MEMORY_BYTES = 256 << 20  # of all objects that are held at once
-_MAX_FAILURES_IN_A_ROW = 100  # failures one after another: then it is no matter of single objects
+MAX_IN_MEMORY_BYTES = 32 << 20  # larger objects are copied through a file
+_MEMORY_BYTES = 256 << 20  # of all objects in memory at once
+_MAX_FAILURES_IN_A_ROW = 100  # the cause is then not in single objects
 
 
 @dataclass(slots=True)
 class CopyReport:
-    """What a copy did. `bodies_read` counts objects of the source that were read."""
+    """The result of a copy. `bodies_read` counts objects of the source that were read."""
 
     plan: CopyPlan
     copied: int = 0
@@ -50,17 +50,16 @@ class CopyReport:
 
 
 def plan_copy(source: Store, target: Store, options: CopyOptions) -> tuple[CopyPlan, CopyRecord]:
-    """List both sides, and compare."""
+    """List and compare both stores. Raises `ValueError` if one is inside of the other."""
     refuse_overlap(source.url, target.url)
     record = CopyRecord(target, keep=options.record)
     return make_plan(source.url, source.listing(), target.listing(), record.find, options), record
 
 
 def copy(source: Store, target: Store, options: CopyOptions, scratch: Scratch | None = None) -> CopyReport:
-    """Mirror `source` to `target`. What fails for a single object ends in the report's failures.
+    """Mirror `source` to `target`. Failures of single objects are in the report.
 
-    `scratch` is for large objects on their way to a remote store; without it they pass through the system's own place
-    for temporary files.
+    `scratch` is for large objects that go to a remote store; without it the system's temporary folder is used.
     """
     return _Copier(source, target, options, scratch).run()
 
@@ -100,7 +99,7 @@ class _Copier:
                         [step for step in todo if copy_order(step.key) == level], failed
                     )
                     report.failures += [
-                        CopyFailure(step.key, "held back: objects that it lists failed") for step in held
+                        CopyFailure(step.key, "not copied: objects that it lists failed") for step in held
                     ]
                     for done in map_concurrently(self._copy_one, ready, self._options.jobs):
                         self._record_result(done)
@@ -120,7 +119,7 @@ class _Copier:
             self._failed_in_a_row += 1
             if self._failed_in_a_row >= _MAX_FAILURES_IN_A_ROW:
                 raise StoreError(
-                    f"{_MAX_FAILURES_IN_A_ROW} objects failed one after another, the last one so: {done.failure}"
+                    f"{_MAX_FAILURES_IN_A_ROW} objects failed one after another; the last error: {done.failure}"
                 )
             return
         self._failed_in_a_row = 0
@@ -135,7 +134,7 @@ class _Copier:
             report.identical += 1
 
     def _delete_stale_commit_records(self, todo: Sequence[CopyStep]) -> list[CopyStep]:
-        """Remove commit records at the destination that speak of files which are about to change."""
+        """Remove commit records at the destination that list files which are about to change."""
         changing = parent_folders(step.key for step in todo if step.target is not None and copy_order(step.key) == 0)
         result = []
         for step in todo:
@@ -151,7 +150,7 @@ class _Copier:
         try:
             return self._match_content(step, self._hash(self._source, step.source)) is None
         except StoreError:
-            return False  # it stays as it is, and fails again when its turn comes
+            return False  # it is kept, and the error is raised again when it is copied
 
     def _delete(self) -> None:
         report = self._report
@@ -169,7 +168,7 @@ class _Copier:
         try:
             return self._copy_in_memory(step) if step.source.size <= MAX_IN_MEMORY_BYTES else self._copy_large(step)
         except ObjectNotFoundError as error:
-            # A listing shows the empty object "folder/" as "folder", and there is none of that name to get.
+            # A listing shows the empty object "folder/" as "folder", which does not exist.
             return _CopyResult(
                 step, failure="" if step.source.size == 0 else str(error), folder_mark=step.source.size == 0
             )
@@ -177,12 +176,12 @@ class _Copier:
             return _CopyResult(step, failure=str(error))
 
     def _copy_in_memory(self, step: CopyStep) -> _CopyResult:
-        """Compare and copy what is read once."""
+        """Compare and copy with one read of the source."""
         with self._memory.reserve(step.source.size):
             data = self._source.get(step.key)
             info = self._check_size(step.source, len(data))
             if copy_order(step.key) and not self._is_unchanged(step.source):
-                raise StoreError(f"{step.key} was rewritten while what it lists was copied; copy again")
+                raise StoreError(f"{step.key} was replaced while the files that it lists were copied; copy again")
             digest = sha256(data)
             if step.action == "compare" and (known := self._match_content(step, digest, data)):
                 return _CopyResult(step, bodies_read=1, known=known)
@@ -197,7 +196,7 @@ class _Copier:
         return self._copy_via_file(step)
 
     def _match_content(self, step: CopyStep, digest: str, data: bytes = b"") -> CopiedObject | None:
-        """What is known once the source's content is, where the destination's is the same; else None."""
+        """The record entry if the destination has the content with this SHA-256 `digest`; else None."""
         assert step.target is not None
         if self._options.verify:
             there = self._hash(self._target, step.target)
@@ -225,7 +224,7 @@ class _Copier:
 
     @contextmanager
     def _open_target_file(self, step: CopyStep) -> Iterator[Path]:
-        """A path to write an object to, which is put at the end: beside its place in a folder, or on local disk."""
+        """A path to write an object to, which is put at the end: a part file at the destination, or a scratch file."""
         if self._target.local_root is not None or self._scratch is None:
             with self._target.create(step.key) as path:
                 yield path
@@ -239,7 +238,7 @@ class _Copier:
         return now is not None and now.identity == info.identity
 
     def _check_size(self, info: ObjectInfo, size: int) -> ObjectInfo:
-        """What the store calls the object that was read, which may be newer than the listing."""
+        """The metadata of the object that was read, which may be newer than the listing."""
         now = info if info.size == size else self._source.head(info.key)
         if now is None or now.size != size:
             raise StoreError(f"get {self._source.url}/{info.key}: it was replaced while it was read; copy again")
@@ -253,15 +252,15 @@ class _Copier:
         if now is None or now.identity != stored.identity or not self._is_unchanged(source):
             raise StoreError(f"{where}: another process replaced it; copy again")
         self._target.delete([stored.key])
-        raise StoreError(f"{where}: what arrived is not what was sent; it was removed again")
+        raise StoreError(f"{where}: the stored content differs from what was sent; the object was removed")
 
 
 def _is_md5_of(info: ObjectInfo, data: bytes) -> bool:
-    """Whether the etag is the MD5 of these bytes; not every store's etag is one."""
+    """Whether the etag is the MD5 of these bytes. Not every store uses MD5."""
     return bool(md5_from_etag(info)) and md5_from_etag(info) == hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
 def _split_by_failed_folders(steps: Sequence[CopyStep], failed: set[str]) -> tuple[list[CopyStep], list[CopyStep]]:
-    """Those that can be copied, and commit records of folders in which something failed."""
+    """Steps that can be copied, and commit records of folders in which an object failed."""
     held = [step for step in steps if commit_scope(step.key) in failed]
     return [step for step in steps if commit_scope(step.key) not in failed], held

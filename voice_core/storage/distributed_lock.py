@@ -1,11 +1,14 @@
-"""One build at a time: a claim on a name under a work root, which a dead process loses.
+"""One build at a time: a lock on a name under a work root, which a dead process loses.
 
-On a local store the claim is a file lock, which the kernel takes back whatever becomes of its holder. On a remote one
-it is an object that its holder renews; a claim that is not renewed, or whose process is known to be dead, is taken
-over. No clocks of two machines are compared: what counts is whether the object changed while it was watched.
+On a local store it is a file lock, which the kernel releases when its holder ends. On a remote store it is an object
+that its holder renews; another process takes the lock over when the object is not renewed, or when the holder is known
+to be dead. Clocks of different machines are never compared: a waiting process checks whether the object changes while
+it watches.
 
-`hold_lock` gives the store to write to: its fence (`voice_core.storage.fence`) stops a holder whose claim was taken
-over.
+`hold_lock` yields the store to write to: its fence (`voice_core.storage.fence`) stops a holder that lost the lock.
+
+No library does this: filelock knows local files only and removes no lock file (`voice_core.compute.file_locks`), and
+lock services (etcd, Redis, DynamoDB) would be a second server beside the bucket.
 """
 
 import contextlib
@@ -17,7 +20,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 
-from voice_core.compute.file_locks import same_file, try_lock
+from voice_core.compute.file_locks import LockWaiter, same_file, try_lock
 from voice_core.compute.process_id import Process
 from voice_core.layout import LOCKS, lock_key
 from voice_core.storage.fence import Fence, LockLostError, ObjectFence, parse_claim
@@ -26,9 +29,9 @@ from voice_core.storage.store import ConflictError, ObjectInfo, ObjectNotFoundEr
 __all__ = ["LockLostError", "LockTimeoutError", "hold_lock", "remove_dead_locks"]
 
 RENEW_INTERVAL_SEC = 10.0
-VALID_AFTER_RENEWAL_SEC = (
-    30.0  # after a renewal; then a holder asks before it writes. The rest is for a write that is under way.
-)
+# A holder that renewed the lock longer ago reads it again before it writes. The difference to EXPIRY_SEC is for a write
+# that is in progress.
+VALID_AFTER_RENEWAL_SEC = 30.0
 EXPIRY_SEC = 45.0
 WAIT_SEC = 3600.0
 _POLL_SEC = 0.5
@@ -38,19 +41,19 @@ _log = logging.getLogger(__name__)
 
 
 class LockTimeoutError(RuntimeError):
-    """Somebody else works on it, and went on for longer than we wait."""
+    """Another process held the lock for longer than the timeout."""
 
 
 @contextlib.contextmanager
 def hold_lock(store: Store, name: str, *, timeout_sec: float = WAIT_SEC) -> Iterator[Store]:
-    """Hold `name` under the store; wait while another process does. Raises `LockTimeoutError` after `timeout_sec`.
+    """Lock `name` under the store. Waits while another process holds it; raises `LockTimeoutError` after `timeout_sec`.
 
-    Gives the store through which to write meanwhile, here and in worker processes: it raises `LockLostError` instead
-    of writing where the claim was taken over, as it is when this process was stopped for long. A process may not claim
-    a name that it holds already.
+    Yields the store to write to while the lock is held, here and in worker processes. It raises `LockLostError` instead
+    of writing if another process took the lock over, which happens when this process was stopped for long. A process
+    must not lock a name that it already holds.
     """
-    claim = _hold_file_lock if store.local_root is not None else _hold_object_lock
-    with claim(store, name, _Waiter(name, timeout_sec)) as fence:
+    hold = _hold_file_lock if store.local_root is not None else _hold_object_lock
+    with hold(store, name, _Waiter(name, timeout_sec)) as fence:
         try:
             yield store.with_fence(fence)
         finally:
@@ -58,22 +61,16 @@ def hold_lock(store: Store, name: str, *, timeout_sec: float = WAIT_SEC) -> Iter
 
 
 class _Waiter:
-    """Waits, and says for whom."""
+    """Waits for the holder of a lock, and names it in the log and in the error."""
 
     def __init__(self, name: str, timeout_sec: float) -> None:
         self._name = name
-        self._until = time.monotonic() + timeout_sec
-        self._logged_at = 0.0
+        self._waiter = LockWaiter(_log, _POLL_SEC, _LOG_INTERVAL_SEC, timeout_sec)
 
     def wait(self, holder: str) -> None:
-        now = time.monotonic()
-        who = f"{self._name} is being worked on by {holder or 'another process'}"
-        if now > self._until:
-            raise LockTimeoutError(f"{who}; wait for it to end, or end it, and run this again")
-        if now - self._logged_at > _LOG_INTERVAL_SEC:
-            _log.info("%s; waiting for it", who)
-            self._logged_at = now
-        time.sleep(_POLL_SEC)
+        state = f"{self._name} is locked by {holder or 'another process'}"
+        if not self._waiter.wait(lambda: f"{state}; waiting for it"):
+            raise LockTimeoutError(f"{state}; wait for it to end, or end it, and run the command again")
 
 
 def _describe_holder(data: bytes) -> str:
@@ -95,7 +92,7 @@ def _hold_file_lock(store: Store, name: str, waiter: _Waiter) -> Iterator[Fence]
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             file = path.open("a+b")
-        except FileNotFoundError:  # the folder went away with the last lock in it
+        except FileNotFoundError:  # the holder of the last lock in the folder removed the folder
             continue
         with file:
             if not try_lock(file.fileno()):
@@ -103,7 +100,7 @@ def _hold_file_lock(store: Store, name: str, waiter: _Waiter) -> Iterator[Fence]
                 waiter.wait(_describe_holder(file.read()))
                 continue
             if not same_file(path, file.fileno()):
-                continue  # its last holder removed it after we had opened it
+                continue  # its last holder removed it after it was opened here
             file.truncate(0)
             file.write(json.dumps(asdict(Process.current())).encode())
             file.flush()
@@ -118,20 +115,20 @@ def _hold_file_lock(store: Store, name: str, waiter: _Waiter) -> Iterator[Fence]
 
 @contextlib.contextmanager
 def _hold_object_lock(store: Store, name: str, waiter: _Waiter) -> Iterator[Fence]:
-    claims = _lock_store(store)
-    fence = ObjectFence(claims, lock_key(name), name, uuid.uuid4().hex, VALID_AFTER_RENEWAL_SEC, store.fence)
-    _acquire_object(claims, lock_key(name), fence, waiter)
+    lock_store = _lock_store(store)
+    fence = ObjectFence(lock_store, lock_key(name), name, uuid.uuid4().hex, VALID_AFTER_RENEWAL_SEC, store.fence)
+    _acquire_object(lock_store, lock_key(name), fence, waiter)
     renewal = _Renewal(fence)
     renewal.start()
     try:
         yield fence
     finally:
         renewal.end()
-        _release(claims, lock_key(name), fence)
+        _release(lock_store, lock_key(name), fence)
 
 
 def _lock_store(store: Store) -> Store:
-    """The store by which claims are read and written: its requests do not queue behind those of the build."""
+    """The store to read and write locks with: its requests do not queue behind those of the build."""
     return store.with_fence(None, replace(store.access, in_flight=_MAX_REQUESTS))
 
 
@@ -149,32 +146,34 @@ def _acquire_object(store: Store, key: str, fence: ObjectFence, waiter: _Waiter)
                 seen, since = there, time.monotonic()
             holder = store.find(key) or b""
             if fence.owns(holder):
-                return fence.record_renewal(there, holder)  # the answer to our put was lost on its way
+                return fence.record_renewal(there, holder)  # the response to the put of this process was lost
             if _is_holder_dead(holder) or time.monotonic() - since > EXPIRY_SEC:
                 return fence.record_renewal(store.put(key, data, if_unchanged=there), data)
         except (ConflictError, ObjectNotFoundError):
-            _log.debug("another process claimed or released %s first", key)
+            _log.debug("another process acquired or released %s first", key)
         waiter.wait(_describe_holder(holder))
 
 
 def _release(store: Store, key: str, fence: ObjectFence) -> None:
-    """Delete the claim, if it is still ours. It is renewed first: within `VALID_AFTER_RENEWAL_SEC` nobody takes it
-    over."""
+    """Delete the lock's object if this process still holds it.
+
+    It is renewed first: no process takes it over within `VALID_AFTER_RENEWAL_SEC` after that.
+    """
     try:
         fence.renew()
         if fence.is_fresh:
             store.delete([key])
-    except LockLostError as error:  # after the last write; otherwise that has raised it
+    except LockLostError as error:  # lost after the last write, which would have raised this
         _log.debug("%s", error)
     except StoreError as error:
-        _log.warning("the claim %s could not be released, and is free in %g s: %s", key, EXPIRY_SEC, error)
+        _log.warning("the lock %s could not be released, and expires in %g s: %s", key, EXPIRY_SEC, error)
 
 
 class _Renewal(threading.Thread):
-    """Renews the claim again and again."""
+    """Renews the lock every `RENEW_INTERVAL_SEC` seconds."""
 
     def __init__(self, fence: ObjectFence) -> None:
-        super().__init__(name="lease", daemon=True)
+        super().__init__(name="lock-renewal", daemon=True)
         self._fence = fence
         self._ended = threading.Event()
 
@@ -186,7 +185,7 @@ class _Renewal(threading.Thread):
                 _log.error("%s", error)
                 return
             except StoreError as error:
-                _log.warning("the claim could not be renewed: %s", error)
+                _log.warning("the lock could not be renewed: %s", error)
 
     def end(self) -> None:
         self._ended.set()
@@ -194,17 +193,17 @@ class _Renewal(threading.Thread):
 
 
 def remove_dead_locks(store: Store) -> None:
-    """Remove the claims of processes that are dead, which nobody may ever claim again."""
-    claims = _lock_store(store)
+    """Remove the locks of dead processes on names that may never be locked again."""
+    lock_store = _lock_store(store)
     for item in list(store.listing(LOCKS)):
         if store.local_root is None:
-            there, data = claims.head(item.key), claims.find(item.key)
+            there, data = lock_store.head(item.key), lock_store.find(item.key)
             if there is not None and data is not None and _is_holder_dead(data):
-                fence = ObjectFence(claims, item.key, item.key, uuid.uuid4().hex, VALID_AFTER_RENEWAL_SEC)
-                ours = fence.next_claim()
-                with contextlib.suppress(ConflictError, ObjectNotFoundError):  # another process takes it over
-                    fence.record_renewal(claims.put(item.key, ours, if_unchanged=there), ours)
-                    _release(claims, item.key, fence)
+                fence = ObjectFence(lock_store, item.key, item.key, uuid.uuid4().hex, VALID_AFTER_RENEWAL_SEC)
+                data = fence.next_claim()
+                with contextlib.suppress(ConflictError, ObjectNotFoundError):  # another process took it over
+                    fence.record_renewal(lock_store.put(item.key, data, if_unchanged=there), data)
+                    _release(lock_store, item.key, fence)
             continue
         path = store.local_root / item.key
         with contextlib.suppress(FileNotFoundError), path.open("rb") as file:

@@ -1,15 +1,15 @@
-"""Fences: a check before each write that the writer's claim on what it writes still holds (`lease.held`).
+"""Fences: a check before each write that the writer still holds its lock (`distributed_lock.hold_lock`).
 
-A process that was stopped (SIGSTOP, a suspended machine, a network that was down) does not notice it. If its claim was
-taken over meanwhile, its next write must not happen. Two rules hold that:
+A process that was stopped (SIGSTOP, a suspended machine, a network outage) does not notice it. If another process took
+its lock over meanwhile, its next write must not happen. Two rules ensure that:
 
-- Before a write, the claim must be known to be good: renewed less than `safe_sec` ago. Otherwise it is renewed, or read
+- Before a write, the lock must be known to be held: renewed less than `safe_sec` ago. Otherwise it is renewed, or read
   again, first.
-- A put on a remote store is conditional: there is no object yet, or it is still the one that was looked at while the
-  claim was good. So the store refuses a put that was under way when the process was stopped.
+- A put to a remote store is conditional: the object does not exist, or is still the one that was read while the lock
+  was held. So the store refuses a put that was in progress when the process was stopped.
 
-A fence travels with the pickled store to worker processes of the same machine. These also stop when the process that
-holds the claim has ended.
+A fence is pickled with its store and works in worker processes of the same machine. They also stop writing when the
+process that holds the lock has ended.
 """
 
 import json
@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 from voice_core.compute.process_id import Process
 from voice_core.storage.errors import ConflictError, ObjectNotFoundError, StoreError
+from voice_core.storage.object_info import ObjectInfo
 
 if TYPE_CHECKING:
-    from voice_core.storage.store import ObjectInfo, Store
+    from voice_core.storage.store import Store
 
 _log = logging.getLogger(__name__)
 # Also counts while the machine is suspended, which CLOCK_MONOTONIC does not on Linux. The same in all its processes.
@@ -33,16 +34,16 @@ _PUT_TRIES = 10
 
 
 class LockLostError(RuntimeError):
-    """The claim was taken over by another process. Nothing more was written."""
+    """Another process took the lock over. Nothing was written since."""
 
 
 def now_sec() -> float:
-    """The time of this machine's clock, by which claims expire."""
+    """The time of the clock by which locks expire, seconds."""
     return time.clock_gettime(_CLOCK)
 
 
 def parse_claim(data: bytes | None) -> dict[str, Any]:
-    """What a claim's object says; empty where there is none or it cannot be read."""
+    """The content of a lock's object as a dictionary; empty if it is missing or not a JSON object."""
     try:
         value = json.loads(data or b"{}")
     except ValueError:
@@ -51,33 +52,36 @@ def parse_claim(data: bytes | None) -> dict[str, Any]:
 
 
 class Fence:
-    """The claim of a process on `name`, which its workers share. This is the fence of a local store, whose claim is a
-    file lock: only the end of its holder loses it."""
+    """The fence of a lock on `name`, shared by a process and its workers.
+
+    This is the one of a local store, whose lock is a file lock: it is lost only when its holder ends.
+    """
 
     def __init__(self, name: str, outer: "Fence | None") -> None:
         self.name = name
         self.holder = Process.current()
-        self._outer = outer  # of a claim within which this one was made
+        self._outer = outer  # the fence of a lock that was held when this one was acquired
         self._ended = False
 
     def check(self) -> None:
-        """Called before each write. Raises `LockLostError` where the claim does not hold any more."""
+        """Called before each write. Raises `LockLostError` if the lock is no longer held."""
         if self._outer is not None:
             self._outer.check()
         if self._ended:
-            raise LockLostError(f"the claim on {self.name} was released before this write")
+            raise LockLostError(f"the lock on {self.name} was released before this write")
         if self.holder.pid != os.getpid() and self.holder.is_dead:
-            raise LockLostError(f"{self.holder}, which held {self.name}, has ended; nothing more was written")
+            raise LockLostError(
+                f"{self.holder}, which held the lock on {self.name}, has ended; nothing was written since"
+            )
 
     def verify(self) -> None:
-        """As `check`, and asks the store whether the claim is still there."""
+        """As `check`, and reads the lock from the store."""
         self.check()
 
-    def put(self, store: "Store", key: str, data: Any, *, check_existing: bool = False) -> "ObjectInfo":
-        """Put an object of a remote store, on the condition that nobody else has written it under a later claim.
+    def put(self, store: "Store", key: str, data: Any, *, check_existing: bool = False) -> ObjectInfo:
+        """Put an object to a remote store, unless another process wrote it after taking the lock over.
 
-        With `check_existing` an object that may be there is looked at before the first try: for data that is too large
-        to be sent twice.
+        With `check_existing` the object is looked up before the first try: for data that is too large to send twice.
         """
         seen: ObjectInfo | None = None
         if check_existing:
@@ -87,18 +91,20 @@ class Fence:
             try:
                 return store.put(key, data, if_absent=seen is None, if_unchanged=seen)
             except (ConflictError, ObjectNotFoundError):
-                # In this order: if the claim is ours after the object was looked at, nobody else has written that.
+                # In this order: if the lock is held after the lookup, no other process has written the object.
                 seen = store.head(key)
                 self.verify()
-        raise StoreError(f"put {store.url}/{key}: other processes write this object all the time")
+        raise StoreError(
+            f"put {store.url}/{key}: other processes replaced the object during each of {_PUT_TRIES} tries"
+        )
 
     def end(self) -> None:
-        """Let no more writes pass in this process."""
+        """Refuse all further writes of this process."""
         self._ended = True
 
 
 class ObjectFence(Fence):
-    """The fence of a remote store, whose claim is an object that its holder renews."""
+    """The fence of a remote store, whose lock is an object that its holder renews."""
 
     def __init__(
         self, store: "Store", key: str, name: str, token: str, safe_sec: float, outer: Fence | None = None
@@ -119,11 +125,11 @@ class ObjectFence(Fence):
 
     @property
     def is_fresh(self) -> bool:
-        """Whether nobody can have taken the claim over yet, as a holder that does not renew it has this long."""
+        """Whether the lock was renewed so recently that no other process can have taken it over."""
         return now_sec() - self._renewed_at < self._safe_sec
 
     def next_claim(self) -> bytes:
-        """The claim's next content. No two are equal."""
+        """The next content of the lock's object. No two are equal."""
         self._renewals += 1
         value = {**asdict(self.holder), "claim": self._token, "renewed": self._renewals, "at": now_sec()}
         return json.dumps(value).encode()
@@ -131,8 +137,8 @@ class ObjectFence(Fence):
     def owns(self, data: bytes | None) -> bool:
         return parse_claim(data).get("claim") == self._token
 
-    def record_renewal(self, info: "ObjectInfo", data: bytes) -> None:
-        """The claim's object has this content, which `next_claim` gave."""
+    def record_renewal(self, info: ObjectInfo, data: bytes) -> None:
+        """Note that the lock's object has this content, which `next_claim` returned."""
         self._info, self._renewed_at = info, float(parse_claim(data)["at"])
 
     def check(self) -> None:
@@ -155,7 +161,7 @@ class ObjectFence(Fence):
             self._read_claim()
 
     def renew(self) -> None:
-        """Write the claim again, so that others see that its holder lives."""
+        """Write the lock's object again, so that other processes see that its holder is running."""
         with self._lock:
             self._renew()
 
@@ -165,11 +171,11 @@ class ObjectFence(Fence):
                 info = self._info or self._read_claim()
                 data = self.next_claim()
                 return self.record_renewal(self._store.put(self._key, data, if_unchanged=info), data)
-            except (ConflictError, ObjectNotFoundError):  # a worker has renewed it, or it was taken over
+            except (ConflictError, ObjectNotFoundError):  # a worker renewed it, or another process took it over
                 self._info = None
 
-    def _read_claim(self) -> "ObjectInfo":
-        """Read the claim; what the store calls it, if it is still ours."""
+    def _read_claim(self) -> ObjectInfo:
+        """Read the lock's object. Raises `LockLostError` if another process holds the lock."""
         info, data = self._store.head(self._key), self._store.find(self._key)
         claim = parse_claim(data)
         if info is None or not self.owns(data):
@@ -182,5 +188,5 @@ class ObjectFence(Fence):
 
 
 def _lost_message(name: str, new_holder: Process | None) -> str:
-    recipient = f"to {new_holder}" if new_holder is not None else "to a process that has finished since"
-    return f"lost its claim on {name} {recipient}; nothing more was written; run the same command again"
+    recipient = f"to {new_holder}" if new_holder is not None else "to a process that has ended since"
+    return f"this process lost the lock on {name} {recipient}; nothing was written since; run the same command again"

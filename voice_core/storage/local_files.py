@@ -1,8 +1,11 @@
 """Local files that several processes may write at once, and that survive a power cut.
 
-A file is written as a part file beside its place (`NAME.part#0`) and then renamed, so a reader sees the old content or
-the new one. Every writer has a part file of its own and holds a lock on it. A part file that nobody holds was left by
-a killed process: the next writer of the same file removes it, or `remove_abandoned_parts`.
+A file is written as a part file in the same folder (`NAME.part#0`) and then renamed, so a reader sees the old content
+or the new one. Each writer has its own part file and holds a lock on it. A part file without a lock was left by a
+killed process: the next writer of the same file removes it, or `remove_abandoned_parts` does.
+
+Libraries for atomic writes do not detect abandoned files, and filelock cannot lock the file that is renamed
+(`voice_core.compute.file_locks`).
 """
 
 import contextlib
@@ -39,7 +42,7 @@ class PartFile:
 
 @contextlib.contextmanager
 def create_part_file(path: Path) -> Iterator[PartFile]:
-    """An empty part file for `path`, for this writer alone. It is removed at the end unless it was renamed."""
+    """Create an empty part file for `path`, and remove it at the end unless it was renamed."""
     part = _claim(path)
     try:
         yield part
@@ -50,14 +53,14 @@ def create_part_file(path: Path) -> Iterator[PartFile]:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write a file so that readers see the old content or the new one, whoever else writes it at the same time."""
+    """Write a file atomically: readers see the old content or the new one, also with several writers at once."""
     with create_part_file(path) as part:
         part.path.write_bytes(data)
         part.path.replace(path)
 
 
 def sync_file_system(folder: Path) -> None:
-    """Wait until everything written to the file system of `folder` is on disk.
+    """Flush everything that was written to the file system of `folder` to disk.
 
     One call for thousands of files takes about as long as an fsync of a few of them.
     """
@@ -72,7 +75,7 @@ def sync_file_system(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the names in a folder are on disk."""
+    """Flush the entries of a folder to disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -81,7 +84,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def is_part_file(name: str) -> bool:
-    """Whether a file's name is that of a part file.
+    """Whether a file name is that of a part file.
 
     >>> is_part_file("a.npz.part#0"), is_part_file("episode #12"), is_part_file("a.part")
     (True, False, False)
@@ -90,9 +93,9 @@ def is_part_file(name: str) -> bool:
 
 
 def remove_abandoned_parts(folder: Path) -> int:
-    """Remove the part files below a folder that no process is writing; returns how many."""
+    """Remove the part files below a folder that no process is writing. Returns their number."""
     removed = 0
-    for place, _, names in os.walk(folder):  # which ignores folders that vanish meanwhile
+    for place, _, names in os.walk(folder):  # ignores folders that are removed meanwhile
         removed += sum(is_part_file(name) and _remove_abandoned(Path(place, name)) for name in names)
     return removed
 
@@ -119,25 +122,25 @@ def _claim(path: Path) -> PartFile:
             continue  # another writer holds it
         if try_lock(descriptor) and same_file(part, descriptor):
             return PartFile(part, descriptor)
-        os.close(descriptor)  # it was taken for abandoned before it was locked
-    raise AssertionError("the numbers of part files never end")
+        os.close(descriptor)  # another process removed it as abandoned before it was locked
+    raise AssertionError("unreachable: part files have infinitely many numbers")
 
 
 def _create(part: Path) -> int | None:
-    """Create a part file, and its folder; None where it exists. Another process may remove the empty folder again."""
-    for _ in range(_MKDIR_TRIES):
+    """Create a part file, and its folder if needed. Returns None if the part file exists."""
+    for _ in range(_MKDIR_TRIES):  # another process may remove the empty folder again
         with contextlib.suppress(FileNotFoundError):
             try:
-                # Never an existing one: it may be another name of a finished file, which `os.link` has just made.
+                # Never open an existing one: `os.link` may just have made it a second name of a finished file.
                 return os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
             except FileExistsError:
                 return None
         part.parent.mkdir(parents=True, exist_ok=True)
-    raise FileNotFoundError(f"{part.parent}: another process removes this folder again and again")
+    raise FileNotFoundError(f"{part.parent}: another process removed this folder {_MKDIR_TRIES} times")
 
 
 def _remove_abandoned(part: Path) -> bool:
-    """Remove a part file; False where a process is writing it."""
+    """Remove a part file. Returns False if a process is writing it."""
     try:
         descriptor = os.open(part, os.O_RDWR)
     except FileNotFoundError:

@@ -8,7 +8,7 @@ LINK_OUTSIDE = "a symbolic link that leads out of the folder; VOICE_FOLLOW_SYMLI
 
 
 def is_outside(root: Path, key: str) -> bool:
-    """Whether the real place of a key is outside of the real place of its root."""
+    """Whether the real path of a key is outside of the real path of its root."""
     return not Path(os.path.realpath(root / key)).is_relative_to(os.path.realpath(root))
 
 
@@ -23,15 +23,15 @@ def has_links(folder: Path) -> bool:
                         return True
                     if entry.is_dir(follow_symlinks=False):
                         folders.append(entry.path)
-        except OSError:  # the folder is gone, or may not be read: the listing tells
+        except OSError:  # it was removed, or cannot be read: the listing raises that
             continue
     return False
 
 
 def walk_inside(root: Path, folder: Path) -> Iterator[tuple[str, bool]]:
-    """The keys of all files below a folder of a root, and whether each is inside of the root.
+    """Yield the keys of all files below a folder of a root, and whether each is inside of the root.
 
-    Links within the root are followed, each folder once on a way down; a link that leads out of it is one key.
+    Links within the root are followed, except to a folder above themselves. A link that leads out is one key.
     """
     real_root = Path(os.path.realpath(root))
 

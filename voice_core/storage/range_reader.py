@@ -1,4 +1,4 @@
-"""An object of a remote store as Python's own kind of raw file."""
+"""An object of a remote store as a raw binary file of Python's io module."""
 
 import io
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class RangeReader(io.RawIOBase):
-    """`read(start, length)` fetches a part of an object of `size` bytes."""
+    """A seekable file of `size` bytes, whose parts `read(start, length)` fetches."""
 
     def __init__(self, read: Callable[[int, int], bytes], size: int) -> None:
         self._read, self._size = read, size

@@ -1,8 +1,9 @@
-"""Names in a bucket as they are, also those that obstore refuses (`a//b`): the same requests, read as they come."""
+"""List all names in a bucket, also those that obstore refuses (`a//b`).
 
-import itertools
+obstore makes the same requests but parses the names into paths, and fails for those that are not. The XML is read here.
+"""
+
 import re
-import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -13,7 +14,9 @@ from xml.etree import ElementTree
 from obstore.exceptions import BaseError
 
 from voice_core.storage.config import StoreConfig
-from voice_core.storage.errors import is_transient, sleep_before_retry
+from voice_core.storage.errors import first_line
+from voice_core.storage.object_info import strip_etag
+from voice_core.storage.retry import Retries
 
 RawEntry = tuple[str, int, str, str]  # key below the URL, size, etag, version
 
@@ -42,7 +45,7 @@ def _list(bucket_url: str, prefix: str, access: StoreConfig) -> Iterator[RawEntr
         decode = unquote_plus if page.findtext("{*}EncodingType") == "url" else str
         for item in page.iterfind("{*}Contents"):
             key, etag = decode(item.findtext("{*}Key", "")), item.findtext("{*}ETag", "")
-            yield key, int(item.findtext("{*}Size", "0")), etag.strip('"'), ""
+            yield key, int(item.findtext("{*}Size", "0")), strip_etag(etag), ""
         token = page.findtext("{*}NextContinuationToken")
         if page.findtext("{*}IsTruncated") != "true" or not token:
             return
@@ -50,26 +53,23 @@ def _list(bucket_url: str, prefix: str, access: StoreConfig) -> Iterator[RawEntr
 
 
 def _fetch(address: str, access: StoreConfig) -> ElementTree.Element:
-    for tries in itertools.count(1):
+    retries = Retries(access.max_retries)
+    while True:
         try:
             return ElementTree.fromstring(_read(address, access))
         except ElementTree.ParseError as error:
-            raise ValueError(f"the server's listing is no XML: {error}") from None
+            raise ValueError(f"the server's listing is not XML: {error}") from None
         except OSError as error:
-            if tries >= access.max_retries or not is_transient(error):
+            if not retries.wait(error):
                 raise
-        sleep_before_retry(tries)
-    raise AssertionError("the tries never end")
 
 
 def _read(address: str, access: StoreConfig) -> bytes:
-    tls = ssl.create_default_context(cafile=access.ca_bundle or None)
-    if not access.verify_tls:
-        tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    timeout, context = access.read_timeout_sec, access.ssl_context()
     try:
-        with urllib.request.urlopen(address, timeout=access.read_timeout_sec, context=tls) as answer:
-            return bytes(answer.read())
-    except urllib.error.HTTPError as error:  # the rest of its body may hold what was signed
+        with urllib.request.urlopen(address, timeout=timeout, context=context) as response:
+            return bytes(response.read())
+    except urllib.error.HTTPError as error:  # the rest of its body may contain the signed text
         code = re.search(rb"<Code>(\w+)</Code>", error.read())
         raise OSError(f"{error.code} {error.reason} {code[1].decode() if code else ''}".rstrip()) from None
     except urllib.error.URLError as error:
@@ -81,19 +81,18 @@ def _read(address: str, access: StoreConfig) -> bytes:
 
 
 def _list_with_google_client(bucket_url: str, prefix: str, access: StoreConfig, why: BaseError) -> Iterator[RawEntry]:
-    """For credentials of Google that obstore cannot sign with, such as a person's own."""
+    """For Google credentials that obstore cannot sign with, such as those of a user account."""
     try:
         from google.api_core.exceptions import GoogleAPICallError
 
         client = access.gcs_client()
     except ModuleNotFoundError:
-        reason = str(why).strip().split("\n", 1)[0]
         raise ValueError(
-            "some name here is no valid key, and listing such names needs a service account key "
-            f"(VOICE_GCS__CREDENTIALS_FILE) or pip install 'voice-data-factory[cloud]' ({reason})"
+            "the bucket contains a name that is not a valid key, and listing such names needs a service account key "
+            f"(VOICE_GCS__CREDENTIALS_FILE) or pip install 'voice-data-factory[cloud]' ({first_line(why)})"
         ) from None
     try:
         for blob in client.list_blobs(bucket_url.removeprefix("gs://"), prefix=prefix):
-            yield blob.name, blob.size, (blob.etag or "").strip('"'), str(blob.generation)
+            yield blob.name, blob.size, strip_etag(blob.etag), str(blob.generation)
     except GoogleAPICallError as error:
         raise OSError(str(error)) from None

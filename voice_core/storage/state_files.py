@@ -1,7 +1,7 @@
-"""Small JSON files that the program keeps its state in: read and checked in one place.
+"""Read and validate the small JSON files that hold the program's state.
 
-A file that cannot be read, or that holds something else than it should, raises `DamagedStateError`, which names the
-file. Whoever can make the file again catches it; everybody else passes it on.
+A file that cannot be parsed, or has unexpected content, raises `DamagedStateError`, which names the file. Code that can
+create the file again catches the error; other code does not.
 """
 
 import json
@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 class StateFileError(ValueError):
     """A state file cannot be used. The message names the file by its URL; `key` is its key in the store.
 
-    `why` says what is wrong with it, `remedy` what a person can do, where that is not to update the program.
+    `why` says what is wrong, `remedy` what a person can do (empty where that is to update the program).
     """
 
     def __init__(self, key: str, message: str, why: str, remedy: str = "") -> None:
@@ -32,7 +32,7 @@ class StateFileError(ValueError):
 
 
 class DamagedStateError(StateFileError):
-    """The file is not what the program wrote there."""
+    """The content of the file is not what the program writes."""
 
     def __init__(self, store: Store, key: str, why: str, remedy: str = "") -> None:
         super().__init__(key, f"{store.url}/{key} {why}" + (f". {remedy}" if remedy else ""), why, remedy)
@@ -47,7 +47,7 @@ class NewerStateError(StateFileError):
 
 
 class NewerSchemaError(ValueError):
-    """The same of a Parquet file, before its place is known."""
+    """As `NewerStateError`, of a Parquet file whose key is not known yet."""
 
     def __init__(self, version: int) -> None:
         super().__init__(f"format {version} is newer than this version of the program")
@@ -64,15 +64,15 @@ def parse_state(
     prepare: Callable[[dict[str, Any]], Any] | None = None,
     remedy: str = "",
 ) -> T:
-    """The JSON file `data`, that lies at `key`, as a `kind`: a dataclass, or a type such as `dict[str, str]`.
+    """Parse `data`, the JSON file at `key`, as a `kind`: a dataclass, or a type such as `dict[str, str]`.
 
     Args:
         version: the newest format that this program knows.
-        prepare: turns the JSON object into what `kind` takes; it may raise KeyError, TypeError or ValueError.
-        remedy: what a person can do; it ends the error's message.
+        prepare: converts the JSON object to the input of `kind`; may raise KeyError, TypeError or ValueError.
+        remedy: what a person can do; the last sentence of the error's message.
 
     Raises:
-        DamagedStateError: it is empty, no JSON, or of another shape.
+        DamagedStateError: the file is empty, is not JSON, or has unexpected content.
         NewerStateError: its "version" is above `version`.
     """
     if not data.strip():
@@ -101,7 +101,7 @@ def read_state(
     prepare: Callable[[dict[str, Any]], Any] | None = None,
     remedy: str = "",
 ) -> T | None:
-    """The state file at `key`; None where there is none. Arguments and errors as for `parse_state`."""
+    """Read the state file at `key`; None if it does not exist. Arguments and errors as for `parse_state`."""
     data = store.find(key)
     if data is None:
         return None

@@ -1,8 +1,8 @@
 """One object store over file://, s3://, gs:// and memory://.
 
-Keys are `/`-separated, relative to the store's URL, and never start with a slash. A put is atomic: a reader
-sees the old object or the new one. What fails for a passing reason (`_TRANSIENT`) is tried again; what does not is a
-`StoreError` that names the operation and the key.
+Keys are `/`-separated, relative to the store's URL, and never start with a slash. A put is atomic: a reader sees the
+old object or the new one. Transient errors (`retry`) are tried again; others are a `StoreError` that names the
+operation and the key.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -23,74 +23,61 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import obstore
-from obstore.exceptions import BaseError, InvalidPathError
+from obstore.exceptions import BaseError
 from obstore.store import LocalStore
 
 from voice_core.storage.config import StoreConfig
-from voice_core.storage.diagnosis import diagnose, root_cause_message
 from voice_core.storage.errors import (
     AccessDeniedError,
     ConflictError,
     ObjectNotFoundError,
     StoreError,
     describe_error,
-    is_transient,
-    sleep_before_retry,
+    diagnose_error,
     to_store_error,
 )
 from voice_core.storage.fence import Fence
+from voice_core.storage.listing import list_objects
 from voice_core.storage.local_files import (
     create_part_file,
-    is_part_file,
     remove_abandoned_parts,
     remove_parts,
     sync_file_system,
     sync_folder,
 )
-from voice_core.storage.local_links import LINK_OUTSIDE, has_links, is_outside, walk_inside
+from voice_core.storage.local_links import LINK_OUTSIDE, is_outside
+from voice_core.storage.object_info import ObjectInfo, is_valid_key, strip_etag
 from voice_core.storage.range_reader import RangeReader
-from voice_core.storage.raw_listing import list_raw_entries
+from voice_core.storage.retry import Retries
 
 __all__ = ["AccessDeniedError", "ConflictError", "ObjectInfo", "ObjectNotFoundError", "Store", "StoreError"]
 
-UNFOLLOWED_LINK_SIZE = -2  # in a listing: a link that is not followed
 _READ_AHEAD_BYTES = 1 << 18
-_MAX_PUT_BYTES = 4 << 30  # S3 and Google Cloud Storage take 5 GiB in one request
+_MAX_PUT_BYTES = 4 << 30  # S3 and Google Cloud Storage accept 5 GiB in one request
 _MIN_UPLOAD_BYTES_PER_SEC = 256 << 10
-_MULTIPART_BYTES = 64 << 20  # below, one request: a killed upload then leaves nothing at all behind
-_BULK_DELETE_SCHEMES = ("s3:", "s3a:")  # other stores take one request a key, and fail where one is not there
-_MAX_BULK_DELETE = 1000  # as many as a request of S3 may name
+_MULTIPART_BYTES = 64 << 20  # smaller objects are one request: a killed upload then leaves nothing behind
+_BULK_DELETE_SCHEMES = ("s3:", "s3a:")  # other stores need one request per key, and fail for a missing object
+_MAX_BULK_DELETE = 1000  # keys in one request of S3
 _WRITES = ("put", "delete")
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectInfo:
-    """What a store says of an object. `etag` and `version` (a GCS generation, say) change with its content."""
-
-    key: str
-    size: int
-    etag: str
-    version: str
-
-    @property
-    def identity(self) -> str:
-        """Equal as long as the store says that the object is unchanged. (Listings know no versions.)"""
-        return f"{self.size}:{self.etag or self.version}"
-
-
 class Store:
-    """Objects below one URL. Can be sent to another process, unless it is `memory://`.
+    """Objects below one URL. Can be pickled, unless it is `memory://`.
 
-    With a `fence` (see `lease.held`) nothing is written once the claim on it is lost.
+    With a `fence` (see `distributed_lock.hold_lock`) nothing is written once the lock is lost.
     """
 
     def __init__(
         self, url: str, access: StoreConfig | None = None, *, create: bool = False, contained: bool = False
     ) -> None:
-        """With `contained`, symbolic links that lead out of a local folder are not followed."""
+        """Open the store at `url`. Raises `StoreError`.
+
+        With `create`, a local folder is created. With `contained`, symbolic links that lead out of a local folder are
+        not followed.
+        """
         self.url = url.rstrip("/")
-        self._contained = contained
+        self.contained = contained
         self.access = access or StoreConfig()
         self.fence: Fence | None = None
         self._create = create
@@ -101,31 +88,31 @@ class Store:
                 self.local_root = Path(url2pathname(parts.path))
                 if not create and not self.local_root.is_dir():
                     raise StoreError(f"{self.url}: there is no such folder")
-                self._store: Any = LocalStore(self.local_root, mkdir=create, automatic_cleanup=create)
+                self.backend: Any = LocalStore(self.local_root, mkdir=create, automatic_cleanup=create)
             else:
-                self._store = self.access.open(url)
+                self.backend = self.access.open(url)
         except (BaseError, ValueError, OSError) as error:
             if isinstance(error, StoreError):
                 raise
-            trouble = diagnose(root_cause_message(error), self.url)
-            raise StoreError(f"{self.url} cannot be opened: {describe_error(trouble, error)}") from None
+            description = describe_error(diagnose_error(error, self.url), error)
+            raise StoreError(f"{self.url} cannot be opened: {description}") from None
 
     def __repr__(self) -> str:
         return f"Store({self.url!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         if not self.shareable:
-            raise TypeError("a memory:// store lives in one process")
-        return _reopen, (self.url, self.access, self._create, self._contained, self.fence)
+            raise TypeError("a memory:// store cannot be pickled: it exists in one process")
+        return _reopen, (self.url, self.access, self._create, self.contained, self.fence)
 
     def with_fence(self, fence: Fence | None, access: StoreConfig | None = None) -> "Store":
-        """The same store with this fence, or none; `access` changes how many of its requests are in flight."""
+        """The same store with another fence, or none; `access` changes how many requests are in flight."""
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__, fence=fence, access=access or self.access)
         return other
 
     def verify_lock(self) -> None:
-        """Raise `LockLostError` where the claim is lost: for writes elsewhere that rest on it."""
+        """Raise `LockLostError` if the lock is lost: for writes elsewhere that depend on it."""
         if self.fence is not None:
             self.fence.verify()
 
@@ -135,11 +122,11 @@ class Store:
         return not self.url.startswith("memory:")
 
     def get(self, key: str, expected: ObjectInfo | None = None) -> bytes:
-        """The whole object. Raises `ObjectNotFoundError`, and `StoreError` where it is not the `expected` one."""
+        """The whole object. Raises `ObjectNotFoundError`, and `StoreError` if it is not the `expected` one."""
         return self._request("get", key, lambda: self._get(key, expected))
 
     def _get(self, key: str, expected: ObjectInfo | None) -> bytes:
-        answer = obstore.get(self._store, key)
+        answer = obstore.get(self.backend, key)
         self._check_unchanged(answer.meta, expected)
         data = answer.bytes().to_bytes()
         if len(data) != answer.meta["size"]:
@@ -147,7 +134,7 @@ class Store:
         return data
 
     def find(self, key: str) -> bytes | None:
-        """The whole object, or None where there is none."""
+        """The whole object, or None if it does not exist."""
         try:
             return self.get(key)
         except ObjectNotFoundError:
@@ -162,14 +149,14 @@ class Store:
         if_unchanged: ObjectInfo | None = None,
         durable: bool = True,
     ) -> ObjectInfo:
-        """Put an object; returns what the store calls it now.
+        """Put an object. Returns its new metadata.
 
-        With `if_absent`, only where there is none; with `if_unchanged`, only where it is still the one that `head`
-        showed. Otherwise `ConflictError`.
+        With `if_absent`, only if it does not exist; with `if_unchanged`, only if it is still the one that `head`
+        returned. Otherwise raises `ConflictError`.
 
-        A power cut does not undo a put, nor anything that was put before it, whichever process put that: so a commit
-        record is on disk only where the files that it lists are. Files whose commit record is still to come are put
-        with `durable=False`, which is a hundred times as fast on a local disk. Remote stores ignore this.
+        A durable put survives a power cut, and so does everything that any process put before it: a commit record is
+        on disk only if the files that it lists are. Files whose commit record follows are put with `durable=False`,
+        which is a hundred times as fast on a local disk. Remote stores ignore `durable`.
         """
         if self.local_root is not None:
             return self._request("put", key, lambda: self._put_file(key, data, if_absent, if_unchanged, durable))
@@ -187,17 +174,17 @@ class Store:
         else:
             options = {"mode": mode}
         try:
-            done = self._request("put", key, lambda: obstore.put(self._store, key, data, **options))
+            done = self._request("put", key, lambda: obstore.put(self.backend, key, data, **options))
         except ConflictError:
-            # The answer to a put that succeeded may get lost; trying it again then conflicts with itself.
+            # The response to a put that succeeded may be lost; the next try then conflicts with the first.
             there = self.head(key)
             if there is None or there.size != len(data) or not self._has_content(key, data):
                 raise
             return there
-        return ObjectInfo(key, len(data), _etag(done["e_tag"]), done["version"] or "")
+        return ObjectInfo(key, len(data), strip_etag(done["e_tag"]), done["version"] or "")
 
     def _has_content(self, key: str, data: bytes) -> bool:
-        """Whether an object has this content; read in constant memory where it is large."""
+        """Whether an object has this content. A large one is read in constant memory."""
         if len(data) < _MULTIPART_BYTES:
             return self.find(key) == data
         return self.hash(key) == hashlib.sha256(data).hexdigest()
@@ -205,7 +192,7 @@ class Store:
     def _put_file(
         self, key: str, data: bytes, if_absent: bool, if_unchanged: ObjectInfo | None, durable: bool
     ) -> ObjectInfo:
-        """Write beside the file, then rename. Comparing with `if_unchanged` and renaming are two steps here."""
+        """Write a part file, then rename it. The comparison with `if_unchanged` and the rename are two steps here."""
         path = self._path(key)
         with create_part_file(path) as part:
             part.path.write_bytes(data)
@@ -223,128 +210,58 @@ class Store:
                 info = self._head(key)
                 if part.is_at(path):
                     return info
-        return ObjectInfo(key, len(data), "replaced", "")
+        return ObjectInfo(key, len(data), "replaced")
 
     def put_many(self, objects: Mapping[str, bytes]) -> None:
-        """Put many objects, many at a time where the store is remote. On disk for certain after the next `put`."""
+        """Put many objects, many at a time on a remote store. On a local one they are durable after the next `put`."""
         self.map_keys(lambda key: self.put(key, objects[key], durable=False), objects)
 
     def head(self, key: str) -> ObjectInfo | None:
-        """What the store says of an object, or None where there is none."""
+        """The metadata of an object, or None if it does not exist."""
         try:
             return self._request("head", key, lambda: self._head(key))
         except ObjectNotFoundError:
             return None
 
     def _head(self, key: str) -> ObjectInfo:
-        return _object_info(obstore.head(self._store, key))
+        return ObjectInfo.from_meta(obstore.head(self.backend, key))
 
     def listing(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """All objects whose key starts with the folder `prefix`, in no particular order.
+        """All objects below the folder `prefix`, in no particular order.
 
-        One whose name cannot be a key here comes with the size −1, a link that is not followed with −2.
+        An entry that cannot be read (an invalid key, a link that is not followed) has a reason in `unusable`.
         """
-        if self._contained and self.local_root is not None and has_links(self.local_root / prefix):
-            yield from self._list_following_links(self.local_root / prefix)
-            return
-        if not prefix and self._has_keys_with_leading_slash():
-            yield from self._list_raw(prefix)
-            return
-        seen: set[str] = set()
-        last: str | None = None
-        tries = 0
-        while True:
-            try:
-                for chunk in obstore.list(self._store, prefix or None, offset=last):
-                    for meta in chunk:
-                        info = _object_info(meta)
-                        seen.add(info.key)
-                        last = info.key if self.local_root is None else None
-                        yield info
-                return
-            except (BaseError, OSError, ValueError) as error:
-                tries += 1
-                if self.local_root is not None or isinstance(error, InvalidPathError):
-                    break
-                if tries >= self.access.max_retries or not is_transient(error):
-                    raise to_store_error(error, "list", self.url, prefix) from None
-            sleep_before_retry(tries)
-        others = self._list_raw(prefix) if self.local_root is None else self._list_files(self.local_root / prefix)
-        yield from (info for info in others if info.key not in seen)
-
-    def _has_keys_with_leading_slash(self) -> bool:
-        """Whether the bucket holds names such as `/a/b`, which obstore's listing shows as `a/b`."""
-        if self.local_root is not None or not self.shareable or urlsplit(self.url).path.strip("/"):
-            return False
-        with contextlib.suppress(BaseError, OSError, ValueError):  # the listing itself tells what is wrong
-            return "" in obstore.list_with_delimiter(self._store)["common_prefixes"]
-        return False
-
-    def _list_raw(self, prefix: str) -> Iterator[ObjectInfo]:
-        """List a bucket in which some name is no key, name by name as the server sends them."""
-        try:
-            for key, size, etag, version in list_raw_entries(self.url, self.access, prefix):
-                yield ObjectInfo(key, size if _is_valid_key(key) else -1, etag, version)
-        except (OSError, ValueError) as error:
-            raise to_store_error(error, "list", self.url, prefix) from None
-
-    def _list_following_links(self, folder: Path) -> Iterator[ObjectInfo]:
-        """List a folder with links, without leaving the store."""
-        assert self.local_root is not None
-        for key, inside in walk_inside(self.local_root, folder):
-            try:
-                info = self.head(key) if inside else ObjectInfo(key, UNFOLLOWED_LINK_SIZE, "", "")
-            except (StoreError, UnicodeError):
-                info = None
-            yield info or ObjectInfo(key.encode("utf-8", "backslashreplace").decode(), -1, "", "")
-
-    def _list_files(self, folder: Path) -> Iterator[ObjectInfo]:
-        """List a folder in which some name is no key: file by file."""
-        assert self.local_root is not None
-        for place, folders, names in os.walk(folder, followlinks=True):  # as obstore does
-            if os.path.islink(place) and Path(place).parent.resolve().is_relative_to(Path(place).resolve()):
-                folders.clear()  # a link to a folder above itself
-                continue
-            for path in (Path(place, name) for name in names if not is_part_file(name)):
-                if not path.is_file():
-                    continue
-                key = path.relative_to(self.local_root).as_posix()
-                try:
-                    info = self.head(key)
-                except (StoreError, UnicodeError):
-                    info = ObjectInfo(key.encode("utf-8", "backslashreplace").decode(), -1, "", "")
-                if info is not None:  # else removed since
-                    yield info
+        return list_objects(self, prefix)
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Delete objects, and what a killed writer left of them; one that is not there is no error."""
+        """Delete objects and their abandoned part files. An object that does not exist is not an error."""
         keys = list(dict.fromkeys(keys))
         if not self.url.startswith(_BULK_DELETE_SCHEMES):
             self.map_keys(self._delete_one, keys)
             return
         for start in range(0, len(keys), _MAX_BULK_DELETE):
             group = keys[start : start + _MAX_BULK_DELETE]
-            valid = [key for key in group if _is_valid_key(key)]
+            valid = [key for key in group if is_valid_key(key)]
             try:
-                self._request("delete", group[0], partial(obstore.delete, self._store, valid))
-            except StoreError:  # of which the message names no key, or the wrong one
+                self._request("delete", group[0], partial(obstore.delete, self.backend, valid))
+            except StoreError:  # its message names no key, or the wrong one
                 self.map_keys(self._delete_one, valid)
-            self.map_keys(self._delete_one, [key for key in group if not _is_valid_key(key)])
+            self.map_keys(self._delete_one, [key for key in group if not is_valid_key(key)])
 
     def _delete_one(self, key: str) -> None:
-        if not _is_valid_key(key):
-            raise StoreError(f"delete {self.url}/{key}: this is no valid key")
+        if not is_valid_key(key):
+            raise StoreError(f"delete {self.url}/{key}: this is not a valid key")
         if self.local_root is not None:
             remove_parts(self._path(key))
         with contextlib.suppress(ObjectNotFoundError):
-            self._request("delete", key, partial(obstore.delete, self._store, key))
+            self._request("delete", key, partial(obstore.delete, self.backend, key))
 
     def remove_partial_files(self) -> int:
-        """Remove what killed writers left; returns how many files. A remote store keeps nothing of them."""
+        """Remove the part files of killed writers. Returns their number; a remote store has none."""
         return remove_abandoned_parts(self.local_root) if self.local_root is not None else 0
 
     def _path(self, key: str) -> Path:
-        """The file of a key in a local store."""
+        """The file of a key in a local store. Raises `StoreError` for a key with `..`."""
         assert self.local_root is not None
         path = self.local_root / key
         if ".." in path.parts or not path.is_relative_to(self.local_root):
@@ -360,21 +277,21 @@ class Store:
         return io.BufferedReader(RangeReader(partial(self.read_range, key), info.size), _READ_AHEAD_BYTES)
 
     def read_range(self, key: str, start: int, length: int) -> bytes:
-        """A part of an object; less of it where it ends before."""
+        """`length` bytes of an object from `start`; fewer if it ends before."""
         return self._request(
-            "get", key, lambda: obstore.get_range(self._store, key, start=start, length=length).to_bytes()
+            "get", key, lambda: obstore.get_range(self.backend, key, start=start, length=length).to_bytes()
         )
 
     def _check_unchanged(self, meta: Mapping[str, Any], expected: ObjectInfo | None) -> None:
-        if expected is not None and _object_info(meta).identity != expected.identity:
+        if expected is not None and ObjectInfo.from_meta(meta).identity != expected.identity:
             raise StoreError(f"{self.url}/{expected.key} has changed since it was listed; the next run reads it again")
 
     def download(self, key: str, path: Path, expected: ObjectInfo | None = None) -> str:
-        """Copy an object to a file in constant memory; returns the SHA-256 of what was read. Raises as `get`."""
+        """Copy an object to a file in constant memory. Returns the SHA-256 of what was read. Raises as `get`."""
 
         def copy() -> str:
             digest = hashlib.sha256()
-            answer = obstore.get(self._store, key)
+            answer = obstore.get(self.backend, key)
             self._check_unchanged(answer.meta, expected)
             size = 0
             with path.open("wb") as out:
@@ -388,26 +305,26 @@ class Store:
         return self._request("get", key, copy)
 
     def upload(self, key: str, path: Path) -> None:
-        """Put a file, in constant memory where it is large."""
+        """Put a file. A large one is read in constant memory."""
         size = path.stat().st_size
         if self.local_root is not None or size < _MULTIPART_BYTES:
             self.put(key, path.read_bytes())
         elif self.fence is not None and size < _MAX_PUT_BYTES:
-            # One request, since one of many parts cannot be conditional. The time for an answer counts from its start.
+            # One request, since a multipart upload cannot be conditional. The read timeout counts from its start.
             wait_sec = max(self.access.read_timeout_sec, size / _MIN_UPLOAD_BYTES_PER_SEC)
             store = Store(self.url, replace(self.access, read_timeout_sec=wait_sec)).with_fence(self.fence)
             with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 self.fence.put(store, key, data, check_existing=True)
         else:
-            self._request("put", key, lambda: obstore.put(self._store, key, path))
+            self._request("put", key, lambda: obstore.put(self.backend, key, path))
             self.verify_lock()
 
     @contextlib.contextmanager
     def create(self, key: str, scratch: Path | None = None) -> Iterator[Path]:
-        """A path to write a large object to; it is put when the block ends well, and dropped otherwise.
+        """A path to write a large object to. It is put when the block ends without an error, and discarded otherwise.
 
-        On a local store that is a file beside the object, renamed at the end, and on disk for certain after the next
-        `put`. On a remote one it is a file in the folder `scratch`.
+        On a local store the path is a part file beside the object, which is renamed at the end and durable after the
+        next `put`. On a remote store it is a file in the folder `scratch`.
         """
         if self.local_root is None:
             with tempfile.TemporaryDirectory(prefix="voice-", dir=scratch) as folder:
@@ -429,7 +346,7 @@ class Store:
         return digest.hexdigest()
 
     def map_keys(self, function: Callable[[str], T], keys: Iterable[str]) -> list[T]:
-        """Apply to many keys, with many requests in flight where the store is remote; results in order."""
+        """Apply `function` to many keys, with many requests in flight on a remote store. Results are in order."""
         keys = list(keys)
         if self.local_root is not None or len(keys) < 2:
             return [function(key) for key in keys]
@@ -437,11 +354,11 @@ class Store:
             return list(pool.map(function, keys))
 
     def _request(self, what: str, key: str, call: Callable[[], T]) -> T:
-        if self._contained and self.local_root is not None and is_outside(self.local_root, key):
+        if self.contained and self.local_root is not None and is_outside(self.local_root, key):
             if what == "head":
                 raise ObjectNotFoundError(f"{self.url}/{key} is {LINK_OUTSIDE}")
             raise StoreError(f"{self.url}/{key} is {LINK_OUTSIDE}")
-        tries = 0
+        retries = Retries(self.access.max_retries)
         while True:
             if self.fence is not None and what in _WRITES:
                 self.fence.check()
@@ -450,11 +367,9 @@ class Store:
                     return call()
             except StoreError:
                 raise
-            except (BaseError, OSError, ValueError) as error:  # ValueError: a key that is no path
-                tries += 1
-                if tries >= self.access.max_retries or self.local_root is not None or not is_transient(error):
+            except (BaseError, OSError, ValueError) as error:  # ValueError: an invalid key
+                if self.local_root is not None or not retries.wait(error):
                     raise to_store_error(error, what, self.url, key) from None
-            sleep_before_retry(tries)
 
     @property
     def _request_limiter(self) -> contextlib.AbstractContextManager[Any]:
@@ -465,21 +380,7 @@ def _reopen(url: str, access: StoreConfig, create: bool, contained: bool, fence:
     return Store(url, access, create=create, contained=contained).with_fence(fence)
 
 
-def _object_info(meta: Mapping[str, Any]) -> ObjectInfo:
-    return ObjectInfo(meta["path"], meta["size"], _etag(meta["e_tag"]), meta["version"] or "")
-
-
-def _etag(value: str | None) -> str:
-    return (value or "").strip('"')
-
-
 @lru_cache(maxsize=32)
 def _request_limiter(access: StoreConfig) -> threading.BoundedSemaphore:
-    """Holds the requests of this process, over all its stores of one access, to `in_flight` at once."""
+    """Limits the requests of this process, over all its stores of one access, to `in_flight` at once."""
     return threading.BoundedSemaphore(access.in_flight)
-
-
-def _is_valid_key(key: str) -> bool:
-    """Whether obstore can ask for it."""
-    printable = all(ord(letter) >= 32 and ord(letter) != 127 for letter in key)
-    return printable and all(part not in ("", ".", "..") for part in key.split("/"))

@@ -1,4 +1,4 @@
-"""Uploads that were begun and never finished: a bucket keeps, and charges for, their parts, and shows them nowhere."""
+"""Unfinished multipart uploads: a bucket stores, and bills, their parts, and does not list them."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,7 @@ STALE_AFTER = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class UnfinishedUpload:
-    """`key` is the bucket's, `size_bytes` what its parts take."""
+    """`key` is relative to the bucket; `size_bytes` is the size of the uploaded parts."""
 
     key: str
     upload_id: str
@@ -21,7 +21,7 @@ class UnfinishedUpload:
 
 
 def list_unfinished_uploads(store: Store, *, older_than: timedelta = STALE_AFTER) -> list[UnfinishedUpload]:
-    """Of an s3:// store, below its URL. Raises `StoreError`, also where boto3 is not installed."""
+    """The unfinished uploads below the URL of an s3:// store. Raises `StoreError`, also if boto3 is not installed."""
     bucket, prefix = _bucket_and_prefix(store)
     until = datetime.now(UTC) - older_than
     with _Client(store) as client:
@@ -37,7 +37,7 @@ def list_unfinished_uploads(store: Store, *, older_than: timedelta = STALE_AFTER
 
 
 def abort_uploads(store: Store, uploads: list[UnfinishedUpload]) -> None:
-    """Give up these uploads; the bucket then deletes their parts."""
+    """Abort these uploads: the bucket deletes their parts."""
     bucket, _ = _bucket_and_prefix(store)
     with _Client(store) as client:
         for upload in uploads:
@@ -51,7 +51,7 @@ def _bucket_and_prefix(store: Store) -> tuple[str, str]:
 
 
 class _Client:
-    """The cloud's own client, whose errors become ours."""
+    """A boto3 client whose errors are raised as `StoreError`."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -61,7 +61,7 @@ class _Client:
             return self._store.access.s3_client()
         except ModuleNotFoundError:
             raise StoreError(
-                f"{self._store.url}: to look for unfinished uploads boto3 is needed: "
+                f"{self._store.url}: boto3 is needed to list unfinished uploads: "
                 "pip install 'voice-data-factory[cloud]'"
             ) from None
 
@@ -71,4 +71,4 @@ class _Client:
         from botocore.exceptions import BotoCoreError, ClientError
 
         if isinstance(error, BotoCoreError | ClientError):
-            raise StoreError(f"{self._store.url}: its unfinished uploads cannot be listed or ended: {error}") from None
+            raise StoreError(f"{self._store.url}: unfinished uploads cannot be listed or aborted: {error}") from None

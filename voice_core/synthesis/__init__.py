@@ -1,4 +1,4 @@
-"""Utterances in, speech out: over one engine or several, in bounded memory, whatever becomes of a single utterance."""
+"""Speech synthesis over one or several engines, in bounded memory; an utterance that fails does not end the run."""
 
 from voice_core.synthesis.engine_pool import EnginePool, synthesise
 from voice_core.synthesis.sizing import Machine, WorkerPlan, choose_workers

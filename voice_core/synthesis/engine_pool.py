@@ -1,4 +1,4 @@
-"""Engines that stay loaded from one batch to the next."""
+"""Engines that stay loaded from one run to the next."""
 
 import contextlib
 import dataclasses
@@ -17,10 +17,10 @@ from voice_core.tts import reserve_gpu
 
 
 class EnginePool:
-    """Speaks batch after batch. Its engines are loaded when something is first said, and stay until it is closed; for
-    as long, the GPU that they are on is kept from other processes.
+    """Speaks one run after another. Engines are loaded with the first utterance and stay loaded until the pool is
+    closed; during that time their GPU is reserved.
 
-    For one thread, and one `synthesise` at a time.
+    For use by one thread, one `synthesise` at a time.
     """
 
     def __init__(self, engine: EngineSpec, options: SynthesisOptions | None = None) -> None:
@@ -40,7 +40,7 @@ class EnginePool:
         self.close()
 
     def close(self) -> None:
-        """End the workers, within seconds, and let go of the GPU. What is said after that has new ones."""
+        """End the workers within seconds and release the GPU. The next run starts new ones."""
         self._running = None
         self._ready.clear()
         self._exit_stack.close()
@@ -51,20 +51,20 @@ class EnginePool:
         stats: SynthesisStats | None = None,
         options: SynthesisOptions | None = None,
     ) -> Generator[SpokenGroup, None, None]:
-        """Speak `groups`, which may have no end, and yield each as it is complete; in their order if `options.ordered`.
-        `options` are the studio's without others; backend and number of workers are always the studio's.
+        """Speak `groups`, which may be endless, and yield each when it is complete; in order if `options.ordered`.
 
-        `groups` is read on the calling thread, never more than `planner_buffer` ahead of what was yielded. With a
-        deterministic engine every backend gives the same samples. An utterance that fails is tried again, and is then a
-        `Failure` in its group; no utterance ends the run. `stats` is kept up to date meanwhile.
+        `options` defaults to the pool's; backend and number of workers are always the pool's. `groups` is read on the
+        calling thread, never more than `planner_buffer` ahead of what was yielded. With a deterministic engine every
+        backend gives the same samples. An utterance that fails is tried again, and then becomes a `SynthesisFailure`
+        in its group; it does not end the run. `stats` is kept up to date.
 
-        Where the loop over it may be left by a break or an exception, close it (`contextlib.closing`): what was begun
-        for nobody is given up then, with the engines. Where the program is asked to end (an exception that is no
-        `Exception`) while it waits here, groups that are complete but had to wait for their turn are yielded first, in
-        order but with gaps, and then the exception is raised.
+        Where the loop over the result may be left by a break or an exception, close it (`contextlib.closing`): work
+        that was begun is then abandoned, and the engines end. Where the process is asked to end (a BaseException that
+        is not an Exception) while it waits here, complete groups that wait for earlier ones are yielded first, in order
+        but with gaps, and then the exception is raised.
 
-        Raises EngineUnavailableError where the engine cannot be loaded or is lost, or something else that loading it in
-        this process raised; and whatever reading `groups` raises.
+        Raises EngineUnavailableError where the engine cannot be loaded or is lost, any other error of loading it in
+        this process, and whatever reading `groups` raises.
         """
         options = options or self.options
         stats = stats if stats is not None else SynthesisStats()
@@ -120,6 +120,6 @@ def synthesise(
     options: SynthesisOptions | None = None,
     stats: SynthesisStats | None = None,
 ) -> Generator[SpokenGroup, None, None]:
-    """`EnginePool.speak` in a studio for this alone."""
-    with EnginePool(engine, options) as studio:
-        yield from studio.synthesise(groups, stats)
+    """`EnginePool.synthesise` with a pool for this run alone."""
+    with EnginePool(engine, options) as pool:
+        yield from pool.synthesise(groups, stats)

@@ -1,4 +1,4 @@
-"""Reader → planner → workers → assembler."""
+"""One run of synthesis: reader → scheduler → workers → complete groups."""
 
 import dataclasses
 import time
@@ -12,7 +12,7 @@ from voice_core.synthesis.types import SpokenGroup, SynthesisFailure, SynthesisO
 
 @dataclasses.dataclass
 class SynthesisRun:
-    """One batch over workers that are there. `ready` is who of them has loaded its engine."""
+    """One run over existing workers. `ready` has the workers that have loaded their engine."""
 
     source: Iterator[UtteranceGroup]
     tasks: TaskQueue
@@ -29,7 +29,7 @@ class SynthesisRun:
         while True:
             try:
                 spoken = self._next()
-            except Exception:  # an engine or a reader that failed: nothing is handed over after it
+            except Exception:  # an engine or a reader failed: nothing is yielded after it
                 raise
             except BaseException:
                 self.tasks.close()
@@ -94,7 +94,7 @@ class SynthesisRun:
             self.task.advance(note=self.stats.summary)
 
     def note(self) -> None:
-        """What the window knows."""
+        """Update the statistics from the scheduler."""
         self.stats.waiting, self.stats.voice_switches = (
             self.tasks.scheduler.waiting,
             self.tasks.scheduler.voice_switches,

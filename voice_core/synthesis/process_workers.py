@@ -1,4 +1,8 @@
-"""Workers that are processes: an engine each, replaced when they die."""
+"""Workers that are processes, with an engine each. A worker that crashes is replaced.
+
+Home-made, since the pools of libraries lose the whole pool, or do not say which task was at work, when a process dies:
+here an utterance that crashes its engine fails alone. Results are written straight into pipes, without pickling audio.
+"""
 
 import contextlib
 import fcntl
@@ -33,24 +37,24 @@ from voice_core.synthesis.types import EngineSpec, SynthesisError, SynthesisFail
 from voice_core.tts import Speech
 from voice_core.tts.base import EngineBrokenError, EngineUnavailableError
 
-# One is spoken while the next lies in the pipe, so that the engine need not wait for this process.
-# (Measured at 20 ms an utterance: 4 % of the time is lost without, 1.2 % with one, no less with two.)
+# One is spoken while the next waits in the pipe, so that the engine need not wait for this process.
+# (Measured at 20 ms per utterance: 4 % of the time is lost without, 1.2 % with one, no less with two.)
 _PREFETCH_TASKS = 2
-# What lies in the pipe must fit into any pipe: a worker that writes audio reads no more until that was taken away, and
-# this process takes none while it waits for room.
+# Prefetched tasks must fit into any pipe: a worker that writes audio does not read until the audio is taken, and this
+# process takes none while it waits for room in the pipe.
 _PREFETCH_BYTES = select.PIPE_BUF
-# Holds 10 s of speech, the most that Linux gives to everybody: a worker writes it and goes on. (A pipe of the usual
-# size costs another 1.3 % there.)
+# Holds 10 s of speech, the most that Linux allows every user: a worker writes it and continues. (A pipe of the default
+# size costs another 1.3 % of the time.)
 _PIPE_BYTES = 1 << 20
 _TERM_SEC = 2.0
 _spawn = multiprocessing.get_context("spawn")
-# One thread a process: the processes themselves keep the cores busy.
+# One thread per process: the processes themselves keep the cores busy.
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _environment = threading.Lock()
 
 
 class ProcessWorkers:
-    """A thread here for each process there, which hands it tasks and takes what comes back."""
+    """One thread for each process, which sends it tasks and receives results."""
 
     def __init__(self, tasks: TaskQueue, engine: EngineSpec, count: int) -> None:
         self._events = EventQueue(tasks)
@@ -70,7 +74,7 @@ class ProcessWorkers:
         self._tasks.close()
         for worker in self._workers:
             if worker.process is not None:
-                worker.process.terminate()  # all of them, before any is waited for
+                worker.process.terminate()  # all of them, before waiting for any
         for worker in self._workers:
             worker.end()
         deadline = time.monotonic() + JOIN_SEC
@@ -99,7 +103,7 @@ class _WorkerThread(threading.Thread):
 
     def run(self) -> None:
         try:
-            # A worker starts with its first task: an engine that is not needed is not loaded.
+            # A worker starts with its first task, so that an engine that is not needed is not loaded.
             while self._take_task():
                 pipes = self._start()
                 if pipes is None:
@@ -107,18 +111,18 @@ class _WorkerThread(threading.Thread):
                 with contextlib.closing(pipes):
                     self._exchange_tasks(pipes)
                 self._handle_worker_exit()
-        except BaseException as error:  # noqa: BLE001 - a thread that ends unheard leaves its consumer waiting
+        except BaseException as error:  # noqa: BLE001 - without an event the consumer would wait forever
             if not self._tasks.closed:
                 self._events.put(WorkerFailed(error))
 
     def end(self) -> None:
-        """From another thread, once the board is closed."""
+        """End the process. Called from another thread, once the queue is closed."""
         with self._starting:
             if self.process is not None:
                 _terminate(self.process)
 
     def _take_task(self) -> UtteranceTask | None:
-        """Take a task: wait for one if there is none outstanding, else only where there is enough for everybody."""
+        """Take a task: wait for one if none is outstanding, else only where the other workers have enough."""
         if self._outstanding:
             task = self._tasks.take(self._number, wait=False, leave=self._worker_count - 1)
         else:
@@ -128,7 +132,7 @@ class _WorkerThread(threading.Thread):
         return task
 
     def _start(self) -> "_Pipes | None":
-        """A new process, whose engine is loaded; None when it is no longer wanted."""
+        """Start a process and load its engine; None when the queue was closed."""
         ours, theirs = _pipes()
         with self._starting, contextlib.closing(theirs):
             if self._tasks.closed:
@@ -141,7 +145,7 @@ class _WorkerThread(threading.Thread):
             load_error = ours.receiving.recv()
         except (EOFError, OSError):
             self.process.join(_TERM_SEC)
-            load_error = f"its worker process ended with {self.process.exitcode} while it loaded"
+            load_error = f"its worker process exited with code {self.process.exitcode} while loading"
         if load_error:
             ours.close()
             raise SynthesisError(f"the engine {self._engine.name} cannot be loaded: {load_error}")
@@ -149,7 +153,7 @@ class _WorkerThread(threading.Thread):
         return ours
 
     def _exchange_tasks(self, pipes: "_Pipes") -> None:
-        """Hand over tasks until the process is dead or the board closed."""
+        """Send tasks and receive results until the process exits or the queue is closed."""
         try:
             while True:
                 while len(self._outstanding) < _PREFETCH_TASKS and self._take_task():
@@ -161,10 +165,10 @@ class _WorkerThread(threading.Thread):
                 self._sent -= 1
                 self._events.put(TaskResult(self._outstanding.popleft(), result, engine_sec))
                 if isinstance(result, SynthesisFailure) and result.reason == "crashed":
-                    self._sent = 0  # it ends of that, and begins nothing more
+                    self._sent = 0  # the worker exits and begins nothing more
                     return
         except (EOFError, OSError):
-            return  # dead
+            return  # the process has exited
 
     def _send(self, sending: Connection) -> None:
         for task in [*islice(self._outstanding, self._sent, None)]:
@@ -175,14 +179,14 @@ class _WorkerThread(threading.Thread):
             self._sent += 1
 
     def _handle_worker_exit(self) -> None:
-        """The process is dead: it died of what it was saying; what it had not got or begun is for others."""
+        """The worker crashed on its current utterance. Utterances it had not started go back to the queue."""
         if self._tasks.closed or self.process is None:
             return
         self.process.join(_TERM_SEC)
         _terminate(self.process)
         self._tasks.forget_engine(self._number)
         if self._sent:
-            message = f"its worker process ended with {self.process.exitcode} meanwhile"
+            message = f"its worker process exited with code {self.process.exitcode} on it"
             self._events.put(TaskResult(self._outstanding.popleft(), SynthesisFailure("crashed", message)))
         self._sent = 0
         while self._outstanding:
@@ -191,7 +195,7 @@ class _WorkerThread(threading.Thread):
 
 @dataclass(frozen=True, slots=True)
 class _Pipes:
-    """One side's ends of the two pipes between a worker and whoever started it."""
+    """One side's ends of the two pipes between a worker and its parent."""
 
     receiving: Connection
     sending: Connection
@@ -202,10 +206,10 @@ class _Pipes:
 
 
 def _pipes() -> tuple[_Pipes, _Pipes]:
-    """Ours and theirs."""
+    """The ends of this process and those of the worker."""
     tasks, to_do = _spawn.Pipe(duplex=False)
     results, done = _spawn.Pipe(duplex=False)
-    with contextlib.suppress(OSError, AttributeError):  # not on Linux, or the user has too many already
+    with contextlib.suppress(OSError, AttributeError):  # not on Linux, or the user's limit is reached
         fcntl.fcntl(done.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
     return _Pipes(results, to_do), _Pipes(tasks, done)
 
@@ -220,7 +224,7 @@ def _terminate(process: SpawnProcess) -> None:
 
 @contextlib.contextmanager
 def _single_threaded() -> Iterator[None]:
-    """For processes started meanwhile, unless the user has said otherwise."""
+    """Processes started meanwhile use one thread, unless the user's environment says otherwise."""
     with _environment:
         names = [name for name in _THREADS if name not in os.environ]
         os.environ.update(dict.fromkeys(names, "1"))
@@ -232,7 +236,7 @@ def _single_threaded() -> Iterator[None]:
 
 
 def _receive(connection: Connection) -> tuple[Speech | SynthesisFailure, float]:
-    """Audio travels as bytes beside its header: no pickle of it is made or read."""
+    """A result. Audio is sent as bytes after its header, without pickling."""
     header = connection.recv()
     if isinstance(header, str):
         raise SynthesisError(header)
@@ -246,12 +250,12 @@ def _receive(connection: Connection) -> tuple[Speech | SynthesisFailure, float]:
 
 
 def _serve(pipes: _Pipes, spec: EngineSpec) -> None:
-    """The process: loads its engine, says what it is sent, ends with its pipe. Whoever started it, stops it."""
+    """The worker process: loads its engine, speaks what it receives, and exits when its pipe is closed."""
     install_signal_handlers()
     answer = pipes.sending
     try:
         engine = spec.load()
-    except Exception as error:  # noqa: BLE001 - told to whoever started it
+    except Exception as error:  # noqa: BLE001 - reported to the parent process
         answer.send(f"{type(error).__name__}: {error}")
         return
     answer.send("")

@@ -1,4 +1,4 @@
-"""Planner and assembler: which utterance an engine says next, and which groups are complete. Pure."""
+"""Which utterance an engine speaks next, and which groups are complete. Pure."""
 
 from collections import deque
 from collections.abc import Hashable
@@ -10,7 +10,7 @@ from voice_core.tts import Speech, Utterance
 
 @dataclass(slots=True)
 class UtteranceTask:
-    """The utterance at `position` of the group that came in as number `group`."""
+    """The utterance at `position` of group number `group`, in the order of the input."""
 
     group: int
     position: int
@@ -19,7 +19,7 @@ class UtteranceTask:
 
 
 class _PendingGroup:
-    """A group in the window."""
+    """A group that was read and is not complete or not yielded yet."""
 
     def __init__(self, key: str, count: int) -> None:
         self.key = key
@@ -31,22 +31,22 @@ class _PendingGroup:
 
 
 class Scheduler:
-    """Groups that are read and not yet handed over: at most `size` from the oldest to the newest.
+    """The groups that are read and not yet yielded: at most `size` from the oldest to the newest.
 
-    An engine recomputes what it knows of a voice whenever the voice changes. So each goes on with its voice for as long
-    as the window has utterances of it, and then takes the voice with the most of them. As the window moves on only
-    with its oldest group, no voice waits for ever, and with two voices each is loaded once for about `size` groups.
+    An engine recomputes its voice data whenever the voice changes. So each engine continues with its voice while there
+    are utterances of it, and then takes the voice with the most utterances. As new groups are read only when the oldest
+    is yielded, no voice waits forever, and with two voices each is loaded once for about `size` groups.
     """
 
     def __init__(self, size: int, *, ordered: bool = True, by_voice: bool = True) -> None:
         self._size, self._ordered, self._by_voice = size, ordered, by_voice
         self._pending: dict[int, _PendingGroup] = {}
-        self._complete: deque[int] = deque()  # in the order of completion; where that matters
+        self._complete: deque[int] = deque()  # in the order of completion
         self._oldest = self._read = 0
         self._waiting: dict[str, deque[UtteranceTask]] = {}
-        self.voices: dict[Hashable, str] = {}  # engine → what it said last
-        self.waiting = 0  # tasks that nobody has begun
-        self.voice_switches = 0  # times that an engine began with another voice than its last, its first included
+        self.voices: dict[Hashable, str] = {}  # last voice by engine
+        self.waiting = 0  # tasks that no engine has begun
+        self.voice_switches = 0  # voice changes of engines, the first voice included
 
     @property
     def has_capacity(self) -> bool:
@@ -66,7 +66,7 @@ class Scheduler:
             self._complete.append(number)
 
     def take(self, engine: Hashable) -> UtteranceTask | None:
-        """What this engine says next; None when nothing waits."""
+        """The next task of this engine; None when none waits."""
         if not self._waiting:
             return None
         key = self.voices.get(engine) if self._by_voice else ""
@@ -83,12 +83,12 @@ class Scheduler:
         return task
 
     def requeue(self, task: UtteranceTask) -> None:
-        """It was taken, and is to be taken again before others of its voice."""
+        """Put back a task that was taken: it is the next of its voice."""
         self._queue(task.utterance).appendleft(task)
         self.waiting += 1
 
     def forget_engine(self, engine: Hashable) -> None:
-        """This engine is no more."""
+        """Drop an engine that has ended."""
         self.voices.pop(engine, None)
 
     def record_result(self, task: UtteranceTask, result: Speech | SynthesisFailure) -> None:
@@ -99,7 +99,7 @@ class Scheduler:
             self._complete.append(task.group)
 
     def next_complete(self) -> SpokenGroup | None:
-        """The next group to hand over, which leaves the window; None when there is none yet."""
+        """Remove and return the next group to yield; None when there is none yet."""
         if not self._complete:
             return None
         if not self._ordered:
@@ -110,7 +110,7 @@ class Scheduler:
         return self._release(self._oldest)
 
     def next_complete_any_order(self) -> SpokenGroup | None:
-        """The same when nothing more will be spoken: whatever is complete, in the order of the input."""
+        """The same when nothing more will be spoken: any complete group, in the order of the input."""
         if not self._complete:
             return None
         number = min(self._complete)
@@ -127,7 +127,7 @@ class Scheduler:
         return self._waiting.setdefault(utterance.voice if self._by_voice else "", deque())
 
     def _next_voice(self) -> str:
-        """The voice with the most to say for each engine that would share it; of equals, the one that waits longest."""
+        """The voice with the most utterances per engine that would share it; of equals, the one that waits longest."""
         taken = list(self.voices.values())
 
         def rank(voice: str) -> tuple[float, int]:

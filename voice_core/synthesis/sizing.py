@@ -1,27 +1,28 @@
-"""How many workers of which kind: decided from what engine and machine are, before anything is loaded."""
+"""The number and kind of workers, decided from the engine and the machine before anything is loaded."""
 
-import os
 import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from voice_core.compute.workers import core_count
+import loky
+import psutil
+
 from voice_core.synthesis.types import EngineSpec, SynthesisOptions
 
 SPARE_CORES = 2
-"""For reading, assembling and writing, and for the person at the machine."""
+"""For reading, assembling and writing, and for the user's other work."""
 MAX_WORKERS = 12
 POSTPROCESS_GB = 0.3
-"""What a process takes that aligns and mixes: pocketsphinx's model, and a dialogue."""
+"""Memory of a process that aligns and mixes: pocketsphinx's model and a dialogue."""
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What there is to use. `gpu_memory_gb` is what is free of the engine's GPU, None where nobody knows."""
+    """Free resources. `gpu_memory_gb` is the free memory of the engine's GPU, None where it is unknown."""
 
-    cores: int  # physical, that this process may run on
+    cores: int  # physical ones that this process may use
     memory_gb: float  # free for new programs
     gpu_memory_gb: float | None = None
 
@@ -39,14 +40,17 @@ class WorkerPlan:
 def choose_workers(engine: EngineSpec, options: SynthesisOptions, machine: Machine) -> WorkerPlan:
     """The backend and the number of workers, where the options leave them open.
 
-    On a CPU a process for each physical core but two, at most 12, and no more than memory holds; one alone is serial.
-    Where processes work beside the engines, these get the cores that are left, and the memory: speaking and finishing
-    (measured: 8 and 11 ms of CPU for a second of hibari's speech, words from pocketsphinx) share what there is. With
-    half of the cores beside, 16 cores have 8 engines, 4 have 2. On 2 cores an engine in this process and two processes
-    beside it keep both busy: this one waits whenever the two are behind, and another engine would only wait with it.
-    On a GPU one engine in a thread beside the program's own work, or as many as `max_gpu_concurrency` and the GPU's
-    memory allow: threads of one engine where it is thread-safe, else processes. Numbers that are asked for are taken,
-    but for that limit of the GPU's, and several threads of an engine that allows only one.
+    On a CPU: one process for each physical core but two, at most 12, and no more than fit into memory; a single one is
+    serial. Where processes postprocess the speech, engines get the remaining cores and memory. (Speaking and finishing
+    take 8 and 11 ms of CPU for a second of hibari's speech, with words from pocketsphinx.) With half of the cores for
+    postprocessing, 16 cores have 8 engines and 4 have 2. On 2 cores, one engine in this process and two processes
+    beside it keep both busy; another engine would only wait.
+
+    On a GPU: one engine in a thread, or as many as `max_gpu_concurrency` and the GPU's memory allow, as threads of one
+    engine where it is thread-safe and as processes otherwise.
+
+    Explicit numbers are used as they are, except that a GPU's limit holds and an engine that is not thread-safe gets
+    one thread.
 
     >>> choose_workers(EngineSpec("hibari"), SynthesisOptions(), Machine(cores=8, memory_gb=30))
     WorkerPlan(backend='process', workers=6)
@@ -74,16 +78,13 @@ def choose_workers(engine: EngineSpec, options: SynthesisOptions, machine: Machi
 
 
 def physical_cores() -> int:
-    """Cores this process may run on, hyperthreads of one core counted once."""
-    cpus = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(core_count())
-    found = {_text(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list") or f"{cpu}" for cpu in cpus}
-    return max(1, len(found))
+    """Physical cores that this process may use, by its affinity and its container's CPU quota."""
+    return int(loky.cpu_count(only_physical_cores=True))
 
 
 def free_memory_gb() -> float:
-    """Memory that new programs may take, within the limit of the container (cgroup v2) if there is one."""
-    found = re.search(r"MemAvailable:\s+(\d+) kB", _text("/proc/meminfo"))
-    free = int(found[1]) * 1024 if found else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    """Memory available to new programs, within the limit of the container (cgroup v2), which psutil does not read."""
+    free = psutil.virtual_memory().available
     limit, used = _text("/sys/fs/cgroup/memory.max"), _text("/sys/fs/cgroup/memory.current")
     if limit.isdigit() and used.isdigit():
         free = min(free, int(limit) - int(used))
@@ -91,7 +92,7 @@ def free_memory_gb() -> float:
 
 
 def free_gpu_memory_gb(device: str) -> float | None:
-    """What nvidia-smi says is free of this GPU ("cuda", "cuda:1"); None without it."""
+    """Free memory of this GPU ("cuda", "cuda:1") by nvidia-smi; None without it."""
     found = re.fullmatch(r"cuda(?::(\d+))?", device)
     if not found:
         return None

@@ -1,4 +1,4 @@
-"""What synthesis did so far, in numbers."""
+"""Statistics of a synthesis run."""
 
 import json
 import logging
@@ -12,11 +12,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class SynthesisStats:
-    """Numbers of one run, kept up while it goes on. Times in seconds.
+    """Figures of one run, updated while it runs. Times in seconds.
 
-    `waiting` are utterances read and not begun (the queue's depth), `begun` those with a worker. `voice_switches` is
-    how often a worker's engine had to take up another voice, its first one included. `engine_sec` is what engines spoke
-    for, `engines_sec` what they were there for.
+    `waiting` counts utterances that were read and not begun (the queue's depth), `begun` those with a worker.
+    `voice_switches` is how often an engine had to change its voice, the first one included. `engine_sec` is the time
+    that engines spoke, `engines_sec` the time that they were loaded.
     """
 
     total: int = 0
@@ -37,7 +37,7 @@ class SynthesisStats:
     _ready: dict[int, float] = field(default_factory=dict)
 
     def ready(self, worker: int, at: float | None = None) -> None:
-        """The engine of this worker is loaded; since `at`, of `time.monotonic`, or now."""
+        """Note that the engine of this worker is loaded since `at`, of `time.monotonic`, or now."""
         self._ready.setdefault(worker, time.monotonic() if at is None else at)
 
     def add_speech(self, speech: Speech) -> None:
@@ -58,7 +58,7 @@ class SynthesisStats:
 
     @property
     def engine_busy_share(self) -> float:
-        """Of the time that engines were there, what they spoke for."""
+        """The share of the time that engines were loaded in which they spoke."""
         return self.engine_sec / self.engines_sec if self._ready and self.engines_sec else 0.0
 
     @property
@@ -67,20 +67,20 @@ class SynthesisStats:
 
     @property
     def real_time_factor(self) -> float:
-        """Seconds of wall time for a second of speech; 0 for no speech."""
+        """Seconds of wall time per second of speech; 0 without speech."""
         return self.wall_sec / self.speech_sec if self.speech_sec else 0.0
 
     @property
     def left_sec(self) -> float | None:
-        """Time left at the speed so far; None where the total is not known, or nothing is done yet."""
+        """Remaining time at the speed so far; None where the total is unknown or nothing is done yet."""
         speed = self.utterances_per_sec
         done = self.utterances + self.failures
         return max(0, self.total - done) / speed if self.total and speed else None
 
     @property
     def summary(self) -> str:
-        """In a few words, for people who wait."""
-        return f"{self.waiting} wait, {self.utterances_per_sec:.1f}/s, real-time factor {self.real_time_factor:.2f}"
+        """A short text for the progress display."""
+        return f"{self.waiting} waiting, {self.utterances_per_sec:.1f}/s, real-time factor {self.real_time_factor:.2f}"
 
     def as_dict(self) -> dict[str, object]:
         plain = (

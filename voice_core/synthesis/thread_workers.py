@@ -1,4 +1,4 @@
-"""Workers within this process: the one that asks, or threads, and what they share with those of other processes."""
+"""Workers within this process, serial or threads, and what all kinds of workers share."""
 
 import threading
 import time
@@ -16,12 +16,12 @@ from voice_core.tts.base import EngineUnavailableError
 
 JOIN_SEC = 5.0
 MAX_UNREAD_RESULTS = 64
-"""Of half a minute each they take 200 MB."""
+"""200 MB at half a minute each."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskResult:
-    """What became of a task. A failure here may be tried again."""
+    """The result of a task. A failure may be tried again."""
 
     task: UtteranceTask
     result: Speech | SynthesisFailure
@@ -30,7 +30,7 @@ class TaskResult:
 
 @dataclass(frozen=True, slots=True)
 class WorkerReady:
-    """The engine of this worker is loaded, since `at`: whoever asks may hear of it when it has spoken already."""
+    """The engine of this worker is loaded since `at`. The event may be read when it has already spoken."""
 
     worker: int
     at: float = field(default_factory=time.monotonic)
@@ -38,7 +38,7 @@ class WorkerReady:
 
 @dataclass(frozen=True, slots=True)
 class WorkerFailed:
-    """A worker cannot go on, nor can anybody else."""
+    """A worker cannot continue, nor can the others."""
 
     error: BaseException
 
@@ -47,8 +47,8 @@ WorkerEvent = TaskResult | WorkerReady | WorkerFailed
 
 
 class TaskQueue:
-    """The window, shared by the threads of this process. Engines say nothing more while `MAX_UNREAD_RESULTS`
-    utterances that they have said wait for whoever asked."""
+    """The scheduler, shared by the threads of this process. Engines get no tasks while `MAX_UNREAD_RESULTS` results
+    wait for the consumer."""
 
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler = scheduler
@@ -57,7 +57,7 @@ class TaskQueue:
         self.closed = False
 
     def use_scheduler(self, scheduler: Scheduler) -> None:
-        """Go on with another window, when nothing is left of this. Engines keep their voices."""
+        """Continue with another scheduler, once this one is empty. Engines keep their voices."""
         with self._changed:
             scheduler.voices.update(self.scheduler.voices)
             self.scheduler = scheduler
@@ -68,8 +68,8 @@ class TaskQueue:
             self._changed.notify(len(group.utterances))
 
     def take(self, engine: Hashable, *, wait: bool = True, leave: int = 0) -> UtteranceTask | None:
-        """The next task, if others are left `leave` of them; None when there is none and `wait` is not, or when the
-        board is closed."""
+        """The next task, if `leave` tasks remain for others; None when there is none and `wait` is false, or when the
+        queue is closed."""
         with self._changed:
             while not self.closed:
                 free = self.scheduler.waiting > leave and self._unread_results < MAX_UNREAD_RESULTS
@@ -107,14 +107,14 @@ class TaskQueue:
                 self._changed.notify_all()
 
     def close(self) -> None:
-        """Nobody gets a task any more."""
+        """Give out no more tasks."""
         with self._changed:
             self.closed = True
             self._changed.notify_all()
 
 
 class EventQueue:
-    """What workers have to tell, in the order in which they tell it."""
+    """Events of workers, in their order."""
 
     def __init__(self, tasks: TaskQueue) -> None:
         self._tasks = tasks
@@ -133,37 +133,37 @@ class EventQueue:
 
 
 class Workers(Protocol):
-    """Workers."""
+    """Engines that take tasks from a `TaskQueue`."""
 
     def next_event(self) -> WorkerEvent:
-        """Waits for one. To be called only while a task is waiting or begun."""
+        """Wait for an event. Call it only while a task is waiting or begun."""
         ...
 
     def close(self) -> None:
-        """End the workers, within seconds, whatever they are doing."""
+        """End the workers within seconds, whatever they are doing."""
         ...
 
 
 def speak_utterance(engine: SpeechEngine, utterance: Utterance) -> tuple[Speech | SynthesisFailure, float]:
-    """Speech or why not, and the seconds that it took. Of Exceptions it raises EngineUnavailableError alone."""
+    """The speech or a failure, and the seconds that it took. Raises EngineUnavailableError only."""
     began = time.perf_counter()
     try:
         speech = engine.speak(utterance)
         if not isinstance(speech, Speech):
-            raise TypeError(f"the engine answered {speech!r:.80} instead of speech")
+            raise TypeError(f"the engine returned {speech!r:.80} instead of speech")
         if speech.audio.dtype != np.float32 or speech.audio.ndim != 1:
-            raise TypeError(f"audio must be float32 [samples], and is {speech.audio.dtype} {speech.audio.shape}")
-    except EngineUnavailableError:  # of many, the weights load with the first utterance; no other will fare better
+            raise TypeError(f"audio must be float32 [samples], not {speech.audio.dtype} {speech.audio.shape}")
+    except EngineUnavailableError:  # many engines load with the first utterance; the others would fail as well
         raise
     except ValueError as error:
         return SynthesisFailure("refused", str(error)), time.perf_counter() - began
-    except Exception as error:  # noqa: BLE001 - whatever an engine raises costs one utterance, not the run
+    except Exception as error:  # noqa: BLE001 - an engine's error fails one utterance, not the run
         return SynthesisFailure("failed", f"{type(error).__name__}: {error}"), time.perf_counter() - began
     return speech, time.perf_counter() - began
 
 
 class SerialWorker:
-    """The engine speaks on the thread that asks for the result."""
+    """The engine speaks on the calling thread."""
 
     def __init__(self, tasks: TaskQueue, engine: SpeechEngine) -> None:
         self._tasks, self._engine = tasks, engine
@@ -175,7 +175,7 @@ class SerialWorker:
             return WorkerReady(0)
         task = self._tasks.take(0, wait=False)
         if task is None:
-            raise AssertionError("asked for a result when nothing is to be said")
+            raise AssertionError("next_event was called when no task is waiting")
         return TaskResult(task, *speak_utterance(self._engine, task.utterance))
 
     def close(self) -> None:
@@ -183,12 +183,12 @@ class SerialWorker:
 
 
 class ThreadWorkers:
-    """Threads that share one engine: as many as may use it, and its GPU, at once."""
+    """Threads that share one engine."""
 
     def __init__(self, tasks: TaskQueue, engine: SpeechEngine, count: int) -> None:
         self._tasks, self._engine = tasks, engine
         self._events = EventQueue(tasks)
-        # Daemons: an engine cannot be interrupted, and must not keep a program from ending.
+        # Daemons: an engine cannot be interrupted, and must not keep the program from ending.
         self._threads = [
             threading.Thread(target=self._work, args=(number,), name=f"synthesis-{number}", daemon=True)
             for number in range(count)
@@ -201,7 +201,7 @@ class ThreadWorkers:
             self._events.put(WorkerReady(number))
             while (task := self._tasks.take("shared")) is not None:
                 self._events.put(TaskResult(task, *speak_utterance(self._engine, task.utterance)))
-        except BaseException as error:  # noqa: BLE001 - a thread that ends unheard leaves its consumer waiting
+        except BaseException as error:  # noqa: BLE001 - without an event the consumer would wait forever
             self._events.put(WorkerFailed(error))
 
     def next_event(self) -> WorkerEvent:

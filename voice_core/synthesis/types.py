@@ -1,8 +1,8 @@
-"""What goes into synthesis and what comes out."""
+"""Inputs, results and options of speech synthesis."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 from voice_core.tts import Speech, SpeechEngine, Utterance, load_engine
 from voice_core.tts.base import EngineUnavailableError
@@ -12,7 +12,7 @@ BACKENDS: tuple[Backend, ...] = ("auto", "serial", "thread", "process")
 
 
 class SynthesisError(EngineUnavailableError):
-    """Nothing can be spoken: the engine does not load in a worker process. The message says why."""
+    """Nothing can be spoken: the engine cannot be loaded in a worker process. The message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +27,34 @@ class UtteranceGroup:
 class SynthesisFailure:
     """An utterance that was not spoken.
 
-    `reason`, for tables: "refused" (the engine says that the utterance is wrong), "failed" (any other error of the
-    engine) or "crashed" (the worker process died of it, lost its GPU by it, or was killed meanwhile).
+    `reason`, for tables: "refused" (the engine rejects the utterance), "failed" (any other error of the engine) or
+    "crashed" (the worker process crashed on it, lost its GPU on it, or was killed meanwhile).
     """
 
     reason: Literal["refused", "failed", "crashed"]
     message: str
     attempts: int = 1
 
+    @property
+    def description(self) -> str:
+        """
+        >>> SynthesisFailure("failed", "out of memory", attempts=2).description
+        'out of memory (tried 2 times)'
+        """
+        return self.message if self.attempts == 1 else f"{self.message} (tried {self.attempts} times)"
+
+
+class UtteranceId(Protocol):
+    """Identifies an utterance among those that are requested together. Utterances of one group are used together."""
+
+    def __hash__(self) -> int: ...
+    @property
+    def group(self) -> Hashable: ...
+
 
 @dataclass(frozen=True, slots=True)
 class SpokenGroup:
-    """A group, spoken: one speech or failure for each of its utterances, in their order."""
+    """A spoken group: one speech or failure for each of its utterances, in their order."""
 
     key: str
     speeches: tuple[Speech | SynthesisFailure, ...]
@@ -50,9 +66,9 @@ class SpokenGroup:
 
 @dataclass(frozen=True)
 class EngineSpec:
-    """An engine that is yet to be loaded; goes to worker processes by pickle.
+    """An engine that is not loaded yet. It is pickled to worker processes.
 
-    `memory_gb` is what one instance takes, of the GPU's memory where it runs on one. `thread_safe` is its capability of
+    `memory_gb` is what one instance takes, of GPU memory where it runs on a GPU. `thread_safe` is its capability of
     that name, which must be known before it is loaded to choose a backend.
     """
 
@@ -63,11 +79,11 @@ class EngineSpec:
 
     @property
     def device(self) -> str:
-        """Where it runs: its option `device`, "cpu" without one."""
+        """Where it runs: its option `device`, or "cpu"."""
         return str(self.options.get("device") or "cpu")
 
     def load(self) -> SpeechEngine:
-        """Raises what the engine raises that cannot be loaded; ValueError for a name that no engine has."""
+        """Raises the engine's own loading errors, and ValueError for an unknown name."""
         return load_engine(self.name, **self.options)
 
 
@@ -75,15 +91,19 @@ class EngineSpec:
 class SynthesisOptions:
     """How to synthesise.
 
-    `workers` 0 leaves the number to `choose`. On a GPU there are never more than `max_gpu_concurrency`: an engine that
-    waits for the others would only hold memory. `postprocess_workers` is how many processes will work beside the
-    engines on what
-    they say: cores and memory are theirs first. `planner_buffer` is how many groups are read ahead of the last one that
-    was handed over: memory, and the stretch over which utterances are sorted by voice; the first group comes out when
-    about that many are half done. `group_by_voice=False` takes utterances as they come, for engines to which a change
-    of voice costs nothing. `retries` is how often an utterance is tried again. `total` is the number of utterances to
-    come, if it is known; without it there is no progress to report. `label` says what is spoken. `log_json` logs
-    `Stats` as a line of JSON every `log_every_sec` seconds to the logger `voice_core.synthesis.stats`.
+    Attributes:
+        workers: number of engines; 0 leaves it to `choose_workers`.
+        max_gpu_concurrency: most engines on a GPU; an engine that waits for the others only holds memory.
+        postprocess_workers: number of processes that will process the speech; they get cores and memory first.
+        planner_buffer: groups read ahead of the last one that was yielded. More take more memory, and let more
+            utterances be sorted by voice; the first group is complete when about half of the buffer is spoken.
+        ordered: yield groups in the order of the input.
+        group_by_voice: let each engine continue with its voice; False where a change of voice costs nothing.
+        retries: how often an utterance is tried again.
+        total: number of utterances to come; 0 for unknown, and no progress is reported then.
+        label: what is spoken, for the progress display.
+        log_json: log `SynthesisStats` as a line of JSON every `log_every_sec` seconds to the logger
+            `voice_core.synthesis.stats`.
     """
 
     backend: Backend = "auto"
@@ -101,7 +121,7 @@ class SynthesisOptions:
 
     def __post_init__(self) -> None:
         if self.backend not in BACKENDS:
-            raise ValueError(f"there is no backend {self.backend!r}; there are {', '.join(BACKENDS)}")
+            raise ValueError(f"no backend is called {self.backend!r}; known backends: {', '.join(BACKENDS)}")
         for name, least in (
             ("workers", 0),
             ("postprocess_workers", 0),

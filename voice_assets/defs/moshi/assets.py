@@ -13,12 +13,12 @@ from voice_assets.notebook_store import NotebookStore
 from voice_core.compute.gpu_lock import tag_run
 from voice_core.layout import PartitionKey
 from voice_core.moshi import build, checks
+from voice_core.moshi.batch_plan import SHARD_VERSION
 from voice_core.moshi.batches import list_scripts, read_script, script_key, script_version
+from voice_core.moshi.recognition import load_moshi_recogniser
 from voice_core.moshi.script import BadDialogueLine
 from voice_core.moshi.shard_manifest import ShardManifest, read_shard_manifest
-from voice_core.moshi.shards import SHARD_VERSION
 from voice_core.moshi.trainer_manifest import trainer_manifest_prefix
-from voice_core.recognition.recognisers import load_recogniser
 from voice_core.report.notebook import render_dialogue_notebook
 from voice_core.stages.check_outcomes import CheckOutcome
 from voice_core.synthesis import SynthesisOptions
@@ -115,7 +115,7 @@ def moshi_shards_asset(pool: str | None) -> dg.AssetsDefinition:
         """A batch of dialogues as stereo audio (left: assistant, right: user), with word alignments."""
         work, partition = corpus.work(), PartitionKey.parse(context.partition_key)
         moshi = speech.settings.moshi
-        recogniser = load_recogniser(moshi)  # refused before anything is spoken, if it is
+        recogniser = load_moshi_recogniser(moshi)  # refused before anything is spoken, if it is
         with tag_run(context.run.run_id):
             report = build.build_shards(work, partition, speech.settings, config.options(), verify=config.verify)
         manifest = report.manifest

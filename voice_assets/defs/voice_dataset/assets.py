@@ -27,12 +27,12 @@ from voice_core.corpus.dataset.dataset_record import read_dataset_record
 from voice_core.corpus.dataset.summary import summarise
 from voice_core.corpus.encode import encode_stage
 from voice_core.corpus.ingest.batches import list_partitions, snapshot_batch, try_read_batches
+from voice_core.corpus.manifest import Manifest, read_complete_manifest, read_manifest
 from voice_core.corpus.names import CODED, DATASET, FULL, NEUTTS, PAIRS, SEGMENTS
 from voice_core.corpus.segment import segment_stage
 from voice_core.layout import DatasetLayout
 from voice_core.report.notebook import render_codes_notebook
 from voice_core.stages.check_outcomes import CheckOutcome
-from voice_core.stages.manifest import Manifest, read_complete_manifest, read_manifest
 
 GROUP = "voice_dataset"
 
@@ -97,15 +97,18 @@ def segments(request: BatchRequest) -> dg.MaterializeResult:
             **speed_metadata(report.decoded_sec, report.wall_sec),
         },
         check_results=check_results(
-            [
-                checks.seconds_add_up(manifest),
-                checks.files_intact(
-                    work, [(entry.key, entry.sha256) for entry in manifest.files()], report.unchanged_files
-                ),
-                checks.texts_present(manifest),
-                checks.no_overlap(manifest),
-                checks.recordings_sound(manifest),
-            ]
+            checks.note_replacement(
+                [
+                    checks.seconds_add_up(manifest),
+                    checks.files_intact(
+                        work, [(entry.key, entry.sha256) for entry in manifest.files()], report.unchanged_files
+                    ),
+                    checks.texts_present(manifest),
+                    checks.no_overlap(manifest),
+                    checks.recordings_sound(manifest),
+                ],
+                lambda: is_replaced(manifest, read_manifest(work, SEGMENTS, partition)),
+            )
         ),
     )
 
@@ -184,14 +187,17 @@ def coded_segments(request: BatchRequest) -> dg.MaterializeResult:
             **speed_metadata(report.encoded_sec, report.wall_sec),
         },
         check_results=check_results(
-            [
-                checks.seconds_add_up(manifest),
-                checks.files_intact(
-                    work, [(entry.key, entry.sha256) for entry in manifest.files()], report.unchanged_files
-                ),
-                checks.codes_valid(work, manifest, codec, report.unchanged_files),
-                checks.nothing_failed(manifest, CODED),
-            ]
+            checks.note_replacement(
+                [
+                    checks.seconds_add_up(manifest),
+                    checks.files_intact(
+                        work, [(entry.key, entry.sha256) for entry in manifest.files()], report.unchanged_files
+                    ),
+                    checks.codes_valid(work, manifest, codec, report.unchanged_files),
+                    checks.nothing_failed(manifest, CODED),
+                ],
+                lambda: is_replaced(manifest, read_manifest(work, CODED, partition)),
+            )
         ),
     )
 
@@ -268,12 +274,15 @@ def voice_dataset(request: BatchRequest) -> dg.MaterializeResult:
             **speed_metadata(summary.kept.seconds, report.wall_sec),
         },
         check_results=check_results(
-            [
-                checks.seconds_add_up(manifest),
-                checks.files_intact(work, rows_stage.list_parquet_files(manifest), known),
-                checks.unchanged_outcome("rows_match") if known else checks.rows_match(work, manifest),
-                checks.nothing_failed(manifest, DATASET),
-            ]
+            checks.note_replacement(
+                [
+                    checks.seconds_add_up(manifest),
+                    checks.files_intact(work, rows_stage.list_parquet_files(manifest), known),
+                    checks.unchanged_outcome("rows_match") if known else checks.rows_match(work, manifest),
+                    checks.nothing_failed(manifest, DATASET),
+                ],
+                lambda: is_replaced(manifest, rows_stage.read_dataset_manifest(work, partition, settings)),
+            )
         ),
     )
 
@@ -341,16 +350,23 @@ def dataset_card(config: StageConfig, corpus: CorpusResource) -> dg.MaterializeR
             "card": dg.MetadataValue.md(strip_speaker_tables(work.get(layout.card_key).decode())),
         },
         check_results=check_results(
-            [
-                checks.splits_do_not_leak(finished, settings),
-                checks.files_intact(
-                    work,
-                    [(item["key"], item["sha256"]) for item in files],
-                    {} if config.verify else sizes_by_key(files),
-                ),
-            ]
+            checks.note_replacement(
+                [
+                    checks.splits_do_not_leak(finished, settings),
+                    checks.files_intact(
+                        work,
+                        [(item["key"], item["sha256"]) for item in files],
+                        {} if config.verify else sizes_by_key(files),
+                    ),
+                ],
+                lambda: read_dataset_record(work, settings) != commit,
+            )
         ),
     )
+
+
+def is_replaced(manifest: Manifest, committed: Manifest | None) -> bool:
+    return committed is None or committed.data_version != manifest.data_version
 
 
 def sizes_by_key(files: Iterable[Mapping[str, Any]]) -> dict[str, int]:

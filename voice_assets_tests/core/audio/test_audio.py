@@ -58,13 +58,13 @@ def test_every_format_keeps_its_length_and_level(extension: str, rate: int, chan
 
 
 @pytest.mark.parametrize("rate", [16_000, 24_000, 48_000])
-def test_the_length_follows_the_rate_that_is_asked_for(rate: int, tmp_path: Path) -> None:
+def test_the_length_follows_the_requested_rate(rate: int, tmp_path: Path) -> None:
     write_audio(tmp_path / "a.flac", speech_like_noise(2.5, 32_000), 32_000)
     samples, _ = decoded(tmp_path / "a.flac", rate)
     assert len(samples) == pytest.approx(2.5 * rate, abs=2)
 
 
-def test_audio_at_the_wanted_rate_passes_bit_for_bit(tmp_path: Path) -> None:
+def test_audio_at_the_requested_rate_is_unchanged(tmp_path: Path) -> None:
     pcm = to_pcm16(speech_like_noise(2.0))
     soundfile.write(tmp_path / "a.flac", pcm, 24_000)
     samples, _ = decoded(tmp_path / "a.flac")
@@ -84,7 +84,7 @@ def test_a_full_scale_stereo_file_does_not_clip_in_the_down_mix(tmp_path: Path) 
     assert np.abs(samples).max() == pytest.approx(0.999, abs=0.002)
 
 
-def test_chunks_are_as_long_as_asked_so_that_memory_stays_flat(tmp_path: Path) -> None:
+def test_chunks_have_the_requested_length(tmp_path: Path) -> None:
     write_audio(tmp_path / "a.flac", speech_like_noise(5.3), 24_000)
     sizes = [len(chunk) for chunk in decode(tmp_path / "a.flac", 24_000, DecodeReport(), chunk_sec=0.5)]
     assert set(sizes[:-1]) == {12_000}
@@ -92,7 +92,7 @@ def test_chunks_are_as_long_as_asked_so_that_memory_stays_flat(tmp_path: Path) -
 
 
 def marked(path: Path, seconds: float = 12.0, mark_at: float = 9.0) -> None:
-    """A quiet room, and a loud tone from `mark_at` on for half a second."""
+    """Quiet noise, and a loud tone of half a second from `mark_at` on."""
     samples = room_noise(seconds) + 0.05 * speech_like_noise(seconds)
     at = round(mark_at * 24_000)
     samples[at : at + 12_000] += tone(0.5, 24_000, 0.8)
@@ -100,7 +100,7 @@ def marked(path: Path, seconds: float = 12.0, mark_at: float = 9.0) -> None:
 
 
 def spoil(path: Path, first: float, last: float) -> None:
-    """Overwrite a part of a file, given in shares of its length, with noise."""
+    """Overwrite a part of a file, given as shares of its length, with random bytes."""
     data = bytearray(path.read_bytes())
     low, high = int(first * len(data)), int(last * len(data))
     data[low:high] = np.random.default_rng(1).bytes(high - low)
@@ -108,13 +108,13 @@ def spoil(path: Path, first: float, last: float) -> None:
 
 
 def loud_from(samples: Floats) -> float:
-    """Where the half second begins that is loud throughout."""
+    """The start of the half second that is loud throughout."""
     level = np.abs(samples[: len(samples) // 240 * 240]).reshape(-1, 240).max(axis=1) > 0.5
     loud = np.convolve(level, np.ones(50), "valid")
     return float(np.argmax(loud)) * 240 / 24_000
 
 
-def test_a_flac_with_a_damaged_middle_keeps_the_times_of_what_comes_after(tmp_path: Path) -> None:
+def test_a_flac_with_a_damaged_middle_keeps_later_times(tmp_path: Path) -> None:
     marked(tmp_path / "a.flac")
     spoil(tmp_path / "a.flac", 0.25, 0.5)
     samples, report = decoded(tmp_path / "a.flac")
@@ -130,9 +130,7 @@ def test_a_flac_with_a_damaged_middle_keeps_the_times_of_what_comes_after(tmp_pa
 
 
 @pytest.mark.parametrize(("first", "last"), [(0.25, 0.5), (0.6, 0.61), (0.3, 0.3005)])
-def test_damage_to_a_flac_however_small_is_noticed_and_never_gives_noise_that_nobody_recorded(
-    first: float, last: float, tmp_path: Path
-) -> None:
+def test_any_damage_to_a_flac_is_reported_and_never_decoded_to_noise(first: float, last: float, tmp_path: Path) -> None:
     marked(tmp_path / "a.flac")
     spoil(tmp_path / "a.flac", first, last)
     samples, report = decoded(tmp_path / "a.flac")
@@ -141,14 +139,14 @@ def test_damage_to_a_flac_however_small_is_noticed_and_never_gives_noise_that_no
 
 
 @pytest.mark.parametrize("extension", [".wav", ".flac", ".mp3", ".opus", ".ogg"])
-def test_a_sound_is_where_it_was_in_every_format_that_says_how_it_is_padded(extension: str, tmp_path: Path) -> None:
+def test_a_sound_keeps_its_time_in_every_format_that_records_its_padding(extension: str, tmp_path: Path) -> None:
     samples = room_noise(4.0, 48_000)
     samples[96_000:120_000] += tone(0.5, 48_000, 0.8)
     write_audio(tmp_path / f"a{extension}", samples, 48_000)
     assert loud_from(decoded(tmp_path / f"a{extension}")[0]) == pytest.approx(2.0, abs=0.011)
 
 
-def test_a_damage_is_known_before_its_samples_are_handed_out(tmp_path: Path) -> None:
+def test_a_damage_is_reported_before_its_samples_are_yielded(tmp_path: Path) -> None:
     marked(tmp_path / "a.flac")
     spoil(tmp_path / "a.flac", 0.25, 0.5)
     report = DecodeReport()
@@ -163,7 +161,7 @@ def test_a_damage_is_known_before_its_samples_are_handed_out(tmp_path: Path) -> 
     assert late == []
 
 
-def test_a_truncated_file_gives_what_is_there(tmp_path: Path) -> None:
+def test_a_truncated_file_yields_its_remaining_audio(tmp_path: Path) -> None:
     marked(tmp_path / "a.flac")
     data = (tmp_path / "a.flac").read_bytes()
     (tmp_path / "a.flac").write_bytes(data[: len(data) // 2])
@@ -178,7 +176,7 @@ def test_a_truncated_file_gives_what_is_there(tmp_path: Path) -> None:
     [b"", b"RIFF", b"not audio at all " * 100, b"\0" * 100_000, b"fLaC" + b"\xff" * 5000, b"\xff\xfb" * 10],
     ids=["empty", "four-bytes", "text", "zeros", "flac-head", "mp3-sync"],
 )
-def test_what_is_no_audio_is_unreadable_with_a_message(data: bytes, tmp_path: Path) -> None:
+def test_a_file_without_audio_is_unreadable_with_a_message(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     path.write_bytes(data)
     with pytest.raises(UnreadableAudioError) as caught:
@@ -193,7 +191,7 @@ def test_a_file_without_a_single_sample_is_unreadable(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("extension", ["wav", "mp3", "m3u8"])
-def test_a_playlist_is_refused_and_what_it_names_is_never_asked_for(extension: str, tmp_path: Path) -> None:
+def test_a_playlist_is_refused_and_its_entries_are_never_opened(extension: str, tmp_path: Path) -> None:
     asked: list[str] = []
 
     class Server(BaseHTTPRequestHandler):
@@ -226,7 +224,7 @@ def test_a_playlist_is_refused_and_what_it_names_is_never_asked_for(extension: s
 
 
 @pytest.mark.parametrize("name", ["http:x.wav", "concat:a.wav|b.wav", "-i.wav", "أثير نشرة.wav", "50%.wav", "a#b?.wav"])
-def test_a_file_name_is_never_taken_for_a_protocol(name: str, tmp_path: Path) -> None:
+def test_a_file_name_is_never_interpreted_as_a_protocol(name: str, tmp_path: Path) -> None:
     write_audio(tmp_path / name, tone(1.0, 24_000), 24_000)
     samples, _ = decoded(tmp_path / name)
     assert len(samples) == 24_000
@@ -234,7 +232,7 @@ def test_a_file_name_is_never_taken_for_a_protocol(name: str, tmp_path: Path) ->
 
 @pytest.mark.parametrize(("from_hz", "to_hz"), [(24_000, 16_000), (16_000, 24_000), (44_100, 24_000), (48_000, 8_000)])
 @pytest.mark.parametrize("count", [1, 7, 480, 10_001])
-def test_resampling_gives_exactly_the_length_it_promises(from_hz: int, to_hz: int, count: int) -> None:
+def test_resampling_gives_exactly_the_documented_length(from_hz: int, to_hz: int, count: int) -> None:
     out = resample(np.full(count, 0.1, np.float32), from_hz, to_hz)
     assert len(out) == -(-count * to_hz // from_hz)
     assert out.dtype == np.float32
@@ -246,12 +244,12 @@ def test_resampling_keeps_a_tone_and_its_level() -> None:
     assert len(resample(np.zeros(0, np.float32), 48_000, 16_000)) == 0
 
 
-def test_too_loud_audio_saturates_and_does_not_wrap_around() -> None:
+def test_audio_above_full_scale_saturates_and_does_not_wrap_around() -> None:
     pcm = to_pcm16(np.array([2.0, 1.00001, -1.5, 0.99], np.float32))
     assert pcm.tolist() == [32767, 32767, -32768, 32440]
 
 
-def test_pcm_survives_floats_and_flac() -> None:
+def test_pcm_is_unchanged_by_conversion_to_float_and_flac() -> None:
     pcm = np.arange(-32768, 32768, dtype=np.int32).astype(np.int16)
     np.testing.assert_array_equal(to_pcm16(to_float(pcm)), pcm)
     back, rate = soundfile.read(io.BytesIO(flac_bytes(pcm, 24_000)), dtype="int16")
@@ -259,7 +257,7 @@ def test_pcm_survives_floats_and_flac() -> None:
     assert rate == 24_000
 
 
-def test_an_mp3_for_a_page_can_be_heard() -> None:
+def test_an_mp3_can_be_decoded() -> None:
     samples, _ = decoded(io.BytesIO(pcm.mp3_bytes(tone(1.0, 24_000), 24_000)))
     assert len(samples) / 24_000 == pytest.approx(1.0, abs=0.1)
     assert rms_db(samples[4_800:-4_800]) == pytest.approx(rms_db(tone(1.0, 24_000)), abs=0.5)

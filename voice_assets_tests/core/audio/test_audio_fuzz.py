@@ -1,4 +1,4 @@
-"""Truncated, corrupt and mislabelled audio of every format: a decoded stream or one error, and nothing on stderr."""
+"""Truncated, corrupt and misnamed audio of every format is decoded or is one error, and prints nothing to stderr."""
 
 import io
 import subprocess
@@ -30,7 +30,7 @@ print("done")
 
 
 def write_hostile(folder: Path) -> int:
-    """Files made of sound ones: cut off, with noise or zeros inside, with 32-bit sizes at their most, renamed."""
+    """Files made from valid ones: truncated, with random bytes or zeros, with maximal 32-bit sizes, renamed."""
     rng = np.random.default_rng(7)
     for extension in FORMATS:
         sound = folder / f"sound{extension}"
@@ -53,7 +53,7 @@ def write_hostile(folder: Path) -> int:
     return sum(1 for _ in folder.iterdir())
 
 
-def test_no_audio_file_puts_anything_on_stderr(tmp_path: Path) -> None:
+def test_no_audio_file_prints_to_stderr(tmp_path: Path) -> None:
     assert write_hostile(tmp_path) > 60
     done = subprocess.run(
         [sys.executable, "-c", _DECODE_ALL, str(tmp_path)], capture_output=True, text=True, timeout=300, check=False
@@ -61,7 +61,7 @@ def test_no_audio_file_puts_anything_on_stderr(tmp_path: Path) -> None:
     assert (done.stderr, done.stdout, done.returncode) == ("", "done\n", 0)
 
 
-def test_a_source_that_fails_again_and_again_is_one_error_and_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_source_that_fails_repeatedly_is_one_error_and_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     class Failing(io.BytesIO):
         def read(self, size: int | None = -1) -> bytes:
             raise OSError("the disk does not answer")

@@ -1,4 +1,4 @@
-"""Recordings outside of the limits, and what a file may claim."""
+"""Recordings outside of the limits, and false claims in headers."""
 
 import dataclasses
 import io
@@ -68,7 +68,7 @@ def test_no_audio_file_takes_a_gigabyte(name: str, tmp_path: Path) -> None:
     assert peak_mb < 1_024
 
 
-def test_a_recording_without_a_length_in_its_header_ends_at_the_limit(tmp_path: Path) -> None:
+def test_a_recording_without_a_duration_in_its_header_ends_at_the_limit(tmp_path: Path) -> None:
     write_audio(tmp_path / "a.mp3", speech_like_noise(30.0), 24_000)
     report = DecodeReport()
     with pytest.raises(OutOfLimitsError) as caught:
@@ -82,7 +82,7 @@ def test_a_recording_without_a_length_in_its_header_ends_at_the_limit(tmp_path: 
     assert 19 * 24_000 < report.sample_count < 22 * 24_000
 
 
-def test_a_gap_up_to_the_limit_becomes_silence_and_one_beyond_makes_all_that_follows_damage(tmp_path: Path) -> None:
+def test_a_gap_up_to_the_limit_becomes_silence_and_after_a_longer_one_the_rest_is_damage(tmp_path: Path) -> None:
     bombs.timestamp_gaps(tmp_path / "a.mka", packets=5, gap_sec=30.0)
     report = DecodeReport()
     total = sum(map(len, decode(tmp_path / "a.mka", 24_000, report)))
@@ -96,7 +96,7 @@ def test_a_gap_up_to_the_limit_becomes_silence_and_one_beyond_makes_all_that_fol
     assert "jump by 30.0 s; VOICE_AUDIO__MAX_GAP_SEC is 20" in damage.message
 
 
-def test_1_000_long_gaps_are_not_166_hours_of_silence(tmp_path: Path) -> None:
+def test_1_000_long_gaps_do_not_become_166_hours_of_silence(tmp_path: Path) -> None:
     bombs.timestamp_gaps(tmp_path / "a.mka")
     report = DecodeReport()
     assert sum(map(len, decode(tmp_path / "a.mka", 24_000, report, limits=limits(max_hours=1_000)))) < 60 * 24_000
@@ -129,7 +129,7 @@ def test_a_stream_with_the_highest_rate_stays_small(tmp_path: Path) -> None:
     assert peak_mb < 256
 
 
-def test_an_error_of_the_store_while_a_header_is_read_is_no_shorter_recording(tmp_path: Path) -> None:
+def test_an_error_of_the_store_while_a_header_is_read_is_raised(tmp_path: Path) -> None:
     class Breaking(io.BytesIO):
         """Fails in the second half of the file, as a bucket that is out of reach."""
 

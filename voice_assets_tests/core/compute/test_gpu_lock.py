@@ -36,7 +36,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def elsewhere(gpus: str) -> AbstractContextManager[subprocess.Popen[str]]:
-    """A process that waits for a GPU, says its name, and holds it until its input ends."""
+    """A process that waits for a GPU, prints its name, and holds it until its input ends."""
     return run_program(_HOLD, gpus, str(gpu_lock.DEFAULT_FOLDER))
 
 
@@ -55,7 +55,7 @@ def test_the_first_free_gpu_is_taken(folder: Path) -> None:
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o666}
 
 
-def test_who_waits_says_at_once_and_again_who_holds_it_and_since_when(
+def test_a_waiting_process_logs_the_holder_at_once_and_repeatedly(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(gpu_lock, "LOG_INTERVAL_SEC", 0.2)
@@ -65,16 +65,16 @@ def test_who_waits_says_at_once_and_again_who_holds_it_and_since_when(
         threading.Timer(0.7, process.kill).start()
         with hold_gpu(["a"], "encoding news/batch-0008"):
             pass
-    told = [record.message for record in caplog.records]
+    messages = [record.message for record in caplog.records]
     holder = rf"encoding news/batch-0007 \(process {process.pid} on .*, user .*, run 01234567\) since 20\d\d-"
-    waits = [line for line in told if line.startswith("encoding news/batch-0008 waits for a GPU: a is held by ")]
+    waits = [line for line in messages if line.startswith("encoding news/batch-0008 waits for a GPU: a is held by ")]
     assert len(waits) >= 2
     for line in waits:
         assert re.search(holder, line), line
-    assert told[-1].startswith("encoding news/batch-0008 goes on with GPU a after ")
+    assert messages[-1].startswith("encoding news/batch-0008 continues with GPU a after ")
 
 
-def test_the_lock_of_a_killed_process_is_free_at_once_and_it_counts_as_holder_no_more(folder: Path) -> None:
+def test_the_gpu_of_a_killed_process_is_free_at_once_and_has_no_holder(folder: Path) -> None:
     with elsewhere("a") as process:
         read_output_line(process)
         (holder,) = read_gpu_holders().values()
@@ -92,7 +92,7 @@ def test_the_lock_of_a_killed_process_is_free_at_once_and_it_counts_as_holder_no
             assert mine.process.pid == os.getpid()
 
 
-def test_what_a_dead_process_left_in_the_file_is_not_taken_for_the_holder(
+def test_the_record_of_a_dead_process_is_not_shown_as_the_holder(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "voice_core")
@@ -107,12 +107,12 @@ def test_what_a_dead_process_left_in_the_file_is_not_taken_for_the_holder(
         waiting.start()
         while not caplog.records:
             time.sleep(0.01)
-    assert "a is held by a process that has not signed yet" in caplog.records[0].message
+    assert "a is held by a process that is not known yet" in caplog.records[0].message
     waiting.join(5)
     assert not waiting.is_alive()
 
 
-def test_a_process_that_waits_ends_at_once_when_it_is_asked_to() -> None:
+def test_a_waiting_process_ends_at_once_when_it_is_terminated() -> None:
     with hold_gpu(["a"], "encoding"), elsewhere("a") as waiting:
         time.sleep(1.0)  # its imports
         started = time.monotonic()
@@ -121,7 +121,7 @@ def test_a_process_that_waits_ends_at_once_when_it_is_asked_to() -> None:
         assert time.monotonic() - started < 3
 
 
-def test_who_holds_a_gpu_already_goes_on_with_it() -> None:
+def test_a_holder_of_a_gpu_continues_with_it() -> None:
     with hold_gpu(["a", "b"], "outer") as outer:
         with hold_gpu(["b", "a"], "inner") as inner:
             assert (outer, inner) == ("a", "a")
@@ -131,7 +131,7 @@ def test_who_holds_a_gpu_already_goes_on_with_it() -> None:
     assert read_gpu_holders() == {"a": None}
 
 
-def test_who_holds_another_gpu_is_refused_instead_of_waiting_for_ever() -> None:
+def test_a_holder_of_another_gpu_gets_an_error_instead_of_waiting_forever() -> None:
     with (
         hold_gpu(["a"], "outer"),
         pytest.raises(RuntimeError, match="inner holds a and asks for b"),
@@ -144,7 +144,7 @@ def test_threads_of_one_process_take_turns() -> None:
     assert count_concurrent_holders(lambda number: hold_gpu(["a"], f"thread {number}")) == [1] * 5
 
 
-def test_a_child_that_was_forked_meanwhile_does_not_keep_the_gpu() -> None:
+def test_a_forked_child_does_not_keep_the_gpu() -> None:
     with hold_gpu(["a"], "encoding"):
         child = os.fork()
         if child == 0:  # pragma: no cover
@@ -158,7 +158,7 @@ def test_a_child_that_was_forked_meanwhile_does_not_keep_the_gpu() -> None:
         os.waitpid(child, 0)
 
 
-def test_the_run_is_named_where_there_is_one() -> None:
+def test_the_holder_names_its_run() -> None:
     with tag_run("feedbeef-1"), hold_gpu(["a"], "encoding"):
         holder = read_gpu_holders()["a"]
         assert holder is not None
@@ -183,6 +183,6 @@ def test_users_of_a_host_share_its_gpus(monkeypatch: pytest.MonkeyPatch) -> None
             pass
 
 
-def test_nothing_to_hold_is_an_error() -> None:
+def test_an_empty_list_of_gpus_is_an_error() -> None:
     with pytest.raises(ValueError, match="no GPU"), hold_gpu([], "encoding"):
         pass

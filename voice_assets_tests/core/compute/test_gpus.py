@@ -1,4 +1,4 @@
-"""The file that says what the GPUs of each pool can do."""
+"""The GPU profiles of each pool."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from voice_core.compute.gpus import load_gpu_profile, load_gpu_profiles
 from voice_core.settings import ConfigurationError
 
 
-def test_the_packaged_file_knows_both_pools_and_gives_the_references_arithmetic_by_default() -> None:
+def test_the_packaged_file_has_both_pools_with_fp32_as_default() -> None:
     known = load_gpu_profiles()
     assert set(known) == {"gpu_t4", "gpu_h200"}
     for item in known.values():
@@ -17,17 +17,17 @@ def test_the_packaged_file_knows_both_pools_and_gives_the_references_arithmetic_
     assert known["gpu_h200"].choose_precision("bf16") == "bf16"
 
 
-def test_a_t4_refuses_bf16_and_says_why_and_what_it_takes() -> None:
+def test_a_t4_refuses_bf16_with_the_reason_and_the_allowed_precisions() -> None:
     with pytest.raises(ConfigurationError, match=r"bf16 .*gpu_t4.*Turing.*Allowed: fp32, fp16"):
         load_gpu_profile("gpu_t4").choose_precision("bf16")
 
 
-def test_an_unknown_pool_is_answered_with_those_that_there_are() -> None:
-    with pytest.raises(ConfigurationError, match=r'"gpu_a100"; known are gpu_t4, gpu_h200'):
+def test_an_unknown_pool_is_an_error_that_names_the_known_ones() -> None:
+    with pytest.raises(ConfigurationError, match=r'"gpu_a100"; known pools: gpu_t4, gpu_h200'):
         load_gpu_profile("gpu_a100")
 
 
-def test_another_file_takes_the_place_of_the_packaged_one(tmp_path: Path) -> None:
+def test_another_file_replaces_the_packaged_one(tmp_path: Path) -> None:
     path = tmp_path / "gpus.toml"
     path.write_text('[gpu_l4]\nlimit = 3\nbatch_sec = 400\nprecision = "tf32"\nprecisions = ["fp32", "tf32"]\n')
     (only,) = load_gpu_profiles(str(path)).values()
@@ -37,7 +37,7 @@ def test_another_file_takes_the_place_of_the_packaged_one(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("[gpu_t4]\nlimit = 1", "gpu_t4.batch_sec"),
         ('[a]\nlimit=0\nbatch_sec=1\nprecision="fp32"\nprecisions=["fp32"]', "must be positive"),
@@ -49,13 +49,13 @@ def test_another_file_takes_the_place_of_the_packaged_one(tmp_path: Path) -> Non
         ("[a", "cannot be read"),
     ],
 )
-def test_a_file_that_makes_no_sense_is_an_error_that_says_where(tmp_path: Path, text: str, told: str) -> None:
+def test_an_invalid_file_is_an_error_that_says_where(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "gpus.toml"
     path.write_text(text)
-    with pytest.raises(ConfigurationError, match=told):
+    with pytest.raises(ConfigurationError, match=message):
         load_gpu_profiles(str(path))
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"nowhere\.toml cannot be read"):
         load_gpu_profiles(str(tmp_path / "nowhere.toml"))

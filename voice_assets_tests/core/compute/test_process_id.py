@@ -1,4 +1,4 @@
-"""Who is alive: also seen from containers, and past a /proc that hides other users' processes."""
+"""Whether a process is running, also from containers and with a /proc that hides other users' processes."""
 
 import json
 import os
@@ -10,17 +10,18 @@ import pytest
 
 from voice_core.compute.process_id import Process
 
-_ASKS = (
-    "import json, sys; from voice_core.compute.process_id import Process; told = Process.parse(json.loads(sys.argv[1]))"
+_PARSE = (
+    "import json, sys; from voice_core.compute.process_id import Process; "
+    "found = Process.parse(json.loads(sys.argv[1]))"
 )
-# After `me`, since nobody may not import what lies in root's home.
-_ASKS_AS_NOBODY = (
-    f"{_ASKS}; import os; Process.current(); os.setgid(65534); os.setuid(65534); print(told.is_local, told.is_dead)"
+# The user changes after the imports: `nobody` may not read the modules in root's home.
+_PARSE_AS_NOBODY = (
+    f"{_PARSE}; import os; Process.current(); os.setgid(65534); os.setuid(65534); print(found.is_local, found.is_dead)"
 )
 
 
 def isolated(*options: str) -> list[str]:
-    """The command that gives another program namespaces of its own; skips where this user may not."""
+    """The command that starts a program in its own namespaces; skips the test where this user may not."""
     command = ["unshare", *options]
     try:
         subprocess.run([*command, "true"], check=True, capture_output=True)
@@ -35,7 +36,7 @@ def answer(command: list[str], process: Process) -> str:
     return done.stdout.strip()
 
 
-def test_a_process_lives_until_it_ends_and_is_no_other_with_its_pid() -> None:
+def test_a_process_is_dead_once_it_has_ended_or_another_has_its_pid() -> None:
     me = Process.current()
     assert me.is_local
     assert not me.is_dead
@@ -48,7 +49,7 @@ def test_a_process_lives_until_it_ends_and_is_no_other_with_its_pid() -> None:
     assert remains.is_dead
 
 
-def test_what_was_written_before_containers_were_told_apart_is_read_and_nothing_concluded_from_it() -> None:
+def test_records_without_a_pid_namespace_are_read_and_count_as_another_machine() -> None:
     me = Process.current()
     value = {**asdict(me), "boot": me.boot.partition("/")[0], "pid": 4_000_000, "renewed": 3}
     old = Process.parse(value)
@@ -58,17 +59,17 @@ def test_what_was_written_before_containers_were_told_apart_is_read_and_nothing_
     assert not old.is_dead
 
 
-def test_a_process_of_another_container_with_the_hosts_name_is_not_taken_for_dead() -> None:
+def test_a_process_of_another_container_with_the_same_host_name_is_not_dead() -> None:
     command = isolated("--user", "--map-root-user", "--pid", "--fork", "--mount-proc")
-    program = f"{_ASKS}; print(told.is_local, told.is_dead)"
+    program = f"{_PARSE}; print(found.is_local, found.is_dead)"
     assert answer([sys.executable, "-c", program], Process.current()) == "True False"
     assert answer([*command, sys.executable, "-c", program], Process.current()) == "False False"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may hide processes")
-def test_a_process_of_another_user_that_proc_hides_is_not_taken_for_dead() -> None:
+def test_a_process_that_proc_hides_is_not_dead() -> None:
     command = isolated("--mount", "sh", "-c", 'mount -t proc -o hidepid=2 proc /proc && exec "$@"', "sh")
-    command += [sys.executable, "-c", _ASKS_AS_NOBODY]
+    command += [sys.executable, "-c", _PARSE_AS_NOBODY]
     me = Process.current()
     assert answer(command, me) == "True False"
     assert answer(command, Process(me.host, me.boot, 4_000_000, "1")) == "True True"

@@ -32,26 +32,26 @@ def _process_id(number: int) -> int:
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_results_come_in_order_or_as_they_are_done(count: int) -> None:
+def test_results_are_in_order_or_as_they_complete(count: int) -> None:
     items = list(range(20))
     assert list(workers.map_ordered(_double, items, count)) == [2 * item for item in items]
     assert sorted(workers.map_unordered(_double, items, count)) == [(item, 2 * item) for item in items]
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_an_error_of_a_worker_is_raised_here_and_the_pool_goes_on(count: int) -> None:
+def test_an_error_in_a_worker_is_raised_here_and_the_pool_continues(count: int) -> None:
     with pytest.raises(ValueError, match="three is refused"):
         list(workers.map_ordered(_refuse_three, range(20), count))
     assert list(workers.map_ordered(_double, [1, 2], count)) == [2, 4]
 
 
-def test_one_item_is_worked_on_in_this_process_and_many_are_not() -> None:
+def test_one_item_is_processed_in_this_process_and_many_are_not() -> None:
     assert list(workers.map_ordered(_process_id, [1])) == [os.getpid()]
     assert os.getpid() not in list(workers.map_ordered(_process_id, range(8), 2))
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_items_that_come_one_by_one_are_worked_on_as_they_come(count: int) -> None:
+def test_streamed_items_are_processed_as_they_arrive(count: int) -> None:
     read: list[int] = []
     behind: list[int] = []
 
@@ -68,7 +68,7 @@ def test_items_that_come_one_by_one_are_worked_on_as_they_come(count: int) -> No
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
 @pytest.mark.parametrize("count", [1, 2])
-def test_what_was_read_before_the_reading_failed_still_comes(count: int, error: type[BaseException]) -> None:
+def test_items_read_before_an_error_of_the_stream_are_still_yielded(count: int, error: type[BaseException]) -> None:
     def source() -> Iterator[int]:
         yield from range(3)
         raise error
@@ -79,13 +79,13 @@ def test_what_was_read_before_the_reading_failed_still_comes(count: int, error: 
     assert sorted(done) == [0, 2, 4]
 
 
-def test_an_error_of_a_worker_ends_the_stream_and_the_pool_goes_on() -> None:
+def test_an_error_in_a_worker_ends_the_stream_and_the_pool_continues() -> None:
     with pytest.raises(ValueError, match="three is refused"):
         list(workers.map_stream(_refuse_three, range(20), 2))
     assert sorted(workers.map_stream(_double, [1, 2], 2)) == [2, 4]
 
 
-def test_a_stream_that_is_asked_to_end_while_it_waits_hands_over_what_is_in_flight() -> None:
+def test_an_interrupted_stream_yields_the_results_in_flight() -> None:
     signal.signal(signal.SIGALRM, _interrupt)
     done: list[int] = []
     try:
@@ -143,7 +143,7 @@ def _unordered(function: Callable[[Any], Any], items: Iterable[Any], count: int,
 
 
 @pytest.mark.parametrize("run", [workers.map_ordered, _unordered, _streamed])
-def test_a_worker_that_is_killed_costs_no_result(run: Callable[..., Iterator[int]], tmp_path: Path) -> None:
+def test_a_killed_worker_loses_no_result(run: Callable[..., Iterator[int]], tmp_path: Path) -> None:
     markers = [tmp_path / f"{'x' * number}{'.once' if number in (3, 9) else ''}" for number in range(1, 13)]
     done = list(run(_die_once, markers, 2))
     assert (done if run is workers.map_ordered else sorted(done)) == [*range(1, 13)]
@@ -151,13 +151,13 @@ def test_a_worker_that_is_killed_costs_no_result(run: Callable[..., Iterator[int
 
 
 @pytest.mark.parametrize("run", [workers.map_ordered, _unordered, _streamed])
-def test_an_item_that_kills_each_worker_is_named_and_the_pool_goes_on(run: Callable[..., Iterator[int]]) -> None:
-    with pytest.raises(workers.WorkerKilledError, match=r"worked on item 3, .*VOICE_WORKERS"):
+def test_an_item_that_kills_each_worker_is_named_and_the_pool_continues(run: Callable[..., Iterator[int]]) -> None:
+    with pytest.raises(workers.WorkerKilledError, match=r"processed item 3, .*VOICE_WORKERS"):
         list(run(_die_always, range(12), 2, name=lambda number: f"item {number}"))
     assert list(workers.map_ordered(_double, [1, 2], 2)) == [2, 4]
 
 
-def test_a_worker_that_was_killed_while_idle_costs_nothing() -> None:
+def test_a_worker_killed_while_idle_loses_nothing() -> None:
     for pid in {*workers.map_ordered(_process_id, range(8), 2)}:
         os.kill(pid, signal.SIGKILL)
     assert list(workers.map_ordered(_double, range(8), 2)) == [2 * item for item in range(8)]
@@ -168,10 +168,10 @@ WEIGHTS = st.lists(st.integers(0, 120), max_size=40)
 
 @settings(deadline=None)
 @given(WEIGHTS, st.integers(1, 100), st.integers(1, 8), st.integers(0, 6), st.randoms(use_true_random=False))
-def test_admission_keeps_to_the_capacity_lets_everything_through_and_starves_nothing(
+def test_admission_respects_the_capacity_admits_everything_and_starves_nothing(
     weights: list[int], capacity: int, most: int, patience: int, dice: random.Random
 ) -> None:
-    """Simulated: any of those in flight may end next."""
+    """A simulation: any item in flight may complete next."""
     waiting = workers.Admission(range(len(weights)), weights.__getitem__, capacity, patience)
     in_flight: list[int] = []
     begun: list[int] = []
@@ -204,7 +204,7 @@ def _heavy(item: tuple[int, int]) -> int:
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_items_with_weights_are_all_worked_on_the_too_heavy_ones_alone(count: int) -> None:
+def test_items_with_weights_are_all_processed_and_heavy_ones_alone(count: int) -> None:
     items = list(enumerate([50, 900, 60, 40, 120, 70, 30]))
     done = workers.map_unordered(_heavy, items, count, weigh=_heavy, capacity=100)
     assert sorted(done) == sorted((item, item[1]) for item in items)

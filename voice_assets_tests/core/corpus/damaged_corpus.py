@@ -8,12 +8,12 @@ from voice_assets_tests.damage import DamageCase, WorkRootCommands
 from voice_core.audit import audit_work_root
 from voice_core.corpus.dataset import card_stage, pairs, rows_stage, splits
 from voice_core.corpus.encode import encode_stage
+from voice_core.corpus.evicted import repair_eviction_records
 from voice_core.corpus.forget.forget import mark_forgotten
 from voice_core.corpus.ingest.batches import list_partitions, snapshot_batch
 from voice_core.corpus.retention import evict
 from voice_core.corpus.segment import segment_stage
 from voice_core.corpus.status import BuildStatus
-from voice_core.stages.evicted import repair_eviction_records
 
 
 def create_finished_corpus(folder: Path) -> Corpus:

@@ -2,9 +2,9 @@
 
 from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_core.corpus.ingest import batches
+from voice_core.corpus.manifest import Manifest
 from voice_core.corpus.segment import segment_stage
 from voice_core.layout import PartitionKey, manifest_key
-from voice_core.stages.manifest import Manifest
 
 NEWS = PartitionKey("news", 1)
 MANIFEST = manifest_key("segments", NEWS)

@@ -22,13 +22,13 @@ from voice_core.corpus.encode import encode_stage
 from voice_core.corpus.ingest import batches, discovery
 from voice_core.corpus.ingest.batches import Batch
 from voice_core.corpus.ingest.discovery import Discovery
+from voice_core.corpus.manifest import Entry, Manifest, read_complete_manifest
 from voice_core.corpus.names import SEGMENTS
 from voice_core.corpus.segment import segment_stage
 from voice_core.corpus.segment.rebuild import RebuildSources
 from voice_core.corpus.status import BuildStatus, read_status
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
-from voice_core.stages.manifest import Entry, Manifest, read_complete_manifest
 from voice_core.storage.store import Store
 
 RATE = 24_000

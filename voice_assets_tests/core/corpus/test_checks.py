@@ -11,11 +11,12 @@ from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_core.corpus import checks
 from voice_core.corpus.dataset import rows_stage
 from voice_core.corpus.ingest import batches
+from voice_core.corpus.manifest import Entry, Manifest, read_complete_manifest
 from voice_core.corpus.names import CODED
 from voice_core.corpus.segment.segment_files import dump_segment, load_segment
 from voice_core.layout import PartitionKey
 from voice_core.stages.check_outcomes import CheckOutcome
-from voice_core.stages.manifest import Entry, Manifest, Reject, read_complete_manifest
+from voice_core.stages.verdicts import Reject
 
 NEWS = PartitionKey("news", 1)
 
@@ -44,6 +45,15 @@ def failed(outcome: CheckOutcome, *words: str) -> None:
     assert not outcome.passed
     for word in words:
         assert word in outcome.message
+
+
+def test_a_failed_check_says_that_another_build_has_replaced_the_result(done: Corpus) -> None:
+    before = done.segments()
+    good, bad = checks.texts_present(before), checks.texts_present(with_entry(before, 0, text=" "))
+    assert checks.note_replacement([good, bad], lambda: False) == [good, bad]
+    kept, noted = checks.note_replacement([good, bad], lambda: True)
+    assert kept == good
+    failed(noted, "another build has committed a newer result since", bad.message)
 
 
 def test_a_finished_dataset_passes_every_check(done: Corpus) -> None:

@@ -18,9 +18,9 @@ from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_assets_tests.damage import COPIED, DamageCase, find_faults
 from voice_core.corpus.ingest import discovery
 from voice_core.corpus.ingest.batches import read_batch, read_tombstones
+from voice_core.corpus.manifest import SCHEMA_VERSION, Manifest
 from voice_core.corpus.status import StageState
 from voice_core.layout import PartitionKey
-from voice_core.stages.manifest import SCHEMA_VERSION, Manifest
 from voice_core.storage.state_files import DamagedStateError, NewerStateError, parse_state, read_state
 from voice_core.storage.store import Store
 
@@ -89,7 +89,7 @@ def test_files_of_a_newer_version_are_refused_and_not_made_again(built: Corpus) 
 
 def _with_schema(data: bytes, version: int) -> bytes:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("voice_core.stages.manifest.SCHEMA_VERSION", version)
+        patch.setattr("voice_core.corpus.manifest.FORMAT.version", version)
         return Manifest.from_bytes(data).to_bytes()
 
 

@@ -47,6 +47,6 @@ def test_a_build_that_was_stopped_past_its_claim_writes_nothing_over_the_build_t
         corpus.build()
         continue_group(first.pid)
         output, _ = first.communicate(timeout=60)
-    assert "lost its claim on news/batch-0001 to a process that has finished since; nothing more was written" in output
+    assert "lost the lock on news/batch-0001 to a process that has ended since; nothing was written since" in output
     assert "Traceback" not in output
     assert without_batch_records(corpus.files()) == without_batch_records(local.files())

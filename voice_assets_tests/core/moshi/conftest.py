@@ -1,20 +1,21 @@
 """Engines for dialogues: one that beeps in no time, counting what it is asked, and the embedded one."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from voice_core.fingerprint import hash_to_unit_interval
+from voice_core.moshi.batch_plan import ModelVersions
 from voice_core.moshi.commit import build_batch
 from voice_core.moshi.script import BadDialogueLine, Dialogue, Turn
 from voice_core.moshi.shard_manifest import ShardManifest, dialogue_partition
-from voice_core.moshi.shards import ModelVersions
-from voice_core.moshi.synthesis_types import UtteranceFailure, UtteranceIndex, is_turn
+from voice_core.moshi.synthesis_types import SpeechRequests, TurnIndex, UtteranceIndex
 from voice_core.recognition.aligners import ApproximateAligner
 from voice_core.settings import MoshiSettings
 from voice_core.storage.store import Store
+from voice_core.synthesis import SynthesisFailure
 from voice_core.tts.base import Speech, Utterance
 
 PARTITION = dialogue_partition("dialogues", 1)
@@ -31,9 +32,8 @@ def synthesize_tone(utterance: Utterance) -> Speech:
 
 
 class FakeSpeaker:
-    """Says utterances as `Speak` wants it; `spoken_texts` are the turns that it was asked so far, `measured_voices`
-    the voices whose
-    level was to be measured, once for each sentence. With `interrupt_after` so many turns it is killed."""
+    """A `SpeakFunction`. `spoken_texts` are the turns so far, `measured_voices` the voices whose level was to be
+    measured, once for each sentence. After `interrupt_after` turns it is killed."""
 
     def __init__(self, interrupt_after: int | None = None) -> None:
         self.spoken_texts: list[str] = []
@@ -41,18 +41,16 @@ class FakeSpeaker:
         self.interrupt_after = interrupt_after
         self.reversed_order = False
 
-    def __call__(
-        self, utterances: Sequence[tuple[UtteranceIndex, Utterance]]
-    ) -> Iterator[tuple[UtteranceIndex, Speech | UtteranceFailure]]:
-        for where, utterance in reversed(utterances) if self.reversed_order else utterances:
-            if not is_turn(where):
+    def __call__(self, requests: SpeechRequests) -> Iterator[tuple[UtteranceIndex, Speech | SynthesisFailure]]:
+        for where, utterance in reversed(requests) if self.reversed_order else requests:
+            if not isinstance(where, TurnIndex):
                 self.measured_voices.append(utterance.voice)
             elif self.interrupt_after is not None and len(self.spoken_texts) >= self.interrupt_after:
                 raise KeyboardInterrupt
             else:
                 self.spoken_texts.append(utterance.text)
             failed = FAILING_TEXT in utterance.text
-            yield where, UtteranceFailure("no engine can say that") if failed else synthesize_tone(utterance)
+            yield where, SynthesisFailure("failed", "no engine can say that") if failed else synthesize_tone(utterance)
 
 
 def make_dialogue(name: str, *texts: str, **timing: float) -> Dialogue:

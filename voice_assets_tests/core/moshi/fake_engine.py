@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from voice_core.fingerprint import hash_to_unit_interval
-from voice_core.moshi.levels import SENTENCES
 from voice_core.synthesis import EngineSpec
+from voice_core.synthesis.voice_levels import SENTENCES
 from voice_core.tts import Capabilities, Samples, Speech, SpeechEngine, Utterance
 
 LOUD_DB = {"near": 0.0, "far": -12.0}

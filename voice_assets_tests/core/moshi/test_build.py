@@ -10,20 +10,22 @@ import pytest
 from voice_assets_tests.core.moshi.conftest import make_dialogue
 from voice_assets_tests.core.tts import fake_indextts
 from voice_core.compute.gpu_lock import read_gpu_holders
+from voice_core.layout import stage_prefix
 from voice_core.moshi import build
+from voice_core.moshi.batch_plan import ModelVersions, plan_batch
 from voice_core.moshi.batches import DialogueSource, assign_dialogues
-from voice_core.moshi.levels import LEVEL_UNKNOWN, SENTENCES, VoiceLevels
+from voice_core.moshi.finishing import LEVEL_UNKNOWN
 from voice_core.moshi.script import Dialogue, Turn
 from voice_core.moshi.shard_manifest import dialogue_partition
-from voice_core.moshi.shards import ModelVersions, plan_batch
-from voice_core.moshi.speech_cache import SpeechCache
-from voice_core.moshi.synthesis_types import UtteranceIndex
+from voice_core.moshi.synthesis_types import SPOKEN, TurnIndex, UtteranceIndex
 from voice_core.moshi.voice_checks import hash_recordings
 from voice_core.recognition.aligners import ApproximateAligner
 from voice_core.settings import MoshiSettings, Settings
 from voice_core.storage.store import Store
 from voice_core.synthesis import SynthesisOptions
+from voice_core.synthesis.speech_cache import SpeechCache
 from voice_core.synthesis.types import Backend
+from voice_core.synthesis.voice_levels import SENTENCES, CalibrationSentence, VoiceLevels
 from voice_core.tts.indextts2 import IndexTTS2Engine
 
 every_backend = pytest.mark.parametrize("backend", ["serial", "thread", "process"])
@@ -203,21 +205,22 @@ def test_no_dialogue_waits_in_memory_for_a_level(indextts2_build: IndexTts2Build
     items = [*talks(9), Dialogue("alone", (Turn("user", "Is it I?", "ben"), Turn("assistant", "It is I.", "ben")))]
     maker = ModelVersions.from_models(engine, ApproximateAligner(), *hash_recordings(engine, items, moshi))
     plan = plan_batch(partition, items, None, maker, moshi)
-    spool = SpeechCache(indextts2_build.work, partition, maker)
-    told: list[UtteranceIndex] = []
+    cache = SpeechCache(indextts2_build.work, stage_prefix(SPOKEN, partition), maker.speech_source)
+    requested: list[UtteranceIndex] = []
 
     def say(asked: Any) -> Any:
         for where, utterance in asked:
-            told.append(where)
+            requested.append(where)
             yield where, engine.speak(utterance)
 
-    turns = [((index, turn), utterance) for index, turn, utterance in plan.to_speak()]
-    assert len([*spool.speak_missing(turns, say)]) == len(told) == 38
+    turns = plan.to_speak()
+    assert len([*cache.speak_missing(turns, say)]) == len(requested) == 38
     levels = VoiceLevels(indextts2_build.work, plan.to_calibrate()).missing_utterances
-    told.clear()
-    said = [(len(told), where) for where, _ in spool.speak_missing([*levels, *turns], say)]
-    sentences = [(3 * voice, (-voice, at)) for voice in (1, 2) for at in range(3)]
-    assert said[:5] == [*sentences[:3], (3, (9, 0)), (3, (9, 1))], "ben's come first"
+    requested.clear()
+    said = [(len(requested), where) for where, _ in cache.speak_missing([*levels, *turns], say)]
+    voices = (3, "ben"), (6, "anna")
+    sentences = [(count, CalibrationSentence(voice, number)) for count, voice in voices for number in range(3)]
+    assert said[:5] == [*sentences[:3], (3, TurnIndex(9, 0)), (3, TurnIndex(9, 1))], "ben's come first"
     assert said[5:8] == sentences[3:]
     assert [where for at, where in said[8:] if at == 6] == [where for where, _ in turns[:-2]]
 
@@ -240,7 +243,7 @@ def test_what_is_kept_of_an_interrupted_run_and_was_spoilt_is_removed_and_told(i
     indextts2_build.speak()
     [name] = indextts2_build.files("moshi_spoken")
     (indextts2_build.folder / "work" / "moshi_spoken" / name).write_bytes(b"?")
-    with pytest.raises(ValueError, match="was spoilt, and is removed: run this again"):
+    with pytest.raises(ValueError, match="was corrupt and is removed: run the same command again"):
         indextts2_build.speak()
     indextts2_build.speak()
     assert len(indextts2_build.files("moshi_spoken")) == 1

@@ -52,7 +52,7 @@ def _hush(mix: Stereo, rows: list[TurnRow]) -> Stereo:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (_speak_over, "the assistant's channel is not silent where only the other speaks"),
+        (_speak_over, "the assistant's channel is not silent outside of its turns"),
         (_clip, "samples at full scale"),
         (_hush, "turn 1 is silent"),
         (lambda mix, rows: mix[:-1], "samples, not"),
@@ -74,9 +74,9 @@ def test_sound_that_is_not_as_its_rows_say_is_found(
     ("damage", "message"),
     [
         (lambda items: items[::-1], "not sorted"),
-        (lambda items: items[1:], "the user's words are not the script's"),
-        (lambda items: [[items[0][0], [0.5, 0.5], items[0][2]], *items[1:]], "lies outside turn 1"),
-        (lambda items: [*items[:-1], [items[-1][0], [items[-1][1][0], 99.0], items[-1][2]]], "lies outside turn 2"),
+        (lambda items: items[1:], "the user's words are not those of the script"),
+        (lambda items: [[items[0][0], [0.5, 0.5], items[0][2]], *items[1:]], "is outside of turn 1"),
+        (lambda items: [*items[:-1], [items[-1][0], [items[-1][1][0], 99.0], items[-1][2]]], "is outside of turn 2"),
         (lambda items: [["word", 1]], "cannot be read"),
     ],
 )
@@ -94,7 +94,7 @@ def test_a_missing_or_changed_file_is_found(shard_builder: ShardBuilder, manifes
     shard_builder.store.put(SIDECAR, shard_builder.store.get(SIDECAR) + b" ")
     assert "its sidecar is not what was committed" in files_are_sound(shard_builder.store, manifest).message
     shard_builder.store.put(WAV, b"RIFF")
-    assert "no WAV file" in files_are_sound(shard_builder.store, manifest).message
+    assert "not a WAV file" in files_are_sound(shard_builder.store, manifest).message
     shard_builder.store.delete([SIDECAR])
     assert "its alignments are missing" in files_are_sound(shard_builder.store, manifest).message
 

@@ -70,7 +70,7 @@ def test_a_manifest_of_a_newer_version_is_not_overwritten(
     path = moshi_dataset.work_dir / "moshi" / "talks" / "batch-0001" / "_manifest.parquet"
     manifest = ShardManifest.from_bytes(path.read_bytes())
     with monkeypatch.context() as patch:
-        patch.setattr("voice_core.moshi.shard_manifest.SCHEMA_VERSION", SCHEMA_VERSION + 1)
+        patch.setattr("voice_core.moshi.shard_manifest.FORMAT.version", SCHEMA_VERSION + 1)
         path.write_bytes(manifest.to_bytes())
     data = path.read_bytes()
     assert (

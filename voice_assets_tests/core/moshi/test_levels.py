@@ -16,18 +16,19 @@ from voice_assets_tests.core.moshi.conftest import (
     make_dialogue,
 )
 from voice_assets_tests.core.moshi.fake_engine import FakeEngineSpec
+from voice_core.moshi.batch_plan import ModelVersions, plan_batch
 from voice_core.moshi.batches import DialogueSource, assign_dialogues
 from voice_core.moshi.build import ShardReport, build_shards
 from voice_core.moshi.checks import dialogues_add_up, files_are_sound
-from voice_core.moshi.levels import LEVEL_UNKNOWN, SENTENCES, Calibration, read_level, store_level
+from voice_core.moshi.finishing import LEVEL_UNKNOWN
 from voice_core.moshi.script import Dialogue, Turn
 from voice_core.moshi.shard_manifest import TurnRow, dialogue_partition
-from voice_core.moshi.shards import ModelVersions, plan_batch
-from voice_core.moshi.synthesis_types import UtteranceFailure, is_turn
+from voice_core.moshi.synthesis_types import TurnIndex
 from voice_core.settings import MoshiSettings, Settings
 from voice_core.storage.store import Store
-from voice_core.synthesis import SynthesisOptions
+from voice_core.synthesis import SynthesisFailure, SynthesisOptions
 from voice_core.synthesis.types import Backend
+from voice_core.synthesis.voice_levels import SENTENCES, Calibration, read_level, store_level
 
 SCRIPTS = [
     make_dialogue("one", "Is the ferry late?", "It is on time today.", "Good."),
@@ -253,7 +254,7 @@ def test_a_turn_that_fails_by_itself_says_so_though_its_voice_has_no_level(shard
     class Hoarse(FakeSpeaker):
         def __call__(self, asked: Any) -> Any:
             for where, said in super().__call__(asked):
-                yield where, UtteranceFailure("it is hoarse") if not is_turn(where) else said
+                yield where, said if isinstance(where, TurnIndex) else SynthesisFailure("failed", "it is hoarse")
 
     manifest = shard_builder.build(
         [make_dialogue("a", f"It is {FAILING_TEXT}.", f"A {SILENT_TEXT} one.", "Good.")], Hoarse()

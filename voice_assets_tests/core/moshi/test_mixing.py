@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voice_core.moshi.levels import measured_level_dbfs
+from voice_core.audio.speech_level import NoSpeechError, measured_level_dbfs, speech_power
 from voice_core.moshi.mixing import (
-    NoSpeechError,
     PlacedSpeech,
     apply_gain,
     encode_wav,
@@ -15,7 +14,6 @@ from voice_core.moshi.mixing import (
     mix_stereo,
     read_wav,
     speech_level_dbfs,
-    speech_power,
 )
 
 
@@ -106,5 +104,5 @@ def test_the_assistant_is_left_the_user_right_and_silence_is_exact() -> None:
 
 def test_nobody_is_mixed_with_himself() -> None:
     pcm = np.ones(10, np.int16)
-    with pytest.raises(ValueError, match="the user would speak twice at once at sample 5"):
+    with pytest.raises(ValueError, match="turns of the user overlap at sample 5"):
         mix_stereo([PlacedSpeech("user", 5, pcm), PlacedSpeech("user", 0, pcm)])

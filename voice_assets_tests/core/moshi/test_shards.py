@@ -19,12 +19,13 @@ from voice_assets_tests.core.moshi.conftest import (
 )
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.fingerprint import sha256
+from voice_core.moshi.batch_plan import ModelVersions, plan_batch
 from voice_core.moshi.checks import dialogues_add_up, files_are_sound
 from voice_core.moshi.commit import find_intact_files
+from voice_core.moshi.finishing import sidecar_bytes
 from voice_core.moshi.mixing import apply_gain, measure_extent, read_wav
 from voice_core.moshi.script import BadDialogueLine, Dialogue, Turn
 from voice_core.moshi.shard_manifest import ShardManifest, read_shard_manifest, words_json
-from voice_core.moshi.shards import ModelVersions, plan_batch, sidecar_bytes
 from voice_core.moshi.timing import plan_turns
 from voice_core.settings import MoshiSettings
 from voice_core.storage.store import Store
@@ -137,7 +138,7 @@ def test_a_removed_dialogue_takes_its_files_with_it_and_a_stranger_is_swept(shar
 def test_a_killed_run_is_resumed_and_ends_in_the_same_bytes(
     shard_builder: ShardBuilder, tmp_path: Any, dies_after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("voice_core.moshi.commit._CHECKPOINT_SEC", -1.0)
+    monkeypatch.setattr("voice_core.stages.commit.CHECKPOINT_SEC", -1.0)
     with pytest.raises(KeyboardInterrupt):
         shard_builder.build(SCRIPTS, FakeSpeaker(dies_after))
     half = read_shard_manifest(shard_builder.store, PARTITION)

@@ -1,7 +1,7 @@
 """What is made of a script with the embedded engine is what the trainer's own reader reads."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,20 +9,20 @@ import pytest
 import sphn
 
 from voice_core.audio.speech_activity import detect_speech_frames
+from voice_core.moshi.batch_plan import ModelVersions
 from voice_core.moshi.checks import dialogues_add_up, files_are_sound, lists_are_sound, text_fits, words_were_heard
 from voice_core.moshi.commit import build_batch
 from voice_core.moshi.mixing import read_wav
 from voice_core.moshi.script import SAMPLE_RATE_HZ
 from voice_core.moshi.script_parser import read_dialogues
 from voice_core.moshi.shard_manifest import ShardManifest, dialogue_partition
-from voice_core.moshi.shards import ModelVersions
-from voice_core.moshi.synthesis_types import UtteranceFailure, UtteranceIndex
+from voice_core.moshi.synthesis_types import SpeechRequests, UtteranceIndex
 from voice_core.moshi.timing import drawn_gap_sec
 from voice_core.moshi.trainer_manifest import trainer_manifest_key, write_trainer_manifests
 from voice_core.recognition.aligners import AutoAligner
 from voice_core.settings import MoshiSettings
 from voice_core.storage.store import Store
-from voice_core.tts import Speech, Utterance, load_engine
+from voice_core.tts import Speech, load_engine
 
 LINES = [
     {"id": "seed form", "user_text": "What time is it?", "assistant_text": "It is a quarter past nine."},
@@ -45,9 +45,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, ShardManifes
     engine, aligner = load_engine("hibari"), AutoAligner()
 
     def speak(
-        asked: Sequence[tuple[UtteranceIndex, Utterance]],
-    ) -> Iterator[tuple[UtteranceIndex, Speech | UtteranceFailure]]:
-        for where, utterance in asked:
+        requests: SpeechRequests,
+    ) -> Iterator[tuple[UtteranceIndex, Speech]]:
+        for where, utterance in requests:
             yield where, engine.speak(utterance)
 
     items = list(read_dialogues(json.dumps(line).encode() for line in LINES))

@@ -57,7 +57,7 @@ def test_an_incomplete_batch_is_left_out_and_named(shard_builder: ShardBuilder) 
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (b'{"path": "batch-0001/d%2F3.wav", "duration": 99.0}\n', "is no committed dialogue of 99.0 s"),
+        (b'{"path": "batch-0001/d%2F3.wav", "duration": 99.0}\n', "is not a committed dialogue of 99.0 s"),
         (b"\n", "is not path and duration"),
         (b'{"name": "dialogues"}\n', "is not path and duration"),
     ],
@@ -77,7 +77,7 @@ def test_a_list_that_would_break_the_trainer_is_found(shard_builder: ShardBuilde
     [
         ("batch-0001/d%2F3.wav", None, "d%2F3.wav is missing"),
         ("batch-0001/d%2F3.json", None, "d%2F3.json is missing"),
-        ("batch-0001/d%2F3.wav", b"RIFF", "d%2F3.wav is cut off or changed"),
+        ("batch-0001/d%2F3.wav", b"RIFF", "d%2F3.wav is truncated or changed"),
     ],
 )
 def test_a_file_that_the_lists_name_and_is_not_there_is_found(

@@ -8,18 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voice_core.audio.speech_activity import detect_speech_frames
-from voice_core.moshi.levels import measured_level_dbfs
-from voice_core.moshi.mixing import apply_gain, speech_power
+from voice_core.audio.speech_level import measured_level_dbfs, speech_power
+from voice_core.moshi.mixing import apply_gain
 from voice_core.recognition.aligners import (
-    AlignmentError,
+    AlignerOptions,
     ApproximateAligner,
     AutoAligner,
     PocketsphinxAligner,
     load_aligner,
-    validate_word_times,
 )
+from voice_core.recognition.base import AlignmentError, validate_word_times
 from voice_core.recognition.words import Word, split_words
-from voice_core.settings import MoshiSettings
 from voice_core.tts import SpeechEngine, Utterance, load_engine
 
 RATE = 24_000
@@ -102,16 +101,16 @@ def test_what_pocketsphinx_cannot_find_is_split_and_flagged(engine: SpeechEngine
 
 def test_without_pocketsphinx_auto_still_works_and_says_so_in_its_revision(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)
-    aligner = load_aligner(MoshiSettings())
+    aligner = load_aligner(AlignerOptions())
     assert "pocketsphinx" not in aligner.revision
     tone = (8_000 * np.sin(np.arange(RATE) / 10)).astype(np.int16)
     assert aligner.align(tone, RATE, "one two", "en").approximate
     with pytest.raises(ValueError, match="pip install pocketsphinx"):
-        load_aligner(MoshiSettings(aligner="pocketsphinx"))
+        load_aligner(AlignerOptions("pocketsphinx"))
 
 
 def test_auto_has_pocketsphinx_in_its_revision_where_it_is_installed() -> None:
-    assert "pocketsphinx" in load_aligner(MoshiSettings()).revision
+    assert "pocketsphinx" in load_aligner(AlignerOptions()).revision
 
 
 @st.composite
@@ -147,12 +146,12 @@ def test_words_of_a_script_without_spaces_begin_one_after_the_other() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([Word("one", 0.0, 0.5)], "1 words were found, and the text has 2"),
+        ([Word("one", 0.0, 0.5)], "1 word was found, the text has 2"),
         ([Word("one", 0.0, 0.5), Word("tow", 0.5, 0.9)], "2 words were found"),
-        ([Word("one", 0.5, 0.5), Word("two", 0.5, 0.9)], "is no time within the speech"),
-        ([Word("one", 0.0, 0.5), Word("two", 0.4, 0.9)], "begins before the word before it ends"),
-        ([Word("one", 0.0, 0.5), Word("two", 1.1, 1.8)], "lies in silence"),
-        ([Word("one", 0.0, 0.5), Word("two", 3.1, 3.5)], "is no time within the speech"),
+        ([Word("one", 0.5, 0.5), Word("two", 0.5, 0.9)], "is outside of the speech"),
+        ([Word("one", 0.0, 0.5), Word("two", 0.4, 0.9)], "begins before the previous word ends"),
+        ([Word("one", 0.0, 0.5), Word("two", 1.1, 1.8)], "is in silence"),
+        ([Word("one", 0.0, 0.5), Word("two", 3.1, 3.5)], "is outside of the speech"),
     ],
 )
 def test_times_that_cannot_be_are_refused(words: list[Word], message: str) -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from voice_core.moshi.recognition import load_moshi_aligner
 from voice_core.recognition import ctc_aligner
-from voice_core.recognition.aligners import AlignmentError, load_aligner
+from voice_core.recognition.aligners import AlignerOptions, load_aligner
+from voice_core.recognition.base import AlignmentError
 from voice_core.recognition.ctc_aligner import STAR, CtcAligner, forced_align
 from voice_core.recognition.words import split_words
 from voice_core.settings import MoshiSettings
@@ -107,9 +109,9 @@ def test_what_is_heard_has_a_row_for_each_frame_and_sums_to_one(model: Path) -> 
 
 
 def test_the_settings_choose_it_for_all_or_for_what_is_not_english(model: Path) -> None:
-    alone = load_aligner(MoshiSettings(aligner="ctc", ctc_model=str(model)))
+    alone = load_aligner(AlignerOptions("ctc", str(model)))
     assert isinstance(alone, CtcAligner)
-    auto = load_aligner(MoshiSettings(ctc_model=str(model)))
+    auto = load_aligner(AlignerOptions(ctc_model=str(model)))
     assert f"ctc-{alone.revision}" in auto.revision
     assert auto.align(noise(2.0), RATE, "ab cd", "fr") == alone.align(noise(2.0), RATE, "ab cd", "fr")
     assert auto.align(noise(2.0), RATE, "ab " * 200, "fr").approximate
@@ -127,7 +129,11 @@ def test_other_weights_are_another_revision(model: Path, tmp_path: Path) -> None
 
 def test_what_is_missing_is_named(model: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"moshi\.ctc_model names no model"):
-        load_aligner(MoshiSettings(aligner="ctc"))
+        load_moshi_aligner(MoshiSettings(aligner="ctc"))
+    with pytest.raises(ValueError, match=r"^aligner is ctc, and ctc_model names no model"):
+        load_aligner(AlignerOptions("ctc"))
+    with pytest.raises(ValueError, match=r"^moshi\.ctc_model: .*vocab\.json cannot be read"):
+        load_moshi_aligner(MoshiSettings(ctc_model=str(tmp_path)))
     with pytest.raises(ValueError, match=r"vocab\.json cannot be read"):
         CtcAligner(str(tmp_path))
     (tmp_path / "vocab.json").write_text('{"fra": {"a": 0}}')

@@ -9,7 +9,8 @@ import pytest
 from voice_assets_tests.core.moshi.conftest import ShardBuilder, make_dialogue
 from voice_core.audio.pcm import Pcm16, to_pcm16
 from voice_core.moshi.checks import speech_says_its_text
-from voice_core.recognition.recognisers import count_word_errors, load_recogniser
+from voice_core.moshi.recognition import load_moshi_recogniser
+from voice_core.recognition.recognisers import RecogniserOptions, count_word_errors, load_recogniser
 from voice_core.settings import ConfigurationError, MoshiSettings
 from voice_core.tts import Utterance, load_engine
 
@@ -42,34 +43,34 @@ def test_what_is_heard_is_held_against_the_text_in_a_sample(workshop: ShardBuild
     outcome = speech_says_its_text(workshop.store, manifest, bad, settings)
     assert bad.heard == good.heard, "the same sample each time"
     assert (outcome.passed, outcome.warning) == (False, True)
-    assert "was heard as 'something else'" in outcome.message
+    assert "was recognised as 'something else'" in outcome.message
     one_of_many = settings.model_copy(update={"recogniser_turns": 24})
     assert speech_says_its_text(workshop.store, manifest, StandIn(texts, wrongly=1), one_of_many).passed
 
 
 def test_where_nothing_listens_that_is_said(workshop: ShardBuilder) -> None:
-    assert load_recogniser(MoshiSettings(recogniser="none")) is None
-    assert load_recogniser(MoshiSettings(language="ar")) is None, "pocketsphinx knows English"
+    assert load_recogniser(RecogniserOptions("none")) is None
+    assert load_recogniser(RecogniserOptions(language="ar")) is None, "pocketsphinx knows English"
     outcome = speech_says_its_text(workshop.store, workshop.build(SCRIPTS[:1]), None, MoshiSettings())
     assert outcome.passed
-    assert "nothing listened: moshi.recogniser" in outcome.message
+    assert "no speech was recognised: moshi.recogniser" in outcome.message
 
 
 def test_a_folder_without_a_model_or_a_package_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = MoshiSettings(recogniser=str(tmp_path))
-    with pytest.raises(ConfigurationError, match=r"folder with model.bin .* or config.json"):
-        load_recogniser(settings)
+    with pytest.raises(ConfigurationError, match=r"moshi\.recogniser is .* folder with model.bin .* or config.json"):
+        load_moshi_recogniser(settings)
     (tmp_path / "model.bin").touch()
     monkeypatch.setattr("voice_core.recognition.recognisers.find_spec", lambda name: None)
     with pytest.raises(ConfigurationError, match="pip install faster-whisper"):
-        load_recogniser(settings)
-    with pytest.raises(ConfigurationError, match="knows English, not ar"):
-        load_recogniser(MoshiSettings(recogniser="pocketsphinx", language="ar"))
+        load_moshi_recogniser(settings)
+    with pytest.raises(ConfigurationError, match=r"^recogniser is pocketsphinx, which supports English, not ar"):
+        load_recogniser(RecogniserOptions("pocketsphinx", "ar"))
 
 
 def test_pocketsphinx_hears_what_hibari_says_the_same_each_time() -> None:
     pytest.importorskip("pocketsphinx")
-    recogniser = load_recogniser(MoshiSettings())
+    recogniser = load_recogniser(RecogniserOptions())
     assert recogniser is not None
     text = "It came in this morning."
     speech = load_engine("hibari").speak(Utterance(text))
@@ -94,7 +95,7 @@ def test_a_model_of_transformers_listens(tmp_path: Path) -> None:
         num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2,
     )  # fmt: skip
     Wav2Vec2ForCTC(config).save_pretrained(tmp_path)
-    recogniser = load_recogniser(MoshiSettings(recogniser=str(tmp_path)))
+    recogniser = load_recogniser(RecogniserOptions(str(tmp_path)))
     assert recogniser is not None
     heard = recogniser.recognise(np.zeros(24_000, np.int16), 24_000, "en")
     assert isinstance(heard, str)

@@ -9,11 +9,12 @@ import pytest
 from voice_assets_tests.core.moshi.conftest import PARTITION as TALKS
 from voice_assets_tests.core.moshi.conftest import FakeSpeaker, make_dialogue
 from voice_assets_tests.core.report.test_page import HOSTILE, PARTITION, Elements, LevelCodec, build_corpus
+from voice_core.corpus.manifest import Manifest, read_complete_manifest
 from voice_core.fingerprint import sha256
+from voice_core.moshi.batch_plan import ModelVersions
 from voice_core.moshi.commit import build_batch
 from voice_core.moshi.script import Dialogue
 from voice_core.moshi.shard_manifest import ShardManifest
-from voice_core.moshi.shards import ModelVersions
 from voice_core.recognition.aligners import ApproximateAligner
 from voice_core.report.notebook import (
     compute_notebook_version,
@@ -22,7 +23,6 @@ from voice_core.report.notebook import (
     render_dialogue_notebook,
 )
 from voice_core.settings import MoshiSettings
-from voice_core.stages.manifest import Manifest, read_complete_manifest
 from voice_core.storage.store import Store
 
 

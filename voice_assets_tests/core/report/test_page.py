@@ -14,6 +14,7 @@ import pytest
 
 from voice_core.audio.pcm import to_pcm16
 from voice_core.codecs.base import Audio, CodecUnavailableError, Codes
+from voice_core.corpus.manifest import Entry, Manifest, RecordingOutcome, write_manifest
 from voice_core.corpus.segment.segment_files import Segment, dump_segment
 from voice_core.layout import PartitionKey
 from voice_core.report.clips import (
@@ -25,7 +26,7 @@ from voice_core.report.clips import (
 )
 from voice_core.report.page import build_page
 from voice_core.settings import CardSettings, Settings
-from voice_core.stages.manifest import Entry, Manifest, RecordingOutcome, Reject, write_manifest
+from voice_core.stages.verdicts import Reject
 from voice_core.storage.store import Store
 
 RATE = 24_000

@@ -1,4 +1,4 @@
-"""What holds of every store, whatever is behind it."""
+"""Assertions that hold for every kind of store."""
 
 import hashlib
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from voice_core.storage.store import ObjectNotFoundError, Store
 
 
 def assert_read_back(store: Store, key: str, data: bytes, folder: Path) -> None:
-    """By every way of reading."""
+    """With every read method."""
     assert store.get(key) == store.find(key) == data
     info = store.head(key)
     assert info is not None
@@ -27,7 +27,7 @@ def assert_read_back(store: Store, key: str, data: bytes, folder: Path) -> None:
 
 
 def assert_missing(store: Store, key: str, folder: Path) -> None:
-    """By every way of reading; an error names the key."""
+    """With every read method. Errors name the key."""
     assert store.find(key) is None
     assert store.head(key) is None
     ways: list[Callable[[], object]] = [
@@ -42,7 +42,7 @@ def assert_missing(store: Store, key: str, folder: Path) -> None:
 
 
 def assert_listed_by_folder(store: Store) -> None:
-    """Of an empty store."""
+    """`store` must be empty."""
     store.put_many({"a/1": b"", "a/b/2": b"", "ab/3": b"", "c": b""})
     assert sorted(item.key for item in store.listing("a/")) == ["a/1", "a/b/2"]
     assert sorted(item.key for item in store.listing()) == ["a/1", "a/b/2", "ab/3", "c"]
@@ -50,7 +50,7 @@ def assert_listed_by_folder(store: Store) -> None:
 
 
 def assert_created_atomically(store: Store, data: bytes) -> None:
-    """Of an empty store: a file that is written to its place, and one that is broken off."""
+    """A created object exists when it is complete, and an interrupted one does not. `store` must be empty."""
     with store.create("copy/of/big") as path:
         path.write_bytes(data)
         assert store.find("copy/of/big") is None

@@ -51,31 +51,31 @@ def _locks(store: Store) -> list[str]:
 
 @contextmanager
 def _held_elsewhere(url: str) -> Iterator[subprocess.Popen[str]]:
-    """By a process that is killed when the block ends."""
+    """Hold the lock in a process that is killed at the end of the block."""
     with run_program(HOLD, url) as process:
         assert read_output_line(process) == "held"
         yield process
 
 
-def test_nothing_is_left_of_a_claim_when_it_ends(store: Store) -> None:
+def test_a_released_lock_leaves_nothing(store: Store) -> None:
     with hold_lock(store, "channel/batch-0001"):
         assert len(_locks(store)) == 1
     assert not _locks(store)
 
 
-def test_two_names_do_not_wait_for_each_other(store: Store) -> None:
+def test_locks_on_two_names_are_independent(store: Store) -> None:
     with hold_lock(store, "channel/batch-0001"), hold_lock(store, "channel/batch-0002", timeout_sec=0):
         assert len(_locks(store)) == 2
 
 
-def test_the_second_waits_and_is_told_for_whom_when_its_patience_ends(store: Store, url: str) -> None:
+def test_a_timeout_names_the_process_that_holds_the_lock(store: Store, url: str) -> None:
     with _held_elsewhere(url) as process:
-        holder = rf"channel/batch-0001 is being worked on by process {process.pid} on "
+        holder = rf"channel/batch-0001 is locked by process {process.pid} on "
         with pytest.raises(LockTimeoutError, match=holder), hold_lock(store, "channel/batch-0001", timeout_sec=0.2):
             pass
 
 
-def test_the_claim_of_a_killed_process_is_free_at_once(store: Store, url: str) -> None:
+def test_the_lock_of_a_killed_process_is_free_at_once(store: Store, url: str) -> None:
     with _held_elsewhere(url):
         pass
     assert len(_locks(store)) == 1
@@ -84,7 +84,7 @@ def test_the_claim_of_a_killed_process_is_free_at_once(store: Store, url: str) -
     assert not _locks(store)
 
 
-def test_sweeping_removes_what_dead_processes_claimed_and_nothing_else(store: Store, url: str) -> None:
+def test_remove_dead_locks_removes_the_locks_of_dead_processes_only(store: Store, url: str) -> None:
     with _held_elsewhere(url):
         pass
     with hold_lock(store, "another"):
@@ -93,17 +93,17 @@ def test_sweeping_removes_what_dead_processes_claimed_and_nothing_else(store: St
     assert not _locks(store)
 
 
-def test_many_who_want_the_same_take_turns(store: Store) -> None:
+def test_one_of_several_threads_holds_a_lock_at_a_time(store: Store) -> None:
     assert count_concurrent_holders(lambda _: hold_lock(store, "channel/batch-0001")) == [1] * 5
 
 
-def test_a_claim_from_another_machine_is_taken_over_when_it_is_no_longer_renewed(
+def test_a_lock_of_another_machine_is_taken_over_when_it_is_no_longer_renewed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(distributed_lock, "EXPIRY_SEC", 0.3)
     monkeypatch.setattr(distributed_lock, "_POLL_SEC", 0.05)
     store = Store("memory:///")
-    # Its clock and ours do not matter: nothing in the claim is compared with a time of ours.
+    # The clocks of the two machines do not matter: they are never compared.
     claim = {"host": "elsewhere", "boot": "other", "pid": 1, "started": "1", "claim": "x", "renewed": 99}
     store.put("locks/a.json", json.dumps(claim).encode())
     with pytest.raises(LockTimeoutError, match="process 1 on elsewhere"), hold_lock(store, "a", timeout_sec=0.0):
@@ -113,7 +113,7 @@ def test_a_claim_from_another_machine_is_taken_over_when_it_is_no_longer_renewed
     assert not _locks(store)
 
 
-def test_a_claim_that_is_renewed_is_not_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_that_is_renewed_is_not_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distributed_lock, "EXPIRY_SEC", 0.3)
     monkeypatch.setattr(distributed_lock, "RENEW_INTERVAL_SEC", 0.05)
     monkeypatch.setattr(distributed_lock, "_POLL_SEC", 0.05)

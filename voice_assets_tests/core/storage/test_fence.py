@@ -1,4 +1,4 @@
-"""What a holder may still write once its claim may be lost."""
+"""Which writes of a holder are refused after its lock may have been lost."""
 
 import ast
 import json
@@ -54,7 +54,7 @@ def _holder(work: Store, write: str) -> tuple[str, ...]:
 
 
 def _taken_over(work: Store, host: str = "elsewhere") -> None:
-    """Another process claims the batch."""
+    """Simulate that another process locks the batch."""
     other = {"host": host, "boot": "b", "pid": 7, "started": "1", "claim": "other", "renewed": 1, "at": 0.0}
     work.put(CLAIM, json.dumps(other).encode())
 
@@ -71,22 +71,22 @@ def _go_on(process: "subprocess.Popen[str]") -> str:
 @pytest.mark.parametrize(
     "write", ["work.put('a', b'first')", "work.put_many({'a': b'first', 'b': b'first'})", "work.delete(['a'])"]
 )
-def test_a_holder_that_was_stopped_past_its_claim_stops_before_its_next_write(write: str, work: Store) -> None:
+def test_a_holder_that_was_stopped_until_its_lock_was_taken_over_does_not_write(write: str, work: Store) -> None:
     with run_program(*_holder(work, write)) as first:
         assert read_output_line(first) == "held"
         first.send_signal(signal.SIGSTOP)
         with hold_lock(work, "batch") as fenced:
             fenced.put("a", b"second")
-            told = _go_on(first)
+            message = _go_on(first)
             assert (
-                told == f"lost its claim on batch to {Process.current()}; nothing more was written; "
+                message == f"this process lost the lock on batch to {Process.current()}; nothing was written since; "
                 "run the same command again"
             )
         assert first.wait(30) == 0
     assert {item.key: work.get(item.key) for item in work.listing()} == {"a": b"second"}
 
 
-def test_a_holder_that_was_stopped_past_its_claim_goes_on_where_nobody_took_it_over(work: Store) -> None:
+def test_a_holder_that_was_stopped_continues_if_its_lock_was_not_taken_over(work: Store) -> None:
     with run_program(*_holder(work, "work.put('a', b'first')")) as first:
         assert read_output_line(first) == "held"
         first.send_signal(signal.SIGSTOP)
@@ -98,7 +98,7 @@ def test_a_holder_that_was_stopped_past_its_claim_goes_on_where_nobody_took_it_o
 
 @pytest.mark.parametrize("size", [5, store._MULTIPART_BYTES + 1], ids=["small", "large"])
 @pytest.mark.parametrize("there", [True, False], ids=["over an older object", "over none"])
-def test_a_put_that_was_under_way_while_the_claim_was_taken_over_is_refused_by_the_store(
+def test_the_store_refuses_a_put_that_was_in_progress_when_the_lock_was_taken_over(
     size: int, there: bool, work: Store, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_bytes(b"1" * size)
@@ -112,8 +112,8 @@ def test_a_put_that_was_under_way_while_the_claim_was_taken_over_is_refused_by_t
     assert work.get("a") == b"second"
 
 
-def test_a_put_that_is_tried_again_after_a_takeover_does_not_land(s3_server: S3Server, work: Store) -> None:
-    """The first try had failed; the server answers the second one."""
+def test_a_put_that_is_retried_after_a_takeover_writes_nothing(s3_server: S3Server, work: Store) -> None:
+    """The first try fails; the server receives the second one."""
     with faulty_proxy(s3_server.url) as proxy:
         slow = Store(work.url, s3_server.access(proxy.url))
         with hold_lock(slow, "batch") as fenced:
@@ -128,7 +128,7 @@ def test_a_put_that_is_tried_again_after_a_takeover_does_not_land(s3_server: S3S
     assert work.get("a") == b"second"
 
 
-def test_a_holder_writes_over_what_a_former_one_left_behind(work: Store) -> None:
+def test_a_holder_replaces_objects_of_a_former_holder(work: Store) -> None:
     with hold_lock(work, "batch") as fenced:
         for content in (b"one", b"two", b"two", b"three"):
             work.put("a", b"of a former holder, landing late")
@@ -136,13 +136,13 @@ def test_a_holder_writes_over_what_a_former_one_left_behind(work: Store) -> None
             assert work.get("a") == content
 
 
-def test_what_the_claim_of_another_is_stays_when_a_lost_one_ends(work: Store) -> None:
+def test_releasing_a_lost_lock_keeps_the_lock_of_the_new_holder(work: Store) -> None:
     with hold_lock(work, "batch"):
         _taken_over(work)
     assert json.loads(work.get(CLAIM))["claim"] == "other"
 
 
-def test_a_write_after_the_claim_was_released_is_refused(work: Store, tmp_path: Path) -> None:
+def test_a_write_after_the_lock_was_released_is_refused(work: Store, tmp_path: Path) -> None:
     for each in (work, Store((tmp_path / "work").as_uri(), create=True)):
         with hold_lock(each, "batch") as fenced:
             fenced.put("a", b"held")
@@ -151,7 +151,7 @@ def test_a_write_after_the_claim_was_released_is_refused(work: Store, tmp_path: 
         assert each.get("a") == b"held"
 
 
-def test_sweeping_leaves_a_dead_claim_that_is_taken_over_meanwhile(s3_server: S3Server, work: Store) -> None:
+def test_remove_dead_locks_keeps_a_dead_lock_that_is_taken_over_meanwhile(s3_server: S3Server, work: Store) -> None:
     me = Process.current()
     dead = {"host": me.host, "boot": me.boot, "pid": me.pid, "started": "another start", "claim": "dead", "renewed": 1}
     work.put(CLAIM, json.dumps({**dead, "at": 0.0}).encode())
@@ -166,7 +166,7 @@ def test_sweeping_leaves_a_dead_claim_that_is_taken_over_meanwhile(s3_server: S3
     assert json.loads(work.get(CLAIM))["claim"] == "other"
 
 
-def test_whoever_holds_a_claim_writes_through_the_store_that_it_gives() -> None:
+def test_code_that_holds_a_lock_writes_to_the_store_that_hold_lock_yields() -> None:
     used = 0
     for path in Path(voice_core.__file__).parent.rglob("*.py"):
         tree = ast.parse(path.read_text("utf-8"))
@@ -196,7 +196,7 @@ def _put_in_worker(task: tuple[Store, str]) -> str:
         return str(error)
 
 
-def test_workers_write_while_the_claim_holds_and_stop_when_it_is_lost(
+def test_workers_write_while_the_lock_is_held_and_stop_when_it_is_lost(
     work: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(distributed_lock, "VALID_AFTER_RENEWAL_SEC", 0.0)  # ask before every write
@@ -205,9 +205,10 @@ def test_workers_write_while_the_claim_holds_and_stop_when_it_is_lost(
         assert {result for _, result in workers.map_unordered(_put_in_worker, tasks, 2)} == {"written"}
         _taken_over(work)
         tasks = [(fenced, f"b{number}") for number in range(4)]
-        told = {result for _, result in workers.map_unordered(_put_in_worker, tasks, 2)}
-        assert told == {
-            "lost its claim on batch to process 7 on elsewhere; nothing more was written; run the same command again"
+        message = {result for _, result in workers.map_unordered(_put_in_worker, tasks, 2)}
+        assert message == {
+            "this process lost the lock on batch to process 7 on elsewhere; nothing was written since; "
+            "run the same command again"
         }
     assert {item.key for item in work.listing()} == {CLAIM, *(f"a{number}" for number in range(8))}
 
@@ -222,7 +223,7 @@ from voice_core.storage.store import Store
 url, endpoint = sys.argv[1:]
 plain = Store(url, S3Server(endpoint).access(), create=True)
 with hold_lock(plain, "batch") as work:
-    list(workers.unordered(put_as_orphan, [(work, plain, os.getpid())] * 2, 2))
+    list(workers.map_unordered(put_as_orphan, [(work, plain, os.getpid())] * 2, 2))
 """
 
 
@@ -234,10 +235,10 @@ def put_as_orphan(task: tuple[Store, Store, int]) -> None:
         time.sleep(0.02)
     try:
         work.put("a", b"of an orphan")
-        told = "written"
+        message = "written"
     except LockLostError as error:
-        told = str(error)
-    plain.put(f"told-{os.getpid()}", told.encode())
+        message = str(error)
+    plain.put(f"result-{os.getpid()}", message.encode())
 
 
 def _lives(pid: int) -> bool:
@@ -248,28 +249,29 @@ def _lives(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("kind", ["file", "s3"])
-def test_the_workers_of_a_holder_that_was_killed_write_nothing_more(
+def test_the_workers_of_a_killed_holder_write_nothing(
     kind: str, tmp_path: Path, work: Store, s3_server: S3Server
 ) -> None:
     plain = work if kind == "s3" else Store((tmp_path / "work").as_uri(), create=True)
 
-    def those(prefix: str) -> list[str]:
+    def keys_below(prefix: str) -> list[str]:
         return [item.key for item in plain.listing() if item.key.startswith(prefix)]
 
     holder = subprocess.Popen(
         [sys.executable, "-c", ORPHAN, plain.url, s3_server.url], stdout=subprocess.DEVNULL, start_new_session=True
     )
     try:
-        wait_for_process(lambda: len(those("begun-")) == 2, holder)
+        wait_for_process(lambda: len(keys_below("begun-")) == 2, holder)
         holder.kill()
         holder.wait()
-        while len(those("told-")) < 2:
+        while len(keys_below("result-")) < 2:
             assert process_group_alive(holder.pid)
             time.sleep(0.02)
     finally:
         kill_group(holder.pid)
-    told = {plain.get(key).decode() for key in those("told-")}
-    assert told == {
-        f"process {holder.pid} on {Process.current().host}, which held batch, has ended; nothing more was written"
+    message = {plain.get(key).decode() for key in keys_below("result-")}
+    assert message == {
+        f"process {holder.pid} on {Process.current().host}, which held the lock on batch, has ended; "
+        "nothing was written since"
     }
     assert plain.find("a") is None

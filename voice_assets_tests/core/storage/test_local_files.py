@@ -1,4 +1,4 @@
-"""Local files that several processes write, also when one of them is killed, and what is on disk when."""
+"""Local files with several writers, killed writers, and the order of writes to disk."""
 
 import os
 import signal
@@ -10,10 +10,12 @@ from voice_assets_tests.processes import read_output_line, run_program
 from voice_assets_tests.soak.rounds.two_writers import write_and_read
 from voice_core.storage import local_files, store
 from voice_core.storage.local_files import create_part_file, write_file
+from voice_core.storage.object_info import INVALID_KEY
 from voice_core.storage.store import Store
 
 _WRITES = """
 import sys
+from voice_core.storage.object_info import INVALID_KEY
 from voice_core.storage.store import Store
 with Store(sys.argv[1], create=True).create(sys.argv[2]) as path:
     path.write_bytes(b"half")
@@ -22,7 +24,7 @@ with Store(sys.argv[1], create=True).create(sys.argv[2]) as path:
 """
 
 
-def test_several_processes_put_the_same_keys_and_readers_see_whole_objects(tmp_path: Path) -> None:
+def test_readers_see_whole_objects_while_several_processes_put_the_same_keys(tmp_path: Path) -> None:
     assert write_and_read(tmp_path.as_uri(), writers=2, puts=300) == []
 
 
@@ -31,7 +33,9 @@ def names(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("key", ["a/b.bin", "a/with#1.bin", "a/" + "n" * 255])
-def test_what_a_killed_writer_left_is_removed_by_whoever_writes_deletes_or_sweeps(key: str, tmp_path: Path) -> None:
+def test_the_part_file_of_a_killed_writer_is_removed_by_the_next_put_delete_or_cleanup(
+    key: str, tmp_path: Path
+) -> None:
     here = Store(tmp_path.as_uri(), create=True)
     name = key.removeprefix("a/")
     for repair, left in (
@@ -50,7 +54,7 @@ def test_what_a_killed_writer_left_is_removed_by_whoever_writes_deletes_or_sweep
         assert names(tmp_path) == left
 
 
-def test_what_a_living_writer_writes_is_left_alone(tmp_path: Path) -> None:
+def test_the_part_file_of_a_running_writer_is_kept(tmp_path: Path) -> None:
     here = Store(tmp_path.as_uri(), create=True)
     with here.create("k") as path:
         path.write_bytes(b"first")
@@ -58,7 +62,7 @@ def test_what_a_living_writer_writes_is_left_alone(tmp_path: Path) -> None:
         here.put("k", b"second")
         here.delete(["k", "other"])
         (tmp_path / "odd\nname").write_bytes(b"")
-        assert [(item.key, item.size) for item in here.listing()] == [("odd\nname", -1)]
+        assert [(item.key, item.unusable) for item in here.listing()] == [("odd\nname", INVALID_KEY)]
         with here.create("k") as other:
             assert other != path
             other.write_bytes(b"third")
@@ -67,7 +71,7 @@ def test_what_a_living_writer_writes_is_left_alone(tmp_path: Path) -> None:
     assert names(tmp_path) == ["k", "odd\nname"]
 
 
-def test_files_of_others_that_look_a_little_like_a_part_are_never_removed(tmp_path: Path) -> None:
+def test_files_with_names_similar_to_part_files_are_never_removed(tmp_path: Path) -> None:
     for name in ("episode#12", "x.part", "a#b.part#0", "x.part#0 copy"):
         (tmp_path / name).write_bytes(b"mine")
     before = names(tmp_path)
@@ -75,8 +79,8 @@ def test_files_of_others_that_look_a_little_like_a_part_are_never_removed(tmp_pa
     assert names(tmp_path) == before
 
 
-def test_a_part_that_is_another_name_of_the_finished_file_does_not_damage_it(tmp_path: Path) -> None:
-    """A writer that is killed right after a put with `if_absent` leaves that."""
+def test_a_part_file_that_is_a_hard_link_to_the_finished_file_does_not_damage_it(tmp_path: Path) -> None:
+    """A writer that is killed right after a put with `if_absent` leaves such a file."""
     path = tmp_path / "k"
     path.write_bytes(b"whole")
     os.link(path, tmp_path / "k.part#0")
@@ -86,7 +90,7 @@ def test_a_part_that_is_another_name_of_the_finished_file_does_not_damage_it(tmp
     assert names(tmp_path) == ["k"]
 
 
-def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+def test_a_file_is_replaced_atomically(tmp_path: Path) -> None:
     path = tmp_path / "new" / "page.html"
     write_file(path, b"one")
     write_file(path, b"two")
@@ -94,7 +98,9 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
     assert path.read_bytes() == b"two"
 
 
-def test_a_put_is_on_disk_with_all_before_it_when_it_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_put_and_all_earlier_ones_are_on_disk_before_it_is_visible(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     here = Store(tmp_path.as_uri(), create=True)
     calls: list[tuple[str, list[str]]] = []
 

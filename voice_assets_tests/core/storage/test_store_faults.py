@@ -1,4 +1,4 @@
-"""What a store does when the server or the network misbehaves: passing troubles are survived, others named."""
+"""Errors of the server and the network: transient ones are retried, others are described."""
 
 import hashlib
 import random
@@ -36,13 +36,13 @@ CUTS = {
 
 @pytest.fixture
 def store(s3_server: S3Server, s3_proxy: FaultyProxy) -> Store:
-    """An S3 store behind a proxy that misbehaves as told."""
+    """An S3 store behind a proxy that injects faults."""
     return Store(s3_server.new_bucket(), s3_server.access(s3_proxy.url, max_retries=3))
 
 
 @pytest.fixture
 def gcs_store(gcs_server: GcsServer, gcs_proxy: FaultyProxy) -> Store:
-    """A store of Google's behind a proxy that misbehaves as told; it holds DATA as `k`."""
+    """A Google Cloud store behind a proxy that injects faults. It contains DATA as `k`."""
     bucket = gcs_server.new_bucket()
     gcs_server.upload(bucket, {"k": DATA})
     return Store(bucket, gcs_server.access(gcs_proxy.url, max_retries=3))
@@ -58,7 +58,7 @@ def read_in_every_way(store: Store, folder: Path) -> Iterator[bytes]:
 
 @pytest.mark.parametrize("fault", [*FAULTS, *CUTS])
 @pytest.mark.parametrize("way", ["get", "download", "open", "hash"])
-def test_a_passing_trouble_is_survived_by_every_way_of_reading(
+def test_reads_are_retried_after_transient_errors(
     store: Store, s3_proxy: FaultyProxy, fault: str, way: str, tmp_path: Path
 ) -> None:
     store.put("k", DATA)
@@ -76,7 +76,7 @@ def test_a_passing_trouble_is_survived_by_every_way_of_reading(
 
 
 @pytest.mark.parametrize("fault", WRITING_FAULTS)
-def test_a_passing_trouble_is_survived_by_what_writes_looks_lists_and_deletes(
+def test_puts_heads_listings_and_deletes_are_retried_after_transient_errors(
     store: Store, s3_proxy: FaultyProxy, fault: str
 ) -> None:
     WRITING_FAULTS[fault](s3_proxy)
@@ -93,7 +93,7 @@ def test_a_passing_trouble_is_survived_by_what_writes_looks_lists_and_deletes(
 
 
 @pytest.mark.parametrize("fault", [*FAULTS, *CUTS])
-def test_a_passing_trouble_of_google_storage_is_survived(
+def test_requests_to_google_storage_are_retried_after_transient_errors(
     gcs_store: Store, gcs_proxy: FaultyProxy, fault: str, tmp_path: Path
 ) -> None:
     {**FAULTS, **CUTS}[fault](gcs_proxy)
@@ -105,7 +105,7 @@ def test_a_passing_trouble_of_google_storage_is_survived(
     assert [item.key for item in gcs_store.listing()] == ["k"]
 
 
-def test_many_objects_cross_a_store_that_fails_every_now_and_then(store: Store, s3_proxy: FaultyProxy) -> None:
+def test_many_objects_are_written_and_read_while_some_requests_fail(store: Store, s3_proxy: FaultyProxy) -> None:
     objects = {f"{number:03}": random.Random(number).randbytes(2000) for number in range(120)}
     s3_proxy.answer(503, "SlowDown", times=20, path=r"/0[0-9]5")
     s3_proxy.reset(times=20, path=r"/\d\d7")
@@ -114,7 +114,9 @@ def test_many_objects_cross_a_store_that_fails_every_now_and_then(store: Store, 
     assert dict(zip(objects, store.map_keys(store.get, objects), strict=True)) == objects
 
 
-def test_a_put_if_absent_whose_answer_was_lost_has_not_lost_against_itself(store: Store, s3_proxy: FaultyProxy) -> None:
+def test_a_put_if_absent_whose_response_was_lost_does_not_conflict_with_itself(
+    store: Store, s3_proxy: FaultyProxy
+) -> None:
     s3_proxy.drop_response(method="PUT")
     store.put("k", b"mine", if_absent=True)
     assert store.get("k") == b"mine"
@@ -122,7 +124,7 @@ def test_a_put_if_absent_whose_answer_was_lost_has_not_lost_against_itself(store
         store.put("k", b"theirs", if_absent=True)
 
 
-def test_a_put_if_unchanged_whose_answer_was_lost_has_not_lost_against_itself(
+def test_a_put_if_unchanged_whose_response_was_lost_does_not_conflict_with_itself(
     store: Store, s3_proxy: FaultyProxy
 ) -> None:
     seen = store.put("k", b"one")
@@ -141,7 +143,9 @@ def test_a_thousand_objects_are_deleted_by_one_request(store: Store, s3_proxy: F
     assert [item.key for item in store.listing()] == ["other"]
 
 
-def test_what_cannot_be_deleted_is_named_and_the_rest_is_deleted(store: Store, s3_proxy: FaultyProxy) -> None:
+def test_an_object_that_cannot_be_deleted_is_named_and_the_others_are_deleted(
+    store: Store, s3_proxy: FaultyProxy
+) -> None:
     keys = [f"k{number}" for number in range(5)]
     store.put_many(dict.fromkeys(keys, b"x"))
     with pytest.raises(StoreError, match="a//b"):
@@ -152,7 +156,7 @@ def test_what_cannot_be_deleted_is_named_and_the_rest_is_deleted(store: Store, s
         store.delete(keys)
 
 
-def test_google_storage_deletes_many_objects_of_which_some_are_not_there(
+def test_google_storage_deletes_many_objects_of_which_some_do_not_exist(
     gcs_server: GcsServer, gcs_proxy: FaultyProxy
 ) -> None:
     store = Store(gcs_server.new_bucket(), gcs_server.access(gcs_proxy.url))
@@ -172,9 +176,7 @@ def test_one_denied_object_is_an_error_with_its_key_and_the_others_are_read(
             way("b")
 
 
-def test_a_bucket_that_is_not_there_is_named(
-    s3_server: S3Server, gcs_server: GcsServer, gcs_proxy: FaultyProxy
-) -> None:
+def test_a_missing_bucket_is_named(s3_server: S3Server, gcs_server: GcsServer, gcs_proxy: FaultyProxy) -> None:
     s3 = Store("s3://never-made", s3_server.access())
     gcs = Store("gs://never-made", gcs_server.access(gcs_proxy.url))
     gcs_proxy.answer(404, "NoSuchBucket", times=0)  # Google's own answer; this server's is another
@@ -184,13 +186,13 @@ def test_a_bucket_that_is_not_there_is_named(
         assert not isinstance(caught.value, ObjectNotFoundError)
 
 
-def test_a_clock_that_is_off_is_named(store: Store, s3_proxy: FaultyProxy) -> None:
+def test_a_wrong_clock_is_named(store: Store, s3_proxy: FaultyProxy) -> None:
     s3_proxy.answer(403, "RequestTimeTooSkewed", times=0)
     with pytest.raises(AccessDeniedError, match="clock"):
         store.get("k")
 
 
-def test_what_is_forbidden_is_not_asked_again(store: Store, s3_proxy: FaultyProxy) -> None:
+def test_a_forbidden_request_is_not_retried(store: Store, s3_proxy: FaultyProxy) -> None:
     s3_proxy.answer(403, "AccessDenied", times=0)
     with pytest.raises(AccessDeniedError):
         store.get("k")
@@ -198,7 +200,7 @@ def test_what_is_forbidden_is_not_asked_again(store: Store, s3_proxy: FaultyProx
 
 
 @pytest.mark.parametrize(("status", "code"), [(500, "InternalError"), (503, "SlowDown"), (429, "TooManyRequests")])
-def test_a_trouble_that_does_not_pass_ends_as_an_error_with_the_key_after_a_bounded_number_of_tries(
+def test_a_permanent_error_names_the_key_after_a_bounded_number_of_tries(
     store: Store, s3_proxy: FaultyProxy, status: int, code: str
 ) -> None:
     impatient = Store(store.url, replace(store.access, max_retries=1))
@@ -208,7 +210,7 @@ def test_a_trouble_that_does_not_pass_ends_as_an_error_with_the_key_after_a_boun
     assert 2 <= s3_proxy.count() <= 8
 
 
-def test_bodies_that_are_always_cut_end_as_an_error_and_never_as_fewer_bytes(
+def test_truncated_bodies_are_an_error_and_never_fewer_bytes(
     store: Store, s3_proxy: FaultyProxy, tmp_path: Path
 ) -> None:
     store.put("k", DATA)
@@ -222,10 +224,10 @@ def test_bodies_that_are_always_cut_end_as_an_error_and_never_as_fewer_bytes(
         assert "/k: " in str(error)
 
 
-def test_a_server_that_does_not_answer_is_named_with_the_setting_to_look_at(s3_server: S3Server) -> None:
+def test_a_server_that_cannot_be_reached_is_named_with_its_setting(s3_server: S3Server) -> None:
     for endpoint, reason in [
-        (f"http://127.0.0.1:{free_port()}", "nothing listens at this address"),
-        ("http://no-such-host.invalid:9021", "there is no host of this name"),
+        (f"http://127.0.0.1:{free_port()}", "no server listens at this address"),
+        ("http://no-such-host.invalid:9021", "the host name cannot be resolved"),
     ]:
         store = Store("s3://bucket", s3_server.access(endpoint, max_retries=1))
         with pytest.raises(StoreError, match=reason) as caught:
@@ -234,7 +236,7 @@ def test_a_server_that_does_not_answer_is_named_with_the_setting_to_look_at(s3_s
         assert "VOICE_S3__ENDPOINT_URL" in str(caught.value)
 
 
-def test_a_certificate_of_an_unknown_authority_is_refused_and_the_setting_named(s3_tls_server: S3Server) -> None:
+def test_a_certificate_of_an_unknown_authority_is_an_error_that_names_the_setting(s3_tls_server: S3Server) -> None:
     bucket = s3_tls_server.new_bucket()
     store = Store(bucket, replace(s3_tls_server.access(max_retries=1), ca_bundle=""))
     with pytest.raises(StoreError, match="VOICE_S3__CA_BUNDLE"):
@@ -243,16 +245,14 @@ def test_a_certificate_of_an_unknown_authority_is_refused_and_the_setting_named(
         list(store.listing())
 
 
-def test_a_ca_bundle_that_is_not_there_or_holds_no_certificate_is_named(
-    s3_tls_server: S3Server, tmp_path: Path
-) -> None:
+def test_a_ca_bundle_that_is_missing_or_has_no_certificate_is_named(s3_tls_server: S3Server, tmp_path: Path) -> None:
     (tmp_path / "empty.pem").write_text("nothing here")
     for name in ("missing.pem", "empty.pem"):
         with pytest.raises(StoreError, match=name):
             Store("s3://bucket", replace(s3_tls_server.access(), ca_bundle=str(tmp_path / name)))
 
 
-def test_a_server_that_accepts_and_says_nothing_is_given_up(s3_server: S3Server) -> None:
+def test_a_server_that_accepts_connections_and_sends_nothing_times_out(s3_server: S3Server) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         store = Store(
             "s3://bucket",
@@ -263,7 +263,7 @@ def test_a_server_that_accepts_and_says_nothing_is_given_up(s3_server: S3Server)
 
 
 @pytest.mark.parametrize("in_flight", [1, 4, 16])
-def test_no_more_requests_are_in_flight_than_the_setting_says(
+def test_the_requests_in_flight_are_limited_by_the_setting(
     s3_server: S3Server, s3_proxy: FaultyProxy, in_flight: int
 ) -> None:
     store = Store(s3_server.new_bucket(), s3_server.access(s3_proxy.url, in_flight=in_flight))
@@ -290,7 +290,7 @@ def test_two_threads_that_use_one_store_share_its_limit(s3_server: S3Server, s3_
     assert s3_proxy.max_in_flight <= 4
 
 
-def test_a_stale_listing_shows_what_was_and_reading_shows_what_is(store: Store, s3_proxy: FaultyProxy) -> None:
+def test_a_stale_listing_shows_old_objects_and_reads_show_the_current_ones(store: Store, s3_proxy: FaultyProxy) -> None:
     store.put("old", b"1")
     assert [item.key for item in store.listing()] == ["old"]
     s3_proxy.stale_listings()

@@ -1,4 +1,4 @@
-"""What a store does, against real servers over HTTP and HTTPS."""
+"""Stores on real servers over HTTP and HTTPS."""
 
 import hashlib
 import hmac
@@ -25,6 +25,7 @@ from voice_assets_tests.servers.s3 import S3Server
 from voice_core.corpus.ingest.recordings import list_raw_recordings
 from voice_core.settings import Settings
 from voice_core.storage.config import StoreConfig
+from voice_core.storage.object_info import INVALID_KEY
 from voice_core.storage.store import ConflictError, Store, StoreError
 
 KEYS = [
@@ -81,7 +82,7 @@ def test_objects_with_any_name_are_read_back_listed_and_deleted(store: Store, tm
     assert list(store.listing()) == []
 
 
-def test_google_storage_is_read_by_every_way_of_reading(gcs_server: GcsServer, tmp_path: Path) -> None:
+def test_google_storage_is_read_by_every_read_method(gcs_server: GcsServer, tmp_path: Path) -> None:
     bucket = gcs_server.new_bucket()
     objects = {key: f"{number} {key}".encode() * 100 for number, key in enumerate(KEYS)}
     objects["large"] = noise(5_000_000)
@@ -109,7 +110,7 @@ def test_an_object_of_google_storage_that_is_replaced_changes_its_identity(gcs_s
 
 
 @pytest.mark.parametrize("key", ["a/../b", "..", "a//b", "a/./b"])
-def test_a_key_that_could_lead_elsewhere_is_refused_with_its_name(s3_store: Store, key: str) -> None:
+def test_a_key_that_could_lead_out_of_the_store_is_an_error_that_names_it(s3_store: Store, key: str) -> None:
     s3_store.put("b", b"mine")
     ways: list[Callable[[], object]] = [lambda: s3_store.put(key, b"x"), lambda: s3_store.get(key)]
     for way in ways:
@@ -124,7 +125,7 @@ ODD_NAMES = ["a//b.mp3", "../x", "a/./b", "x/../y", "tab\tx", "/abs/x.mp3"]
 
 @pytest.fixture
 def base_install(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Called, it hides the clouds' own clients, which only the extra "cloud" brings."""
+    """Returns a function that hides boto3 and google-cloud-storage, which only the extra "cloud" installs."""
 
     def hide() -> None:
         for name in ("boto3", "botocore", "google.cloud", "google.cloud.storage", "google.auth"):
@@ -135,7 +136,7 @@ def base_install(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
 @pytest.mark.parametrize("odd", [[name] for name in ODD_NAMES] + [[*ODD_NAMES, "folder/"]], ids=str)
 @pytest.mark.parametrize("kind", ["s3", "s3-tls", "gcs"])
-def test_names_that_cannot_be_keys_are_listed_without_a_size_and_hide_nothing(
+def test_invalid_names_are_listed_as_unusable_and_hide_no_others(
     kind: str, odd: list[str], request: pytest.FixtureRequest, base_install: Callable[[], None]
 ) -> None:
     if kind == "gcs":
@@ -150,7 +151,8 @@ def test_names_that_cannot_be_keys_are_listed_without_a_size_and_hide_nothing(
             client.put_object(Bucket=bucket, Key=key, Body=b"12345")
     base_install()
     listed = {item.key: item for item in store.listing()}
-    assert {key: item.size for key, item in listed.items()} == {"plain/a": 5, "zz": 5, **dict.fromkeys(odd, -1)}
+    assert {key: item.size for key, item in listed.items()} == {"plain/a": 5, "zz": 5, **dict.fromkeys(odd, 0)}
+    assert {key for key, item in listed.items() if item.unusable} == set(odd)
     info = store.head("zz")
     assert info is not None
     assert listed["zz"].identity == info.identity
@@ -158,7 +160,7 @@ def test_names_that_cannot_be_keys_are_listed_without_a_size_and_hide_nothing(
     assert {stray.key for stray in strays} >= set(odd)
 
 
-def test_many_pages_with_a_name_that_cannot_be_a_key_are_listed_below_a_folder_too(
+def test_many_pages_with_an_invalid_name_are_listed_below_a_folder(
     s3_server: S3Server, base_install: Callable[[], None]
 ) -> None:
     url = s3_server.new_bucket()
@@ -167,10 +169,13 @@ def test_many_pages_with_a_name_that_cannot_be_a_key_are_listed_below_a_folder_t
     store.put_many(dict.fromkeys([*keys, "ab/1"], b"{}"))
     s3_server.client().put_object(Bucket=url.removeprefix("s3://"), Key="voice data/صوت/a//b", Body=b"")
     base_install()
-    assert sorted((item.key, item.size) for item in store.listing("a")) == [("a//b", -1), *((key, 2) for key in keys)]
+    assert {(item.key, item.size, item.unusable) for item in store.listing("a")} == {
+        ("a//b", 0, INVALID_KEY),
+        *((key, 2, "") for key in keys),
+    }
 
 
-def test_a_listing_by_name_survives_passing_trouble(s3_server: S3Server, s3_proxy: FaultyProxy) -> None:
+def test_a_raw_listing_is_retried_after_transient_errors(s3_server: S3Server, s3_proxy: FaultyProxy) -> None:
     store = Store(s3_server.new_bucket(), s3_server.access(s3_proxy.url))
     s3_server.client().put_object(Bucket=store.url.removeprefix("s3://"), Key="a//b", Body=b"")
     for fault in (
@@ -184,8 +189,8 @@ def test_a_listing_by_name_survives_passing_trouble(s3_server: S3Server, s3_prox
         assert s3_proxy.count("GET", "encoding-type") == 2
 
 
-def test_the_signature_of_a_listing_is_that_of_its_whole_query() -> None:
-    """As https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html describes it."""
+def test_the_signature_of_a_listing_covers_the_whole_query() -> None:
+    """As https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html specifies it."""
     access = StoreConfig(access_key_id="AKID", secret_access_key="secret", session_token="to/ken", region="eu-west-1")
     address = urlsplit(access.sign_listing("s3://bucket", {"list-type": "2", "prefix": "news of today/صوت+#?&"}))
     query = dict(parse_qsl(address.query, keep_blank_values=True, strict_parsing=True))
@@ -201,9 +206,7 @@ def test_the_signature_of_a_listing_is_that_of_its_whole_query() -> None:
     assert signature == key.hex()
 
 
-def test_a_missing_object_is_none_where_that_is_asked_and_an_error_with_its_key_elsewhere(
-    store: Store, tmp_path: Path
-) -> None:
+def test_a_missing_object_is_none_or_an_error_with_its_key(store: Store, tmp_path: Path) -> None:
     store.delete(["no/such"])
     assert_missing(store, "no/such", tmp_path)
 
@@ -230,14 +233,14 @@ def test_ranges_are_read_from_anywhere_in_an_object(store: Store) -> None:
         assert reader.tell() == min(start + length, len(data))
 
 
-def test_a_listing_of_many_pages_holds_every_object_once(s3_store: Store) -> None:
+def test_a_listing_of_many_pages_contains_each_object_once(s3_store: Store) -> None:
     keys = [f"channel {number % 7}/{number:05}.json" for number in range(2500)]
     s3_store.put_many(dict.fromkeys(keys, b"{}"))
     assert sorted(item.key for item in s3_store.listing()) == sorted(keys)
     assert sorted(item.key for item in s3_store.listing("channel 3")) == sorted(keys[3::7])
 
 
-def test_a_listing_of_google_storage_holds_every_object_once(gcs_server: GcsServer) -> None:
+def test_a_listing_of_google_storage_contains_each_object_once(gcs_server: GcsServer) -> None:
     bucket = gcs_server.new_bucket()
     keys = [f"channel {number % 7}/{number:05}.json" for number in range(2500)]
     gcs_server.upload(bucket, dict.fromkeys(keys, b"{}"))
@@ -246,11 +249,11 @@ def test_a_listing_of_google_storage_holds_every_object_once(gcs_server: GcsServ
     assert sorted(item.key for item in store.listing("channel 3")) == sorted(keys[3::7])
 
 
-def test_a_listing_holds_what_lies_below_a_folder_and_nothing_beside_it(store: Store) -> None:
+def test_a_listing_contains_the_objects_below_a_folder_only(store: Store) -> None:
     assert_listed_by_folder(store)
 
 
-def test_put_if_absent_writes_where_nothing_is_and_leaves_alone_what_is_there(store: Store) -> None:
+def test_put_if_absent_creates_an_object_and_keeps_an_existing_one(store: Store) -> None:
     first = store.put("k", b"mine", if_absent=True)
     with pytest.raises(ConflictError, match="k"):
         store.put("k", b"theirs", if_absent=True)
@@ -258,7 +261,7 @@ def test_put_if_absent_writes_where_nothing_is_and_leaves_alone_what_is_there(st
     assert store.head("k") == first
 
 
-def test_put_if_unchanged_replaces_what_was_seen_and_nothing_newer(store: Store) -> None:
+def test_put_if_unchanged_replaces_the_known_version_only(store: Store) -> None:
     seen = store.put("k", b"one")
     newer = store.put("k", b"two", if_unchanged=seen)
     with pytest.raises(ConflictError, match="k"):
@@ -268,7 +271,7 @@ def test_put_if_unchanged_replaces_what_was_seen_and_nothing_newer(store: Store)
     assert store.get("k") == b"four"
 
 
-def test_of_many_who_put_at_once_if_absent_one_wins_and_its_content_stays(store: Store) -> None:
+def test_one_of_many_simultaneous_puts_if_absent_wins_and_its_content_stays(store: Store) -> None:
     writers = 8
     start = threading.Barrier(writers)
     won: list[bytes] = []
@@ -291,17 +294,17 @@ def test_of_many_who_put_at_once_if_absent_one_wins_and_its_content_stays(store:
     assert [item.key for item in store.listing()] == ["k"]
 
 
-def test_a_large_object_is_there_when_it_is_finished_and_not_before(store: Store) -> None:
+def test_a_large_object_exists_only_when_it_is_complete(store: Store) -> None:
     assert_created_atomically(store, b"whole")
 
 
-def test_a_store_can_be_sent_to_another_process(store: Store) -> None:
+def test_a_store_can_be_pickled(store: Store) -> None:
     store.put("k", b"1")
     twin = pickle.loads(pickle.dumps(store))
     assert (twin.url, twin.get("k")) == (store.url, b"1")
 
 
-def test_stores_in_folders_of_one_bucket_do_not_see_each_other(s3_server: S3Server) -> None:
+def test_stores_in_folders_of_one_bucket_are_separate(s3_server: S3Server) -> None:
     bucket = s3_server.new_bucket()
     one, two, whole = (Store(bucket + folder, s3_server.access()) for folder in ("/a", "/ab", ""))
     one.put("k", b"1")

@@ -1,4 +1,4 @@
-"""Uploads that nobody will finish take space in a bucket, and are shown nowhere."""
+"""Unfinished multipart uploads, which take space in a bucket and are not listed."""
 
 from datetime import timedelta
 from urllib.parse import urlsplit
@@ -18,7 +18,7 @@ def begin(server: S3Server, url: str, key: str, data: bytes) -> None:
     client.upload_part(Bucket=bucket, Key=key, UploadId=upload, PartNumber=1, Body=data)
 
 
-def test_unfinished_uploads_below_the_work_root_are_found_with_their_size_and_ended(s3_server: S3Server) -> None:
+def test_unfinished_uploads_below_the_work_root_are_listed_with_their_size_and_aborted(s3_server: S3Server) -> None:
     bucket = s3_server.new_bucket()
     begin(s3_server, bucket, "work/datasets/voice/data/a.parquet", b"x" * 1000)
     begin(s3_server, bucket, "elsewhere/b", b"x" * 10)
@@ -32,13 +32,13 @@ def test_unfinished_uploads_below_the_work_root_are_found_with_their_size_and_en
     assert store.get("c") == b"whole"
 
 
-def test_one_that_was_begun_lately_may_be_somebodys_work(s3_server: S3Server) -> None:
+def test_a_recent_upload_is_not_listed(s3_server: S3Server) -> None:
     bucket = s3_server.new_bucket()
     begin(s3_server, bucket, "a", b"x")
     assert list_unfinished_uploads(Store(bucket, s3_server.access()), older_than=timedelta(days=100 * 365)) == []
 
 
-def test_a_bucket_that_is_not_there_is_named(s3_server: S3Server) -> None:
+def test_a_missing_bucket_is_named(s3_server: S3Server) -> None:
     store = Store("s3://no-such-bucket-here", s3_server.access())
-    with pytest.raises(StoreError, match="s3://no-such-bucket-here: its unfinished uploads cannot be listed"):
+    with pytest.raises(StoreError, match="s3://no-such-bucket-here: unfinished uploads cannot be listed"):
         list_unfinished_uploads(store)

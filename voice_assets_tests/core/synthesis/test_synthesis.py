@@ -173,6 +173,6 @@ def test_progress_is_reported_in_utterances_with_queue_and_speed(monkeypatch: py
     monkeypatch.setattr("voice_core.compute.progress._reporter", reporter)
     list(synthesise([*make_groups(5), make_group(6, "bad x")], scripted_spec(), make_options(total=21)))
     assert (reporter.started, reporter.done, reporter.finished) == (("speech", 21, "utterances"), 21, 1)
-    said = [re.fullmatch(r"(\d+) wait, [\d.]+/s, real-time factor [\d.]+", note) for note in reporter.notes]
+    said = [re.fullmatch(r"(\d+) waiting, [\d.]+/s, real-time factor [\d.]+", note) for note in reporter.notes]
     assert all(said)
     assert int(said[0][1]) > int(said[-1][1]) == 0  # type: ignore[index]

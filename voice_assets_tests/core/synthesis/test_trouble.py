@@ -62,7 +62,7 @@ def test_an_utterance_that_kills_every_worker_becomes_a_failure() -> None:
     )
     assert [len(one.failures) for one in spoken] == [1, 0, 0, 0, 0, 0]
     assert spoken[0].failures[0] == SynthesisFailure(
-        "crashed", "its worker process ended with -9 meanwhile", attempts=2
+        "crashed", "its worker process exited with code -9 on it", attempts=2
     )
 
 
@@ -123,7 +123,7 @@ def test_an_engine_that_finds_out_at_the_first_utterance_that_it_cannot_load_end
 
 
 def test_a_worker_that_dies_while_it_loads_ends_the_run() -> None:
-    with pytest.raises(SynthesisError, match="ended with -9 while it loaded"):
+    with pytest.raises(SynthesisError, match="exited with code -9 while loading"):
         list(synthesise(make_groups(3), scripted_spec(name="deadly"), make_options("process")))
 
 

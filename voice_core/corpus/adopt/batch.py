@@ -13,13 +13,13 @@ from voice_core.corpus.adopt.listing import SourceRecording
 from voice_core.corpus.adopt.recording import AdoptedRecording, AdoptTask, adopt_recording
 from voice_core.corpus.ingest.batches import Adoption, read_batch, replace_batch
 from voice_core.corpus.ingest.recordings import Stray
+from voice_core.corpus.manifest import Entry, Manifest, RecordingOutcome, read_manifest, sorted_entries, write_manifest
 from voice_core.corpus.names import ADOPT, SEGMENTS
+from voice_core.corpus.presence import intact_keys
 from voice_core.corpus.segment.segment_stage import build_segments, parameters
 from voice_core.fingerprint import fingerprint
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
-from voice_core.stages.commit import intact_keys
-from voice_core.stages.manifest import Entry, Manifest, RecordingOutcome, read_manifest, sorted_entries, write_manifest
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.store import ConflictError, Store
 

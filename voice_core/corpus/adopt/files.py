@@ -16,12 +16,13 @@ import numpy as np
 from voice_core.audio.pcm import to_float
 from voice_core.codecs.base import Codec
 from voice_core.corpus.encode.code_checks import find_code_problems
+from voice_core.corpus.manifest import Entry
 from voice_core.corpus.names import ADOPT
 from voice_core.corpus.segment.measures import MEASURES_VERSION, measure
 from voice_core.corpus.segment.segment_files import Segment, SegmentFileError, dump_segment, load_segment
 from voice_core.fingerprint import fingerprint, sha256
 from voice_core.layout import slug
-from voice_core.stages.manifest import Entry, Reject
+from voice_core.stages.verdicts import Reject
 
 ADOPT_VERSION = 1
 RewriteMode = Literal["lossless", "int16"]

@@ -13,8 +13,7 @@ from voice_core.corpus.ingest.recordings import Stray
 from voice_core.fingerprint import fingerprint
 from voice_core.language import pluralize
 from voice_core.layout import slug
-from voice_core.storage.local_links import LINK_OUTSIDE
-from voice_core.storage.store import UNFOLLOWED_LINK_SIZE, ObjectInfo
+from voice_core.storage.store import ObjectInfo
 
 _NAME = re.compile(r"(?P<stem>.+)_seg_(?P<index>[0-9]{1,9})\.npz", re.DOTALL)
 
@@ -68,10 +67,8 @@ def find_segments(objects: Iterable[ObjectInfo], url: str, channel: str = "") ->
     for item in objects:
         folder, _, name = item.key.rpartition("/")
         match = _NAME.fullmatch(name)
-        if item.size == UNFOLLOWED_LINK_SIZE:
-            found.strays.append(Stray(item.key, LINK_OUTSIDE))
-        elif item.size < 0:
-            found.strays.append(Stray(item.key, "its name contains characters that a key cannot have"))
+        if item.unusable:
+            found.strays.append(Stray(item.key, item.unusable))
         elif match is None:
             found.strays.append(Stray(item.key, "its name is not <audio_id>_seg_<number>.npz"))
         elif "/" in folder:

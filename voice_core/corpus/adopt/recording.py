@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from voice_core.codecs import load_codec
 from voice_core.corpus.adopt.files import AdoptParameters, adopt_file, file_fingerprint
 from voice_core.corpus.adopt.listing import SegmentObject, SourceRecording
+from voice_core.corpus.manifest import Entry
 from voice_core.corpus.names import ADOPT, SEGMENTS
 from voice_core.corpus.segment.npz_limits import MAX_FILE_BYTES
 from voice_core.fingerprint import fingerprint
 from voice_core.layout import PartitionKey, segment_name, stage_prefix
-from voice_core.stages.manifest import Entry, Reject
+from voice_core.stages.verdicts import Reject
 from voice_core.storage.store import Store, StoreError
 
 _GROUP_BYTES = 16 << 20  # of files read at once

@@ -11,12 +11,12 @@ from voice_core.corpus.dataset.plots import plot_durations, plot_rejections
 from voice_core.corpus.dataset.rows_stage import read_dataset_manifest
 from voice_core.corpus.dataset.splits import parse_splits
 from voice_core.corpus.dataset.summary import Summary, summarise
+from voice_core.corpus.manifest import Manifest
 from voice_core.corpus.names import FULL, NEUTTS, PAIRS, SPLITS
+from voice_core.corpus.presence import are_files_intact
 from voice_core.fingerprint import canonical_json, fingerprint, sha256
 from voice_core.layout import DatasetLayout, PartitionKey
 from voice_core.settings import Settings
-from voice_core.stages.manifest import Manifest
-from voice_core.stages.presence import are_files_intact
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.store import Store
 

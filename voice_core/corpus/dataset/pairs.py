@@ -16,14 +16,14 @@ from voice_core.corpus.dataset.rows_stage import has_codec, list_parquet_files, 
 from voice_core.corpus.dataset.speakers import SpeakerScope, speaker_identity
 from voice_core.corpus.dataset.splits import require_splits
 from voice_core.corpus.dataset.text_normalization import hash_text
+from voice_core.corpus.evicted import EvictedFiles, dataset_stage_name, unmark_evicted
+from voice_core.corpus.manifest import Entry, Manifest, read_complete_manifest
 from voice_core.corpus.names import NEUTTS, PAIRS, SPLITS
+from voice_core.corpus.presence import are_files_intact
 from voice_core.corpus.segment.rebuild import RebuildSources
 from voice_core.fingerprint import fingerprint, hash_to_unit_interval, sha256
 from voice_core.layout import DatasetLayout, PartitionKey
 from voice_core.settings import Settings
-from voice_core.stages.evicted import EvictedFiles, dataset_stage_name, unmark_evicted
-from voice_core.stages.manifest import Entry, Manifest, read_complete_manifest
-from voice_core.stages.presence import are_files_intact
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.state_files import find_valid_state, parse_state
 from voice_core.storage.store import Store

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from voice_core.corpus.manifest import Manifest
 from voice_core.fingerprint import canonical_json
-from voice_core.stages.manifest import Manifest
 
 _FILES = "files"  # output files, not a parameter
 

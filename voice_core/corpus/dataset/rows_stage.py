@@ -16,23 +16,23 @@ from voice_core.corpus.dataset import schemas
 from voice_core.corpus.dataset.parquet_writer import ROW_GROUP, PartitionParquetWriter
 from voice_core.corpus.dataset.splits import Splits
 from voice_core.corpus.dataset.text_normalization import neutts_drop_reasons
-from voice_core.corpus.names import CODED, DATASET, FULL, NEUTTS, SEGMENTS, SPLITS, TEST
-from voice_core.corpus.segment.rebuild import RebuildSources, rebuild_evicted
-from voice_core.corpus.segment.segment_files import SegmentFileError, load_audio_and_codes
-from voice_core.fingerprint import fingerprint, sha256
-from voice_core.layout import DatasetLayout, PartitionKey, segment_name
-from voice_core.settings import Settings
-from voice_core.stages.evicted import dataset_stage_name, unmark_evicted
-from voice_core.stages.manifest import (
+from voice_core.corpus.evicted import dataset_stage_name, unmark_evicted
+from voice_core.corpus.manifest import (
     Entry,
     Manifest,
-    Reject,
     load_manifest,
     read_complete_manifest,
     read_manifest,
     sorted_entries,
 )
-from voice_core.stages.presence import are_files_intact
+from voice_core.corpus.names import CODED, DATASET, FULL, NEUTTS, SEGMENTS, SPLITS, TEST
+from voice_core.corpus.presence import are_files_intact
+from voice_core.corpus.segment.rebuild import RebuildSources, rebuild_evicted
+from voice_core.corpus.segment.segment_files import SegmentFileError, load_audio_and_codes
+from voice_core.fingerprint import fingerprint, sha256
+from voice_core.layout import DatasetLayout, PartitionKey, segment_name
+from voice_core.settings import Settings
+from voice_core.stages.verdicts import Reject
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.scratch import open_scratch
 from voice_core.storage.store import Store, StoreError
@@ -164,7 +164,7 @@ def write_rows(
         for group in _row_groups([entry for entry in kept if entry.split == split])
     ]
     count = settings.workers if work.shareable else 1
-    scratch = open_scratch(settings) if work.local_root is None else None
+    scratch = open_scratch(settings.local_dir, settings.local_gb) if work.local_root is None else None
     expected_bytes = sum(entry.size_bytes for entry in kept)
     with (
         PartitionParquetWriter(

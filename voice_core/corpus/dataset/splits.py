@@ -17,11 +17,11 @@ from typing import Any
 from voice_core.corpus.dataset.dataset_record import read_dataset_record, splits_record
 from voice_core.corpus.dataset.speakers import SpeakerScope, speaker_identity
 from voice_core.corpus.dataset.text_normalization import hash_text
+from voice_core.corpus.manifest import Manifest, load_manifest
 from voice_core.corpus.names import TEST, TRAIN
 from voice_core.fingerprint import fingerprint, hash_to_unit_interval, sha256
 from voice_core.layout import DatasetLayout, PartitionKey
 from voice_core.settings import Settings, SplitSettings
-from voice_core.stages.manifest import Manifest, load_manifest
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.state_files import find_valid_state, parse_state
 from voice_core.storage.store import Store

@@ -11,9 +11,9 @@ from typing import Any, get_args
 
 from voice_core.corpus.dataset.parameter_sets import ParameterSet, parameter_sets
 from voice_core.corpus.dataset.speakers import SpeakerScope, speaker_identity
+from voice_core.corpus.manifest import Entry, Manifest, RecordingStatus
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
-from voice_core.stages.manifest import Entry, Manifest, RecordingStatus
 
 NO_LABEL = "not given"
 REJECTION_STAGES = ("recording", "adopt", "transcript", "decode", "rules", "coded", "dataset")

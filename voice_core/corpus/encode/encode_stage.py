@@ -9,6 +9,7 @@ from typing import Any
 
 from voice_core.codecs.base import Codec
 from voice_core.compute import progress
+from voice_core.corpus.commit import Checkpoint, commit, unchanged_files
 from voice_core.corpus.encode.round_trips import ROUNDTRIP_VERSION
 from voice_core.corpus.encode.segment_encoder import (
     CODING_VERSION,
@@ -18,15 +19,15 @@ from voice_core.corpus.encode.segment_encoder import (
     has_due_measures,
     select_guard_segments,
 )
+from voice_core.corpus.evicted import read_evicted
 from voice_core.corpus.ingest.batches import read_batch
+from voice_core.corpus.manifest import Entry, Manifest, read_complete_manifest, read_manifest
 from voice_core.corpus.names import CODED, SEGMENTS
+from voice_core.corpus.presence import intact_keys
 from voice_core.corpus.segment.rebuild import RebuildSources, rebuild_evicted
 from voice_core.fingerprint import fingerprint
 from voice_core.layout import PartitionKey, manifest_key, stage_prefix
 from voice_core.settings import Settings
-from voice_core.stages.commit import Checkpoint, commit, intact_keys, unchanged_files
-from voice_core.stages.evicted import read_evicted
-from voice_core.stages.manifest import Entry, Manifest, read_complete_manifest, read_manifest
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.store import Store
 

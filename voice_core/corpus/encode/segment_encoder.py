@@ -11,11 +11,12 @@ from voice_core.audio.pcm import to_float
 from voice_core.codecs.base import Audio, Codec, Codes, OutOfMemoryError
 from voice_core.compute.concurrency import map_pipelined
 from voice_core.corpus.encode.round_trips import compare_round_trip
+from voice_core.corpus.manifest import Entry
 from voice_core.corpus.names import CODED, SEGMENTS
 from voice_core.corpus.segment.segment_files import Segment, SegmentFileError, dump_segment, load_segment
 from voice_core.fingerprint import fingerprint, hash_to_unit_interval, sha256
 from voice_core.settings import Settings
-from voice_core.stages.manifest import Entry, Reject
+from voice_core.stages.verdicts import Reject
 from voice_core.storage.store import AccessDeniedError, Store, StoreError
 
 OUT_OF_MEMORY = "out_of_memory"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from voice_core.compute import progress
+from voice_core.corpus.evicted import read_evicted, write_evicted
 from voice_core.corpus.forget.rows import read_recorded_settings, remove_from_dataset, remove_rows
 from voice_core.corpus.forget.search import SEGMENT_STAGES, RecordingName, SearchResult, find_references
 from voice_core.corpus.ingest.batches import (
@@ -23,12 +24,11 @@ from voice_core.corpus.ingest.batches import (
     try_read_batches,
     write_tombstone,
 )
+from voice_core.corpus.manifest import read_manifest, write_manifest
 from voice_core.corpus.segment.segment_stage import parse_content_hashes
 from voice_core.layout import BATCHES, DatasetLayout, PartitionKey, contents_key, find_partition, stage_prefix
 from voice_core.settings import Settings
-from voice_core.stages.evicted import read_evicted, write_evicted
 from voice_core.stages.integrity import AUDIT_REPORT_KEY, read_audit_report
-from voice_core.stages.manifest import read_manifest, write_manifest
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.local_files import LEGACY_PART_SUFFIX, remove_abandoned_parts
 from voice_core.storage.state_files import DamagedStateError

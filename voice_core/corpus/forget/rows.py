@@ -21,12 +21,12 @@ from voice_core.corpus.dataset.parquet_writer import ROW_GROUP, PartitionParquet
 from voice_core.corpus.dataset.rows_stage import read_dataset_manifest
 from voice_core.corpus.dataset.splits import parse_splits
 from voice_core.corpus.dataset.text_normalization import hash_text
+from voice_core.corpus.evicted import dataset_stage_name, read_evicted, unmark_evicted
 from voice_core.corpus.forget.search import RecordingName, read_row_keys
+from voice_core.corpus.manifest import Manifest
 from voice_core.corpus.names import FULL, NEUTTS, PAIRS, SPLITS
 from voice_core.layout import DatasetLayout, PartitionKey, RowsFile
 from voice_core.settings import CardSettings, Settings, SplitSettings
-from voice_core.stages.evicted import dataset_stage_name, read_evicted, unmark_evicted
-from voice_core.stages.manifest import Manifest
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.scratch import open_scratch
 from voice_core.storage.state_files import find_valid_state
@@ -147,7 +147,7 @@ def _rewrite_without(work: Store, key: str, name: RecordingName, settings: Setti
     if place.config == PAIRS:  # pairs are written again by the caller
         work.delete([key])
         return
-    scratch = open_scratch(settings) if work.local_root is None else None
+    scratch = open_scratch(settings.local_dir, settings.local_gb) if work.local_root is None else None
     info = work.head(key)
     files = PartitionParquetWriter(work, lambda config, split: key, scratch, info.size if info else 0)
     try:

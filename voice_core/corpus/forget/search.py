@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from voice_core.corpus.ingest.batches import Recording, read_batch
+from voice_core.corpus.manifest import Entry, Manifest, RecordingOutcome
 from voice_core.corpus.names import PAIRS
 from voice_core.layout import BATCHES, TOMBSTONES, PartitionKey, RowsFile, find_partition, slug
 from voice_core.stages.integrity import AUDIT_REPORT_KEY, read_audit_report
-from voice_core.stages.manifest import Entry, Manifest, RecordingOutcome
 from voice_core.storage.store import Store, StoreError
 
 SEGMENT_STAGES = ("segments", "coded")

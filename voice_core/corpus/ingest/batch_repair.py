@@ -11,10 +11,10 @@ from urllib.parse import unquote
 
 from voice_core.corpus.ingest.batches import Batch, Recording, parse_batch, read_batch, with_header
 from voice_core.corpus.ingest.recordings import RecordingListing, probe_headers
+from voice_core.corpus.manifest import Manifest, load_manifest, read_manifest
 from voice_core.corpus.names import CODED, SEGMENTS
 from voice_core.layout import DatasetLayout, PartitionKey, batch_key, slug, stage_prefix
 from voice_core.settings import Settings
-from voice_core.stages.manifest import Manifest, load_manifest, read_manifest
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.state_files import DamagedStateError
 from voice_core.storage.store import ConflictError, Store

@@ -9,8 +9,7 @@ from voice_core.audio.decoding import AudioInfo, UnreadableAudioError, probe
 from voice_core.compute import progress
 from voice_core.corpus.ingest.transcripts import TRANSCRIPT_EXTENSIONS
 from voice_core.settings import Settings
-from voice_core.storage.local_links import LINK_OUTSIDE
-from voice_core.storage.store import UNFOLLOWED_LINK_SIZE, ObjectInfo, Store, StoreError
+from voice_core.storage.store import ObjectInfo, Store, StoreError
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +49,8 @@ def pair_transcripts(objects: Iterable[ObjectInfo], settings: Settings) -> Recor
     transcripts: dict[tuple[str, str], list[tuple[int, ObjectInfo]]] = defaultdict(list)
     listing = RecordingListing()
     for item in objects:
-        if item.size == UNFOLLOWED_LINK_SIZE:
-            listing.strays.append(Stray(item.key, LINK_OUTSIDE))
-            continue
-        if item.size < 0:
-            listing.strays.append(Stray(item.key, "its name holds what no key can"))
+        if item.unusable:
+            listing.strays.append(Stray(item.key, item.unusable))
             continue
         stem, extension = split_extension(item.key)
         match = pattern.fullmatch(stem)

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 
 from voice_core.corpus.dataset.rows_stage import row_key
 from voice_core.corpus.ingest.batches import Batch, Recording, read_batches, read_tombstones
+from voice_core.corpus.manifest import Entry, Manifest, read_manifest
 from voice_core.corpus.names import CODED, SEGMENTS
 from voice_core.layout import slug
-from voice_core.stages.manifest import Entry, Manifest, read_manifest
 from voice_core.storage.store import Store
 
 _SHA256 = re.compile(r"[0-9a-f]{8,64}")

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from voice_core.corpus.dataset import pairs, splits
 from voice_core.corpus.dataset.publications import read_publications
 from voice_core.corpus.dataset.rows_stage import has_codec, read_dataset_manifest, row_key
+from voice_core.corpus.evicted import EvictedFiles
 from voice_core.corpus.ingest.batches import Recording
 from voice_core.corpus.lineage.row_lookup import find_rows
 from voice_core.corpus.lineage.trace_types import (
@@ -22,12 +23,11 @@ from voice_core.corpus.lineage.trace_types import (
     Trace,
     TranscriptLine,
 )
+from voice_core.corpus.manifest import Entry, Manifest, RecordingOutcome, read_manifest
 from voice_core.corpus.names import CODED, TEST
 from voice_core.fingerprint import hash_to_unit_interval
 from voice_core.layout import DatasetLayout, PartitionKey
 from voice_core.settings import Settings
-from voice_core.stages.evicted import EvictedFiles
-from voice_core.stages.manifest import Entry, Manifest, RecordingOutcome, read_manifest
 from voice_core.storage.store import ObjectInfo, Store
 
 

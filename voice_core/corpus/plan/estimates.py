@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import Field, dataclass
 from typing import Any, ClassVar, Final, Self
 
-from voice_core.stages.manifest import Manifest
+from voice_core.corpus.manifest import Manifest
 
 DEFAULT_KEPT_SHARE = 0.9
 """Share of cut segments that the rules keep: a cautious value for professionally recorded speech."""

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 
 from voice_core.corpus.dataset import pairs, rows_stage
 from voice_core.corpus.dataset.pairs import PairsRecord
+from voice_core.corpus.evicted import dataset_stage_name, list_evicted_partitions, read_evicted
+from voice_core.corpus.manifest import Manifest, read_manifest
 from voice_core.corpus.names import CODED, SEGMENTS
+from voice_core.corpus.presence import intact_keys
 from voice_core.corpus.status import PartitionStatus
 from voice_core.layout import PartitionKey, manifest_key, stage_prefix
 from voice_core.settings import Settings
-from voice_core.stages.commit import intact_keys
-from voice_core.stages.evicted import dataset_stage_name, list_evicted_partitions, read_evicted
-from voice_core.stages.manifest import Manifest, read_manifest
 from voice_core.storage.store import Store
 
 _INGEST_ASSETS = ("raw_audio", "segments")

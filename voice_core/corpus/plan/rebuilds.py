@@ -11,10 +11,10 @@ from typing import Final
 
 from voice_core.corpus.dataset.rows_stage import list_parquet_files
 from voice_core.corpus.ingest.batches import Recording
+from voice_core.corpus.manifest import Entry, Manifest
 from voice_core.corpus.names import CODED, SEGMENTS
 from voice_core.corpus.plan.build_plan import NO_WORK, StageWork
 from voice_core.corpus.plan.estimates import FieldwiseSum, Quantity
-from voice_core.stages.manifest import Entry, Manifest
 
 RowId = tuple[str, int]  # (audio_id, index)
 

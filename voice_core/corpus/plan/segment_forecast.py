@@ -12,6 +12,7 @@ from voice_core.corpus.ingest.batches import Batch, Recording, with_header
 from voice_core.corpus.ingest.discovery import Discovery
 from voice_core.corpus.ingest.recordings import probe_headers
 from voice_core.corpus.ingest.transcripts import TranscriptError, parse_transcript
+from voice_core.corpus.manifest import Entry, Manifest, RecordingOutcome, read_manifest
 from voice_core.corpus.names import SEGMENTS
 from voice_core.corpus.plan.estimates import segment_file_bytes
 from voice_core.corpus.segment import segment_stage
@@ -22,7 +23,6 @@ from voice_core.corpus.segment.rules import apply_rules
 from voice_core.corpus.segment.segment_stage import ContentHashes
 from voice_core.fingerprint import sha256
 from voice_core.settings import RuleSettings, Settings
-from voice_core.stages.manifest import Entry, Manifest, RecordingOutcome, read_manifest
 from voice_core.storage.store import Store, StoreError
 
 MAX_TRANSCRIPTS = 1_000

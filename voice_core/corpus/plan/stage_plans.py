@@ -12,6 +12,7 @@ from voice_core.corpus.dataset import pairs, rows_stage
 from voice_core.corpus.dataset.splits import SplitRow, Splits
 from voice_core.corpus.encode import encode_stage
 from voice_core.corpus.ingest.batches import Batch
+from voice_core.corpus.manifest import Entry, Manifest
 from voice_core.corpus.plan.build_plan import NO_WORK, StageWork
 from voice_core.corpus.plan.cutting_estimates import (
     NO_NEW_SEGMENTS,
@@ -34,7 +35,6 @@ from voice_core.corpus.plan.rebuilds import (
 )
 from voice_core.corpus.plan.segment_forecast import NewSegment, SegmentForecast
 from voice_core.settings import Settings
-from voice_core.stages.manifest import Entry, Manifest
 
 
 @dataclass(frozen=True, slots=True)

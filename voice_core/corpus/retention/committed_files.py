@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from voice_core.corpus.dataset import pairs, rows_stage
+from voice_core.corpus.evicted import dataset_stage_name, read_evicted
+from voice_core.corpus.manifest import Manifest, read_manifest
 from voice_core.corpus.names import CODED, SEGMENTS
 from voice_core.fingerprint import fingerprint
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
-from voice_core.stages.evicted import dataset_stage_name, read_evicted
-from voice_core.stages.manifest import Manifest, read_manifest
 from voice_core.storage.store import Store
 
 DATASET_FILES = "datasets"

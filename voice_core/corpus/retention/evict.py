@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from voice_core.corpus.checks import files_intact
 from voice_core.corpus.dataset import rows_stage
 from voice_core.corpus.dataset.publications import read_publications
+from voice_core.corpus.evicted import read_evicted, write_evicted
 from voice_core.corpus.names import SEGMENTS
 from voice_core.corpus.plan.rebuilds import AvailableFiles, list_present_rows, plan_coded_rebuild, plan_segment_rebuild
 from voice_core.corpus.retention.committed_files import (
@@ -23,7 +24,6 @@ from voice_core.corpus.status import ASSETS, PartitionStatus
 from voice_core.language import pluralize
 from voice_core.layout import DatasetLayout, PartitionKey, stage_prefix
 from voice_core.settings import Settings
-from voice_core.stages.evicted import read_evicted, write_evicted
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.store import Store
 

@@ -9,7 +9,7 @@ import numpy as np
 from voice_core.audio.pcm import Pcm16
 from voice_core.corpus.ingest.transcripts import BadLine, Line
 from voice_core.settings import CutSettings
-from voice_core.stages.manifest import Reject
+from voice_core.stages.verdicts import Reject
 
 CUTTING_VERSION = 1  # part of every segment's fingerprint: raise it when the same input is cut differently
 

@@ -18,7 +18,9 @@ import soundfile
 from voice_core.audio.pcm import to_float
 from voice_core.codecs.base import Codec, Codes
 from voice_core.compute import progress, workers
+from voice_core.corpus.evicted import read_evicted, unmark_evicted
 from voice_core.corpus.ingest.batches import read_batch
+from voice_core.corpus.manifest import Manifest, read_complete_manifest, read_manifest, write_manifest
 from voice_core.corpus.names import CODED, FULL, SEGMENTS, SPLITS
 from voice_core.corpus.segment.recording import CutTask, cut_recording
 from voice_core.corpus.segment.segment_files import Segment, SegmentFileError, dump_segment, load_segment
@@ -26,8 +28,6 @@ from voice_core.corpus.segment.segment_stage import parameters
 from voice_core.fingerprint import sha256
 from voice_core.layout import DatasetLayout, PartitionKey, stage_prefix
 from voice_core.settings import Settings
-from voice_core.stages.evicted import read_evicted, unmark_evicted
-from voice_core.stages.manifest import Manifest, read_complete_manifest, read_manifest, write_manifest
 from voice_core.storage.scratch import open_scratch
 from voice_core.storage.store import ObjectNotFoundError, Store, StoreError
 
@@ -228,7 +228,7 @@ def _plan_cut_tasks(context: _RebuildContext, manifest: Manifest, raw: Store, wa
     for entry in manifest.files():
         if wanted.get(entry.key) == entry.sha256:
             parts[entry.audio_id][entry.key] = entry.sha256
-    scratch = open_scratch(context.settings) if raw.local_root is None else None
+    scratch = open_scratch(context.settings.local_dir, context.settings.local_gb) if raw.local_root is None else None
     tasks = []
     for audio_id, part in parts.items():
         recording, before = recordings.get(audio_id), outcomes.get(audio_id)

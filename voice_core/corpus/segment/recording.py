@@ -8,9 +8,11 @@ from pathlib import Path
 
 from voice_core.audio.decoding import Damage, DecodeReport, UnreadableAudioError, decode
 from voice_core.audio.pcm import Pcm16
+from voice_core.corpus.accounting import account_for_samples
 from voice_core.corpus.ingest.batches import Recording
 from voice_core.corpus.ingest.recordings import split_extension
 from voice_core.corpus.ingest.transcripts import BadLine, Line, TranscriptError, parse_transcript
+from voice_core.corpus.manifest import Entry, RecordingOutcome, RecordingStatus
 from voice_core.corpus.names import SEGMENTS
 from voice_core.corpus.segment.boundaries import CUTTING_VERSION, Cut, StreamCutter, plan_cuts
 from voice_core.corpus.segment.measures import MEASURES_VERSION, measure
@@ -18,8 +20,7 @@ from voice_core.corpus.segment.segment_files import Segment, dump_segment
 from voice_core.fingerprint import fingerprint, sha256
 from voice_core.layout import PartitionKey, segment_name, stage_prefix
 from voice_core.settings import CutSettings, Settings
-from voice_core.stages.accounting import account_for_samples
-from voice_core.stages.manifest import Entry, RecordingOutcome, RecordingStatus, Reject
+from voice_core.stages.verdicts import Reject
 from voice_core.storage.scratch import Scratch, ScratchLimitError
 from voice_core.storage.store import AccessDeniedError, Store, StoreError
 

@@ -1,16 +1,17 @@
-"""Lost segment files of recordings that cannot be cut again, while a later stage still holds what was in them.
+"""Lost segment files of recordings that cannot be cut again, while a later stage still has their content.
 
-They count as freed from then on: they are made again to the byte when something needs them.
+They are marked as evicted: they are rebuilt to the byte when something needs them.
 """
 
 import logging
 from collections.abc import Collection
 
+from voice_core.corpus.evicted import read_evicted, write_evicted
+from voice_core.corpus.manifest import Entry, Manifest, load_manifest, read_manifest
+from voice_core.corpus.presence import files_from_records, intact_keys
 from voice_core.layout import DatasetLayout, PartitionKey
 from voice_core.settings import Settings
-from voice_core.stages.commit import intact_keys
-from voice_core.stages.evicted import read_evicted, write_evicted
-from voice_core.stages.manifest import Entry, Manifest, load_manifest, read_manifest
+from voice_core.stages.files import check_files, find_sizes
 from voice_core.storage.store import Store
 
 _CODED = "coded"
@@ -48,9 +49,9 @@ def _intact_rows(work: Store, partition: PartitionKey, settings: Settings) -> se
     manifest = load_manifest(work, DatasetLayout(settings.dataset).manifest_key(partition))
     if manifest is None or not manifest.complete:
         return set()
-    files = {item["key"]: item["size_bytes"] for item in manifest.parameters.get("files", [])}
-    there = work.map_keys(work.head, files)
-    if any(info is None or info.size != files[info.key] for info in there):
+    files = files_from_records(manifest.parameters.get("files", []))
+    states = check_files(work, files, find_sizes(work, files))
+    if not all(state.counts_as_present for state in states.values()):
         return set()
     return {_row_id(entry) for entry in manifest.kept()}
 

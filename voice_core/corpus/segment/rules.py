@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
+from voice_core.corpus.manifest import Entry
 from voice_core.settings import RuleSettings
-from voice_core.stages.manifest import KEEP, Entry, Reject, Verdict
+from voice_core.stages.verdicts import KEEP, Reject, Verdict
 
 Rule = Callable[[Entry, RuleSettings], Verdict]
 

@@ -11,8 +11,11 @@ from operator import attrgetter
 from typing import Any
 
 from voice_core.compute import progress, workers
+from voice_core.corpus.commit import Checkpoint, commit, unchanged_files
 from voice_core.corpus.ingest.batches import Batch, Recording, mark_transcripts_changed, read_batch
+from voice_core.corpus.manifest import Entry, Manifest, RecordingOutcome, read_manifest
 from voice_core.corpus.names import SEGMENTS
+from voice_core.corpus.presence import intact_keys
 from voice_core.corpus.segment.boundaries import CUTTING_VERSION
 from voice_core.corpus.segment.measures import MEASURES_VERSION
 from voice_core.corpus.segment.recording import NO_ROOM, NOT_READ, CutResult, CutTask, cut_recording
@@ -21,8 +24,7 @@ from voice_core.corpus.segment.rules import apply_rules
 from voice_core.fingerprint import fingerprint
 from voice_core.layout import PartitionKey, contents_key, manifest_key, slug, stage_prefix
 from voice_core.settings import Settings
-from voice_core.stages.commit import Checkpoint, commit, intact_keys, unchanged_files
-from voice_core.stages.manifest import Entry, Manifest, RecordingOutcome, Reject, read_manifest
+from voice_core.stages.verdicts import Reject
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.scratch import open_scratch
 from voice_core.storage.state_files import DamagedStateError, parse_state
@@ -197,7 +199,7 @@ def _build_segments(
     if touched:
         checkpoint.begin()
     if tasks and raw.local_root is None:
-        scratch = open_scratch(settings)
+        scratch = open_scratch(settings.local_dir, settings.local_gb)
         tasks = [dataclasses.replace(task, scratch=scratch) for task in tasks]
     recordings_by_task = {id(task): task.recording for task in tasks}
     changed: dict[str, str] = {}

@@ -77,5 +77,5 @@ def test_weights_that_would_be_random_are_named(checkpoint: Path, tmp_path: Path
 
 
 def test_a_precision_that_the_pools_gpus_lack_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="bf16 is not for GPUs of the pool gpu_t4"):
+    with pytest.raises(ConfigurationError, match="bf16 is not allowed on GPUs of the pool gpu_t4"):
         NeuCodec(NeuCodecSettings(pool="gpu_t4", precision="bf16"))

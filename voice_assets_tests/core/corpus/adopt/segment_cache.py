@@ -10,7 +10,7 @@ from voice_core.audio.pcm import to_float, to_pcm16
 from voice_core.codecs import load_codec
 from voice_core.corpus.adopt.adopt import AdoptOptions, adopt
 from voice_core.corpus.adopt.batch import AdoptReport
-from voice_core.stages.manifest import Manifest
+from voice_core.corpus.manifest import Manifest
 from voice_core.storage.store import Store
 
 MELVQ = load_codec("melvq")

@@ -13,9 +13,9 @@ from voice_assets_tests.servers.faulty_proxy import FaultyProxy
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.corpus.adopt.adopt import AdoptOptions, adopt
 from voice_core.corpus.ingest import batches
+from voice_core.corpus.manifest import Entry
 from voice_core.corpus.segment import segment_stage
 from voice_core.layout import PartitionKey
-from voice_core.stages.manifest import Entry
 from voice_core.storage.copy_plan import CopyOptions
 from voice_core.storage.copy_store import copy
 from voice_core.storage.store import Store

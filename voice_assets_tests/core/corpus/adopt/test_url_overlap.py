@@ -47,7 +47,7 @@ def test_local_folders_are_compared_as_what_they_are(tmp_path: Path) -> None:
 
 
 def test_scripts_within_the_work_root_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"moshi / VOICE_MOSHI: .*scripts_url lies inside of the work_url"):
+    with pytest.raises(ConfigurationError, match=r"moshi / VOICE_MOSHI: .*scripts_url is inside of the work_url"):
         Settings.load(work_url=str(tmp_path), moshi={"scripts_url": str(tmp_path / "dialogues")})
 
 
@@ -56,7 +56,7 @@ def test_segment_files_of_the_work_root_are_not_adopted(corpus: Corpus, cache: S
 
     corpus.add_recording("a")
     corpus.segment()
-    with pytest.raises(ValueError, match="lies inside of the work root"):
+    with pytest.raises(ValueError, match="is inside of the work root"):
         adopt(
             Store(f"{corpus.settings.work_url}/segments/news"), corpus.work, corpus.settings, AdoptOptions(channel="x")
         )

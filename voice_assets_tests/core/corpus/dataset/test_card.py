@@ -18,9 +18,9 @@ from voice_core.corpus.dataset import schemas
 from voice_core.corpus.dataset.card import escape_markdown, read_card_settings, render_card, strip_speaker_tables
 from voice_core.corpus.dataset.column_descriptions import COLUMN_DESCRIPTIONS
 from voice_core.corpus.dataset.summary import summarise
+from voice_core.corpus.manifest import Manifest, RecordingOutcome
 from voice_core.layout import DatasetLayout, PartitionKey
 from voice_core.settings import CardSettings, Settings
-from voice_core.stages.manifest import Manifest, RecordingOutcome
 
 SETTINGS = Settings(
     dataset="harbour",

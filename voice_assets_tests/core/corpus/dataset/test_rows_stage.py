@@ -15,10 +15,10 @@ from voice_core.corpus.checks import files_intact, rows_match, seconds_add_up, s
 from voice_core.corpus.dataset import pairs, rows_stage
 from voice_core.corpus.dataset.dataset_record import read_dataset_record
 from voice_core.corpus.dataset.splits import Splits
+from voice_core.corpus.manifest import Manifest, read_complete_manifest
 from voice_core.corpus.names import CODED
 from voice_core.corpus.segment.segment_files import load_segment
 from voice_core.layout import DatasetLayout, PartitionKey
-from voice_core.stages.manifest import Manifest, read_complete_manifest
 
 NEWS = PartitionKey("news", 1)
 

@@ -8,8 +8,8 @@ from typing import get_args
 import pytest
 
 from voice_core.corpus.dataset.summary import NO_LABEL, REJECTION_STAGES, summarise
+from voice_core.corpus.manifest import Entry, Manifest, RecordingOutcome, RecordingStatus
 from voice_core.settings import Settings
-from voice_core.stages.manifest import Entry, Manifest, RecordingOutcome, RecordingStatus
 
 RATE = 24_000
 

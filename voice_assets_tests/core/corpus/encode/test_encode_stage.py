@@ -14,10 +14,10 @@ from voice_core.corpus.checks import codes_valid, files_intact, seconds_add_up
 from voice_core.corpus.dataset.summary import summarise
 from voice_core.corpus.encode import encode_stage, segment_encoder
 from voice_core.corpus.forget import forget
+from voice_core.corpus.manifest import Manifest, read_manifest
 from voice_core.corpus.segment.segment_files import load_segment
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
-from voice_core.stages.manifest import Manifest, read_manifest
 
 NEWS = PartitionKey("news", 1)
 

@@ -17,6 +17,7 @@ from voice_core.corpus.checks import files_intact, rows_match
 from voice_core.corpus.dataset.card import read_card_settings
 from voice_core.corpus.dataset.dataset_record import read_dataset_record
 from voice_core.corpus.dataset.rows_stage import list_parquet_files, read_dataset_manifest
+from voice_core.corpus.evicted import read_evicted
 from voice_core.corpus.forget.forget import (
     ForgetTarget,
     clear_pending,
@@ -28,7 +29,6 @@ from voice_core.corpus.forget.search import RecordingName, find_references
 from voice_core.corpus.retention import evict
 from voice_core.layout import PartitionKey
 from voice_core.settings import CardSettings
-from voice_core.stages.evicted import read_evicted
 from voice_core.storage.store import Store
 
 TWO = "number-two"

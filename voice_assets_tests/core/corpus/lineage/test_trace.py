@@ -13,11 +13,11 @@ from voice_core.corpus.forget.forget import mark_forgotten
 from voice_core.corpus.lineage.trace_types import Trace
 from voice_core.corpus.lineage.tracer import trace_row
 from voice_core.corpus.lineage.verification import verify_trace
+from voice_core.corpus.manifest import read_complete_manifest
 from voice_core.corpus.names import CODED
 from voice_core.corpus.retention import evict
 from voice_core.corpus.segment import segment_stage
 from voice_core.layout import PartitionKey
-from voice_core.stages.manifest import read_complete_manifest
 
 NEWS = PartitionKey("news", 1)
 

@@ -11,16 +11,16 @@ from voice_assets_tests.core.corpus.small_corpus import Corpus, OtherLastCode, S
 from voice_core.codecs.base import Audio, Codes, Margins
 from voice_core.corpus.checks import codes_valid, files_intact, rows_match
 from voice_core.corpus.dataset import pairs, rows_stage
+from voice_core.corpus.evicted import read_evicted, write_evicted
 from voice_core.corpus.forget.forget import mark_forgotten
 from voice_core.corpus.ingest.batches import list_partitions
+from voice_core.corpus.manifest import read_complete_manifest, read_manifest
 from voice_core.corpus.names import CODED
 from voice_core.corpus.retention import evict
 from voice_core.corpus.retention.evict import DerivedFilesDamagedError, EvictionPlan, RebuildCost
 from voice_core.corpus.segment import segment_stage
 from voice_core.corpus.status import read_status
 from voice_core.layout import PartitionKey
-from voice_core.stages.evicted import read_evicted, write_evicted
-from voice_core.stages.manifest import read_complete_manifest, read_manifest
 from voice_core.storage.store import Store, StoreError
 
 NEWS = PartitionKey("news", 1)

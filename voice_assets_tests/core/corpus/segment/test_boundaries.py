@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from voice_core.corpus.ingest.transcripts import BadLine, Line
 from voice_core.corpus.segment.boundaries import Cut, StreamCutter, plan_cuts
 from voice_core.settings import CutSettings
-from voice_core.stages.manifest import Reject
+from voice_core.stages.verdicts import Reject
 
 RATE = 8_000
 CUT = CutSettings(sample_rate_hz=RATE)

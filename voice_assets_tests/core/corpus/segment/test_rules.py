@@ -3,9 +3,10 @@ import math
 
 import pytest
 
+from voice_core.corpus.manifest import Entry
 from voice_core.corpus.segment.rules import RULES, apply_rules
 from voice_core.settings import RuleSettings
-from voice_core.stages.manifest import Entry, Reject
+from voice_core.stages.verdicts import Reject
 
 GOOD = Entry(
     "line", "a", 0, text="Fine.", key="k", duration_sec=5.0, peak_dbfs=-3.0, rms_dbfs=-20.0, clipped_share=0.0,

@@ -11,8 +11,8 @@ import soundfile
 from voice_assets_tests.core.corpus.helpers import MANIFEST, assert_segments_valid, segments_are_current
 from voice_assets_tests.core.corpus.small_corpus import Corpus, make_line, make_lines
 from voice_core.corpus.forget import forget
+from voice_core.corpus.manifest import Entry
 from voice_core.corpus.segment.segment_files import load_segment
-from voice_core.stages.manifest import Entry
 
 
 def test_the_first_run_cuts_every_line_into_a_file_that_holds_what_was_said(two_recordings: Corpus) -> None:

@@ -7,9 +7,8 @@ import pytest
 from voice_assets_tests.core.corpus.helpers import NEWS, assert_segments_valid, segments_are_current
 from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_core.corpus.checks import files_intact
+from voice_core.corpus.manifest import read_manifest
 from voice_core.corpus.segment import segment_stage
-from voice_core.stages import commit
-from voice_core.stages.manifest import read_manifest
 from voice_core.storage.store import Store
 
 
@@ -44,7 +43,7 @@ def test_a_run_that_was_killed_is_not_taken_for_finished_and_ends_as_if_it_had_n
     puts: int, often: bool, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if often:
-        monkeypatch.setattr(commit, "_CHECKPOINT_SEC", -1.0)
+        monkeypatch.setattr("voice_core.stages.commit.CHECKPOINT_SEC", -1.0)
     corpus, undisturbed = (Corpus(tmp_path_factory.mktemp(name)) for name in ("killed", "undisturbed"))
     for each in (corpus, undisturbed):
         trouble_world(each)

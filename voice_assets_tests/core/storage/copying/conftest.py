@@ -1,4 +1,4 @@
-"""Stores to copy from and to."""
+"""Source and target stores."""
 
 from pathlib import Path
 

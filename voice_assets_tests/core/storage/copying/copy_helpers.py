@@ -1,4 +1,4 @@
-"""What is copied, and what came of it."""
+"""Create objects to copy, and read the result."""
 
 import random
 from pathlib import Path

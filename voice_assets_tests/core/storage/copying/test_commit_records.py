@@ -1,4 +1,4 @@
-"""Commit records come after what they list, whatever happens meanwhile."""
+"""Commit records are copied after the objects that they list."""
 
 from voice_assets_tests.core.storage.copying.copy_helpers import read_objects, report_counts, write_corpus
 from voice_assets_tests.servers.faulty_proxy import FaultyProxy
@@ -21,7 +21,7 @@ def test_commit_records_come_after_what_they_list(
     assert order[6:] == ["datasets/voice/dataset.json", "batches/zad/batch-0001.json"]
 
 
-def test_a_manifest_is_held_back_while_a_file_of_it_failed(
+def test_a_manifest_is_not_copied_if_one_of_its_files_failed(
     source_store: Store, s3_server: S3Server, s3_proxy: FaultyProxy
 ) -> None:
     write_corpus(source_store)
@@ -31,14 +31,14 @@ def test_a_manifest_is_held_back_while_a_file_of_it_failed(
     assert [failure.key for failure in report.failures] == [
         "segments/zad/batch-0001/v_seg_1.npz", "segments/zad/batch-0001/_manifest.parquet",
     ]  # fmt: skip
-    assert "held back" in report.failures[1].reason
+    assert "objects that it lists failed" in report.failures[1].reason
     assert "datasets/voice/dataset.json" in read_objects(target)
     s3_proxy.clear_faults()
     assert report_counts(copy(source_store, target, CopyOptions())) == (2, 6, 2, 0)
     assert read_objects(source_store) == read_objects(target)
 
 
-def test_a_manifest_that_is_out_of_date_is_gone_before_its_files_change(
+def test_an_outdated_manifest_is_removed_before_its_files_change(
     source_store: Store, s3_server: S3Server, s3_proxy: FaultyProxy
 ) -> None:
     target = Store(s3_server.new_bucket(), s3_server.access(s3_proxy.url))
@@ -54,7 +54,7 @@ def test_a_manifest_that_is_out_of_date_is_gone_before_its_files_change(
     assert read_objects(source_store) == read_objects(target)
 
 
-def test_a_manifest_that_is_rewritten_meanwhile_waits_for_the_next_copy(
+def test_a_manifest_that_is_replaced_meanwhile_is_left_for_the_next_copy(
     source_store: Store, target_store: Store
 ) -> None:
     write_corpus(source_store)

@@ -1,4 +1,4 @@
-"""A damaged record of copies costs a comparison, no more."""
+"""A damaged copy record only causes comparisons."""
 
 import io
 from pathlib import Path
@@ -10,7 +10,7 @@ from voice_core.storage.copy_record import COPY_RECORD_FOLDER, CopiedObject, Cop
 from voice_core.storage.store import Store
 
 
-def test_damaged_and_foreign_files_in_the_record_are_passed_over(tmp_path: Path) -> None:
+def test_damaged_and_foreign_files_in_the_record_are_ignored(tmp_path: Path) -> None:
     store = Store(tmp_path.as_uri())
     columns = {"key": ["k"], "source_url": ["u"], "source_identity": ["i"], "target_identity": ["t"], "sha256": [None]}
     for name, table in (

@@ -1,4 +1,4 @@
-"""A copy makes one store hold what another holds, over real servers, and does not again what is done."""
+"""Copies between stores on real servers, and copies that are repeated."""
 
 import os
 from pathlib import Path
@@ -90,7 +90,9 @@ def test_buckets_that_keep_versions_are_recognised_from_their_listing(
         assert report_counts(copy(bucket, target_store, CopyOptions())) == (copied, same, copied, 0)
 
 
-def test_what_changed_is_copied_and_what_was_only_touched_is_not(source_store: Store, target_store: Store) -> None:
+def test_changed_objects_are_copied_and_rewritten_identical_ones_are_not(
+    source_store: Store, target_store: Store
+) -> None:
     write_segments(source_store)
     copy(source_store, target_store, CopyOptions())
     source_store.put("zad/video_seg_0.npz", b"x" * 2000)
@@ -102,7 +104,9 @@ def test_what_changed_is_copied_and_what_was_only_touched_is_not(source_store: S
     assert report_counts(copy(source_store, target_store, CopyOptions())) == (0, 6, 0, 0)
 
 
-def test_what_lay_at_the_destination_already_is_compared_not_copied(source_store: Store, bucket: Store) -> None:
+def test_objects_that_the_destination_already_has_are_compared_and_not_copied(
+    source_store: Store, bucket: Store
+) -> None:
     write_segments(source_store)
     write_segments(bucket, 3)
     bucket.put("zad/video_seg_3.npz", b"y" * 2000)
@@ -110,7 +114,7 @@ def test_what_lay_at_the_destination_already_is_compared_not_copied(source_store
     assert read_objects(source_store) == read_objects(bucket)
 
 
-def test_verify_finds_what_no_listing_shows(source_store: Store, target_store: Store) -> None:
+def test_verify_finds_differences_that_listings_do_not_show(source_store: Store, target_store: Store) -> None:
     write_segments(source_store)
     copy(source_store, target_store, CopyOptions())
     path = target_store._path("zad/video_seg_3.npz")
@@ -151,7 +155,7 @@ def test_large_objects_pass_through_a_file(
     assert "a test allows that" in failure.reason
 
 
-def test_globs_choose_keys(source_store: Store, target_store: Store) -> None:
+def test_globs_select_keys(source_store: Store, target_store: Store) -> None:
     write_segments(source_store)
     write_segments(source_store, folder="atheer")
     source_store.put("zad/notes.txt", b"n")
@@ -159,7 +163,7 @@ def test_globs_choose_keys(source_store: Store, target_store: Store) -> None:
     assert sorted(read_objects(target_store)) == [f"zad/video_seg_{number}.npz" for number in (1, 2, 3, 4)]
 
 
-def test_delete_removes_what_the_source_has_not_and_nothing_that_is_excluded(
+def test_delete_removes_objects_that_the_source_lacks_unless_they_are_excluded(
     source_store: Store, target_store: Store
 ) -> None:
     write_segments(source_store)
@@ -180,7 +184,7 @@ def test_delete_refuses_to_empty_the_destination(source_store: Store, target_sto
     assert len(read_objects(target_store)) == 5
 
 
-def test_a_plan_does_nothing(source_store: Store, target_store: Store) -> None:
+def test_a_plan_writes_nothing(source_store: Store, target_store: Store) -> None:
     write_segments(source_store)
     target_store.put("zad/video_seg_0.npz", b"x")
     target_store.put("old", b"x")
@@ -190,7 +194,7 @@ def test_a_plan_does_nothing(source_store: Store, target_store: Store) -> None:
     assert sorted(read_objects(target_store)) == ["old", "zad/video_seg_0.npz"]
 
 
-def test_nothing_is_mirrored_into_itself(source_store: Store, tmp_path: Path) -> None:
+def test_a_store_is_not_copied_into_itself(source_store: Store, tmp_path: Path) -> None:
     inner = local_store(tmp_path / "source_store" / "inner")
     for source, target in ((source_store, source_store), (source_store, inner), (inner, source_store)):
         with pytest.raises(ValueError, match="onto or into itself"):

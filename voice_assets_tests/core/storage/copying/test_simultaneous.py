@@ -1,4 +1,4 @@
-"""Two copies into one store at once: nothing is lost, and each ends well or says what to do."""
+"""Two simultaneous copies into one store: nothing is lost, and each succeeds or says what to do."""
 
 from pathlib import Path
 
@@ -50,7 +50,7 @@ def test_an_object_that_another_copy_replaced_meanwhile_is_not_removed(
     assert read_objects(source_store) == read_objects(target_store)
 
 
-def test_a_record_that_another_copy_merges_meanwhile_costs_no_more_than_a_comparison(
+def test_a_record_that_another_copy_merges_meanwhile_costs_only_comparisons(
     source_store: Store, target_store: Store
 ) -> None:
     write_segments(source_store)

@@ -1,4 +1,4 @@
-"""What goes wrong stays where it is."""
+"""Errors during a copy."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from voice_core.storage.copy_store import copy
 from voice_core.storage.store import ObjectInfo, Store, StoreError
 
 
-def test_what_fails_for_one_object_is_told_and_a_second_run_repairs_it(
+def test_a_failure_of_one_object_is_reported_and_a_second_run_copies_it(
     source_store: Store, s3_server: S3Server, s3_proxy: FaultyProxy
 ) -> None:
     write_segments(source_store, 20)
@@ -34,7 +34,7 @@ def test_what_fails_for_one_object_is_told_and_a_second_run_repairs_it(
     assert read_objects(source_store) == read_objects(target)
 
 
-def test_a_copy_for_which_nothing_works_gives_up(
+def test_a_copy_stops_after_many_failures_in_a_row(
     source_store: Store, s3_server: S3Server, s3_proxy: FaultyProxy
 ) -> None:
     write_segments(source_store, 300, size=10)
@@ -45,7 +45,7 @@ def test_a_copy_for_which_nothing_works_gives_up(
     assert s3_proxy.count("PUT") < 250
 
 
-def test_bodies_that_are_cut_short_never_arrive(bucket: Store, target_store: Store, s3_proxy: FaultyProxy) -> None:
+def test_truncated_bodies_are_never_stored(bucket: Store, target_store: Store, s3_proxy: FaultyProxy) -> None:
     write_segments(bucket, 10, size=50_000)
     source = Store(bucket.url, replace(bucket.access, endpoint_url=s3_proxy.url))
     s3_proxy.truncate_response(20_000, times=6, path="_seg_")
@@ -69,7 +69,7 @@ def test_an_object_that_is_replaced_while_it_is_copied_is_copied_again_next_time
     assert read_objects(source_store) == read_objects(target_store)
 
 
-def test_names_that_cannot_be_are_told(source_store: Store, target_store: Store) -> None:
+def test_invalid_names_are_reported(source_store: Store, target_store: Store) -> None:
     write_segments(source_store)
     folder = os.fsencode(source_store.local_root)  # type: ignore[arg-type]
     with open(folder + b"/zad/\xff.npz", "wb"):  # no text in any encoding that a key has
@@ -79,7 +79,7 @@ def test_names_that_cannot_be_are_told(source_store: Store, target_store: Store)
     assert ["rename it at the source" in failure.reason for failure in report.failures] == [True]
 
 
-def test_empty_objects_that_stand_for_folders_are_no_failure(s3_server: S3Server, target_store: Store) -> None:
+def test_empty_objects_that_represent_folders_are_not_failures(s3_server: S3Server, target_store: Store) -> None:
     url = s3_server.new_bucket()
     for key, body in (("stage1/", b""), ("stage1/zad/", b""), ("stage1/zad/a", b"1"), ("stage1/zad/empty", b"")):
         s3_server.client().put_object(Bucket=url.removeprefix("s3://"), Key=key, Body=body)
@@ -88,7 +88,7 @@ def test_empty_objects_that_stand_for_folders_are_no_failure(s3_server: S3Server
         assert (report.copied, report.folder_markers, report.failures) == (2, 2, [])
 
 
-def test_a_key_that_the_destination_cannot_hold_is_told(bucket: Store, target_store: Store) -> None:
+def test_a_key_that_the_destination_cannot_store_is_reported(bucket: Store, target_store: Store) -> None:
     write_segments(bucket)
     bucket.put("zad/" + "n" * 300 + ".npz", b"too long for a file name")
     bucket.put("both", b"a file")
@@ -109,7 +109,7 @@ copy(Store(sys.argv[1]), Store(sys.argv[2], create=True), CopyOptions(jobs=2))
 """
 
 
-def test_a_copy_that_is_killed_goes_on_where_it_was(source_store: Store, target_store: Store) -> None:
+def test_a_killed_copy_is_resumed(source_store: Store, target_store: Store) -> None:
     write_segments(source_store, 400, size=20_000)
 
     def start() -> subprocess.Popen[bytes]:
@@ -136,7 +136,7 @@ def _count(store: Store) -> int:
     return sum(name.endswith(".npz") for _, _, names in os.walk(store.local_root) for name in names)
 
 
-def test_what_did_not_arrive_as_it_was_sent_is_removed_and_told(source_store: Store, target_store: Store) -> None:
+def test_a_stored_object_that_differs_is_removed_and_reported(source_store: Store, target_store: Store) -> None:
     class Careless(Store):
         def put(self, key: str, data: bytes, **conditions: object) -> ObjectInfo:
             return super().put(key, data.replace(b"good", b"evil"))
@@ -145,5 +145,5 @@ def test_what_did_not_arrive_as_it_was_sent_is_removed_and_told(source_store: St
     source_store.put("b", b"fine")
     report = copy(source_store, Careless(target_store.url), CopyOptions(record=False))
     assert [failure.key for failure in report.failures] == ["a"]
-    assert "not what was sent" in report.failures[0].reason
+    assert "differs from what was sent" in report.failures[0].reason
     assert read_objects(target_store) == {"b": b"fine"}

@@ -1,7 +1,7 @@
-"""Files that were freed: committed, and gone on purpose, since they can be made again.
+"""Evicted files: committed files that were deleted on purpose, since they can be rebuilt.
 
-`freed/<stage>/<partition>.json` names them with their hashes. A row whose file is named there stands as if its file
-lay there. The record is written before the first file is deleted, so a deletion that was killed leaves no doubt.
+`freed/<stage>/<partition>.json` names them with their hashes. A row whose file is named there counts as if its file
+were there. The record is written before the first file is deleted, so that an interrupted deletion leaves no doubt.
 """
 
 import json
@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from voice_core.corpus.manifest import load_manifest, read_manifest
 from voice_core.layout import EVICTED, DatasetLayout, PartitionKey, evicted_key, evicted_prefix, stage_prefix
-from voice_core.stages.manifest import load_manifest, read_manifest
+from voice_core.stages.files import find_sizes, list_sizes
 from voice_core.storage.state_files import DamagedStateError, parse_state, read_state
 from voice_core.storage.store import Store
 
@@ -22,16 +23,16 @@ HashesByKey = dict[str, str]  # SHA-256 by key
 
 
 def dataset_stage_name(name: str) -> str:
-    """What stands for the stage in the record of a dataset's Parquet files."""
+    """The stage name in the eviction record of a dataset's Parquet files."""
     return DatasetLayout(name).root.rstrip("/")
 
 
 def read_evicted(store: Store, stage: str, partition: PartitionKey) -> HashesByKey:
-    """The freed files of a partition; stage is "segments", "coded" or a `dataset_stage_name`."""
+    """The evicted files of a partition; stage is "segments", "coded" or a `dataset_stage_name`."""
     try:
         record = read_state(store, evicted_key(stage, partition), _EvictionRecord)
     except DamagedStateError as error:
-        _log.warning("%s; the files that are not there count as freed", error)
+        _log.warning("%s; files that are missing count as freed", error)
         return _find_missing_files(store, stage, partition)
     return record.files if record is not None else {}
 
@@ -42,7 +43,7 @@ class _EvictionRecord:
 
 
 def _find_missing_files(store: Store, stage: str, partition: PartitionKey) -> HashesByKey:
-    """The committed files that are not there: what a record says that was written when they were deleted."""
+    """The committed files that are missing: the content that the record had."""
     if stage.startswith("datasets/"):
         layout = DatasetLayout(stage.removeprefix("datasets/"))
         manifest = load_manifest(store, layout.manifest_key(partition))
@@ -50,16 +51,16 @@ def _find_missing_files(store: Store, stage: str, partition: PartitionKey) -> Ha
         with suppress(DamagedStateError):
             pairs = read_state(store, layout.pairs_record_key(partition), dict[str, Any]) or {}
             listed |= {item["key"]: item["sha256"] for item in pairs.get("files", [])}
-        there = {key for key, info in zip(listed, store.map_keys(store.head, listed), strict=True) if info is not None}
+        there = find_sizes(store, listed)
     else:
         manifest = read_manifest(store, stage, partition)
         listed = {entry.key: entry.sha256 for entry in manifest.files()} if manifest else {}
-        there = {item.key for item in store.listing(stage_prefix(stage, partition))}
+        there = list_sizes(store, stage_prefix(stage, partition))
     return {key: digest for key, digest in listed.items() if key not in there}
 
 
 def repair_eviction_records(store: Store) -> None:
-    """Write the records again that are damaged."""
+    """Rewrite damaged records."""
     keys = [item.key for item in store.listing(EVICTED)]
     for key, data in zip(keys, store.map_keys(store.find, keys), strict=True):
         location = _parse_record_key(key)
@@ -72,7 +73,7 @@ def repair_eviction_records(store: Store) -> None:
 
 
 def parse_eviction_record(store: Store, key: str, data: bytes) -> HashesByKey | None:
-    """The content of a record; None for a file that is none by its name."""
+    """The content of a record; None for a file whose name is not that of a record."""
     return parse_state(store, key, data, _EvictionRecord).files if _parse_record_key(key) is not None else None
 
 
@@ -98,7 +99,7 @@ def write_evicted(store: Store, stage: str, partition: PartitionKey, files: Mapp
 
 
 def unmark_evicted(store: Store, stage: str, partition: PartitionKey, keys: Collection[str]) -> None:
-    """These files lie there again, or will not come back."""
+    """Remove files from the record: they are there again, or will not be rebuilt."""
     evicted = read_evicted(store, stage, partition)
     remaining = {key: digest for key, digest in evicted.items() if key not in keys}
     if remaining != evicted:
@@ -106,7 +107,7 @@ def unmark_evicted(store: Store, stage: str, partition: PartitionKey, keys: Coll
 
 
 def prune_evicted(store: Store, stage: str, partition: PartitionKey, files: Iterable[tuple[str, str]]) -> None:
-    """A stage is committed: of its freed files only those count that it still lists, by key and SHA-256."""
+    """After a commit, keep only those evicted files that the stage still lists, by key and SHA-256."""
     evicted = read_evicted(store, stage, partition)
     remaining = evicted.items() & set(files)
     if len(remaining) != len(evicted):
@@ -114,20 +115,20 @@ def prune_evicted(store: Store, stage: str, partition: PartitionKey, files: Iter
 
 
 def list_evicted_partitions(store: Store, stage: str) -> set[PartitionKey]:
-    """Partitions of which something is freed."""
+    """Partitions with evicted files."""
     prefix = evicted_prefix(stage)
     names = (item.key[len(prefix) : -len(".json")] for item in store.listing(prefix) if item.key.endswith(".json"))
     return {partition for name in names if (partition := PartitionKey.find(name)) is not None}
 
 
 class EvictedFiles:
-    """Looks up whether a file of any stage was freed."""
+    """Looks up whether a file of any stage was evicted."""
 
     def __init__(self, store: Store) -> None:
         self._read = lru_cache(maxsize=None)(lambda stage, partition: read_evicted(store, stage, partition))
 
     def contains(self, key: str, sha256: str) -> bool:
-        """Whether the file with this key and content was freed."""
+        """Whether the file with this key and content was evicted."""
         location = _parse_file_key(key)
         return location is not None and self._read(*location).get(key) == sha256
 
