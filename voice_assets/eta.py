@@ -1,4 +1,4 @@
-"""How long a planned build would take, from measured speeds."""
+"""The time that a planned build would take, from measured speeds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,10 +22,9 @@ CUT_LABEL, ENCODE_LABEL, WRITE_LABEL = "decode and cut", "encode", "write rows"
 
 @dataclass(frozen=True, slots=True)
 class StageEta:
-    """One stage: the audio that it works on, and the speeds that were measured, the last host's first.
+    """One stage: the audio that it processes, and the measured speeds, the most recent host first.
 
-    `expected` says whose minutes these would be, where no device was measured. `note` says what is missing where there
-    is no speed.
+    `expected` is the unit if no device was measured. `note` says what to do if there is no speed.
     """
 
     stage: str
@@ -36,23 +35,23 @@ class StageEta:
 
     @property
     def unit(self) -> str:
-        """Whose minutes these are, by the first speed."""
+        """The unit of the minutes at the first speed."""
         return self.unit_of(self.speeds[0]) if self.speeds else self.expected
 
     def unit_of(self, speed: Speed) -> str:
-        """Whose minutes it takes at one of the speeds: those of the device that had it."""
+        """The unit of the minutes at one of the speeds, by its device."""
         return _unit(speed.device) if speed.device else self.expected
 
     @property
     def minutes(self) -> Quantity | None:
-        """Wall time, by the first speed; None where there is work and no speed."""
+        """Wall time at the first speed; None if there is work, but no speed."""
         if not self.audio_sec.value:
             return Quantity()
         return self.speeds[0].minutes(self.audio_sec) if self.speeds else None
 
 
 def expected_encoding_unit(settings: Settings) -> str:
-    """Whose minutes encoding is expected to take: a GPU's in its pool, else the processors'."""
+    """The unit of encoding without a measurement: GPU minutes if a pool or device of a GPU is set, else CPU minutes."""
     device = settings.neucodec.device
     if settings.codec != "neucodec" or (device == "auto" and not settings.neucodec.pool):
         return _unit("cpu")
@@ -76,7 +75,7 @@ def estimate_stage_times(
     cut_speed: float | None = None,
     encode_speed: float | None = None,
 ) -> list[StageEta]:
-    """By stage. Speeds, in times real time, are those given, or else what materialisations in `instance` measured."""
+    """The stages with their times. Speeds (× real time) are given, or measured by materialisations in `instance`."""
     cutting = _speed_from_option(cut_speed) or (summarise_speeds(read_cutting_speeds(instance)) if instance else [])
     found = [StageEta(CUT_LABEL, "CPU minutes", plan.decoded_sec, tuple(cutting), _no_speed_note("--cut-speed"))]
     if codec is not None:
@@ -96,7 +95,7 @@ def estimate_stage_times(
 
 
 def sum_minutes(found: Sequence[StageEta]) -> Quantity | None:
-    """Minutes of all stages, one after another; None where one is not known."""
+    """Minutes of all stages, one after another; None if one is unknown."""
     known = [item.minutes for item in found]
     return None if None in known else sum_quantities(figure for figure in known if figure is not None)
 

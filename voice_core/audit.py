@@ -1,4 +1,4 @@
-"""The audit of a whole work root. Every file is listed by a commit record and intact, or is named. Repairs nothing."""
+"""The audit of a work root: finds files that are corrupt, missing or not listed by a commit record. Repairs nothing."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -30,13 +30,13 @@ _RESUME_WITHIN = timedelta(days=3)
 _SAVE_INTERVAL_SEC = 30.0
 _AUDITED_PREFIXES = (BATCHES, TOMBSTONES, EVICTED, DATASETS_PREFIX, DIALOGUES, f"{MOSHI}/", f"{voice_levels.STAGE}/")
 _IGNORED_PREFIXES = (LOCKS, COPY_RECORD_FOLDER, AUDIT_REPORT_KEY, f"{SPOKEN}/", f"{debug_export.STAGE}/")
-"""Claims, caches, exports and what is kept for the next run: nothing depends on them."""
+"""Locks, caches and exports: no committed data depends on them."""
 
 
 def audit_work_root(work: Store, settings: Settings) -> AuditReport:
-    """Read every committed file of the work root, and write what was found to `AUDIT_REPORT_KEY`.
+    """Read every committed file of the work root and write the report to `AUDIT_REPORT_KEY`.
 
-    An audit that was broken off less than three days ago goes on where it was.
+    An audit that was interrupted less than three days ago is resumed.
     """
     report = _resumable(read_audit_report(work)) or AuditReport(_now(), dataset=settings.dataset)
     report.dataset = settings.dataset
@@ -53,7 +53,7 @@ def audit_work_root(work: Store, settings: Settings) -> AuditReport:
     for name in data_sets(work):
         add(report.parts, f"{MOSHI} {name}", _audit_shards(work, name, settings))
     for name in datasets:
-        report.parts.pop(f"dataset {name}", None)  # it goes with the batches as they are now
+        report.parts.pop(f"dataset {name}", None)  # audited again, with the current partitions
         add(report.parts, f"dataset {name}", _audit_dataset(work, name, settings))
     report.parts["state"] = audit_state(work)
     report.parts["voices"] = audit_voices(work)
@@ -87,7 +87,7 @@ def _audit_dataset(work: Store, name: str, settings: Settings) -> Callable[[], P
 
 
 def _audit_unknown_files(work: Store, partitions: set[PartitionKey]) -> PartitionAudit:
-    """Files outside of all that is looked at, and those of stages whose batch is not there."""
+    """Files outside of the audited folders, and files of stages whose partition does not exist."""
     return PartitionAudit(0, 0, unlisted=sorted(_unknown_files(work, partitions)))
 
 

@@ -139,6 +139,78 @@ def segment_name(audio_id: str, index: int) -> str:
     return f"{slug(audio_id)}_seg_{index}"
 
 
+_ROWS_FOLDERS = {"full": "data", "neutts": "neutts", "pairs": "pairs"}
+_ROWS_PATH = re.compile(
+    rf"(?P<folder>{'|'.join(_ROWS_FOLDERS.values())})/(?P<partition>[^/]+/batch-\d{{4,}})\.(?P<split>train|test)\.parquet"
+)
+_PARTITION_IN_KEY = re.compile(r"/([^/]+/batch-\d{4,})(?=[/.])")
+
+
+@dataclass(frozen=True, slots=True)
+class RowsFile:
+    """A Parquet file of a dataset's rows, by its path below `DatasetLayout.root`.
+
+    >>> RowsFile.parse("data/news/batch-0001.train.parquet")
+    RowsFile(config='full', partition=PartitionKey(channel='news', number=1), split='train')
+    >>> RowsFile.parse("manifests/news/batch-0001.parquet")
+    """
+
+    config: str
+    partition: PartitionKey
+    split: str
+
+    @property
+    def path(self) -> str:
+        return f"{_ROWS_FOLDERS[self.config]}/{self.partition}.{self.split}.parquet"
+
+    @classmethod
+    def parse(cls, path: str) -> "RowsFile | None":
+        found = _ROWS_PATH.fullmatch(path)
+        partition = PartitionKey.find(found["partition"]) if found else None
+        if found is None or partition is None:
+            return None
+        config = next(name for name, folder in _ROWS_FOLDERS.items() if folder == found["folder"])
+        return cls(config, partition, found["split"])
+
+    @classmethod
+    def parse_key(cls, key: str) -> "RowsFile | None":
+        """The same from a key of the work root, of any dataset.
+
+        >>> RowsFile.parse_key("datasets/voice/neutts/news/batch-0001.test.parquet").config
+        'neutts'
+        """
+        root, _, rest = key.partition("/")
+        return cls.parse(rest.partition("/")[2]) if root == "datasets" else None
+
+    @classmethod
+    def matches_name(cls, name: str) -> bool:
+        """Whether a path ends like that of such a file, whatever folder it is in.
+
+        >>> RowsFile.matches_name("batch-0001.train.parquet"), RowsFile.matches_name("README.md")
+        (True, False)
+        """
+        return cls.parse(f"data/channel/{name.rpartition('/')[2]}") is not None
+
+    @staticmethod
+    def pattern(config: str, split: str) -> str:
+        """A glob pattern of the paths of a config and split.
+
+        >>> RowsFile.pattern("full", "train")
+        'data/*/batch-*.train.parquet'
+        """
+        return f"{_ROWS_FOLDERS[config]}/*/batch-*.{split}.parquet"
+
+
+def find_partition(key: str) -> PartitionKey | None:
+    """The partition that a key of the work root belongs to.
+
+    >>> find_partition("freed/datasets/voice/news/batch-0001.json")
+    PartitionKey(channel='news', number=1)
+    """
+    found = _PARTITION_IN_KEY.search(f"/{key}")
+    return PartitionKey.parse(found[1]) if found else None
+
+
 @dataclass(frozen=True, slots=True)
 class DatasetLayout:
     """Keys of one dataset. Everything under `root` is published."""
@@ -150,9 +222,8 @@ class DatasetLayout:
         return f"datasets/{self.name}/"
 
     def rows_key(self, config: str, partition: PartitionKey, split: str) -> str:
-        """Parquet file of one config, partition and split; config "full" is under data/."""
-        folder = "data" if config == "full" else config
-        return f"{self.root}{folder}/{partition}.{split}.parquet"
+        """Parquet of one config, partition and split; the folder of the config "full" is data/."""
+        return self.root + RowsFile(config, partition, split).path
 
     def manifest_key(self, partition: PartitionKey) -> str:
         return f"{self.root}manifests/{partition}.parquet"

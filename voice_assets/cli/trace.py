@@ -41,8 +41,8 @@ def trace(
     pairs and the published revision. Works for rejected lines, too: it names stage, reason, value and threshold.
     """
     from resources.corpus import open_raw, open_work_read_only
-    from voice_core.corpus.lineage.trace_types import verify_trace as verify_trace
     from voice_core.corpus.lineage.tracer import trace_row as trace_row
+    from voice_core.corpus.lineage.verification import verify_trace
 
     settings = Settings.load()
     show_progress()

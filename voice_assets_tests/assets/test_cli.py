@@ -90,7 +90,7 @@ def test_forgetting_asks_first_and_names_what_it_cannot_find(built_corpus: Built
     assert not (built_corpus.work / "tombstones").exists()
     unknown = _voice("forget", "nobody", "--yes")
     assert unknown.returncode == 2
-    assert "no batch holds a recording nobody" in unknown.stderr
+    assert "no batch contains a recording nobody" in unknown.stderr
 
 
 def test_the_page_is_one_file_with_audio_in_it(built_corpus: BuiltCorpus) -> None:

@@ -151,7 +151,7 @@ def test_a_place_that_cannot_be_reached_is_named_with_what_to_run_later(
     assert not remove_from_hub(work, settings, place, purge_history=True, yes=True)
     said = " ".join(capsys.readouterr().err.split())
     assert f"It is still at {place.url}" in said
-    assert "is gone, or this token may not see it" in said
+    assert "is deleted, or this token cannot see it" in said
     assert f"set it to {hub.url}" in said
     assert hub.repos == {}
 

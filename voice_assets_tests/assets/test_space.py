@@ -81,7 +81,7 @@ def test_a_row_is_traced_and_what_is_not_published_stays(built_corpus: BuiltCorp
     channel, stem = npz(built_corpus)[0].parts[-3], npz(built_corpus)[0].stem
     spoilt = voice("trace", f"{channel}/{stem}", "--verify")
     assert spoilt.returncode == 1
-    assert "mends it" in spoilt.stdout
+    assert "repairs it" in spoilt.stdout
     unknown = voice("trace", "Atheer_-/atheer_0003_seg_999")
     assert unknown.returncode == 2
     assert "did you mean" in unknown.stderr

@@ -1,4 +1,4 @@
-"""What must hold of a finished stage. Each check says what it looked at and names the first offenders."""
+"""Checks of finished stages. Each outcome says what was checked and names the first offenders."""
 
 import dataclasses
 import itertools
@@ -6,18 +6,20 @@ import posixpath
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from voice_core.codecs.base import Codec
 from voice_core.corpus.dataset.rows_stage import row_key
+from voice_core.corpus.dataset.speakers import speaker_identity
 from voice_core.corpus.dataset.text_normalization import hash_text
+from voice_core.corpus.encode.code_checks import find_code_problems
 from voice_core.corpus.evicted import EvictedFiles
 from voice_core.corpus.ingest.batch_model import Batch
 from voice_core.corpus.manifest import Entry, Manifest
 from voice_core.corpus.names import FULL, NEUTTS, SPLITS, TEST, TRAIN
 from voice_core.corpus.segment.segment_files import SegmentFileError, load_segment
+from voice_core.language import pluralize
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
 from voice_core.stages.check_outcomes import CheckOutcome, make_check_outcome
@@ -28,7 +30,7 @@ _LIST_FOLDER_FROM = 50
 
 
 class InvalidSegmentsError(RuntimeError):
-    """What was to be built on is not as it must be; the message names the check and the first offenders."""
+    """Segments failed a blocking check; the message names the check and the first offenders."""
 
 
 def _describe_entry(entry: Entry) -> str:
@@ -36,19 +38,19 @@ def _describe_entry(entry: Entry) -> str:
 
 
 def seconds_add_up(manifest: Manifest) -> CheckOutcome:
-    """Every sample of every recording is answered for by exactly one row."""
+    """Every sample of every recording belongs to exactly one row."""
     counted: dict[str, int] = defaultdict(int)
     kept = 0
     for entry in manifest.entries:
         counted[entry.audio_id] += entry.sample_count
         kept += entry.sample_count if entry.kept else 0
     wrong = [
-        f"{item.audio_id} has {item.sample_count} samples, its rows answer for {counted[item.audio_id]}"
+        f"{item.audio_id} has {item.sample_count} samples, but its rows have {counted[item.audio_id]}"
         for item in manifest.recordings
         if item.sample_count != counted[item.audio_id]
     ]
     unknown_recordings = set(counted) - {item.audio_id for item in manifest.recordings}
-    wrong += [f"rows of {audio_id}, which is no recording of this batch" for audio_id in sorted(unknown_recordings)]
+    wrong += [f"rows of {audio_id}, which is not a recording of this batch" for audio_id in sorted(unknown_recordings)]
     total = sum(item.sample_count for item in manifest.recordings)
     rate = manifest.sample_rate_hz
     return make_check_outcome(
@@ -60,9 +62,9 @@ def seconds_add_up(manifest: Manifest) -> CheckOutcome:
 
 
 def require_valid_segments(segments: Manifest) -> None:
-    """Raise `InvalidSegmentsError` for segments that failed a blocking check, so that nothing is built on them.
+    """Raise `InvalidSegmentsError` if the segments fail a blocking check, so that no later stage uses them.
 
-    All but whether their files are intact: who reads a file compares its hash.
+    Their files are not read: later stages compare the hash of each file that they read.
     """
     for outcome in (seconds_add_up(segments), texts_present(segments), no_overlap(segments)):
         if not outcome.passed:
@@ -72,9 +74,9 @@ def require_valid_segments(segments: Manifest) -> None:
 def files_intact(
     store: Store, files: Iterable[tuple[str, str]], known: Mapping[str, int] | None = None
 ) -> CheckOutcome:
-    """Every file (key, SHA-256) is there and holds what was committed, unless it was freed.
+    """Every file (key, SHA-256) is present and has the committed content, unless it is evicted.
 
-    Those in `known` (key, size in bytes) were looked at before: they are not read again, if they have this size.
+    Files in `known` (key, size in bytes) were verified before: they are not read again if they have this size.
     """
     wanted = dict(files)
     known = known or {}
@@ -116,7 +118,7 @@ def note_replacement(outcomes: Sequence[CheckOutcome], replaced: Callable[[], bo
 
 
 def _sizes(store: Store, keys: Sequence[str]) -> dict[str, int]:
-    """The sizes of those that are there: by a listing of their folder where they are many."""
+    """Sizes of the files that are present; many keys are looked up by one listing of their folder."""
     if len(keys) < _LIST_FOLDER_FROM:
         return find_sizes(store, keys)
     wanted = set(keys)
@@ -131,13 +133,13 @@ def texts_present(manifest: Manifest) -> CheckOutcome:
 
 
 def transcripts_present(batch: Batch) -> CheckOutcome:
-    """A warning that names the recordings that nobody transcribed."""
+    """A warning that names the recordings without a transcript."""
     wrong = [f"{item.audio_id} has no transcript" for item in batch.recordings if not (item.transcript or item.adopted)]
     return make_check_outcome("transcripts_present", wrong, f"{len(batch.recordings)} recordings", warning=True)
 
 
 def no_overlap(manifest: Manifest) -> CheckOutcome:
-    """Within a recording no two cut segments share a sample."""
+    """No two segments of a recording share a sample."""
     cut: dict[str, list[tuple[int, int, Entry]]] = defaultdict(list)
     for entry in manifest.entries:
         if entry.cut_start is not None and entry.cut_stop is not None:
@@ -152,15 +154,15 @@ def no_overlap(manifest: Manifest) -> CheckOutcome:
 
 
 def recordings_sound(manifest: Manifest) -> CheckOutcome:
-    """A warning that names each recording that could not be used whole."""
+    """A warning that names each recording that could not be used completely."""
     wrong = [f"{item.audio_id}: {item.status}: {item.message}" for item in manifest.recordings if item.has_problem]
     return make_check_outcome("recordings_sound", wrong, f"{len(manifest.recordings)} recordings", warning=True)
 
 
 def codes_valid(store: Store, manifest: Manifest, codec: Codec, known: Collection[str] = ()) -> CheckOutcome:
-    """Each coded file has as many codes as its audio calls for, within the codebook, and not all the same.
+    """Each coded file has the right number of codes, within the codebook, and not all equal.
 
-    Files whose keys are `known` were looked at before.
+    Files whose keys are `known` were checked before and are skipped.
     """
     kept = {entry.key: entry for entry in manifest.kept() if entry.key not in known}
     freed = EvictedFiles(store)
@@ -173,15 +175,8 @@ def codes_valid(store: Store, manifest: Manifest, codec: Codec, known: Collectio
             return [] if freed.contains(key, kept[key].sha256) else [str(error)]
         except (OSError, SegmentFileError) as error:
             return [str(error)]
-        wrong = []
-        expected_count = codec.code_count(len(segment.audio), manifest.sample_rate_hz)
-        if len(segment.codes) != expected_count:
-            wrong.append(f"{name} has {len(segment.codes)} codes, its audio calls for {expected_count}")
-        if segment.codes.size and (np.min(segment.codes) < 0 or np.max(segment.codes) >= codec.codebook_size):
-            wrong.append(f"{name} has codes outside 0 to {codec.codebook_size - 1}")
-        if expected_count > 1 and len(np.unique(segment.codes)) < 2:
-            wrong.append(f"{name} has one code only")
-        return wrong
+        problems = find_code_problems(segment.codes, len(segment.audio), manifest.sample_rate_hz, codec)
+        return [f"{name} has {problem}" for problem in problems]
 
     offenders = [problem for problems in store.map_keys(check_file, kept) for problem in problems]
     return make_check_outcome(
@@ -190,7 +185,7 @@ def codes_valid(store: Store, manifest: Manifest, codec: Codec, known: Collectio
 
 
 def rows_match(store: Store, manifest: Manifest) -> CheckOutcome:
-    """The Parquet files hold exactly the rows that the manifest keeps, under one key each."""
+    """The Parquet files contain exactly the kept rows of the manifest, each under one key."""
     wrong = []
     kept = {split: {row_key(manifest.partition, e) for e in manifest.kept() if e.split == split} for split in SPLITS}
     freed = EvictedFiles(store)
@@ -203,10 +198,10 @@ def rows_match(store: Store, manifest: Manifest) -> CheckOutcome:
             columns = pq.read_schema(pa.PythonFile(reader)).names
         keys = table["__key__"].to_pylist()
         if len(set(keys)) != len(keys):
-            wrong.append(f"{item['key']} names a row twice")
+            wrong.append(f"{item['key']} contains a row twice")
         if set(keys) != kept[item["split"]]:
             odd = sorted(set(keys) ^ kept[item["split"]])
-            wrong.append(f"{item['key']} and the manifest disagree over {len(odd)} rows, such as {odd[0]}")
+            wrong.append(f"{item['key']} and the manifest differ in {pluralize(len(odd), 'row')}, such as {odd[0]}")
         if item["config"] == NEUTTS and sorted(columns) != ["__key__", "codes", "text"]:
             wrong.append(f"{item['key']} has the columns {', '.join(columns)}")
     written = {(item["config"], item["split"]) for item in manifest.parameters["files"]}
@@ -221,12 +216,12 @@ def rows_match(store: Store, manifest: Manifest) -> CheckOutcome:
 
 
 def unchanged_outcome(name: str) -> CheckOutcome:
-    """The answer of a check where nothing was written since it last passed."""
-    return CheckOutcome(name, True, "nothing was written: as it was when last looked at")
+    """The outcome of a check if nothing was written since it last passed."""
+    return CheckOutcome(name, True, "nothing was written since the last check")
 
 
 def nothing_failed(manifest: Manifest, stage: str) -> CheckOutcome:
-    """A warning that names rows which this stage itself had to leave out; the next run tries them again."""
+    """A warning that names rows that this stage could not process; the next run tries them again."""
     wrong = [
         f"{_describe_entry(e)}: {e.reason}: {e.message}" for e in manifest.entries if e.stage == stage and e.message
     ]
@@ -246,8 +241,8 @@ def splits_do_not_leak(manifests: Iterable[Manifest], settings: Settings) -> Che
                 ("text", hash_text(entry.text)),
             ]
             if entry.speaker_id and settings.split.speaker_scope != "recording":
-                place = channel if settings.split.speaker_scope == "channel" else ""
-                marks.append(("speaker", place, entry.speaker_id))
+                scope = settings.split.speaker_scope
+                marks.append(("speaker", *speaker_identity(scope, channel, entry.audio_id, entry.speaker_id)))
             for mark in marks:
                 sides[entry.split].setdefault(mark, f"{channel}/{_describe_entry(entry)}")
     both = sorted(sides[TRAIN].keys() & sides[TEST].keys())

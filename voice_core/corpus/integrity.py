@@ -1,6 +1,6 @@
-"""The audit of the voice dataset: every file is listed by a commit record and is what was committed, or is named.
+"""The audit of the voice dataset: finds files that are corrupt, missing or not listed by a commit record.
 
-Reads everything, repairs nothing.
+Reads all files, repairs nothing.
 """
 
 import shlex
@@ -20,6 +20,7 @@ from voice_core.corpus.manifest import Manifest, parse_manifest
 from voice_core.corpus.names import CODED, SEGMENTS
 from voice_core.corpus.segment.content_hashes import parse_content_hashes
 from voice_core.fingerprint import sha256
+from voice_core.language import pluralize
 from voice_core.layout import (
     EVICTED,
     TOMBSTONES,
@@ -40,7 +41,7 @@ SEGMENT_STAGES = (SEGMENTS, CODED)
 
 
 def dataset_names(work: Store) -> list[str]:
-    """Every dataset of the work root."""
+    """The names of all datasets in the work root."""
     keys = (item.key.removeprefix(DATASETS_PREFIX) for item in work.listing(DATASETS_PREFIX))
     return sorted({key.partition("/")[0] for key in keys if "/" in key})
 
@@ -48,7 +49,7 @@ def dataset_names(work: Store) -> list[str]:
 def audit_partition(
     work: Store, partition: PartitionKey, settings: Settings, names: Collection[str] = ()
 ) -> PartitionAudit:
-    """A batch's segments, codes, and its rows and pairs in the datasets `names`, or in that of the settings."""
+    """Audit a partition: segments, codes, and rows and pairs in the datasets `names` or that of the settings."""
     found = AuditCollector(work)
     manifests = {stage: _audit_stage(found, stage, partition) for stage in SEGMENT_STAGES}
     rows = [_audit_rows(found, partition, DatasetLayout(name)) for name in names or (settings.dataset,)]
@@ -66,7 +67,7 @@ def _audit_stage(found: AuditCollector, stage: str, partition: PartitionKey) -> 
     manifest = _read_manifest(found, key)
     if manifest is None:
         if there and key not in found.wrong:
-            found.wrong[key] = f"{MISSING}, while {len(there)} files of its batch are there"
+            found.wrong[key] = f"{MISSING}, but {pluralize(len(there), 'file')} of its batch exist"
         return None
     if not manifest.complete:
         found.unfinished.append(key)
@@ -114,9 +115,9 @@ def _read_pairs(found: AuditCollector, key: str) -> PairsRecord | None:
 
 
 def audit_dataset(work: Store, settings: Settings, *, is_other: bool = False) -> PartitionAudit:
-    """The dataset's own files: dataset.json, the card, its figures, the splits; and what no record lists.
+    """Audit dataset.json, the card, its figures and the splits, and find files that no record lists.
 
-    Rows and pairs are looked at batch by batch (`audit_partition`). `is_other`: VOICE_DATASET names another one.
+    Rows and pairs are audited by partition (`audit_partition`). `is_other`: VOICE_DATASET names another dataset.
     """
     found, layout = AuditCollector(work), DatasetLayout(settings.dataset)
     there = {item.key for item in work.listing(layout.root)}
@@ -142,7 +143,7 @@ def audit_dataset(work: Store, settings: Settings, *, is_other: bool = False) ->
 def _read_committed(
     work: Store, layout: DatasetLayout, there: Iterable[str]
 ) -> tuple[list[Manifest], list[PairsRecord]]:
-    """The readable, complete manifests and the records of pairs; what is wrong with others the batches' audits say."""
+    """The readable, complete manifests and pairs records; problems of the others are reported by `audit_partition`."""
     discarded, prefix = AuditCollector(work), f"{layout.root}manifests/"
     manifests, records = [], []
     for key in sorted(there):
@@ -171,7 +172,7 @@ def _audit_dataset_record(
     data = found.read(key)
     if data is None:
         if layout.card_key in there:
-            found.wrong[key] = f"{MISSING}, while the card is there"
+            found.wrong[key] = f"{MISSING}, but the card exists"
         elif manifests:
             found.unfinished.append(key)
         return None
@@ -182,7 +183,7 @@ def _audit_dataset_record(
         return None
     found.expected_hashes |= {item["key"]: item["sha256"] for item in card_file_records(commit)}
     if not card_file_records(commit):
-        found.unfinished.append(layout.card_key)  # a record of an older version, without its checksum
+        found.unfinished.append(layout.card_key)  # a record of an older version, without the checksum of the card
     for name in commit["partitions"]:
         partition = PartitionKey.parse(name)
         for needed in (layout.manifest_key(partition), layout.pairs_record_key(partition)):
@@ -219,7 +220,7 @@ def _audit_splits(
 
 
 def audit_state(work: Store) -> PartitionAudit:
-    """Batch files, tombstones and records of freed files, which hold no checksums: each must be readable."""
+    """Audit batch files, tombstones and eviction records, which have no checksums: each must be readable."""
     found = AuditCollector(work)
     listing = list_batches(work)
     batches = try_read_batches(work, listing.partitions)
@@ -232,7 +233,7 @@ def audit_state(work: Store) -> PartitionAudit:
     built = {partition for partition in of_manifests if partition is not None}
     stray_batches = {stray.key.removeprefix(f"{work.url}/") for stray in batches.strays}
     for partition in sorted({*built, *listing.missing} - set(listing.partitions)):
-        found.wrong[batch_key(partition)] = f"{MISSING}, while segments of its batch are there"
+        found.wrong[batch_key(partition)] = f"{MISSING}, but segments of its batch exist"
     for partition in sorted(listing.contents):
         if batch_key(partition) in stray_batches:
             found.unlisted.append(contents_key(partition))
@@ -241,8 +242,8 @@ def audit_state(work: Store) -> PartitionAudit:
     for prefix, parse in ((TOMBSTONES, parse_tombstone), (EVICTED, parse_eviction_record)):
         for item in work.listing(prefix):
             _audit_readable(found, item.key, parse)
-    made_again = any(not key.startswith(TOMBSTONES) for key in found.wrong)
-    return found.finish(remedy="voice build" if made_again else "")
+    is_rebuilt = any(not key.startswith(TOMBSTONES) for key in found.wrong)
+    return found.finish(remedy="voice build" if is_rebuilt else "")
 
 
 def _partition_of_manifest(key: str) -> PartitionKey | None:
@@ -252,7 +253,7 @@ def _partition_of_manifest(key: str) -> PartitionKey | None:
 
 
 def _audit_readable(found: AuditCollector, key: str, parse: Callable[[Store, str, bytes], object]) -> None:
-    """Look whether a file can be read; `parse` returns None for one that does not belong there."""
+    """Check that a file can be read; `parse` returns None for a file that does not belong there."""
     data = found.read(key)
     try:
         if data is not None and parse(found.work, key, data) is None:

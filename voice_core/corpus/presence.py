@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from voice_core.corpus.evicted import read_evicted
+from voice_core.corpus.evicted import EvictedFiles, read_evicted
 from voice_core.corpus.manifest import Manifest
 from voice_core.layout import PartitionKey, stage_prefix
-from voice_core.stages.files import FilesByKey, FileState, check_files, describe_problems, list_sizes
+from voice_core.stages.files import FilesByKey, FileState, check_files, describe_problems, find_sizes, list_sizes
 from voice_core.storage.store import Store
 
 
@@ -39,3 +39,14 @@ def check_stage_files(work: Store, manifest: Manifest, *, any_evicted: bool) -> 
 def files_from_records(records: Iterable[Mapping[str, Any]]) -> FilesByKey:
     """The files of a commit record in JSON. Old records name no sizes."""
     return {item["key"]: (item.get("size_bytes"), item["sha256"]) for item in records}
+
+
+def are_files_intact(work: Store, records: Iterable[Mapping[str, Any]], *, verify: bool = False) -> bool:
+    """Whether each file of a commit record in JSON is there with its committed size, with `verify` with its hash, or
+    was evicted. Raises StoreError."""
+    evicted_files = EvictedFiles(work)
+    files = files_from_records(records)
+    evicted = {key: digest for key, (_, digest) in files.items() if evicted_files.contains(key, digest)}
+    present = {key: file for key, file in files.items() if key not in evicted}
+    states = check_files(work, present, find_sizes(work, present), verify=verify)
+    return all(state.counts_as_present for state in states.values())

@@ -1,4 +1,4 @@
-"""The dataset as it will lie at the hub: what is committed in the work root, and nothing else."""
+"""The dataset as it will be at the hub: what is committed in the work root, and nothing else."""
 
 import hashlib
 import json
@@ -21,28 +21,37 @@ _FIGURE = re.compile(r"\]\((figures/[^)\s]+)\)")
 
 
 class DatasetNotReadyError(LookupError):
-    """The dataset is not in a state to be published; the message says what to run first."""
+    """The dataset cannot be published in this state; the message says what to run first."""
 
 
 def collect_files(work: Store, settings: Settings) -> list[LocalFile]:
-    """Every file of the publication: Parquet files by their keys; the card, its figures and dataset.json with content.
+    """Every file to publish: Parquet files by key; the card, its figures and dataset.json with their content.
 
     Raises:
-        UnfinishedError: there is no dataset.json, it is of other rows or settings, or a forgotten recording is in them.
+        DatasetNotReadyError: dataset.json is missing or was written for other rows or settings, or the rows contain a
+            forgotten recording.
     """
     layout = DatasetLayout(settings.dataset)
     commit = read_dataset_record(work, settings)
     if commit is None:
-        raise DatasetNotReadyError(f"there is no {layout.summary_key} in {work.url}: `voice build` makes it")
+        raise DatasetNotReadyError(f"there is no {layout.summary_key} in {work.url}: run `voice build`")
     manifests = read_dataset_manifests(work, list_partitions(work), settings)
     if commit["inputs"] != card_inputs(manifests, settings):
         raise DatasetNotReadyError(
-            f"{layout.summary_key} was written for other rows or settings than there are now: run `voice build`"
+            f"{layout.summary_key} was written for other rows or settings than the current ones: run `voice build`"
         )
     _require_no_forgotten(work, manifests)
     sizes = dict(zip((item["key"] for item in commit["files"]), _sizes(work, commit["files"]), strict=True))
     rows = [
-        LocalFile(item["key"].removeprefix(layout.root), sizes[item["key"]], item["sha256"], key=item["key"])
+        LocalFile(
+            item["key"].removeprefix(layout.root),
+            sizes[item["key"]],
+            item["sha256"],
+            key=item["key"],
+            config=item["config"],
+            split=item["split"],
+            rows=item["rows"],
+        )
         for item in commit["files"]
     ]
     card = work.get(layout.card_key)
@@ -61,13 +70,13 @@ def _require_no_forgotten(work: Store, manifests: Sequence[Manifest]) -> None:
         for recording in manifest.recordings:
             if (channel, recording.audio_id) in gone:
                 raise DatasetNotReadyError(
-                    f"the rows of {manifest.partition} still hold {recording.audio_id}, which was forgotten: run "
+                    f"the rows of {manifest.partition} still contain {recording.audio_id}, which was forgotten: run "
                     "`voice build`"
                 )
 
 
 def _sizes(work: Store, files: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Bytes of each Parquet file; not every stage records them."""
+    """Bytes of each Parquet file; records of older versions do not have them."""
     known = {item["key"]: item.get("size_bytes") for item in files}
 
     def size_of(key: str) -> int:
@@ -76,7 +85,7 @@ def _sizes(work: Store, files: Sequence[Mapping[str, Any]]) -> list[int]:
             return int(size)
         info = work.head(key)
         if info is None:
-            raise DatasetNotReadyError(f"{work.url}/{key} is missing: `voice build --verify` makes it again")
+            raise DatasetNotReadyError(f"{work.url}/{key} is missing: run `voice build --verify`")
         return info.size
 
     return work.map_keys(size_of, known)
@@ -85,7 +94,7 @@ def _sizes(work: Store, files: Sequence[Mapping[str, Any]]) -> list[int]:
 def _make_hub_record(
     commit: Mapping[str, Any], layout: DatasetLayout, sizes: Mapping[str, int], card_files: Sequence[LocalFile]
 ) -> bytes:
-    """dataset.json as it lies at the hub: every other file, under its path there. A function of these files alone."""
+    """dataset.json at the hub: every other file under its path there. It depends on these files alone."""
     files = [
         {
             "path": item["key"].removeprefix(layout.root),

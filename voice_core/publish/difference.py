@@ -1,4 +1,4 @@
-"""What a publication would change: the dataset here, the files there, and which of those are ours. Pure."""
+"""What a publication would change: local files, files at the hub, and which of those were published from here. Pure."""
 
 import json
 import re
@@ -6,14 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-HUB_RECORD = "dataset.json"  # at the hub it lists every file that was put there
-_ROWS = re.compile(r"(data|neutts|pairs)/[^/]+/batch-\d{4,}\.(train|test)\.parquet")
-_PUBLISHED_PATHS = re.compile(rf"README\.md|figures/[^/]+|{_ROWS.pattern}")
+from voice_core.layout import RowsFile
+
+HUB_RECORD = "dataset.json"  # at the hub it lists every published file
+_CARD_FILES = re.compile(r"README\.md|figures/[^/]+")
 
 
 @dataclass(frozen=True, slots=True)
 class LocalFile:
-    """A file of the dataset: a small one with its content, or a Parquet file that lies under `key`."""
+    """A file of the dataset: a small one with its content, or a Parquet file under `key` in the work root."""
 
     path: str  # in the repository
     size: int
@@ -21,6 +22,9 @@ class LocalFile:
     key: str = ""
     git_sha1: str = ""  # of small files only
     data: bytes | None = field(default=None, repr=False)
+    config: str = ""  # config, split and rows of Parquet files only
+    split: str = ""
+    rows: int = 0
 
     def as_record(self) -> dict[str, Any]:
         value = {"path": self.path, "sha256": self.sha256, "size_bytes": self.size}
@@ -29,7 +33,7 @@ class LocalFile:
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A file of a revision. The hub knows a large file by its SHA-256, a small one by its git blob's SHA-1."""
+    """A file of a revision. The hub identifies large files by SHA-256, small ones by the SHA-1 of the git blob."""
 
     path: str
     size: int
@@ -41,15 +45,15 @@ class RemoteFile:
         return self.sha256 or self.blob_id
 
 
-KnownIdentities = Mapping[str, frozenset[str]]  # path → the identities that it had when it was published from here
+KnownIdentities = Mapping[str, frozenset[str]]  # path → the identities that were published from here
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What has to be done to a revision so that it holds the dataset.
+    """The changes that make a revision hold the dataset.
 
-    `conflicts` are files among those that somebody else changed since they were published; `unrecognised` are files
-    that were never published from here, stay, and yet are read as rows.
+    `conflicts` are those of the files that another user changed since they were published; `unrecognised` are files
+    that were not published from here and are kept, although their names match those of the dataset's rows.
     """
 
     added: tuple[LocalFile, ...] = ()
@@ -69,12 +73,12 @@ class Difference:
 
     @property
     def bytes(self) -> int:
-        """Of the files that are added or changed; fewer are sent where the hub already has some of them."""
+        """Size of the added and changed files; fewer bytes are sent if the hub already has some of them."""
         return sum(file.size for file in self.uploads)
 
 
 def compare_files(local: Iterable[LocalFile], remote: Mapping[str, RemoteFile], known: KnownIdentities) -> Difference:
-    """The difference between the dataset and a revision, of which `known` says what was published from here."""
+    """The difference between the dataset and a revision; `known` says what was published from here."""
     wanted = {file.path: file for file in local}
     added, changed, deleted, conflicts = [], [], [], []
     unchanged = 0
@@ -95,13 +99,13 @@ def compare_files(local: Iterable[LocalFile], remote: Mapping[str, RemoteFile], 
             if there.identity not in known[path]:
                 conflicts.append(path)
     unrecognised = [
-        path for path in sorted(remote) if _ROWS.fullmatch(path) and path not in wanted and path not in known
+        path for path in sorted(remote) if RowsFile.parse(path) and path not in wanted and path not in known
     ]
     return Difference(tuple(added), tuple(changed), tuple(deleted), unchanged, tuple(conflicts), tuple(unrecognised))
 
 
 def group_identities(records: Iterable[Mapping[str, Any]]) -> dict[str, frozenset[str]]:
-    """By path, the identities that lists of published files give.
+    """The identities by path of lists of published files.
 
     >>> group_identities([{"path": "README.md", "sha256": "a", "git_sha1": "b"}]) == {"README.md": frozenset("ab")}
     True
@@ -114,7 +118,7 @@ def group_identities(records: Iterable[Mapping[str, Any]]) -> dict[str, frozense
 
 
 def parse_hub_record(data: bytes | None) -> list[dict[str, Any]]:
-    """The files that a hub's dataset.json lists; none where it is missing, or not one of ours."""
+    """The files that a hub's dataset.json lists; none if it is missing or was not written by this project."""
     try:
         value = json.loads(data) if data is not None else None
     except ValueError:
@@ -122,12 +126,12 @@ def parse_hub_record(data: bytes | None) -> list[dict[str, Any]]:
     files = [*value.get("files", ()), *value.get("card", ())] if isinstance(value, dict) else []
     if not all(isinstance(item, dict) and {"path", "sha256"} <= item.keys() for item in files):
         return []
-    # A list that somebody edited cannot lead to the deletion of what lies elsewhere.
-    return [item for item in files if _PUBLISHED_PATHS.fullmatch(str(item["path"]))]
+    # Other paths are ignored, so that an edited list cannot cause the deletion of other files.
+    return [item for item in files if _CARD_FILES.fullmatch(path := str(item["path"])) or RowsFile.parse(path)]
 
 
 def split_by_size(files: Iterable[LocalFile], limit_bytes: int) -> Iterator[list[LocalFile]]:
-    """Files in their order, as many at a time as stay below the limit; one that is larger comes alone.
+    """Groups of files in order, each below the limit; a file that is larger than the limit is a group of its own.
 
     >>> sizes = [LocalFile(str(n), n, "") for n in (2, 3, 9, 1)]
     >>> [[file.size for file in part] for part in split_by_size(sizes, 5)]

@@ -1,4 +1,4 @@
-"""What can go wrong at the hub, and how secrets are kept out of messages and logs."""
+"""Errors of the hub, and a filter that keeps secrets out of messages and logs."""
 
 import logging
 from collections.abc import Iterator
@@ -14,31 +14,37 @@ _LAZY_LOGGERS = (
     "lfs",
     "utils._http",
     "utils._xet",
-)  # made on first use
+)  # loggers that are created on first use
 
 
 class HubError(RuntimeError):
-    """The hub could not do what was asked. The message names the repository, what was asked, and the reason, no
-    secrets."""
+    """A request to the hub failed. The message names the repository, the request and the reason, and has no secret."""
 
     def __init__(self, message: str) -> None:
         super().__init__(redact(message))
 
 
 class HubAccessError(HubError):
-    """There is no token, it is wrong, or it does not allow this."""
+    """The token is missing or wrong, or has no permission for this."""
 
 
 class HubUnavailableError(HubError):
-    """The hub limits the rate, fails or does not answer, and went on doing so. Trying later goes on from there."""
+    """The hub limits the rate, fails or does not answer, after all retries. The same command resumes later.
+
+    `retry_after_sec` is the pause that the server asked for.
+    """
+
+    def __init__(self, message: str, retry_after_sec: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_sec = retry_after_sec
 
 
 class HubConflictError(HubError):
-    """The branch moved between the look at it and the commit."""
+    """The branch moved between the comparison and the commit."""
 
 
 class RemoteChangedError(HubError):
-    """Somebody else changed what would be overwritten or deleted."""
+    """Files that would be overwritten or deleted were changed by another user."""
 
 
 class _RedactionFilter(logging.Filter):
@@ -53,9 +59,9 @@ class _RedactionFilter(logging.Filter):
 
 @contextmanager
 def redact_client_logs(token: str) -> Iterator[None]:
-    """While the block runs, what the client libraries log has no secret in it.
+    """Remove secrets from the log records of the client libraries while the block runs.
 
-    A filter of a logger does not see what its children log, so each of them gets one.
+    A filter of a logger does not apply to records of its children, so each logger gets one.
     """
     redaction = _RedactionFilter(token)
     names = {name for name in logging.root.manager.loggerDict if name.startswith(_CLIENT_LOGGERS)}

@@ -1,4 +1,4 @@
-"""Publishing: one commit that makes a hub's branch hold the dataset, with just what changed in it."""
+"""Publishing: one commit with the changed files, after which a branch at the hub holds the dataset."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from voice_core.compute import progress
 from voice_core.corpus.dataset.publications import find_publication, write_publication
+from voice_core.corpus.evicted import EvictedFiles
 from voice_core.layout import DatasetLayout
 from voice_core.publish.dataset_files import DatasetNotReadyError, collect_files
 from voice_core.publish.difference import (
@@ -30,13 +31,14 @@ if TYPE_CHECKING:
     from voice_core.publish.hub import BranchHead, HubRepo
 
 _MAX_ATTEMPTS = 5
-_SLICE_BYTES = 2_000_000_000  # uploaded together: what a kill may cost
+_SLICE_BYTES = 2_000_000_000  # uploaded together, and again after an interruption
 _MAX_NAMED = 5
+_EXTRA_MISSING = "publishing needs the extra `hub`: pip install 'voice-data-factory[hub]'"
 
 
 @dataclass(frozen=True, slots=True)
 class PublishResult:
-    """What was done, or in a dry run would be. `revision` is the branch's commit now; empty if there is none yet."""
+    """What was done, or would be done in a dry run. `revision` is the branch's commit now; empty if there is none."""
 
     repo_id: str
     branch: str
@@ -44,8 +46,8 @@ class PublishResult:
     difference: Difference
     revision: str
     committed: bool
-    creates: bool  # the repository or the branch was still to be made
-    files_sent: int = 0  # large files that went over the wire, and their size
+    creates: bool  # whether the repository or the branch did not exist before
+    files_sent: int = 0  # large files that the hub did not have, and their size
     bytes_sent: int = 0
 
     @property
@@ -54,30 +56,32 @@ class PublishResult:
 
 
 def open_hub(settings: Settings) -> "HubRepo":
-    """The repository of the settings. Raises `ConfigurationError` where none is named or the client is missing."""
+    """The repository of the settings. Raises `ConfigurationError` if none is set or the extra `hub` is missing."""
     if not settings.hub.repo_id:
-        raise ConfigurationError("nothing says where to publish: set VOICE_HUB__REPO_ID, such as my-team/my-voices")
+        raise ConfigurationError("no repository is set: set VOICE_HUB__REPO_ID, such as my-team/my-voices")
     if settings.hub.repo_id.count("/") != 1:
-        raise ConfigurationError("VOICE_HUB__REPO_ID must look like my-team/my-voices")
+        raise ConfigurationError(
+            f"VOICE_HUB__REPO_ID is {settings.hub.repo_id!r}: it must have the form my-team/my-voices"
+        )
     try:
         from voice_core.publish.hub import HubRepo
     except ImportError:
-        raise ConfigurationError("publishing needs the extra `hub`: pip install 'voice-data-factory[hub]'") from None
+        raise ConfigurationError(_EXTRA_MISSING) from None
     return HubRepo(settings.hub.repo_id, settings.hub.revision)
 
 
 def publish(
     work: Store, settings: Settings, *, dry_run: bool = False, overwrite: bool = False, create: bool = True
 ) -> PublishResult:
-    """Make the branch of the settings hold the dataset that is committed in the work root.
+    """Publish the dataset that is committed in the work root to the branch of the settings.
 
-    Files of others stay. What others changed of ours is overwritten with `overwrite` only. A dry run writes nothing,
-    neither there nor here. Without `create`, a repository that is not there is an error.
+    Files of other users are kept. Published files that others changed are overwritten only with `overwrite`. A dry run
+    writes nothing, neither at the hub nor locally. Without `create`, a missing repository is an error.
 
     Raises:
-        UnfinishedError: the dataset is not in a state to be published.
-        ForeignChangeError: somebody else changed what would be overwritten or deleted.
-        HubError: the hub cannot be reached, refuses, or its branch does not stand still.
+        DatasetNotReadyError: the dataset cannot be published in this state, or `datasets` does not load it.
+        RemoteChangedError: another user changed files that would be overwritten or deleted.
+        HubError: the hub cannot be reached, refuses a request, or its branch keeps moving.
     """
     hub = open_hub(settings)
     name = f"{DatasetLayout(settings.dataset).root}published"
@@ -105,13 +109,15 @@ class _Publisher:
         head = self._hub.head()
         creates = head is None or not head.revision
         self._refuse_public(head)
+        if not self._compare(head).empty:
+            self._check_loads()
         tried: Difference | None = None
         for _ in range(_MAX_ATTEMPTS):
             ready = self._ensure_branch(head)
             difference = self._compare(ready)
             self._refuse_foreign(difference, ready)
             if difference.empty:
-                # After a try, the answer was lost on its way: the commit had been made.
+                # After an attempt: the commit was made, and the answer was lost.
                 self._record_publication(ready.revision)
                 done = tried or difference
                 return self._publication(done, ready.revision, creates=creates, committed=tried is not None)
@@ -124,27 +130,32 @@ class _Publisher:
             self._record_publication(revision)
             return self._publication(difference, revision, creates=creates, committed=True)
         raise HubConflictError(
-            f"{self._hub.url}: the branch {self._hub.branch} moved {_MAX_ATTEMPTS} times while this was being "
-            "published; "
-            "what was uploaded is kept, so try again when others are done"
+            f"{self._hub.url}: the branch {self._hub.branch} moved {_MAX_ATTEMPTS} times during publishing; uploaded "
+            "files are kept, so run the same command when no other user commits"
         )
 
     def _ensure_branch(self, head: "BranchHead | None") -> "BranchHead":
-        """The branch, made if it is not there."""
+        """The branch, created if it does not exist."""
         if head is None and self._create:
             self._work.verify_lock()
             self._hub.create_repository(private=self._settings.hub.private)
             head = self._hub.head()
         if head is None:
-            why = "is there, and this token may not see it" if self._create else "is gone, or this token may not see it"
-            raise HubAccessError(f"{self._hub.url} {why}: check whose token it is")
+            why = (
+                "exists, but is not visible to this token"
+                if self._create
+                else "is not visible to this token, or deleted"
+            )
+            raise HubAccessError(f"{self._hub.url} {why}: check which account the token belongs to")
         if head.revision:
             return head
         self._work.verify_lock()
         self._hub.create_branch()
         head = self._hub.head()
         if head is None or not head.revision:
-            raise HubError(f"{self._hub.url}: the branch {self._hub.branch} was made and cannot be seen; try again")
+            raise HubError(
+                f"{self._hub.url}: the branch {self._hub.branch} was created, but is not visible yet: try again"
+            )
         return head
 
     def _publication(
@@ -170,7 +181,7 @@ class _Publisher:
             remote = self._hub.list_files(head.revision)
             if HUB_RECORD in remote and not remote[HUB_RECORD].sha256:
                 records = parse_hub_record(self._hub.read_file(HUB_RECORD, head.revision))
-                if records:  # a list of ours, then so is the file itself
+                if records:  # then the record was published from here, too
                     records.append({"path": HUB_RECORD, "sha256": remote[HUB_RECORD].identity})
         hub = self._hub
         published = find_publication(self._work, self._settings, (hub.endpoint, hub.repo_id, hub.branch))
@@ -179,8 +190,8 @@ class _Publisher:
     def _refuse_public(self, head: "BranchHead | None") -> None:
         if head is not None and self._settings.hub.private and not head.private:
             raise ConfigurationError(
-                f"{self._hub.url} is public, and hub.private asks for a private repository: set "
-                "VOICE_HUB__PRIVATE=false if everybody may have this dataset"
+                f"{self._hub.url} is public, but hub.private is set: set "
+                "VOICE_HUB__PRIVATE=false if the dataset may be public"
             )
 
     def _refuse_foreign(self, difference: Difference, head: "BranchHead") -> None:
@@ -189,30 +200,56 @@ class _Publisher:
                 f" and {len(difference.conflicts) - _MAX_NAMED} more" if len(difference.conflicts) > _MAX_NAMED else ""
             )
             raise RemoteChangedError(
-                f"somebody else put or changed {', '.join(difference.conflicts[:_MAX_NAMED])}{more} in "
-                f"{self._hub.url}/tree/{head.revision}: keep what matters of it, then publish with --overwrite"
+                f"another user added or changed {', '.join(difference.conflicts[:_MAX_NAMED])}{more} in "
+                f"{self._hub.url}/tree/{head.revision}: save these changes, then publish with --overwrite"
             )
 
+    def _check_loads(self) -> None:
+        """Load the dataset before anything is published; files of a bucket are checked when they are downloaded."""
+        try:
+            from voice_core.publish.load_check import check_card, check_local_dataset
+        except ImportError:
+            raise ConfigurationError(_EXTRA_MISSING) from None
+        root = self._work.local_root
+        if root is None:
+            check_card(self._files)
+            return
+        evicted = EvictedFiles(self._work)
+        evicted_keys = {file.key for file in self._files if file.key and evicted.contains(file.key, file.sha256)}
+        try:
+            check_local_dataset(root, self._files, evicted_keys)
+        except DatasetNotReadyError:
+            for file in self._files:  # if a file was changed since it was committed, this is the cause
+                if file.key and file.key not in evicted_keys and self._work.head(file.key) is not None:
+                    self._require_committed(file, self._work.hash(file.key))
+            raise
+
     def _upload_missing(self, files: Sequence[LocalFile]) -> None:
-        """Upload those large files that the hub does not have yet, in slices."""
-        there = self._hub.find_uploaded(files)
-        missing = {file.sha256: file for file in files if file.sha256 not in there}
+        """Upload large files in slices. The client skips those that the hub already has."""
+        from voice_core.publish.load_check import check_copies
+
+        pending = [file for file in files if not self._hub.is_uploaded(file)]
+        stored = self._hub.find_stored() if pending else set()
         scratch = (
             open_scratch(self._settings.local_dir, self._settings.local_gb) if self._work.local_root is None else None
         )
         limit_bytes = min(_SLICE_BYTES, scratch.budget_bytes) if scratch else _SLICE_BYTES
-        with progress.track("uploading", sum(file.size for file in missing.values()) / 1e6, "MB") as bar:
-            for part in split_by_size(missing.values(), limit_bytes):
+        with progress.track("uploading", sum(file.size for file in pending) / 1e6, "MB") as bar:
+            for part in split_by_size(pending, limit_bytes):
                 with self._local_copies(part, scratch) as paths:
+                    copies = dict(zip(paths, part, strict=True))
+                    if scratch is not None:
+                        check_copies(copies, self._files)
                     self._work.verify_lock()
-                    self._hub.upload(dict(zip(paths, part, strict=True)))
-                self._files_sent += len(part)
-                self._bytes_sent += sum(file.size for file in part)
+                    self._hub.upload(copies)
+                sent = [file for file in part if file.sha256 not in stored]
+                self._files_sent += len(sent)
+                self._bytes_sent += sum(file.size for file in sent)
                 bar.advance(sum(file.size for file in part) / 1e6)
 
     @contextmanager
     def _local_copies(self, files: Sequence[LocalFile], scratch: Scratch | None) -> Iterator[list[Path]]:
-        """Files on this machine's disk, each found to be what was committed: the hub only compares sizes for sure."""
+        """Paths on the local disk, each verified against its committed SHA-256, which the hub may not do."""
         if scratch is None:
             root = self._work.local_root
             assert root is not None
@@ -230,8 +267,8 @@ class _Publisher:
     def _require_committed(self, file: LocalFile, digest: str) -> None:
         if digest != file.sha256:
             raise DatasetNotReadyError(
-                f"{self._work.url}/{file.key} is not the file that was committed: it is being built again, or it is "
-                "spoilt and `voice build --verify` mends it"
+                f"{self._work.url}/{file.key} is not the file that was committed: either a build is writing it, or it "
+                "is corrupt; `voice build --verify` repairs it"
             )
 
     def _commit(self, difference: Difference, parent: str) -> str:

@@ -1,18 +1,16 @@
-"""Taking what was forgotten out of a hub's past: old revisions keep the files that later ones deleted."""
+"""Purge: delete files from the history of a hub repository, where old revisions keep them after a deletion."""
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from voice_core.corpus.dataset.publications import find_publication, read_publications, set_publication_revision
-from voice_core.layout import DatasetLayout
+from voice_core.language import pluralize
+from voice_core.layout import DatasetLayout, RowsFile
 from voice_core.publish.errors import HubError
 from voice_core.publish.publish import open_hub
 from voice_core.settings import Settings
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.store import Store
-
-_ROWS = re.compile(r"(.*/)?batch-\d{4,}\.(train|test)\.parquet")
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import LFSFileInfo
@@ -22,9 +20,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PurgePlan:
-    """What a purge removes: Parquet files of rows that no published branch uses now.
+    """What a purge deletes: Parquet files of rows that no published branch uses now.
 
-    `refs` are other branches, tags and pull requests that use some of them, and lose them.
+    `refs` are other branches, tags and pull requests that use some of these files and lose them.
     """
 
     url: str
@@ -35,7 +33,7 @@ class PurgePlan:
 
 
 def plan_purge(work: Store, settings: Settings) -> PurgePlan:
-    """Look only. Raises `HubError`."""
+    """What `purge` would delete; nothing is changed. Raises `HubError`."""
     with open_hub(settings) as hub:
         unused = _unused_files(hub, _published_branches(work, settings, hub))
         hashes = {item.oid for item in unused}
@@ -47,12 +45,12 @@ def plan_purge(work: Store, settings: Settings) -> PurgePlan:
 
 
 def purge(work: Store, settings: Settings) -> PurgePlan:
-    """Squash the branch's history, and delete for good all rows that no published branch uses now.
+    """Squash the branch's history, and delete permanently all rows that no published branch uses now.
 
-    Cannot be undone. Returns what was removed.
+    This cannot be undone. Returns what was deleted.
 
     Raises:
-        HubError: something is still there afterwards; run it again.
+        HubError: some files are still listed afterwards; run it again.
     """
     plan = plan_purge(work, settings)
     name = f"{DatasetLayout(settings.dataset).root}published"
@@ -66,7 +64,8 @@ def purge(work: Store, settings: Settings) -> PurgePlan:
             hub.delete_large_files(unused)
         left = _unused_files(hub, branches)
         if left:
-            raise HubError(f"{hub.url} still lists {len(left)} large files that were to be deleted: run this again")
+            count = pluralize(len(left), "large file")
+            raise HubError(f"{hub.url} still lists {count} after the deletion: run the command again")
         head = hub.head()
         published = find_publication(work, settings, (hub.endpoint, hub.repo_id, hub.branch))
         if head is not None and published is not None:
@@ -75,21 +74,21 @@ def purge(work: Store, settings: Settings) -> PurgePlan:
 
 
 def _published_branches(work: Store, settings: Settings, hub: "HubRepo") -> set[str]:
-    """Every branch of the repository that the dataset is published to, if it is still there: what they use stays."""
+    """The branches of the repository that the dataset is published to and that still exist; their files are kept."""
     published = read_publications(work, settings)
     same = {item.branch for item in published if (item.endpoint, item.repo_id) == (hub.endpoint, hub.repo_id)}
     return {hub.branch, *(branch for branch in same if f"refs/heads/{branch}" in hub.refs())}
 
 
 def _unused_files(hub: "HubRepo", branches: set[str]) -> "list[LFSFileInfo]":
-    """Rows that none of the branches uses now.
+    """Large files with rows that none of the branches uses now.
 
-    Those without a name were uploaded and never committed. The hub's own conversions hold copies of the rows.
+    Files without a name were uploaded and never committed. The hub's conversions contain copies of the rows.
     """
     used = {file.sha256 for branch in branches for file in hub.list_files(branch).values()}
     return [
         item
         for item in hub.large_files()
         if item.oid not in used
-        and (not item.filename or _ROWS.fullmatch(item.filename) or (item.ref or "").startswith("refs/convert/"))
+        and (not item.filename or RowsFile.matches_name(item.filename) or (item.ref or "").startswith("refs/convert/"))
     ]

@@ -5,6 +5,7 @@ create the file again catches the error; other code does not.
 """
 
 import json
+import logging
 from collections.abc import Callable, Hashable
 from functools import lru_cache
 from typing import Any, TypeVar, cast
@@ -14,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from voice_core.storage.store import Store
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
 
 class StateFileError(ValueError):
@@ -104,6 +106,19 @@ def read_state(
     if data is None:
         return None
     return parse_state(store, key, data, kind, version=version, prepare=prepare, remedy=remedy)
+
+
+def find_valid_state(store: Store, key: str, parse: Callable[[Store, str, bytes], T]) -> T | None:
+    """The state file at `key`, parsed; None if it is missing, or, with a warning, if it is damaged.
+
+    For files that are derived from others, so that a damaged one is written again.
+    """
+    data = store.find(key)
+    try:
+        return parse(store, key, data) if data is not None else None
+    except DamagedStateError as error:
+        _log.warning("%s; it will be written again", error)
+        return None
 
 
 def _first(error: ValidationError) -> str:

@@ -131,12 +131,12 @@ def test_a_long_segment_over_several_others_is_noticed() -> None:
 @pytest.mark.parametrize(
     ("codes", "why"),
     [
-        (lambda codes: codes[:-1], "its audio calls for"),
-        (lambda codes: np.append(codes, 5), "its audio calls for"),
+        (lambda codes: codes[:-1], "for its audio"),
+        (lambda codes: np.append(codes, 5), "for its audio"),
         (lambda codes: codes[:0], "0 codes"),
         (lambda codes: np.where(np.arange(len(codes)) == 3, 65_536, codes), "outside 0 to 65535"),
         (lambda codes: np.where(np.arange(len(codes)) == 3, -1, codes), "outside"),
-        (lambda codes: np.full_like(codes, 7), "one code only"),
+        (lambda codes: np.full_like(codes, 7), "only one distinct code"),
     ],
 )
 def test_wrong_codes_are_noticed(done: Corpus, codes: Any, why: str) -> None:
@@ -166,9 +166,9 @@ def rewrite(corpus: Corpus, config: str, change: Any) -> None:
 def test_a_row_twice_or_missing_or_too_many_is_noticed(done: Corpus, config: str) -> None:
     assert checks.rows_match(done.work, manifest(done)).passed
     rewrite(done, config, lambda table: pa.concat_tables([table, table.slice(0, 1)]))
-    failed(checks.rows_match(done.work, manifest(done)), "names a row twice")
+    failed(checks.rows_match(done.work, manifest(done)), "contains a row twice")
     rewrite(done, config, lambda table: table.slice(0, table.num_rows - 2))
-    failed(checks.rows_match(done.work, manifest(done)), "disagree over 1 rows")
+    failed(checks.rows_match(done.work, manifest(done)), "differ in 1 row,")
 
 
 def test_a_column_more_in_neutts_is_noticed(done: Corpus) -> None:

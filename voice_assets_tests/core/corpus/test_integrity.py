@@ -114,7 +114,7 @@ def test_manifests_that_are_gone_or_unreadable_are_wrong(built: Corpus) -> None:
         f"datasets/voice/manifests/{SECOND}.pairs.json",
         f"segments/{SECOND}/_manifest.parquet",
     ]
-    assert wrong[f"segments/{SECOND}/_manifest.parquet"].startswith("is missing, while")
+    assert wrong[f"segments/{SECOND}/_manifest.parquet"].startswith("is missing, but")
 
 
 def test_every_dataset_of_the_work_root_is_looked_at(built: Corpus) -> None:
@@ -149,7 +149,7 @@ def test_files_that_no_record_lists_are_named_and_are_no_fault(built: Corpus) ->
 def test_a_batch_file_that_is_gone_is_wrong(built: Corpus) -> None:
     built.path(f"batches/{FIRST}.json").unlink()
     assert audit_work_root(built.work, built.settings).wrong == {
-        f"batches/{FIRST}.json": "is missing, while segments of its batch are there"
+        f"batches/{FIRST}.json": "is missing, but segments of its batch exist"
     }
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from voice_assets_tests.core.corpus.small_corpus import Corpus, make_lines
+from voice_assets_tests.servers.s3 import S3Server
 from voice_core.publish.publish import PublishResult, publish
+from voice_core.storage.store import Store
 
 REPO = "team/voices"
 CHANNELS = ("news", "أخبار 50%", "talk")
@@ -63,3 +65,11 @@ def corpus(built: Path, tmp_path: Path) -> PublishedCorpus:
     shutil.copytree(built / "work", corpus.work_dir)
     corpus.set(hub={"repo_id": REPO}, split={"test_fraction": 0.0})
     return corpus
+
+
+@pytest.fixture
+def remote(corpus: PublishedCorpus, s3_server: S3Server) -> Store:
+    """The same work root in a bucket."""
+    store = Store(s3_server.new_bucket(), s3_server.access())
+    store.put_many({key: corpus.path(key).read_bytes() for key in corpus.files()})
+    return store

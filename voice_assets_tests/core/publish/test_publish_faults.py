@@ -94,7 +94,7 @@ def test_a_hub_that_stays_busy_ends_as_an_error_that_says_so(hub: HubServer) -> 
     hub.fail("GET .*/revision/", 503, times=99)
     with (
         HubRepo(REPO, "main", wait_sec=0.001) as repo,
-        pytest.raises(HubUnavailableError, match=r"team/voices.*look at it"),
+        pytest.raises(HubUnavailableError, match=r"team/voices.*read its state"),
     ):
         repo.head()
     assert len(hub.requests) == 5

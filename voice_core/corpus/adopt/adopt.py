@@ -1,7 +1,7 @@
-"""Taking in segment files that other programs cut: into batches with manifests, as if they had been cut here.
+"""Adopt segment files that other programs cut: into batches with manifests, like segments that are cut here.
 
-Plan: list, group by recording, assign new recordings to batches of their own. Run: read each file once, judge it,
-store it. Commit: as for every batch, the manifest last. What was done is skipped when it is run again.
+Plan: list, group by recording, assign new recordings to batches. Run: read, validate and store each file once. Commit:
+as for every batch, the manifest last. A second run skips finished work.
 """
 
 import time
@@ -23,36 +23,36 @@ from voice_core.settings import Settings
 from voice_core.settings.url_overlap import describe_overlap
 from voice_core.storage.store import Store, StoreError
 
-_PROBED_FILES = 3  # files of a recording, until one says how many bytes a second of audio takes
+_PROBED_FILES = 3  # files of a recording that are tried for its bytes per second
 
 
 @dataclass(frozen=True, slots=True)
 class AdoptOptions:
-    """`codec` and `revision` say what made the codes in the files; without them the codes are made anew."""
+    """`codec` and `revision` name the codec of the codes in the files; without them, segments are encoded again."""
 
     channel: str = ""
     codec: str = ""
     revision: str = ""
     form: RewriteMode = "lossless"
-    replace: bool = False  # recordings that were adopted from elsewhere
+    replace: bool = False  # adopt recordings again that were adopted from another URL
 
 
 def check_codec(options: AdoptOptions) -> None:
-    """Raises `ValueError` where the codec is not known, or its revision not given."""
+    """Raise `ValueError` if the codec is unknown or its revision is missing."""
     if not options.codec:
         if options.revision:
-            raise ValueError("--revision says nothing without --codec")
+            raise ValueError("--revision needs --codec")
         return
     codec = load_codec(options.codec)
     if not options.revision:
         raise ValueError(
-            f"say with --revision which revision of {options.codec} made the codes (the one here is {codec.revision}): "
-            "codes of different revisions must not be mixed"
+            f"--codec {options.codec} needs --revision, the revision that made the codes (the installed one is "
+            f"{codec.revision}): codes of different revisions must not be mixed"
         )
 
 
 def adopt(source: Store, work: Store, settings: Settings, options: AdoptOptions) -> AdoptReport:
-    """Adopt all segment files under the source's URL. Raises `ValueError` for options that cannot be."""
+    """Adopt all segment files under the source's URL. Raises `ValueError` for invalid options."""
     started = time.monotonic()
     check_codec(options)
     if how := describe_overlap(source.url, work.url):
@@ -84,7 +84,7 @@ def _select_recordings(
     options: AdoptOptions,
     report: AdoptReport,
 ) -> dict[RecordingKey, SourceRecording]:
-    """What is to be adopted; the rest is noted with the reason. Pure."""
+    """The recordings to adopt; the others are added to the report with the reason. Pure."""
     owners = {(item.channel, item.audio_id): (batch, item) for batch in batches for item in batch.recordings}
     selected: dict[RecordingKey, SourceRecording] = {}
     for name, recording in found.recordings.items():
@@ -92,9 +92,9 @@ def _select_recordings(
         batch, owner = owners.get(name, (None, None))
         if batch is not None and owner is not None and not reason:
             if owner.adopted is None:
-                reason = f"the recording itself is in {batch.partition}, and is cut there"
+                reason = f"the recording is in {batch.partition} and is cut there"
             elif owner.adopted.url != url and not options.replace:
-                reason = f"it was adopted from {owner.adopted.url}; --replace takes these files instead"
+                reason = f"it was adopted from {owner.adopted.url}; use --replace to adopt these files instead"
         if reason:
             report.left_out[reason] = report.left_out.get(reason, 0) + len(recording.files)
         else:
@@ -109,7 +109,7 @@ def _recording_keys(batches: Iterable[Batch]) -> set[RecordingKey]:
 def _probe_recordings(
     source: Store, new_recordings: Sequence[SourceRecording], terms: AdoptParameters
 ) -> list[Recording]:
-    """New recordings with about their length, which says where a batch is full: one file of each is read."""
+    """New recordings with estimated lengths, which limit the size of a batch: one file of each is read."""
 
     def probe(index: str) -> Recording:
         found = new_recordings[int(index)]
@@ -117,7 +117,7 @@ def _probe_recordings(
         info = adopted_audio_info(terms, _estimate_sec(source, found, terms))
         return Recording(found.channel, found.audio_id, found.key, info, adopted=Adoption(source.url))
 
-    with progress.track("looking at new recordings", len(new_recordings), "recordings") as task:
+    with progress.track("reading new recordings", len(new_recordings), "recordings") as task:
         return source.map_keys(probe, map(str, range(len(new_recordings))))
 
 

@@ -1,4 +1,4 @@
-"""Adopting one batch: what is done of it, what is left to do, and the way from one to the other."""
+"""Adopt the recordings of one batch: find what is left to do, adopt it, and commit the batch."""
 
 import dataclasses
 import time
@@ -30,7 +30,7 @@ _SAVE_INTERVAL_SEC = 20.0
 
 @dataclass(slots=True)
 class AdoptReport:
-    """What became of every object under the URL: they are `adopted`, `rejected`, `left_out` or `strays`."""
+    """The result for every object under the URL: `adopted`, `rejected`, `left_out` or `strays`."""
 
     partitions: list[PartitionKey] = field(default_factory=list)  # of adopted batches with recordings found here
     recordings: int = 0
@@ -49,7 +49,7 @@ class AdoptReport:
 
     @property
     def objects(self) -> int:
-        """All that lie under the URL."""
+        """All objects under the URL."""
         return self.segment_files + len(self.strays)
 
 
@@ -58,7 +58,7 @@ def adopted_audio_info(terms: AdoptParameters, seconds: float) -> AudioInfo:
 
 
 class BatchAdopter:
-    """One batch: what is done of it, what is left to do, and the way from one to the other."""
+    """Adopts the recordings of one batch, and resumes an interrupted run."""
 
     def __init__(
         self,
@@ -93,8 +93,8 @@ class BatchAdopter:
         old = read_manifest(self._work, SEGMENTS, self._partition)
         if old is not None and old.entries and old.sample_rate_hz != self._terms.sample_rate_hz:
             raise ValueError(
-                f"{self._partition} holds adopted segments at {old.sample_rate_hz} Hz, so cut.sample_rate_hz cannot be "
-                f"{self._terms.sample_rate_hz}"
+                f"{self._partition} contains adopted segments at {old.sample_rate_hz} Hz, but cut.sample_rate_hz is "
+                f"{self._terms.sample_rate_hz}: set it to {old.sample_rate_hz}"
             )
         self._intact = intact_keys(self._work, old, verify=False)
         self._outcomes = {item.audio_id: item for item in old.recordings} if old else {}
@@ -107,7 +107,7 @@ class BatchAdopter:
         return self._recordings[audio_id].adopted or Adoption("")
 
     def _is_adopted(self, found: SourceRecording) -> bool:
-        """Whether the recording was adopted from just these files, on just these terms, and is whole."""
+        """Whether the recording was adopted from these files with these parameters, and is complete."""
         origin = self._adoption(found.audio_id)
         here = found.indices
         lost = (entry for entry in self._rows[found.audio_id] if entry.index in here and not self._is_intact(entry))
@@ -142,7 +142,7 @@ class BatchAdopter:
     def _record_adopted(self, found: SourceRecording, adopted: AdoptedRecording) -> None:
         audio_id, url, here = found.audio_id, self._source.url, found.indices
         before = self._rows[audio_id]
-        # What was adopted before and has left the source since is kept: nothing else has it.
+        # Rows whose files were removed from the source since are kept: there is no other copy.
         kept = [row for row in before if row.index not in here] if self._adoption(audio_id).url == url else []
         rows = [*sorted_entries([*adopted.entries, *kept])]
         self._rows[audio_id] = rows
@@ -163,7 +163,7 @@ class BatchAdopter:
         self._report.files_written += adopted.written
 
     def _save(self) -> None:
-        """Write down what is done, so that a run that is killed goes on from here."""
+        """Save the state, so that an interrupted run resumes from here."""
         draft = Manifest(
             SEGMENTS, str(self._partition), False, self._terms.sample_rate_hz, "", parameters(self._settings),
             tuple(self._outcomes.values()), sorted_entries(row for rows in self._rows.values() for row in rows),

@@ -1,7 +1,7 @@
-"""One segment file that another program made: is it what it says, and what becomes of it.
+"""Adopt one segment file of another program: validate it, and make its row of the manifest.
 
-The file goes on as it is, unless its content can be written in the house's form (uncompressed, int16) without any
-loss, or that is asked for. Nothing of it is computed anew; its audio is measured once.
+The file is stored unchanged, unless its content can be written in this project's form (uncompressed, int16) without
+loss, or the int16 form is requested. Its audio is measured; nothing else is computed.
 """
 
 import dataclasses
@@ -15,6 +15,7 @@ import numpy as np
 
 from voice_core.audio.pcm import to_float
 from voice_core.codecs.base import Codec
+from voice_core.corpus.encode.code_checks import find_code_problems
 from voice_core.corpus.manifest import Entry
 from voice_core.corpus.names import ADOPT
 from voice_core.corpus.segment.measures import MEASURES_VERSION, measure
@@ -25,7 +26,7 @@ from voice_core.stages.verdicts import Reject
 
 ADOPT_VERSION = 1
 RewriteMode = Literal["lossless", "int16"]
-"""`lossless` rewrites what loses nothing by it and keeps the rest; `int16` rewrites all."""
+"""`lossless` rewrites files that lose nothing by it and keeps the others; `int16` rewrites all."""
 
 _FORBIDDEN_CHARACTERS = re.compile("[\x00\ud800-\udfff]")
 _LABELS = ("speaker_id", "gender", "dialect", "tone")
@@ -36,8 +37,8 @@ _RATES_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_0
 
 @dataclass(frozen=True, slots=True)
 class AdoptParameters:
-    """How files are taken in. `codec` and `revision` say what made their codes; codes of nobody knows what are
-    carried along and not used."""
+    """How files are adopted. `codec` and `revision` say what made their codes; codes without a recorded codec are kept
+    in the files and not used."""
 
     sample_rate_hz: int
     form: RewriteMode = "lossless"
@@ -50,16 +51,16 @@ class AdoptParameters:
 
 
 def file_fingerprint(data: bytes, audio_id: str, index: int, terms: AdoptParameters) -> str:
-    """Of everything that the file's row and bytes depend on."""
+    """Fingerprint of everything that the file's row and bytes depend on."""
     return fingerprint("adopted", terms.fingerprint, audio_id, index, sha256(data))
 
 
 def adopt_file(
     data: bytes, name: str, entry: Entry, terms: AdoptParameters, codec: Codec | None
 ) -> tuple[Entry, bytes]:
-    """The finished row of a file and the bytes to store; a rejected row has no key. Pure.
+    """The row of a file and the bytes to store; a rejected row has no key. Pure.
 
-    `entry` has the audio id, the index, the key and the fingerprint. `codec` is the one that `terms` name.
+    `entry` has the audio_id, the index, the key and the fingerprint. `codec` is the codec of `terms`.
     """
     try:
         segment = load_segment(data, name)
@@ -95,10 +96,10 @@ def _label_problem(segment: Segment, audio_id: str) -> Reject | None:
     for label in ("text", "audio_id", *_LABELS):
         if match := _FORBIDDEN_CHARACTERS.search(getattr(segment, label)):
             what = "a NUL" if match[0] == "\x00" else "a lone surrogate"
-            message = f"its {label} holds {what} at character {match.start()}, which cannot be stored"
+            message = f"its {label} contains {what} at character {match.start()}, which cannot be stored"
             return Reject(ADOPT, "bad_text" if label == "text" else "bad_metadata", message=message)
     if segment.audio_id not in ("", audio_id) and slug(segment.audio_id) != slug(audio_id):
-        message = f"its name says {audio_id}, its audio_id says {segment.audio_id}"
+        message = f"its file name has the audio_id {audio_id}, its content {segment.audio_id}"
         return Reject(ADOPT, "other_audio_id", message=message)
     return None
 
@@ -108,7 +109,7 @@ def _text_problem(segment: Segment) -> Reject | None:
 
 
 def _audio_problem(segment: Segment, terms: AdoptParameters) -> Reject | None:
-    """The file names no rate, but its length does, in seconds."""
+    """The file states no sample rate; its duration_sec implies one."""
     count, claimed_sec = len(segment.audio), segment.duration_sec
     if not count:
         return Reject(ADOPT, "no_audio")
@@ -127,26 +128,20 @@ def _audio_problem(segment: Segment, terms: AdoptParameters) -> Reject | None:
 
 
 def _codes_problem(segment: Segment, terms: AdoptParameters, codec: Codec | None) -> Reject | None:
-    """Codes that are said to be a codec's have to be possible for it; a file without codes is encoded later."""
-    codes = segment.codes
-    if codec is None or not len(codes):
+    """Codes must be plausible for the codec that they are said to be of; a file without codes is encoded later."""
+    count = len(segment.codes)
+    if codec is None or not count:
         return None
-    wanted = codec.code_count(len(segment.audio), terms.sample_rate_hz)
-    message = ""
-    if len(codes) != wanted:
-        message = f"it has {len(codes)} codes, {codec.name} makes {wanted} of its audio"
-    elif codes.min() < 0 or codes.max() >= codec.codebook_size:
-        message = f"its codes go from {codes.min()} to {codes.max()}, {codec.name} has 0 to {codec.codebook_size - 1}"
-    elif wanted > 1 and codes.min() == codes.max():
-        message = "all its codes are the same"
-    if not message:
+    problems = find_code_problems(segment.codes, len(segment.audio), terms.sample_rate_hz, codec)
+    if not problems:
         return None
-    message += "; adopt it without --codec to have it encoded anew"
-    return Reject(ADOPT, "codes_do_not_fit", float(len(codes)), float(wanted), message)
+    expected = codec.code_count(len(segment.audio), terms.sample_rate_hz)
+    message = f"it has {problems[0]}; adopt it without --codec to encode it again"
+    return Reject(ADOPT, "codes_do_not_fit", float(count), float(expected), message)
 
 
 def _is_lossless(data: bytes, segment: Segment) -> bool:
-    """Whether what was read is all that the file holds: the house's form would give it back exactly."""
+    """Whether this project's form holds the whole content of the file exactly."""
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         audio, codes = arrays["audio"], arrays["codes"]
         texts = all(

@@ -1,4 +1,4 @@
-"""Which objects of a folder are segment files, of which recordings. Pure: a listing in, names out.
+"""Find the segment files in a listing and group them by recording. Pure.
 
 The layout is `<channel>/<audio_id>_seg_<n>.npz`, or the same without channel folders.
 """
@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from voice_core.corpus.ingest.recordings import Stray
 from voice_core.fingerprint import fingerprint
+from voice_core.language import pluralize
 from voice_core.layout import slug
 from voice_core.storage.store import ObjectInfo
 
@@ -27,7 +28,7 @@ class SegmentObject:
 
 @dataclass(frozen=True, slots=True)
 class SourceRecording:
-    """The segment files of one recording, in the order of their numbers."""
+    """The segment files of one recording, ordered by number."""
 
     channel: str
     audio_id: str
@@ -44,20 +45,20 @@ class SourceRecording:
 
     @property
     def identity(self) -> str:
-        """Equal as long as the store says that all the files are unchanged, and that there are no others."""
+        """Equal while the store reports the same files, all unchanged."""
         return fingerprint([(item.info.key, item.info.identity) for item in self.files])
 
 
 @dataclass(slots=True)
 class SegmentListing:
     recordings: dict[RecordingKey, SourceRecording] = field(default_factory=dict)
-    strays: list[Stray] = field(default_factory=list)  # what is no segment file
+    strays: list[Stray] = field(default_factory=list)  # objects that are not segment files
 
 
 def find_segments(objects: Iterable[ObjectInfo], url: str, channel: str = "") -> SegmentListing:
-    """Group segment files by recording. `channel` is for all of them; else each folder is one.
+    """Group segment files by recording. `channel` applies to all of them; without it, each folder is a channel.
 
-    Raises `ValueError` where files lie in no folder and no channel is given.
+    Raises `ValueError` for files outside of any folder if no channel is given.
     """
     found = SegmentListing()
     files: dict[RecordingKey, list[SegmentObject]] = defaultdict(list)
@@ -69,12 +70,10 @@ def find_segments(objects: Iterable[ObjectInfo], url: str, channel: str = "") ->
         if item.unusable:
             found.strays.append(Stray(item.key, item.unusable))
         elif match is None:
-            found.strays.append(Stray(item.key, "it is not called <audio_id>_seg_<number>.npz"))
+            found.strays.append(Stray(item.key, "its name is not <audio_id>_seg_<number>.npz"))
         elif "/" in folder:
             found.strays.append(
-                Stray(
-                    item.key, f"it lies deeper than in a channel's folder: adopt {url}/{folder[: folder.rindex('/')]}"
-                )
+                Stray(item.key, f"it is below a channel's folder: adopt {url}/{folder[: folder.rindex('/')]}")
             )
         elif not folder and not channel:
             without_channel.append(item.key)
@@ -84,8 +83,8 @@ def find_segments(objects: Iterable[ObjectInfo], url: str, channel: str = "") ->
             patterns.setdefault(recording, f"{folder}/{match['stem']}_seg_*.npz".lstrip("/"))
     if without_channel:
         raise ValueError(
-            f"{len(without_channel):,} segment files, such as {min(without_channel)}, lie in no folder under {url}: "
-            "say with --channel which channel they belong to"
+            f"{pluralize(len(without_channel), 'segment file')} in no channel folder under {url}, such as "
+            f"{min(without_channel)}: set their channel with --channel"
         )
     for recording in sorted(files):
         ordered = sorted(files[recording], key=lambda file: (file.index, file.info.key))
@@ -95,7 +94,7 @@ def find_segments(objects: Iterable[ObjectInfo], url: str, channel: str = "") ->
 
 
 def parse_audio_id(stem: str) -> str:
-    """The id that a file's name stands for: ours are percent-encoded, others are taken as they are.
+    """The audio_id of a file name: percent-encoded by this project, taken literally from other programs.
 
     >>> parse_audio_id("video123"), parse_audio_id("news%2Fmonday"), parse_audio_id("100%")
     ('video123', 'news/monday', '100%')

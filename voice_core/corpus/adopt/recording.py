@@ -1,4 +1,4 @@
-"""One adopted recording: its files read, judged and stored. This is what a worker process does."""
+"""Adopt one recording in a worker process: read, validate and store its files."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ _GROUP_FILES = 128
 
 @dataclass(frozen=True, slots=True)
 class AdoptTask:
-    """What a worker is told: `earlier` are rows whose files are stored already, by fingerprint."""
+    """The input of a worker; `earlier` has the rows of files that are already stored, by fingerprint."""
 
     source: Store
     work: Store
@@ -33,7 +33,7 @@ class AdoptTask:
 
 @dataclass(frozen=True, slots=True)
 class AdoptedRecording:
-    """`failed_reads` files could not be had just now: they are tried again next time."""
+    """The result of a worker; the next run tries the `failed_reads` files again."""
 
     entries: tuple[Entry, ...]
     read: int
@@ -42,7 +42,7 @@ class AdoptedRecording:
 
 
 def adopt_recording(task: AdoptTask) -> AdoptedRecording:
-    """Read, judge and store the files of one recording, a few at a time."""
+    """Read, validate and store the files of one recording, a few at a time."""
     codec = load_codec(task.terms.codec) if task.terms.codec else None
     entries: list[Entry] = []
     written = failed_reads = 0
@@ -54,7 +54,7 @@ def adopt_recording(task: AdoptTask) -> AdoptedRecording:
             data = content[file.info.key]
             row = Entry("line", task.found.audio_id, file.index)
             if data is None:
-                message = f"it has {file.info.size:,} bytes, and a segment at most {MAX_FILE_BYTES:,}"
+                message = f"it has {file.info.size:,} bytes; the limit is {MAX_FILE_BYTES:,}"
                 row = dataclasses.replace(row, fingerprint=fingerprint("too large", message))
                 entries.append(row.with_verdict(Reject(ADOPT, "too_large", message=message)))
                 continue
@@ -77,7 +77,7 @@ def adopt_recording(task: AdoptTask) -> AdoptedRecording:
         task.work.put_many(ready)
         written += len(ready)
     for file in duplicates:
-        message = f"{file.info.key}: another file is number {file.index} of this recording"
+        message = f"{file.info.key}: another file has the number {file.index} of this recording"
         row_fingerprint = fingerprint("double", message)
         entry = Entry("line", task.found.audio_id, file.index, fingerprint=row_fingerprint)
         entries.append(entry.with_verdict(Reject(ADOPT, "duplicate", message=message)))
@@ -105,7 +105,7 @@ def _group_by_size(files: Sequence[SegmentObject]) -> Iterator[list[SegmentObjec
 
 
 def _read(source: Store, group: Sequence[SegmentObject]) -> list[bytes | StoreError | None]:
-    """The files' bytes, or why one cannot be read; None for what is too large to be read."""
+    """The content of each file, or its error; None for files above the size limit."""
     infos = {file.info.key: file.info for file in group}
 
     def read_file(key: str) -> bytes | StoreError | None:

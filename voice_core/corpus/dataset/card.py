@@ -14,8 +14,9 @@ from voice_core.corpus.dataset.column_descriptions import (
 )
 from voice_core.corpus.dataset.parameter_sets import ParameterSet, shared_parameters
 from voice_core.corpus.dataset.summary import Amount, LabelTotal, Summary, format_duration
-from voice_core.corpus.names import FULL, NEUTTS, PAIRS
+from voice_core.corpus.names import FULL, NEUTTS
 from voice_core.language import pluralize
+from voice_core.layout import RowsFile
 from voice_core.settings import CardSettings, Settings
 
 _MAX_SPEAKERS = 50
@@ -41,9 +42,9 @@ def render_card(
 ) -> str:
     """README.md of the dataset.
 
-    `splits` and `configs` name what has rows; a mapping gives a config splits of its own, for `datasets` refuses a
-    config that names a split without files. `digests` stand for the content of each config's files: `datasets` caches
-    a local dataset under a hash of the YAML, not of the files.
+    `splits` and `configs` are those that have rows; a mapping gives each config its own splits, since `datasets`
+    rejects a config with a split without files. `digests` identify the content of each config's files: `datasets`
+    caches a local dataset by a hash of the YAML, not of the files.
     """
     own = configs if isinstance(configs, Mapping) else dict.fromkeys(configs, splits)
     available = {config: tuple(own[config]) for config in own if own[config]}
@@ -69,12 +70,12 @@ def render_card(
 
 
 def strip_speaker_tables(card: str) -> str:
-    """A card for where `voice forget` does not reach: its YAML and the tables that name speakers are left out."""
+    """The card without its YAML and the tables with speakers, for places that `voice forget` does not clean."""
     return _SPEAKER_TABLES.sub("", card.split("---\n", 2)[-1])
 
 
 def read_card_settings(readme: str, dataset: str) -> CardSettings:
-    """What a card says of the settings that it was written with; `dataset` is the name that stood in for a title."""
+    """The card settings that a card was written with; `dataset` is the name that is used without a title."""
     head = yaml.safe_load(readme.split("---\n")[1])
     sources = re.search(r"^Sources: (.*?)(?=\n\n## Loading\n|\n?\Z)", readme, re.MULTILINE | re.DOTALL)
     stated_sources = sources[1] if sources else ""
@@ -87,7 +88,7 @@ def read_card_settings(readme: str, dataset: str) -> CardSettings:
 
 
 def escape_markdown(text: str) -> str:
-    """Any text as one line of Markdown that means only itself, in a table too.
+    """A text as one line of Markdown without any markup, also in tables.
 
     >>> escape_markdown("a|b\\n<i>*c*")
     'a\\\\|b \\\\<i\\\\>\\\\*c\\\\*'
@@ -96,13 +97,12 @@ def escape_markdown(text: str) -> str:
 
 
 def data_files(config: str, splits: Iterable[str]) -> list[dict[str, str]]:
-    """Where a config's Parquet files lie, by split, as `layout.DatasetLayout.rows_key` lays them.
+    """Patterns of a config's Parquet files, by split.
 
     >>> data_files("neutts", ["test"])
     [{'split': 'test', 'path': 'neutts/*/batch-*.test.parquet'}]
     """
-    folder = "data" if config == FULL else config
-    return [{"split": split, "path": f"{folder}/*/batch-*.{split}.parquet"} for split in splits]
+    return [{"split": split, "path": RowsFile.pattern(config, split)} for split in splits]
 
 
 def _front_matter(
@@ -233,7 +233,7 @@ def _funnel(summary: Summary) -> str:
 
 def _splits(summary: Summary, settings: Settings) -> str:
     if not summary.splits:
-        return "The rows have not been dealt to splits."
+        return "The rows are not assigned to splits yet."
     return (
         f"{settings.split.test_fraction:.1%} of the groups of recordings are held out for `test`, chosen by a hash "
         f"(seed {_code(settings.split.seed)}). A recording lies in one split with all its segments. "
@@ -243,11 +243,7 @@ def _splits(summary: Summary, settings: Settings) -> str:
 
 
 def _columns(summary: Summary, settings: Settings, available: Mapping[str, Sequence[str]]) -> str:
-    of_config = {
-        FULL: schemas.full_schema(settings.cut.sample_rate_hz, with_codes=summary.has_codes),
-        NEUTTS: schemas.neutts_schema(),
-        PAIRS: schemas.pairs_schema(with_codes=summary.has_codes),
-    }
+    of_config = schemas.config_schemas(with_codes=summary.has_codes, sample_rate_hz=settings.cut.sample_rate_hz)
     parts = []
     for config in available:
         lines = [
@@ -306,7 +302,7 @@ def _parameters(summary: Summary) -> str:
 
 
 def _differences(sets: Sequence[ParameterSet], shared: Mapping[str, Any]) -> str:
-    """An item for each set of parameters: its partitions, and what is not the same everywhere."""
+    """A list item per set of parameters: its partitions, and the parameters that differ."""
     lines = []
     for item in sets[:_MAX_SETS]:
         named = ", ".join(map(_code, item.partitions[:_MAX_PARTITIONS]))
@@ -327,7 +323,7 @@ def _licence(settings: Settings) -> str:
 
 
 def _code(value: Any) -> str:
-    """A value as inline code that survives a table."""
+    """A value as inline code that is valid in a table."""
     text = " ".join(str(value).split()).replace("`", "'").replace("|", "\\|")
     return f"`{text}`" if text else ""
 
@@ -349,6 +345,6 @@ def _loading(available: Mapping[str, Sequence[str]]) -> str:
 
 
 def _table(head: Sequence[str], lines: Iterable[Sequence[str]], align: str) -> str:
-    """A Markdown table of cells that are already escaped; `align` has l or r for each column."""
+    """A Markdown table of escaped cells; `align` has l or r for each column."""
     marks = ["---:" if side == "r" else "---" for side in align]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, marks, *lines))

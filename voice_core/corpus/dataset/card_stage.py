@@ -1,4 +1,4 @@
-"""The last stage: the dataset's card, its figures, and `dataset.json`, which commits them."""
+"""The card stage: write the dataset's card, its figures, and `dataset.json`, which commits them."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +13,7 @@ from voice_core.corpus.dataset.splits import parse_splits
 from voice_core.corpus.dataset.summary import Summary, summarise
 from voice_core.corpus.manifest import Manifest
 from voice_core.corpus.names import FULL, NEUTTS, PAIRS, SPLITS
+from voice_core.corpus.presence import are_files_intact
 from voice_core.fingerprint import canonical_json, fingerprint, sha256
 from voice_core.layout import DatasetLayout, PartitionKey
 from voice_core.settings import Settings
@@ -36,9 +37,9 @@ def card_inputs(manifests: Sequence[Manifest], settings: Settings) -> str:
 
 
 def build_card(work: Store, partitions: Iterable[PartitionKey], settings: Settings, *, verify: bool = False) -> Summary:
-    """Write README.md, the figures and dataset.json for everything that is finished.
+    """Write README.md, the figures and dataset.json for all finished partitions.
 
-    Where they are current they are left alone, unless with `verify`.
+    Current files are kept, unless `verify` is set.
     """
     layout = DatasetLayout(settings.dataset)
     with hold_lock(work, layout.root) as work:
@@ -84,10 +85,9 @@ def _build_card(work: Store, partitions: Iterable[PartitionKey], settings: Setti
 
 
 def is_card_intact(work: Store, commit: Mapping[str, Any]) -> bool:
-    """Whether the card and its figures are there, with the committed sizes."""
-    sizes = {item["key"]: item["size_bytes"] for item in card_file_records(commit)}
-    found = work.map_keys(work.head, sizes)
-    return bool(sizes) and all(info is not None and info.size == sizes[info.key] for info in found)
+    """Whether the card and its figures exist with their committed sizes."""
+    records = card_file_records(commit)
+    return bool(records) and are_files_intact(work, records)
 
 
 def _make_splits_record(work: Store, layout: DatasetLayout) -> dict[str, Any]:

@@ -1,27 +1,18 @@
-"""`dataset.json`, the commit record of a dataset: its rows' files, its splits, its card and figures, with checksums."""
+"""`dataset.json`, the commit record of a dataset: Parquet files, splits, card and figures, with checksums."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from voice_core.fingerprint import sha256
 from voice_core.layout import DatasetLayout
 from voice_core.settings import Settings
-from voice_core.storage.state_files import DamagedStateError, parse_state
+from voice_core.storage.state_files import find_valid_state, parse_state
 from voice_core.storage.store import Store
-
-_log = logging.getLogger(__name__)
 
 
 def read_dataset_record(work: Store, settings: Settings) -> dict[str, Any] | None:
-    """The record; None where there is none, or a damaged one: the card is made again then."""
-    key = DatasetLayout(settings.dataset).summary_key
-    data = work.find(key)
-    try:
-        return parse_dataset_record(work, key, data) if data is not None else None
-    except DamagedStateError as error:
-        _log.warning("%s; it is made again", error)
-        return None
+    """The record; None if it is missing or damaged: the card is written again then."""
+    return find_valid_state(work, DatasetLayout(settings.dataset).summary_key, parse_dataset_record)
 
 
 def parse_dataset_record(work: Store, key: str, data: bytes) -> dict[str, Any]:
@@ -42,10 +33,10 @@ def make_file_record(key: str, data: bytes) -> dict[str, Any]:
 
 
 def card_file_records(commit: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    """Records of the card and its figures: key, sha256, size_bytes. Records of older versions have none."""
+    """Records of the card and its figures: key, sha256, size_bytes. Older versions do not have them."""
     return commit.get("card", [])
 
 
 def splits_record(commit: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """The record of splits.json: key, sha256, size_bytes, and its `inputs`; empty where there is none."""
+    """The record of splits.json: key, sha256, size_bytes and `inputs`; empty if there is none."""
     return commit.get("splits", {}) if commit is not None else {}

@@ -1,9 +1,8 @@
-"""The stage "pairs": for voice cloning, each row with another row of the same speaker as its reference."""
+"""The stage "pairs": for voice cloning, each row with a reference: another row of the same speaker."""
 
 import dataclasses
 import io
 import json
-import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,17 +19,17 @@ from voice_core.corpus.dataset.text_normalization import hash_text
 from voice_core.corpus.evicted import EvictedFiles, dataset_stage_name, unmark_evicted
 from voice_core.corpus.manifest import Entry, Manifest, read_complete_manifest
 from voice_core.corpus.names import NEUTTS, PAIRS, SPLITS
+from voice_core.corpus.presence import are_files_intact
 from voice_core.corpus.segment.rebuild import RebuildSources
 from voice_core.fingerprint import fingerprint, hash_to_unit_interval, sha256
 from voice_core.layout import DatasetLayout, PartitionKey
 from voice_core.settings import Settings
 from voice_core.storage.distributed_lock import hold_lock
-from voice_core.storage.state_files import DamagedStateError, parse_state
+from voice_core.storage.state_files import find_valid_state, parse_state
 from voice_core.storage.store import Store
 
 PAIRS_VERSION = 1
 _SCOPED_VERSION = 2
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +40,8 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class PairsRecord:
-    """The commit record. `speakers` counts people, as `split.speaker_scope` tells them apart; `skipped` counts rows
-    that got no reference, by reason."""
+    """The commit record. `speakers` counts people, as defined by `split.speaker_scope`; `skipped` counts rows without a
+    reference, by reason."""
 
     inputs: str
     pairs: int
@@ -57,12 +56,17 @@ class PairsRecord:
     def data_version(self) -> str:
         return fingerprint(dataclasses.asdict(self))
 
+    @property
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 by key of the Parquet files."""
+        return {str(item["key"]): str(item["sha256"]) for item in self.files}
+
 
 def choose_pairs(entries: Iterable[Entry], speaker_scope: SpeakerScope) -> tuple[list[Pair], dict[str, int]]:
     """Give each kept row a reference: another segment of the same person and split, with another text. Pure.
 
-    References stay within the partition, and within the recording where speaker ids mean no more than that.
-    Which one is chosen follows from hashes alone.
+    References are of the same partition, and of the same recording if speaker ids are only valid within a recording.
+    The choice depends on hashes alone.
     """
     people: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
     skipped: dict[str, int] = defaultdict(int)
@@ -85,7 +89,7 @@ def choose_pairs(entries: Iterable[Entry], speaker_scope: SpeakerScope) -> tuple
 
 
 def _choose_reference(target: Entry, others: Sequence[Entry]) -> Entry | None:
-    """A pick that is even over the speaker's segments: the first with another text from a hashed place on."""
+    """The first segment with another text, from a hashed position on, so that choices are evenly distributed."""
     start = int(hash_to_unit_interval("pair", target.audio_id, target.index, target.fingerprint) * len(others))
     target_hash = hash_text(target.text)
     for step in range(len(others)):
@@ -97,7 +101,7 @@ def _choose_reference(target: Entry, others: Sequence[Entry]) -> Entry | None:
 
 def stage_inputs(dataset: Manifest, settings: Settings) -> str:
     scope = settings.split.speaker_scope
-    # Records of the other scopes used to count a speaker once a recording.
+    # Version 1 counted a speaker once per recording in every scope.
     version = PAIRS_VERSION if scope == "recording" else _SCOPED_VERSION
     return fingerprint(version, dataset.data_version, scope)
 
@@ -107,14 +111,8 @@ def _record_key(partition: PartitionKey, settings: Settings) -> str:
 
 
 def read_pairs(work: Store, partition: PartitionKey, settings: Settings) -> PairsRecord | None:
-    """The commit record; None where there is none, or a damaged one: the pairs are made again then."""
-    key = _record_key(partition, settings)
-    data = work.find(key)
-    try:
-        return parse_pairs(work, key, data) if data is not None else None
-    except DamagedStateError as error:
-        _log.warning("%s; it is made again", error)
-        return None
+    """The commit record; None if it is missing or damaged: the pairs are written again then."""
+    return find_valid_state(work, _record_key(partition, settings), parse_pairs)
 
 
 def parse_pairs(work: Store, key: str, data: bytes) -> PairsRecord:
@@ -135,16 +133,16 @@ def build_pairs(
     verify: bool = False,
     rebuild_sources: RebuildSources | None = None,
 ) -> PairsRecord:
-    """Write the pairs of a partition whose dataset rows are finished, unless they are there and current.
+    """Write the pairs of a partition whose rows are complete, unless they are current.
 
-    With `verify`, their content is looked at too. Rows that were freed and are needed are written again, from
-    `rebuild_sources`. Waits while another process works on the partition.
+    With `verify`, their content is compared, too. Evicted rows that are needed are rebuilt from `rebuild_sources`.
+    Waits while another process works on the partition.
     """
     partition = PartitionKey.parse(dataset.partition)
     with hold_lock(work, str(partition)) as work:
         there = read_pairs(work, partition, settings)
         current = there is not None and there.inputs == stage_inputs(dataset, settings)
-        if there is not None and current and _intact(work, there, verify):
+        if there is not None and current and are_files_intact(work, there.files, verify=verify):
             return there
         freed = EvictedFiles(work)
         if any(freed.contains(key, digest) for key, digest in list_parquet_files(dataset)):
@@ -153,23 +151,8 @@ def build_pairs(
         return write_pairs(work, dataset, settings)
 
 
-def _intact(work: Store, record: PairsRecord, verify: bool) -> bool:
-    hashes = {str(item["key"]): str(item["sha256"]) for item in record.files}
-    sizes = {str(item["key"]): item.get("size_bytes") for item in record.files}
-    freed = EvictedFiles(work)
-
-    def is_intact(key: str) -> bool:
-        if freed.contains(key, hashes[key]):
-            return True
-        info = work.head(key)
-        there = info is not None and sizes[key] in (None, info.size)
-        return there and (not verify or work.hash(key) == hashes[key])
-
-    return all(work.map_keys(is_intact, hashes))
-
-
 def write_pairs(work: Store, dataset: Manifest, settings: Settings) -> PairsRecord:
-    """Write the pairs of a partition, whatever is there, while its claim is held."""
+    """Write the pairs of a partition whose lock is held, even if they are current."""
     partition = PartitionKey.parse(dataset.partition)
     layout = DatasetLayout(settings.dataset)
     pairs, skipped = choose_pairs(dataset.entries, settings.split.speaker_scope)

@@ -7,7 +7,7 @@ from typing import Any
 from voice_core.corpus.manifest import Manifest
 from voice_core.fingerprint import canonical_json
 
-_FILES = "files"  # what was written, not what it was written with
+_FILES = "files"  # output files, not a parameter
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class ParameterSet:
 
 
 def parameter_sets(manifests: Iterable[Manifest]) -> tuple[ParameterSet, ...]:
-    """One set, unless partitions were built with different parameters; the set of the first partition comes first."""
+    """The distinct parameters; the set of the first partition comes first."""
     groups: dict[str, tuple[list[str], dict[str, Any]]] = {}
     for manifest in manifests:
         values = flatten({name: value for name, value in manifest.parameters.items() if name != _FILES})
@@ -28,7 +28,7 @@ def parameter_sets(manifests: Iterable[Manifest]) -> tuple[ParameterSet, ...]:
 
 
 def shared_parameters(sets: Iterable[ParameterSet]) -> dict[str, Any]:
-    """The parameters that have one value in all sets."""
+    """The parameters that have the same value in all sets."""
     first, *others = sets
     return {
         name: value

@@ -1,4 +1,4 @@
-"""The Parquet files of one partition, written as rows come, and committed together."""
+"""Write the Parquet files of one partition row group by row group, and put them together at the end."""
 
 import contextlib
 import hashlib
@@ -16,11 +16,11 @@ import pyarrow.parquet as pq
 from voice_core.storage.scratch import Scratch, ScratchLimitError, format_gigabytes
 from voice_core.storage.store import Store
 
-ROW_GROUP = 64  # rows: about 8 MB of FLAC, small enough to look at one without reading the file
+ROW_GROUP = 64  # rows: about 8 MB of FLAC, so that one group can be read without the whole file
 
 
 class _HashingFile(io.FileIO):
-    """A file that hashes what is written to it, from start to end; `on_write` is told how many bytes come first."""
+    """A file that hashes its content while it is written; `on_write` gets the bytes of each write before it."""
 
     def __init__(self, path: Path, on_write: Callable[[int], None]) -> None:
         super().__init__(path, "wb")
@@ -46,11 +46,13 @@ class _OpenFile:
 
 
 class PartitionParquetWriter:
-    """A file for each config and split, opened when its first rows come; on leaving, all of them are put.
+    """One file per config and split, opened at its first rows; all are put when the context exits without an error.
 
-    `key_of(config, split)` says where. An exception within puts nothing. Afterwards `records` lists each file with
-    key, sha256, size_bytes, rows, config and split. For a remote store the files grow in `scratch`, to `expected_bytes`
-    or so in all; `ScratchLimitError` where they come to more than the scratch folder may hold.
+    `key_of(config, split)` gives the key. Afterwards `records` lists each file with key, sha256, size_bytes, rows,
+    config and split. For a remote store the files are written in `scratch`, about `expected_bytes` in total.
+
+    Raises:
+        ScratchLimitError: the files exceed the limit of the scratch folder.
     """
 
     def __init__(
@@ -76,7 +78,7 @@ class PartitionParquetWriter:
         self._bytes_written += count
         if self._scratch is not None and not self._scratch.fits(self._bytes_written):
             raise ScratchLimitError(
-                f"the rows of a batch, such as {next(iter(self._open.values())).key}, are put together on local disk "
+                f"the rows of a batch, such as {next(iter(self._open.values())).key}, are written on local disk first "
                 f"and need {format_gigabytes(self._bytes_written)} or more; {self._scratch.limit}"
             )
 
@@ -100,7 +102,7 @@ class PartitionParquetWriter:
             )  # fmt: skip
 
     def _abort(self) -> None:
-        self._scratch = None  # what closing still writes goes nowhere
+        self._scratch = None  # closing writes data that is not counted
         for item in self._open.values():
             with contextlib.suppress(OSError, pa.ArrowException):
                 item.parquet.close()
@@ -123,7 +125,7 @@ class PartitionParquetWriter:
 
 
 def _column_paths(schema: pa.Schema) -> list[str]:
-    """Parquet's names of the columns."""
+    """The paths of the columns in Parquet."""
     names = []
     for field in schema:
         if pa.types.is_struct(field.type):

@@ -1,4 +1,4 @@
-"""Pictures of a summary, as PNG. Names of channels and people stay out of them: matplotlib does not shape Arabic."""
+"""Plots of a summary, as PNG. They contain no names of channels or people: matplotlib does not shape Arabic."""
 
 import io
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ _MAX_BARS = 11
 
 
 def plot_durations(summary: Summary) -> bytes:
-    """How many kept segments there are of each length. Equal summaries give equal bytes."""
+    """Histogram of the lengths of kept segments. Equal summaries give equal bytes."""
     figure, axes = _new_figure("Length of kept segments", left=0.09)
     bins = summary.durations
     if not bins:
@@ -33,7 +33,7 @@ def plot_durations(summary: Summary) -> bytes:
     first, last = bins[0].start_sec, bins[-1].start_sec + 1
     step = max(1, -(-(last - first) // 16))
     ticks: dict[float, str] = {tick: str(tick) for tick in range(first, last + 1) if tick % step == 0}
-    if bins[-1].stop_sec is None:  # the open bin is named in its middle
+    if bins[-1].stop_sec is None:  # the label of the open bin is centred
         ticks = {tick: label for tick, label in ticks.items() if tick < last - 1} | {last - 0.5: bins[-1].label}
     axes.set_xticks(list(ticks), list(ticks.values()))
     axes.set_xlim(first - 0.4, max(last, first + 6) + 0.4)
@@ -49,7 +49,7 @@ def plot_durations(summary: Summary) -> bytes:
 
 
 def plot_rejections(summary: Summary) -> bytes:
-    """What was kept and what was rejected why, in shares of the audio. Equal summaries give equal bytes."""
+    """Bar chart of kept and rejected audio by reason, in shares. Equal summaries give equal bytes."""
     figure, axes = _new_figure("Where the audio went", left=0.37)
     if not summary.total.samples:
         return _render_empty(figure, axes, "no audio came in")
@@ -76,7 +76,7 @@ def plot_rejections(summary: Summary) -> bytes:
             ha="right" if inside else "left", fontsize=8, color="white" if inside else _TEXT_COLOUR,
         )  # fmt: skip
     axes.set_yticks(places, [label for label, *_ in bars])
-    axes.set_ylim(max(len(bars), 7) - 0.4, -0.6)  # few bars stay slim
+    axes.set_ylim(max(len(bars), 7) - 0.4, -0.6)  # keeps few bars thin
     axes.set_xlim(0, 100)
     axes.set_xlabel("% of all audio", color=_MUTED_COLOUR)
     axes.grid(axis="x", color=_GRID_COLOUR)
@@ -85,8 +85,8 @@ def plot_rejections(summary: Summary) -> bytes:
 
 
 def _new_figure(title: str, left: float) -> "tuple[Figure, Axes]":
-    """`left` is the share of the width that labels take; having matplotlib find it out takes as long as the drawing."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # half a second, so only when a picture is drawn
+    """`left` is the share of the width for labels; letting matplotlib compute it takes as long as drawing."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # takes half a second, so only when needed
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(_WIDTH_IN, _HEIGHT_IN), dpi=_DPI, facecolor="white")
@@ -111,7 +111,7 @@ def _render_empty(figure: "Figure", axes: "Axes", text: str) -> bytes:
 
 
 def _render_png(figure: "Figure") -> bytes:
-    """A palette of 128 colours is plenty for flat shapes and text, and a quarter of the bytes."""
+    """128 colours are enough for flat shapes and text, and take a quarter of the bytes."""
     from PIL import Image
 
     canvas: FigureCanvasAgg = figure.canvas  # type: ignore[assignment]

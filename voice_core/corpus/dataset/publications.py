@@ -1,7 +1,6 @@
-"""published.json: where a dataset was published, and what lies there. One entry a branch of a repository.
+"""published.json: where a dataset was published, and the files there. One entry per branch of a repository.
 
-It has no times in it, and no secrets; it is the one file of a dataset that speaks of the world outside, so it is not
-part of what a rebuilt work root has to reproduce.
+It contains no times and no secrets. It describes an external state, so rebuilding a work root does not reproduce it.
 """
 
 import json
@@ -19,7 +18,7 @@ _REMEDY = "Restore it from a copy, or delete it and publish again"
 
 @dataclass(frozen=True, slots=True)
 class PublicationRecord:
-    """A publication. `files` as `publish.difference.LocalFile.as_record` gives them."""
+    """A publication; `files` are records of `publish.difference.LocalFile.as_record`."""
 
     endpoint: str
     repo_id: str
@@ -46,7 +45,7 @@ def publications_key(settings: Settings) -> str:
 
 
 def read_publications(work: Store, settings: Settings) -> list[PublicationRecord]:
-    """Every place that the dataset was published to. Raises `StateFileError` where published.json is damaged."""
+    """All publications of the dataset. Raises `StateFileError` if published.json is damaged."""
     key = publications_key(settings)
     data = work.find(key)
     return parse_publications(work, key, data) if data is not None else []
@@ -63,13 +62,13 @@ def find_publication(work: Store, settings: Settings, branch_id: tuple[str, str,
 def write_publication(
     work: Store, settings: Settings, branch_id: tuple[str, str, str], revision: str, files: Iterable[dict[str, Any]]
 ) -> None:
-    """Replace the entry of this place."""
+    """Replace the entry of this branch."""
     records = sorted(files, key=lambda item: str(item["path"]))
     _write(work, settings, PublicationRecord(*branch_id, revision, tuple(records)))
 
 
 def set_publication_revision(work: Store, settings: Settings, published: PublicationRecord, revision: str) -> None:
-    """The same files, at another revision."""
+    """Change the revision of an entry; its files stay the same."""
     _write(work, settings, PublicationRecord(*published.branch_id, revision, published.files))
 
 

@@ -17,7 +17,7 @@ from voice_core.corpus.dataset.parquet_writer import ROW_GROUP, PartitionParquet
 from voice_core.corpus.dataset.splits import Splits
 from voice_core.corpus.dataset.text_normalization import neutts_drop_reasons
 from voice_core.corpus.encode.rebuild import rebuild_evicted
-from voice_core.corpus.evicted import EvictedFiles, dataset_stage_name, unmark_evicted
+from voice_core.corpus.evicted import dataset_stage_name, unmark_evicted
 from voice_core.corpus.manifest import (
     Entry,
     Manifest,
@@ -27,6 +27,7 @@ from voice_core.corpus.manifest import (
     sorted_entries,
 )
 from voice_core.corpus.names import CODED, DATASET, FULL, NEUTTS, SEGMENTS, SPLITS, TEST
+from voice_core.corpus.presence import are_files_intact
 from voice_core.corpus.segment.rebuild import RebuildSources
 from voice_core.corpus.segment.segment_files import SegmentFileError, load_audio_and_codes
 from voice_core.fingerprint import fingerprint, sha256
@@ -67,7 +68,7 @@ def read_dataset_manifest(
 
 
 def read_latest_complete(work: Store, partition: PartitionKey, settings: Settings) -> Manifest | None:
-    """The manifest of the last stage that is finished: what totals over the work root are sums of."""
+    """The manifest of the last finished stage, which totals over the work root are computed from."""
     return latest_complete(
         read_dataset_manifest(work, partition, settings),
         *(read_manifest(work, stage, partition) for stage in dict.fromkeys((source_stage(settings), SEGMENTS))),
@@ -75,12 +76,12 @@ def read_latest_complete(work: Store, partition: PartitionKey, settings: Setting
 
 
 def latest_complete(*manifests: Manifest | None) -> Manifest | None:
-    """The first that is finished, of the manifests of a partition from the last stage to the first."""
+    """The first complete one of a partition's manifests, given from the last stage to the first."""
     return next((manifest for manifest in manifests if manifest is not None and manifest.complete), None)
 
 
 def require_dataset_manifest(work: Store, partition: PartitionKey, settings: Settings) -> Manifest:
-    """The committed rows. Raises `LookupError` that says what to run first."""
+    """The committed rows. Raises `LookupError` if there are none; the message says what to run."""
     manifest = read_dataset_manifest(work, partition, settings)
     if manifest is None or not manifest.complete:
         raise LookupError(
@@ -95,12 +96,12 @@ def list_parquet_files(manifest: Manifest) -> list[tuple[str, str]]:
 
 
 def stage_inputs(source: Manifest, splits: Splits, settings: Settings) -> str:
-    """Of the splits only what concerns this partition, so that news from elsewhere leaves it alone."""
+    """The fingerprint of the inputs; of the splits, only what concerns this partition."""
     channel = PartitionKey.parse(source.partition).channel
     assigned = [splits.split_of(channel, recording.audio_id) for recording in source.recordings]
     leaks = [
         (entry.audio_id, entry.index)
-        for entry in (source.kept() if TEST in assigned else ())  # where nothing is held out no row need be looked at
+        for entry in (source.kept() if TEST in assigned else ())  # without held-out recordings nothing leaks
         if splits.leaks(splits.split_of(channel, entry.audio_id), entry.text)
     ]
     return fingerprint(
@@ -121,42 +122,26 @@ def build_dataset(
     verify: bool = False,
     rebuild_sources: RebuildSources | None = None,
 ) -> DatasetReport:
-    """Write the partition's Parquet files and their manifest, unless they are there and current.
+    """Write the partition's Parquet files and their manifest, unless they are current.
 
-    With `verify`, their content is looked at too. Files of the stage before that were freed come from
+    With `verify`, their content is compared, too. Evicted files of the stage before are rebuilt from
     `rebuild_sources`. Waits while another process works on the partition.
     """
     with hold_lock(work, str(partition)) as work:
         started = time.monotonic()
         source = read_complete_manifest(work, source_stage(settings), partition)
         there = read_dataset_manifest(work, partition, settings)
-        if there is not None and is_current(source, there, splits, settings) and _intact(work, there, verify):
+        current = there is not None and is_current(source, there, splits, settings)
+        files = there.parameters.get("files", []) if there is not None else []
+        if there is not None and current and are_files_intact(work, files, verify=verify):
             return DatasetReport(there, len(there.kept()), 0, time.monotonic() - started)
         return write_rows(work, source, splits, settings, rebuild_sources)
-
-
-def _intact(work: Store, manifest: Manifest, verify: bool) -> bool:
-    """Whether the Parquet files are there, with their committed size; with `verify`, with their committed hash.
-
-    Those that were freed count as there.
-    """
-    files = {item["key"]: item for item in manifest.parameters.get("files", [])}
-    freed = EvictedFiles(work)
-
-    def is_intact(key: str) -> bool:
-        if freed.contains(key, files[key]["sha256"]):
-            return True
-        info = work.head(key)
-        there = info is not None and info.size == files[key]["size_bytes"]
-        return there and (not verify or work.hash(key) == files[key]["sha256"])
-
-    return all(work.map_keys(is_intact, files))
 
 
 def write_rows(
     work: Store, source: Manifest, splits: Splits, settings: Settings, rebuild_sources: RebuildSources | None
 ) -> DatasetReport:
-    """Write the Parquet files of a partition, whatever is there, while its claim is held."""
+    """Write the Parquet files of a partition whose lock is held, even if they are current."""
     started = time.monotonic()
     partition = PartitionKey.parse(source.partition)
     rebuild_evicted(work, rebuild_sources, source.stage, partition, settings, [entry.key for entry in source.kept()])
@@ -205,7 +190,7 @@ def write_rows(
     written = {item["key"] for item in files.records}
     possible_keys = (layout.rows_key(config, partition, split) for config in (FULL, NEUTTS) for split in SPLITS)
     work.delete([key for key in possible_keys if key not in written])
-    has_damaged = any(entry.reason == _DAMAGED for entry in results)  # what could not be read is tried again
+    has_damaged = any(entry.reason == _DAMAGED for entry in results)  # the next run tries unreadable files again
     manifest = dataclasses.replace(
         draft,
         complete=True,
@@ -220,7 +205,7 @@ def write_rows(
 
 
 def _assign_split(entry: Entry, splits: Splits, channel: str) -> Entry:
-    """The row with its split, or the reason why it cannot be in it."""
+    """The row with its split, or rejected if its text leaks."""
     if not entry.kept:
         return entry
     split = splits.split_of(channel, entry.audio_id)
@@ -235,7 +220,7 @@ def _row_groups(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
 
 @dataclass(frozen=True, slots=True)
 class ReadRowsTask:
-    """A few rows of one split, for a worker to read."""
+    """A few rows of one split: the input of a worker."""
 
     work: Store
     entries: Sequence[Entry]
@@ -244,7 +229,7 @@ class ReadRowsTask:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row with what its file holds: the audio as FLAC, and int32 codes of shape [codes]."""
+    """A row with the content of its file: the audio as FLAC, and int32 codes of shape [codes]."""
 
     entry: Entry
     flac: bytes
@@ -255,7 +240,7 @@ SegmentContent = tuple[bytes, npt.NDArray[np.int32]]
 
 
 def read_rows(task: ReadRowsTask) -> list[SegmentContent | Reject]:
-    """Read the files of a few rows: FLAC and codes, or why a file is not what was committed."""
+    """Read the files of a few rows: FLAC and codes, or the reason why a file cannot be used."""
 
     def read(key: str) -> SegmentContent | Reject:
         try:
@@ -272,7 +257,7 @@ def read_rows(task: ReadRowsTask) -> list[SegmentContent | Reject]:
 
 
 def row_key(partition: str, entry: Entry) -> str:
-    """`__key__` of a row: unique within the dataset, and stable as long as the line keeps its place."""
+    """`__key__` of a row: unique within the dataset, and stable while the line keeps its number."""
     return f"{PartitionKey.parse(partition).channel}/{segment_name(entry.audio_id, entry.index)}"
 
 
@@ -314,12 +299,12 @@ def _full_table(good: Sequence[Row], source: Manifest, settings: Settings) -> pa
 
 
 def _to_sec(sample: int | None, rate: int) -> float | None:
-    """Nobody knows where in its recording an adopted segment lay."""
+    """Seconds of a sample number; None for adopted segments, whose position is unknown."""
     return None if sample is None else sample / rate
 
 
 def _code_version(source: Manifest) -> str:
-    """Of all code that had a hand in the files, such as "cut1-measure1-code1-roundtrip1"."""
+    """Versions of all code that the files depend on, such as "cut1-measure1-code1-roundtrip1"."""
     versions = (source.parameters.get("cut", {}).get("code"), source.parameters.get("code"))
     return "-".join(version for version in versions if version)
 

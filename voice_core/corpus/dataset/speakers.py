@@ -1,4 +1,4 @@
-"""Whom a `speaker_id` means, by the setting `split.speaker_scope`."""
+"""The person that a `speaker_id` refers to, by the setting `split.speaker_scope`."""
 
 from typing import Literal
 

@@ -1,9 +1,9 @@
-"""Train and test: which recordings are held out, and which texts stand on both sides.
+"""Train and test splits: which recordings are held out, and which texts occur in both splits.
 
-Recordings that share a person (within `speaker_scope`) form a group; a group's hash decides its split. What was held
-out once stays held out as the corpus grows. A test row whose text is also spoken in train is left out.
+Recordings that share a person (within `speaker_scope`) form a group; the hash of a group decides its split. Recordings
+that are held out once stay held out as the corpus grows. A test row whose text is also spoken in train is rejected.
 
-Where splits.json is gone or damaged, the rows of the dataset say what was held out.
+If splits.json is missing or damaged, held-out recordings are recovered from the dataset's rows.
 """
 
 import dataclasses
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from voice_core.corpus.dataset.dataset_record import read_dataset_record, splits_record
+from voice_core.corpus.dataset.speakers import SpeakerScope, speaker_identity
 from voice_core.corpus.dataset.text_normalization import hash_text
 from voice_core.corpus.manifest import Manifest, load_manifest
 from voice_core.corpus.names import TEST, TRAIN
@@ -22,7 +23,7 @@ from voice_core.fingerprint import fingerprint, hash_to_unit_interval, sha256
 from voice_core.layout import DatasetLayout, PartitionKey
 from voice_core.settings import Settings, SplitSettings
 from voice_core.storage.distributed_lock import hold_lock
-from voice_core.storage.state_files import DamagedStateError, parse_state
+from voice_core.storage.state_files import find_valid_state, parse_state
 from voice_core.storage.store import Store
 
 SPLITS_VERSION = 2
@@ -34,7 +35,7 @@ RecordingId = tuple[str, str]  # (channel slug, audio_id)
 
 @dataclass(frozen=True, slots=True)
 class Splits:
-    """`test` names the held-out recordings; `shared_texts` are hashes of texts of both sides."""
+    """`test` are the held-out recordings; `shared_texts` are hashes of texts in both splits."""
 
     test: frozenset[RecordingId]
     shared_texts: frozenset[str]
@@ -45,7 +46,7 @@ class Splits:
         return TEST if (channel, audio_id) in self.test else TRAIN
 
     def leaks(self, split: str, text: str) -> bool:
-        """Whether a row of this split and text must be left out, because train holds its text too."""
+        """Whether a row of this split and text must be rejected, because train contains its text, too."""
         return split == TEST and bool(self.shared_texts) and hash_text(text) in self.shared_texts
 
     @property
@@ -65,7 +66,7 @@ class Splits:
 
 @dataclass(frozen=True, slots=True)
 class SplitRow:
-    """A kept row, as far as splits go."""
+    """The values of a kept row that splits depend on."""
 
     channel: str
     audio_id: str
@@ -74,17 +75,17 @@ class SplitRow:
 
 
 def split_rows(manifests: Iterable[Manifest]) -> list[SplitRow]:
-    spoken: list[SplitRow] = []
+    rows: list[SplitRow] = []
     for manifest in manifests:
         channel = PartitionKey.parse(manifest.partition).channel
-        spoken.extend(SplitRow(channel, entry.audio_id, entry.speaker_id, entry.text) for entry in manifest.kept())
-    return spoken
+        rows.extend(SplitRow(channel, entry.audio_id, entry.speaker_id, entry.text) for entry in manifest.kept())
+    return rows
 
 
 def plan_splits(rows: Sequence[SplitRow], settings: SplitSettings, before: Splits | None = None) -> Splits:
     """Hold out groups of recordings whose hash falls below `test_fraction`; at least one group if there are two.
 
-    Groups of which `before` held out a recording are held out again, where it was planned by the same settings.
+    Groups with a recording that `before` held out are held out again, if `before` was planned with the same settings.
     """
     groups = _groups(rows, settings.speaker_scope)
     hash_fractions = {min(group): hash_to_unit_interval("split", settings.seed, min(group)) for group in groups}
@@ -104,8 +105,8 @@ def plan_splits(rows: Sequence[SplitRow], settings: SplitSettings, before: Split
     return Splits(test, frozenset(text for text, seen in sides.items() if len(seen) == 2), parameters)
 
 
-def _groups(rows: Sequence[SplitRow], scope: str) -> list[set[RecordingId]]:
-    """Recordings that are connected through shared people."""
+def _groups(rows: Sequence[SplitRow], scope: SpeakerScope) -> list[set[RecordingId]]:
+    """Groups of recordings that are connected through shared people."""
     parent: dict[Any, Any] = {}
 
     def root(node: Any) -> Any:
@@ -118,8 +119,8 @@ def _groups(rows: Sequence[SplitRow], scope: str) -> list[set[RecordingId]]:
     for row in rows:
         recording = root((row.channel, row.audio_id))
         if row.speaker_id and scope != "recording":
-            person = ("", row.speaker_id, "") if scope == "corpus" else ("", row.channel, row.speaker_id)
-            parent[recording] = root(person)
+            person = speaker_identity(scope, row.channel, row.audio_id, row.speaker_id)
+            parent[recording] = root(("person", person))
     groups: dict[Any, set[RecordingId]] = defaultdict(set)
     for name in sorted({(row.channel, row.audio_id) for row in rows}):
         groups[root(name)].add(name)
@@ -132,7 +133,7 @@ def splits_inputs(manifests: Sequence[Manifest], settings: Settings) -> str:
 
 
 def parse_splits(work: Store, key: str, data: bytes) -> Splits:
-    """The content of splits.json. One of an older version has no inputs: it is planned anew."""
+    """The content of splits.json. Older versions have no inputs: they are planned again."""
     return parse_state(work, key, data, Splits, version=SPLITS_VERSION, prepare=_migrate_fields)
 
 
@@ -147,25 +148,21 @@ def _migrate_fields(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_splits(work: Store, settings: Settings) -> Splits | None:
-    """The splits; None where there are none, or the file is damaged or not the one that was committed."""
+    """The splits; None if they are missing, damaged or not those that were committed."""
     key = DatasetLayout(settings.dataset).splits_key
-    data = work.find(key)
-    if data is None:
+    found = find_valid_state(work, key, lambda work, key, data: (parse_splits(work, key, data), sha256(data)))
+    if found is None:
         return None
-    try:
-        splits = parse_splits(work, key, data)
-    except DamagedStateError as error:
-        _log.warning("%s; it is made again", error)
-        return None
+    splits, digest = found
     committed = splits_record(read_dataset_record(work, settings))
-    if committed.get("inputs") == splits.inputs and committed["sha256"] != sha256(data):
-        _log.warning("%s/%s is not what was committed; it is made again", work.url, key)
+    if committed.get("inputs") == splits.inputs and committed["sha256"] != digest:
+        _log.warning("%s/%s is not what was committed; it will be written again", work.url, key)
         return None
     return splits
 
 
 def recover_splits(work: Store, partitions: Iterable[str], settings: Settings) -> Splits | None:
-    """What the committed rows say was held out, under the settings of the last of them; None without rows."""
+    """Recover held-out recordings from the committed rows, with the settings of the last of them; None without rows."""
     layout = DatasetLayout(settings.dataset)
     test: set[RecordingId] = set()
     parameters: dict[str, Any] | None = None
@@ -179,7 +176,7 @@ def recover_splits(work: Store, partitions: Iterable[str], settings: Settings) -
 
 
 def require_splits(work: Store, settings: Settings) -> Splits:
-    """Raises `LookupError` that says what to run first."""
+    """The splits. Raises `LookupError` if there are none; the message says what to run."""
     splits = read_splits(work, settings)
     if splits is None:
         raise LookupError(f"dataset {settings.dataset!r} has no splits yet: materialise dataset_splits first")
@@ -187,7 +184,7 @@ def require_splits(work: Store, settings: Settings) -> Splits:
 
 
 class UncutBatchesError(RuntimeError):
-    """Splits are asked for while batches are not cut."""
+    """Splits cannot be assigned while batches are not cut."""
 
     def __init__(self, partitions: Sequence[object]) -> None:
         named = ", ".join(map(str, partitions[:_MAX_NAMED])) + (" and others" if len(partitions) > _MAX_NAMED else "")
@@ -201,14 +198,14 @@ class UncutBatchesError(RuntimeError):
 
 
 def require_all_cut(manifests: Mapping[PartitionKey, Manifest | None]) -> None:
-    """Raises UncutBatchesError for batches without a complete manifest of segments."""
+    """Raise `UncutBatchesError` if a batch has no complete manifest of segments."""
     uncut = [key for key, manifest in manifests.items() if manifest is None or not manifest.complete]
     if uncut:
         raise UncutBatchesError(uncut)
 
 
 def build_splits(work: Store, manifests: Sequence[Manifest], settings: Settings) -> Splits:
-    """Plan the splits of all finished partitions and write them down, unless they are current."""
+    """Plan and write the splits of all finished partitions, unless they are current."""
     layout = DatasetLayout(settings.dataset)
     inputs = splits_inputs(manifests, settings)
     with hold_lock(work, layout.root) as work:

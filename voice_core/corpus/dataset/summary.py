@@ -1,4 +1,4 @@
-"""What a dataset is made of, and where every second went. Pure.
+"""Totals of a dataset: kept and rejected audio, by label and reason. Pure.
 
 Every total that is shown (card, page, terminal, `voice status --json`, Dagster's metadata) comes from a `Summary`.
 """
@@ -20,7 +20,7 @@ REJECTION_STAGES = ("recording", "adopt", "transcript", "decode", "rules", "code
 """The order in which rows are rejected."""
 
 _STATUSES: tuple[str, ...] = get_args(RecordingStatus)
-_MAX_WORST = 5  # segments that are named, of those that were decoded again
+_MAX_WORST = 5  # segments that are listed, of those that were decoded again
 _LAST_BIN_SEC = 30
 _CODEC_PARAMETERS = (
     "codec", "revision", "stand_in", "codes_per_sec", "codebook_size", "input_sample_rate_hz", "output_sample_rate_hz",
@@ -46,14 +46,14 @@ class Amount:
 
 @dataclass(frozen=True, slots=True)
 class LabelTotal(Amount):
-    """What shares a label."""
+    """Rows that share a label."""
 
     label: str
 
 
 @dataclass(frozen=True, slots=True)
 class RejectionTotal(Amount):
-    """What was rejected at a stage for a reason."""
+    """Rows that were rejected at a stage for a reason."""
 
     stage: str
     reason: str
@@ -61,7 +61,7 @@ class RejectionTotal(Amount):
 
 @dataclass(frozen=True, slots=True)
 class DurationBin(Amount):
-    """Kept rows of `start_sec` up to, not including, `stop_sec`; the last bin has no end."""
+    """Kept rows from `start_sec` to below `stop_sec`; the last bin has no end."""
 
     start_sec: int
     stop_sec: int | None
@@ -78,12 +78,12 @@ class RoundTrip:
     rows: int
     mel_db: float
     level_db: float
-    worst: tuple[Entry, ...] = ()  # from their audio, the farthest first
+    worst: tuple[Entry, ...] = ()  # by distance from their audio, largest first
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """`total.samples` is what the recordings hold; `kept` and `rejected` are what the rows answer for."""
+    """`total.samples` is the audio of the recordings; `kept` and `rejected` are that of their rows."""
 
     sample_rate_hz: int  # of every sample count here: the manifests' own, or a common multiple where they differ
     stages: tuple[str, ...]
@@ -94,7 +94,7 @@ class Summary:
     funnel: tuple[RejectionTotal, ...]
     channels: tuple[LabelTotal, ...]
     speakers: tuple[LabelTotal, ...]  # "channel / speaker", or the speaker alone where ids are unique in the corpus
-    people: int  # of the kept rows, as `split.speaker_scope` tells them apart; rows without a speaker_id left out
+    people: int  # of the kept rows, as `split.speaker_scope` defines them; without rows that have no speaker_id
     genders: tuple[LabelTotal, ...]
     dialects: tuple[LabelTotal, ...]
     tones: tuple[LabelTotal, ...]
@@ -114,7 +114,7 @@ class Summary:
 
     @property
     def totals(self) -> dict[str, Any]:
-        """The totals for programs, in JSON's types; seconds to the millisecond."""
+        """The totals as JSON values; seconds are rounded to the millisecond."""
         return {
             "recordings": self.recording_count,
             "recordings_by_status": {tally.label: tally.rows for tally in self.recordings},
@@ -128,7 +128,7 @@ class Summary:
 
     @property
     def unaccounted_samples(self) -> int:
-        """0, unless a manifest is wrong or unfinished."""
+        """0, unless a manifest is wrong or incomplete."""
         return self.total.samples - self.kept.samples - self.rejected.samples
 
     @property
@@ -137,12 +137,12 @@ class Summary:
 
     @property
     def stand_in(self) -> bool:
-        """Whether any codes are those of a codec that only stands in for a real one."""
+        """Whether any codes are of a stand-in codec."""
         return any(codec.get("stand_in") for codec in self.codecs)
 
 
 def format_duration(seconds: float) -> str:
-    """A length of audio for people.
+    """A duration as text.
 
     >>> format_duration(7.25), format_duration(75), format_duration(7_500)
     ('7.2 s', '1 min 15 s', '2 h 05 min')
@@ -156,14 +156,14 @@ def format_duration(seconds: float) -> str:
 
 
 def summarise(manifests: Sequence[Manifest], settings: Settings) -> Summary:
-    """Sum up manifests of any stage, one a partition. Linear in their rows."""
+    """Sum up manifests of any stage, one per partition. Linear in their rows."""
     rate = math.lcm(*(manifest.sample_rate_hz for manifest in manifests))
     display_name, scope = settings.display_name, settings.split.speaker_scope
     counter = _RowCounter(scope)
     for manifest in manifests:
         channel = PartitionKey.parse(manifest.partition).channel
         counter.add(manifest, channel, rate // manifest.sample_rate_hz)
-    # Rows that share all their labels were counted together; each dimension is a fold of that.
+    # Rows with equal labels are counted together; the totals of each label are sums of these.
     profiles = counter.kept
 
     def by(
@@ -269,20 +269,20 @@ def _label_or_default(label: str) -> str:
 
 
 def _tallies(sums: _Sums, name: Callable[[Any], str], rate: int) -> tuple[LabelTotal, ...]:
-    """Most audio first."""
+    """Totals by label, largest amount of audio first."""
     tallies = (LabelTotal(rows, samples, rate, name(key)) for key, (rows, samples) in sums.items())
     return tuple(sorted(tallies, key=lambda tally: (-tally.samples, -tally.rows, tally.label)))
 
 
 def _funnel(rejected: _Sums, rate: int) -> tuple[RejectionTotal, ...]:
-    """Stages in the pipeline's order; within a stage what took most first."""
+    """Stages in the pipeline's order; within a stage, the largest amount of audio first."""
     rank = defaultdict(lambda: len(REJECTION_STAGES), {stage: i for i, stage in enumerate(REJECTION_STAGES)})
     steps = (RejectionTotal(rows, samples, rate, *key) for key, (rows, samples) in rejected.items())
     return tuple(sorted(steps, key=lambda step: (rank[step.stage], step.stage, -step.samples, -step.rows, step.reason)))
 
 
 def _durations(sums: _Sums, rate: int) -> tuple[DurationBin, ...]:
-    """A bin a second from the shortest to the longest kept row, empty ones between them included."""
+    """One bin per second from the shortest to the longest kept row, including empty bins."""
     if not sums:
         return ()
     return tuple(
@@ -314,7 +314,7 @@ def _mean(values: Iterable[float | None]) -> float:
 
 
 def _codecs(manifests: Iterable[Manifest]) -> tuple[Mapping[str, Any], ...]:
-    """What made the codes, once each."""
+    """The distinct codecs of the codes."""
     found: list[Mapping[str, Any]] = []
     for manifest in manifests:
         given = manifest.parameters

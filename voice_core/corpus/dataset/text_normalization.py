@@ -1,16 +1,16 @@
-"""Texts compared, and texts as NeuTTS's own training filter sees them."""
+"""Normalise texts for comparison, and apply the text filter of NeuTTS fine-tuning."""
 
 import re
 import unicodedata
 
 from voice_core.fingerprint import fingerprint
 
-# Marks that writers add or leave out: Latin accents, Arabic vowel signs, tatweel. Those of other scripts are letters.
+# Optional marks: Latin accents, Arabic vowel signs, tatweel. Marks of other scripts are kept as letters.
 _OPTIONAL_MARKS = re.compile("[\u0300-\u036f\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e4]")
 
 
 def normalize_text(text: str) -> str:
-    """What two texts share when a listener would call them the same: no case, marks, punctuation or spacing.
+    """A text without case, optional marks, punctuation and extra spaces: equal for texts that sound the same.
 
     >>> normalize_text("Hello,  World!") == normalize_text("hello world")
     True
@@ -35,10 +35,10 @@ _NEUTTS_RULES: tuple[tuple[str, re.Pattern[str]], ...] = (
 
 
 def neutts_drop_reasons(text: str) -> str:
-    """Why NeuTTS fine-tuning would leave a text out: reasons joined by commas, empty when it would not.
+    """Why NeuTTS fine-tuning drops a text: reasons joined by commas, empty if it keeps the text.
 
     Its filter drops empty texts, any digit, `£` or `$`, two adjacent capitals, and texts that do not end in one
-    of `.,?!`; an Arabic question mark is no such ending.
+    of `.,?!`; an Arabic question mark does not count.
 
     >>> neutts_drop_reasons("Fine."), neutts_drop_reasons("In 1998 the BBC said"), neutts_drop_reasons("لماذا؟")
     ('', 'digit,capitals,ending', 'ending')

@@ -1,8 +1,8 @@
-"""Forgetting a recording: everything that was made of it is removed from the work root, and it is never taken in again.
+"""Forget a recording: everything derived from it is removed from the work root, and it is not ingested again.
 
-What has to be removed is found in the work root and not derived from the settings: every dataset, codes that the codec
-of the settings did not make, channels that the settings leave out. A tombstone comes first. It lists what is still to
-be done until a search finds nothing any more, so a removal that was killed is finished by the same call.
+What to remove is found in the work root, not derived from the settings: every dataset, codes of any codec, channels
+that the settings exclude. A tombstone is written first. It lists pending work until a search finds nothing, so the
+same call completes an interrupted removal.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from voice_core.compute import progress
 from voice_core.corpus.evicted import read_evicted, write_evicted
 from voice_core.corpus.forget.rows import read_recorded_settings, remove_from_dataset, remove_rows
-from voice_core.corpus.forget.search import SEGMENT_STAGES, RecordingName, SearchResult, find_references, partition_of
+from voice_core.corpus.forget.search import SEGMENT_STAGES, RecordingName, SearchResult, find_references
 from voice_core.corpus.ingest.batches import (
     list_partitions,
     read_batches,
@@ -22,7 +22,7 @@ from voice_core.corpus.ingest.batches import (
 from voice_core.corpus.ingest.tombstones import read_tombstone, read_tombstones, write_tombstone
 from voice_core.corpus.manifest import read_manifest, write_manifest
 from voice_core.corpus.segment.content_hashes import parse_content_hashes
-from voice_core.layout import BATCHES, DatasetLayout, PartitionKey, contents_key, stage_prefix
+from voice_core.layout import BATCHES, DatasetLayout, PartitionKey, contents_key, find_partition, stage_prefix
 from voice_core.settings import Settings
 from voice_core.stages.integrity import AUDIT_REPORT_KEY, read_audit_report
 from voice_core.storage.distributed_lock import hold_lock
@@ -33,19 +33,19 @@ from voice_core.storage.store import Store
 
 @dataclass(frozen=True, slots=True)
 class ForgetTarget:
-    """A recording that is to be forgotten, or was. `pending` is None unless its removal has begun and not ended."""
+    """A recording to forget, or a forgotten one. `pending` is None unless its removal is incomplete."""
 
     name: RecordingName
     duration_sec: float = 0.0
     adopted_from: str = ""
-    forgotten_at: str = ""  # empty where there is no tombstone
+    forgotten_at: str = ""  # empty without a tombstone
     pending: dict[str, list[str]] | None = None
 
 
 def find_forget_target(work: Store, name: str) -> ForgetTarget:
-    """The recording that AUDIO_ID or CHANNEL/AUDIO_ID names, in a batch or forgotten before.
+    """The recording named AUDIO_ID or CHANNEL/AUDIO_ID, in a batch or already forgotten.
 
-    Raises `LookupError` where that is none, or several.
+    Raises `LookupError` if none or several match.
     """
     live = {
         RecordingName(item.channel, item.audio_id): item for batch in read_batches(work) for item in batch.recordings
@@ -54,7 +54,7 @@ def find_forget_target(work: Store, name: str) -> ForgetTarget:
     for known in (live, gone):
         found = sorted(item for item in known if name in (item.audio_id, str(item)))
         if len(found) > 1:
-            raise LookupError(f"{name} is ambiguous: name one of {', '.join(map(str, found))}")
+            raise LookupError(f"{name} is ambiguous: use one of {', '.join(map(str, found))}")
         if found:
             recording = live.get(found[0])
             tombstone = read_tombstone(work, found[0].channel, found[0].audio_id)
@@ -65,11 +65,11 @@ def find_forget_target(work: Store, name: str) -> ForgetTarget:
                 tombstone.forgotten_at if tombstone else "",
                 tombstone.pending if tombstone else None,
             )
-    raise LookupError(f"no batch holds a recording {name}")
+    raise LookupError(f"no batch contains a recording {name}")
 
 
 def mark_forgotten(work: Store, name: str | ForgetTarget, *, when: str, why: str) -> RecordingName:
-    """Write the tombstone: builds leave the recording out, and the next one of its batch removes what was made of it.
+    """Write the tombstone: builds skip the recording, and the next build of its batch removes its segments.
 
     `remove_recording` removes it from the whole work root.
     """
@@ -80,10 +80,10 @@ def mark_forgotten(work: Store, name: str | ForgetTarget, *, when: str, why: str
 
 
 def remove_recording(work: Store, name: RecordingName, settings: Settings) -> dict[str, list[str]]:
-    """Remove all that the work root holds of a recording that has a tombstone; returns the batches and datasets.
+    """Remove everything that the work root contains of a recording with a tombstone; returns batches and datasets.
 
-    The tombstone lists them as pending, until `clear_pending`. Of `settings` only the place of local copies matters,
-    and for the current dataset those of the card.
+    The tombstone lists them as pending until `clear_pending`. Of `settings`, only the folder of local copies is used,
+    and the card's settings for the current dataset.
     """
     found = find_references(work, name)
     pending = _note_pending(work, name, found)
@@ -105,26 +105,26 @@ def remove_recording(work: Store, name: RecordingName, settings: Settings) -> di
             remove_from_dataset(work, name, everything, dataset)
             bar.advance()
     _remove_from_audit(work, name)
-    elsewhere = [key for key in found.found if name.owns_file(key) and partition_of(key) is None]
+    elsewhere = [key for key in found.found if name.owns_file(key) and find_partition(key) is None]
     if not _is_shared(work, name):
         work.delete(elsewhere)
     return pending
 
 
 def _is_shared(work: Store, name: RecordingName) -> bool:
-    """Whether another channel has a recording of the same id: then a file outside of a batch may be that one's."""
+    """Whether another channel has a recording of the same id, to which a file outside of a batch may belong."""
     batches = try_read_batches(work, list_partitions(work)).batches
     names = {(item.channel, item.audio_id) for batch in batches for item in batch.recordings}
     return any(audio_id == name.audio_id and channel != name.channel for channel, audio_id in names)
 
 
 def clear_pending(work: Store, name: RecordingName) -> None:
-    """Note that nothing is pending any more."""
+    """Record that nothing is pending."""
     _write_pending(work, name, None)
 
 
 def _note_pending(work: Store, name: RecordingName, found: SearchResult) -> dict[str, list[str]]:
-    """What the tombstone says is to be done, and what was found besides; noted before anything is removed."""
+    """The pending work of the tombstone and what was found, recorded before anything is removed."""
     tombstone = read_tombstone(work, name.channel, name.audio_id)
     before = (tombstone.pending if tombstone else None) or {}
     pending = {
@@ -153,7 +153,7 @@ def _remove_from_batch(work: Store, name: RecordingName, partition: PartitionKey
     data = work.find(contents_key(partition))
     try:
         contents = parse_content_hashes(work, contents_key(partition), data) if data is not None else {}
-    except DamagedStateError:  # the next build writes it anew
+    except DamagedStateError:  # the next build writes it again
         work.delete([contents_key(partition)])
         return
     others = {item.key for item in batch.recordings}
@@ -164,7 +164,7 @@ def _remove_from_batch(work: Store, name: RecordingName, partition: PartitionKey
 
 
 def _remove_from_stage(work: Store, name: RecordingName, stage: str, partition: PartitionKey) -> None:
-    """The manifest first, so that at no time it lists a file that is gone; the next build finds it to be stale."""
+    """Write the manifest first, so that it never lists a deleted file; the next build finds it stale."""
     manifest = read_manifest(work, stage, partition)
     if manifest is not None and name.is_in(manifest):
         recordings = tuple(item for item in manifest.recordings if item.audio_id != name.audio_id)
@@ -180,7 +180,7 @@ def _remove_from_stage(work: Store, name: RecordingName, stage: str, partition: 
 
 
 def _remove_leftovers(work: Store, pattern: str) -> None:
-    """Half files of killed processes, which nothing lists. There are none in a bucket: an object is there or not."""
+    """Delete partial files of killed processes. A bucket has none: objects are written atomically."""
     if work.local_root is None:
         return
     for folder in work.local_root.glob(pattern.replace("[", "[[]")):

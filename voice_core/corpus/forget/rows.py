@@ -1,7 +1,7 @@
-"""Removing a recording's rows from one dataset, whatever it is called and whatever settings it was built with.
+"""Remove the rows of a recording from one dataset, independent of the settings that it was built with.
 
-Only the Parquet files that hold the recording are written again, from their own rows: neither recordings nor segment
-files nor a codec are needed, and nothing else comes into a dataset that somebody does not want to change.
+Only the Parquet files that contain the recording are written again, from their own rows: recordings, segment files and
+codecs are not needed, and nothing else of the dataset changes.
 """
 
 import dataclasses
@@ -19,25 +19,25 @@ from voice_core.corpus.dataset.card_stage import build_card, read_dataset_manife
 from voice_core.corpus.dataset.dataset_record import read_dataset_record
 from voice_core.corpus.dataset.parquet_writer import ROW_GROUP, PartitionParquetWriter
 from voice_core.corpus.dataset.rows_stage import read_dataset_manifest
-from voice_core.corpus.dataset.splits import Splits, parse_splits
+from voice_core.corpus.dataset.splits import parse_splits
 from voice_core.corpus.dataset.text_normalization import hash_text
 from voice_core.corpus.evicted import dataset_stage_name, read_evicted, unmark_evicted
-from voice_core.corpus.forget.search import DatasetFile, RecordingName, read_row_keys
+from voice_core.corpus.forget.search import RecordingName, read_row_keys
 from voice_core.corpus.manifest import Manifest
 from voice_core.corpus.names import FULL, NEUTTS, PAIRS, SPLITS
-from voice_core.layout import DatasetLayout, PartitionKey
+from voice_core.layout import DatasetLayout, PartitionKey, RowsFile
 from voice_core.settings import CardSettings, Settings, SplitSettings
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.scratch import open_scratch
-from voice_core.storage.state_files import DamagedStateError
+from voice_core.storage.state_files import find_valid_state
 from voice_core.storage.store import Store
 
 _PROGRESS_PARAMETER = "forgetting"
-"""The parameter of a manifest that says what the partition was before, while rows are removed from it."""
+"""The manifest parameter that holds the partition's earlier state while rows are removed."""
 
 
 def read_recorded_settings(work: Store, dataset: str, settings: Settings) -> Settings:
-    """The settings that a dataset was written with, as far as the work root has them; the rest is `settings`."""
+    """The settings that a dataset was written with, as far as they are recorded; the others are `settings`."""
     own = settings.model_copy(update={"dataset": dataset})
     layout = DatasetLayout(dataset)
     commit = read_dataset_record(work, own)
@@ -47,15 +47,15 @@ def read_recorded_settings(work: Store, dataset: str, settings: Settings) -> Set
     elif dataset != settings.dataset and (readme := work.find(layout.card_key)) is not None:
         with suppress(ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError):  # a damaged card
             changes["card"] = read_card_settings(readme.decode(), dataset)
-    if (splits := _read_splits(work, layout.splits_key)) is not None and splits.parameters:
+    if (splits := find_valid_state(work, layout.splits_key, parse_splits)) is not None and splits.parameters:
         changes["split"] = SplitSettings(**splits.parameters)
     return own.model_copy(update=changes)
 
 
 def remove_rows(work: Store, name: RecordingName, partition: PartitionKey, settings: Settings) -> None:
-    """Remove the recording from the rows of one partition, while its claim is held. May be killed, and called again.
+    """Remove the recording from the rows of one partition whose lock is held. Calling it again completes it.
 
-    Where its rows were freed, or a file of the rest is missing, the partition is left unfinished for the next build.
+    If its rows are evicted, or another file is missing, the partition is left incomplete for the next build.
     """
     layout = DatasetLayout(settings.dataset)
     manifest = read_dataset_manifest(work, partition, settings)
@@ -72,7 +72,7 @@ def remove_rows(work: Store, name: RecordingName, partition: PartitionKey, setti
         if not files_to_rewrite and not name.is_in(manifest):
             return
         mine = {entry.split for entry in manifest.kept() if entry.audio_id == name.audio_id}
-        mine |= {found.split for key in files_to_rewrite if (found := DatasetFile.parse(key))}
+        mine |= {found.split for key in files_to_rewrite if (found := RowsFile.parse_key(key))}
         paired = pairs.read_pairs(work, partition, settings) is not None
         progress_mark = {"complete": manifest.complete, "pairs": paired, "splits": sorted(mine)}
     draft = dataclasses.replace(
@@ -90,13 +90,13 @@ def remove_rows(work: Store, name: RecordingName, partition: PartitionKey, setti
 
 
 def _commit_remaining(work: Store, draft: Manifest, progress_mark: dict[str, Any], settings: Settings) -> None:
-    """Commit what is left of a partition, and pair it anew."""
+    """Commit the remaining rows of a partition and write its pairs again."""
     layout, partition = DatasetLayout(settings.dataset), PartitionKey.parse(draft.partition)
     parameters = {name: value for name, value in draft.parameters.items() if name != _PROGRESS_PARAMETER}
     place = dataset_stage_name(settings.dataset)
     evicted = read_evicted(work, place, partition)
-    # Freed files that held rows of it are not what is to be made again any more.
-    obsolete = {key for key in evicted if (freed := DatasetFile.parse(key)) and freed.split in progress_mark["splits"]}
+    # Evicted files with rows of the recording must not be rebuilt.
+    obsolete = {key for key in evicted if (freed := RowsFile.parse_key(key)) and freed.split in progress_mark["splits"]}
     unmark_evicted(work, place, partition, obsolete)
     kept = {entry.split for entry in draft.kept()}
     files = []
@@ -124,7 +124,7 @@ def _commit_remaining(work: Store, draft: Manifest, progress_mark: dict[str, Any
 
 
 def _refresh_file_record(work: Store, record: dict[str, Any]) -> dict[str, Any] | None:
-    """A file's record as the file is now, or None where there is none."""
+    """The record of a file with its current content, or None if the file does not exist."""
     info = work.head(record["key"])
     if info is None:
         return None
@@ -137,14 +137,14 @@ def _may_contain(work: Store, key: str, name: RecordingName) -> bool:
     try:
         return any(map(name.owns_row, read_row_keys(work, key)))
     except (pa.ArrowException, KeyError):
-        return True  # it may: what cannot be read is removed, and made again from the stage before
+        return True  # unreadable files are deleted, and rebuilt from the stage before
 
 
 def _rewrite_without(work: Store, key: str, name: RecordingName, settings: Settings) -> None:
-    """Write a Parquet file again without the recording's rows; it is deleted where none are left."""
-    place = DatasetFile.parse(key)
+    """Write a Parquet file again without the recording's rows; delete it if no rows remain."""
+    place = RowsFile.parse_key(key)
     assert place is not None
-    if place.config == PAIRS:  # paired anew, or not at all
+    if place.config == PAIRS:  # pairs are written again by the caller
         work.delete([key])
         return
     scratch = open_scratch(settings.local_dir, settings.local_gb) if work.local_root is None else None
@@ -159,8 +159,8 @@ def _rewrite_without(work: Store, key: str, name: RecordingName, settings: Setti
         work.delete([key])
 
 
-def _copy_rows(work: Store, key: str, place: DatasetFile, name: RecordingName, files: PartitionParquetWriter) -> None:
-    """All rows but the recording's, in row groups of the usual size."""
+def _copy_rows(work: Store, key: str, place: RowsFile, name: RecordingName, files: PartitionParquetWriter) -> None:
+    """Copy all rows except the recording's, in row groups of the usual size."""
     with work.open(key) as reader, files:
         parquet = pq.ParquetFile(pa.PythonFile(reader))
         schema = _with_list_item_names(parquet.schema_arrow)
@@ -177,7 +177,7 @@ def _copy_rows(work: Store, key: str, place: DatasetFile, name: RecordingName, f
 
 
 def _with_list_item_names(schema: pa.Schema) -> pa.Schema:
-    """Parquet calls the items of a list `element`; rows are written with Arrow's name, so that bytes stay equal."""
+    """Parquet names list items `element`; rows are written with Arrow's name, so that the bytes stay equal."""
     fields = [
         item.with_type(pa.list_(item.type.value_type)) if pa.types.is_list(item.type) else item for item in schema
     ]
@@ -187,12 +187,12 @@ def _with_list_item_names(schema: pa.Schema) -> pa.Schema:
 def remove_from_dataset(
     work: Store, name: RecordingName, partitions: Sequence[PartitionKey], settings: Settings
 ) -> None:
-    """Remove the recording from a dataset's splits, and write its card and dataset.json anew where it has them."""
+    """Remove the recording from a dataset's splits, and write its card and dataset.json again if it has them."""
     layout = DatasetLayout(settings.dataset)
     with hold_lock(work, layout.root) as claimed:
-        splits = _read_splits(claimed, layout.splits_key)
+        splits = find_valid_state(claimed, layout.splits_key, parse_splits)
         if splits is None:
-            claimed.delete([layout.splits_key])  # damaged: a build plans them anew, from what the rows say
+            claimed.delete([layout.splits_key])  # damaged: the next build recovers them from the rows
         else:
             spoken = {
                 hash_text(e.text) for item in read_dataset_manifests(work, partitions, settings) for e in item.entries
@@ -203,12 +203,3 @@ def remove_from_dataset(
                 claimed.put(layout.splits_key, changed.to_bytes())
     if work.head(layout.card_key) or work.head(layout.summary_key):
         build_card(work, partitions, settings)
-
-
-def _read_splits(work: Store, key: str) -> Splits | None:
-    """None where there are none or they are damaged."""
-    data = work.find(key)
-    try:
-        return parse_splits(work, key, data) if data is not None else None
-    except DamagedStateError:
-        return None

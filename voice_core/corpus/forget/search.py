@@ -1,7 +1,7 @@
-"""What a work root holds of a recording, whatever the settings are: its listing is searched, and what lists rows.
+"""Find everything that a work root contains of a recording, independent of the settings.
 
-`tombstones/` is left out: a tombstone says that the recording was forgotten. Neither audio nor codes are compared;
-a segment file is known by its name.
+File names are searched in the whole listing, content in the files that list rows. `tombstones/` is excluded: a
+tombstone records that the recording was forgotten. Audio and codes are not compared; a segment file is found by name.
 """
 
 import json
@@ -18,7 +18,7 @@ from voice_core.corpus.ingest.batch_model import Recording
 from voice_core.corpus.ingest.batches import read_batch
 from voice_core.corpus.manifest import Entry, Manifest, RecordingOutcome
 from voice_core.corpus.names import PAIRS
-from voice_core.layout import BATCHES, TOMBSTONES, PartitionKey, slug
+from voice_core.layout import BATCHES, TOMBSTONES, PartitionKey, RowsFile, find_partition, slug
 from voice_core.stages.integrity import AUDIT_REPORT_KEY, read_audit_report
 from voice_core.storage.store import Store, StoreError
 
@@ -29,7 +29,7 @@ ROW_KEY_COLUMNS = {PAIRS: ("reference_key", "target_key")}
 
 @dataclass(frozen=True, slots=True, order=True)
 class RecordingName:
-    """A recording by its channel and id, and what is called after it."""
+    """A recording by its channel and id; matches names of its files and rows."""
 
     channel: str
     audio_id: str
@@ -39,15 +39,15 @@ class RecordingName:
 
     @property
     def slug(self) -> str:
-        """The channel as it stands in keys."""
+        """The channel as it appears in keys."""
         return slug(self.channel)
 
     def owns_file(self, key: str) -> bool:
-        """Whether a file is one of its segments', with or without codes, whole or half written.
+        """Whether a file is one of its segments, with or without codes, complete or partially written.
 
-        Another channel may have a recording of the same id: a file in a batch belongs to the batch's channel.
+        Another channel may have a recording of the same id: a file in a batch belongs to the channel of the batch.
         """
-        place = partition_of(key)
+        place = find_partition(key)
         if place is not None and place.channel != self.slug:
             return False
         name = key.rsplit("/", 1)[-1]
@@ -61,31 +61,9 @@ class RecordingName:
         return any(item.audio_id == self.audio_id for item in items)
 
 
-@dataclass(frozen=True, slots=True)
-class DatasetFile:
-    """A Parquet file of a dataset."""
-
-    dataset: str
-    config: str
-    partition: PartitionKey
-    split: str
-
-    @classmethod
-    def parse(cls, key: str) -> "DatasetFile | None":
-        """
-        >>> DatasetFile.parse("datasets/voice/data/news/batch-0001.train.parquet").config
-        'full'
-        """
-        found = re.fullmatch(r"datasets/([^/]+)/(data|neutts|pairs)/([^/]+/batch-\d{4,})\.(train|test)\.parquet", key)
-        if found is None:
-            return None
-        dataset, folder, partition, split = found.groups()
-        return cls(dataset, "full" if folder == "data" else folder, PartitionKey.parse(partition), split)
-
-
 @dataclass(slots=True)
 class SearchResult:
-    """`found` says by key what is there of the recording, `unreadable` why a file could not be searched."""
+    """`found` describes what a key contains of the recording, `unreadable` why a file could not be searched."""
 
     found: dict[str, str] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
@@ -93,27 +71,18 @@ class SearchResult:
 
     @property
     def partitions(self) -> set[PartitionKey]:
-        """Batches of which something was found."""
-        return {partition for key in self.found if (partition := partition_of(key)) is not None}
+        """Partitions in which something was found."""
+        return {partition for key in self.found if (partition := find_partition(key)) is not None}
 
     @property
     def datasets(self) -> set[str]:
         return {parts[1] for key in self.found if (parts := key.removeprefix("freed/").split("/"))[0] == "datasets"}
 
 
-def partition_of(key: str) -> PartitionKey | None:
-    """
-    >>> partition_of("freed/datasets/voice/news/batch-0001.json")
-    PartitionKey(channel='news', number=1)
-    """
-    found = re.search(r"/([^/]+/batch-\d{4,})(?=[/.])", f"/{key}")
-    return PartitionKey.parse(found[1]) if found else None
-
-
 def find_references(work: Store, name: RecordingName) -> SearchResult:
-    """Look through every object that may hold the recording. Raises `StoreError` where the work root cannot be listed.
+    """Search every object that may contain the recording. Raises `StoreError` if the work root cannot be listed.
 
-    Names of files are looked at in the whole work root, content in what this program writes for the channel.
+    File names are matched in the whole work root, content in the files that this program writes for the channel.
     """
     result = SearchResult()
     keys = [item.key for item in work.listing() if not item.key.startswith(TOMBSTONES)]
@@ -141,7 +110,7 @@ _Reader = Callable[[str], str]
 
 
 def _readers(work: Store, name: RecordingName, keys: Iterable[str]) -> Iterator[tuple[str, tuple[str, _Reader]]]:
-    """The kind of each object whose content is searched, and how."""
+    """The kind of each object whose content is searched, and the function that searches it."""
     channel = re.escape(name.slug)
     kinds: tuple[tuple[str, str, Callable[[Store, RecordingName, str], str]], ...] = (
         ("batch files", rf"{BATCHES}{channel}/batch-\d+\.json", _in_batch),
@@ -166,8 +135,8 @@ def _in_batch(work: Store, name: RecordingName, key: str) -> str:
 
 
 def _recordings(work: Store, key: str) -> Sequence[Recording]:
-    """Of the batch that a key belongs to; none where there is no batch file."""
-    partition = partition_of(key)
+    """The recordings of the batch that a key belongs to; empty if it has no batch file."""
+    partition = find_partition(key)
     assert partition is not None
     with suppress(LookupError):
         return read_batch(work, partition).recordings
@@ -190,8 +159,8 @@ def _in_rows(work: Store, name: RecordingName, key: str) -> str:
 
 
 def read_row_keys(work: Store, key: str) -> list[str]:
-    """What the rows of a Parquet file are called; in pairs both sides."""
-    place = DatasetFile.parse(key)
+    """The keys of the rows of a Parquet file; of both sides in pairs."""
+    place = RowsFile.parse_key(key)
     columns = ROW_KEY_COLUMNS.get(place.config if place else "", ("__key__",))
     with work.open(key) as reader:
         table = pq.ParquetFile(pa.PythonFile(reader)).read(columns=list(columns))

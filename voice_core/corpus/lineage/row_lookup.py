@@ -1,4 +1,4 @@
-"""Which line of which transcript a name means."""
+"""Find the transcript line that a name refers to."""
 
 import dataclasses
 import difflib
@@ -21,10 +21,10 @@ RowMatch = tuple[Recording, Manifest, Entry]
 
 
 def find_rows(work: Store, name: str) -> list[RowMatch]:
-    """The lines that a name means: the recording, its segments' manifest and the line's row there.
+    """The lines that a name refers to: the recording, the manifest of its segments and the line's row there.
 
     A name is a row's `__key__`, or "AUDIO_ID INDEX", or the SHA-256 of its segment or coded file (8 digits or more).
-    Raises `LookupError` that names what comes near where there is none, and what it may mean where there are several.
+    Raises `LookupError` if none matches, with similar names, or if several match, with their names.
     """
     batches = read_batches(work)
     found = [*_by_name(work, batches, name)] or [*_by_hash(work, batches, name)]
@@ -32,7 +32,7 @@ def find_rows(work: Store, name: str) -> list[RowMatch]:
         raise LookupError(_not_found(work, batches, name))
     names = sorted({row_key(manifest.partition, entry) for _, manifest, entry in found})
     if len(names) > 1:
-        raise LookupError(f"{name} may be any of {', '.join(names[:10])}: name one of them")
+        raise LookupError(f"{name} matches {', '.join(names[:10])}: use one of these names")
     return found
 
 
@@ -53,7 +53,7 @@ def _by_name(work: Store, batches: Iterable[Batch], name: str) -> Iterator[RowMa
             continue
         for recording, number in candidates:
             for entry in manifest.entries:
-                whole = entry.kind == "recording"  # a recording that is left out, all its lines with it
+                whole = entry.kind == "recording"  # a recording that is rejected with all its lines
                 if entry.audio_id == recording.audio_id and (whole or (entry.kind, entry.index) == ("line", number)):
                     yield recording, manifest, dataclasses.replace(entry, index=number)
 

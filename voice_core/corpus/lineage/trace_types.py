@@ -1,17 +1,15 @@
-"""What is known of one line of one transcript, from the raw object to the Parquet file's row.
+"""The lineage of one transcript line, from the raw object to the row of the Parquet file.
 
-What is not known, such as the raw object of an adopted recording, is None or empty.
+Unknown values, such as the raw object of an adopted recording, are None or empty.
 """
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from voice_core.storage.store import Store
-
 
 @dataclass(frozen=True, slots=True)
 class RawObject:
-    """An object of the raw bucket as it was when its batch was last looked at; `version` is a GCS generation, say."""
+    """An object of the raw bucket when its batch was last discovered; `version` is, for example, a GCS generation."""
 
     key: str
     size_bytes: int | None = None
@@ -22,7 +20,7 @@ class RawObject:
 
 @dataclass(frozen=True, slots=True)
 class TranscriptLine:
-    """The line as the transcript has it, seconds from the start of the recording."""
+    """The line in the transcript; times are seconds from the start of the recording."""
 
     index: int
     text: str
@@ -36,7 +34,7 @@ class TranscriptLine:
 
 @dataclass(frozen=True, slots=True)
 class CutSpan:
-    """Where the line was cut, in samples and seconds from the start of the recording."""
+    """The span that was cut, in samples and seconds from the start of the recording."""
 
     start: int
     stop: int
@@ -47,7 +45,7 @@ class CutSpan:
 
 @dataclass(frozen=True, slots=True)
 class ThresholdResult:
-    """A threshold of the rules beside what was measured; `bound` says which of min and max it is."""
+    """A measured value and a threshold of the rules; `bound` is "min" or "max"."""
 
     measure: str
     value: float | None
@@ -63,7 +61,7 @@ class ThresholdResult:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why the line is in no row."""
+    """Why the line has no row."""
 
     stage: str
     reason: str
@@ -74,7 +72,7 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class CommittedFile:
-    """A file of the work root that was committed. `freed` ones were deleted on purpose."""
+    """A committed file of the work root; `freed` says whether it was evicted."""
 
     key: str
     sha256: str
@@ -84,7 +82,7 @@ class CommittedFile:
 
 @dataclass(frozen=True, slots=True)
 class RowLocation:
-    """A row of a Parquet file: `row` counts from 0 within `row_group`; both None where the file cannot be read."""
+    """A row of a Parquet file: `row` counts from 0 within `row_group`; both are None if the file cannot be read."""
 
     config: str
     split: str
@@ -97,7 +95,7 @@ class RowLocation:
 
 @dataclass(frozen=True, slots=True)
 class PublishedRevision:
-    """A revision at a hub. `same` says whether the files that lie there are the ones that hold the row now."""
+    """A revision at a hub; `same` says whether it has the files that contain the row now."""
 
     url: str
     branch: str
@@ -107,7 +105,7 @@ class PublishedRevision:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """Everything that is known of one line of one transcript."""
+    """Everything that is known of one transcript line."""
 
     name: str
     partition: str
@@ -142,38 +140,3 @@ class VerifiedObject:
     key: str
     state: str
     message: str = ""
-
-
-def verify_trace(trace: Trace, raw: Store, work: Store) -> list[VerifiedObject]:
-    """Read every object of a trace again, and compare hashes."""
-    checks = [
-        _verify_raw_object(raw, "recording", trace.audio),
-        _verify_raw_object(raw, "transcript", trace.transcript),
-    ]
-    places = [("segment file", trace.segment), ("coded file", trace.coded)]
-    places += [(f"rows ({place.config})", place.file) for place in trace.rows]
-    checks += [_verify_file(work, what, place) for what, place in dict.fromkeys(places) if place is not None]
-    return checks
-
-
-def _verify_raw_object(raw: Store, what: str, source: RawObject) -> VerifiedObject:
-    if not source.key or not source.sha256:
-        return VerifiedObject(what, source.key, "unknown", "it was not in the raw bucket when it was last looked for")
-    info = raw.head(source.key)
-    if info is None:
-        return VerifiedObject(what, source.key, "missing", "it is no longer in the raw bucket")
-    same_name = (source.etag, source.version) == (info.etag, info.version)
-    if raw.hash(source.key) != source.sha256:
-        return VerifiedObject(what, source.key, "another", "its content is another now: `voice build` takes it in")
-    return VerifiedObject(
-        what, source.key, "same", "" if same_name else "it was uploaded again since, with the same content"
-    )
-
-
-def _verify_file(work: Store, what: str, place: CommittedFile) -> VerifiedObject:
-    if work.head(place.key) is None:
-        state = "freed" if place.freed else "missing"
-        return VerifiedObject(what, place.key, state, "" if place.freed else "`voice build --verify` makes it again")
-    if work.hash(place.key) != place.sha256:
-        return VerifiedObject(what, place.key, "another", "not what was committed: `voice build --verify` mends it")
-    return VerifiedObject(what, place.key, "same")

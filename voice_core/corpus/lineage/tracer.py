@@ -1,4 +1,4 @@
-"""Where a row of the dataset comes from, with hashes all the way; and why a line is in no row."""
+"""Trace a row of the dataset back to its raw objects, with hashes; or the reason why a line has no row."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -34,14 +34,14 @@ from voice_core.storage.store import ObjectInfo, Store
 def trace_row(work: Store, settings: Settings, name: str) -> Trace:
     """Trace a row by its `__key__`, by "AUDIO_ID INDEX", or by the SHA-256 of its segment file (8 digits or more).
 
-    Raises `LookupError` that names what comes near, or all that the name means.
+    Raises `LookupError` if no row or several rows match; the message lists candidates.
     """
     recording, segments, entry = find_rows(work, name)[0]
     return _Tracer(work, settings, recording, segments, entry).trace()
 
 
 class _Tracer:
-    """Gathers what the manifests know of one line."""
+    """Collects what the manifests say of one line."""
 
     def __init__(self, work: Store, settings: Settings, recording: Recording, segments: Manifest, entry: Entry) -> None:
         self._work, self._settings, self._recording = work, settings, recording
@@ -136,7 +136,7 @@ class _Tracer:
             whom = f"with all recordings that share a person with it within the {scope}" if row.speaker_id else "alone"
             return row.split, f"its recording {held_out}, {whom} (test_fraction {fraction})"
         hash_fraction = hash_to_unit_interval("split", terms.get("seed", ""), (channel, row.audio_id))
-        return row.split, f"its recording {held_out}: its lot is {hash_fraction:.4f}, test_fraction {fraction}"
+        return row.split, f"its recording {held_out}: its hash is {hash_fraction:.4f}, test_fraction {fraction}"
 
     def _rows_of(self, row: Entry) -> Iterator[RowLocation]:
         assert self._rows is not None
@@ -152,7 +152,7 @@ class _Tracer:
                 yield from self._places(item, "target_key", "reference_key")
 
     def _places(self, item: dict[str, Any], column: str, partner: str) -> Iterator[RowLocation]:
-        """Where the row stands in a Parquet file, by a column that names it."""
+        """The positions of the row in a Parquet file, by a column of row keys."""
         file = CommittedFile(
             item["key"], item["sha256"], item.get("size_bytes"), self._freed.contains(item["key"], item["sha256"])
         )
@@ -169,7 +169,7 @@ class _Tracer:
                             other = table[partner][number].as_py() if partner else ""
                             yield RowLocation(config, split, file, group, number, role, other)
         except (OSError, pa.ArrowException):
-            if not partner:  # which pairs it stands in is then not known
+            if not partner:  # its pairs are unknown then
                 yield RowLocation(config, split, file)
 
     def _published(self, rows: Iterable[RowLocation]) -> tuple[PublishedRevision, ...]:
@@ -192,6 +192,6 @@ def _raw_object(info: ObjectInfo | None, key: str, sha256: str) -> RawObject:
 
 
 def _measures(entry: Entry, rules: dict[str, float]) -> tuple[ThresholdResult, ...]:
-    """Every rule's setting is named after the measure that it bounds."""
+    """The thresholds of the rules; each setting is named after the measure that it bounds."""
     names = [(setting.partition("_"), threshold) for setting, threshold in rules.items()]
     return tuple(ThresholdResult(name, getattr(entry, name, None), bound, limit) for (bound, _, name), limit in names)

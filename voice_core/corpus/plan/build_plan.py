@@ -1,20 +1,20 @@
-"""What a build would do, as numbers: by partition and stage, and in all."""
+"""What a build would do, as numbers: by partition and stage, and in total. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from voice_core.corpus.ingest.recordings import Stray
-from voice_core.corpus.plan.estimates import ZERO, Quantity, sum_quantities
+from voice_core.corpus.plan.estimates import ZERO, FieldwiseSum, Quantity, sum_quantities
 from voice_core.layout import PartitionKey
 
 
 @dataclass(frozen=True, slots=True)
-class StageWork:
-    """What one stage does: `items` of its kind, the seconds of audio that it works on, and bytes.
+class StageWork(FieldwiseSum):
+    """Work of one stage: the number of items, the seconds of audio that are processed, and bytes.
 
-    `stored` is by how much the stage's files grow, or shrink. Checks that read what was written count as read; files
-    of a few kilobytes (manifests, batches, the card) do not count.
+    `stored` is the growth of the stage's files, negative if they shrink. Reading for checks counts as read; files of a
+    few kilobytes (manifests, batches, the card) do not count.
     """
 
     items: Quantity = ZERO
@@ -28,41 +28,31 @@ class StageWork:
     def hours(self) -> Quantity:
         return self.audio_sec.scaled(1 / 3600)
 
-    def __add__(self, other: "StageWork") -> "StageWork":
-        return StageWork(
-            self.items + other.items,
-            self.audio_sec + other.audio_sec,
-            self.raw_read + other.raw_read,
-            self.work_read + other.work_read,
-            self.work_written + other.work_written,
-            self.stored + other.stored,
-        )
-
 
 NO_WORK: Final = StageWork()
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionPlan:
-    """What a build would do with one batch."""
+    """What a build would do with one partition."""
 
     partition: PartitionKey
     recordings: int
-    new: int  # of them, those that no build has looked at yet
-    decode: StageWork = NO_WORK  # items are recordings; bytes include the segment files that are cut
+    new: int  # recordings that no build has read yet
+    decode: StageWork = NO_WORK  # items are recordings; bytes include the segment files
     cut: Quantity = ZERO  # segments
     encode: StageWork = NO_WORK  # items are segments
     rows: StageWork = NO_WORK  # items are rows
     pairs: StageWork = NO_WORK  # items are pairs
-    restored: StageWork = NO_WORK  # freed files made again because they are needed; items are files
-    restored_decode: StageWork = NO_WORK  # of these, recordings decoded once more
-    restored_encode: StageWork = NO_WORK  # and segments encoded once more
+    restored: StageWork = NO_WORK  # evicted files that are needed and rebuilt; items are files
+    restored_decode: StageWork = NO_WORK  # recordings decoded again for that
+    restored_encode: StageWork = NO_WORK  # segments encoded again for that
     rows_written: bool = False
     pairs_written: bool = False
 
     @property
     def stages(self) -> dict[str, StageWork]:
-        """By what is done; together they hold all bytes."""
+        """Work by stage, under the name that is shown; together they hold all bytes."""
         return {
             "decode and cut": self.decode,
             "encode": self.encode,
@@ -73,26 +63,26 @@ class PartitionPlan:
 
     @property
     def empty(self) -> bool:
-        """Whether a build would leave the batch alone."""
+        """Whether a build would not change the partition."""
         return self == PartitionPlan(self.partition, self.recordings, 0)
 
     @property
     def work(self) -> StageWork:
-        """All stages, for their bytes."""
+        """Sum of all stages; only its bytes are meaningful."""
         return sum_work(self.stages.values())
 
 
 @dataclass(frozen=True, slots=True)
 class BuildPlan:
-    """`partitions` are those that a build would work on; `basis` says what estimates rest on."""
+    """`partitions` are those that a build would change; `basis` says what estimates are based on."""
 
     partitions: tuple[PartitionPlan, ...]
-    batches: int  # all there are, new ones included
+    batches: int  # all partitions, including new ones
     recordings: int
-    splits: bool  # whether they are dealt anew
-    card: bool
+    splits: bool  # whether they are assigned again
+    card: bool  # whether it is written again
     basis: tuple[str, ...] = ()
-    strays: tuple[Stray, ...] = ()  # objects that are not used
+    strays: tuple[Stray, ...] = ()  # objects of the raw bucket that are not used
 
     @property
     def empty(self) -> bool:
@@ -108,7 +98,7 @@ class BuildPlan:
 
     @property
     def rows_written(self) -> int:
-        """Partitions whose rows are written."""
+        """Number of partitions whose rows are written."""
         return sum(item.rows_written for item in self.partitions)
 
     @property
@@ -122,7 +112,7 @@ class BuildPlan:
 
     @property
     def decoded_sec(self) -> Quantity:
-        """Audio that is decoded, freed segments' included."""
+        """Audio that is decoded, including that of evicted segments."""
         return sum_quantities(item.decode.audio_sec + item.restored_decode.audio_sec for item in self.partitions)
 
     @property

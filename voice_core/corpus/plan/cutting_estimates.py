@@ -1,20 +1,20 @@
-"""What cutting leaves of recordings that it would open. Pure.
+"""What cutting produces from recordings that a build would open. Pure.
 
-Counted where their transcripts were read; the others are taken to be like those.
+Lines are counted where the transcript was read; the other recordings are assumed to be like those on average.
 """
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Final
 
-from voice_core.corpus.plan.estimates import ZERO, Quantity
+from voice_core.corpus.plan.estimates import ZERO, FieldwiseSum, Quantity
 from voice_core.corpus.plan.segment_forecast import NewSegment, RecordingForecast, SegmentForecast
 
 
 @dataclass(frozen=True, slots=True)
-class NewSegmentTotals:
-    """Segments that nobody has cut yet: how many, their bytes, and the part of them that the rules will keep."""
+class NewSegmentTotals(FieldwiseSum):
+    """Segments that are not cut yet: their number and bytes, and the part that the rules are expected to keep."""
 
     count: float = 0.0
     size_bytes: float = 0.0
@@ -22,63 +22,39 @@ class NewSegmentTotals:
     kept_sec: float = 0.0
     kept_bytes: float = 0.0
 
-    def __add__(self, other: "NewSegmentTotals") -> "NewSegmentTotals":
-        return NewSegmentTotals(
-            self.count + other.count,
-            self.size_bytes + other.size_bytes,
-            self.kept + other.kept,
-            self.kept_sec + other.kept_sec,
-            self.kept_bytes + other.kept_bytes,
-        )
-
     def scaled(self, factor: float) -> "NewSegmentTotals":
-        return NewSegmentTotals(
-            factor * self.count,
-            factor * self.size_bytes,
-            factor * self.kept,
-            factor * self.kept_sec,
-            factor * self.kept_bytes,
-        )
+        return NewSegmentTotals(*(factor * value for value in astuple(self)))
 
 
 NO_NEW_SEGMENTS: Final = NewSegmentTotals()
 
 
 @dataclass(frozen=True, slots=True)
-class CuttingEstimate:
-    """What cutting some recordings takes, and what comes of it."""
+class CuttingEstimate(FieldwiseSum):
+    """Work of cutting some recordings, and the segments that come of it."""
 
     decoded: Quantity = ZERO  # recordings
     decoded_sec: Quantity = ZERO
     raw_bytes: Quantity = ZERO
-    cut: Quantity = ZERO
+    cut: Quantity = ZERO  # segments
     new_segments: NewSegmentTotals = NO_NEW_SEGMENTS
-
-    def __add__(self, other: "CuttingEstimate") -> "CuttingEstimate":
-        return CuttingEstimate(
-            self.decoded + other.decoded,
-            self.decoded_sec + other.decoded_sec,
-            self.raw_bytes + other.raw_bytes,
-            self.cut + other.cut,
-            self.new_segments + other.new_segments,
-        )
 
 
 @dataclass(frozen=True, slots=True)
 class RecordingAverages:
-    """What the recordings whose transcripts were read came to: a second of them, or a byte."""
+    """Averages over the recordings whose transcripts were read."""
 
-    new_segments: NewSegmentTotals = NO_NEW_SEGMENTS  # a second
-    decoded: float = 0.0  # share of recordings
-    decoded_sec: float = 0.0  # share of seconds
-    raw_bytes: float = 0.0  # share of bytes
+    new_segments: NewSegmentTotals = NO_NEW_SEGMENTS  # per second of the recordings
+    decoded: float = 0.0  # share of the recordings
+    decoded_sec: float = 0.0  # share of their seconds
+    raw_bytes: float = 0.0  # share of their bytes
 
 
-def average_recordings(foresights: Iterable[SegmentForecast]) -> RecordingAverages:
+def average_recordings(forecasts: Iterable[SegmentForecast]) -> RecordingAverages:
     read = [
         item
-        for foresight in foresights
-        for item in foresight.recording_forecasts
+        for forecast in forecasts
+        for item in forecast.recording_forecasts
         if item.read and item.recording.transcript
     ]
     if not read:
@@ -93,9 +69,9 @@ def average_recordings(foresights: Iterable[SegmentForecast]) -> RecordingAverag
     )
 
 
-def estimate_cutting(foresight: SegmentForecast, common: RecordingAverages) -> CuttingEstimate:
-    """Over a batch; `common` goes for recordings whose transcripts were not read."""
-    return sum((_estimate_recording(item, common) for item in foresight.recording_forecasts), CuttingEstimate())
+def estimate_cutting(forecast: SegmentForecast, common: RecordingAverages) -> CuttingEstimate:
+    """Sum over a batch; `common` is used for recordings whose transcripts were not read."""
+    return sum((_estimate_recording(item, common) for item in forecast.recording_forecasts), CuttingEstimate())
 
 
 def _estimate_recording(item: RecordingForecast, common: RecordingAverages) -> CuttingEstimate:
@@ -117,7 +93,7 @@ def _estimate_recording(item: RecordingForecast, common: RecordingAverages) -> C
 
 
 def expected_totals(new: NewSegment) -> NewSegmentTotals:
-    """What is expected of one line."""
+    """Expected values of one line."""
     return NewSegmentTotals(
         1,
         new.size_bytes,

@@ -1,22 +1,22 @@
-"""Figures that say whether they are known or estimated, and what estimates rest on. Pure."""
+"""Quantities that are exact or estimated, and the averages that estimates are based on. Pure."""
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import Field, dataclass
+from typing import Any, ClassVar, Final, Self
 
 from voice_core.corpus.manifest import Manifest
 
 DEFAULT_KEPT_SHARE = 0.9
-"""Of cut segments, those that the rules keep: a cautious figure for recordings made to be listened to."""
+"""Share of cut segments that the rules keep: a cautious value for professionally recorded speech."""
 DEFAULT_ROW_BYTES_PER_SEC = 28_000.0
-"""Parquet of the configs full and neutts, a second of kept audio: speech at 24 kHz as FLAC, in the demo's dataset."""
+"""Parquet bytes of the configs full and neutts per second of kept audio: 24 kHz FLAC in the demo's dataset."""
 DEFAULT_PAIR_BYTES = 1_000.0
-"""Parquet of the config pairs, a pair: two texts and the codes of some 3.5 s each, in the demo's dataset."""
+"""Parquet bytes of the config pairs per pair: two texts and the codes of about 3.5 s each, in the demo's dataset."""
 SEGMENT_FILE_BYTES = 2_240
-"""What a segment file takes beyond its samples, codes and text: nine arrays' headers and the archive's directory."""
+"""Bytes of a segment file besides its samples, codes and text: the headers of nine arrays and the zip directory."""
 TEXT_REASONS = ("too_short", "too_long", "text_too_slow", "text_too_fast")
-"""Rules whose answer follows from a line's times and text, before its audio is looked at."""
+"""Reasons that follow from a line's times and text alone, before its audio is read."""
 
 _BYTES_PER_SAMPLE = 2
 _BYTES_PER_CODE = 4
@@ -25,7 +25,7 @@ _BYTES_PER_CHARACTER = 4  # numpy's strings
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """A number, and whether it is known (`exact`) or estimated. Zero is the same either way.
+    """A number and whether it is exact or an estimate. A value of zero counts as exact.
 
     >>> str(Quantity(1234.0)), str(Quantity(2.4, False) + Quantity(1)), str(Quantity(0.0, False))
     ('1,234', '≈ 3', '0')
@@ -41,7 +41,7 @@ class Quantity:
         return Quantity(self.value * factor, self.exact and exact)
 
     def format(self, digits: int = 0, scale: float = 1.0) -> str:
-        """For people: divided by `scale`, with a sign where it is an estimate."""
+        """The value divided by `scale`, with the sign ≈ if it is an estimate."""
         text = f"{round(self.value / scale, digits) + 0.0:,.{digits}f}"  # + 0.0: no minus before zero
         return text if self.exact or not self.value else f"≈ {text}"
 
@@ -52,13 +52,23 @@ class Quantity:
 ZERO: Final = Quantity()
 
 
-def sum_quantities(figures: Iterable[Quantity]) -> Quantity:
-    return sum(figures, ZERO)
+def sum_quantities(quantities: Iterable[Quantity]) -> Quantity:
+    return sum(quantities, ZERO)
+
+
+class FieldwiseSum:
+    """Mixin of dataclasses whose fields all support `+`: adds field by field."""
+
+    __slots__ = ()
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    def __add__(self, other: Self) -> Self:
+        return type(self)(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetAverages:
-    """What is taken for granted of audio that nobody has decoded yet; `basis` says where each comes from."""
+    """Averages that are assumed for audio that is not decoded yet; `basis` says where each comes from."""
 
     kept_share: float = DEFAULT_KEPT_SHARE  # of cut segments whose times and text pass the rules
     row_bytes_per_sec: float = DEFAULT_ROW_BYTES_PER_SEC
@@ -72,7 +82,7 @@ def compute_averages(
 ) -> DatasetAverages:
     """This dataset's own averages, from some of its committed manifests; `pairs` are (rows, pairs, bytes).
 
-    Where there is nothing to go by, the defaults above stand in, and `basis` says so.
+    Without any data, the defaults above are used, and `basis` says so.
     """
     judged = [
         entry
@@ -102,10 +112,10 @@ def compute_averages(
 
 
 def segment_file_bytes(seconds: float, sample_rate_hz: int, characters: int) -> float:
-    """About what a segment file without codes takes; `characters` are those of all its texts."""
+    """Approximate bytes of a segment file without codes; `characters` counts those of all its texts."""
     return SEGMENT_FILE_BYTES + _BYTES_PER_CHARACTER * characters + _BYTES_PER_SAMPLE * seconds * sample_rate_hz
 
 
 def codes_bytes(code_count: float) -> float:
-    """What its codes add to a segment file."""
+    """Bytes that the codes add to a segment file."""
     return _BYTES_PER_CODE * code_count

@@ -1,27 +1,37 @@
-"""What a build would do now, without doing it: nothing is written, no audio is read.
+"""What a build would do now, without doing it: nothing is written, and no audio is read.
 
-The stages' own functions decide (`segmenting.divide`, `plan_lines`, `coding.divide`, `plan_splits`) on what is known.
-What is not known before audio is decoded is estimated, and every figure says which it is.
+The decisions are those of the stages (`segment_stage.plan_segments`, `plan_lines`, `encode_stage.plan_codes`,
+`plan_splits`), applied to what is known. What is unknown before audio is decoded is estimated, and every figure says
+which of the two it is.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping
 
 from voice_core.codecs.base import Codec
 from voice_core.corpus.dataset import pairs, rows_stage, splits
 from voice_core.corpus.dataset.splits import SplitRow, Splits
 from voice_core.corpus.ingest.discovery import Discovery
-from voice_core.corpus.plan.build_plan import BuildPlan
+from voice_core.corpus.plan.build_plan import BuildPlan, PartitionPlan
 from voice_core.corpus.plan.cutting_estimates import average_recordings
 from voice_core.corpus.plan.estimates import DatasetAverages, compute_averages
+from voice_core.corpus.plan.partition_state import PartitionState, needs_ingest, read_partition_states
 from voice_core.corpus.plan.segment_forecast import MAX_TRANSCRIPTS, forecast_segments
-from voice_core.corpus.plan.stage_plans import PartitionForecast, plan_cutting, plan_encoding, plan_writing, size_of
+from voice_core.corpus.plan.stage_plans import (
+    CodesPlan,
+    RowsPlan,
+    SegmentsPlan,
+    list_split_rows,
+    plan_codes,
+    plan_rows,
+    plan_segments,
+    sum_sizes,
+)
 from voice_core.corpus.status import BuildStatus
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
 from voice_core.storage.store import Store
 
-_SAMPLED = 20  # partitions that averages are taken of
-_INGEST = ("raw_audio", "segments")
+_SAMPLED_PARTITIONS = 20  # averages are computed from so many
 
 
 def plan_build(
@@ -35,63 +45,95 @@ def plan_build(
     *,
     max_transcripts: int = MAX_TRANSCRIPTS,
 ) -> BuildPlan:
-    """What `voice build` would do, from what `discover` and `survey` found; `chosen` limits it to some partitions.
+    """What `voice build` would do, from the results of `discover` and `read_status`; `chosen` limits the partitions.
 
-    Raises `LookupError` for a chosen partition that is not there, and `StoreError` where a store cannot be read.
+    Raises:
+        LookupError: a chosen partition does not exist.
+        StoreError: a store cannot be read.
     """
     unknown = set(chosen) - {item.partition for item in status.partitions}
     if unknown:
         raise LookupError(f"there is no partition {', '.join(map(str, sorted(unknown)))}; `voice status` lists them")
-    mine = [item for item in status.partitions if not chosen or item.partition in chosen]
-    averages = _averages(work, status, settings)
-    unsettled = [item.batch for item in mine if any(not item.states[name].up_to_date for name in _INGEST)]
+    selected = [item for item in status.partitions if not chosen or item.partition in chosen]
+    averages = _read_averages(work, status, settings)
     forecasts = forecast_segments(
-        raw, work, discovery, unsettled, settings, averages.kept_share, max_transcripts=max_transcripts
+        raw,
+        work,
+        discovery,
+        [item.batch for item in selected if needs_ingest(item)],
+        settings,
+        averages.kept_share,
+        max_transcripts=max_transcripts,
     )
     recording_averages = average_recordings(forecasts)
-    forecast_by_partition = {forecast.batch.partition: forecast for forecast in forecasts}
-    cases = [plan_cutting(work, item, forecast_by_partition.get(item.partition), recording_averages) for item in mine]
-    for case in cases:
-        plan_encoding(work, case, codec, settings)
-    planned_splits, replanned, certain = _plan_splits(work, status, cases, settings)
-    for case in cases:
-        plan_writing(work, case, codec, settings, planned_splits, averages, certain=certain)
-    changed = tuple(case.plan for case in cases if not case.plan.empty)
+    by_partition = {forecast.batch.partition: forecast for forecast in forecasts}
+    states = read_partition_states(work, selected, settings, with_codes=codec is not None)
+    segments = {
+        state.partition: plan_segments(state, by_partition.get(state.partition), recording_averages) for state in states
+    }
+    planned_splits, replanned, certain = _plan_splits(work, status, segments, settings)
+    plans = []
+    for state in states:
+        mine = segments[state.partition]
+        codes = plan_codes(state, mine, codec, settings)
+        rows = plan_rows(state, mine, codes, codec, settings, planned_splits, averages, certain=certain)
+        plans.append(_combine(state, mine, codes, rows))
+    changed = tuple(plan for plan in plans if not plan.empty)
     card = not status.card.up_to_date or any(plan.rows_written or plan.pairs_written for plan in changed)
-    recordings = sum(len(case.batch.recordings) for case in cases)
+    recordings = sum(len(plan.batch.recordings) for plan in segments.values())
     unread = sum(not item.read for forecast in forecasts for item in forecast.recording_forecasts)
     note = f"{unread:,} transcripts were not read: their recordings are taken to be like the {max_transcripts:,} others"
     basis = (*averages.basis, *([note] if unread else ()))
-    return BuildPlan(changed, len(cases), recordings, replanned, card, basis, tuple(discovery.listing.strays))
+    return BuildPlan(changed, len(plans), recordings, replanned, card, basis, tuple(discovery.listing.strays))
+
+
+def _combine(state: PartitionState, segments: SegmentsPlan, codes: CodesPlan, rows: RowsPlan) -> PartitionPlan:
+    rebuild = codes.rebuild + rows.rebuild
+    recordings = state.status.batch.recordings
+    return PartitionPlan(
+        state.partition,
+        len(recordings),
+        sum(recording.audio is None and recording.adopted is None for recording in recordings),
+        segments.decode,
+        segments.cut,
+        codes.encode,
+        rows.rows,
+        rows.pairs,
+        rebuild.files,
+        rebuild.decode,
+        rebuild.encode,
+        rows.rows_written,
+        rows.pairs_written,
+    )
 
 
 def _plan_splits(
-    work: Store, status: BuildStatus, cases: Sequence[PartitionForecast], settings: Settings
+    work: Store, status: BuildStatus, segments: Mapping[PartitionKey, SegmentsPlan], settings: Settings
 ) -> tuple[Splits, bool, bool]:
-    """The splits as they will be; whether they are planned anew; whether that is certain."""
-    before = splits.read_splits(work, settings)
-    resegmented = {case.partition: case for case in cases if case.segments_change}
-    if before is not None and not resegmented and status.splits.up_to_date:
-        return before, False, True
-    spoken: list[SplitRow] = []
+    """The splits as they will be; whether they are assigned again; whether that is certain."""
+    current = splits.read_splits(work, settings)
+    changing = {partition: plan for partition, plan in segments.items() if plan.changes}
+    if current is not None and not changing and status.splits.up_to_date:
+        return current, False, True
+    rows: list[SplitRow] = []
     for item in status.partitions:
-        case = resegmented.get(item.partition)
-        if case is not None:
-            spoken += case.split_rows()
+        if item.partition in changing:
+            rows += list_split_rows(item.partition.channel, changing[item.partition])
         elif item.manifest is not None and item.manifest.complete:
-            spoken += splits.split_rows([item.manifest])
-    before = before or splits.recover_splits(work, [str(item.partition) for item in status.partitions], settings)
-    return splits.plan_splits(spoken, settings.split, before), True, all(case.known for case in resegmented.values())
+            rows += splits.split_rows([item.manifest])
+    current = current or splits.recover_splits(work, [str(item.partition) for item in status.partitions], settings)
+    return splits.plan_splits(rows, settings.split, current), True, all(plan.known for plan in changing.values())
 
 
-def _averages(work: Store, status: BuildStatus, settings: Settings) -> DatasetAverages:
-    finished = [item for item in status.partitions if item.manifest is not None and item.manifest.complete][-_SAMPLED:]
+def _read_averages(work: Store, status: BuildStatus, settings: Settings) -> DatasetAverages:
+    finished = [item for item in status.partitions if item.manifest is not None and item.manifest.complete]
+    sampled = finished[-_SAMPLED_PARTITIONS:]
     rows, paired = [], []
-    for item in finished:
+    for item in sampled:
         manifest = rows_stage.read_dataset_manifest(work, item.partition, settings)
         record = pairs.read_pairs(work, item.partition, settings)
         if manifest is not None and manifest.complete:
             rows.append(manifest)
             if record is not None:
-                paired.append((len(manifest.kept()), record.pairs, size_of(record.files)))
-    return compute_averages([item.manifest for item in finished if item.manifest is not None], rows, paired)
+                paired.append((len(manifest.kept()), record.pairs, sum_sizes(record.files)))
+    return compute_averages([item.manifest for item in sampled if item.manifest is not None], rows, paired)

@@ -1,6 +1,6 @@
-"""What cutting would do to batches: which recordings it would decode, which lines it would cut.
+"""What cutting would do to batches: which recordings it would decode, and which lines it would cut.
 
-Reads manifests, transcripts and the headers of changed recordings; never audio.
+Reads manifests, transcripts and the headers of changed recordings, but no audio.
 """
 
 import dataclasses
@@ -27,13 +27,13 @@ from voice_core.settings import RuleSettings, Settings
 from voice_core.storage.store import Store, StoreError
 
 MAX_TRANSCRIPTS = 1_000
-"""Of the recordings that a plan has to look at, so many transcripts are read, evenly; the rest is taken to be alike."""
+"""A plan reads at most so many transcripts, evenly spaced; the other recordings are assumed to be like these."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewSegment:
-    """A line that would be cut. `keep_probability` is how likely the rules keep it, by its text, its times, and its
-    like."""
+    """A line that would be cut. `keep_probability` is the probability that the rules keep it, by its text and times and
+    by the share of segments kept so far."""
 
     audio_id: str
     speaker_id: str
@@ -45,10 +45,10 @@ class NewSegment:
 
 @dataclass(frozen=True, slots=True)
 class RecordingForecast:
-    """What a run would do with one recording that it has to look at.
+    """What a run would do with one recording that it has to process.
 
-    `exact` is false where that depends on audio that nobody has read. Of one whose transcript was not `read` only the
-    length is known.
+    `exact` is false where the result depends on audio that was not read. If the transcript was not `read`, only the
+    length of the recording is known.
     """
 
     recording: Recording
@@ -63,9 +63,10 @@ class RecordingForecast:
 
 @dataclass(frozen=True, slots=True)
 class SegmentForecast:
-    """A batch after cutting: rows that stand, with the verdicts of the rules as they are now, and what is opened.
+    """A batch after cutting: rows that are kept from the current manifest, with the verdicts of the current rules, and
+    the recordings that are opened.
 
-    `changed` is false where the manifest would come out as the one that lies there.
+    `changed` is false if the new manifest would be equal to the current one.
     """
 
     batch: Batch
@@ -76,13 +77,13 @@ class SegmentForecast:
 
     @property
     def known(self) -> bool:
-        """Whether nothing of what cutting leaves is an estimate."""
+        """Whether the rows of the manifest are known without an estimate."""
         return not any(item.new or not item.read for item in self.recording_forecasts)
 
 
 @dataclass(frozen=True, slots=True)
 class _BatchDraft:
-    """A batch before any transcript was read."""
+    """A batch before any transcript is read."""
 
     batch: Batch
     old: Manifest | None
@@ -103,9 +104,9 @@ def forecast_segments(
     *,
     max_transcripts: int = MAX_TRANSCRIPTS,
 ) -> list[SegmentForecast]:
-    """What the stage "segments" would do to these batches now; `kept_share` goes for lines of which nothing is known.
+    """What the stage "segments" would do to these batches; `kept_share` is assumed for lines that were never cut.
 
-    Raises `StoreError` where the raw bucket cannot be read. A transcript that cannot be read counts as left out.
+    Raises `StoreError` if the raw bucket cannot be read. A transcript that cannot be parsed counts as rejected.
     """
     drafts = [_draft(raw, work, discovery, batch, settings) for batch in batches]
     todo = [(number, item) for number, draft in enumerate(drafts) for item in draft.todo]
@@ -139,13 +140,13 @@ def _draft(raw: Store, work: Store, discovery: Discovery, batch: Batch, settings
     contents = ContentHashes(work, batch.partition)
     rows, lost = segment_plan.split_intact_rows(work, old)
     done, todo = segment_plan.plan_segments(listed, old, contents, settings, rows, lost)
-    standing = tuple(entry for result in done.values() for entry in result.entries)
+    existing = tuple(entry for result in done.values() for entry in result.entries)
     sizes = {item.audio_id: item.audio.size for item in batch.recordings if item.audio}
-    return _BatchDraft(listed, old, contents, rows, standing, tuple(todo), sizes)
+    return _BatchDraft(listed, old, contents, rows, existing, tuple(todo), sizes)
 
 
 def _with_headers(raw: Store, listed: Batch, before: Batch, settings: Settings) -> Batch:
-    """Read the headers of recordings that were replaced since they were last looked at."""
+    """Read the headers of recordings that were replaced since their headers were last read."""
     known = {item.audio_id: item.audio for item in before.recordings}
     replaced = [
         item.key
@@ -163,7 +164,7 @@ def _with_headers(raw: Store, listed: Batch, before: Batch, settings: Settings) 
 
 
 def _has_lines(recording: Recording, settings: Settings) -> bool:
-    """Whether the stage would read its transcript."""
+    """Whether the stage would read the transcript."""
     transcript = recording.transcript
     if recording.vanished or recording.trouble or transcript is None:
         return False
@@ -171,7 +172,7 @@ def _has_lines(recording: Recording, settings: Settings) -> bool:
 
 
 def _sample_evenly(items: Sequence[Any], most: int) -> list[Any]:
-    """At most so many of them, evenly spaced.
+    """At most `most` of the items, evenly spaced.
 
     >>> _sample_evenly("abcdefgh", 3), _sample_evenly("ab", 3)
     (['a', 'c', 'f'], ['a', 'b'])
@@ -183,7 +184,7 @@ def _sample_evenly(items: Sequence[Any], most: int) -> list[Any]:
 def _forecast_recording(
     raw: Store, recording: Recording, draft: _BatchDraft, settings: Settings, kept_share: float
 ) -> RecordingForecast:
-    """What becomes of a recording, going by its transcript."""
+    """What happens to a recording, by its transcript."""
     assert recording.transcript is not None
     assert recording.audio is not None
     size = recording.audio.size
@@ -200,7 +201,7 @@ def _forecast_recording(
     audio_sha256 = draft.contents.sha256(recording)
     certain = bool(audio_sha256)
     if not certain and earlier is not None and draft.sizes.get(audio_id) == size:
-        audio_sha256 = earlier.audio_sha256  # touched or copied, most likely: it is read, to be sure
+        audio_sha256 = earlier.audio_sha256  # probably touched or copied: a build reads it to compare
     files = {entry.fingerprint: entry for entry in draft.rows.get(audio_id, ()) if entry.key}
     plan = plan_lines(lines, audio_id, audio_sha256, files, settings.cut)
     same_limits = segment_plan.same_audio_limits(draft.old, settings)
@@ -247,9 +248,10 @@ def _new_segment(cut: Cut, old: Entry | None, audio_id: str, settings: Settings,
 
 
 def _keep_probability(cut: Cut, old: Entry | None, rules: RuleSettings, kept_share: float) -> float:
-    """How likely the rules keep a line once it is cut: for certain not, by its text; as before; or as others are.
+    """Probability that the rules keep a line once it is cut: 0 if its text or times break a rule, else by the result
+    of the last cut, else `kept_share`.
 
-    `old` is what became of the line of this number in the same audio.
+    `old` is the row of the line with this number in the same audio.
     """
     line = cut.line
     seconds = line.end_sec - line.start_sec
@@ -264,7 +266,7 @@ def _keep_probability(cut: Cut, old: Entry | None, rules: RuleSettings, kept_sha
 
 
 def _forecast_without_transcript(recording: Recording, draft: _BatchDraft, settings: Settings) -> RecordingForecast:
-    """One whose transcript was not looked at: none that counts is there, or enough others were read."""
+    """A recording whose transcript was not read: it has no usable one, or enough others were read."""
     if not _has_lines(recording, settings):
         return RecordingForecast(recording)
     return RecordingForecast(recording, read=False, exact=False, reused=tuple(draft.rows.get(recording.audio_id, ())))
@@ -276,8 +278,8 @@ def _forecast_batch(
     opened = [
         seen.get((number, item.audio_id)) or _forecast_without_transcript(item, draft, settings) for item in draft.todo
     ]
-    standing = [*draft.reused, *(entry for item in opened for entry in item.reused)]
-    judged = [apply_rules(entry, settings.rules) if entry.key else entry for entry in standing]
+    existing = [*draft.reused, *(entry for item in opened for entry in item.reused)]
+    judged = [apply_rules(entry, settings.rules) if entry.key else entry for entry in existing]
     changed = True
     if draft.old is not None and draft.old.complete and all(item.read for item in opened):
         inputs = _inputs(draft, opened, settings)
@@ -286,7 +288,7 @@ def _forecast_batch(
 
 
 def _inputs(draft: _BatchDraft, opened: Sequence[RecordingForecast], settings: Settings) -> str:
-    """The fingerprint that the manifest would get, where audio that seems the same is the same."""
+    """The fingerprint that the manifest would get, assuming that audio that seems unchanged is unchanged."""
     looked = {item.recording.audio_id: item for item in opened}
     recordings = []
     for recording in draft.batch.recordings:

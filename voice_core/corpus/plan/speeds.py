@@ -1,4 +1,4 @@
-"""How fast stages ran, as measured, and what that makes of the work ahead. Pure."""
+"""Measured speeds of stages, and the wall time that planned work takes at them. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from voice_core.corpus.plan.estimates import Quantity
 
 @dataclass(frozen=True, slots=True)
 class SpeedMeasurement:
-    """One run of a stage that had work to do. `device` is what it ran on, where the stage noted that."""
+    """One run of a stage that had work to do. `device` is empty if the stage did not record it."""
 
-    times_real_time: float  # seconds of audio a second
+    times_real_time: float  # seconds of audio per second
     wall_sec: float
     timestamp: float  # seconds since 1970
     host: str = ""
@@ -19,7 +19,7 @@ class SpeedMeasurement:
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """What to count with: as measured on a host and device, or as given (`measurements` is 0 then)."""
+    """A speed to calculate with: measured on a host and device, or given by the user (`measurements` is 0)."""
 
     times_real_time: float
     measurements: int = 0
@@ -27,12 +27,12 @@ class Speed:
     device: str = ""
 
     def minutes(self, audio_sec: Quantity) -> Quantity:
-        """Of wall time, for so much audio."""
+        """Minutes of wall time for an amount of audio."""
         return audio_sec.scaled(1 / 60 / self.times_real_time, exact=False)
 
 
 def summarise_speeds(measurements: Iterable[SpeedMeasurement]) -> list[Speed]:
-    """One speed a host and device, the one that was measured last first.
+    """One speed per host and device, the most recently measured first.
 
     >>> slow, fast = SpeedMeasurement(10.0, 60.0, 1.0, "a"), SpeedMeasurement(50.0, 1.0, 2.0, "a")
     >>> summarise_speeds([slow, fast, SpeedMeasurement(30.0, 9.0, 3.0, "b")])[1]
@@ -45,7 +45,7 @@ def summarise_speeds(measurements: Iterable[SpeedMeasurement]) -> list[Speed]:
 
 
 def median_speed(measurements: Iterable[SpeedMeasurement]) -> float:
-    """The median speed, each run weighing as long as it took: a start of a second says little of hours.
+    """The median speed, weighted by wall time, so that a run of a second does not outweigh one of hours.
 
     >>> measured = [(5.0, 1.0, 0.0), (60.0, 100.0, 0.0), (70.0, 90.0, 0.0)]
     >>> median_speed([SpeedMeasurement(*item) for item in measured])

@@ -1,7 +1,7 @@
-"""Freeing space: delete a stage's files where what was made of them is committed, current and whole.
+"""Evict files: delete the files of a stage whose derived files are committed, current and intact.
 
-Manifests stay, and a record says which files were freed, so nothing is computed because of it. What is needed again
-later is made again to the byte (`restoring`).
+Manifests stay, and a record names the evicted files, so their stage stays current. Files that are needed later are
+rebuilt byte for byte by `voice_core.corpus.segment.rebuild`.
 """
 
 import dataclasses
@@ -9,31 +9,34 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from voice_core.corpus.checks import files_intact
-from voice_core.corpus.dataset import pairs, rows_stage
+from voice_core.corpus.dataset import rows_stage
 from voice_core.corpus.dataset.publications import read_publications
-from voice_core.corpus.evicted import dataset_stage_name, read_evicted, write_evicted
-from voice_core.corpus.manifest import Manifest, read_manifest
-from voice_core.corpus.names import CODED, SEGMENTS
+from voice_core.corpus.evicted import read_evicted, write_evicted
+from voice_core.corpus.names import SEGMENTS
+from voice_core.corpus.plan.rebuilds import AvailableFiles, list_present_rows, plan_coded_rebuild, plan_segment_rebuild
+from voice_core.corpus.retention.committed_files import (
+    DATASET_FILES,
+    EVICTABLE_STAGES,
+    CommittedFiles,
+    evicted_record_name,
+)
 from voice_core.corpus.status import ASSETS, PartitionStatus
-from voice_core.fingerprint import fingerprint
+from voice_core.language import pluralize
 from voice_core.layout import DatasetLayout, PartitionKey, stage_prefix
 from voice_core.settings import Settings
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.store import Store
 
-DATASET_FILES = "datasets"
-EVICTABLE_STAGES = (SEGMENTS, CODED, DATASET_FILES)
-
 
 class DerivedFilesDamagedError(RuntimeError):
-    """What was made of the files is not whole, so they are not freed. The message names what is wrong."""
+    """Files derived from those to be evicted are missing or corrupt, so nothing is evicted. The message names them."""
 
 
 @dataclass(frozen=True, slots=True)
 class RebuildCost:
-    """What it takes to have freed files again, once all that is planned is freed."""
+    """Work to rebuild the files of a plan once all plans are carried out."""
 
-    copied: int = 0  # files that a later stage's files or the dataset's rows give back
+    copied: int = 0  # files that are copied from a later stage's files or the dataset's rows
     decode_recordings: int = 0
     decode_hours: float = 0.0
     encode_segments: int = 0
@@ -41,10 +44,10 @@ class RebuildCost:
 
 @dataclass(frozen=True, slots=True)
 class EvictionPlan:
-    """What would be freed of one stage of one partition; nothing where there is a `refusal`.
+    """Files of one stage of one partition that would be evicted; none if there is a `refusal`.
 
-    `files` are SHA-256 by key, `retained` says how many more stay, and why. `version` changes when anything does that
-    the plan rests on.
+    `files` maps keys to SHA-256; `retained` says how many other files are kept, and why. `version` identifies the
+    manifests that the plan is based on.
     """
 
     stage: str
@@ -57,52 +60,6 @@ class EvictionPlan:
     version: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _CommittedFiles:
-    """What lies in the work root of one partition."""
-
-    segments: Manifest | None
-    coded: Manifest | None
-    rows: Manifest | None
-    pairs: tuple[tuple[str, str], ...]  # (key, SHA-256)
-    freed: Mapping[str, str]  # of all stages
-
-    @classmethod
-    def read(cls, work: Store, partition: PartitionKey, settings: Settings) -> "_CommittedFiles":
-        record = pairs.read_pairs(work, partition, settings)
-        freed: dict[str, str] = {}
-        for stage in EVICTABLE_STAGES:
-            freed |= read_evicted(work, _evicted_record_name(stage, settings), partition)
-        return cls(
-            read_manifest(work, SEGMENTS, partition),
-            read_manifest(work, CODED, partition) if rows_stage.has_codec(settings) else None,
-            rows_stage.read_dataset_manifest(work, partition, settings),
-            tuple((str(item["key"]), str(item["sha256"])) for item in record.files) if record else (),
-            freed,
-        )
-
-    @property
-    def version(self) -> str:
-        manifests = (self.segments, self.coded, self.rows)
-        return fingerprint([item.data_version if item else "" for item in manifests], list(self.pairs))
-
-    def files(self, stage: str) -> list[tuple[str, str]]:
-        """(key, SHA-256) of everything that a stage committed, freed or not."""
-        if stage == DATASET_FILES:
-            return [*(rows_stage.list_parquet_files(self.rows) if self.rows else ()), *self.pairs]
-        manifest = self.segments if stage == SEGMENTS else self.coded
-        return [(entry.key, entry.sha256) for entry in manifest.files()] if manifest else []
-
-    def derived_files(self, stage: str) -> list[tuple[str, str]]:
-        """Files that hold what the stage's kept files do; where they were freed themselves, those after them too."""
-        if stage == DATASET_FILES:
-            return []
-        after = self.files(CODED) if stage == SEGMENTS and self.coded else []
-        if not after or any(self.freed.get(key) == digest for key, digest in after):
-            after += self.files(DATASET_FILES)
-        return after
-
-
 def plan_eviction(
     work: Store,
     partitions: Iterable[PartitionStatus],
@@ -111,41 +68,43 @@ def plan_eviction(
     *,
     force: bool = False,
 ) -> list[EvictionPlan]:
-    """What could be freed, by partition and stage; where nothing of a stage lies there any more, it is left out.
+    """What can be evicted, by partition and stage; stages without any file are omitted.
 
-    A stage is freed only where it, and what is made of it, is current. Files of recordings that are not in the raw
-    bucket any more stay. `force` frees datasets that are not published, too.
+    A stage is evicted only if it and the stages derived from it are current. Files of recordings that are no longer in
+    the raw bucket are kept. With `force`, datasets that are not published are evicted, too.
     """
     plans = []
     for status in partitions:
-        known = _CommittedFiles.read(work, status.partition, settings)
+        known = CommittedFiles.read(work, status.partition, settings)
         mine = []
         for stage in EVICTABLE_STAGES:
             sizes = _sizes(work, known, stage, status.partition) if stage in stages else {}
             present = {key: digest for key, digest in known.files(stage) if key in sizes}
             if present:
                 mine.append(_plan_stage(work, status, known, stage, present, sizes, settings, force))
-        evicted_keys = known.freed.keys() | {key for plan in mine for key in plan.files}
+        evicted_keys = known.evicted.keys() | {key for plan in mine for key in plan.files}
         plans += [dataclasses.replace(plan, rebuild=_rebuild_cost(known, plan, evicted_keys)) for plan in mine]
     return plans
 
 
 def evict_files(work: Store, plan: EvictionPlan, settings: Settings) -> None:
-    """Read again all that was made of the plan's files, and if it is whole, delete them.
+    """Verify all files that are derived from the plan's files, then delete the plan's files.
 
-    Waits while another process works on the partition. Raises `DerivedFilesDamagedError`, and then deletes nothing.
-    May be killed at any moment: the same call finishes.
+    Waits while another process works on the partition. If it is killed, calling it again completes the deletion.
+
+    Raises:
+        DerivedFilesDamagedError: nothing was deleted.
     """
-    place = _evicted_record_name(plan.stage, settings)
+    place = evicted_record_name(plan.stage, settings)
     with hold_lock(work, str(plan.partition)) as work:
-        known = _CommittedFiles.read(work, plan.partition, settings)
+        known = CommittedFiles.read(work, plan.partition, settings)
         if known.version != plan.version:
-            raise DerivedFilesDamagedError(f"{plan.partition} has changed meanwhile: look again at what can be freed")
+            raise DerivedFilesDamagedError(f"{plan.partition} has changed since it was planned: run the command again")
         outcome = files_intact(work, known.derived_files(plan.stage))
         if not outcome.passed:
             raise DerivedFilesDamagedError(
-                f"{plan.partition}: {plan.stage} stays, since what was made of it is not whole: {outcome.message}; "
-                "`voice build --verify` mends it"
+                f"{plan.partition}: {plan.stage} is kept, since files derived from it are missing or corrupt: "
+                f"{outcome.message}; `voice build --verify` repairs them"
             )
         write_evicted(work, place, plan.partition, {**read_evicted(work, place, plan.partition), **plan.files})
         work.delete(plan.files)
@@ -154,14 +113,14 @@ def evict_files(work: Store, plan: EvictionPlan, settings: Settings) -> None:
 def _plan_stage(
     work: Store,
     status: PartitionStatus,
-    known: _CommittedFiles,
+    known: CommittedFiles,
     stage: str,
     present: Mapping[str, str],
     sizes: Mapping[str, int],
     settings: Settings,
     force: bool,
 ) -> EvictionPlan:
-    """`present` are the stage's files that lie there, `sizes` what they take."""
+    """`present` are the stage's files in the work root (SHA-256 by key), `sizes` their bytes."""
     needed = ASSETS[
         : 3 + EVICTABLE_STAGES.index(stage) if rows_stage.has_codec(settings) else 4 + (stage == DATASET_FILES)
     ]
@@ -191,8 +150,8 @@ def _plan_stage(
     return EvictionPlan(stage, status.partition, files, size, retained, version=known.version)
 
 
-def _undecodable_recordings(status: PartitionStatus, known: _CommittedFiles) -> set[str]:
-    """Recordings that cannot be decoded again."""
+def _undecodable_recordings(status: PartitionStatus, known: CommittedFiles) -> set[str]:
+    """The audio_ids of recordings that cannot be decoded again."""
     undecodable = {
         item.audio_id
         for item in status.batch.recordings
@@ -207,7 +166,7 @@ def _undecodable_recordings(status: PartitionStatus, known: _CommittedFiles) -> 
 
 def _dataset_refusal(
     work: Store,
-    known: _CommittedFiles,
+    known: CommittedFiles,
     undecodable: set[str],
     present: Mapping[str, str],
     settings: Settings,
@@ -215,7 +174,7 @@ def _dataset_refusal(
 ) -> str:
     source = known.coded or known.segments
     last = (
-        {e.audio_id for e in source.kept() if e.audio_id in undecodable and e.key in known.freed} if source else set()
+        {e.audio_id for e in source.kept() if e.audio_id in undecodable and e.key in known.evicted} if source else set()
     )
     if last:
         return f"its rows are the last copy of recordings that the raw bucket lacks: {_abbreviate(sorted(last))}"
@@ -227,46 +186,37 @@ def _dataset_refusal(
     }
     missing = sorted(key for key, digest in present.items() if (key, digest) not in published)
     if missing and not force:
-        return f"{len(missing)} files are not published, such as {missing[0]}: `voice publish` first, or --force"
+        files = f"{pluralize(len(missing), 'file')} {'is' if len(missing) == 1 else 'are'} not published"
+        return f"{files}, such as {missing[0]}: run `voice publish` first, or use --force"
     return ""
 
 
-def _rebuild_cost(known: _CommittedFiles, plan: EvictionPlan, evicted_keys: Collection[str]) -> RebuildCost:
-    """`evicted_keys` are all files that are freed, or will be."""
-    segments = known.segments
+def _rebuild_cost(known: CommittedFiles, plan: EvictionPlan, evicted_keys: Collection[str]) -> RebuildCost:
+    """`evicted_keys` are all files that are evicted once every plan is carried out."""
+    segments, coded = known.segments, known.coded
     if segments is None or plan.refusal:
         return RebuildCost()
-    rows_there = known.rows is not None and not any(
-        key in evicted_keys for key, _ in rows_stage.list_parquet_files(known.rows)
+    available = AvailableFiles(
+        coded={entry.key for entry in coded.files() if entry.key not in evicted_keys} if coded else (),
+        rows=list_present_rows(known.rows, evicted_keys),
+        evicted_segments=evicted_keys,
     )
-    in_rows = {(entry.audio_id, entry.index) for entry in known.rows.kept()} if known.rows and rows_there else set()
-    copied, decode, encode = 0, set(), 0
-    for entry in segments.files():
-        coded = CODED + entry.key.removeprefix(SEGMENTS)
-        held = (entry.audio_id, entry.index) in in_rows
-        if plan.stage == SEGMENTS and entry.key in plan.files:
-            if held or (entry.kept and known.coded and coded not in evicted_keys):
-                copied += 1
-            else:
-                decode.add(entry.audio_id)
-        elif plan.stage == CODED and coded in plan.files and held:
-            copied += 1
-        elif (plan.stage == CODED and coded in plan.files) or (plan.stage == DATASET_FILES and coded in evicted_keys):
-            encode += 1
-            if entry.key in evicted_keys:
-                decode.add(entry.audio_id)
-        elif plan.stage == DATASET_FILES and not known.coded and entry.kept and entry.key in evicted_keys:
-            decode.add(entry.audio_id)
-    samples = sum(item.sample_count for item in segments.recordings if item.audio_id in decode)
-    return RebuildCost(copied, len(decode), samples / segments.sample_rate_hz / 3600, encode)
+    if plan.stage == SEGMENTS:
+        steps = plan_segment_rebuild([entry for entry in segments.files() if entry.key in plan.files], available)
+    elif coded is not None:  # rows are written from coded files
+        needed = evicted_keys if plan.stage == DATASET_FILES else plan.files.keys()
+        by_id = {(entry.audio_id, entry.index): entry for entry in segments.files()}
+        steps = plan_coded_rebuild([entry for entry in coded.files() if entry.key in needed], by_id, available)
+    else:  # rows are written from segment files
+        steps = plan_segment_rebuild([entry for entry in segments.kept() if entry.key in evicted_keys], available)
+    decoded = {entry.audio_id for entry in steps.cut}
+    samples = sum(item.sample_count for item in segments.recordings if item.audio_id in decoded)
+    hours = samples / segments.sample_rate_hz / 3600
+    return RebuildCost(len(steps.copied), len(decoded), hours, len(steps.encoded))
 
 
-def _evicted_record_name(stage: str, settings: Settings) -> str:
-    return dataset_stage_name(settings.dataset) if stage == DATASET_FILES else stage
-
-
-def _sizes(work: Store, known: _CommittedFiles, stage: str, partition: PartitionKey) -> dict[str, int]:
-    """Bytes of the stage's files that lie there."""
+def _sizes(work: Store, known: CommittedFiles, stage: str, partition: PartitionKey) -> dict[str, int]:
+    """Bytes by key of the stage's files in the work root."""
     if stage != DATASET_FILES:
         return {item.key: item.size for item in work.listing(stage_prefix(stage, partition))}
     found = work.map_keys(work.head, [key for key, _ in known.files(stage)])

@@ -55,7 +55,7 @@ def test_segments_of_a_recording_that_is_here_already_are_left_out(corpus: Corpu
     corpus.snapshot()
     cache.recording("video1")
     report = cache.adopt()
-    assert report.left_out == {"the recording itself is in zad/batch-0001, and is cut there": 3}
+    assert report.left_out == {"the recording is in zad/batch-0001 and is cut there": 3}
     assert (report.adopted, report.objects) == (0, 3)
 
 
@@ -98,7 +98,7 @@ def test_the_same_recording_from_another_place_is_only_taken_when_asked(
     other = SegmentCache(corpus, tmp_path / "other")
     other.recording("video1", count=2, tone="glad")
     assert list(other.adopt().left_out) == [
-        f"it was adopted from {cache.folder.as_uri()}; --replace takes these files instead"
+        f"it was adopted from {cache.folder.as_uri()}; use --replace to adopt these files instead"
     ]
     assert other.adopt(replace=True).adopted == 2
     assert [entry.tone for entry in read_segments_manifest(corpus).entries] == ["glad", "glad"]

@@ -10,8 +10,9 @@ import pytest
 from voice_assets_tests.core.corpus.small_corpus import Corpus, make_line, make_lines
 from voice_core.corpus.encode import encode_stage
 from voice_core.corpus.forget.forget import mark_forgotten
-from voice_core.corpus.lineage.trace_types import Trace, verify_trace
+from voice_core.corpus.lineage.trace_types import Trace
 from voice_core.corpus.lineage.tracer import trace_row
+from voice_core.corpus.lineage.verification import verify_trace
 from voice_core.corpus.manifest import read_complete_manifest
 from voice_core.corpus.names import CODED
 from voice_core.corpus.retention import evict
@@ -139,7 +140,7 @@ def test_a_name_that_means_nothing_is_answered_with_what_comes_near(built: Corpu
 def test_a_name_that_means_several_rows_is_answered_with_all_of_them(built: Corpus) -> None:
     built.add_recording("a", channel="talk")
     built.build()
-    with pytest.raises(LookupError, match=r"a 1 may be any of news/a_seg_1, talk/a_seg_1: name one of them"):
+    with pytest.raises(LookupError, match=r"a 1 matches news/a_seg_1, talk/a_seg_1: use one of these names"):
         of(built, "a 1")
     assert of(built, "talk/a 1").name == "talk/a_seg_1"
 
@@ -166,7 +167,7 @@ def test_verifying_reads_everything_again(built: Corpus) -> None:
         built, name
     )
     recording = verify_trace(of(built, name), built.raw, built.work)[0]
-    assert recording.message == "it was uploaded again since, with the same content"
+    assert recording.message == "it was uploaded again with the same content"
     built.audio_path("a").write_bytes(audio[:-2] + b"xx")
     built.transcript_path("a").unlink()
     assert states(built, name) | {"recording": "another", "transcript": "missing"} == states(built, name)

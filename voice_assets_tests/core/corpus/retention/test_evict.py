@@ -227,7 +227,7 @@ def test_what_is_made_of_the_files_must_be_current_and_whole(built: Corpus) -> N
     data = built.path(coded).read_bytes()
     built.path(coded).write_bytes(data[:-4] + b"\0\0\0\1")
     (plan,) = plans(built, "segments")
-    with pytest.raises(DerivedFilesDamagedError, match=r"made of it is not whole.*--verify"):
+    with pytest.raises(DerivedFilesDamagedError, match=r"derived from it are missing or corrupt.*--verify"):
         evict.evict_files(built.work, plan, built.settings)
     assert len(npz(built, "segments")) == 6
     assert read_evicted(built.work, "segments", NEWS) == {}
@@ -243,7 +243,7 @@ def test_a_plan_that_is_no_longer_true_frees_nothing(built: Corpus) -> None:
     (plan,) = plans(built, "segments")
     built.add_recording("c")
     built.build()
-    with pytest.raises(DerivedFilesDamagedError, match="has changed meanwhile"):
+    with pytest.raises(DerivedFilesDamagedError, match="has changed since it was planned"):
         evict.evict_files(built.work, plan, built.settings)
 
 
