@@ -1,27 +1,26 @@
-"""The nightly build and the weekly audit, run as their schedules run them."""
+"""The nightly and weekly schedules, the jobs they request, and failures in the run history."""
 
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from collections.abc import Sequence
 
 import dagster as dg
 import pytest
 
 from resources.corpus import CorpusResource
-from voice_assets import failure_records
 from voice_assets.definitions import build_definitions, defs
-from voice_assets.failure_records import (
-    FAILURES_FILE,
-    AssetFailure,
-    FailureRecord,
-    _redact,
-    build_failure_record,
-    read_records,
-    write_record,
-)
+from voice_assets.failures import AssetFailure, _redact, is_resolved, read_failed_runs
+from voice_assets.run_queries import RANGE_END, RANGE_START
 from voice_assets_tests.assets.conftest import BuiltCorpus
 from voice_core.settings import AutomationSettings, S3Settings, Settings
 from voice_core.stages.integrity import read_audit_report
 from voice_core.storage.store import Store
+
+STEPS = {
+    ("raw_audio", "segments"): "ingest_batch",
+    ("coded_segments",): "encode_batch",
+    ("dataset_splits",): "assign_splits",
+    ("voice_dataset", "voice_pairs"): "write_rows",
+    ("dataset_card",): "finish_dataset",
+}
 
 
 def run(built_corpus: BuiltCorpus, job: str) -> dg.ExecuteInProcessResult:
@@ -36,10 +35,69 @@ def failure(result: dg.ExecuteInProcessResult) -> dg.DagsterEvent:
     return event
 
 
-def test_the_nightly_job_builds_what_is_not_current_and_nothing_else(built_corpus: BuiltCorpus) -> None:
+def tick(built_corpus: BuiltCorpus, name: str = "nightly") -> Sequence[dg.RunRequest]:
+    """The requests of a tick of a schedule."""
+    with dg.build_schedule_context(
+        instance=built_corpus.instance,
+        resources={"corpus": CorpusResource()},
+        repository_def=defs.get_repository_def(),
+    ) as context:
+        return defs.resolve_schedule_def(name).evaluate_tick(context).run_requests or ()
+
+
+def launch(built_corpus: BuiltCorpus, request: dg.RunRequest) -> None:
+    """Run what a request asks for."""
+    assets = [key.to_user_string() for key in request.asset_selection or ()]
+    job = next(job for names, job in STEPS.items() if set(assets) <= set(names))
+    result = defs.resolve_job_def(job).execute_in_process(
+        instance=built_corpus.instance,
+        resources={"corpus": CorpusResource()},
+        partition_key=request.partition_key,
+        asset_selection=request.asset_selection,
+        tags=request.tags,
+    )
+    assert result.success
+
+
+@pytest.mark.parametrize("name", ["build_stale", "bring_up_to_date"])
+def test_the_job_builds_what_is_stale_and_nothing_else_under_both_its_names(
+    name: str, built_corpus: BuiltCorpus
+) -> None:
     built_corpus.edit_transcript("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="Another line."))
-    assert run(built_corpus, "bring_up_to_date").success
+    assert run(built_corpus, name).success
     assert built_corpus.build().materialised == 0
+
+
+def test_the_nightly_schedule_requests_runs_for_what_is_stale_until_all_is_current(built_corpus: BuiltCorpus) -> None:
+    assert tick(built_corpus) == ()
+    built_corpus.edit_transcript("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="Another line."))
+    requested: list[list[str]] = []
+    while requests := tick(built_corpus):
+        assert len(requested) < 10
+        for request in requests:
+            assert request.partition_key in (None, "Atheer_-/batch-0001")
+            assert RANGE_START not in request.tags
+            requested.append([key.to_user_string() for key in request.asset_selection or ()])
+            launch(built_corpus, request)
+    assert ["raw_audio", "segments"] in requested
+    assert requested[-1] == ["dataset_card"]
+    assert built_corpus.build().materialised == 0
+
+
+def test_after_changed_settings_the_nightly_schedule_requests_ranges_of_batches(built_corpus: BuiltCorpus) -> None:
+    built_corpus.monkeypatch.setenv("VOICE_CODEC", "none")
+    ranges = [(item.tags.get(RANGE_START), item.tags.get(RANGE_END)) for item in tick(built_corpus)]
+    singles = [item.partition_key for item in tick(built_corpus)]
+    assert any(first is not None for first, _ in ranges) or any(singles)
+    batch = dg.DagsterRun(
+        job_name="write_rows",
+        run_id="2" * 8,
+        status=dg.DagsterRunStatus.STARTED,
+        tags={"dagster/partition": "Atheer_-/batch-0001"},
+    )
+    built_corpus.instance.add_run(batch)
+    for request in tick(built_corpus):
+        assert "Atheer_-/batch-0001" not in (request.partition_key, request.tags.get(RANGE_START))
 
 
 def test_the_audit_passes_over_what_is_whole_and_names_what_is_not(built_corpus: BuiltCorpus) -> None:
@@ -61,15 +119,21 @@ def test_the_audit_passes_over_what_is_whole_and_names_what_is_not(built_corpus:
     assert "voice build --verify --partition" in told
 
 
-def test_a_schedule_skips_while_its_last_run_is_at_work(built_corpus: BuiltCorpus) -> None:
-    nightly = defs.resolve_schedule_def("nightly")
-    assert nightly.evaluate_tick(dg.build_schedule_context(instance=built_corpus.instance)).run_requests
-    built_corpus.instance.add_run(
-        dg.DagsterRun(job_name="bring_up_to_date", run_id="1" * 8, status=dg.DagsterRunStatus.STARTED)
-    )
-    tick = nightly.evaluate_tick(dg.build_schedule_context(instance=built_corpus.instance))
-    assert not tick.run_requests
-    assert "still at work" in (tick.skip_message or "")
+@pytest.mark.parametrize(("schedule", "job"), [("nightly", "build_stale"), ("weekly_audit", "audit_files")])
+def test_a_schedule_skips_while_the_run_of_its_job_has_not_finished(
+    schedule: str, job: str, built_corpus: BuiltCorpus
+) -> None:
+    built_corpus.edit_transcript("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="Another line."))
+    assert tick(built_corpus, schedule)
+    built_corpus.instance.add_run(dg.DagsterRun(job_name=job, run_id="1" * 8, status=dg.DagsterRunStatus.STARTED))
+    with dg.build_schedule_context(
+        instance=built_corpus.instance,
+        resources={"corpus": CorpusResource()},
+        repository_def=defs.get_repository_def(),
+    ) as context:
+        result = defs.resolve_schedule_def(schedule).evaluate_tick(context)
+    assert not result.run_requests
+    assert "has not finished" in (result.skip_message or "")
 
 
 @pytest.mark.parametrize("enabled", [True, False])
@@ -81,7 +145,7 @@ def test_everything_is_off_unless_it_was_enabled(enabled: bool) -> None:
         assert (schedule.default_status is dg.DefaultScheduleStatus.RUNNING) is enabled  # type: ignore[union-attr]
 
 
-def test_a_failure_is_written_down_without_secrets(built_corpus: BuiltCorpus, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_is_shown_without_secrets(built_corpus: BuiltCorpus, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "a-token-of-mine")
     settings = Settings(s3=S3Settings(secret_access_key="very-secret"))  # type: ignore[call-arg,arg-type]
     error = "StoreError: very-secret at https://u:p@host/x?X-Amz-Signature=1 with a-token-of-mine\n" + "more\n" * 50
@@ -93,7 +157,7 @@ def test_a_failure_is_written_down_without_secrets(built_corpus: BuiltCorpus, mo
     assert len(cleaned.splitlines()) == 6
 
 
-def test_a_failed_run_names_the_asset_that_it_did_not_come_to(built_corpus: BuiltCorpus, tmp_path: Path) -> None:
+def test_a_failed_run_names_the_asset_that_it_did_not_build(built_corpus: BuiltCorpus) -> None:
     partition = "Atheer_-/batch-0001"
     built_corpus.edit_transcript("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="Another line."))
     folder = built_corpus.work / "segments" / partition
@@ -103,39 +167,22 @@ def test_a_failed_run_names_the_asset_that_it_did_not_come_to(built_corpus: Buil
         instance=built_corpus.instance, partition_key=partition, raise_on_error=False
     )
     assert not result.success
-    run_failed = built_corpus.instance.get_run_by_id(result.run_id)
-    assert run_failed is not None
-    record = build_failure_record(built_corpus.instance, run_failed, [failure(result)], "", built_corpus.settings())
-    (trouble,) = record.troubles
-    assert (trouble.asset, trouble.partition) == ("segments", partition)
-    assert "StoreError" in trouble.error
-    write_record(tmp_path, record)
-    write_record(tmp_path, record)
-    assert read_records(tmp_path) == [record, record]
+    (failed,) = read_failed_runs(built_corpus.instance, built_corpus.settings())
+    (error,) = failed.failures
+    assert failed.run_id == result.run_id
+    assert failed.retry == f"voice build --partition {partition}"
+    assert (error.asset, error.partition) == ("segments", partition)
+    assert "StoreError" in error.error
+    assert not is_resolved(built_corpus.instance, failed, error)
+    folder.unlink()
+    folder.with_name("aside").rename(folder)
+    assert not built_corpus.build().failures
+    assert is_resolved(built_corpus.instance, failed, error)
 
 
-@pytest.mark.parametrize("keep", [5_000, 20])
-def test_runs_that_fail_at_the_same_time_lose_no_record(
-    keep: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(failure_records, "_KEEP", keep)
-    trouble = AssetFailure("segments", "news/batch-0001", "x" * 5_000)
-
-    def fail(number: int) -> None:
-        write_record(tmp_path, FailureRecord("", str(number), "job", "", (trouble,) * 5, ""))
-
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(fail, range(120)))
-    runs = [int(record.run_id) for record in read_records(tmp_path)]
-    assert len(set(runs)) == len(runs)
-    assert len(runs) == 120 if keep > 120 else keep // 2 <= len(runs) <= keep
-    assert [path.name for path in tmp_path.iterdir()] == [failure_records.FAILURES_FILE]
-
-
-def test_a_damaged_line_of_the_failures_is_left_out(tmp_path: Path) -> None:
-    record = FailureRecord("2026-01-01T00:00:00+00:00", "1" * 8, "ingest_batch", "", (), "voice build")
-    write_record(tmp_path, record)
-    with (tmp_path / FAILURES_FILE).open("ab") as file:
-        file.write(b'[]\n{"when": "2026\n\xff\n')
-    write_record(tmp_path, record)
-    assert read_records(tmp_path) == [record, record]
+def test_a_run_that_failed_outside_of_a_step_has_its_message(built_corpus: BuiltCorpus) -> None:
+    instance = built_corpus.instance
+    run = instance.add_run(dg.DagsterRun(job_name="ingest_batch", status=dg.DagsterRunStatus.STARTED))
+    instance.report_run_failed(run, "the process was killed")
+    (failed,) = read_failed_runs(instance, built_corpus.settings())
+    assert failed.failures == (AssetFailure("", "", "the process was killed"),)
