@@ -51,7 +51,6 @@ def launch(built_corpus: BuiltCorpus, request: dg.RunRequest) -> None:
     job = next(job for names, job in STEPS.items() if set(assets) <= set(names))
     result = defs.resolve_job_def(job).execute_in_process(
         instance=built_corpus.instance,
-        resources={"corpus": CorpusResource()},
         partition_key=request.partition_key,
         asset_selection=request.asset_selection,
         tags=request.tags,
