@@ -1,4 +1,4 @@
-"""How long a planned build would take, from measured speeds."""
+"""Estimates the time of a planned build from measured speeds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,10 +22,9 @@ CUT_LABEL, ENCODE_LABEL, WRITE_LABEL = "decode and cut", "encode", "write rows"
 
 @dataclass(frozen=True, slots=True)
 class StageEta:
-    """One stage: the audio that it works on, and the speeds that were measured, the last host's first.
+    """One stage: the audio it processes, and the measured speeds, that of the last host first.
 
-    `expected` says whose minutes these would be, where no device was measured. `note` says what is missing where there
-    is no speed.
+    `expected` is the unit of the minutes if no device was recorded. `note` says what to do if there is no speed.
     """
 
     stage: str
@@ -36,23 +35,23 @@ class StageEta:
 
     @property
     def unit(self) -> str:
-        """Whose minutes these are, by the first speed."""
+        """The unit of the minutes, by the first speed: CPU or GPU."""
         return self.unit_of(self.speeds[0]) if self.speeds else self.expected
 
     def unit_of(self, speed: Speed) -> str:
-        """Whose minutes it takes at one of the speeds: those of the device that had it."""
+        """The unit of the minutes at a speed: that of its device."""
         return _unit(speed.device) if speed.device else self.expected
 
     @property
     def minutes(self) -> Quantity | None:
-        """Wall time, by the first speed; None where there is work and no speed."""
+        """Wall time, by the first speed; None if there is work but no speed."""
         if not self.audio_sec.value:
             return Quantity()
         return self.speeds[0].minutes(self.audio_sec) if self.speeds else None
 
 
 def expected_encoding_unit(settings: Settings) -> str:
-    """Whose minutes encoding is expected to take: a GPU's in its pool, else the processors'."""
+    """The unit of the minutes of encoding: GPU with a pool or a GPU device, otherwise CPU."""
     device = settings.neucodec.device
     if settings.codec != "neucodec" or (device == "auto" and not settings.neucodec.pool):
         return _unit("cpu")
@@ -76,7 +75,7 @@ def estimate_stage_times(
     cut_speed: float | None = None,
     encode_speed: float | None = None,
 ) -> list[StageEta]:
-    """By stage. Speeds, in times real time, are those given, or else what materialisations in `instance` measured."""
+    """Estimates by stage. Speeds are multiples of real time: those given, otherwise those measured in `instance`."""
     cutting = _speed_from_option(cut_speed) or (summarise_speeds(read_cutting_speeds(instance)) if instance else [])
     found = [StageEta(CUT_LABEL, "CPU minutes", plan.decoded_sec, tuple(cutting), _no_speed_note("--cut-speed"))]
     if codec is not None:
@@ -85,7 +84,7 @@ def estimate_stage_times(
         others = [f"{name} at {summarise_speeds(runs)[0].times_real_time:,.0f} ×" for name, runs in measured.items()]
         note = _no_speed_note("--encode-speed", format_codec_label(codec))
         if others:
-            note += f" (measured was {', '.join(others)})"
+            note += f" (measured: {', '.join(others)})"
         found.append(StageEta(ENCODE_LABEL, expected_encoding_unit(settings), plan.encoded_sec, tuple(encoding), note))
     writing = summarise_speeds(read_writing_speeds(instance)) if instance else []
     rows = plan.stages["rows"].audio_sec
@@ -96,7 +95,7 @@ def estimate_stage_times(
 
 
 def sum_minutes(found: Sequence[StageEta]) -> Quantity | None:
-    """Minutes of all stages, one after another; None where one is not known."""
+    """Minutes of all stages, one after another; None if one is unknown."""
     known = [item.minutes for item in found]
     return None if None in known else sum_quantities(figure for figure in known if figure is not None)
 

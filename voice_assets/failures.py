@@ -54,7 +54,8 @@ def read_failed_runs(instance: dg.DagsterInstance, settings: Settings, limit: in
 def _read_failed_run(instance: dg.DagsterInstance, record: dg.RunRecord, settings: Settings) -> FailedRun:
     run = record.dagster_run
     kinds = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE}
-    found = [item.event_log_entry.dagster_event for item in instance.get_records_for_run(run.run_id, of_type=kinds).records]
+    events = instance.get_records_for_run(run.run_id, of_type=kinds).records
+    found = [item.event_log_entry.dagster_event for item in events]
     steps = [event for event in found if event is not None and event.is_step_failure]
     failures = [failure for event in steps for failure in _iter_step_failures(instance, run, event)]
     if not failures:  # the run failed outside of a step

@@ -1,4 +1,4 @@
-"""How fast the stages of the voice dataset ran, from the metadata of their materialisations."""
+"""Measured speeds of the stages of the voice dataset, from the metadata of their materialisations."""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
@@ -10,21 +10,21 @@ from voice_core.codecs.base import Codec
 from voice_core.corpus.plan.speeds import SpeedMeasurement
 
 MAX_MATERIALISATIONS = 200
-"""So many of an asset's last materialisations are looked at."""
+"""Number of an asset's last materialisations that are read."""
 DEVICE_METADATA = "device"
-"""Metadata of coded_segments: what encoded, such as "cpu" or "cuda: NVIDIA H200", where something was encoded."""
+"""Metadata of coded_segments: the device, such as "cpu" or "cuda: NVIDIA H200", if something was encoded."""
 
 MetadataValues = Mapping[str, object]
 
 
 def read_cutting_speeds(instance: dg.DagsterInstance) -> list[SpeedMeasurement]:
-    """Runs of `segments` that decoded something; the times are of the audio that was decoded."""
+    """Speeds of `segments` where recordings were decoded, relative to the decoded audio."""
     runs = _runs(instance, "segments", lambda values: _number(values, "recordings_decoded") > 0)
     return [measurement for _, measurement in runs]
 
 
 def read_encoding_speeds(instance: dg.DagsterInstance) -> dict[str, list[SpeedMeasurement]]:
-    """Runs of `coded_segments` that encoded something, by `format_codec_label` the codec."""
+    """Speeds of `coded_segments` where segments were encoded, by the label of the codec."""
     found: dict[str, list[SpeedMeasurement]] = {}
     for values, measurement in _runs(
         instance, "coded_segments", lambda values: _number(values, "segments_encoded") > 0
@@ -34,18 +34,18 @@ def read_encoding_speeds(instance: dg.DagsterInstance) -> dict[str, list[SpeedMe
 
 
 def format_codec_label(codec: Codec) -> str:
-    """What tells codecs apart: the speed of another revision is not this one's."""
+    """Name and revision of a codec: revisions differ in speed."""
     return f"{codec.name} {codec.revision}"
 
 
 def read_writing_speeds(instance: dg.DagsterInstance) -> list[SpeedMeasurement]:
-    """Runs of `voice_dataset` that wrote rows."""
+    """Speeds of `voice_dataset` where rows were written."""
     runs = _runs(instance, "voice_dataset", lambda values: _number(values, "bytes") > 0)
     return [measurement for _, measurement in runs]
 
 
 def parse_codec_label(values: MetadataValues) -> str:
-    """Name and revision, without what the metadata adds for people.
+    """Name and revision, without the note that the metadata adds.
 
     >>> parse_codec_label({"codec": "melvq 1-729d5cd88749 (a stand-in, not NeuCodec)"})
     'melvq 1-729d5cd88749'
