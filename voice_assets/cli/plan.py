@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich import box
 from rich.markup import escape
 from rich.table import Table
 
@@ -158,10 +159,10 @@ def _print_report(found: BuildPlan, times: Sequence["StageEta"]) -> None:
 
 
 def _table(found: BuildPlan) -> Table:
-    table = Table(title="Planned work", title_justify="left")
-    table.add_column("batch")
-    for name in ("recordings", "new", "decode", "hours", "cut", "encode", "hours", "rows", "GB stored"):
-        table.add_column(name, justify="right")
+    table = Table(title="Planned work", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1))
+    table.add_column("batch", overflow="fold")
+    for name in ("files", "new", "decode", "hours", "cut", "encode", "hours", "rows", "GB"):
+        table.add_column(name, justify="right", no_wrap=True)
 
     def add(name: str, recordings: int, new: int, parts: Sequence[Quantity]) -> None:
         decode, decoded, cut, encode, encoded, rows, stored = parts
