@@ -28,11 +28,10 @@ def failures(
     from voice_assets.instance import find_instance
 
     instance = find_instance()
-    rows = [
-        (run, failure, is_resolved(instance, run, failure))
-        for run in (read_failed_runs(instance, Settings.load()) if instance is not None else ())
-        for failure in run.failures
-    ]
+    rows = []
+    if instance is not None:
+        runs = read_failed_runs(instance, Settings.load())
+        rows = [(run, failure, is_resolved(instance, run, failure)) for run in runs for failure in run.failures]
     shown = [row for row in rows if everything or not row[2]]
     if as_json:
         value = [

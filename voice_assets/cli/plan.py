@@ -159,13 +159,14 @@ def _print_report(found: BuildPlan, times: Sequence["StageEta"]) -> None:
 
 
 def _table(found: BuildPlan) -> Table:
+    """One row per batch, in 80 columns. The hours of audio to encode are in the table of the times."""
     table = Table(title="Planned work", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1))
-    table.add_column("batch", overflow="fold")
-    for name in ("files", "new", "decode", "hours", "cut", "encode", "hours", "rows", "GB"):
+    table.add_column("batch", overflow="fold", min_width=18)
+    for name in ("files", "new", "decode", "hours", "cut", "encode", "rows", "GB"):
         table.add_column(name, justify="right", no_wrap=True)
 
     def add(name: str, recordings: int, new: int, parts: Sequence[Quantity]) -> None:
-        decode, decoded, cut, encode, encoded, rows, stored = parts
+        decode, decoded, cut, encode, rows, stored = parts
         table.add_row(
             name,
             f"{recordings:,}",
@@ -174,14 +175,13 @@ def _table(found: BuildPlan) -> Table:
             decoded.format(2),
             cut.format(),
             encode.format(),
-            encoded.format(2),
             rows.format(),
             stored.format(3, 1e9),
         )
 
     def figures(item: PartitionPlan) -> list[Quantity]:
         decode, encode = item.decode, item.encode
-        return [decode.items, decode.hours, item.cut, encode.items, encode.hours, item.rows.items, item.work.stored]
+        return [decode.items, decode.hours, item.cut, encode.items, item.rows.items, item.work.stored]
 
     shown, more = take_first(found.partitions, _SHOWN)
     for item in shown:
