@@ -160,8 +160,8 @@ def _print_report(found: BuildPlan, times: Sequence["StageEta"]) -> None:
 
 def _table(found: BuildPlan) -> Table:
     """One row per batch, in 80 columns. The hours of audio to encode are in the table of the times."""
-    table = Table(title="Planned work", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1))
-    table.add_column("batch", overflow="fold", min_width=18)
+    table = Table(title="Planned work", title_justify="left", box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    table.add_column("batch", overflow="fold", min_width=16)
     for name in ("files", "new", "decode", "hours", "cut", "encode", "rows", "GB"):
         table.add_column(name, justify="right", no_wrap=True)
 
