@@ -1,6 +1,4 @@
-"""The nightly and weekly schedules, the jobs they request, and failures in the run history."""
-
-from collections.abc import Sequence
+"""The weekly audit, the job that builds what is stale, and failures in the run history."""
 
 import dagster as dg
 import pytest
@@ -8,19 +6,10 @@ import pytest
 from resources.corpus import CorpusResource
 from voice_assets.definitions import build_definitions, defs
 from voice_assets.failures import AssetFailure, _redact, is_resolved, read_failed_runs
-from voice_assets.run_queries import RANGE_END, RANGE_START
 from voice_assets_tests.assets.conftest import BuiltCorpus
 from voice_core.settings import AutomationSettings, S3Settings, Settings
 from voice_core.stages.integrity import read_audit_report
 from voice_core.storage.store import Store
-
-STEPS = {
-    ("raw_audio", "segments"): "ingest_batch",
-    ("coded_segments",): "encode_batch",
-    ("dataset_splits",): "assign_splits",
-    ("voice_dataset", "voice_pairs"): "write_rows",
-    ("dataset_card",): "finish_dataset",
-}
 
 
 def run(built_corpus: BuiltCorpus, job: str) -> dg.ExecuteInProcessResult:
@@ -35,29 +24,6 @@ def failure(result: dg.ExecuteInProcessResult) -> dg.DagsterEvent:
     return event
 
 
-def tick(built_corpus: BuiltCorpus, name: str = "nightly") -> Sequence[dg.RunRequest]:
-    """The requests of a tick of a schedule."""
-    with dg.build_schedule_context(
-        instance=built_corpus.instance,
-        resources={"corpus": CorpusResource()},
-        repository_def=defs.get_repository_def(),
-    ) as context:
-        return defs.resolve_schedule_def(name).evaluate_tick(context).run_requests or ()
-
-
-def launch(built_corpus: BuiltCorpus, request: dg.RunRequest) -> None:
-    """Run what a request asks for."""
-    assets = [key.to_user_string() for key in request.asset_selection or ()]
-    job = next(job for names, job in STEPS.items() if set(assets) <= set(names))
-    result = defs.resolve_job_def(job).execute_in_process(
-        instance=built_corpus.instance,
-        partition_key=request.partition_key,
-        asset_selection=request.asset_selection,
-        tags=request.tags,
-    )
-    assert result.success
-
-
 @pytest.mark.parametrize("name", ["build_stale", "bring_up_to_date"])
 def test_the_job_builds_what_is_stale_and_nothing_else_under_both_its_names(
     name: str, built_corpus: BuiltCorpus
@@ -65,38 +31,6 @@ def test_the_job_builds_what_is_stale_and_nothing_else_under_both_its_names(
     built_corpus.edit_transcript("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="Another line."))
     assert run(built_corpus, name).success
     assert built_corpus.build().materialised == 0
-
-
-def test_the_nightly_schedule_requests_runs_for_what_is_stale_until_all_is_current(built_corpus: BuiltCorpus) -> None:
-    assert tick(built_corpus) == ()
-    built_corpus.edit_transcript("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="Another line."))
-    requested: list[list[str]] = []
-    while requests := tick(built_corpus):
-        assert len(requested) < 10
-        for request in requests:
-            assert request.partition_key in (None, "Atheer_-/batch-0001")
-            assert RANGE_START not in request.tags
-            requested.append([key.to_user_string() for key in request.asset_selection or ()])
-            launch(built_corpus, request)
-    assert ["raw_audio", "segments"] in requested
-    assert requested[-1] == ["dataset_card"]
-    assert built_corpus.build().materialised == 0
-
-
-def test_after_changed_settings_the_nightly_schedule_requests_ranges_of_batches(built_corpus: BuiltCorpus) -> None:
-    built_corpus.monkeypatch.setenv("VOICE_CODEC", "none")
-    ranges = [(item.tags.get(RANGE_START), item.tags.get(RANGE_END)) for item in tick(built_corpus)]
-    singles = [item.partition_key for item in tick(built_corpus)]
-    assert any(first is not None for first, _ in ranges) or any(singles)
-    batch = dg.DagsterRun(
-        job_name="write_rows",
-        run_id="2" * 8,
-        status=dg.DagsterRunStatus.STARTED,
-        tags={"dagster/partition": "Atheer_-/batch-0001"},
-    )
-    built_corpus.instance.add_run(batch)
-    for request in tick(built_corpus):
-        assert "Atheer_-/batch-0001" not in (request.partition_key, request.tags.get(RANGE_START))
 
 
 def test_the_audit_passes_over_what_is_whole_and_names_what_is_not(built_corpus: BuiltCorpus) -> None:
@@ -118,21 +52,15 @@ def test_the_audit_passes_over_what_is_whole_and_names_what_is_not(built_corpus:
     assert "voice build --verify --partition" in told
 
 
-@pytest.mark.parametrize(("schedule", "job"), [("nightly", "build_stale"), ("weekly_audit", "audit_files")])
-def test_a_schedule_skips_while_the_run_of_its_job_has_not_finished(
-    schedule: str, job: str, built_corpus: BuiltCorpus
-) -> None:
-    built_corpus.edit_transcript("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="Another line."))
-    assert tick(built_corpus, schedule)
-    built_corpus.instance.add_run(dg.DagsterRun(job_name=job, run_id="1" * 8, status=dg.DagsterRunStatus.STARTED))
-    with dg.build_schedule_context(
-        instance=built_corpus.instance,
-        resources={"corpus": CorpusResource()},
-        repository_def=defs.get_repository_def(),
-    ) as context:
-        result = defs.resolve_schedule_def(schedule).evaluate_tick(context)
-    assert not result.run_requests
-    assert "has not finished" in (result.skip_message or "")
+def test_the_audit_is_not_requested_while_its_last_run_has_not_finished(built_corpus: BuiltCorpus) -> None:
+    schedule = defs.resolve_schedule_def("weekly_audit")
+    assert schedule.evaluate_tick(dg.build_schedule_context(instance=built_corpus.instance)).run_requests
+    built_corpus.instance.add_run(
+        dg.DagsterRun(job_name="audit_files", run_id="1" * 8, status=dg.DagsterRunStatus.STARTED)
+    )
+    tick = schedule.evaluate_tick(dg.build_schedule_context(instance=built_corpus.instance))
+    assert not tick.run_requests
+    assert "has not finished" in (tick.skip_message or "")
 
 
 @pytest.mark.parametrize("enabled", [True, False])
