@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -39,6 +40,7 @@ class Nights:
             instance=self.instance,
             resources={"corpus": CorpusResource()},
             repository_def=self.defs.get_repository_def(),
+            scheduled_execution_time=datetime.now(UTC),
         ) as context:
             result = self.defs.resolve_schedule_def("nightly").evaluate_tick(context)
         self.skip_message = result.skip_message or ""

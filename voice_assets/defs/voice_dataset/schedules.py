@@ -17,6 +17,7 @@ from voice_assets.run_queries import (
 )
 from voice_assets.stale_runs import ENCODE_ASSETS, INGEST_ASSETS, ROW_ASSETS, StaleRun, plan_stale_runs
 from voice_core.corpus.status import ASSETS
+from voice_core.fingerprint import fingerprint
 from voice_core.settings import Settings
 
 _WHOLE_DATASET_ASSETS = ("dataset_splits", "dataset_card")
@@ -51,19 +52,22 @@ def nightly_schedule(settings: Settings, status: dg.DefaultScheduleStatus) -> dg
         runs = plan_stale_runs(status, order, busy | filling, busy_assets, settings.automation.partitions_per_run)
         if not runs:
             return dg.SkipReason(f"{len(order)} batches: nothing is stale, or what is stale is in a run already")
-        return [_request(run) for run in runs]
+        tick = context.scheduled_execution_time.isoformat()
+        return [_request(run, tick) for run in runs]
 
     return nightly
 
 
-def _request(run: StaleRun) -> dg.RunRequest:
+def _request(run: StaleRun, tick: str) -> dg.RunRequest:
+    """The request of a run. Its key is unique to the tick, so that a tick that is evaluated again requests it once."""
+    key = fingerprint(list(run.assets), list(run.batches), tick)
     assets = [dg.AssetKey(name) for name in run.assets]
     tags = {"voice/command": "nightly"}
     if len(run.batches) == 1:
-        return dg.RunRequest(asset_selection=assets, partition_key=run.batches[0], tags=tags)
+        return dg.RunRequest(key, asset_selection=assets, partition_key=run.batches[0], tags=tags)
     if run.batches:
         tags |= {RANGE_START: run.batches[0], RANGE_END: run.batches[-1]}
-    return dg.RunRequest(asset_selection=assets, tags=tags)
+    return dg.RunRequest(key, asset_selection=assets, tags=tags)
 
 
 def audit_schedule(settings: Settings, status: dg.DefaultScheduleStatus) -> dg.ScheduleDefinition:
