@@ -16,15 +16,15 @@ from voice_core.storage.store import Store, StoreError
 
 
 class CorpusResource(dg.ConfigurableResource):
-    """Settings come from VOICE_* variables and voice.toml, as for the `voice` command; a field here overrules both.
+    """Settings come from VOICE_* variables and voice.toml, as for the `voice` command; a field here overrides both.
 
     `s3` and `gcs` are dagster-aws's S3Resource and dagster-gcp's GCSResource, where s3:// and gs:// URLs are used:
     the stores take their addresses and credentials from them.
     """
 
-    raw_url: str = Field(default="", description="Overrules VOICE_RAW_URL.")
-    work_url: str = Field(default="", description="Overrules VOICE_WORK_URL.")
-    codec: str = Field(default="", description="Overrules VOICE_CODEC.")
+    raw_url: str = Field(default="", description="Overrides VOICE_RAW_URL.")
+    work_url: str = Field(default="", description="Overrides VOICE_WORK_URL.")
+    codec: str = Field(default="", description="Overrides VOICE_CODEC.")
 
     s3: dg.ResourceDependency[Any] = None  # type: ignore[assignment]
     gcs: dg.ResourceDependency[Any] = None  # type: ignore[assignment]
@@ -60,16 +60,16 @@ class CorpusResource(dg.ConfigurableResource):
         return load_configured_codec(self.settings)
 
     def rebuild_sources(self) -> RebuildSources:
-        """Where files that were freed are made again from."""
+        """The sources from which freed files are rebuilt."""
         return RebuildSources(self.raw, self.load_codec)
 
 
 def open_raw(settings: Settings, access: StoreConfig | None = None) -> Store:
-    """The raw bucket, only ever read."""
+    """The raw bucket, which is only read."""
     try:
         return open_store(settings.raw_url, settings, access, untrusted=True)
     except StoreError as error:
-        raise StoreError(f"{error}. VOICE_RAW_URL names the raw bucket; `voice demo` makes one to try") from None
+        raise StoreError(f"{error}. Set VOICE_RAW_URL to the raw bucket, or run `voice demo`") from None
 
 
 def open_work(settings: Settings, access: StoreConfig | None = None) -> Store:
@@ -77,7 +77,7 @@ def open_work(settings: Settings, access: StoreConfig | None = None) -> Store:
 
 
 def open_work_read_only(settings: Settings) -> Store:
-    """The work root, to read only: an empty one where its folder is not made yet."""
+    """The work root, read-only; an empty one if its folder does not exist yet."""
     try:
         return open_store(settings.work_url, settings)
     except StoreError:
@@ -87,5 +87,5 @@ def open_work_read_only(settings: Settings) -> Store:
 
 
 def load_configured_codec(settings: Settings) -> Codec | None:
-    """The codec of coded_segments; None where the dataset is built without codes."""
+    """The codec of coded_segments; None if the dataset is built without codes."""
     return None if settings.codec == "none" else load_codec(settings.codec, settings.neucodec)

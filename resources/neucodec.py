@@ -1,4 +1,4 @@
-"""NeuCodec, where Dagster configures it."""
+"""NeuCodec as a Dagster resource."""
 
 from typing import Any
 
@@ -10,15 +10,15 @@ from voice_core.settings import Settings
 
 
 class NeuCodecResource(dg.ConfigurableResource):
-    """Which weights, and what they run on. What is empty here is the settings' (VOICE_NEUCODEC__*)."""
+    """Weights and device. Empty fields come from the settings (VOICE_NEUCODEC__*)."""
 
-    checkpoint: str = Field(default="", description="Hub id of the weights, or a folder that holds them.")
+    checkpoint: str = Field(default="", description="Hub id of the weights, or a folder with them.")
     revision: str = Field(default="", description="Commit of the hub's repository.")
     device: str = Field(default="", description="auto, cpu, cuda (any free GPU) or cuda:N.")
     pool: str = Field(default="", description="The GPUs' pool, whose profile gives precision and batch budget.")
     precision: str = Field(default="", description="fp32 (the reference's codes), tf32, bf16 or fp16.")
     batch_sec: float | None = Field(
-        default=None, description="Audio encoded at once, seconds; 0 for what the pool's profile says."
+        default=None, description="Audio encoded at once, seconds; 0 for the value of the pool's profile."
     )
     compile: bool | None = Field(default=None, description="Compile both encoders with torch.compile.")
 
@@ -28,9 +28,9 @@ class NeuCodecResource(dg.ConfigurableResource):
         return {name: value for name, value in given.items() if value not in ("", None)}
 
     def load(self) -> NeuCodec:
-        """The codec, without its weights: those come when it is first used.
+        """The codec, without its weights: these are loaded on first use.
 
-        Raises ConfigurationError for what makes no sense; the codec raises CodecUnavailableError, when it is used,
+        Raises ConfigurationError for invalid values; the codec raises CodecUnavailableError, when it is used,
         where the extra, the weights or a GPU are missing.
         """
         return NeuCodec(Settings.load(neucodec=self.overrides()).neucodec)

@@ -11,10 +11,10 @@ from voice_core.tts import SpeechEngine, configured_engine, load_engine
 
 
 class SpeechResource(dg.ConfigurableResource):
-    """Settings come from VOICE_SPEECH__* and voice.toml; a field here overrules them."""
+    """Settings come from VOICE_SPEECH__* and voice.toml; a field here overrides them."""
 
     engine: str = Field(default="", description="Speech engine: hibari, noise or indextts2.")
-    pool: str = Field(default="", description="Dagster pool of the speaking step.")
+    pool: str = Field(default="", description="Dagster pool of the speech step.")
 
     indextts2: dg.ResourceDependency[IndexTTS2Resource | None] = None  # type: ignore[assignment]
 
@@ -30,6 +30,6 @@ class SpeechResource(dg.ConfigurableResource):
         return configured_engine(self.settings)
 
     def load(self) -> SpeechEngine:
-        """The engine, its weights not yet loaded."""
+        """The engine, without its weights: these are loaded on first use."""
         name, options = self.engine_name_and_options()
         return load_engine(name, **options)

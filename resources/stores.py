@@ -1,4 +1,4 @@
-"""Where a URL leads: a store with the addresses and credentials of the settings, or of Dagster's own resources."""
+"""Opens stores by URL, with addresses and credentials of the settings or of Dagster's own resources."""
 
 import os
 from dataclasses import replace
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def open_store(
     url: str, settings: Settings, access: StoreConfig | None = None, *, create: bool = False, untrusted: bool = False
 ) -> Store:
-    """The store at any URL, by default with the settings' access. `create` makes a local folder that is not there.
+    """The store at any URL, by default with the settings' access. `create` creates a missing local folder.
 
     `untrusted` is for folders that others fill: links that lead out of them are followed with VOICE_FOLLOW_SYMLINKS
     only.
@@ -38,7 +38,7 @@ def _gcs_config(settings: Settings) -> StoreConfig:
 
 
 def s3_access_from_resource(resource: "S3Resource", settings: Settings) -> StoreConfig:
-    """As dagster-aws's resource is configured; what it leaves open is the settings'."""
+    """The configuration of dagster-aws's resource; what it leaves open comes from the settings."""
     base = _s3_config(settings)
     return replace(
         base,
@@ -56,7 +56,7 @@ def s3_access_from_resource(resource: "S3Resource", settings: Settings) -> Store
 
 
 def gcs_access_from_resource(resource: "GCSResource", settings: Settings) -> StoreConfig:
-    """As dagster-gcp's resource is configured; what it leaves open is the settings'."""
+    """The configuration of dagster-gcp's resource; what it leaves open comes from the settings."""
     base = _gcs_config(settings)
     return replace(base, project=resource.project or base.project)
 

@@ -1,20 +1,23 @@
-"""`voice build`: materialise through Dagster whatever is missing or stale, in this process, without a daemon."""
+"""`voice build`: materialises what is missing or stale through Dagster, in this process, without a daemon."""
 
 import logging
-import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
 
 from resources.corpus import load_configured_codec, open_raw, open_work, open_work_read_only
-from voice_assets.defs.sensor_backoff import group_contiguous
 from voice_assets.defs.voice_dataset.jobs import card_job, encode_job, ingest_job, rows_job, splits_job
-from voice_assets.defs.voice_dataset.multi_partition import FAILED_BATCHES
-from voice_assets.defs.voice_dataset.partitions import NAME, RANGE_END, RANGE_START
+from voice_assets.defs.voice_dataset.partitions import NAME
+from voice_assets.in_process import run_job
 from voice_assets.instance import add_partitions
-from voice_assets.run_ownership import process_tags, raise_if_interrupted, release_orphaned_runs
+from voice_assets.partition_arguments import parse_partitions
+from voice_assets.run_ownership import release_orphaned_runs
+from voice_assets.sensor_backoff import group_runs
+from voice_assets.stale_runs import ENCODE_ASSETS, INGEST_ASSETS, ROW_ASSETS
+from voice_assets.step_failures import describe_root_cause, read_failed_batches
 from voice_core.compute import progress
 from voice_core.corpus.dataset.splits import UncutBatchesError
 from voice_core.corpus.evicted import repair_eviction_records
@@ -25,11 +28,9 @@ from voice_core.corpus.status import BuildStatus, PartitionStatus, StageState, r
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
 from voice_core.storage import distributed_lock
+from voice_core.storage.store import Store
 
-INGEST_ASSETS = ("raw_audio", "segments")
-ENCODE_ASSETS = ("coded_segments",)
-ROW_ASSETS = ("voice_dataset", "voice_pairs")
-# Those that can verify.
+# The op of each job that can verify its files.
 _VERIFIABLE_OPS = {
     ingest_job.name: "ingest",
     encode_job.name: "encode",
@@ -41,7 +42,7 @@ COUNTERS = ("recordings_decoded", "segments_cut", "segments_encoded", "clips_rec
 
 @dataclass(slots=True)
 class DatasetBuildReport:
-    """What a build found and did. `figures` sums the assets' counters, such as recordings_decoded."""
+    """The inputs and results of a build. `figures` has sums of the assets' counters, such as recordings_decoded."""
 
     discovery: Discovery
     status: BuildStatus
@@ -52,7 +53,7 @@ class DatasetBuildReport:
 
 
 def compute_status(settings: Settings) -> tuple[Discovery, BuildStatus]:
-    """Compare what lies there with what a build would make. Nothing is written.
+    """Compare the work root with what a build would make. Nothing is written.
 
     New recordings are in the batches that a build would assign them to.
     """
@@ -65,9 +66,26 @@ def preview_build(settings: Settings, partitions: Sequence[str] = ()) -> BuildPl
     """What `build` would do now. Nothing is written."""
     discovery, status = compute_status(settings)
     _require_recordings(discovery, settings)
-    chosen = [PartitionKey.parse(key) for key in partitions]
+    chosen = parse_partitions(partitions, {item.partition for item in status.partitions})
     raw, work = open_raw(settings), open_work_read_only(settings)
     return plan_build(raw, work, discovery, status, load_configured_codec(settings), settings, chosen)
+
+
+def discover_and_compare(
+    settings: Settings, instance: dg.DagsterInstance, *, header_budget_sec: float = math.inf
+) -> tuple[Store, Discovery, BuildStatus]:
+    """Assign new recordings to batches, remove what killed processes left, and compare the work root with the inputs.
+
+    `header_budget_sec` limits the time for reading headers of new recordings; the others stay pending.
+    """
+    release_orphaned_runs(instance)
+    raw = open_raw(settings)  # first: without a raw bucket, no work root is created
+    work = open_work(settings)
+    distributed_lock.remove_dead_locks(work)
+    work.remove_partial_files()
+    repair_eviction_records(work)
+    discovery = discover(raw, work, settings, budget_sec=header_budget_sec)
+    return work, discovery, read_status(work, discovery, load_configured_codec(settings), settings)
 
 
 def build(
@@ -81,28 +99,20 @@ def build(
     """Discover, then materialise what is not current: the segments batch by batch, the codes, the splits, the rows, the
     card.
 
-    `partitions` limits the work to some; `verify` runs every stage, which looks at every file and mends what is
-    missing or spoilt. A failure ends its partition only; but the splits, and the rows after them, wait until all
-    batches are cut, or those of `partitions`, unless `incomplete` is set.
+    `partitions` limits the work to some; `verify` runs every stage, which reads every file and repairs missing and
+    corrupt ones. A failure ends its partition only; but the splits, and the rows after them, wait until all batches are
+    cut, or those of `partitions`, unless `incomplete` is set. Raises LookupError for an unknown partition, and if there
+    are no recordings.
     """
     runner = _Runner(settings, instance, verify)
-    release_orphaned_runs(instance)
-    raw = open_raw(settings)  # first: where there is none, no work root is made either
-    work = open_work(settings)
-    distributed_lock.remove_dead_locks(work)
-    work.remove_partial_files()
-    repair_eviction_records(work)
-    discovery = discover(raw, work, settings)
-    report = DatasetBuildReport(discovery, read_status(work, discovery, load_configured_codec(settings), settings))
+    work, discovery, status = discover_and_compare(settings, instance)
+    report = DatasetBuildReport(discovery, status)
     _require_recordings(discovery, settings)
     order = add_partitions(instance, NAME, [str(batch.partition) for batch in discovery.batches])
-    chosen = {PartitionKey.parse(key) for key in partitions}
-    unknown = chosen - {batch.partition for batch in discovery.batches}
-    if unknown:
-        raise LookupError(f"there is no partition {', '.join(map(str, sorted(unknown)))}; `voice status` lists them")
+    chosen = set(parse_partitions(partitions, {batch.partition for batch in discovery.batches}))
 
     def build_stage(job: dg.JobDefinition, names: Sequence[str], label: str, *, batches_per_run: int = 1) -> None:
-        """Build what is not current of these assets, so many batches in a run."""
+        """Build what is not current of these assets, up to `batches_per_run` batches in a run."""
         todo: dict[str, list[str]] = {}
         for item in report.status.partitions:
             key = str(item.partition)
@@ -110,7 +120,7 @@ def build(
             first = next((i for i, name in enumerate(names) if verify or _needs_build(item.states[name])), None)
             if wanted and first is not None:
                 todo[key] = [name for name in names[first:] if item.states[name] is not StageState.SKIPPED]
-        groups = list(_group_runs({key: assets for key, assets in todo.items() if assets}, order, batches_per_run))
+        groups = list(group_runs({key: assets for key, assets in todo.items() if assets}, order, batches_per_run))
         if not groups:
             return
         with progress.track(label, sum(len(keys) for keys, _ in groups), "batches") as bar:
@@ -120,14 +130,14 @@ def build(
         refresh_status()
 
     def refresh_status() -> None:
-        """Compare again, with the listing that the build began with."""
+        """Compare again, with the listing from the start of the build."""
         report.discovery = refresh_discovery(work, report.discovery, settings)
         report.status = read_status(work, report.discovery, load_configured_codec(settings), settings)
 
     failed: set[str] = set()
     jobs = runner.jobs
     build_stage(jobs(ingest_job.name), INGEST_ASSETS, "recordings to segments")
-    # Many in a run: between two runs somebody else may get the GPU, and a run that begins costs a second or two.
+    # Many batches in a run: between two runs another process may get the GPU, and starting a run takes a second or two.
     build_stage(
         jobs(encode_job.name),
         ENCODE_ASSETS,
@@ -152,7 +162,7 @@ def build(
 def _find_uncut_batches(
     status: BuildStatus, failed: Collection[str], chosen: Collection[PartitionKey]
 ) -> list[PartitionKey]:
-    """Batches, of those chosen or of all, that this build could not cut."""
+    """The batches, of those chosen or of all, that this build could not cut."""
 
     def is_cut(item: PartitionStatus) -> bool:
         stale = _needs_build(item.segments) and str(item.partition) in failed
@@ -165,8 +175,8 @@ def _find_uncut_batches(
 def _require_recordings(discovery: Discovery, settings: Settings) -> None:
     if not discovery.batches:
         raise LookupError(
-            f"there are no recordings in {settings.raw_url}: it is searched for {settings.raw_pattern} with one of "
-            f"{' '.join(settings.audio_extensions)}"
+            f"no recordings found in {settings.raw_url}: no key matches {settings.raw_pattern} with one of "
+            f"the extensions {' '.join(settings.audio_extensions)}"
         )
 
 
@@ -174,24 +184,8 @@ def _needs_build(state: StageState) -> bool:
     return not state.up_to_date
 
 
-def _group_runs(
-    todo: Mapping[str, list[str]], order: Sequence[str], batches_per_run: int
-) -> Iterator[tuple[list[str], list[str]]]:
-    """Runs: the batches of each, and the assets. Of more than one batch only where they want the same assets.
-
-    >>> list(_group_runs({"a": ["x"], "b": ["x"], "d": ["x"]}, ["a", "b", "c", "d"], 2))
-    [(['a', 'b'], ['x']), (['d'], ['x'])]
-    """
-    if batches_per_run == 1:
-        yield from (([key], assets) for key, assets in todo.items())
-        return
-    for assets in dict.fromkeys(map(tuple, todo.values())):
-        same = {key for key, wanted in todo.items() if tuple(wanted) == assets}
-        yield from ((keys, list(assets)) for keys in group_contiguous(same, order, batches_per_run))
-
-
 class _Runner:
-    """Runs a selection of a job's assets in this process, and gathers what came of it."""
+    """Runs a selection of a job's assets in this process, and adds the results to a report."""
 
     def __init__(self, settings: Settings, instance: dg.DagsterInstance, verify: bool) -> None:
         from voice_assets.definitions import build_definitions
@@ -199,7 +193,7 @@ class _Runner:
         logging.getLogger("dagster").setLevel(logging.ERROR)
         self._instance = instance
         self._verify = verify
-        defs = build_definitions(settings)  # of all steps, whatever VOICE_STEPS says
+        defs = build_definitions(settings)  # all steps, regardless of VOICE_STEPS
         self.jobs: Callable[[str], dg.JobDefinition] = defs.resolve_job_def
 
     def run(
@@ -210,31 +204,11 @@ class _Runner:
         batches: Sequence[str] = (),
         ops: Mapping[str, Any] | None = None,
     ) -> set[str]:
-        """Build these assets of batches that follow one another, or of the whole dataset; the batches that failed."""
-        run_id = str(uuid.uuid4())
+        """Build assets of batches that follow one another, or of the whole dataset; returns the failed batches."""
         many = len(batches) > 1
-        result = job.execute_in_process(
-            instance=self._instance,
-            run_id=run_id,
-            partition_key=batches[0] if len(batches) == 1 else None,
-            asset_selection=[dg.AssetKey(name) for name in assets],
-            run_config={
-                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-                "ops": ops
-                or (
-                    {_VERIFIABLE_OPS[job.name]: {"config": {"verify": self._verify}}}
-                    if job.name in _VERIFIABLE_OPS
-                    else {}
-                ),
-            },
-            tags={
-                "voice/command": "build",
-                **process_tags(run_id),
-                **({RANGE_START: batches[0], RANGE_END: batches[-1]} if many else {}),
-            },
-            raise_on_error=False,
-        )
-        raise_if_interrupted(result)
+        if ops is None and job.name in _VERIFIABLE_OPS:
+            ops = {_VERIFIABLE_OPS[job.name]: {"config": {"verify": self._verify}}}
+        result = run_job(job, self._instance, "build", partitions=batches, assets=assets, ops=ops)
         _add_counters(result, report)
         where = "" if many else batches[0] if batches else "the whole dataset"
         lines = _describe_failed_checks(result, report, where)
@@ -243,7 +217,7 @@ class _Runner:
             if event.is_step_failure:
                 reported = _describe_step_failure(event, assets, result)
                 failed.update(reported)
-                lines += [f"{batch or where}, {trouble}" for batch, trouble in reported.items()]
+                lines += [f"{batch or where}, {error}" for batch, error in reported.items()]
         if result.success:
             return set()
         if not lines:
@@ -262,7 +236,7 @@ def _add_counters(result: dg.ExecuteInProcessResult, report: DatasetBuildReport)
 
 
 def _describe_failed_checks(result: dg.ExecuteInProcessResult, report: DatasetBuildReport, where: str) -> list[str]:
-    """Note the warnings; a line for each blocking check that failed. In a run over many the step's failure says so."""
+    """Add the warnings; returns a line per failed blocking check. In a run over many, the step's error has them."""
     lines: list[str] = []
     for check in result.get_asset_check_evaluations():
         if check.passed:
@@ -279,14 +253,11 @@ def _describe_failed_checks(result: dg.ExecuteInProcessResult, report: DatasetBu
 def _describe_step_failure(
     event: dg.DagsterEvent, assets: Sequence[str], result: dg.ExecuteInProcessResult
 ) -> dict[str, str]:
-    """What a step died of, by batch, or under "" for all of the run; nothing where a check has said so already."""
-    data = event.step_failure_data
-    error = data.error
-    reported = data.user_failure_data.metadata.get(FAILED_BATCHES) if data.user_failure_data else None
-    if reported is not None and isinstance(reported.value, dict):
-        return {str(batch): str(trouble) for batch, trouble in reported.value.items()}
-    cause = error.cause or error if error else None
-    message = cause.message.strip() if cause else "no message"
+    """The error of a step, by batch, or under "" for the whole run; empty if a check has reported it already."""
+    reported = read_failed_batches(event)
+    if reported:
+        return reported
+    message = describe_root_cause(event.step_failure_data.error)
     if "AssetCheckFailed" in message or "blocking check" in message.lower():
         return {}
     made = {item.asset_key for item in result.get_asset_materialization_events()}

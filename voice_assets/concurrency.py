@@ -1,4 +1,4 @@
-"""Dagster's pools as they are now: limits, who holds a slot, who waits for one; and setting the limits."""
+"""The state of Dagster's pools: limits, runs that hold a slot, runs that wait for one; and setting the limits."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -8,15 +8,15 @@ from datetime import datetime
 import dagster as dg
 from sqlalchemy.exc import IntegrityError
 
-from voice_assets.defs.voice_dataset.partitions import PARTITION, RANGE_END, RANGE_START
 from voice_assets.run_ownership import HOST_TAG, PID_TAG
+from voice_assets.run_queries import format_run_partitions
 from voice_core.compute.gpus import GpuProfile, load_gpu_profiles
 from voice_core.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class PoolClaim:
-    """A step that holds a slot or waits for one. `since` is local time, ISO 8601; what is not known is empty."""
+    """A step that holds a slot or waits for one. `since` is local time, ISO 8601; unknown fields are empty."""
 
     run_id: str
     job: str
@@ -26,7 +26,7 @@ class PoolClaim:
     pid: str
     since: str
     status: str  # of the run
-    is_next: bool = False  # of those that wait: a slot is kept for it
+    is_next: bool = False  # a slot is reserved for this waiting step
 
     def __str__(self) -> str:
         where = (f" on {self.host}" if self.host else "") + (f", process {self.pid}" if self.pid else "")
@@ -36,7 +36,7 @@ class PoolClaim:
 
 @dataclass(frozen=True, slots=True)
 class PoolState:
-    """A pool. `limit` is None where neither it nor the instance has one; `queued` are runs that did not start yet."""
+    """A pool. `limit` is None if neither it nor the instance has one; `queued` are runs that have not started yet."""
 
     name: str
     limit: int | None
@@ -47,8 +47,8 @@ class PoolState:
 
     @property
     def held_by(self) -> str:
-        """Who holds it, in words."""
-        return "; ".join(map(str, self.holding)) or "nobody yet"
+        """The runs that hold it, in words."""
+        return "; ".join(map(str, self.holding)) or "no run yet"
 
 
 def read_pool_state(instance: dg.DagsterInstance, name: str, *, queued: bool = True) -> PoolState:
@@ -78,7 +78,7 @@ def read_pool_state(instance: dg.DagsterInstance, name: str, *, queued: bool = T
 
 
 def read_pool_states(instance: dg.DagsterInstance | None, names: Iterable[str]) -> list[PoolState]:
-    """These pools and all that have a limit; without an instance, pools that nobody has used yet."""
+    """These pools and all that have a limit; without an instance, pools that no run has used yet."""
     if instance is None:
         return [PoolState(name, None, True, (), (), ()) for name in sorted(names)]
     limited = {pool.name for pool in instance.event_log_storage.get_pool_limits()}
@@ -86,7 +86,7 @@ def read_pool_states(instance: dg.DagsterInstance | None, names: Iterable[str]) 
 
 
 def apply_limits(instance: dg.DagsterInstance, profiles: Mapping[str, GpuProfile]) -> list[str]:
-    """Give every pool its limit; what was changed, in words. Other pools stay as they are."""
+    """Set the limit of every profile's pool; returns the changes, in words. Other pools are not changed."""
     storage = instance.event_log_storage
     known = {pool.name: pool for pool in storage.get_pool_limits()}
     changes: list[str] = []
@@ -101,22 +101,12 @@ def apply_limits(instance: dg.DagsterInstance, profiles: Mapping[str, GpuProfile
 
 
 def set_missing_limits(instance: dg.DagsterInstance, names: Collection[str]) -> None:
-    """Give those of these pools their profile's limit to which nobody has given one; what somebody has set, stands."""
+    """Set the profile's limit of those of these pools that have none. Limits that are already set are kept."""
     storage = instance.event_log_storage
     for name, profile in load_gpu_profiles(Settings.load().gpu_profiles).items():
         if name in names and not any(pool.name == name and not pool.from_default for pool in storage.get_pool_limits()):
-            with suppress(IntegrityError):  # somebody was faster
+            with suppress(IntegrityError):  # another process set it at the same time
                 storage.set_concurrency_slots(name, profile.limit)
-
-
-def format_run_batches(run: dg.DagsterRun) -> str:
-    """The batches that a run is about.
-
-    >>> format_run_batches(dg.DagsterRun("j", "1", tags={RANGE_START: "news/batch-0001", RANGE_END: "news/batch-0009"}))
-    'news/batch-0001 to news/batch-0009'
-    """
-    first, last = run.tags.get(RANGE_START), run.tags.get(RANGE_END)
-    return f"{first} to {last}" if first and last else run.tags.get(PARTITION, "")
 
 
 def _make_claim(runs: Mapping[str, dg.DagsterRun], run_id: str, step: str, since: float | None) -> PoolClaim:
@@ -125,11 +115,11 @@ def _make_claim(runs: Mapping[str, dg.DagsterRun], run_id: str, step: str, since
     if run is None:
         return PoolClaim(run_id, "an unknown job", step, "", "", "", when, "deleted")
     host, pid = run.tags.get(HOST_TAG, ""), run.tags.get(PID_TAG, "")
-    return PoolClaim(run_id, run.job_name, step, format_run_batches(run), host, pid, when, run.status.value)
+    return PoolClaim(run_id, run.job_name, step, format_run_partitions(run.tags), host, pid, when, run.status.value)
 
 
 def _read_step_start(instance: dg.DagsterInstance, run_id: str, step: str) -> float | None:
-    """When a step began, as a Unix time."""
+    """When a step started, in Unix time; None if it has not."""
     stats = instance.get_run_step_stats(run_id, [step])
     return next((item.start_time for item in stats), None)
 

@@ -1,4 +1,4 @@
-"""How a run waits for a slot of a pool: without using the processor, and saying who has it."""
+"""Waiting for a slot of a pool without busy polling, with log messages that name the runs that hold it."""
 
 import logging
 import time
@@ -17,13 +17,13 @@ _log = logging.getLogger(__name__)
 
 
 class PoolWatch(dg.ConfigurableResource):
-    """Notes which process a run is in, gives its pools their limits where they have none; and when a step must wait for
-    its pool, says for whom, and waits.
+    """Records the process of a run, sets missing limits of its pools, and lets a step that waits for its pool sleep.
 
-    Dagster's own event says for what is waited, and not for whom, and then its in-process executor asks again and again
-    without a pause (`interval_to_next_pending_claim_check` is never above 0 in 1.13), which takes a whole core. So the
-    listener to that event, which Dagster calls before it goes on, returns once the run's turn has come. This is a
-    resource since it must be there before Dagster asks for the slot.
+    Works around Dagster 1.13: its in-process executor polls for a slot without a pause, which uses a whole core,
+    since `InstanceConcurrencyContext.interval_to_next_pending_claim_check` is never above 0; and its event names
+    the pool, but not the runs that hold it. So the listener to that event, which Dagster calls before it polls,
+    returns once it is this run's turn. This is a resource because resources are set up before Dagster asks for the
+    slot. A test in `test_pools.py` fails once Dagster pauses by itself: `_PoolWaitListener` can be removed then.
     """
 
     @contextmanager
@@ -48,7 +48,7 @@ class _PoolWaitListener:
             return
         named = event.engine_event_data.metadata.get("pool")
         if isinstance(named, dg.PoolMetadataValue):
-            with dg.raise_execution_interrupts():  # which Dagster puts off between steps
+            with dg.raise_execution_interrupts():  # Dagster defers them between steps
                 self._wait_for_slot(named.value)
 
     def _wait_for_slot(self, name: str) -> None:
@@ -60,11 +60,11 @@ class _PoolWaitListener:
                 break
             now = time.monotonic()
             if pool is not None and (logged_at is None or now - logged_at >= LOG_INTERVAL_SEC):
-                self._log_message(f"waits for the pool {pool.name}, {pool.limit} at a time: held by {pool.held_by}")
+                self._log_message(f"waiting for the pool {pool.name} (limit {pool.limit}), held by {pool.held_by}")
                 logged_at = now
             time.sleep(POLL_INTERVAL_SEC)
         if logged_at is not None:
-            self._log_message(f"has the pool {name} after {time.monotonic() - began:.0f} s")
+            self._log_message(f"got a slot of the pool {name} after {time.monotonic() - began:.0f} s")
 
     def _log_message(self, message: str) -> None:
         self._run_log.info(message)
@@ -72,14 +72,14 @@ class _PoolWaitListener:
 
     def _read_pool(self, name: str) -> PoolState | None:
         try:
-            release_orphaned_runs(self._instance)  # it may wait for one that was killed
+            release_orphaned_runs(self._instance)  # the slot may be held by a killed run
             return read_pool_state(self._instance, name, queued=False)
-        except SQLAlchemyError as error:  # a database too busy to answer now
-            _log.debug("the pool %s could not be looked at: %s", name, error)
+        except SQLAlchemyError as error:  # the database is too busy to answer now
+            _log.debug("the state of the pool %s could not be read: %s", name, error)
             return None
 
     def _must_wait(self, pool: PoolState) -> bool:
-        """Whether Dagster would not give it a slot now: it waits, and it is not the one that is next."""
+        """Whether Dagster would refuse a slot now: the run waits, and no slot is reserved for it."""
         return pool.limit is not None and any(
-            place.run_id == self._run_id and not place.is_next for place in pool.waiting
+            claim.run_id == self._run_id and not claim.is_next for claim in pool.waiting
         )

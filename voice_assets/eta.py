@@ -84,7 +84,7 @@ def estimate_stage_times(
         others = [f"{name} at {summarise_speeds(runs)[0].times_real_time:,.0f} ×" for name, runs in measured.items()]
         note = _no_speed_note("--encode-speed", format_codec_label(codec))
         if others:
-            note += f" (measured was {', '.join(others)})"
+            note += f" (measured: {', '.join(others)})"
         found.append(StageEta(ENCODE_LABEL, expected_encoding_unit(settings), plan.encoded_sec, tuple(encoding), note))
     writing = summarise_speeds(read_writing_speeds(instance)) if instance else []
     rows = plan.stages["rows"].audio_sec

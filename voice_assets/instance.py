@@ -1,10 +1,10 @@
 """The Dagster instance of DAGSTER_HOME: created by one process at a time, and checked before it is opened.
 
-Dagster creates the SQLite databases of a fresh home without a lock. Two processes that do so at once can leave two
-schema versions in a database, which then cannot be opened. Here a home is created under a file lock, in a folder of its
-own, and moved into place when it is complete, so that a process that is killed leaves no half-made database.
+Dagster creates the SQLite databases of a fresh home without a lock. Two processes that do so at the same time can leave
+two schema versions in a database, which then cannot be opened. Here, the databases are created under a file lock in a
+temporary folder and moved into place when complete, so that a killed process leaves no incomplete database.
 
-`python -m voice_assets.instance` creates the instance where there is none; `make ui` runs it before `dagster dev`.
+`python -m voice_assets.instance` creates a missing instance; `make ui` runs it before `dagster dev`.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ _STORAGES = {"storage", "run_storage", "event_log_storage", "schedule_storage"}
 
 
 def find_home() -> Path:
-    """DAGSTER_HOME, or ./dagster_home where that is not set. Raises ConfigurationError without a dagster.yaml there."""
+    """DAGSTER_HOME, or ./dagster_home if that is not set. Raises ConfigurationError if it has no dagster.yaml."""
     home = Path(os.environ.get("DAGSTER_HOME") or "dagster_home").resolve()
     if not (home / "dagster.yaml").is_file():
         raise ConfigurationError(
@@ -43,10 +43,10 @@ def find_home() -> Path:
 
 
 def open_instance() -> dg.DagsterInstance:
-    """The Dagster instance of DAGSTER_HOME; its databases are created where there are none.
+    """The Dagster instance of DAGSTER_HOME; missing databases are created.
 
-    Waits while another process creates or opens it. Raises ConfigurationError for a home that cannot be written and for
-    databases that are damaged.
+    Waits while another process creates or opens it. Raises ConfigurationError for a home that cannot be written to, and
+    for damaged databases.
     """
     home = find_home()
     with _locked(home), _translate_errors(home):
@@ -58,7 +58,7 @@ def open_instance() -> dg.DagsterInstance:
 
 
 def find_instance() -> dg.DagsterInstance | None:
-    """As `open_instance`, but creates and repairs nothing: None where no command has created the databases yet."""
+    """As `open_instance`, but creates and repairs nothing: None if the databases do not exist yet."""
     home = find_home()
     with _translate_errors(home):
         there = _has_external_storage(home) or (home / DATABASES[0]).exists()
@@ -72,7 +72,7 @@ def _open(home: Path) -> dg.DagsterInstance:
 
 @contextlib.contextmanager
 def _translate_errors(home: Path) -> Iterator[None]:
-    """Raise what Dagster and its databases raise as a ConfigurationError that says what to do."""
+    """Turn errors of Dagster and its databases into a ConfigurationError that says what to do."""
     try:
         yield
     except (yaml.YAMLError, dg.DagsterInvalidConfigError) as error:
@@ -88,7 +88,7 @@ def _translate_errors(home: Path) -> Iterator[None]:
 
 
 def add_partitions(instance: dg.DagsterInstance, name: str, keys: Collection[str]) -> list[str]:
-    """Add the keys that a set of dynamic partitions lacks, whoever else adds them now; all its keys, in its order."""
+    """Add missing keys to a set of dynamic partitions, also while others add them; returns all its keys, in order."""
     while True:
         known = list(instance.get_dynamic_partitions(name))
         there = set(known)
@@ -120,13 +120,13 @@ def _locked(home: Path) -> Iterator[None]:
 
 
 def _has_external_storage(home: Path) -> bool:
-    """Whether dagster.yaml names its storage itself, such as Postgres."""
+    """Whether dagster.yaml configures its own storage, such as Postgres."""
     config = yaml.safe_load((home / "dagster.yaml").read_text("utf-8"))
     return isinstance(config, dict) and bool(_STORAGES & config.keys())
 
 
 def _create_databases(home: Path) -> None:
-    """Create the folders of databases that are missing, complete, and remove what a killed process left of that."""
+    """Create missing database folders atomically, and remove what a killed process left."""
     for left in home.glob(f"{_NEW}*"):
         shutil.rmtree(left, ignore_errors=True)
     if (home / "history").exists() and (home / "schedules").exists():
@@ -143,10 +143,10 @@ def _create_databases(home: Path) -> None:
 
 
 def _repair_versions(database: Path) -> None:
-    """Keep the newest schema version, where two processes that created a database at once left two.
+    """Keep the newest schema version if two processes that created a database at the same time left two.
 
-    One of them created all tables in the newest version, and the other took them for those of an older one. Raises
-    ConfigurationError for versions that this Dagster does not know.
+    One of them created all tables in the newest version, and the other recorded an older one. Raises ConfigurationError
+    for versions that this Dagster does not know.
     """
     versions = _versions(database)
     if len(versions) < 2:

@@ -1,8 +1,8 @@
-"""Where a batch's notebook to listen to lies, and the link by which the Dagster UI opens it.
+"""Stores the notebooks to listen to, one per batch and asset, and makes the links by which the Dagster UI opens them.
 
-The UI plays no sound in metadata, and opens no file. Its webserver does turn notebooks into pages, at `/notebook`: it
-asks the code location that a link names for the file, so that the file lies on the machine that ran the step, wherever
-the work root is. A batch has one notebook an asset, written anew when its manifest is another.
+The UI does not play sound in metadata, and does not open files. Its webserver renders notebooks, at `/notebook`: it
+reads the file from the code location that the link names. So the file is on the machine that ran the step, wherever the
+work root is. It is written again when the manifest of the batch changes.
 """
 
 import glob
@@ -21,13 +21,13 @@ from voice_core.storage.local_files import write_file
 
 NOTEBOOK_FOLDER = "listen"
 DEFAULT_LOCATION = "voice"
-"""The code location of workspace.yaml: what `voice build` runs is shown by it."""
-_LOCATION_TAG = "dagster/code_location"  # on every run that was launched from the UI, by the daemon or on a command
+"""The code location of workspace.yaml, for runs of `voice build`."""
+_LOCATION_TAG = "dagster/code_location"  # on every run launched from the UI, by the daemon or by a command
 
 
 @dataclass(frozen=True, slots=True)
 class NotebookStore:
-    """`folder` lies in Dagster's own storage; `location` is the code location that reads it."""
+    """`folder` is in Dagster's own storage; `location` is the code location that reads it."""
 
     folder: Path
     location: str = DEFAULT_LOCATION
@@ -44,22 +44,22 @@ class NotebookStore:
         return cls(Path(instance.storage_directory()) / NOTEBOOK_FOLDER)
 
     def remove(self, partition: str) -> None:
-        """Delete the notebooks of a batch; the next build of its assets writes them anew."""
+        """Delete the notebooks of a batch; the next build of its assets writes them again."""
         for path in self.folder.glob(f"*/{glob.escape(partition)}.ipynb"):
             path.unlink()
 
     def listen_metadata(
         self, asset: str, manifest: Manifest | ShardManifest, make: Callable[[], bytes]
     ) -> dg.MetadataValue:
-        """The metadata `listen` of an asset's batch; its notebook is made where there is none of this manifest.
+        """The metadata `listen` of an asset's batch; its notebook is written if there is none of this manifest.
 
-        A disk that refuses it, or a codec that is not there any more, costs the sound and not the step, which is
-        committed.
+        A full disk or a missing codec does not fail the step, which is committed already: the metadata is the error
+        then.
         """
         path = self.folder / asset / f"{manifest.partition}.ipynb"
         try:
             if not path.is_file() or read_notebook_version(path.read_bytes()) != compute_notebook_version(manifest):
                 write_file(path, make())
         except (OSError, CodecUnavailableError) as error:
-            return dg.MetadataValue.text(f"there is nothing to listen to: {error}")
+            return dg.MetadataValue.text(f"not available: {error}")
         return dg.MetadataValue.url(f"/notebook?repoLocName={quote(self.location)}&path={quote(str(path))}")

@@ -1,6 +1,5 @@
-"""Dialogues spoken through Dagster in this process, without a daemon: what `voice demo` runs."""
+"""Synthesises dialogues through Dagster in this process, without a daemon: what `voice demo` runs."""
 
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -8,10 +7,10 @@ import dagster as dg
 
 from resources.corpus import open_work
 from resources.stores import open_store
+from voice_assets.defs.moshi.jobs import lists_job, speak_job
 from voice_assets.defs.moshi.partitions import NAME
-from voice_assets.defs.moshi.sensors import lists_job, speak_job
+from voice_assets.in_process import run_job
 from voice_assets.instance import add_partitions
-from voice_assets.run_ownership import process_tags, raise_if_interrupted
 from voice_core.layout import PartitionKey
 from voice_core.moshi.build import assign_scripts
 from voice_core.settings import Settings
@@ -19,7 +18,7 @@ from voice_core.settings import Settings
 
 @dataclass(slots=True)
 class DialogueRunReport:
-    """Which batches there are, how many utterances were spoken now, and what failed."""
+    """The batches, the number of utterances synthesised now, and the failures."""
 
     partitions: tuple[PartitionKey, ...]
     utterances: int = 0
@@ -27,9 +26,9 @@ class DialogueRunReport:
 
 
 def speak_dialogues(settings: Settings, instance: dg.DagsterInstance) -> DialogueRunReport:
-    """Deal the scripts of `moshi.scripts_url`, materialise their batches one after another, then the lists.
+    """Assign the scripts of `moshi.scripts_url` to batches, materialise these one after another, then the manifests.
 
-    One engine speaks, in this process: for scripts so few that another's start would take longer than they do.
+    Uses one engine in this process: for few scripts, starting another one would take longer than the synthesis.
     """
     from voice_assets.definitions import build_definitions
 
@@ -51,16 +50,7 @@ def _run(
     partition: str | None = None,
     ops: Mapping[str, object] | None = None,
 ) -> None:
-    run_id = str(uuid.uuid4())
-    result = job.execute_in_process(
-        instance=instance,
-        run_id=run_id,
-        partition_key=partition,
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}, "ops": ops or {}},
-        tags={"voice/command": "demo", **process_tags(run_id)},
-        raise_on_error=False,
-    )
-    raise_if_interrupted(result)
+    result = run_job(job, instance, "demo", partitions=[partition] if partition else [], ops=ops)
     for event in result.get_asset_materialization_events():
         spoken = event.materialization.metadata.get("utterances_spoken")
         report.utterances += int(spoken.value) if spoken is not None and isinstance(spoken.value, int) else 0

@@ -1,25 +1,20 @@
-"""Which process a run is in: noted in the run's tags, so that a later command sees when it was killed.
+"""Which process a run is in: recorded in the run's tags, so that a later command detects that it was killed.
 
-Dagster's daemon looks after runs that it launched. A run of `voice build`, or of Dagster's own commands, that is killed
-stays STARTED and keeps its slot of a pool until `run_monitoring.max_runtime_seconds` is over.
+Dagster's daemon monitors the runs that it launched. A run of `voice build`, or of Dagster's own commands, that is
+killed stays STARTED and keeps its pool slot until `run_monitoring.max_runtime_seconds` is over.
 """
 
 import logging
 
 import dagster as dg
 
+from voice_assets.run_queries import STARTED_STATUSES
 from voice_assets.signals import Interrupted
 from voice_core.compute.process_id import Process
 
 HOST_TAG = "voice/host"  # the machine that the run is on
 PID_TAG = "voice/pid"
-_IDENTITY = "voice/process"  # what tells the process from others with its pid, and the run from others with its tags
-_UNFINISHED = [
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
+_IDENTITY = "voice/process"  # distinguishes the process from others with its pid, and the run from others with its tags
 _log = logging.getLogger(__name__)
 
 
@@ -30,9 +25,9 @@ def process_tags(run_id: str) -> dict[str, str]:
 
 
 def read_run_process(run: dg.DagsterRun) -> Process | None:
-    """The process that a run is in, as far as it came to say so.
+    """The process that a run is in; None if it is not recorded.
 
-    A run that is executed again starts with the tags of the first, which name the first's process.
+    A run that is executed again starts with the tags of the first run, which name the process of that run.
     """
     run_id, _, identity = run.tags.get(_IDENTITY, "").partition(" ")
     boot, _, started = identity.partition(" ")
@@ -44,26 +39,26 @@ def read_run_process(run: dg.DagsterRun) -> Process | None:
 
 
 def find_orphaned_runs(instance: dg.DagsterInstance) -> dict[str, tuple[dg.DagsterRun, Process]]:
-    """The runs, by id, whose process on this machine was killed before it could end them or give their slots back."""
+    """The runs, by id, whose process on this machine was killed before it could end them or free their slots."""
     storage = instance.event_log_storage
     mine = {HOST_TAG: Process.current().host}
-    runs = list(instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED, tags=mine)))
+    runs = list(instance.get_runs(dg.RunsFilter(statuses=STARTED_STATUSES, tags=mine)))
     holding = storage.get_concurrency_run_ids()
-    if holding:  # a run that ended in a hurry may hold one too
+    if holding:  # a run that has ended may still hold one
         runs += instance.get_runs(dg.RunsFilter(run_ids=list(holding), tags=mine))
     found = {run.run_id: (run, process) for run in runs if (process := read_run_process(run)) is not None}
     return {run_id: (run, process) for run_id, (run, process) in found.items() if process.is_dead}
 
 
 def release_orphaned_runs(instance: dg.DagsterInstance) -> list[str]:
-    """Mark the runs of `find_orphaned_runs` as failed, and give their slots back; their ids."""
+    """Mark the runs of `find_orphaned_runs` as failed and free their slots; returns their ids."""
     storage = instance.event_log_storage
     dead = find_orphaned_runs(instance)
     for run, process in dead.values():
         if not run.is_finished:
-            instance.report_run_failed(run, f"{process} was killed: found out by {Process.current()}")
+            instance.report_run_failed(run, f"{process} was killed: detected by {Process.current()}")
         storage.free_concurrency_slots_for_run(run.run_id)
-        _log.info("run %s of %s was given up: %s is no more", run.run_id, run.job_name, process)
+        _log.info("run %s of %s was marked as failed: %s does not exist any more", run.run_id, run.job_name, process)
     return [*dead]
 
 

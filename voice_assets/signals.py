@@ -1,4 +1,4 @@
-"""How a process that is asked to end (Ctrl-C, SIGTERM) comes to its end: at once, with what is finished kept."""
+"""Handles signals to end the process (Ctrl-C, SIGTERM): it ends at once and keeps finished work."""
 
 import signal
 from types import FrameType
@@ -7,11 +7,11 @@ INTERRUPTED_EXIT_CODE = 130
 
 
 class Interrupted(BaseException):
-    """The process was asked to end."""
+    """The process received SIGINT or SIGTERM."""
 
 
 def install_signal_handlers() -> None:
-    """Turn both signals into `Interrupted`, which no library takes for an error of its own."""
+    """Raise `Interrupted` on both signals, which libraries do not handle as an error."""
     for sign in (signal.SIGINT, signal.SIGTERM):
         signal.signal(sign, _stop)
 

@@ -39,7 +39,7 @@ def format_codec_label(codec: Codec) -> str:
 
 
 def read_writing_speeds(instance: dg.DagsterInstance) -> list[SpeedMeasurement]:
-    """Runs of `voice_dataset` that wrote rows."""
+    """Speeds of `voice_dataset` where rows were written."""
     runs = _runs(instance, "voice_dataset", lambda values: _number(values, "bytes") > 0)
     return [measurement for _, measurement in runs]
 

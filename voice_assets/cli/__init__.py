@@ -15,7 +15,8 @@ from voice_assets.cli import (
     moshi,
     plan,
     publish,
-    show,
+    settings,
+    status,
     store_check,
     store_copy,
     trace,
@@ -29,18 +30,18 @@ app = typer.Typer(
     name="voice",
     help="Recordings in, training data for speech models out.\n\n"
     "Settings come from VOICE_* environment variables and voice.toml: see `voice settings`.\n\n"
-    "Exit codes: 0 success; 1 a part of the work failed, such as a batch; 2 wrong settings or input, or an error such "
-    "as a full disk; 70 a fault of the program, with the file that has the traceback; 130 interrupted.",
+    "Exit codes: 0 success; 1 part of the work failed, such as a batch; 2 invalid settings or input, or an error such "
+    "as a full disk; 70 a bug, with the path of a file with the traceback; 130 interrupted.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_show_locals=False,
 )
-store = typer.Typer(help="Look at object stores, and move data between them.", no_args_is_help=True)
-for module in (plan, build, show, failures, audit, publish, trace, forget, adopt, clean, demo):
+store = typer.Typer(help="Check object stores, and copy data between them.", no_args_is_help=True)
+for module in (plan, build, status, settings, failures, audit, publish, trace, forget, adopt, clean, demo):
     module.register(app)
 for module in (store_check, store_copy):
     module.register(store)
-spoken = typer.Typer(help="Dialogue scripts, spoken for Moshi fine-tuning.", no_args_is_help=True)
+spoken = typer.Typer(help="Synthesise dialogue scripts for Moshi fine-tuning.", no_args_is_help=True)
 moshi.register(spoken)
 app.add_typer(store, name="store")
 app.add_typer(spoken, name="moshi")
@@ -48,13 +49,13 @@ app.add_typer(pools, name="pools")
 
 
 def main() -> None:
-    """Run the command; an error ends in one message and exit code 2, a fault of the program in 70."""
+    """Run the command; an error ends in one message and exit code 2, a bug in 70."""
     install_signal_handlers()
     show_warnings()
     try:
         app()
-    except Exception as error:  # noqa: BLE001 - a fault of the program has a code of its own
+    except Exception as error:  # noqa: BLE001 - bugs have their own exit code
         sys.exit(report_error(error))
     except Interrupted:
-        errors.print("interrupted; what was finished is kept, and the same command goes on from there")
+        errors.print("interrupted; finished work is kept. Run the same command again to resume.")
         sys.exit(INTERRUPTED_EXIT_CODE)

@@ -3,10 +3,9 @@
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
-from voice_assets.cli.output import console, errors, show_progress
+from voice_assets.cli.output import console, errors, print_warning_line, show_progress, take_first
 from voice_core.language import pluralize
 from voice_core.settings import Settings, as_url
 
@@ -22,32 +21,32 @@ def register(app: typer.Typer) -> None:
 
 def adopt(
     source: Annotated[
-        str, typer.Argument(metavar="URL", help="The folder of segment files: a path, or file://, s3://, gs://.")
+        str, typer.Argument(metavar="URL", help="Folder of segment files: a path, or a file://, s3:// or gs:// URL.")
     ],
     channel: Annotated[
-        str, typer.Option(help="Channel of all the files; else the folder that each lies in is its channel.")
+        str, typer.Option(help="Channel of all files; by default, the folder of each file is its channel.")
     ] = "",
     codec: Annotated[
         str,
-        typer.Option(help="What made the codes in the files, such as melvq. Without it, they are encoded anew."),
+        typer.Option(help="Codec of the codes in the files, such as melvq. By default, segments are encoded again."),
     ] = "",
-    revision: Annotated[str, typer.Option(help="The codec's revision; needed with --codec.")] = "",
+    revision: Annotated[str, typer.Option(help="Revision of the codec; required with --codec.")] = "",
     int16: Annotated[
         bool,
-        typer.Option("--int16", help="Store every file uncompressed with 16-bit audio, also where that rounds floats."),
+        typer.Option("--int16", help="Store every file uncompressed with 16-bit audio, even if that rounds floats."),
     ] = False,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Also take recordings that were adopted from another URL before.")
+        bool, typer.Option("--replace", help="Also adopt recordings that were adopted from another URL before.")
     ] = False,
 ) -> None:
-    """Take in a folder of segment files that another program cut, one `.npz` a segment.
+    """Import a folder of segment files that another program has cut, one `.npz` per segment.
 
-    The files are called `<channel>/<audio_id>_seg_<number>.npz` and hold the nine fields audio, codes, text,
-    speaker_id, gender, dialect, tone, duration_sec and audio_id. They go into batches of their own, with manifests;
-    nothing is cut or encoded. `voice build` then makes the codes that are missing, the rows and the card.
+    File names are `<channel>/<audio_id>_seg_<number>.npz`; each file has the nine fields audio, codes, text,
+    speaker_id, gender, dialect, tone, duration_sec and audio_id. They get batches of their own, with manifests;
+    nothing is cut or encoded. `voice build` then makes missing codes, the rows and the card.
 
-    A file that is not what it says is rejected with a reason, which the manifest keeps. Run it again after a kill, or
-    when files were added or mended: what is done is not done again.
+    An invalid file is rejected with a reason, which is in the manifest. Run the command again after a kill, or after
+    files were added or repaired: files that were adopted are not read again.
     """
     from resources.corpus import load_configured_codec, open_work
     from resources.stores import open_store
@@ -60,15 +59,12 @@ def adopt(
     here = load_configured_codec(settings)
     if codec and (here is None or (here.name, here.revision) != (codec, revision)):
         name = f"{here.name} {here.revision}" if here else "none"
-        errors.print(
-            f"[yellow]the codes are not used:[/] they are {escape(codec)} {escape(revision)}, VOICE_CODEC is {name}",
-            highlight=False,
-        )
+        print_warning_line(f"the codec is {codec} {revision}, but VOICE_CODEC is {name}", "codes are not used:")
     report = take_in(open_store(as_url(source), settings, untrusted=True), open_work(settings), settings, options)
     _print_report(report)
     if not report.segment_files:
         raise LookupError(
-            f"there are no segment files in {source}: they are called <channel>/<audio_id>_seg_<number>.npz"
+            f"no segment files found in {source}: no key has the form <channel>/<audio_id>_seg_<number>.npz"
         )
     if not report.adopted:
         errors.print("No segment was adopted: every file was rejected or left out.")
@@ -76,12 +72,13 @@ def adopt(
 
 
 def _print_report(report: "AdoptReport") -> None:
-    for stray in report.strays[:_SHOWN_STRAYS]:
-        errors.print(f"[yellow]no segment file:[/] {escape(stray.key)}: {escape(stray.reason)}", highlight=False)
-    if len(report.strays) > _SHOWN_STRAYS:
-        errors.print(f"[yellow]no segment file:[/] {len(report.strays) - _SHOWN_STRAYS:,} more objects")
+    shown, more = take_first(report.strays, _SHOWN_STRAYS, "object")
+    for stray in shown:
+        print_warning_line(f"{stray.key}: {stray.reason}", "not a segment file:")
+    if more:
+        print_warning_line(more, "not a segment file:")
     for reason, files in report.left_out.items():
-        errors.print(f"[yellow]left out:[/] {pluralize(files, 'file')}: {escape(reason)}", highlight=False)
+        print_warning_line(f"{pluralize(files, 'file')}: {reason}", "left out:")
     if not report.segment_files:
         return
     if not report.files_read:
@@ -90,19 +87,19 @@ def _print_report(report: "AdoptReport") -> None:
             f"{pluralize(report.recordings, 'recording')} adopted before. No file was read, in {report.wall_sec:.1f} s."
         )
         return
-    table = Table(title="What became of the objects", title_justify="left")
+    table = Table(title="Objects by result", title_justify="left")
     table.add_column("")
     table.add_column("objects", justify="right")
     table.add_row("[green]adopted[/]", f"{report.adopted:,}")
     for (stage, reason), files in report.rejected.most_common():
         table.add_row(f"rejected: {stage}, {reason}", f"{files:,}")
     table.add_row("left out", f"{sum(report.left_out.values()):,}")
-    table.add_row("no segment file", f"{len(report.strays):,}")
+    table.add_row("not a segment file", f"{len(report.strays):,}")
     table.add_section()
     table.add_row("[bold]sum[/]", f"{report.objects:,}")
     console.print(table)
     console.print(
         f"{pluralize(report.files_read, 'file')} read, {report.files_written:,} stored, "
         f"{pluralize(report.recordings, 'recording')} in {pluralize(len(report.partitions), 'batch')}, "
-        f"in {report.wall_sec:.1f} s. `voice build` goes on from here."
+        f"in {report.wall_sec:.1f} s. Run `voice build` next."
     )

@@ -1,13 +1,16 @@
 """`voice audit`."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
-from voice_assets.cli.output import console, errors, show_progress
+from voice_assets.cli.output import console, print_error_line, show_progress, take_first
+from voice_assets.partition_arguments import parse_partitions
+from voice_core.language import pluralize
 from voice_core.settings import Settings
 
-_NAMED = 20  # files
+_SHOWN = 20  # files
 
 
 def register(app: typer.Typer) -> None:
@@ -21,27 +24,23 @@ def audit(
 ) -> None:
     """Read every file of the work root again and compare it with what was committed. Changes nothing but its report.
 
-    All batches, all datasets with their cards and splits, dialogues and their shards, and the small files of state.
-    Exit code 1 where a file is missing, damaged, or not what was committed. Files that no commit record lists are
-    named, too. The whole audit leaves its report in audits/latest.json under the work root; one that was broken off
-    goes on where it was.
+    Covers all batches, all datasets with their cards and splits, dialogues and their shards, and the state files.
+    The exit code is 1 if a file is missing, damaged, or differs from what was committed. Files that no commit record
+    lists are shown, too. A complete audit writes its report to audits/latest.json under the work root; run the same
+    command again to resume one that was interrupted.
     """
     from resources.corpus import open_work, open_work_read_only
     from voice_core.audit import audit_work_root as audit_all
     from voice_core.corpus.ingest.batches import list_partitions
     from voice_core.corpus.integrity import audit_partition, dataset_names
-    from voice_core.layout import PartitionKey
     from voice_core.moshi.integrity import data_sets
     from voice_core.stages.integrity import AuditReport
 
     settings = Settings.load()
     known = list_partitions(open_work_read_only(settings))
     if not known and not data_sets(open_work_read_only(settings)):
-        raise LookupError(f"there is no batch of recordings in {settings.work_url} (VOICE_WORK_URL) to audit")
-    keys = [PartitionKey.parse(key) for key in partition or []]
-    unknown = set(keys) - set(known)
-    if unknown:
-        raise LookupError(f"there is no partition {', '.join(map(str, sorted(unknown)))}; `voice status` lists them")
+        raise LookupError(f"nothing to audit: there is no batch of recordings in {settings.work_url} (VOICE_WORK_URL)")
+    keys = parse_partitions(partition or [], known)
     show_progress()
     work = open_work(settings)
     if keys:
@@ -51,20 +50,21 @@ def audit(
     else:
         report = audit_all(work, settings)
     for key, what in report.wrong.items():
-        errors.print(f"{key} {what}", markup=False, highlight=False)
-    for key in report.unlisted[:_NAMED]:
-        errors.print(f"{key} is listed by no commit record", markup=False, highlight=False)
-    if len(report.unlisted) > _NAMED:
-        errors.print(f"and {len(report.unlisted) - _NAMED:,} more files that no commit record lists")
-    for key in report.unfinished[:_NAMED]:
-        errors.print(f"{key} is not up to date: a build completes it", markup=False, highlight=False)
-    if len(report.unfinished) > _NAMED:
-        errors.print(f"and {len(report.unfinished) - _NAMED:,} more that are not up to date")
+        print_error_line(f"{key} {what}")
+    _print_first(report.unlisted, "is not listed by any commit record")
+    _print_first(report.unfinished, "is not up to date: a build completes it")
     console.print(
-        f"{report.files:,} files, {report.size_bytes / 1e9:,.2f} GB in {len(report.partitions)} batches: "
+        f"{pluralize(report.files, 'file')}, {report.size_bytes / 1e9:,.2f} GB in "
+        f"{pluralize(len(report.partitions), 'batch')}: "
         f"{len(report.wrong):,} wrong, {len(report.unlisted):,} not listed."
     )
     if report.wrong:
         for remedy in report.remedies:
-            errors.print(f"To repair: {remedy}", markup=False, highlight=False, soft_wrap=True)
+            print_error_line(f"To repair: {remedy}")
         raise typer.Exit(1)
+
+
+def _print_first(keys: Sequence[str], what: str) -> None:
+    shown, more = take_first(keys, _SHOWN)
+    for key in [*shown, *([more] if more else [])]:
+        print_error_line(f"{key} {what}" if key is not more else f"{more}: {what}")

@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from voice_assets.cli.output import console, errors, show_progress, show_wait_messages
+from voice_assets.cli.output import (
+    console,
+    print_error_line,
+    print_line,
+    print_warning_line,
+    show_progress,
+    show_wait_messages,
+)
 from voice_assets.cli.tables import accounting_table
 from voice_core.language import pluralize
 from voice_core.layout import DatasetLayout
@@ -25,21 +32,21 @@ def build(
     ] = None,
     verify: Annotated[
         bool,
-        typer.Option("--verify", help="Run every stage: read every file, mend what is missing or spoilt."),
+        typer.Option("--verify", help="Run every stage: read every file, and repair missing and corrupt ones."),
     ] = False,
     incomplete: Annotated[
         bool,
-        typer.Option("--incomplete", help="Assign the splits and write rows although batches are not cut."),
+        typer.Option("--incomplete", help="Assign the splits and write rows even if batches are not cut."),
     ] = False,
 ) -> None:
     """Bring the dataset up to date with the recordings, the transcripts and the settings.
 
-    Discovers new, changed and vanished recordings, then materialises through Dagster whatever is missing or stale,
-    in this process. Run it again after a kill: it goes on where it was. A second run computes nothing and says so.
+    Discovers new, changed and removed recordings, then materialises through Dagster everything that is missing or
+    stale, in this process. Run the same command again to resume. A second run has nothing to do.
 
-    A batch that fails costs itself alone, and with it the splits: which recordings are held out is decided over all
-    batches at once, and for good. Until they are cut, rows and card stay as they are. `--partition` asks for the
-    splits over what is cut, once the named batches are; `--incomplete` asks for it in any case.
+    A batch that fails does not stop the others, but it delays the splits: the held-out recordings are chosen over all
+    batches, once and for good. Until all batches are cut, rows and card are not updated. With `--partition`, the
+    splits are assigned over the batches that are cut once the given ones are; with `--incomplete`, in any case.
     """
     settings = Settings.load()
     show_progress()
@@ -49,7 +56,7 @@ def build(
 
 
 def run_build(settings: Settings, partitions: list[str], verify: bool = False, *, incomplete: bool = False) -> bool:
-    """Build, say what was done, and whether all of it succeeded."""
+    """Build and print the result; returns whether everything succeeded."""
     from voice_assets.build import build as build_dataset
     from voice_assets.instance import open_instance
 
@@ -64,14 +71,11 @@ def _print_report(report: "DatasetBuildReport", settings: Settings, wall_sec: fl
     from voice_assets.build import COUNTERS
 
     for stray in report.discovery.listing.strays:
-        errors.print("[yellow]not used:[/] ", end="")
-        errors.print(f"{stray.key}: {stray.reason}", markup=False, highlight=False)
+        print_warning_line(f"{stray.key}: {stray.reason}", "not used:")
     for line in report.warnings:
-        errors.print("[yellow]warning:[/] ", end="")
-        errors.print(line, markup=False, highlight=False)
+        print_warning_line(line)
     for line in report.failures:
-        errors.print("[bold red]failed:[/] ", end="")
-        errors.print(line, markup=False, highlight=False)
+        print_error_line(line, "failed:")
     if report.materialised == 0:
         batches = report.discovery.batches
         recordings = pluralize(sum(len(batch.recordings) for batch in batches), "recording")
@@ -84,13 +88,13 @@ def _print_report(report: "DatasetBuildReport", settings: Settings, wall_sec: fl
     console.print(accounting_table(report.status.summary(settings)))
     console.print(
         f"{pluralize(decoded, 'recording')} decoded, {pluralize(cut, 'segment')} cut, {encoded:,} encoded"
-        f"{f' ({rechecked:,} of them by the plain path too)' if rechecked else ''}; "
+        f"{f' ({rechecked:,} of them also without optimizations, as a check)' if rechecked else ''}; "
         f"{pluralize(report.materialised, 'materialisation')} in {wall_sec:.1f} s."
     )
     codec = load_configured_codec(settings)
     if codec is not None and codec.stand_in:
         console.print(
-            f"[yellow]The codes are {codec.name}'s, a stand-in: for trying the pipeline, not for training.[/]"
+            f"[yellow]The codes are from {codec.name}, a stand-in codec to try the pipeline with, not for training.[/]"
         )
     folder = f"{settings.work_url}/{DatasetLayout(settings.dataset).root}"
-    console.print(f"Dataset: {folder}", markup=False, highlight=False, soft_wrap=True)
+    print_line(f"Dataset: {folder}")

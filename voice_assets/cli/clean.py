@@ -8,7 +8,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from voice_assets.cli.output import confirm, console, errors, show_progress
+from voice_assets.cli.output import confirm, console, print_error_line, print_line, show_progress
+from voice_assets.partition_arguments import parse_partitions
 from voice_core.compute import progress
 from voice_core.language import pluralize
 from voice_core.settings import Settings
@@ -32,27 +33,27 @@ def register(app: typer.Typer) -> None:
 def clean(
     stages: Annotated[
         list[Stage],
-        typer.Argument(metavar="STAGE", help="segments, coded, datasets or scratch; several may be named."),
+        typer.Argument(metavar="STAGE", help="segments, coded, datasets or scratch; one or more."),
     ],
     partition: Annotated[
         list[str] | None, typer.Option("--partition", "-p", help="Only this batch, such as my-channel/batch-0001.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be freed, and free nothing.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Free datasets that are not published, too.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be freed, and free nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also free datasets that are not published.")] = False,
 ) -> None:
-    """Free the space of a stage's files that nothing needs any more.
+    """Delete the files of a stage that nothing needs any more.
 
-    **segments** may go once the coded files are there (without a codec: the dataset's rows), **coded** once the
-    dataset's rows are, **datasets** once they are published. What takes their place is read and compared with its
-    checksums right before anything is deleted; a batch that is not up to date, or not whole, keeps its files, and so
-    does a recording that is not in the raw bucket any more.
+    **segments** can be freed once the coded files exist (without a codec: the dataset's rows), **coded** once the
+    dataset's rows exist, **datasets** once they are published. The files that replace them are read and compared with
+    their checksums right before anything is deleted. A batch that is incomplete or not up to date keeps its files, and
+    so does a recording that is not in the raw bucket any more.
 
-    **scratch** removes what killed processes left: local copies, and on S3 uploads that were begun more than a day ago
-    and never finished.
+    **scratch** removes leftovers of killed processes: local copies, and on S3 unfinished uploads that are older than a
+    day.
 
-    Manifests stay: `voice status` says *freed*, `voice build` computes nothing because of it, and whatever needs a
-    freed file later (a new codec, a rule that keeps more) makes it again, to the byte.
+    Manifests are kept: `voice status` shows *freed*, `voice build` does not rebuild the files, and a step that needs a
+    freed file later (a new codec, a rule that keeps more) rebuilds it, byte for byte.
     """
     from resources.corpus import open_work, open_work_read_only
 
@@ -80,22 +81,18 @@ def _clean_stages(
 ) -> bool:
     from voice_assets.build import compute_status
     from voice_core.corpus.retention.evict import DerivedFilesDamagedError, evict_files, plan_eviction
-    from voice_core.layout import PartitionKey
 
     _, status = compute_status(settings)
-    keys = {PartitionKey.parse(key) for key in chosen}
-    unknown = keys - {item.partition for item in status.partitions}
-    if unknown:
-        raise LookupError(f"there is no partition {', '.join(map(str, sorted(unknown)))}; `voice status` lists them")
+    keys = parse_partitions(chosen, {item.partition for item in status.partitions})
     items = [item for item in status.partitions if not keys or item.partition in keys]
     plans = plan_eviction(work, items, stages, settings, force=force)
     console.print(_table(plans))
     for plan in plans:
         if plan.retained:
-            console.print(f"{plan.partition}, {plan.stage}: stay: {plan.retained}", markup=False, highlight=False)
+            print_line(f"{plan.partition}, {plan.stage}: kept: {plan.retained}")
     todo = [plan for plan in plans if plan.files]
     if not todo:
-        console.print("There is nothing to free.")
+        console.print("Nothing to free.")
         return True
     size = sum(plan.size_bytes for plan in todo)
     what = f"{pluralize(sum(len(plan.files) for plan in todo), 'file')}, {size / 1e9:,.3f} GB"
@@ -112,23 +109,22 @@ def _clean_stages(
                 freed += plan.size_bytes
             except DerivedFilesDamagedError as error:
                 whole = False
-                errors.print("[bold red]kept:[/] ", end="")
-                errors.print(str(error), markup=False, highlight=False)
+                print_error_line(str(error), "kept:")
             bar.advance()
-    console.print(f"{freed / 1e9:,.3f} GB are free again.")
+    console.print(f"{freed / 1e9:,.3f} GB freed.")
     return whole
 
 
 def _table(plans: Sequence["EvictionPlan"]) -> Table:
-    table = Table(title="What can be freed", title_justify="left")
+    table = Table(title="Files that can be freed", title_justify="left")
     for name in ("batch", "stage"):
         table.add_column(name)
     for name in ("files", "GB"):
         table.add_column(name, justify="right")
-    table.add_column("to have it again")
+    table.add_column("to rebuild")
     for plan in plans:
         if plan.refusal:
-            table.add_row(str(plan.partition), plan.stage, "", "", f"[yellow]stays:[/] {escape(plan.refusal)}")
+            table.add_row(str(plan.partition), plan.stage, "", "", f"[yellow]kept:[/] {escape(plan.refusal)}")
         elif plan.files:
             size = f"{plan.size_bytes / 1e9:,.3f}"
             table.add_row(
@@ -144,8 +140,8 @@ def _describe_rebuild(rebuild: "RebuildCost") -> str:
     if rebuild.encode_segments:
         parts.append(f"encode {pluralize(rebuild.encode_segments, 'segment')}")
     if rebuild.copied:
-        parts.append(f"copy {rebuild.copied:,} back from what was made of them")
-    return ", ".join(parts) or "write it again"
+        parts.append(f"copy {rebuild.copied:,} back from files made of them")
+    return ", ".join(parts) or "write again"
 
 
 def _clean_scratch(work: "Store", settings: Settings, dry_run: bool, yes: bool) -> None:
@@ -164,10 +160,10 @@ def _clean_scratch(work: "Store", settings: Settings, dry_run: bool, yes: bool) 
         try:
             uploads = list_unfinished_uploads(work)
         except StoreError as error:
-            errors.print(str(error), markup=False, highlight=False)
+            print_error_line(str(error))
         else:
             size = sum(upload.size_bytes for upload in uploads)
-            what = f"{pluralize(len(uploads), 'upload')} never finished, {size / 1e9:,.3f} GB"
+            what = f"{pluralize(len(uploads), 'unfinished upload')}, {size / 1e9:,.3f} GB"
             console.print(f"{work.url}: {what}", markup=False)
     if dry_run or not (left.count or uploads):
         return

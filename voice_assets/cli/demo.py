@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from voice_assets.cli.build import run_build
-from voice_assets.cli.output import console, errors, show_progress, show_wait_messages
+from voice_assets.cli.output import console, print_error_line, show_progress, show_wait_messages
 from voice_core.settings import Settings, config_file
 from voice_core.storage.local_files import write_file
 
@@ -22,14 +22,14 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
-    folder: Annotated[Path, typer.Argument(help="Where the demo world lies; made if it is not there.")] = Path("demo"),
+    folder: Annotated[Path, typer.Argument(help="Folder of the demo; created if it does not exist.")] = Path("demo"),
 ) -> None:
-    """Speak a small raw bucket, with the troubles of real life in it, and build a dataset from it.
+    """Synthesise a small raw bucket with typical defects, and build a dataset from it.
 
-    Then speak three dialogues in two voices, as Moshi fine-tuning reads them.
+    Then synthesise three dialogues in two voices, in the format that Moshi fine-tuning reads.
 
-    Writes the folder's voice.toml. Every later command run from here reads that of ./demo, as long as there is no
-    ./voice.toml; that of another folder VOICE_CONFIG has to name. Ends with a table of where every second went, and a
+    Writes voice.toml to the folder. Later commands in this directory read ./demo/voice.toml if there is no
+    ./voice.toml; for another folder, set VOICE_CONFIG. At the end, prints the accounting of all audio and the path of a
     page to listen to.
     """
     from voice_core.demo.dialogues import write_dialogues
@@ -38,11 +38,11 @@ def demo(
     started = time.monotonic()
     show_progress()
     show_wait_messages()
-    world = generate_sample_data(folder)
-    state = "spoken" if world.built else "already there"
-    minutes = sum(item.duration_sec or 0.0 for item in world.recordings) / 60
+    sample = generate_sample_data(folder)
+    state = "synthesised" if sample.built else "exists already"
+    minutes = sum(item.duration_sec or 0.0 for item in sample.recordings) / 60
     console.print(
-        f"Raw bucket {world.raw}: {len(world.recordings)} recordings, {minutes:.1f} minutes ({state}).", markup=False
+        f"Raw bucket {sample.raw}: {len(sample.recordings)} recordings, {minutes:.1f} minutes ({state}).", markup=False
     )
     scripts = write_dialogues(folder / "dialogues")
     config = folder / "voice.toml"
@@ -61,7 +61,7 @@ def demo(
     console.print(f"The demo took {time.monotonic() - started:.0f} s. `make ui` opens Dagster on it.")
     if config_file().resolve() != config.resolve():
         console.print(
-            f"Other commands read it with VOICE_CONFIG={config.resolve()}",
+            f"To use it with other commands, set VOICE_CONFIG={config.resolve()}",
             markup=False,
             highlight=False,
             soft_wrap=True,
@@ -73,14 +73,14 @@ def demo(
 def page(
     path: Annotated[Path, typer.Argument(help="The HTML file to write.")] = Path("listen.html"),
 ) -> None:
-    """Write a page to listen to: random and worst segments, their decoded codes, what was rejected, and dialogues."""
+    """Write a page to listen to: random and worst segments, their decoded codes, rejected audio, and dialogues."""
     show_wait_messages()
     _write_page(Settings.load(), path)
 
 
 @contextmanager
 def _environment(**variables: str) -> Iterator[None]:
-    """What Dagster's runs read their settings from as well: else they would build what ./voice.toml names."""
+    """Set variables from which Dagster's runs read their settings: ./voice.toml may name other folders."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
@@ -92,7 +92,7 @@ def _environment(**variables: str) -> Iterator[None]:
 
 
 def _build_dialogues(settings: Settings, scripts: Path) -> bool:
-    """Speak the dialogues, say what came of it, and whether all of it succeeded."""
+    """Synthesise the dialogues and print the result; returns whether everything succeeded."""
     from resources.corpus import open_work
     from voice_assets.instance import open_instance
     from voice_assets.run_moshi import speak_dialogues
@@ -101,16 +101,15 @@ def _build_dialogues(settings: Settings, scripts: Path) -> bool:
 
     report = speak_dialogues(settings, open_instance())
     for line in report.failures:
-        errors.print("[bold red]failed:[/] ", end="")
-        errors.print(line, markup=False, highlight=False)
+        print_error_line(line, "failed:")
     work = open_work(settings)
     manifests = [found for item in report.partitions if (found := read_shard_manifest(work, item)) is not None]
     kept = [rows for manifest in manifests for _, rows in manifest.kept()]
     seconds = sum(manifest.figures["audio_sec"] for manifest in manifests)
     rough = any(row.approximate for rows in kept for row in rows)
-    note = "; the words' times are approximate: pocketsphinx finds them, pip install 'voice-data-factory[moshi]'"
+    note = "; word times are approximate: for exact ones, pip install 'voice-data-factory[moshi]' (pocketsphinx)"
     console.print(
-        f"Dialogues {scripts}: {sum(manifest.dialogues for manifest in manifests)}, of which {len(kept)} are spoken, "
+        f"Dialogues {scripts}: {sum(manifest.dialogues for manifest in manifests)}, {len(kept)} synthesised, "
         f"{seconds:.0f} s of stereo ({report.utterances} utterances now){note if rough else ''}.",
         highlight=False,
         markup=False,
@@ -134,8 +133,8 @@ def _write_page(settings: Settings, path: Path) -> None:
     partitions = list_partitions(work)
     if not partitions and not list_scripts(work, settings.moshi.name):
         raise LookupError(
-            f"there is nothing to listen to in {settings.work_url} (VOICE_WORK_URL), and no dialogues "
-            f"{settings.moshi.name} (VOICE_MOSHI__NAME): `voice build` and `voice moshi build` make them"
+            f"there are no segments in {settings.work_url} (VOICE_WORK_URL) and no dialogues {settings.moshi.name} "
+            "(VOICE_MOSHI__NAME): run `voice build` or `voice moshi build` first"
         )
     data = build_page(work, partitions, settings, load_configured_codec(settings))
     write_file(path, data)

@@ -1,4 +1,4 @@
-"""What a command's exit code says, and how an error that ends a command is shown."""
+"""The exit codes of commands, and the message of an error that ends a command."""
 
 import os
 import sqlite3
@@ -6,7 +6,7 @@ import tempfile
 import traceback
 from collections.abc import Iterator
 
-from voice_assets.cli.output import errors, sanitise
+from voice_assets.cli.output import print_error_line, sanitise
 
 ERROR_EXIT_CODE = 2
 INTERNAL_ERROR_EXIT_CODE = 70  # EX_SOFTWARE of sysexits.h
@@ -16,53 +16,48 @@ _PROGRAM_ERRORS = (
     IndexError,
     NotImplementedError,
     RecursionError,
-)  # of their kinds; messages are not for people
+)  # subclasses of those above, whose messages are not meant for users
 
 
 def report_error(error: Exception) -> int:
-    """Say what ended the command; the exit code for it."""
+    """Print the error that ends the command; returns its exit code."""
     if isinstance(error, _EXPECTED_ERRORS) and not isinstance(error, _PROGRAM_ERRORS):
-        _print_error("error:", f"{type(error).__name__}: {error}")
+        print_error_line(f"{type(error).__name__}: {error}", "error:")
         return ERROR_EXIT_CODE
     database = next((item for item in _iter_causes(error) if isinstance(item, sqlite3.Error)), None)
     if database is not None:
-        _print_error("error:", _describe_database_error(database))
+        print_error_line(_describe_database_error(database), "error:")
         return ERROR_EXIT_CODE
-    _print_error("internal error:", f"{type(error).__name__}: {error}. {_save_traceback(error)}")
+    print_error_line(f"{type(error).__name__}: {error}. {_save_traceback(error)}", "internal error:")
     return INTERNAL_ERROR_EXIT_CODE
 
 
 def _iter_causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, and what it was raised from."""
+    """An error, then what it was raised from, and so on: the innermost is last."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
 
 
 def _describe_database_error(error: sqlite3.Error) -> str:
-    """What a database of Dagster's meets, and what to do."""
+    """The error of one of Dagster's databases, and what to do."""
     home, message = os.environ.get("DAGSTER_HOME", "dagster_home"), str(error)
-    remedy = "see whether its databases can be read and written"
+    remedy = "check that its databases can be read and written"
     if "full" in message or "disk I/O" in message:
-        remedy = "make room on its disk, and run the same command again; what was finished is kept"
+        remedy = "free space on its disk and run the same command again; finished work is kept"
     elif "readonly" in message or "unable to open" in message:
-        remedy = "set DAGSTER_HOME to a folder that this user may write"
+        remedy = "set DAGSTER_HOME to a folder that this user can write to"
     elif "locked" in message:
-        remedy = "another process writes to it for long; run the same command again when that is done"
+        remedy = "another process is writing to it; run the same command again when that is finished"
     return f"Dagster's databases under {home} (DAGSTER_HOME): {message}: {remedy}"
 
 
 def _save_traceback(error: Exception) -> str:
-    """Write the traceback to a file of its own, and say where it is; or return it, where that fails."""
+    """Write the traceback to a new file; returns a sentence with its path, or with the traceback if that fails."""
     text = sanitise("".join(traceback.format_exception(error)))
     try:
         with tempfile.NamedTemporaryFile("w", prefix="voice-error-", suffix=".txt", delete=False) as file:
             file.write(text)
     except OSError:
-        return f"This is a fault of the program; its traceback:\n{text}"
-    return f"This is a fault of the program; its traceback is in {file.name}"
-
-
-def _print_error(label: str, message: str) -> None:
-    errors.print(f"[bold red]{label}[/] ", end="")
-    errors.print(message, markup=False, highlight=False, soft_wrap=True)
+        return f"This is a bug; its traceback:\n{text}"
+    return f"This is a bug; its traceback is in {file.name}"

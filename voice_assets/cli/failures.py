@@ -7,7 +7,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from voice_assets.cli.output import console, print_json
+from voice_assets.cli.output import console, print_json, print_line
+from voice_core.language import pluralize
+from voice_core.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -15,41 +17,41 @@ def register(app: typer.Typer) -> None:
 
 
 def failures(
-    everything: Annotated[bool, typer.Option("--all", help="Also what was built since.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Include what was built since.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show what failed in Dagster's runs and was not built since: what, where, why, and how to try again.
+    """Show what failed in Dagster's runs and was not built since: asset, batch, error, and how to retry.
 
-    The sensor record_failures writes it down while the Dagster daemon runs, in failures.jsonl under DAGSTER_HOME.
+    Reads Dagster's run history, so it covers runs of the daemon, of the UI and of `voice build`.
     """
-    from voice_assets.failure_records import is_resolved, read_records
-    from voice_assets.instance import find_home, find_instance
+    from voice_assets.failures import is_resolved, read_failed_runs
+    from voice_assets.instance import find_instance
 
     instance = find_instance()
-    rows = [
-        (record, trouble, instance is not None and is_resolved(instance, record, trouble))
-        for record in read_records(find_home())
-        for trouble in record.troubles
-    ]
+    rows = []
+    if instance is not None:
+        runs = read_failed_runs(instance, Settings.load())
+        rows = [(run, failure, is_resolved(instance, run, failure)) for run in runs for failure in run.failures]
     shown = [row for row in rows if everything or not row[2]]
     if as_json:
         value = [
             {"when": r.when, "run_id": r.run_id, "job": r.job, "host": r.host, "retry": r.retry, "resolved": done}
-            | dataclasses.asdict(t)
-            for r, t, done in shown
+            | dataclasses.asdict(failure)
+            for r, failure, done in shown
         ]
         print_json(value)
         return
     if not shown:
-        console.print(f"Nothing that failed is left to build ({len(rows)} failures on record).")
+        console.print(f"No unresolved failures ({pluralize(len(rows), 'failure')} in the run history).")
         return
-    table = Table(title="What failed", title_justify="left")
-    for name in ("when", "where", "what", "why"):
+    table = Table(title="Failures", title_justify="left")
+    for name in ("time (UTC)", "run", "asset", "error"):
         table.add_column(name, overflow="fold")
-    for record, trouble, done in shown:
-        where = f"{record.job} {record.run_id[:8]}" + (f" on {record.host}" if record.host else "")
-        what = " ".join(filter(None, (trouble.asset, trouble.partition))) + (" (built since)" if done else "")
-        table.add_row(record.when, escape(where), escape(what), escape(trouble.error))
+    for run, failure, done in shown:
+        where = f"{run.job} {run.run_id[:8]}" + (f" on {run.host}" if run.host else "")
+        what = " ".join(filter(None, (failure.asset, failure.partition))) + (" (built since)" if done else "")
+        table.add_row(run.when.removesuffix("+00:00"), escape(where), escape(what), escape(failure.error))
     console.print(table)
-    retries = dict.fromkeys(record.retry for record, _, done in shown if not done)
-    console.print("Once the cause is gone:", *retries, sep="\n  ", markup=False, highlight=False, soft_wrap=True)
+    retries = dict.fromkeys(run.retry for run, _, done in shown if not done)
+    if retries:
+        print_line("\n  ".join(["To retry, once the cause is fixed:", *retries]))

@@ -8,7 +8,7 @@ from urllib.request import url2pathname
 import typer
 
 from voice_assets.cli.build import run_build
-from voice_assets.cli.output import confirm, console, errors, show_progress
+from voice_assets.cli.output import confirm, console, errors, print_error_line, show_progress, take_first
 from voice_core.corpus.forget.forget import clear_pending, find_forget_target, remove_recording
 from voice_core.corpus.forget.forget import mark_forgotten as write_forget
 from voice_core.corpus.forget.search import RecordingName, SearchResult, find_references
@@ -26,26 +26,26 @@ def register(app: typer.Typer) -> None:
 
 
 def forget(
-    audio_id: Annotated[str, typer.Argument(help="AUDIO_ID, or CHANNEL/AUDIO_ID where several channels have it.")],
-    why: Annotated[str, typer.Option(help="Kept with the record that it was forgotten.")] = "",
+    audio_id: Annotated[str, typer.Argument(help="AUDIO_ID, or CHANNEL/AUDIO_ID if several channels have it.")],
+    why: Annotated[str, typer.Option(help="Reason; kept in the record.")] = "",
     purge_history: Annotated[
         bool,
         typer.Option(
             "--purge-history",
-            help="Where a dataset was published, also delete for good what only old revisions use. No way back.",
+            help="Also delete published data that only old revisions use. Cannot be undone.",
         ),
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Remove a recording from everything that was made of it, and record that.
+    """Remove a recording from everything that was made of it, and never use it again.
 
-    Its segments, codes, rows and pairs are removed from every dataset of the work root, whatever VOICE_DATASET,
-    VOICE_CODEC and VOICE_CHANNELS say; then the dataset is built. It is never taken in again, though its raw object
-    stays where it is: the raw bucket is only read. Where a dataset was published, the difference is published too; old
-    revisions there keep the audio, unless with --purge-history.
+    Its segments, codes, rows and pairs are removed from every dataset of the work root, regardless of VOICE_DATASET,
+    VOICE_CODEC and VOICE_CHANNELS; then the dataset is built. The recording is ignored from then on, but its raw object
+    is not deleted: the raw bucket is only read. If a dataset was published, the change is published too; old revisions
+    there keep the audio unless --purge-history is given.
 
-    Run the same command again to resume. Ends with a search of the work root, and with a list of what it does not
-    reach. The exit code is 1 if something is left.
+    Run the same command again to resume. At the end, the work root is searched, and copies out of reach are listed.
+    The exit code is 1 if references are left.
     """
     from resources.corpus import open_work
 
@@ -78,10 +78,9 @@ def forget(
     _print_unreachable_copies(wish.adopted_from)
     if left:
         errors.print("[bold red]Left to do[/], then run the same command again:")
-        for line in left[:_SHOWN]:
-            errors.print(f"  {line}", markup=False, highlight=False)
-        if len(left) > _SHOWN:
-            errors.print(f"  and {len(left) - _SHOWN:,} more")
+        shown, more = take_first(left, _SHOWN)
+        for line in [*shown, *filter(None, [more])]:
+            print_error_line(f"  {line}")
         raise typer.Exit(1)
     clear_pending(work, wish.name)
 
@@ -96,7 +95,7 @@ def _print_search_counts(found: SearchResult) -> None:
 
 
 def _print_unreachable_copies(adopted_from: str) -> None:
-    """What the command cannot reach, or does not know of."""
+    """Print which copies the command cannot reach."""
     folder = f"the folder that it was adopted from ({adopted_from}), " if adopted_from else ""
     errors.print(
         "[yellow]Not reached:[/] the raw bucket, ",
@@ -109,7 +108,7 @@ def _print_unreachable_copies(adopted_from: str) -> None:
 
 
 def _remove_pages(settings: Settings, name: RecordingName) -> list[str]:
-    """Delete the pages to listen to that lie where the commands put them; returns those that could not be."""
+    """Delete the pages to listen to at the default paths; returns errors."""
     from voice_core.report.page import may_contain_recording
 
     folders = {Path(), config_file().parent}
@@ -127,9 +126,9 @@ def _remove_pages(settings: Settings, name: RecordingName) -> list[str]:
 
 
 def _build(settings: Settings, partitions: list[str]) -> list[str]:
-    """Bring the dataset of the settings up to date; returns what is left to do.
+    """Build the dataset of the settings; returns what is left to do.
 
-    A build that cannot run, since the raw bucket is out of reach for example, does not keep the recording.
+    A build that cannot run, for example because the raw bucket is unreachable, does not keep the recording.
     """
     from resources.corpus import open_work
     from voice_assets.instance import open_instance
@@ -140,8 +139,8 @@ def _build(settings: Settings, partitions: list[str]) -> list[str]:
         notebooks = NotebookStore.from_instance(open_instance())
         for partition in partitions:
             notebooks.remove(partition)
-        # Splits that exist are extended, so that the dataset loses the recording whatever fails elsewhere. Where there
-        # are none there are no rows either, and the first ones have to wait for all batches.
+        # Existing splits are extended, so that the dataset loses the recording even if another batch fails. Without
+        # splits there are no rows either, and the first splits have to wait for all batches.
         assigned = read_splits(open_work(settings), settings) is not None
         built = run_build(settings, [], incomplete=assigned) or not assigned
     except (ValueError, LookupError, OSError, RuntimeError) as error:
@@ -152,7 +151,7 @@ def _build(settings: Settings, partitions: list[str]) -> list[str]:
 def _remove_from_publications(
     work: "Store", settings: Settings, dataset: str, purge_history: bool, yes: bool
 ) -> list[str]:
-    """Take the recording out of every place that a dataset was published to; returns those that it is still in."""
+    """Remove the recording from every place that a dataset was published to; returns those that still have it."""
     from voice_core.corpus.dataset.publications import read_publications
     from voice_core.corpus.dataset.rows_stage import read_dataset_manifest
     from voice_core.corpus.forget.rows import read_recorded_settings
@@ -170,12 +169,12 @@ def _remove_from_publications(
 def remove_from_hub(
     work: "Store", settings: Settings, place: "PublicationRecord", purge_history: bool, yes: bool
 ) -> bool:
-    """Take the recording out of a place that the dataset was published to, and say whether it is out."""
+    """Remove the recording from a place that the dataset was published to; returns whether it is removed."""
     from voice_assets.cli.publish import confirm_and_purge, publish_and_report, with_hub_target
     from voice_core.publish.errors import HubError
     from voice_core.publish.publish import open_hub
 
-    # What is public already does not become more so.
+    # The repository exists, so the setting for new repositories does not apply.
     there = with_hub_target(settings, place.repo_id, place.branch)
     there = there.model_copy(update={"hub": there.hub.model_copy(update={"private": False})})
     command = f"voice publish --repo {place.repo_id} --revision {place.branch} --purge-history"

@@ -1,16 +1,16 @@
-"""The terminal: one console for results, one for errors, progress bars, and what may reach it.
+"""The terminal: a console for results, one for errors, progress bars, and the sanitising of everything printed.
 
-What is shown comes from file names, transcripts and servers: control characters, which a terminal would obey, are shown
-escaped, and secrets are removed. Everything that a command prints goes through this module.
+Output contains file names, text of transcripts and messages of servers: control characters, which a terminal would
+interpret, are escaped, and secrets are removed. Everything that a command prints goes through this module.
 """
 
 import json
 import logging
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import rich.console
 import typer
@@ -29,7 +29,10 @@ from rich.segment import Segment
 from rich.text import Text
 
 from voice_core.compute import progress
+from voice_core.language import pluralize
 from voice_core.redaction import redact
+
+T = TypeVar("T")
 
 # C0 but for tab and newline, DEL, C1, line separators, and what overrides the direction of text.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -45,12 +48,12 @@ def escape_control_characters(text: str) -> str:
 
 
 def sanitise(text: str) -> str:
-    """A text as it may be shown: no control characters, no secrets."""
+    """A text without control characters and secrets."""
     return escape_control_characters(redact(text))
 
 
 class Console(rich.console.Console):
-    """Shows every text as `sanitise` does."""
+    """A console that sanitises every text."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(emoji=False, **options)
@@ -60,7 +63,7 @@ class Console(rich.console.Console):
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
-            # Also what did not come as a plain text, such as a bar's label.
+            # Also texts that are not plain strings, such as the label of a progress bar.
             yield segment if segment.control else segment._replace(text=escape_control_characters(segment.text))
 
 
@@ -73,14 +76,44 @@ def echo(line: str) -> None:
     typer.echo(sanitise(line))
 
 
+def print_line(line: str) -> None:
+    """Print a line that may contain brackets, URLs and paths: without markup, colours or line breaks of ours."""
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_error_line(line: str, label: str = "", style: str = "bold red") -> None:
+    """Print a line on standard error in the same way, after a coloured label."""
+    if label:
+        errors.print(f"[{style}]{escape(label)}[/] ", end="")
+    errors.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_warning_line(line: str, label: str = "warning:") -> None:
+    """Print a line on standard error after a yellow label."""
+    print_error_line(line, label, "yellow")
+
+
+def take_first(items: Sequence[T], limit: int, noun: str = "") -> tuple[Sequence[T], str]:
+    """The first items, and a text about the number of the others; empty if there are none.
+
+    >>> take_first(["a", "b", "c"], 2, "file"), take_first(["a", "b", "c"], 1, "file")
+    ((['a', 'b'], 'and 1 more file'), (['a'], 'and 2 more files'))
+    >>> take_first(["a", "b", "c"], 2), take_first(["a"], 2)
+    ((['a', 'b'], 'and 1 more'), (['a'], ''))
+    """
+    more = len(items) - limit
+    text = pluralize(more, f"more {noun}") if noun else f"{more:,} more"
+    return items[:limit], f"and {text}" if more > 0 else ""
+
+
 def print_json(value: object) -> None:
-    """Print a value as JSON. What a terminal would obey is escaped as JSON allows."""
+    """Print a value as JSON. Control characters are escaped as JSON allows."""
     text = redact(json.dumps(value, ensure_ascii=False, indent=1))
     typer.echo(_CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
 def confirm(question: str, *, default: bool = False, abort: bool = False) -> bool:
-    """Ask a question that is answered with yes or no."""
+    """Ask a yes-or-no question."""
     return typer.confirm(sanitise(question), default=default, abort=abort)
 
 
@@ -96,7 +129,7 @@ class _Bar:
 
 
 class RichReporter:
-    """Progress bars on standard error while there is something to show; plain logging elsewhere."""
+    """Progress bars on standard error while tasks are in progress."""
 
     def __init__(self) -> None:
         self._display: Progress | None = None
@@ -138,12 +171,12 @@ class _ToTerminal(logging.Handler):
 
 
 def show_warnings() -> None:
-    """Print log records of level WARNING and above that no other handler takes."""
+    """Print log records of level WARNING and above that have no other handler."""
     logging.lastResort = _ToTerminal(logging.WARNING)
 
 
 def show_wait_messages() -> None:
-    """Say in the terminal what the program waits for, and what it gave up for dead."""
+    """Print log messages about waiting for locks and pools, and about killed runs and workers."""
     for name in (
         "voice_core.compute.gpu_lock",
         "voice_core.storage.distributed_lock",
@@ -157,8 +190,8 @@ def show_wait_messages() -> None:
 
 
 def show_progress() -> None:
-    """Install progress bars, where somebody looks at the terminal."""
+    """Install progress bars if standard error is a terminal."""
     if errors.is_terminal:
-        # As it is now: an engine that turns its package's prints into logs swaps sys.stderr for as long as it speaks.
+        # The present stream: an engine that turns prints of its package into logs replaces sys.stderr during synthesis.
         errors.file = sys.stderr
         progress.set_reporter(RichReporter())

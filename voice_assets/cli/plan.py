@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from voice_assets.cli.output import console, print_json, show_progress
+from voice_assets.cli.output import console, print_json, print_line, show_progress, take_first
 from voice_core.corpus.plan.build_plan import BuildPlan, PartitionPlan, StageWork
 from voice_core.corpus.plan.estimates import Quantity
 from voice_core.language import pluralize
@@ -33,26 +34,25 @@ def plan(
     ] = None,
     encode_speed: Annotated[
         float | None,
-        typer.Option("--encode-speed", min=0.001, help="Count with this, times real time, not with what was measured."),
+        typer.Option("--encode-speed", min=0.001, help="Encoding speed, × real time, instead of the measured one."),
     ] = None,
     cut_speed: Annotated[
-        float | None, typer.Option("--cut-speed", min=0.001, help="The same for decoding and cutting.")
+        float | None, typer.Option("--cut-speed", min=0.001, help="Speed of decoding and cutting, likewise.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs: every batch, sizes in bytes.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with every batch and sizes in bytes.")] = False,
 ) -> None:
-    """Say what `voice build` would do, and what it would cost, before it does it. Writes nothing, decodes nothing.
+    """Show what `voice build` would do and what it would cost. Writes nothing, decodes nothing.
 
-    Per batch: recordings to decode, segments to cut and to encode, rows to write, what is read and written, and by how
-    much the work root grows. Run it before a backfill, after a change of settings, or with another codec
-    (`VOICE_CODEC=… voice plan`) to see what that would cost.
+    For each batch: recordings to decode, segments to cut and to encode, rows to write, bytes read and written, and the
+    growth of the work root. Run it before a backfill, after a change of settings, or with another codec
+    (`VOICE_CODEC=… voice plan`).
 
-    A plain number is certain: it was counted in manifests and transcripts. **≈** marks an estimate: what the rules
-    keep of audio that nobody has decoded yet, and what it takes in storage. What estimates rest on stands below the
-    table.
+    A plain number is exact: it is counted in manifests and transcripts. **≈** marks an estimate: how much of audio that
+    is not decoded yet the rules keep, and its storage size. The basis of the estimates is shown below the tables.
 
-    Minutes come from runs of this Dagster instance: the median of what Dagster recorded for this codec and revision, by
-    machine. Where nothing was measured, no minutes are given: run one batch (`voice build -p …`), or say
-    `--encode-speed 40` for 40 seconds of audio a second.
+    Minutes are based on the run history of this Dagster instance: the median speed for this codec and revision, per
+    machine. Without measurements, no minutes are shown: run one batch (`voice build -p …`), or give a speed, such as
+    `--encode-speed 40` for 40 seconds of audio per second.
     """
     from resources.corpus import load_configured_codec
     from voice_assets.build import preview_build
@@ -71,7 +71,7 @@ def plan(
 
 
 def _instance() -> "dg.DagsterInstance | None":
-    """Where speeds were recorded; a plan can do without."""
+    """The instance whose run history has the speeds; None without one."""
     from voice_assets.instance import find_instance
 
     try:
@@ -81,7 +81,7 @@ def _instance() -> "dg.DagsterInstance | None":
 
 
 def plan_to_dict(found: BuildPlan, times: Sequence["StageEta"]) -> dict[str, Any]:
-    """The plan for programs: every figure as its value and whether it is exact."""
+    """The plan as JSON values: every figure as its value and whether it is exact."""
     total = {name: _stage(work) for name, work in found.stages.items()}
     return {
         "empty": found.empty,
@@ -139,7 +139,7 @@ def _figure(figure: Quantity) -> dict[str, Any]:
 
 def _print_report(found: BuildPlan, times: Sequence["StageEta"]) -> None:
     for stray in found.strays:
-        console.print(f"not used: {stray.key}: {stray.reason}", markup=False, highlight=False, soft_wrap=True)
+        print_line(f"not used: {stray.key}: {stray.reason}")
     if found.empty:
         recordings, batches = pluralize(found.recordings, "recording"), pluralize(found.batches, "batch")
         console.print(
@@ -151,7 +151,7 @@ def _print_report(found: BuildPlan, times: Sequence["StageEta"]) -> None:
         console.print(_table(found))
         console.print(_bytes_table(found))
         console.print(_time_table(times))
-    whole = [name for name, there in (("the splits are dealt anew", found.splits), ("the card", found.card)) if there]
+    whole = [name for name, there in (("assign the splits", found.splits), ("write the card", found.card)) if there]
     if whole:
         console.print(f"Over all batches: {', '.join(whole)}.")
     _print_rebuilt_files(found)
@@ -159,13 +159,14 @@ def _print_report(found: BuildPlan, times: Sequence["StageEta"]) -> None:
 
 
 def _table(found: BuildPlan) -> Table:
-    table = Table(title="What a build would do", title_justify="left")
-    table.add_column("batch")
-    for name in ("recordings", "new", "decode", "hours", "cut", "encode", "hours", "rows", "GB stored"):
-        table.add_column(name, justify="right")
+    """One row per batch, in 80 columns. The hours of audio to encode are in the table of the times."""
+    table = Table(title="Planned work", title_justify="left", box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    table.add_column("batch", overflow="fold", min_width=16)
+    for name in ("files", "new", "decode", "hours", "cut", "encode", "rows", "GB"):
+        table.add_column(name, justify="right", no_wrap=True)
 
     def add(name: str, recordings: int, new: int, parts: Sequence[Quantity]) -> None:
-        decode, decoded, cut, encode, encoded, rows, stored = parts
+        decode, decoded, cut, encode, rows, stored = parts
         table.add_row(
             name,
             f"{recordings:,}",
@@ -174,31 +175,31 @@ def _table(found: BuildPlan) -> Table:
             decoded.format(2),
             cut.format(),
             encode.format(),
-            encoded.format(2),
             rows.format(),
             stored.format(3, 1e9),
         )
 
     def figures(item: PartitionPlan) -> list[Quantity]:
         decode, encode = item.decode, item.encode
-        return [decode.items, decode.hours, item.cut, encode.items, encode.hours, item.rows.items, item.work.stored]
+        return [decode.items, decode.hours, item.cut, encode.items, item.rows.items, item.work.stored]
 
-    for item in found.partitions[:_SHOWN]:
+    shown, more = take_first(found.partitions, _SHOWN)
+    for item in shown:
         add(escape(str(item.partition)), item.recordings, item.new, figures(item))
-    if len(found.partitions) > _SHOWN:
-        table.add_row(f"… and {len(found.partitions) - _SHOWN:,} more")
+    if more:
+        table.add_row(more)
     table.add_section()
     sums = [sum(column, Quantity()) for column in zip(*map(figures, found.partitions), strict=True)]
-    add("[bold]in all[/]", sum(p.recordings for p in found.partitions), found.new, sums)
+    add("[bold]total[/]", sum(p.recordings for p in found.partitions), found.new, sums)
     return table
 
 
 def _bytes_table(found: BuildPlan) -> Table:
-    table = Table(title="Gigabytes moved and stored", title_justify="left")
+    table = Table(title="Data volume (GB)", title_justify="left")
     table.add_column("stage")
-    for name in ("read from the raw bucket", "read", "written", "stored in the end"):
+    for name in ("read (raw)", "read (work)", "written", "added"):
         table.add_column(name, justify="right")
-    for name, work in (*found.stages.items(), ("[bold]in all[/]", found.work)):
+    for name, work in (*found.stages.items(), ("[bold]total[/]", found.work)):
         cells = [getattr(work, part).format(3, 1e9) for part in _BYTES]
         if work != StageWork():
             table.add_row(name, *cells, end_section=name == "freed files made again")
@@ -208,11 +209,11 @@ def _bytes_table(found: BuildPlan) -> Table:
 def _time_table(times: Sequence["StageEta"]) -> Table:
     from voice_assets.eta import sum_minutes
 
-    table = Table(title="Time, from measured speeds", title_justify="left")
+    table = Table(title="Estimated time", title_justify="left")
     table.add_column("stage")
-    for name in ("hours of audio", "minutes", "× real time"):
+    for name in ("hours", "minutes", "× real time"):
         table.add_column(name, justify="right")
-    table.add_column("measured")
+    table.add_column("based on")
     for item in times:
         hours = item.audio_sec.scaled(1 / 3600).format(2)
         if not item.audio_sec.value:
@@ -220,13 +221,13 @@ def _time_table(times: Sequence["StageEta"]) -> Table:
         if not item.speeds:
             table.add_row(item.stage, hours, "", "", f"[yellow]{escape(item.note)}[/]")
         for place, speed in enumerate(item.speeds):
-            name = f"{'  there instead' if place else item.stage} ({item.unit_of(speed)})"
+            name = f"{'  or' if place else item.stage} ({item.unit_of(speed)})"
             minutes = _minutes(speed.minutes(item.audio_sec))
             table.add_row(name, hours, minutes, f"{speed.times_real_time:,.1f}", _describe_measurement(speed))
     whole = sum_minutes(times)
     if whole is not None and whole.value:
         table.add_section()
-        table.add_row("[bold]in all[/], one after another", "", _minutes(whole))
+        table.add_row("[bold]total[/]", "", _minutes(whole))
     return table
 
 
@@ -236,9 +237,9 @@ def _minutes(figure: Quantity) -> str:
 
 def _describe_measurement(speed: Any) -> str:
     if not speed.measurements:
-        return "as given"
+        return "option"
     place = " ".join(filter(None, (speed.host, speed.device)))
-    return escape(f"in {speed.measurements} runs" + (f" on {place}" if place else ""))
+    return escape(pluralize(speed.measurements, "run") + (f" on {place}" if place else ""))
 
 
 def _print_rebuilt_files(found: BuildPlan) -> None:
@@ -248,6 +249,6 @@ def _print_rebuilt_files(found: BuildPlan) -> None:
     decoded = sum((item.restored_decode.items for item in found.partitions), Quantity())
     encoded = sum((item.restored_encode.items for item in found.partitions), Quantity())
     console.print(
-        f"{files} freed files are needed and made again: {decoded} recordings are decoded and {encoded} segments "
-        "encoded once more for that (not counted above; their time is), the others are copied back."
+        f"{files} freed files are needed and rebuilt: {decoded} recordings are decoded and {encoded} segments "
+        "encoded again (included in the time, not in the counts above); the others are copied back."
     )

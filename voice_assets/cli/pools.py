@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 pools = typer.Typer(
     name="pools",
-    help="The GPU pools: who holds their slots and this machine's GPUs, who waits; and their limits.",
+    help="The GPU pools: limits, runs that hold or wait for a slot, and GPUs of this machine in use.",
     invoke_without_command=True,
 )
-_AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+_AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @pools.callback()
@@ -30,10 +30,10 @@ def _default(context: typer.Context) -> None:
 
 @pools.command("show")
 def show(as_json: _AsJson = False) -> None:
-    """Show each pool's limit, who holds it and who waits, and who holds each GPU of this machine.
+    """Show each pool's limit, the runs that hold or wait for it, and the process that uses each GPU of this machine.
 
-    Writes nothing. Runs of this machine whose process was killed are named; the next `voice build`, or `voice pools
-    apply`, marks them failed and gives their slots back.
+    Writes nothing. Runs of this machine whose process was killed are listed; the next `voice build`, or `voice pools
+    apply`, marks them as failed and frees their slots.
     """
     from voice_assets.concurrency import read_pool_states
     from voice_assets.instance import find_instance
@@ -53,28 +53,28 @@ def show(as_json: _AsJson = False) -> None:
         print_json(value)
         return
     for run_id in killed:
-        console.print(f"Run {run_id[:8]} was killed. `voice pools apply` marks it failed and frees its slots.")
+        console.print(f"Run {run_id[:8]} was killed. `voice pools apply` marks it as failed and frees its slots.")
     console.print(_pools_table(found))
     table = Table(title=escape(f"GPUs of this machine ({folder})"), title_justify="left")
     table.add_column("GPU")
     table.add_column("held by", overflow="fold")
     for name, holder in held.items():
-        table.add_row(escape(name), escape(str(holder)) if holder else "[dim]nobody[/]")
+        table.add_row(escape(name), escape(str(holder)) if holder else "[dim]free[/]")
     if held:
         console.print(table)
     else:
-        console.print(f"No GPU of this machine was held yet ({folder}).", markup=False, highlight=False)
+        console.print(f"No GPU of this machine has been used yet ({folder}).", markup=False, highlight=False)
     if any(pool.is_default for pool in found):
         console.print(
-            "Limits that are Dagster's default: the next run, or `voice pools apply`, sets those of the file."
+            "(default): Dagster's default limit. The next run, or `voice pools apply`, sets the limit of the profile."
         )
 
 
 @pools.command("apply")
 def apply() -> None:
-    """Give Dagster the limits of the GPU profiles' file (VOICE_GPU_PROFILES), and free the slots of killed runs.
+    """Set the limits of the GPU profiles (VOICE_GPU_PROFILES) in Dagster, and free the slots of killed runs.
 
-    Runs of this machine whose process was killed are marked failed. Run it as often as you like.
+    Runs of this machine whose process was killed are marked as failed. The command is idempotent.
     """
     from voice_assets.concurrency import apply_limits
     from voice_assets.instance import open_instance
@@ -83,7 +83,7 @@ def apply() -> None:
     instance = open_instance()
     known = gpus.load_gpu_profiles(Settings.load().gpu_profiles)
     for run_id in release_orphaned_runs(instance):
-        console.print(f"Run {run_id[:8]} was killed: marked failed, and its slots given back.")
+        console.print(f"Run {run_id[:8]} was killed: it is marked as failed, and its slots are freed.")
     changes = apply_limits(instance, known)
     for change in changes:
         console.print(change, markup=False, highlight=False)

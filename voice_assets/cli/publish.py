@@ -6,7 +6,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from voice_assets.cli.output import confirm, console, errors, show_progress
+from voice_assets.cli.output import confirm, console, print_warning_line, show_progress, take_first
+from voice_core.language import pluralize
 from voice_core.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,33 +24,33 @@ def register(app: typer.Typer) -> None:
 
 def publish(
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", "-n", help="Show the difference; write nothing, there or here.")
+        bool, typer.Option("--dry-run", "-n", help="Show the difference; write nothing, here or at the hub.")
     ] = False,
     repo: Annotated[
         str, typer.Option(help="Dataset repository, such as my-team/my-voices, instead of VOICE_HUB__REPO_ID.")
     ] = "",
     revision: Annotated[str, typer.Option(help="Branch to commit to, instead of VOICE_HUB__REVISION.")] = "",
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Also replace or delete files of ours that somebody else changed there.")
+        bool, typer.Option("--overwrite", help="Also replace or delete published files that others changed at the hub.")
     ] = False,
     force: Annotated[
         bool,
-        typer.Option("--force", help="Publish what is committed, though `voice build` would find something to do."),
+        typer.Option("--force", help="Publish what is committed, even if `voice build` has something to do."),
     ] = False,
     purge_history: Annotated[
         bool,
         typer.Option(
             "--purge-history",
-            help="Then make the branch one commit, and delete for good all rows that no published branch uses now.",
+            help="Then squash the branch, and delete data that no published branch uses. Cannot be undone.",
         ),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before history is purged.")] = False,
 ) -> None:
-    """Make a Hugging Face hub hold the dataset: one commit with just the files that changed.
+    """Publish the dataset to the Hugging Face hub, in one commit with the files that changed.
 
-    The token comes from HF_TOKEN or `hf auth login`, the server from HF_ENDPOINT. A repository that is not there is
-    made, private unless VOICE_HUB__PRIVATE=false. Files that others put into it stay. Large files that the hub has
-    already, from a broken off run too, are not sent again. Where it was published, and at which revision, stands in
+    The token comes from HF_TOKEN or `hf auth login`, the server from HF_ENDPOINT. A missing repository is created,
+    private unless VOICE_HUB__PRIVATE=false. Other files in the repository are kept. Large files that the hub has
+    already, also from an interrupted run, are not uploaded again. The repository and the revision are recorded in
     published.json beside the dataset.
 
     Examples: `voice publish --dry-run`, `voice publish --repo my-team/my-voices`,
@@ -68,7 +69,7 @@ def publish(
 
 
 def with_hub_target(settings: Settings, repo_id: str = "", branch: str = "") -> Settings:
-    """The settings with another place to publish to, where one is given."""
+    """The settings, with this repository and branch if they are given."""
     given = {"repo_id": repo_id, "revision": branch}
     hub = settings.hub.model_copy(update={name: value for name, value in given.items() if value})
     return settings.model_copy(update={"hub": hub})
@@ -77,7 +78,7 @@ def with_hub_target(settings: Settings, repo_id: str = "", branch: str = "") -> 
 def publish_and_report(
     work: "Store", settings: Settings, *, dry_run: bool = False, overwrite: bool = False, create: bool = True
 ) -> None:
-    """Publish, and say what was done."""
+    """Publish, and print the result."""
     from voice_core.publish.publish import publish as publish_dataset
 
     done = publish_dataset(work, settings, dry_run=dry_run, overwrite=overwrite, create=create)
@@ -85,30 +86,30 @@ def publish_and_report(
     if not difference.empty:
         console.print(_table(difference, done))
     for path in difference.unrecognised:
-        errors.print("[yellow]not ours:[/] ", end="")
-        errors.print(f"{path} stays, and loading the dataset there reads it as rows", markup=False, highlight=False)
+        print_warning_line(f"{path} is kept, and is read as rows when the dataset is loaded", "not from this dataset:")
     _print_report(done, dry_run)
 
 
 def confirm_and_purge(work: "Store", settings: Settings, *, dry_run: bool = False, yes: bool = False) -> None:
-    """Say what a purge takes away, ask, and do it."""
+    """Print what a purge deletes, ask for confirmation, and purge."""
     from voice_core.publish.purge import plan_purge, purge
 
     plan = plan_purge(work, settings)
     console.print(
-        f"Purge of {plan.url}: the branch {plan.branch} becomes one commit, and {plan.files} large files that no "
-        f"published branch uses now are deleted for good ({plan.bytes / 1e6:,.1f} MB).",
+        f"Purge of {plan.url}: the branch {plan.branch} is squashed to one commit, and "
+        f"{pluralize(plan.files, 'large file')} that no published branch uses are deleted "
+        f"({plan.bytes / 1e6:,.1f} MB).",
         markup=False,
         highlight=False,
     )
     for ref in plan.refs:
-        errors.print(f"[yellow]{escape(ref)}[/] uses some of them, and loses them.", highlight=False)
+        print_warning_line("uses some of them, and loses them.", ref)
     if dry_run:
         return
     if not yes:
         confirm("This cannot be undone. Purge?", abort=True)
     purge(work, settings)
-    console.print("Purged. Copies that others have made are theirs to delete.")
+    console.print("Purged. Copies made by others are not affected.")
 
 
 def _require_finished(settings: Settings) -> None:
@@ -116,7 +117,7 @@ def _require_finished(settings: Settings) -> None:
 
     if not compute_status(settings)[1].finished:
         raise LookupError(
-            "not everything is up to date with the recordings and the settings (`voice status` shows what): run "
+            "some stages are not up to date with the recordings and settings (see `voice status`): run "
             "`voice build` first, or publish what is committed with --force"
         )
 
@@ -130,11 +131,12 @@ def _table(difference: "Difference", done: "PublishResult") -> Table:
     lines += [("[yellow]changed[/]", file.path, f"{file.size:,}") for file in difference.changed]
     lines += [("[red]deleted[/]", path, "") for path in difference.deleted]
     foreign = set(difference.conflicts)
-    for change, path, size in lines[:_SHOWN]:
-        mark = " [bold red](somebody else changed it)[/]" if path in foreign else ""
+    shown, more = take_first(lines, _SHOWN)
+    for change, path, size in shown:
+        mark = " [bold red](changed by others)[/]" if path in foreign else ""
         table.add_row(change, escape(path) + mark, size)
-    if len(lines) > _SHOWN:
-        table.add_row("", f"and {len(lines) - _SHOWN:,} more", "")
+    if more:
+        table.add_row("", more, "")
     return table
 
 
@@ -142,7 +144,7 @@ def _print_report(done: "PublishResult", dry_run: bool) -> None:
     difference = done.difference
     if difference.empty:
         console.print(
-            f"Nothing to do: {done.url} holds these {difference.unchanged} files already, at revision {done.revision}.",
+            f"Nothing to do: {done.url} has these {difference.unchanged} files already, at revision {done.revision}.",
             markup=False,
             highlight=False,
             soft_wrap=True,
@@ -151,7 +153,7 @@ def _print_report(done: "PublishResult", dry_run: bool) -> None:
     counts = f"{len(difference.added)} added, {len(difference.changed)} changed, {len(difference.deleted)} deleted"
     kept = f"{difference.unchanged} unchanged"
     if dry_run:
-        made = " The repository or its branch would be made." if done.creates else ""
+        made = " The repository or its branch would be created." if done.creates else ""
         console.print(f"{counts}, {kept}; at most {difference.bytes:,} bytes to upload. Nothing was done.{made}")
         return
     console.print(f"{counts}, {kept}; {done.files_sent} large files sent ({done.bytes_sent:,} bytes).")

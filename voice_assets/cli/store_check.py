@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from voice_assets.cli.output import console, errors, print_json, show_progress
+from voice_assets.cli.output import console, print_error_line, print_json, show_progress
 from voice_core.settings import Settings, as_url
 
 if TYPE_CHECKING:
@@ -32,17 +32,16 @@ def check(
         bool,
         typer.Option("--write", help="Also test writing, on every URL given; without URLs on the work URL alone."),
     ] = False,
-    speed: Annotated[bool, typer.Option("--speed/--no-speed", help="Measure objects and bytes a second.")] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    speed: Annotated[bool, typer.Option("--speed/--no-speed", help="Measure objects and bytes per second.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Test whether stores can be used: reach, list, read, write, put if absent, delete, speed, clock.
+    """Check stores: connection, listing, reading, writing, conditional writes, deletion, speed, clock.
 
-    Each step is ok, failed or skipped, with what is wrong and what to do about it. Nothing is written, and writing is
-    not tested, unless with --write: then objects below `.voice-check-…/`, which are removed again. Ends with 1 if a
-    step failed.
+    Each step is ok, failed or skipped, with the problem and what to do about it. Nothing is written, and writing is not
+    tested, unless --write is given: then objects below `.voice-check-…/` are written and removed again. The exit code
+    is 1 if a step failed.
 
-    Where s3:// and gs:// lead, and with which credentials, is set by `VOICE_S3__*` and `VOICE_GCS__*`: see
-    `voice settings`.
+    Addresses and credentials of s3:// and gs:// are set by `VOICE_S3__*` and `VOICE_GCS__*`: see `voice settings`.
     """
     from resources.stores import open_store
     from voice_core.storage.check import check_store as check_store
@@ -66,10 +65,10 @@ def check(
         for item in checks:
             console.print(_table(item))
         if not write:
-            console.print("Writing was not tested: `--write` tests it.")
+            console.print("Writing was not tested: add `--write` to test it.")
     failed = [item.url for item in checks if not item.ok]
     if failed:
-        errors.print(f"Not usable as it is: {', '.join(failed)}", markup=False, highlight=False)
+        print_error_line(f"Not usable: {', '.join(failed)}")
         raise typer.Exit(1)
 
 
@@ -81,7 +80,7 @@ def _table(item: "StoreCheck") -> "Table":
     table.add_column("result", no_wrap=True)
     table.add_column("found", overflow="fold")
     table.add_column("what to do", overflow="fold")
-    # Steps that were left out for the same reason share a row.
+    # Steps that were skipped for the same reason share a row.
     for (_, state, found, cure), steps in groupby(item.steps, key=_row):
         names = ", ".join(step.name for step in steps)
         table.add_row(names, f"[{_COLOURS[state]}]{state}[/]", escape(found), escape(cure))

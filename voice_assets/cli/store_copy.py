@@ -10,7 +10,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from voice_assets.cli.output import console, echo, errors, show_progress
+from voice_assets.cli.output import console, echo, errors, show_progress, take_first
+from voice_core.language import pluralize
 from voice_core.settings import Settings, as_url
 
 if TYPE_CHECKING:
@@ -26,39 +27,37 @@ def register(app: typer.Typer) -> None:
 
 
 def copy(
-    source: Annotated[str, typer.Argument(metavar="SRC", help="A folder, or file://, s3://, gs:// with any prefix.")],
-    target: Annotated[str, typer.Argument(metavar="DST", help="The same; a local folder is made if it is not there.")],
+    source: Annotated[str, typer.Argument(metavar="SRC", help="A folder, or a file://, s3:// or gs:// URL.")],
+    target: Annotated[str, typer.Argument(metavar="DST", help="The same; a missing local folder is created.")],
     include: Annotated[
         list[str] | None,
-        typer.Option(help="Only keys that match this glob, such as 'news/*.npz'; * also stands for slashes. Repeat."),
+        typer.Option(help="Only keys that match this glob, such as 'news/*.npz'; * also matches slashes. Repeatable."),
     ] = None,
-    exclude: Annotated[list[str] | None, typer.Option(help="No keys that match this glob. Repeat.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="No keys that match this glob. Repeatable.")] = None,
     delete: Annotated[
         bool,
-        typer.Option("--delete", help="Also remove at DST what SRC has not. Not done while anything failed to copy."),
+        typer.Option("--delete", help="Also remove objects that SRC does not have. Skipped if a copy failed."),
     ] = False,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Read every object on both sides, and mend what is not the same.")
+        bool, typer.Option("--verify", help="Read every object on both sides, and copy those that differ.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, a line an object.")] = False,
-    jobs: Annotated[
-        int, typer.Option(min=0, help="Objects at a time; 0: as many as VOICE_REQUESTS_IN_FLIGHT says.")
-    ] = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, one line per object.")] = False,
+    jobs: Annotated[int, typer.Option(min=0, help="Number of objects at a time; 0: VOICE_REQUESTS_IN_FLIGHT.")] = 0,
     record: Annotated[
         bool,
         typer.Option(
             "--record/--no-record",
-            help="Keep a record at DST/.voice-copy/, by which the next copy needs listings only. It can be deleted.",
+            help="Keep a record at DST/.voice-copy/, so that the next copy needs only listings. It can be deleted.",
         ),
     ] = True,
 ) -> None:
-    """Make DST hold what SRC holds, byte for byte.
+    """Copy all objects of SRC to DST, byte for byte.
 
-    Objects that are the same are skipped; a copy that was killed goes on where it was; every object is checked after
-    it was written. Manifests and other commit records come last, so that DST can be used at any time. Objects that
-    cannot be copied are listed at the end, with exit code 1; run it again to copy them.
+    Identical objects are skipped; run the same command again to resume; every object is verified after it is written.
+    Manifests and other commit records are copied last, so that DST can be used at any time. Objects that cannot be
+    copied are listed at the end, with exit code 1; run the command again to copy them.
 
-    Addresses and credentials are those of the settings: VOICE_S3__ENDPOINT_URL and so on, see `voice settings`.
+    Addresses and credentials are set by VOICE_S3__ENDPOINT_URL and so on: see `voice settings`.
 
     Examples: `voice store copy segments_cache s3://bucket/stage1`, `voice store copy s3://bucket/stage2 /data/stage2
     --jobs 16`, `voice store copy gs://recordings s3://mirror --include '*.mp3' --dry-run`.
@@ -77,7 +76,7 @@ def copy(
         record=record,
         jobs=jobs or settings.requests_in_flight,
     )
-    refuse_overlap(as_url(source), as_url(target))  # before a folder is made
+    refuse_overlap(as_url(source), as_url(target))  # before a folder is created
     origin = open_store(as_url(source), settings)
     destination = (
         open_store(as_url(target), settings, create=True)
@@ -97,7 +96,7 @@ def copy(
 
 
 def _open_dry_run_target(url: str, settings: Settings) -> "Store":
-    """The destination of a dry run: a folder that is not there yet is not made, and counts as empty."""
+    """The destination of a dry run: a folder that does not exist is not created, and counts as empty."""
     from resources.stores import open_store
 
     missing = url.startswith("file:") and not Path(url2pathname(urlsplit(url).path)).is_dir()
@@ -123,21 +122,23 @@ def _print_report(report: "CopyReport", target_url: str, record: bool, wall_sec:
     if report.failures:
         table = Table(title="Not copied", title_justify="left")
         table.add_column("key", overflow="fold")
-        table.add_column("why", overflow="fold")
-        for failure in report.failures[:_SHOWN_FAILURES]:
+        table.add_column("reason", overflow="fold")
+        shown, more = take_first(report.failures, _SHOWN_FAILURES)
+        for failure in shown:
             table.add_row(escape(failure.key), escape(failure.reason))
-        if len(report.failures) > _SHOWN_FAILURES:
-            table.add_row(f"and {len(report.failures) - _SHOWN_FAILURES:,} more", "")
+        if more:
+            table.add_row(more, "")
         errors.print(table)
-        errors.print("Run the same command again to copy these; what was copied is not copied again.")
+        errors.print("Run the same command again to copy these; copied objects are not copied again.")
     if report.deletions_skipped:
-        errors.print(f"{report.deletions_skipped:,} objects were not deleted, since not everything could be copied.")
+        kept = pluralize(report.deletions_skipped, "object")
+        errors.print(f"{kept} not deleted, because some objects could not be copied.")
     if report.folder_markers:
-        errors.print(f"{report.folder_markers:,} empty objects that only stand for folders were passed over.")
+        errors.print(f"{pluralize(report.folder_markers, 'empty folder marker')} skipped.")
     speed = f" at {report.copied_bytes / 1e6 / wall_sec:,.0f} MB/s" if report.copied and wall_sec else ""
     console.print(
-        f"{report.copied:,} objects copied ({report.copied_bytes / 1e6:,.1f} MB){speed}, {report.identical:,} were the "
-        f"same, {report.deleted:,} deleted, {len(report.failures):,} failed; {report.bodies_read:,} read, "
+        f"{report.copied:,} objects copied ({report.copied_bytes / 1e6:,.1f} MB){speed}, {report.identical:,} "
+        f"identical, {report.deleted:,} deleted, {len(report.failures):,} failed; {report.bodies_read:,} read, "
         f"in {wall_sec:.1f} s.",
         highlight=False,
     )

@@ -20,8 +20,8 @@ _COLOURS = {
 
 
 def accounting_table(summary: Summary) -> Table:
-    """Where every second went; the last line is the sum of those above it."""
-    table = Table(title="Where every second went", title_justify="left")
+    """Duration kept and rejected, by reason; the last row is the sum of those above it."""
+    table = Table(title="Audio accounting (kept and rejected, by reason)", title_justify="left")
     table.add_column("stage")
     table.add_column("reason")
     for name in ("rows", "seconds", "share"):
@@ -43,7 +43,7 @@ def accounting_table(summary: Summary) -> Table:
 
 
 def status_tree(status: BuildStatus, settings: Settings) -> Tree:
-    """Channels, their batches, and what is not up to date in each."""
+    """Channels, their batches, and the stages of each that are not up to date."""
     reason = f" ({escape(status.card_reason)})" if status.card_reason else ""
     tree = Tree(
         f"[bold]{settings.dataset}[/]  splits {_format_state(status.splits)}, card {_format_state(status.card)}{reason}"

@@ -28,17 +28,17 @@ def trace(
         ),
     ],
     index: Annotated[
-        int | None, typer.Argument(metavar="INDEX", help="Number of the line, where ROW is an AUDIO_ID.", min=0)
+        int | None, typer.Argument(metavar="INDEX", help="Number of the line, if ROW is an AUDIO_ID.", min=0)
     ] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Read every object again and compare hashes; exit code 1 if one differs.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show where a row comes from, or why a line of a transcript is in no row.
+    """Show the source of a row, or why a line of a transcript is not in the dataset.
 
-    From the raw object and the transcript over the cut, the rules' thresholds and the codec to the Parquet files, the
-    pairs and the published revision. Works for rejected lines, too: it names stage, reason, value and threshold.
+    Covers the raw object, the transcript, the cut, the rules' thresholds, the codec, the Parquet files, the pairs and
+    the published revision. For a rejected line it shows stage, reason, value and threshold.
     """
     from resources.corpus import open_raw, open_work_read_only
     from voice_core.corpus.lineage.tracer import trace_row as trace_row
@@ -53,7 +53,7 @@ def trace(
         value = dataclasses.asdict(found) | ({"verified": [dataclasses.asdict(c) for c in checks]} if verify else {})
         print_json(value)
     else:
-        wide = console if console.is_terminal else Console(width=1000)  # a pipe has no edge to fold hashes at
+        wide = console if console.is_terminal else Console(width=1000)  # a pipe has no width at which to fold hashes
         wide.print(tree(found, checks), highlight=False)
     if any(check.state in ("another", "missing") for check in checks):
         raise typer.Exit(1)

@@ -1,8 +1,8 @@
-"""The same assets dealt out to machines: one code location each, loaded by a gRPC server on that machine.
+"""The same assets assigned to machines: one code location each, loaded by a gRPC server on that machine.
 
-Two locations of a workspace must not build the same asset, and a run is where its location's server is. So each
-location runs some of the steps, and knows the others' assets by name: the T4, in the cloud beside the raw bucket, cuts;
-the H200 encodes, writes the dataset, and speaks dialogues. VOICE_STEPS deals them out otherwise.
+Two locations of a workspace must not build the same asset, and a run executes on the machine of its location's server.
+So each location has some of the steps, and the assets of the others as external assets: the T4, in the cloud near the
+raw bucket, cuts; the H200 encodes, writes the dataset, and synthesises dialogues. VOICE_STEPS assigns them differently.
 """
 
 import dagster as dg
@@ -13,9 +13,9 @@ from voice_core.settings import Settings, StepName
 
 
 def build_machine_definitions(pool: str, steps: tuple[StepName, ...]) -> dg.Definitions:
-    """The definitions of a machine with the GPUs of `pool`, which runs these steps where VOICE_STEPS names no others.
+    """The definitions of a machine with the GPUs of `pool`, which runs these steps unless VOICE_STEPS is set.
 
-    What encodes there does so on CUDA, in that pool, and with NeuCodec unless VOICE_CODEC says otherwise.
+    Encoding runs on CUDA, in that pool, with NeuCodec unless VOICE_CODEC is set.
     """
     device = Settings.load().neucodec.device
     machine = {"pool": pool, "device": "cuda" if device == "auto" else device}

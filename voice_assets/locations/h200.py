@@ -1,4 +1,4 @@
-"""The machine with an H200: it encodes segments, writes the dataset, and speaks dialogues."""
+"""The machine with an H200: it encodes segments, writes the dataset, and synthesises dialogues."""
 
 from voice_assets.locations import build_machine_definitions
 

@@ -1,4 +1,4 @@
-"""The machine with a T4: it stands beside the raw bucket, and cuts recordings into segments."""
+"""The machine with a T4: it is near the raw bucket, and cuts recordings into segments."""
 
 from voice_assets.locations import build_machine_definitions
 

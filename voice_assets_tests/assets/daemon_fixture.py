@@ -63,9 +63,10 @@ class DagsterServer:
         assert "errors" not in value, value["errors"]
         return value["data"]
 
-    def backfill(self, assets: list[str], partitions: list[str]) -> str:
-        """Launch a backfill as the UI does; returns its id."""
-        parameters = {"assetSelection": [{"path": [name]} for name in assets], "partitionNames": partitions}
+    def backfill(self, assets: list[str], partitions: list[str] | None = None) -> str:
+        """Launch a backfill as the UI does, over all partitions unless some are given; returns its id."""
+        parameters: dict[str, Any] = {"assetSelection": [{"path": [name]} for name in assets]}
+        parameters |= {"allPartitions": True} if partitions is None else {"partitionNames": partitions}
         answer = self.query_graphql(_LAUNCH, parameters=parameters)["launchPartitionBackfill"]
         assert answer["__typename"] == "LaunchBackfillSuccess", answer
         return answer["backfillId"]

@@ -21,7 +21,7 @@ def test_a_build_says_what_it_did_and_a_second_one_that_there_was_nothing_to_do(
     first, second = _voice("build"), _voice("build")
     assert first.returncode == second.returncode == 0, first.stderr
     assert "1 recording decoded, 1 segment cut, 1 encoded" in first.stdout
-    assert "Where every second went" in first.stdout
+    assert "Audio accounting (kept and rejected, by reason)" in first.stdout
     assert "stand-in" in first.stdout
     assert "atheer_0104.json: a transcript without its recording" in " ".join(first.stderr.split())
     assert "Nothing to do" in second.stdout
@@ -62,7 +62,7 @@ def test_an_empty_raw_bucket_is_an_error_that_says_what_was_looked_for(built_cor
     built_corpus.monkeypatch.setenv("VOICE_WORK_URL", str(built_corpus.root / "other"))
     done = _voice("build")
     assert done.returncode == 2
-    assert "there are no recordings" in done.stderr
+    assert "no recordings found" in done.stderr
     assert ".mp3" in done.stderr
 
 

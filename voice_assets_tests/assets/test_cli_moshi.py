@@ -73,14 +73,14 @@ def made(work: Path) -> dict[str, bytes]:
 
 def test_serial_thread_and_process_workers_give_the_same_bytes(script: Path, tmp_path: Path) -> None:
     told = run(script, tmp_path / "serial", "--worker-count", "0")
-    assert re.search(r"28 utterances spoken in .*; voices measured: 2", told)
+    assert re.search(r"28 utterances synthesised in .*; voices measured: 2", told)
     run(script, tmp_path / "thread", "--worker-backend", "thread", "--worker-count", "2")
     run(script, tmp_path / "process", "--worker-backend", "process", "--worker-count", "2", "--planner-buffer", "3")
     serial = made(tmp_path / "serial")
     assert made(tmp_path / "thread") == serial
     assert made(tmp_path / "process") == serial
     told = run(script, tmp_path / "serial", "--resume")
-    assert "0 utterances spoken" in told
+    assert "0 utterances synthesised" in told
     assert "voices measured" not in told
     assert made(tmp_path / "serial") == serial
 
@@ -141,7 +141,7 @@ def test_a_dialogue_that_cannot_be_spoken_is_told_once_with_the_text_as_it_is(sc
     bad = {"id": "bad", "user_text": "Hello.", "assistant_text": "\u4f60\u597d"}
     script.write_text(json.dumps(bad) + "\n", "utf-8")
     told = run(script, tmp_path / "work", code=1)
-    assert "not one dialogue came of it" in told
+    assert "no dialogue was synthesised" in told
     with script.open("a", encoding="utf-8") as file:
         file.write(json.dumps(LINES[0]) + "\n" + json.dumps({"id": "x", "turns": "[laughs] [/INST]"}) + "\n")
     told = run(script, tmp_path / "work")
@@ -203,15 +203,15 @@ def test_progress_in_json_is_nothing_but_json(script: Path, tmp_path: Path) -> N
     ("flags", "message"),
     [
         (["--no-sampling"], "do_sample is forced on"),
-        (["--no-dedup"], "ids name files"),
+        (["--no-dedup"], "ids are file names"),
         (["--manifest-buffer-size", "64"], "nothing to buffer"),
-        (["--engine", "hibari", "--mock-inference"], "--mock-inference is --engine noise"),
-        (["--worker-backend", "serial", "--worker-count", "4"], "--worker-backend serial is one engine"),
-        (["--worker-backend", "process", "--worker-count", "0"], "--worker-count 0 is one engine in this thread"),
-        (["--use-fp16", "--device", "cuda"], "--device, --use-fp16: for IndexTTS2 only, and the engine is hibari"),
-        (["--mock-inference", "--model-dir", "x"], "--model-dir: for IndexTTS2 only, and the engine is noise"),
+        (["--engine", "hibari", "--mock-inference"], "--mock-inference means --engine noise"),
+        (["--worker-backend", "serial", "--worker-count", "4"], "--worker-backend serial means one engine"),
+        (["--worker-backend", "process", "--worker-count", "0"], "--worker-count 0 means one engine in this thread"),
+        (["--use-fp16", "--device", "cuda"], "--device, --use-fp16: supported by IndexTTS2 only, and the engine"),
+        (["--mock-inference", "--model-dir", "x"], "--model-dir: supported by IndexTTS2 only, and the engine is noise"),
         (["--engine", "festival"], "known engines: hibari, indextts2, noise"),
-        (["--model-dir", "nowhere", "--deterministic"], "--deterministic forbids it"),
+        (["--model-dir", "nowhere", "--deterministic"], "--deterministic: the speech of indextts2 may differ"),
     ],
 )
 def test_a_flag_that_cannot_be_is_refused_with_the_reason(
@@ -221,7 +221,7 @@ def test_a_flag_that_cannot_be_is_refused_with_the_reason(
 
 
 def test_without_a_file_it_says_what_to_name(tmp_path: Path) -> None:
-    assert "there is no such file" in run(tmp_path / "gone.jsonl", tmp_path / "work", code=2)
+    assert "the file does not exist" in run(tmp_path / "gone.jsonl", tmp_path / "work", code=2)
 
 
 def test_each_utterance_can_be_kept_by_itself(script: Path, tmp_path: Path) -> None:

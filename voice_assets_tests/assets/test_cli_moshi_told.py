@@ -30,7 +30,7 @@ def test_a_file_without_one_dialogue_is_named_with_what_is_wrong_in_it(tmp_path:
     assert "talks.jsonl, line 1: not JSON at column 2: Expecting value" in str(done.exception)
     assert "*.jsonl and *.ndjson are read" in str(build(tmp_path, "").exception)
     folder = CliRunner().invoke(app, ["moshi", "build", "--input-jsonl", str(tmp_path)])
-    assert "is a folder: VOICE_MOSHI__SCRIPTS_URL names one" in str(folder.exception)
+    assert "is a folder: set VOICE_MOSHI__SCRIPTS_URL" in str(folder.exception)
 
 
 def test_turns_are_counted_from_1_as_in_what_is_told_of_lines(tmp_path: Path) -> None:
@@ -47,10 +47,10 @@ def test_word_times_that_nobody_listened_for_are_told(tmp_path: Path, monkeypatc
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)
     monkeypatch.setattr("voice_assets.cli.moshi.find_spec", lambda name: None)
     shown = told(build(tmp_path, json.dumps(TALK), "--dataset-name", "rough"))
-    assert "words of 2 turns, of 2, are approximate: pocketsphinx finds them" in shown
+    assert "word times of 2 of 2 turns are approximate: for exact ones, pip install" in shown
 
 
 def test_an_emotion_that_the_engine_has_not_is_told(tmp_path: Path) -> None:
     turns = [{"role": "user", "text": "Hello."}, {"role": "assistant", "text": "Not yet.", "emotion": "sad"}]
     shown = told(build(tmp_path, json.dumps({"id": "talk", "turns": turns})))
-    assert "1 turns ask for an emotion, and hibari has none" in shown
+    assert "1 turn with an emotion: hibari does not support emotions" in shown

@@ -53,7 +53,7 @@ def test_a_folder_is_copied_to_a_bucket_and_back(cache: Path, tmp_path: Path, s3
     assert "6 objects copied" in done.stdout
     assert f"{bucket}/.voice-copy/" in done.stdout
     again = _voice("store", "copy", str(cache), bucket, **s3_server.environment())
-    assert "0 objects copied (0.0 MB), 6 were the same, 0 deleted, 0 failed; 0 read" in again.stdout
+    assert "0 objects copied (0.0 MB), 6 identical, 0 deleted, 0 failed; 0 read" in again.stdout
     _voice("store", "copy", bucket, str(back), "--no-record", "--jobs", "4", **s3_server.environment())
     assert files_below(back) == files_below(cache)
 

@@ -3,10 +3,10 @@
 import json
 import shlex
 
+import dagster as dg
 from typer.testing import CliRunner
 
 from voice_assets.cli import app
-from voice_assets.failure_records import AssetFailure, FailureRecord, write_record
 from voice_assets_tests.assets.conftest import BuiltCorpus
 from voice_core.stages.integrity import AuditReport, PartitionAudit
 
@@ -45,10 +45,18 @@ def test_a_recording_is_forgotten_under_its_whole_name(built_corpus: BuiltCorpus
     assert "Late [live] show/talk [b] is forgotten" in told("forget", "talk [b]", "--yes")
 
 
-def test_what_failed_is_told_as_it_is(built_corpus: BuiltCorpus) -> None:
-    trouble = AssetFailure("segments", "a b/batch-0001", "OSError: [/mnt/x] is gone [errno 5]")
-    record = FailureRecord("2026-01-01T00:00:00+00:00", "12345678", "ingest_batch", "host", (trouble,), "voice build")
-    write_record(built_corpus.root / "dagster_home", record)
+@dg.op
+def fail_with_brackets() -> None:
+    raise OSError("[/mnt/x] is gone [errno 5]")
+
+
+@dg.job
+def failing_job() -> None:
+    fail_with_brackets()
+
+
+def test_the_error_of_a_failed_run_is_shown_unchanged(built_corpus: BuiltCorpus) -> None:
+    assert not failing_job.execute_in_process(instance=built_corpus.instance, raise_on_error=False).success
     assert "OSError:[/mnt/x]isgone[errno5]" in folded(told("failures"))
 
 

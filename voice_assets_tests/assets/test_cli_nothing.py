@@ -22,7 +22,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("arguments", "message"),
     [
         (["audit"], "there is no batch of recordings in file://"),
-        (["page"], "there is nothing to listen to in file://"),
+        (["page"], "there are no segments in file://"),
         (["status"], "raw: there is no such folder"),
         (["plan"], "raw: there is no such folder"),
         (["trace", "news_seg_1"], "there is no row news_seg_1"),
@@ -43,4 +43,4 @@ def test_an_audit_of_a_batch_that_there_is_not_is_refused(built_corpus: BuiltCor
     assert "there is no partition harbour-radio/batch-0007" in str(done.exception)
     whole = CliRunner().invoke(app, ["audit", "-p", "harbour-radio/batch-0001"])
     assert whole.exit_code == 0
-    assert " in 1 batches: 0 wrong" in whole.output
+    assert " in 1 batch: 0 wrong" in whole.output

@@ -6,11 +6,14 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from voice_assets.failure_records import is_resolved, read_records
+from voice_assets.definitions import build_definitions
+from voice_assets.failures import is_resolved, read_failed_runs
 from voice_assets_tests.assets.daemon_fixture import DagsterServer, run_dagster_dev
 from voice_assets_tests.core.corpus.small_corpus import Corpus
+from voice_core.settings import Settings
 
 KEYS = [f"news/batch-{number:04d}" for number in range(1, 4)]
+MOSHI = {"dialogues", "moshi_shards"}  # have no partitions here
 CHAIN = ["raw_audio", "segments", "coded_segments"]
 
 
@@ -53,16 +56,16 @@ def built(instance: dg.DagsterInstance, asset: str = "coded_segments") -> list[s
     return sorted(instance.get_materialized_partitions(dg.AssetKey(asset)))
 
 
-def test_the_sensor_builds_new_batches_together_and_what_failed_is_on_record(
+def test_the_sensor_builds_new_batches_together_and_what_failed_is_in_the_run_history(
     dagster_server: DagsterServer, instance: dg.DagsterInstance, corpus: Corpus
 ) -> None:
     dagster_server.wait("the healthy batches are encoded", lambda: built(instance) == [KEYS[0], KEYS[2]])
     (run,) = instance.get_runs(dg.RunsFilter(job_name="ingest_batch"))
     assert run.tags["dagster/asset_partition_range_start"] == KEYS[0]
     assert run.tags["dagster/asset_partition_range_end"] == KEYS[2]
-    dagster_server.wait("the failure is written down", lambda: read_records(dagster_server.home))
-    (record,) = read_records(dagster_server.home)
-    (trouble,) = record.troubles
+    dagster_server.wait("the run has failed", lambda: read_failed_runs(instance, corpus.settings))
+    (record,) = read_failed_runs(instance, corpus.settings)
+    (trouble,) = record.failures
     assert (trouble.asset, trouble.partition) == ("segments", KEYS[1])
     assert trouble.error.startswith("StoreError")
     assert record.retry == f"voice build --partition {KEYS[1]}"
@@ -76,7 +79,7 @@ def test_the_sensor_builds_new_batches_together_and_what_failed_is_on_record(
     )
 
 
-def test_a_backfill_from_the_ui_builds_what_failed_and_the_record_says_so(
+def test_a_backfill_from_the_ui_builds_what_failed_and_resolves_the_failure(
     dagster_server: DagsterServer, instance: dg.DagsterInstance, corpus: Corpus
 ) -> None:
     in_the_way(corpus).rmdir()
@@ -86,8 +89,8 @@ def test_a_backfill_from_the_ui_builds_what_failed_and_the_record_says_so(
     assert built(instance) == KEYS
     runs = instance.get_runs(dg.RunsFilter(tags={"dagster/backfill": backfill}))
     assert len(runs) == 2  # one that cuts all batches, one that encodes them
-    (record,) = read_records(dagster_server.home)
-    assert is_resolved(instance, record, record.troubles[0])
+    (record,) = read_failed_runs(instance, corpus.settings)
+    assert is_resolved(instance, record, record.failures[0])
 
 
 def test_what_follows_is_built_by_itself(dagster_server: DagsterServer, instance: dg.DagsterInstance) -> None:
@@ -105,3 +108,15 @@ def test_a_recording_that_comes_later_is_built_without_the_others(
     dagster_server.wait("it is built", lambda: built(instance) == [*KEYS, "news/batch-0004"])
     assert len(instance.fetch_materializations(dg.AssetKey("segments"), limit=1000).records) == before + 1
     dagster_server.wait("its rows are written", lambda: "news/batch-0004" in built(instance, "voice_pairs"))
+
+
+@pytest.mark.parametrize("time", ["first", "second"])
+def test_materialize_all_succeeds(time: str, dagster_server: DagsterServer, instance: dg.DagsterInstance) -> None:
+    everything = sorted(
+        key.to_user_string() for key in build_definitions(Settings()).resolve_asset_graph().materializable_asset_keys
+    )
+    backfill = dagster_server.backfill(everything)
+    dagster_server.wait("the backfill ends", lambda: dagster_server.backfill_status(backfill).startswith("COMPLETED"))
+    assert dagster_server.backfill_status(backfill) == "COMPLETED_SUCCESS"
+    runs = instance.get_runs(dg.RunsFilter(tags={"dagster/backfill": backfill}))
+    assert {key.to_user_string() for run in runs for key in run.asset_selection or ()} >= set(everything) - MOSHI

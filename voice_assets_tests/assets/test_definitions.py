@@ -10,8 +10,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from voice_assets.definitions import build_definitions, defs, encoding_pool
-from voice_core.settings import ConfigurationError, NeuCodecSettings, Settings
+from voice_assets.code_location import encoding_pool
+from voice_assets.definitions import build_definitions, defs
+from voice_core.corpus.dataset.schemas import full_schema, pairs_schema
+from voice_core.settings import AutomationSettings, ConfigurationError, NeuCodecSettings, Settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,10 +51,46 @@ def test_help_does_not_load_dagster() -> None:
     assert _fresh("import sys, voice_assets.cli; print('dagster' in sys.modules)") == "False"
 
 
-def test_every_asset_has_a_code_version_and_a_description() -> None:
+def test_every_asset_has_a_code_version_a_description_and_kinds() -> None:
     for spec in defs.resolve_all_asset_specs():
         assert spec.code_version, spec.key
         assert spec.description, spec.key
+        assert spec.kinds, spec.key
+
+
+def test_every_check_job_sensor_and_schedule_has_a_description() -> None:
+    repository = build_definitions(Settings()).get_repository_def()
+    jobs = [repository.get_job(name) for name in repository.job_names if not name.startswith("__")]
+    checks = [spec for definition in defs.assets or () for spec in definition.check_specs]  # type: ignore[union-attr]
+    for item in (*jobs, *repository.sensor_defs, *repository.schedule_defs, *checks):
+        assert item.description, item.name
+
+
+def test_the_columns_of_the_rows_are_on_their_assets() -> None:
+    specs = {spec.key.to_user_string(): spec for spec in build_definitions(Settings()).resolve_all_asset_specs()}
+    for asset, schema in (
+        ("voice_dataset", full_schema(24_000, with_codes=True)),
+        ("voice_pairs", pairs_schema(with_codes=True)),
+    ):
+        columns = specs[asset].metadata["dagster/column_schema"].columns
+        assert [column.name for column in columns] == schema.names
+        assert all(column.description for column in columns)
+    without = build_definitions(Settings(codec="none")).resolve_all_asset_specs()
+    (spec,) = [spec for spec in without if spec.key == dg.AssetKey("voice_dataset")]
+    assert "codes" not in {column.name for column in spec.metadata["dagster/column_schema"].columns}
+
+
+def test_the_owners_of_the_settings_own_every_asset() -> None:
+    owners = ["team:voice", "someone@example.com"]
+    made = build_definitions(Settings(automation=AutomationSettings(owners=owners)))  # type: ignore[call-arg]
+    assert all(list(spec.owners) == owners for spec in made.resolve_all_asset_specs())
+    assert not any(spec.owners for spec in defs.resolve_all_asset_specs())
+    with pytest.raises(ValueError, match="owners"):
+        AutomationSettings(owners=["voice"])  # type: ignore[call-arg]
+
+
+def test_earlier_names_of_jobs_can_still_be_launched() -> None:
+    assert {"deal_splits", "bring_up_to_date"} <= set(build_definitions(Settings()).get_repository_def().job_names)
 
 
 @pytest.mark.parametrize("asset", ["segments", "coded_segments", "voice_dataset", "dataset_card"])

@@ -53,7 +53,7 @@ def test_an_instance_that_cannot_be_created_for_want_of_room_is_one_line_and_cod
     assert done.returncode == ERROR_EXIT_CODE
     assert len(done.stderr.splitlines()) == 1
     assert f"Dagster's databases under {home} (DAGSTER_HOME)" in done.stderr
-    assert "make room on its disk" in done.stderr
+    assert "free space on its disk" in done.stderr
     assert sorted(path.name for path in home.iterdir()) == [".instance.lock", "dagster.yaml"]
     assert run("pools", "apply").returncode == 0
 
@@ -64,7 +64,7 @@ def test_a_build_that_finds_no_room_for_its_record_says_so_and_the_next_one_goes
     done = run("build", largest_file=room)
     assert done.returncode == ERROR_EXIT_CODE
     assert "Traceback" not in done.stdout + done.stderr
-    assert "make room on its disk, and run the same command again" in done.stderr
+    assert "free space on its disk and run the same command again" in done.stderr
     assert run("build").returncode == 0
     assert "Nothing to do" in run("build").stdout
 
@@ -121,7 +121,7 @@ def _write_what_is_locked(database: Path) -> None:
 @pytest.mark.parametrize(
     ("write", "said"),
     [
-        (_fill, "database or disk is full: make room on its disk"),
+        (_fill, "database or disk is full: free space on its disk"),
         (_write_read_only, "attempt to write a readonly database: set DAGSTER_HOME to a folder that this user may"),
         (_write_what_is_locked, "database is locked: another process writes to it"),
     ],

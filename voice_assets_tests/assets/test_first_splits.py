@@ -126,7 +126,7 @@ def test_splits_without_a_batch_are_a_decision(three_batches: ThreeBatchCorpus, 
 def test_the_asset_assigns_no_splits_without_a_batch_unless_it_is_told_to(three_batches: ThreeBatchCorpus) -> None:
     three_batches.obstruct("news")
     three_batches.build()
-    job = build_definitions(Settings.load()).resolve_job_def("deal_splits")
+    job = build_definitions(Settings.load()).resolve_job_def("assign_splits")
 
     def errors(**config: object) -> list[str]:
         ops = {"dataset_splits": {"config": config}}

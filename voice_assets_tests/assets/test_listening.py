@@ -87,4 +87,4 @@ def test_what_cannot_be_heard_costs_a_word_and_not_the_step(tmp_path: Path, trou
         raise trouble
 
     value = NotebookStore(tmp_path).listen_metadata("coded_segments", manifest_of(), fail)
-    assert value == dg.MetadataValue.text(f"there is nothing to listen to: {trouble}")
+    assert value == dg.MetadataValue.text(f"not available: {trouble}")

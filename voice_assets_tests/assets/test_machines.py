@@ -64,7 +64,7 @@ def test_one_machine_cuts_the_other_encodes_and_writes_and_each_follows_the_othe
     assert sorted(use.purpose for use in uses) == [f"encoding {key}" for key in KEYS]
     assert find_overlaps([(use.begin, use.end) for use in uses]) == []
     for machine, own in (("t4", "new_recordings"), ("h200", "new_dialogues")):
-        for sensor in (own, "follow_up", "record_failures"):
+        for sensor in (own, "automation_sensor"):
             ticks = replace(dagster_server, module=machine).ticks(sensor)
             assert ticks, f"{sensor} of {machine}"
             assert [tick["error"] for tick in ticks if tick["status"] == "FAILURE"] == []

@@ -8,8 +8,8 @@ import dagster as dg
 import pytest
 
 from voice_assets.definitions import build_definitions
-from voice_assets.defs.voice_dataset.multi_partition import FAILED_BATCHES
 from voice_assets.defs.voice_dataset.partitions import NAME
+from voice_assets.step_failures import FAILED_BATCHES
 from voice_assets_tests.assets.conftest import DAGSTER_YAML
 from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_core.corpus.manifest import read_complete_manifest

@@ -16,7 +16,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import EntryNotFoundError
 
 from voice_assets.cli.forget import remove_from_hub
-from voice_assets.definitions import defs
+from voice_assets.definitions import build_definitions
 from voice_assets.defs.voice_dataset.jobs import publish_job
 from voice_assets_tests.assets.conftest import DAGSTER_YAML, BuiltCorpus
 from voice_assets_tests.servers.hub import HubServer
@@ -171,7 +171,7 @@ def test_a_killed_publication_goes_on_where_it_was(finished: Path, hub: HubServe
 
 
 def test_the_asset_publishes_and_says_what_it_did(finished: Path, hub: HubServer, instance: dg.DagsterInstance) -> None:
-    result = defs.resolve_job_def(publish_job.name).execute_in_process(instance=instance)
+    result = build_definitions(Settings.load()).resolve_job_def(publish_job.name).execute_in_process(instance=instance)
     (event,) = result.get_asset_materialization_events()
     metadata = event.materialization.metadata
     revision = hub.repos[REPO].refs["refs/heads/main"]
@@ -182,21 +182,18 @@ def test_the_asset_publishes_and_says_what_it_did(finished: Path, hub: HubServer
     assert hub.token.encode() not in _kept(finished)
 
 
-def test_without_a_place_to_publish_to_the_asset_is_skipped(
-    finished: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("VOICE_HUB__REPO_ID")
-    result = defs.resolve_job_def(publish_job.name).execute_in_process(instance=instance)
-    assert result.success
-    assert result.get_asset_materialization_events() == []
-    assert b"VOICE_HUB__REPO_ID" in _kept(finished / "home")
+def test_without_a_place_to_publish_to_there_is_no_asset_and_no_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("VOICE_HUB__REPO_ID", raising=False)
+    defs = build_definitions(Settings.load())
+    assert "published_dataset" not in {spec.key.to_user_string() for spec in defs.resolve_all_asset_specs()}
+    assert publish_job.name not in defs.get_repository_def().job_names
 
 
 def test_a_hub_that_repeats_the_token_does_not_bring_it_into_dagsters_records(
     finished: Path, hub: HubServer, instance: dg.DagsterInstance
 ) -> None:
     hub.fail("POST .*/commit/", 400, message=f"you sent Authorization: Bearer {hub.token}")
-    job: dg.JobDefinition = defs.resolve_job_def(publish_job.name)
+    job: dg.JobDefinition = build_definitions(Settings.load()).resolve_job_def(publish_job.name)
     assert not job.execute_in_process(instance=instance, raise_on_error=False).success
     kept = _kept(finished)
     assert b"you sent" in kept

@@ -1,23 +1,11 @@
-"""The nightly build and the weekly audit, run as their schedules run them."""
-
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+"""The weekly audit, the job that builds what is stale, and failures in the run history."""
 
 import dagster as dg
 import pytest
 
 from resources.corpus import CorpusResource
-from voice_assets import failure_records
 from voice_assets.definitions import build_definitions, defs
-from voice_assets.failure_records import (
-    FAILURES_FILE,
-    AssetFailure,
-    FailureRecord,
-    _redact,
-    build_failure_record,
-    read_records,
-    write_record,
-)
+from voice_assets.failures import AssetFailure, _redact, is_resolved, read_failed_runs
 from voice_assets_tests.assets.conftest import BuiltCorpus
 from voice_core.settings import AutomationSettings, S3Settings, Settings
 from voice_core.stages.integrity import read_audit_report
@@ -36,9 +24,12 @@ def failure(result: dg.ExecuteInProcessResult) -> dg.DagsterEvent:
     return event
 
 
-def test_the_nightly_job_builds_what_is_not_current_and_nothing_else(built_corpus: BuiltCorpus) -> None:
+@pytest.mark.parametrize("name", ["build_stale", "bring_up_to_date"])
+def test_the_job_builds_what_is_stale_and_nothing_else_under_both_its_names(
+    name: str, built_corpus: BuiltCorpus
+) -> None:
     built_corpus.edit_transcript("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="Another line."))
-    assert run(built_corpus, "bring_up_to_date").success
+    assert run(built_corpus, name).success
     assert built_corpus.build().materialised == 0
 
 
@@ -61,15 +52,15 @@ def test_the_audit_passes_over_what_is_whole_and_names_what_is_not(built_corpus:
     assert "voice build --verify --partition" in told
 
 
-def test_a_schedule_skips_while_its_last_run_is_at_work(built_corpus: BuiltCorpus) -> None:
-    nightly = defs.resolve_schedule_def("nightly")
-    assert nightly.evaluate_tick(dg.build_schedule_context(instance=built_corpus.instance)).run_requests
+def test_the_audit_is_not_requested_while_its_last_run_has_not_finished(built_corpus: BuiltCorpus) -> None:
+    schedule = defs.resolve_schedule_def("weekly_audit")
+    assert schedule.evaluate_tick(dg.build_schedule_context(instance=built_corpus.instance)).run_requests
     built_corpus.instance.add_run(
-        dg.DagsterRun(job_name="bring_up_to_date", run_id="1" * 8, status=dg.DagsterRunStatus.STARTED)
+        dg.DagsterRun(job_name="audit_files", run_id="1" * 8, status=dg.DagsterRunStatus.STARTED)
     )
-    tick = nightly.evaluate_tick(dg.build_schedule_context(instance=built_corpus.instance))
+    tick = schedule.evaluate_tick(dg.build_schedule_context(instance=built_corpus.instance))
     assert not tick.run_requests
-    assert "still at work" in (tick.skip_message or "")
+    assert "has not finished" in (tick.skip_message or "")
 
 
 @pytest.mark.parametrize("enabled", [True, False])
@@ -81,7 +72,7 @@ def test_everything_is_off_unless_it_was_enabled(enabled: bool) -> None:
         assert (schedule.default_status is dg.DefaultScheduleStatus.RUNNING) is enabled  # type: ignore[union-attr]
 
 
-def test_a_failure_is_written_down_without_secrets(built_corpus: BuiltCorpus, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_is_shown_without_secrets(built_corpus: BuiltCorpus, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "a-token-of-mine")
     settings = Settings(s3=S3Settings(secret_access_key="very-secret"))  # type: ignore[call-arg,arg-type]
     error = "StoreError: very-secret at https://u:p@host/x?X-Amz-Signature=1 with a-token-of-mine\n" + "more\n" * 50
@@ -93,7 +84,7 @@ def test_a_failure_is_written_down_without_secrets(built_corpus: BuiltCorpus, mo
     assert len(cleaned.splitlines()) == 6
 
 
-def test_a_failed_run_names_the_asset_that_it_did_not_come_to(built_corpus: BuiltCorpus, tmp_path: Path) -> None:
+def test_a_failed_run_names_the_asset_that_it_did_not_build(built_corpus: BuiltCorpus) -> None:
     partition = "Atheer_-/batch-0001"
     built_corpus.edit_transcript("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="Another line."))
     folder = built_corpus.work / "segments" / partition
@@ -103,39 +94,22 @@ def test_a_failed_run_names_the_asset_that_it_did_not_come_to(built_corpus: Buil
         instance=built_corpus.instance, partition_key=partition, raise_on_error=False
     )
     assert not result.success
-    run_failed = built_corpus.instance.get_run_by_id(result.run_id)
-    assert run_failed is not None
-    record = build_failure_record(built_corpus.instance, run_failed, [failure(result)], "", built_corpus.settings())
-    (trouble,) = record.troubles
-    assert (trouble.asset, trouble.partition) == ("segments", partition)
-    assert "StoreError" in trouble.error
-    write_record(tmp_path, record)
-    write_record(tmp_path, record)
-    assert read_records(tmp_path) == [record, record]
+    (failed,) = read_failed_runs(built_corpus.instance, built_corpus.settings())
+    (error,) = failed.failures
+    assert failed.run_id == result.run_id
+    assert failed.retry == f"voice build --partition {partition}"
+    assert (error.asset, error.partition) == ("segments", partition)
+    assert "StoreError" in error.error
+    assert not is_resolved(built_corpus.instance, failed, error)
+    folder.unlink()
+    folder.with_name("aside").rename(folder)
+    assert not built_corpus.build().failures
+    assert is_resolved(built_corpus.instance, failed, error)
 
 
-@pytest.mark.parametrize("keep", [5_000, 20])
-def test_runs_that_fail_at_the_same_time_lose_no_record(
-    keep: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(failure_records, "_KEEP", keep)
-    trouble = AssetFailure("segments", "news/batch-0001", "x" * 5_000)
-
-    def fail(number: int) -> None:
-        write_record(tmp_path, FailureRecord("", str(number), "job", "", (trouble,) * 5, ""))
-
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(fail, range(120)))
-    runs = [int(record.run_id) for record in read_records(tmp_path)]
-    assert len(set(runs)) == len(runs)
-    assert len(runs) == 120 if keep > 120 else keep // 2 <= len(runs) <= keep
-    assert {path.name for path in tmp_path.iterdir()} == {failure_records.FAILURES_FILE, failure_records.LOCK_FILE}
-
-
-def test_a_damaged_line_of_the_failures_is_left_out(tmp_path: Path) -> None:
-    record = FailureRecord("2026-01-01T00:00:00+00:00", "1" * 8, "ingest_batch", "", (), "voice build")
-    write_record(tmp_path, record)
-    with (tmp_path / FAILURES_FILE).open("ab") as file:
-        file.write(b'[]\n{"when": "2026\n\xff\n')
-    write_record(tmp_path, record)
-    assert read_records(tmp_path) == [record, record]
+def test_a_run_that_failed_outside_of_a_step_has_its_message(built_corpus: BuiltCorpus) -> None:
+    instance = built_corpus.instance
+    run = instance.add_run(dg.DagsterRun(job_name="ingest_batch", status=dg.DagsterRunStatus.STARTED))
+    instance.report_run_failed(run, "the process was killed")
+    (failed,) = read_failed_runs(instance, built_corpus.settings())
+    assert failed.failures == (AssetFailure("", "", "the process was killed"),)

@@ -34,9 +34,9 @@ def test_cleaning_asks_frees_and_leaves_a_build_nothing_to_do_until_a_file_is_ne
     assert npz(built_corpus) == before
     done = voice("clean", "segments", "coded", given="y\n")
     assert done.returncode == 0, done.stderr
-    assert "GB are free again" in done.stdout
+    assert "GB freed" in done.stdout
     assert npz(built_corpus) == []
-    assert "There is nothing to free" in voice("clean", "segments").stdout
+    assert "Nothing to free" in voice("clean", "segments").stdout
 
     report = built_corpus.build()
     assert (report.materialised, report.failures) == (0, [])
@@ -88,7 +88,7 @@ def test_a_row_is_traced_and_what_is_not_published_stays(built_corpus: BuiltCorp
 
     refused = voice("clean", "datasets", "--yes")
     assert "are not published" in refused.stdout
-    assert "There is nothing to free" in refused.stdout
+    assert "Nothing to free" in refused.stdout
     wrong = voice("clean", "segments", "-p", "nowhere/batch-0001")
     assert wrong.returncode == 2
     assert "there is no partition nowhere/batch-0001" in wrong.stderr

@@ -1,4 +1,4 @@
-"""Audio files of the kinds that people send: PyAV encoders in constant memory, the same bytes every time."""
+"""Encodes audio files of common formats with PyAV: in constant memory, with the same bytes every time."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ Samples = npt.NDArray[np.float32]
 Kind = Literal["mp3", "m4a", "opus", "ogg", "flac", "wav"]
 
 BLOCK: Final = 1 << 15
-"""Samples that go to an encoder at once."""
+"""Samples per encoder call."""
 
 _CONTAINER_AND_CODEC: Final[dict[str, tuple[str, str]]] = {
     "mp3": ("mp3", "libmp3lame"),
@@ -31,7 +31,7 @@ _CONTAINER_AND_CODEC: Final[dict[str, tuple[str, str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class AudioFormat:
-    """What a recording is stored as. `kind` is also its file extension.
+    """The format of a recording. `kind` is also its file extension.
 
     Opus decodes at 48 kHz whatever it was made from, so its `sample_rate_hz` is best given as that.
     """
@@ -47,7 +47,7 @@ class AudioFormat:
 
 
 def open_encoder(path: Path, format: AudioFormat) -> tuple[OutputContainer, AudioStream]:
-    """An output file and its one stream; no time, version or random serial number is written into it."""
+    """An output file and its only stream; no time, version or random serial number is written to it."""
     container_name, codec = _CONTAINER_AND_CODEC[format.kind]
     container = av.open(str(path), "w", format=container_name, options={"fflags": "+bitexact"})
     options = {"flags": "+bitexact"}

@@ -9,7 +9,7 @@ DIALOGUES_PATH: Final = Path(__file__).with_name("dialogues.jsonl")
 
 
 def write_dialogues(folder: Path) -> Path:
-    """The file below `folder`; one that is already there stays as it is, whatever was changed in it."""
+    """Write the file to `folder` and return its path; an existing file is kept, even if it was changed."""
     path = folder / DIALOGUES_PATH.name
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)

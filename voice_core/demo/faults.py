@@ -1,4 +1,4 @@
-"""The trouble of real life: what the demo world breaks, how, and what the pipeline should say about it."""
+"""The defects in the demo's recordings: how each is made, and the reason that the pipeline should give for it."""
 
 import json
 import math
@@ -14,7 +14,7 @@ from voice_core.demo.transcripts import TranscriptRow
 
 @dataclass(frozen=True, slots=True)
 class LineFault:
-    """A line that goes wrong in an otherwise healthy recording.
+    """A defective line in an otherwise healthy recording.
 
     `rewrite` turns the honest transcript row, given the recording's length in seconds, into what stands in the
     file; `damage` turns the recording around the line (at `SAMPLE_RATE_HZ` of performance.py) into what is heard.
@@ -31,7 +31,7 @@ class LineFault:
 
 @dataclass(frozen=True, slots=True)
 class FileFault:
-    """A recording whose files go wrong. `audio` and `transcript` turn a healthy file's bytes into those that
+    """A recording with defective files. `audio` and `transcript` turn the bytes of a healthy file into those that
     are written; None writes no file."""
 
     name: str
@@ -50,7 +50,7 @@ def _overdrive(samples: Samples, sample_rate_hz: int) -> Samples:
 
 
 def _limit_to_telephone_band(samples: Samples, sample_rate_hz: int) -> Samples:
-    """Only 300–3,400 Hz: what a telephone call has, whatever rate it was saved at later."""
+    """Filter to 300–3,400 Hz, the band of a telephone call."""
     spectrum = np.fft.rfft(samples)
     hertz = np.fft.rfftfreq(samples.shape[1], 1 / sample_rate_hz)
     spectrum[:, (hertz < 300) | (hertz > 3400)] = 0
@@ -58,13 +58,13 @@ def _limit_to_telephone_band(samples: Samples, sample_rate_hz: int) -> Samples:
 
 
 def _overwrite_middle(data: bytes) -> bytes:
-    """A tenth of the file, in its middle, overwritten."""
+    """Overwrite a tenth of the file, in its middle."""
     start, stop = len(data) * 45 // 100, len(data) * 55 // 100
     return data[:start] + np.random.default_rng(1).bytes(stop - start) + data[stop:]
 
 
 def _convert_list_to_object(transcript: bytes) -> bytes:
-    """`{"segments": {"0": {...}, "1": {...}}}`: valid JSON, and a plausible export, but no list."""
+    """`{"segments": {"0": {...}, "1": {...}}}`: valid JSON and a plausible export, but not a list."""
     rows = json.loads(transcript)["segments"]
     return json.dumps({"segments": dict(enumerate(rows))}, ensure_ascii=False).encode()
 
@@ -123,7 +123,7 @@ STUDIO_LINES: Final[tuple[str | LineFault, ...]] = (
                 lambda row, _: {key: value for key, value in row.items() if key != "end"}),
     "Tomorrow the green walls will be blue.",
 )  # fmt: skip
-"""Texts without an accident are healthy lines."""
+"""Texts without a defect are healthy lines."""
 
 FIELD_LINES: Final[tuple[str | LineFault, ...]] = (
     LineFault("negative_start", "negative_time", "rejected: it begins before the recording does",

@@ -25,7 +25,7 @@ _FORMAT: Final = AudioFormat("mp3", SAMPLE_RATE_HZ, 1, 48_000)
 
 @dataclass(frozen=True, slots=True)
 class LongRecording:
-    """What was written. Every line is healthy; its text recurs once a loop."""
+    """The written files. Every line is healthy; its text recurs once per loop."""
 
     path: Path
     transcript: Path
@@ -44,7 +44,7 @@ def write_long_recording(path: Path, hours: float, *, script: Sequence[str] = _T
         ValueError: the extension is another one.
     """
     if path.suffix != ".mp3":
-        raise ValueError(f"{path}: a long recording is written as .mp3")
+        raise ValueError(f"{path}: the file extension of a long recording must be .mp3")
     lines = tuple(text for talk in script for text in load_talks()[talk])
     plan = RecordingSpec("long", path.stem, _FORMAT, -60, CAST["salma_yousef"], lines)
     with ThreadPoolExecutor(1) as pool:
@@ -82,7 +82,7 @@ def write_long_recording(path: Path, hours: float, *, script: Sequence[str] = _T
 def _passes(
     stream: AudioStream, loop: RenderedRecording, loop_samples: int
 ) -> tuple[list[av.Packet], list[av.Packet], list[av.Packet]]:
-    """The packets of the loop's first and second pass, and what the encoder holds back until the end."""
+    """The packets of the first and second pass of the loop, and those that the encoder emits at the end."""
     padded = np.pad(loop.samples, ((0, 0), (0, loop_samples - loop.samples.shape[1])))
     blocks = [padded[:, start : start + BLOCK] for start in range(0, loop_samples, BLOCK)]
     packets = [packet for frame in audio_frames(blocks * 2, SAMPLE_RATE_HZ) for packet in stream.encode(frame)]

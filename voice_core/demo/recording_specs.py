@@ -1,4 +1,4 @@
-"""Which recordings the demo world has: a table. Everything that is random about one follows from its key."""
+"""The table of the demo's recordings. Every random property of a recording is seeded by its key."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -16,7 +16,7 @@ DEMO_CHANNEL_MAPPING: Final = {ATHEER: "Atheer - أثير"}
 
 @dataclass(frozen=True, slots=True)
 class RecordingSpec:
-    """A recording to be made. `noise_dbfs`: RMS of the room's hiss; speech lies near -23 dBFS."""
+    """A recording to generate. `noise_dbfs`: RMS of the room noise; speech is near -23 dBFS."""
 
     channel: str
     audio_id: str
@@ -30,7 +30,7 @@ class RecordingSpec:
 
     @property
     def key(self) -> str:
-        """The place in the bucket, without extension."""
+        """The key in the bucket, without extension."""
         return f"{self.channel}/{self.audio_id}"
 
     @property
@@ -39,14 +39,14 @@ class RecordingSpec:
 
     @property
     def healthy_line_count(self) -> int:
-        """Lines that the pipeline should keep; 0 for a recording whose files go wrong."""
+        """Lines that the pipeline should keep; 0 for a recording with defective files."""
         return 0 if self.fault else sum(isinstance(line, ScriptLine) for line in self.lines)
 
 
 @dataclass(frozen=True, slots=True)
 class DemoFault:
-    """One accident: the recording (`channel/audio_id`), the position of the line in its transcript (from 0; None:
-    the whole recording), the pipeline's reason, and what that means."""
+    """One defect: the recording (`channel/audio_id`), the position of the line in its transcript (from 0; None:
+    the whole recording), the pipeline's reason, and its meaning."""
 
     key: str
     line: int | None
@@ -84,7 +84,7 @@ def _healthy_specs(scale: float) -> tuple[RecordingSpec, ...]:
 
 
 def _broken_specs() -> tuple[RecordingSpec, ...]:
-    """Short recordings whose files go wrong, and two of full length whose lines do; never scaled."""
+    """Short recordings with defective files, and two of full length with defective lines; never scaled."""
 
     def plan(channel: str, audio_id: str, format: AudioFormat, cast: str, talk: str, trouble: str) -> RecordingSpec:
         return RecordingSpec(channel, audio_id, format, -60, CAST[cast], load_talks()[talk], fault=FILE_FAULTS[trouble])
@@ -113,9 +113,9 @@ def _broken_specs() -> tuple[RecordingSpec, ...]:
 
 
 def list_recording_specs(seconds_scale: float = 1.0) -> tuple[RecordingSpec, ...]:
-    """Every recording of the world, healthy ones first; `seconds_scale` (0 to 1) shortens those."""
+    """Every recording, healthy ones first; `seconds_scale` (0 to 1) shortens those."""
     if not 0 < seconds_scale <= 1:
-        raise ValueError(f"seconds_scale is {seconds_scale}; it shortens the recordings: above 0, at most 1")
+        raise ValueError(f"seconds_scale is {seconds_scale}: it must be above 0 and at most 1")
     return _healthy_specs(seconds_scale) + _broken_specs()
 
 
@@ -131,4 +131,4 @@ def _index_faults() -> dict[str, DemoFault]:
 
 
 DEMO_FAULTS: Final = _index_faults()
-"""Everything that is wrong with the demo world, by name."""
+"""Every defect of the demo's recordings, by name."""

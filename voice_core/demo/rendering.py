@@ -1,4 +1,4 @@
-"""A planned recording performed: spoken lines, pauses, a room, and an annotator's not quite exact times."""
+"""Renders a recording: synthesised lines, pauses, room noise, and the slightly inexact times of an annotator."""
 
 import zlib
 from collections.abc import Mapping
@@ -18,16 +18,16 @@ SAMPLE_RATE_HZ: Final = 24_000
 SPEECH_DBFS: Final = -23.0
 """RMS of every spoken line."""
 JITTER_SEC: Final = 0.06
-"""How far an annotator's times lie from the truth, at most."""
+"""Maximum error of an annotator's times."""
 
 LineAudio = npt.NDArray[np.float32]
-"""A spoken line: mono, at SAMPLE_RATE_HZ, without the silence around it."""
+"""A synthesised line: mono, at SAMPLE_RATE_HZ, without the silence around it."""
 SynthesisedLines = Mapping[tuple[str, str], LineAudio]
-"""What has been said, by (voice, text)."""
+"""Synthesised lines by (voice, text)."""
 
 _LEAD_SEC, _TAIL_SEC = 0.6, 0.7
-_PAN = ((1.0, 0.84), (0.84, 1.0))  # gains of the two channels for each speaker: one sits left, one right
-_DAMAGE_MARGIN_SEC = 0.2  # damage reaches past the line, farther than an annotator errs, within its pauses
+_PAN = ((1.0, 0.84), (0.84, 1.0))  # gains of the two channels for each speaker: one is left, one right
+_DAMAGE_MARGIN_SEC = 0.2  # damage extends past the line by more than the annotation error, within the pauses
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class RenderedRecording:
 
 
 def assign_speakers(plan: RecordingSpec) -> list[tuple[Speaker, ScriptLine | LineFault]]:
-    """Who says which line: the two take turns of one to three lines."""
+    """The speaker of each line: the two take turns of one to three lines."""
     rng = _rng(plan, "cast")
     turns: list[int] = []
     who = 0
@@ -50,7 +50,7 @@ def assign_speakers(plan: RecordingSpec) -> list[tuple[Speaker, ScriptLine | Lin
 
 
 def render_recording(plan: RecordingSpec, spoken: SynthesisedLines) -> RenderedRecording:
-    """Lay the lines one after another with pauses between, add the room, then the accidents."""
+    """Place the lines one after another with pauses between them, add the room noise, then the defects."""
     rng = _rng(plan, "times")
     cast = assign_speakers(plan)
     voices = [spoken[speaker.voice, line.spoken] for speaker, line in cast]
@@ -86,7 +86,7 @@ def render_recording(plan: RecordingSpec, spoken: SynthesisedLines) -> RenderedR
 
 
 def trim_and_normalise(audio: LineAudio) -> LineAudio:
-    """Speech without the silence around it, its RMS at SPEECH_DBFS, its peaks below -1 dBFS."""
+    """Trim the silence around speech, and set its RMS to SPEECH_DBFS with peaks below -1 dBFS."""
     block = SAMPLE_RATE_HZ // 100
     blocks = audio[: len(audio) // block * block].reshape(-1, block)
     loud = np.flatnonzero(np.sqrt(np.mean(blocks**2, axis=1)) > 10 ** (-50 / 20))

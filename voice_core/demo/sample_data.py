@@ -1,4 +1,4 @@
-"""The demo world: a raw bucket of spoken recordings, healthy and broken, the same bytes every time."""
+"""The demo's sample data: a raw bucket of synthesised recordings, healthy and broken, always with the same bytes."""
 
 import dataclasses
 import hashlib
@@ -56,7 +56,7 @@ _SOURCES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class DemoRecording:
-    """An audio file of the world. Duration, rate and channels are its header's; None: it has no readable one."""
+    """An audio file. Duration, rate and channels are from its header; None if it is not readable."""
 
     channel: str
     audio_id: str
@@ -73,7 +73,7 @@ class DemoRecording:
 
 @dataclass(frozen=True, slots=True)
 class SampleData:
-    """The raw bucket. `built` is False when it was already there; `faults` as in TROUBLES."""
+    """The raw bucket. `built` is False if it existed already; `faults` as in TROUBLES."""
 
     raw: Path
     built: bool
@@ -87,7 +87,7 @@ class SampleData:
 
 
 def generate_sample_data(root: Path, *, seconds_scale: float = 1.0) -> SampleData:
-    """Speak the raw bucket into `root/raw`: `<channel>/<audio_id>.<ext>`, transcripts beside.
+    """Generate the raw bucket in `root/raw`: `<channel>/<audio_id>.<ext>`, with transcripts beside.
 
     What is already there is left as it is, mended files included, while `root/.world` names the same version
     of script, code and encoders. `seconds_scale` (0 to 1) shortens the healthy recordings.
@@ -99,7 +99,7 @@ def generate_sample_data(root: Path, *, seconds_scale: float = 1.0) -> SampleDat
     raw, partial, marker = root / "raw", root / "raw.partial", root / _MARKER
     version = _version(seconds_scale)
     if raw.exists() and not marker.exists():
-        raise FileExistsError(f"{raw} exists and is no demo world ({marker} is missing): choose another folder")
+        raise FileExistsError(f"{raw} exists and is not a demo bucket ({marker} is missing): choose another folder")
     root.mkdir(parents=True, exist_ok=True)
     with FileLock(root / _LOCK):
         if raw.exists() and marker.exists() and marker.read_text(encoding="utf-8") == version:
@@ -124,7 +124,7 @@ def repair_recording(world: SampleData, trouble: str) -> Path:
 
 
 def _write_recordings(specs: Sequence[RecordingSpec], raw: Path) -> None:
-    """Perform, encode and write every recording, on all cores."""
+    """Render, encode and write every recording, on all cores."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         spoken = synthesise_lines(specs, pool)
         with progress.track("recording", len(specs), "files") as task:
@@ -133,7 +133,7 @@ def _write_recordings(specs: Sequence[RecordingSpec], raw: Path) -> None:
 
 
 def synthesise_lines(specs: Sequence[RecordingSpec], pool: ThreadPoolExecutor) -> SynthesisedLines:
-    """Every sentence of the plans, each said once."""
+    """Every sentence of the plans, each synthesised once."""
     engine = load_engine("hibari")
     wanted = dict.fromkeys((speaker.voice, line.spoken) for plan in specs for speaker, line in assign_speakers(plan))
 
@@ -197,7 +197,7 @@ def _describe_recording(raw: Path, plan: RecordingSpec) -> DemoRecording:
 
 
 def _version(seconds_scale: float) -> str:
-    """Changes with everything that the bytes of the world depend on."""
+    """A version that changes with everything that the bytes of the sample data depend on."""
     digest = hashlib.sha256(repr((seconds_scale, np.__version__, av.library_versions)).encode())
     digest.update(load_engine("hibari").revision.encode())
     for name in _SOURCES:

@@ -1,4 +1,4 @@
-"""Who says what in the demo world: the talks of talks.txt, the cast, and the lines that recur."""
+"""The script of the demo: the talks of talks.txt, the speakers, and the lines that recur."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -12,7 +12,7 @@ RECURRING_LINES: Final = (
     "Thank you for staying with us until the end.",
     "That is all from the harbour for now.",
 )
-"""Said in several recordings, by different people: a split by recording alone would leak these texts."""
+"""Lines in several recordings, by different speakers: a split by recording alone would leak these texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Speaker:
 
 @dataclass(frozen=True, slots=True)
 class ScriptLine:
-    """What is heard, and what the transcript says that is heard (Arabic lines: English stands in)."""
+    """The spoken text, and the text of the transcript (Arabic lines are spoken in English)."""
 
     spoken: str
     written: str
@@ -56,13 +56,13 @@ CAST: Final[dict[str, tuple[Speaker, Speaker]]] = {
     "ruth_paul": (_woman("ruth", "en-US", "warm"), _man("paul", "en-US", "serious")),
     "ivy_sam": (_woman("ivy", "en-US", "neutral"), _man("sam", "en-US", "serious")),
 }
-"""Pairs who share a recording. Some talk in several, as Mara and Salma do: a split by speaker keeps those
+"""Pairs of speakers of a recording. Some are in several, as Mara and Salma do: a split by speaker keeps those
 recordings together."""
 
 
 @cache
 def load_talks() -> dict[str, tuple[ScriptLine, ...]]:
-    """Every talk of talks.txt by name, its texts in the order of speaking."""
+    """Every talk of talks.txt by name, with its texts in order."""
     found: dict[str, list[ScriptLine]] = {}
     lines: list[ScriptLine] = []
     for row in TALKS_PATH.read_text(encoding="utf-8").partition("\n\n")[2].splitlines():

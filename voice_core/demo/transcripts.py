@@ -1,4 +1,4 @@
-"""Transcripts as people send them: the native JSON, Whisper's JSON, SubRip and WebVTT."""
+"""Writes transcripts in common formats: the native JSON, Whisper's JSON, SubRip and WebVTT."""
 
 import json
 import textwrap
@@ -11,12 +11,12 @@ TranscriptKind = Literal["native", "whisper", "srt", "vtt"]
 
 
 def format_native_json(rows: Sequence[object]) -> str:
-    """`{"segments": [...]}`. Like most JSON written in Python, it says NaN for what is not a number."""
+    """`{"segments": [...]}`. Like most JSON written in Python, it has NaN for not-a-number."""
     return json.dumps({"segments": list(rows)}, ensure_ascii=False, indent=1) + "\n"
 
 
 def format_whisper_json(rows: Sequence[TranscriptRow]) -> str:
-    """The output of openai-whisper's `--output_format json`: texts begin with a space, and nobody is named."""
+    """The output of openai-whisper's `--output_format json`: texts begin with a space, and speakers have no names."""
     segments = [
         {
             "id": number,

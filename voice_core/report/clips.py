@@ -1,4 +1,4 @@
-"""Which segments a person should listen to, and how they are put on a page."""
+"""Selects segments to listen to, and prepares them for a page."""
 
 import base64
 import random
@@ -20,7 +20,7 @@ from voice_core.storage.store import Store, StoreError
 
 WAVE_WIDTH, WAVE_HEIGHT = 400, 56
 _WAVE_POINTS = 200
-_QUIETEST_SCALE = 0.05  # a waveform is drawn as tall as its box, unless it is quieter than this
+_QUIETEST_SCALE = 0.05  # a waveform fills the height of its box, unless its peak is below this
 _MP3_RATES_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 _BIT_RATE = 64_000
 _BUDGET_SEC = 420.0  # of MP3 in one page: 64 kbit/s in base64 make 4.5 MB of it
@@ -28,7 +28,7 @@ _BUDGET_SEC = 420.0  # of MP3 in one page: 64 kbit/s in base64 make 4.5 MB of it
 
 @dataclass(frozen=True, slots=True)
 class ClipCandidate:
-    """A row with a file, and why it is worth a listen. `decodable` says that the codec at hand made its codes."""
+    """A row with a file, and why it was selected. `decodable`: the codec at hand made its codes."""
 
     partition: PartitionKey
     entry: Entry
@@ -38,7 +38,7 @@ class ClipCandidate:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A candidate made ready: MP3 as data URIs ("" where there is none) and the outline of its waveform."""
+    """A prepared candidate: MP3 as data URIs ("" if there is none) and the outline of its waveform."""
 
     candidate: ClipCandidate
     shown_sec: float = 0.0
@@ -62,7 +62,7 @@ def select_random_kept(kept: Sequence[ClipCandidate], count: int, seed: int) -> 
 
 
 def select_worst_kept(kept: Sequence[ClipCandidate], count: int) -> list[ClipCandidate]:
-    """About `count` kept rows, taken in turn from the worst by each measure; none twice."""
+    """About `count` different kept rows, taken in turn from the worst by each measure."""
     orders: tuple[tuple[str, Callable[[Entry], float | None]], ...] = (
         ("lowest SNR", lambda entry: entry.snr_db),
         ("farthest from its codes", lambda entry: None if entry.roundtrip_mel_db is None else -entry.roundtrip_mel_db),
@@ -84,7 +84,7 @@ def _ascending(kept: Sequence[ClipCandidate], measure: Callable[[Entry], float |
 
 
 def select_rejected_by_rules(rejected: Iterable[ClipCandidate]) -> list[ClipCandidate]:
-    """For every rule the row that it rejected most narrowly, and the one it rejected most clearly."""
+    """For every rule, the rejected rows closest to and farthest from its threshold."""
     by_reason: dict[str, list[ClipCandidate]] = defaultdict(list)
     for item in rejected:
         if item.entry.stage == "rules":
@@ -102,7 +102,7 @@ def _excess(entry: Entry) -> float:
 
 
 def compute_clip_limit_sec(lengths_sec: Sequence[float], budget_sec: float) -> float:
-    """The length to which clips must be cut so that together they stay within a budget.
+    """The duration to which clips must be cut so that their sum stays within a budget.
 
     >>> compute_clip_limit_sec([2.0, 10.0, 10.0], 12.0), compute_clip_limit_sec([2.0], 12.0)
     (5.0, 2.0)
@@ -138,7 +138,7 @@ def make_clips(
     codec: Codec | None,
     budget_sec: float = _BUDGET_SEC,
 ) -> list[Clip]:
-    """Read, decode and compress what was chosen; a file that cannot be read becomes a clip that says so.
+    """Read, decode and compress the candidates; a file that cannot be read becomes a clip with an error.
 
     All that is heard takes at most `budget_sec`: longer clips are cut.
 

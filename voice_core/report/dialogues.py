@@ -1,4 +1,4 @@
-"""Dialogues of the Moshi shards, made ready to be heard in stereo and followed word by word."""
+"""Prepares dialogues of the Moshi shards for a page: stereo sound, and words with their times."""
 
 import base64
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ _NOTEBOOK_SEC = 30.0
 
 @dataclass(frozen=True, slots=True)
 class ClipTurn:
-    """A turn's beginning and words, in seconds from the beginning of the dialogue."""
+    """The start and the words of a turn, in seconds from the start of the dialogue."""
 
     role: Role
     start_sec: float
@@ -29,7 +29,7 @@ class ClipTurn:
 
 @dataclass(frozen=True, slots=True)
 class DialogueClip:
-    """A dialogue as stereo MP3 (a data URI) with each channel's outline; or `error` where it cannot be read."""
+    """A dialogue as stereo MP3 (a data URI) with the outline of each channel; `error` if it cannot be read."""
 
     dialogue_id: str
     key: str
@@ -47,7 +47,7 @@ class DialogueClip:
 
 
 def load_first_dialogues(work: Store, name: str, count: int) -> list[DialogueClip]:
-    """The first dialogues of a data set; none where no batch of it was ever spoken."""
+    """The first dialogues of a data set; empty if no batch has been synthesised."""
     rows: list[list[TurnRow]] = []
     for partition in list_scripts(work, name):
         manifest = read_shard_manifest(work, partition)
@@ -58,7 +58,7 @@ def load_first_dialogues(work: Store, name: str, count: int) -> list[DialogueCli
 
 
 def load_first_of_batch(work: Store, manifest: ShardManifest) -> list[DialogueClip]:
-    """The first dialogue of a batch that was kept; none where none was."""
+    """The first kept dialogue of a batch; empty if there is none."""
     return _clips(work, _first(manifest, 1), _NOTEBOOK_SEC)
 
 

@@ -1,4 +1,4 @@
-"""Notebooks to listen to: the one form of HTML with sound in it that Dagster's webserver shows of a file.
+"""Notebooks to listen to: the only form in which Dagster's webserver shows HTML with sound from a file.
 
 A notebook has one cell, whose output is a self-contained piece of HTML. Equal contents give equal bytes.
 """
@@ -19,17 +19,17 @@ from voice_core.storage.store import Store
 
 NOTEBOOK_VERSION = 1
 CODES_NOTEBOOK_SEC = 40.0
-"""Of segments and what their codes decode to: 64 kbit/s in base64 make 0.43 MB of it."""
+"""Budget of segments and their decoded codes, in seconds: 64 kbit/s in base64 make 0.43 MB of it."""
 _VERSION_FIELD = "voice_listening"
 
 
 def compute_notebook_version(manifest: Manifest | ShardManifest) -> str:
-    """Changes with whatever a batch's notebook is made of."""
+    """A version that changes with every input of a batch's notebook."""
     return fingerprint(NOTEBOOK_VERSION, manifest.data_version)
 
 
 def read_notebook_version(notebook: bytes) -> str:
-    """The version of the manifest that a notebook was made for; "" for what is no such notebook."""
+    """The version of the manifest that a notebook was made for; "" for other files."""
     try:
         return str(json.loads(notebook)["metadata"][_VERSION_FIELD])
     except (ValueError, KeyError, TypeError):
@@ -37,18 +37,18 @@ def read_notebook_version(notebook: bytes) -> str:
 
 
 def render_codes_notebook(work: Store, manifest: Manifest, codec: Codec, channel: Callable[[str], str]) -> bytes:
-    """Of the segments that were decoded again: the farthest from its codes, the one in the middle, the nearest."""
+    """Of the segments that were decoded from their codes: the one with the largest, median and smallest distance."""
     partition = PartitionKey.parse(manifest.partition)
     chosen = [
         ClipCandidate(partition, entry, why, decodable=True)
         for why, entry in select_roundtrip_examples(manifest.entries)
     ]
     clips = make_clips(work, chosen, manifest.sample_rate_hz, codec, CODES_NOTEBOOK_SEC)
-    lead = f"Segments, and what the codes of {codec.name} {codec.revision} decode to."
+    lead = f"Segments, and the audio decoded from their codes ({codec.name} {codec.revision})."
     return _render_notebook(
         compute_notebook_version(manifest),
         title=f"{channel(partition.channel)}, batch {partition.number}",
-        lead=lead if clips else "No segment of this batch was decoded again.",
+        lead=lead if clips else "No segment of this batch was decoded from its codes.",
         segments=clips,
         channel=channel,
         stand_in=codec.stand_in,
@@ -68,7 +68,7 @@ def render_dialogue_notebook(work: Store, manifest: ShardManifest) -> bytes:
 
 
 def select_roundtrip_examples(entries: Sequence[Entry]) -> list[tuple[str, Entry]]:
-    """Up to three of the segments whose codes were decoded again, with what each stands for.
+    """Up to three of the segments that were decoded from their codes, with the reason for each.
 
     >>> rows = [Entry("line", "a", i, kept=True, key=str(i), code_count=9, roundtrip_mel_db=i / 1) for i in range(9)]
     >>> [(why, entry.index) for why, entry in select_roundtrip_examples(rows)]

@@ -1,4 +1,4 @@
-"""One HTML page, with everything in it, to see what became of a work root's audio and to listen to it."""
+"""A self-contained HTML page with the accounting of a work root's audio, and audio to listen to."""
 
 import re
 from collections import defaultdict
@@ -30,7 +30,7 @@ from voice_core.storage.store import Store
 _TEMPLATE = "page.html.j2"
 _MOST_RECORDINGS = 200
 _TITLE, _MORE_RECORDINGS = "what was made, to listen to</title>", '<p class="lead">… and '  # as in page.html.j2
-_NAME_CHARS = 100  # the page shows at least so much of an audio id
+_NAME_CHARS = 100  # the page shows at least this many characters of an audio id
 _MOST_REJECTED = 20
 _MOST_DIALOGUES = 3
 _ARABIC = re.compile(r"[\u0600-\u06ff\u0750-\u077f\u08a0-\u08ff]")
@@ -38,7 +38,7 @@ _ARABIC = re.compile(r"[\u0600-\u06ff\u0750-\u077f\u08a0-\u08ff]")
 
 @dataclass(frozen=True, slots=True)
 class FunnelBar:
-    """A bar of the funnel: what is taken off, in percent of all audio, and what is left below it."""
+    """A bar of the funnel: the rejected share, in percent of all audio, and the share that is left after it."""
 
     stage: str
     label: str
@@ -69,7 +69,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """All that the page shows."""
+    """The contents of the page."""
 
     title: str
     summary: Summary
@@ -77,12 +77,12 @@ class Page:
     recordings_left_out: int
     dialogues: tuple[DialogueClip, ...]
     sections: tuple[Section, ...]
-    codes_note: str  # why codes cannot be heard, or ""
-    stand_in: bool  # the decoded codes are those of a stand-in
+    codes_note: str  # why audio from codes is missing, or ""
+    stand_in: bool  # the codes are from a stand-in codec
 
 
 def may_contain_recording(page: bytes, audio_id: str) -> bool:
-    """Whether an HTML file is such a page, and names the recording or does not name all."""
+    """Whether an HTML file is such a page that names the recording, or does not name all recordings."""
     text = page.decode("utf-8", "replace")
     named = str(escape(audio_id[:_NAME_CHARS])) in text or _MORE_RECORDINGS in text
     return _TITLE in text and named
@@ -146,12 +146,12 @@ def _collect_page(
         recordings_left_out=max(0, len(rows) - _MOST_RECORDINGS),
         dialogues=tuple(load_first_dialogues(work, settings.moshi.name, _MOST_DIALOGUES)),
         sections=(
-            Section("random", "Random kept segments", "What most of the dataset sounds like.", random_clips),
-            Section("worst", "Worst kept segments", "The ends of the scale: just good enough to be kept.", worst_clips),
+            Section("random", "Random kept segments", "A random sample of the dataset.", random_clips),
+            Section("worst", "Worst kept segments", "The kept segments with the worst measures.", worst_clips),
             Section(
                 "rejected",
-                "Rejected by the rules: listen why",
-                "For each rule the row it rejected most narrowly, and the one it rejected most clearly.",
+                "Rejected by the rules",
+                "For each rule, the rejected rows closest to and farthest from its threshold.",
                 rejected_clips,
             ),
         ),
@@ -174,7 +174,7 @@ def render_page(page: Page, settings: Settings) -> str:
 
 
 def compute_funnel_bars(summary: Summary) -> list[FunnelBar]:
-    """Reasons in the pipeline's order, each with what is left after it."""
+    """The reasons in the order of the pipeline, each with the share that is left after it."""
     total = summary.total.samples or 1
     left = summary.total.samples
     steps = []
@@ -187,7 +187,7 @@ def compute_funnel_bars(summary: Summary) -> list[FunnelBar]:
 
 
 def text_language(text: str, languages: Sequence[str]) -> str:
-    """The language of a text, as far as the settings and its script tell; "" when they do not.
+    """The language of a text, by the settings and its script; "" if unknown.
 
     >>> text_language("نعم", ("en", "ar-SA")), text_language("yes", ("en", "ar-SA")), text_language("si", ("es", "it"))
     ('ar-SA', 'en', '')
@@ -213,12 +213,12 @@ def _codes_note(codec: Codec | None, manifests: Sequence[Manifest]) -> str:
         return "These segments have no codes: the dataset was built without a codec."
     if not all(_has_codes_of(codec, manifest) for manifest in coded):
         names = ", ".join(sorted({str(manifest.parameters["codec"]) for manifest in coded}))
-        return f"The segments have codes by {names}; they cannot be heard here, since that codec was not at hand."
+        return f"The segments have codes from {names}. They are not decoded here, because that codec was not at hand."
     return ""
 
 
 def _recordings(manifests: dict[PartitionKey, Manifest]) -> list[RecordingRow]:
-    """Every recording, the troubled ones first."""
+    """Every recording, those with problems first."""
     rows = []
     for partition, manifest in manifests.items():
         kept: dict[str, list[int]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""The templates of what people listen to; every value is escaped."""
+"""The templates of pages and notebooks; every value is escaped."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +15,7 @@ _MOST_TEXT = 600
 
 
 def format_measures(entry: Entry) -> list[tuple[str, str]]:
-    """What is known of a segment, in words and units.
+    """The labels and measures of a segment, with units.
 
     >>> format_measures(Entry("line", "a", snr_db=21.26, bandwidth_hz=7_900.0))
     [('SNR', '21.3 dB'), ('band', '7.9 kHz')]

@@ -1,8 +1,12 @@
-"""Sensors and schedules."""
+"""Sensors, schedules, and what the Dagster UI shows about the assets."""
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
 
 from voice_core.settings.base import SettingsGroup
+
+_OWNER = r"^(team:.+|[^@\s]+@[^@\s]+\.[^@\s]+)$"  # what Dagster accepts
 
 
 class AutomationSettings(SettingsGroup):
@@ -19,6 +23,9 @@ class AutomationSettings(SettingsGroup):
     nightly: str = Field("0 3 * * *", description="When stale parts of the dataset are rebuilt, as a cron expression.")
     weekly_audit: str = Field(
         "0 5 * * 0", description="When the checksum of every committed file is verified, as a cron expression."
+    )
+    owners: list[Annotated[str, StringConstraints(pattern=_OWNER)]] = Field(
+        [], description="Owners of the assets in the Dagster UI: e-mail addresses or team:NAME; none if empty."
     )
     timezone: str = Field("UTC", description="Time zone of the two schedules.")
     fresh_within_hours: float = Field(36.0, gt=0, description="An older dataset is shown as overdue in the UI, hours.")

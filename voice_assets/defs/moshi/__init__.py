@@ -1,1 +1,1 @@
-"""Moshi shards: dialogue scripts spoken in two voices."""
+"""Moshi shards: dialogue scripts to stereo audio with word alignments, and the manifests that the trainer reads."""

@@ -1,16 +1,19 @@
-"""Dialogue scripts → shards of stereo audio with word alignments → the lists that Moshi fine-tuning reads."""
+"""Dialogue scripts → shards of stereo audio with word alignments → the manifests that Moshi fine-tuning reads."""
 
 import dagster as dg
 from pydantic import Field
 
 from resources.corpus import CorpusResource
 from resources.speech import SpeechResource
+from voice_assets.automation_conditions import AFTER_INPUTS, AFTER_INPUTS_IDLE
+from voice_assets.code_location import current_location
 from voice_assets.concurrency_wait import PoolWatch
-from voice_assets.defs.metadata import check_results, check_specs, speed_metadata
+from voice_assets.defs.moshi.checks import DIALOGUES_CHECKS, MOSHI_DATASET_CHECKS, MOSHI_SHARDS_CHECKS
 from voice_assets.defs.moshi.partitions import dialogue_batch
-from voice_assets.defs.voice_dataset.automation import AFTER_INPUTS, AFTER_INPUTS_IDLE
+from voice_assets.metadata import check_results, speed_metadata
 from voice_assets.notebook_store import NotebookStore
 from voice_core.compute.gpu_lock import tag_run
+from voice_core.language import pluralize
 from voice_core.layout import PartitionKey
 from voice_core.moshi import build, checks
 from voice_core.moshi.batch_plan import SHARD_VERSION
@@ -24,21 +27,21 @@ from voice_core.stages.check_outcomes import CheckOutcome
 from voice_core.synthesis import SynthesisOptions
 
 GROUP = "moshi"
-_MAX_VOICES = 20  # voices
+_MAX_VOICES = 20  # in the table of voice levels
 
 
 class SynthesisConfig(dg.Config):
-    """How a batch is spoken."""
+    """How the dialogues of a batch are synthesised."""
 
     backend: str = Field(default="auto", description="auto, serial, thread or process.")
-    workers: int = Field(default=0, ge=0, description="Engines at work at once; 0: by device, memory and cores.")
-    max_gpu_concurrency: int = Field(default=1, ge=1, description="Most engines on a GPU at once.")
-    planner_buffer: int = Field(default=32, ge=1, description="Dialogues read ahead.")
-    verify: bool = Field(default=False, description="Read every file again, and make those anew that are spoilt.")
+    workers: int = Field(default=0, ge=0, description="Number of engines; 0: by device, memory and cores.")
+    max_gpu_concurrency: int = Field(default=1, ge=1, description="Maximum number of engines on one GPU.")
+    planner_buffer: int = Field(default=32, ge=1, description="Number of dialogues read ahead.")
+    verify: bool = Field(default=False, description="Read every file again and rebuild corrupt files.")
 
     def options(self) -> SynthesisOptions:
         return SynthesisOptions(
-            backend=self.backend,  # type: ignore[arg-type]  # which refuses another
+            backend=self.backend,  # type: ignore[arg-type]  # validated there
             workers=self.workers,
             max_gpu_concurrency=self.max_gpu_concurrency,
             planner_buffer=self.planner_buffer,
@@ -50,10 +53,10 @@ class SynthesisConfig(dg.Config):
     group_name=GROUP,
     kinds={"json"},
     code_version="1",
-    check_specs=check_specs("dialogues", {}, {"lines_are_dialogues": "Every line of the scripts could be read."}),
+    check_specs=DIALOGUES_CHECKS,
 )
 def dialogues(context: dg.AssetExecutionContext, corpus: CorpusResource) -> dg.MaterializeResult:
-    """A batch of dialogue scripts, as `new_dialogues` dealt them."""
+    """The dialogue scripts of a batch, as `new_dialogues` assigned them."""
     work, partition = corpus.work(), PartitionKey.parse(context.partition_key)
     items = read_script(work, partition)
     bad = [item for item in items if isinstance(item, BadDialogueLine)]
@@ -71,7 +74,9 @@ def dialogues(context: dg.AssetExecutionContext, corpus: CorpusResource) -> dg.M
                 CheckOutcome(
                     "lines_are_dialogues",
                     not bad,
-                    f"{len(bad)} lines are no dialogues" if bad else f"{len(good)} dialogues: all well",
+                    f"{pluralize(len(bad), 'line')} could not be read as a dialogue"
+                    if bad
+                    else f"{pluralize(len(good), 'dialogue')} read",
                     warning=True,
                 )
             ]
@@ -80,7 +85,7 @@ def dialogues(context: dg.AssetExecutionContext, corpus: CorpusResource) -> dg.M
 
 
 def moshi_shards_asset(pool: str | None) -> dg.AssetsDefinition:
-    """The asset, in the pool of its engine's GPU."""
+    """The asset `moshi_shards`, in the pool of its engine's GPU."""
 
     @dg.asset(
         deps=[dialogues],
@@ -90,20 +95,7 @@ def moshi_shards_asset(pool: str | None) -> dg.AssetsDefinition:
         code_version=str(SHARD_VERSION),
         pool=pool,
         automation_condition=AFTER_INPUTS,
-        check_specs=check_specs(
-            "moshi_shards",
-            {
-                "dialogues_add_up": "Every dialogue and bad line has its rows, and turns fill their time.",
-                "files_are_sound": "Stereo, as long as listed to the sample, silent between turns, words in place.",
-            },
-            {
-                "text_fits": "No turn of the assistant has more text than Moshi has room for.",
-                "words_were_heard": "Words' times come from an aligner, not from an approximate split.",
-                "emotions_were_spoken": "Turns with an emotion have an engine that has emotions.",
-                "nothing_rejected": "Every dialogue was spoken.",
-                "speech_says_its_text": "A recogniser hears in a sample of it what was to be said.",
-            },
-        ),
+        check_specs=MOSHI_SHARDS_CHECKS,
     )
     def moshi_shards(
         context: dg.AssetExecutionContext,
@@ -115,7 +107,7 @@ def moshi_shards_asset(pool: str | None) -> dg.AssetsDefinition:
         """A batch of dialogues as stereo audio (left: assistant, right: user), with word alignments."""
         work, partition = corpus.work(), PartitionKey.parse(context.partition_key)
         moshi = speech.settings.moshi
-        recogniser = load_moshi_recogniser(moshi)  # refused before anything is spoken, if it is
+        recogniser = load_moshi_recogniser(moshi)  # fails before any synthesis
         with tag_run(context.run.run_id):
             report = build.build_shards(work, partition, speech.settings, config.options(), verify=config.verify)
         manifest = report.manifest
@@ -153,7 +145,7 @@ def moshi_shards_asset(pool: str | None) -> dg.AssetsDefinition:
 
 
 def _voice_levels(manifest: ShardManifest) -> dict[str, dg.MetadataValue]:
-    """How loud the voices that say the most came out, and how often the peak limit kept them quieter."""
+    """Levels of the voices with the most turns, and how often the peak limit reduced them."""
     rows = [
         dg.TableRecord(
             {
@@ -175,14 +167,10 @@ def _voice_levels(manifest: ShardManifest) -> dict[str, dg.MetadataValue]:
     kinds={"json"},
     code_version="1",
     automation_condition=AFTER_INPUTS_IDLE,
-    check_specs=check_specs(
-        "moshi_dataset",
-        {"lists_are_sound": "Lines have path and duration, and every file is there, whole."},
-        {"batches_are_finished": "No batch is left out because it is not finished."},
-    ),
+    check_specs=MOSHI_DATASET_CHECKS,
 )
 def moshi_dataset(corpus: CorpusResource) -> dg.MaterializeResult:
-    """The lists that the trainer reads, over all batches, with some dialogues held out for evaluation."""
+    """The manifests that the trainer reads, over all batches, with some dialogues held out for evaluation."""
     work, settings = corpus.work(), corpus.settings
     partitions = list_scripts(work, settings.moshi.name)
     lists = build.build_trainer_manifests(work, partitions, settings)
@@ -204,3 +192,11 @@ def moshi_dataset(corpus: CorpusResource) -> dg.MaterializeResult:
             ]
         ),
     )
+
+
+@dg.definitions
+def definitions() -> dg.Definitions:
+    location = current_location()
+    if "speak" not in location.steps:
+        return dg.Definitions()
+    return dg.Definitions(assets=[dialogues, moshi_shards_asset(location.speech_pool), moshi_dataset])

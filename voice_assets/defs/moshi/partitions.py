@@ -1,4 +1,4 @@
-"""One partition a batch of dialogues; a dialogue stays in the batch that it was once dealt to."""
+"""The partitions of the Moshi shards: one per batch of dialogues. A dialogue stays in the batch it was assigned to."""
 
 import dagster as dg
 

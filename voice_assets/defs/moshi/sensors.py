@@ -1,4 +1,4 @@
-"""The sensor that looks at the folder of dialogue files, and the jobs that it asks for."""
+"""The sensor that lists the folder of dialogue files and requests runs for batches that changed."""
 
 import json
 import time
@@ -9,35 +9,26 @@ import dagster as dg
 
 from resources.corpus import CorpusResource
 from resources.stores import open_store
+from voice_assets.code_location import current_location
+from voice_assets.defs.moshi.jobs import speak_job
 from voice_assets.defs.moshi.partitions import ASSETS, NAME
-from voice_assets.defs.sensor_backoff import RunAttempt, filter_unresolved, select_due
-from voice_assets.defs.voice_dataset.sensors import find_busy_partitions, read_last_built
 from voice_assets.instance import add_partitions
 from voice_assets.run_ownership import release_orphaned_runs
+from voice_assets.run_queries import find_busy_partitions, read_last_built
+from voice_assets.sensor_backoff import RunAttempt, filter_unresolved, select_due
 from voice_core.fingerprint import fingerprint
 from voice_core.moshi.build import SUFFIXES, assign_scripts
 from voice_core.settings import Settings
 from voice_core.storage.store import Store
 
-speak_job = dg.define_asset_job(
-    "speak_dialogues",
-    selection=dg.AssetSelection.assets("dialogues", "moshi_shards"),
-    description="Dialogue scripts of one batch, spoken.",
-)
-lists_job = dg.define_asset_job(
-    "finish_moshi",
-    selection=dg.AssetSelection.assets("moshi_dataset"),
-    description="The lists that Moshi fine-tuning reads.",
-)
-
 
 @dataclass(frozen=True, slots=True)
 class DialogueCursor:
-    """What the sensor knows from one tick to the next.
+    """The state of the sensor between two ticks.
 
     `listing_fingerprint` is the listing that was assigned, `pending` one that was seen once: a file that is still
-    being copied changes
-    it. `unread_versions` has the versions of batches that Dagster has not yet read, `runs` those that were asked for.
+    being copied changes it. `unread_versions` has the versions of batches that no run has read yet, `runs` what was
+    requested.
     """
 
     listing_fingerprint: str = ""
@@ -53,7 +44,7 @@ class DialogueCursor:
         True
         >>> DialogueCursor.from_json(None) == DialogueCursor()
         True
-        >>> DialogueCursor.from_json('{"sight": "x"}') == DialogueCursor()  # that of an earlier version
+        >>> DialogueCursor.from_json('{"sight": "x"}') == DialogueCursor()  # of an earlier version
         True
         """
         value = json.loads(cursor or "{}")
@@ -67,13 +58,13 @@ class DialogueCursor:
 
 
 def compute_listing_version(scripts: Store) -> str:
-    """Changes whenever a dialogue file does."""
+    """A fingerprint that changes whenever a dialogue file does."""
     found = [(item.key, item.identity) for item in scripts.listing() if item.key.endswith(SUFFIXES)]
     return fingerprint(sorted(found))
 
 
 def read_dialogue_versions(instance: dg.DagsterInstance, keys: Iterable[str]) -> dict[str, str]:
-    """The version of each of these batches' scripts that a run read last."""
+    """The version of the scripts of each batch that a run read last."""
     found: dict[str, str] = {}
     for key in keys:
         wanted = dg.AssetRecordsFilter(asset_key=dg.AssetKey("dialogues"), asset_partitions=[key])
@@ -89,14 +80,15 @@ def new_dialogues_sensor(settings: Settings, status: dg.DefaultSensorStatus) -> 
         job=speak_job,
         minimum_interval_seconds=settings.automation.sensor_interval_sec,
         default_status=status,
-        description="Looks at VOICE_MOSHI__SCRIPTS_URL, deals dialogues to batches once two looks have shown the same "
-        "files, and asks for the batches that changed. A batch that failed is asked for again after a while.",
+        description="Lists VOICE_MOSHI__SCRIPTS_URL, assigns dialogues to batches once two ticks have seen the same "
+        "files, and requests runs of the batches that changed. A batch that failed is requested again after 15 minutes "
+        "or more.",
     )
     def new_dialogues(context: dg.SensorEvaluationContext, corpus: CorpusResource) -> dg.SensorResult | dg.SkipReason:
         given = corpus.settings
         if not given.moshi.scripts_url:
-            return dg.SkipReason("VOICE_MOSHI__SCRIPTS_URL names no folder of dialogue files")
-        release_orphaned_runs(context.instance)  # a batch of a run that was killed would count as being spoken
+            return dg.SkipReason("VOICE_MOSHI__SCRIPTS_URL is not set: there is no folder of dialogue files")
+        release_orphaned_runs(context.instance)  # a batch of a killed run would count as in progress
         memory, message = _check_scripts(context, corpus, DialogueCursor.from_json(context.cursor))
         return _request_runs(context, memory, message, given, time.time())
 
@@ -106,20 +98,22 @@ def new_dialogues_sensor(settings: Settings, status: dg.DefaultSensorStatus) -> 
 def _check_scripts(
     context: dg.SensorEvaluationContext, corpus: CorpusResource, memory: DialogueCursor
 ) -> tuple[DialogueCursor, str]:
-    """The memory after a look at the folder, and what to tell of it. Batches that Dagster does not know are added."""
+    """The cursor after listing the folder, and a message. Partitions that Dagster does not have yet are added."""
     given = corpus.settings
     scripts = open_store(given.moshi.scripts_url, given, untrusted=True)
     seen = compute_listing_version(scripts)
     if seen == memory.listing_fingerprint:
         return replace(memory, pending=""), "no dialogue file has changed"
     if seen != memory.pending:
-        return replace(memory, pending=seen), "dialogue files are changing; dealt once they have come to rest"
-    dealt = assign_scripts(scripts, corpus.work(), given)
-    news = {str(item): version for item, version in dealt.versions.items()}
+        return replace(
+            memory, pending=seen
+        ), "dialogue files are changing; they are assigned once two ticks have seen the same files"
+    assigned = assign_scripts(scripts, corpus.work(), given)
+    news = {str(item): version for item, version in assigned.versions.items()}
     add_partitions(context.instance, NAME, sorted(news))
     message = (
-        f"{dealt.dialogues} dialogues in {len(news)} batches, {dealt.new} new, {dealt.removed} removed, "
-        f"{dealt.bad_lines} lines that are none"
+        f"{assigned.dialogues} dialogues in {len(news)} batches, {assigned.new} new, {assigned.removed} removed, "
+        f"{assigned.bad_lines} invalid lines"
     )
     return replace(memory, listing_fingerprint=seen, pending="", unread_versions=news), message
 
@@ -127,7 +121,7 @@ def _check_scripts(
 def _request_runs(
     context: dg.SensorEvaluationContext, memory: DialogueCursor, message: str, settings: Settings, now: float
 ) -> dg.SensorResult:
-    """The runs for what is to be spoken, as many as a tick may ask for. As `new_recordings` asks."""
+    """The runs for batches that changed, up to the limit of a tick; as `new_recordings` requests them."""
     instance = context.instance
     read = read_dialogue_versions(instance, memory.unread_versions)
     news = {key: version for key, version in memory.unread_versions.items() if read.get(key) != version}
@@ -139,7 +133,7 @@ def _request_runs(
     wanted = select_due(asked, news, busy, now)
     chosen = list(wanted)[: settings.automation.max_runs_per_tick]
     asked |= {key: wanted[key] for key in chosen}
-    message += f"; asked for {len(chosen)} batches, {len(wanted) - len(chosen)} wait for the next tick"
+    message += f"; requested {len(chosen)} batches, {len(wanted) - len(chosen)} wait for the next tick"
     context.log.info(message)
     return dg.SensorResult(
         run_requests=[
@@ -148,3 +142,10 @@ def _request_runs(
         skip_reason=None if chosen else message,
         cursor=replace(memory, unread_versions=news, runs=asked).to_json(),
     )
+
+
+@dg.definitions
+def definitions() -> dg.Definitions:
+    location = current_location()
+    wanted = "speak" in location.steps
+    return dg.Definitions(sensors=[new_dialogues_sensor(location.settings, location.sensor_status)] if wanted else [])

@@ -1,6 +1,6 @@
-"""Recordings → segments → codes → dataset rows, a partition at a time; then the card over all of it."""
+"""Recordings → segments → codes → dataset rows, one partition at a time; then the card over all of them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -9,21 +9,37 @@ import dagster as dg
 from pydantic import Field
 
 from resources.corpus import CorpusResource
-from voice_assets.defs.metadata import check_results, check_specs, speed_metadata, summary_metadata
-from voice_assets.defs.voice_dataset.automation import (
+from voice_assets.automation_conditions import (
     AFTER_INPUTS,
     AFTER_INPUTS_IDLE,
     AFTER_INPUTS_SUCCEEDED,
     AFTER_SEGMENTS,
     AFTER_SPLITS,
+    make_freshness_policy,
 )
-from voice_assets.defs.voice_dataset.multi_partition import BatchAsset, BatchRequest, StageConfig, batch_asset
+from voice_assets.code_location import CodeLocation, current_location
+from voice_assets.defs.voice_dataset.checks import (
+    CODED_SEGMENTS_CHECKS,
+    DATASET_CARD_CHECKS,
+    RAW_AUDIO_CHECKS,
+    SEGMENTS_CHECKS,
+    VOICE_DATASET_CHECKS,
+)
+from voice_assets.defs.voice_dataset.multi_partition import (
+    BatchAsset,
+    BatchRequest,
+    StageConfig,
+    batch_asset,
+    build_multi_asset,
+)
+from voice_assets.metadata import check_results, column_schema, speed_metadata, summary_metadata
 from voice_assets.throughput_history import DEVICE_METADATA
 from voice_core.codecs.base import CodecUnavailableError
 from voice_core.corpus import checks
 from voice_core.corpus.dataset import card_stage, pairs, rows_stage, splits
 from voice_core.corpus.dataset.card import strip_speaker_tables
 from voice_core.corpus.dataset.dataset_record import read_dataset_record
+from voice_core.corpus.dataset.schemas import full_schema, pairs_schema
 from voice_core.corpus.dataset.summary import summarise
 from voice_core.corpus.encode import encode_stage
 from voice_core.corpus.ingest.batches import list_partitions, try_read_batches
@@ -42,10 +58,10 @@ GROUP = "voice_dataset"
     group=GROUP,
     kinds={"audio"},
     code_version="1",
-    checks=check_specs("raw_audio", {}, {"transcripts_present": "Every recording has a transcript beside it."}),
+    checks=RAW_AUDIO_CHECKS,
 )
 def raw_audio(request: BatchRequest) -> dg.MaterializeResult:
-    """A batch of recordings as they lie in the raw bucket now."""
+    """The recordings of a batch, as they are in the raw bucket now."""
     batch = snapshot_batch(request.corpus.raw(), request.corpus.work(), request.partition, request.corpus.settings)
     report = checks.transcripts_present(batch)
     return dg.MaterializeResult(
@@ -70,19 +86,10 @@ def raw_audio(request: BatchRequest) -> dg.MaterializeResult:
     condition=AFTER_INPUTS,
     kinds={"numpy"},
     code_version=segment_stage.CODE_VERSION,
-    checks=check_specs(
-        "segments",
-        {
-            "seconds_add_up": "Seconds in = seconds kept + seconds rejected, to the sample.",
-            "files_intact": "Every file of the manifest exists, with its checksum.",
-            "texts_present": "No kept segment has an empty text.",
-            "no_overlap": "No two segments share a sample.",
-        },
-        {"recordings_sound": "Every recording could be read whole and has a readable transcript."},
-    ),
+    checks=SEGMENTS_CHECKS,
 )
 def segments(request: BatchRequest) -> dg.MaterializeResult:
-    """One `.npz` a transcript line, cut at quiet places and measured; and what was rejected, with the reason."""
+    """One `.npz` file per transcript line, cut in silence and measured; rejected lines are listed with their reason."""
     work = request.corpus.work()
     partition = request.partition
     report = segment_stage.build_segments(
@@ -120,24 +127,18 @@ def segments(request: BatchRequest) -> dg.MaterializeResult:
     condition=AFTER_SEGMENTS,
     kinds={"numpy"},
     code_version=encode_stage.CODE_VERSION,
-    checks=check_specs(
-        "coded_segments",
-        {
-            "seconds_add_up": "Seconds in = seconds kept + seconds rejected, to the sample.",
-            "files_intact": "Every file of the manifest exists, with its checksum.",
-            "codes_valid": "As many codes as the audio calls for, within the codebook, more than one value.",
-        },
-        {"nothing_failed": "Every kept segment could be read and encoded."},
-    ),
+    checks=CODED_SEGMENTS_CHECKS,
 )
 def coded_segments(request: BatchRequest) -> dg.MaterializeResult:
-    """The kept segments with their codes. Without a codec (VOICE_CODEC=none) there is nothing to do here."""
+    """The kept segments with their codes. Empty without a codec (VOICE_CODEC=none)."""
     work, partition, codec = request.corpus.work(), request.partition, request.corpus.load_codec()
-    # The blocking checks of segments keep it from runs that build both; this is a run of its own.
+    # Blocking checks of segments stop a run that builds both; encoding is a run of its own.
     checks.require_valid_segments(read_complete_manifest(work, SEGMENTS, partition))
     if codec is None:
         names = ("seconds_add_up", "files_intact", "codes_valid", "nothing_failed")
-        nothing = [CheckOutcome(name, True, "there is no codec: the dataset is built without codes") for name in names]
+        nothing = [
+            CheckOutcome(name, True, "no codec is configured: the dataset is built without codes") for name in names
+        ]
         segments_version = read_complete_manifest(work, SEGMENTS, partition).data_version
         return dg.MaterializeResult(
             data_version=dg.DataVersion(f"none-{segments_version}"),
@@ -149,7 +150,7 @@ def coded_segments(request: BatchRequest) -> dg.MaterializeResult:
 
     def listen(manifest: Manifest) -> None:
         notebook = partial(render_codes_notebook, work, manifest, codec, settings.display_name)
-        with suppress(CodecUnavailableError):  # there was nothing to encode, so nothing else asked for it
+        with suppress(CodecUnavailableError):  # nothing had to be encoded, so nothing else needed the codec
             sound["listen"] = request.notebooks.listen_metadata("coded_segments", manifest, notebook)
 
     report = encode_stage.build_codes(
@@ -204,10 +205,10 @@ def coded_segments(request: BatchRequest) -> dg.MaterializeResult:
 
 
 class SplitsConfig(dg.Config):
-    """Over which batches the splits are assigned."""
+    """The batches over which the splits are assigned."""
 
     incomplete: bool = Field(
-        default=False, description="Assign the splits over the batches that are cut, although others are not."
+        default=False, description="Assign the splits over the batches that are cut, even if others are not."
     )
 
 
@@ -219,7 +220,7 @@ class SplitsConfig(dg.Config):
     code_version=str(splits.SPLITS_VERSION),
 )
 def dataset_splits(config: SplitsConfig, corpus: CorpusResource) -> dg.MaterializeResult:
-    """Which recordings are held out for test, and which texts stand on both sides, over all batches."""
+    """The recordings held out for test, and the texts that are in both splits, over all batches."""
     work, settings = corpus.work(), corpus.settings
     batches = try_read_batches(work, list_partitions(work))
     partitions = sorted([*(batch.partition for batch in batches.batches), *batches.damaged])
@@ -243,18 +244,10 @@ def dataset_splits(config: SplitsConfig, corpus: CorpusResource) -> dg.Materiali
     condition=AFTER_SPLITS,
     kinds={"parquet", "huggingface"},
     code_version=str(rows_stage.DATASET_VERSION),
-    checks=check_specs(
-        "voice_dataset",
-        {
-            "seconds_add_up": "Seconds in = seconds kept + seconds rejected, to the sample.",
-            "files_intact": "Every Parquet file exists, with its checksum.",
-            "rows_match": "The Parquet files hold the kept rows, and NeuTTS's have exactly three columns.",
-        },
-        {"nothing_failed": "Every kept segment could be read."},
-    ),
+    checks=VOICE_DATASET_CHECKS,
 )
 def voice_dataset(request: BatchRequest) -> dg.MaterializeResult:
-    """Rows for trainers: Parquet with FLAC audio and codes (`full`), and what NeuTTS fine-tuning reads (`neutts`)."""
+    """Dataset rows: Parquet with FLAC audio and codes (`full`), and what NeuTTS fine-tuning reads (`neutts`)."""
     work, settings = request.corpus.work(), request.corpus.settings
     plan = splits.require_splits(work, settings)
     partition = request.partition
@@ -296,7 +289,7 @@ def voice_dataset(request: BatchRequest) -> dg.MaterializeResult:
     code_version=str(pairs.PAIRS_VERSION),
 )
 def voice_pairs(request: BatchRequest) -> dg.MaterializeResult:
-    """(reference, target) pairs of one speaker across different segments, for voice cloning."""
+    """(reference, target) pairs of segments of one speaker, for voice cloning."""
     work, settings = request.corpus.work(), request.corpus.settings
     manifest = rows_stage.require_dataset_manifest(work, request.partition, settings)
     report = pairs.build_pairs(
@@ -321,16 +314,10 @@ def voice_pairs(request: BatchRequest) -> dg.MaterializeResult:
     automation_condition=AFTER_INPUTS_IDLE,
     kinds={"markdown", "huggingface"},
     code_version=str(card_stage.CARD_VERSION),
-    check_specs=check_specs(
-        "dataset_card",
-        {
-            "splits_do_not_leak": "No recording, person or text of test is in train.",
-            "files_intact": "Every Parquet file of the dataset is there, as it was committed.",
-        },
-    ),
+    check_specs=DATASET_CARD_CHECKS,
 )
 def dataset_card(config: StageConfig, corpus: CorpusResource) -> dg.MaterializeResult:
-    """The dataset's README, with what it is made of and what was left out; `datasets.load_dataset` reads it."""
+    """The dataset's README: contents, statistics and rejected audio. `datasets.load_dataset` reads its header."""
     work, settings = corpus.work(), corpus.settings
     partitions = list_partitions(work)
     summary = card_stage.build_card(work, partitions, settings, verify=config.verify)
@@ -371,9 +358,60 @@ def is_replaced(manifest: Manifest, committed: Manifest | None) -> bool:
 
 
 def sizes_by_key(files: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """Size in bytes of each file of a manifest, by its key."""
     return {item["key"]: item["size_bytes"] for item in files}
 
 
 INGEST_STAGE: tuple[BatchAsset, ...] = (raw_audio, segments)
 ENCODE_STAGE: tuple[BatchAsset, ...] = (coded_segments,)
 ROWS_STAGE: tuple[BatchAsset, ...] = (voice_dataset, voice_pairs)
+_FRESH_ASSETS = {"voice_dataset", "voice_pairs", "dataset_card"}
+
+
+@dg.definitions
+def definitions() -> dg.Definitions:
+    location = current_location()
+    built = _build_steps(location)
+    built_keys = {spec.key for item in built for spec in item.specs}
+    inputs = {dep.asset_key for item in built for spec in item.specs for dep in spec.deps}
+    external = [item.external_spec for item in (*INGEST_STAGE, *ENCODE_STAGE) if item.spec.key in inputs - built_keys]
+    return dg.Definitions(assets=[*dg.map_asset_specs(_configure_specs(location), built), *external])
+
+
+def _build_steps(location: CodeLocation) -> list[dg.AssetsDefinition]:
+    """The assets of the location's steps.
+
+    The three steps take different numbers of batches per run, and not only since rows are quicker: Dagster puts assets
+    of equal policies into one run. There the rows of one batch would wait for the codes of another, and one that cannot
+    be cut would keep all others from being encoded: from a run over many batches Dagster gets events, not outputs, so
+    it skips what comes after. A run that encodes takes more batches than one that cuts, to wait for a GPU once.
+    """
+    batches = location.settings.automation.partitions_per_run
+    found: list[dg.AssetsDefinition] = []
+    if "ingest" in location.steps:
+        found.append(build_multi_asset("ingest", INGEST_STAGE, batches_per_run=batches))
+    if "encode" in location.steps:
+        pool = location.encoding_pool
+        found.append(build_multi_asset("encode", ENCODE_STAGE, batches_per_run=batches * 2, pool=pool))
+    if "write" in location.steps:
+        found.append(build_multi_asset("write", ROWS_STAGE, batches_per_run=batches * 4))
+        found += [dataset_splits, dataset_card]
+    return found
+
+
+def _configure_specs(location: CodeLocation) -> Callable[[dg.AssetSpec], dg.AssetSpec]:
+    """Adds what depends on the settings: freshness policies and column schemas."""
+    policy = make_freshness_policy(location.settings)
+    with_codes = location.settings.codec != "none"
+    columns = {
+        "voice_dataset": column_schema(full_schema(location.settings.cut.sample_rate_hz, with_codes=with_codes)),
+        "voice_pairs": column_schema(pairs_schema(with_codes=with_codes)),
+    }
+
+    def configure(spec: dg.AssetSpec) -> dg.AssetSpec:
+        name = spec.key.to_user_string()
+        if name in _FRESH_ASSETS:
+            spec = spec.replace_attributes(freshness_policy=policy)
+        return spec.merge_attributes(metadata=columns.get(name, {}))
+
+    return configure

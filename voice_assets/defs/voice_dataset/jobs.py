@@ -1,51 +1,130 @@
 """Jobs: what `voice build` runs, and what a sensor, a schedule, a backfill or CI launches by name."""
 
-from collections.abc import Collection
-
 import dagster as dg
 
-_ASSETS = {
-    "ingest_batch": ("raw_audio", "segments"),
-    "encode_batch": ("coded_segments",),
-    "deal_splits": ("dataset_splits",),
-    "write_rows": ("voice_dataset", "voice_pairs"),
-    "finish_dataset": ("dataset_card",),
-    "publish": ("published_dataset",),
-}
+from resources.corpus import CorpusResource
+from voice_assets.code_location import current_location
+from voice_core.audit import audit_work_root
+from voice_core.settings import StepName
+
+_MAX_NAMED_FILES = 20  # files that the message of a failed audit names; its report names all
 
 ingest_job = dg.define_asset_job(
     "ingest_batch",
-    selection=_ASSETS["ingest_batch"],
-    description="Recordings of one batch, or of a range of them, to segments.",
+    selection=("raw_audio", "segments"),
+    description="Cuts the recordings of one batch, or of a range of batches, into segments.",
 )
 encode_job = dg.define_asset_job(
     "encode_batch",
-    selection=_ASSETS["encode_batch"],
-    description="Segments of one batch, or of a range of them, to codes; in the codec's pool.",
+    selection=("coded_segments",),
+    description="Encodes the segments of one batch, or of a range of batches, in the codec's pool.",
 )
 splits_job = dg.define_asset_job(
-    "deal_splits",
-    selection=_ASSETS["deal_splits"],
-    description="Deal all recordings to train and test.",
+    "assign_splits",
+    selection=("dataset_splits",),
+    description="Assigns all recordings to the splits train and test.",
 )
 rows_job = dg.define_asset_job(
     "write_rows",
-    selection=_ASSETS["write_rows"],
-    description="Dataset rows and pairs of one batch, or of a range of them.",
+    selection=("voice_dataset", "voice_pairs"),
+    description="Writes dataset rows and pairs of one batch, or of a range of batches.",
 )
 card_job = dg.define_asset_job(
     "finish_dataset",
-    selection=_ASSETS["finish_dataset"],
-    description="The card over everything that is finished.",
+    selection=("dataset_card",),
+    description="Writes the card of the dataset over all finished batches.",
 )
 publish_job = dg.define_asset_job(
     "publish",
-    selection=_ASSETS["publish"],
-    description="The finished dataset to the Hugging Face hub.",
+    selection=("published_dataset",),
+    description="Publishes the finished dataset to the Hugging Face hub.",
 )
-JOBS = (ingest_job, encode_job, splits_job, rows_job, card_job, publish_job)
+# Until 0.1 the job of the splits was called this. Kept for scripts that launch it by name.
+old_splits_job = dg.define_asset_job(
+    "deal_splits",
+    selection=("dataset_splits",),
+    description="Earlier name of assign_splits.",
+)
+BATCH_JOBS = (ingest_job, encode_job, rows_job)
+_STEP_JOBS: dict[StepName, tuple[object, ...]] = {
+    "ingest": (ingest_job,),
+    "encode": (encode_job,),
+    "write": (splits_job, rows_job, card_job, old_splits_job),
+}
 
 
-def is_buildable(job: str, assets: Collection[dg.AssetKey]) -> bool:
-    """Whether all that a job of these builds is among `assets`."""
-    return all(dg.AssetKey(name) in assets for name in _ASSETS[job])
+@dg.op
+def build_stale_assets(context: dg.OpExecutionContext, corpus: CorpusResource) -> None:
+    """Builds what is missing or stale, as `voice build` does; every batch and asset is recorded as a run of its own."""
+    from voice_assets.build import build
+
+    report = build(corpus.settings, context.instance)
+    context.add_output_metadata({"materialised": report.materialised, **report.figures, "warnings": report.warnings})
+    if report.failures:
+        raise dg.Failure(
+            f"{len(report.failures)} failures; everything else is up to date.\n" + "\n".join(report.failures),
+            metadata={"failures": report.failures},
+            allow_retries=False,
+        )
+
+
+@dg.graph
+def build_stale_graph() -> None:
+    build_stale_assets()
+
+
+build_stale = build_stale_graph.to_job(
+    "build_stale",
+    description="Builds everything that is missing or stale in one run, also after changed settings, as `voice build`.",
+)
+old_build_stale = build_stale_graph.to_job("bring_up_to_date", description="Earlier name of build_stale.")
+
+
+@dg.op
+def read_committed_files(context: dg.OpExecutionContext, corpus: CorpusResource) -> None:
+    """Reads every file of the work root again and compares it with what was committed. Repairs nothing."""
+    work = corpus.work()
+    report = audit_work_root(work, corpus.settings)
+    figures: dict[str, float | str] = {
+        "batches": len(report.partitions),
+        "files": report.files,
+        "gigabytes": round(report.size_bytes / 1e9, 3),
+        "wrong": len(report.wrong),
+        "unlisted": len(report.unlisted),
+        "begun": report.begun,
+        "ended": report.ended,
+    }
+    context.log_event(dg.AssetObservation("dataset_card", metadata={f"audit/{k}": v for k, v in figures.items()}))
+    context.add_output_metadata(figures)
+    if report.wrong:
+        named = "\n".join(f"{key} {what}" for key, what in list(report.wrong.items())[:_MAX_NAMED_FILES])
+        more = f"\nand {len(report.wrong) - _MAX_NAMED_FILES} more" if len(report.wrong) > _MAX_NAMED_FILES else ""
+        raise dg.Failure(
+            f"{len(report.wrong)} of {report.files} files are not what was committed. To repair: "
+            f"{'; '.join(report.remedies)}\n{named}{more}",
+            metadata={"wrong": report.wrong, "remedies": report.remedies},
+            allow_retries=False,
+        )
+
+
+@dg.job(description="Reads every committed file and compares its checksum; fails and names the files that are wrong.")
+def audit_files() -> None:
+    read_committed_files()
+
+
+def can_build_dataset() -> bool:
+    """Whether the current code location builds the whole dataset."""
+    return {"ingest", "encode", "write"} <= current_location().steps
+
+
+@dg.definitions
+def definitions() -> dg.Definitions:
+    location = current_location()
+    jobs = [job for step, found in _STEP_JOBS.items() if step in location.steps for job in found]
+    if can_build_dataset():
+        jobs += [build_stale, old_build_stale]
+    if "write" in location.steps:
+        jobs.append(audit_files)
+        if location.settings.hub.repo_id:
+            jobs.append(publish_job)
+    return dg.Definitions(jobs=jobs)  # type: ignore[arg-type]

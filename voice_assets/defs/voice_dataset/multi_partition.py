@@ -1,8 +1,11 @@
-"""Chains: assets of one batch that one step builds, batch after batch.
+"""Assets of one batch that a single step builds, batch after batch.
 
-A run over ten batches takes one process and one step, not ten of each. Within it every batch stands for itself: it
-gets its own materialisations, data versions and check results, and where it fails, the others are built all the same.
-The run then fails, naming the batches that did, and leaves those without a materialisation.
+A run over ten batches takes one process and one step, not ten of each. Within it each batch has its own
+materialisations, data versions and check results, and a batch that fails does not stop the others. The run then fails,
+names the batches that failed, and leaves them without a materialisation.
+
+Dagster has no such step: a step over a range of partitions gives all of them one result, and fails or succeeds as a
+whole.
 """
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -15,26 +18,26 @@ from resources.corpus import CorpusResource
 from voice_assets.concurrency_wait import PoolWatch
 from voice_assets.defs.voice_dataset.partitions import channel_batch
 from voice_assets.notebook_store import NotebookStore
+from voice_assets.step_failures import FAILED_BATCHES
 from voice_core.compute.gpu_lock import tag_run
 from voice_core.fingerprint import sha256
 from voice_core.layout import PartitionKey
 from voice_core.redaction import redact_raised_errors
 
-FAILED_BATCHES = "failed_batches"  # metadata of the step's failure: batch → what it died of
 _CODE_VERSION, _DATA_VERSION = "dagster/code_version", "dagster/data_version"
 _IS_USER_PROVIDED, _BACKFILL = "dagster/data_version_is_user_provided", "dagster/backfill"
 _INPUT_VERSION, _INPUT_EVENT = "dagster/input_data_version/", "dagster/input_event_pointer/"
 
 
 class StageConfig(dg.Config):
-    """How a stage takes what lies there already."""
+    """How a stage treats files that exist already."""
 
-    verify: bool = Field(default=False, description="Read every file again, and make those anew that are spoilt.")
+    verify: bool = Field(default=False, description="Read every file again and rebuild corrupt files.")
 
 
 @dataclass(frozen=True, slots=True)
 class BatchRequest:
-    """What an asset of a chain is to build."""
+    """What an asset is to build: one batch, with which options."""
 
     partition: PartitionKey
     corpus: CorpusResource
@@ -45,7 +48,7 @@ class BatchRequest:
 
 @dataclass(frozen=True, slots=True)
 class BatchAsset:
-    """One asset of a chain."""
+    """One asset of a step, with its checks and the function that builds one batch of it."""
 
     spec: dg.AssetSpec
     checks: tuple[dg.AssetCheckSpec, ...]
@@ -61,7 +64,7 @@ class BatchAsset:
 
     @property
     def external_spec(self) -> dg.AssetSpec:
-        """What is to be known of it where it is not built."""
+        """The spec of the asset in a code location that does not build it."""
         return dg.AssetSpec(
             self.spec.key,
             description=self.spec.description,
@@ -84,9 +87,9 @@ def batch_asset(
     checks: Sequence[dg.AssetCheckSpec] = (),
     condition: dg.AutomationCondition | None = None,
 ) -> Callable[[Callable[[BatchRequest], dg.MaterializeResult]], BatchAsset]:
-    """Make an asset of a chain of the function that builds it; its name and description are the function's."""
+    """Decorator that makes a `BatchAsset` of the function that builds it; name and description are the function's."""
 
-    def of(build: Callable[[BatchRequest], dg.MaterializeResult]) -> BatchAsset:
+    def decorate(build: Callable[[BatchRequest], dg.MaterializeResult]) -> BatchAsset:
         spec = dg.AssetSpec(
             build.__name__,
             deps=[item.spec.key if isinstance(item, BatchAsset) else item for item in deps],
@@ -100,13 +103,13 @@ def batch_asset(
         )
         return BatchAsset(spec, tuple(checks), build)
 
-    return of
+    return decorate
 
 
 def build_multi_asset(
     name: str, assets: Sequence[BatchAsset], *, batches_per_run: int, pool: str | None = None
 ) -> dg.AssetsDefinition:
-    """The step that builds these assets, of which each may depend on those before it; in a pool, if one is named."""
+    """The step that builds these assets, each of which may depend on those before it; in a pool, if one is named."""
 
     @dg.multi_asset(
         name=name,
@@ -144,7 +147,7 @@ def build_multi_asset(
 
 
 def _build_single_batch(request: BatchRequest, assets: Sequence[BatchAsset]) -> Iterator[dg.MaterializeResult]:
-    """A single batch: Dagster itself records what each asset returns, and fails the step for a blocking check."""
+    """Build a single batch: Dagster itself records what each asset returns, and fails the step for a blocking check."""
     for item in assets:
         result = item.materialise(request)
         yield result._replace(
@@ -166,7 +169,7 @@ def _failed_blocking_checks(item: BatchAsset, result: dg.MaterializeResult) -> l
 def _build_batch_of_many(
     context: dg.AssetExecutionContext, request: BatchRequest, assets: Sequence[BatchAsset]
 ) -> Generator[dg.AssetMaterialization | dg.AssetCheckEvaluation, None, str]:
-    """One batch of a run over many; returns what it died of, or "".
+    """Build one batch of a run over many; returns its error, or "".
 
     Dagster would give one result to all batches of the run, so what it needs to know is yielded event by event.
     """
@@ -174,7 +177,7 @@ def _build_batch_of_many(
     for item in assets:
         try:
             result = item.materialise(request)
-        except Exception as error:  # whatever one batch dies of, the next one is built; the run fails in the end
+        except Exception as error:  # a failed batch does not stop the next one; the run fails at its end
             error_text = f"{item.name}: {type(error).__name__}: {error}"
             context.log.error(f"{partition}, {error_text}", exc_info=True)
             return error_text
@@ -205,7 +208,7 @@ def _build_batch_of_many(
 def _data_version_tags(
     context: dg.AssetExecutionContext, item: BatchAsset, partition: str, result: dg.MaterializeResult
 ) -> Mapping[str, str]:
-    """The tags that Dagster puts on the materialisation of a single batch, by which it tells what is stale."""
+    """The tags by which Dagster decides what is stale, as it puts them on the materialisation of a single batch."""
     tags = {_CODE_VERSION: item.spec.code_version or "", _IS_USER_PROVIDED: "true"}
     if result.data_version is not None:
         tags[_DATA_VERSION] = result.data_version.value
@@ -217,7 +220,7 @@ def _data_version_tags(
         if parent is not None and event is not None:
             name = dep.asset_key.to_user_string()
             version = (event.tags or {}).get(_DATA_VERSION, "INITIAL")
-            # Of partitions Dagster notes a hash over all that an asset was made of; here that is one.
+            # For partitions, Dagster records a hash over the versions of all inputs; here that is one.
             tags[_INPUT_VERSION + name] = sha256(version.encode()) if event.partition else version
             tags[_INPUT_EVENT + name] = str(parent.storage_id)
     if _BACKFILL in context.run.tags:

@@ -1,4 +1,4 @@
-"""The dataset at a Hugging Face hub. Materialised on request only: nothing publishes by itself."""
+"""The dataset at the Hugging Face hub: in the graph only if VOICE_HUB__REPO_ID is set, and built on request only."""
 
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -7,20 +7,21 @@ import dagster as dg
 from pydantic import Field
 
 from resources.corpus import CorpusResource
+from voice_assets.code_location import current_location
 from voice_core.publish.publish import publish
 
 _SHOWN = 100
 
 
 class PublishConfig(dg.Config):
-    """How the hub's branch is brought to hold the dataset."""
+    """How the branch at the hub is updated."""
 
-    overwrite: bool = Field(default=False, description="Also replace or delete files that somebody else changed there.")
+    overwrite: bool = Field(default=False, description="Also replace or delete files that others changed there.")
 
 
 @dg.asset(
     deps=["dataset_card"],
-    group_name="hub",  # its own, so that materialising the dataset's group publishes nothing
+    group_name="hub",  # its own group, so that materialising the dataset's group publishes nothing
     kinds={"huggingface"},
     code_version="1",
     output_required=False,
@@ -28,13 +29,10 @@ class PublishConfig(dg.Config):
 def published_dataset(
     context: dg.AssetExecutionContext, config: PublishConfig, corpus: CorpusResource
 ) -> Iterator[dg.MaterializeResult]:
-    """The dataset at the hub, in one commit with what changed. Skipped as long as VOICE_HUB__REPO_ID is not set."""
+    """The dataset at the hub: one commit with the files that changed."""
     settings = corpus.settings
-    if not settings.hub.repo_id:
-        context.log.info("Not published: VOICE_HUB__REPO_ID, such as my-team/my-voices, says where to.")
-        return
     if find_spec("huggingface_hub") is None:
-        context.log.warning("Not published: that needs the extra `hub`, pip install 'voice-data-factory[hub]'.")
+        context.log.warning("Not published: install the extra `hub`: pip install 'voice-data-factory[hub]'.")
         return
     done = publish(corpus.work(), settings, overwrite=config.overwrite)
     difference = done.difference
@@ -53,3 +51,10 @@ def published_dataset(
             "not_ours_but_read": list(difference.unrecognised[:_SHOWN]),
         },
     )
+
+
+@dg.definitions
+def definitions() -> dg.Definitions:
+    location = current_location()
+    configured = "write" in location.steps and location.settings.hub.repo_id
+    return dg.Definitions(assets=[published_dataset] if configured else [])

@@ -1,113 +1,102 @@
-"""What happens at night and once a week, and the jobs for it, which CI can launch by name too."""
-
-from collections.abc import Collection
-from typing import Any
+"""The schedules of the voice dataset: every night, runs for what is stale; every week, an audit of all files."""
 
 import dagster as dg
 
 from resources.corpus import CorpusResource
-from voice_core.audit import audit_work_root
-from voice_core.settings import Settings, StepName
+from voice_assets.code_location import current_location
+from voice_assets.defs.voice_dataset.jobs import BATCH_JOBS, audit_files, build_stale, can_build_dataset
+from voice_assets.defs.voice_dataset.partitions import NAME
+from voice_assets.defs.voice_dataset.sensors import HEADER_BUDGET_SEC
+from voice_assets.instance import add_partitions
+from voice_assets.run_queries import (
+    RANGE_END,
+    RANGE_START,
+    UNFINISHED_STATUSES,
+    find_busy_assets,
+    find_busy_partitions,
+)
+from voice_assets.stale_runs import ENCODE_ASSETS, INGEST_ASSETS, ROW_ASSETS, StaleRun, plan_stale_runs
+from voice_core.corpus.status import ASSETS
+from voice_core.fingerprint import fingerprint
+from voice_core.settings import Settings
 
-_MAX_NAMED_FILES = 20  # files that a failed audit's message names; the report names all
-
-
-@dg.op
-def build_what_is_not_current(context: dg.OpExecutionContext, corpus: CorpusResource) -> None:
-    """What `voice build` does, in this process: every batch and asset it builds is recorded as a run of its own."""
-    from voice_assets.build import build
-
-    report = build(corpus.settings, context.instance)
-    context.add_output_metadata({"materialised": report.materialised, **report.figures, "warnings": report.warnings})
-    if report.failures:
-        raise dg.Failure(
-            f"{len(report.failures)} failures; everything else is up to date.\n" + "\n".join(report.failures),
-            metadata={"failures": report.failures},
-            allow_retries=False,
-        )
-
-
-@dg.job(description="Everything that is missing or stale, also after changed settings: what `voice build` does.")
-def bring_up_to_date() -> None:
-    build_what_is_not_current()
+_WHOLE_DATASET_ASSETS = ("dataset_splits", "dataset_card")
 
 
-@dg.op
-def read_committed_files(context: dg.OpExecutionContext, corpus: CorpusResource) -> None:
-    """Every file of the work root, read again and compared with what was committed. Repairs nothing."""
-    work = corpus.work()
-    report = audit_work_root(work, corpus.settings)
-    figures: dict[str, Any] = {
-        "batches": len(report.partitions),
-        "files": report.files,
-        "gigabytes": round(report.size_bytes / 1e9, 3),
-        "wrong": len(report.wrong),
-        "unlisted": len(report.unlisted),
-        "begun": report.begun,
-        "ended": report.ended,
-    }
-    context.log_event(dg.AssetObservation("dataset_card", metadata={f"audit/{k}": v for k, v in figures.items()}))
-    context.add_output_metadata(figures)
-    if report.wrong:
-        named = "\n".join(f"{key} {what}" for key, what in list(report.wrong.items())[:_MAX_NAMED_FILES])
-        more = f"\nand {len(report.wrong) - _MAX_NAMED_FILES} more" if len(report.wrong) > _MAX_NAMED_FILES else ""
-        raise dg.Failure(
-            f"{len(report.wrong)} of {report.files} files are not what was committed. To repair: "
-            f"{'; '.join(report.remedies)}\n{named}{more}",
-            metadata={"wrong": report.wrong, "remedies": report.remedies},
-            allow_retries=False,
-        )
+def nightly_schedule(settings: Settings, status: dg.DefaultScheduleStatus) -> dg.ScheduleDefinition:
+    """Compares the work root with recordings, transcripts and settings by content, and requests runs for what is stale.
 
+    What depends on these runs follows through `automation_sensor`; what is left is requested the next night.
+    """
 
-@dg.job(description="Read every committed file and compare its checksum; fails naming those that are wrong.")
-def audit_files() -> None:
-    read_committed_files()
-
-
-def select_jobs(steps: Collection[StepName]) -> list[dg.JobDefinition]:
-    """Those that make sense where these steps run: what builds everything, only where everything can be built."""
-    found: list[dg.JobDefinition] = []
-    if {"ingest", "encode", "write"} <= set(steps):
-        found.append(bring_up_to_date)
-    if "write" in steps:
-        found.append(audit_files)
-    return found
-
-
-def make_schedules(
-    settings: Settings, jobs: Collection[dg.JobDefinition], status: dg.DefaultScheduleStatus
-) -> list[dg.ScheduleDefinition]:
-    """The nightly build and the weekly audit, as far as there are their jobs; neither starts while its last one is at
-    work."""
-    times = settings.automation
-    return [
-        _make_exclusive_schedule(name, job, cron, times.timezone, status)
-        for name, job, cron in (
-            ("nightly", bring_up_to_date, times.nightly),
-            ("weekly_audit", audit_files, times.weekly_audit),
-        )
-        if job in jobs
-    ]
-
-
-def _make_exclusive_schedule(
-    name: str, job: dg.JobDefinition, cron: str, timezone: str, status: dg.DefaultScheduleStatus
-) -> dg.ScheduleDefinition:
     @dg.schedule(
-        name=name,
-        job=job,
-        cron_schedule=cron,
-        execution_timezone=timezone,
+        name="nightly",
+        target=dg.AssetSelection.assets(*INGEST_ASSETS, *ENCODE_ASSETS, *ROW_ASSETS, *_WHOLE_DATASET_ASSETS),
+        cron_schedule=settings.automation.nightly,
+        execution_timezone=settings.automation.timezone,
         default_status=status,
-        description=job.description,
+        description="Requests runs for everything that is missing or stale, also after changed settings. "
+        "automation_sensor builds what depends on them.",
     )
-    def tick(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        at_work = dg.RunsFilter(
-            job_name=job.name,
-            statuses=[dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED],
-        )
-        for run in context.instance.get_runs(at_work, limit=1):
-            return dg.SkipReason(f"run {run.run_id} of {job.name} is still at work")
-        return dg.RunRequest()
+    def nightly(context: dg.ScheduleEvaluationContext, corpus: CorpusResource) -> list[dg.RunRequest] | dg.SkipReason:
+        from voice_assets.build import discover_and_compare
 
-    return tick
+        instance = context.instance
+        if message := _describe_unfinished_run(instance, build_stale.name):
+            return dg.SkipReason(message)
+        _, found, status = discover_and_compare(corpus.settings, instance, header_budget_sec=HEADER_BUDGET_SEC)
+        order = add_partitions(instance, NAME, sorted(str(batch.partition) for batch in found.batches))
+        busy = find_busy_partitions(instance, order, ASSETS, [job.name for job in BATCH_JOBS])
+        filling = {str(partition) for partition in found.partitions_to_fill()}
+        busy_assets = find_busy_assets(instance, _WHOLE_DATASET_ASSETS)
+        runs = plan_stale_runs(status, order, busy | filling, busy_assets, settings.automation.partitions_per_run)
+        if not runs:
+            return dg.SkipReason(f"{len(order)} batches: nothing is stale, or what is stale is in a run already")
+        tick = context.scheduled_execution_time.isoformat()
+        return [_request(run, tick) for run in runs]
+
+    return nightly
+
+
+def _request(run: StaleRun, tick: str) -> dg.RunRequest:
+    """The request of a run. Its key is unique to the tick, so that a tick that is evaluated again requests it once."""
+    key = fingerprint(list(run.assets), list(run.batches), tick)
+    assets = [dg.AssetKey(name) for name in run.assets]
+    tags = {"voice/command": "nightly"}
+    if len(run.batches) == 1:
+        return dg.RunRequest(key, asset_selection=assets, partition_key=run.batches[0], tags=tags)
+    if run.batches:
+        tags |= {RANGE_START: run.batches[0], RANGE_END: run.batches[-1]}
+    return dg.RunRequest(key, asset_selection=assets, tags=tags)
+
+
+def audit_schedule(settings: Settings, status: dg.DefaultScheduleStatus) -> dg.ScheduleDefinition:
+    @dg.schedule(
+        name="weekly_audit",
+        job=audit_files,
+        cron_schedule=settings.automation.weekly_audit,
+        execution_timezone=settings.automation.timezone,
+        default_status=status,
+        description=audit_files.description,
+    )
+    def weekly_audit(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        message = _describe_unfinished_run(context.instance, audit_files.name)
+        return dg.SkipReason(message) if message else dg.RunRequest()
+
+    return weekly_audit
+
+
+def _describe_unfinished_run(instance: dg.DagsterInstance, job: str) -> str:
+    """A message that names the run of a job that has not finished; empty if there is none."""
+    runs = instance.get_runs(dg.RunsFilter(job_name=job, statuses=UNFINISHED_STATUSES), limit=1)
+    return f"run {runs[0].run_id} of {job} has not finished" if runs else ""
+
+
+@dg.definitions
+def definitions() -> dg.Definitions:
+    location = current_location()
+    settings, status = location.settings, location.schedule_status
+    schedules = [nightly_schedule(settings, status)] if can_build_dataset() else []
+    if "write" in location.steps:
+        schedules.append(audit_schedule(settings, status))
+    return dg.Definitions(schedules=schedules)

@@ -1,4 +1,4 @@
-"""Which batches a sensor asks runs for, and when it asks again. Plain values in and out; Dagster is at the rim."""
+"""Which batches a sensor requests runs for, and when it retries. Plain values in and out, no Dagster."""
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -10,7 +10,7 @@ _LONGEST_WAIT_SEC = 24 * 3600.0
 
 @dataclass(frozen=True, slots=True)
 class RunAttempt:
-    """What was asked for: the batch as the listing showed it, when (Unix time), and how often so far."""
+    """A requested run: the batch as the listing showed it, when (Unix time), and how often so far."""
 
     listing_fingerprint: str
     requested_at: float
@@ -18,7 +18,7 @@ class RunAttempt:
 
     @property
     def retry_at(self) -> float:
-        """When a batch that failed is asked for again though nothing about it changed."""
+        """When a batch that failed is requested again although it did not change."""
         return self.requested_at + min(_FIRST_WAIT_SEC * 2 ** (self.attempts - 1), _LONGEST_WAIT_SEC)
 
 
@@ -42,10 +42,10 @@ def write_cursor(asked: Mapping[str, RunAttempt]) -> str:
 def filter_unresolved(
     asked: Mapping[str, RunAttempt], news: Mapping[str, str], busy: Collection[str], built: Mapping[str, float]
 ) -> dict[str, RunAttempt]:
-    """What was asked for and did not come of it, or is still on its way.
+    """The requests whose batch was not built yet, or is still in a run.
 
-    `news` maps batches that are not as their snapshot to what the listing shows of them now; `busy` are in a run;
-    `built` says when a batch was last built to the end.
+    `news` maps batches that differ from their snapshot to their fingerprint in the listing now; `busy` are in a run;
+    `built` has the time at which a batch was last built completely.
     """
     return {
         key: item
@@ -59,7 +59,7 @@ def filter_unresolved(
 def select_due(
     asked: Mapping[str, RunAttempt], news: Mapping[str, str], busy: Collection[str], now: float
 ) -> dict[str, RunAttempt]:
-    """What to ask for now: news at once, what failed again after a while; with how often that makes it."""
+    """What to request now: changed batches at once, failed ones after their waiting time."""
     found: dict[str, RunAttempt] = {}
     for key in sorted({*asked, *news}):
         before = asked.get(key)
@@ -73,7 +73,7 @@ def select_due(
 
 
 def group_contiguous(keys: Collection[str], order: Sequence[str], most: int) -> Iterator[list[str]]:
-    """Runs of at most `most` keys that follow one another in `order`: Dagster takes ranges only.
+    """Groups of at most `most` keys that follow one another in `order`: Dagster takes ranges only.
 
     >>> list(group_contiguous({"a", "b", "c", "e"}, ["a", "b", "c", "d", "e"], 2))
     [['a', 'b'], ['c'], ['e']]
@@ -88,3 +88,21 @@ def group_contiguous(keys: Collection[str], order: Sequence[str], most: int) -> 
         group = [key] if key in keys else []
     if group:
         yield group
+
+
+def group_runs(
+    todo: Mapping[str, Sequence[str]], order: Sequence[str], most: int
+) -> Iterator[tuple[list[str], list[str]]]:
+    """Runs for batches and the assets that each needs: the batches of a run need the same assets.
+
+    >>> list(group_runs({"a": ["x"], "b": ["x"], "d": ["x"]}, ["a", "b", "c", "d"], 2))
+    [(['a', 'b'], ['x']), (['d'], ['x'])]
+    >>> list(group_runs({"a": ["x"], "b": ["y"]}, ["a", "b"], 1))
+    [(['a'], ['x']), (['b'], ['y'])]
+    """
+    if most == 1:
+        yield from (([key], list(assets)) for key, assets in todo.items())
+        return
+    for assets in dict.fromkeys(map(tuple, todo.values())):
+        same = {key for key, wanted in todo.items() if tuple(wanted) == assets}
+        yield from ((keys, list(assets)) for keys in group_contiguous(same, order, most))

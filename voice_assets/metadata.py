@@ -1,19 +1,24 @@
-"""What the assets show in the Dagster UI: numbers, tables, pictures, and the checks' answers."""
+"""Metadata of materialisations and assets in the Dagster UI: numbers, tables, plots, columns, and check results."""
 
 import base64
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from voice_core.corpus.dataset.column_descriptions import COLUMN_DESCRIPTIONS
 from voice_core.corpus.dataset.plots import plot_durations, plot_rejections
 from voice_core.corpus.dataset.summary import Summary
 from voice_core.stages.check_outcomes import CheckOutcome
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Metadata = dict[str, Any]
 
 
 def check_results(outcomes: Iterable[CheckOutcome]) -> list[dg.AssetCheckResult]:
+    """Dagster's form of the outcomes of checks."""
     return [
         dg.AssetCheckResult(
             check_name=outcome.name,
@@ -35,12 +40,19 @@ def check_specs(
     return specs
 
 
+def column_schema(schema: "pa.Schema") -> Metadata:
+    """The columns of an Arrow schema, as the UI shows them on an asset."""
+    columns = [dg.TableColumn(column.name, str(column.type), COLUMN_DESCRIPTIONS.get(column.name)) for column in schema]
+    return {"dagster/column_schema": dg.TableSchema(columns=columns)}
+
+
 def picture(png: bytes, alt: str) -> dg.MetadataValue:
+    """A PNG image, embedded in Markdown."""
     return dg.MetadataValue.md(f"![{alt}](data:image/png;base64,{base64.b64encode(png).decode()})")
 
 
 def summary_metadata(summary: Summary) -> Metadata:
-    """Totals, hours, rejects by reason, and the pictures of a summary."""
+    """Totals, hours, rejects by reason, and the plots of a summary."""
     rows = [
         dg.TableRecord(
             {"stage": step.stage, "reason": step.reason, "rows": step.rows, "seconds": round(step.seconds, 3)}
@@ -53,8 +65,8 @@ def summary_metadata(summary: Summary) -> Metadata:
         "hours_kept": round(summary.kept.hours, 4),
         "hours_rejected": round(summary.rejected.hours, 4),
         "dagster/row_count": summary.kept.rows,
-        "durations": picture(plot_durations(summary), "length of kept segments"),
-        "funnel": picture(plot_rejections(summary), "what was rejected, and why"),
+        "durations": picture(plot_durations(summary), "Duration of kept segments"),
+        "funnel": picture(plot_rejections(summary), "Rejected audio by reason"),
     }
     if rows:
         metadata["rejected_by_reason"] = dg.MetadataValue.table(rows)
@@ -62,7 +74,7 @@ def summary_metadata(summary: Summary) -> Metadata:
 
 
 def speed_metadata(audio_sec: float, wall_sec: float) -> Metadata:
-    """How much faster than real time a step was; nothing when it had no audio to work on."""
+    """Wall time, and speed as a multiple of real time if there was audio to process."""
     metadata: Metadata = {"wall_sec": round(wall_sec, 2)}
     if audio_sec > 0:
         metadata["times_real_time"] = round(audio_sec / wall_sec, 1)

@@ -1,0 +1,68 @@
+"""Questions to Dagster's record of runs that the sensors, schedules and commands of all pipelines ask."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+import dagster as dg
+
+# Tags by which Dagster knows the partitions of a run.
+PARTITION = "dagster/partition"
+RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+
+STARTED_STATUSES = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+UNFINISHED_STATUSES = [dg.DagsterRunStatus.QUEUED, *STARTED_STATUSES]
+
+
+def format_run_partitions(tags: Mapping[str, str]) -> str:
+    """The partitions of a run, from its tags.
+
+    >>> format_run_partitions({RANGE_START: "news/batch-0001", RANGE_END: "news/batch-0009"})
+    'news/batch-0001 to news/batch-0009'
+    """
+    first, last = tags.get(RANGE_START), tags.get(RANGE_END)
+    return f"{first} to {last}" if first and last else tags.get(PARTITION, "")
+
+
+def find_busy_partitions(
+    instance: dg.DagsterInstance, order: Sequence[str], assets: Collection[str], jobs: Collection[str]
+) -> set[str]:
+    """The keys of one set of partitions that queued and running runs work on.
+
+    `order` has the set's keys in Dagster's order. `assets` are those that it partitions, and `jobs` build them: another
+    set of partitions may have the same keys.
+    """
+    wanted = {dg.AssetKey(name) for name in assets}
+    place = {key: number for number, key in enumerate(order)}
+    busy: set[str] = set()
+    for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED_STATUSES)):
+        if not (run.asset_selection & wanted if run.asset_selection else run.job_name in jobs):
+            continue
+        if PARTITION in run.tags:
+            busy.add(run.tags[PARTITION])
+        elif run.tags.get(RANGE_START) in place and run.tags.get(RANGE_END) in place:
+            busy.update(order[place[run.tags[RANGE_START]] : place[run.tags[RANGE_END]] + 1])
+    return busy
+
+
+def find_busy_assets(instance: dg.DagsterInstance, assets: Iterable[str]) -> set[str]:
+    """Those of these assets that a queued or running run is to build."""
+    selected = {
+        key.to_user_string()
+        for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED_STATUSES))
+        for key in run.asset_selection or ()
+    }
+    return selected & set(assets)
+
+
+def read_last_built(instance: dg.DagsterInstance, keys: Iterable[str], asset: str) -> dict[str, float]:
+    """When each of these partitions of an asset was last materialised, in Unix time."""
+    found: dict[str, float] = {}
+    for key in sorted(keys):
+        wanted = dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=[key])
+        for record in instance.fetch_materializations(wanted, limit=1).records:
+            found[key] = record.timestamp
+    return found

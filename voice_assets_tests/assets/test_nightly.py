@@ -1,0 +1,118 @@
+"""The nightly schedule over a small corpus: which runs a tick requests, and that they bring everything up to date."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from resources.corpus import CorpusResource
+from voice_assets.build import compute_status
+from voice_assets.definitions import build_definitions
+from voice_assets.run_queries import RANGE_END, RANGE_START
+from voice_assets_tests.assets.conftest import DAGSTER_YAML
+from voice_assets_tests.core.corpus.small_corpus import Corpus
+from voice_core.settings import Settings
+
+KEYS = [f"news/batch-{number:04d}" for number in (1, 2)]
+JOBS = {
+    ("raw_audio", "segments"): "ingest_batch",
+    ("coded_segments",): "encode_batch",
+    ("dataset_splits",): "assign_splits",
+    ("voice_dataset", "voice_pairs"): "write_rows",
+    ("dataset_card",): "finish_dataset",
+}
+INGEST = (["raw_audio", "segments"], KEYS)
+
+
+class Nights:
+    """Ticks of the schedule, and the runs that they request."""
+
+    def __init__(self, corpus: Corpus, instance: dg.DagsterInstance) -> None:
+        self.corpus, self.instance = corpus, instance
+        self.defs = build_definitions(Settings.load())
+        self.skip_message = ""
+
+    def tick(self) -> Sequence[dg.RunRequest]:
+        with dg.build_schedule_context(
+            instance=self.instance,
+            resources={"corpus": CorpusResource()},
+            repository_def=self.defs.get_repository_def(),
+            scheduled_execution_time=datetime.now(UTC),
+        ) as context:
+            result = self.defs.resolve_schedule_def("nightly").evaluate_tick(context)
+        self.skip_message = result.skip_message or ""
+        return result.run_requests or ()
+
+    def launch(self, request: dg.RunRequest) -> tuple[list[str], list[str]]:
+        """Run what a request asks for; the assets and the batches."""
+        assets = [key.to_user_string() for key in request.asset_selection or ()]
+        batches = [request.partition_key] if request.partition_key else []
+        if RANGE_START in request.tags:
+            batches = KEYS[KEYS.index(request.tags[RANGE_START]) : KEYS.index(request.tags[RANGE_END]) + 1]
+        job = next(job for names, job in JOBS.items() if set(assets) <= set(names))
+        ranges = {name: value for name, value in request.tags.items() if name in (RANGE_START, RANGE_END)}
+        self.defs.resolve_job_def(job).execute_in_process(
+            instance=self.instance,
+            partition_key=request.partition_key,
+            asset_selection=request.asset_selection,
+            tags=ranges,
+            raise_on_error=False,
+        )
+        return assets, batches
+
+    def run_night(self) -> list[tuple[list[str], list[str]]]:
+        return [self.launch(request) for request in self.tick()]
+
+
+@pytest.fixture
+def nights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nights]:
+    corpus = Corpus(tmp_path)
+    for name in "ab":
+        corpus.add_recording(name, 4.0)
+    variables = {"RAW_URL": corpus.settings.raw_url, "WORK_URL": corpus.settings.work_url}
+    variables |= {"CODEC": "none", "WORKERS": "1", "BATCH__MAX_RECORDINGS": "1"}
+    for name, value in variables.items():
+        monkeypatch.setenv(f"VOICE_{name}", value)
+    (tmp_path / "home").mkdir()
+    shutil.copy(DAGSTER_YAML, tmp_path / "home")
+    with dg.DagsterInstance.from_config(str(tmp_path / "home")) as instance:
+        yield Nights(corpus, instance)
+
+
+def test_the_requested_runs_bring_everything_up_to_date(nights: Nights) -> None:
+    assert nights.run_night() == [INGEST]
+    requested: list[tuple[list[str], list[str]]] = []
+    while night := nights.run_night():
+        requested += night
+        assert len(requested) < 8
+    assert (["dataset_splits"], []) in requested
+    assert (["voice_dataset", "voice_pairs"], KEYS) in requested
+    assert requested[-1] == (["dataset_card"], [])
+    assert "nothing is stale" in nights.skip_message
+    assert compute_status(Settings.load())[1].finished
+
+
+def test_what_depends_on_a_batch_that_fails_is_not_requested(nights: Nights) -> None:
+    in_the_way = nights.corpus.work_dir / "segments" / KEYS[1] / "b_seg_0.npz"
+    in_the_way.mkdir(parents=True)
+    assert nights.run_night() == [INGEST]
+    night = nights.run_night()
+    assert (["segments"], KEYS[1:]) in night
+    assert ["dataset_splits"] not in [assets for assets, _ in night]
+
+
+def test_a_batch_in_a_run_is_not_requested(nights: Nights) -> None:
+    tags = {"dagster/partition": KEYS[0]}
+    run = dg.DagsterRun(job_name="ingest_batch", status=dg.DagsterRunStatus.STARTED, tags=tags)
+    nights.tick()
+    nights.instance.add_run(run)
+    assert [request.partition_key for request in nights.tick()] == KEYS[1:]
+
+
+def test_nothing_is_requested_while_the_job_that_builds_everything_runs(nights: Nights) -> None:
+    nights.instance.add_run(dg.DagsterRun(job_name="build_stale", status=dg.DagsterRunStatus.STARTED))
+    assert not nights.tick()
+    assert "build_stale has not finished" in nights.skip_message
