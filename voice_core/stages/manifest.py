@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from voice_core.fingerprint import canonical_json, sha256
 from voice_core.layout import PartitionKey, manifest_key
+from voice_core.stages.labels import LABEL_NAMES, Labels
 from voice_core.storage.state_files import DamagedStateError, NewerSchemaError, NewerStateError
 from voice_core.storage.store import Store
 
@@ -49,8 +50,8 @@ FilesByKey = dict[str, tuple[int, str]]  # size in bytes and SHA-256 by key
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One row: a transcript line, or the untranscribed rest of a recording, or a recording left out whole.
+class Entry(Labels):
+    """One row: a transcript line with its labels, the untranscribed rest of a recording, or a recording left out whole.
 
     `sample_count` is the part of the recording that this row answers for; over all rows of a recording it adds
     up to the recording's length.
@@ -71,10 +72,6 @@ class Entry:
     threshold: float | None = None
     message: str = ""
     text: str = ""
-    speaker_id: str = ""
-    gender: str = ""
-    dialect: str = ""
-    tone: str = ""
     # The file, where there is one.
     key: str = ""
     sha256: str = ""
@@ -262,7 +259,14 @@ def _arrow_field(item: dataclasses.Field[Any]) -> pa.Field:
     return pa.field(item.name, _ARROW_TYPES[base], nullable=annotation.endswith("| None"))
 
 
-_SCHEMA = pa.schema([_arrow_field(item) for item in dataclasses.fields(Entry)])
+def _columns() -> list[str]:
+    """The columns of a manifest: the labels come after the text."""
+    names = [item.name for item in dataclasses.fields(Entry) if item.name not in LABEL_NAMES]
+    after_text = names.index("text") + 1
+    return [*names[:after_text], *LABEL_NAMES, *names[after_text:]]
+
+
+_SCHEMA = pa.schema([_arrow_field(Entry.__dataclass_fields__[name]) for name in _columns()])
 
 
 def sorted_entries(entries: Iterable[Entry]) -> tuple[Entry, ...]:

@@ -20,6 +20,7 @@ from voice_core.corpus.segment.measures import MEASURES_VERSION, measure
 from voice_core.corpus.segment.segment_files import Segment, SegmentFileError, dump_segment, load_segment
 from voice_core.fingerprint import fingerprint, sha256
 from voice_core.layout import slug
+from voice_core.stages.labels import ADDED_LABELS, LABEL_NAMES, label_values
 from voice_core.stages.manifest import Entry, Reject
 
 ADOPT_VERSION = 1
@@ -27,7 +28,6 @@ RewriteMode = Literal["lossless", "int16"]
 """`lossless` rewrites what loses nothing by it and keeps the rest; `int16` rewrites all."""
 
 _FORBIDDEN_CHARACTERS = re.compile("[\x00\ud800-\udfff]")
-_LABELS = ("speaker_id", "gender", "dialect", "tone")
 _DURATION_TOLERANCE_SEC, _DURATION_TOLERANCE = 0.02, 0.04  # times that were rounded, ends that were clipped
 _RATE_TOLERANCE = 0.01
 _RATES_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
@@ -45,7 +45,7 @@ class AdoptParameters:
 
     @property
     def fingerprint(self) -> str:
-        return fingerprint(ADOPT_VERSION, MEASURES_VERSION, dataclasses.astuple(self))
+        return fingerprint(ADOPT_VERSION, MEASURES_VERSION, dataclasses.astuple(self), *ADDED_LABELS)
 
 
 def file_fingerprint(data: bytes, audio_id: str, index: int, terms: AdoptParameters) -> str:
@@ -67,7 +67,7 @@ def adopt_file(
     entry = dataclasses.replace(entry, sample_count=len(segment.audio))
     problem = _label_problem(segment, entry.audio_id)
     if problem is None:
-        entry = dataclasses.replace(entry, text=segment.text, **{name: getattr(segment, name) for name in _LABELS})
+        entry = dataclasses.replace(entry, text=segment.text, **label_values(segment))
         problem = _text_problem(segment) or _audio_problem(segment, terms) or _codes_problem(segment, terms, codec)
     if problem is not None:
         return _without_file(entry, problem), b""
@@ -91,7 +91,7 @@ def _without_file(entry: Entry, reject: Reject) -> Entry:
 
 
 def _label_problem(segment: Segment, audio_id: str) -> Reject | None:
-    for label in ("text", "audio_id", *_LABELS):
+    for label in ("text", "audio_id", *LABEL_NAMES):
         if match := _FORBIDDEN_CHARACTERS.search(getattr(segment, label)):
             what = "a NUL" if match[0] == "\x00" else "a lone surrogate"
             message = f"its {label} holds {what} at character {match.start()}, which cannot be stored"
@@ -149,7 +149,9 @@ def _is_lossless(data: bytes, segment: Segment) -> bool:
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         audio, codes = arrays["audio"], arrays["codes"]
         texts = all(
-            arrays[name].dtype.kind == "U" and arrays[name].ndim == 0 for name in (*_LABELS, "text", "audio_id")
+            arrays[name].dtype.kind == "U" and arrays[name].ndim == 0
+            for name in (*LABEL_NAMES, "text", "audio_id")
+            if name in arrays.files
         )
     same_audio = audio.dtype == np.int16 or (
         audio.dtype == np.float32 and np.array_equal(audio, to_float(segment.audio))

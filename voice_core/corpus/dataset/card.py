@@ -17,12 +17,14 @@ from voice_core.corpus.dataset.summary import Amount, LabelTotal, Summary, forma
 from voice_core.corpus.names import FULL, NEUTTS, PAIRS
 from voice_core.language import pluralize
 from voice_core.settings import CardSettings, Settings
+from voice_core.stages.labels import LABELS
 
 _MAX_SPEAKERS = 50
 _BAR_CHARS = 30
 _MAX_SETS, _MAX_PARTITIONS = 10, 5
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|~#$&])")
-_SPEAKER_TABLES = re.compile(r"### By (?:speaker|gender|dialect|tone)\n.*?(?=^##)", re.MULTILINE | re.DOTALL)
+_PERSONAL = "|".join(re.escape(label.title) for label in LABELS if label.personal)
+_SPEAKER_TABLES = re.compile(rf"### By (?:{_PERSONAL})\n.*?(?=^##)", re.MULTILINE | re.DOTALL)
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
 _SCOPES = {
     "recording": "A `speaker_id` means one person within its recording only.",
@@ -172,12 +174,10 @@ def _contents(summary: Summary) -> str:
 
 
 def _breakdowns(summary: Summary, settings: Settings) -> list[str]:
+    totals = {"speaker_id": summary.speakers, **summary.labels}
     groups = (
         ("channel", summary.channels),
-        ("speaker", summary.speakers),
-        ("gender", summary.genders),
-        ("dialect", summary.dialects),
-        ("tone", summary.tones),
+        *((label.title, totals[label.name]) for label in LABELS),
     )
     parts = {name: f"### By {name}\n\n" + _tallies(name, tallies) for name, tallies in groups if tallies}
     if "speaker" in parts and settings.split.speaker_scope == "recording":

@@ -1,6 +1,7 @@
 """What the dataset's configs, their columns and NeuTTS's reasons are, in words of Markdown."""
 
 from voice_core.corpus.names import FULL, NEUTTS, PAIRS
+from voice_core.stages.labels import LABELS
 
 CONFIG_DESCRIPTIONS = {
     FULL: "every segment with its audio, text, labels, measures and provenance",
@@ -14,10 +15,7 @@ COLUMN_DESCRIPTIONS = {
     "codec": "which codec made the codes",
     "codec_revision": "and which revision of it",
     "text": "what is said, as the transcript has it, byte for byte",
-    "speaker_id": "who speaks, as the transcript says",
-    "gender": "as the transcript says",
-    "dialect": "as the transcript says",
-    "tone": "as the transcript says",
+    **{label.name: label.description for label in LABELS},
     "duration_sec": "length, seconds",
     "audio_id": "the recording it was cut from",
     "channel": "display name of the recording's channel",

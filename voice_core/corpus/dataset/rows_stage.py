@@ -23,6 +23,7 @@ from voice_core.fingerprint import fingerprint, sha256
 from voice_core.layout import DatasetLayout, PartitionKey, segment_name
 from voice_core.settings import Settings
 from voice_core.stages.evicted import EvictedFiles, dataset_stage_name, unmark_evicted
+from voice_core.stages.labels import ADDED_LABELS
 from voice_core.stages.manifest import (
     Entry,
     Manifest,
@@ -103,7 +104,13 @@ def stage_inputs(source: Manifest, splits: Splits, settings: Settings) -> str:
         if splits.leaks(splits.split_of(channel, entry.audio_id), entry.text)
     ]
     return fingerprint(
-        DATASET_VERSION, source.stage, source.data_version, assigned, leaks, settings.display_name(channel)
+        DATASET_VERSION,
+        source.stage,
+        source.data_version,
+        assigned,
+        leaks,
+        settings.display_name(channel),
+        *ADDED_LABELS,  # all files of a config have the same columns
     )
 
 

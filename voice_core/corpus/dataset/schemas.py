@@ -5,6 +5,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from voice_core.stages.labels import LABEL_NAMES
+
 _CODES = pa.list_(pa.int32())
 _MEASURES = ("rms_dbfs", "peak_dbfs", "clipped_share", "silence_share", "snr_db", "bandwidth_hz", "chars_per_sec")
 
@@ -17,10 +19,7 @@ def full_schema(sample_rate_hz: int, *, with_codes: bool) -> pa.Schema:
         ("audio", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
         *codes,
         ("text", pa.string()),
-        ("speaker_id", pa.string()),
-        ("gender", pa.string()),
-        ("dialect", pa.string()),
-        ("tone", pa.string()),
+        *((name, pa.string()) for name in LABEL_NAMES),
         ("duration_sec", pa.float64()),
         ("audio_id", pa.string()),
         ("channel", pa.string()),

@@ -2,7 +2,8 @@
 
 Formats, by the extension of the transcript's name:
 
-- `.json`, native: `{"segments": [{start, end, text, speaker_id, gender, dialect, tone}]}`, or the bare list.
+- `.json`, native: `{"segments": [{start, end, text, speaker_id, gender, dialect, tone}]}`, or the bare list; the
+  labels are those of `stages/labels.py`.
   Times in seconds; the text is passed on byte for byte.
 - `.json`, Whisper (OpenAI, faster-whisper, whisperX): the same key. Taken for Whisper's when a segment carries
   one of its measures (`avg_logprob`, `tokens`, `words` …) or the document has `text` beside `language`, or
@@ -12,8 +13,8 @@ Formats, by the extension of the transcript's name:
   stripped likewise.
 - `.srt`, `.vtt`: see `subtitles.py`.
 
-Choices where a format says nothing: a key that occurs twice counts with its last value; `speaker` is another name
-for `speaker_id`; times may be numbers in strings; metadata may be numbers (3.0 is speaker "3"), null and NaN
+Choices where a format says nothing: a key that occurs twice counts with its last value; a label may have another name
+(`speaker` for `speaker_id`); times may be numbers in strings; labels may be numbers (3.0 is speaker "3"), null and NaN
 (pandas' missing value) are "". Negative and reversed times are lines: rules with settings judge them, not the
 parser.
 """
@@ -26,6 +27,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from voice_core.corpus.ingest import subtitles
+from voice_core.stages.labels import LABEL_NAMES, LABELS, Label, Labels
 
 TRANSCRIPT_EXTENSIONS: tuple[str, ...] = (".json", ".vtt", ".srt")
 """What a transcript may be called, in order of preference."""
@@ -38,25 +40,25 @@ each at worst). Ten hours of Whisper's output with words and tokens has about 70
 MAX_SUBTITLE_LINES = 1_000_000
 """Text lines of a subtitle file. Ten hours with a cue for every word has about 400,000."""
 
+_LABEL_LIST = f"{', '.join(LABEL_NAMES[:-1])} or {LABEL_NAMES[-1]}"
 BAD_LINE_REASONS = {
     "not_an_object": "a segment that is no JSON object",
     "missing_time": "a segment without start or end, or with null there",
     "bad_time": "start or end is no number, or NaN, or infinite",
     "bad_text": "the text is missing, no string, or holds a lone surrogate or NUL",
-    "bad_metadata": "speaker_id, gender, dialect or tone is no string or finite number, or not storable",
+    "bad_metadata": f"{_LABEL_LIST} is no string or finite number, or not storable",
     "bad_cue": "a subtitle cue whose times cannot be read, or text outside of any cue",
 }
 
 _MOST_TIME_CHARACTERS = 80
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
-_METADATA = ("speaker_id", "gender", "dialect", "tone")
 _WHISPER_MEASURES = ("avg_logprob", "no_speech_prob", "compression_ratio", "seek", "tokens", "words")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One line of a transcript.
+class Line(Labels):
+    """One line of a transcript, with its labels.
 
     `index` is its position in the transcript from 0, bad lines counted. Times are finite seconds from the start of
     the recording; they may be negative or reversed. Every string can be stored as UTF-8 and has no NUL (numpy
@@ -67,10 +69,6 @@ class Line:
     start_sec: float
     end_sec: float
     text: str
-    speaker_id: str = ""
-    gender: str = ""
-    dialect: str = ""
-    tone: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +117,7 @@ def parse_transcript(data: bytes, name: str) -> Transcript:
     Pure. Memory is a few times the size of `data`, time linear in it. Raises TranscriptError and nothing else.
 
     >>> parse_transcript(b'[{"start": 0, "end": "1.5", "text": "Hi", "speaker": 7}]', "a.json").lines
-    (Line(index=0, start_sec=0.0, end_sec=1.5, text='Hi', speaker_id='7', gender='', dialect='', tone=''),)
+    (Line(speaker_id='7', gender='', dialect='', tone='', index=0, start_sec=0.0, end_sec=1.5, text='Hi'),)
     >>> parse_transcript(b'{"segments": [{"start": NaN, "end": 2, "text": "Hi"}]}', "a.json").lines
     (BadLine(index=0, reason='bad_time', message='segments[0].start is not a finite number: nan', text='Hi'),)
     """
@@ -219,7 +217,7 @@ def _segments(document: Any, name: str) -> tuple[str, list[Any]]:
 
 def _native_or_whisper(document: Any, segments: list[Any]) -> str:
     keys = set().union(*(segment for segment in segments if isinstance(segment, dict)))
-    if not keys.isdisjoint(_METADATA):
+    if not keys.isdisjoint(LABEL_NAMES):
         return "native"
     whole = document if isinstance(document, dict) else {}
     by_document = "word_segments" in whole or ("language" in whole and "text" in whole)
@@ -261,10 +259,15 @@ def _line(index: int, fields: dict[str, Any], path: str, start_sec: float, end_s
         raise _BadLineError("bad_text", f"{path}.text is not a string: {_describe_value(text)}")
     if unstorable := _UNSTORABLE.search(text):
         raise _BadLineError("bad_text", f"{path}.text: {_not_storable(unstorable)}: {_describe_value(text)}")
-    speaker_key = "speaker" if fields.get("speaker_id") in (None, "") else "speaker_id"
-    speaker_id = _metadata(fields.get(speaker_key), f"{path}.{speaker_key}")
-    gender, dialect, tone = (_metadata(fields.get(key), f"{path}.{key}") for key in _METADATA[1:])
-    return Line(index, start_sec, end_sec, text, speaker_id, gender, dialect, tone)
+    labels = {label.name: _label(fields, label, path) for label in LABELS}
+    return Line(index, start_sec, end_sec, text, **labels)
+
+
+def _label(fields: dict[str, Any], label: Label, path: str) -> str:
+    """The label under its name, or where that is missing or empty, under the first alias that is not."""
+    names = (label.name, *label.aliases)
+    name = next((name for name in names if fields.get(name) not in (None, "")), names[-1])
+    return _metadata(fields.get(name), f"{path}.{name}")
 
 
 def _time(value: Any, path: str) -> float:
@@ -339,7 +342,7 @@ def _cue_line(index: int, cue: subtitles.Cue) -> Line | BadLine:
     if unstorable := _UNSTORABLE.search(cue.text + cue.speaker):
         message = f"the cue at {cue.start_sec:.3f} s: {_not_storable(unstorable)}: {_describe_value(cue.text)}"
         return BadLine(index, "bad_text", message, _storable(cue.text))
-    return Line(index, cue.start_sec, cue.end_sec, cue.text, cue.speaker)
+    return Line(index, cue.start_sec, cue.end_sec, cue.text, speaker_id=cue.speaker)
 
 
 _PARSERS: dict[str, Callable[[str, str], Transcript]] = {

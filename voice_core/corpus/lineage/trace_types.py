@@ -6,6 +6,7 @@ What is not known, such as the raw object of an adopted recording, is None or em
 from dataclasses import dataclass, field
 from typing import Any
 
+from voice_core.stages.labels import Labels
 from voice_core.storage.store import Store
 
 
@@ -21,17 +22,13 @@ class RawObject:
 
 
 @dataclass(frozen=True, slots=True)
-class TranscriptLine:
-    """The line as the transcript has it, seconds from the start of the recording."""
+class TranscriptLine(Labels):
+    """The line as the transcript has it, with its labels; seconds from the start of the recording."""
 
     index: int
     text: str
     start_sec: float | None
     end_sec: float | None
-    speaker_id: str
-    gender: str
-    dialect: str
-    tone: str
 
 
 @dataclass(frozen=True, slots=True)

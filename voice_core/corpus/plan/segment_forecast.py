@@ -22,6 +22,7 @@ from voice_core.corpus.segment.rules import apply_rules
 from voice_core.corpus.segment.segment_stage import ContentHashes
 from voice_core.fingerprint import sha256
 from voice_core.settings import RuleSettings, Settings
+from voice_core.stages.labels import stored_labels
 from voice_core.stages.manifest import Entry, Manifest, RecordingOutcome, read_manifest
 from voice_core.storage.store import Store, StoreError
 
@@ -233,14 +234,14 @@ def _earlier(draft: _BatchDraft, audio_id: str) -> RecordingOutcome | None:
 
 def _new_segment(cut: Cut, old: Entry | None, audio_id: str, settings: Settings, kept_share: float) -> NewSegment:
     line = cut.line
-    labels = (line.text, line.speaker_id, line.gender, line.dialect, line.tone, audio_id)
+    texts = (line.text, *stored_labels(line).values(), audio_id)
     seconds = line.end_sec - line.start_sec
     return NewSegment(
         audio_id,
         line.speaker_id,
         line.text,
         seconds,
-        segment_file_bytes(seconds, settings.cut.sample_rate_hz, sum(map(len, labels))),
+        segment_file_bytes(seconds, settings.cut.sample_rate_hz, sum(map(len, texts))),
         _keep_probability(cut, old, settings.rules, kept_share),
     )
 

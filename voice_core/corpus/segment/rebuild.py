@@ -27,6 +27,7 @@ from voice_core.fingerprint import sha256
 from voice_core.layout import DatasetLayout, PartitionKey, stage_prefix
 from voice_core.settings import Settings
 from voice_core.stages.evicted import read_evicted, unmark_evicted
+from voice_core.stages.labels import ADDED_LABELS, REQUIRED_LABELS
 from voice_core.stages.manifest import Manifest, read_complete_manifest, read_manifest, write_manifest
 from voice_core.storage.scratch import open_scratch
 from voice_core.storage.store import ObjectNotFoundError, Store, StoreError
@@ -175,9 +176,10 @@ def _read_from_rows(
 
 
 def _read_rows(reader: IO[bytes], stems: Mapping[str, str], *, with_codes: bool) -> Iterator[tuple[str, bytes]]:
-    labels = ["text", "speaker_id", "gender", "dialect", "tone", "audio_id"]
     try:
         parquet = pq.ParquetFile(pa.PythonFile(reader))
+        added = (name for name in ADDED_LABELS if name in parquet.schema_arrow.names)
+        labels = ["text", *REQUIRED_LABELS, *added, "audio_id"]
         columns = ["__key__", "audio", *labels, *(["codes"] if with_codes else [])]
         if not set(columns) <= set(parquet.schema_arrow.names):
             return

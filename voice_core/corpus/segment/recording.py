@@ -19,6 +19,7 @@ from voice_core.fingerprint import fingerprint, sha256
 from voice_core.layout import PartitionKey, segment_name, stage_prefix
 from voice_core.settings import CutSettings, Settings
 from voice_core.stages.accounting import account_for_samples
+from voice_core.stages.labels import fingerprint_labels, label_values
 from voice_core.stages.manifest import Entry, RecordingOutcome, RecordingStatus, Reject
 from voice_core.storage.scratch import Scratch, ScratchLimitError
 from voice_core.storage.store import AccessDeniedError, Store, StoreError
@@ -175,7 +176,10 @@ def segment_fingerprint(cut: Cut, audio_id: str, audio_sha256: str, settings: Cu
     """Of everything that the segment's file and measures depend on."""
     versions = [CUTTING_VERSION, MEASURES_VERSION]
     parameters = [settings.sample_rate_hz, settings.fade_sec, settings.min_cut_sec]
-    return fingerprint(versions, parameters, audio_id, audio_sha256, dataclasses.astuple(cut))
+    line = cut.line
+    content = [line.index, line.start_sec, line.end_sec, line.text, *fingerprint_labels(line)]
+    windows = [dataclasses.astuple(cut.start), dataclasses.astuple(cut.stop)]
+    return fingerprint(versions, parameters, audio_id, audio_sha256, [content, *windows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,12 +296,9 @@ def _write_segment(
     segment = Segment(
         audio=pcm,
         text=line.text,
-        speaker_id=line.speaker_id,
-        gender=line.gender,
-        dialect=line.dialect,
-        tone=line.tone,
         duration_sec=len(pcm) / rate,
         audio_id=task.recording.audio_id,
+        **label_values(line),
     )
     data = dump_segment(segment)
     key = _segment_key(task, line.index)
@@ -352,10 +353,7 @@ def _line_entry(line: Line | BadLine, audio_id: str) -> Entry:
         start_sec=line.start_sec,
         end_sec=line.end_sec,
         text=line.text,
-        speaker_id=line.speaker_id,
-        gender=line.gender,
-        dialect=line.dialect,
-        tone=line.tone,
+        **label_values(line),
     )
 
 

@@ -22,6 +22,7 @@ from voice_core.fingerprint import fingerprint
 from voice_core.layout import PartitionKey, contents_key, manifest_key, slug, stage_prefix
 from voice_core.settings import Settings
 from voice_core.stages.commit import Checkpoint, commit, intact_keys, unchanged_files
+from voice_core.stages.labels import ADDED_LABELS
 from voice_core.stages.manifest import Entry, Manifest, RecordingOutcome, Reject, read_manifest
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.scratch import open_scratch
@@ -101,6 +102,8 @@ def parse_content_hashes(store: Store, key: str, data: bytes) -> dict[str, dict[
 def parameters(settings: Settings) -> dict[str, Any]:
     """The settings that this stage's result depends on, as the manifest records them."""
     cut = {**settings.cut.model_dump(), "max_transcript_mb": settings.max_transcript_mb, "code": CODE_VERSION}
+    if ADDED_LABELS:  # transcripts are read again once a label is added
+        cut["labels"] = list(ADDED_LABELS)
     limits = settings.audio.model_dump(exclude_defaults=True)
     return {
         "cut": {**cut, "audio": limits} if limits else cut,
