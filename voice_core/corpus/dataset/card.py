@@ -6,15 +6,15 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from voice_core.corpus.dataset import schemas
 from voice_core.corpus.dataset.column_descriptions import (
     COLUMN_DESCRIPTIONS,
     CONFIG_DESCRIPTIONS,
     NEUTTS_REASON_DESCRIPTIONS,
 )
+from voice_core.corpus.dataset.exporters import config_schemas
 from voice_core.corpus.dataset.parameter_sets import ParameterSet, shared_parameters
 from voice_core.corpus.dataset.summary import Amount, LabelTotal, Summary, format_duration
-from voice_core.corpus.names import FULL, NEUTTS, PAIRS
+from voice_core.corpus.names import FULL, NEUTTS
 from voice_core.language import pluralize
 from voice_core.settings import CardSettings, Settings
 from voice_core.stages.labels import LABELS
@@ -243,11 +243,7 @@ def _splits(summary: Summary, settings: Settings) -> str:
 
 
 def _columns(summary: Summary, settings: Settings, available: Mapping[str, Sequence[str]]) -> str:
-    of_config = {
-        FULL: schemas.full_schema(settings.cut.sample_rate_hz, with_codes=summary.has_codes),
-        NEUTTS: schemas.neutts_schema(),
-        PAIRS: schemas.pairs_schema(with_codes=summary.has_codes),
-    }
+    of_config = config_schemas(with_codes=summary.has_codes, sample_rate_hz=settings.cut.sample_rate_hz)
     parts = []
     for config in available:
         lines = [

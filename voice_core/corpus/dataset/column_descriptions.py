@@ -1,11 +1,11 @@
 """What the dataset's configs, their columns and NeuTTS's reasons are, in words of Markdown."""
 
-from voice_core.corpus.names import FULL, NEUTTS, PAIRS
+from voice_core.corpus.dataset.exporters import EXPORTERS
+from voice_core.corpus.names import PAIRS
 from voice_core.stages.labels import LABELS
 
 CONFIG_DESCRIPTIONS = {
-    FULL: "every segment with its audio, text, labels, measures and provenance",
-    NEUTTS: "exactly what NeuTTS fine-tuning reads: key, text, codes",
+    **{exporter.config: exporter.description for exporter in EXPORTERS},
     PAIRS: "(reference, target) pairs of one speaker from different segments, for voice cloning",
 }
 COLUMN_DESCRIPTIONS = {
@@ -41,6 +41,7 @@ COLUMN_DESCRIPTIONS = {
     "target_text": "what the target says",
     "target_duration_sec": "its length, seconds",
     "target_codes": "its codes",
+    **{name: text for exporter in EXPORTERS for name, text in exporter.columns.items()},
 }
 NEUTTS_REASON_DESCRIPTIONS = {
     "empty": "no text",
