@@ -18,6 +18,7 @@ from voice_assets.defs.voice_dataset.jobs import JOBS, is_buildable
 from voice_assets.defs.voice_dataset.multi_partition import build_multi_asset
 from voice_assets.defs.voice_dataset.published import published_dataset
 from voice_assets.defs.voice_dataset.sensors import new_recordings_sensor
+from voice_core.codecs import codec_settings
 from voice_core.compute.gpus import load_gpu_profile
 from voice_core.settings import Settings, StepName
 
@@ -30,10 +31,12 @@ def encoding_pool(settings: Settings) -> str | None:
 
     Raises ConfigurationError for a pool without a profile, and for a precision that its GPUs do not compute in.
     """
-    if settings.codec != "neucodec" or not settings.neucodec.pool:
+    own = codec_settings(settings)
+    pool = str(getattr(own, "pool", ""))
+    if not pool:
         return None
-    load_gpu_profile(settings.neucodec.pool, settings.gpu_profiles).choose_precision(settings.neucodec.precision)
-    return settings.neucodec.pool
+    load_gpu_profile(pool, settings.gpu_profiles).choose_precision(getattr(own, "precision", ""))
+    return pool
 
 
 def speech_pool(settings: Settings) -> str | None:

@@ -25,7 +25,13 @@ LAYERS: list[set[str]] = [
     {"voice_core.storage"},
     {"voice_core.compute", "voice_core.audio"},
     {"voice_core.settings"},
-    {"voice_core.redaction", "voice_core.layout", "voice_core.fingerprint", "voice_core.language"},
+    {
+        "voice_core.redaction",
+        "voice_core.layout",
+        "voice_core.fingerprint",
+        "voice_core.language",
+        "voice_core.registry",
+    },
 ]
 """Packages and modules; each imports only from layers below its own."""
 RANK = {name: -rank for rank, layer in enumerate(LAYERS) for name in layer}

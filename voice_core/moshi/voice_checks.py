@@ -30,14 +30,10 @@ def check_voices(engine: SpeechEngine, settings: MoshiSettings) -> None:
 
 
 def _refusal(engine: SpeechEngine, voice: str) -> str:
-    identify = _identify(engine)
-    if identify is not None:
-        try:
-            identify(voice)
-        except (ValueError, OSError) as error:
-            return str(error)
-    elif not engine.capabilities.clones and voice not in ("default", *engine.voices):
-        return f"{engine.name} has no such voice; it has {', '.join(engine.voices)}"
+    try:
+        engine.prompt_identity(voice)
+    except (ValueError, OSError) as error:
+        return str(error)
     return ""
 
 
@@ -51,11 +47,7 @@ def hash_recordings(
     turns = [turn for item in items if isinstance(item, Dialogue) for turn in item.turns]
     voices = {settings.assistant_voice, settings.user_voice, *(turn.voice for turn in turns if turn.voice)}
     emotions = {turn.emotion for turn in turns if Path(turn.emotion).suffix}
-    return _hashes(voices, _identify(engine) or _file_hash), _hashes(emotions, _file_hash)
-
-
-def _identify(engine: SpeechEngine) -> Callable[[str], str] | None:
-    return getattr(engine, "prompt_identity", None)
+    return _hashes(voices, engine.prompt_identity), _hashes(emotions, _file_hash)
 
 
 def _file_hash(name: str) -> str:
@@ -66,7 +58,9 @@ def _hashes(names: Iterable[str], identify: Callable[[str], str]) -> dict[str, s
     found: dict[str, str] = {}
     for name in sorted(names):
         try:
-            found[name] = identify(name)
+            identity = identify(name)
         except (ValueError, OSError, RuntimeError):  # no such file, none of a name like this, or no such home folder
             continue
+        if identity:
+            found[name] = identity
     return found

@@ -1,5 +1,7 @@
 """The speech engine, and what an engine has of its own to set."""
 
+from typing import Any
+
 from pydantic import Field
 
 from voice_core.settings.base import SettingsGroup
@@ -9,6 +11,10 @@ class SpeechSettings(SettingsGroup):
     """The engine that speaks what is written."""
 
     engine: str = Field("hibari", description="Speech engine: hibari (embedded, English), noise or indextts2.")
+    options: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Settings of an engine that has no group of its own, such as one of another package. JSON object.",
+    )
     pool: str = Field(
         "", pattern=r"^[A-Za-z0-9_]*$", description="Dagster pool of the speaking step, gpu_t4 or gpu_h200; or none."
     )

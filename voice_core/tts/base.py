@@ -1,12 +1,15 @@
 """What a speech engine is: an utterance in, speech out."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
+
+from voice_core.fingerprint import sha256
 
 Samples = npt.NDArray[np.float32]
 """Mono audio, shape [samples], full scale ±1.0."""
@@ -102,14 +105,46 @@ class SpeechEngine(Protocol):
         """Forget what was kept of voices: a recording may have changed under its path."""
         ...
 
+    def prompt_identity(self, voice: str) -> str:
+        """A hash of the recording that the voice is made from, as the file is now; "" where the engine cannot tell.
 
-def load_on_reserved_gpu(engine: SpeechEngine, purpose: str) -> AbstractContextManager[None]:
-    """While this lasts, keep a GPU from other processes for an engine that runs on one; it is loaded there."""
-    holds: Callable[[str], AbstractContextManager[None]] | None = getattr(engine, "ready", None)
-    return holds(purpose) if holds else nullcontext()
+        Raises ValueError or OSError where the engine does not have the voice.
+        """
+        ...
+
+    def ready(self, purpose: str) -> AbstractContextManager[None]:
+        """Load the engine onto a free GPU and keep that GPU from other processes of this machine.
+
+        An engine on the CPU holds nothing. `purpose` is shown to processes that wait for the GPU.
+        """
+        ...
+
+    def held(self, purpose: str) -> AbstractContextManager[dict[str, Any]]:
+        """Keep a free GPU from other processes of this machine and load nothing: the options with which worker
+        processes load their engines onto it."""
+        ...
 
 
-def reserve_gpu(engine: SpeechEngine, purpose: str) -> AbstractContextManager[dict[str, object]]:
-    """While this lasts, keep a GPU from other processes for engines that are yet to be loaded, with these options."""
-    holds: Callable[[str], AbstractContextManager[dict[str, object]]] | None = getattr(engine, "held", None)
-    return holds(purpose) if holds else nullcontext({})
+class EngineBase:
+    """The parts of `SpeechEngine` that most engines share; an engine that clones voices or runs on a GPU overrides
+    them."""
+
+    name: Any
+    capabilities: Any
+    voices: Any
+
+    def prompt_identity(self, voice: str) -> str:
+        if not self.capabilities.clones:
+            if voice not in ("default", *self.voices):
+                raise ValueError(f"{self.name} has no such voice; it has {', '.join(self.voices)}")
+            return ""
+        try:
+            return sha256(Path(voice).expanduser().read_bytes())
+        except (ValueError, OSError, RuntimeError):  # no such file, no file name, or no such home folder
+            return ""
+
+    def ready(self, purpose: str) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def held(self, purpose: str) -> AbstractContextManager[dict[str, Any]]:
+        return nullcontext({})

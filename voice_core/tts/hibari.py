@@ -13,14 +13,15 @@ from hibari import SAMPLE_RATE, Hibari, __version__
 from hibari.dsp import FFT_BACKEND
 from hibari.voices import DEFAULT, VOICES
 
-from voice_core.tts.base import Capabilities, Samples, Speech, Utterance
+from voice_core.tts.base import Capabilities, EngineBase, Samples, Speech, Utterance
+from voice_core.tts.declaration import EngineDeclaration, NoSettings
 
 LOW_SUFFIX: Final = "-low"
 LOW_RATIO: Final = 0.85
 """Pitch and formants of a low voice against its original: 0.85 is 15 % lower, about three semitones."""
 
 
-class HibariEngine:
+class HibariEngine(EngineBase):
     """The voices in the wheel, and each of them once more as `<voice>-low`, 15 % lower.
 
     A low voice is spoken faster by the factor that slowing it down then takes away again, so that both
@@ -93,3 +94,10 @@ def lower_pitch(audio: npt.NDArray[np.float32], ratio: float = LOW_RATIO) -> npt
     frame.sample_rate = round(SAMPLE_RATE * ratio)
     slowed = [out.to_ndarray()[0] for step in (frame, None) for out in resampler.resample(step)]
     return np.concatenate(slowed).astype(np.float32, copy=False)
+
+
+def _create(_: NoSettings) -> HibariEngine:
+    return HibariEngine()
+
+
+ENGINE = EngineDeclaration("hibari", _create, memory_gb=0.3)

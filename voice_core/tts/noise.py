@@ -13,7 +13,8 @@ from typing import Final
 
 import numpy as np
 
-from voice_core.tts.base import Capabilities, Samples, Speech, TransientEngineError, Utterance
+from voice_core.tts.base import Capabilities, EngineBase, Samples, Speech, TransientEngineError, Utterance
+from voice_core.tts.declaration import EngineDeclaration
 
 CHARS_PER_SEC: Final = 14.0
 """Characters, spaces among them, in a second of English read aloud, pauses aside."""
@@ -47,7 +48,7 @@ class NoiseOptions:
             raise ValueError("work_sec_per_sec and fail_times must not be negative")
 
 
-class NoiseEngine:
+class NoiseEngine(EngineBase):
     """Syllables of noise at a voice's pitch, as long as speech would take. Any language, any voice."""
 
     name = "noise"
@@ -182,3 +183,6 @@ def _voice_noise(voice: str, sample_rate_hz: int) -> Samples:
     phases = np.random.default_rng(digest).random(len(freq_hz))
     hum = np.fft.irfft(amplitude * np.exp(2j * np.pi * phases), size)
     return (hum / hum.std()).astype(np.float32)
+
+
+ENGINE = EngineDeclaration("noise", NoiseEngine, settings=NoiseOptions, memory_gb=0.1)

@@ -2,9 +2,11 @@
 
 import logging
 import threading
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from voice_core.codecs.base import (
@@ -18,7 +20,7 @@ from voice_core.codecs.base import (
 )
 from voice_core.codecs.neucodec.checkpoint import INSTALL, locate_weights, weights_revision
 from voice_core.compute.gpu_lock import hold_gpu
-from voice_core.compute.gpus import load_gpu_profile
+from voice_core.compute.gpus import GpuUnavailableError, list_torch_gpus, load_gpu_profile
 from voice_core.settings import NeuCodecSettings
 
 if TYPE_CHECKING:
@@ -156,24 +158,16 @@ class NeuCodec:
             return engine.decode(checked, self.batch_sec / 4)
 
     def _gpus(self) -> dict[str, str]:
-        """The GPUs that it may run on, by UUID: torch's name of each. Empty where it runs on the CPU."""
+        """The GPUs that the codec may run on, by UUID: torch's name of each. Empty where it runs on the CPU."""
         wanted = self.settings.device
-        if wanted == "cpu":
-            return {}
-        torch = _torch()
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if not count:
-            if wanted == "auto" and not self.settings.pool:
-                return {}
-            why = f"the pool {self.settings.pool}" if wanted == "auto" else f"neucodec.device={wanted}"
-            raise CodecUnavailableError(
-                f"{why} asks for a GPU, and torch {torch.__version__} sees none here. VOICE_NEUCODEC__DEVICE=cpu runs "
-                "on the CPU"
-            )
-        numbers = range(count) if wanted in ("auto", "cuda") else [int(wanted.removeprefix("cuda:"))]
-        if numbers[-1] >= count:
-            raise CodecUnavailableError(f"neucodec.device is {wanted}, and there are {count} GPUs, from cuda:0 on")
-        return {f"GPU-{torch.cuda.get_device_properties(number).uuid}": f"cuda:{number}" for number in numbers}
+        pool = self.settings.pool
+        why = f"the pool {pool}" if wanted == "auto" else f"neucodec.device={wanted}"
+        try:
+            return list_torch_gpus(wanted, f"{why} asks for a GPU", required=bool(pool))
+        except GpuUnavailableError as error:
+            raise CodecUnavailableError(f"{error}. VOICE_NEUCODEC__DEVICE=cpu runs on the CPU") from None
+        except (ImportError, OSError) as error:
+            raise _unavailable(error) from None
 
     @contextmanager
     def _loaded_engine(self, purpose: str) -> Iterator["NeuCodecEngine"]:
@@ -194,7 +188,7 @@ class NeuCodec:
         self._engine = None  # first let go of the weights for another device
         try:
             from voice_core.codecs.neucodec.engine import NeuCodecEngine
-        except (ImportError, OSError) as error:  # OSError: a library of a package that is there does not load
+        except (ImportError, OSError, RuntimeError) as error:  # the last two: a package that is built for another torch
             raise _unavailable(error) from None
         folder = locate_weights(self.settings.checkpoint, self.settings.revision)
         if weights_revision(self.settings.checkpoint, self.settings.revision) not in self.revision:
@@ -219,6 +213,17 @@ def _torch() -> Any:
 
 def _unavailable(error: Exception) -> CodecUnavailableError:
     hint = ""
-    if "torchaudio" in str(error):
-        hint = " A torchaudio that is not made for this torch stands in the way; nothing here needs it: uninstall it."
+    missing = isinstance(error, ModuleNotFoundError)
+    if not missing and "torchaudio" in f"{error} {traceback.format_tb(error.__traceback__)}":
+        hint = f" The installed torchaudio does not load beside this torch. {_torchaudio_remedy()}"
     return CodecUnavailableError(f"the codec neucodec cannot be loaded ({error}). It needs its extra: {INSTALL}.{hint}")
+
+
+def _torchaudio_remedy() -> str:
+    """The command that installs the torchaudio for the torch that is installed: both come from the same index."""
+    try:
+        build = version("torch").partition("+")[2]  # cpu, cu126 …; "" for the wheel of PyPI
+    except PackageNotFoundError:
+        build = ""
+    index = f" --index-url https://download.pytorch.org/whl/{build}" if build else ""
+    return f"Install the one that is built for the same accelerator: pip install --force-reinstall torchaudio{index}"

@@ -1,6 +1,7 @@
 """NeuCodec loaded onto one device: batches in, codes out."""
 
 import contextlib
+import functools
 import os
 import threading
 from collections import defaultdict
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torchaudio.transforms import Resample
 from transformers import NeuCodecModel, SeamlessM4TFeatureExtractor
 from transformers.utils.logging import disable_progress_bar
 
@@ -20,7 +22,6 @@ from voice_core.codecs.base import Audio, CodecUnavailableError, Codes, Margins,
 from voice_core.codecs.neucodec.features import Features
 from voice_core.codecs.neucodec.memory import split_on_oom
 from voice_core.codecs.neucodec.network import Encoder, margin
-from voice_core.codecs.neucodec.resampling import resample
 
 HOP, INPUT_HZ = 320, 16_000
 DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -228,7 +229,7 @@ class NeuCodecEngine:
         stacked = np.zeros((len(clips), longest), np.float32)
         for row, clip in zip(stacked, clips, strict=True):
             row[: len(clip)] = clip
-        audio = resample(torch.from_numpy(stacked).to(self.device), sample_rate_hz, INPUT_HZ)
+        audio = _resampler(sample_rate_hz, self.device)(torch.from_numpy(stacked).to(self.device))
         width = (counts[0] // HOP + 1) * HOP
         audio = nn.functional.pad(audio, (0, width - audio.shape[-1]))
         if sample_rate_hz != INPUT_HZ or len(clips) > 1:  # a filter rings beyond the end of a shorter clip
@@ -260,6 +261,16 @@ class NeuCodecEngine:
     def _decode_batch(self, codes: Sequence[Codes]) -> list[Audio]:
         stacked = torch.from_numpy(np.stack(codes)).long().to(self.device)
         return [*self._model.decode(stacked[:, None], return_dict=True).audio_values[:, 0].cpu().numpy()]
+
+
+@functools.lru_cache(maxsize=16)
+def _resampler(from_hz: int, device: torch.device) -> nn.Module:
+    """From `from_hz` to 16 kHz, as the reference resamples files: float audio [clips, samples] → [clips, samples].
+
+    The filters are computed on the CPU, so that they are the same for every device.
+    """
+    with torch.inference_mode(False):  # the filters are used outside of the mode of the first call, too
+        return Resample(from_hz, INPUT_HZ).to(device)
 
 
 @contextmanager

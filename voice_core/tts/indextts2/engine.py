@@ -12,10 +12,12 @@ from typing import Any, Final
 import numpy as np
 
 from voice_core.compute.gpu_lock import hold_gpu
+from voice_core.compute.gpus import GpuUnavailableError, list_torch_gpus
 from voice_core.language import primary_subtag
 from voice_core.settings import IndexTTS2Settings
 from voice_core.tts.base import (
     Capabilities,
+    EngineBase,
     EngineBrokenError,
     EngineUnavailableError,
     Samples,
@@ -39,7 +41,7 @@ _WARMING_TEXT = "Good morning."
 _log = logging.getLogger("voice_core.tts.indextts2")
 
 
-class IndexTTS2Engine:
+class IndexTTS2Engine(EngineBase):
     """A voice is a name of `settings.voices`, or the path of a recording; `default` is the first of these names.
 
     An utterance's emotion is one of `EMOTIONS`, the path of a recording that has it, or a description in words.
@@ -320,17 +322,10 @@ def _to_samples(pcm: np.ndarray) -> Samples:
 
 
 def _gpus(wanted: str) -> dict[str, str]:
-    """The GPUs that it may run on, by UUID: torch's name of each. Empty where it runs elsewhere."""
-    if wanted not in ("auto", "cuda") and not wanted.startswith("cuda:"):
-        return {}
+    """The GPUs that the engine may run on, by UUID: torch's name of each. Empty where it runs elsewhere."""
     try:
-        import torch
-    except (ImportError, OSError) as error:
+        return list_torch_gpus(wanted, f"indextts2.device is {wanted}")
+    except GpuUnavailableError as error:
+        raise EngineUnavailableError(str(error)) from None
+    except (ImportError, OSError) as error:  # OSError: a library of a package that is there does not load
         raise EngineUnavailableError(f"indextts2 needs torch ({error}): {package.INSTALL}") from None
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if not count and wanted == "auto":
-        return {}
-    numbers = range(count) if wanted in ("auto", "cuda") else [int(wanted.removeprefix("cuda:"))]
-    if not numbers or numbers[-1] >= count:
-        raise EngineUnavailableError(f"indextts2.device is {wanted}, and torch {torch.__version__} sees {count} GPUs")
-    return {f"GPU-{torch.cuda.get_device_properties(number).uuid}": f"cuda:{number}" for number in numbers}
