@@ -65,6 +65,16 @@ ADDED_LABELS: tuple[str, ...] = tuple(name for name in LABEL_NAMES if name not i
 fingerprint: adding a label changes no file of a line that does not have it."""
 
 
+def ordered_fields(row_type: Any) -> "list[dataclasses.Field[Any]]":
+    """The fields of a dataclass in the order of columns: labels come after the field `text`."""
+    fields = {item.name: item for item in dataclasses.fields(row_type)}
+    if not issubclass(row_type, Labels) or "text" not in fields:
+        return list(fields.values())
+    own = [name for name in fields if name not in LABEL_NAMES]
+    after_text = own.index("text") + 1
+    return [fields[name] for name in (*own[:after_text], *LABEL_NAMES, *own[after_text:])]
+
+
 def label_values(item: Labels) -> dict[str, str]:
     """All labels by name, in the order of declaration.
 

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from voice_core.fingerprint import canonical_json, sha256
 from voice_core.layout import PartitionKey, manifest_key
-from voice_core.stages.labels import LABEL_NAMES, Labels
+from voice_core.stages.labels import Labels, ordered_fields
 from voice_core.storage.state_files import DamagedStateError, NewerSchemaError, NewerStateError
 from voice_core.storage.store import Store
 
@@ -259,14 +259,7 @@ def _arrow_field(item: dataclasses.Field[Any]) -> pa.Field:
     return pa.field(item.name, _ARROW_TYPES[base], nullable=annotation.endswith("| None"))
 
 
-def _columns() -> list[str]:
-    """The columns of a manifest: the labels come after the text."""
-    names = [item.name for item in dataclasses.fields(Entry) if item.name not in LABEL_NAMES]
-    after_text = names.index("text") + 1
-    return [*names[:after_text], *LABEL_NAMES, *names[after_text:]]
-
-
-_SCHEMA = pa.schema([_arrow_field(Entry.__dataclass_fields__[name]) for name in _columns()])
+_SCHEMA = pa.schema([_arrow_field(item) for item in ordered_fields(Entry)])
 
 
 def sorted_entries(entries: Iterable[Entry]) -> tuple[Entry, ...]:
