@@ -66,7 +66,7 @@ class Codec(Protocol):
 
     @property
     def rechecked(self) -> int:
-        """Clips that `encode` has encoded again by the reference path, since rounding could have changed a code."""
+        """Clips that `encode` has encoded again by the plain path, since rounding could have changed a code."""
         ...
 
     @property
