@@ -127,7 +127,7 @@ def test_a_transient_failure_passes_after_so_many_times_for_each_text() -> None:
 
 @pytest.mark.parametrize("text", ["", " \n", "…!"])
 def test_a_text_without_a_letter_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="nothing to say"):
+    with pytest.raises(ValueError, match="nothing to speak"):
         load_engine("noise").speak(Utterance(text))
 
 
