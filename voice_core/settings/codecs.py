@@ -1,4 +1,4 @@
-"""The codecs that have something to set."""
+"""Settings of codecs."""
 
 from typing import Literal
 
@@ -10,12 +10,12 @@ Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 
 
 class NeuCodecSettings(SettingsGroup):
-    """The codec neucodec: where its weights are, and how it runs. What is empty or 0 comes from the pool's GPU profile;
-    without a pool it is fp32, and 240 s at once on a GPU, 120 s on a CPU."""
+    """The codec neucodec: its weights, and how it runs. A setting that is empty or 0 comes from the pool's GPU profile;
+    without a pool, it is fp32, and 240 s at once on a GPU, 120 s on a CPU."""
 
-    checkpoint: str = Field("neuphonic/neucodec", description="Hub id of the weights, or a folder that holds them.")
+    checkpoint: str = Field("neuphonic/neucodec", description="Hub id of the weights, or a folder with them.")
     revision: str = Field(
-        "main", description="Commit of the hub's repository. A branch stays at the commit that was first fetched."
+        "main", description="Commit of the hub's repository. A branch stays at the commit that was first downloaded."
     )
     device: str = Field(
         "auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda (any free GPU) or cuda:N."
@@ -27,9 +27,9 @@ class NeuCodecSettings(SettingsGroup):
     )
     precision: Precision | Literal[""] = Field(
         "",
-        description="Arithmetic; only fp32 gives the reference's codes. The others count as another revision.",
+        description="Arithmetic; only fp32 gives the reference's codes. The others have another revision.",
     )
-    batch_sec: float = Field(0.0, ge=0, description="Audio encoded at once, seconds; halved where memory runs out.")
+    batch_sec: float = Field(0.0, ge=0, description="Audio encoded at once, seconds; halved when out of memory.")
     compile: bool = Field(False, description="Compile both encoders with torch.compile: slow start, faster run.")
     gpu_profiles: str = Field("", description="File of the GPU pools; VOICE_GPU_PROFILES when empty.")
     gpu_lock_dir: str = Field("", description="Folder of the GPU locks; VOICE_GPU_LOCK_DIR when empty.")

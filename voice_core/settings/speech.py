@@ -1,4 +1,4 @@
-"""The speech engine, and what an engine has of its own to set."""
+"""Settings of speech synthesis, and of engines."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from voice_core.settings.base import SettingsGroup
 
 
 class SpeechSettings(SettingsGroup):
-    """The engine that speaks what is written."""
+    """The engine that speaks scripts."""
 
     engine: str = Field("hibari", description="Speech engine: hibari (embedded, English), noise or indextts2.")
     options: dict[str, Any] = Field(
@@ -35,22 +35,22 @@ class IndexTTS2Settings(SettingsGroup):
     use_deepspeed: bool = Field(False, description="Generate with DeepSpeed, where it is installed.")
     use_accel: bool = Field(False, description="Generate with the package's acceleration engine (flash-attn).")
     use_torch_compile: bool = Field(False, description="Compile the mel decoder with torch.compile.")
-    use_qwen_emo: bool = Field(True, description="Load the model that reads an emotion from its description.")
+    use_qwen_emo: bool = Field(True, description="Load the model that takes an emotion from a description in words.")
     aux_paths: dict[str, str] = Field(
         default_factory=dict,
-        description="Where its helpers' weights lie: w2v_bert, semantic_codec, campplus, bigvgan. JSON object.",
+        description="Paths of the helper models: w2v_bert, semantic_codec, campplus, bigvgan. JSON object.",
     )
     voices: dict[str, str] = Field(
         default_factory=dict,
         description="Name of a voice → its recording, of which 15 s are used. The first is the default. JSON object.",
     )
-    languages: tuple[str, ...] = Field(("zh", "en"), description="What the weights speak, BCP-47; empty: anything.")
-    emo_alpha: float = Field(1.0, ge=0, le=1, description="How much of an emotion, where an utterance has one.")
-    use_random: bool = Field(False, description="Take an emotion from a random speaker, not from the most alike.")
+    languages: tuple[str, ...] = Field(("zh", "en"), description="Languages of the weights, BCP-47; empty: not restricted.")
+    emo_alpha: float = Field(1.0, ge=0, le=1, description="Strength of an utterance's emotion, 0 to 1.")
+    use_random: bool = Field(False, description="Take an emotion from a random speaker, not from the most similar one.")
     interval_silence: int = Field(200, ge=0, description="Silence between the parts of a long text, ms.")
-    max_text_tokens_per_segment: int = Field(120, ge=1, description="Longest part of a text said at once, tokens.")
-    more_segment_before: int = Field(0, ge=0, description="Tokens of the first part when streaming: sooner heard.")
-    verbose: bool = Field(False, description="Let the package tell more, into the log.")
+    max_text_tokens_per_segment: int = Field(120, ge=1, description="Longest part of a text spoken at once, tokens.")
+    more_segment_before: int = Field(0, ge=0, description="Tokens of the first part when streaming; fewer start sooner.")
+    verbose: bool = Field(False, description="Log more of the package's output.")
     generation: dict[str, float | int | bool] = Field(
         default_factory=dict,
         description="Other arguments of its generation, such as num_beams, top_p, temperature. JSON object.",
