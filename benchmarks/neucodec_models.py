@@ -21,7 +21,8 @@ from voice_core.audio.pcm import to_pcm16
 from voice_core.codecs.base import Audio, Codes
 from voice_core.codecs.neucodec import NeuCodec
 from voice_core.codecs.neucodec.engine import NeuCodecEngine
-from voice_core.corpus.ingest.batches import Batch, write_batch
+from voice_core.corpus.ingest.batch_model import Batch
+from voice_core.corpus.ingest.batches import write_batch
 from voice_core.corpus.segment.segment_files import Segment, dump_segment
 from voice_core.fingerprint import sha256
 from voice_core.layout import PartitionKey, segment_name, stage_prefix

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from voice_core.corpus.ingest.batches import snapshot_batch
 from voice_core.corpus.ingest.discovery import discover
+from voice_core.corpus.ingest.snapshot import snapshot_batch
 from voice_core.demo.audio_encoder import AudioFormat, encode_audio_file
 from voice_core.demo.recording_specs import RecordingSpec
 from voice_core.demo.rendering import SAMPLE_RATE_HZ, SynthesisedLines, render_recording

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from voice_assets_tests.files import files_below
-from voice_core.corpus.ingest.transcripts import BAD_LINE_REASONS
+from voice_core.corpus.ingest.transcript_types import BAD_LINE_REASONS
 from voice_core.corpus.segment.rules import RULES
 from voice_core.settings import ENV_PREFIX, Settings, SettingsGroup, StepName
 from voice_core.stages.manifest import Manifest

@@ -29,7 +29,8 @@ from voice_assets_tests.core.corpus.small_corpus import SmallCodec
 from voice_core.codecs import CODECS, cached_codec, load_codec
 from voice_core.codecs.declaration import CodecDeclaration
 from voice_core.codecs.melvq import MelVQ
-from voice_core.corpus.ingest.batches import Recording, read_batches
+from voice_core.corpus.ingest.batch_model import Recording
+from voice_core.corpus.ingest.batches import read_batches
 from voice_core.corpus.ingest.discovery import discover
 from voice_core.corpus.plan.build_plan import BuildPlan, PartitionPlan, StageWork
 from voice_core.corpus.plan.estimates import Quantity

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from voice_core.codecs.base import Codec
 from voice_core.corpus.dataset.rows_stage import row_key
 from voice_core.corpus.dataset.text_normalization import hash_text
-from voice_core.corpus.ingest.batches import Batch
+from voice_core.corpus.ingest.batch_model import Batch
 from voice_core.corpus.names import FULL, NEUTTS, SPLITS, TEST, TRAIN
 from voice_core.corpus.segment.segment_files import SegmentFileError, load_segment
 from voice_core.layout import PartitionKey

@@ -13,9 +13,10 @@ from voice_core.corpus.dataset.dataset_record import card_file_records, parse_da
 from voice_core.corpus.dataset.pairs import PairsRecord, parse_pairs
 from voice_core.corpus.dataset.publications import parse_publications
 from voice_core.corpus.dataset.splits import parse_splits
-from voice_core.corpus.ingest.batches import list_batches, parse_tombstone, try_read_batches
+from voice_core.corpus.ingest.batches import list_batches, try_read_batches
+from voice_core.corpus.ingest.tombstones import parse_tombstone
 from voice_core.corpus.names import CODED, SEGMENTS
-from voice_core.corpus.segment import segment_stage
+from voice_core.corpus.segment.content_hashes import parse_content_hashes
 from voice_core.fingerprint import sha256
 from voice_core.layout import (
     EVICTED,
@@ -236,7 +237,7 @@ def audit_state(work: Store) -> PartitionAudit:
         if batch_key(partition) in stray_batches:
             found.unlisted.append(contents_key(partition))
         else:
-            _audit_readable(found, contents_key(partition), segment_stage.parse_content_hashes)
+            _audit_readable(found, contents_key(partition), parse_content_hashes)
     for prefix, parse in ((TOMBSTONES, parse_tombstone), (EVICTED, parse_eviction_record)):
         for item in work.listing(prefix):
             _audit_readable(found, item.key, parse)

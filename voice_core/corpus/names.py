@@ -1,4 +1,4 @@
-"""Names that lie in keys and manifests of the voice dataset: its stages, configs and splits."""
+"""Names in keys and manifests of the voice dataset: stages, dataset configurations and splits."""
 
 from typing import Final
 

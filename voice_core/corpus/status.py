@@ -13,7 +13,7 @@ from voice_core.corpus.dataset import card_stage, pairs, rows_stage, splits
 from voice_core.corpus.dataset.dataset_record import card_file_records, read_dataset_record
 from voice_core.corpus.dataset.summary import Summary, summarise
 from voice_core.corpus.encode import encode_stage
-from voice_core.corpus.ingest.batches import Batch
+from voice_core.corpus.ingest.batch_model import Batch
 from voice_core.corpus.ingest.discovery import Discovery
 from voice_core.corpus.names import CODED, SEGMENTS
 from voice_core.corpus.segment import segment_stage

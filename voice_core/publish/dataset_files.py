@@ -8,7 +8,8 @@ from typing import Any
 
 from voice_core.corpus.dataset.card_stage import card_inputs, read_dataset_manifests
 from voice_core.corpus.dataset.dataset_record import read_dataset_record
-from voice_core.corpus.ingest.batches import list_partitions, read_tombstones
+from voice_core.corpus.ingest.batches import list_partitions
+from voice_core.corpus.ingest.tombstones import read_tombstones
 from voice_core.fingerprint import sha256
 from voice_core.layout import DatasetLayout, PartitionKey, slug
 from voice_core.publish.difference import HUB_RECORD, LocalFile

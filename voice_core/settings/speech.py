@@ -44,12 +44,12 @@ class IndexTTS2Settings(SettingsGroup):
         default_factory=dict,
         description="Name of a voice → its recording, of which 15 s are used. The first is the default. JSON object.",
     )
-    languages: tuple[str, ...] = Field(("zh", "en"), description="Languages of the weights, BCP-47; empty: not restricted.")
+    languages: tuple[str, ...] = Field(("zh", "en"), description="Languages of the weights, BCP-47; empty: any.")
     emo_alpha: float = Field(1.0, ge=0, le=1, description="Strength of an utterance's emotion, 0 to 1.")
     use_random: bool = Field(False, description="Take an emotion from a random speaker, not from the most similar one.")
     interval_silence: int = Field(200, ge=0, description="Silence between the parts of a long text, ms.")
     max_text_tokens_per_segment: int = Field(120, ge=1, description="Longest part of a text spoken at once, tokens.")
-    more_segment_before: int = Field(0, ge=0, description="Tokens of the first part when streaming; fewer start sooner.")
+    more_segment_before: int = Field(0, ge=0, description="Tokens of the first part when streaming.")
     verbose: bool = Field(False, description="Log more of the package's output.")
     generation: dict[str, float | int | bool] = Field(
         default_factory=dict,

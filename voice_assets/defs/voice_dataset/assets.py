@@ -27,7 +27,8 @@ from voice_core.corpus.dataset.dataset_record import read_dataset_record
 from voice_core.corpus.dataset.exporters import CONFIGS
 from voice_core.corpus.dataset.summary import summarise
 from voice_core.corpus.encode import encode_stage
-from voice_core.corpus.ingest.batches import list_partitions, snapshot_batch, try_read_batches
+from voice_core.corpus.ingest.batches import list_partitions, try_read_batches
+from voice_core.corpus.ingest.snapshot import snapshot_batch
 from voice_core.corpus.names import CODED, DATASET, SEGMENTS
 from voice_core.corpus.segment import segment_stage
 from voice_core.layout import DatasetLayout

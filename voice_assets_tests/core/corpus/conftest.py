@@ -12,8 +12,8 @@ def corpus(tmp_path: Path) -> Corpus:
 
 
 @pytest.fixture
-def two(corpus: Corpus) -> Corpus:
-    """With two recordings of three lines each."""
+def two_recordings(corpus: Corpus) -> Corpus:
+    """A corpus with two recordings of three lines each."""
     corpus.add_recording("a")
     corpus.add_recording("b", extension=".flac")
     return corpus

@@ -9,7 +9,8 @@ from voice_core.audit import audit_work_root
 from voice_core.corpus.dataset import card_stage, pairs, rows_stage, splits
 from voice_core.corpus.encode import encode_stage
 from voice_core.corpus.forget.forget import mark_forgotten
-from voice_core.corpus.ingest.batches import list_partitions, snapshot_batch
+from voice_core.corpus.ingest.batches import list_partitions
+from voice_core.corpus.ingest.snapshot import snapshot_batch
 from voice_core.corpus.retention import evict
 from voice_core.corpus.segment import segment_stage
 from voice_core.corpus.status import BuildStatus

@@ -19,8 +19,8 @@ from voice_core.codecs.base import Audio, Codes, Margins, resampled_length
 from voice_core.corpus import checks
 from voice_core.corpus.dataset import card_stage, pairs, rows_stage, splits
 from voice_core.corpus.encode import encode_stage
-from voice_core.corpus.ingest import batches, discovery
-from voice_core.corpus.ingest.batches import Batch
+from voice_core.corpus.ingest import batches, discovery, snapshot
+from voice_core.corpus.ingest.batch_model import Batch
 from voice_core.corpus.ingest.discovery import Discovery
 from voice_core.corpus.names import SEGMENTS
 from voice_core.corpus.segment import segment_stage
@@ -224,7 +224,7 @@ class Corpus:
 
     def snapshot(self) -> list[Batch]:
         found = self.discover()
-        return [batches.snapshot_batch(self.raw, self.work, batch.partition, self.settings) for batch in found.batches]
+        return [snapshot.snapshot_batch(self.raw, self.work, batch.partition, self.settings) for batch in found.batches]
 
     def segment(self, channel: str = "news", number: int = 1) -> segment_stage.SegmentsReport:
         """Look at the raw bucket again, and cut."""

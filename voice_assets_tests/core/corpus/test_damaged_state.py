@@ -17,7 +17,8 @@ from voice_assets_tests.core.corpus.damaged_corpus import (
 from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_assets_tests.damage import COPIED, DamageCase, find_faults
 from voice_core.corpus.ingest import discovery
-from voice_core.corpus.ingest.batches import read_batch, read_tombstones
+from voice_core.corpus.ingest.batches import read_batch
+from voice_core.corpus.ingest.tombstones import read_tombstones
 from voice_core.corpus.status import StageState
 from voice_core.layout import PartitionKey
 from voice_core.stages.manifest import SCHEMA_VERSION, Manifest
@@ -136,7 +137,7 @@ def test_a_batch_whose_manifests_are_damaged_too_is_named(built: Corpus) -> None
         built.path(f"{stage}/{FIRST}/_manifest.parquet").write_bytes(b"?")
     built.path(f"datasets/voice/manifests/{FIRST}.parquet").write_bytes(b"?")
     built.path(f"batches/{FIRST}.json").write_bytes(b"?")
-    with pytest.raises(DamagedStateError, match=r"batches/news/batch-0001.json .* no manifest .* restore it"):
+    with pytest.raises(DamagedStateError, match=r"batches/news/batch-0001.json .* no manifest .* Restore it"):
         built.status()
 
 

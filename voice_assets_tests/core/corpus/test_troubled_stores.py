@@ -94,7 +94,7 @@ def test_what_was_cut_before_stays_while_its_recording_cannot_be_read(
     s3_proxy.answer(403, "AccessDenied", times=0, method="GET", path=r"/news/a\.wav")
     report = cloud.segment()
     assert report.manifest.recordings[0].status == "unreachable"
-    assert "what was cut before is kept" in report.manifest.recordings[0].message
+    assert "its earlier segments are kept" in report.manifest.recordings[0].message
     assert {key: digest for key, digest in cloud.files("segments/").items() if key.endswith(".npz")} == {
         key: digest for key, digest in before.items() if key.endswith(".npz")
     }
@@ -162,7 +162,7 @@ def test_a_recording_that_is_replaced_while_it_is_read_gives_segments_of_neither
         report = corpus.segment()
     outcome = report.manifest.recordings[0]
     assert outcome.status == "unreachable"
-    assert "no longer the object that its batch recorded" in outcome.message
+    assert "was replaced after its batch was inspected" in outcome.message
     assert {entry.audio_id for entry in report.manifest.kept()} == {"b"}
     assert {entry.audio_id for entry in corpus.segment().manifest.kept()} == {"a", "b"}
 

@@ -15,7 +15,7 @@ from voice_assets_tests.core.publish.conftest import REPO, PublishedCorpus
 from voice_assets_tests.servers.hub import HubServer
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.corpus.dataset.publications import read_publications
-from voice_core.corpus.ingest.batches import write_tombstone
+from voice_core.corpus.ingest.tombstones import write_tombstone
 from voice_core.publish.dataset_files import DatasetNotReadyError
 from voice_core.publish.errors import HubError, RemoteChangedError
 from voice_core.publish.publish import publish

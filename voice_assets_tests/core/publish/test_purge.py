@@ -11,7 +11,7 @@ from huggingface_hub.errors import EntryNotFoundError
 from voice_assets_tests.core.publish.conftest import REPO, PublishedCorpus
 from voice_assets_tests.servers.hub import HubServer
 from voice_core.corpus.dataset.publications import read_publications
-from voice_core.corpus.ingest.batches import write_tombstone
+from voice_core.corpus.ingest.tombstones import write_tombstone
 from voice_core.publish.errors import HubError
 from voice_core.publish.purge import plan_purge, purge
 

@@ -205,7 +205,7 @@ def test_a_missing_and_a_hostile_file_become_a_message(store: Store) -> None:
     store.put(f"coded/{PARTITION}/talk_seg_1.npz", b"PK\x03\x04 nonsense")
     html = build_page(store, [PARTITION], SETTINGS, LevelCodec()).decode()
     assert "talk_seg_0.npz: not found" in html
-    assert "talk_seg_1.npz is no segment file" in html
+    assert "talk_seg_1.npz is not a segment file" in html
 
 
 def test_the_page_stays_small_however_long_the_segments_are(store: Store) -> None:

@@ -19,8 +19,8 @@ from voice_assets_tests.servers.s3 import S3Server
 from voice_core.compute import workers
 from voice_core.corpus.dataset import rows_stage, splits
 from voice_core.corpus.encode import encode_stage
-from voice_core.corpus.ingest.batches import snapshot_batch
 from voice_core.corpus.ingest.discovery import discover
+from voice_core.corpus.ingest.snapshot import snapshot_batch
 from voice_core.corpus.segment import segment_stage
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings

@@ -13,23 +13,16 @@ from voice_core.compute import progress
 from voice_core.corpus.adopt.batch import AdoptReport, BatchAdopter, adopted_audio_info
 from voice_core.corpus.adopt.files import AdoptParameters, RewriteMode
 from voice_core.corpus.adopt.listing import RecordingKey, SegmentListing, SourceRecording, find_segments
-from voice_core.corpus.ingest.batches import (
-    Adoption,
-    Batch,
-    Recording,
-    assign_to_batches,
-    read_batches,
-    read_tombstones,
-    replace_batch,
-    write_batch,
-)
+from voice_core.corpus.ingest.batch_index import BatchIndex
+from voice_core.corpus.ingest.batch_model import Adoption, Batch, Recording
+from voice_core.corpus.ingest.batches import read_batches
+from voice_core.corpus.ingest.tombstones import read_tombstones
 from voice_core.corpus.segment.npz_limits import MAX_FILE_BYTES
 from voice_core.corpus.segment.segment_files import SegmentFileError, read_sample_count
 from voice_core.settings import Settings
 from voice_core.settings.url_overlap import describe_overlap
-from voice_core.storage.store import ConflictError, Store, StoreError
+from voice_core.storage.store import Store, StoreError
 
-_MAX_ATTEMPTS = 20
 _PROBED_FILES = 3  # files of a recording, until one says how many bytes a second of audio takes
 
 
@@ -71,7 +64,8 @@ def adopt(source: Store, work: Store, settings: Settings, options: AdoptOptions)
     selected = _select_recordings(found, batches, read_tombstones(work), source.url, options, report)
     known = _recording_keys(batches)
     new_recordings = [item for name, item in selected.items() if name not in known]
-    _assign_to_batches(work, _probe_recordings(source, new_recordings, terms), settings)
+    batch_index = BatchIndex.read(work, {item.channel for item in new_recordings})
+    batch_index.assign(_probe_recordings(source, new_recordings, terms), settings)
     for batch in read_batches(work):
         here = [selected[name] for item in batch.recordings if (name := (item.channel, item.audio_id)) in selected]
         if here:
@@ -110,27 +104,6 @@ def _select_recordings(
 
 def _recording_keys(batches: Iterable[Batch]) -> set[RecordingKey]:
     return {(item.channel, item.audio_id) for batch in batches for item in batch.recordings}
-
-
-def _assign_to_batches(work: Store, new_recordings: Sequence[Recording], settings: Settings) -> None:
-    """Assign new recordings to batches; who finds that somebody else did so meanwhile looks again."""
-    for tries_left in reversed(range(_MAX_ATTEMPTS)):
-        batches = read_batches(work)
-        known = _recording_keys(batches)
-        before = {batch.partition: batch for batch in batches}
-        try:
-            for batch in assign_to_batches(
-                batches, [r for r in new_recordings if (r.channel, r.audio_id) not in known], settings
-            ):
-                if batch.partition in before:
-                    replace_batch(work, batch, before[batch.partition])
-                else:
-                    write_batch(work, batch)
-        except ConflictError:
-            if not tries_left:
-                raise
-            continue
-        return
 
 
 def _probe_recordings(

@@ -11,17 +11,19 @@ from voice_core.compute import progress, workers
 from voice_core.corpus.adopt.files import AdoptParameters
 from voice_core.corpus.adopt.listing import SourceRecording
 from voice_core.corpus.adopt.recording import AdoptedRecording, AdoptTask, adopt_recording
-from voice_core.corpus.ingest.batches import Adoption, read_batch, replace_batch
+from voice_core.corpus.ingest.batch_model import Adoption
+from voice_core.corpus.ingest.batches import read_batch, update_recordings
 from voice_core.corpus.ingest.recordings import Stray
 from voice_core.corpus.names import ADOPT, SEGMENTS
-from voice_core.corpus.segment.segment_stage import build_segments, parameters
+from voice_core.corpus.segment.segment_plan import parameters
+from voice_core.corpus.segment.segment_stage import build_segments
 from voice_core.fingerprint import fingerprint
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
 from voice_core.stages.commit import intact_keys
 from voice_core.stages.manifest import Entry, Manifest, RecordingOutcome, read_manifest, sorted_entries, write_manifest
 from voice_core.storage.distributed_lock import hold_lock
-from voice_core.storage.store import ConflictError, Store
+from voice_core.storage.store import Store
 
 _SAVE_INTERVAL_SEC = 20.0
 
@@ -173,16 +175,7 @@ class BatchAdopter:
         self._saved = time.monotonic()
 
     def _save_batch(self) -> None:
-        while True:
-            before = read_batch(self._work, self._partition)
-            recordings = tuple(self._recordings.get(item.audio_id, item) for item in before.recordings)
-            batch = dataclasses.replace(before, recordings=recordings)
-            try:
-                if batch != before:
-                    replace_batch(self._work, batch, before)
-                return
-            except ConflictError:  # recordings were added or forgotten meanwhile
-                continue
+        update_recordings(self._work, self._partition, lambda item: self._recordings.get(item.audio_id, item))
 
     def _update_report(self, manifest: Manifest) -> None:
         report = self._report

@@ -15,8 +15,9 @@ from voice_core.corpus.dataset.exporters import row_key as row_key
 from voice_core.corpus.dataset.parquet_writer import ROW_GROUP, PartitionParquetWriter
 from voice_core.corpus.dataset.splits import Splits
 from voice_core.corpus.dataset.text_normalization import neutts_drop_reasons
+from voice_core.corpus.encode.rebuild import rebuild_evicted
 from voice_core.corpus.names import CODED, DATASET, FULL, NEUTTS, SEGMENTS, SPLITS, TEST
-from voice_core.corpus.segment.rebuild import RebuildSources, rebuild_evicted
+from voice_core.corpus.segment.rebuild import RebuildSources
 from voice_core.corpus.segment.segment_files import SegmentFileError, load_audio_and_codes
 from voice_core.fingerprint import fingerprint, sha256
 from voice_core.layout import DatasetLayout, PartitionKey

@@ -1,4 +1,4 @@
-"""The stage "coded": segment files → the same files with codes, and their manifest."""
+"""The encode stage: segment files → the same files with codes, and their manifest."""
 
 import dataclasses
 import time
@@ -20,7 +20,7 @@ from voice_core.corpus.encode.segment_encoder import (
 )
 from voice_core.corpus.ingest.batches import read_batch
 from voice_core.corpus.names import CODED, SEGMENTS
-from voice_core.corpus.segment.rebuild import RebuildSources, rebuild_evicted
+from voice_core.corpus.segment.rebuild import RebuildSources, rebuild_segments
 from voice_core.fingerprint import fingerprint
 from voice_core.layout import PartitionKey, manifest_key, stage_prefix
 from voice_core.settings import Settings
@@ -52,16 +52,14 @@ class CodesReport:
     manifest: Manifest
     segments_encoded: int
     encoded_sec: float
-    wall_sec: float  # with the codec ready: neither waiting for a GPU nor loading weights is in it
-    device: str = ""  # what encoded, where something was to be encoded
-    rechecked: int = 0  # clips that the codec's plain path encoded again, since a code was near a boundary
-    unchanged_files: Mapping[str, int] = field(
-        default_factory=dict, repr=False
-    )  # files that stayed as they were: key → size
+    wall_sec: float  # with the codec ready: without waiting for a GPU and loading weights
+    device: str = ""  # the codec's device; "" if nothing was encoded
+    rechecked: int = 0  # clips encoded again by the codec's reference path: a code was near a boundary
+    unchanged_files: Mapping[str, int] = field(default_factory=dict, repr=False)  # size in bytes by key
 
 
 def parameters(codec: Codec, settings: Settings) -> dict[str, Any]:
-    """What the codes depend on, as the manifest records it."""
+    """The parameters that the codes depend on, as the manifest records them."""
     return {
         "codec": codec.name,
         "revision": codec.revision,
@@ -81,16 +79,16 @@ def stage_inputs(segments: Manifest, codec: Codec, settings: Settings) -> str:
 
 
 def is_current(segments: Manifest, coded: Manifest | None, codec: Codec, settings: Settings) -> bool:
-    """Whether the committed codes are what a run would make now."""
+    """Whether a run would produce the committed codes again."""
     return coded is not None and coded.complete and coded.inputs == stage_inputs(segments, codec, settings)
 
 
 def plan_codes(
     segments: Sequence[Entry], coded: Manifest | None, intact: Collection[str], codec: Codec, settings: Settings
 ) -> tuple[list[Entry], list[Entry]]:
-    """What needs no encoding, as rows of the coded manifest, and the segments that do. Pure.
+    """The rows of the coded manifest that need no encoding, and the segments to encode. Pure.
 
-    `coded` is the manifest that lies there, `intact` the keys of its files that are as it says.
+    `coded` is the committed manifest; `intact` are the keys of its intact files.
     """
     earlier = {
         (entry.key, entry.fingerprint): entry for entry in (coded.entries if coded else ()) if entry.key in intact
@@ -103,7 +101,7 @@ def plan_codes(
     for entry, target, known in zip(segments, targets, existing, strict=True):
         if known is not None and not has_due_measures(known, entry, settings, guards):
             known = None
-        if known is not None:  # the verdict and the measures are the segments', the codes are the old ones
+        if known is not None:  # verdict and measures of the segment, with the earlier codes
             ready.append(_copy_codes(target, known))
         elif entry.kept:
             todo.append(entry)
@@ -122,11 +120,11 @@ def build_codes(
     rebuild_sources: RebuildSources | None = None,
     on_commit: Callable[[Manifest], None] = lambda manifest: None,
 ) -> CodesReport:
-    """Encode the kept segments that have no codes yet, or other ones, and commit the manifest.
+    """Encode the kept segments that have no current codes, and commit the manifest.
 
-    With `verify`, files that no longer have their committed hash are made again too. Segment files that were freed and
-    are needed come from `rebuild_sources`. `on_commit` is called with what was committed, while the codec that encoded
-    is still at hand. Waits while another process works on the partition.
+    With `verify`, files that do not have their committed hash are encoded again too. Evicted segment files that are
+    needed are rebuilt from `rebuild_sources`. `on_commit` is called with the committed manifest while the codec is
+    still loaded. Waits while another process works on the partition.
     """
     with hold_lock(work, str(partition)) as work:
         return _build_codes(work, partition, codec, settings, verify, rebuild_sources, on_commit)
@@ -153,7 +151,7 @@ def _build_codes(
     there = {item.key for item in work.listing(stage_prefix(CODED, partition))}
     there |= read_evicted(work, CODED, partition).keys()
     ready, todo = plan_codes(segments.entries, old, intact_keys(work, old, verify=verify), codec, settings)
-    rebuild_evicted(work, rebuild_sources, SEGMENTS, partition, settings, [entry.key for entry in todo])
+    rebuild_segments(work, rebuild_sources, partition, settings, [entry.key for entry in todo])
 
     checkpoint = Checkpoint(work, dataclasses.replace(draft, entries=tuple(ready)))
     touched = (
@@ -172,7 +170,7 @@ def _build_codes(
         started, rechecked = time.monotonic(), codec.rechecked
         if todo:
             device = codec.device
-        if touched:  # not before there is a GPU: what lies there is whole, and may be used, for as long as it takes
+        if touched:  # not before the GPU is available: the committed files stay usable until then
             checkpoint.begin()
         for done in encode_segments(
             work, todo, codec, settings, with_codes, select_guard_segments(segments.entries, codec, settings, ready)
@@ -192,7 +190,7 @@ def _build_codes(
 
 
 def _rejected_row(segment: Entry) -> Entry:
-    """Its file is the segments' alone."""
+    """The row of a rejected segment: it has no coded file."""
     return dataclasses.replace(segment, key="", sha256="", size_bytes=0)
 
 
@@ -210,7 +208,7 @@ def _copy_codes(target: Entry, coded: Entry) -> Entry:
 
 
 def _find_adopted_codes(work: Store, partition: PartitionKey, codec: Codec) -> set[str]:
-    """The recordings whose segment files already hold what this very codec made of them."""
+    """The adopted recordings whose segment files contain codes of this codec and revision."""
     adopted = {item.audio_id: item.adopted for item in read_batch(work, partition).recordings if item.adopted}
     made_by = (codec.name, codec.revision)
     return {audio_id for audio_id, origin in adopted.items() if (origin.codec, origin.revision) == made_by}

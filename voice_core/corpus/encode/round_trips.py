@@ -1,4 +1,4 @@
-"""How near decoded codes come to the audio they were made from."""
+"""Compare decoded codes with the audio they were made from."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from voice_core.audio.pcm import Pcm16, resample, to_float
 from voice_core.codecs.base import Audio
 
 ROUNDTRIP_VERSION = 1
-_RANGE_DB = 60.0  # quieter than this below the loudest band says nothing about a voice
+_RANGE_DB = 60.0  # bands further below the loudest one carry no speech
 
 
 def compare_round_trip(pcm: Pcm16, sample_rate_hz: int, decoded: Audio, decoded_hz: int) -> tuple[float, float]:

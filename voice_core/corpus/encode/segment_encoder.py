@@ -1,4 +1,4 @@
-"""Segment files in, segment files with codes out: read, encoded and written at the same time, in bounded memory."""
+"""Encode segment files: read, encode and write concurrently, in bounded memory."""
 
 import dataclasses
 import math
@@ -23,12 +23,12 @@ CODING_VERSION = 1
 
 
 class CodesDifferError(RuntimeError):
-    """A codec gave other codes than its plain path does, and rounding does not explain it."""
+    """The codes of a codec differ from those of its reference path by more than rounding explains."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedGroup:
-    """What became of a load of segments: rows of the coded manifest, and the segments that were encoded for them."""
+    """The result for a group of segments: rows of the coded manifest, and the segments that were encoded."""
 
     rows: list[Entry]
     encoded: list[Entry]
@@ -37,7 +37,7 @@ class EncodedGroup:
 
 @dataclass(frozen=True, slots=True)
 class _SegmentGroup:
-    """Segments that are read together; `rows` are those that could not be."""
+    """Segments that are read together. `rows` are the rows of those that could not be read."""
 
     segments: list[tuple[Entry, Segment]]
     rows: list[Entry]
@@ -46,7 +46,7 @@ class _SegmentGroup:
 
 @dataclass(frozen=True, slots=True)
 class _EncodedSegment:
-    """A segment's codes, what they decode to where that is measured, and how many the plain path gives too."""
+    """A segment's codes; the decoded audio if it is measured; the share of codes equal to the reference path."""
 
     entry: Entry
     segment: Segment
@@ -57,22 +57,22 @@ class _EncodedSegment:
 
 
 def _is_round_trip_sample(segment: Entry, settings: Settings) -> bool:
-    """Whether a segment is decoded again and measured. A hash says so, so that every run measures the same ones."""
+    """Whether the round trip of a segment is measured. A hash decides, so every run measures the same segments."""
     return hash_to_unit_interval("roundtrip", segment.sha256) < settings.roundtrip_share
 
 
 RowOrder = tuple[str, int, int]
-"""An entry's `order`: the same for a segment and what is made of it."""
+"""An entry's `order`: the same for a segment and its coded file."""
 
 
 def select_guard_segments(
     segments: Iterable[Entry], codec: Codec, settings: Settings, before: Iterable[Entry]
 ) -> set[RowOrder]:
-    """The kept segments of a partition that the codec's plain path encodes too. Pure.
+    """The kept segments of a partition that the codec's reference path encodes too. Pure.
 
-    Hashes say which. Where that would be none, and any code may differ (half precision), it is one, so that each
-    partition knows how far its codes agree: the one among `before`, rows whose codes stay, that was looked at already,
-    or one of those that are encoded now.
+    Hashes select them. If they select none and any code may differ (half precision), one segment is selected, so that
+    the agreement of every partition is measured: one that was measured among `before` (the rows whose codes are
+    reused), or one of the segments to encode.
     """
     kept = [entry for entry in segments if entry.kept]
     if not settings.guard_share:
@@ -86,13 +86,13 @@ def select_guard_segments(
 
 
 def has_due_measures(coded: Entry, segment: Entry, settings: Settings, guards: Collection[RowOrder]) -> bool:
-    """Whether just that was measured which is to be by these settings. Pure."""
+    """Whether exactly the measures are present that these settings require. Pure."""
     due = _is_round_trip_sample(segment, settings) and coded.code_count > 0, segment.order in guards
     return due == (coded.roundtrip_mel_db is not None, coded.agreement is not None)
 
 
 def coded_entry(entry: Entry, codec: Codec) -> Entry:
-    """The row of a segment's coded file, before there is one."""
+    """The row of a segment's coded file before it is written."""
     return dataclasses.replace(
         entry,
         key=CODED + entry.key.removeprefix(SEGMENTS),
@@ -110,10 +110,10 @@ def encode_segments(
     with_codes: Collection[str],
     guards: Collection[RowOrder],
 ) -> Iterator[EncodedGroup]:
-    """Encode the files of these rows, in the order that suits the codec; a load is done when its files are written.
+    """Encode the files of these rows in the codec's preferred order; yields each group after its files are written.
 
-    `with_codes` are recordings whose files already hold the codec's codes, `guards` the segments that its plain
-    path encodes too. Raises `CodesDifferError`.
+    `with_codes` are the recordings whose files contain the codec's codes already. `guards` are the segments that its
+    reference path encodes too. Raises `CodesDifferError`.
     """
     rate = settings.cut.sample_rate_hz
 
@@ -131,7 +131,7 @@ def encode_segments(
 
 
 def _group_entries(entries: Sequence[Entry], codec: Codec, sample_rate_hz: int) -> Iterator[list[Entry]]:
-    """Runs of entries that hold about as much audio as the codec likes to be handed at once, its groups together."""
+    """Split entries into groups of about `codec.batch_sec` of audio, clips with equal `codec.group_key` together."""
 
     def group(entry: Entry) -> int:
         return codec.group_key(round((entry.duration_sec or 0.0) * sample_rate_hz), sample_rate_hz)
@@ -169,11 +169,11 @@ def _read_or_error(work: Store, key: str) -> bytes | StoreError:
 
 
 def _parse_committed(entry: Entry, data: bytes | StoreError) -> Segment | Reject:
-    """The segment, if its file is there and is the one that was committed."""
+    """The segment, if its file exists and has its committed hash."""
     if isinstance(data, StoreError):
         return Reject(CODED, "segment_missing", message=str(data))
     if sha256(data) != entry.sha256:
-        return Reject(CODED, "segment_damaged", message=f"{entry.key} is not the file that was committed")
+        return Reject(CODED, "segment_damaged", message=f"{entry.key} does not have its committed hash")
     try:
         return load_segment(data, entry.key)
     except SegmentFileError as error:
@@ -183,7 +183,7 @@ def _parse_committed(entry: Entry, data: bytes | StoreError) -> Segment | Reject
 def _encode_group(
     load: _SegmentGroup, codec: Codec, settings: Settings, with_codes: Collection[str], guards: Collection[RowOrder]
 ) -> list[_EncodedSegment]:
-    """All that the codec is needed for."""
+    """Encode a group, decode the round trip samples, and compare the guards with the reference path."""
     rate = settings.cut.sample_rate_hz
     plain = [(e, s) for e, s in load.segments if not (e.audio_id in with_codes and len(s.codes))]
     clips = {entry.key: to_float(segment.audio) for entry, segment in plain}
@@ -209,7 +209,7 @@ def _encode_group(
 
 
 def _encode_clips(codec: Codec, clips: Sequence[Audio], sample_rate_hz: int) -> list[Codes | Reject]:
-    """Encode a load; where that fails, one by one, so that a bad clip costs only itself."""
+    """Encode a group of clips; if that fails, one by one, so that only the bad clip is rejected."""
     try:
         return [*codec.encode(clips, sample_rate_hz)]
     except (ValueError, OutOfMemoryError):
@@ -225,25 +225,25 @@ def _encode_clips(codec: Codec, clips: Sequence[Audio], sample_rate_hz: int) -> 
 
 
 def _agreement(codec: Codec, clip: Audio, sample_rate_hz: int, codes: Codes, key: str) -> float:
-    """The share of codes that the codec's plain path gives, too. Raises `CodesDifferError`."""
+    """The share of codes that equal those of the codec's reference path. Raises `CodesDifferError`."""
     alone, margins = codec.encode_reference(clip, sample_rate_hz)
     if len(alone) != len(codes):
-        raise CodesDifferError(f"{key}: {codec.name} gave {len(codes)} codes, its plain path gives {len(alone)}")
+        raise CodesDifferError(f"{key}: {codec.name} returned {len(codes)} codes, its reference path {len(alone)}")
     differ = np.flatnonzero(alone != codes)
     beyond = [at for at in differ.tolist() if margins[at] > codec.max_margin]
     if beyond:
         raise CodesDifferError(
-            f"{key}: {len(differ)} of {len(codes)} codes are not those of the plain path of {codec.name} "
-            f"{codec.revision}, and rounding does not explain {len(beyond)} of them (frame {beyond[0]} lies "
-            f"{margins[beyond[0]]:.2g} from a boundary, and {codec.max_margin:.2g} would be the most). Nothing of this "
-            "batch was committed. Please report it; VOICE_GUARD_SHARE=1 compares every segment"
+            f"{key}: {len(differ)} of {len(codes)} codes differ from the reference path of {codec.name} "
+            f"{codec.revision}, and rounding does not explain {len(beyond)} of them (frame {beyond[0]} is "
+            f"{margins[beyond[0]]:.2g} from a boundary; the limit is {codec.max_margin:.2g}). This batch was not "
+            "committed. Please report this error; set VOICE_GUARD_SHARE=1 to compare every segment"
         )
     share = 1.0 if not len(codes) else 1.0 - len(differ) / len(codes)
     if len(codes) >= codec.codes_per_sec and share < codec.min_agreement:
         raise CodesDifferError(
-            f"{key}: {share:.1%} of {len(codes)} codes are those of the plain path of {codec.name} {codec.revision}, "
-            f"and {codec.min_agreement:.0%} would be the least. Nothing of this batch was committed. Another "
-            "precision may suit these weights better; VOICE_GUARD_SHARE=1 compares every segment"
+            f"{key}: {share:.1%} of {len(codes)} codes equal those of the reference path of {codec.name} "
+            f"{codec.revision}; the minimum is {codec.min_agreement:.0%}. This batch was not committed. Try another "
+            "precision for these weights; set VOICE_GUARD_SHARE=1 to compare every segment"
         )
     return share
 
@@ -283,7 +283,7 @@ def _write_coded(work: Store, encoded: Sequence[_EncodedSegment], codec: Codec, 
 
 
 def _put_files(work: Store, files: Mapping[str, bytes]) -> dict[str, Reject]:
-    """Put files; those to which access is denied come back with what the store says."""
+    """Write files. Returns a reject with the store's message for each file to which access is denied."""
 
     def put_one(key: str) -> Reject | None:
         try:

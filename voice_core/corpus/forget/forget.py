@@ -8,22 +8,13 @@ be done until a search finds nothing any more, so a removal that was killed is f
 import dataclasses
 import json
 from dataclasses import dataclass
-from typing import Any
 
 from voice_core.compute import progress
 from voice_core.corpus.forget.rows import read_recorded_settings, remove_from_dataset, remove_rows
 from voice_core.corpus.forget.search import SEGMENT_STAGES, RecordingName, SearchResult, find_references, partition_of
-from voice_core.corpus.ingest.batches import (
-    Batch,
-    list_partitions,
-    read_batches,
-    read_tombstone,
-    read_tombstones,
-    replace_batch,
-    try_read_batches,
-    write_tombstone,
-)
-from voice_core.corpus.segment.segment_stage import parse_content_hashes
+from voice_core.corpus.ingest.batches import list_partitions, read_batches, try_read_batches, update_recordings
+from voice_core.corpus.ingest.tombstones import read_tombstone, read_tombstones, write_tombstone
+from voice_core.corpus.segment.content_hashes import parse_content_hashes
 from voice_core.layout import BATCHES, DatasetLayout, PartitionKey, contents_key, stage_prefix
 from voice_core.settings import Settings
 from voice_core.stages.evicted import read_evicted, write_evicted
@@ -32,7 +23,7 @@ from voice_core.stages.manifest import read_manifest, write_manifest
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.local_files import LEGACY_PART_SUFFIX, remove_abandoned_parts
 from voice_core.storage.state_files import DamagedStateError
-from voice_core.storage.store import ConflictError, Store
+from voice_core.storage.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +52,13 @@ def find_forget_target(work: Store, name: str) -> ForgetTarget:
             raise LookupError(f"{name} is ambiguous: name one of {', '.join(map(str, found))}")
         if found:
             recording = live.get(found[0])
-            tombstone = read_tombstone(work, found[0].channel, found[0].audio_id) or {}
+            tombstone = read_tombstone(work, found[0].channel, found[0].audio_id)
             return ForgetTarget(
                 found[0],
                 recording.duration_sec if recording else 0.0,
                 recording.adopted.url if recording and recording.adopted else "",
-                tombstone.get("forgotten_at", ""),
-                tombstone.get("pending"),
+                tombstone.forgotten_at if tombstone else "",
+                tombstone.pending if tombstone else None,
             )
     raise LookupError(f"no batch holds a recording {name}")
 
@@ -129,8 +120,8 @@ def clear_pending(work: Store, name: RecordingName) -> None:
 
 def _note_pending(work: Store, name: RecordingName, found: SearchResult) -> dict[str, list[str]]:
     """What the tombstone says is to be done, and what was found besides; noted before anything is removed."""
-    tombstone = read_tombstone(work, name.channel, name.audio_id) or {}
-    before = tombstone.get("pending") or {}
+    tombstone = read_tombstone(work, name.channel, name.audio_id)
+    before = (tombstone.pending if tombstone else None) or {}
     pending = {
         "partitions": sorted({*before.get("partitions", ()), *map(str, found.partitions)}),
         "datasets": sorted({*before.get("datasets", ()), *found.datasets}),
@@ -141,30 +132,26 @@ def _note_pending(work: Store, name: RecordingName, found: SearchResult) -> dict
 
 
 def _write_pending(work: Store, name: RecordingName, pending: dict[str, list[str]] | None) -> None:
-    tombstone: dict[str, Any] = read_tombstone(work, name.channel, name.audio_id) or {}
-    if tombstone.get("pending") != pending:
-        write_tombstone(work, name.channel, name.audio_id, tombstone["forgotten_at"], tombstone["why"], pending)
+    tombstone = read_tombstone(work, name.channel, name.audio_id)
+    if tombstone is None:
+        if pending is not None:
+            raise LookupError(f"{name} has no tombstone: run `voice forget` for it first")
+        return
+    if tombstone.pending != pending:
+        write_tombstone(work, name.channel, name.audio_id, tombstone.forgotten_at, tombstone.why, pending)
 
 
 def _remove_from_batch(work: Store, name: RecordingName, partition: PartitionKey) -> None:
-    while True:
-        found: list[Batch] = read_batches(work, [partition])
-        if not found:
-            return
-        remaining = tuple(item for item in found[0].recordings if item.audio_id != name.audio_id)
-        try:
-            if remaining != found[0].recordings:
-                replace_batch(work, dataclasses.replace(found[0], recordings=remaining), found[0])
-            break
-        except ConflictError:  # a discovery added recordings meanwhile
-            continue
+    if not read_batches(work, [partition]):
+        return
+    batch = update_recordings(work, partition, lambda item: item if item.audio_id != name.audio_id else None)
     data = work.find(contents_key(partition))
     try:
         contents = parse_content_hashes(work, contents_key(partition), data) if data is not None else {}
     except DamagedStateError:  # the next build writes it anew
         work.delete([contents_key(partition)])
         return
-    others = {item.key for item in remaining}
+    others = {item.key for item in batch.recordings}
     left = {key: value for key, value in contents.items() if key in others}
     if left != contents:
         text = json.dumps(left, ensure_ascii=False, indent=1, sort_keys=True) + "\n"

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from voice_core.corpus.ingest.batches import Recording, read_batch
+from voice_core.corpus.ingest.batch_model import Recording
+from voice_core.corpus.ingest.batches import read_batch
 from voice_core.corpus.names import PAIRS
 from voice_core.layout import BATCHES, TOMBSTONES, PartitionKey, slug
 from voice_core.stages.integrity import AUDIT_REPORT_KEY, read_audit_report

@@ -1,7 +1,7 @@
-"""A batch file that is damaged or gone, made again: the batch's manifests list its recordings, the raw bucket has them.
+"""Rebuild a damaged or missing batch file from the batch's manifests and the raw bucket.
 
-Without the file the recordings would be assigned again, to another batch, and what was made of those that vanished from
-the raw bucket would be removed.
+Without the batch file its recordings would be assigned to another batch, and the segments of recordings that vanished
+from the raw bucket would be removed.
 """
 
 import contextlib
@@ -9,7 +9,8 @@ import logging
 from collections.abc import Collection, Iterator
 from urllib.parse import unquote
 
-from voice_core.corpus.ingest.batches import Batch, Recording, parse_batch, read_batch, with_header
+from voice_core.corpus.ingest.batch_model import Batch, Recording, with_header
+from voice_core.corpus.ingest.batches import parse_batch, read_batch
 from voice_core.corpus.ingest.recordings import RecordingListing, probe_headers
 from voice_core.corpus.names import CODED, SEGMENTS
 from voice_core.layout import DatasetLayout, PartitionKey, batch_key, slug, stage_prefix
@@ -30,33 +31,34 @@ def rebuild_batch(
     channels: Collection[str],
     settings: Settings,
 ) -> Batch:
-    """The batch as its manifests list it; an empty one where nothing was made of it. Writes nothing.
+    """The batch as its manifests list it; an empty batch if no stage has processed it. Writes nothing.
 
-    `channels` are the known names of channels. The next snapshot adds what the raw bucket says of each recording.
+    `channels` are the known channel names. The next snapshot adds the details of the raw objects.
 
-    Raises `DamagedStateError` where the manifests do not tell: its recordings were adopted, or no manifest is readable
-    while files of the batch are there.
+    Raises `DamagedStateError` if the manifests are not sufficient: the recordings were adopted, or the batch has files
+    but no readable manifest.
     """
     key = batch_key(partition)
     channel = _find_channel(partition.channel, channels)
     manifest = next(_read_manifests(work, partition, settings), None)
     if channel is None or (manifest is None and _has_files(work, partition)):
-        what = "no manifest of the batch can be read" if channel else "the name of its channel is not known"
-        folders = _describe_folders(partition)
-        remedy = f"restore it from a copy, or delete it and the folders {folders} to build the batch anew"
-        raise DamagedStateError(work, key, f"is damaged or gone, and {what}", remedy)
+        what = "no manifest of the batch can be read" if channel else "the name of its channel is unknown"
+        folders = " and ".join(_prefixes(partition))
+        remedy = f"Restore it from a backup, or delete it and the folders {folders} to rebuild the batch"
+        raise DamagedStateError(work, key, f"is damaged or missing, and {what}", remedy)
     if manifest is None:
         return Batch(channel, partition.number)
     adopted = {entry.audio_id for entry in manifest.files() if entry.cut_start is None}
     if adopted:
-        why = f"is damaged or gone, and names where recordings were adopted from ({', '.join(sorted(adopted)[:5])})"
-        raise DamagedStateError(work, key, why, "Restore it from a copy")
+        names = ", ".join(sorted(adopted)[:5])
+        why = f"is damaged or missing, and no other file records the source of its adopted recordings ({names})"
+        raise DamagedStateError(work, key, why, "Restore it from a backup")
     recordings = []
     for outcome in manifest.recordings:
         found = listing.recordings.get((channel, outcome.audio_id))
         there = [item.key for item in (found.audio, *found.others)] if found is not None else []
         raw_key = outcome.raw_key if outcome.raw_key in there or not there else there[0]
-        vanished = not there and raw.head(raw_key) is None  # the listing has some channels only (VOICE_CHANNELS)
+        vanished = not there and raw.head(raw_key) is None  # VOICE_CHANNELS restricts the listing
         recordings.append(Recording(channel, outcome.audio_id, raw_key, vanished=vanished))
     headers = probe_headers(raw, [item.key for item in recordings if not item.vanished], settings)
     known = tuple(
@@ -66,9 +68,9 @@ def rebuild_batch(
 
 
 def replace_damaged_batch(work: Store, batch: Batch) -> Batch:
-    """Write a batch in place of a damaged or missing file; returns the one that is there afterwards.
+    """Write a batch in place of a damaged or missing file; returns the stored batch.
 
-    Where another process was faster its batch stays.
+    If another process has written the file already, its batch is kept.
     """
     key = batch_key(batch.partition)
     try:
@@ -83,12 +85,12 @@ def replace_damaged_batch(work: Store, batch: Batch) -> Batch:
                 work.put(key, batch.to_bytes(), if_unchanged=info)
     except ConflictError:
         return read_batch(work, batch.partition)
-    _log.warning("%s/%s was damaged or gone: made again, with %d recordings", work.url, key, len(batch.recordings))
+    _log.warning("%s/%s was damaged or missing; rebuilt, recordings: %d", work.url, key, len(batch.recordings))
     return batch
 
 
 def _read_manifests(work: Store, partition: PartitionKey, settings: Settings) -> Iterator[Manifest]:
-    """Those that list all recordings of the batch first."""
+    """The readable manifests of the batch. Complete manifests, which list all its recordings, come first."""
     readers = (
         lambda: read_manifest(work, SEGMENTS, partition, lazily=True),
         lambda: read_manifest(work, CODED, partition, lazily=True),
@@ -112,12 +114,8 @@ def _prefixes(partition: PartitionKey) -> list[str]:
     return [stage_prefix(stage, partition) for stage in (SEGMENTS, CODED)]
 
 
-def _describe_folders(partition: PartitionKey) -> str:
-    return " and ".join(_prefixes(partition))
-
-
 def _find_channel(name: str, channels: Collection[str]) -> str | None:
-    """The channel with this slug: known, or what the slug spells out. Different names have different slugs."""
+    """The channel with this slug: a known one, or the decoded slug. Different names have different slugs."""
     known = {slug(channel): channel for channel in channels}
     spelt = unquote(name, errors="surrogatepass")
     return known.get(name) or (spelt if slug(spelt) == name else None)

@@ -1,4 +1,4 @@
-"""Finding recordings in the raw bucket. Listing decides; nothing is opened but headers."""
+"""List the recordings in the raw bucket. Only audio headers are read."""
 
 import re
 from collections import defaultdict
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from voice_core.audio.decoding import AudioInfo, UnreadableAudioError, probe
 from voice_core.compute import progress
-from voice_core.corpus.ingest.transcripts import TRANSCRIPT_EXTENSIONS
+from voice_core.corpus.ingest.transcripts import transcript_extensions
 from voice_core.settings import Settings
 from voice_core.storage.local_links import LINK_OUTSIDE
 from voice_core.storage.store import UNFOLLOWED_LINK_SIZE, ObjectInfo, Store, StoreError
@@ -15,7 +15,7 @@ from voice_core.storage.store import UNFOLLOWED_LINK_SIZE, ObjectInfo, Store, St
 
 @dataclass(frozen=True, slots=True)
 class ListedRecording:
-    """A recording as the listing shows it. `others` are further audio files of the same id, not used."""
+    """A recording in the listing. `others` are additional audio files with the same id; they are not used."""
 
     channel: str
     audio_id: str
@@ -26,7 +26,7 @@ class ListedRecording:
 
 @dataclass(frozen=True, slots=True)
 class Stray:
-    """An object that belongs to no recording."""
+    """An object that does not belong to a recording."""
 
     key: str
     reason: str
@@ -48,26 +48,27 @@ def pair_transcripts(objects: Iterable[ObjectInfo], settings: Settings) -> Recor
     pattern = _compile_pattern(settings.raw_pattern)
     audio: dict[tuple[str, str], list[tuple[int, ObjectInfo]]] = defaultdict(list)
     transcripts: dict[tuple[str, str], list[tuple[int, ObjectInfo]]] = defaultdict(list)
+    transcript_types = transcript_extensions()
     listing = RecordingListing()
     for item in objects:
         if item.size == UNFOLLOWED_LINK_SIZE:
             listing.strays.append(Stray(item.key, LINK_OUTSIDE))
             continue
         if item.size < 0:
-            listing.strays.append(Stray(item.key, "its name holds what no key can"))
+            listing.strays.append(Stray(item.key, "its name contains characters that a key cannot contain"))
             continue
         stem, extension = split_extension(item.key)
         match = pattern.fullmatch(stem)
         if match is None:
-            listing.strays.append(Stray(item.key, f"does not lie where {settings.raw_pattern} says"))
+            listing.strays.append(Stray(item.key, f"its key does not match the pattern {settings.raw_pattern}"))
             continue
         name = (match["channel"], match["audio_id"])
         if settings.channels and name[0] not in settings.channels:
             continue
         if extension in settings.audio_extensions:
             audio[name].append((settings.audio_extensions.index(extension), item))
-        elif extension in TRANSCRIPT_EXTENSIONS:
-            transcripts[name].append((TRANSCRIPT_EXTENSIONS.index(extension), item))
+        elif extension in transcript_types:
+            transcripts[name].append((transcript_types.index(extension), item))
         else:
             listing.strays.append(Stray(item.key, f"{extension or 'no extension'} is neither audio nor transcript"))
     for name in sorted(audio):
@@ -97,7 +98,7 @@ def _compile_pattern(raw_pattern: str) -> re.Pattern[str]:
 
 
 def probe_headers(store: Store, keys: list[str], settings: Settings) -> dict[str, AudioInfo | str]:
-    """What the header of each object says, or why it cannot be read."""
+    """Read the audio header of each object; an error message for objects whose header cannot be read."""
 
     def probe_one(key: str) -> AudioInfo | str:
         try:

@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterable, Iterator
 
 from voice_core.corpus.dataset.rows_stage import row_key
-from voice_core.corpus.ingest.batches import Batch, Recording, read_batches, read_tombstones
+from voice_core.corpus.ingest.batch_model import Batch, Recording
+from voice_core.corpus.ingest.batches import read_batches
+from voice_core.corpus.ingest.tombstones import read_tombstones
 from voice_core.corpus.names import CODED, SEGMENTS
 from voice_core.layout import slug
 from voice_core.stages.manifest import Entry, Manifest, read_manifest

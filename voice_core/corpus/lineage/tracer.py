@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from voice_core.corpus.dataset import pairs, splits
 from voice_core.corpus.dataset.publications import read_publications
 from voice_core.corpus.dataset.rows_stage import has_codec, read_dataset_manifest, row_key
-from voice_core.corpus.ingest.batches import Recording
+from voice_core.corpus.ingest.batch_model import Recording
 from voice_core.corpus.lineage.row_lookup import find_rows
 from voice_core.corpus.lineage.trace_types import (
     CommittedFile,

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from voice_core.corpus.ingest.batches import Recording
+from voice_core.corpus.ingest.batch_model import Recording
 from voice_core.corpus.plan.build_plan import NO_WORK, StageWork
 from voice_core.corpus.plan.estimates import ZERO, Quantity
 from voice_core.stages.manifest import Entry

@@ -8,18 +8,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from voice_core.corpus.ingest.batches import Batch, Recording, with_header
+from voice_core.corpus.ingest.batch_model import Batch, Recording, with_header
 from voice_core.corpus.ingest.discovery import Discovery
 from voice_core.corpus.ingest.recordings import probe_headers
-from voice_core.corpus.ingest.transcripts import TranscriptError, parse_transcript
+from voice_core.corpus.ingest.transcript_types import TranscriptError
+from voice_core.corpus.ingest.transcripts import parse_transcript
 from voice_core.corpus.names import SEGMENTS
 from voice_core.corpus.plan.estimates import segment_file_bytes
-from voice_core.corpus.segment import segment_stage
+from voice_core.corpus.segment import segment_plan
 from voice_core.corpus.segment.boundaries import Cut
+from voice_core.corpus.segment.content_hashes import ContentHashes
+from voice_core.corpus.segment.line_plan import plan_lines, reusable_outcome
 from voice_core.corpus.segment.measures import speech_characters
-from voice_core.corpus.segment.recording import plan_lines, reusable_outcome
 from voice_core.corpus.segment.rules import apply_rules
-from voice_core.corpus.segment.segment_stage import ContentHashes
 from voice_core.fingerprint import sha256
 from voice_core.settings import RuleSettings, Settings
 from voice_core.stages.labels import stored_labels
@@ -87,7 +88,7 @@ class _BatchDraft:
     batch: Batch
     old: Manifest | None
     contents: ContentHashes
-    rows: segment_stage.Rows
+    rows: segment_plan.Rows
     reused: tuple[Entry, ...]
     todo: tuple[Recording, ...]
     sizes: Mapping[str, int]  # of the audio when it was last read, by audio_id
@@ -137,8 +138,8 @@ def _draft(raw: Store, work: Store, discovery: Discovery, batch: Batch, settings
         listed = _with_headers(raw, listed, batch, settings)
     old = read_manifest(work, SEGMENTS, batch.partition)
     contents = ContentHashes(work, batch.partition)
-    rows, lost = segment_stage.split_intact_rows(work, old)
-    done, todo = segment_stage.plan_segments(listed, old, contents, settings, rows, lost)
+    rows, lost = segment_plan.split_intact_rows(work, old)
+    done, todo = segment_plan.plan_segments(listed, old, contents, settings, rows, lost)
     standing = tuple(entry for result in done.values() for entry in result.entries)
     sizes = {item.audio_id: item.audio.size for item in batch.recordings if item.audio}
     return _BatchDraft(listed, old, contents, rows, standing, tuple(todo), sizes)
@@ -203,7 +204,7 @@ def _forecast_recording(
         audio_sha256 = earlier.audio_sha256  # touched or copied, most likely: it is read, to be sure
     files = {entry.fingerprint: entry for entry in draft.rows.get(audio_id, ()) if entry.key}
     plan = plan_lines(lines, audio_id, audio_sha256, files, settings.cut)
-    same_limits = segment_stage.same_audio_limits(draft.old, settings)
+    same_limits = segment_plan.same_audio_limits(draft.old, settings)
     before = reusable_outcome(earlier, audio_sha256) if audio_sha256 and same_limits else None
     readable = (recording.info is not None or before is not None) and not recording.broken_limit(settings.audio)
     decoded = bool(plan.todo or before is None) and readable
@@ -296,4 +297,4 @@ def _inputs(draft: _BatchDraft, opened: Sequence[RecordingForecast], settings: S
             draft.contents.remember(item.recording, earlier)
         recordings.append(item.recording if item is not None else recording)
     batch = dataclasses.replace(draft.batch, recordings=tuple(recordings))
-    return segment_stage.stage_inputs(batch, draft.contents, settings)
+    return segment_plan.stage_inputs(batch, draft.contents, settings)

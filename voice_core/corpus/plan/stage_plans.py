@@ -13,7 +13,7 @@ from voice_core.corpus.dataset import pairs, rows_stage
 from voice_core.corpus.dataset.pairs import PairsRecord
 from voice_core.corpus.dataset.splits import SplitRow, Splits
 from voice_core.corpus.encode import encode_stage
-from voice_core.corpus.ingest.batches import Batch
+from voice_core.corpus.ingest.batch_model import Batch
 from voice_core.corpus.names import CODED, SEGMENTS
 from voice_core.corpus.plan.build_plan import PartitionPlan, StageWork
 from voice_core.corpus.plan.cutting_estimates import (

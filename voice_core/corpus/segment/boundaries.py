@@ -1,4 +1,4 @@
-"""Where a line's audio begins and ends. Pure planning, and the choice of a quiet place once the audio is there."""
+"""Boundaries of segments: planned from the times of the lines, then placed at the quietest point of the audio."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -7,20 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from voice_core.audio.pcm import Pcm16
-from voice_core.corpus.ingest.transcripts import BadLine, Line
+from voice_core.corpus.ingest.transcript_types import BadLine, Line
 from voice_core.settings import CutSettings
 from voice_core.stages.manifest import Reject
 
-CUTTING_VERSION = 1  # part of every segment's fingerprint: raise it when the same input is cut differently
+CUTTING_VERSION = 1  # part of every segment's fingerprint: increase it when the same input is cut differently
 
-_BLOCK_SEC = 0.005  # resolution at which a quiet place is sought
-_PULL_DB = 3.0  # what it costs, in dB, to move a boundary to the edge of its window
-_OVERRUN_SEC = 0.25  # how far a line may end after its recording does: transcripts round up
+_BLOCK_SEC = 0.005  # resolution of the search for a quiet point
+_PULL_DB = 3.0  # cost in dB of moving a boundary to the edge of its window
+_OVERRUN_SEC = 0.25  # how far a line may end after the recording: transcripts round up
 
 
 @dataclass(frozen=True, slots=True)
 class BoundaryWindow:
-    """Where a boundary may lie, in samples: `low <= at <= high`, `at` being where the transcript puts it."""
+    """The range of a boundary in samples: `low <= at <= high`. `at` is the position in the transcript."""
 
     low: int
     at: int
@@ -29,7 +29,7 @@ class BoundaryWindow:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A line to be cut. Neighbours that touch share one window, and so one boundary."""
+    """A line to cut. Adjacent lines share one window, and so one boundary."""
 
     line: Line
     start: BoundaryWindow
@@ -38,14 +38,35 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class CutPlan:
-    """`cuts` in the order of time, disjoint; `rejects` with the reason why a line is not cut at all."""
+    """`cuts` are disjoint and ordered by time. `rejects` are the lines that are not cut, with the reason."""
 
     cuts: tuple[Cut, ...]
     rejects: tuple[tuple[Line | BadLine, Reject], ...]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class CutAudio:
+    """The audio of a line: samples `start` to `stop` of the recording, with fades."""
+
+    cut: Cut
+    start: int
+    stop: int
+    pcm: Pcm16
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfRange:
+    """A line after the end of the recording."""
+
+    cut: Cut
+    reject: Reject
+
+
+CutPiece = CutAudio | OutOfRange
+
+
 def plan_cuts(lines: Sequence[Line | BadLine], settings: CutSettings) -> CutPlan:
-    """Decide which lines are cut, and within which window each boundary may move."""
+    """Select the lines to cut, and the window within which each boundary may move."""
     rejects: list[tuple[Line | BadLine, Reject]] = []
     valid: list[Line] = []
     for line in lines:
@@ -67,7 +88,7 @@ def plan_cuts(lines: Sequence[Line | BadLine], settings: CutSettings) -> CutPlan
 
 
 def _check_line(line: Line | BadLine, settings: CutSettings) -> Reject | None:
-    """What is wrong with a line by itself."""
+    """Check a line on its own."""
     if isinstance(line, BadLine):
         return Reject("transcript", line.reason, message=line.message)
     length = line.end_sec - line.start_sec
@@ -85,10 +106,10 @@ def _check_line(line: Line | BadLine, settings: CutSettings) -> Reject | None:
 
 
 def _overlaps(lines: Sequence[Line], tolerance_sec: float) -> Iterator[float | None]:
-    """For each line, sorted by start: by how much it overlaps another, where that is more than the tolerance.
+    """For each line, sorted by start: how far it overlaps another line, if by more than the tolerance.
 
-    Both lines of such a pair are named: each holds the other's words. Linear in the number of lines: of the
-    earlier lines only the latest end matters, of the later ones only the first that is long enough to count.
+    Both lines of such a pair are reported, because each contains words of the other. Takes linear time: of the earlier
+    lines only the latest end matters, of the later lines only the first one longer than the tolerance.
     """
     latest_end = list(itertools.accumulate((line.end_sec for line in lines), max))
     next_long: list[Line | None] = []
@@ -141,9 +162,9 @@ def _assign_windows(lines: Sequence[Line], settings: CutSettings) -> Iterator[Cu
 
 
 def find_quietest_sample(pcm: Pcm16, window: BoundaryWindow, base: int, sample_rate_hz: int) -> int:
-    """The sample at which to cut: the quietest block of the window, drawn gently towards `window.at`.
+    """The sample at which to cut: the middle of the quietest block of the window, with a preference for `window.at`.
 
-    `pcm` holds the recording from sample `base` on; a window that reaches past it ends with it.
+    `pcm` is the recording from sample `base`. A window that extends past the end of `pcm` ends there.
     """
     block = max(1, round(_BLOCK_SEC * sample_rate_hz))
     high = min(window.high, base + len(pcm))
@@ -160,7 +181,7 @@ def find_quietest_sample(pcm: Pcm16, window: BoundaryWindow, base: int, sample_r
 
 
 class StreamCutter:
-    """Cuts a stream of chunks, holding no more of it than the segment at hand needs."""
+    """Cuts a stream of audio chunks. Keeps only the audio that the next line needs."""
 
     def __init__(self, cuts: Sequence[Cut], settings: CutSettings) -> None:
         self._pending = list(reversed(cuts))
@@ -173,8 +194,8 @@ class StreamCutter:
     def done(self) -> bool:
         return not self._pending
 
-    def feed(self, chunk: Pcm16) -> Iterator[tuple[Cut, int, int, Pcm16]]:
-        """Take the next chunk; give `(cut, start, stop, audio)` for every line that can be cut now."""
+    def feed(self, chunk: Pcm16) -> Iterator[CutAudio]:
+        """Add the next chunk; yields every line that is complete now."""
         self._chunks.append(chunk)
         self._end += len(chunk)
         while self._pending and self._pending[-1].stop.high <= self._end:
@@ -182,38 +203,40 @@ class StreamCutter:
         needed = self._pending[-1].start.low if self._pending else self._end
         self._discard_before(min(needed, self._end))
 
-    def finish(self) -> Iterator[tuple[Cut, int, int, Pcm16] | tuple[Cut, Reject]]:
-        """The recording is over: the lines at its very end, and those that lie beyond it."""
+    def finish(self) -> Iterator[CutPiece]:
+        """End the recording; yields the lines at its end, and those after its end."""
         rate = self._settings.sample_rate_hz
         while self._pending:
             cut = self._pending.pop()
             beyond = (cut.stop.at - self._end) / rate
             if beyond > _OVERRUN_SEC or cut.start.low >= self._end:
                 total_sec = round(self._end / rate, 3)
-                yield cut, Reject("decode", "out_of_range", cut.line.end_sec, total_sec, "the recording ends before")
+                message = "the recording ends before this line does"
+                yield OutOfRange(cut, Reject("decode", "out_of_range", cut.line.end_sec, total_sec, message))
             else:
                 yield self._take(cut)
 
     def _discard_before(self, before: int) -> None:
-        """Let go of the audio before a sample."""
+        """Release the audio before a sample."""
         while self._chunks and self._base + len(self._chunks[0]) <= before:
             self._base += len(self._chunks.pop(0))
         if self._chunks and before > self._base:
             self._chunks[0] = self._chunks[0][before - self._base :]
             self._base = before
 
-    def _take(self, cut: Cut) -> tuple[Cut, int, int, Pcm16]:
+    def _take(self, cut: Cut) -> CutAudio:
         if len(self._chunks) > 1:
             self._chunks = [np.concatenate(self._chunks)]
         pcm = self._chunks[0]
         start = find_quietest_sample(pcm, cut.start, self._base, self._settings.sample_rate_hz)
         stop = min(find_quietest_sample(pcm, cut.stop, self._base, self._settings.sample_rate_hz), self._end)
         audio = pcm[start - self._base : max(start, stop) - self._base].copy()
-        return cut, start, stop, apply_fades(audio, round(self._settings.fade_sec * self._settings.sample_rate_hz))
+        fade_samples = round(self._settings.fade_sec * self._settings.sample_rate_hz)
+        return CutAudio(cut, start, stop, apply_fades(audio, fade_samples))
 
 
 def apply_fades(pcm: Pcm16, fade_samples: int) -> Pcm16:
-    """Linear fades at both ends, in place.
+    """Apply linear fades to both ends, in place.
 
     >>> apply_fades(np.full(6, 100, np.int16), 2).tolist()
     [33, 67, 100, 100, 67, 33]

@@ -1,4 +1,4 @@
-"""What is measured of a segment's audio. Fast: a few milliseconds of one core for a minute of audio."""
+"""Measures of a segment's audio. Takes a few milliseconds of one core for a minute of audio."""
 
 import math
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ import numpy.typing as npt
 
 from voice_core.audio.pcm import Pcm16, dbfs
 
-MEASURES_VERSION = 1  # part of every segment's fingerprint: raise it when the same audio measures differently
+MEASURES_VERSION = 1  # part of every segment's fingerprint: increase it when the same audio measures differently
 
 _CLIP_LEVEL = 32_768 * 10 ** (-0.1 / 20)  # within 0.1 dB of full scale
 _FRAME_SEC = 0.02
 _SILENCE_DBFS = -60.0
 _SILENCE_BELOW_SPEECH_DB = 35.0
-_NOISE_PERCENTILE = 10  # speech pauses for a tenth of the time, even between words
+_NOISE_PERCENTILE = 10  # speech has pauses for a tenth of the time, even between words
 _FFT_SIZE = 1024
 _MOST_FFTS = 48
 _BANDWIDTH_RANGE_DB = 60.0
@@ -24,7 +24,7 @@ _LOWEST_POWER = 1e-10  # −100 dBFS: keeps digital silence finite
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """Levels in dBFS, shares 0 to 1, SNR in dB, bandwidth in Hz, characters without spaces a second."""
+    """Levels in dBFS, shares from 0 to 1, SNR in dB, bandwidth in Hz, characters per second without spaces."""
 
     peak_dbfs: float
     rms_dbfs: float
@@ -38,11 +38,11 @@ class Measures:
 def measure(pcm: Pcm16, sample_rate_hz: int, text: str) -> Measures:
     """Measure a segment. `pcm` has at least one sample.
 
-    - SNR: mean power of the louder half of 20 ms frames over that of the quietest tenth. A floor of −100 dBFS
-      bounds it; it needs no model and is meant to find noise, not to rank studios.
+    - SNR: mean power of the louder half of 20 ms frames over that of the quietest tenth, with a floor of −100 dBFS.
+      It needs no model; its purpose is to find noise, not to compare good recordings.
     - Silence: frames below −60 dBFS, or 35 dB below the loud frames.
     - Bandwidth: the highest frequency whose level (95th percentile over time, Hann windows of 1,024 samples) is
-      within 60 dB of the strongest one. Audio that was upsampled shows its old limit.
+      within 60 dB of the strongest one. Upsampled audio has the bandwidth of its original sample rate.
     """
     samples = pcm.astype(np.float32)
     magnitude = np.abs(samples)
@@ -66,7 +66,7 @@ def measure(pcm: Pcm16, sample_rate_hz: int, text: str) -> Measures:
 
 
 def speech_characters(text: str) -> int:
-    """Characters that are spoken: no spaces.
+    """The number of characters without spaces.
 
     >>> speech_characters(" one two ")
     6
@@ -75,7 +75,7 @@ def speech_characters(text: str) -> int:
 
 
 def frame_power(samples: npt.NDArray[np.float32], sample_rate_hz: int) -> npt.NDArray[np.float32]:
-    """Mean power of each whole 20 ms frame, shape [frames], at least one, not below −100 dBFS."""
+    """Mean power of each complete 20 ms frame, shape [frames] with at least one frame, floor −100 dBFS."""
     size = min(round(_FRAME_SEC * sample_rate_hz), len(samples))
     count = len(samples) // size
     frames = samples[: count * size].reshape(count, size)

@@ -1,11 +1,12 @@
-"""Lost segment files of recordings that cannot be cut again, while a later stage still holds what was in them.
+"""Lost segment files of recordings that cannot be cut again, if a later stage still has their content.
 
-They count as freed from then on: they are made again to the byte when something needs them.
+They are recorded as evicted, so they are rebuilt byte for byte when they are needed.
 """
 
 import logging
 from collections.abc import Collection
 
+from voice_core.corpus.names import CODED
 from voice_core.layout import DatasetLayout, PartitionKey
 from voice_core.settings import Settings
 from voice_core.stages.commit import intact_keys
@@ -13,15 +14,16 @@ from voice_core.stages.evicted import read_evicted, write_evicted
 from voice_core.stages.manifest import Entry, Manifest, load_manifest, read_manifest
 from voice_core.storage.store import Store
 
-_CODED = "coded"
 _log = logging.getLogger(__name__)
 
 
 def mark_recoverable_evicted(
     work: Store, segments: Manifest, unavailable: Collection[str], settings: Settings, *, verify: bool
 ) -> None:
-    """Note the lost files of the recordings `unavailable` as freed, where the coded file or the dataset's row has
-    them."""
+    """Record lost files of the recordings `unavailable` as evicted, if a later stage has their content.
+
+    Later stages are the coded files and the rows of the dataset.
+    """
     candidates = [entry for entry in segments.files() if entry.audio_id in unavailable]
     if not candidates:
         return
@@ -30,8 +32,8 @@ def mark_recoverable_evicted(
     if not lost:
         return
     partition = PartitionKey.parse(segments.partition)
-    later = read_manifest(work, _CODED, partition)
-    coded = {key.removeprefix(_CODED) for key in intact_keys(work, later, verify=verify)}
+    later = read_manifest(work, CODED, partition)
+    coded = {key.removeprefix(CODED) for key in intact_keys(work, later, verify=verify)}
     rows = _intact_rows(work, partition, settings)
     recoverable = {
         entry.key: entry.sha256
@@ -39,9 +41,9 @@ def mark_recoverable_evicted(
         if entry.key.removeprefix(segments.stage) in coded or (entry.audio_id, entry.index) in rows
     }
     if recoverable:
-        _log.warning("%d lost segment files of %s can be made again from later stages", len(recoverable), partition)
+        _log.warning("%s: lost segment files that can be rebuilt from later stages: %d", partition, len(recoverable))
         write_evicted(work, segments.stage, partition, {**read_evicted(work, segments.stage, partition), **recoverable})
-        work.delete(recoverable)  # what is left of them
+        work.delete(recoverable)  # corrupt files
 
 
 def _intact_rows(work: Store, partition: PartitionKey, settings: Settings) -> set[tuple[str, int]]:

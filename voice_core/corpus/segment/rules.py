@@ -1,4 +1,4 @@
-"""Which segments are kept: a list of small rules, each with a setting for its threshold."""
+"""The rules that decide which segments are kept. Each rule compares one measure with a threshold of the settings."""
 
 from collections.abc import Callable
 
@@ -63,11 +63,11 @@ RULES: tuple[Rule, ...] = (
     text_too_slow,
     text_too_fast,
 )
-"""In this order; the first that rejects gives the reason."""
+"""Applied in this order; the first rule that rejects a segment gives the reason."""
 
 
 def apply_rules(entry: Entry, settings: RuleSettings) -> Entry:
-    """The row of a cut line with the verdict of the rules."""
+    """The row of a segment with the verdict of the rules."""
     for rule in RULES:
         verdict = rule(entry, settings)
         if isinstance(verdict, Reject):

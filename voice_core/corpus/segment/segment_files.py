@@ -1,4 +1,4 @@
-"""Segment files: one `.npz` a segment, nine arrays or more, readable with numpy alone."""
+"""Segment files: one `.npz` per segment with nine arrays or more, readable with numpy alone."""
 
 import contextlib
 import io
@@ -16,8 +16,8 @@ from voice_core.corpus.segment.npz_limits import check_archive, count_samples
 from voice_core.stages.labels import ADDED_LABELS, LABEL_NAMES, REQUIRED_LABELS, Labels, stored_labels
 
 SEGMENT_FIELDS = ("audio", "codes", "text", *REQUIRED_LABELS, "duration_sec", "audio_id")
-"""The fields of every file. The labels of `ADDED_LABELS` follow where they are given."""
-# All that numpy and zipfile raise at bytes that are not an archive of plain arrays.
+"""The fields of every file. The labels of `ADDED_LABELS` follow if they are given."""
+# All exceptions of numpy and zipfile for bytes that are not an archive of plain arrays.
 _UNREADABLE = (
     ValueError, TypeError, OSError, EOFError, KeyError, RuntimeError, MemoryError,
     zipfile.BadZipFile, zlib.error,
@@ -25,7 +25,7 @@ _UNREADABLE = (
 
 
 class SegmentFileError(ValueError):
-    """A segment file cannot be read; the message names the file and says why."""
+    """A segment file cannot be read. The message contains the file name and the reason."""
 
 
 def _no_codes() -> npt.NDArray[np.int32]:
@@ -44,7 +44,7 @@ class Segment(Labels):
 
 
 def dump_segment(segment: Segment) -> bytes:
-    """An uncompressed `.npz`. Equal segments give equal bytes."""
+    """The segment as an uncompressed `.npz`. Equal segments give equal bytes."""
     buffer = io.BytesIO()
     names = (*SEGMENT_FIELDS, *(name for name in stored_labels(segment) if name in ADDED_LABELS))
     arrays: dict[str, Any] = {name: np.asarray(getattr(segment, name)) for name in names}
@@ -53,10 +53,10 @@ def dump_segment(segment: Segment) -> bytes:
 
 
 def load_segment(data: bytes, name: str) -> Segment:
-    """Read a segment file; `name` is for the message.
+    """Read a segment file. `name` is the file name for messages.
 
     Accepts int16 or float audio (full scale ±1), codes of any integer type or an empty list, and compressed
-    archives. Pickled content is refused, never loaded. Raises `SegmentFileError`.
+    archives. Pickled content is rejected, never loaded. Raises `SegmentFileError`.
     """
     with _wrap_errors(name):
         fields = _arrays(data, SEGMENT_FIELDS, ADDED_LABELS)
@@ -71,14 +71,14 @@ def load_segment(data: bytes, name: str) -> Segment:
 
 
 def load_audio_and_codes(data: bytes, name: str) -> tuple[Pcm16, npt.NDArray[np.int32]]:
-    """The two large arrays of a segment file, in half the time that all nine take. As `load_segment` otherwise."""
+    """As `load_segment`, for the audio and the codes only, which takes half the time."""
     with _wrap_errors(name):
         fields = _arrays(data, ("audio", "codes"))
         return _audio(fields["audio"]), _codes(fields["codes"])
 
 
 def read_sample_count(source: IO[bytes], name: str) -> int:
-    """The samples of a segment file, by its headers. As `load_segment` otherwise."""
+    """The number of audio samples of a segment file, by its headers. Raises `SegmentFileError`."""
     with _wrap_errors(name):
         return count_samples(source)
 
@@ -89,7 +89,7 @@ def _wrap_errors(name: str) -> Iterator[None]:
         yield
     except _UNREADABLE as error:
         reason = str(error).splitlines()[0] if str(error) else repr(error)
-        raise SegmentFileError(f"{name} is no segment file: {reason}") from None
+        raise SegmentFileError(f"{name} is not a segment file: {reason}") from None
 
 
 def _arrays(data: bytes, names: Sequence[str], optional: Sequence[str] = ()) -> dict[str, npt.NDArray[np.generic]]:
@@ -98,7 +98,7 @@ def _arrays(data: bytes, names: Sequence[str], optional: Sequence[str] = ()) -> 
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         fields = {name: arrays[name] for name in (*names, *(name for name in optional if name in arrays.files))}
     if odd := [key for key, value in fields.items() if not isinstance(value, np.ndarray)]:
-        raise ValueError(f"{', '.join(odd)} is no array")  # numpy gives the bytes of what lacks its magic number
+        raise ValueError(f"{', '.join(odd)} is not an array")  # numpy returns bytes if its magic number is missing
     return fields
 
 
@@ -111,7 +111,7 @@ def _audio(array: npt.NDArray[np.generic]) -> Pcm16:
         raise ValueError(f"audio is {array.dtype}, neither int16 nor float")
     audio = array.astype(np.float32)
     if not np.isfinite(audio).all():
-        raise ValueError("audio holds NaN or infinity")
+        raise ValueError("audio contains NaN or infinity")
     return to_pcm16(audio)
 
 
@@ -121,5 +121,5 @@ def _codes(array: npt.NDArray[np.generic]) -> npt.NDArray[np.int32]:
     if not np.issubdtype(array.dtype, np.integer):
         raise ValueError(f"codes are {array.dtype}, not integers")
     if array.min() < np.iinfo(np.int32).min or array.max() > np.iinfo(np.int32).max:
-        raise ValueError(f"codes go from {array.min()} to {array.max()}: more than 32 bits hold")
+        raise ValueError(f"codes range from {array.min()} to {array.max()}: they exceed 32 bits")
     return array.reshape(-1).astype(np.int32)

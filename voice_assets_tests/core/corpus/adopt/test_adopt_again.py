@@ -13,6 +13,7 @@ from voice_assets_tests.servers.faulty_proxy import FaultyProxy
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.corpus.adopt.adopt import AdoptOptions, adopt
 from voice_core.corpus.ingest import batches
+from voice_core.corpus.ingest.batch_model import Adoption, Batch, Recording
 from voice_core.corpus.segment import segment_stage
 from voice_core.layout import PartitionKey
 from voice_core.stages.manifest import Entry
@@ -147,9 +148,9 @@ def test_an_unfinished_adoption_says_what_to_do(corpus: Corpus, cache: SegmentCa
     cache.recording("video1")
     cache.adopt()
     partition = PartitionKey("zad", 1)
-    unfinished = batches.Recording("zad", "video2", "zad/video2_seg_*.npz", adopted=batches.Adoption("s3://old/cache"))
+    unfinished = Recording("zad", "video2", "zad/video2_seg_*.npz", adopted=Adoption("s3://old/cache"))
     batch = batches.read_batch(corpus.work, partition)
-    batches.replace_batch(corpus.work, batches.Batch("zad", 1, False, (*batch.recordings, unfinished)), batch)
+    batches.replace_batch(corpus.work, Batch("zad", 1, False, (*batch.recordings, unfinished)), batch)
     segment_stage.build_segments(corpus.raw, corpus.work, partition, corpus.settings)
     row: Entry = next(entry for entry in read_segments_manifest(corpus).entries if entry.audio_id == "video2")
     assert row.reason == "not_adopted_yet"

@@ -74,7 +74,7 @@ def test_a_malformed_file_is_rejected_with_its_reason_and_the_rest_is_adopted(
     assert [entry.index for entry in manifest.kept()] == [0]
     rate = next(entry for entry in manifest.entries if entry.reason == "other_sample_rate")
     assert (rate.value, rate.threshold) == (16_000.0, 24_000.0)
-    assert "lacks gender" in next(entry.message for entry in manifest.entries if entry.index == 3)
+    assert "gender is missing" in next(entry.message for entry in manifest.entries if entry.index == 3)
     assert (report.adopted, report.rejected.total(), report.objects) == (1, 16, 17)
     assert manifest.recordings[0].status == "damaged"
     corpus.build()

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from voice_assets_tests.core.corpus.small_corpus import Corpus, make_lines
 from voice_core.audio.decoding import AudioInfo
 from voice_core.corpus.forget import forget
-from voice_core.corpus.ingest import batches, discovery
-from voice_core.corpus.ingest.batches import Batch, Recording, assign_to_batches, parse_batch
+from voice_core.corpus.ingest import batches, discovery, snapshot
+from voice_core.corpus.ingest.batch_model import Batch, Recording, assign_to_batches
+from voice_core.corpus.ingest.batches import parse_batch
 from voice_core.layout import PartitionKey
 from voice_core.settings import BatchSettings, Settings
 from voice_core.storage.state_files import NewerStateError
@@ -106,7 +107,7 @@ def test_discovery_finds_recordings_and_says_what_is_none(corpus: Corpus) -> Non
     assert sorted(found.listing.recordings) == [("news", "a"), ("news", "b")]
     assert found.new == 2
     assert {stray.key: stray.reason.split()[0] for stray in found.listing.strays} == {
-        "README": "does", "loose.wav": "does", "news/notes.txt": ".txt", "news/orphan.json": "a",
+        "README": "its", "loose.wav": "its", "news/notes.txt": ".txt", "news/orphan.json": "a",
     }  # fmt: skip
     assert corpus.discover().new == 0
 
@@ -295,5 +296,5 @@ def test_discovery_and_snapshots_work_on_a_store_that_is_not_a_folder(corpus: Co
         raw.put(str(path.relative_to(corpus.raw_dir)), path.read_bytes())
     found = discovery.discover(raw, work, corpus.settings)
     assert found.batches[0].recordings[0].duration_sec == 6.0
-    batch = batches.snapshot_batch(raw, work, PartitionKey("news", 1), corpus.settings)
+    batch = snapshot.snapshot_batch(raw, work, PartitionKey("news", 1), corpus.settings)
     assert batch.recordings[0].transcript_sha256

@@ -12,7 +12,8 @@ from voice_assets_tests.core.corpus.cloud_corpus import Buckets, CloudCorpus
 from voice_assets_tests.core.corpus.small_corpus import RATE, Corpus, speech_like_noise, write_audio
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.corpus.adopt.adopt import AdoptOptions, adopt
-from voice_core.corpus.ingest.batches import read_batch, snapshot_batch
+from voice_core.corpus.ingest.batches import read_batch
+from voice_core.corpus.ingest.snapshot import snapshot_batch
 from voice_core.corpus.segment.segment_stage import SegmentsReport, build_segments, is_current
 from voice_core.layout import PartitionKey
 from voice_core.storage.config import StoreConfig

@@ -8,8 +8,9 @@ from typing import IO
 import pytest
 
 from voice_assets_tests.core.corpus.small_corpus import Corpus
-from voice_core.corpus.ingest import batches, discovery
-from voice_core.corpus.ingest.batches import Recording, parse_batch
+from voice_core.corpus.ingest import batches, discovery, snapshot
+from voice_core.corpus.ingest.batch_model import Recording
+from voice_core.corpus.ingest.batches import parse_batch
 from voice_core.layout import BATCHES, PartitionKey
 from voice_core.storage.store import ObjectInfo, Store, StoreError
 
@@ -115,7 +116,7 @@ def test_a_batch_that_grew_while_it_was_looked_at_keeps_its_new_recording(
 ) -> None:
     corpus.add_recording("a", 1.0)
     corpus.discover()
-    real, grown = batches._inspect_recordings, []
+    real, grown = snapshot._inspect_recordings, []
 
     def meanwhile(*arguments: object) -> dict[Recording, Recording]:
         if not grown:
@@ -123,8 +124,8 @@ def test_a_batch_that_grew_while_it_was_looked_at_keeps_its_new_recording(
             grown.append(corpus.discover())
         return real(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(batches, "_inspect_recordings", meanwhile)
-    batch = batches.snapshot_batch(corpus.raw, corpus.work, PartitionKey("news", 1), corpus.settings)
+    monkeypatch.setattr(snapshot, "_inspect_recordings", meanwhile)
+    batch = snapshot.snapshot_batch(corpus.raw, corpus.work, PartitionKey("news", 1), corpus.settings)
     assert [item.audio_id for item in batch.recordings] == ["a", "b"]
     assert all(item.audio for item in batch.recordings)
     assert batches.read_batch(corpus.work, batch.partition) == batch
@@ -136,7 +137,7 @@ def test_a_recording_that_the_store_will_not_show_is_in_trouble_alone_and_looked
     (before,) = corpus.snapshot()
     refusing = Refusing(corpus.settings.raw_url)
     refusing.refused = "news/a.wav"
-    batch = batches.snapshot_batch(refusing, corpus.work, PartitionKey("news", 1), corpus.settings)
+    batch = snapshot.snapshot_batch(refusing, corpus.work, PartitionKey("news", 1), corpus.settings)
     assert "access denied" in batch.recordings[0].trouble
     assert (batch.recordings[0].audio, batch.recordings[1]) == (before.recordings[0].audio, before.recordings[1])
     assert parse_batch(Store("memory://"), batch.partition, batch.to_bytes()) == batch
@@ -157,7 +158,7 @@ def test_a_bucket_that_is_out_of_reach_is_no_trouble_of_its_recordings(corpus: C
             raise StoreError("list: no such bucket")
 
     with pytest.raises(StoreError, match="no such bucket"):
-        batches.snapshot_batch(Gone(corpus.settings.raw_url), corpus.work, PartitionKey("news", 1), corpus.settings)
+        snapshot.snapshot_batch(Gone(corpus.settings.raw_url), corpus.work, PartitionKey("news", 1), corpus.settings)
 
 
 def test_what_is_new_changed_and_vanished_is_counted_by_batch(corpus: Corpus) -> None:

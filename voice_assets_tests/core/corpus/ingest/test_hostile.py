@@ -6,7 +6,9 @@ import time
 import pytest
 
 from voice_assets_tests.core.corpus.small_corpus import Corpus
-from voice_core.corpus.ingest.transcripts import MAX_JSON_VALUES, TranscriptError, parse_transcript
+from voice_core.corpus.ingest.transcript_formats.json_segments import MAX_JSON_VALUES
+from voice_core.corpus.ingest.transcript_types import TranscriptError
+from voice_core.corpus.ingest.transcripts import parse_transcript
 from voice_core.storage.store import Store
 
 
@@ -28,7 +30,7 @@ def huge(size: int) -> bytes:
 
 
 def test_a_transcript_of_100_mb_is_refused_by_its_size_and_never_read(corpus: Corpus) -> None:
-    from voice_core.corpus.ingest import batches, discovery
+    from voice_core.corpus.ingest import discovery, snapshot
     from voice_core.corpus.segment import segment_stage
 
     corpus.add_recording("a", 4.0)
@@ -39,7 +41,7 @@ def test_a_transcript_of_100_mb_is_refused_by_its_size_and_never_read(corpus: Co
     raw.read = []
     found = discovery.discover(raw, corpus.work, corpus.settings)
     partition = found.batches[0].partition
-    batches.snapshot_batch(raw, corpus.work, partition, corpus.settings)
+    snapshot.snapshot_batch(raw, corpus.work, partition, corpus.settings)
     report = segment_stage.build_segments(raw, corpus.work, partition, corpus.settings)
     assert "news/b.json" in raw.read
     assert "news/a.json" not in raw.read

@@ -10,7 +10,7 @@ from resources.stores import open_store
 from voice_assets_tests.core.corpus.adopt.segment_cache import SegmentCache
 from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_core.corpus.adopt.adopt import AdoptOptions, adopt
-from voice_core.corpus.ingest import batches, discovery
+from voice_core.corpus.ingest import discovery, snapshot
 from voice_core.corpus.segment.segment_stage import build_segments
 from voice_core.layout import PartitionKey
 from voice_core.moshi.build import read_scripts
@@ -32,7 +32,7 @@ def build(corpus: Corpus) -> discovery.Discovery:
     raw = open_raw(corpus.settings)
     found = discovery.discover(raw, corpus.work, corpus.settings)
     for batch in found.batches:
-        batches.snapshot_batch(raw, corpus.work, batch.partition, corpus.settings)
+        snapshot.snapshot_batch(raw, corpus.work, batch.partition, corpus.settings)
         build_segments(raw, corpus.work, batch.partition, corpus.settings)
     return found
 
@@ -76,7 +76,7 @@ def test_a_file_that_becomes_a_link_after_it_was_listed_is_not_read(corpus: Corp
     corpus.transcript_path("a").unlink()
     corpus.transcript_path("a").symlink_to(outside / "passwd")
     raw = open_raw(corpus.settings)
-    batches.snapshot_batch(raw, corpus.work, PartitionKey("news", 1), corpus.settings)
+    snapshot.snapshot_batch(raw, corpus.work, PartitionKey("news", 1), corpus.settings)
     with pytest.raises(StoreError, match="VOICE_FOLLOW_SYMLINKS"):
         raw.get("news/a.json")
     with pytest.raises(StoreError, match="VOICE_FOLLOW_SYMLINKS"):
@@ -131,7 +131,8 @@ def test_scripts_and_segment_files_that_are_links_out_are_not_read(
     ],
 )  # fmt: skip
 def test_no_message_quotes_what_a_file_holds(name: str, text: str) -> None:
-    from voice_core.corpus.ingest.transcripts import BadLine, TranscriptError, parse_transcript
+    from voice_core.corpus.ingest.transcript_types import BadLine, TranscriptError
+    from voice_core.corpus.ingest.transcripts import parse_transcript
 
     try:
         lines = parse_transcript(text.encode(), name).lines

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voice_assets_tests.core.corpus.ingest.transcript_forms import get_only_line, line_spans, parse_srt, parse_vtt
-from voice_core.corpus.ingest.transcripts import BadLine, Line, Transcript, parse_transcript
+from voice_core.corpus.ingest.transcript_types import BadLine, Line, Transcript
+from voice_core.corpus.ingest.transcripts import parse_transcript
 
 
 def only_bad(transcript: Transcript) -> BadLine:

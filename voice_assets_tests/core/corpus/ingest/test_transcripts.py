@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voice_assets_tests.core.corpus.ingest.transcript_forms import GOOD, get_only_line, line_spans
-from voice_core.corpus.ingest.transcripts import BAD_LINE_REASONS, BadLine, Line, Transcript, parse_transcript
+from voice_core.corpus.ingest.transcript_types import BAD_LINE_REASONS, BadLine, Line, Transcript
+from voice_core.corpus.ingest.transcripts import parse_transcript
 
 ARABIC = "\u200fقَالَ: «مَرْحَبًا بِكُم» — ٣٫٥٪ \u2067abc\u2069 لا\u200cإله\u00a0إلّا\u200e "
 

@@ -12,15 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voice_assets_tests.core.corpus.ingest.transcript_forms import GOOD, parse_error
-from voice_core.corpus.ingest import transcripts
-from voice_core.corpus.ingest.transcripts import (
-    BAD_LINE_REASONS,
-    TRANSCRIPT_EXTENSIONS,
-    BadLine,
-    Line,
-    TranscriptError,
-    parse_transcript,
-)
+from voice_core.corpus.ingest.transcript_types import BAD_LINE_REASONS, MAX_LINES, BadLine, Line, TranscriptError
+from voice_core.corpus.ingest.transcripts import parse_transcript, transcript_extensions
 
 
 class TestUnreadable:
@@ -67,7 +60,7 @@ class TestUnreadable:
             assert caught.__cause__ is None
             assert caught.__context__ is None
 
-    @pytest.mark.parametrize("extension", TRANSCRIPT_EXTENSIONS)
+    @pytest.mark.parametrize("extension", transcript_extensions())
     @given(data=st.binary())
     def test_arbitrary_bytes_raise_nothing_else(self, extension: str, data: bytes) -> None:
         for prefix in (b"", b"WEBVTT\n", b"\xff\xfe"):
@@ -202,7 +195,7 @@ def test_json_of_many_megabytes_takes_a_few_times_its_size() -> None:
     [
         (b'{"segments": [' + b"{}," * 4_000_000 + b"{}]}", "a.json"),
         (b"[" + b"[]," * 4_000_000 + b"[]]", "a.json"),
-        (b"[" + b"0," * (transcripts.MAX_LINES + 1) + b"0]", "a.json"),
+        (b"[" + b"0," * (MAX_LINES + 1) + b"0]", "a.json"),
         (b"\n" * 5_000_000 + b"1\n00:01 --> 00:02\nx", "a.srt"),
         (b"WEBVTT\n\n" + b"a\n\n" * 1_000_000, "a.vtt"),
     ],

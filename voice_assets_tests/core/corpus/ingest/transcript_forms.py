@@ -2,7 +2,8 @@
 
 import pytest
 
-from voice_core.corpus.ingest.transcripts import Line, Transcript, TranscriptError, parse_transcript
+from voice_core.corpus.ingest.transcript_types import Line, Transcript, TranscriptError
+from voice_core.corpus.ingest.transcripts import parse_transcript
 
 GOOD = {"start": 0.5, "end": 1.5, "text": "kept"}
 

@@ -357,7 +357,7 @@ def test_freed_codes_that_come_out_otherwise_are_told_and_made_anew_by_the_next_
         built.path(key).unlink()
     built.codec = OtherCodes()
     built.build()
-    assert "4 files of coded, such as coded/news/batch-0001/a_seg_0.npz, could not be made again" in caplog.text
+    assert "4 files of coded, such as coded/news/batch-0001/a_seg_0.npz, could not be rebuilt" in caplog.text
     assert states(built)["coded_segments"] == "stale"
     built.build()
     assert len(rows_stage.require_dataset_manifest(built.work, NEWS, built.settings).kept()) == 4

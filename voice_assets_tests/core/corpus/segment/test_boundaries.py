@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voice_core.corpus.ingest.transcripts import BadLine, Line
-from voice_core.corpus.segment.boundaries import Cut, StreamCutter, plan_cuts
+from voice_core.corpus.ingest.transcript_types import BadLine, Line
+from voice_core.corpus.segment.boundaries import Cut, CutPiece, OutOfRange, StreamCutter, plan_cuts
 from voice_core.settings import CutSettings
 from voice_core.stages.manifest import Reject
 
@@ -34,7 +34,7 @@ def cut(
 ) -> tuple[list[Taken], list[tuple[int, str]]]:
     """Feed a recording in chunks of these sizes, over and over; what was cut, and what was rejected."""
     cutter = StreamCutter(cuts, wanted)
-    pieces = []
+    pieces: list[CutPiece] = []
     at = turn = 0
     while at < len(pcm):
         size = sizes[turn % len(sizes)]
@@ -44,11 +44,11 @@ def cut(
     pieces.extend(cutter.finish())
     taken, rejected = [], []
     for piece in pieces:
-        if len(piece) == 2:
-            rejected.append((piece[0].line.index, piece[1].reason))
+        if isinstance(piece, OutOfRange):
+            rejected.append((piece.cut.line.index, piece.reject.reason))
         else:
-            taken.append((piece[0].line.index, piece[1], piece[2], piece[3].tobytes()))
-            assert len(piece[3]) == piece[2] - piece[1]
+            taken.append((piece.cut.line.index, piece.start, piece.stop, piece.pcm.tobytes()))
+            assert len(piece.pcm) == piece.stop - piece.start
     return taken, rejected
 
 

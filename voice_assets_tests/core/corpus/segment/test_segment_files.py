@@ -117,7 +117,7 @@ def test_a_bare_pickle_is_refused_and_never_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", SEGMENT_FIELDS)
 def test_a_missing_field_is_named(name: str) -> None:
-    with pytest.raises(SegmentFileError, match=f"x.npz is no segment file: it lacks {name}"):
+    with pytest.raises(SegmentFileError, match=f"x.npz is not a segment file: {name} is missing"):
         load_segment(archive(**{name: None}), "x.npz")
 
 
@@ -129,7 +129,7 @@ def test_a_missing_field_is_named(name: str) -> None:
         ({"audio": np.array(["a"])}, "neither int16 nor float"),
         ({"audio": np.array([0.0, np.nan], np.float32)}, "NaN"),
         ({"codes": np.array([1.5])}, "not integers"),
-        ({"duration_sec": np.array([1.0, 2.0])}, "x.npz is no segment file"),
+        ({"duration_sec": np.array([1.0, 2.0])}, "x.npz is not a segment file"),
         ({"duration_sec": np.array("soon")}, "soon"),
     ],
 )
@@ -199,7 +199,7 @@ except SegmentFileError as error:
 def test_a_zip_bomb_is_refused_before_it_is_unpacked(name: str, tmp_path: Path) -> None:
     NPZ_BOMBS[name](tmp_path / "bomb.npz")
     said, peak_mb = run_measured(_LOAD, str(tmp_path / "bomb.npz"))
-    assert "x is no segment file" in said
+    assert "x is not a segment file" in said
     assert peak_mb < 256
 
 

@@ -209,7 +209,7 @@ def test_a_recording_that_vanished_is_not_mixed_into_another_sample_rate(two_rec
     two_recordings.audio_path("a").unlink()
     before = two_recordings.files("segments")
     two_recordings.set(cut={"sample_rate_hz": 16_000})
-    with pytest.raises(ValueError, match=r"no longer in the raw bucket \(a\)"):
+    with pytest.raises(ValueError, match=r"not in the raw bucket \(a\)"):
         two_recordings.segment()
     assert two_recordings.files("segments") == before
 

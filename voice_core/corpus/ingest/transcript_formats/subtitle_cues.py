@@ -1,14 +1,14 @@
 """SubRip (.srt) and WebVTT (.vtt) text → cues.
 
-Why no library: those for Python drop a malformed cue without a word, stop at it, or rewrite its text. Here every
-cue becomes a row of a manifest, so one that cannot be read comes back with a `problem` and all of its text.
+No library is used because the Python ones silently drop a malformed cue, stop at it, or rewrite its text. Here every
+cue becomes a row of a manifest, so an unreadable cue is returned with a `problem` and all of its text.
 
-Read tolerantly, in both formats: CRLF, CR, LF (and the CR CR LF of a doubled conversion); comma or dot before
-decimals (".5" is half a second), hours optional, spaces around the arrow optional; a line of any text before the
-times as identifier; a missing blank line between cues; settings after the times. In SRT a blank line inside a
-cue's text is forgiven: what follows belongs to the cue before. In WebVTT it ends the cue, as the specification
-says, and text that stands alone is a cue with a problem. NOTE, STYLE and REGION blocks of WebVTT are left out.
-Only the tags below are markup: "<noise>" and "3 < 5" stay text.
+Both formats are read tolerantly: CRLF, CR, LF (and CR CR LF, the result of a doubled conversion); comma or dot before
+decimals (".5" is half a second); optional hours; optional spaces around the arrow; any line of text before the times
+as identifier; a missing blank line between cues; settings after the times. In SRT, text after a blank line belongs to
+the preceding cue. In WebVTT a blank line ends the cue, as the specification says, and text outside of a cue is a cue
+with a problem. NOTE, STYLE and REGION blocks of WebVTT are skipped. Only the tags below are markup: "<noise>" and
+"3 < 5" are text.
 
 Formats: https://www.w3.org/TR/webvtt1/ and, for SRT, which has no specification, what players accept.
 """
@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 
 ARROW = "-->"
 
-# These meet lines of any length from anywhere. An open-ended repeat never borders on another that matches the same
-# characters, and stops where the next match may start, so that each runs in linear time. Keep it so.
+# The input is untrusted and its lines may have any length, so each expression must run in linear time: no unbounded
+# repeat is next to another that matches the same characters, and each stops where the next match may start.
 _TIMESTAMP = re.compile(r"(-?)(?:(\d{1,5}):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,9}))?", re.ASCII)
 _STARTS_LIKE_TIME = re.compile(r"\s*-?\d{1,5}:\d", re.ASCII)
 _TWO_TIMES = re.compile(r"\s*\d{1,5}:\d\d[\d:.,]*[^\d:.,]+\d{1,5}:\d\d", re.ASCII)
@@ -51,8 +51,8 @@ _ENTITIES = {
 class Cue:
     """One cue of a subtitle file.
 
-    Times are finite seconds from the start of the recording. With a `problem` (a sentence that names the file's
-    line, counted from 1) the times are 0 and mean nothing; the text is still the cue's.
+    Times are finite seconds from the start of the recording. If there is a `problem` (a message with the line number
+    in the file, from 1), the times are 0 and without meaning, and the text is the cue's.
     """
 
     start_sec: float
@@ -64,7 +64,7 @@ class Cue:
 
 @dataclass(slots=True)
 class _Draft:
-    """A cue being collected. `timing` is None for text that stands outside of any cue."""
+    """A cue being collected. `timing` is None for text outside of any cue."""
 
     line_number: int
     timing: str | None
@@ -73,7 +73,7 @@ class _Draft:
 
 
 def parse_srt(text: str) -> list[Cue]:
-    """The cues of a SubRip file, in its order.
+    """The cues of a SubRip file, in file order.
 
     >>> parse_srt("1\\n00:00:01,500 --> 00:00:02,000\\n<i>Hello</i>\\nworld\\n")
     [Cue(start_sec=1.5, end_sec=2.0, text='Hello world', speaker='', problem='')]
@@ -90,7 +90,7 @@ def parse_srt(text: str) -> list[Cue]:
     for number, lines in _blocks(text, blank=str.isspace):
         cues, before = _split_block(number, lines)
         if lone_number is not None:
-            # A file with an empty line after every line has the cue's number in a block of its own.
+            # In a file with a blank line after every line, the cue's number is a block by itself.
             if cues and not before and not cues[0].identifier:
                 cues[0].identifier = lone_number[1]
             else:
@@ -116,7 +116,7 @@ def is_webvtt(text: str) -> bool:
 
 
 def parse_vtt(text: str) -> tuple[list[Cue], str]:
-    """The cues of a WebVTT file, in its order, and the language that its header names, or "".
+    """The cues of a WebVTT file, in file order, and the language in its header, or "".
 
     >>> parse_vtt("WEBVTT\\nLanguage: ar\\n\\n00:01.000 --> 00:02.000 align:start\\n<v Layla>&lt;نعم&gt;\\n")
     ([Cue(start_sec=1.0, end_sec=2.0, text='<نعم>', speaker='Layla', problem='')], 'ar')
@@ -144,7 +144,7 @@ def count_lines(text: str) -> int:
 
 
 def _is_comment(lines: list[str]) -> bool:
-    """A block of WebVTT's without speech. One with times in it is a cue, as in the specification."""
+    """Whether a WebVTT block contains no speech. A block with times is a cue, as in the specification."""
     if not _COMMENT.match(lines[0]):
         return False
     return not any(ARROW in line and _STARTS_LIKE_TIME.match(line) for line in lines)
@@ -155,9 +155,9 @@ def _is_number(line: str) -> bool:
 
 
 def _blocks(text: str, *, blank: Callable[[str], bool]) -> Iterator[tuple[int, list[str]]]:
-    """Runs of lines that are not empty, each with the number of its first line, from 1.
+    """Runs of non-empty lines, each with the number of its first line, from 1.
 
-    A line of spaces is blank in SRT; in WebVTT it is not: YouTube writes such lines inside of cues.
+    A line of spaces is blank in SRT but not in WebVTT: YouTube writes such lines inside cues.
     """
     block: list[str] = []
     number = 0
@@ -173,7 +173,7 @@ def _blocks(text: str, *, blank: Callable[[str], bool]) -> Iterator[tuple[int, l
 
 
 def _split_block(number: int, lines: list[str]) -> tuple[list[_Draft], list[str]]:
-    """A block's cues (several where blank lines are missing), and what stands before them and identifies none."""
+    """A block's cues (several if blank lines are missing), and the lines before them that are not an identifier."""
     at: list[int] = []
     for i, line in enumerate(lines):
         left, arrow, right = line.partition(ARROW)
@@ -213,7 +213,7 @@ def _to_cue(draft: _Draft, *, entities: bool) -> Cue:
         if clean:
             texts.append(_decode_entities(clean) if entities else clean)
     text = " ".join(texts)
-    # Two voices in one cue are a speaker of their own: either name alone would be wrong for half of the speech.
+    # Two voices in one cue are a separate speaker: either name alone would be wrong for half of the speech.
     speaker = "; ".join(filter(None, voices))
     if draft.timing is None:
         problem = f"line {draft.line_number}: text outside of any cue"
@@ -250,7 +250,7 @@ def _parse_timestamp(stamp: str, which: str) -> float:
 
 
 def _decode_entities(text: str) -> str:
-    """One pass: `&amp;lt;` is `&lt;`. A reference to no character that UTF-8 can store stays as it stands."""
+    """One pass: `&amp;lt;` is `&lt;`. A reference to a character that UTF-8 cannot store is not changed."""
     return _ENTITY.sub(_entity, text) if "&" in text else text
 
 
