@@ -75,8 +75,8 @@ def ordered_fields(row_type: Any) -> "list[dataclasses.Field[Any]]":
     return [fields[name] for name in (*own[:after_text], *LABEL_NAMES, *own[after_text:])]
 
 
-def label_values(item: Labels) -> dict[str, str]:
-    """All labels by name, in the order of declaration.
+def label_values(item: Labels) -> dict[str, Any]:
+    """All labels by name, in the order of declaration; the values are strings.
 
     >>> label_values(Labels(gender="female"))
     {'speaker_id': '', 'gender': 'female', 'dialect': '', 'tone': ''}

@@ -67,7 +67,7 @@ class NeuCodec:
 
     def __getstate__(self) -> dict[str, Any]:
         """Other processes load their own weights."""
-        return {**self.__dict__, "_engine": None, "_holder": 0}
+        return {**self.__dict__, "_engine": None, "_owner_thread": 0}
 
     @cached_property
     def revision(self) -> str:
