@@ -30,7 +30,8 @@ from resources.corpus import load_configured_codec, open_work
 from voice_assets.build import build, preview_build
 from voice_assets.eta import CUT_LABEL, ENCODE_LABEL, WRITE_LABEL, estimate_stage_times
 from voice_assets.instance import open_instance
-from voice_core.codecs import CODECS, cached_codec, load_codec
+from voice_core.codecs import CODECS, cached_codec, load_codec, melvq
+from voice_core.codecs.declaration import CodecDeclaration
 from voice_core.codecs.melvq import MelVQ
 from voice_core.corpus.plan.estimates import Quantity
 from voice_core.corpus.retention.evict import evict_files, plan_eviction
@@ -69,7 +70,7 @@ def measure(options: Options) -> Report:
             cases = [_case(label, instance, change) for label, change in _list_cases(world.raw)]
         finally:
             cached_codec.cache_clear()
-            CODECS["melvq"] = MelVQ
+            CODECS["melvq"] = melvq.CODEC
             instance.dispose()
     return _report(cases)
 
@@ -120,7 +121,7 @@ def _list_cases(raw: Path) -> list[tuple[str, Callable[[dg.DagsterInstance], flo
         codec = load_codec("melvq")
         encoding = estimate_stage_times(preview_build(settings), codec, settings, instance)[1]
         cached_codec.cache_clear()
-        CODECS["melvq"] = _AnotherMelVQ
+        CODECS["melvq"] = CodecDeclaration("melvq", lambda _: _AnotherMelVQ())
         return encoding.speeds[0].times_real_time
 
     def freed(instance: dg.DagsterInstance) -> None:

@@ -26,7 +26,7 @@ from benchmarks.common import Options, describe_disturbance, median_sec, run_int
 from benchmarks.report import Goal, Report
 from voice_core.synthesis import Backend, EngineSpec, SynthesisOptions, SynthesisStats, UtteranceGroup, synthesise
 from voice_core.synthesis.types import BACKENDS
-from voice_core.tts import Capabilities, Samples, Speech, SpeechEngine, Utterance
+from voice_core.tts import Capabilities, EngineBase, Samples, Speech, SpeechEngine, Utterance
 
 COST_SEC = 0.02
 SPEECH_SEC = 3
@@ -40,7 +40,7 @@ SENTENCES = (
 )
 
 
-class PretendEngine:
+class PretendEngine(EngineBase):
     """Noise after a known time, in which the processor is free."""
 
     name, revision, sample_rate_hz, voices = "pretend", "1", 24_000, ()

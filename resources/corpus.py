@@ -7,7 +7,7 @@ from pydantic import Field, PrivateAttr
 
 from resources.neucodec import NeuCodecResource
 from resources.stores import gcs_access_from_resource, open_store, s3_access_from_resource
-from voice_core.codecs import load_codec
+from voice_core.codecs import load_configured_codec
 from voice_core.codecs.base import Codec
 from voice_core.corpus.segment.rebuild import RebuildSources
 from voice_core.settings import Settings
@@ -84,8 +84,3 @@ def open_work_read_only(settings: Settings) -> Store:
         if not settings.work_url.startswith("file:"):
             raise
         return Store("memory://")
-
-
-def load_configured_codec(settings: Settings) -> Codec | None:
-    """The codec of coded_segments; None if the dataset is built without codes."""
-    return None if settings.codec == "none" else load_codec(settings.codec, settings.neucodec)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
+from voice_core.codecs import codec_settings
 from voice_core.compute.gpus import load_gpu_profile
 from voice_core.settings import Settings, StepName
 
@@ -62,10 +63,12 @@ def encoding_pool(settings: Settings) -> str | None:
 
     Raises ConfigurationError for a pool without a profile, and for a precision that its GPUs do not support.
     """
-    if settings.codec != "neucodec" or not settings.neucodec.pool:
+    own = codec_settings(settings)
+    pool = str(getattr(own, "pool", ""))
+    if not pool:
         return None
-    load_gpu_profile(settings.neucodec.pool, settings.gpu_profiles).choose_precision(settings.neucodec.precision)
-    return settings.neucodec.pool
+    load_gpu_profile(pool, settings.gpu_profiles).choose_precision(getattr(own, "precision", ""))
+    return pool
 
 
 def speech_pool(settings: Settings) -> str | None:

@@ -11,6 +11,7 @@ from voice_assets.throughput_history import (
     read_encoding_speeds,
     read_writing_speeds,
 )
+from voice_core.codecs import codec_device, codec_pool
 from voice_core.codecs.base import Codec
 from voice_core.corpus.plan.build_plan import BuildPlan
 from voice_core.corpus.plan.estimates import Quantity, sum_quantities
@@ -52,8 +53,8 @@ class StageEta:
 
 def expected_encoding_unit(settings: Settings) -> str:
     """The unit of encoding without a measurement: GPU minutes if a pool or device of a GPU is set, else CPU minutes."""
-    device = settings.neucodec.device
-    if settings.codec != "neucodec" or (device == "auto" and not settings.neucodec.pool):
+    device = codec_device(settings)
+    if device == "auto" and not codec_pool(settings):
         return _unit("cpu")
     return _unit(device)
 

@@ -23,13 +23,19 @@ LAYERS: list[set[str]] = [
     {"voice_core.corpus.accounting", "voice_core.corpus.commit", "voice_core.corpus.presence"},
     {"voice_core.corpus.evicted"},
     {"voice_core.corpus.manifest"},
-    {"voice_core.corpus.names"},
+    {"voice_core.corpus.names", "voice_core.corpus.labels"},
     {"voice_core.stages", "voice_core.synthesis", "voice_core.recognition"},
     {"voice_core.codecs", "voice_core.tts"},
     {"voice_core.storage"},
     {"voice_core.compute", "voice_core.audio"},
     {"voice_core.settings"},
-    {"voice_core.redaction", "voice_core.layout", "voice_core.fingerprint", "voice_core.language"},
+    {
+        "voice_core.redaction",
+        "voice_core.layout",
+        "voice_core.fingerprint",
+        "voice_core.language",
+        "voice_core.registry",
+    },
 ]
 """Packages and modules; each imports only from layers below its own."""
 RANK = {name: -rank for rank, layer in enumerate(LAYERS) for name in layer}

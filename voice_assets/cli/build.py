@@ -67,8 +67,8 @@ def run_build(settings: Settings, partitions: list[str], verify: bool = False, *
 
 
 def _print_report(report: "DatasetBuildReport", settings: Settings, wall_sec: float) -> None:
-    from resources.corpus import load_configured_codec
     from voice_assets.build import COUNTERS
+    from voice_core.codecs import load_configured_codec
 
     for stray in report.discovery.listing.strays:
         print_warning_line(f"{stray.key}: {stray.reason}", "not used:")

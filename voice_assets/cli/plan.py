@@ -54,9 +54,9 @@ def plan(
     machine. Without measurements, no minutes are shown: run one batch (`voice build -p …`), or give a speed, such as
     `--encode-speed 40` for 40 seconds of audio per second.
     """
-    from resources.corpus import load_configured_codec
     from voice_assets.build import preview_build
     from voice_assets.eta import estimate_stage_times
+    from voice_core.codecs import load_configured_codec
 
     settings = Settings.load()
     show_progress()

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.tree import Tree
 
 from voice_assets.cli.output import Console, console, print_json, show_progress
+from voice_core.corpus.labels import label_values
 from voice_core.corpus.lineage.trace_types import CommittedFile, RawObject, RowLocation, Trace, VerifiedObject
 from voice_core.settings import Settings
 
@@ -51,6 +52,8 @@ def trace(
     checks = verify_trace(found, open_raw(settings), work) if verify else []
     if as_json:
         value = dataclasses.asdict(found) | ({"verified": [dataclasses.asdict(c) for c in checks]} if verify else {})
+        labels = label_values(found.line)  # after the other fields of the line
+        value["line"] = {name: item for name, item in value["line"].items() if name not in labels} | labels
         print_json(value)
     else:
         wide = console if console.is_terminal else Console(width=1000)  # a pipe has no width at which to fold hashes
@@ -71,8 +74,7 @@ def tree(found: Trace, checks: Iterable[VerifiedObject] = ()) -> Tree:
     _add_source(recording, "transcript", found.transcript)
     line = root.add(f"line {found.line.index}: {escape(found.line.text) or 'its text is unknown'}")
     line.add(f"transcribed from {_number(found.line.start_sec)} to {_number(found.line.end_sec)} s")
-    labels = {name: getattr(found.line, name) for name in ("speaker_id", "gender", "dialect", "tone")}
-    line.add(_pairs({name: value for name, value in labels.items() if value}) or "no labels")
+    line.add(_pairs({name: value for name, value in label_values(found.line).items() if value}) or "no labels")
     if found.cut is not None:
         cut = found.cut
         line.add(

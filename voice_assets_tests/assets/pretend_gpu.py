@@ -19,8 +19,9 @@ import dagster as dg
 from voice_assets_tests.core.corpus.small_corpus import SmallCodec
 from voice_core.codecs import CODECS
 from voice_core.codecs.base import Audio, Codes
+from voice_core.codecs.declaration import CodecDeclaration
 from voice_core.compute.gpu_lock import hold_gpu
-from voice_core.settings import Settings
+from voice_core.settings import NeuCodecSettings, Settings
 
 GPU = "pretend-gpu-0"
 TIMELINE, SECONDS = "PRETEND_GPU_TIMELINE", "PRETEND_GPU_SEC"
@@ -82,7 +83,7 @@ def read_timeline(path: Path) -> list[GpuUse]:
 
 
 if TIMELINE in os.environ:  # not where the tests themselves run: NeuCodec has tests of its own there
-    CODECS["neucodec"] = lambda *_: PretendGpuCodec()
+    CODECS["neucodec"] = CodecDeclaration("neucodec", lambda _: PretendGpuCodec(), settings=NeuCodecSettings)
 
 from voice_assets.definitions import defs as defs  # noqa: E402  # after the codec has taken its place
 

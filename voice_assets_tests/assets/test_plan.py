@@ -27,6 +27,7 @@ from voice_assets.throughput_history import (
 from voice_assets_tests.assets.conftest import BuiltCorpus, _open_corpus
 from voice_assets_tests.core.corpus.small_corpus import SmallCodec
 from voice_core.codecs import CODECS, cached_codec, load_codec
+from voice_core.codecs.declaration import CodecDeclaration
 from voice_core.codecs.melvq import MelVQ
 from voice_core.corpus.ingest.batch_model import Recording
 from voice_core.corpus.ingest.batches import read_batches
@@ -168,7 +169,7 @@ def test_another_revision_of_the_codec_encodes_everything_and_decodes_nothing(bu
     built_corpus.monkeypatch.setenv("VOICE_ROUNDTRIP_SHARE", "1.0")
     built_corpus.build()  # encodes, so that this revision's speed is known
     cached_codec.cache_clear()
-    built_corpus.monkeypatch.setitem(CODECS, "melvq", lambda _: AnotherMelVQ())
+    built_corpus.monkeypatch.setitem(CODECS, "melvq", CodecDeclaration("melvq", lambda _: AnotherMelVQ()))
     try:
         found = plan(built_corpus)
         before = stored(built_corpus)

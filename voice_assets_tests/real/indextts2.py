@@ -16,7 +16,7 @@ import pytest
 
 from voice_assets_tests.core.tts import fake_indextts
 from voice_core.settings import Settings
-from voice_core.tts import Utterance, load_on_reserved_gpu
+from voice_core.tts import Utterance
 from voice_core.tts.indextts2 import EMOTIONS, IndexTTS2Engine
 
 SENTENCE = "The ferry leaves when the captain has finished her tea, and not a minute sooner."
@@ -28,7 +28,7 @@ def engine() -> Iterator[IndexTTS2Engine]:
     settings = Settings.load().indextts2
     assert len(settings.voices) >= 2, "VOICE_INDEXTTS2__VOICES must name two recordings"
     engine = IndexTTS2Engine(settings)
-    with load_on_reserved_gpu(engine, "the check of IndexTTS2"):
+    with engine.ready("the check of IndexTTS2"):
         yield engine
 
 

@@ -1,7 +1,7 @@
-"""What a codec is: audio in, one stream of integer codes out, and back."""
+"""The `Codec` protocol: mono audio to one stream of integer codes, and back."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -13,15 +13,16 @@ Codes = npt.NDArray[np.int32]
 """One codebook index a frame, shape [frames], each in [0, codebook_size)."""
 
 Margins = npt.NDArray[np.float32]
-"""How far each code was from being another one, shape [frames], in units of its quantiser's step."""
+"""Distance of each code from the nearest other code, shape [frames], in units of the quantiser's step."""
 
 
 class CodecUnavailableError(RuntimeError):
-    """The codec cannot be loaded: its package or weights are missing. The message says how to get them."""
+    """The codec cannot be loaded: its package, weights or GPU are missing. The message says how to install them."""
 
 
 class OutOfMemoryError(RuntimeError):
-    """The device has no memory left for a clip, even by itself: it is too long, or another program has the memory."""
+    """A single clip does not fit into the free memory of the device: it is too long, or another program uses the
+    memory."""
 
 
 @runtime_checkable
@@ -51,26 +52,26 @@ class Codec(Protocol):
     def codebook_size(self) -> int: ...
 
     def ready(self, purpose: str) -> AbstractContextManager[None]:
-        """Hold what encoding needs for as long as it is needed: a GPU that no other process of this machine may use.
+        """Hold what encoding needs, such as a GPU, which other processes of this machine cannot use meanwhile.
 
-        A codec that runs on the CPU holds nothing. Encoding and decoding outside of it work too, and hold nothing
-        beyond the call. `purpose` says what for, to those who wait.
+        A codec on the CPU holds nothing. Encoding and decoding work without it too, and hold a GPU for one call.
+        `purpose` is shown to processes that wait for the GPU.
         """
         ...
 
     @property
     def device(self) -> str:
-        """What it runs on: "cpu", or "cuda: NVIDIA H200". Where it is not loaded yet, what it would run on first."""
+        """The device, such as "cpu" or "cuda: NVIDIA H200"; before loading, the device it would be loaded on."""
         ...
 
     @property
     def rechecked(self) -> int:
-        """Clips so far that `encode` gave to the plain path, since rounding might have decided one of their codes."""
+        """Clips that `encode` has encoded again by the plain path, since rounding could have changed a code."""
         ...
 
     @property
     def batch_sec(self) -> float:
-        """How much audio `encode` is best handed at once, seconds."""
+        """The amount of audio per call at which `encode` is fastest, seconds."""
         ...
 
     def group_key(self, sample_count: int, sample_rate_hz: int) -> int:
@@ -90,23 +91,48 @@ class Codec(Protocol):
         ...
 
     def encode_reference(self, clip: Audio, sample_rate_hz: int | None = None) -> tuple[Codes, Margins]:
-        """What the plainest implementation makes of one clip by itself, however slow: what `encode` is held against."""
+        """Encode one clip alone by the simplest implementation, which `encode` is compared with; it may be slow."""
         ...
 
     @property
     def max_margin(self) -> float:
-        """The largest margin at which `encode` may give another code than `encode_alone`; 0 where it never may."""
+        """The largest margin at which `encode` may give another code than `encode_reference`; 0 where it never may."""
         ...
 
     @property
     def min_agreement(self) -> float:
-        """The share of codes in which `encode` and `encode_alone` must agree, for every clip of a second or more."""
+        """The share of codes in which `encode` and `encode_reference` must agree for a clip of a second or more."""
         ...
 
     def decode(self, codes: Sequence[Codes]) -> list[Audio]:
         """Decode to audio at `output_sample_rate_hz`, `len(codes) * output_sample_rate_hz / codes_per_sec`
         samples each."""
         ...
+
+
+class CpuCodec:
+    """The parts of `Codec` that a codec on the CPU shares with others, if it encodes each clip alone: it holds no GPU,
+    and `encode` is its own reference."""
+
+    stand_in = False
+    device = "cpu"
+    rechecked = 0
+    batch_sec = 120.0
+    max_margin = 0.0
+    min_agreement = 1.0
+
+    def encode(self, clips: Sequence[Audio], sample_rate_hz: int | None = None) -> list[Codes]:
+        raise NotImplementedError
+
+    def ready(self, purpose: str) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def group_key(self, sample_count: int, sample_rate_hz: int) -> int:
+        return 0
+
+    def encode_reference(self, clip: Audio, sample_rate_hz: int | None = None) -> tuple[Codes, Margins]:
+        codes = self.encode([clip], sample_rate_hz)[0]
+        return codes, np.ones(len(codes), np.float32)
 
 
 def resampled_length(sample_count: int, from_hz: int, to_hz: int) -> int:

@@ -5,7 +5,7 @@ range (0…65535) and 24 kHz out, at a far lower fidelity.
 
 Encoding, frame by frame: Hann-windowed power spectrum → 80 log-mel bands → 40 liftered cepstral
 coefficients → a pair of codebook vectors whose sum is nearest. Decoding: the sum of the pair → log-mel →
-linear magnitudes → phases by fast Griffin-Lim. `train_melvq.py` makes the codebooks.
+linear magnitudes → phases by fast Griffin-Lim. `benchmarks/train_melvq.py` makes the codebooks.
 
 Sources: the mel scale is O'Shaughnessy's, `2595 · log10(1 + f / 700)`; residual vector quantisation is
 Juang & Gray (1982); fast Griffin-Lim is Perraudin, Balazs & Søndergaard (2013).
@@ -15,7 +15,6 @@ import functools
 import hashlib
 import io
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,8 @@ import numpy.typing as npt
 
 from voice_core.audio.mel import mel_filters
 from voice_core.audio.pcm import resample
-from voice_core.codecs.base import Audio, Codes, Margins, resampled_length, validate_clip, validate_codes
+from voice_core.codecs.base import Audio, Codes, CpuCodec, resampled_length, validate_clip, validate_codes
+from voice_core.codecs.declaration import CodecDeclaration, NoSettings
 
 Float32 = npt.NDArray[np.float32]
 Complex64 = npt.NDArray[np.complex64]
@@ -188,7 +188,7 @@ def invert_log_mel(mel: Float32, gain: Float32) -> Audio:
     return np.clip(signal[lead : lead + len(mel) * HOP], -1.0, 1.0)
 
 
-class MelVQ:
+class MelVQ(CpuCodec):
     """The embedded `Codec`. Immutable after construction, so threads may share one."""
 
     name = "melvq"
@@ -197,11 +197,6 @@ class MelVQ:
     output_sample_rate_hz = SAMPLE_RATE_HZ
     codes_per_sec = SAMPLE_RATE_HZ // HOP
     codebook_size = STAGE_SIZE * STAGE_SIZE
-    batch_sec = 120.0
-    max_margin = 0.0
-    device = "cpu"
-    rechecked = 0
-    min_agreement = 1.0
 
     def __init__(self, codebook_path: Path = CODEBOOK_PATH) -> None:
         """Read codebooks: an .npz of floats: `first` and `second`, each [STAGE_SIZE, CEPSTRA], and `gain` [BANDS],
@@ -215,14 +210,6 @@ class MelVQ:
         shapes = self._first.shape, self._second.shape, self._gain.shape
         if shapes != ((STAGE_SIZE, CEPSTRA), (STAGE_SIZE, CEPSTRA), (BANDS,)):
             raise ValueError(f"{codebook_path}: arrays first, second, gain have shapes {shapes}; train it again.")
-
-    def ready(self, purpose: str) -> AbstractContextManager[None]:
-        """Nothing to hold: it runs on the CPU."""
-        return nullcontext()
-
-    def group_key(self, sample_count: int, sample_rate_hz: int) -> int:
-        """All clips are alike: each is worked on alone."""
-        return 0
 
     def code_count(self, sample_count: int, sample_rate_hz: int | None = None) -> int:
         """ceil(sample_count / 480) at 24 kHz: every sample lies in a frame, and 0 samples give 0 codes.
@@ -241,11 +228,6 @@ class MelVQ:
         rate = sample_rate_hz or SAMPLE_RATE_HZ
         checked = (validate_clip(clip, index) for index, clip in enumerate(clips))
         return [self._encode_clip(resample(clip, rate, SAMPLE_RATE_HZ)) for clip in checked]
-
-    def encode_reference(self, clip: Audio, sample_rate_hz: int | None = None) -> tuple[Codes, Margins]:
-        """The same as `encode`, which works on each clip alone: no code may differ."""
-        codes = self.encode([clip], sample_rate_hz)[0]
-        return codes, np.ones(len(codes), np.float32)
 
     def decode(self, codes: Sequence[Codes]) -> list[Audio]:
         """Audio of each code array, float32 [len(codes) · 480] within ±1, at about the level that was encoded.
@@ -279,3 +261,10 @@ class MelVQ:
             out[at : at + seam] = out[at : at + seam] * (1 - fade) + audio[:seam] * fade
             out[at + seam : at + len(audio)] = audio[seam:]
         return out
+
+
+def _create(_: NoSettings) -> MelVQ:
+    return MelVQ()
+
+
+CODEC = CodecDeclaration("melvq", _create)

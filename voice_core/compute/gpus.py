@@ -1,4 +1,4 @@
-"""GPU profiles: the steps at a time, the audio per batch and the precisions of each pool, from one file."""
+"""GPUs: what each pool of them is used for and how (one file declares it), and those that torch has here."""
 
 import tomllib
 from collections.abc import Mapping
@@ -76,3 +76,28 @@ def load_gpu_profile(pool: str, file: str = "") -> GpuProfile:
             f'there is no GPU pool "{pool}"; known pools: {", ".join(known)} (VOICE_GPU_PROFILES names the file)'
         )
     return known[pool]
+
+
+class GpuUnavailableError(RuntimeError):
+    """A GPU is asked for that torch does not have."""
+
+
+def list_torch_gpus(device: str, wanted_by: str, *, required: bool = False) -> dict[str, str]:
+    """The GPUs that `device` ("auto", "cuda", "cuda:N" or another) allows, by UUID: torch's name of each.
+
+    Empty for another device, and for "auto" without a GPU unless one is `required`. `wanted_by` begins the message of
+    GpuUnavailableError, which is raised where torch does not have the GPU; torch's own errors where it cannot be
+    imported.
+    """
+    if device not in ("auto", "cuda") and not device.startswith("cuda:"):
+        return {}
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if not count and device == "auto" and not required:
+        return {}
+    numbers = range(count) if device in ("auto", "cuda") else [int(device.removeprefix("cuda:"))]
+    if not numbers or numbers[-1] >= count:
+        found = f"sees {count} GPU{'' if count == 1 else 's'}" + (f", the last is cuda:{count - 1}" if count else "")
+        raise GpuUnavailableError(f"{wanted_by}, and torch {torch.__version__} {found}")
+    return {f"GPU-{torch.cuda.get_device_properties(number).uuid}": f"cuda:{number}" for number in numbers}

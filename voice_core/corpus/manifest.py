@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
+from voice_core.corpus.labels import Labels, ordered_fields
 from voice_core.fingerprint import sha256
 from voice_core.layout import PartitionKey, manifest_key
 from voice_core.stages.files import FilesByKey
@@ -21,8 +22,8 @@ SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One row: a transcript line, the untranscribed rest of a recording, or a recording that is left out whole.
+class Entry(Labels):
+    """One row: a transcript line with its labels, the untranscribed rest of a recording, or a recording that is left out whole.
 
     `sample_count` is the part of the recording that this row accounts for. Over all rows of a recording it adds up to
     the recording's length.
@@ -43,10 +44,6 @@ class Entry:
     threshold: float | None = None
     message: str = ""
     text: str = ""
-    speaker_id: str = ""
-    gender: str = ""
-    dialect: str = ""
-    tone: str = ""
     # The file, where there is one.
     key: str = ""
     sha256: str = ""
@@ -171,7 +168,8 @@ class Manifest:
         return manifest
 
 
-FORMAT = ManifestFormat(Entry, "voice_manifest", SCHEMA_VERSION)
+_COLUMNS = [item.name for item in ordered_fields(Entry)]
+FORMAT = ManifestFormat(Entry, "voice_manifest", SCHEMA_VERSION, columns=_COLUMNS)
 
 
 def sorted_entries(entries: Iterable[Entry]) -> tuple[Entry, ...]:

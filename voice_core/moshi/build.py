@@ -37,7 +37,7 @@ from voice_core.synthesis import (
 from voice_core.synthesis.sizing import physical_cores
 from voice_core.synthesis.speech_cache import SpeechCache
 from voice_core.synthesis.voice_levels import remove_damaged_levels
-from voice_core.tts import configured_engine
+from voice_core.tts import configured_engine, engine_declaration
 from voice_core.tts.base import Speech
 
 SUFFIXES = (".jsonl", ".ndjson")
@@ -107,10 +107,7 @@ def engine_spec(settings: Settings) -> EngineSpec:
     """The engine of the settings, not loaded yet."""
     name, options = configured_engine(settings)
     engine = EngineSpec(name, options).load()  # not its weights
-    return EngineSpec(name, options, _MEMORY_GB.get(name, 1.0), engine.capabilities.thread_safe)
-
-
-_MEMORY_GB = {"hibari": 0.3, "noise": 0.1, "indextts2": 7.0}
+    return EngineSpec(name, options, engine_declaration(name).memory_gb, engine.capabilities.thread_safe)
 
 
 def open_engine_pool(

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from huggingface_hub import DatasetCard
 
-from voice_core.corpus.dataset.schemas import config_schemas
+from voice_core.corpus.dataset.exporters import config_schemas
 from voice_core.corpus.names import NEUTTS
 from voice_core.publish.dataset_files import DatasetNotReadyError
 from voice_core.publish.difference import LocalFile

@@ -6,6 +6,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from voice_core.corpus.dataset.summary import format_duration
+from voice_core.corpus.labels import LABELS
 from voice_core.corpus.manifest import Entry
 from voice_core.language import pluralize
 
@@ -33,6 +34,12 @@ def format_measures(entry: Entry) -> list[tuple[str, str]]:
     return [(name, form.format(value * unit)) for name, value, form, unit in known if value is not None]
 
 
+def _given_labels(entry: Entry) -> list[tuple[str, str]]:
+    """The titles and values of the labels that the transcript gives."""
+    values = [(label.title, str(getattr(entry, label.name))) for label in LABELS]
+    return [(title, value) for title, value in values if value]
+
+
 def _shortened(text: str, most: int = _MOST_TEXT) -> str:
     return text if len(text) <= most else text[:most].rstrip() + " …"
 
@@ -51,6 +58,7 @@ def template_environment() -> Environment:
         "number": lambda value: f"{value:,}",
         "count": pluralize,
         "measures": format_measures,
+        "labels": _given_labels,
         "shortened": _shortened,
         "words": lambda name: name.replace("_", " "),
     }

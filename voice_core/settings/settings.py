@@ -1,7 +1,7 @@
 """The class `Settings`: all groups, and the settings outside of groups."""
 
 import os
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import unquote
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
@@ -61,6 +61,10 @@ class Settings(BaseSettings):
     )
     codec: str = Field(
         "melvq", description="Codec of coded_segments: neucodec, melvq (embedded stand-in) or none (no codes)."
+    )
+    codec_options: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Settings of a codec that has no group of its own, such as one of another package. JSON object.",
     )
     raw_pattern: str = Field(
         "{channel}/{audio_id}",

@@ -1,5 +1,7 @@
 """Settings of speech engines."""
 
+from typing import Any
+
 from pydantic import Field
 
 from voice_core.settings.base import SettingsGroup
@@ -9,6 +11,10 @@ class SpeechSettings(SettingsGroup):
     """The speech engine that speaks scripts."""
 
     engine: str = Field("hibari", description="Speech engine: hibari (embedded, English), noise or indextts2.")
+    options: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Settings of an engine that has no group of its own, such as one of another package. JSON object.",
+    )
     pool: str = Field(
         "",
         pattern=r"^[A-Za-z0-9_]*$",

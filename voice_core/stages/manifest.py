@@ -91,13 +91,22 @@ class ManifestFormat(Generic[Row]):
     """How one kind of manifest is stored.
 
     `metadata_key` names the JSON object in the Parquet metadata. `version` is the newest format that this program
-    reads, and the one that it writes. `marks` are boolean columns after the fields of the row.
+    reads, and the one that it writes. `marks` are boolean columns after the fields of the row. `columns` gives the fields
+    in another order than the row's.
     """
 
-    def __init__(self, row_type: type[Row], metadata_key: str, version: int, marks: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        row_type: type[Row],
+        metadata_key: str,
+        version: int,
+        marks: Sequence[str] = (),
+        *,
+        columns: Sequence[str] = (),
+    ) -> None:
         self.version = version
         self._row_type, self._metadata_key, self._marks = row_type, metadata_key.encode(), tuple(marks)
-        self.schema = arrow_schema(row_type, marks)
+        self.schema = arrow_schema(row_type, marks, columns)
 
     def to_bytes(self, metadata: Mapping[str, Any], rows: Sequence[Row], **marked: Sequence[bool]) -> bytes:
         """The file's content: equal arguments give equal bytes. `marked` has the values of each mark."""
@@ -154,16 +163,17 @@ def load_stored_manifest(store: Store, key: str, parse: Callable[[Store, str, by
         return None
 
 
-def arrow_schema(row_type: type[Any], marks: Sequence[str] = ()) -> pa.Schema:
-    """A column for each field of a dataclass, in order: str, int, float, bool or a Literal of strings, nullable where
-    None is allowed. Then a boolean column for each mark.
+def arrow_schema(row_type: type[Any], marks: Sequence[str] = (), columns: Sequence[str] = ()) -> pa.Schema:
+    """A column for each field of a dataclass, in their order or that of `columns`: str, int, float, bool or a Literal
+    of strings, nullable where None is allowed. Then a boolean column for each mark.
 
     >>> row = dataclasses.make_dataclass("row", [("kind", Literal["a", "b"]), ("value", float | None)])
     >>> [(field.name, str(field.type), field.nullable) for field in arrow_schema(row, ["set_aside"])]
     [('kind', 'string', False), ('value', 'double', True), ('set_aside', 'bool', False)]
     """
     hints = typing.get_type_hints(row_type)
-    fields = [_arrow_field(item.name, hints[item.name]) for item in dataclasses.fields(row_type)]
+    names = columns or [item.name for item in dataclasses.fields(row_type)]
+    fields = [_arrow_field(name, hints[name]) for name in names]
     return pa.schema([*fields, *(pa.field(name, pa.bool_(), nullable=False) for name in marks)])
 
 

@@ -13,7 +13,6 @@ from voice_core.synthesis.sizing import Machine, WorkerPlan, choose_workers
 from voice_core.synthesis.stats import SynthesisStats
 from voice_core.synthesis.thread_workers import SerialWorker, TaskQueue, ThreadWorkers, Workers
 from voice_core.synthesis.types import EngineSpec, SpokenGroup, SynthesisOptions, UtteranceGroup
-from voice_core.tts import reserve_gpu
 
 
 class EnginePool:
@@ -91,7 +90,7 @@ class EnginePool:
 
     def _get_workers(self, stats: SynthesisStats) -> Workers:
         if self._running is None:
-            there = self._exit_stack.enter_context(reserve_gpu(self.engine.load(), self.options.label))
+            there = self._exit_stack.enter_context(self.engine.load().held(self.options.label))
             engine = dataclasses.replace(self.engine, options={**self.engine.options, **there})
             self._running = self._start_workers(
                 engine, choose_workers(engine, self.options, Machine.detect(engine.device))

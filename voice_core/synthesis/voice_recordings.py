@@ -12,14 +12,10 @@ def describe_voice_problem(engine: SpeechEngine, voice: str) -> str:
 
     With an engine that clones and cannot identify recordings, any voice may be one.
     """
-    identify = _identify(engine)
-    if identify is not None:
-        try:
-            identify(voice)
-        except (ValueError, OSError) as error:
-            return str(error)
-    elif not engine.capabilities.clones and voice not in ("default", *engine.voices):
-        return f"{engine.name} has no such voice; it has {', '.join(engine.voices)}"
+    try:
+        engine.prompt_identity(voice)
+    except (ValueError, OSError) as error:
+        return str(error)
     return ""
 
 
@@ -31,11 +27,7 @@ def hash_voice_recordings(
     if not engine.capabilities.clones:
         return {}, {}
     recorded_emotions = {emotion for emotion in emotions if Path(emotion).suffix}
-    return _hashes({*voices}, _identify(engine) or _file_hash), _hashes(recorded_emotions, _file_hash)
-
-
-def _identify(engine: SpeechEngine) -> Callable[[str], str] | None:
-    return getattr(engine, "prompt_identity", None)
+    return _hashes({*voices}, engine.prompt_identity), _hashes(recorded_emotions, _file_hash)
 
 
 def _file_hash(name: str) -> str:
@@ -46,7 +38,9 @@ def _hashes(names: Iterable[str], identify: Callable[[str], str]) -> dict[str, s
     found: dict[str, str] = {}
     for name in sorted(names):
         try:
-            found[name] = identify(name)
+            identity = identify(name)
         except (ValueError, OSError, RuntimeError):  # no such file, an impossible file name, or no such home folder
             continue
+        if identity:
+            found[name] = identity
     return found

@@ -1,11 +1,15 @@
-"""Speech engines by name: an engine is one module and one entry here. Nothing heavy loads until asked for."""
+"""Speech engines by name. An engine is one module with an `EngineDeclaration`, and one entry here or an entry point.
 
-from collections.abc import Callable, Iterable
+The module of an engine is imported when the engine is asked for. docs/extending.md shows how to add one.
+"""
+
 from typing import Any
 
+from voice_core.registry import UnknownNameError, load_registered, registered_names
 from voice_core.settings import Settings
 from voice_core.tts.base import (
     Capabilities,
+    EngineBase,
     EngineBrokenError,
     EngineUnavailableError,
     Samples,
@@ -13,57 +17,64 @@ from voice_core.tts.base import (
     SpeechEngine,
     TransientEngineError,
     Utterance,
-    load_on_reserved_gpu,
-    reserve_gpu,
 )
+from voice_core.tts.declaration import EngineDeclaration
 
 __all__ = [
     "ENGINES",
     "Capabilities",
+    "EngineBase",
     "EngineBrokenError",
+    "EngineDeclaration",
     "EngineUnavailableError",
     "Samples",
     "Speech",
     "SpeechEngine",
     "TransientEngineError",
     "Utterance",
-    "chosen_engine",
+    "configured_engine",
+    "engine_declaration",
+    "engine_names",
     "load_engine",
-    "load_on_reserved_gpu",
-    "reserve_gpu",
 ]
 
-
-def _hibari(**options: Any) -> SpeechEngine:
-    from voice_core.tts.hibari import HibariEngine
-
-    _refuse_unknown("hibari", options, ())
-    return HibariEngine()
-
-
-def _noise(**options: Any) -> SpeechEngine:
-    from voice_core.tts.noise import NoiseEngine, NoiseOptions
-
-    _refuse_unknown("noise", options, NoiseOptions.__dataclass_fields__)
-    return NoiseEngine(NoiseOptions(**options))
+ENGINES: dict[str, str | EngineDeclaration] = {
+    "hibari": "voice_core.tts.hibari:ENGINE",
+    "noise": "voice_core.tts.noise:ENGINE",
+    "indextts2": "voice_core.tts.indextts2:ENGINE",
+}
+"""Where each engine is declared."""
+ENTRY_POINTS = "voice_data_factory.engines"
+"""The group of entry points by which other packages provide engines."""
 
 
-def _indextts2(**options: Any) -> SpeechEngine:
-    from voice_core.settings import IndexTTS2Settings
-    from voice_core.tts.indextts2 import IndexTTS2Engine
-
-    _refuse_unknown("indextts2", options, IndexTTS2Settings.model_fields)
-    return IndexTTS2Engine(IndexTTS2Settings(**options))
+def engine_names() -> tuple[str, ...]:
+    """The names of all engines, those of installed packages included."""
+    return registered_names(ENGINES, ENTRY_POINTS)
 
 
-ENGINES: dict[str, Callable[..., SpeechEngine]] = {"hibari": _hibari, "noise": _noise, "indextts2": _indextts2}
+def engine_declaration(name: str) -> EngineDeclaration:
+    """What the engine called `name` declares.
+
+    Raises ValueError for an unknown name, and EngineUnavailableError where its module cannot be imported.
+    """
+    try:
+        return load_registered(ENGINES, ENTRY_POINTS, name, EngineDeclaration)
+    except UnknownNameError as error:
+        known = ", ".join(error.known)
+        raise ValueError(f"no speech engine is called {name!r}; known engines: {known}") from None
+    except ImportError as error:
+        raise EngineUnavailableError(
+            f"the engine {name} cannot be imported ({error}). Install what its package needs"
+        ) from None
 
 
 def load_engine(name: str, **options: Any) -> SpeechEngine:
     """The engine called `name`, its weights not yet loaded. Options are plain values, so that a worker process can
     load the same engine from (name, options).
 
-    Raises ValueError, with the known ones, for a name or an option that there is not.
+    Raises ValueError for an unknown name or option and lists the known ones; EngineUnavailableError where a package is
+    missing.
 
     >>> load_engine("festival")
     Traceback (most recent call last):
@@ -72,31 +83,40 @@ def load_engine(name: str, **options: Any) -> SpeechEngine:
     Traceback (most recent call last):
     ValueError: the engine hibari has no option 'speed'; it has none
     """
-    if name not in ENGINES:
-        raise ValueError(f"no speech engine is called {name!r}; known engines: {', '.join(sorted(ENGINES))}")
-    return ENGINES[name](**options)
+    declared = engine_declaration(name)
+    unknown = sorted(set(options) - set(declared.options))
+    if unknown:
+        listed = ", ".join(sorted(declared.options)) or "none"
+        raise ValueError(
+            f"the engine {name} has no option {', '.join(repr(option) for option in unknown)}; it has {listed}"
+        )
+    try:
+        return declared.create(declared.settings(**options))
+    except ImportError as error:
+        install = f": {declared.install}" if declared.install else ""
+        raise EngineUnavailableError(f"the engine {name} cannot be loaded ({error}){install}") from None
 
 
 def configured_engine(settings: Settings) -> tuple[str, dict[str, Any]]:
     """The name and the options of the engine that the settings choose, for `load_engine`, here or elsewhere.
+
+    The options are the group of the settings that has the engine's name, or else `speech.options`. Raises ValueError
+    for an unknown engine and for options of an engine that has a group.
 
     >>> from voice_core.settings import SpeechSettings
     >>> configured_engine(Settings(speech=SpeechSettings(engine="noise")))
     ('noise', {})
     """
     name = settings.speech.engine
-    if name not in ENGINES:
-        raise ValueError(f"speech.engine is {name!r}; known engines: {', '.join(sorted(ENGINES))}")
-    if name != "indextts2":
-        return name, {}
-    options = settings.indextts2.model_dump(exclude_defaults=True)
-    return name, options
-
-
-def _refuse_unknown(engine: str, options: Iterable[str], known: Iterable[str]) -> None:
-    unknown = sorted(set(options) - set(known))
-    if unknown:
-        listed = ", ".join(sorted(known)) or "none"
-        raise ValueError(
-            f"the engine {engine} has no option {', '.join(repr(name) for name in unknown)}; it has {listed}"
-        )
+    if name not in engine_names():
+        raise ValueError(f"speech.engine is {name!r}; known engines: {', '.join(engine_names())}")
+    options = dict(settings.speech.options)
+    declared = engine_declaration(name)
+    group = getattr(settings, name, None)
+    if name in Settings.model_fields and isinstance(group, declared.settings):
+        if options:
+            raise ValueError(f"speech.options is not for {name}, which has settings of its own: {name}.*")
+        return name, dict(group.model_dump(exclude_defaults=True))
+    of_machine = {field: getattr(settings, field) for field in ("gpu_profiles", "gpu_lock_dir", "local_dir")}
+    given = {field: value for field, value in of_machine.items() if value and field in declared.options}
+    return name, {**given, **options}

@@ -1,49 +1,52 @@
-"""What a speech engine is: an utterance in, speech out."""
+"""The `SpeechEngine` protocol: utterances to speech."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
+
+from voice_core.fingerprint import sha256
 
 Samples = npt.NDArray[np.float32]
 """Mono audio, shape [samples], full scale ±1.0."""
 
 
 class EngineUnavailableError(RuntimeError):
-    """The engine cannot be loaded: its package, weights or GPU are missing. The message says how to get them."""
+    """The engine cannot be loaded: its package, weights or GPU are missing. The message says how to install them."""
 
 
 class EngineBrokenError(EngineUnavailableError):
-    """It spoke, and in this process it cannot any more: its GPU's context is lost. In a new process it may."""
+    """The engine cannot speak any more in this process: its GPU context is lost. It may work in a new process."""
 
 
 class TransientEngineError(RuntimeError):
-    """This time it failed; the same utterance may well be said when it is tried again."""
+    """The engine failed; a retry of the same utterance may succeed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """Something to be said. `voice` is a name the engine knows, or, where it clones, a recording's path."""
+    """A text to be spoken. `voice` is the name of one of the engine's voices, or the path of a recording to clone."""
 
     text: str
     voice: str = "default"
-    language: str = ""  # BCP-47; the engine's own when empty
-    emotion: str = ""  # a style the engine knows, or a description of one; neutral when empty
+    language: str = ""  # BCP-47; the engine's default when empty
+    emotion: str = ""  # a style that the engine has, or a description of one; neutral when empty
     seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """Something said."""
+    """A spoken utterance."""
 
     audio: Samples
     sample_rate_hz: int
     engine: str
     revision: str
-    wall_sec: float = field(default=0.0, compare=False)  # what saying it took
+    wall_sec: float = field(default=0.0, compare=False)  # time that the engine took
 
     @property
     def duration_sec(self) -> float:
@@ -51,26 +54,26 @@ class Speech:
 
     @property
     def real_time_factor(self) -> float:
-        """Seconds of work for a second of speech; 0 for no speech."""
+        """Seconds of work per second of speech; 0 for no speech."""
         return self.wall_sec / self.duration_sec if len(self.audio) else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What an engine can do."""
+    """The abilities of an engine."""
 
-    deterministic: bool  # the same utterance gives the same samples, always
-    thread_safe: bool  # several threads may speak with one instance at once
-    streams: bool = False  # `stream` yields before all is said
+    deterministic: bool  # the same utterance always gives the same samples
+    thread_safe: bool  # several threads may use one instance at once
+    streams: bool = False  # `stream` yields audio before the whole text is spoken
     clones: bool = False  # a voice may be the path of a recording
-    keeps_one_voice: bool = False  # what it computed of a voice is lost with the next: a change of voice costs
-    languages: tuple[str, ...] = ()  # BCP-47; empty: whatever its model makes of a text
+    keeps_one_voice: bool = False  # only the last voice is cached: changing the voice takes time
+    languages: tuple[str, ...] = ()  # BCP-47; empty: not restricted
     emotions: tuple[str, ...] = ()
 
 
 @runtime_checkable
 class SpeechEngine(Protocol):
-    """Utterance → Speech. `name` and `revision` identify what it sounds like."""
+    """Utterance → Speech. `name` and `revision` identify the sound: engines that share both give the same speech."""
 
     @property
     def name(self) -> str: ...
@@ -82,34 +85,69 @@ class SpeechEngine(Protocol):
     def capabilities(self) -> Capabilities: ...
     @property
     def voices(self) -> tuple[str, ...]:
-        """The voices it has by name, "default" aside."""
+        """The names of the voices, without "default"."""
         ...
 
     def speak(self, utterance: Utterance) -> Speech:
-        """Raises ValueError for an utterance that it cannot say, naming what is wrong with it;
-        TransientEngineError where trying again may help; EngineUnavailableError where it cannot load."""
+        """Speak an utterance.
+
+        Raises ValueError, with the reason, for an utterance that the engine cannot speak; TransientEngineError where a
+        retry may succeed; EngineUnavailableError where the engine cannot be loaded.
+        """
         ...
 
     def stream(self, utterance: Utterance) -> Iterator[Samples]:
-        """The same audio in pieces, as they come."""
+        """The audio of `speak` in pieces, as they are made."""
         ...
 
     def warm(self, voice: str) -> None:
-        """Load what speaking with this voice needs, so that the first utterance is as fast as the others."""
+        """Load everything that this voice needs, so that the first utterance is as fast as the others."""
         ...
 
     def clear(self) -> None:
-        """Forget what was kept of voices: a recording may have changed under its path."""
+        """Drop cached voices: the recording at a path may have changed."""
+        ...
+
+    def prompt_identity(self, voice: str) -> str:
+        """A hash of the recording that the voice is made from, as the file is now; "" where the engine cannot tell.
+
+        Raises ValueError or OSError where the engine does not have the voice.
+        """
+        ...
+
+    def ready(self, purpose: str) -> AbstractContextManager[None]:
+        """Load the engine onto a free GPU and keep that GPU from other processes of this machine.
+
+        An engine on the CPU holds nothing. `purpose` is shown to processes that wait for the GPU.
+        """
+        ...
+
+    def held(self, purpose: str) -> AbstractContextManager[dict[str, Any]]:
+        """Keep a free GPU from other processes of this machine and load nothing: the options with which worker
+        processes load their engines onto it."""
         ...
 
 
-def load_on_reserved_gpu(engine: SpeechEngine, purpose: str) -> AbstractContextManager[None]:
-    """While this lasts, keep a GPU from other processes for an engine that runs on one; it is loaded there."""
-    holds: Callable[[str], AbstractContextManager[None]] | None = getattr(engine, "ready", None)
-    return holds(purpose) if holds else nullcontext()
+class EngineBase:
+    """The parts of `SpeechEngine` that most engines share; an engine that clones voices or runs on a GPU overrides
+    them."""
 
+    name: Any
+    capabilities: Any
+    voices: Any
 
-def reserve_gpu(engine: SpeechEngine, purpose: str) -> AbstractContextManager[dict[str, object]]:
-    """While this lasts, keep a GPU from other processes for engines that are yet to be loaded, with these options."""
-    holds: Callable[[str], AbstractContextManager[dict[str, object]]] | None = getattr(engine, "held", None)
-    return holds(purpose) if holds else nullcontext({})
+    def prompt_identity(self, voice: str) -> str:
+        if not self.capabilities.clones:
+            if voice not in ("default", *self.voices):
+                raise ValueError(f"{self.name} has no such voice; it has {', '.join(self.voices)}")
+            return ""
+        try:
+            return sha256(Path(voice).expanduser().read_bytes())
+        except (ValueError, OSError, RuntimeError):  # no such file, no file name, or no such home folder
+            return ""
+
+    def ready(self, purpose: str) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def held(self, purpose: str) -> AbstractContextManager[dict[str, Any]]:
+        return nullcontext({})

@@ -1,4 +1,4 @@
-"""Hibari: the embedded speech engine. English, 24 kHz, its weights in the wheel, no GPU and no download."""
+"""Hibari: the embedded speech engine. English, 24 kHz, weights in the wheel, no GPU and no download."""
 
 import threading
 import time
@@ -13,23 +13,24 @@ from hibari import SAMPLE_RATE, Hibari, __version__
 from hibari.dsp import FFT_BACKEND
 from hibari.voices import DEFAULT, VOICES
 
-from voice_core.tts.base import Capabilities, Samples, Speech, Utterance
+from voice_core.tts.base import Capabilities, EngineBase, Samples, Speech, Utterance
+from voice_core.tts.declaration import EngineDeclaration, NoSettings
 
 LOW_SUFFIX: Final = "-low"
 LOW_RATIO: Final = 0.85
 """Pitch and formants of a low voice against its original: 0.85 is 15 % lower, about three semitones."""
 
 
-class HibariEngine:
-    """The voices in the wheel, and each of them once more as `<voice>-low`, 15 % lower.
+class HibariEngine(EngineBase):
+    """The voices in the wheel, and each of them also as `<voice>-low`, 15 % lower.
 
-    A low voice is spoken faster by the factor that slowing it down then takes away again, so that both
-    voices keep about the same pace. `default` is the wheel's default voice. One instance may be used by
-    several threads; the model runs on the calling thread alone.
+    A low voice is spoken faster and then slowed down by the same factor, so that both voices have about the same pace.
+    `default` is the wheel's default voice. One instance may be used by several threads; the model runs on the calling
+    thread alone.
     """
 
     name = "hibari"
-    # The two FFT libraries differ in the last bit, and so does the sound.
+    # The two FFT libraries differ in the last bit, and so does the audio.
     revision = f"{__version__}+{FFT_BACKEND}.shift1"
     sample_rate_hz = SAMPLE_RATE
     capabilities = Capabilities(deterministic=True, thread_safe=True, languages=("en",))
@@ -59,23 +60,23 @@ class HibariEngine:
         return Speech(audio, SAMPLE_RATE, self.name, self.revision, time.perf_counter() - began)
 
     def stream(self, utterance: Utterance) -> Iterator[Samples]:
-        """All of it at once: the model speaks faster than its first sentence could be cut off."""
+        """The whole audio as one piece: the model is faster than a split by sentences would be."""
         yield self.speak(utterance).audio
 
     def warm(self, voice: str) -> None:
-        """Load the model; a voice that it does not have is left to `speak` to refuse."""
+        """Load the model. An unknown voice is ignored here; `speak` rejects it."""
         name = (DEFAULT if voice == "default" else voice).removesuffix(LOW_SUFFIX)
         if name in self.voices:
             self._model(name)
 
     def clear(self) -> None:
-        """Nothing is kept of a voice but its model, which cannot change."""
+        """Nothing to drop: the models cannot change."""
 
     def _model(self, voice: str) -> Hibari:
         with self._lock:
             if voice not in self._models:
                 model = Hibari(voice)
-                _ = model.g2p  # loads its dictionaries at first use, which two threads should not do at once
+                _ = model.g2p  # loads its dictionaries, which two threads must not do at once
                 self._models[voice] = model
             return self._models[voice]
 
@@ -93,3 +94,10 @@ def lower_pitch(audio: npt.NDArray[np.float32], ratio: float = LOW_RATIO) -> npt
     frame.sample_rate = round(SAMPLE_RATE * ratio)
     slowed = [out.to_ndarray()[0] for step in (frame, None) for out in resampler.resample(step)]
     return np.concatenate(slowed).astype(np.float32, copy=False)
+
+
+def _create(_: NoSettings) -> HibariEngine:
+    return HibariEngine()
+
+
+ENGINE = EngineDeclaration("hibari", _create, memory_gb=0.3)

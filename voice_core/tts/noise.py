@@ -1,4 +1,4 @@
-"""Noise: speech-like noise without a model, thousands of times faster than it plays. For throughput runs and tests."""
+"""Noise: speech-like noise without a model, thousands of times faster than real time. For throughput runs and tests."""
 
 import hashlib
 import re
@@ -13,15 +13,16 @@ from typing import Final
 
 import numpy as np
 
-from voice_core.tts.base import Capabilities, Samples, Speech, TransientEngineError, Utterance
+from voice_core.tts.base import Capabilities, EngineBase, Samples, Speech, TransientEngineError, Utterance
+from voice_core.tts.declaration import EngineDeclaration
 
 CHARS_PER_SEC: Final = 14.0
-"""Characters, spaces among them, in a second of English read aloud, pauses aside."""
+"""Characters, with spaces, per second of read English without pauses."""
 CHARS_PER_SYLLABLE: Final = 3
 SHORT_PAUSE_SEC: Final = 0.15
 LONG_PAUSE_SEC: Final = 0.4
 ACTIVE_RMS: Final = 10 ** (-22 / 20)
-"""Level outside pauses; with the pauses of ordinary prose the whole has about -23 dBFS."""
+"""Level outside pauses; with the pauses of prose, the level is about -23 dBFS."""
 PEAK: Final = 0.95
 PITCH_HZ: Final = {"high": 210.0, "low": 110.0}
 STREAM_PIECE_SEC: Final = 0.25
@@ -32,23 +33,23 @@ _PART = re.compile(rf"(?P<long>[{_LONG}]+)|(?P<short>[{_SHORT}]+)|[^\s{_LONG}{_S
 
 @dataclass(frozen=True, slots=True)
 class NoiseOptions:
-    """`fail_on`: texts that contain it fail; with `fail_times` 0 always (ValueError), else each of them the first
-    `fail_times` times that one instance is asked (TransientEngineError)."""
+    """Texts that contain `fail_on` fail: always with ValueError if `fail_times` is 0, else with TransientEngineError in
+    the first `fail_times` attempts of one instance."""
 
     sample_rate_hz: int = 24_000
-    work_sec_per_sec: float = 0.0  # CPU time burnt for a second of speech, outside the GIL
+    work_sec_per_sec: float = 0.0  # CPU time per second of speech, spent outside the GIL
     fail_on: str = ""
     fail_times: int = 0
 
     def __post_init__(self) -> None:
         if not 8_000 <= self.sample_rate_hz <= 192_000:
-            raise ValueError(f"sample_rate_hz is {self.sample_rate_hz}; it must lie in 8,000…192,000")
+            raise ValueError(f"sample_rate_hz is {self.sample_rate_hz}; it must be in 8,000…192,000")
         if self.work_sec_per_sec < 0 or self.fail_times < 0:
             raise ValueError("work_sec_per_sec and fail_times must not be negative")
 
 
-class NoiseEngine:
-    """Syllables of noise at a voice's pitch, as long as speech would take. Any language, any voice."""
+class NoiseEngine(EngineBase):
+    """Syllables of noise at a voice's pitch, with the length of speech. Any language, any voice."""
 
     name = "noise"
     voices = tuple(PITCH_HZ)
@@ -71,14 +72,14 @@ class NoiseEngine:
         return self.options.sample_rate_hz
 
     def speak(self, utterance: Utterance) -> Speech:
-        """Raises ValueError for a text without a letter or digit, and what the option `fail_on` asks for."""
+        """Raises ValueError for a text without a letter or digit, and the errors that the option `fail_on` asks for."""
         began = time.perf_counter()
         audio = self._audio(utterance)
         self._work(len(audio))
         return Speech(audio, self.sample_rate_hz, self.name, self.revision, time.perf_counter() - began)
 
     def stream(self, utterance: Utterance) -> Iterator[Samples]:
-        """The same in pieces of a quarter of a second, each after the work for it."""
+        """The audio of `speak` in pieces of a quarter of a second, each after its share of the work."""
         audio = self._audio(utterance)
         step = round(STREAM_PIECE_SEC * self.sample_rate_hz)
         for start in range(0, len(audio), step):
@@ -90,11 +91,11 @@ class NoiseEngine:
         _voice_noise(voice, self.sample_rate_hz)
 
     def clear(self) -> None:
-        """Nothing is kept that could change."""
+        """Nothing to drop: nothing that is cached can change."""
 
     def _audio(self, utterance: Utterance) -> Samples:
         if not any(char.isalnum() for char in utterance.text):
-            raise ValueError(f"there is nothing to say in {utterance.text!r}")
+            raise ValueError(f"there is nothing to speak in {utterance.text!r}")
         self._fail(utterance.text)
         key = f"{utterance.seed}\0{utterance.voice}\0{utterance.text}".encode()
         rng = np.random.default_rng(int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "little"))
@@ -113,7 +114,7 @@ class NoiseEngine:
             piece = audio[max(at, 0) : at + len(hum)]
             piece *= hum[max(-at, 0) : max(-at, 0) + len(piece)]
         active = sum(hops for hops, voiced in spans if voiced) * hop
-        # Not np.dot: BLAS adds up long ones in as many parts as it has threads.
+        # Not np.dot: BLAS splits the sum into as many parts as it has threads.
         rms = float(np.sqrt(np.sum(np.square(audio)) / active))
         peak = max(float(audio.max()), -float(audio.min()))
         audio *= min(ACTIVE_RMS / rms, PEAK / peak)
@@ -123,22 +124,24 @@ class NoiseEngine:
         if not self.options.fail_on or self.options.fail_on not in text:
             return
         if not self.options.fail_times:
-            raise ValueError(f"told to fail on {self.options.fail_on!r}: {text!r}")
+            raise ValueError(f"the option fail_on is {self.options.fail_on!r}: {text!r}")
         with self._lock:
             self._failures[text] += 1
             if self._failures[text] > self.options.fail_times:
                 return
             count = self._failures[text]
-        raise TransientEngineError(f"told to fail {self.options.fail_times} times, this is number {count}: {text!r}")
+        raise TransientEngineError(
+            f"the option fail_times is {self.options.fail_times}, this is failure {count}: {text!r}"
+        )
 
     def _work(self, samples: int) -> None:
-        """Burn CPU time of this thread, as native code does: other threads can run meanwhile."""
+        """Use CPU time of this thread without the GIL, as native code does."""
         until = time.thread_time() + self.options.work_sec_per_sec * samples / self.sample_rate_hz
         while time.thread_time() < until:
             hashlib.blake2b(_BUSY_WORK)
 
 
-_BUSY_WORK: Final = bytes(1 << 16)  # some 80 µs of work; hashlib lets go of the GIL for it
+_BUSY_WORK: Final = bytes(1 << 16)  # about 80 µs of work; hashlib releases the GIL for it
 
 
 def _spans(text: str) -> list[tuple[int, bool]]:
@@ -165,7 +168,7 @@ def _spans(text: str) -> list[tuple[int, bool]]:
 
 @lru_cache(maxsize=256)
 def _syllable(samples: int) -> Samples:
-    """A swell and a fade, power 3/8 of that of its peak; shape [samples]."""
+    """A sin² envelope, whose mean square is 3/8; shape [samples]."""
     return (np.sin(np.pi * (np.arange(samples) + 0.5) / samples) ** 2).astype(np.float32)
 
 
@@ -182,3 +185,6 @@ def _voice_noise(voice: str, sample_rate_hz: int) -> Samples:
     phases = np.random.default_rng(digest).random(len(freq_hz))
     hum = np.fft.irfft(amplitude * np.exp(2j * np.pi * phases), size)
     return (hum / hum.std()).astype(np.float32)
+
+
+ENGINE = EngineDeclaration("noise", NoiseEngine, settings=NoiseOptions, memory_gb=0.1)

@@ -1,4 +1,4 @@
-"""What a package prints, as log lines."""
+"""The output that a package prints, as log lines."""
 
 import contextlib
 import io
@@ -14,11 +14,11 @@ _PROBLEM = re.compile(r"warn|fail|error", re.IGNORECASE)
 
 @contextlib.contextmanager
 def capture_output(log: logging.Logger, level: int = logging.INFO) -> Iterator[list[warnings.WarningMessage]]:
-    """Lines printed meanwhile go to `log`: at `level`, those that tell of trouble as warnings. Gives the list of the
-    Python warnings so far, which go there too.
+    """Send lines printed within the block to `log`: at `level`, and as warnings if they mention a warning, failure or
+    error. Yields the list of the Python warnings so far, which are logged too.
 
-    Standard output and error are the process's: what other threads print meanwhile lands in the log as well. A progress
-    bar is one line, as it stands at its end. What the package does to the warnings' filters is undone.
+    Standard output and error belong to the process, so the output of other threads is logged as well. A progress bar is
+    one line, in its last state. Changes that the package makes to the warnings filters are undone.
     """
     lines = _LogStream(log, level, sys.stderr)
     warned: list[warnings.WarningMessage] = []
@@ -33,12 +33,12 @@ def capture_output(log: logging.Logger, level: int = logging.INFO) -> Iterator[l
     finally:
         lines.finish()
         for item in warned:
-            # The others are for whoever develops the package, and come with every call.
+            # The others are for developers of the package, and come with every call.
             log.log(logging.WARNING if issubclass(item.category, RuntimeWarning) else logging.DEBUG, "%s", item.message)
 
 
 class _LogStream(io.TextIOBase):
-    """A stream whose lines are logged; a carriage return begins the line anew, as on a terminal."""
+    """A stream whose lines are logged; a carriage return restarts the line, as on a terminal."""
 
     encoding = "utf-8"
 
@@ -50,8 +50,8 @@ class _LogStream(io.TextIOBase):
         return True
 
     def write(self, text: str) -> int:
-        # Past: from within a log handler that writes to whatever standard error is just now; or for good, and a handler
-        # that the package made meanwhile still has this stream.
+        # Pass through: within a log handler that writes to the current standard error, and after the end, since a
+        # handler that the package created may still have this stream.
         if self._passthrough:
             return self._beneath.write(text)
         for part in re.split(r"([\r\n])", text):

@@ -39,13 +39,14 @@ from voice_core.corpus import checks
 from voice_core.corpus.dataset import card_stage, pairs, rows_stage, splits
 from voice_core.corpus.dataset.card import strip_speaker_tables
 from voice_core.corpus.dataset.dataset_record import read_dataset_record
+from voice_core.corpus.dataset.exporters import CONFIGS
 from voice_core.corpus.dataset.schemas import full_schema, pairs_schema
 from voice_core.corpus.dataset.summary import summarise
 from voice_core.corpus.encode import encode_stage
 from voice_core.corpus.ingest.batches import list_partitions, try_read_batches
 from voice_core.corpus.ingest.snapshot import snapshot_batch
 from voice_core.corpus.manifest import Manifest, read_complete_manifest, read_manifest
-from voice_core.corpus.names import CODED, DATASET, FULL, NEUTTS, PAIRS, SEGMENTS
+from voice_core.corpus.names import CODED, DATASET, SEGMENTS
 from voice_core.corpus.segment import segment_stage
 from voice_core.layout import DatasetLayout
 from voice_core.report.notebook import render_codes_notebook
@@ -331,8 +332,7 @@ def dataset_card(config: StageConfig, corpus: CorpusResource) -> dg.MaterializeR
             **summary_metadata(summary),
             "folder": f"{settings.work_url}/{layout.root}",
             "rows_by_config": {
-                config: sum(item["rows"] for item in files if item["config"] == config)
-                for config in (FULL, NEUTTS, PAIRS)
+                config: sum(item["rows"] for item in files if item["config"] == config) for config in CONFIGS
             },
             "neutts_would_drop": dict(summary.neutts_reasons),
             "card": dg.MetadataValue.md(strip_speaker_tables(work.get(layout.card_key).decode())),

@@ -197,7 +197,7 @@ def test_the_shipped_codebooks_are_small() -> None:
 
 
 def test_training_again_with_the_same_seed_gives_the_same_file(tmp_path: Path) -> None:
-    from voice_core.codecs import train_melvq
+    from benchmarks import train_melvq
 
     files = [tmp_path / "a.npz", tmp_path / "b.npz"]
     for path in files:
@@ -209,7 +209,7 @@ def test_training_again_with_the_same_seed_gives_the_same_file(tmp_path: Path) -
 def test_the_training_script_explains_itself() -> None:
     import typer
 
-    from voice_core.codecs import train_melvq
+    from benchmarks import train_melvq
 
     app = typer.Typer()
     app.command()(train_melvq.main)

@@ -9,12 +9,12 @@ import numpy as np
 from voice_core.fingerprint import hash_to_unit_interval
 from voice_core.synthesis import EngineSpec
 from voice_core.synthesis.voice_levels import SENTENCES
-from voice_core.tts import Capabilities, Samples, Speech, SpeechEngine, Utterance
+from voice_core.tts import Capabilities, EngineBase, Samples, Speech, SpeechEngine, Utterance
 
 LOUD_DB = {"near": 0.0, "far": -12.0}
 
 
-class FakeEngine:
+class FakeEngine(EngineBase):
     """Tones at the level of their voice; an emotion "soft" is 9 dB softer, and "sudden" has a clap in it.
 
     What is said is noted in `folder`. `mute` voices refuse the sentences over which levels are measured, `muffled` ones

@@ -83,7 +83,8 @@ def build_corpus(store: Store, *, coded: bool = True, seconds: float = 1.0, line
     for index in range(lines):
         pcm = voice(seconds, index)
         text = [HOSTILE, "صباح الخير يا أصدقاء", "A plain line."][index % 3]
-        segment = Segment(pcm, text, "SPEAKER_00", "female", "", "calm", len(pcm) / RATE, "talk <1>")
+        labels = {"speaker_id": "SPEAKER_00", "gender": "female", "tone": "calm"}
+        segment = Segment(pcm, text, len(pcm) / RATE, "talk <1>", **labels)
         key = f"segments/{PARTITION}/talk_seg_{index}.npz"
         store.put(key, dump_segment(segment))
         row = Entry(

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from voice_core.synthesis import EngineSpec
-from voice_core.tts import Capabilities, Samples, Speech, SpeechEngine, Utterance
+from voice_core.tts import Capabilities, EngineBase, Samples, Speech, SpeechEngine, Utterance
 from voice_core.tts.base import EngineBrokenError, EngineUnavailableError
 
 
-class ScriptedEngine:
+class ScriptedEngine(EngineBase):
     """Noise that is a function of the utterance; the text's first word says what happens before.
 
     `bad` raises ValueError, `broken` RuntimeError, `flaky` RuntimeError the first time, `crash` kills the process,

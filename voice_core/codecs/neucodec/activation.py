@@ -2,7 +2,7 @@
 
 SnakeBeta is `u + sin²(u · exp α) / exp β` (Liu, Hartwig & Ueda, 2020, with a β of its own); the filters around it are
 Kaiser-windowed sincs of twelve taps that keep its harmonics from folding back (Karras et al., 2021). In polyphase form
-both filters are sums of shifted copies, so nothing at twice the rate has to be laid out in memory.
+both filters are sums of shifted copies, so no array at twice the rate is needed.
 """
 
 import threading
@@ -14,7 +14,7 @@ from transformers.models.neucodec.modeling_neucodec import NeuCodecAntiAliasedAc
 TAPS = 12
 HALO = TAPS // 2
 """Input samples on each side that an output sample depends on."""
-_BLOCK = 1 << 18  # floats that a CPU works on at a time: what is read again must still be in its cache
+_BLOCK = 1 << 18  # floats that a CPU processes at a time: they must stay in its cache
 
 
 class FusedActivation(nn.Module):
@@ -25,7 +25,7 @@ class FusedActivation(nn.Module):
         self.snake = plain.act
         up, down = plain.upsample, plain.downsample
         if (up.ratio, down.stride, up.kernel_size, down.kernel_size) != (2, 2, TAPS, TAPS):
-            raise ValueError("the activation's filters are not the ones that NeuCodec has")
+            raise ValueError("the activation's filters are not those of NeuCodec")
         self.up = [up.ratio * tap for tap in up.filter.flatten().tolist()]
         self.down = down.filter.flatten().tolist()
 
@@ -39,7 +39,7 @@ class FusedActivation(nn.Module):
 
 
 def _expression(x: Tensor, frequency: Tensor, amplitude: Tensor, up: list[float], down: list[float]) -> Tensor:
-    """One expression, which a compiler makes one kernel of. Computed in fp32 whatever the precision of `x`."""
+    """One expression, which a compiler turns into one kernel. Computed in fp32 for any precision of `x`."""
     count = x.shape[-1]
     padded = nn.functional.pad(x, (HALO, HALO), mode="replicate").float()
     even, odd = _upsampled(padded, count + HALO, up)
@@ -96,10 +96,10 @@ _kept = threading.local()
 
 
 def _memory(count: int) -> Tensor:
-    """So many floats, of this thread's own, with whatever was in them. Kept from call to call: new ones are zeroed by
-    the system, a page at a time, which takes longer than several of the sums."""
+    """A buffer of this many floats for this thread, not initialised. It is kept between calls: the system zeroes new
+    memory page by page, which takes longer than several of the sums."""
     if getattr(_kept, "memory", None) is None or len(_kept.memory) < count:
-        with torch.inference_mode(False):  # or it could be written to in that mode alone
+        with torch.inference_mode(False):  # otherwise it could be written to in that mode only
             _kept.memory = torch.empty(count)
     found: Tensor = _kept.memory
     return found[:count]
@@ -146,11 +146,11 @@ def _block(
     for tap in range(1, HALO):
         of_even[0].add_(of_padded[5 - tap], alpha=up[2 * tap + 1])
         of_odd[0].add_(of_padded[6 - tap], alpha=up[2 * tap])
-    sine = total = padded  # which is of no more use
+    sine = total = padded  # its values are no longer needed
     for phase in (even, odd):
         torch.mul(phase, frequency, out=sine)
         phase.add_(sine.sin_().square_().mul_(amplitude))
-    # What lies beyond the ends is the first and the last sample at twice the rate. Both phases begin three early.
+    # Beyond the ends, the first and the last sample at twice the rate are repeated. Both phases start three early.
     begin, end = 3 - start, samples - start + 3
     if begin > 0:
         first = even[:, begin : begin + 1].clone()

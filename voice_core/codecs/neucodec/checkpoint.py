@@ -1,4 +1,4 @@
-"""Where NeuCodec's weights are, and which ones they are."""
+"""The location and the revision of NeuCodec's weights."""
 
 import functools
 import hashlib
@@ -15,9 +15,9 @@ INSTALL = "pip install 'voice-data-factory[neucodec]'"
 
 
 def weights_revision(checkpoint: str, revision: str) -> str:
-    """What tells these weights from others: the commit at the hub, or a hash of a folder's content.
+    """The identity of the weights: the commit on the hub, or a hash of a folder's content.
 
-    A full commit hash needs neither weights nor network, so a machine that never encodes can tell what is current.
+    A full commit hash needs neither weights nor network, so a machine that does not encode can tell what is current.
     Raises `CodecUnavailableError`.
     """
     folder = Path(checkpoint).expanduser()
@@ -30,10 +30,10 @@ def weights_revision(checkpoint: str, revision: str) -> str:
 
 
 def locate_weights(checkpoint: str, revision: str) -> Path:
-    """The folder with config.json and weights; fetched from the hub where the cache does not have them.
+    """The folder with config.json and weights, downloaded from the hub if the cache does not have them.
 
-    What the cache has is taken, also for a branch: the hub is not asked again, so that codes do not change because
-    somebody has pushed. Raises `CodecUnavailableError`.
+    The cached files of a branch are used without asking the hub again, so that codes do not change when the branch
+    does. Raises `CodecUnavailableError`.
     """
     folder = Path(checkpoint).expanduser()
     if folder.is_dir():
@@ -64,17 +64,22 @@ def locate_weights(checkpoint: str, revision: str) -> Path:
         pass
     try:
         found = fetch(offline=False)
-    except (OSError, ValueError, RuntimeError) as error:  # what the client and its HTTP library derive theirs from
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+    ) as error:  # the base classes of the errors of the client and its HTTP library
         raise CodecUnavailableError(
             f"the weights of {checkpoint} at {revision} are not in the hub's cache (HF_HOME) and could not be fetched: "
-            f"{error}. Copy their folder here and name it in VOICE_NEUCODEC__CHECKPOINT, or run once with access"
+            f"{error}. Copy the folder of weights here and set VOICE_NEUCODEC__CHECKPOINT to it, or run once with "
+            "network access"
         ) from None
     _require_weights(found, checkpoint)
     return found
 
 
 def file_stamps(checkpoint: str) -> FileStamps:
-    """A folder's weights with their times and sizes, which tell when they were replaced; () for what is no folder."""
+    """The weight files of a folder with times and sizes, which show whether they were replaced; () for a hub id."""
     folder = Path(checkpoint).expanduser()
     there = [(path, path.stat()) for path in _weight_files(folder) if path.is_file()] if folder.is_dir() else []
     return tuple((path, found.st_mtime_ns, found.st_size) for path, found in there)
@@ -103,7 +108,7 @@ def _require_weights(folder: Path, checkpoint: str) -> None:
 
 @functools.lru_cache(maxsize=8)
 def _content_hash(files: FileStamps) -> str:
-    """Twelve digits of the SHA-256 over the files' names and hashes; their times only say when to read them again."""
+    """Twelve digits of the SHA-256 over the files' names and hashes; the times only show when to read them again."""
     total = hashlib.sha256()
     for path, *_ in files:
         with path.open("rb") as file:

@@ -1,10 +1,12 @@
-"""NeuCodec behind the `Codec` protocol. Torch is loaded when something is first encoded or decoded, not before."""
+"""NeuCodec as a `Codec`. Torch is imported when a clip is first encoded or decoded."""
 
 import logging
 import threading
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from voice_core.codecs.base import (
@@ -18,7 +20,7 @@ from voice_core.codecs.base import (
 )
 from voice_core.codecs.neucodec.checkpoint import INSTALL, locate_weights, weights_revision
 from voice_core.compute.gpu_lock import hold_gpu
-from voice_core.compute.gpus import load_gpu_profile
+from voice_core.compute.gpus import GpuUnavailableError, list_torch_gpus, load_gpu_profile
 from voice_core.settings import NeuCodecSettings
 
 if TYPE_CHECKING:
@@ -28,14 +30,14 @@ ALGORITHM = "1"
 """Raise when a change here alters the codes of any audio; part of `NeuCodec.revision`."""
 HOP = 320
 _MAX_MARGIN = {"fp32": 1e-3, "tf32": 0.1, "bf16": float("inf"), "fp16": float("inf")}
-"""How far from a boundary a value may have been of which the plain path makes another code. Far above what rounding was
-seen to do, far below what padding or a wrong length does; half precision is wrong by whole steps now and then, so that
-`LEAST_AGREEMENT` holds for it instead."""
+"""The largest distance from a rounding boundary at which the plain path may give another code. Far above the
+differences that rounding caused, far below those of padding or a wrong length. Half precision differs by whole steps
+now and then, so `MIN_AGREEMENT` is the limit for it instead."""
 MIN_AGREEMENT = {"fp32": 0.0, "tf32": 0.0, "bf16": 0.3, "fp16": 0.5}
-"""The share of a clip's codes that the plain path must give, too: about half of what it was for a small model of random
-weights, 0.62 in bf16 and 0.96 in fp16. Not yet measured with the published weights."""
+"""The share of a clip's codes in which the plain path must agree: about half of the measured agreement of a small
+model with random weights, 0.62 in bf16 and 0.96 in fp16. Not yet measured with the published weights."""
 _CPU_BATCH_SEC = 120.0
-_GPU_BATCH_SEC = 240.0  # of a GPU in no pool: what fits into 16 GB
+_GPU_BATCH_SEC = 240.0  # of a GPU without a pool: fits into 16 GB
 
 _log = logging.getLogger(__name__)
 
@@ -43,8 +45,8 @@ _log = logging.getLogger(__name__)
 class NeuCodec:
     """50 codes a second of 0…65535, 16 kHz in and 24 kHz out (https://github.com/neuphonic/neucodec).
 
-    In fp32, the default, codes are those of the reference's `encode_code` for each clip alone. Other precisions give
-    others now and then, and count as another `revision`.
+    In fp32, the default, the codes are those of the reference's `encode_code` for each clip alone. Other precisions
+    give different codes now and then, and have another `revision`.
     """
 
     name = "neucodec"
@@ -61,11 +63,11 @@ class NeuCodec:
             self._profile.choose_precision(settings.precision) if self._profile else settings.precision or "fp32"
         )
         self._engine: NeuCodecEngine | None = None
-        self._owner_thread = 0  # the thread that has it ready on a GPU
+        self._owner_thread = 0  # the thread that holds a GPU by `ready`
 
     def __getstate__(self) -> dict[str, Any]:
-        """Other processes load weights of their own."""
-        return {**self.__dict__, "_engine": None, "_holder": 0}
+        """Other processes load their own weights."""
+        return {**self.__dict__, "_engine": None, "_owner_thread": 0}
 
     @cached_property
     def revision(self) -> str:
@@ -101,8 +103,8 @@ class NeuCodec:
     def ready(self, purpose: str) -> Iterator[None]:
         """Load the weights onto the first GPU that is free, and keep it from other processes of this machine.
 
-        Nothing of it stays on the GPU once that is let go: the weights wait in the host's memory, where the next batch
-        of this process has them from, and what was compiled for them stays.
+        When the GPU is released, the weights move to the host's memory, from where the next batch of this process
+        loads them. Compiled kernels are kept.
         """
         if self._owner_thread == threading.get_ident():
             yield
@@ -145,7 +147,7 @@ class NeuCodec:
             return engine.encode(checked, sample_rate_hz or self.input_sample_rate_hz)
 
     def encode_reference(self, clip: Audio, sample_rate_hz: int | None = None) -> tuple[Codes, Margins]:
-        """By transformers' own forward pass and feature extractor, in single precision."""
+        """Encode with transformers' own forward pass and feature extractor, in single precision."""
         checked = validate_clip(clip, 0)
         with self._loaded_engine("encoding") as engine:
             return engine.encode_reference(checked, sample_rate_hz or self.input_sample_rate_hz)
@@ -156,28 +158,20 @@ class NeuCodec:
             return engine.decode(checked, self.batch_sec / 4)
 
     def _gpus(self) -> dict[str, str]:
-        """The GPUs that it may run on, by UUID: torch's name of each. Empty where it runs on the CPU."""
+        """The GPUs that the codec may run on, by UUID: torch's name of each. Empty where it runs on the CPU."""
         wanted = self.settings.device
-        if wanted == "cpu":
-            return {}
-        torch = _torch()
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if not count:
-            if wanted == "auto" and not self.settings.pool:
-                return {}
-            why = f"the pool {self.settings.pool}" if wanted == "auto" else f"neucodec.device={wanted}"
-            raise CodecUnavailableError(
-                f"{why} asks for a GPU, and torch {torch.__version__} sees none here. VOICE_NEUCODEC__DEVICE=cpu runs "
-                "on the CPU"
-            )
-        numbers = range(count) if wanted in ("auto", "cuda") else [int(wanted.removeprefix("cuda:"))]
-        if numbers[-1] >= count:
-            raise CodecUnavailableError(f"neucodec.device is {wanted}, and there are {count} GPUs, from cuda:0 on")
-        return {f"GPU-{torch.cuda.get_device_properties(number).uuid}": f"cuda:{number}" for number in numbers}
+        pool = self.settings.pool
+        why = f"the pool {pool}" if wanted == "auto" else f"neucodec.device={wanted}"
+        try:
+            return list_torch_gpus(wanted, f"{why} asks for a GPU", required=bool(pool))
+        except GpuUnavailableError as error:
+            raise CodecUnavailableError(f"{error}. VOICE_NEUCODEC__DEVICE=cpu runs on the CPU") from None
+        except (ImportError, OSError) as error:
+            raise _unavailable(error) from None
 
     @contextmanager
     def _loaded_engine(self, purpose: str) -> Iterator["NeuCodecEngine"]:
-        """Outside of `ready` each call holds a GPU for itself."""
+        """Outside of `ready`, each call holds a GPU for its own duration."""
         with self.ready(purpose):
             assert self._engine is not None
             yield self._engine
@@ -191,14 +185,14 @@ class NeuCodec:
         if self._engine is not None and str(self._engine.device) == device:
             self._engine.restore()
             return
-        self._engine = None  # first let go of the weights for another device
+        self._engine = None  # first free the weights on the other device
         try:
             from voice_core.codecs.neucodec.engine import NeuCodecEngine
-        except (ImportError, OSError) as error:  # OSError: a library of a package that is there does not load
+        except (ImportError, OSError, RuntimeError) as error:  # the last two: a package that is built for another torch
             raise _unavailable(error) from None
         folder = locate_weights(self.settings.checkpoint, self.settings.revision)
         if weights_revision(self.settings.checkpoint, self.settings.revision) not in self.revision:
-            raise CodecUnavailableError(f"the weights in {folder} were replaced meanwhile: run it again")
+            raise CodecUnavailableError(f"the weights in {folder} were replaced while the program ran: run it again")
         _log.info("loading NeuCodec %s onto %s", self.revision, device)
         self._engine = NeuCodecEngine.load(
             folder,
@@ -219,6 +213,17 @@ def _torch() -> Any:
 
 def _unavailable(error: Exception) -> CodecUnavailableError:
     hint = ""
-    if "torchaudio" in str(error):
-        hint = " A torchaudio that is not made for this torch stands in the way; nothing here needs it: uninstall it."
+    missing = isinstance(error, ModuleNotFoundError)
+    if not missing and "torchaudio" in f"{error} {traceback.format_tb(error.__traceback__)}":
+        hint = f" The installed torchaudio does not load beside this torch. {_torchaudio_remedy()}"
     return CodecUnavailableError(f"the codec neucodec cannot be loaded ({error}). It needs its extra: {INSTALL}.{hint}")
+
+
+def _torchaudio_remedy() -> str:
+    """The command that installs the torchaudio for the torch that is installed: both come from the same index."""
+    try:
+        build = version("torch").partition("+")[2]  # cpu, cu126 …; "" for the wheel of PyPI
+    except PackageNotFoundError:
+        build = ""
+    index = f" --index-url https://download.pytorch.org/whl/{build}" if build else ""
+    return f"Install the one that is built for the same accelerator: pip install --force-reinstall torchaudio{index}"

@@ -1,6 +1,7 @@
-"""NeuCodec loaded onto one device: batches in, codes out."""
+"""NeuCodec loaded onto one device: batches of clips to codes."""
 
 import contextlib
+import functools
 import os
 import threading
 from collections import defaultdict
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torchaudio.transforms import Resample
 from transformers import NeuCodecModel, SeamlessM4TFeatureExtractor
 from transformers.utils.logging import disable_progress_bar
 
@@ -20,24 +22,23 @@ from voice_core.codecs.base import Audio, CodecUnavailableError, Codes, Margins,
 from voice_core.codecs.neucodec.features import Features
 from voice_core.codecs.neucodec.memory import split_on_oom
 from voice_core.codecs.neucodec.network import Encoder, margin
-from voice_core.codecs.neucodec.resampling import resample
 
 HOP, INPUT_HZ = 320, 16_000
 DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 TOLERANCE = 2e-5
-"""A clip with a value nearer than this to a boundary is encoded again by the plain path: five times the largest
-difference that was seen when the activations alone summed in another order. It makes differing codes rare, not
-impossible: the plain path itself moves by up to 3e-5 between one thread and two, and how far a GPU's other kernels move
-it has not been measured (`python -m benchmarks neucodec_exactness` measures both). On x86, with one thread a clip,
-there is no difference at all."""
+"""A clip with a value nearer than this to a rounding boundary is encoded again by the plain path. It is five times
+the largest difference measured when only the activations summed in another order. Differing codes become rare, not
+impossible: the plain path itself differs by up to 3e-5 between one thread and two, and the difference on a GPU has
+not been measured (`python -m benchmarks neucodec_exactness` measures both). On x86, with one thread per clip, there is
+no difference."""
 
 
 class _NotFiniteError(ValueError):
-    """The encoder made of a clip what no code stands for."""
+    """The encoder gives values for a clip that are not finite."""
 
 
 class NeuCodecEngine:
-    """`precision` is one of `DTYPES`. Not for several threads at once."""
+    """`precision` is one of `DTYPES`. Not safe for use by several threads at once."""
 
     def __init__(
         self,
@@ -50,13 +51,13 @@ class NeuCodecEngine:
     ) -> None:
         self.device = device
         self.precision = precision
-        self.rechecked = 0  # clips that were encoded again by the plain path, since a code was near a boundary
+        self.rechecked = 0  # clips encoded again by the plain path, since a value was near a rounding boundary
         self._model = model.eval().requires_grad_(False).to(device)
         self._extractor = SeamlessM4TFeatureExtractor(padding_value=1)
         self._features = Features(self._extractor).to(device)
         self._encoder = Encoder(self._model, DTYPES[precision]).eval()
         self._most_samples = int(batch_sec * INPUT_HZ)
-        self._latents = threading.local()  # on a CPU several threads are at work on the one model
+        self._latents = threading.local()  # on a CPU several threads use the one model
         self._model.quantizer.project_in.register_forward_hook(self._store_latent)
         if compiled:
             self._encoder.compile()
@@ -68,38 +69,38 @@ class NeuCodecEngine:
         cls, folder: Path, device: torch.device, precision: str, *, batch_sec: float, compiled: bool
     ) -> "NeuCodecEngine":
         """Read the weights of a folder in transformers' layout. Raises `CodecUnavailableError` unless all are there."""
-        disable_progress_bar()  # of a second's length, into the logs of every run
+        disable_progress_bar()  # it takes a second, and would be in the log of every run
         loaded: Any = NeuCodecModel.from_pretrained(
             folder,
             dtype=torch.float32,
             local_files_only=True,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # so that they are told, as what is missing is
+            ignore_mismatched_sizes=True,  # they are reported below, as missing weights are
         )
         model, found = loaded
-        told = {item[0] for item in found["mismatched_keys"]}  # with both shapes
-        # Buffers are computed where they are not stored; a parameter that is not stored would be random.
+        told = {item[0] for item in found["mismatched_keys"]}  # the names, without the two shapes
+        # A buffer that is not stored is computed; a parameter that is not stored would be random.
         wanting = sorted({*found["missing_keys"], *told} & dict(model.named_parameters()).keys())
         if wanting:
             raise CodecUnavailableError(
-                f"{len(wanting)} weights of NeuCodec are not in {folder}, or of another shape there: "
-                f"{', '.join(wanting[:3])}{', …' if wanting[3:] else ''}. Fetch the checkpoint again, whole"
+                f"{len(wanting)} weights of NeuCodec are not in {folder}, or have another shape there: "
+                f"{', '.join(wanting[:3])}{', …' if wanting[3:] else ''}. Download the whole checkpoint again"
             )
         return cls(model, device, precision, batch_sec=batch_sec, compiled=compiled)
 
     def offload(self) -> None:
-        """Take the weights from the GPU into the host's memory, and give back what torch keeps of the GPU's."""
+        """Move the weights from the GPU to the host's memory, and free the GPU memory that torch has cached."""
         if self.device.type != "cpu":
             self._move(torch.device("cpu"))
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
     def restore(self) -> None:
-        """Bring the weights back to where they are used."""
+        """Move the weights back to the device."""
         self._move(self.device)
 
     def _move(self, device: torch.device) -> None:
-        # Each has parts that it shares with the others, and buffers that it does not.
+        # They share some parts, and each has buffers of its own.
         for part in (self._model, self._encoder, self._features):
             part.to(device)
 
@@ -107,7 +108,7 @@ class NeuCodecEngine:
         self._latents.value = value
 
     def _is_bit_exact(self) -> bool:
-        """Whether a second of noise comes out as by the plain path, to the bit: then no code needs a second look."""
+        """Whether a second of noise gives the same bits as the plain path: then no code has to be checked."""
         noise = 0.1 * np.random.default_rng(0).standard_normal(INPUT_HZ, np.float32)
         with self._inference(self.precision):
             audio = self._padded([noise], INPUT_HZ)
@@ -116,7 +117,7 @@ class NeuCodecEngine:
         return np.array_equal(margins[0].numpy(), plain)
 
     def encode(self, clips: Sequence[Audio], sample_rate_hz: int) -> list[Codes]:
-        """Codes of finite mono clips, in their order. Raises ValueError for a clip that has none in this precision."""
+        """Codes of finite mono clips, in order. Raises ValueError for a clip that has no codes in this precision."""
         found: list[Codes | None] = [np.empty(0, np.int32)] * len(clips)
         groups: dict[int, list[int]] = defaultdict(list)
         for index, clip in enumerate(clips):
@@ -138,9 +139,9 @@ class NeuCodecEngine:
 
     @contextmanager
     def _inference(self, precision: str) -> Iterator[None]:
-        """On a CPU with one thread a clip, alone or not: with another number, sums come out in another order."""
+        """On a CPU, use one thread per clip: with another number of threads, sums are in another order."""
         threads = torch.get_num_threads()
-        try:  # the number is a thread's own, but new threads begin with the one that was set last
+        try:  # the number belongs to the thread, but new threads start with the one that was set last
             if self.device.type == "cpu":
                 torch.set_num_threads(1)
             with torch.inference_mode(), float32_precision(precision):
@@ -149,8 +150,8 @@ class NeuCodecEngine:
             torch.set_num_threads(threads)
 
     def _each(self, groups: Mapping[int, list[int]], work: Callable[[Sequence[int]], None]) -> None:
-        """Work on items of equal length together; on a CPU on each by itself, the longest first: a batch is no faster
-        there than its clips, and its tensors fall out of the cache."""
+        """Process items of equal length together; on a CPU each alone, the longest first: there a batch is not faster
+        than its clips one by one, and its tensors do not fit into the cache."""
         if self.device.type == "cpu":
             _map_on_cores(lambda index: work([index]), [i for length in sorted(groups)[::-1] for i in groups[length]])
         else:
@@ -158,7 +159,7 @@ class NeuCodecEngine:
                 work(group)
 
     def _group(self, clips: Sequence[Audio], sample_rate_hz: int) -> Iterator[Codes | None]:
-        """Clips that have the same number of codes, as many at a time as there is memory for."""
+        """Clips with the same number of codes, as many at a time as fit into memory."""
         length = max(1, resampled_length(len(clips[0]), sample_rate_hz, INPUT_HZ))
 
         def halved(count: int) -> None:
@@ -175,13 +176,13 @@ class NeuCodecEngine:
             )
 
     def _indexable(self, length: int) -> int:
-        """Clips whose widest activations, those of the first block, CUDA's kernels can index: replicate padding refuses
-        2**31 elements and more. A clip is a code longer there at most, and has a few samples of padding."""
+        """The number of clips whose largest activations, those of the first block, CUDA's kernels can index: replicate
+        padding rejects 2**31 elements and more. A clip is at most one code longer there, with some padding."""
         channels = self._model.acoustic_encoder.conv1.out_channels
         return (2**31 - 1) // (channels * (length + 2 * HOP))
 
     def _batch(self, clips: Sequence[Audio], sample_rate_hz: int) -> list[Codes | None]:
-        """None for a clip of which the quantiser was to round what is no number."""
+        """None for a clip for which the quantiser was given values that are not finite."""
         audio = self._padded(clips, sample_rate_hz)
         codes, margins = self._encoder(audio, self._features(audio))
         sound = torch.isfinite(self._take_latents()).flatten(1).all(-1)
@@ -196,8 +197,8 @@ class NeuCodecEngine:
         return made
 
     def encode_reference(self, clip: Audio, sample_rate_hz: int) -> tuple[Codes, Margins]:
-        """One clip, by transformers' own forward pass and feature extraction, in single precision; and how near to a
-        boundary the nearest of each code's eight values was."""
+        """Encode one clip by transformers' own forward pass and feature extraction, in single precision. Also returns
+        the distance of the nearest of each code's eight values from a rounding boundary."""
         if resampled_length(len(clip), sample_rate_hz, INPUT_HZ) < HOP:
             return np.empty(0, np.int32), np.empty(0, np.float32)
         with self._inference("fp32"):
@@ -215,20 +216,20 @@ class NeuCodecEngine:
         return found[0, 0].int().cpu().numpy(), margins[0].float().cpu().numpy()
 
     def _take_latents(self) -> Tensor:
-        """What this thread's last clips were before their values were bounded and rounded, [clips, codes, 8]: bounds
-        make a number of what is infinite."""
+        """The values of this thread's last clips before they were bounded and rounded, [clips, codes, 8]: bounding
+        would hide infinite values."""
         value: Tensor = self._latents.value
         del self._latents.value
         return value
 
     def _padded(self, clips: Sequence[Audio], sample_rate_hz: int) -> Tensor:
-        """Clips at 16 kHz, each with zeros up to the next whole code, as the reference pads: 1 to 320 of them."""
+        """Clips at 16 kHz, each padded with 1 to 320 zeros to the next whole code, as the reference pads."""
         counts = [resampled_length(len(clip), sample_rate_hz, INPUT_HZ) for clip in clips]
         longest = max(map(len, clips))
         stacked = np.zeros((len(clips), longest), np.float32)
         for row, clip in zip(stacked, clips, strict=True):
             row[: len(clip)] = clip
-        audio = resample(torch.from_numpy(stacked).to(self.device), sample_rate_hz, INPUT_HZ)
+        audio = _resampler(sample_rate_hz, self.device)(torch.from_numpy(stacked).to(self.device))
         width = (counts[0] // HOP + 1) * HOP
         audio = nn.functional.pad(audio, (0, width - audio.shape[-1]))
         if sample_rate_hz != INPUT_HZ or len(clips) > 1:  # a filter rings beyond the end of a shorter clip
@@ -262,9 +263,19 @@ class NeuCodecEngine:
         return [*self._model.decode(stacked[:, None], return_dict=True).audio_values[:, 0].cpu().numpy()]
 
 
+@functools.lru_cache(maxsize=16)
+def _resampler(from_hz: int, device: torch.device) -> nn.Module:
+    """From `from_hz` to 16 kHz, as the reference resamples files: float audio [clips, samples] → [clips, samples].
+
+    The filters are computed on the CPU, so that they are the same for every device.
+    """
+    with torch.inference_mode(False):  # the filters are used outside of the mode of the first call, too
+        return Resample(from_hz, INPUT_HZ).to(device)
+
+
 @contextmanager
 def float32_precision(precision: str) -> Iterator[None]:
-    """Let matrix products and convolutions use TF32, or keep them in full single precision; and the same each time."""
+    """Let matrix products and convolutions use TF32 or full single precision, with deterministic kernels."""
     tf32 = precision == "tf32"
     before = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = tf32
@@ -276,15 +287,15 @@ def float32_precision(precision: str) -> Iterator[None]:
 
 
 def _map_on_cores(work: Callable[[int], None], items: Sequence[int]) -> None:
-    """One clip a core, so that none waits for another: cores that share a clip wait for the slowest after each of its
-    thousands of operations, and spin meanwhile, which on a busy machine takes several times as long."""
+    """Process one clip per core. Cores that share a clip wait for the slowest after each of thousands of operations,
+    which takes several times as long on a busy machine."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if min(cores, len(items)) <= 1:
         for item in items:
             work(item)
         return
 
-    def inference(item: int) -> None:  # the mode is a thread's own
+    def inference(item: int) -> None:  # the mode belongs to the thread
         with torch.inference_mode():
             work(item)
 

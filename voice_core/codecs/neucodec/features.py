@@ -1,9 +1,9 @@
-"""What the semantic encoder hears: log-mel features, batched and on the device.
+"""The input of the semantic encoder: log-mel features, batched and on the device.
 
 The reference computes them clip by clip in numpy: in double precision, rounded to single at two places, and then
 normalised band by band in single precision. The same is done here for a whole batch, with the rounding at the same
 places and sums in the same order, so that the features are equal to the bit (unless a library's logarithm or transform
-differs in the last place of double precision and that shows after rounding).
+differs in the last place of double precision in a way that remains after rounding).
 """
 
 import numpy as np

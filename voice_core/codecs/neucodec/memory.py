@@ -1,4 +1,4 @@
-"""What is done when a device's memory does not suffice: less at once."""
+"""Smaller batches when the memory of the device does not suffice."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ _SIGNS = (
     "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
     "CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED",
 )
-"""Libraries that allocate by themselves raise plain RuntimeErrors."""
+"""Libraries that allocate memory themselves raise plain RuntimeErrors."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -41,9 +41,9 @@ def split_on_oom(
     device: torch.device,
     halved: Callable[[int], None] = lambda _: None,
 ) -> list[Result]:
-    """`work(items)`, in halves where memory does not suffice for all; `halved` hears how many were too many.
+    """`work(items)`, in halves where memory does not suffice for all; `halved` is called with the number of items.
 
-    `item_sec` is the length of each. Raises `OutOfMemoryError` where it does not suffice for one.
+    `item_sec` is the length of each. Raises `OutOfMemoryError` where memory does not suffice for one.
     """
     try:
         return work(items)
@@ -54,8 +54,10 @@ def split_on_oom(
     if device.type == "cuda":
         torch.cuda.empty_cache()
     if len(items) == 1:
-        raise OutOfMemoryError(f"a clip of {item_sec:.1f} s does not fit into what memory is free on {device}")
-    _log.warning("out of memory with %d clips of %.1f s at once on %s: halved", len(items), item_sec, device)
+        raise OutOfMemoryError(f"a clip of {item_sec:.1f} s does not fit into the free memory of {device}")
+    _log.warning(
+        "out of memory with %d clips of %.1f s at once on %s: the batch is halved", len(items), item_sec, device
+    )
     halved(len(items))
     half = len(items) // 2
     first = split_on_oom(work, items[:half], item_sec, device, halved)

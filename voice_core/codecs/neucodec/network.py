@@ -1,9 +1,9 @@
-"""NeuCodec's encoder as it is run here: the weights of transformers' model, fewer and larger operations.
+"""NeuCodec's encoder: the weights of transformers' model, with fewer and larger operations.
 
 Four things differ from transformers' forward pass, none by more than rounding: the acoustic encoder's activations are
 fused; the semantic encoder's relative positions are looked up among the 73 that exist instead of being laid out for
 every pair of frames; its convolutions over single frames are matrix products, which need no transposed copies; and the
-values that the quantiser rounds are handed out, so that a caller can tell how near to a boundary they were.
+values that the quantiser rounds are returned, so that the caller knows their distance from a rounding boundary.
 """
 
 import copy
@@ -31,7 +31,7 @@ class RelativeKeyAttention(nn.Module):
     def forward(self, hidden_states: Tensor, attention_mask: Tensor | None = None, **_: Any) -> tuple[Tensor, None]:
         """[clips, frames, features] → the same shape. All clips have all frames, so there is no mask."""
         if attention_mask is not None:
-            raise ValueError("clips of one batch must have the same length: there is no mask here")
+            raise ValueError("clips of one batch must have the same length: masks are not supported")
         plain = self.plain
         clips, frames, _features = hidden_states.shape
         shape = (clips, frames, plain.num_heads, plain.head_size)
@@ -51,7 +51,7 @@ class FramewiseConvolution(nn.Module):
     """w2v-bert's convolution module; shares the parameters of the plain one."""
 
     FEW = 16
-    """Frames of which matrix products may be summed in another order than the plain module's convolutions."""
+    """Below this number of frames, matrix products may sum in another order than the plain module's convolutions."""
 
     def __init__(self, plain: Wav2Vec2BertConvolutionModule) -> None:
         super().__init__()
@@ -60,15 +60,15 @@ class FramewiseConvolution(nn.Module):
     def forward(self, hidden_states: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """[clips, frames, features] → the same shape. All clips have all frames, so there is no mask."""
         if attention_mask is not None:
-            raise ValueError("clips of one batch must have the same length: there is no mask here")
+            raise ValueError("clips of one batch must have the same length: masks are not supported")
         plain = self.plain
         if hidden_states.shape[1] < self.FEW:
             mixed: Tensor = plain(hidden_states)
             return mixed
         wide = nn.functional.linear(plain.layer_norm(hidden_states), plain.pointwise_conv1.weight[..., 0])
         gated = nn.functional.glu(wide, -1).transpose(1, 2)
-        heard = plain.depthwise_conv(nn.functional.pad(gated, (plain.depthwise_conv.kernel_size[0] - 1, 0)))
-        active = plain.activation(plain.depthwise_layer_norm(heard.transpose(1, 2)))
+        filtered = plain.depthwise_conv(nn.functional.pad(gated, (plain.depthwise_conv.kernel_size[0] - 1, 0)))
+        active = plain.activation(plain.depthwise_layer_norm(filtered.transpose(1, 2)))
         return nn.functional.linear(active, plain.pointwise_conv2.weight[..., 0])
 
 
@@ -76,7 +76,7 @@ class Encoder(nn.Module):
     """Padded audio and features of clips of equal length → (codes, distance of the rounded values to a boundary)."""
 
     def __init__(self, model: NeuCodecModel, dtype: torch.dtype = torch.float32, *, fused: bool = True) -> None:
-        """Share `model`'s weights, or hold a copy of the encoder in `dtype` where that is another one."""
+        """Share the weights of `model`; with another `dtype` than float32, use a copy of the encoder in it."""
         super().__init__()
         tensors = (*model.parameters(), *model.buffers()) if dtype == torch.float32 else ()
         shared = {id(tensor): tensor for tensor in tensors}
@@ -93,15 +93,14 @@ class Encoder(nn.Module):
         self.dtype = dtype
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Let torch.compile make kernels of the two encoders; the first batches take minutes."""
+        """Compile the two encoders with torch.compile; the first batches take minutes."""
         self.acoustic.compile(*args, dynamic=True, **kwargs)
         self.semantic.encoder.compile(*args, dynamic=True, **kwargs)
 
     def forward(self, audio: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         """`audio` [clips, samples], `features` [clips, codes, 160] → int32 and float32 [clips, codes].
 
-        The second is how far, of a width of 1 between two levels, the nearest of a code's eight values lies from the
-        place where it would have been rounded the other way.
+        The second is `margin`: the distance of the nearest of a code's eight values from a rounding boundary.
         """
         semantic = self.semantic(features.to(self.dtype)).last_hidden_state.transpose(1, 2)
         semantic = self.adapter(semantic)
@@ -114,9 +113,9 @@ class Encoder(nn.Module):
 
 
 def margin(quantizer: NeuCodecQuantizer, latent: Tensor) -> Tensor:
-    """How far the nearest of the values that are rounded, [..., codes, 8] → [..., codes], lies from a boundary.
+    """Distance of the nearest of the rounded values from a rounding boundary, [..., codes, 8] → [..., codes].
 
-    In steps of the quantiser: at most 0.5. As the checkpoint was trained, values are bounded twice.
+    In steps of the quantiser, at most 0.5. Values are bounded twice, as in the training of the checkpoint.
     """
     bound = quantizer.quantizer.bound
     value = bound(bound(latent.float()))

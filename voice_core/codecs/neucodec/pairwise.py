@@ -1,8 +1,8 @@
 """numpy's float32 sum along contiguous rows, in torch, to the bit.
 
 numpy adds pairwise: runs of up to 128 values in eight interleaved partial sums, then the runs' sums in a binary tree
-(`pairwise_sum` in numpy's loops_utils). A mean that was added up in another order differs in the last places, and no
-other difference between the features here and the reference's moved codes as much.
+(`pairwise_sum` in numpy's loops_utils). A mean that is summed in another order differs in the last places. No other
+difference between these features and the reference's changed as many codes.
 """
 
 import functools
@@ -44,7 +44,7 @@ def _joined(tree: _Tree, sums: list[Tensor]) -> Tensor:
 
 @functools.lru_cache(maxsize=2048)
 def _layout(count: int) -> tuple[_Tree, list[tuple[int, int]]]:
-    """How the runs' sums are joined (numbers of runs in nested pairs), and the runs themselves."""
+    """The order in which the sums of runs are added (numbers of runs in nested pairs), and the runs."""
     runs: list[tuple[int, int]] = []
 
     def part(start: int, length: int) -> _Tree:
@@ -60,7 +60,7 @@ def _layout(count: int) -> tuple[_Tree, list[tuple[int, int]]]:
 
 @functools.lru_cache(maxsize=2048)
 def _index(runs: tuple[tuple[int, int], ...], device: torch.device) -> tuple[Tensor, list[int]]:
-    """Where each lane's values stand, and the values after the last whole step; a zero stands after all of them."""
+    """The index of each lane's values, and of those after the last whole step; the last index is that of a zero."""
     count = runs[-1][0] + runs[-1][1]
     steps = max(length // _LANES for _, length in runs)
 

@@ -16,6 +16,7 @@ import numpy as np
 from voice_core.audio.pcm import to_float
 from voice_core.codecs.base import Codec
 from voice_core.corpus.encode.code_checks import find_code_problems
+from voice_core.corpus.labels import ADDED_LABELS, LABEL_NAMES, label_values
 from voice_core.corpus.manifest import Entry
 from voice_core.corpus.names import ADOPT
 from voice_core.corpus.segment.measures import MEASURES_VERSION, measure
@@ -29,7 +30,6 @@ RewriteMode = Literal["lossless", "int16"]
 """`lossless` rewrites files that lose nothing by it and keeps the others; `int16` rewrites all."""
 
 _FORBIDDEN_CHARACTERS = re.compile("[\x00\ud800-\udfff]")
-_LABELS = ("speaker_id", "gender", "dialect", "tone")
 _DURATION_TOLERANCE_SEC, _DURATION_TOLERANCE = 0.02, 0.04  # times that were rounded, ends that were clipped
 _RATE_TOLERANCE = 0.01
 _RATES_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
@@ -47,7 +47,7 @@ class AdoptParameters:
 
     @property
     def fingerprint(self) -> str:
-        return fingerprint(ADOPT_VERSION, MEASURES_VERSION, dataclasses.astuple(self))
+        return fingerprint(ADOPT_VERSION, MEASURES_VERSION, dataclasses.astuple(self), *ADDED_LABELS)
 
 
 def file_fingerprint(data: bytes, audio_id: str, index: int, terms: AdoptParameters) -> str:
@@ -69,7 +69,7 @@ def adopt_file(
     entry = dataclasses.replace(entry, sample_count=len(segment.audio))
     problem = _label_problem(segment, entry.audio_id)
     if problem is None:
-        entry = dataclasses.replace(entry, text=segment.text, **{name: getattr(segment, name) for name in _LABELS})
+        entry = dataclasses.replace(entry, text=segment.text, **label_values(segment))
         problem = _text_problem(segment) or _audio_problem(segment, terms) or _codes_problem(segment, terms, codec)
     if problem is not None:
         return _without_file(entry, problem), b""
@@ -93,7 +93,7 @@ def _without_file(entry: Entry, reject: Reject) -> Entry:
 
 
 def _label_problem(segment: Segment, audio_id: str) -> Reject | None:
-    for label in ("text", "audio_id", *_LABELS):
+    for label in ("text", "audio_id", *LABEL_NAMES):
         if match := _FORBIDDEN_CHARACTERS.search(getattr(segment, label)):
             what = "a NUL" if match[0] == "\x00" else "a lone surrogate"
             message = f"its {label} contains {what} at character {match.start()}, which cannot be stored"
@@ -145,7 +145,9 @@ def _is_lossless(data: bytes, segment: Segment) -> bool:
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         audio, codes = arrays["audio"], arrays["codes"]
         texts = all(
-            arrays[name].dtype.kind == "U" and arrays[name].ndim == 0 for name in (*_LABELS, "text", "audio_id")
+            arrays[name].dtype.kind == "U" and arrays[name].ndim == 0
+            for name in (*LABEL_NAMES, "text", "audio_id")
+            if name in arrays.files
         )
     same_audio = audio.dtype == np.int16 or (
         audio.dtype == np.float32 and np.array_equal(audio, to_float(segment.audio))

@@ -6,14 +6,15 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from voice_core.corpus.dataset import schemas
 from voice_core.corpus.dataset.column_descriptions import (
     COLUMN_DESCRIPTIONS,
     CONFIG_DESCRIPTIONS,
     NEUTTS_REASON_DESCRIPTIONS,
 )
+from voice_core.corpus.dataset.exporters import config_schemas
 from voice_core.corpus.dataset.parameter_sets import ParameterSet, shared_parameters
 from voice_core.corpus.dataset.summary import Amount, LabelTotal, Summary, format_duration
+from voice_core.corpus.labels import LABELS
 from voice_core.corpus.names import FULL, NEUTTS
 from voice_core.language import pluralize
 from voice_core.layout import RowsFile
@@ -23,7 +24,8 @@ _MAX_SPEAKERS = 50
 _BAR_CHARS = 30
 _MAX_SETS, _MAX_PARTITIONS = 10, 5
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|~#$&])")
-_SPEAKER_TABLES = re.compile(r"### By (?:speaker|gender|dialect|tone)\n.*?(?=^##)", re.MULTILINE | re.DOTALL)
+_PERSONAL = "|".join(re.escape(label.title) for label in LABELS if label.personal)
+_SPEAKER_TABLES = re.compile(rf"### By (?:{_PERSONAL})\n.*?(?=^##)", re.MULTILINE | re.DOTALL)
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
 _SCOPES = {
     "recording": "A `speaker_id` means one person within its recording only.",
@@ -172,12 +174,10 @@ def _contents(summary: Summary) -> str:
 
 
 def _breakdowns(summary: Summary, settings: Settings) -> list[str]:
+    totals = {"speaker_id": summary.speakers, **summary.labels}
     groups = (
         ("channel", summary.channels),
-        ("speaker", summary.speakers),
-        ("gender", summary.genders),
-        ("dialect", summary.dialects),
-        ("tone", summary.tones),
+        *((label.title, totals[label.name]) for label in LABELS),
     )
     parts = {name: f"### By {name}\n\n" + _tallies(name, tallies) for name, tallies in groups if tallies}
     if "speaker" in parts and settings.split.speaker_scope == "recording":
@@ -243,7 +243,7 @@ def _splits(summary: Summary, settings: Settings) -> str:
 
 
 def _columns(summary: Summary, settings: Settings, available: Mapping[str, Sequence[str]]) -> str:
-    of_config = schemas.config_schemas(with_codes=summary.has_codes, sample_rate_hz=settings.cut.sample_rate_hz)
+    of_config = config_schemas(with_codes=summary.has_codes, sample_rate_hz=settings.cut.sample_rate_hz)
     parts = []
     for config in available:
         lines = [

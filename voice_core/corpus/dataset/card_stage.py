@@ -6,13 +6,14 @@ from typing import Any
 
 from voice_core.corpus.dataset.card import render_card
 from voice_core.corpus.dataset.dataset_record import card_file_records, make_file_record, read_dataset_record
+from voice_core.corpus.dataset.exporters import CONFIGS
 from voice_core.corpus.dataset.pairs import PairsRecord, read_pairs
 from voice_core.corpus.dataset.plots import plot_durations, plot_rejections
 from voice_core.corpus.dataset.rows_stage import read_dataset_manifest
 from voice_core.corpus.dataset.splits import parse_splits
 from voice_core.corpus.dataset.summary import Summary, summarise
 from voice_core.corpus.manifest import Manifest
-from voice_core.corpus.names import FULL, NEUTTS, PAIRS, SPLITS
+from voice_core.corpus.names import SPLITS
 from voice_core.corpus.presence import are_files_intact
 from voice_core.fingerprint import canonical_json, fingerprint, sha256
 from voice_core.layout import DatasetLayout, PartitionKey
@@ -53,7 +54,7 @@ def _build_card(work: Store, partitions: Iterable[PartitionKey], settings: Setti
     files = list_dataset_files(manifests, [record for record in records if record is not None])
     available = {
         config: [split for split in SPLITS if any((f["config"], f["split"]) == (config, split) for f in files)]
-        for config in (FULL, NEUTTS, PAIRS)
+        for config in CONFIGS
     }
     summary = summarise(manifests, settings)
     commit = {

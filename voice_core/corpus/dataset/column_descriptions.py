@@ -1,10 +1,11 @@
 """What the dataset's configs, their columns and NeuTTS's reasons are, in words of Markdown."""
 
-from voice_core.corpus.names import FULL, NEUTTS, PAIRS
+from voice_core.corpus.dataset.exporters import EXPORTERS
+from voice_core.corpus.labels import LABELS
+from voice_core.corpus.names import PAIRS
 
 CONFIG_DESCRIPTIONS = {
-    FULL: "every segment with its audio, text, labels, measures and provenance",
-    NEUTTS: "exactly what NeuTTS fine-tuning reads: key, text, codes",
+    **{exporter.config: exporter.description for exporter in EXPORTERS},
     PAIRS: "(reference, target) pairs of one speaker from different segments, for voice cloning",
 }
 COLUMN_DESCRIPTIONS = {
@@ -14,10 +15,7 @@ COLUMN_DESCRIPTIONS = {
     "codec": "which codec made the codes",
     "codec_revision": "and which revision of it",
     "text": "what is said, as the transcript has it, byte for byte",
-    "speaker_id": "who speaks, as the transcript says",
-    "gender": "as the transcript says",
-    "dialect": "as the transcript says",
-    "tone": "as the transcript says",
+    **{label.name: label.description for label in LABELS},
     "duration_sec": "length, seconds",
     "audio_id": "the recording it was cut from",
     "channel": "display name of the recording's channel",
@@ -43,6 +41,7 @@ COLUMN_DESCRIPTIONS = {
     "target_text": "what the target says",
     "target_duration_sec": "its length, seconds",
     "target_codes": "its codes",
+    **{name: text for exporter in EXPORTERS for name, text in exporter.columns.items()},
 }
 NEUTTS_REASON_DESCRIPTIONS = {
     "empty": "no text",

@@ -4,20 +4,20 @@ import dataclasses
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from voice_core.audio.pcm import flac_bytes
 from voice_core.compute import progress, workers
-from voice_core.corpus.dataset import schemas
+from voice_core.corpus.dataset.exporters import EXPORTERS, ROW_CONFIGS, Row, has_codec
+from voice_core.corpus.dataset.exporters import row_key as row_key
 from voice_core.corpus.dataset.parquet_writer import ROW_GROUP, PartitionParquetWriter
 from voice_core.corpus.dataset.splits import Splits
 from voice_core.corpus.dataset.text_normalization import neutts_drop_reasons
 from voice_core.corpus.encode.rebuild import rebuild_evicted
 from voice_core.corpus.evicted import dataset_stage_name, unmark_evicted
+from voice_core.corpus.labels import ADDED_LABELS
 from voice_core.corpus.manifest import (
     Entry,
     Manifest,
@@ -31,7 +31,7 @@ from voice_core.corpus.presence import are_files_intact
 from voice_core.corpus.segment.rebuild import RebuildSources
 from voice_core.corpus.segment.segment_files import SegmentFileError, load_audio_and_codes
 from voice_core.fingerprint import fingerprint, sha256
-from voice_core.layout import DatasetLayout, PartitionKey, segment_name
+from voice_core.layout import DatasetLayout, PartitionKey
 from voice_core.settings import Settings
 from voice_core.stages.verdicts import Reject
 from voice_core.storage.distributed_lock import hold_lock
@@ -50,10 +50,6 @@ class DatasetReport:
     rows: int
     bytes_written: int
     wall_sec: float
-
-
-def has_codec(settings: Settings) -> bool:
-    return settings.codec != "none"
 
 
 def source_stage(settings: Settings) -> str:
@@ -105,7 +101,14 @@ def stage_inputs(source: Manifest, splits: Splits, settings: Settings) -> str:
         if splits.leaks(splits.split_of(channel, entry.audio_id), entry.text)
     ]
     return fingerprint(
-        DATASET_VERSION, source.stage, source.data_version, assigned, leaks, settings.display_name(channel)
+        DATASET_VERSION,
+        source.stage,
+        source.data_version,
+        assigned,
+        leaks,
+        settings.display_name(channel),
+        *ADDED_LABELS,  # all files of a config have the same columns
+        *(config for config in ROW_CONFIGS if config not in (FULL, NEUTTS)),
     )
 
 
@@ -146,7 +149,7 @@ def write_rows(
     partition = PartitionKey.parse(source.partition)
     rebuild_evicted(work, rebuild_sources, source.stage, partition, settings, [entry.key for entry in source.kept()])
     layout = DatasetLayout(settings.dataset)
-    configs = (FULL, NEUTTS) if has_codec(settings) else (FULL,)
+    exporters = [exporter for exporter in EXPORTERS if has_codec(settings) or not exporter.needs_codes]
     draft = dataclasses.replace(
         source,
         stage=DATASET,
@@ -183,12 +186,11 @@ def write_rows(
                     results.append(entry)
                     good.append(Row(entry, *content))
             if good:
-                files.write(FULL, task.entries[0].split, _full_table(good, source, settings))
-                if NEUTTS in configs:
-                    files.write(NEUTTS, task.entries[0].split, _neutts_table(good, source))
+                for exporter in exporters:
+                    files.write(exporter.config, task.entries[0].split, exporter.make_table(good, source, settings))
             bar.advance(len(task.entries))
     written = {item["key"] for item in files.records}
-    possible_keys = (layout.rows_key(config, partition, split) for config in (FULL, NEUTTS) for split in SPLITS)
+    possible_keys = (layout.rows_key(config, partition, split) for config in ROW_CONFIGS for split in SPLITS)
     work.delete([key for key in possible_keys if key not in written])
     has_damaged = any(entry.reason == _DAMAGED for entry in results)  # the next run tries unreadable files again
     manifest = dataclasses.replace(
@@ -227,15 +229,6 @@ class ReadRowsTask:
     sample_rate_hz: int
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A row with the content of its file: the audio as FLAC, and int32 codes of shape [codes]."""
-
-    entry: Entry
-    flac: bytes
-    codes: npt.NDArray[np.int32]
-
-
 SegmentContent = tuple[bytes, npt.NDArray[np.int32]]
 
 
@@ -254,71 +247,3 @@ def read_rows(task: ReadRowsTask) -> list[SegmentContent | Reject]:
 
     wanted = {entry.key: entry.sha256 for entry in task.entries}
     return task.work.map_keys(read, wanted)
-
-
-def row_key(partition: str, entry: Entry) -> str:
-    """`__key__` of a row: unique within the dataset, and stable while the line keeps its number."""
-    return f"{PartitionKey.parse(partition).channel}/{segment_name(entry.audio_id, entry.index)}"
-
-
-def _full_table(good: Sequence[Row], source: Manifest, settings: Settings) -> pa.Table:
-    with_codes = has_codec(settings)
-    schema = schemas.full_schema(settings.cut.sample_rate_hz, with_codes=with_codes)
-    recordings = {recording.audio_id: recording for recording in source.recordings}
-    channel = settings.display_name(PartitionKey.parse(source.partition).channel)
-    rate = source.sample_rate_hz
-    columns: dict[str, list[Any] | pa.Array] = {}
-    for name in schema.names:
-        if name in Entry.__dataclass_fields__ and name not in ("start_sec", "end_sec"):
-            columns[name] = [getattr(row.entry, name) for row in good]
-    columns |= {
-        "__key__": [row_key(source.partition, row.entry) for row in good],
-        "audio": pa.StructArray.from_arrays(
-            [
-                pa.array([row.flac for row in good], pa.binary()),
-                pa.array([f"{segment_name(row.entry.audio_id, row.entry.index)}.flac" for row in good]),
-            ],
-            names=["bytes", "path"],
-        ),
-        "channel": [channel] * len(good),
-        "start_sec": [_to_sec(row.entry.cut_start, rate) for row in good],
-        "end_sec": [_to_sec(row.entry.cut_stop, rate) for row in good],
-        "raw_key": [recordings[row.entry.audio_id].raw_key for row in good],
-        "raw_sha256": [recordings[row.entry.audio_id].audio_sha256 for row in good],
-        "transcript_sha256": [recordings[row.entry.audio_id].transcript_sha256 for row in good],
-        "segment_sha256": [row.entry.sha256 for row in good],
-        "code_version": [_code_version(source)] * len(good),
-    }
-    if with_codes:
-        columns |= {
-            "codes": _codes_column([row.codes for row in good]),
-            "codec": [source.parameters["codec"]] * len(good),
-            "codec_revision": [source.parameters["revision"]] * len(good),
-        }
-    return pa.table({name: columns[name] for name in schema.names}, schema=schema)
-
-
-def _to_sec(sample: int | None, rate: int) -> float | None:
-    """Seconds of a sample number; None for adopted segments, whose position is unknown."""
-    return None if sample is None else sample / rate
-
-
-def _code_version(source: Manifest) -> str:
-    """Versions of all code that the files depend on, such as "cut1-measure1-code1-roundtrip1"."""
-    versions = (source.parameters.get("cut", {}).get("code"), source.parameters.get("code"))
-    return "-".join(version for version in versions if version)
-
-
-def _neutts_table(good: Sequence[Row], source: Manifest) -> pa.Table:
-    columns = {
-        "__key__": [row_key(source.partition, row.entry) for row in good],
-        "text": [row.entry.text for row in good],
-        "codes": _codes_column([row.codes for row in good]),
-    }
-    return pa.table(columns, schema=schemas.neutts_schema())
-
-
-def _codes_column(codes: Sequence[npt.NDArray[np.int32]]) -> pa.Array:
-    offsets = np.cumsum([0, *map(len, codes)])
-    values = np.concatenate(codes)
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values, pa.int32()))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from voice_core.corpus.names import FULL, NEUTTS, PAIRS
+from voice_core.corpus.labels import LABEL_NAMES
 
 _CODES = pa.list_(pa.int32())
 _MEASURES = ("rms_dbfs", "peak_dbfs", "clipped_share", "silence_share", "snr_db", "bandwidth_hz", "chars_per_sec")
@@ -19,10 +19,7 @@ def full_schema(sample_rate_hz: int, *, with_codes: bool) -> pa.Schema:
         ("audio", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
         *codes,
         ("text", pa.string()),
-        ("speaker_id", pa.string()),
-        ("gender", pa.string()),
-        ("dialect", pa.string()),
-        ("tone", pa.string()),
+        *((name, pa.string()) for name in LABEL_NAMES),
         ("duration_sec", pa.float64()),
         ("audio_id", pa.string()),
         ("channel", pa.string()),
@@ -51,15 +48,6 @@ def pairs_schema(*, with_codes: bool) -> pa.Schema:
         if with_codes:
             columns.append((f"{side}_codes", _CODES))
     return _with_features(pa.schema(columns), {})
-
-
-def config_schemas(*, with_codes: bool, sample_rate_hz: int = 24_000) -> dict[str, pa.Schema]:
-    """The schema of each config that a dataset can have."""
-    return {
-        FULL: full_schema(sample_rate_hz, with_codes=with_codes),
-        NEUTTS: neutts_schema(),
-        PAIRS: pairs_schema(with_codes=with_codes),
-    }
 
 
 def _with_features(schema: pa.Schema, special: dict[str, Any]) -> pa.Schema:

@@ -7,10 +7,12 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter, itemgetter
 from typing import Any, get_args
 
 from voice_core.corpus.dataset.parameter_sets import ParameterSet, parameter_sets
 from voice_core.corpus.dataset.speakers import SpeakerScope, speaker_identity
+from voice_core.corpus.labels import LABEL_NAMES
 from voice_core.corpus.manifest import Entry, Manifest, RecordingStatus
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
@@ -22,6 +24,7 @@ REJECTION_STAGES = ("recording", "adopt", "transcript", "decode", "rules", "code
 _STATUSES: tuple[str, ...] = get_args(RecordingStatus)
 _MAX_WORST = 5  # segments that are listed, of those that were decoded again
 _LAST_BIN_SEC = 30
+_get_labels = attrgetter(*LABEL_NAMES)
 _CODEC_PARAMETERS = (
     "codec", "revision", "stand_in", "codes_per_sec", "codebook_size", "input_sample_rate_hz", "output_sample_rate_hz",
 )  # fmt: skip
@@ -94,10 +97,8 @@ class Summary:
     funnel: tuple[RejectionTotal, ...]
     channels: tuple[LabelTotal, ...]
     speakers: tuple[LabelTotal, ...]  # "channel / speaker", or the speaker alone where ids are unique in the corpus
-    people: int  # of the kept rows, as `split.speaker_scope` defines them; without rows that have no speaker_id
-    genders: tuple[LabelTotal, ...]
-    dialects: tuple[LabelTotal, ...]
-    tones: tuple[LabelTotal, ...]
+    people: int  # of the kept rows, as `split.speaker_scope` tells them apart; rows without a speaker_id left out
+    labels: Mapping[str, tuple[LabelTotal, ...]]  # by the name of every label but speaker_id
     splits: tuple[LabelTotal, ...]
     durations: tuple[DurationBin, ...]
     text_characters: int  # of the kept rows
@@ -167,7 +168,7 @@ def summarise(manifests: Sequence[Manifest], settings: Settings) -> Summary:
     profiles = counter.kept
 
     def by(
-        label: Callable[[_Labels], Hashable], name: Callable[[Any], str] = _label_or_default
+        label: Callable[[_Profile], Hashable], name: Callable[[Any], str] = _label_or_default
     ) -> tuple[LabelTotal, ...]:
         folded = _Sums()
         for profile, (rows, samples) in profiles.items():
@@ -196,10 +197,8 @@ def summarise(manifests: Sequence[Manifest], settings: Settings) -> Summary:
         if scope == "corpus"
         else by(lambda profile: profile[:2], lambda key: f"{display_name(key[0])} / {_label_or_default(key[1])}"),
         people=len(counter.people),
-        genders=by(lambda profile: profile[2]),
-        dialects=by(lambda profile: profile[3]),
-        tones=by(lambda profile: profile[4]),
-        splits=by(lambda profile: profile[5]) if has_splits else (),
+        labels={name: by(itemgetter(1 + place)) for place, name in enumerate(LABEL_NAMES) if name != "speaker_id"},
+        splits=by(itemgetter(-1)) if has_splits else (),
         durations=_durations(counter.durations, rate),
         text_characters=counter.text_characters,
         neutts_dropped=sum(counter.neutts.values()),
@@ -211,7 +210,7 @@ def summarise(manifests: Sequence[Manifest], settings: Settings) -> Summary:
     )
 
 
-_Labels = tuple[str, str, str, str, str, str]  # channel slug, speaker_id, gender, dialect, tone, split
+_Profile = tuple[str, ...]  # channel slug, the labels in their order (speaker_id is the first), split
 
 
 class _Sums(dict[Any, tuple[int, int]]):
@@ -250,7 +249,7 @@ class _RowCounter:
             if not entry.kept:
                 self.rejected.add((entry.stage, entry.reason), 1, samples)
                 continue
-            profile = (channel, entry.speaker_id, entry.gender, entry.dialect, entry.tone, entry.split)
+            profile = (channel, *_get_labels(entry), entry.split)
             self.kept.add(profile, 1, samples)
             self.durations.add(min(entry.sample_count // manifest.sample_rate_hz, _LAST_BIN_SEC), 1, samples)
             self.text_characters += len(entry.text)

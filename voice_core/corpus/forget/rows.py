@@ -17,6 +17,7 @@ from voice_core.corpus.dataset import pairs
 from voice_core.corpus.dataset.card import read_card_settings
 from voice_core.corpus.dataset.card_stage import build_card, read_dataset_manifests
 from voice_core.corpus.dataset.dataset_record import read_dataset_record
+from voice_core.corpus.dataset.exporters import CONFIGS
 from voice_core.corpus.dataset.parquet_writer import ROW_GROUP, PartitionParquetWriter
 from voice_core.corpus.dataset.rows_stage import read_dataset_manifest
 from voice_core.corpus.dataset.splits import parse_splits
@@ -24,7 +25,7 @@ from voice_core.corpus.dataset.text_normalization import hash_text
 from voice_core.corpus.evicted import dataset_stage_name, read_evicted, unmark_evicted
 from voice_core.corpus.forget.search import RecordingName, read_row_keys
 from voice_core.corpus.manifest import Manifest
-from voice_core.corpus.names import FULL, NEUTTS, PAIRS, SPLITS
+from voice_core.corpus.names import NEUTTS, PAIRS, SPLITS
 from voice_core.layout import DatasetLayout, PartitionKey, RowsFile
 from voice_core.settings import CardSettings, Settings, SplitSettings
 from voice_core.storage.distributed_lock import hold_lock
@@ -59,7 +60,7 @@ def remove_rows(work: Store, name: RecordingName, partition: PartitionKey, setti
     """
     layout = DatasetLayout(settings.dataset)
     manifest = read_dataset_manifest(work, partition, settings)
-    keys = [layout.rows_key(config, partition, split) for config in (FULL, NEUTTS, PAIRS) for split in SPLITS]
+    keys = [layout.rows_key(config, partition, split) for config in CONFIGS for split in SPLITS]
     there = [item.key for key in keys if (item := work.head(key)) is not None]
     looked = dict(zip(there, work.map_keys(lambda key: _may_contain(work, key, name), there), strict=True))
     files_to_rewrite = [key for key, holds in looked.items() if holds]

@@ -5,11 +5,11 @@ import re
 from typing import Any
 
 from voice_core.corpus.ingest.transcript_types import Line
+from voice_core.corpus.labels import LABELS, Label
 
 _MAX_TIME_CHARACTERS = 80
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
-METADATA = ("speaker_id", "gender", "dialect", "tone")
 
 
 class BadLineError(Exception):
@@ -23,10 +23,15 @@ class BadLineError(Exception):
 def parse_line(index: int, fields: dict[str, Any], path: str, start_sec: float, end_sec: float) -> Line:
     """A line from its fields by name. `path` is the position for messages. Raises `BadLineError`."""
     text = parse_text(fields.get("text"), f"{path}.text")
-    speaker_key = "speaker" if fields.get("speaker_id") in (None, "") else "speaker_id"
-    speaker_id = parse_metadata(fields.get(speaker_key), f"{path}.{speaker_key}")
-    gender, dialect, tone = (parse_metadata(fields.get(key), f"{path}.{key}") for key in METADATA[1:])
-    return Line(index, start_sec, end_sec, text, speaker_id, gender, dialect, tone)
+    labels = {label.name: _parse_label(fields, label, path) for label in LABELS}
+    return Line(index, start_sec, end_sec, text, **labels)
+
+
+def _parse_label(fields: dict[str, Any], label: Label, path: str) -> str:
+    """The label under its name, or if that is missing or empty, under the first alias that is not."""
+    names = (label.name, *label.aliases)
+    name = next((name for name in names if fields.get(name) not in (None, "")), names[-1])
+    return parse_metadata(fields.get(name), f"{path}.{name}")
 
 
 def parse_time(value: Any, path: str) -> float:

@@ -2,22 +2,25 @@
 
 from dataclasses import dataclass
 
+from voice_core.corpus.labels import LABEL_NAMES, Labels
+
 MAX_LINES = 500_000
 """Lines of one transcript: one a second for 138 hours."""
 
+_LABELS = f"{', '.join(LABEL_NAMES[:-1])} or {LABEL_NAMES[-1]}"
 BAD_LINE_REASONS = {
     "not_an_object": "a segment is not a JSON object",
     "missing_time": "a segment has no start or end, or it is null",
     "bad_time": "start or end is not a number, or is NaN or infinite",
     "bad_text": "the text is missing, is not a string, or contains a lone surrogate or NUL",
-    "bad_metadata": "speaker_id, gender, dialect or tone is neither a string nor a finite number, or cannot be stored",
+    "bad_metadata": f"{_LABELS} is neither a string nor a finite number, or cannot be stored",
     "bad_cue": "the times of a subtitle cue cannot be read, or text is outside of any cue",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One line of a transcript.
+class Line(Labels):
+    """One line of a transcript, with its labels.
 
     `index` is its position in the transcript from 0, bad lines counted. Times are finite seconds from the start of
     the recording; they may be negative or reversed. Every string can be stored as UTF-8 and contains no NUL (numpy
@@ -29,10 +32,6 @@ class Line:
     start_sec: float
     end_sec: float
     text: str
-    speaker_id: str = ""
-    gender: str = ""
-    dialect: str = ""
-    tone: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ def parse_transcript(data: bytes, name: str) -> Transcript:
     Pure. Takes linear time and a few times the memory of `data`. Raises only `TranscriptError`.
 
     >>> parse_transcript(b'[{"start": 0, "end": "1.5", "text": "Hi", "speaker": 7}]', "a.json").lines
-    (Line(index=0, start_sec=0.0, end_sec=1.5, text='Hi', speaker_id='7', gender='', dialect='', tone=''),)
+    (Line(speaker_id='7', gender='', dialect='', tone='', index=0, start_sec=0.0, end_sec=1.5, text='Hi'),)
     >>> parse_transcript(b'{"segments": [{"start": NaN, "end": 2, "text": "Hi"}]}', "a.json").lines
     (BadLine(index=0, reason='bad_time', message='segments[0].start is not a finite number: nan', text='Hi'),)
     """

@@ -6,6 +6,8 @@ Unknown values, such as the raw object of an adopted recording, are None or empt
 from dataclasses import dataclass, field
 from typing import Any
 
+from voice_core.corpus.labels import Labels
+
 
 @dataclass(frozen=True, slots=True)
 class RawObject:
@@ -19,17 +21,13 @@ class RawObject:
 
 
 @dataclass(frozen=True, slots=True)
-class TranscriptLine:
-    """The line in the transcript; times are seconds from the start of the recording."""
+class TranscriptLine(Labels):
+    """The line as the transcript has it, with its labels; seconds from the start of the recording."""
 
     index: int
     text: str
     start_sec: float | None
     end_sec: float | None
-    speaker_id: str
-    gender: str
-    dialect: str
-    tone: str
 
 
 @dataclass(frozen=True, slots=True)

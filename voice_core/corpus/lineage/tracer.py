@@ -11,6 +11,7 @@ from voice_core.corpus.dataset.publications import read_publications
 from voice_core.corpus.dataset.rows_stage import has_codec, read_dataset_manifest, row_key
 from voice_core.corpus.evicted import EvictedFiles
 from voice_core.corpus.ingest.batch_model import Recording
+from voice_core.corpus.labels import label_values
 from voice_core.corpus.lineage.row_lookup import find_rows
 from voice_core.corpus.lineage.trace_types import (
     CommittedFile,
@@ -68,10 +69,7 @@ class _Tracer:
             adopted_from=recording.adopted.url if recording.adopted else "",
             audio=self._audio(outcome),
             transcript=self._transcript(outcome),
-            line=TranscriptLine(
-                entry.index, entry.text, entry.start_sec, entry.end_sec,
-                entry.speaker_id, entry.gender, entry.dialect, entry.tone,
-            ),
+            line=TranscriptLine(entry.index, entry.text, entry.start_sec, entry.end_sec, **label_values(entry)),
             cut=self._cut(),
             rejected=Rejection(last.stage, last.reason, last.value, last.threshold, last.message) if last else None,
             measures=_measures(entry, segments.parameters.get("rules", {})),
@@ -85,7 +83,7 @@ class _Tracer:
             split_reason=reason,
             rows=rows,
             published=self._published(rows),
-        )  # fmt: skip
+        )
 
     def _of(self, manifest: Manifest | None) -> Entry | None:
         """The line's row in a later manifest."""

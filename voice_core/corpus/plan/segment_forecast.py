@@ -13,6 +13,7 @@ from voice_core.corpus.ingest.discovery import Discovery
 from voice_core.corpus.ingest.recordings import probe_headers
 from voice_core.corpus.ingest.transcript_types import TranscriptError
 from voice_core.corpus.ingest.transcripts import parse_transcript
+from voice_core.corpus.labels import stored_labels
 from voice_core.corpus.manifest import Entry, Manifest, RecordingOutcome, read_manifest
 from voice_core.corpus.names import SEGMENTS
 from voice_core.corpus.plan.estimates import segment_file_bytes
@@ -235,14 +236,14 @@ def _earlier(draft: _BatchDraft, audio_id: str) -> RecordingOutcome | None:
 
 def _new_segment(cut: Cut, old: Entry | None, audio_id: str, settings: Settings, kept_share: float) -> NewSegment:
     line = cut.line
-    labels = (line.text, line.speaker_id, line.gender, line.dialect, line.tone, audio_id)
+    texts = (line.text, *stored_labels(line).values(), audio_id)
     seconds = line.end_sec - line.start_sec
     return NewSegment(
         audio_id,
         line.speaker_id,
         line.text,
         seconds,
-        segment_file_bytes(seconds, settings.cut.sample_rate_hz, sum(map(len, labels))),
+        segment_file_bytes(seconds, settings.cut.sample_rate_hz, sum(map(len, texts))),
         _keep_probability(cut, old, settings.rules, kept_share),
     )
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from voice_core.corpus.ingest.transcript_types import BadLine, Line
+from voice_core.corpus.labels import fingerprint_labels, label_values
 from voice_core.corpus.manifest import Entry, RecordingOutcome
 from voice_core.corpus.segment.boundaries import CUTTING_VERSION, Cut, plan_cuts
 from voice_core.corpus.segment.measures import MEASURES_VERSION
@@ -47,7 +48,10 @@ def segment_fingerprint(cut: Cut, audio_id: str, audio_sha256: str, settings: Cu
     """Fingerprint of everything that the segment's file and measures depend on."""
     versions = [CUTTING_VERSION, MEASURES_VERSION]
     parameters = [settings.sample_rate_hz, settings.fade_sec, settings.min_cut_sec]
-    return fingerprint(versions, parameters, audio_id, audio_sha256, dataclasses.astuple(cut))
+    line = cut.line
+    content = [line.index, line.start_sec, line.end_sec, line.text, *fingerprint_labels(line)]
+    windows = [dataclasses.astuple(cut.start), dataclasses.astuple(cut.stop)]
+    return fingerprint(versions, parameters, audio_id, audio_sha256, [content, *windows])
 
 
 def reusable_outcome(before: RecordingOutcome | None, audio_sha256: str) -> RecordingOutcome | None:
@@ -68,8 +72,5 @@ def line_entry(line: Line | BadLine, audio_id: str) -> Entry:
         start_sec=line.start_sec,
         end_sec=line.end_sec,
         text=line.text,
-        speaker_id=line.speaker_id,
-        gender=line.gender,
-        dialect=line.dialect,
-        tone=line.tone,
+        **label_values(line),
     )

@@ -21,11 +21,15 @@ _END = struct.Struct("<4s4H2LH")  # the zip format's end of central directory re
 _END_BYTES = _END.size + (1 << 16)  # a comment may follow it
 
 
-def check_archive(source: IO[bytes], names: Iterable[str]) -> None:
-    """Raise `ValueError` if an archive unpacks to more than a segment can have. Also raises what `zipfile` raises."""
+def check_archive(source: IO[bytes], names: Iterable[str], optional: Iterable[str] = ()) -> None:
+    """Raise `ValueError` if an archive unpacks to more than a segment can have. Also raises what `zipfile` raises.
+
+    `names` are the arrays that are read, `optional` those that are read if the archive has them.
+    """
     with _opened(source) as archive:
         sizes = sum(item.file_size for item in archive.infolist())  # zipfile never unpacks more than this
-        for name in names:
+        present = {item.filename.removesuffix(".npy") for item in archive.infolist()}
+        for name in (*names, *(name for name in optional if name in present)):
             member = _member(archive, name)
             if sizes > _SMALL_BYTES:
                 _check_array(archive, name, member)

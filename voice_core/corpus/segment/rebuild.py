@@ -21,6 +21,7 @@ from voice_core.codecs.base import Codec
 from voice_core.compute import progress
 from voice_core.corpus.evicted import read_evicted, unmark_evicted
 from voice_core.corpus.ingest.batches import read_batch
+from voice_core.corpus.labels import ADDED_LABELS, REQUIRED_LABELS
 from voice_core.corpus.manifest import Manifest, read_complete_manifest, read_manifest, write_manifest
 from voice_core.corpus.names import CODED, FULL, SEGMENTS, SPLITS
 from voice_core.corpus.segment.cut_pool import run_cut_tasks
@@ -172,9 +173,10 @@ def read_from_rows(context: RebuildContext, wanted: ExpectedHashes, *, with_code
 
 
 def _read_rows(reader: IO[bytes], stems: Mapping[str, str], *, with_codes: bool) -> Iterator[tuple[str, bytes]]:
-    labels = ["text", "speaker_id", "gender", "dialect", "tone", "audio_id"]
     try:
         parquet = pq.ParquetFile(pa.PythonFile(reader))
+        added = (name for name in ADDED_LABELS if name in parquet.schema_arrow.names)
+        labels = ["text", *REQUIRED_LABELS, *added, "audio_id"]
         columns = ["__key__", "audio", *labels, *(["codes"] if with_codes else [])]
         if not set(columns) <= set(parquet.schema_arrow.names):
             return

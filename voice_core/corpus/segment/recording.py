@@ -9,6 +9,7 @@ from voice_core.audio.decoding import Damage, DecodeReport, UnreadableAudioError
 from voice_core.corpus.accounting import account_for_samples
 from voice_core.corpus.ingest.transcript_types import BadLine, Line, TranscriptError
 from voice_core.corpus.ingest.transcripts import parse_transcript
+from voice_core.corpus.labels import label_values
 from voice_core.corpus.manifest import Entry, RecordingOutcome
 from voice_core.corpus.names import SEGMENTS
 from voice_core.corpus.segment.boundaries import Cut, CutPiece, OutOfRange, StreamCutter
@@ -174,12 +175,9 @@ def _write_segment(
     segment = Segment(
         audio=pcm,
         text=line.text,
-        speaker_id=line.speaker_id,
-        gender=line.gender,
-        dialect=line.dialect,
-        tone=line.tone,
         duration_sec=len(pcm) / rate,
         audio_id=task.recording.audio_id,
+        **label_values(line),
     )
     data = dump_segment(segment)
     key = _segment_key(task, line.index)

@@ -1,4 +1,4 @@
-"""Segment files: one `.npz` per segment with nine arrays, readable with numpy alone."""
+"""Segment files: one `.npz` per segment with nine arrays or more, readable with numpy alone."""
 
 import contextlib
 import io
@@ -12,9 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from voice_core.audio.pcm import Pcm16, to_pcm16
+from voice_core.corpus.labels import ADDED_LABELS, LABEL_NAMES, REQUIRED_LABELS, Labels, stored_labels
 from voice_core.corpus.segment.npz_limits import check_archive, count_samples
 
-SEGMENT_FIELDS = ("audio", "codes", "text", "speaker_id", "gender", "dialect", "tone", "duration_sec", "audio_id")
+SEGMENT_FIELDS = ("audio", "codes", "text", *REQUIRED_LABELS, "duration_sec", "audio_id")
+"""The fields of every file. The labels of `ADDED_LABELS` follow if they are given."""
 # All exceptions of numpy and zipfile for bytes that are not an archive of plain arrays.
 _UNREADABLE = (
     ValueError, TypeError, OSError, EOFError, KeyError, RuntimeError, MemoryError,
@@ -31,15 +33,11 @@ def _no_codes() -> npt.NDArray[np.int32]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Segment:
+class Segment(Labels):
     """`audio` is mono PCM of shape [samples], `codes` int32 of shape [codes] (empty before encoding)."""
 
     audio: Pcm16
     text: str
-    speaker_id: str
-    gender: str
-    dialect: str
-    tone: str
     duration_sec: float
     audio_id: str
     codes: npt.NDArray[np.int32] = field(default_factory=_no_codes)
@@ -48,7 +46,8 @@ class Segment:
 def dump_segment(segment: Segment) -> bytes:
     """The segment as an uncompressed `.npz`. Equal segments give equal bytes."""
     buffer = io.BytesIO()
-    arrays: dict[str, Any] = {name: np.asarray(getattr(segment, name)) for name in SEGMENT_FIELDS}
+    names = (*SEGMENT_FIELDS, *(name for name in stored_labels(segment) if name in ADDED_LABELS))
+    arrays: dict[str, Any] = {name: np.asarray(getattr(segment, name)) for name in names}
     np.savez(buffer, **arrays)
     return buffer.getvalue()
 
@@ -60,12 +59,14 @@ def load_segment(data: bytes, name: str) -> Segment:
     archives. Pickled content is rejected, never loaded. Raises `SegmentFileError`.
     """
     with _wrap_errors(name):
-        fields = _arrays(data, SEGMENT_FIELDS)
+        fields = _arrays(data, SEGMENT_FIELDS, ADDED_LABELS)
         return Segment(
             audio=_audio(fields["audio"]),
             codes=_codes(fields["codes"]),
             duration_sec=float(fields["duration_sec"]),
-            **{key: str(fields[key]) for key in ("text", "speaker_id", "gender", "dialect", "tone", "audio_id")},
+            text=str(fields["text"]),
+            audio_id=str(fields["audio_id"]),
+            **{name: str(fields[name]) for name in LABEL_NAMES if name in fields},
         )
 
 
@@ -91,10 +92,11 @@ def _wrap_errors(name: str) -> Iterator[None]:
         raise SegmentFileError(f"{name} is not a segment file: {reason}") from None
 
 
-def _arrays(data: bytes, names: Sequence[str]) -> dict[str, npt.NDArray[np.generic]]:
-    check_archive(io.BytesIO(data), names)
+def _arrays(data: bytes, names: Sequence[str], optional: Sequence[str] = ()) -> dict[str, npt.NDArray[np.generic]]:
+    """The arrays of these names, and those of the optional ones that the file holds."""
+    check_archive(io.BytesIO(data), names, optional)
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        fields = {name: arrays[name] for name in names}
+        fields = {name: arrays[name] for name in (*names, *(name for name in optional if name in arrays.files))}
     if odd := [key for key, value in fields.items() if not isinstance(value, np.ndarray)]:
         raise ValueError(f"{', '.join(odd)} is not an array")  # numpy returns bytes if its magic number is missing
     return fields

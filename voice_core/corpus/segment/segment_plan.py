@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from voice_core.corpus.ingest.batch_model import Batch, Recording
+from voice_core.corpus.labels import ADDED_LABELS
 from voice_core.corpus.manifest import Entry, Manifest, RecordingOutcome
 from voice_core.corpus.presence import intact_keys
 from voice_core.corpus.segment.boundaries import CUTTING_VERSION
@@ -24,6 +25,8 @@ CODE_VERSION = f"cut{CUTTING_VERSION}-measure{MEASURES_VERSION}"
 def parameters(settings: Settings) -> dict[str, Any]:
     """The settings that this stage's result depends on, as the manifest records them."""
     cut = {**settings.cut.model_dump(), "max_transcript_mb": settings.max_transcript_mb, "code": CODE_VERSION}
+    if ADDED_LABELS:  # transcripts are read again once a label is added
+        cut["labels"] = list(ADDED_LABELS)
     limits = settings.audio.model_dump(exclude_defaults=True)
     return {
         "cut": {**cut, "audio": limits} if limits else cut,

@@ -1,4 +1,4 @@
-"""IndexTTS2 behind the `SpeechEngine` protocol. Its package is imported when something is first said, not before."""
+"""IndexTTS2 as a `SpeechEngine`. Its package is imported when it first speaks."""
 
 import inspect
 import logging
@@ -12,10 +12,12 @@ from typing import Any, Final
 import numpy as np
 
 from voice_core.compute.gpu_lock import hold_gpu
+from voice_core.compute.gpus import GpuUnavailableError, list_torch_gpus
 from voice_core.language import primary_subtag
 from voice_core.settings import IndexTTS2Settings
 from voice_core.tts.base import (
     Capabilities,
+    EngineBase,
     EngineBrokenError,
     EngineUnavailableError,
     Samples,
@@ -28,30 +30,30 @@ from voice_core.tts.indextts2.prompts import PromptCache
 from voice_core.tts.stdout_capture import capture_output
 
 ALGORITHM: Final = "1"
-"""Raise when a change here alters what is heard; part of `revision`."""
+"""Raise when a change here alters the audio; part of `revision`."""
 SAMPLE_RATE_HZ: Final = 22_050
 EMOTIONS: Final = ("happy", "angry", "sad", "afraid", "disgusted", "melancholic", "surprised", "calm")
 """In the order of the package's emotion vector."""
-FULL_EMOTION: Final = 0.8  # the most that the package lets the sum of a vector be
+FULL_EMOTION: Final = 0.8  # the largest sum of a vector that the package allows
 _RECORDINGS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac")
 _INFER: Final = ("use_random", "interval_silence", "verbose", "max_text_tokens_per_segment", "more_segment_before")
 _WARMING_TEXT = "Good morning."
 _log = logging.getLogger("voice_core.tts.indextts2")
 
 
-class IndexTTS2Engine:
+class IndexTTS2Engine(EngineBase):
     """A voice is a name of `settings.voices`, or the path of a recording; `default` is the first of these names.
 
     An utterance's emotion is one of `EMOTIONS`, the path of a recording that has it, or a description in words.
 
-    The package keeps what it computed of one voice, and of one recording for the emotion, which is the voice's own
-    unless the utterance names another: utterances are best grouped by voice, and within it by that. `prompt_misses` and
-    `emotion_misses` count how often the one and the other were not the last one's.
+    The package caches one voice and one recording of an emotion, which is the voice's own unless the utterance has
+    another. So utterances are best grouped by voice, and then by emotion. `prompt_misses` and `emotion_misses` count
+    how often the voice and the emotion were not the cached ones.
 
-    Seeds are set for every utterance, and give the same samples again on the same machine and GPU where its kernels are
-    deterministic. Nobody promises that, and another GPU rounds otherwise: `deterministic` is False.
+    The seed is set for every utterance and gives the same samples on the same machine and GPU, if its kernels are
+    deterministic. That is not guaranteed, and another GPU rounds differently: `deterministic` is False.
 
-    Not for several threads: the model, the random generators and the captured output are one a process.
+    Not for several threads: the model, the random generators and the captured output belong to the process.
     """
 
     name = "indextts2"
@@ -65,23 +67,23 @@ class IndexTTS2Engine:
         self._model: Any = None
         self._device: str | None = None
         self._prompts = PromptCache(settings.local_dir)
-        self._speaker_prompt = self._emotion_prompt = ""  # the recordings in the model's two slots
+        self._speaker_prompt = self._emotion_prompt = ""  # the recordings in the model's two caches
         taken = {"spk_audio_prompt", "text", "output_path", "stream_return", "emo_alpha", "emo_vector", "emo_text"}
         taken |= {"use_emo_text", "emo_audio_prompt", "do_sample", "return_segments", *_INFER}
         wrong = sorted(taken & settings.generation.keys())
         if wrong:
             raise ValueError(
-                f"indextts2.generation cannot have {', '.join(wrong)}: it always samples, and the others have settings "
-                "of their own or belong to an utterance"
+                f"indextts2.generation cannot have {', '.join(wrong)}: do_sample is always on, and the others have "
+                "settings of their own or belong to an utterance"
             )
 
     def __reduce__(self) -> tuple[type["IndexTTS2Engine"], tuple[IndexTTS2Settings]]:
-        """Other processes load weights of their own."""
+        """Other processes load their own weights."""
         return IndexTTS2Engine, (self.settings,)
 
     @property
     def revision(self) -> str:
-        """Raises EngineUnavailableError where there are no weights."""
+        """Raises EngineUnavailableError if the weights are missing."""
         return f"{ALGORITHM}-{package.compute_revision(self.settings)}"
 
     @property
@@ -101,13 +103,13 @@ class IndexTTS2Engine:
         )
 
     def speak(self, utterance: Utterance) -> Speech:
-        """Say `utterance.text` at 22.05 kHz.
+        """Speak `utterance.text` at 22.05 kHz.
 
         Raises:
-            ValueError: the text is blank, the package made nothing of it or cut it off, the language is not among the
-                settings', or a voice or an emotion cannot be found.
-            TransientEngineError: the GPU's memory ran out.
-            EngineBrokenError: CUDA failed in a way after which this process can do nothing more on the GPU.
+            ValueError: the text is blank, the package gives no audio for it or cuts it off, the language is not in the
+                settings, or the voice or the emotion does not exist.
+            TransientEngineError: the GPU is out of memory.
+            EngineBrokenError: CUDA failed so that this process cannot use the GPU any more.
             EngineUnavailableError: the package, its weights or a switch are missing.
         """
         began = time.perf_counter()
@@ -116,7 +118,7 @@ class IndexTTS2Engine:
             _set_seeds(utterance.seed)
             made = self._model.infer(**arguments)
         if made is None:
-            raise ValueError(f"indextts2 made nothing of {utterance.text!r}")
+            raise ValueError(f"indextts2 gives no audio for {utterance.text!r}")
         rate, pcm = made
         if rate != SAMPLE_RATE_HZ:
             raise EngineUnavailableError(f"this indextts speaks at {rate} Hz, not at {SAMPLE_RATE_HZ}")
@@ -124,8 +126,8 @@ class IndexTTS2Engine:
         return Speech(audio, SAMPLE_RATE_HZ, self.name, self.revision, time.perf_counter() - began)
 
     def stream(self, utterance: Utterance) -> Iterator[Samples]:
-        """The same audio, a piece for each part of the text, as they come. What else draws from the process's random
-        generators between two pieces changes those that follow. Raises as `speak`."""
+        """The audio of `speak`, a piece for each part of the text. Code that draws from the process's random generators
+        between two pieces changes the pieces that follow. Raises as `speak`."""
         arguments = self._arguments(utterance)
         with self._infer_context(utterance, arguments):
             _set_seeds(utterance.seed)
@@ -137,21 +139,21 @@ class IndexTTS2Engine:
                 piece = next(pieces, None)
             if piece is None:
                 break
-            if isinstance(piece, list):  # in place of silence, where none is wanted, comes what was said so far
+            if isinstance(piece, list):  # without silence between parts, the package repeats the audio so far here
                 continue
             samples = _to_samples(piece.numpy())
-            if not samples.any():  # held back: it comes after the last part, too, where `speak` has none
+            if not samples.any():  # delayed: it also comes after the last part, where `speak` has none
                 silence = [samples]
                 continue
             heard = True
             yield from (*silence, samples)
             silence = []
         if not heard:
-            raise ValueError(f"indextts2 made nothing of {utterance.text!r}")
+            raise ValueError(f"indextts2 gives no audio for {utterance.text!r}")
 
     def warm(self, voice: str) -> None:
-        """Load the model and say a short sentence, which computes the voice; one that cannot be found is left to
-        `speak` to refuse."""
+        """Load the model and speak a short sentence, which caches the voice. An unknown voice is ignored here; `speak`
+        rejects it."""
         self._load(self._device)
         try:
             prompt = self._prompts.copy_recording(self._recording(voice))
@@ -161,7 +163,7 @@ class IndexTTS2Engine:
             self.speak(Utterance(_WARMING_TEXT, voice))
 
     def clear(self) -> None:
-        """Forget the recordings, and what the model has computed of them."""
+        """Drop the copies of recordings, and what the model has cached of them."""
         self._prompts.clear()
         self._speaker_prompt = self._emotion_prompt = ""
         for attribute in vars(self._model or self):
@@ -169,10 +171,7 @@ class IndexTTS2Engine:
                 setattr(self._model, attribute, None)
 
     def prompt_identity(self, voice: str) -> str:
-        """A hash of the voice's recording as it is now: part of what a thing said with it depends on.
-
-        Raises ValueError where there is no such voice.
-        """
+        """A hash of the voice's recording as it is now. Raises ValueError if the voice does not exist."""
         return Path(self._prompts.copy_recording(self._recording(voice))).stem
 
     @contextmanager
@@ -189,8 +188,8 @@ class IndexTTS2Engine:
 
     @contextmanager
     def held(self, purpose: str) -> Iterator[dict[str, Any]]:
-        """Keep the first GPU that is free from other processes of this machine, and load nothing there: the options
-        with which workers load their engines onto it."""
+        """Keep the first GPU that is free from other processes of this machine and load nothing: yields the options
+        with which worker processes load their engines onto it."""
         gpus = _gpus(self.settings.device)
         if not gpus:
             yield {}
@@ -200,14 +199,14 @@ class IndexTTS2Engine:
             yield {"device": pinned.device, "use_cuda_kernel": pinned.use_cuda_kernel}
 
     def _arguments(self, utterance: Utterance) -> dict[str, Any]:
-        """`infer`'s arguments; loads the model, whose signature says which ones there are."""
+        """The arguments of `infer`; loads the model, since versions differ in the arguments that they take."""
         if not utterance.text.strip():
-            raise ValueError(f"there is nothing to say in {utterance.text!r}")
+            raise ValueError(f"there is nothing to speak in {utterance.text!r}")
         spoken = [*map(primary_subtag, self.settings.languages)]
         if utterance.language and spoken and primary_subtag(utterance.language) not in spoken:
             raise ValueError(
                 f"indextts2 speaks {', '.join(spoken)}, not {utterance.language} (VOICE_INDEXTTS2__LANGUAGES, for "
-                f"weights that do): {utterance.text!r}"
+                f"other weights): {utterance.text!r}"
             )
         prompt = self._prompts.copy_recording(self._recording(utterance.voice))
         emotion = self._emotion(utterance.emotion)
@@ -221,7 +220,7 @@ class IndexTTS2Engine:
         ]
         if lacking:
             raise EngineUnavailableError(
-                f"infer of the installed indextts ({package.package_version()}) has no {', '.join(lacking)}"
+                f"infer of the installed indextts ({package.package_version()}) does not take {', '.join(lacking)}"
             )
         passed = {name: value for name, value in options.items() if name in parameters}
         said = {"spk_audio_prompt": prompt, "text": utterance.text, "output_path": None}
@@ -236,7 +235,7 @@ class IndexTTS2Engine:
         path = Path(voice).expanduser()
         if not path.is_file():
             known = ", ".join(voices) or "none by name (VOICE_INDEXTTS2__VOICES)"
-            raise ValueError(f"indextts2 has no voice {voice!r}, and no recording lies there; it has {known}")
+            raise ValueError(f"indextts2 has no voice {voice!r}, and no recording exists at that path; it has {known}")
         return path
 
     def _emotion(self, emotion: str) -> dict[str, Any]:
@@ -250,36 +249,38 @@ class IndexTTS2Engine:
             return {"emo_audio_prompt": self._prompts.copy_recording(path), **alpha}
         if not self.settings.use_qwen_emo:
             raise ValueError(
-                f"an emotion in words, {emotion!r}, needs indextts2.use_qwen_emo; without, there are "
+                f"an emotion in words, {emotion!r}, needs indextts2.use_qwen_emo; without it, use "
                 f"{', '.join(EMOTIONS)}, and recordings"
             )
         return {"use_emo_text": True, "emo_text": emotion, **alpha}
 
     @contextmanager
     def _infer_context(self, utterance: Utterance, arguments: dict[str, Any]) -> Iterator[None]:
-        """Log what is printed, keep count of the model's slots, and tell what went wrong with which utterance."""
+        """Log the package's output, count cache misses, and raise errors that name the utterance."""
         speaker = arguments["spk_audio_prompt"]
         feeling = arguments.get("emo_audio_prompt", speaker)
         self.prompt_misses += speaker != self._speaker_prompt
         self.emotion_misses += feeling != self._emotion_prompt
-        self._speaker_prompt = self._emotion_prompt = ""  # should it fail half-way
+        self._speaker_prompt = self._emotion_prompt = ""  # in case it fails
         try:
             with capture_output(_log, logging.DEBUG) as warned:
                 yield
-        except IndexError as error:  # which `infer` itself swallows unless it streams
-            raise ValueError(f"indextts2 made nothing of {utterance.text!r}") from error
+        except IndexError as error:  # `infer` itself ignores it unless it streams
+            raise ValueError(f"indextts2 gives no audio for {utterance.text!r}") from error
         except RuntimeError as error:
-            error.add_note(f"while saying {utterance.text!r} as {utterance.voice}")
+            error.add_note(f"while speaking {utterance.text!r} as {utterance.voice}")
             if type(error).__name__ == "OutOfMemoryError":
-                raise TransientEngineError(f"the GPU's memory ran out at {utterance.text!r}: {error}") from error
-            if "CUDA error" in str(error):  # such as a device-side assert: every later call fails, too
+                raise TransientEngineError(f"the GPU is out of memory at {utterance.text!r}: {error}") from error
+            if "CUDA error" in str(error):  # such as a device-side assert: every later call fails too
                 first = str(error).splitlines()[0]
-                raise EngineBrokenError(f"the GPU is lost to this process since {utterance.text!r}: {first}") from error
+                raise EngineBrokenError(
+                    f"this process cannot use the GPU any more since {utterance.text!r}: {first}"
+                ) from error
             raise
         self._speaker_prompt, self._emotion_prompt = speaker, feeling
         if any("max_mel_tokens" in str(item.message) for item in warned):
             raise ValueError(
-                f"indextts2 was cut off before the end of {utterance.text!r}: say it in parts, or raise "
+                f"indextts2 was cut off before the end of {utterance.text!r}: split the text, or raise "
                 "generation.max_mel_tokens"
             )
 
@@ -287,7 +288,7 @@ class IndexTTS2Engine:
         wanted = device or self.settings.device
         if self._model is not None and device == self._device:
             return
-        self._model = None  # first let go of the weights on another device
+        self._model = None  # first free the weights on the other device
         self._speaker_prompt = self._emotion_prompt = ""
         settings = _settings_for_gpu(self.settings, device) if device else self.settings
         _log.info("loading IndexTTS2 from %s onto %s", settings.model_dir, wanted)
@@ -298,7 +299,7 @@ class IndexTTS2Engine:
 
 
 def _settings_for_gpu(settings: IndexTTS2Settings, device: str) -> IndexTTS2Settings:
-    """The settings on this GPU. The package takes its kernel on a GPU that it chooses, and not on one it is told."""
+    """The settings for this GPU. The package uses its CUDA kernel by default only on a GPU that it chooses itself."""
     kernel = True if settings.device == "auto" and settings.use_cuda_kernel is None else settings.use_cuda_kernel
     return settings.model_copy(update={"device": device, "use_cuda_kernel": kernel})
 
@@ -306,7 +307,7 @@ def _settings_for_gpu(settings: IndexTTS2Settings, device: str) -> IndexTTS2Sett
 def _set_seeds(seed: int) -> None:
     import torch
 
-    torch.manual_seed(seed)  # of every GPU, too
+    torch.manual_seed(seed)  # seeds every GPU too
     random.seed(seed)
     np.random.seed(seed % 2**32)
 
@@ -314,23 +315,16 @@ def _set_seeds(seed: int) -> None:
 def _to_samples(pcm: np.ndarray) -> Samples:
     """The package's PCM, int16 [T, 1] or float32 [1, T] at full scale ±32,767, as mono float32 [T].
 
-    Floats lose what int16 cannot hold, as the package's own conversion does, so that a stream is the same audio.
+    Floats are truncated to int16 as in the package's own conversion, so that a stream gives the same audio.
     """
     return pcm.reshape(-1).astype(np.int16).astype(np.float32) / np.float32(32_767)
 
 
 def _gpus(wanted: str) -> dict[str, str]:
-    """The GPUs that it may run on, by UUID: torch's name of each. Empty where it runs elsewhere."""
-    if wanted not in ("auto", "cuda") and not wanted.startswith("cuda:"):
-        return {}
+    """The GPUs that the engine may run on, by UUID: torch's name of each. Empty where it runs elsewhere."""
     try:
-        import torch
-    except (ImportError, OSError) as error:
+        return list_torch_gpus(wanted, f"indextts2.device is {wanted}")
+    except GpuUnavailableError as error:
+        raise EngineUnavailableError(str(error)) from None
+    except (ImportError, OSError) as error:  # OSError: a library of a package that is there does not load
         raise EngineUnavailableError(f"indextts2 needs torch ({error}): {package.INSTALL}") from None
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if not count and wanted == "auto":
-        return {}
-    numbers = range(count) if wanted in ("auto", "cuda") else [int(wanted.removeprefix("cuda:"))]
-    if not numbers or numbers[-1] >= count:
-        raise EngineUnavailableError(f"indextts2.device is {wanted}, and torch {torch.__version__} sees {count} GPUs")
-    return {f"GPU-{torch.cuda.get_device_properties(number).uuid}": f"cuda:{number}" for number in numbers}

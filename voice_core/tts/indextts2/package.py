@@ -1,4 +1,4 @@
-"""The package indextts and its weights: whether they are here, which ones they are, and what this version takes."""
+"""The package indextts and its weights: whether they are installed, their revision, and the arguments they take."""
 
 import contextlib
 import functools
@@ -33,7 +33,7 @@ OPTIONAL_ARGUMENTS: Final = (
     "use_qwen_emo",
     "aux_paths",
 )
-# What changes the sound beside the weights; where it runs and where its files lie does not count.
+# Settings that change the sound. The device and the paths of files do not.
 _AUDIBLE_SETTINGS: Final = (
     *OPTIONAL_ARGUMENTS[:5],
     "emo_alpha",
@@ -48,9 +48,9 @@ _log = logging.getLogger("voice_core.tts.indextts2")
 
 
 def load(settings: IndexTTS2Settings, device: str | None) -> Any:
-    """An `indextts.infer_v2.IndexTTS2` with its weights on `device`, or where it likes for None.
+    """An `indextts.infer_v2.IndexTTS2` with its weights on `device`; for None, the package chooses.
 
-    Raises EngineUnavailableError: the package or files are missing, or it lacks a switch that is asked for.
+    Raises EngineUnavailableError: the package or files are missing, or it does not have a switch that is set.
     """
     folder = Path(settings.model_dir).expanduser().resolve()
     with _hub_cache(folder / "hf_cache"), capture_output(_log):
@@ -70,9 +70,9 @@ def load(settings: IndexTTS2Settings, device: str | None) -> Any:
 def constructor_arguments(
     parameters: Mapping[str, inspect.Parameter], settings: IndexTTS2Settings, device: str | None
 ) -> dict[str, Any]:
-    """What of the settings a constructor with these parameters takes.
+    """The settings that a constructor with these parameters takes.
 
-    Raises EngineUnavailableError for a switch that is not at its default and that it does not have.
+    Raises EngineUnavailableError for a switch that is not at its default and that the constructor does not have.
     """
     folder = Path(settings.model_dir).expanduser().resolve()
     config = Path(settings.cfg_path).expanduser().resolve() if settings.cfg_path else folder / "config.yaml"
@@ -86,8 +86,8 @@ def constructor_arguments(
             missing.append(name)
     if missing:
         raise EngineUnavailableError(
-            f"the installed indextts ({package_version()}) has no {', '.join(missing)}: install one that has, or leave "
-            f"VOICE_INDEXTTS2__{missing[0].upper()} at its default"
+            f"the installed indextts ({package_version()}) has no {', '.join(missing)}: install a version that does, "
+            f"or leave VOICE_INDEXTTS2__{missing[0].upper()} at its default"
         )
     return wanted
 
@@ -95,7 +95,7 @@ def constructor_arguments(
 def require_files(settings: IndexTTS2Settings, before: str = "") -> None:
     """Raises EngineUnavailableError, naming what is missing, after `before`.
 
-    Another configuration may name other files: then only the configuration itself is looked for.
+    With another configuration, which may name other files, only the configuration file is checked.
     """
     folder = Path(settings.model_dir).expanduser().resolve()
     if settings.cfg_path:
@@ -108,15 +108,16 @@ def require_files(settings: IndexTTS2Settings, before: str = "") -> None:
     missing = [name for name in names if not (folder / name).exists()]
     if missing:
         raise EngineUnavailableError(
-            f"{before}the weights of indextts2 are not complete: {folder} has no {', '.join(missing)}. Fetch them: "
-            f"{DOWNLOAD_COMMAND} {folder} (VOICE_INDEXTTS2__MODEL_DIR names the folder)"
+            f"{before}the weights of indextts2 are not complete: {folder} has no {', '.join(missing)}. Download them: "
+            f"{DOWNLOAD_COMMAND} {folder} (VOICE_INDEXTTS2__MODEL_DIR is the folder)"
         )
 
 
 def compute_revision(settings: IndexTTS2Settings) -> str:
-    """What tells this sound from others: version, weights, and the settings that are heard.
+    """The identity of the sound: version, weights, and the settings that change it.
 
-    Of each weight file its size, beginning and end count: 7 GB are not read for it. Raises EngineUnavailableError.
+    The size, beginning and end of each weight file are hashed, so that 7 GB need not be read. Raises
+    EngineUnavailableError.
     """
     require_files(settings)
     folder = Path(settings.model_dir).expanduser().resolve()
@@ -128,7 +129,7 @@ def compute_revision(settings: IndexTTS2Settings) -> str:
 
 
 def package_version() -> str:
-    """Of the installed indextts; "source" where a checkout is on the path instead."""
+    """The version of the installed indextts; "source" if a checkout is on the path instead."""
     try:
         return version("indextts")
     except PackageNotFoundError:
@@ -150,7 +151,7 @@ def _weights_hash(files: tuple[tuple[Path, int, int], ...]) -> str:
 def _import_engine() -> Any:
     try:
         from indextts.infer_v2 import IndexTTS2
-    except (ImportError, OSError) as error:  # OSError: a library of a package that is there does not load
+    except (ImportError, OSError) as error:  # OSError: a library of an installed package does not load
         python = ".".join(map(str, sys.version_info[:2]))
         old = "" if sys.version_info < (3, 12) else f" This is Python {python}, which it does not support."
         raise EngineUnavailableError(
@@ -161,8 +162,8 @@ def _import_engine() -> Any:
 
 @contextlib.contextmanager
 def _hub_cache(folder: Path) -> Iterator[None]:
-    """Keep what it downloads beside its weights. When imported it points the hub's cache at ./checkpoints/hf_cache of
-    whatever the working folder is; the hub's client reads the variable once, so it is imported before."""
+    """Keep the downloads of the package beside its weights. On import, the package sets the hub's cache to
+    ./checkpoints/hf_cache in the working folder; the hub's client reads the variable once, so it is imported before."""
     before = os.environ.get("HF_HUB_CACHE")
     os.environ["HF_HUB_CACHE"] = before or str(folder)
     with contextlib.suppress(ImportError):

@@ -1,4 +1,4 @@
-"""Recordings of voices, under paths that change with their content."""
+"""Copies of the recordings of voices, under paths that change with the content."""
 
 import hashlib
 import weakref
@@ -11,10 +11,12 @@ _Stamp = tuple[int, int, int, int]
 
 
 class PromptCache:
-    """IndexTTS2 keeps what it computed of a recording by its path, and would not notice another one under it. So it
-    is given copies in a scratch folder, named by hash; copies, since a link would change with the file. The folder goes
-    with the process, or, where that is killed, with the next that opens the scratch. `local_dir` is the setting of that
-    name."""
+    """Copies of recordings in a scratch folder, named by their hash.
+
+    IndexTTS2 caches what it computes of a recording by its path and does not notice that the file has changed. Links
+    would change with the file, so these are copies. The folder is removed at the end of the process; if that is killed,
+    by the next process that opens the scratch. `local_dir` is the setting of that name.
+    """
 
     def __init__(self, local_dir: str) -> None:
         self._local_dir = local_dir
@@ -24,7 +26,7 @@ class PromptCache:
         self._seen: dict[Path, tuple[_Stamp, Path]] = {}
 
     def copy_recording(self, recording: Path) -> str:
-        """The path for this recording as it is now. It is read again only when its time or size has changed.
+        """The path of a copy of the recording as it is now. It is read again only if its time or size has changed.
 
         Raises ValueError where it cannot be read.
         """
@@ -32,7 +34,7 @@ class PromptCache:
             status = recording.stat()
             stamp = (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
             seen, copy = self._seen.get(recording, (None, recording))
-            if seen != stamp or not copy.is_file():  # a clean-up of the temporary folder may have taken it
+            if seen != stamp or not copy.is_file():  # a cleanup of the temporary folder may have removed it
                 copy = self._copied(recording)
                 self._seen[recording] = stamp, copy
         except OSError as error:

@@ -1,9 +1,13 @@
 """The weights of NeuCodec: their revision, and what is said where some are missing."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from voice_assets_tests.core.codecs.neucodec.neucodec_helpers import CLIPS, make_codec
@@ -79,3 +83,37 @@ def test_weights_that_would_be_random_are_named(checkpoint: Path, tmp_path: Path
 def test_a_precision_that_the_pools_gpus_lack_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="bf16 is not allowed on GPUs of the pool gpu_t4"):
         NeuCodec(NeuCodecSettings(pool="gpu_t4", precision="bf16"))
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        'OSError("libcudart.so.13: cannot open shared object file")',
+        'RuntimeError("PyTorch and TorchAudio were compiled with different CUDA major versions")',
+    ],
+)
+def test_a_torchaudio_of_another_build_is_named_with_the_command_that_installs_the_right_one(
+    checkpoint: Path, tmp_path: Path, failure: str
+) -> None:
+    (tmp_path / "torchaudio").mkdir()
+    (tmp_path / "torchaudio" / "__init__.py").write_text(f"raise {failure}\n")
+    program = (
+        "import sys; from pathlib import Path; from voice_core.codecs import load_codec\n"
+        "from voice_core.settings import NeuCodecSettings\n"
+        "codec = load_codec('neucodec', NeuCodecSettings(checkpoint=sys.argv[1], device='cpu'))\n"
+        "with codec.ready('a test'): pass\n"
+    )
+    path = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[4])])
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(checkpoint)],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = done.stderr.splitlines()[-1]
+    assert "CodecUnavailableError" in said
+    assert "does not load beside this torch" in said
+    assert "pip install --force-reinstall torchaudio" in said
+    build = torch.__version__.partition("+")[2]
+    assert said.count(f"--index-url https://download.pytorch.org/whl/{build}") == bool(build)

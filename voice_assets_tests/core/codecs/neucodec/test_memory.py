@@ -128,20 +128,20 @@ def test_a_gpu_that_is_let_go_has_nothing_left_on_it(
     codec = make_codec(checkpoint, gpu_lock_dir=str(tmp_path))
     monkeypatch.setattr(codec, "_gpus", lambda: {"gpu-a": "cuda:0", "gpu-b": "cpu"})
     done: list[tuple[str, bool]] = []
-    for name in ("come", "leave"):
+    for name in ("restore", "offload"):
         monkeypatch.setattr(
             NeuCodecEngine,
             name,
             lambda _, name=name: done.append((name, read_gpu_holders(str(tmp_path)).get("gpu-b") is not None)),
         )
     with hold_gpu(["gpu-a"], "another's", str(tmp_path)), ThreadPoolExecutor(1) as elsewhere:
-        elsewhere.submit(codec.encode, CLIPS[:1]).result()  # by itself: it holds what is free, and leaves it
-        assert done == [("leave", True)]
-    with codec.ready("a batch"):  # both are free, and gpu-a comes first; but it was on the other before
+        elsewhere.submit(codec.encode, CLIPS[:1]).result()  # alone: it holds the free GPU and releases it
+        assert done == [("offload", True)]
+    with codec.ready("a batch"):  # both are free; the codec was on gpu-b before
         codec.decode(codec.encode(CLIPS[:1]))
         codec.encode_reference(CLIPS[0])
-        assert done[1:] == [("come", True)]
-    assert done[2:] == [("leave", True)]
+        assert done[1:] == [("restore", True)]
+    assert done[2:] == [("offload", True)]
     assert read_gpu_holders(str(tmp_path))["gpu-b"] is None
 
 

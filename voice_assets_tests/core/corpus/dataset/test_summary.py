@@ -46,9 +46,7 @@ def test_seconds_in_are_kept_plus_rejected_to_the_sample() -> None:
     for parts in (
         summary.channels,
         summary.speakers,
-        summary.genders,
-        summary.dialects,
-        summary.tones,
+        *summary.labels.values(),
         summary.durations,
     ):
         assert sum(part.samples for part in parts) == summary.kept.samples
@@ -112,7 +110,7 @@ def test_speakers_are_told_apart_by_channel_and_missing_labels_are_named() -> No
     summary = summarise([one, two], Settings(channel_mapping=names))
     labels = [tally.label for tally in summary.speakers]
     assert labels == ["Radio | One / S1", "أثير / S1", f"Radio | One / {NO_LABEL}"]
-    assert [(tally.label, tally.rows) for tally in summary.genders] == [(NO_LABEL, 2), ("female", 1)]
+    assert [(tally.label, tally.rows) for tally in summary.labels["gender"]] == [(NO_LABEL, 2), ("female", 1)]
     assert [(tally.label, tally.rows) for tally in summary.channels] == [("Radio | One", 2), ("أثير", 1)]
 
 

@@ -122,10 +122,12 @@ class TestVtt:
 
     def test_voices_are_speakers(self) -> None:
         cue = "00:01.000 --> 00:02.000\n"
-        assert get_only_line(parse_vtt(cue + "<v Layla Ali>نعم</v>")) == Line(0, 1.0, 2.0, "نعم", "Layla Ali")
+        assert get_only_line(parse_vtt(cue + "<v Layla Ali>نعم</v>")) == Line(
+            0, 1.0, 2.0, "نعم", speaker_id="Layla Ali"
+        )
         assert get_only_line(parse_vtt(cue + "<v.loud Tom &amp; Eve>Yes")).speaker_id == "Tom & Eve"
         assert get_only_line(parse_vtt(cue + "<v A>Yes</v>\n<v B>No</v> <v A>Yes")) == Line(
-            0, 1.0, 2.0, "Yes No Yes", "A; B"
+            0, 1.0, 2.0, "Yes No Yes", speaker_id="A; B"
         )
 
     def test_markup_is_removed_and_entities_decoded_once(self) -> None:

@@ -39,7 +39,7 @@ class TestNativeJson:
                 }
             )
         )
-        assert line == Line(0, 1.0, 2.25, "نعم", "spk_1", "female", "najdi", "calm")
+        assert line == Line(0, 1.0, 2.25, "نعم", speaker_id="spk_1", gender="female", dialect="najdi", tone="calm")
 
     @pytest.mark.parametrize("ensure_ascii", [True, False])
     def test_arabic_with_diacritics_and_bidi_marks_passes_byte_for_byte(self, ensure_ascii: bool) -> None:

@@ -36,9 +36,8 @@ SEGMENTS = st.builds(
 
 def segment(**changes: Any) -> Segment:
     audio = to_pcm16(speech_like_noise(0.5))
-    return dataclasses.replace(
-        Segment(audio, "مرحبا Hello", "s1", "female", "Najdi", "calm", 0.5, "news/monday"), **changes
-    )
+    labels = {"speaker_id": "s1", "gender": "female", "dialect": "Najdi", "tone": "calm"}
+    return dataclasses.replace(Segment(audio, "مرحبا Hello", 0.5, "news/monday", **labels), **changes)
 
 
 def archive(**changes: Any) -> bytes:

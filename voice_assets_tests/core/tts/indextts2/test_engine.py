@@ -22,8 +22,6 @@ from voice_core.tts import (
     Utterance,
     configured_engine,
     load_engine,
-    load_on_reserved_gpu,
-    reserve_gpu,
 )
 from voice_core.tts.indextts2 import IndexTTS2Engine
 
@@ -73,7 +71,7 @@ def test_a_path_is_a_voice_and_the_default_is_the_first(engine: IndexTTS2Engine,
 
 
 def test_an_unknown_voice_is_answered_with_the_known_ones(engine: IndexTTS2Engine) -> None:
-    with pytest.raises(ValueError, match=r"no voice 'carla', and no recording lies there; it has anna, ben"):
+    with pytest.raises(ValueError, match=r"no voice 'carla', and no recording exists at that path; it has anna, ben"):
         engine.speak(Utterance("Hello.", "carla"))
 
 
@@ -110,7 +108,7 @@ def test_a_text_that_is_not_said_in_full_is_refused_by_name(engine: IndexTTS2Eng
 
 
 def test_a_gpu_whose_memory_runs_out_is_worth_another_try(engine: IndexTTS2Engine) -> None:
-    with pytest.raises(TransientEngineError, match="memory ran out at 'memory'"):
+    with pytest.raises(TransientEngineError, match="out of memory at 'memory'"):
         engine.speak(Utterance("memory", "anna"))
 
 
@@ -129,7 +127,7 @@ def test_it_is_loaded_onto_a_gpu_that_is_kept_from_other_processes_meanwhile(
     with hold_gpu(["GPU-0"], "somebody else's work", locks), ThreadPoolExecutor(1) as elsewhere:
 
         def speak() -> dict[str, GpuHolder | None]:
-            with load_on_reserved_gpu(engine, "speaking"):
+            with engine.ready("speaking"):
                 engine.speak(Utterance("Hello.", "anna"))
                 return read_gpu_holders(locks)
 
@@ -149,15 +147,15 @@ def test_without_a_gpu_it_is_loaded_where_the_package_likes_unless_one_is_asked_
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     engine = load_engine("indextts2", **options)
     assert isinstance(engine, IndexTTS2Engine)
-    with load_on_reserved_gpu(engine, "speaking"):
+    with engine.ready("speaking"):
         assert engine._model.built["device"] is None
     wanting = load_engine("indextts2", **options, device="cuda:1")
     with (
         pytest.raises(EngineUnavailableError, match=r"device is cuda:1, and torch .* sees 0 GPUs"),
-        load_on_reserved_gpu(wanting, ""),
+        wanting.ready(""),
     ):
         pass
-    with load_on_reserved_gpu(load_engine("noise"), "speaking"):
+    with load_engine("noise").ready("speaking"):
         pass
 
 
@@ -210,15 +208,15 @@ def test_a_gpu_is_held_for_workers_that_load_engines_of_their_own(
     locks = str(tmp_path / "locks")
     monkeypatch.setattr("voice_core.tts.indextts2.engine._gpus", lambda _: {"GPU-0": "cuda:0", "GPU-1": "cuda:1"})
     with (
-        reserve_gpu(load_engine("indextts2", gpu_lock_dir=locks), "one") as first,
-        reserve_gpu(load_engine("noise"), "none") as nothing,
+        load_engine("indextts2", gpu_lock_dir=locks).held("one") as first,
+        load_engine("noise").held("none") as nothing,
     ):
         assert first == {"device": "cuda:0", "use_cuda_kernel": True}
         assert nothing == {}
         found: list[dict[str, object]] = []
 
         def other() -> None:
-            with reserve_gpu(load_engine("indextts2", use_cuda_kernel=False, gpu_lock_dir=locks), "another") as second:
+            with load_engine("indextts2", use_cuda_kernel=False, gpu_lock_dir=locks).held("another") as second:
                 found.append(second)
 
         thread = threading.Thread(target=other)

@@ -14,7 +14,6 @@ from dataclasses import replace
 from typing import Any
 
 from voice_core.corpus.ingest.transcript_fields import (
-    METADATA,
     BadLineError,
     describe_value,
     parse_line,
@@ -29,6 +28,7 @@ from voice_core.corpus.ingest.transcript_types import (
     TranscriptError,
     check_count,
 )
+from voice_core.corpus.labels import LABEL_NAMES
 
 MAX_JSON_VALUES = 3_000_000
 """Commas and opening brackets in a JSON transcript. They bound the objects that decoding makes (about 150 bytes each
@@ -96,7 +96,7 @@ def _find_segments(document: Any, name: str) -> tuple[str, list[Any]]:
 
 def _native_or_whisper(document: Any, segments: list[Any]) -> str:
     keys = set().union(*(segment for segment in segments if isinstance(segment, dict)))
-    if not keys.isdisjoint(METADATA):
+    if not keys.isdisjoint(LABEL_NAMES):
         return "native"
     whole = document if isinstance(document, dict) else {}
     by_document = "word_segments" in whole or ("language" in whole and "text" in whole)

@@ -45,4 +45,4 @@ def _to_line(index: int, cue: subtitle_cues.Cue) -> Line | BadLine:
     if problem := find_unstorable(cue.text + cue.speaker):
         message = f"the cue at {cue.start_sec:.3f} s: {problem}: {describe_value(cue.text)}"
         return BadLine(index, "bad_text", message, to_storable(cue.text))
-    return Line(index, cue.start_sec, cue.end_sec, cue.text, cue.speaker)
+    return Line(index, cue.start_sec, cue.end_sec, cue.text, speaker_id=cue.speaker)

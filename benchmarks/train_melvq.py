@@ -1,4 +1,4 @@
-"""Train the codebooks of MelVQ on speech that hibari speaks: `python -m voice_core.codecs.train_melvq`.
+"""Train the codebooks of MelVQ on speech that hibari speaks: `python -m benchmarks.train_melvq`.
 
 No recordings are needed. Sentences are put together from word lists that hold every English phoneme, spoken
 in American and British pronunciation at many pitches, then varied in vocal-tract length, level, bandwidth and

@@ -1,0 +1,44 @@
+"""Implementations by name: those of this project and those of installed packages.
+
+A registry is a dict from a name to an object, or to where it is defined as "module:attribute", which is also the form
+of an entry point. Nothing is imported before it is asked for.
+"""
+
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+
+class UnknownNameError(ValueError):
+    """No implementation has this name. `known` are the names that exist."""
+
+    def __init__(self, name: str, known: tuple[str, ...]) -> None:
+        super().__init__(f"{name!r} is unknown; known: {', '.join(known)}")
+        self.name, self.known = name, known
+
+
+def registered_names(registry: Mapping[str, str | Item], group: str) -> tuple[str, ...]:
+    """The names of a registry and of the entry points of `group`, sorted."""
+    return tuple(sorted({*registry, *entry_points(group=group).names}))
+
+
+def load_registered(registry: Mapping[str, str | Item], group: str, name: str, kind: type[Item]) -> Item:
+    """The object that is registered under `name`; the registry comes before the entry points of `group`.
+
+    Raises UnknownNameError, TypeError for an object that is not a `kind`, and what importing its module raises.
+    """
+    found = registry.get(name)
+    if found is None:
+        points = entry_points(group=group, name=name)
+        if not points:
+            raise UnknownNameError(name, registered_names(registry, group))
+        found = next(iter(points)).value
+    if isinstance(found, str):
+        where, found = found, EntryPoint(name, found, group).load()
+    else:
+        where = "the registry"
+    if not isinstance(found, kind):
+        raise TypeError(f"{name} of {group} must be a {kind.__name__}; {where} has a {type(found).__name__}")
+    return found
