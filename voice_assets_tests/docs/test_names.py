@@ -14,7 +14,7 @@ import pytest
 from typer.main import get_command
 
 from voice_assets.cli import app
-from voice_assets_tests.docs.pages import DOCS, PAGES, ROOT, anchors, blocks, code_spans, links, name, read
+from voice_assets_tests.docs.pages import DOCS, EXTENDING, PAGES, ROOT, anchors, blocks, code_spans, links, name, read
 from voice_core.settings import ENV_PREFIX, Settings, SettingsGroup
 
 OWN = ("voice_core", "voice_assets", "resources", "benchmarks", "voice_assets_tests")
@@ -103,7 +103,7 @@ def test_settings_files_are_valid(page: Path) -> None:
         Settings(**tomllib.loads(block.code))
 
 
-@every_page
+@pytest.mark.parametrize("page", [*PAGES, EXTENDING, ROOT / "CHANGELOG.md"], ids=name)
 def test_every_link_leads_somewhere(page: Path) -> None:
     for target in links(page):
         path, _, anchor = target.partition("#")
