@@ -117,7 +117,15 @@ def describe_type(kind: Any, constraints: Iterable[Any] = ()) -> str:
         return words + (" or empty" if "" in arguments else "")
     if origin in (typing.Union, types.UnionType):
         return " or ".join(dict.fromkeys(describe_type(item) for item in arguments if item is not type(None)))
-    names = {tuple: "list", dict: "object", str: "text", bool: "true or false", int: "integer", float: "number"}
+    names = {
+        tuple: "list",
+        list: "list",
+        dict: "object",
+        str: "text",
+        bool: "true or false",
+        int: "integer",
+        float: "number",
+    }
     word = names.get(origin or kind, "text")
     signs = (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<"))
     bounds = [f"{sign} {getattr(item, name):,}" for item in constraints for name, sign in signs if hasattr(item, name)]
