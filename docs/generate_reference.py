@@ -295,7 +295,7 @@ def write_assets() -> str:
     ]
     sensors = [[f"`{item.name}`", item.description or ""] for item in repository.sensor_defs]
     schedules = [
-        [f"`{item.name}`", f"`{item.cron_schedule}`", f"`{item.job_name}`", item.description or ""]
+        [f"`{item.name}`", f"`{item.cron_schedule}`", describe_job(item.job_name), item.description or ""]
         for item in repository.schedule_defs
     ]
     return "\n\n".join(
@@ -315,6 +315,11 @@ def write_assets() -> str:
             table(["schedule", "default time", "job", "what it does"], sorted(schedules)),
         ]
     )
+
+
+def describe_job(name: str) -> str:
+    """A job's name; Dagster names the runs of a selection of assets itself."""
+    return "runs of assets" if name.startswith("__") else f"`{name}`"
 
 
 def write_gpu_profiles() -> str:
