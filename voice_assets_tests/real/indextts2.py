@@ -1,4 +1,4 @@
-"""The real IndexTTS2 with its real weights (docs/speech.md). CI has neither, so it does not run this.
+"""The real IndexTTS2 with its real weights (docs/how-to/speech-engines.md). CI has neither, so it does not run this.
 
     VOICE_INDEXTTS2__MODEL_DIR=checkpoints VOICE_INDEXTTS2__VOICES='{"anna": "anna.wav", "ben": "ben.wav"}' \
         pytest -o addopts= -s voice_assets_tests/real/indextts2.py

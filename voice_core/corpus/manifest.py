@@ -23,7 +23,7 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Entry(Labels):
-    """One row: a transcript line with its labels, the untranscribed rest of a recording, or a recording that is left out whole.
+    """One row: a transcript line with its labels, the untranscribed rest of a recording, or a whole rejected one.
 
     `sample_count` is the part of the recording that this row accounts for. Over all rows of a recording it adds up to
     the recording's length.

@@ -91,8 +91,8 @@ class ManifestFormat(Generic[Row]):
     """How one kind of manifest is stored.
 
     `metadata_key` names the JSON object in the Parquet metadata. `version` is the newest format that this program
-    reads, and the one that it writes. `marks` are boolean columns after the fields of the row. `columns` gives the fields
-    in another order than the row's.
+    reads, and the one that it writes. `marks` are boolean columns after the fields of the row. `columns` gives the
+    fields in another order than the row's.
     """
 
     def __init__(

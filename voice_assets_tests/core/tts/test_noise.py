@@ -97,7 +97,7 @@ def test_an_hour_takes_seconds() -> None:
     engine.warm("a")
     began = time.thread_time()
     said = sum(engine.speak(Utterance(PROSE, "a", seed=seed)).duration_sec for seed in range(100))
-    assert said / (time.thread_time() - began) > 500  # measured: see docs/speech.md; this bound is for a busy machine
+    assert said / (time.thread_time() - began) > 500  # docs/how-to/speech-engines.md; for a busy machine
 
 
 def test_work_is_burnt_as_asked_for_a_second_of_speech() -> None:

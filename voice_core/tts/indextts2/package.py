@@ -19,7 +19,7 @@ from voice_core.tts.stdout_capture import capture_output
 
 INSTALL: Final = (
     "pip install git+https://github.com/index-tts/index-tts, in an environment of its own with Python 3.11 "
-    "(docs/speech.md)"
+    "(docs/how-to/speech-engines.md)"
 )
 DOWNLOAD_COMMAND: Final = "hf download IndexTeam/IndexTTS-2 --local-dir"
 FILES: Final = ("config.yaml", "bpe.model", "gpt.pth", "s2mel.pth", "wav2vec2bert_stats.pt", "feat1.pt", "feat2.pt")
