@@ -18,7 +18,7 @@ from typing import Any
 import dagster as dg
 
 from voice_assets.concurrency import apply_limits
-from voice_assets_tests.assets.conftest import DAGSTER_YAML
+from voice_assets_tests.dagster_home import DAGSTER_YAML
 from voice_core.compute.gpus import load_gpu_profiles
 
 _LAUNCH = """

@@ -7,7 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from voice_assets.cli import app
-from voice_assets_tests.assets.conftest import BuiltCorpus, files_below
+from voice_assets_tests.assets.conftest import BuiltCorpus
+from voice_assets_tests.files import files_below
 from voice_core.demo import sample_data
 
 

@@ -10,8 +10,8 @@ import pytest
 from voice_assets.build import DatasetBuildReport, build
 from voice_assets.definitions import build_definitions
 from voice_assets.instance import open_instance
-from voice_assets_tests.assets.conftest import DAGSTER_YAML
 from voice_assets_tests.core.corpus.small_corpus import Corpus
+from voice_assets_tests.dagster_home import DAGSTER_YAML
 from voice_assets_tests.files import files_below
 from voice_core.settings import Settings
 

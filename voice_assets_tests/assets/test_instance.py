@@ -17,7 +17,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from voice_assets.instance import DATABASES, add_partitions, find_instance, open_instance
-from voice_assets_tests.assets.conftest import DAGSTER_YAML
+from voice_assets_tests.dagster_home import DAGSTER_YAML
 from voice_assets_tests.soak.rounds import fresh_home
 from voice_assets_tests.soak.rounds.fresh_home import query_first_column
 from voice_core.settings import ConfigurationError

@@ -52,7 +52,7 @@ def test_a_build_that_is_asked_to_stop_does_so_within_seconds_and_goes_on_the_ne
     build.send_signal(sign)  # to the command alone: its workers are its own affair
     output, _ = build.communicate(timeout=30)
     assert build.returncode == INTERRUPTED_EXIT_CODE
-    assert b"what was finished is kept, and the same command goes on from there" in output
+    assert "what was finished is kept, and the same command goes on from there" in output
     while process_group_alive(build.pid):  # its workers, and what watches over them
         assert time.monotonic() < deadline
         time.sleep(0.1)

@@ -10,8 +10,8 @@ import pytest
 from voice_assets.definitions import build_definitions
 from voice_assets.defs.voice_dataset.multi_partition import FAILED_BATCHES
 from voice_assets.defs.voice_dataset.partitions import NAME
-from voice_assets_tests.assets.conftest import DAGSTER_YAML
 from voice_assets_tests.core.corpus.small_corpus import Corpus
+from voice_assets_tests.dagster_home import DAGSTER_YAML
 from voice_core.corpus.names import SEGMENTS
 from voice_core.fingerprint import sha256
 from voice_core.layout import PartitionKey

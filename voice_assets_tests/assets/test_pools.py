@@ -22,7 +22,6 @@ from voice_assets.defs.voice_dataset.partitions import NAME
 from voice_assets.defs.voice_dataset.sensors import find_busy_partitions
 from voice_assets.run_ownership import process_tags, read_run_process, release_orphaned_runs
 from voice_assets.signals import INTERRUPTED_EXIT_CODE
-from voice_assets_tests.assets.conftest import DAGSTER_YAML
 from voice_assets_tests.assets.daemon_fixture import run_dagster_dev
 from voice_assets_tests.assets.gpu_contention import (
     MODULE,
@@ -33,6 +32,7 @@ from voice_assets_tests.assets.gpu_contention import (
     wait_until,
 )
 from voice_assets_tests.assets.pretend_gpu import GPU
+from voice_assets_tests.dagster_home import DAGSTER_YAML
 from voice_core.compute.gpu_lock import hold_gpu, read_gpu_holders
 from voice_core.compute.gpus import load_gpu_profiles
 from voice_core.corpus.status import ASSETS

@@ -2,10 +2,7 @@
 
 import io
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +15,10 @@ from huggingface_hub.errors import EntryNotFoundError
 from voice_assets.cli.forget import remove_from_hub
 from voice_assets.definitions import defs
 from voice_assets.defs.voice_dataset.jobs import publish_job
-from voice_assets_tests.assets.conftest import DAGSTER_YAML, BuiltCorpus
+from voice_assets_tests.assets.conftest import BuiltCorpus
+from voice_assets_tests.command_server import RunningCommand, start_voice
+from voice_assets_tests.command_server import run_voice as _voice
+from voice_assets_tests.dagster_home import DAGSTER_YAML
 from voice_assets_tests.servers.hub import HubServer
 from voice_core.corpus.dataset.publications import read_publications
 from voice_core.demo.sample_data import DEMO_CHANNEL_MAPPING
@@ -28,19 +28,6 @@ from voice_core.storage.store import Store
 
 REPO = "team/demo-voices"
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload:DeprecationWarning")  # the client's own
-MAIN = "from voice_assets.cli import main; main()"
-
-
-def _voice(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, **variables, "COLUMNS": "200"}
-    return subprocess.run(
-        [sys.executable, "-c", MAIN, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=180,
-        env=environment,
-    )
 
 
 @pytest.fixture
@@ -157,10 +144,9 @@ def test_a_place_that_cannot_be_reached_is_named_with_what_to_run_later(
 
 
 def test_a_killed_publication_goes_on_where_it_was(finished: Path, hub: HubServer) -> None:
-    publishing: list[subprocess.Popen[bytes]] = []
+    publishing: list[RunningCommand] = []
     hub.before("POST .*/commit/", lambda: publishing[0].kill())
-    command = [sys.executable, "-c", MAIN, "publish", "--force"]
-    publishing.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+    publishing.append(start_voice("publish", "--force"))
     assert publishing[0].wait(timeout=120) < 0
     sent = list(hub.uploads)
     assert sent

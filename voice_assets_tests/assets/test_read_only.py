@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from voice_assets.cli import app
 from voice_assets.instance import open_instance
 from voice_assets.run_ownership import process_tags
-from voice_assets_tests.assets.conftest import DAGSTER_YAML
+from voice_assets_tests.dagster_home import DAGSTER_YAML
 from voice_assets_tests.files import files_below
 from voice_assets_tests.servers.faulty_proxy import FaultyProxy
 from voice_assets_tests.servers.hub import HubServer

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from voice_assets_tests.command_server import run_command_server
+from voice_assets_tests.dagster_home import PROJECT
 from voice_assets_tests.servers.faulty_proxy import faulty_proxy
 from voice_assets_tests.servers.hub import HubServer
 from voice_assets_tests.servers.s3 import S3Server
-from voice_assets_tests.soak.command_server import run_command_server
-from voice_assets_tests.soak.deployments import PROJECT
 from voice_assets_tests.soak.secret_leaks import (
     LeakTestCorpus,
     Servers,

@@ -10,8 +10,8 @@ from resources.corpus import CorpusResource
 from voice_assets.definitions import build_definitions
 from voice_assets.defs.sensor_backoff import RunAttempt, filter_unresolved, select_due
 from voice_assets.defs.voice_dataset.partitions import NAME
-from voice_assets_tests.assets.conftest import DAGSTER_YAML
 from voice_assets_tests.core.corpus.small_corpus import Corpus
+from voice_assets_tests.dagster_home import DAGSTER_YAML
 from voice_core.settings import Settings
 from voice_core.storage.store import StoreError
 

@@ -14,9 +14,9 @@ from rich.tree import Tree
 
 from voice_assets.cli import exit_codes, output
 from voice_assets.cli.exit_codes import INTERNAL_ERROR_EXIT_CODE, report_error
+from voice_assets_tests.command_server import run_command_server
 from voice_assets_tests.core.corpus.small_corpus import Corpus, make_lines
-from voice_assets_tests.soak.command_server import run_command_server
-from voice_assets_tests.soak.deployments import PROJECT
+from voice_assets_tests.dagster_home import PROJECT
 
 # Clear the screen, set the title, C1's CSI, bell, backspace, delete, line separator, right-to-left override, isolate.
 HOSTILE = "a\x1b[2J\x1b]0;title\x07b\x9b31m\x08\r\x7f\u2028\u202egnp.exe\u2066c"

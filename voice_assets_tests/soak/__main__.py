@@ -13,11 +13,12 @@ from rich.table import Table
 
 from voice_assets_tests.core.corpus.cloud_corpus import Buckets, CloudCorpus, without_batch_records
 from voice_assets_tests.core.corpus.small_corpus import Corpus
+from voice_assets_tests.dagster_home import PROJECT
 from voice_assets_tests.servers.faulty_proxy import faulty_proxy
 from voice_assets_tests.servers.gcs import GcsServer, gcs_server
 from voice_assets_tests.servers.s3 import S3Server, s3_server
 from voice_assets_tests.soak.concurrent_builds import build_concurrently
-from voice_assets_tests.soak.deployments import PROJECT, STORAGE_KINDS, open_deployment
+from voice_assets_tests.soak.deployments import STORAGE_KINDS, open_deployment
 from voice_assets_tests.soak.fault_injection import inject_random_faults
 from voice_assets_tests.soak.kill_loop import KillRound, build_undisturbed, kill_loop
 from voice_assets_tests.soak.rounds import soak_tests

@@ -1,14 +1,12 @@
 """Kill -9 a build at random moments, again and again; each build that comes to its end must end in the same bytes."""
 
-import contextlib
-import os
 import random
-import signal
 import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from voice_assets_tests.command_server import RunningCommand
 from voice_assets_tests.soak.deployments import Deployment
 
 
@@ -65,16 +63,14 @@ def kill_loop(
     return rounds
 
 
-def ends_within(build: "subprocess.Popen[bytes]", seconds: float) -> bool:
+def ends_within(build: RunningCommand, seconds: float) -> bool:
     """Whether a process ends by itself in time; it is killed with all its children otherwise."""
     try:
         output, _ = build.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(build.pid, signal.SIGKILL)
-        build.communicate()
+        build.kill_all()
         return False
-    assert build.returncode == 0, output.decode("utf-8", "replace")
+    assert build.returncode == 0, output
     return True
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 import voice_core
-from voice_assets_tests.processes import process_group_alive, read_output_line, run_program
+from voice_assets_tests.processes import kill_process_group, process_group_alive, read_output_line, run_program
 from voice_assets_tests.servers.faulty_proxy import faulty_proxy
 from voice_assets_tests.servers.s3 import S3Server
-from voice_assets_tests.soak.paused_build import SHORT_CLAIMS, kill_group, wait_for_process
+from voice_assets_tests.soak.paused_build import SHORT_CLAIMS, wait_for_process
 from voice_core.compute import workers
 from voice_core.compute.process_id import Process
 from voice_core.storage import distributed_lock, store
@@ -267,7 +267,7 @@ def test_the_workers_of_a_holder_that_was_killed_write_nothing_more(
             assert process_group_alive(holder.pid)
             time.sleep(0.02)
     finally:
-        kill_group(holder.pid)
+        kill_process_group(holder.pid)
     told = {plain.get(key).decode() for key in those("told-")}
     assert told == {
         f"process {holder.pid} on {Process.current().host}, which held batch, has ended; nothing more was written"
