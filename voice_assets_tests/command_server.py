@@ -8,6 +8,7 @@ variables nor standard streams of their own, and ends them without the interpret
 import atexit
 import contextlib
 import functools
+import importlib
 import json
 import os
 import signal
@@ -21,11 +22,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import dagster
+
 from voice_assets_tests.processes import kill_process_group
 
 _PROJECT = Path(__file__).parents[1]
 _INHERITED_PREFIXES = ("VOICE_", "AWS_", "GOOGLE_", "HF_", "DAGSTER_HOME")
 _POLL_SEC = 0.01
+_PRELOADED = (
+    "av",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.figure",
+    "pandas",
+    "voice_assets.build",
+    "voice_assets.cli",
+    "voice_assets.definitions",
+    "voice_core.codecs.melvq",
+    "voice_core.publish.hub",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +89,9 @@ class RunningCommand:
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
 
     def kill_all(self) -> None:
         """Kill the command and all its workers."""
@@ -197,10 +214,8 @@ def run_voice(
 
 
 def _serve() -> None:
-    import voice_assets.cli
-    import voice_assets.definitions  # noqa: F401
-    from voice_core.publish import hub  # noqa: F401
-
+    _import_what_commands_need()
+    assert threading.active_count() == 1, "a fork has one thread"
     for line in sys.stdin:
         request = json.loads(line)
         answer: int | None
@@ -214,6 +229,13 @@ def _serve() -> None:
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
     return None
+
+
+def _import_what_commands_need() -> None:
+    for name in _PRELOADED:
+        importlib.import_module(name)
+    with dagster.DagsterInstance.ephemeral():  # imports Dagster's storage
+        pass
 
 
 def _become(request: Mapping[str, Any]) -> None:

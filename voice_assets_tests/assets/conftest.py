@@ -61,6 +61,7 @@ def open_corpus(root: Path, monkeypatch: pytest.MonkeyPatch) -> BuiltCorpus:
         create_dagster_home(home)
     for name, value in corpus_variables(root / "raw", root / "work", home).items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setenv("VOICE_WORKERS", "1")  # starting a pool of processes takes longer than what they would do
     return BuiltCorpus(root, monkeypatch, dg.DagsterInstance.from_config(str(home)))
 
 
@@ -78,6 +79,7 @@ def built(small_demo: SampleData, tmp_path_factory: pytest.TempPathFactory) -> P
         shutil.copytree(small_demo.raw, root / "raw")
         with pytest.MonkeyPatch.context() as monkeypatch:
             built_corpus = open_corpus(root, monkeypatch)
+            monkeypatch.delenv("VOICE_WORKERS")
             report = built_corpus.build()
             assert not report.failures
             built_corpus.instance.dispose()

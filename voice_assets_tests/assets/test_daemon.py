@@ -28,6 +28,14 @@ def in_the_way(corpus: Corpus) -> Path:
     return corpus.work_dir / "segments" / KEYS[1] / "b_seg_0.npz"
 
 
+def add_recording_at_once(corpus: Corpus, folder: Path, audio_id: str) -> None:
+    """Add a recording of which the sensor sees nothing before it is whole, and has its transcript."""
+    staged = Corpus(folder)
+    staged.add_recording(audio_id, 4.0)
+    for path in (Corpus.transcript_path, Corpus.audio_path):
+        path(staged, audio_id).rename(path(corpus, audio_id))
+
+
 @pytest.fixture(scope="module")
 def dagster_server(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterServer]:
     variables = {
@@ -98,10 +106,10 @@ def test_what_follows_is_built_by_itself(dagster_server: DagsterServer, instance
 
 
 def test_a_recording_that_comes_later_is_built_without_the_others(
-    dagster_server: DagsterServer, instance: dg.DagsterInstance, corpus: Corpus
+    dagster_server: DagsterServer, instance: dg.DagsterInstance, corpus: Corpus, tmp_path: Path
 ) -> None:
     before = len(instance.fetch_materializations(dg.AssetKey("segments"), limit=1000).records)
-    corpus.add_recording("d", 4.0)
+    add_recording_at_once(corpus, tmp_path, "d")
     dagster_server.wait("it is built", lambda: built(instance) == [*KEYS, "news/batch-0004"])
     assert len(instance.fetch_materializations(dg.AssetKey("segments"), limit=1000).records) == before + 1
     dagster_server.wait("its rows are written", lambda: "news/batch-0004" in built(instance, "voice_pairs"))

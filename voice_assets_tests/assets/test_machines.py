@@ -40,7 +40,7 @@ def dagster_server(small_demo: SampleData, tmp_path: Path, monkeypatch: pytest.M
         for name in ("t4", "h200"):
             port = free_port()
             command = [sys.executable, "-m", "dagster", "api", "grpc", "-h", "127.0.0.1", "-p", str(port)]
-            machines.enter_context(run_server([*command, "-m", MODULE, "-a", name], port, 60))
+            machines.enter_context(run_server([*command, "-m", MODULE, "-a", name], port, 300))
             before = f"host: {name}.internal\n      port: 4000"
             assert before in text
             text = text.replace(before, f"host: 127.0.0.1\n      port: {port}")
