@@ -13,6 +13,8 @@ from voice_assets_tests.servers.s3 import S3Server
 from voice_core.demo.sample_data import SampleData
 from voice_core.storage.store import Store
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def environment(

@@ -10,6 +10,9 @@ from voice_assets.failure_records import is_resolved, read_records
 from voice_assets_tests.assets.daemon_fixture import DagsterServer, run_dagster_dev
 from voice_assets_tests.core.corpus.small_corpus import Corpus
 
+# Several daemons at once would only slow each other down.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dagster dev")]
+
 KEYS = [f"news/batch-{number:04d}" for number in range(1, 4)]
 CHAIN = ["raw_audio", "segments", "coded_segments"]
 

@@ -37,6 +37,8 @@ from voice_core.compute.gpus import load_gpu_profiles
 from voice_core.corpus.status import ASSETS
 from voice_core.settings import Settings
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dagster dev")]
+
 
 def cpu_sec(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -19,6 +19,10 @@ class KillRound:
     finished: bool  # the build was done before its time was up
     objects: int  # below the work root afterwards
 
+    def __str__(self) -> str:
+        end = "finished" if self.finished else "killed"
+        return f"{self.number:4d}  {end} within {self.after_sec:5.1f} s, {self.objects} objects"
+
 
 def build_undisturbed(deployment: Deployment) -> tuple[dict[str, bytes], float]:
     """The bytes of a build that nobody disturbs, and how long it takes. The place is empty again afterwards."""
