@@ -27,7 +27,7 @@ import dagster
 from voice_assets_tests.processes import kill_process_group
 
 _PROJECT = Path(__file__).parents[1]
-_INHERITED_PREFIXES = ("VOICE_", "AWS_", "GOOGLE_", "HF_", "DAGSTER_HOME")
+_INHERITED_PREFIXES = ("VOICE_", "AWS_", "GOOGLE_", "HF_", "DAGSTER_HOME", "STORAGE_EMULATOR_HOST")
 _POLL_SEC = 0.01
 _PRELOADED = (
     "av",

@@ -1,7 +1,6 @@
 """Publishing as a person, Dagster and a wish to be forgotten meet it: the command, the asset, the hub over HTTP."""
 
 import io
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,10 +17,10 @@ from voice_assets.defs.voice_dataset.jobs import publish_job
 from voice_assets_tests.assets.conftest import BuiltCorpus
 from voice_assets_tests.command_server import RunningCommand, start_voice
 from voice_assets_tests.command_server import run_voice as _voice
-from voice_assets_tests.dagster_home import DAGSTER_YAML
+from voice_assets_tests.dagster_home import corpus_variables, create_dagster_home
+from voice_assets_tests.files import files_below
 from voice_assets_tests.servers.hub import HubServer
 from voice_core.corpus.dataset.publications import read_publications
-from voice_core.demo.sample_data import DEMO_CHANNEL_MAPPING
 from voice_core.publish.publish import publish
 from voice_core.settings import Settings
 from voice_core.storage.store import Store
@@ -35,12 +34,9 @@ def finished(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     """A copy of the small world's finished work root, with a Dagster home, to publish from."""
     root = tmp_path / "finished"
     shutil.copytree(built / "work", root / "work", copy_function=shutil.copy2)
-    (root / "home").mkdir()
-    shutil.copy(DAGSTER_YAML, root / "home")
-    variables = {"VOICE_RAW_URL": built / "raw", "VOICE_WORK_URL": root / "work", "DAGSTER_HOME": root / "home"}
-    for name, value in variables.items():
-        monkeypatch.setenv(name, str(value))
-    monkeypatch.setenv("VOICE_CHANNEL_MAPPING", json.dumps(DEMO_CHANNEL_MAPPING))
+    home = create_dagster_home(root / "home")
+    for name, value in corpus_variables(built / "raw", root / "work", home).items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("VOICE_HUB__REPO_ID", REPO)
     return root
 
@@ -54,7 +50,7 @@ def instance(finished: Path) -> Iterator[dg.DagsterInstance]:
 
 def _kept(folder: Path) -> bytes:
     """All that was written below a folder."""
-    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+    return b"".join(files_below(folder).values())
 
 
 def test_the_command_shows_the_difference_first_and_publishes_it_once(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from voice_assets_tests.command_server import run_command_server
+from voice_assets_tests.command_server import shared_command_server
 from voice_assets_tests.dagster_home import PROJECT
 from voice_assets_tests.servers.faulty_proxy import faulty_proxy
 from voice_assets_tests.servers.hub import HubServer
@@ -58,8 +58,9 @@ CASES = (
 
 @pytest.fixture(scope="module")
 def leak_corpus(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LeakTestCorpus]:
-    with faulty_proxy(s3_server.url) as proxy, HubServer() as hub, run_command_server() as started:
-        yield LeakTestCorpus(tmp_path_factory.mktemp("secrets"), Servers(s3_server, proxy, hub), started)
+    with faulty_proxy(s3_server.url) as proxy, HubServer() as hub:
+        servers = Servers(s3_server, proxy, hub)
+        yield LeakTestCorpus(tmp_path_factory.mktemp("secrets"), servers, shared_command_server())
 
 
 def test_a_secret_in_a_setting_or_a_failure_appears_nowhere(leak_corpus: LeakTestCorpus, tmp_path: Path) -> None:
