@@ -1,8 +1,13 @@
 """Corpora and Dagster homes of their own for tests."""
 
+import atexit
+import functools
 import json
 import shutil
+import tempfile
 from pathlib import Path
+
+import dagster
 
 from voice_core.demo.sample_data import DEMO_CHANNEL_MAPPING
 from voice_core.storage.store import Store
@@ -11,11 +16,27 @@ PROJECT = Path(__file__).parents[1]
 DAGSTER_YAML = PROJECT / "dagster_home" / "dagster.yaml"
 
 
-def create_dagster_home(folder: Path) -> Path:
-    """A new DAGSTER_HOME with the project's configuration."""
-    folder.mkdir(parents=True)
-    shutil.copy(DAGSTER_YAML, folder)
+def create_dagster_home(folder: Path, *, with_databases: bool = False) -> Path:
+    """A new DAGSTER_HOME with the project's configuration.
+
+    Dagster creates its databases at first use, which takes longer than most tests; `with_databases` copies new ones.
+    """
+    if with_databases:
+        shutil.copytree(_home_with_databases(), folder)
+    else:
+        folder.mkdir(parents=True)
+        shutil.copy(DAGSTER_YAML, folder)
     return folder
+
+
+@functools.cache
+def _home_with_databases() -> Path:
+    """Made once for this process, which removes it when it ends."""
+    folder = tempfile.TemporaryDirectory(prefix="voice-dagster-home-")
+    atexit.register(folder.cleanup)
+    home = create_dagster_home(Path(folder.name) / "home")
+    dagster.DagsterInstance.from_config(str(home)).dispose()
+    return home
 
 
 def corpus_variables(raw: Path | str, work: Path | str, home: Path) -> dict[str, str]:

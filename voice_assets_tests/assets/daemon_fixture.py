@@ -98,7 +98,7 @@ def run_dagster_dev(
 
     `variables` are VOICE_* without the prefix, `others` are added as they are. A `workspace` takes the module's place.
     """
-    home = create_dagster_home(folder / "home")
+    home = create_dagster_home(folder / "home", with_databases=True)
     port = free_port()
     environment = {key: value for key, value in os.environ.items() if not key.startswith("VOICE_")}
     environment |= {f"VOICE_{key}": value for key, value in variables.items()}

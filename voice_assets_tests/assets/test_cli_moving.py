@@ -93,7 +93,7 @@ def test_an_adopted_folder_is_built_to_a_dataset_without_encoding(cache: Path, t
     variables = {
         "VOICE_RAW_URL": str(tmp_path / "raw"),
         "VOICE_WORK_URL": str(tmp_path / "work"),
-        "DAGSTER_HOME": str(create_dagster_home(tmp_path / "dagster_home")),
+        "DAGSTER_HOME": str(create_dagster_home(tmp_path / "dagster_home", with_databases=True)),
     }
     (cache / "newschannel" / "video2_seg_3.npz").write_bytes(b"no archive")
     (cache / "progress.json").write_text("{}")

@@ -32,7 +32,7 @@ def environment(
     return {
         **gcs_server.environment(gcs_proxy.url),
         **s3_server.environment(s3_proxy.url),
-        **corpus_variables(raw, work, create_dagster_home(tmp_path / "home")),
+        **corpus_variables(raw, work, create_dagster_home(tmp_path / "home", with_databases=True)),
     }
 
 

@@ -57,9 +57,10 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _make(raw: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> ThreeBatchCorpus:
+    home = create_dagster_home(folder / "home", with_databases=True)
     shutil.copytree(raw, folder / "raw", copy_function=shutil.copy2)
     for variable, value in {
-        **corpus_variables(folder / "raw", folder / "work", create_dagster_home(folder / "home")),
+        **corpus_variables(folder / "raw", folder / "work", home),
         "VOICE_CODEC": "none",
         "VOICE_WORKERS": "1",
     }.items():

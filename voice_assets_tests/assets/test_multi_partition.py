@@ -39,7 +39,7 @@ class MultiPartitionCorpus:
             "BATCH__MAX_RECORDINGS": "1",
         }.items():
             monkeypatch.setenv(f"VOICE_{name}", value)
-        home = create_dagster_home(folder / "home")
+        home = create_dagster_home(folder / "home", with_databases=True)
         monkeypatch.setenv("DAGSTER_HOME", str(home))
         self.instance = dg.DagsterInstance.from_config(str(home))
         self.defs = build_definitions(Settings.load())

@@ -46,9 +46,7 @@ def cpu_sec(pid: int) -> float:
 
 
 def new_home(folder: Path) -> Path:
-    create_dagster_home(folder)
-    dg.DagsterInstance.from_config(str(folder)).dispose()
-    return folder
+    return create_dagster_home(folder, with_databases=True)
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def finished(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     """A copy of the small world's finished work root, with a Dagster home, to publish from."""
     root = tmp_path / "finished"
     shutil.copytree(built / "work", root / "work", copy_function=shutil.copy2)
-    home = create_dagster_home(root / "home")
+    home = create_dagster_home(root / "home", with_databases=True)
     for name, value in corpus_variables(built / "raw", root / "work", home).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("VOICE_HUB__REPO_ID", REPO)

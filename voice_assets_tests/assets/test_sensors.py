@@ -22,7 +22,7 @@ class Ticking:
         variables |= {"RAW_URL": self.corpus.settings.raw_url, "WORK_URL": self.corpus.settings.work_url}
         for name, value in variables.items():
             monkeypatch.setenv(f"VOICE_{name}", value)
-        home = create_dagster_home(folder / "home")
+        home = create_dagster_home(folder / "home", with_databases=True)
         self.instance = dg.DagsterInstance.from_config(str(home))
         self.sensor = build_definitions(Settings.load()).resolve_sensor_def("new_recordings")
         self.cursor: str | None = None

@@ -119,7 +119,7 @@ def test_commands_show_hostile_names_and_texts_escaped(tmp_path: Path) -> None:
     (tmp_path / "raw" / channel / "stray\x1b[2J\x07.json").write_text("{}", "utf-8")
     (tmp_path / "raw" / channel / "bad\u202e.mp3").write_bytes(b"not audio")
     (tmp_path / "raw" / channel / "bad\u202e.json").write_text(json.dumps({"segments": lines}), "utf-8")
-    home = create_dagster_home(tmp_path / "dagster_home")
+    home = create_dagster_home(tmp_path / "dagster_home", with_databases=True)
     variables = {
         "VOICE_RAW_URL": str(tmp_path / "raw"),
         "VOICE_WORK_URL": str(tmp_path / "work"),
