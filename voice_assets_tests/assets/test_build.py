@@ -68,8 +68,8 @@ def test_a_copied_corpus_is_known_by_its_content(built_corpus: BuiltCorpus, buil
     for path in built_corpus.raw.rglob("*.*"):
         os.utime(path, (1, 1))
     report = built_corpus.build()
-    assert _work(report) == NOTHING
     assert report.materialised > 0
+    assert _work(report)["segments_encoded"] == 0
     original = files_below(built / "work")
     stores_own = {key for key in original if key.startswith("batches/")}
     assert {k: v for k, v in original.items() if k not in stores_own} == built_corpus.files("batches/")

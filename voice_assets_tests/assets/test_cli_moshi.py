@@ -46,7 +46,12 @@ def command(script: Path, work: Path, *flags: str) -> list[str]:
     return ["moshi", "build", *names, *flags]
 
 
-def run(script: Path, work: Path, *flags: str, code: int = 0, **variables: str) -> str:
+def run(script: Path, work: Path, *flags: str, code: int = 0, own_workers: bool = False, **variables: str) -> str:
+    """Run the command; in one process unless its flags say how many workers, or it is left to choose."""
+    if not own_workers:
+        variables = {"VOICE_WORKERS": "1", **variables}
+        if not any(flag.startswith(("--worker", "--model-dir", "--engine")) for flag in flags):
+            flags = (*flags, "--worker-count", "0")
     done = run_voice(*command(script, work, *flags), **variables)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -63,11 +68,13 @@ def made(work: Path) -> dict[str, bytes]:
     return {key: data for key, data in files_below(work).items() if not key.startswith("locks/")}
 
 
+@pytest.mark.slow
 def test_serial_thread_and_process_workers_give_the_same_bytes(script: Path, tmp_path: Path) -> None:
     told = run(script, tmp_path / "serial", "--worker-count", "0")
     assert re.search(r"28 utterances spoken in .*; voices measured: 2", told)
-    run(script, tmp_path / "thread", "--worker-backend", "thread", "--worker-count", "2")
-    run(script, tmp_path / "process", "--worker-backend", "process", "--worker-count", "2", "--planner-buffer", "3")
+    run(script, tmp_path / "thread", "--worker-backend", "thread", "--worker-count", "2", own_workers=True)
+    process = ("--worker-backend", "process", "--worker-count", "2", "--planner-buffer", "3")
+    run(script, tmp_path / "process", *process, own_workers=True)
     serial = made(tmp_path / "serial")
     assert made(tmp_path / "thread") == serial
     assert made(tmp_path / "process") == serial
@@ -78,7 +85,7 @@ def test_serial_thread_and_process_workers_give_the_same_bytes(script: Path, tmp
 
 
 def test_a_build_that_is_killed_goes_on_and_ends_in_the_same_bytes(script: Path, tmp_path: Path) -> None:
-    run(script, tmp_path / "whole")
+    run(script, tmp_path / "whole", own_workers=True)
     work = tmp_path / "killed"
     for files in (0, 1, 3):  # when so many dialogues were written; 0: when it has begun on the batch
         killed_in_the_middle(script, work, files)
