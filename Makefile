@@ -1,6 +1,6 @@
 # make demo   speak a small raw bucket and build a dataset from it
 # make ui     open Dagster on the demo's data (http://localhost:3000)
-# make test   everything that CI runs (12 minutes on two cores); .venv/bin/pytest -m "not slow" is a shorter round
+# make test   everything that CI runs; `.venv/bin/pytest -m "not slow"` is a shorter round
 # make soak   kill loops, store faults, damaged files, hostile input, at full number (some hours)
 # make bench  the benchmarks; their tables land in benchmarks/results
 # make lint   ruff and mypy alone
