@@ -14,7 +14,7 @@ from voice_assets_tests.processes import process_group_alive, wait_until
 from voice_assets_tests.servers.gcs import GcsServer
 from voice_assets_tests.servers.s3 import S3Server
 from voice_assets_tests.soak.deployments import STORAGE_KINDS, create_file_deployment, open_deployment
-from voice_assets_tests.soak.kill_loop import build_undisturbed, kill_loop
+from voice_assets_tests.soak.kill_loop import build_undisturbed, kill_loop, without_batches
 from voice_assets_tests.soak.rounds import killed_worker
 from voice_core.demo.sample_data import SampleData
 
@@ -37,11 +37,6 @@ def local_files(two_recordings: Path, tmp_path_factory: pytest.TempPathFactory) 
     """What an undisturbed build on local disk makes of them."""
     files, _ = build_undisturbed(create_file_deployment(tmp_path_factory.mktemp("local"), two_recordings))
     return files
-
-
-def without_batches(files: dict[str, bytes]) -> dict[str, bytes]:
-    """All but what a store calls its raw objects."""
-    return {key: data for key, data in files.items() if not key.startswith("batches/")}
 
 
 @pytest.mark.parametrize("kind", STORAGE_KINDS)

@@ -3,7 +3,7 @@
 import random
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from voice_assets_tests.command_server import RunningCommand
@@ -65,6 +65,11 @@ def kill_loop(
     deployment.run("build")
     _compare(deployment, wanted, "at the end")
     return rounds
+
+
+def without_batches(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """All but what a store calls its raw objects, which differs from store to store."""
+    return {key: data for key, data in files.items() if not key.startswith("batches/")}
 
 
 def ends_within(build: RunningCommand, seconds: float) -> bool:
