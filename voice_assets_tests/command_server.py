@@ -165,7 +165,7 @@ def run_command_server() -> Iterator[CommandServer]:
         subprocess.Popen(
             [sys.executable, "-m", __name__],
             cwd=folder,
-            env=environment,
+            env={**environment, "HF_HOME": f"{folder}/huggingface"},  # read once, at import: no login of the machine
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
