@@ -1,6 +1,6 @@
 # make demo   speak a small raw bucket and build a dataset from it
 # make ui     open Dagster on the demo's data (http://localhost:3000)
-# make test   everything that CI runs
+# make test   everything that CI runs; `.venv/bin/pytest -m "not slow"` is a shorter round
 # make soak   kill loops, store faults, damaged files, hostile input, at full number (some hours)
 # make bench  the benchmarks; their tables land in benchmarks/results
 # make lint   ruff and mypy alone
@@ -8,7 +8,6 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-ALONE := $(addprefix voice_assets_tests/assets/test_,daemon.py machines.py pools.py)
 export DAGSTER_HOME := $(CURDIR)/dagster_home
 
 .PHONY: demo ui test soak bench lint format clean distclean
@@ -21,9 +20,7 @@ ui: .venv/.ui
 	$(BIN)/dagster dev -w workspace.yaml
 
 test: lint
-	$(BIN)/pytest -n 2 $(addprefix --ignore=,$(ALONE))
-	# Whole daemons and several builds at once, so by themselves; and once more should a busy machine have upset their times.
-	$(BIN)/pytest $(ALONE) || $(BIN)/pytest --last-failed $(ALONE)
+	$(BIN)/pytest -n 2 --dist loadgroup
 	$(BIN)/dagster definitions validate -w workspace.yaml
 
 soak: .venv/.test

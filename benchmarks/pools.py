@@ -21,7 +21,9 @@ from voice_assets_tests.assets.gpu_contention import UnencodedCorpus, find_overl
 def measure(options: Options) -> Report:
     batches_each = 2 if options.quick else 4
     with tempfile.TemporaryDirectory(prefix="voice-bench-") as folder:
-        unencoded = UnencodedCorpus(Path(folder) / "unencoded", batches=4 * batches_each, seconds_a_batch=1.0)
+        unencoded = UnencodedCorpus(
+            Path(folder) / "unencoded", batches=4 * batches_each, seconds_a_batch=1.0, gated=True
+        )
         try:
             usage = run_contention(unencoded, batches_each)
         finally:

@@ -1,6 +1,8 @@
 """Python programs as processes of their own, and threads that want the same."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -35,6 +37,27 @@ def process_group_alive(group: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def kill_process_group(group: int) -> None:
+    """Kill all processes of this process group; none may be left of it."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
+
+
+def wait_until(
+    what: str,
+    happened: Callable[[], object],
+    seconds: float = 120.0,
+    *,
+    describe: Callable[[], str] = lambda: "",
+    poll_sec: float = 0.05,
+) -> None:
+    """Poll until something holds. Raises `AssertionError` with what was waited for, and `describe`, after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s {describe()}".rstrip()
+        time.sleep(poll_sec)
 
 
 def count_concurrent_holders(hold: Callable[[int], AbstractContextManager[object]], threads: int = 5) -> list[int]:

@@ -8,11 +8,11 @@ import dagster as dg
 import pytest
 
 from voice_assets.build import DatasetBuildReport, build
+from voice_assets_tests.dagster_home import copy_built_corpus, corpus_variables, create_dagster_home
 from voice_assets_tests.files import files_below
-from voice_core.demo.sample_data import DEMO_CHANNEL_MAPPING, SampleData, generate_sample_data
+from voice_assets_tests.shared import make_once
+from voice_core.demo.sample_data import SampleData, generate_sample_data
 from voice_core.settings import Settings
-
-DAGSTER_YAML = Path(__file__).parents[2] / "dagster_home" / "dagster.yaml"
 
 
 @dataclass
@@ -54,46 +54,47 @@ class BuiltCorpus:
         return {key: data for key, data in files.items() if not key.startswith(but)} if but else files
 
 
-def _open_corpus(root: Path, monkeypatch: pytest.MonkeyPatch) -> BuiltCorpus:
+def open_corpus(root: Path, monkeypatch: pytest.MonkeyPatch) -> BuiltCorpus:
+    """The corpus of a folder, to which this process's variables lead from now on."""
     home = root / "dagster_home"
-    home.mkdir(parents=True)
-    shutil.copy(DAGSTER_YAML, home)
-    monkeypatch.setenv("DAGSTER_HOME", str(home))
-    monkeypatch.setenv("VOICE_RAW_URL", str(root / "raw"))
-    monkeypatch.setenv("VOICE_WORK_URL", str(root / "work"))
-    monkeypatch.setenv("VOICE_CHANNEL_MAPPING", json.dumps(DEMO_CHANNEL_MAPPING))
+    if not home.exists():
+        create_dagster_home(home)
+    for name, value in corpus_variables(root / "raw", root / "work", home).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("VOICE_WORKERS", "1")  # starting a pool of processes takes longer than what they would do
     return BuiltCorpus(root, monkeypatch, dg.DagsterInstance.from_config(str(home)))
 
 
 @pytest.fixture(scope="session")
 def small_demo(tmp_path_factory: pytest.TempPathFactory) -> SampleData:
-    """The demo world with short healthy recordings, never written to."""
-    return generate_sample_data(tmp_path_factory.mktemp("world"), seconds_scale=0.1)
+    """The demo's recordings, the healthy ones short. Never written to; shared by all workers."""
+    return make_once(tmp_path_factory, "demo", lambda folder: generate_sample_data(folder, seconds_scale=0.1))
 
 
 @pytest.fixture(scope="session")
 def built(small_demo: SampleData, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The small world and its finished work root and Dagster home, never written to."""
-    root = tmp_path_factory.mktemp("built")
-    shutil.copytree(small_demo.raw, root / "raw")
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        built_corpus = _open_corpus(root, monkeypatch)
-        report = built_corpus.build()
-        assert not report.failures
-        built_corpus.instance.dispose()
-    return root
+    """The small demo with its finished work root and Dagster home. Never written to; shared by all workers."""
+
+    def make(root: Path) -> Path:
+        shutil.copytree(small_demo.raw, root / "raw")
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            built_corpus = open_corpus(root, monkeypatch)
+            monkeypatch.delenv("VOICE_WORKERS")
+            report = built_corpus.build()
+            assert not report.failures
+            built_corpus.instance.dispose()
+        return root
+
+    return make_once(tmp_path_factory, "built", make)
 
 
 @pytest.fixture
 def built_corpus(
     built: Path, small_demo: SampleData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[BuiltCorpus]:
-    """A copy of the finished small world, to do things to."""
-    root = tmp_path / "corpus"
-    made = _open_corpus(root, monkeypatch)
-    shutil.copytree(built / "raw", root / "raw", copy_function=shutil.copy2)
-    shutil.copytree(built / "work", root / "work", copy_function=shutil.copy2)
+    """A copy of the finished small demo, to change."""
+    copy_built_corpus(built, tmp_path / "corpus")
+    made = open_corpus(tmp_path / "corpus", monkeypatch)
     made.demo = small_demo
-    made.build()  # a copied file has another identity, and the content that it had
     yield made
     made.instance.dispose()

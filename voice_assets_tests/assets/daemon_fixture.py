@@ -2,12 +2,9 @@
 
 import json
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,7 +15,9 @@ from typing import Any
 import dagster as dg
 
 from voice_assets.concurrency import apply_limits
-from voice_assets_tests.assets.conftest import DAGSTER_YAML
+from voice_assets_tests.dagster_home import create_dagster_home
+from voice_assets_tests.processes import kill_process_group, wait_until
+from voice_assets_tests.servers.process import free_port
 from voice_core.compute.gpus import load_gpu_profiles
 
 _LAUNCH = """
@@ -83,14 +82,9 @@ class DagsterServer:
         }
         return self.query_graphql(_TICKS, selector=selector)["instigationStateOrError"].get("ticks", [])
 
-    def wait(self, what: str, until: Callable[[], object], seconds: float = 300.0) -> None:
+    def wait(self, what: str, until: Callable[[], object], seconds: float = 600.0) -> None:
         """Poll until something holds; fails with the end of Dagster's log."""
-        end = time.monotonic() + seconds
-        while not until():
-            if time.monotonic() > end:
-                tail = self.log.read_text("utf-8", "replace")[-6000:]
-                raise AssertionError(f"{what}: not within {seconds} s\n{tail}")
-            time.sleep(0.5)
+        wait_until(what, until, seconds, describe=lambda: self.log.read_text("utf-8", "replace")[-6000:], poll_sec=0.5)
 
 
 @contextmanager
@@ -105,12 +99,8 @@ def run_dagster_dev(
 
     `variables` are VOICE_* without the prefix, `others` are added as they are. A `workspace` takes the module's place.
     """
-    home = folder / "home"
-    home.mkdir()
-    shutil.copy(DAGSTER_YAML, home)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    home = create_dagster_home(folder / "home", with_databases=True)
+    port = free_port()
     environment = {key: value for key, value in os.environ.items() if not key.startswith("VOICE_")}
     environment |= {f"VOICE_{key}": value for key, value in variables.items()}
     environment |= {"DAGSTER_HOME": str(home), "PYTHONUNBUFFERED": "1", **(others or {})}
@@ -126,7 +116,7 @@ def run_dagster_dev(
         )  # fmt: skip
     dagster_server = DagsterServer(f"http://127.0.0.1:{port}", home, log, module)
     try:
-        dagster_server.wait("the webserver answers", lambda: _is_ready(dagster_server, process), 60)
+        dagster_server.wait("the webserver answers", lambda: _is_ready(dagster_server, process))
         yield dagster_server
     finally:
         with suppress(ProcessLookupError):
@@ -134,10 +124,9 @@ def run_dagster_dev(
         try:
             process.wait(20)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+            kill_process_group(process.pid)
             process.wait()
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        kill_process_group(process.pid)
 
 
 def _is_ready(dagster_server: DagsterServer, process: subprocess.Popen[bytes]) -> bool:

@@ -1,20 +1,19 @@
 """Many who want one GPU at once: two backfills of a real daemon and two commands."""
 
 import os
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import dagster as dg
 
+from voice_assets.concurrency import read_pool_state
 from voice_assets.defs.voice_dataset.partitions import NAME
 from voice_assets.run_ownership import PID_TAG
 from voice_assets_tests.assets.daemon_fixture import run_dagster_dev
-from voice_assets_tests.assets.pretend_gpu import SECONDS, TIMELINE, GpuUse, read_timeline
+from voice_assets_tests.assets.pretend_gpu import GATE, SECONDS, TIMELINE, GpuUse, read_timeline
+from voice_assets_tests.command_server import RunningCommand, shared_command_server
 from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_core.corpus.ingest.batches import list_partitions
 from voice_core.layout import PartitionKey
@@ -25,8 +24,10 @@ MODULE = "voice_assets_tests.assets.pretend_gpu"
 class UnencodedCorpus:
     """A corpus that is cut and not encoded, a batch a recording, and what leads programs to it and to the GPU."""
 
-    def __init__(self, folder: Path, batches: int, seconds_a_batch: float) -> None:
+    def __init__(self, folder: Path, batches: int, seconds_a_batch: float = 0.1, *, gated: bool = False) -> None:
+        """With `gated`, no use of the GPU ends before `open_gate`."""
         self.folder = folder
+        self._gate = folder / "gate" if gated else None
         folder.mkdir()
         self.corpus = Corpus(folder)
         self.corpus.set(batch={"max_recordings": 1}, codec="neucodec")
@@ -38,7 +39,7 @@ class UnencodedCorpus:
             self.corpus.segment(number=PartitionKey.parse(key).number)
         self.timeline = folder / "timeline.jsonl"
         self.seconds = seconds_a_batch
-        self._started: list[subprocess.Popen[str]] = []
+        self._started: list[RunningCommand] = []
 
     @property
     def variables(self) -> dict[str, str]:
@@ -56,30 +57,32 @@ class UnencodedCorpus:
     @property
     def extra_variables(self) -> dict[str, str]:
         """Variables that are no settings."""
-        return {TIMELINE: str(self.timeline), SECONDS: str(self.seconds)}
+        gate = {GATE: str(self._gate)} if self._gate else {}
+        return {TIMELINE: str(self.timeline), SECONDS: str(self.seconds), **gate}
+
+    def open_gate(self) -> None:
+        assert self._gate is not None
+        self._gate.touch()
 
     def environment(self, home: Path) -> dict[str, str]:
         settings = {f"VOICE_{name}": value for name, value in self.variables.items()}
         return {**os.environ, **settings, **self.extra_variables, "DAGSTER_HOME": str(home)}
 
-    def start_voice(self, home: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
-        """Start a `start_voice` command; its standard error goes to its output."""
-        process = subprocess.Popen(
-            [sys.executable, "-m", MODULE, *arguments],
-            env={**self.environment(home), **variables},
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    def start_voice(self, home: Path, *arguments: str, **variables: str) -> RunningCommand:
+        """Start a `voice` command that has the pretended GPU; its standard error goes to its output."""
+        command = shared_command_server().start(
+            *arguments, folder=self.folder, variables={**self.environment(home), **variables}, merged=True,
+            code=f"import {MODULE}",
         )  # fmt: skip
-        self._started.append(process)
-        return process
+        self._started.append(command)
+        return command
 
     def end(self) -> None:
         """Kill what still runs."""
-        for process in self._started:
-            if process.poll() is None:
-                process.kill()
-                process.communicate()
+        for command in self._started:
+            command.kill_all()
 
-    def build(self, home: Path, keys: list[str], **variables: str) -> subprocess.Popen[str]:
+    def build(self, home: Path, keys: list[str], **variables: str) -> RunningCommand:
         return self.start_voice(home, "build", *(word for key in keys for word in ("-p", key)), **variables)
 
     def uses(self) -> list[GpuUse]:
@@ -107,7 +110,7 @@ class GpuUsage:
 def run_contention(unencoded: UnencodedCorpus, batches_each: int) -> GpuUsage:
     """Two backfills and two builds, each over as many batches of its own; when all have ended.
 
-    The daemon takes its time over backfills, so the builds start when it has made their runs.
+    The first on the GPU stays there until all want it.
     """
     groups = [unencoded.keys[number * batches_each : (number + 1) * batches_each] for number in range(4)]
     with (
@@ -117,14 +120,21 @@ def run_contention(unencoded: UnencodedCorpus, batches_each: int) -> GpuUsage:
         instance.add_dynamic_partitions(NAME, unencoded.keys)
         for keys in groups[:2]:
             dagster_server.backfill(["coded_segments"], keys)
-        dagster_server.wait("the backfills have their runs", lambda: len(instance.get_runs()) == 2)
         builds = [unencoded.build(dagster_server.home, keys) for keys in groups[2:]]
+        dagster_server.wait("all want the pool", lambda: len(_runs_of_pool(instance)) == len(groups))
+        unencoded.open_gate()
         outputs = [build.communicate(timeout=300)[0] for build in builds]
         assert [build.returncode for build in builds] == [0, 0], outputs
 
         dagster_server.wait("the runs end", lambda: all(run.is_finished for run in instance.get_runs()))
         assert all(run.is_success for run in instance.get_runs()), dagster_server.log.read_text("utf-8")[-4000:]
         return _collect_usage(unencoded, instance)
+
+
+def _runs_of_pool(instance: dg.DagsterInstance) -> set[str]:
+    """The runs that have the pool, or wait for it."""
+    pool = read_pool_state(instance, "gpu_t4")
+    return {place.run_id for place in (*pool.holding, *pool.waiting, *pool.queued)}
 
 
 def _collect_usage(unencoded: UnencodedCorpus, instance: dg.DagsterInstance) -> GpuUsage:
@@ -162,13 +172,6 @@ def timeline_rows(usage: GpuUsage) -> list[list[str]]:
         ]
         for use in usage.uses
     ]
-
-
-def wait_until(what: str, holds: Callable[[], object], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, f"{what}: not within {seconds} s"
-        time.sleep(0.1)
 
 
 def read_run_log(instance: dg.DagsterInstance, run_id: str) -> list[str]:

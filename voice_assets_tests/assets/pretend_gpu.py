@@ -2,7 +2,8 @@
 
 `dagster dev -m voice_assets_tests.assets.pretend_gpu`, `python -m voice_assets_tests.assets.pretend_gpu build`. When
 each process began and ceased to use the GPU is written to the file that PRETEND_GPU_TIMELINE names, a line each, in
-seconds of the machine's clock; PRETEND_GPU_SEC is how long it takes over a batch.
+seconds of the machine's clock; PRETEND_GPU_SEC is how long it takes over a batch, once the file exists that
+PRETEND_GPU_GATE names, if any.
 """
 
 import importlib
@@ -24,7 +25,7 @@ from voice_core.compute.gpu_lock import hold_gpu
 from voice_core.settings import NeuCodecSettings, Settings
 
 GPU = "pretend-gpu-0"
-TIMELINE, SECONDS = "PRETEND_GPU_TIMELINE", "PRETEND_GPU_SEC"
+TIMELINE, SECONDS, GATE = "PRETEND_GPU_TIMELINE", "PRETEND_GPU_SEC", "PRETEND_GPU_GATE"
 
 
 class PretendGpuCodec(SmallCodec):
@@ -46,6 +47,8 @@ class PretendGpuCodec(SmallCodec):
                 _log_event("end", purpose)
 
     def encode(self, clips: Sequence[Audio], sample_rate_hz: int | None = None) -> list[Codes]:
+        while GATE in os.environ and not os.path.exists(os.environ[GATE]):
+            time.sleep(0.05)
         time.sleep(float(os.environ[SECONDS]))
         return super().encode(clips, sample_rate_hz)
 

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import os
 from pathlib import Path
 
 import dagster as dg
@@ -63,10 +64,16 @@ def test_a_second_build_computes_nothing(built_corpus: BuiltCorpus) -> None:
 
 
 def test_a_copied_corpus_is_known_by_its_content(built_corpus: BuiltCorpus, built: Path) -> None:
-    """The fixture built over files with new modification times; nothing but the store's own names changed."""
+    """Recordings of another identity and time on disk; nothing but the store's own names changed."""
+    for path in built_corpus.raw.rglob("*.*"):
+        os.utime(path, (1, 1))
+    report = built_corpus.build()
+    assert report.materialised > 0
+    assert _work(report)["segments_encoded"] == 0
     original = files_below(built / "work")
     stores_own = {key for key in original if key.startswith("batches/")}
     assert {k: v for k, v in original.items() if k not in stores_own} == built_corpus.files("batches/")
+    assert built_corpus.files() != original
 
 
 def test_a_corrected_line_costs_one_cut_and_one_code(built_corpus: BuiltCorpus) -> None:

@@ -8,17 +8,19 @@ from typer.testing import CliRunner
 
 from voice_assets.cli import app
 from voice_assets_tests.assets.conftest import BuiltCorpus
+from voice_assets_tests.command_server import run_voice as _voice
 from voice_core.settings import Settings
 
 
-def _voice(*arguments: str) -> subprocess.CompletedProcess[str]:
+def _run_console_script(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """In an interpreter of its own, as the console script does."""
     command = [sys.executable, "-c", "from voice_assets.cli import main; main()", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=180)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
 def test_a_build_says_what_it_did_and_a_second_one_that_there_was_nothing_to_do(built_corpus: BuiltCorpus) -> None:
     built_corpus.edit_transcript("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="Put right by hand."))
-    first, second = _voice("build"), _voice("build")
+    first, second = _run_console_script("build"), _voice("build")
     assert first.returncode == second.returncode == 0, first.stderr
     assert "1 recording decoded, 1 segment cut, 1 encoded" in first.stdout
     assert "Audio accounting (kept and rejected, by reason)" in first.stdout

@@ -7,10 +7,12 @@ import pytest
 from typer.testing import CliRunner
 
 from voice_assets.cli import app
-from voice_assets_tests.assets.conftest import BuiltCorpus, files_below
+from voice_assets_tests.assets.conftest import BuiltCorpus
+from voice_assets_tests.files import files_below
 from voice_core.demo import sample_data
 
 
+@pytest.mark.slow
 def test_the_demo_is_built_in_its_own_folder_whatever_the_variables_name(
     built_corpus: BuiltCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

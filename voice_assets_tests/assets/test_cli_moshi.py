@@ -1,11 +1,8 @@
 """`voice moshi build`, as a person runs it."""
 
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from voice_assets_tests.command_server import run_voice, start_voice
 from voice_assets_tests.files import files_below
 from voice_core.moshi.shard_manifest import dialogue_partition, read_shard_manifest
 from voice_core.storage.distributed_lock import hold_lock
@@ -45,17 +43,16 @@ def script(tmp_path: Path) -> Path:
 
 def command(script: Path, work: Path, *flags: str) -> list[str]:
     names = ["--input-jsonl", str(script), "--output-root", str(work), "--dataset-name", "talks"]
-    return [sys.executable, "-c", "from voice_assets.cli import main; main()", "moshi", "build", *names, *flags]
+    return ["moshi", "build", *names, *flags]
 
 
-def run(script: Path, work: Path, *flags: str, code: int = 0, **variables: str) -> str:
-    done = subprocess.run(
-        command(script, work, *flags),
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "COLUMNS": "200", **variables},
-    )
+def run(script: Path, work: Path, *flags: str, code: int = 0, own_workers: bool = False, **variables: str) -> str:
+    """Run the command; in one process unless its flags say how many workers, or it is left to choose."""
+    if not own_workers:
+        variables = {"VOICE_WORKERS": "1", **variables}
+        if not any(flag.startswith(("--worker", "--model-dir", "--engine")) for flag in flags):
+            flags = (*flags, "--worker-count", "0")
+    done = run_voice(*command(script, work, *flags), **variables)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -71,11 +68,13 @@ def made(work: Path) -> dict[str, bytes]:
     return {key: data for key, data in files_below(work).items() if not key.startswith("locks/")}
 
 
+@pytest.mark.slow
 def test_serial_thread_and_process_workers_give_the_same_bytes(script: Path, tmp_path: Path) -> None:
     told = run(script, tmp_path / "serial", "--worker-count", "0")
     assert re.search(r"28 utterances synthesised in .*; voices measured: 2", told)
-    run(script, tmp_path / "thread", "--worker-backend", "thread", "--worker-count", "2")
-    run(script, tmp_path / "process", "--worker-backend", "process", "--worker-count", "2", "--planner-buffer", "3")
+    run(script, tmp_path / "thread", "--worker-backend", "thread", "--worker-count", "2", own_workers=True)
+    process = ("--worker-backend", "process", "--worker-count", "2", "--planner-buffer", "3")
+    run(script, tmp_path / "process", *process, own_workers=True)
     serial = made(tmp_path / "serial")
     assert made(tmp_path / "thread") == serial
     assert made(tmp_path / "process") == serial
@@ -86,7 +85,7 @@ def test_serial_thread_and_process_workers_give_the_same_bytes(script: Path, tmp
 
 
 def test_a_build_that_is_killed_goes_on_and_ends_in_the_same_bytes(script: Path, tmp_path: Path) -> None:
-    run(script, tmp_path / "whole")
+    run(script, tmp_path / "whole", own_workers=True)
     work = tmp_path / "killed"
     for files in (0, 1, 3):  # when so many dialogues were written; 0: when it has begun on the batch
         killed_in_the_middle(script, work, files)
@@ -97,7 +96,7 @@ def test_a_build_that_is_killed_goes_on_and_ends_in_the_same_bytes(script: Path,
 def killed_in_the_middle(script: Path, work: Path, files: int) -> None:
     folder = work / "moshi" / "talks" / "batch-0001"
     before = {path: path.stat().st_mtime_ns for path in folder.glob("*")}
-    process = subprocess.Popen(command(script, work, "--worker-count", "0"), stdout=subprocess.DEVNULL)
+    process = start_voice(*command(script, work, "--worker-count", "0"))
     while process.poll() is None:
         written = [path.suffix for path in folder.glob("*") if times(path) not in (None, before.get(path))]
         if ".parquet" in written and written.count(".wav") >= files:
@@ -185,12 +184,8 @@ def test_progress_in_json_is_nothing_but_json(script: Path, tmp_path: Path) -> N
     work = Store((tmp_path / "work").as_uri(), create=True)
     with hold_lock(work, "moshi talks/batch-0001"):
         flags = ("--mock-inference", "--log-json")
-        process = subprocess.Popen(
-            command(script, tmp_path / "work", *flags),
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "VOICE_MOSHI__EVAL_FRACTION": "0"},  # of which nothing is to be told
-        )
+        # An evaluation set would have something to say.
+        process = start_voice(*command(script, tmp_path / "work", *flags), VOICE_MOSHI__EVAL_FRACTION="0")
         while not dealt.exists() and process.poll() is None:
             time.sleep(0.05)
         time.sleep(1.0)

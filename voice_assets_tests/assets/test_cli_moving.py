@@ -1,28 +1,18 @@
 """`voice store copy` and `voice adopt` as a person meets them."""
 
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from voice_assets_tests.command_server import run_voice as _voice
 from voice_assets_tests.core.corpus.small_corpus import speech_like_noise
+from voice_assets_tests.dagster_home import create_dagster_home
 from voice_assets_tests.files import files_below
 from voice_assets_tests.servers.faulty_proxy import FaultyProxy
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.audio.pcm import to_float, to_pcm16
 from voice_core.codecs import load_codec
-
-DAGSTER_YAML = Path(__file__).parents[2] / "dagster_home" / "dagster.yaml"
-
-
-def _voice(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from voice_assets.cli import main; main()", *arguments]
-    environment = {**os.environ, "COLUMNS": "200", **variables}
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=180, env=environment)
 
 
 @pytest.fixture
@@ -100,12 +90,10 @@ def test_an_adoption_of_nothing_fails_and_says_what_is_missing(cache: Path, tmp_
 
 def test_an_adopted_folder_is_built_to_a_dataset_without_encoding(cache: Path, tmp_path: Path) -> None:
     (tmp_path / "raw").mkdir()
-    (tmp_path / "dagster_home").mkdir()
-    shutil.copy(DAGSTER_YAML, tmp_path / "dagster_home")
     variables = {
         "VOICE_RAW_URL": str(tmp_path / "raw"),
         "VOICE_WORK_URL": str(tmp_path / "work"),
-        "DAGSTER_HOME": str(tmp_path / "dagster_home"),
+        "DAGSTER_HOME": str(create_dagster_home(tmp_path / "dagster_home", with_databases=True)),
     }
     (cache / "newschannel" / "video2_seg_3.npz").write_bytes(b"no archive")
     (cache / "progress.json").write_text("{}")

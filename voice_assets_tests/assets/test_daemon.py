@@ -12,6 +12,9 @@ from voice_assets_tests.assets.daemon_fixture import DagsterServer, run_dagster_
 from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_core.settings import Settings
 
+# Several daemons at once would only slow each other down.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dagster dev")]
+
 KEYS = [f"news/batch-{number:04d}" for number in range(1, 4)]
 MOSHI = {"dialogues", "moshi_shards"}  # have no partitions here
 CHAIN = ["raw_audio", "segments", "coded_segments"]
@@ -29,6 +32,14 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 def in_the_way(corpus: Corpus) -> Path:
     """A folder where a segment of the second batch must be: it cannot be cut, and others can look at what there is."""
     return corpus.work_dir / "segments" / KEYS[1] / "b_seg_0.npz"
+
+
+def add_recording_at_once(corpus: Corpus, folder: Path, audio_id: str) -> None:
+    """Add a recording of which the sensor sees nothing before it is whole, and has its transcript."""
+    staged = Corpus(folder)
+    staged.add_recording(audio_id, 4.0)
+    for path in (Corpus.transcript_path, Corpus.audio_path):
+        path(staged, audio_id).rename(path(corpus, audio_id))
 
 
 @pytest.fixture(scope="module")
@@ -101,10 +112,10 @@ def test_what_follows_is_built_by_itself(dagster_server: DagsterServer, instance
 
 
 def test_a_recording_that_comes_later_is_built_without_the_others(
-    dagster_server: DagsterServer, instance: dg.DagsterInstance, corpus: Corpus
+    dagster_server: DagsterServer, instance: dg.DagsterInstance, corpus: Corpus, tmp_path: Path
 ) -> None:
     before = len(instance.fetch_materializations(dg.AssetKey("segments"), limit=1000).records)
-    corpus.add_recording("d", 4.0)
+    add_recording_at_once(corpus, tmp_path, "d")
     dagster_server.wait("it is built", lambda: built(instance) == [*KEYS, "news/batch-0004"])
     assert len(instance.fetch_materializations(dg.AssetKey("segments"), limit=1000).records) == before + 1
     dagster_server.wait("its rows are written", lambda: "news/batch-0004" in built(instance, "voice_pairs"))

@@ -3,7 +3,6 @@
 import resource
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,18 +11,15 @@ from sqlalchemy.exc import OperationalError
 
 from voice_assets.cli.exit_codes import ERROR_EXIT_CODE, INTERNAL_ERROR_EXIT_CODE, report_error
 from voice_assets.signals import INTERRUPTED_EXIT_CODE
-from voice_assets_tests.assets.conftest import DAGSTER_YAML
+from voice_assets_tests.command_server import run_voice
 from voice_assets_tests.core.corpus.small_corpus import Corpus
-
-_MAIN = "from voice_assets.cli import app, main\n"
+from voice_assets_tests.dagster_home import create_dagster_home
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A fresh DAGSTER_HOME, beside a raw bucket of one recording."""
-    folder = tmp_path / "home"
-    folder.mkdir()
-    (folder / "dagster.yaml").write_bytes(DAGSTER_YAML.read_bytes())
+    folder = create_dagster_home(tmp_path / "home")
     corpus = Corpus(tmp_path)
     corpus.add_recording("a", 4.0)
     for name, value in {
@@ -40,12 +36,8 @@ def run(
     *arguments: str, code: str = "", largest_file: int = resource.RLIM_INFINITY
 ) -> "subprocess.CompletedProcess[str]":
     """Run `voice`; a file that grows beyond `largest_file` bytes meets an error, as one on a full disk."""
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, resource.RLIM_INFINITY))
-
-    command = [sys.executable, "-c", f"{_MAIN}{code}\nmain()", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, preexec_fn=limit)
+    limit = f"import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, ({largest_file}, {resource.RLIM_INFINITY}))\n"
+    return run_voice(*arguments, code=limit + code)
 
 
 def test_an_instance_that_cannot_be_created_for_want_of_room_is_one_line_and_code_2(home: Path) -> None:

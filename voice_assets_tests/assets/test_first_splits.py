@@ -10,8 +10,8 @@ import pytest
 from voice_assets.build import DatasetBuildReport, build
 from voice_assets.definitions import build_definitions
 from voice_assets.instance import open_instance
-from voice_assets_tests.assets.conftest import DAGSTER_YAML
 from voice_assets_tests.core.corpus.small_corpus import Corpus
+from voice_assets_tests.dagster_home import corpus_variables, create_dagster_home
 from voice_assets_tests.files import files_below
 from voice_core.settings import Settings
 
@@ -57,17 +57,14 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _make(raw: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> ThreeBatchCorpus:
-    (folder / "home").mkdir(parents=True)
-    shutil.copy(DAGSTER_YAML, folder / "home")
+    home = create_dagster_home(folder / "home", with_databases=True)
     shutil.copytree(raw, folder / "raw", copy_function=shutil.copy2)
     for variable, value in {
-        "DAGSTER_HOME": folder / "home",
-        "VOICE_RAW_URL": folder / "raw",
-        "VOICE_WORK_URL": folder / "work",
+        **corpus_variables(folder / "raw", folder / "work", home),
         "VOICE_CODEC": "none",
         "VOICE_WORKERS": "1",
     }.items():
-        monkeypatch.setenv(variable, str(value))
+        monkeypatch.setenv(variable, value)
     return ThreeBatchCorpus(folder)
 
 

@@ -1,23 +1,14 @@
 """`voice forget` as a person meets it: what is left in the work root, whatever the settings are then."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 from voice_assets_tests.assets.conftest import BuiltCorpus
+from voice_assets_tests.command_server import run_voice as voice
 from voice_assets_tests.core.corpus.forget.leftovers import find_leftovers
 from voice_assets_tests.files import files_below
 from voice_core.report.page import _TITLE
 
-MAIN = "from voice_assets.cli import main; main()"
 FORGOTTEN = "snow-006"
-
-
-def voice(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, **variables, "COLUMNS": "200"}
-    command = [sys.executable, "-c", MAIN, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=180, env=environment)
 
 
 def test_a_recording_is_removed_from_everything_whatever_the_settings_are(built_corpus: BuiltCorpus) -> None:

@@ -3,7 +3,6 @@
 import contextlib
 import multiprocessing
 import os
-import shutil
 import signal
 import sqlite3
 import tempfile
@@ -17,7 +16,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from voice_assets.instance import DATABASES, add_partitions, find_instance, open_instance
-from voice_assets_tests.assets.conftest import DAGSTER_YAML
+from voice_assets_tests.dagster_home import create_dagster_home
 from voice_assets_tests.soak.rounds import fresh_home
 from voice_assets_tests.soak.rounds.fresh_home import query_first_column
 from voice_core.settings import ConfigurationError
@@ -33,8 +32,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _fresh(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder.mkdir()
-    shutil.copy(DAGSTER_YAML, folder)
+    create_dagster_home(folder)
     monkeypatch.setenv("DAGSTER_HOME", str(folder))
     return folder
 

@@ -16,6 +16,8 @@ from voice_assets_tests.assets.pretend_gpu import SECONDS, TIMELINE, read_timeli
 from voice_assets_tests.servers.process import free_port, run_server
 from voice_core.demo.sample_data import DEMO_CHANNEL_MAPPING, SampleData
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dagster dev")]
+
 WORKSPACE = Path(__file__).parents[2] / "workspace.machines.yaml"
 LATER = ("coded_segments", "voice_dataset", "voice_pairs", "dataset_splits", "dataset_card")
 KEYS = ["Atheer_-/batch-0001", "harbour-radio/batch-0001"]
@@ -40,7 +42,7 @@ def dagster_server(small_demo: SampleData, tmp_path: Path, monkeypatch: pytest.M
         for name in ("t4", "h200"):
             port = free_port()
             command = [sys.executable, "-m", "dagster", "api", "grpc", "-h", "127.0.0.1", "-p", str(port)]
-            machines.enter_context(run_server([*command, "-m", MODULE, "-a", name], port, 60))
+            machines.enter_context(run_server([*command, "-m", MODULE, "-a", name], port, 300))
             before = f"host: {name}.internal\n      port: 4000"
             assert before in text
             text = text.replace(before, f"host: 127.0.0.1\n      port: {port}")

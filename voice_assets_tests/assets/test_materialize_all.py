@@ -13,8 +13,8 @@ from voice_assets.definitions import build_definitions
 from voice_assets.defs.moshi.partitions import NAME as DIALOGUE_BATCH
 from voice_assets.defs.voice_dataset.partitions import NAME as CHANNEL_BATCH
 from voice_assets.run_queries import RANGE_END, RANGE_START
-from voice_assets_tests.assets.conftest import DAGSTER_YAML
 from voice_assets_tests.core.corpus.small_corpus import Corpus
+from voice_assets_tests.dagster_home import DAGSTER_YAML
 from voice_core.demo.dialogues import write_dialogues
 from voice_core.moshi.build import assign_scripts
 from voice_core.settings import Settings

@@ -1,6 +1,5 @@
 """Runs over many batches: each batch stands for itself, and a failed one costs only itself."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,8 @@ import pytest
 from voice_assets.definitions import build_definitions
 from voice_assets.defs.voice_dataset.partitions import NAME
 from voice_assets.step_failures import FAILED_BATCHES
-from voice_assets_tests.assets.conftest import DAGSTER_YAML
 from voice_assets_tests.core.corpus.small_corpus import Corpus
+from voice_assets_tests.dagster_home import create_dagster_home
 from voice_core.corpus.manifest import read_complete_manifest
 from voice_core.corpus.names import SEGMENTS
 from voice_core.fingerprint import sha256
@@ -40,9 +39,7 @@ class MultiPartitionCorpus:
             "BATCH__MAX_RECORDINGS": "1",
         }.items():
             monkeypatch.setenv(f"VOICE_{name}", value)
-        home = folder / "home"
-        home.mkdir()
-        shutil.copy(DAGSTER_YAML, home)
+        home = create_dagster_home(folder / "home", with_databases=True)
         monkeypatch.setenv("DAGSTER_HOME", str(home))
         self.instance = dg.DagsterInstance.from_config(str(home))
         self.defs = build_definitions(Settings.load())

@@ -12,8 +12,8 @@ from resources.corpus import CorpusResource
 from voice_assets.build import compute_status
 from voice_assets.definitions import build_definitions
 from voice_assets.run_queries import RANGE_END, RANGE_START
-from voice_assets_tests.assets.conftest import DAGSTER_YAML
 from voice_assets_tests.core.corpus.small_corpus import Corpus
+from voice_assets_tests.dagster_home import DAGSTER_YAML
 from voice_core.settings import Settings
 
 KEYS = [f"news/batch-{number:04d}" for number in (1, 2)]

@@ -24,7 +24,7 @@ from voice_assets.throughput_history import (
     read_encoding_speeds,
     read_writing_speeds,
 )
-from voice_assets_tests.assets.conftest import BuiltCorpus, _open_corpus
+from voice_assets_tests.assets.conftest import BuiltCorpus, open_corpus
 from voice_assets_tests.core.corpus.small_corpus import SmallCodec
 from voice_core.codecs import CODECS, cached_codec, load_codec
 from voice_core.codecs.declaration import CodecDeclaration
@@ -90,7 +90,7 @@ def grown(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
 def fresh(small_demo: SampleData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BuiltCorpus]:
     """The small world, of which nothing was discovered yet."""
     root = tmp_path / "fresh"
-    made = _open_corpus(root, monkeypatch)
+    made = open_corpus(root, monkeypatch)
     shutil.copytree(small_demo.raw, root / "raw")
     made.demo = small_demo
     yield made

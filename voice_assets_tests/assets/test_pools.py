@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import threading
 import time
@@ -23,7 +22,6 @@ from voice_assets.defs.voice_dataset.partitions import NAME
 from voice_assets.run_ownership import process_tags, read_run_process, release_orphaned_runs
 from voice_assets.run_queries import find_busy_partitions
 from voice_assets.signals import INTERRUPTED_EXIT_CODE
-from voice_assets_tests.assets.conftest import DAGSTER_YAML
 from voice_assets_tests.assets.daemon_fixture import run_dagster_dev
 from voice_assets_tests.assets.gpu_contention import (
     MODULE,
@@ -31,13 +29,16 @@ from voice_assets_tests.assets.gpu_contention import (
     find_overlaps,
     read_run_log,
     run_contention,
-    wait_until,
 )
 from voice_assets_tests.assets.pretend_gpu import GPU
+from voice_assets_tests.dagster_home import create_dagster_home
+from voice_assets_tests.processes import wait_until
 from voice_core.compute.gpu_lock import hold_gpu, read_gpu_holders
 from voice_core.compute.gpus import load_gpu_profiles
 from voice_core.corpus.status import ASSETS
 from voice_core.settings import Settings
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dagster dev")]
 
 
 def cpu_sec(pid: int) -> float:
@@ -46,10 +47,7 @@ def cpu_sec(pid: int) -> float:
 
 
 def new_home(folder: Path) -> Path:
-    folder.mkdir()
-    shutil.copy(DAGSTER_YAML, folder)
-    dg.DagsterInstance.from_config(str(folder)).dispose()
-    return folder
+    return create_dagster_home(folder, with_databases=True)
 
 
 @pytest.fixture
@@ -70,8 +68,8 @@ def instance(home: Path) -> Iterator[dg.DagsterInstance]:
 def create_unencoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., UnencodedCorpus]]:
     created: list[UnencodedCorpus] = []
 
-    def make(batches: int, seconds_a_batch: float = 0.1) -> UnencodedCorpus:
-        unencoded = UnencodedCorpus(tmp_path / f"house-{len(created)}", batches, seconds_a_batch)
+    def make(batches: int, *, gated: bool = False) -> UnencodedCorpus:
+        unencoded = UnencodedCorpus(tmp_path / f"corpus-{len(created)}", batches, gated=gated)
         monkeypatch.setenv("VOICE_GPU_LOCK_DIR", unencoded.variables["GPU_LOCK_DIR"])
         created.append(unencoded)
         return unencoded
@@ -82,7 +80,7 @@ def create_unencoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 
 def test_two_backfills_and_two_builds_never_meet_on_the_gpu(create_unencoded: Callable[..., UnencodedCorpus]) -> None:
-    unencoded = create_unencoded(batches=12, seconds_a_batch=0.6)
+    unencoded = create_unencoded(batches=12, gated=True)
     usage = run_contention(unencoded, batches_each=3)
     assert sorted(use.purpose for use in usage.uses) == sorted(f"encoding {key}" for key in unencoded.keys)
     assert len({use.pid for use in usage.uses}) == 4
@@ -109,7 +107,7 @@ def test_a_build_that_waits_says_for_whom_and_goes_on_when_that_one_is_killed(
     wait_until("it says so", lambda: any(re.search(told, line) for line in read_run_log(instance, waiting.run_id)))
     first.kill()
     first.wait()
-    output, _ = second.communicate(timeout=90)
+    output, _ = second.communicate(timeout=300)
     assert second.returncode == 0, output
     assert re.search(told, " ".join(output.split())), output
     assert f"{holding.run_id} of encode_batch was marked as failed" in " ".join(output.split())
@@ -123,7 +121,7 @@ def test_a_build_that_waits_says_for_whom_and_goes_on_when_that_one_is_killed(
 def test_a_run_of_dagsters_launcher_that_is_killed_on_the_gpu_gives_lock_and_slot_back_and_the_next_ones_enter(
     create_unencoded: Callable[..., UnencodedCorpus],
 ) -> None:
-    unencoded = create_unencoded(batches=3, seconds_a_batch=8)
+    unencoded = create_unencoded(batches=3, gated=True)
     with (
         run_dagster_dev(unencoded.folder, unencoded.variables, MODULE, unencoded.extra_variables) as dagster_server,
         dagster_server.instance as instance,
@@ -137,8 +135,9 @@ def test_a_run_of_dagsters_launcher_that_is_killed_on_the_gpu_gives_lock_and_slo
         assert holding.pid == str(use.pid)
         assert read_gpu_holders(unencoded.variables["GPU_LOCK_DIR"])[GPU] is not None
         os.kill(use.pid, signal.SIGKILL)
+        unencoded.open_gate()
         build = unencoded.build(dagster_server.home, unencoded.keys[2:])
-        output, _ = build.communicate(timeout=120)
+        output, _ = build.communicate(timeout=300)
         assert build.returncode == 0, output
         dagster_server.wait(
             "the other backfill is done, too",
@@ -160,7 +159,7 @@ def test_after_a_kill_pools_names_the_run_and_pools_apply_gives_the_slot_back_an
     unencoded = create_unencoded(batches=1)
     build = unencoded.build(home, unencoded.keys, PRETEND_GPU_SEC="600")
     wait_until("it is on the GPU", unencoded.uses)
-    shown = json.loads(unencoded.start_voice(home, "pools", "show", "--json").communicate(timeout=60)[0])
+    shown = json.loads(unencoded.start_voice(home, "pools", "show", "--json").communicate(timeout=300)[0])
     (pool,) = [pool for pool in shown["pools"] if pool["name"] == "gpu_t4"]
     assert shown["killed"] == []
     assert [place["pid"] for place in pool["holding"]] == [str(build.pid)]
@@ -170,15 +169,15 @@ def test_after_a_kill_pools_names_the_run_and_pools_apply_gives_the_slot_back_an
     build.wait()
     assert read_pool_state(instance, "gpu_t4").holding  # nobody has noticed
     assert read_gpu_holders(unencoded.variables["GPU_LOCK_DIR"]) == {GPU: None}  # the kernel has
-    output = unencoded.start_voice(home, "pools").communicate(timeout=60)[0]
+    output = unencoded.start_voice(home, "pools").communicate(timeout=300)[0]
     assert "was killed. `voice pools apply` marks it as failed" in output
     assert "free" in output
     assert read_pool_state(instance, "gpu_t4").holding
-    output = unencoded.start_voice(home, "pools", "apply").communicate(timeout=60)[0]
+    output = unencoded.start_voice(home, "pools", "apply").communicate(timeout=300)[0]
     assert "was killed: it is marked as failed, and its slots are freed" in output
     assert not read_pool_state(instance, "gpu_t4").holding
     build = unencoded.build(home, unencoded.keys)
-    assert build.wait(90) == 0
+    assert build.wait(300) == 0
 
 
 def test_a_step_that_waits_for_a_gpu_says_in_its_runs_log_who_holds_it(
@@ -193,7 +192,7 @@ def test_a_step_that_waits_for_a_gpu_says_in_its_runs_log_who_holds_it(
         (place,) = read_pool_state(instance, "gpu_t4").holding
         wait_until("it says so", lambda: any(line.startswith(told) for line in read_run_log(instance, place.run_id)))
         assert unencoded.uses() == []
-    output, _ = build.communicate(timeout=60)
+    output, _ = build.communicate(timeout=300)
     assert build.returncode == 0, output
     assert "waits for a GPU" in output
 
@@ -210,7 +209,7 @@ def test_a_build_that_waits_for_the_pool_uses_no_processor_and_ends_at_once_when
     time.sleep(3)
     assert cpu_sec(second.pid) - before < 1.0
     second.terminate()
-    assert second.wait(5) == INTERRUPTED_EXIT_CODE
+    assert second.wait(60) == INTERRUPTED_EXIT_CODE
     assert first.poll() is None
 
 
@@ -233,7 +232,7 @@ def test_whichever_pool_a_step_is_in_it_is_waited_for_without_using_the_processo
     def look() -> None:
         told = f"waiting for the pool {pool} (limit 1), held by run somebody of an unknown job"
         try:
-            wait_until("it says so", lambda: any(told in line for line in read_run_log(instance, run_id)), 30)
+            wait_until("it says so", lambda: any(told in line for line in read_run_log(instance, run_id)))
             before = time.process_time()
             time.sleep(2)
             used.append(time.process_time() - before)

@@ -1,11 +1,7 @@
 """Publishing as a person, Dagster and a wish to be forgotten meet it: the command, the asset, the hub over HTTP."""
 
 import io
-import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,29 +14,19 @@ from huggingface_hub.errors import EntryNotFoundError
 from voice_assets.cli.forget import remove_from_hub
 from voice_assets.definitions import build_definitions
 from voice_assets.defs.voice_dataset.jobs import publish_job
-from voice_assets_tests.assets.conftest import DAGSTER_YAML, BuiltCorpus
+from voice_assets_tests.assets.conftest import BuiltCorpus
+from voice_assets_tests.command_server import RunningCommand, start_voice
+from voice_assets_tests.command_server import run_voice as _voice
+from voice_assets_tests.dagster_home import corpus_variables, create_dagster_home
+from voice_assets_tests.files import files_below
 from voice_assets_tests.servers.hub import HubServer
 from voice_core.corpus.dataset.publications import read_publications
-from voice_core.demo.sample_data import DEMO_CHANNEL_MAPPING
 from voice_core.publish.publish import publish
 from voice_core.settings import Settings
 from voice_core.storage.store import Store
 
 REPO = "team/demo-voices"
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload:DeprecationWarning")  # the client's own
-MAIN = "from voice_assets.cli import main; main()"
-
-
-def _voice(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, **variables, "COLUMNS": "200"}
-    return subprocess.run(
-        [sys.executable, "-c", MAIN, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=180,
-        env=environment,
-    )
 
 
 @pytest.fixture
@@ -48,12 +34,9 @@ def finished(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     """A copy of the small world's finished work root, with a Dagster home, to publish from."""
     root = tmp_path / "finished"
     shutil.copytree(built / "work", root / "work", copy_function=shutil.copy2)
-    (root / "home").mkdir()
-    shutil.copy(DAGSTER_YAML, root / "home")
-    variables = {"VOICE_RAW_URL": built / "raw", "VOICE_WORK_URL": root / "work", "DAGSTER_HOME": root / "home"}
-    for name, value in variables.items():
-        monkeypatch.setenv(name, str(value))
-    monkeypatch.setenv("VOICE_CHANNEL_MAPPING", json.dumps(DEMO_CHANNEL_MAPPING))
+    home = create_dagster_home(root / "home", with_databases=True)
+    for name, value in corpus_variables(built / "raw", root / "work", home).items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("VOICE_HUB__REPO_ID", REPO)
     return root
 
@@ -67,7 +50,7 @@ def instance(finished: Path) -> Iterator[dg.DagsterInstance]:
 
 def _kept(folder: Path) -> bytes:
     """All that was written below a folder."""
-    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+    return b"".join(files_below(folder).values())
 
 
 def test_the_command_shows_the_difference_first_and_publishes_it_once(
@@ -157,10 +140,9 @@ def test_a_place_that_cannot_be_reached_is_named_with_what_to_run_later(
 
 
 def test_a_killed_publication_goes_on_where_it_was(finished: Path, hub: HubServer) -> None:
-    publishing: list[subprocess.Popen[bytes]] = []
+    publishing: list[RunningCommand] = []
     hub.before("POST .*/commit/", lambda: publishing[0].kill())
-    command = [sys.executable, "-c", MAIN, "publish", "--force"]
-    publishing.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+    publishing.append(start_voice("publish", "--force"))
     assert publishing[0].wait(timeout=120) < 0
     sent = list(hub.uploads)
     assert sent

@@ -15,14 +15,13 @@ from typer.testing import CliRunner
 from voice_assets.cli import app
 from voice_assets.instance import open_instance
 from voice_assets.run_ownership import process_tags
-from voice_assets_tests.assets.conftest import DAGSTER_YAML
+from voice_assets_tests.dagster_home import corpus_variables, create_dagster_home
 from voice_assets_tests.files import files_below
 from voice_assets_tests.servers.faulty_proxy import FaultyProxy
 from voice_assets_tests.servers.hub import HubServer
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.compute.process_id import Process
 from voice_core.corpus.manifest import load_manifest
-from voice_core.demo.sample_data import DEMO_CHANNEL_MAPPING
 from voice_core.layout import DatasetLayout, PartitionKey, batch_key, lock_key
 from voice_core.publish.publish import publish
 from voice_core.settings import Settings
@@ -131,21 +130,17 @@ def change_raw(raw: Path) -> None:
 def machine(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A Dagster home, a scratch folder with what a killed process left, an empty working directory."""
     root = tmp_path / "machine"
-    for name in ("home", "cwd", "scratch/1-abc", "mirror"):
+    for name in ("cwd", "scratch/1-abc", "mirror"):
         (root / name).mkdir(parents=True)
     (root / "mirror" / "a.txt").write_text("a")
     (root / "scratch" / "ledger.lock").touch()
     (root / "scratch" / "1-abc.room").write_text("5")
     (root / "scratch" / "1-abc" / "audio").write_bytes(b"12345")
-    shutil.copy(DAGSTER_YAML, root / "home")
     variables = {
-        "DAGSTER_HOME": root / "home",
+        **corpus_variables(root / "raw", root / "work", create_dagster_home(root / "home")),
         "VOICE_LOCAL_DIR": root / "scratch",
         "VOICE_GPU_LOCK_DIR": root / "gpu-locks",
-        "VOICE_CHANNEL_MAPPING": json.dumps(DEMO_CHANNEL_MAPPING),
         "VOICE_HUB__REPO_ID": "team/voices",
-        "VOICE_RAW_URL": root / "raw",
-        "VOICE_WORK_URL": root / "work",
     }
     for name, value in variables.items():
         monkeypatch.setenv(name, str(value))

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from voice_assets_tests.command_server import shared_command_server
+from voice_assets_tests.dagster_home import PROJECT
 from voice_assets_tests.servers.faulty_proxy import faulty_proxy
 from voice_assets_tests.servers.hub import HubServer
 from voice_assets_tests.servers.s3 import S3Server
-from voice_assets_tests.soak.command_server import run_command_server
-from voice_assets_tests.soak.deployments import PROJECT
 from voice_assets_tests.soak.secret_leaks import (
     LeakTestCorpus,
     Servers,
@@ -24,6 +24,8 @@ from voice_assets_tests.soak.secret_leaks import (
     store_cases,
     url_cases,
 )
+
+pytestmark = pytest.mark.xdist_group("secrets")  # its corpus is built once
 
 # One of each class; `make soak` tries them all.
 CASES = (
@@ -56,8 +58,9 @@ CASES = (
 
 @pytest.fixture(scope="module")
 def leak_corpus(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LeakTestCorpus]:
-    with faulty_proxy(s3_server.url) as proxy, HubServer() as hub, run_command_server() as started:
-        yield LeakTestCorpus(tmp_path_factory.mktemp("secrets"), Servers(s3_server, proxy, hub), started)
+    with faulty_proxy(s3_server.url) as proxy, HubServer() as hub:
+        servers = Servers(s3_server, proxy, hub)
+        yield LeakTestCorpus(tmp_path_factory.mktemp("secrets"), servers, shared_command_server())
 
 
 def test_a_secret_in_a_setting_or_a_failure_appears_nowhere(leak_corpus: LeakTestCorpus, tmp_path: Path) -> None:

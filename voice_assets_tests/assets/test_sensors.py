@@ -1,6 +1,5 @@
 """What the sensor asks for, tick by tick, on a real instance and a real folder of recordings."""
 
-import shutil
 from pathlib import Path
 
 import dagster as dg
@@ -10,8 +9,8 @@ from resources.corpus import CorpusResource
 from voice_assets.definitions import build_definitions
 from voice_assets.defs.voice_dataset.partitions import NAME
 from voice_assets.sensor_backoff import RunAttempt, filter_unresolved, select_due
-from voice_assets_tests.assets.conftest import DAGSTER_YAML
 from voice_assets_tests.core.corpus.small_corpus import Corpus
+from voice_assets_tests.dagster_home import create_dagster_home
 from voice_core.settings import Settings
 from voice_core.storage.store import StoreError
 
@@ -23,9 +22,7 @@ class Ticking:
         variables |= {"RAW_URL": self.corpus.settings.raw_url, "WORK_URL": self.corpus.settings.work_url}
         for name, value in variables.items():
             monkeypatch.setenv(f"VOICE_{name}", value)
-        home = folder / "home"
-        home.mkdir()
-        shutil.copy(DAGSTER_YAML, home)
+        home = create_dagster_home(folder / "home", with_databases=True)
         self.instance = dg.DagsterInstance.from_config(str(home))
         self.sensor = build_definitions(Settings.load()).resolve_sensor_def("new_recordings")
         self.cursor: str | None = None

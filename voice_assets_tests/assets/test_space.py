@@ -1,23 +1,13 @@
 """`voice clean` and `voice trace`, as a person meets them."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from voice_assets_tests.assets.conftest import BuiltCorpus
+from voice_assets_tests.command_server import run_voice as voice
 from voice_core.corpus.status import StageState
-
-
-def voice(*arguments: str, given: str = "") -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-c", "from voice_assets.cli import main; main()", *arguments]
-    wide = {**os.environ, "COLUMNS": "200"}
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=180, input=given, env=wide, encoding="utf-8"
-    )
 
 
 def npz(built_corpus: BuiltCorpus) -> list[Path]:

@@ -1,26 +1,17 @@
 """`voice store check` as a person or a script meets it."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 from typer.testing import CliRunner
 
 from voice_assets.cli import app
 from voice_assets.cli.output import console
+from voice_assets_tests.command_server import run_voice
 from voice_assets_tests.servers.faulty_proxy import FaultyProxy
 from voice_assets_tests.servers.gcs import GcsServer
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.storage.store import Store
-
-
-def voice(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from voice_assets.cli import main; main()", "store", "check", *arguments]
-    return subprocess.run(
-        command, env={**os.environ, **environment}, capture_output=True, text=True, check=False, timeout=120
-    )
 
 
 def test_the_command_tests_the_raw_and_the_work_url_of_the_settings(
@@ -29,9 +20,9 @@ def test_the_command_tests_the_raw_and_the_work_url_of_the_settings(
     raw, work = gcs_server.new_bucket(), s3_tls_server.new_bucket()
     gcs_server.upload(raw, {"a.wav": b"x"})
     environment = s3_tls_server.environment(**gcs_server.environment(VOICE_RAW_URL=raw, VOICE_WORK_URL=work))
-    read = json.loads(voice(environment, "--json", "--no-speed").stdout)
+    read = json.loads(run_voice("store", "check", "--json", "--no-speed", **environment).stdout)
     assert {step["name"]: step["found"] for step in read[1]["steps"]}["write"] == "not tested; --write tests it"
-    done = voice(environment, "--json", "--no-speed", "--write")
+    done = run_voice("store", "check", "--json", "--no-speed", "--write", **environment)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert [(item["url"], item["ok"]) for item in found] == [(raw, True), (work, True)]

@@ -14,9 +14,9 @@ from rich.tree import Tree
 
 from voice_assets.cli import exit_codes, output
 from voice_assets.cli.exit_codes import INTERNAL_ERROR_EXIT_CODE, report_error
+from voice_assets_tests.command_server import shared_command_server
 from voice_assets_tests.core.corpus.small_corpus import Corpus, make_lines
-from voice_assets_tests.soak.command_server import run_command_server
-from voice_assets_tests.soak.deployments import PROJECT
+from voice_assets_tests.dagster_home import create_dagster_home
 
 # Clear the screen, set the title, C1's CSI, bell, backspace, delete, line separator, right-to-left override, isolate.
 HOSTILE = "a\x1b[2J\x1b]0;title\x07b\x9b31m\x08\r\x7f\u2028\u202egnp.exe\u2066c"
@@ -119,22 +119,19 @@ def test_commands_show_hostile_names_and_texts_escaped(tmp_path: Path) -> None:
     (tmp_path / "raw" / channel / "stray\x1b[2J\x07.json").write_text("{}", "utf-8")
     (tmp_path / "raw" / channel / "bad\u202e.mp3").write_bytes(b"not audio")
     (tmp_path / "raw" / channel / "bad\u202e.json").write_text(json.dumps({"segments": lines}), "utf-8")
-    home = tmp_path / "dagster_home"
-    home.mkdir()
-    (home / "dagster.yaml").write_text((PROJECT / "dagster_home" / "dagster.yaml").read_text("utf-8"), "utf-8")
+    home = create_dagster_home(tmp_path / "dagster_home", with_databases=True)
     variables = {
         "VOICE_RAW_URL": str(tmp_path / "raw"),
         "VOICE_WORK_URL": str(tmp_path / "work"),
         "DAGSTER_HOME": str(home),
     }
     outputs = {}
-    with run_command_server() as started:
-        for arguments in (
-            ("build",), ("status",), ("trace", "one", "0"), ("trace", "one", "0", "--json"),
-            ("forget", "two \u202e\u2066"),
-            ("store", "copy", "--dry-run", str(tmp_path / "raw"), str(tmp_path / "copy")),
-        ):  # fmt: skip
-            outputs[arguments] = started.run(tmp_path, variables, *arguments).output
+    for arguments in (
+        ("build",), ("status",), ("trace", "one", "0"), ("trace", "one", "0", "--json"),
+        ("forget", "two \u202e\u2066"),
+        ("store", "copy", "--dry-run", str(tmp_path / "raw"), str(tmp_path / "copy")),
+    ):  # fmt: skip
+        outputs[arguments] = shared_command_server().run(tmp_path, variables, *arguments).output
     assert {name: found for name, output in outputs.items() if (found := OBEYED.findall(output))} == {}
     assert r"stray\x1b[2J\x07.json" in outputs["status",]
     assert r"bad\u202e" in outputs["status",]

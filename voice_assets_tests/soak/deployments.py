@@ -1,23 +1,20 @@
 """Where a corpus may lie: on local disk, on S3, or with the recordings on Google Cloud Storage and the rest on S3."""
 
 import contextlib
-import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from voice_assets_tests.command_server import RunningCommand, shared_command_server
+from voice_assets_tests.dagster_home import PROJECT, corpus_variables, create_dagster_home
 from voice_assets_tests.files import files_below
 from voice_assets_tests.servers.gcs import GcsServer
 from voice_assets_tests.servers.s3 import S3Server
-from voice_core.demo.sample_data import DEMO_CHANNEL_MAPPING
 from voice_core.storage.config import StoreConfig
 from voice_core.storage.store import Store
 
-PROJECT = Path(__file__).parents[2]
 STORAGE_KINDS = ("file", "s3", "gcs+s3")
 
 
@@ -32,33 +29,16 @@ class Deployment:
     environment: Mapping[str, str] = field(repr=False)
     work_access: StoreConfig = field(default_factory=StoreConfig, repr=False)
 
-    def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-c", "from voice_assets.cli import main; main()", *arguments]
-
-    def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
-        """Run `voice` as the leader of a process group, so that it can be killed with all its workers."""
-        return subprocess.Popen(
-            self.command(*arguments),
-            cwd=self.home,
-            env=self.variables(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    def start(self, *arguments: str) -> RunningCommand:
+        """Run `voice` as the leader of a process group; its standard error goes to its standard output."""
+        return shared_command_server().start(*arguments, folder=self.home, variables=self.variables(), merged=True)
 
     def run(self, *arguments: str, timeout_sec: float = 300.0) -> str:
         """Run `voice` to its end; returns what it printed. Raises `AssertionError` unless it succeeds."""
-        done = subprocess.run(
-            self.command(*arguments),
-            cwd=self.home,
-            env=self.variables(),
-            capture_output=True,
-            text=True,
-            timeout=timeout_sec,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout + done.stderr
+        command = self.start(*arguments)
+        output, _ = command.communicate(timeout_sec)
+        assert command.returncode == 0, output
+        return output
 
     def variables(self) -> dict[str, str]:
         outside = ("VOICE_", "AWS_", "GOOGLE_", "HF_")
@@ -117,19 +97,16 @@ def _create_deployment(
     home.mkdir(parents=True, exist_ok=True)
     _make_instance(home)
     environment = {
-        **urls,
+        **corpus_variables(urls["VOICE_RAW_URL"], urls["VOICE_WORK_URL"], home / "dagster_home"),
         **variables,
-        "VOICE_CHANNEL_MAPPING": json.dumps(DEMO_CHANNEL_MAPPING),
         "VOICE_LOCAL_DIR": str(home / "scratch"),
-        "DAGSTER_HOME": str(home / "dagster_home"),
         "PYTHONPATH": str(PROJECT),
     }
     return Deployment(kind, home, urls["VOICE_RAW_URL"], urls["VOICE_WORK_URL"], environment, access)
 
 
 def _make_instance(home: Path) -> None:
-    (home / "dagster_home").mkdir()
-    shutil.copy(PROJECT / "dagster_home" / "dagster.yaml", home / "dagster_home")
+    create_dagster_home(home / "dagster_home")
 
 
 @contextlib.contextmanager

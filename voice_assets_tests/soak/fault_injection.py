@@ -1,4 +1,4 @@
-"""Bad weather: a store that fails for a while in many ways, drawn by lot."""
+"""Transient store errors of many kinds, drawn at random."""
 
 import random
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from voice_assets_tests.core.corpus.cloud_corpus import Buckets, CloudCorpus
+from voice_assets_tests.processes import kill_process_group
 from voice_core.storage.distributed_lock import LockLostError
 
 RENEW_INTERVAL_SEC, VALID_AFTER_RENEWAL_SEC, EXPIRY_SEC = 0.3, 1.5, 3.0
@@ -45,7 +46,7 @@ def run_build_process(corpus: CloudCorpus, folder: Path) -> Iterator["subprocess
     try:
         yield process
     finally:
-        kill_group(process.pid)
+        kill_process_group(process.pid)
         process.communicate()
 
 
@@ -70,11 +71,6 @@ def stop_group(group: int) -> None:
 
 def continue_group(group: int) -> None:
     os.killpg(group, signal.SIGCONT)
-
-
-def kill_group(group: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(group, signal.SIGKILL)
 
 
 def wait_for_process(happened: Callable[[], bool], process: "subprocess.Popen[Any]") -> None:

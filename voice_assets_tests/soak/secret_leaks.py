@@ -1,7 +1,6 @@
 """Secrets planted in settings and in failures: each case has a secret of its own, which must appear nowhere."""
 
 import json
-import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,13 +8,13 @@ from pathlib import Path
 
 from pydantic import BaseModel, SecretStr
 
+from voice_assets_tests.command_server import CommandResult, CommandServer
 from voice_assets_tests.core.corpus.small_corpus import Corpus
+from voice_assets_tests.dagster_home import create_dagster_home
 from voice_assets_tests.files import files_below
 from voice_assets_tests.servers.faulty_proxy import FaultyProxy
 from voice_assets_tests.servers.hub import HubServer
 from voice_assets_tests.servers.s3 import S3Server
-from voice_assets_tests.soak.command_server import CommandResult, CommandServer
-from voice_assets_tests.soak.deployments import PROJECT
 from voice_core.settings import Settings
 
 CLOSED_ADDRESS = "127.0.0.1:1"  # nothing listens there
@@ -62,8 +61,7 @@ class LeakTestCorpus:
         self.servers, self._commands = servers, commands
         self.folder = folder / "ground"
         self.folder.mkdir(parents=True)
-        (self.folder / "dagster_home").mkdir()
-        shutil.copy(PROJECT / "dagster_home" / "dagster.yaml", self.folder / "dagster_home")
+        create_dagster_home(self.folder / "dagster_home")
         corpus = Corpus(self.folder)
         for name in "ab":
             corpus.add_recording(name, 6.0)

@@ -46,7 +46,7 @@ def on_disk(corpus: CloudCorpus, folder: Path) -> Corpus:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_build_through_bad_weather_ends_in_the_bytes_of_one_on_local_disk(
+def test_a_build_with_transient_store_errors_ends_in_the_bytes_of_one_on_local_disk(
     seed: int, cloud: CloudCorpus, s3_proxy: FaultyProxy, tmp_path: Path
 ) -> None:
     inject_random_faults(s3_proxy, seed)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from voice_assets_tests.files import files_below
 from voice_core.fingerprint import hash_to_unit_interval
 from voice_core.moshi.batch_plan import ModelVersions
 from voice_core.moshi.commit import build_batch
@@ -102,8 +103,7 @@ class ShardBuilder:
         return self._below("dialogues")
 
     def _below(self, name: str) -> dict[str, bytes]:
-        root = self.folder / name
-        return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+        return files_below(self.folder / name)
 
 
 @pytest.fixture

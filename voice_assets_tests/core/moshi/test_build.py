@@ -9,6 +9,7 @@ import pytest
 
 from voice_assets_tests.core.moshi.conftest import make_dialogue
 from voice_assets_tests.core.tts import fake_indextts
+from voice_assets_tests.files import files_below
 from voice_core.compute.gpu_lock import read_gpu_holders
 from voice_core.layout import stage_prefix
 from voice_core.moshi import build
@@ -64,8 +65,7 @@ class IndexTts2Build:
         self._notes.unlink()
 
     def files(self, folder: str) -> dict[str, bytes]:
-        root = self.folder / "work" / folder
-        return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+        return files_below(self.folder / "work" / folder)
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 import voice_core
-from voice_assets_tests.processes import process_group_alive, read_output_line, run_program
+from voice_assets_tests.processes import kill_process_group, process_group_alive, read_output_line, run_program
 from voice_assets_tests.servers.faulty_proxy import faulty_proxy
 from voice_assets_tests.servers.s3 import S3Server
-from voice_assets_tests.soak.paused_build import SHORT_CLAIMS, kill_group, wait_for_process
+from voice_assets_tests.soak.paused_build import SHORT_CLAIMS, wait_for_process
 from voice_core.compute import workers
 from voice_core.compute.process_id import Process
 from voice_core.storage import distributed_lock, store
@@ -268,7 +268,7 @@ def test_the_workers_of_a_killed_holder_write_nothing(
             assert process_group_alive(holder.pid)
             time.sleep(0.02)
     finally:
-        kill_group(holder.pid)
+        kill_process_group(holder.pid)
     message = {plain.get(key).decode() for key in keys_below("result-")}
     assert message == {
         f"process {holder.pid} on {Process.current().host}, which held the lock on batch, has ended; "

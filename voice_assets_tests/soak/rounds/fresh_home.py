@@ -28,7 +28,7 @@ def create_raw_bucket(folder: Path) -> Path:
 def run_concurrently(deployment: Deployment, commands: Sequence[Sequence[str]]) -> list[str]:
     """Start these commands at the same moment; what those that failed printed."""
     running = [deployment.start(*arguments) for arguments in commands]
-    ended = [(process, process.communicate()[0].decode("utf-8", "replace")) for process in running]
+    ended = [(process, process.communicate()[0]) for process in running]
     return [f"exit code {process.returncode}\n{output}" for process, output in ended if process.returncode]
 
 

@@ -8,11 +8,11 @@ import dataclasses
 import os
 import random
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from voice_assets_tests.command_server import RunningCommand
 from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_assets_tests.soak.deployments import Deployment, create_file_deployment
 from voice_assets_tests.soak.kill_loop import build_undisturbed
@@ -54,7 +54,7 @@ def workers_of(group: int) -> list[int]:
     return found
 
 
-def kill_workers(build: "subprocess.Popen[bytes]", work: Path, stage: str, kills: int, wait_sec: float) -> int:
+def kill_workers(build: RunningCommand, work: Path, stage: str, kills: int, wait_sec: float) -> int:
     """Kill so many workers one after another once a stage has begun; how many were killed before the build ended."""
     while build.poll() is None and not any(work.glob(STAGES[stage])):
         time.sleep(0.01)
@@ -77,7 +77,7 @@ def run_round(
     """What happened to the build, and what is wrong after the next one. The place is empty again afterwards."""
     build = deployment.start("build")
     killed = kill_workers(build, deployment.home / "work", stage, kills, wait_sec)
-    output = build.communicate()[0].decode("utf-8", "replace")
+    output = build.communicate()[0]
     happened = f"{killed} killed, exit code {build.returncode}"
     faults = [] if build.returncode in (0, 1) else [output]
     try:

@@ -12,9 +12,15 @@ from pathlib import Path
 
 from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_assets_tests.files import files_below
+from voice_assets_tests.processes import kill_process_group
 from voice_assets_tests.servers.s3 import s3_server
 from voice_assets_tests.soak.deployments import Deployment, create_s3_deployment
-from voice_assets_tests.soak.paused_build import SHORT_CLAIMS, continue_group, kill_group, stop_group, wait_for_process
+from voice_assets_tests.soak.paused_build import (
+    SHORT_CLAIMS,
+    continue_group,
+    stop_group,
+    wait_for_process,
+)
 from voice_assets_tests.soak.soak_result import SoakResult
 from voice_core.storage.store import Store
 
@@ -69,7 +75,7 @@ def _round(
         continue_group(build.pid)
         said, _ = build.communicate(timeout=300)
     finally:
-        kill_group(build.pid)
+        kill_process_group(build.pid)
         build.communicate()
     faults = []
     told_why = _LOST in said or _REPLACED in said

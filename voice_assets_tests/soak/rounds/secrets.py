@@ -7,10 +7,10 @@ from contextlib import ExitStack
 from itertools import chain, islice
 from pathlib import Path
 
+from voice_assets_tests.command_server import run_command_server
 from voice_assets_tests.servers.faulty_proxy import faulty_proxy
 from voice_assets_tests.servers.hub import HubServer
 from voice_assets_tests.servers.s3 import s3_server
-from voice_assets_tests.soak.command_server import run_command_server
 from voice_assets_tests.soak.secret_leaks import (
     LeakTestCorpus,
     Servers,

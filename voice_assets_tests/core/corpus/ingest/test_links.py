@@ -9,6 +9,7 @@ from resources.corpus import open_raw
 from resources.stores import open_store
 from voice_assets_tests.core.corpus.adopt.segment_cache import SegmentCache
 from voice_assets_tests.core.corpus.small_corpus import Corpus
+from voice_assets_tests.files import files_below
 from voice_core.corpus.adopt.adopt import AdoptOptions, adopt
 from voice_core.corpus.ingest import discovery, snapshot
 from voice_core.corpus.segment.segment_stage import build_segments
@@ -42,7 +43,7 @@ def strays(found: discovery.Discovery) -> dict[str, str]:
 
 
 def everything(corpus: Corpus) -> bytes:
-    return b"".join(path.read_bytes() for path in corpus.work_dir.rglob("*") if path.is_file())
+    return b"".join(files_below(corpus.work_dir).values())
 
 
 @pytest.mark.parametrize("extension", [".vtt", ".srt", ".json"])
