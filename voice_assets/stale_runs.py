@@ -35,8 +35,9 @@ def plan_stale_runs(
     """The runs that can start now: everything that is stale and whose inputs are up to date.
 
     What depends on these runs follows by its automation condition. A batch that fails does not delay the card. `order`
-    has the partition keys in Dagster's order, `busy` those in a run, `busy_assets` the assets of the whole dataset that are in a run. A run that encodes takes
-    twice as many batches as one that cuts, and one that writes rows four times as many, as in a backfill.
+    has the partition keys in Dagster's order, `busy` those in a run, `busy_assets` the assets of the whole dataset that
+    are in a run. A run that encodes takes twice as many batches as one that cuts, and one that writes rows four times
+    as many, as in a backfill.
     """
     found: list[StaleRun] = []
     inputs: tuple[str, ...] = ()
