@@ -34,9 +34,10 @@ def plan_stale_runs(
 ) -> list[StaleRun]:
     """The runs that can start now: everything that is stale and whose inputs are up to date.
 
-    What depends on these runs follows by its automation condition. `order` has the partition keys in Dagster's order,
-    `busy` those in a run, `busy_assets` the assets of the whole dataset that are in a run. A run that encodes takes
-    twice as many batches as one that cuts, and one that writes rows four times as many, as in a backfill.
+    What depends on these runs follows by its automation condition. A batch that fails does not delay the card. `order`
+    has the partition keys in Dagster's order, `busy` those in a run, `busy_assets` the assets of the whole dataset that
+    are in a run. A run that encodes takes twice as many batches as one that cuts, and one that writes rows four times
+    as many, as in a backfill.
     """
     found: list[StaleRun] = []
     inputs: tuple[str, ...] = ()
@@ -57,6 +58,7 @@ def plan_stale_runs(
     if not status.splits.up_to_date and cut and "dataset_splits" not in busy_assets:
         found.append(StaleRun(("dataset_splits",)))
     rewritten = any(run.assets[0] in (*ROW_ASSETS, "dataset_splits") for run in found)
-    if not status.card.up_to_date and not rewritten and "dataset_card" not in busy_assets:
+    finished = any(all(state.up_to_date for state in item.states.values()) for item in status.partitions)
+    if not status.card.up_to_date and finished and not rewritten and "dataset_card" not in busy_assets:
         found.append(StaleRun(("dataset_card",)))
     return found

@@ -33,6 +33,8 @@ def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.Dag
         "WORKERS": "1",
         "BATCH__MAX_RECORDINGS": "1",
         "SPEECH__ENGINE": "noise",
+        "MOSHI__ALIGNER": "approximate",
+        "MOSHI__RECOGNISER": "none",
         "MOSHI__SCRIPTS_URL": str(write_dialogues(tmp_path / "dialogues").parent),
     }
     for name, value in variables.items():
