@@ -35,7 +35,7 @@ def test_a_failed_utterance_costs_its_group_and_nothing_else(backend: Backend, t
     assert first.failures == (SynthesisFailure("refused", "it cannot be said", attempts=1),)
     assert second.failures == (SynthesisFailure("failed", "RuntimeError: out of luck", attempts=2),)
     assert [failure.reason for failure in third.failures] == ["failed"]
-    assert "answered None" in third.failures[0].message
+    assert "returned None" in third.failures[0].message
     assert isinstance(third.speeches[1], Speech)
     assert not fourth.failures
     assert (stats.utterances, stats.failures, stats.retries) == (4, 3, 3)
