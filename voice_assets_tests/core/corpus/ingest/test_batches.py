@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voice_assets_tests.core.corpus.small_corpus import Corpus, make_lines
@@ -68,6 +68,7 @@ def test_channels_have_batches_of_their_own() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(1, 4)), max_size=6), st.sampled_from(["a", "b"]))
+@settings(deadline=None)
 def test_assignment_only_ever_appends(steps: list[tuple[int, int]], channel: str) -> None:
     made: list[Batch] = []
     number = 0
