@@ -9,7 +9,7 @@ from voice_assets_tests.core.corpus.bomb_build import build_with_bombs
 from voice_assets_tests.core.corpus.small_corpus import Corpus, make_line
 
 
-def test_bombs_are_rejected_by_their_headers_and_the_recordings_beside_them_are_cut(corpus: Corpus) -> None:
+def test_bombs_are_rejected_by_their_headers_and_the_other_recordings_are_cut(corpus: Corpus) -> None:
     bombs = {"slow.flac": slow_flac, "long.flac": long_flac, "claim.flac": lambda path: false_length_flac(path, 20.0)}
     assert build_with_bombs(corpus, bombs) < 1_024
     manifest = corpus.segments()
@@ -28,7 +28,7 @@ def test_bombs_are_rejected_by_their_headers_and_the_recordings_beside_them_are_
     assert sum(batch.hours for batch in corpus.snapshot()) == pytest.approx(12 / 3600)
 
 
-def test_hours_that_are_only_claimed_enter_no_sum_where_there_is_no_transcript_either(corpus: Corpus) -> None:
+def test_claimed_hours_are_not_counted_even_without_a_transcript(corpus: Corpus) -> None:
     corpus.add_recording("a")
     false_length_flac(corpus.raw_dir / "news" / "claim.flac", 20.0)
     long_flac(corpus.raw_dir / "news" / "long.flac")

@@ -206,7 +206,7 @@ def test_a_person_on_both_sides_is_noticed_where_ids_mean_persons(done: Corpus) 
         failed(checks.splits_do_not_leak([whole], done.settings), "speaker")
 
 
-def test_recordings_in_trouble_warn_and_do_not_block(done: Corpus) -> None:
+def test_recordings_with_problems_warn_and_do_not_block(done: Corpus) -> None:
     done.add_recording("e", 4.0)
     done.transcript_path("e").unlink()
     done.audio_path("f").write_bytes(b"no audio")

@@ -94,7 +94,7 @@ def _with_schema(data: bytes, version: int) -> bytes:
         return Manifest.from_bytes(data).to_bytes()
 
 
-def test_strays_beside_the_batches_are_reported_and_passed_over(built: Corpus) -> None:
+def test_unknown_files_among_the_batches_are_reported_and_ignored(built: Corpus) -> None:
     for name in (".DS_Store", "news/batch-0001.json.bak", "news/batch-0001 (copy).json", "news/notes.json"):
         built.path(f"batches/{name}").write_bytes(b"?")
     shutil.copytree(built.path("batches/news"), built.path("batches/news (copy)"))

@@ -55,7 +55,7 @@ def test_a_build_with_transient_store_errors_ends_in_the_bytes_of_one_on_local_d
     assert not cloud.files("locks/")
 
 
-def test_a_recording_that_is_denied_is_told_and_tried_again_and_the_others_are_built(
+def test_a_recording_that_is_denied_is_reported_and_tried_again_and_the_others_are_built(
     cloud: CloudCorpus, s3_proxy: FaultyProxy
 ) -> None:
     s3_proxy.answer(403, "AccessDenied", times=0, path=r"/news/a\.wav")

@@ -162,10 +162,10 @@ def test_a_damaged_segment_file_is_a_row_with_a_reason_and_tried_again_once_repa
     sound(report.manifest, segmented)
     assert not current(segmented, report.manifest)
     path.write_bytes(data)
-    mended = segmented.encode()
-    assert mended.segments_encoded == 1
-    assert len(mended.manifest.kept()) == 5
-    assert current(segmented, mended.manifest)
+    repaired = segmented.encode()
+    assert repaired.segments_encoded == 1
+    assert len(repaired.manifest.kept()) == 5
+    assert current(segmented, repaired.manifest)
 
 
 def test_codes_that_were_lost_are_made_again(segmented: Corpus) -> None:
@@ -203,7 +203,7 @@ class Awaited(SmallCodec):
         return super().encode(clips, sample_rate_hz)
 
 
-def test_waiting_for_a_gpu_leaves_what_lies_there_whole_and_is_not_in_the_speed(segmented: Corpus) -> None:
+def test_waiting_for_a_gpu_keeps_the_committed_files_usable_and_is_not_in_the_speed(segmented: Corpus) -> None:
     assert segmented.encode().device == "cpu"
     segmented.codec = codec = Awaited("2")
     codec.corpus = segmented
@@ -257,9 +257,9 @@ def test_a_moments_want_of_memory_rejects_nothing_for_good(segmented: Corpus) ->
     sound(report.manifest, segmented)
     assert not current(segmented, report.manifest)
     segmented.codec = SmallCodec()
-    mended = segmented.encode()
-    assert mended.segments_encoded == 5
-    assert current(segmented, mended.manifest)
+    repaired = segmented.encode()
+    assert repaired.segments_encoded == 5
+    assert current(segmented, repaired.manifest)
 
 
 def test_codes_without_segments_say_what_to_build_first(corpus: Corpus) -> None:

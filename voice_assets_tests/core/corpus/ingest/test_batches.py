@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voice_assets_tests.core.corpus.small_corpus import Corpus, make_lines
@@ -68,6 +68,7 @@ def test_channels_have_batches_of_their_own() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(1, 4)), max_size=6), st.sampled_from(["a", "b"]))
+@settings(deadline=None)
 def test_assignment_only_ever_appends(steps: list[tuple[int, int]], channel: str) -> None:
     made: list[Batch] = []
     number = 0
@@ -79,8 +80,8 @@ def test_assignment_only_ever_appends(steps: list[tuple[int, int]], channel: str
             assert new.recordings[: len(old.recordings)] == old.recordings
             assert new == old or not old.sealed
         made = after
-    everybody = [item.audio_id for batch in made for item in batch.recordings]
-    assert len(everybody) == len(set(everybody)) == number
+    assigned = [item.audio_id for batch in made for item in batch.recordings]
+    assert len(assigned) == len(set(assigned)) == number
     assert [batch.number for batch in made] == list(range(1, len(made) + 1))
     assert all(batch.sealed for batch in made[:-1])
 
@@ -112,7 +113,7 @@ def test_a_partition_that_was_never_discovered_says_what_to_run(corpus: Corpus) 
         batches.read_batch(corpus.work, PartitionKey("news", 7))
 
 
-def test_discovery_finds_recordings_and_says_what_is_none(corpus: Corpus) -> None:
+def test_discovery_finds_recordings_and_reports_other_files(corpus: Corpus) -> None:
     corpus.add_recording("a")
     corpus.add_recording("b", extension=".flac")
     corpus.write_transcript("orphan", [])
@@ -282,7 +283,7 @@ def test_a_recording_that_vanished_is_marked_and_comes_back(corpus: Corpus) -> N
     assert not corpus.snapshot()[0].recordings[0].vanished
 
 
-def test_a_file_that_is_no_audio_is_assigned_with_the_decoders_message(corpus: Corpus) -> None:
+def test_a_file_that_is_not_audio_is_assigned_with_the_decoders_message(corpus: Corpus) -> None:
     corpus.audio_path("a").parent.mkdir()
     corpus.audio_path("a").write_bytes(b"no audio" * 100)
     (batch,) = corpus.snapshot()

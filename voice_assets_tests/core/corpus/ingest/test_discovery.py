@@ -71,8 +71,8 @@ def test_discoveries_at_once_assign_every_recording_once(corpus: Corpus) -> None
         thread.join()
     assert not errors
     assert sum(found) == 10
-    everybody = [name for names in members(corpus.work).values() for name in names]
-    assert sorted(everybody) == [f"r{number}" for number in range(10)]
+    assigned = [name for names in members(corpus.work).values() for name in names]
+    assert sorted(assigned) == [f"r{number}" for number in range(10)]
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
@@ -89,7 +89,7 @@ def test_a_batch_that_a_listing_hides_is_neither_overwritten_nor_assigned_again(
     assert members(corpus.work) == {**before, "news/batch-0003": ["g", "h", "i"]}
 
 
-def test_what_there_is_no_time_for_waits_and_the_batches_end_up_the_same(
+def test_recordings_left_out_by_the_time_budget_wait_and_the_batches_end_up_the_same(
     corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in "abcdefg":
@@ -131,7 +131,7 @@ def test_a_batch_that_grew_while_it_was_looked_at_keeps_its_new_recording(
     assert batches.read_batch(corpus.work, batch.partition) == batch
 
 
-def test_a_recording_that_the_store_will_not_show_is_in_trouble_alone_and_looked_at_again(corpus: Corpus) -> None:
+def test_a_recording_that_the_store_denies_does_not_affect_others_and_is_inspected_again(corpus: Corpus) -> None:
     for name in "ab":
         corpus.add_recording(name, 1.0)
     (before,) = corpus.snapshot()
@@ -147,7 +147,7 @@ def test_a_recording_that_the_store_will_not_show_is_in_trouble_alone_and_looked
     assert corpus.discover().batch_changes == {}
 
 
-def test_a_bucket_that_is_out_of_reach_is_no_trouble_of_its_recordings(corpus: Corpus) -> None:
+def test_an_unreachable_bucket_is_an_error_and_not_a_problem_of_its_recordings(corpus: Corpus) -> None:
     corpus.add_recording("a", 1.0)
     corpus.discover()
 

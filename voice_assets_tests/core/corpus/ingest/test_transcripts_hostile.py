@@ -18,7 +18,7 @@ from voice_core.corpus.ingest.transcripts import parse_transcript, transcript_ex
 
 class TestUnreadable:
     @pytest.mark.parametrize(
-        ("data", "name", "reason", "said"),
+        ("data", "name", "reason", "expected"),
         [
             (b"", "a.json", "transcript_empty", "0 bytes"),
             (b"\xef\xbb\xbf \n", "a.srt", "transcript_empty", "a.srt"),
@@ -43,10 +43,10 @@ class TestUnreadable:
         ],
         ids=lambda value: str(value)[:30],
     )
-    def test_the_message_says_what_is_wrong_and_where(self, data: bytes, name: str, reason: str, said: str) -> None:
+    def test_the_message_says_what_is_wrong_and_where(self, data: bytes, name: str, reason: str, expected: str) -> None:
         caught = parse_error(data, name)
         assert caught.reason == reason
-        assert said in str(caught)
+        assert expected in str(caught)
         assert name in str(caught)
 
     def test_the_error_survives_the_way_back_from_a_worker_process(self) -> None:
@@ -201,7 +201,7 @@ def test_json_of_many_megabytes_takes_a_few_times_its_size() -> None:
     ],
     ids=["objects", "lists", "segments", "blank lines", "stray lines"],
 )
-def test_junk_that_would_swell_in_memory_is_refused_before(data: bytes, name: str) -> None:
+def test_files_that_would_need_much_memory_are_rejected_before_parsing(data: bytes, name: str) -> None:
     tracemalloc.start()
     try:
         assert parse_error(data, name).reason == "transcript_too_large"

@@ -54,7 +54,7 @@ def cut(
 
 @given(st.lists(ANY, max_size=12), st.floats(0.5, 24))
 @settings(max_examples=150, deadline=None)
-def test_cuts_are_in_order_apart_and_inside_and_every_line_is_answered_for_once(
+def test_cuts_are_ordered_disjoint_and_inside_and_every_line_has_one_result(
     times: list[tuple[float, float]], seconds: float
 ) -> None:
     pcm = noise(seconds)

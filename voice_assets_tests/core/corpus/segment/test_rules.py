@@ -26,7 +26,7 @@ TABLE = [
 ]
 
 
-def test_every_rule_stands_in_the_table_of_this_test() -> None:
+def test_every_rule_is_in_the_table_of_this_test() -> None:
     assert [rule.__name__ for rule in RULES] == [reason for reason, *_ in TABLE]
     thresholds = {setting for _, _, setting, _ in TABLE}
     assert thresholds == set(RuleSettings.model_fields)
@@ -51,7 +51,7 @@ def test_a_rule_keeps_at_its_threshold_and_rejects_just_beyond_it_with_value_and
 
 
 @pytest.mark.parametrize(("reason", "measure", "setting", "worse"), TABLE)
-def test_a_measure_that_is_no_number_is_never_kept(reason: str, measure: str, setting: str, worse: int) -> None:
+def test_a_measure_that_is_not_a_number_is_never_kept(reason: str, measure: str, setting: str, worse: int) -> None:
     assert not apply_rules(dataclasses.replace(GOOD, **{measure: math.nan}), RuleSettings()).kept
 
 

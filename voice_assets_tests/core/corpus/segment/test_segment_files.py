@@ -154,7 +154,7 @@ def test_a_truncated_file_is_a_segment_file_error(share: float) -> None:
 
 @given(st.data())
 @settings(max_examples=400, deadline=None)
-def test_a_file_with_spoilt_bytes_is_read_or_is_a_segment_file_error_and_nothing_else(data: st.DataObject) -> None:
+def test_a_file_with_corrupt_bytes_is_read_or_is_a_segment_file_error_and_nothing_else(data: st.DataObject) -> None:
     whole = bytearray(dump_segment(segment(audio=np.zeros(4, np.int16))))
     for at in data.draw(st.lists(st.integers(0, len(whole) - 1), min_size=1, max_size=6)):
         whole[at] = data.draw(st.integers(0, 255))
@@ -172,7 +172,7 @@ def test_an_encrypted_archive_is_a_segment_file_error() -> None:
         load_segment(bytes(data), "x.npz")
 
 
-def test_a_member_that_is_no_array_is_a_segment_file_error() -> None:
+def test_a_member_that_is_not_an_array_is_a_segment_file_error() -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as made:
         for name in SEGMENT_FIELDS:
@@ -198,15 +198,15 @@ except SegmentFileError as error:
 @pytest.mark.parametrize("name", NPZ_BOMBS)
 def test_a_zip_bomb_is_refused_before_it_is_unpacked(name: str, tmp_path: Path) -> None:
     NPZ_BOMBS[name](tmp_path / "bomb.npz")
-    said, peak_mb = run_measured(_LOAD, str(tmp_path / "bomb.npz"))
-    assert "x is not a segment file" in said
+    output, peak_mb = run_measured(_LOAD, str(tmp_path / "bomb.npz"))
+    assert "x is not a segment file" in output
     assert peak_mb < 256
 
 
 def test_the_largest_segment_that_is_read_takes_less_than_a_gigabyte(tmp_path: Path) -> None:
     npz_of_zeros(tmp_path / "a.npz", {"audio": (np.dtype("<f4"), (30_000_000,))})
-    said, peak_mb = run_measured(_LOAD, str(tmp_path / "a.npz"))
-    assert said == "30000000"
+    output, peak_mb = run_measured(_LOAD, str(tmp_path / "a.npz"))
+    assert output == "30000000"
     assert peak_mb < 1_024
 
 

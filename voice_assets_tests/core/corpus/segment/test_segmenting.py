@@ -156,7 +156,7 @@ def test_several_worker_processes_make_the_same_bytes_as_one(two_recordings: Cor
     assert two_recordings.files("segments") == files
 
 
-def test_a_manifest_that_was_spoilt_is_made_again(two_recordings: Corpus) -> None:
+def test_a_corrupt_manifest_is_rebuilt(two_recordings: Corpus) -> None:
     two_recordings.segment()
     files = two_recordings.files("segments")
     Path(two_recordings.path(MANIFEST)).write_bytes(b"PAR1 nonsense")

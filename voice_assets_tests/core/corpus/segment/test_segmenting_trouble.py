@@ -58,7 +58,7 @@ TROUBLES: list[tuple[Callable[[Corpus], None], str, str]] = [
 
 
 @pytest.mark.parametrize(("trouble", "status", "reason"), TROUBLES, ids=[trouble.__name__ for trouble, *_ in TROUBLES])
-def test_a_recording_in_trouble_is_named_the_rest_is_built_and_mending_it_repairs_it(
+def test_a_recording_with_a_problem_is_reported_the_rest_is_built_and_a_fixed_one_is_cut(
     corpus: Corpus, trouble: Callable[[Corpus], None], status: str, reason: str
 ) -> None:
     corpus.add_recording("good", 4.0)
