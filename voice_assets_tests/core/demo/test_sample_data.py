@@ -251,12 +251,12 @@ def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     theirs = tmp_path / "raw" / "mine.wav"
     theirs.parent.mkdir()
     theirs.write_bytes(b"precious")
-    with pytest.raises(FileExistsError, match="is no demo world"):
+    with pytest.raises(FileExistsError, match="is not a demo bucket"):
         generate_sample_data(tmp_path)
     assert theirs.read_bytes() == b"precious"
 
 
 def test_a_scale_that_would_lengthen_recordings_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="above 0, at most 1"):
+    with pytest.raises(ValueError, match="above 0 and at most 1"):
         generate_sample_data(tmp_path, seconds_scale=2)
     assert not list(tmp_path.iterdir())

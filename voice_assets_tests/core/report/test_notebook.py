@@ -88,7 +88,7 @@ def test_where_there_is_nothing_to_hear_it_says_so(store: Store) -> None:
     manifest = talked(store, [make_dialogue("one", "this is unspeakable", "yes")])
     assert "No dialogue of this batch was kept" in page_of(render_dialogue_notebook(store, manifest))
     nothing = Manifest("coded", str(PARTITION), True, 24_000, "", {}, (), ())
-    assert "No segment of this batch was decoded again" in page_of(
+    assert "No segment of this batch was decoded from its codes" in page_of(
         render_codes_notebook(store, nothing, LevelCodec(), str)
     )
 

@@ -217,7 +217,7 @@ def test_the_page_stays_small_however_long_the_segments_are(store: Store) -> Non
 
 
 def test_the_page_is_the_same_twice_and_empty_roots_have_one_too(store: Store) -> None:
-    assert b"There are none." in build_page(store, [PARTITION], SETTINGS, None)
+    assert b'<p class="lead">None.</p>\n<div class="cards">' in build_page(store, [PARTITION], SETTINGS, None)
     build_corpus(store)
     one, two = (build_page(store, [PARTITION], SETTINGS, LevelCodec(), seed=3) for _ in range(2))
     assert one == two
