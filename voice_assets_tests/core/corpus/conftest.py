@@ -12,7 +12,7 @@ def corpus(tmp_path: Path) -> Corpus:
 
 
 @pytest.fixture
-def two(corpus: Corpus) -> Corpus:
+def two_recordings(corpus: Corpus) -> Corpus:
     """With two recordings of three lines each."""
     corpus.add_recording("a")
     corpus.add_recording("b", extension=".flac")
