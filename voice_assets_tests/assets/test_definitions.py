@@ -150,7 +150,7 @@ def test_the_encoding_step_is_in_a_pool_only_where_its_codec_needs_a_gpu() -> No
     assert encoding_pool(Settings(codec="neucodec")) is None
 
 
-@pytest.mark.parametrize(("pool", "precision", "told"), [("gpu_a100", "", "known are"), ("gpu_t4", "bf16", "Turing")])
+@pytest.mark.parametrize(("pool", "precision", "told"), [("gpu_a100", "", "known pools"), ("gpu_t4", "bf16", "Turing")])
 def test_a_pool_or_precision_that_there_is_not_is_refused_when_the_definitions_are_loaded(
     pool: str, precision: str, told: str
 ) -> None:

@@ -114,8 +114,11 @@ def _write_what_is_locked(database: Path) -> None:
     ("write", "said"),
     [
         (_fill, "database or disk is full: free space on its disk"),
-        (_write_read_only, "attempt to write a readonly database: set DAGSTER_HOME to a folder that this user may"),
-        (_write_what_is_locked, "database is locked: another process writes to it"),
+        (
+            _write_read_only,
+            "attempt to write a readonly database: set DAGSTER_HOME to a folder that this user can write to",
+        ),
+        (_write_what_is_locked, "database is locked: another process is writing to it"),
     ],
 )
 def test_what_a_database_meets_is_said_in_one_line(
@@ -131,9 +134,9 @@ def test_what_a_database_meets_is_said_in_one_line(
     assert said in capsys.readouterr().err
 
 
-def test_the_help_and_the_readme_tell_the_exit_codes() -> None:
+def test_the_help_and_the_reference_tell_the_exit_codes() -> None:
     told = " ".join(run("--help").stdout.split())
-    readme = " ".join((Path(__file__).parents[2] / "README.md").read_text("utf-8").split())
+    reference = (Path(__file__).parents[2] / "docs/reference/exit-codes.md").read_text("utf-8")
     for code in (ERROR_EXIT_CODE, INTERNAL_ERROR_EXIT_CODE, INTERRUPTED_EXIT_CODE):
         assert f"{code} " in told[told.index("Exit codes") :]
-        assert f"| {code} |" in readme
+        assert f"| {code} |" in reference
