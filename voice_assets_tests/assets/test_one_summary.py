@@ -96,7 +96,7 @@ def of_page(html: str) -> Totals:
 
     recordings = re.search(r">([\d,]+) recordings,", html)
     assert recordings
-    kept, total = cells('<td class="stage">kept</td>'), cells("all audio that came in")
+    kept, total = cells('<td class="stage">kept</td>'), cells("total = rejected + kept")
     return {
         "recordings": int(recordings[1]),
         "rows_kept": number(kept[0]),

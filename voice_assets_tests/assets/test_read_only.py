@@ -222,7 +222,8 @@ def test_on_buckets_that_refuse_to_be_written_to_nothing_is_tried(
         objects = {name: sorted(store.listing(), key=lambda item: item.key) for name, store in stores.items()}
         return objects, hub_state(hub), [item for item in s3_proxy.requests if item.method in WRITES.split("|")]
 
-    found = faults(Place(machine, seen, a_row(stores["work"]), {**UNFINISHED, "trace": "`voice build` makes it again"}))
+    refusals = {**UNFINISHED, "trace": "Run `voice build` to rebuild it"}
+    found = faults(Place(machine, seen, a_row(stores["work"]), refusals))
     assert not found, "\n".join(found)
 
 

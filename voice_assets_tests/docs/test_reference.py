@@ -14,11 +14,9 @@ REASONS = DOCS / "reference" / "reject-reasons.md"
 REASON_ARGUMENT = {
     "Reject": 1,
     "BadLine": 1,
-    "UtteranceFailure": 1,
-    "_skipped_result": 2,
+    "skipped_result": 2,
     "TranscriptError": 0,
     "OutOfLimitsError": 0,
-    "_BadLineError": 0,
     "BadLineError": 0,
     "_refuse": 0,
 }

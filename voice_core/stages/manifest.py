@@ -54,19 +54,19 @@ class LazyRows(Sequence[Row]):
         self._buffer = pa.py_buffer(data)
 
     @cached_property
-    def _rows(self) -> tuple[Row, ...]:
-        return tuple(self._row_type(**row) for row in self._records)
-
-    @cached_property
-    def _records(self) -> list[dict[str, Any]]:
+    def _parsed(self) -> tuple[tuple[Row, ...], dict[str, list[bool]]]:
+        """The rows, and the marks by name."""
         records = pq.read_table(pa.BufferReader(self._buffer)).to_pylist()
-        self._marked = {name: [bool(record.pop(name, False)) for record in records] for name in self._marks}
-        return records
+        marked = {name: [bool(record.pop(name, False)) for record in records] for name in self._marks}
+        return tuple(self._row_type(**record) for record in records), marked
+
+    @property
+    def _rows(self) -> tuple[Row, ...]:
+        return self._parsed[0]
 
     def marked(self, name: str) -> list[bool]:
         """The column `name`, which is not a field of the rows; false everywhere in a file without it."""
-        self._records  # noqa: B018 - reads the file
-        return self._marked[name]
+        return self._parsed[1][name]
 
     def columns(self, *names: str) -> list[list[Any]]:
         """Some columns alone, without parsing the rows. Raises `UnreadableRowsError`."""

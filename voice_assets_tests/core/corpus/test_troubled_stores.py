@@ -235,7 +235,7 @@ def test_a_full_disk_stops_the_step_with_a_clear_error_and_a_rerun_repairs_it(
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", full)
-        with pytest.raises(StoreError, match="the disk is full; free some space and run again, nothing is lost"):
+        with pytest.raises(StoreError, match="the disk is full; free some space and run the command again; no data"):
             corpus.build()
     assert not list(corpus.work_dir.rglob("*.part*"))
     corpus.build()

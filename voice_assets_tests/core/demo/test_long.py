@@ -30,5 +30,5 @@ def test_the_loop_repeats_in_sound_and_in_the_transcript(tmp_path: Path) -> None
 
 
 def test_only_mp3_can_be_written_so(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"written as \.mp3"):
+    with pytest.raises(ValueError, match=r"must be \.mp3"):
         write_long_recording(tmp_path / "long.wav", hours=1)

@@ -130,7 +130,7 @@ def plan_codes(state: PartitionState, segments: SegmentsPlan, codec: Codec | Non
         stored=Quantity(_size_present(ready, state.evicted_coded) - sum(state.coded_sizes.values())) + written,
     )
     wanted = [entry for entry in todo if entry.key in state.evicted_segments]
-    steps = plan_segment_rebuild(wanted, _available_files(state))
+    steps = plan_segment_rebuild(wanted, _available_files(state)) if wanted else RebuildSteps()
     return CodesPlan(True, ready, encode, _measure(steps, segments, settings))
 
 

@@ -31,7 +31,7 @@ def test_the_revision_follows_the_weights(checkpoint: Path, tmp_path: Path) -> N
     (weights / "model.safetensors").write_bytes(content)
     assert make_codec(weights).revision != make_codec(checkpoint).revision
     assert load_codec("neucodec", before.settings).revision == make_codec(weights).revision
-    with pytest.raises(CodecUnavailableError, match="were replaced meanwhile"):
+    with pytest.raises(CodecUnavailableError, match="were replaced while the program ran"):
         once.encode(CLIPS[:1])
 
 

@@ -78,4 +78,4 @@ def test_a_trace_names_the_generation_of_the_raw_object(two_clouds: TwoCloudCorp
     two_clouds.gcs.upload(two_clouds.raw_url, {"news/b.wav": two_clouds.audio_path("b").read_bytes()})
     again = {check.what: check for check in verify_trace(found, two_clouds.raw, two_clouds.work)}
     assert again["recording"].state == "same"
-    assert again["recording"].message == "it was uploaded again since, with the same content"
+    assert again["recording"].message == "it was uploaded again with the same content"
