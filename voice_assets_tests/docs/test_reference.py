@@ -14,7 +14,6 @@ REASONS = DOCS / "reference" / "reject-reasons.md"
 REASON_ARGUMENT = {
     "Reject": 1,
     "BadLine": 1,
-    "UtteranceFailure": 1,
     "_skipped_result": 2,
     "TranscriptError": 0,
     "OutOfLimitsError": 0,

@@ -1,8 +1,8 @@
 """Locks on files that are already open, and the wait for a lock that another process holds.
 
-Plain mutual exclusion uses the library filelock (the Dagster instance, failure records, sample data, the scratch
-ledger). The locks here are `flock` on a descriptor that the caller opened, which filelock does not offer: a `FileLock`
-opens its file itself and does not give access to the descriptor. They are needed where
+Plain mutual exclusion uses the library filelock (the Dagster instance, sample data, the scratch ledger). The locks here
+are `flock` on a descriptor that the caller opened, which filelock does not offer: a `FileLock` opens its file itself
+and does not give access to the descriptor. They are needed where
 
 - the locked file holds data about its holder, which the holder writes and other processes read through the descriptor
   that they try to lock (`gpu_lock`, `distributed_lock`, the reservations of `scratch`);
