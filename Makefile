@@ -20,7 +20,7 @@ ui: .venv/.ui
 	$(BIN)/dagster dev -w workspace.yaml
 
 test: lint
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadfile
 	$(BIN)/dagster definitions validate -w workspace.yaml
 
 soak: .venv/.test
