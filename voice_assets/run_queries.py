@@ -48,14 +48,18 @@ def find_busy_partitions(
     return busy
 
 
-def find_busy_assets(instance: dg.DagsterInstance, assets: Iterable[str]) -> set[str]:
-    """Those of these assets that a queued or running run is to build."""
-    selected = {
-        key.to_user_string()
-        for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED_STATUSES))
-        for key in run.asset_selection or ()
-    }
-    return selected & set(assets)
+def find_busy_assets(instance: dg.DagsterInstance, assets: Iterable[str], jobs: Mapping[str, str]) -> set[str]:
+    """Those of these assets that a queued or running run is to build.
+
+    `jobs` has the asset of each job that builds one of them: a run of a whole job has no selection of assets.
+    """
+    found: set[str] = set()
+    for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED_STATUSES)):
+        if run.asset_selection:
+            found |= {key.to_user_string() for key in run.asset_selection}
+        elif run.job_name in jobs:
+            found.add(jobs[run.job_name])
+    return found & set(assets)
 
 
 def read_last_built(instance: dg.DagsterInstance, keys: Iterable[str], asset: str) -> dict[str, float]:

@@ -60,9 +60,7 @@ def open_hub(settings: Settings) -> "HubRepo":
     if not settings.hub.repo_id:
         raise ConfigurationError("no repository is set: set VOICE_HUB__REPO_ID, such as my-team/my-voices")
     if settings.hub.repo_id.count("/") != 1:
-        raise ConfigurationError(
-            f"VOICE_HUB__REPO_ID is {settings.hub.repo_id!r}: it must have the form my-team/my-voices"
-        )
+        raise ConfigurationError("VOICE_HUB__REPO_ID must have the form my-team/my-voices")
     try:
         from voice_core.publish.hub import HubRepo
     except ImportError:

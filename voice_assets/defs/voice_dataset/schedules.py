@@ -4,7 +4,16 @@ import dagster as dg
 
 from resources.corpus import CorpusResource
 from voice_assets.code_location import current_location
-from voice_assets.defs.voice_dataset.jobs import BATCH_JOBS, audit_files, build_stale, can_build_dataset
+from voice_assets.defs.voice_dataset.jobs import (
+    BATCH_JOBS,
+    audit_files,
+    build_stale,
+    can_build_dataset,
+    card_job,
+    old_build_stale,
+    old_splits_job,
+    splits_job,
+)
 from voice_assets.defs.voice_dataset.partitions import NAME
 from voice_assets.defs.voice_dataset.sensors import HEADER_BUDGET_SEC
 from voice_assets.instance import add_partitions
@@ -21,6 +30,11 @@ from voice_core.fingerprint import fingerprint
 from voice_core.settings import Settings
 
 _WHOLE_DATASET_ASSETS = ("dataset_splits", "dataset_card")
+_WHOLE_DATASET_JOBS = {
+    splits_job.name: "dataset_splits",
+    old_splits_job.name: "dataset_splits",
+    card_job.name: "dataset_card",
+}
 
 
 def nightly_schedule(settings: Settings, status: dg.DefaultScheduleStatus) -> dg.ScheduleDefinition:
@@ -42,13 +56,13 @@ def nightly_schedule(settings: Settings, status: dg.DefaultScheduleStatus) -> dg
         from voice_assets.build import discover_and_compare
 
         instance = context.instance
-        if message := _describe_unfinished_run(instance, build_stale.name):
+        if message := _describe_unfinished_run(instance, build_stale.name, old_build_stale.name):
             return dg.SkipReason(message)
         _, found, status = discover_and_compare(corpus.settings, instance, header_budget_sec=HEADER_BUDGET_SEC)
         order = add_partitions(instance, NAME, sorted(str(batch.partition) for batch in found.batches))
         busy = find_busy_partitions(instance, order, ASSETS, [job.name for job in BATCH_JOBS])
         filling = {str(partition) for partition in found.partitions_to_fill()}
-        busy_assets = find_busy_assets(instance, _WHOLE_DATASET_ASSETS)
+        busy_assets = find_busy_assets(instance, _WHOLE_DATASET_ASSETS, _WHOLE_DATASET_JOBS)
         runs = plan_stale_runs(status, order, busy | filling, busy_assets, settings.automation.partitions_per_run)
         if not runs:
             return dg.SkipReason(f"{len(order)} batches: nothing is stale, or what is stale is in a run already")
@@ -86,10 +100,12 @@ def audit_schedule(settings: Settings, status: dg.DefaultScheduleStatus) -> dg.S
     return weekly_audit
 
 
-def _describe_unfinished_run(instance: dg.DagsterInstance, job: str) -> str:
-    """A message that names the run of a job that has not finished; empty if there is none."""
-    runs = instance.get_runs(dg.RunsFilter(job_name=job, statuses=UNFINISHED_STATUSES), limit=1)
-    return f"run {runs[0].run_id} of {job} has not finished" if runs else ""
+def _describe_unfinished_run(instance: dg.DagsterInstance, *jobs: str) -> str:
+    """A message that names a run of one of these jobs that has not finished; empty if there is none."""
+    for job in jobs:
+        for run in instance.get_runs(dg.RunsFilter(job_name=job, statuses=UNFINISHED_STATUSES), limit=1):
+            return f"run {run.run_id} of {job} has not finished"
+    return ""
 
 
 @dg.definitions

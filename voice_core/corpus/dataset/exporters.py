@@ -49,7 +49,7 @@ def has_codec(settings: Settings) -> bool:
 
 
 def row_key(partition: str, entry: Entry) -> str:
-    """`__key__` of a row: unique within the dataset, and stable as long as the line keeps its place."""
+    """`__key__` of a row: unique within the dataset, and stable while the line keeps its number."""
     return f"{PartitionKey.parse(partition).channel}/{segment_name(entry.audio_id, entry.index)}"
 
 
@@ -91,12 +91,12 @@ def _make_full_table(good: Sequence[Row], source: Manifest, settings: Settings) 
 
 
 def _to_sec(sample: int | None, rate: int) -> float | None:
-    """Nobody knows where in its recording an adopted segment lay."""
+    """Seconds of a sample number; None for adopted segments, whose position is unknown."""
     return None if sample is None else sample / rate
 
 
 def _code_version(source: Manifest) -> str:
-    """Of all code that had a hand in the files, such as "cut1-measure1-code1-roundtrip1"."""
+    """Versions of all code that the files depend on, such as "cut1-measure1-code1-roundtrip1"."""
     versions = (source.parameters.get("cut", {}).get("code"), source.parameters.get("code"))
     return "-".join(version for version in versions if version)
 

@@ -97,7 +97,7 @@ class Summary:
     funnel: tuple[RejectionTotal, ...]
     channels: tuple[LabelTotal, ...]
     speakers: tuple[LabelTotal, ...]  # "channel / speaker", or the speaker alone where ids are unique in the corpus
-    people: int  # of the kept rows, as `split.speaker_scope` tells them apart; rows without a speaker_id left out
+    people: int  # of the kept rows, as `split.speaker_scope` defines them; without rows that have no speaker_id
     labels: Mapping[str, tuple[LabelTotal, ...]]  # by the name of every label but speaker_id
     splits: tuple[LabelTotal, ...]
     durations: tuple[DurationBin, ...]
