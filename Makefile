@@ -2,7 +2,7 @@
 # make ui     open Dagster on the demo's data (http://localhost:3000)
 # make test   everything that CI runs; `.venv/bin/pytest -m "not slow"` is a shorter round
 # make soak   kill loops, store faults, damaged files, hostile input, at full number (some hours)
-# make bench  the benchmarks; their tables land in benchmarks/results
+# make bench  the benchmarks; their tables are written to benchmarks/results
 # make lint   ruff and mypy alone
 # make clean  remove the demo, the Dagster instance's data and caches
 

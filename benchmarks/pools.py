@@ -5,7 +5,7 @@ four batches of its own, in a pool of limit 1, with a codec in NeuCodec's place 
 a batch. The table is the timeline.
 
 Prediction: the sixteen uses of the GPU follow one another without an overlap, and so do the four steps that held the
-pool; the GPU stands idle for 2 s between two holders of the pool, since a run that waits looks every second, and a
+pool; the GPU is idle for 2 s between two holders of the pool, since a run that waits looks every second, and a
 queued one is started by the daemon.
 """
 

@@ -140,7 +140,7 @@ def _describe_rebuild(rebuild: "RebuildCost") -> str:
     if rebuild.encode_segments:
         parts.append(f"encode {pluralize(rebuild.encode_segments, 'segment')}")
     if rebuild.copied:
-        parts.append(f"copy {rebuild.copied:,} back from files made of them")
+        parts.append(f"copy {rebuild.copied:,} back from later stages")
     return ", ".join(parts) or "write again"
 
 

@@ -202,7 +202,7 @@ def _bytes_table(found: BuildPlan) -> Table:
     for name, work in (*found.stages.items(), ("[bold]total[/]", found.work)):
         cells = [getattr(work, part).format(3, 1e9) for part in _BYTES]
         if work != StageWork():
-            table.add_row(name, *cells, end_section=name == "freed files made again")
+            table.add_row(name, *cells, end_section=name == "freed files rebuilt")
     return table
 
 
@@ -243,7 +243,7 @@ def _describe_measurement(speed: Any) -> str:
 
 
 def _print_rebuilt_files(found: BuildPlan) -> None:
-    files = found.stages["freed files made again"].items
+    files = found.stages["freed files rebuilt"].items
     if not files.value:
         return
     decoded = sum((item.restored_decode.items for item in found.partitions), Quantity())

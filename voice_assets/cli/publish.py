@@ -103,7 +103,7 @@ def confirm_and_purge(work: "Store", settings: Settings, *, dry_run: bool = Fals
         highlight=False,
     )
     for ref in plan.refs:
-        print_warning_line("uses some of them, and loses them.", ref)
+        print_warning_line("uses some of them, and will lose them.", ref)
     if dry_run:
         return
     if not yes:

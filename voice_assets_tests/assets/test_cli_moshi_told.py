@@ -25,7 +25,7 @@ def told(done: Result) -> str:
 
 def test_a_file_without_one_dialogue_is_named_with_what_is_wrong_in_it(tmp_path: Path) -> None:
     done = build(tmp_path, json.dumps([TALK], indent=1))
-    assert "there is not one dialogue in file://" in str(done.exception)
+    assert "there is no valid dialogue in file://" in str(done.exception)
     assert "talks.jsonl; the batches of dialogues stay as they are" in str(done.exception)
     assert "talks.jsonl, line 1: not JSON at column 2: Expecting value" in str(done.exception)
     assert "*.jsonl and *.ndjson are read" in str(build(tmp_path, "").exception)

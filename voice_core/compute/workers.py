@@ -33,7 +33,7 @@ class WorkerKilledError(BrokenExecutor):
 
     def __init__(self, item: str) -> None:
         super().__init__(
-            f"a worker process was killed while it processed {item}, and a second one while it processed only that: "
+            f"a worker process was killed while it processed {item}, and again when it was processed alone: "
             "most likely there was too little memory. Set VOICE_WORKERS to fewer workers, which need less"
         )
 

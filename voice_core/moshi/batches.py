@@ -174,7 +174,7 @@ def assign_dialogues(
                 spool.add(current, script_line(item))
         if not dialogues:
             raise ValueError(
-                f"there is not one dialogue in {given.source or 'it'}; the batches of {name} stay as they are. "
+                f"there is no valid dialogue in {given.source or 'it'}; the batches of {name} stay as they are. "
                 + (
                     f"It has {bad} bad lines (each line must be a whole dialogue); the first: {first_bad}"
                     if bad

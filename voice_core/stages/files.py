@@ -83,7 +83,7 @@ def describe_problems(states: Iterable[FileState]) -> str:
     """What is wrong, in words; "" where all files are there with their sizes, or were evicted.
 
     >>> describe_problems([FileState.INTACT, FileState.RESIZED, FileState.EVICTED])
-    '1 file has another size than was committed'
+    '1 file differs in size from the committed file'
     >>> describe_problems([FileState.MISSING, FileState.MISSING])
     '2 files are missing'
     """
@@ -92,7 +92,7 @@ def describe_problems(states: Iterable[FileState]) -> str:
         f"{counts[state]} {f'file {singular}' if counts[state] == 1 else f'files {plural}'}"
         for state, singular, plural in (
             (FileState.MISSING, "is missing", "are missing"),
-            (FileState.RESIZED, "has another size than was committed", "have other sizes than were committed"),
+            (FileState.RESIZED, "differs in size from the committed file", "differ in size from the committed files"),
         )
         if counts[state]
     ]

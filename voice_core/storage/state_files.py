@@ -87,9 +87,9 @@ def parse_state(
     try:
         return _adapter(cast(Hashable, kind)).validate_python(prepare(value) if prepare is not None else value)
     except ValidationError as error:
-        raise DamagedStateError(store, key, f"has another shape than it should: {_first(error)}", remedy) from None
+        raise DamagedStateError(store, key, f"has an unexpected structure: {_first(error)}", remedy) from None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DamagedStateError(store, key, f"has another shape than it should: {error!r}", remedy) from None
+        raise DamagedStateError(store, key, f"has an unexpected structure: {error!r}", remedy) from None
 
 
 def read_state(

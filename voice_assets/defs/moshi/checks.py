@@ -6,7 +6,7 @@ DIALOGUES_CHECKS = check_specs("dialogues", {}, {"lines_are_dialogues": "Every l
 MOSHI_SHARDS_CHECKS = check_specs(
     "moshi_shards",
     {
-        "dialogues_add_up": "Every dialogue and every invalid line has its rows, and turns fill their time.",
+        "dialogues_add_up": "Every dialogue and every invalid line has its rows, and turns cover the whole dialogue.",
         "files_are_sound": "Files are stereo, have the listed number of samples, are silent between turns, and have "
         "their words in place.",
     },

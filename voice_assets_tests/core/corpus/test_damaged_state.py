@@ -155,7 +155,7 @@ def test_missing_and_shortened_files_are_seen_without_reading_them(built: Corpus
     assert first.reasons == {}
     assert second.reasons == {
         "coded_segments": "2 files are missing",
-        "voice_dataset": "1 file has another size than was committed",
+        "voice_dataset": "1 file differs in size from the committed file",
     }
     assert (second.segments, second.coded, second.pairs) == (StageState.CURRENT, StageState.STALE, StageState.STALE)
     build_stale(built)
@@ -175,7 +175,7 @@ def test_a_state_file_of_another_shape_says_where(tmp_path: Path) -> None:
         (b"{", "is not JSON"),
         (b"[" * 100_000, "is not JSON"),
         (b"[]", "has another shape"),
-        (b'{"a": 1}', "has another shape than it should: a: Input should be a valid string"),
+        (b'{"a": 1}', "has an unexpected structure: a: Input should be a valid string"),
     ):
         with pytest.raises(DamagedStateError, match=rf"/some/key.json {why}"):
             parse_state(store, "some/key.json", data, dict[str, str])

@@ -29,8 +29,8 @@ _SPEAKER_TABLES = re.compile(rf"### By (?:{_PERSONAL})\n.*?(?=^##)", re.MULTILIN
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
 _SCOPES = {
     "recording": "A `speaker_id` means one person within its recording only.",
-    "channel": "A `speaker_id` means one person within its channel: recordings that share one share a split.",
-    "corpus": "A `speaker_id` means one person everywhere: recordings that share one share a split.",
+    "channel": "A `speaker_id` means one person within its channel: its recordings are in one split.",
+    "corpus": "A `speaker_id` means one person everywhere: its recordings are in one split.",
 }
 
 
@@ -60,7 +60,7 @@ def render_card(
         *_breakdowns(summary, settings),
         "## Durations\n\n![How many segments there are of each length](figures/durations.png)\n\n"
         + _durations(summary),
-        "## Where every second went\n\n" + _funnel(summary),
+        "## Audio accounting\n\n" + _funnel(summary),
         "## Splits\n\n" + _splits(summary, settings),
         "## Columns\n\n" + _columns(summary, settings, available),
         *(["## NeuTTS\n\n" + _neutts(summary)] if NEUTTS in available else []),
@@ -181,7 +181,7 @@ def _breakdowns(summary: Summary, settings: Settings) -> list[str]:
     )
     parts = {name: f"### By {name}\n\n" + _tallies(name, tallies) for name, tallies in groups if tallies}
     if "speaker" in parts and settings.split.speaker_scope == "recording":
-        parts["speaker"] += f"\n\n{_SCOPES['recording']} One line may be several people."
+        parts["speaker"] += f"\n\n{_SCOPES['recording']} A row of this table may combine several people."
     return list(parts.values())
 
 
@@ -225,8 +225,8 @@ def _funnel(summary: Summary) -> str:
     lines.append(line("", "**total = rejected + kept**", summary.total))
     found = ", ".join(f"{tally.rows:,} {tally.label.replace('_', ' ')}" for tally in summary.recordings)
     return (
-        f"Recordings: {found or 'none'}. A row is a transcript line, or the part of a recording that no line claims, "
-        f"or a recording left out whole; samples are counted at {summary.sample_rate_hz:,} Hz.\n\n"
+        f"Recordings: {found or 'none'}. A row is a transcript line, or the part of a recording that no line covers, "
+        f"or a recording rejected as a whole; samples are counted at {summary.sample_rate_hz:,} Hz.\n\n"
         + _table(("stage", "what", "rows", "seconds", "samples", "share"), lines, "llrrrr")
     )
 
@@ -236,7 +236,7 @@ def _splits(summary: Summary, settings: Settings) -> str:
         return "The rows are not assigned to splits yet."
     return (
         f"{settings.split.test_fraction:.1%} of the groups of recordings are held out for `test`, chosen by a hash "
-        f"(seed {_code(settings.split.seed)}). A recording lies in one split with all its segments. "
+        f"(seed {_code(settings.split.seed)}). All segments of a recording are in one split. "
         f"{_SCOPES[settings.split.speaker_scope]} A test row whose text is also spoken in train is left out (reason "
         "*text in train*), so neither recording nor text leaks."
     )

@@ -9,11 +9,11 @@ CONFIG_DESCRIPTIONS = {
     PAIRS: "(reference, target) pairs of one speaker from different segments, for voice cloning",
 }
 COLUMN_DESCRIPTIONS = {
-    "__key__": "`<channel>/<audio_id>_seg_<n>`, unique, stable while the line keeps its place",
+    "__key__": "`<channel>/<audio_id>_seg_<n>`, unique, stable while the line's number is unchanged",
     "audio": "mono 16-bit FLAC, as `{bytes, path}`",
     "codes": "the codec's codes, one integer a frame",
     "codec": "which codec made the codes",
-    "codec_revision": "and which revision of it",
+    "codec_revision": "revision of the codec",
     "text": "what is said, as the transcript has it, byte for byte",
     **{label.name: label.description for label in LABELS},
     "duration_sec": "length, seconds",

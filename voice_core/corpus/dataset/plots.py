@@ -50,9 +50,9 @@ def plot_durations(summary: Summary) -> bytes:
 
 def plot_rejections(summary: Summary) -> bytes:
     """Bar chart of kept and rejected audio by reason, in shares. Equal summaries give equal bytes."""
-    figure, axes = _new_figure("Where the audio went", left=0.37)
+    figure, axes = _new_figure("Kept and rejected audio", left=0.37)
     if not summary.total.samples:
-        return _render_empty(figure, axes, "no audio came in")
+        return _render_empty(figure, axes, "no input audio")
     bars = [("kept", summary.kept.samples, summary.kept.rows, _KEPT_COLOUR)]
     steps = [step for step in summary.funnel if step.rows]
     shown = sorted(steps, key=lambda step: -step.samples)[:_MAX_BARS]

@@ -58,7 +58,7 @@ class PartitionPlan:
             "encode": self.encode,
             "rows": self.rows,
             "pairs": self.pairs,
-            "freed files made again": self.restored,
+            "freed files rebuilt": self.restored,
         }
 
     @property

@@ -113,7 +113,7 @@ def test_the_funnel_adds_up_to_the_sample_in_its_last_line() -> None:
     )
     lines = [
         (line[1], int(line[2].replace(",", "")), int(line[4].replace(",", "")))
-        for line in table(text, "## Where every second went")
+        for line in table(text, "## Audio accounting")
     ]
     names = [name for name, *_ in lines]
     assert names == ["overlap", "noisy", "**rejected**", "**kept**", "**total = rejected + kept**"]
