@@ -120,7 +120,7 @@ def test_a_transient_failure_passes_after_so_many_times_for_each_text() -> None:
     engine = load_engine("noise", fail_on="gull", fail_times=2)
     for text in ("One gull.", "Two gulls."):
         for number in (1, 2):
-            with pytest.raises(TransientEngineError, match=f"this is number {number}"):
+            with pytest.raises(TransientEngineError, match=f"this is failure {number}"):
                 engine.speak(Utterance(text))
         assert engine.speak(Utterance(text)).duration_sec > 0.5
 
