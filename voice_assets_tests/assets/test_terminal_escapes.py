@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from voice_assets.cli import exit_codes, output
+from voice_assets.cli import output
 from voice_assets.cli.exit_codes import INTERNAL_ERROR_EXIT_CODE, report_error
 from voice_assets_tests.command_server import shared_command_server
 from voice_assets_tests.core.corpus.small_corpus import Corpus, make_lines
@@ -97,7 +97,6 @@ def test_a_traceback_holds_neither_secrets_nor_control_characters(
 ) -> None:
     monkeypatch.setenv("SOME_API_KEY", "not-to-be-seen")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(exit_codes, "errors", output.errors)
     with pytest.raises(KeyError) as caught:
         raise KeyError(HOSTILE) from ValueError(f"not-to-be-seen {HOSTILE}")
     assert report_error(caught.value) == INTERNAL_ERROR_EXIT_CODE

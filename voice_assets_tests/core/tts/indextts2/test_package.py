@@ -82,7 +82,7 @@ def test_a_switch_that_the_installed_version_lacks_is_refused_only_when_it_is_as
 
 
 def test_generation_arguments_that_would_be_ignored_or_collide_are_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="cannot have do_sample, text: it always samples"):
+    with pytest.raises(ValueError, match="cannot have do_sample, text: do_sample is always on"):
         load_engine("indextts2", **options, generation={"do_sample": False, "text": 1})
 
 
@@ -91,7 +91,7 @@ def test_a_missing_package_and_missing_files_are_named_with_their_cure(
 ) -> None:
     Path(options["model_dir"], "gpt.pth").unlink()
     Path(options["model_dir"], "qwen0.6bemo4-merge").rmdir()
-    with pytest.raises(EngineUnavailableError, match=r"has no gpt.pth, qwen0.6bemo4-merge. Fetch them: hf download"):
+    with pytest.raises(EngineUnavailableError, match=r"has no gpt.pth, qwen0.6bemo4-merge. Download them: hf download"):
         load_engine("indextts2", **options).speak(Utterance("Hello.", "anna"))
     monkeypatch.setitem(sys.modules, "indextts.infer_v2", None)
     with pytest.raises(EngineUnavailableError, match=r"not on PyPI: pip install git.*Also: .*has no gpt.pth"):
