@@ -139,11 +139,13 @@ def segment_name(audio_id: str, index: int) -> str:
     return f"{slug(audio_id)}_seg_{index}"
 
 
-_ROWS_FOLDERS = {"full": "data", "neutts": "neutts", "pairs": "pairs"}
-_ROWS_PATH = re.compile(
-    rf"(?P<folder>{'|'.join(_ROWS_FOLDERS.values())})/(?P<partition>[^/]+/batch-\d{{4,}})\.(?P<split>train|test)\.parquet"
-)
+_ROWS_PATH = re.compile(r"(?P<folder>[^/]+)/(?P<partition>[^/]+/batch-\d{4,})\.(?P<split>train|test)\.parquet")
 _PARTITION_IN_KEY = re.compile(r"/([^/]+/batch-\d{4,})(?=[/.])")
+
+
+def _rows_folder(config: str) -> str:
+    """The folder of a config's rows; `datasets` takes the folder "data" for the default config."""
+    return "data" if config == "full" else config
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,7 @@ class RowsFile:
 
     @property
     def path(self) -> str:
-        return f"{_ROWS_FOLDERS[self.config]}/{self.partition}.{self.split}.parquet"
+        return f"{_rows_folder(self.config)}/{self.partition}.{self.split}.parquet"
 
     @classmethod
     def parse(cls, path: str) -> "RowsFile | None":
@@ -169,7 +171,7 @@ class RowsFile:
         partition = PartitionKey.find(found["partition"]) if found else None
         if found is None or partition is None:
             return None
-        config = next(name for name, folder in _ROWS_FOLDERS.items() if folder == found["folder"])
+        config = "full" if found["folder"] == "data" else found["folder"]
         return cls(config, partition, found["split"])
 
     @classmethod
@@ -198,7 +200,7 @@ class RowsFile:
         >>> RowsFile.pattern("full", "train")
         'data/*/batch-*.train.parquet'
         """
-        return f"{_ROWS_FOLDERS[config]}/*/batch-*.{split}.parquet"
+        return f"{_rows_folder(config)}/*/batch-*.{split}.parquet"
 
 
 def find_partition(key: str) -> PartitionKey | None:

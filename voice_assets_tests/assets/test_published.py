@@ -134,7 +134,7 @@ def test_a_place_that_cannot_be_reached_is_named_with_what_to_run_later(
     assert not remove_from_hub(work, settings, place, purge_history=True, yes=True)
     said = " ".join(capsys.readouterr().err.split())
     assert f"It is still at {place.url}" in said
-    assert "is deleted, or this token cannot see it" in said
+    assert "is not visible to this token, or deleted" in said
     assert f"set it to {hub.url}" in said
     assert hub.repos == {}
 

@@ -96,7 +96,7 @@ def test_a_missing_package_and_missing_files_are_named_with_their_cure(
     monkeypatch.setitem(sys.modules, "indextts.infer_v2", None)
     with pytest.raises(EngineUnavailableError, match=r"not on PyPI: pip install git.*Also: .*has no gpt.pth"):
         load_engine("indextts2", **options).speak(Utterance("Hello.", "anna"))
-    with pytest.raises(EngineUnavailableError, match=r"has no gpt.pth\. Fetch"):
+    with pytest.raises(EngineUnavailableError, match=r"has no gpt.pth\. Download"):
         assert load_engine("indextts2", **options, use_qwen_emo=False).revision
 
 
