@@ -152,7 +152,7 @@ def test_nothing_is_built_on_a_batch_whose_blocking_check_failed(
     (failure,) = [event for event in result.all_events if event.is_step_failure]
     told = failure.step_failure_data.user_failure_data.metadata[FAILED_BATCHES].value  # type: ignore[union-attr]
     assert told == {
-        KEYS[1]: "coded_segments: UnsoundError: its segments failed the check texts_present: line 3 is empty"
+        KEYS[1]: "coded_segments: InvalidSegmentsError: its segments failed the check texts_present: line 3 is empty"
     }
     assert sorted(multi_partition.latest_materializations("coded_segments")) == [KEYS[0], KEYS[2], KEYS[3]]
 
