@@ -17,10 +17,11 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import dagster
 
@@ -275,5 +276,25 @@ def _publish_asset() -> None:
     job.execute_in_process(instance=open_instance(), raise_on_error=False)
 
 
+def _end(status: int) -> NoReturn:
+    """End as an interpreter does, without the destructors of C++ libraries: in a fork, they may abort it."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status)
+
+
 if __name__ == "__main__":
-    _serve()
+    try:
+        _serve()
+    except SystemExit as ended:
+        if ended.code is None or isinstance(ended.code, int):
+            _end(ended.code or 0)
+        sys.stderr.write(f"{ended.code}\n")
+        _end(1)
+    except BaseException:  # noqa: BLE001 - as the interpreter, which prints any
+        traceback.print_exc()
+        _end(1)
+    _end(0)

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -25,6 +26,14 @@ with tag_run("0123456789abcdef"), hold_gpu(sys.argv[1].split(), "encoding news/b
     print(name, flush=True)
     sys.stdin.read()
 """
+
+
+@pytest.fixture
+def default_sigterm() -> Iterator[None]:
+    """Programs do not inherit that this process ignores SIGTERM, where it does."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(autouse=True)
@@ -112,7 +121,7 @@ def test_the_record_of_a_dead_process_is_not_shown_as_the_holder(
     assert not waiting.is_alive()
 
 
-def test_a_waiting_process_ends_at_once_when_it_is_terminated() -> None:
+def test_a_waiting_process_ends_at_once_when_it_is_terminated(default_sigterm: None) -> None:
     with hold_gpu(["a"], "encoding"), elsewhere("a") as waiting:
         time.sleep(1.0)  # its imports
         waiting.terminate()

@@ -174,7 +174,7 @@ def test_a_state_file_of_another_shape_says_where(tmp_path: Path) -> None:
         (b"", "is empty"),
         (b"{", "is not JSON"),
         (b"[" * 100_000, "is not JSON"),
-        (b"[]", "has another shape"),
+        (b"[]", "has an unexpected structure"),
         (b'{"a": 1}', "has an unexpected structure: a: Input should be a valid string"),
     ):
         with pytest.raises(DamagedStateError, match=rf"/some/key.json {why}"):

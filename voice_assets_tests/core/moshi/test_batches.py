@@ -69,7 +69,7 @@ def test_a_bad_line_goes_with_the_dialogue_before_it(shard_builder: ShardBuilder
 
 def test_a_file_without_a_dialogue_empties_nothing(shard_builder: ShardBuilder) -> None:
     deal(shard_builder, SCRIPTS)
-    with pytest.raises(ValueError, match="not one dialogue"):
+    with pytest.raises(ValueError, match="no valid dialogue"):
         deal(shard_builder, [BadDialogueLine(1, "bad_json", "line 1: not JSON")])
     assert len(ids(shard_builder)[0]) == 3
 
