@@ -220,10 +220,10 @@ def _unavailable(error: Exception) -> CodecUnavailableError:
 
 
 def _torchaudio_remedy() -> str:
-    """The command that installs the torchaudio for the torch that is installed: both come from the same index."""
+    """How to install the torchaudio for the torch that is installed: both come from the same package index."""
     try:
         build = version("torch").partition("+")[2]  # cpu, cu126 …; "" for the wheel of PyPI
     except PackageNotFoundError:
         build = ""
-    index = f" --index-url https://download.pytorch.org/whl/{build}" if build else ""
-    return f"Install the one that is built for the same accelerator: pip install --force-reinstall torchaudio{index}"
+    origin = f", from the package index that torch came from (its build is {build})" if build else ""
+    return f"Install the one that is built for the same accelerator: pip install --force-reinstall torchaudio{origin}"
