@@ -74,7 +74,7 @@ def cpu_sec() -> float:
 
 
 def machine_cpu_sec() -> float:
-    """Time that the cores of the machine were not idle, whoever kept them busy, since it started."""
+    """Time that the cores of the machine were busy since it started, with all programs."""
     fields = [int(value) for value in _read("/proc/stat").partition("\n")[0].split()[1:]]
     idle, waiting = fields[3:5]
     return (sum(fields[:8]) - idle - waiting) / _TICKS_PER_SEC

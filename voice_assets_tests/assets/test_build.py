@@ -143,9 +143,9 @@ def test_mending_the_broken_file_repairs_its_recording_alone(built_corpus: Built
     repair_recording(own, "truncated")
     report = built_corpus.build()
     assert report.figures["recordings_decoded"] == 1
-    mended = {item.audio_id: item for item in _manifests(built_corpus.work)[0].recordings}["atheer_0101"]
-    assert mended.status == "ok"
-    assert mended.sample_count > 0
+    repaired = {item.audio_id: item for item in _manifests(built_corpus.work)[0].recordings}["atheer_0101"]
+    assert repaired.status == "ok"
+    assert repaired.sample_count > 0
 
 
 def test_without_a_codec_the_dataset_has_audio_and_no_codes_and_the_codes_stay(built_corpus: BuiltCorpus) -> None:
@@ -201,13 +201,13 @@ def test_the_build_leaves_materialisations_with_data_versions_and_checks(built_c
 @pytest.mark.parametrize("stage", ["segments", "coded"])
 def test_a_verifying_build_mends_files_that_are_cut_short_or_spoilt(built_corpus: BuiltCorpus, stage: str) -> None:
     folder = built_corpus.work / stage / "Atheer_-" / "batch-0001"
-    short, spoilt = folder / "atheer_0003_seg_0.npz", folder / "atheer_0003_seg_1.npz"
-    good = short.read_bytes(), spoilt.read_bytes()
+    short, corrupt = folder / "atheer_0003_seg_0.npz", folder / "atheer_0003_seg_1.npz"
+    good = short.read_bytes(), corrupt.read_bytes()
     short.write_bytes(good[0][:-1])
-    spoilt.write_bytes(good[1][:400] + bytes([good[1][400] ^ 1]) + good[1][401:])
+    corrupt.write_bytes(good[1][:400] + bytes([good[1][400] ^ 1]) + good[1][401:])
     report = build(built_corpus.settings(), built_corpus.instance, verify=True)
     assert not report.failures
-    assert (short.read_bytes(), spoilt.read_bytes()) == good
+    assert (short.read_bytes(), corrupt.read_bytes()) == good
 
 
 def test_the_status_names_what_a_broken_off_run_left(built_corpus: BuiltCorpus) -> None:
