@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import soundfile
 
-from voice_core.recognition.base import Aligner
+from voice_core.recognition.word_times import Aligner
 from voice_core.tts import SpeechEngine, Utterance
 
 VOICES: Final = {"assistant": "heart", "user": "heart-low"}

@@ -60,7 +60,7 @@ from voice_core.moshi import build
 from voice_core.moshi.recognition import load_moshi_aligner
 from voice_core.moshi.script import SAMPLE_RATE_HZ
 from voice_core.recognition.aligners import PocketsphinxAligner
-from voice_core.recognition.base import Aligner, Alignment
+from voice_core.recognition.word_times import Aligner, Alignment
 from voice_core.settings import Settings
 from voice_core.storage.store import Store
 from voice_core.synthesis import Backend, SynthesisOptions, SynthesisStats

@@ -21,10 +21,10 @@ from voice_core.audio.pcm import to_pcm16
 from voice_core.codecs.base import Audio, Codes
 from voice_core.codecs.neucodec import NeuCodec
 from voice_core.codecs.neucodec.engine import NeuCodecEngine
-from voice_core.corpus.commit import commit
 from voice_core.corpus.ingest.batch_model import Batch
 from voice_core.corpus.ingest.batches import write_batch
 from voice_core.corpus.manifest import Entry, Manifest
+from voice_core.corpus.manifest_commit import commit_stage
 from voice_core.corpus.segment.segment_files import Segment, dump_segment
 from voice_core.fingerprint import sha256
 from voice_core.layout import PartitionKey, segment_name, stage_prefix
@@ -136,7 +136,7 @@ def write_partition(work: Path, count: int) -> tuple[Store, float]:
         )
     write_batch(store, Batch(PARTITION.channel, PARTITION.number))
     manifest = Manifest("segments", str(PARTITION), True, SEGMENT_HZ, "benchmark", {}, entries=tuple(entries))
-    commit(store, manifest, sweep=False)
+    commit_stage(store, manifest, sweep=False)
     return store, total_sec(sounds, SEGMENT_HZ)
 
 

@@ -20,7 +20,7 @@ LAYERS: list[set[str]] = [
     {"voice_core.corpus.encode"},
     {"voice_core.corpus.segment"},
     {"voice_core.corpus.ingest"},
-    {"voice_core.corpus.accounting", "voice_core.corpus.commit", "voice_core.corpus.presence"},
+    {"voice_core.corpus.accounting", "voice_core.corpus.manifest_commit", "voice_core.corpus.presence"},
     {"voice_core.corpus.evicted"},
     {"voice_core.corpus.manifest"},
     {"voice_core.corpus.names", "voice_core.corpus.labels"},

@@ -10,6 +10,14 @@ def primary_subtag(language: str) -> str:
     return language.replace("_", "-").split("-")[0].lower()
 
 
+def is_english(language: str) -> bool:
+    """
+    >>> is_english("en-GB"), is_english("enm"), is_english("ar")
+    (True, False, False)
+    """
+    return primary_subtag(language) == "en"
+
+
 def pluralize(number: int, noun: str) -> str:
     """A number and a noun, with the plural where needed.
 

@@ -310,7 +310,7 @@ def _print_report(
 
 def _alignment_hint(settings: Settings) -> str:
     """How to get exact word times, unless approximate ones are configured."""
-    from voice_core.recognition.base import is_english
+    from voice_core.language import is_english
 
     moshi = settings.moshi
     if moshi.aligner != "auto":

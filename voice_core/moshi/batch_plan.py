@@ -1,4 +1,4 @@
-"""What a batch of dialogues needs: which utterances to speak and which dialogues to finish. Pure.
+"""What a batch of dialogues needs: which utterances to speak and which dialogues to assemble. Pure.
 
 A dialogue whose fingerprint is that of its files is not touched. Of a dialogue that has changed, only new utterances
 are spoken; the others are cut out of its old file, as they were mixed.
@@ -16,8 +16,9 @@ from voice_core.moshi.mixing import MIXING_VERSION, level_dbfs
 from voice_core.moshi.script import BadDialogueLine, Dialogue, Turn
 from voice_core.moshi.shard_manifest import ShardManifest, TurnRow, wav_key
 from voice_core.moshi.synthesis_types import TurnIndex
-from voice_core.moshi.timing import TIMING_VERSION
-from voice_core.recognition.base import Aligner
+from voice_core.moshi.turn_timing import TIMING_VERSION
+from voice_core.moshi.word_alignments import aligner_version
+from voice_core.recognition.word_times import Aligner
 from voice_core.settings import MoshiSettings
 from voice_core.synthesis.speech_cache import SpeechSource
 from voice_core.synthesis.voice_levels import Calibration, sentences_for
@@ -46,8 +47,7 @@ class ModelVersions:
         recordings: Mapping[str, str] | None = None,
         emotions: Mapping[str, str] | None = None,
     ) -> "ModelVersions":
-        aligner_version = f"{aligner.name} {aligner.revision}"
-        return cls(engine.name, engine.revision, aligner_version, recordings or {}, emotions or {})
+        return cls(engine.name, engine.revision, aligner_version(aligner), recordings or {}, emotions or {})
 
     @property
     def speech_source(self) -> SpeechSource:
@@ -104,13 +104,13 @@ class BatchPlan:
         voices = dict.fromkeys(utterance.voice for _, utterance in self.to_speak())
         return [self.calibrations[voice] for voice in voices]
 
-    def to_finish(self) -> list[DialoguePlan]:
+    def to_assemble(self) -> list[DialoguePlan]:
         return [plan for plan in self.dialogues if not plan.unchanged]
 
     @property
     def is_current(self) -> bool:
         """Whether the committed manifest is up to date."""
-        return self.old is not None and self.old.complete and self.old.inputs == self.inputs and not self.to_finish()
+        return self.old is not None and self.old.complete and self.old.inputs == self.inputs and not self.to_assemble()
 
 
 def _utterances(dialogue: Dialogue, settings: MoshiSettings) -> list[Utterance]:

@@ -13,16 +13,16 @@ from voice_core.compute.workers import WorkerKilledError
 from voice_core.layout import PartitionKey, stage_prefix
 from voice_core.moshi.batch_plan import ModelVersions
 from voice_core.moshi.batches import BatchAssignment, DialogueSource, assign_dialogues, read_script
-from voice_core.moshi.commit import build_batch
-from voice_core.moshi.finishing import LEVEL_UNKNOWN
+from voice_core.moshi.dialogue_assembly import LEVEL_UNKNOWN
 from voice_core.moshi.recognition import load_moshi_aligner
 from voice_core.moshi.script import BadDialogueLine, Dialogue
 from voice_core.moshi.script_parser import bounded_lines, read_dialogues
 from voice_core.moshi.shard_manifest import STAGE, ShardManifest, read_shard_manifest
+from voice_core.moshi.shard_stage import build_batch
 from voice_core.moshi.synthesis_types import SPOKEN, SpeechRequests, TurnIndex, UtteranceIndex
 from voice_core.moshi.trainer_manifest import TrainerManifestReport, write_trainer_manifests
 from voice_core.moshi.voice_checks import check_voices, hash_recordings
-from voice_core.recognition.base import Aligner
+from voice_core.recognition.word_times import Aligner
 from voice_core.settings import ConfigurationError, Settings
 from voice_core.storage.distributed_lock import LockLostError, hold_lock
 from voice_core.storage.store import Store

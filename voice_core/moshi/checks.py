@@ -18,7 +18,7 @@ from voice_core.moshi.trainer_manifest import (
     trainer_manifest_rows,
 )
 from voice_core.recognition.recognisers import Recogniser, count_word_errors, normalize_words
-from voice_core.recognition.words import split_words
+from voice_core.recognition.text_words import split_words
 from voice_core.settings import MoshiSettings
 from voice_core.stages.check_outcomes import CheckOutcome, make_check_outcome
 from voice_core.stages.files import FileState, compare_sizes, list_sizes

@@ -1,8 +1,8 @@
 """The aligner and the recogniser that the settings of Moshi name."""
 
 from voice_core.recognition.aligners import AlignerOptions, load_aligner
-from voice_core.recognition.base import Aligner
 from voice_core.recognition.recognisers import Recogniser, RecogniserOptions, load_recogniser
+from voice_core.recognition.word_times import Aligner
 from voice_core.settings import MoshiSettings
 
 _PREFIX = "moshi."

@@ -9,7 +9,7 @@ from typing import Any
 from voice_core.fingerprint import canonical_json, sha256
 from voice_core.layout import PartitionKey, manifest_key, slug, stage_prefix
 from voice_core.moshi.script import SAMPLE_RATE_HZ, Role
-from voice_core.recognition.words import Word
+from voice_core.recognition.word_times import Word
 from voice_core.stages.files import FilesByKey
 from voice_core.stages.manifest import ManifestFormat, load_stored_manifest
 from voice_core.storage.store import Store

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from voice_core.audio.pcm import Pcm16, resample, to_float
-from voice_core.recognition.base import Alignment, AlignmentError, validate_word_times
-from voice_core.recognition.words import Word, split_words
+from voice_core.recognition.text_words import split_words
+from voice_core.recognition.word_times import Alignment, AlignmentError, Word, validate_word_times
 
 LogProbs = npt.NDArray[np.float64]
 """Log probabilities of tokens, shape [frames, tokens], natural logarithms."""

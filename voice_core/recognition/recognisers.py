@@ -12,9 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from voice_core.audio.pcm import Pcm16, resample, to_float, to_pcm16
-from voice_core.language import primary_subtag
-from voice_core.recognition.base import is_english
-from voice_core.recognition.words import split_words, spoken_forms
+from voice_core.language import is_english, primary_subtag
+from voice_core.recognition.text_words import split_words, spoken_forms
 from voice_core.settings import ConfigurationError
 
 SAMPLE_RATE_HZ = 16_000

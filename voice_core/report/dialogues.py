@@ -9,7 +9,7 @@ from voice_core.moshi.batches import list_scripts
 from voice_core.moshi.mixing import Stereo, read_wav
 from voice_core.moshi.script import ROLES, SAMPLE_RATE_HZ, Role
 from voice_core.moshi.shard_manifest import ShardManifest, TurnRow, read_shard_manifest
-from voice_core.recognition.words import Word
+from voice_core.recognition.word_times import Word
 from voice_core.report.clips import compute_clip_limit_sec, waveform_svg_path
 from voice_core.storage.store import Store, StoreError
 

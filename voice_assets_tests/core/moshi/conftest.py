@@ -9,9 +9,9 @@ import pytest
 from voice_assets_tests.files import files_below
 from voice_core.fingerprint import hash_to_unit_interval
 from voice_core.moshi.batch_plan import ModelVersions
-from voice_core.moshi.commit import build_batch
 from voice_core.moshi.script import BadDialogueLine, Dialogue, Turn
 from voice_core.moshi.shard_manifest import ShardManifest, dialogue_partition
+from voice_core.moshi.shard_stage import build_batch
 from voice_core.moshi.synthesis_types import SpeechRequests, TurnIndex, UtteranceIndex
 from voice_core.recognition.aligners import ApproximateAligner
 from voice_core.settings import MoshiSettings

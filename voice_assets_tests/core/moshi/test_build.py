@@ -15,7 +15,7 @@ from voice_core.layout import stage_prefix
 from voice_core.moshi import build
 from voice_core.moshi.batch_plan import ModelVersions, plan_batch
 from voice_core.moshi.batches import DialogueSource, assign_dialogues
-from voice_core.moshi.finishing import LEVEL_UNKNOWN
+from voice_core.moshi.dialogue_assembly import LEVEL_UNKNOWN
 from voice_core.moshi.script import Dialogue, Turn
 from voice_core.moshi.shard_manifest import dialogue_partition
 from voice_core.moshi.synthesis_types import SPOKEN, TurnIndex, UtteranceIndex

@@ -20,7 +20,7 @@ from voice_core.moshi.batch_plan import ModelVersions, plan_batch
 from voice_core.moshi.batches import DialogueSource, assign_dialogues
 from voice_core.moshi.build import ShardReport, build_shards
 from voice_core.moshi.checks import dialogues_add_up, files_are_sound
-from voice_core.moshi.finishing import LEVEL_UNKNOWN
+from voice_core.moshi.dialogue_assembly import LEVEL_UNKNOWN
 from voice_core.moshi.script import Dialogue, Turn
 from voice_core.moshi.shard_manifest import TurnRow, dialogue_partition
 from voice_core.moshi.synthesis_types import TurnIndex

@@ -21,12 +21,12 @@ from voice_assets_tests.servers.s3 import S3Server
 from voice_core.fingerprint import sha256
 from voice_core.moshi.batch_plan import ModelVersions, plan_batch
 from voice_core.moshi.checks import dialogues_add_up, files_are_sound
-from voice_core.moshi.commit import find_intact_files
-from voice_core.moshi.finishing import sidecar_bytes
 from voice_core.moshi.mixing import apply_gain, measure_extent, read_wav
 from voice_core.moshi.script import BadDialogueLine, Dialogue, Turn
 from voice_core.moshi.shard_manifest import ShardManifest, read_shard_manifest, words_json
-from voice_core.moshi.timing import plan_turns
+from voice_core.moshi.shard_stage import find_intact_files
+from voice_core.moshi.turn_timing import plan_turns
+from voice_core.moshi.word_alignments import encode_sidecar
 from voice_core.settings import MoshiSettings
 from voice_core.storage.store import Store
 from voice_core.tts.base import Utterance
@@ -350,7 +350,7 @@ def test_the_manifest_reads_back_as_it_was_written(shard_builder: ShardBuilder) 
 
 
 def test_a_sidecar_of_nothing_is_still_one() -> None:
-    assert json.loads(sidecar_bytes([])) == {"alignments": []}
+    assert json.loads(encode_sidecar([])) == {"alignments": []}
 
 
 def test_a_bucket_gets_the_same_bytes_as_a_folder(shard_builder: ShardBuilder, s3_server: S3Server) -> None:

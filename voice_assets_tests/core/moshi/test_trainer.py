@@ -11,14 +11,14 @@ import sphn
 from voice_core.audio.speech_activity import detect_speech_frames
 from voice_core.moshi.batch_plan import ModelVersions
 from voice_core.moshi.checks import dialogues_add_up, files_are_sound, lists_are_sound, text_fits, words_were_heard
-from voice_core.moshi.commit import build_batch
 from voice_core.moshi.mixing import read_wav
 from voice_core.moshi.script import SAMPLE_RATE_HZ
 from voice_core.moshi.script_parser import read_dialogues
 from voice_core.moshi.shard_manifest import ShardManifest, dialogue_partition
+from voice_core.moshi.shard_stage import build_batch
 from voice_core.moshi.synthesis_types import SpeechRequests, UtteranceIndex
-from voice_core.moshi.timing import drawn_gap_sec
 from voice_core.moshi.trainer_manifest import trainer_manifest_key, write_trainer_manifests
+from voice_core.moshi.turn_timing import drawn_gap_sec
 from voice_core.recognition.aligners import AutoAligner
 from voice_core.settings import MoshiSettings
 from voice_core.storage.store import Store

@@ -17,8 +17,8 @@ from voice_core.recognition.aligners import (
     PocketsphinxAligner,
     load_aligner,
 )
-from voice_core.recognition.base import AlignmentError, validate_word_times
-from voice_core.recognition.words import Word, split_words
+from voice_core.recognition.text_words import split_words
+from voice_core.recognition.word_times import AlignmentError, Word, validate_word_times
 from voice_core.tts import SpeechEngine, Utterance, load_engine
 
 RATE = 24_000

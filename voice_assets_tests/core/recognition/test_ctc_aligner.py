@@ -10,9 +10,9 @@ import pytest
 from voice_core.moshi.recognition import load_moshi_aligner
 from voice_core.recognition import ctc_aligner
 from voice_core.recognition.aligners import AlignerOptions, load_aligner
-from voice_core.recognition.base import AlignmentError
 from voice_core.recognition.ctc_aligner import STAR, CtcAligner, forced_align
-from voice_core.recognition.words import split_words
+from voice_core.recognition.text_words import split_words
+from voice_core.recognition.word_times import AlignmentError
 from voice_core.settings import MoshiSettings
 
 VOCABULARY = {name: number for number, name in enumerate(["<pad>", "|", "a", "b", "c", "d", "e", "é", "ب"])}

@@ -12,9 +12,9 @@ from voice_assets_tests.core.report.test_page import HOSTILE, PARTITION, Element
 from voice_core.corpus.manifest import Manifest, read_complete_manifest
 from voice_core.fingerprint import sha256
 from voice_core.moshi.batch_plan import ModelVersions
-from voice_core.moshi.commit import build_batch
 from voice_core.moshi.script import Dialogue
 from voice_core.moshi.shard_manifest import ShardManifest
+from voice_core.moshi.shard_stage import build_batch
 from voice_core.recognition.aligners import ApproximateAligner
 from voice_core.report.notebook import (
     compute_notebook_version,

@@ -9,7 +9,6 @@ from typing import Any
 
 from voice_core.codecs.base import Codec
 from voice_core.compute import progress
-from voice_core.corpus.commit import Checkpoint, commit, unchanged_files
 from voice_core.corpus.encode.round_trips import ROUNDTRIP_VERSION
 from voice_core.corpus.encode.segment_encoder import (
     CODING_VERSION,
@@ -22,6 +21,7 @@ from voice_core.corpus.encode.segment_encoder import (
 from voice_core.corpus.evicted import read_evicted
 from voice_core.corpus.ingest.batches import read_batch
 from voice_core.corpus.manifest import Entry, Manifest, read_complete_manifest, read_manifest
+from voice_core.corpus.manifest_commit import Checkpoint, commit_stage, unchanged_files
 from voice_core.corpus.names import CODED, SEGMENTS
 from voice_core.corpus.presence import intact_keys
 from voice_core.corpus.segment.rebuild import RebuildSources, rebuild_segments
@@ -182,7 +182,7 @@ def _build_codes(
             bar.advance(done.duration_sec / 60)
         again = any(entry.reason in _RETRIED_REASONS for entry in ready)
         draft = dataclasses.replace(draft, inputs="" if again else draft.inputs, entries=tuple(ready))
-        manifest = commit(work, draft, sweep=touched)
+        manifest = commit_stage(work, draft, sweep=touched)
         wall_sec = time.monotonic() - started
         on_commit(manifest)
     encoded_sec = sum(entry.duration_sec or 0.0 for entry in encoded)

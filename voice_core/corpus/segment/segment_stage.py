@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from voice_core.compute import progress
-from voice_core.corpus.commit import Checkpoint, commit, unchanged_files
 from voice_core.corpus.ingest.batch_model import Batch
 from voice_core.corpus.ingest.batches import read_batch
 from voice_core.corpus.ingest.snapshot import mark_transcripts_changed
 from voice_core.corpus.manifest import Manifest, read_manifest
+from voice_core.corpus.manifest_commit import Checkpoint, commit_stage, unchanged_files
 from voice_core.corpus.names import SEGMENTS
 from voice_core.corpus.segment.content_hashes import ContentHashes
 from voice_core.corpus.segment.cut_pool import run_cut_tasks
@@ -134,7 +134,7 @@ def _build_segments(
             apply_rules(entry, settings.rules) if entry.key else entry for result in results for entry in result.entries
         ),
     )
-    manifest = commit(work, manifest, sweep=touched)
+    manifest = commit_stage(work, manifest, sweep=touched)
     decoded = [done[task.recording.audio_id] for task in tasks]
     return SegmentsReport(
         manifest=manifest,

@@ -1,4 +1,4 @@
-"""What an aligner is, and what its word times must satisfy."""
+"""Word times: what an aligner returns, and what its times must satisfy."""
 
 import math
 from collections.abc import Sequence
@@ -9,14 +9,21 @@ import numpy as np
 
 from voice_core.audio.pcm import Pcm16, to_float
 from voice_core.audio.speech_activity import detect_speech_frames
-from voice_core.language import primary_subtag
-from voice_core.recognition.words import Word
 
 _ROUNDING_SEC = 1e-4  # times are written to 0.1 ms
 
 
 class AlignmentError(ValueError):
     """No word times could be found, or the times found are impossible."""
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A spoken word and its time, in seconds from the beginning of its utterance."""
+
+    text: str
+    start_sec: float
+    end_sec: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +50,6 @@ class Aligner(Protocol):
     def align(self, pcm: Pcm16, sample_rate_hz: int, text: str, language: str) -> Alignment:
         """Raises `AlignmentError`."""
         ...
-
-
-def is_english(language: str) -> bool:
-    """
-    >>> is_english("en-GB"), is_english("enm"), is_english("ar")
-    (True, False, False)
-    """
-    return primary_subtag(language) == "en"
 
 
 def validate_word_times(

@@ -46,7 +46,7 @@ def unchanged_files(old: Manifest | None, new: Manifest, *, verify: bool) -> dic
     return {entry.key: entry.size_bytes for entry in new.files() if before.get(entry.key) == entry.sha256}
 
 
-def commit(store: Store, manifest: Manifest, *, sweep: bool) -> Manifest:
+def commit_stage(store: Store, manifest: Manifest, *, sweep: bool) -> Manifest:
     """Make `manifest` the partition's result. With `sweep`, first remove every file that it does not list."""
     manifest = dataclasses.replace(manifest, complete=True, entries=sorted_entries(manifest.entries))
     partition = PartitionKey.parse(manifest.partition)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voice_core.moshi.script import SAMPLE_RATE_HZ, Dialogue, Turn
-from voice_core.moshi.timing import SpeechExtent, drawn_gap_sec, plan_turns
+from voice_core.moshi.turn_timing import SpeechExtent, drawn_gap_sec, plan_turns
 from voice_core.settings import MoshiSettings
 
 RATE = SAMPLE_RATE_HZ

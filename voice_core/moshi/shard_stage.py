@@ -1,4 +1,4 @@
-"""Builds and commits a batch of dialogues: what is missing is spoken, aligned, mixed and written."""
+"""The stage that builds and commits the shards of a batch: what is missing is spoken, aligned, mixed and written."""
 
 import contextlib
 import dataclasses
@@ -10,7 +10,7 @@ from voice_core.compute.workers import map_stream
 from voice_core.fingerprint import sha256
 from voice_core.layout import PartitionKey, manifest_key, stage_prefix
 from voice_core.moshi.batch_plan import BatchPlan, DialoguePlan, ModelVersions, plan_batch
-from voice_core.moshi.finishing import FinishedDialogue, SpokenDialogue, bad_line_row, finish_dialogue
+from voice_core.moshi.dialogue_assembly import AssembledDialogue, SpokenDialogue, assemble_dialogue, bad_line_row
 from voice_core.moshi.mixing import read_wav
 from voice_core.moshi.script import ROLES, BadDialogueLine, Dialogue
 from voice_core.moshi.shard_manifest import (
@@ -21,7 +21,7 @@ from voice_core.moshi.shard_manifest import (
     sidecar_key,
 )
 from voice_core.moshi.synthesis_types import SpeakFunction, TurnIndex
-from voice_core.recognition.base import Aligner
+from voice_core.recognition.word_times import Aligner
 from voice_core.settings import MoshiSettings
 from voice_core.stages.commit import CheckpointWriter, commit_manifest
 from voice_core.stages.files import check_files, list_sizes
@@ -70,17 +70,17 @@ def read_reusable_speech(store: Store, plan: DialoguePlan) -> dict[int, Pcm16]:
     }
 
 
-def commit_batch(store: Store, plan: BatchPlan, finished: Iterable[FinishedDialogue]) -> ShardManifest:
-    """Write dialogues as they are finished, in any order, and make them the batch's result.
+def commit_batch(store: Store, plan: BatchPlan, assembled: Iterable[AssembledDialogue]) -> ShardManifest:
+    """Write dialogues as they are assembled, in any order, and make them the batch's result.
 
-    `finished` has each of `plan.to_finish()`; it is consumed only after the old manifest is marked incomplete. Files
+    `assembled` has each of `plan.to_assemble()`; it is consumed only after the old manifest is marked incomplete. Files
     that no row lists any more are removed; those of a dialogue whose new version failed are shelved.
 
-    Raises ValueError where a dialogue is missing in `finished`: the manifest stays incomplete then.
+    Raises ValueError where a dialogue is missing in `assembled`: the manifest stays incomplete then.
     """
     rows: dict[int, Sequence[TurnRow]] = {item.index: item.committed_rows for item in plan.dialogues}
     shelf: dict[int, Sequence[TurnRow]] = {}
-    missing = {item.index for item in plan.to_finish()}
+    missing = {item.index for item in plan.to_assemble()}
 
     def draft(*, complete: bool = False) -> ShardManifest:
         listed = [row for item in plan.dialogues for row in rows[item.index]]
@@ -95,7 +95,7 @@ def commit_batch(store: Store, plan: BatchPlan, finished: Iterable[FinishedDialo
     checkpoint = CheckpointWriter(store, key, draft)
     checkpoint.write()
     with checkpoint:
-        for item in finished:
+        for item in assembled:
             wav_key = plan.dialogues[item.index].key
             if item.wav is not None and item.sidecar is not None:
                 store.put_many({sidecar_key(wav_key): item.sidecar, wav_key: item.wav})
@@ -135,21 +135,21 @@ def build_batch(
         plan = drop_damaged_files(store, plan_batch(partition, items, old, models, settings, intact))
         if old is not None and plan.is_current:
             return old
-        finish = partial(finish_dialogue, aligner=aligner, settings=settings)
+        assemble = partial(assemble_dialogue, aligner=aligner, settings=settings)
         with (
             contextlib.closing(collect_spoken_dialogues(store, plan, speak)) as made,
             contextlib.closing(
-                map_stream(finish, made, workers, name=lambda item: f"dialogue {item.plan.dialogue.id}")
-            ) as finished,
+                map_stream(assemble, made, workers, name=lambda item: f"dialogue {item.plan.dialogue.id}")
+            ) as assembled,
         ):
-            return commit_batch(store, plan, finished)
+            return commit_batch(store, plan, assembled)
 
 
 def collect_spoken_dialogues(
     store: Store, plan: BatchPlan, speak: SpeakFunction
 ) -> Generator[SpokenDialogue, None, None]:
     """Dialogues, each as soon as all of its utterances are spoken and its voices' levels are known."""
-    for item in plan.to_finish():
+    for item in plan.to_assemble():
         if not item.to_speak:
             yield SpokenDialogue(item, {}, read_reusable_speech(store, item))
     turns = plan.to_speak()

@@ -2,18 +2,7 @@
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from typing import Literal, get_args
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """A spoken word and its time, in seconds from the beginning of its utterance."""
-
-    text: str
-    start_sec: float
-    end_sec: float
-
 
 Reading = Literal["usual", "pairs", "cardinal", "digits"]
 READINGS: tuple[Reading, ...] = get_args(Reading)

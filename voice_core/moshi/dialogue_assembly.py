@@ -1,8 +1,7 @@
-"""What is made of a spoken dialogue: alignments, the stereo mix, its files and rows. Pure, except for the aligner."""
+"""Assembles a spoken dialogue: its turns aligned and mixed, its files and its rows. Pure, except for the aligner."""
 
 import dataclasses
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,12 +19,13 @@ from voice_core.moshi.mixing import (
     mix_stereo,
     speech_level_dbfs,
 )
-from voice_core.moshi.script import SAMPLE_RATE_HZ, BadDialogueLine
+from voice_core.moshi.script import BadDialogueLine
 from voice_core.moshi.shard_manifest import LABELS, OTHER_TURN, TurnRow, words_json
 from voice_core.moshi.text_tokens import TOKENS_PER_SEC, estimate_tokens
-from voice_core.moshi.timing import plan_turns
-from voice_core.recognition.base import Aligner, Alignment, AlignmentError
-from voice_core.recognition.words import split_words
+from voice_core.moshi.turn_timing import plan_turns
+from voice_core.moshi.word_alignments import align_turn, aligner_version, encode_sidecar
+from voice_core.recognition.text_words import split_words
+from voice_core.recognition.word_times import Aligner, Alignment, AlignmentError
 from voice_core.settings import MoshiSettings
 from voice_core.stages.verdicts import Reject
 from voice_core.synthesis.types import SynthesisFailure
@@ -49,7 +49,7 @@ class SpokenDialogue:
 
 
 @dataclass(frozen=True, slots=True)
-class FinishedDialogue:
+class AssembledDialogue:
     """A dialogue's rows and files; without files where it was rejected."""
 
     index: int
@@ -64,29 +64,28 @@ class _AlignedTurn:
     alignment: Alignment
 
 
-def finish_dialogue(made: SpokenDialogue, aligner: Aligner, settings: MoshiSettings) -> FinishedDialogue:
+def assemble_dialogue(made: SpokenDialogue, aligner: Aligner, settings: MoshiSettings) -> AssembledDialogue:
     """A dialogue's files and rows.
 
     A dialogue is rejected, with all of its rows, where an utterance failed, is silent, cannot be aligned, or has a
     voice of unknown level. Raises KeyError where a turn is missing.
     """
     plan = made.plan
-    name = f"{aligner.name} {aligner.revision}"
     aligned = [_align_turn(made, turn, aligner, settings) for turn in range(len(plan.utterances))]
     rejects = {turn: item for turn, item in enumerate(aligned) if isinstance(item, Reject)}
     if rejects:
-        return FinishedDialogue(plan.index, tuple(_rejected_rows(plan, rejects)))
+        return AssembledDialogue(plan.index, tuple(_rejected_rows(plan, rejects)))
     good = [item for item in aligned if isinstance(item, _AlignedTurn)]
     starts = plan_turns(plan.dialogue, [measure_extent(item.pcm) for item in good], settings)
     roles = [turn.role for turn in plan.dialogue.turns]
     mix = mix_stereo(PlacedSpeech(role, start, item.pcm) for role, start, item in zip(roles, starts, good, strict=True))
     wav = encode_wav(mix)
-    sidecar = sidecar_bytes(
+    sidecar = encode_sidecar(
         (LABELS[role], start, item.alignment) for role, start, item in zip(roles, starts, good, strict=True)
     )
     shared: dict[str, Any] = {
         "kept": True,
-        "aligner": name,
+        "aligner": aligner_version(aligner),
         "dialogue_fingerprint": plan.fingerprint,
         "dialogue_samples": len(mix),
         "key": plan.key,
@@ -97,40 +96,44 @@ def finish_dialogue(made: SpokenDialogue, aligner: Aligner, settings: MoshiSetti
     }
     rows = [
         dataclasses.replace(
-            _row(plan, turn), **shared, start_sample=start, **_measured(item, plan.utterances[turn], settings)
+            _row(plan, turn), **shared, start_sample=start, **_turn_columns(item, plan.utterances[turn], settings)
         )
         for turn, (start, item) in enumerate(zip(starts, good, strict=True))
     ]
-    return FinishedDialogue(plan.index, tuple(rows), wav, sidecar)
+    return AssembledDialogue(plan.index, tuple(rows), wav, sidecar)
 
 
 def _align_turn(made: SpokenDialogue, turn: int, aligner: Aligner, settings: MoshiSettings) -> _AlignedTurn | Reject:
-    plan, utterance = made.plan, made.plan.utterances[turn]
-    result = made.reused[turn] if turn in made.reused else made.spoken[turn]
-    if isinstance(result, SynthesisFailure):
-        return Reject(SPEAKING, f"speech_{result.reason}", message=result.description)
+    plan = made.plan
+    pcm = made.reused[turn] if turn in made.reused else _level_speech(made, turn, settings)
+    if isinstance(pcm, Reject):
+        return pcm
     try:
-        if isinstance(result, Speech):
-            level = made.levels[utterance.voice]
-            target_dbfs = level_dbfs(plan.dialogue.turns[turn].role, settings)
-            gain_db = 0.0 if isinstance(level, LevelUnknown) else target_dbfs - level
-            pcm = apply_gain(result.audio, result.sample_rate_hz, gain_db, settings.peak_limit_dbfs)
-            if isinstance(level, LevelUnknown):
-                message = f"{level.message} (moshi.level_text sets what it says for that)"
-                return Reject(SPEAKING, LEVEL_UNKNOWN, message=message)
-        else:
-            pcm = result
-            row = plan.old[turn]
-            if row is not None and row.aligner == f"{aligner.name} {aligner.revision}":
-                return _AlignedTurn(pcm, Alignment(row.spoken_words(), row.approximate))
-        return _AlignedTurn(pcm, aligner.align(pcm, SAMPLE_RATE_HZ, utterance.text, utterance.language))
-    except NoSpeechError as error:
-        return Reject(SPEAKING, "no_speech", message=str(error))
+        committed_row = plan.old[turn] if turn in made.reused else None
+        return _AlignedTurn(pcm, align_turn(pcm, plan.utterances[turn], aligner, committed_row))
     except AlignmentError as error:
         return Reject(SPEAKING, "alignment_failed", message=str(error))
 
 
-def _measured(item: _AlignedTurn, utterance: Utterance, settings: MoshiSettings) -> dict[str, Any]:
+def _level_speech(made: SpokenDialogue, turn: int, settings: MoshiSettings) -> Pcm16 | Reject:
+    """A turn's speech at the level of its role, or why there is none."""
+    speech = made.spoken[turn]
+    if isinstance(speech, SynthesisFailure):
+        return Reject(SPEAKING, f"speech_{speech.reason}", message=speech.description)
+    level = made.levels[made.plan.utterances[turn].voice]
+    target_dbfs = level_dbfs(made.plan.dialogue.turns[turn].role, settings)
+    gain_db = 0.0 if isinstance(level, LevelUnknown) else target_dbfs - level
+    try:
+        pcm = apply_gain(speech.audio, speech.sample_rate_hz, gain_db, settings.peak_limit_dbfs)
+    except NoSpeechError as error:
+        return Reject(SPEAKING, "no_speech", message=str(error))
+    if isinstance(level, LevelUnknown):
+        message = f"{level.message} (moshi.level_text sets what it says for that)"
+        return Reject(SPEAKING, LEVEL_UNKNOWN, message=message)
+    return pcm
+
+
+def _turn_columns(item: _AlignedTurn, utterance: Utterance, settings: MoshiSettings) -> dict[str, Any]:
     words = item.alignment.words
     rate = round(estimate_tokens(split_words(utterance.text)) / (words[-1].end_sec - words[0].start_sec), 3)
     return {
@@ -168,18 +171,3 @@ def _rejected_rows(plan: DialoguePlan, rejects: Mapping[int, Reject]) -> list[Tu
 
 def bad_line_row(item: BadDialogueLine) -> TurnRow:
     return TurnRow(item.id, line=item.line, stage=READING, reason=item.reason, message=item.message)
-
-
-def sidecar_bytes(parts: Iterable[tuple[str, int, Alignment]]) -> bytes:
-    """The trainer's sidecar, from (label, first sample, alignment) of each turn; both channels' words sorted by start.
-
-    The trainer uses binary search, so the list must be sorted as a whole. Times are rounded to microseconds: words are
-    at least 0.1 ms apart, and remain so wherever their turn begins.
-    """
-    alignments = [
-        [word.text, [round(start / SAMPLE_RATE_HZ + edge, 6) for edge in (word.start_sec, word.end_sec)], label]
-        for label, start, alignment in parts
-        for word in alignment.words
-    ]
-    alignments.sort(key=lambda item: (item[1], item[2]))
-    return (json.dumps({"alignments": alignments}, ensure_ascii=False) + "\n").encode()
