@@ -1,7 +1,7 @@
 """Metadata of materialisations and assets in the Dagster UI: numbers, tables, plots, columns, and check results."""
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -9,7 +9,7 @@ import dagster as dg
 from voice_core.corpus.dataset.column_descriptions import COLUMN_DESCRIPTIONS
 from voice_core.corpus.dataset.plots import plot_durations, plot_rejections
 from voice_core.corpus.dataset.summary import Summary
-from voice_core.stages.check_outcomes import CheckOutcome
+from voice_core.stages.checks import Check, CheckOutcome
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,13 +31,12 @@ def check_results(outcomes: Iterable[CheckOutcome]) -> list[dg.AssetCheckResult]
     ]
 
 
-def check_specs(
-    asset: str, blocking: Mapping[str, str], warnings: Mapping[str, str] | None = None
-) -> list[dg.AssetCheckSpec]:
-    """Specs by name and description. A failed blocking check keeps everything downstream from running."""
-    specs = [dg.AssetCheckSpec(name, asset=asset, blocking=True, description=text) for name, text in blocking.items()]
-    specs += [dg.AssetCheckSpec(name, asset=asset, description=text) for name, text in (warnings or {}).items()]
-    return specs
+def check_specs(asset: str, checks: Iterable[Check[...]]) -> list[dg.AssetCheckSpec]:
+    """Dagster's form of the declarations of an asset's checks."""
+    return [
+        dg.AssetCheckSpec(item.name, asset=asset, blocking=item.blocking, description=item.description)
+        for item in checks
+    ]
 
 
 def column_schema(schema: "pa.Schema") -> Metadata:

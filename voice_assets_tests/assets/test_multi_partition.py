@@ -16,7 +16,7 @@ from voice_core.corpus.names import SEGMENTS
 from voice_core.fingerprint import sha256
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
-from voice_core.stages.check_outcomes import CheckOutcome
+from voice_core.stages.checks import CheckOutcome
 
 KEYS = [f"news/batch-{number:04d}" for number in range(1, 5)]
 CHAIN = ("raw_audio", "segments", "coded_segments")

@@ -1,4 +1,4 @@
-"""Checks of finished stages. Each outcome says what was checked and names the first offenders."""
+"""Checks of the voice dataset's stages, each declared with its severity. `voice_assets` assigns them to assets."""
 
 import dataclasses
 import itertools
@@ -22,7 +22,7 @@ from voice_core.corpus.segment.segment_files import SegmentFileError, load_segme
 from voice_core.language import pluralize
 from voice_core.layout import PartitionKey
 from voice_core.settings import Settings
-from voice_core.stages.check_outcomes import CheckOutcome, make_check_outcome
+from voice_core.stages.checks import CheckOutcome, Findings, check
 from voice_core.stages.files import FileState, audit_file, find_sizes
 from voice_core.storage.store import ObjectNotFoundError, Store
 
@@ -37,8 +37,12 @@ def _describe_entry(entry: Entry) -> str:
     return f"{entry.audio_id} line {entry.index}"
 
 
-def seconds_add_up(manifest: Manifest) -> CheckOutcome:
-    """Every sample of every recording belongs to exactly one row."""
+@check()
+def seconds_add_up(manifest: Manifest) -> Findings:
+    """Duration in equals duration kept plus duration rejected, to the sample.
+
+    Every sample of every recording belongs to exactly one row.
+    """
     counted: dict[str, int] = defaultdict(int)
     kept = 0
     for entry in manifest.entries:
@@ -53,8 +57,7 @@ def seconds_add_up(manifest: Manifest) -> CheckOutcome:
     wrong += [f"rows of {audio_id}, which is not a recording of this batch" for audio_id in sorted(unknown_recordings)]
     total = sum(item.sample_count for item in manifest.recordings)
     rate = manifest.sample_rate_hz
-    return make_check_outcome(
-        "seconds_add_up",
+    return Findings(
         wrong,
         f"{total / rate:.3f} s in = {kept / rate:.3f} s kept + {(total - kept) / rate:.3f} s rejected",
         {"seconds_in": total / rate, "seconds_kept": kept / rate, "seconds_rejected": (total - kept) / rate},
@@ -71,12 +74,12 @@ def require_valid_segments(segments: Manifest) -> None:
             raise InvalidSegmentsError(f"its segments failed the check {outcome.name}: {outcome.message}")
 
 
-def files_intact(
-    store: Store, files: Iterable[tuple[str, str]], known: Mapping[str, int] | None = None
-) -> CheckOutcome:
-    """Every file (key, SHA-256) is present and has the committed content, unless it is evicted.
+@check()
+def files_intact(store: Store, files: Iterable[tuple[str, str]], known: Mapping[str, int] | None = None) -> Findings:
+    """Every committed file exists and has its checksum, unless it was freed.
 
-    Files in `known` (key, size in bytes) were verified before: they are not read again if they have this size.
+    `files` has keys and SHA-256. Files in `known` (key, size in bytes) were verified before: they are not read again if
+    they have this size.
     """
     wanted = dict(files)
     known = known or {}
@@ -95,8 +98,7 @@ def files_intact(
     freed_count = found.count(None)
     notes = [f"{len(wanted)} files", f"{len(there)} of them by their size" if there else ""]
     looked_at = ", ".join(filter(None, [*notes, f"{freed_count} of them freed" if freed_count else ""]))
-    return make_check_outcome(
-        "files_intact",
+    return Findings(
         [problem for problem in found if problem],
         looked_at,
         {"files": len(wanted), "freed": freed_count},
@@ -126,19 +128,23 @@ def _sizes(store: Store, keys: Sequence[str]) -> dict[str, int]:
     return {info.key: info.size for info in store.listing(f"{folder}/") if info.key in wanted}
 
 
-def texts_present(manifest: Manifest) -> CheckOutcome:
+@check()
+def texts_present(manifest: Manifest) -> Findings:
+    """Every kept segment has a text."""
     kept = manifest.kept()
     wrong = [f"{_describe_entry(entry)} has no text" for entry in kept if not entry.text.strip()]
-    return make_check_outcome("texts_present", wrong, f"{len(kept)} rows")
+    return Findings(wrong, f"{len(kept)} rows")
 
 
-def transcripts_present(batch: Batch) -> CheckOutcome:
-    """A warning that names the recordings without a transcript."""
+@check("warning")
+def transcripts_present(batch: Batch) -> Findings:
+    """Every recording has a transcript."""
     wrong = [f"{item.audio_id} has no transcript" for item in batch.recordings if not (item.transcript or item.adopted)]
-    return make_check_outcome("transcripts_present", wrong, f"{len(batch.recordings)} recordings", warning=True)
+    return Findings(wrong, f"{len(batch.recordings)} recordings")
 
 
-def no_overlap(manifest: Manifest) -> CheckOutcome:
+@check()
+def no_overlap(manifest: Manifest) -> Findings:
     """No two segments of a recording share a sample."""
     cut: dict[str, list[tuple[int, int, Entry]]] = defaultdict(list)
     for entry in manifest.entries:
@@ -150,17 +156,19 @@ def no_overlap(manifest: Manifest) -> CheckOutcome:
         for (_, stop, first), (start, _, second) in itertools.pairwise(spans):
             if start < stop:
                 wrong.append(f"{_describe_entry(first)} and line {second.index} share {stop - start} samples")
-    return make_check_outcome("no_overlap", wrong, f"{sum(map(len, cut.values()))} segments")
+    return Findings(wrong, f"{sum(map(len, cut.values()))} segments")
 
 
-def recordings_sound(manifest: Manifest) -> CheckOutcome:
-    """A warning that names each recording that could not be used completely."""
+@check("warning")
+def recordings_sound(manifest: Manifest) -> Findings:
+    """Every recording was decoded completely and has a readable transcript."""
     wrong = [f"{item.audio_id}: {item.status}: {item.message}" for item in manifest.recordings if item.has_problem]
-    return make_check_outcome("recordings_sound", wrong, f"{len(manifest.recordings)} recordings", warning=True)
+    return Findings(wrong, f"{len(manifest.recordings)} recordings")
 
 
-def codes_valid(store: Store, manifest: Manifest, codec: Codec, known: Collection[str] = ()) -> CheckOutcome:
-    """Each coded file has the right number of codes, within the codebook, and not all equal.
+@check()
+def codes_valid(store: Store, manifest: Manifest, codec: Codec, known: Collection[str] = ()) -> Findings:
+    """The number of codes matches the audio; codes are in the codebook and not all equal.
 
     Files whose keys are `known` were checked before and are skipped.
     """
@@ -179,13 +187,12 @@ def codes_valid(store: Store, manifest: Manifest, codec: Codec, known: Collectio
         return [f"{name} has {problem}" for problem in problems]
 
     offenders = [problem for problems in store.map_keys(check_file, kept) for problem in problems]
-    return make_check_outcome(
-        "codes_valid", offenders, f"{len(kept)} segments" + (", the others before" if known else "")
-    )
+    return Findings(offenders, f"{len(kept)} segments" + (", the others before" if known else ""))
 
 
-def rows_match(store: Store, manifest: Manifest) -> CheckOutcome:
-    """The Parquet files contain exactly the kept rows of the manifest, each under one key."""
+@check()
+def rows_match(store: Store, manifest: Manifest) -> Findings:
+    """The Parquet files hold exactly the kept rows; those for NeuTTS have exactly three columns."""
     wrong = []
     kept = {split: {row_key(manifest.partition, e) for e in manifest.kept() if e.split == split} for split in SPLITS}
     freed = EvictedFiles(store)
@@ -212,24 +219,24 @@ def rows_match(store: Store, manifest: Manifest) -> CheckOutcome:
         for split, keys in kept.items()
         if keys and (config, split) not in written
     ]
-    return make_check_outcome("rows_match", wrong, f"{len(manifest.kept())} rows")
+    return Findings(wrong, f"{len(manifest.kept())} rows")
 
 
-def unchanged_outcome(name: str) -> CheckOutcome:
-    """The outcome of a check if nothing was written since it last passed."""
-    return CheckOutcome(name, True, "nothing was written since the last check")
+@check("warning")
+def nothing_failed(manifest: Manifest, stage: str) -> Findings:
+    """Every kept segment was processed by this stage.
 
-
-def nothing_failed(manifest: Manifest, stage: str) -> CheckOutcome:
-    """A warning that names rows that this stage could not process; the next run tries them again."""
+    The next run tries the others again.
+    """
     wrong = [
         f"{_describe_entry(e)}: {e.reason}: {e.message}" for e in manifest.entries if e.stage == stage and e.message
     ]
-    return make_check_outcome("nothing_failed", wrong, f"{len(manifest.kept())} rows", warning=True)
+    return Findings(wrong, f"{len(manifest.kept())} rows")
 
 
-def splits_do_not_leak(manifests: Iterable[Manifest], settings: Settings) -> CheckOutcome:
-    """No recording, no person (within the speaker scope) and no text of test is in train."""
+@check()
+def splits_do_not_leak(manifests: Iterable[Manifest], settings: Settings) -> Findings:
+    """No recording, speaker (within the speaker scope) or text of test is in train."""
     sides: dict[str, dict[tuple[str, ...], str]] = {TRAIN: {}, TEST: {}}
     rows = 0
     for manifest in manifests:
@@ -247,4 +254,4 @@ def splits_do_not_leak(manifests: Iterable[Manifest], settings: Settings) -> Che
                 sides[entry.split].setdefault(mark, f"{channel}/{_describe_entry(entry)}")
     both = sorted(sides[TRAIN].keys() & sides[TEST].keys())
     wrong = [f"the {mark[0]} of {sides[TEST][mark]} (test) is also that of {sides[TRAIN][mark]}" for mark in both]
-    return make_check_outcome("splits_do_not_leak", wrong, f"{rows} rows")
+    return Findings(wrong, f"{rows} rows")

@@ -1,4 +1,4 @@
-"""Checks of finished dialogues. Each says what it checked and names the first offenders."""
+"""Checks of the Moshi stages, each declared with its severity. `voice_assets` assigns them to assets."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -7,8 +7,9 @@ from itertools import groupby
 import numpy as np
 
 from voice_core.fingerprint import hash_to_unit_interval, sha256
+from voice_core.language import pluralize
 from voice_core.moshi.mixing import Stereo, read_wav
-from voice_core.moshi.script import ROLES, SAMPLE_RATE_HZ
+from voice_core.moshi.script import ROLES, SAMPLE_RATE_HZ, BadDialogueLine, Dialogue
 from voice_core.moshi.shard_manifest import LABELS, ShardManifest, TurnRow, sidecar_key
 from voice_core.moshi.text_tokens import TOKENS_PER_SEC
 from voice_core.moshi.trainer_manifest import (
@@ -20,7 +21,7 @@ from voice_core.moshi.trainer_manifest import (
 from voice_core.recognition.recognisers import Recogniser, count_word_errors, normalize_words
 from voice_core.recognition.text_words import split_words
 from voice_core.settings import MoshiSettings
-from voice_core.stages.check_outcomes import CheckOutcome, make_check_outcome
+from voice_core.stages.checks import Findings, check
 from voice_core.stages.files import FileState, compare_sizes, list_sizes
 from voice_core.storage.store import Store
 from voice_core.tts.base import Capabilities
@@ -28,8 +29,19 @@ from voice_core.tts.base import Capabilities
 _TIME_EPS_SEC = 2e-6  # sidecars hold microseconds
 
 
-def dialogues_add_up(manifest: ShardManifest) -> CheckOutcome:
-    """Every dialogue and bad line has its rows, each dialogue is kept or rejected as a whole, and ends with a turn."""
+@check("warning")
+def lines_are_dialogues(items: Sequence[Dialogue | BadDialogueLine]) -> Findings:
+    """Every line of the scripts is a dialogue."""
+    wrong = [item.message for item in items if isinstance(item, BadDialogueLine)]
+    return Findings(wrong, pluralize(len(items) - len(wrong), "dialogue"))
+
+
+@check()
+def dialogues_add_up(manifest: ShardManifest) -> Findings:
+    """Every dialogue and every invalid line has its rows, and turns cover the whole dialogue.
+
+    Each dialogue is kept or rejected as a whole.
+    """
     wrong: list[str] = []
     dialogues = list(manifest.by_dialogue())
     lines = sum(row.turn < 0 for row in manifest.rows)
@@ -46,23 +58,25 @@ def dialogues_add_up(manifest: ShardManifest) -> CheckOutcome:
     wrong += [
         f"line {row.line} {row.dialogue_id!r} is rejected without a reason" for row in _rows_without_reason(manifest)
     ]
-    return make_check_outcome(
-        "dialogues_add_up", wrong, f"{len(dialogues)} dialogues, {lines} bad lines", manifest.figures
-    )
+    return Findings(wrong, f"{len(dialogues)} dialogues, {lines} bad lines", manifest.figures)
 
 
 def _rows_without_reason(manifest: ShardManifest) -> Iterable[TurnRow]:
     return (row for row in manifest.rows if not row.kept and not (row.stage and row.reason))
 
 
-def files_are_sound(store: Store, manifest: ShardManifest) -> CheckOutcome:
-    """Each file is what was committed: stereo at 24 kHz, as long as the manifest says, each channel silent outside of
-    its turns, nothing at full scale; words sorted, each within its turn, as in the script."""
+@check()
+def files_are_sound(store: Store, manifest: ShardManifest) -> Findings:
+    """Files are stereo, have the listed number of samples, are silent between turns, and have their words in place.
+
+    Each has its checksum and 24 kHz; no sample is at full scale; words are sorted, each within its turn, and those of
+    the script.
+    """
     wrong: list[str] = []
     kept = manifest.kept()
     for name, rows in kept:
         wrong += [f"{name!r}: {problem}" for problem in _find_file_problems(store, rows)]
-    return make_check_outcome("files_are_sound", wrong, f"{len(kept)} dialogues")
+    return Findings(wrong, f"{len(kept)} dialogues")
 
 
 def _find_file_problems(store: Store, rows: Sequence[TurnRow]) -> list[str]:
@@ -129,8 +143,9 @@ def find_sidecar_problems(data: bytes, rows: Sequence[TurnRow]) -> list[str]:
     return problems
 
 
-def text_fits(manifest: ShardManifest) -> CheckOutcome:
-    """No turn of the assistant has more text than Moshi has room for. A warning."""
+@check("warning")
+def text_fits(manifest: ShardManifest) -> Findings:
+    """No turn of the assistant has more text tokens per second than Moshi produces."""
     turns = [row for row in manifest.rows if row.kept and row.role == "assistant"]
     dense = [
         f"{row.dialogue_id!r} turn {row.turn + 1}: about {row.tokens_per_sec} tokens per second, "
@@ -138,42 +153,45 @@ def text_fits(manifest: ShardManifest) -> CheckOutcome:
         for row in turns
         if row.dense
     ]
-    return make_check_outcome("text_fits", dense, f"{len(turns)} turns of the assistant", warning=True)
+    return Findings(dense, f"{len(turns)} turns of the assistant")
 
 
-def words_were_heard(manifest: ShardManifest) -> CheckOutcome:
-    """Word times were found in the audio, not spread by length. A warning."""
+@check("warning")
+def words_were_heard(manifest: ShardManifest) -> Findings:
+    """Word times come from an aligner, not from an approximation."""
     turns = [row for row in manifest.rows if row.kept]
     rough = [f"{row.dialogue_id!r} turn {row.turn + 1} has approximate times" for row in turns if row.approximate]
     share = round(len(rough) / len(turns), 4) if turns else 0.0
-    return make_check_outcome(
-        "words_were_heard", rough, f"{len(turns)} turns", {"approximate_share": share}, warning=True
-    )
+    return Findings(rough, f"{len(turns)} turns", {"approximate_share": share})
 
 
-def emotions_were_spoken(manifest: ShardManifest, capabilities: Capabilities) -> CheckOutcome:
-    """No turn has an emotion that the engine cannot speak. A warning."""
+@check("warning")
+def emotions_were_spoken(manifest: ShardManifest, capabilities: Capabilities) -> Findings:
+    """Turns with an emotion were spoken by an engine that supports emotions."""
     turns = [row for row in manifest.rows if row.kept and row.emotion]
     plain = [f"{row.dialogue_id!r} turn {row.turn + 1} is not {row.emotion!r}" for row in turns]
     offenders = [] if capabilities.emotions else plain
-    return make_check_outcome("emotions_were_spoken", offenders, f"{len(turns)} turns with an emotion", warning=True)
+    return Findings(offenders, f"{len(turns)} turns with an emotion")
 
 
-def nothing_rejected(manifest: ShardManifest) -> CheckOutcome:
-    """Every line is a dialogue, and every dialogue was built. A warning."""
+@check("warning")
+def nothing_rejected(manifest: ShardManifest) -> Findings:
+    """Every line is a dialogue, and every dialogue was built."""
     wrong = [
         row.message or f"{row.dialogue_id!r}: {row.reason}"
         for row in manifest.rows
         if not row.kept and row.reason != "other_turn_failed"
     ]
-    return make_check_outcome(
-        "nothing_rejected", wrong, f"{manifest.dialogues} dialogues", manifest.rejects(), warning=True
-    )
+    return Findings(wrong, f"{manifest.dialogues} dialogues", manifest.rejects())
 
 
-def lists_are_sound(store: Store, manifests: Iterable[ShardManifest], settings: MoshiSettings) -> CheckOutcome:
-    """The trainer's lists have exactly the committed dialogues, each line `path` and `duration`, to the sample; train
-    and eval partition them. Every WAV file and sidecar is there, in its committed size."""
+@check()
+def lists_are_sound(store: Store, manifests: Iterable[ShardManifest], settings: MoshiSettings) -> Findings:
+    """Every line has a path and a duration, and its file exists and is complete.
+
+    The lists have exactly the committed dialogues, and each is in train or in eval. Durations are exact to the sample.
+    Every WAV file and sidecar has its committed size.
+    """
     there = list_sizes(store, trainer_manifest_prefix(settings.name))
     expected: dict[str, int] = {}
     wrong: list[str] = []
@@ -213,25 +231,29 @@ def lists_are_sound(store: Store, manifests: Iterable[ShardManifest], settings: 
     if sorted(found["train"] + found["eval"]) != sorted(found[""]):
         wrong.append("train and eval together are not the full list")
     figures = {"train_rows": len(found["train"]), "eval_rows": len(found["eval"])}
-    return make_check_outcome("lists_are_sound", wrong, f"{len(expected)} dialogues", figures)
+    return Findings(wrong, f"{len(expected)} dialogues", figures)
 
 
-def batches_are_finished(lists: TrainerManifestReport, batches: int) -> CheckOutcome:
-    """No batch is left out of the trainer's lists. A warning: the finished ones can be used for training."""
+@check("warning")
+def batches_are_finished(lists: TrainerManifestReport, batches: int) -> Findings:
+    """No batch is left out because it is not finished.
+
+    A warning, since the finished ones can be used for training.
+    """
     left = [f"{batch} is not finished and is left out" for batch in lists.incomplete]
-    return make_check_outcome("batches_are_finished", left, f"{batches} batches", warning=True)
+    return Findings(left, f"{batches} batches")
 
 
+@check("warning")
 def speech_says_its_text(
     store: Store, manifest: ShardManifest, recogniser: Recogniser | None, settings: MoshiSettings
-) -> CheckOutcome:
-    """In a sample of the utterances, a recogniser finds the text, up to a limit of word errors. A warning. The sample
-    depends on the ids of the dialogues, so that it is the same every time."""
-    name = "speech_says_its_text"
+) -> Findings:
+    """A recogniser transcribes a sample of the speech as its text.
+
+    The limit is `recogniser_max_wer`. The sample depends on the ids of the dialogues, so that it is always the same.
+    """
     if recogniser is None:
-        return CheckOutcome(
-            name, True, "no speech was recognised: moshi.recogniser names no recogniser that can be used", warning=True
-        )
+        return Findings([], "", skipped="no speech was recognised: moshi.recogniser selects no usable recogniser")
     turns = [row for _, rows in manifest.kept() for row in rows]
     turns.sort(key=lambda row: hash_to_unit_interval("recognise", settings.seed, row.dialogue_id, row.turn))
     sample = sorted(turns[: settings.recogniser_turns], key=lambda row: (row.key, row.turn))
@@ -253,4 +275,4 @@ def speech_says_its_text(
     mismatches.sort(reverse=True)
     offenders = [description for _, description in mismatches] if rate > settings.recogniser_max_wer else []
     looked_at = f"{len(sample)} utterances, word error rate {rate:.3f}"
-    return make_check_outcome(name, offenders, looked_at, figures, warning=True)
+    return Findings(offenders, looked_at, figures)

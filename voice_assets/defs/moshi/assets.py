@@ -10,10 +10,9 @@ from voice_assets.code_location import current_location
 from voice_assets.concurrency_wait import PoolWatch
 from voice_assets.defs.moshi.checks import DIALOGUES_CHECKS, MOSHI_DATASET_CHECKS, MOSHI_SHARDS_CHECKS
 from voice_assets.defs.moshi.partitions import dialogue_batch
-from voice_assets.metadata import check_results, speed_metadata
+from voice_assets.metadata import check_results, check_specs, speed_metadata
 from voice_assets.notebook_store import NotebookStore
 from voice_core.compute.gpu_lock import tag_run
-from voice_core.language import pluralize
 from voice_core.layout import PartitionKey
 from voice_core.moshi import build, checks
 from voice_core.moshi.batch_plan import SHARD_VERSION
@@ -23,7 +22,6 @@ from voice_core.moshi.script import BadDialogueLine
 from voice_core.moshi.shard_manifest import ShardManifest, read_shard_manifest
 from voice_core.moshi.trainer_manifest import trainer_manifest_prefix
 from voice_core.report.notebook import render_dialogue_notebook
-from voice_core.stages.check_outcomes import CheckOutcome
 from voice_core.synthesis import SynthesisOptions
 
 GROUP = "moshi"
@@ -53,7 +51,7 @@ class SynthesisConfig(dg.Config):
     group_name=GROUP,
     kinds={"json"},
     code_version="1",
-    check_specs=DIALOGUES_CHECKS,
+    check_specs=check_specs("dialogues", DIALOGUES_CHECKS),
 )
 def dialogues(context: dg.AssetExecutionContext, corpus: CorpusResource) -> dg.MaterializeResult:
     """The dialogue scripts of a batch, as `new_dialogues` assigned them."""
@@ -69,18 +67,7 @@ def dialogues(context: dg.AssetExecutionContext, corpus: CorpusResource) -> dg.M
             "characters": sum(len(turn.text) for item in good for turn in item.turns),
             "bad_lines": [item.message for item in bad],
         },
-        check_results=check_results(
-            [
-                CheckOutcome(
-                    "lines_are_dialogues",
-                    not bad,
-                    f"{pluralize(len(bad), 'line')} could not be read as a dialogue"
-                    if bad
-                    else f"{pluralize(len(good), 'dialogue')} read",
-                    warning=True,
-                )
-            ]
-        ),
+        check_results=check_results([checks.lines_are_dialogues(items)]),
     )
 
 
@@ -95,7 +82,7 @@ def moshi_shards_asset(pool: str | None) -> dg.AssetsDefinition:
         code_version=str(SHARD_VERSION),
         pool=pool,
         automation_condition=AFTER_INPUTS,
-        check_specs=MOSHI_SHARDS_CHECKS,
+        check_specs=check_specs("moshi_shards", MOSHI_SHARDS_CHECKS),
     )
     def moshi_shards(
         context: dg.AssetExecutionContext,
@@ -167,7 +154,7 @@ def _voice_levels(manifest: ShardManifest) -> dict[str, dg.MetadataValue]:
     kinds={"json"},
     code_version="1",
     automation_condition=AFTER_INPUTS_IDLE,
-    check_specs=MOSHI_DATASET_CHECKS,
+    check_specs=check_specs("moshi_dataset", MOSHI_DATASET_CHECKS),
 )
 def moshi_dataset(corpus: CorpusResource) -> dg.MaterializeResult:
     """The manifests that the trainer reads, over all batches, with some dialogues held out for evaluation."""

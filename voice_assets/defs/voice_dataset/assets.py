@@ -32,7 +32,7 @@ from voice_assets.defs.voice_dataset.multi_partition import (
     batch_asset,
     build_multi_asset,
 )
-from voice_assets.metadata import check_results, column_schema, speed_metadata, summary_metadata
+from voice_assets.metadata import check_results, check_specs, column_schema, speed_metadata, summary_metadata
 from voice_assets.throughput_history import DEVICE_METADATA
 from voice_core.codecs.base import CodecUnavailableError
 from voice_core.corpus import checks
@@ -50,9 +50,10 @@ from voice_core.corpus.names import CODED, DATASET, SEGMENTS
 from voice_core.corpus.segment import segment_stage
 from voice_core.layout import DatasetLayout
 from voice_core.report.notebook import render_codes_notebook
-from voice_core.stages.check_outcomes import CheckOutcome
 
 GROUP = "voice_dataset"
+_UNCHANGED = "nothing was written since the last check"
+_NO_CODEC = "no codec is configured: the dataset is built without codes"
 
 
 @batch_asset(
@@ -136,15 +137,11 @@ def coded_segments(request: BatchRequest) -> dg.MaterializeResult:
     # Blocking checks of segments stop a run that builds both; encoding is a run of its own.
     checks.require_valid_segments(read_complete_manifest(work, SEGMENTS, partition))
     if codec is None:
-        names = ("seconds_add_up", "files_intact", "codes_valid", "nothing_failed")
-        nothing = [
-            CheckOutcome(name, True, "no codec is configured: the dataset is built without codes") for name in names
-        ]
         segments_version = read_complete_manifest(work, SEGMENTS, partition).data_version
         return dg.MaterializeResult(
             data_version=dg.DataVersion(f"none-{segments_version}"),
             metadata={"codec": "none"},
-            check_results=check_results(nothing),
+            check_results=check_results(item.skip(_NO_CODEC) for item in CODED_SEGMENTS_CHECKS),
         )
     settings = request.corpus.settings
     sound: dict[str, Any] = {}
@@ -273,7 +270,7 @@ def voice_dataset(request: BatchRequest) -> dg.MaterializeResult:
                 [
                     checks.seconds_add_up(manifest),
                     checks.files_intact(work, rows_stage.list_parquet_files(manifest), known),
-                    checks.unchanged_outcome("rows_match") if known else checks.rows_match(work, manifest),
+                    checks.rows_match.skip(_UNCHANGED) if known else checks.rows_match(work, manifest),
                     checks.nothing_failed(manifest, DATASET),
                 ],
                 lambda: is_replaced(manifest, rows_stage.read_dataset_manifest(work, partition, settings)),
@@ -315,7 +312,7 @@ def voice_pairs(request: BatchRequest) -> dg.MaterializeResult:
     automation_condition=AFTER_INPUTS_IDLE,
     kinds={"markdown", "huggingface"},
     code_version=str(card_stage.CARD_VERSION),
-    check_specs=DATASET_CARD_CHECKS,
+    check_specs=check_specs("dataset_card", DATASET_CARD_CHECKS),
 )
 def dataset_card(config: StageConfig, corpus: CorpusResource) -> dg.MaterializeResult:
     """The dataset's README: contents, statistics and rejected audio. `datasets.load_dataset` reads its header."""

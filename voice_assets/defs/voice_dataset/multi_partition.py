@@ -17,12 +17,14 @@ from pydantic import Field
 from resources.corpus import CorpusResource
 from voice_assets.concurrency_wait import PoolWatch
 from voice_assets.defs.voice_dataset.partitions import channel_batch
+from voice_assets.metadata import check_specs
 from voice_assets.notebook_store import NotebookStore
 from voice_assets.step_failures import FAILED_BATCHES
 from voice_core.compute.gpu_lock import tag_run
 from voice_core.fingerprint import sha256
 from voice_core.layout import PartitionKey
 from voice_core.redaction import redact_raised_errors
+from voice_core.stages.checks import Check
 
 _CODE_VERSION, _DATA_VERSION = "dagster/code_version", "dagster/data_version"
 _IS_USER_PROVIDED, _BACKFILL = "dagster/data_version_is_user_provided", "dagster/backfill"
@@ -84,7 +86,7 @@ def batch_asset(
     kinds: set[str],
     code_version: str,
     deps: Sequence["BatchAsset | str"] = (),
-    checks: Sequence[dg.AssetCheckSpec] = (),
+    checks: Sequence[Check[...]] = (),
     condition: dg.AutomationCondition | None = None,
 ) -> Callable[[Callable[[BatchRequest], dg.MaterializeResult]], BatchAsset]:
     """Decorator that makes a `BatchAsset` of the function that builds it; name and description are the function's."""
@@ -101,7 +103,7 @@ def batch_asset(
             automation_condition=condition,
             skippable=True,  # of a run over many batches Dagster gets events, not outputs
         )
-        return BatchAsset(spec, tuple(checks), build)
+        return BatchAsset(spec, tuple(check_specs(build.__name__, checks)), build)
 
     return decorate
 

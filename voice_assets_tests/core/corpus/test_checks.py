@@ -15,7 +15,7 @@ from voice_core.corpus.manifest import Entry, Manifest, read_complete_manifest
 from voice_core.corpus.names import CODED
 from voice_core.corpus.segment.segment_files import dump_segment, load_segment
 from voice_core.layout import PartitionKey
-from voice_core.stages.check_outcomes import CheckOutcome
+from voice_core.stages.checks import CheckOutcome
 from voice_core.stages.verdicts import Reject
 
 NEWS = PartitionKey("news", 1)
