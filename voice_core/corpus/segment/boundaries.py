@@ -8,6 +8,7 @@ import numpy as np
 
 from voice_core.audio.pcm import Pcm16
 from voice_core.corpus.ingest.transcript_types import BadLine, Line
+from voice_core.corpus.segment.fades import apply_fades
 from voice_core.settings import CutSettings
 from voice_core.stages.verdicts import Reject
 
@@ -231,19 +232,4 @@ class StreamCutter:
         start = find_quietest_sample(pcm, cut.start, self._base, self._settings.sample_rate_hz)
         stop = min(find_quietest_sample(pcm, cut.stop, self._base, self._settings.sample_rate_hz), self._end)
         audio = pcm[start - self._base : max(start, stop) - self._base].copy()
-        fade_samples = round(self._settings.fade_sec * self._settings.sample_rate_hz)
-        return CutAudio(cut, start, stop, apply_fades(audio, fade_samples))
-
-
-def apply_fades(pcm: Pcm16, fade_samples: int) -> Pcm16:
-    """Apply linear fades to both ends, in place.
-
-    >>> apply_fades(np.full(6, 100, np.int16), 2).tolist()
-    [33, 67, 100, 100, 67, 33]
-    """
-    length = min(fade_samples, len(pcm) // 2)
-    if length:
-        ramp = np.arange(1, length + 1, dtype=np.float32) / (length + 1)
-        pcm[:length] = np.rint(pcm[:length] * ramp)
-        pcm[-length:] = np.rint(pcm[-length:] * ramp[::-1])
-    return pcm
+        return CutAudio(cut, start, stop, apply_fades(audio, self._settings))
