@@ -162,9 +162,7 @@ class HubRepo:
                 )
             self._uploaded[file.path, file.sha256] = addition
 
-    def commit(
-        self, *, uploads: Iterable[LocalFile], deleted: Iterable[str], parent: str, title: str, description: str
-    ) -> str:
+    def commit(self, *, uploads: Iterable[LocalFile], deleted: Iterable[str], parent: str, message: str) -> str:
         """Make one commit on top of `parent` and return its hash. Large files must have been uploaded with `upload`.
 
         Raises:
@@ -181,8 +179,7 @@ class HubRepo:
             lambda: self._api.create_commit(
                 self.repo_id,
                 operations,
-                commit_message=title,
-                commit_description=description,
+                commit_message=message,
                 repo_type=_REPO_TYPE,
                 revision=self.branch,
                 parent_commit=parent,
@@ -200,12 +197,12 @@ class HubRepo:
         own = f"refs/heads/{self.branch}"
         return {item.ref: item.target_commit for group in groups for item in group if item.ref != own}
 
-    def squash(self, title: str) -> None:
+    def squash(self, message: str) -> None:
         """Replace the history of the branch by one commit."""
         self._calls(
             "squash its history",
             lambda: self._api.super_squash_history(
-                self.repo_id, branch=self.branch, commit_message=title, repo_type=_REPO_TYPE
+                self.repo_id, branch=self.branch, commit_message=message, repo_type=_REPO_TYPE
             ),
         )
 

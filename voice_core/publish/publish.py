@@ -10,6 +10,7 @@ from voice_core.compute import progress
 from voice_core.corpus.dataset.publications import find_publication, write_publication
 from voice_core.corpus.evicted import EvictedFiles
 from voice_core.layout import DatasetLayout
+from voice_core.publish.commit_message import publish_commit_message
 from voice_core.publish.dataset_files import DatasetNotReadyError, collect_files
 from voice_core.publish.difference import (
     HUB_RECORD,
@@ -270,15 +271,12 @@ class _Publisher:
             )
 
     def _commit(self, difference: Difference, parent: str) -> str:
-        counts = {"added": difference.added, "changed": difference.changed, "deleted": difference.deleted}
-        change_counts = ", ".join(f"{len(items)} {verb}" for verb, items in counts.items() if items)
         self._work.verify_lock()
         return self._hub.commit(
             uploads=difference.uploads,
             deleted=difference.deleted,
             parent=parent,
-            title=f"{self._settings.dataset}: {change_counts}",
-            description="",
+            message=publish_commit_message(self._settings.dataset, difference),
         )
 
     def _record_publication(self, revision: str) -> None:

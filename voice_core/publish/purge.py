@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from voice_core.corpus.dataset.publications import find_publication, read_publications, set_publication_revision
 from voice_core.language import pluralize
 from voice_core.layout import DatasetLayout, RowsFile
+from voice_core.publish.commit_message import squash_commit_message
 from voice_core.publish.errors import HubError
 from voice_core.publish.publish import open_hub
 from voice_core.settings import Settings
@@ -57,7 +58,7 @@ def purge(work: Store, settings: Settings) -> PurgePlan:
     with hold_lock(work, name) as work, open_hub(settings) as hub:
         branches = _published_branches(work, settings, hub)
         work.verify_lock()
-        hub.squash(f"{settings.dataset}: history removed")
+        hub.squash(squash_commit_message(settings.dataset))
         unused = _unused_files(hub, branches)
         if unused:
             work.verify_lock()

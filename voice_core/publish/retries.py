@@ -23,7 +23,7 @@ from voice_core.publish.errors import HubAccessError, HubConflictError, HubError
 from voice_core.redaction import redact, redact_error
 
 MAX_ATTEMPTS = 5
-_TRANSIENT = {408, 429, 500, 502, 503, 504}
+RETRIED_STATUSES = {408, 429, 500, 502, 503, 504}
 _MAX_WAIT_SEC = 330.0  # the hub counts requests in windows of five minutes
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -84,7 +84,7 @@ class RetryingCaller:
             return HubAccessError(f"{where}: the token has no permission for this; it needs write access ({message})")
         if status in (409, 412):
             return HubConflictError(f"{where}: the branch has moved ({message})")
-        if status in _TRANSIENT or (status is None and isinstance(error, HTTPError)):
+        if status in RETRIED_STATUSES or (status is None and isinstance(error, HTTPError)):
             limit = "the hub limits the rate" if status == 429 else "the hub fails or does not answer"
             return HubUnavailableError(
                 f"{where}: {limit}; uploaded files are kept, so run the same command later ({message})",

@@ -21,7 +21,7 @@ from voice_core.storage.local_files import is_part_file
 from voice_core.storage.local_links import LINK_OUTSIDE, has_links, walk_inside
 from voice_core.storage.object_info import INVALID_KEY, ObjectInfo, is_valid_key
 from voice_core.storage.raw_listing import list_raw_entries
-from voice_core.storage.retry import Retries
+from voice_core.storage.retries import Retries
 
 if TYPE_CHECKING:
     from voice_core.storage.store import Store

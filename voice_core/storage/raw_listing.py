@@ -16,7 +16,7 @@ from obstore.exceptions import BaseError
 from voice_core.storage.config import StoreConfig
 from voice_core.storage.errors import first_line
 from voice_core.storage.object_info import strip_etag
-from voice_core.storage.retry import Retries
+from voice_core.storage.retries import Retries
 
 RawEntry = tuple[str, int, str, str]  # key below the URL, size, etag, version
 

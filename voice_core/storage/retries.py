@@ -6,7 +6,7 @@ import time
 
 _FIRST_PAUSE_SEC, _LONGEST_PAUSE_SEC = 0.2, 5.0
 # Transient errors that obstore does not retry by itself, in its own words.
-_TRANSIENT = (
+RETRIED_ERRORS = (
     "error decoding response body",  # the connection ended within a body
     "request or response body error",
     "end of file before message length reached",
@@ -33,7 +33,7 @@ def is_transient(error: Exception) -> bool:
     text = str(error)
     tried = _CLIENT_RETRIES.search(text)
     exhausted = tried is not None and float(tried["sec"]) > _RETRY_LIMIT_SEC
-    return not exhausted and any(sign.lower() in text.lower() for sign in _TRANSIENT)
+    return not exhausted and any(sign.lower() in text.lower() for sign in RETRIED_ERRORS)
 
 
 class Retries:
