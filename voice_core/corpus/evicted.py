@@ -1,4 +1,4 @@
-"""Evicted files: committed files that were deleted on purpose, since they can be rebuilt.
+"""Evicted files: committed files that were deleted on purpose, since they can be rebuilt. Users read "freed".
 
 `freed/<stage>/<partition>.json` names them with their hashes. A row whose file is named there counts as if its file
 were there. The record is written before the first file is deleted, so that an interrupted deletion leaves no doubt.

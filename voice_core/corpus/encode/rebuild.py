@@ -44,7 +44,7 @@ def _make_coded(context: RebuildContext, wanted: ExpectedHashes) -> set[str]:
         return set()
     sources = {SEGMENTS + key.removeprefix(CODED): key for key in remaining}
     rebuild_segments(context.work, context.sources, context.partition, context.settings, sources)
-    with codec.ready(f"encoding evicted files of {context.partition} again"):
+    with codec.ready(f"encoding freed files of {context.partition} again"):
         write_matching(context, remaining, _encode_again(context, codec, sources))
     still_evicted = read_evicted(context.work, SEGMENTS, context.partition)
     return {key for source, key in sources.items() if source in still_evicted}

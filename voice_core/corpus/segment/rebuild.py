@@ -94,10 +94,10 @@ def rebuild_files(
         return 0
     if rebuild_sources is None:
         raise LookupError(
-            f"{partition}: evicted files of {stage} are needed, such as {next(iter(wanted))} ({len(wanted)} in "
+            f"{partition}: freed files of {stage} are needed, such as {next(iter(wanted))} ({len(wanted)} in "
             "total): run `voice build` to rebuild them"
         )
-    with progress.track(f"rebuilding evicted {stage} of {partition}", len(wanted), "files") as bar:
+    with progress.track(f"rebuilding freed {stage} of {partition}", len(wanted), "files") as bar:
         unread = make(RebuildContext(work, rebuild_sources, partition, settings, bar), wanted)
     there = {item.key for item in work.listing(stage_prefix(stage, partition))}
     if lost := wanted.keys() - unread - there:
@@ -192,7 +192,7 @@ def _read_rows(reader: IO[bytes], stems: Mapping[str, str], *, with_codes: bool)
                 segment = Segment(audio=audio, duration_sec=len(audio) / rate, codes=codes, **text)
                 yield stems[row["__key__"].split("/", 1)[-1]], dump_segment(segment)
     except (pa.ArrowException, soundfile.LibsndfileError, StoreError) as error:
-        _log.warning("evicted files are not rebuilt from the rows of the dataset: %s", error)
+        _log.warning("freed files are not rebuilt from the rows of the dataset: %s", error)
 
 
 def _cut_again(context: RebuildContext, wanted: ExpectedHashes) -> set[str]:

@@ -207,7 +207,7 @@ class Held(SmallCodec):
         self.held = ""
 
     def encode(self, clips: Sequence[Audio], sample_rate_hz: int | None = None) -> list[Codes]:
-        assert self.held == f"encoding evicted files of {NEWS} again"
+        assert self.held == f"encoding freed files of {NEWS} again"
         return super().encode(clips, sample_rate_hz)
 
 
