@@ -1,1 +1,1 @@
-"""Ours beside the way it was done before, and beside what the machine allows, in one run."""
+"""Each benchmark compares this project with the usual way and with the limit of the machine, in one run."""

@@ -1,8 +1,8 @@
-"""Automation: what Dagster's daemon costs beside the work itself.
+"""Automation: the time that Dagster's daemon takes in addition to the work itself.
 
 A sensor's tick over 100,000 recordings in 1,000 batches of which none is new, on a local disk (listing, reading the
 batch files, comparing, asking); loading `definitions` in a fresh interpreter; and a backfill of the whole chain over
-300 batches of one recording of two seconds each, launched as the UI does and run by the daemon, beside the same
+300 batches of one recording of two seconds each, launched as the UI does and run by the daemon, against the same
 functions called without Dagster.
 
 Prediction: the tick takes 8 s, most of it listing 200,000 files and parsing 1,000 batch files; definitions load in

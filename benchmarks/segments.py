@@ -1,8 +1,8 @@
 """Stage 1: recordings in four formats → committed segments.
 
-Ours (decode, snap to quiet, measure, rules, .npz, hashes, manifest; a process a core) beside the usual way
+Ours (decode, snap to quiet, measure, rules, .npz, hashes, manifest; a process a core) against the usual way
 (librosa.load at 24 kHz, slices by the transcript, savez_compressed of float32; one file after another; on one
-recording of each format, compared by audio second) and beside the limit: PyAV decoding and resampling with our
+recording of each format, compared by audio second) and against the limit: PyAV decoding and resampling with our
 options and nothing else, over the same pool. Each format is a partition. The workers are warm, but for "cold".
 
 Prediction: ours runs at 900 × real time on two cores and 15 times as fast as the usual way, which writes about

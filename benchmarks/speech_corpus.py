@@ -86,7 +86,7 @@ def _write(plan: RecordingSpec, raw: Path, spoken: SynthesisedLines) -> Path:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The transcript beside a recording."""
+    """The transcript of a recording."""
     found: list[dict[str, Any]] = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["segments"]
     return found
 

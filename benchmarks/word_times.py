@@ -96,7 +96,7 @@ class RecogniserComparison:
 
 @dataclass(slots=True)
 class WordTimes:
-    """`recognisers` is empty where none was at hand."""
+    """`recognisers` is empty where none is installed."""
 
     words: int = 0
     at_edges: TimingErrors = field(default_factory=TimingErrors)
@@ -116,7 +116,7 @@ def read_main_words(wav: Path) -> list[TimedWord]:
 
 
 def compare_word_times(wavs: Sequence[Path]) -> WordTimes:
-    """Compare the sidecars beside these stereo files."""
+    """Compare the sidecars of these stereo files."""
     result = WordTimes()
     with tempfile.TemporaryDirectory(prefix="voice-bench-") as name:
         folder = Path(name)

@@ -20,7 +20,7 @@ class IndexTTS2Resource(dg.ConfigurableResource):
     use_deepspeed: bool | None = Field(default=None, description="Generate with DeepSpeed.")
     use_accel: bool | None = Field(default=None, description="Generate with the package's acceleration engine.")
     use_torch_compile: bool | None = Field(default=None, description="Compile the mel decoder.")
-    use_qwen_emo: bool | None = Field(default=None, description="Load the model that reads emotions in words.")
+    use_qwen_emo: bool | None = Field(default=None, description="Load the model for emotions given as a description.")
     aux_paths: dict[str, str] = Field(default={}, description="Paths of the weights of auxiliary models.")
     voices: dict[str, str] = Field(default={}, description="Name of a voice → its recording; the first is the default.")
     languages: list[str] = Field(default=[], description="Languages of the weights, BCP-47.")

@@ -35,11 +35,11 @@ AFTER_INPUTS = (_UPDATE_PENDING & _RETRY_ALLOWED & ~_Condition.any_deps_missing(
     "after its inputs"
 )
 
-# Codes: a run of their own in the codec's pool, after the segments. GPU failures are often transient, so a failed batch
+# Codes: a separate run in the codec's pool, after the segments. GPU failures are often transient, so a failed batch
 # is retried every hour.
 _HOURLY_RETRY = _Condition.cron_tick_passed("0 * * * *") & _Condition.execution_failed()
 AFTER_SEGMENTS = ((_UPDATE_PENDING_OWN_RUN | _HOURLY_RETRY) & ~_Condition.any_deps_missing() & _IDLE).with_label(
-    "after the segments, in a run of its own"
+    "after the segments, in a separate run"
 )
 
 # Assets of the whole dataset: once no input is in progress or requested. Missing or failed batches do not block them;

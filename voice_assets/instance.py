@@ -158,7 +158,7 @@ def _repair_versions(database: Path) -> None:
         raise ConfigurationError(
             f"{database} has several schema versions ({', '.join(sorted(versions))}), and Dagster {dg.__version__} "
             f"needs {newest}: it cannot be opened. Move the folders history and schedules away: the next command "
-            "creates new ones. They hold the record of past runs; no part of a dataset is lost with them"
+            "creates new ones. They contain the run history only; no part of a dataset is lost"
         )
     with contextlib.closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("DELETE FROM alembic_version WHERE version_num != ?", (newest,))

@@ -42,7 +42,7 @@ def adopt(
     """Import a folder of segment files that another program has cut, one `.npz` per segment.
 
     File names are `<channel>/<audio_id>_seg_<number>.npz`; each file has the nine fields audio, codes, text,
-    speaker_id, gender, dialect, tone, duration_sec and audio_id. They get batches of their own, with manifests;
+    speaker_id, gender, dialect, tone, duration_sec and audio_id. They get separate batches, with manifests;
     nothing is cut or encoded. `voice build` then makes missing codes, the rows and the card.
 
     An invalid file is rejected with a reason, which is in the manifest. Run the command again after a kill, or after

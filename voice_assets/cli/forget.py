@@ -182,7 +182,7 @@ def remove_from_hub(
     try:
         endpoint = open_hub(there).endpoint
         if endpoint != place.endpoint:
-            raise ConfigurationError(f"HF_ENDPOINT leads to {endpoint}: set it to {place.endpoint}")
+            raise ConfigurationError(f"HF_ENDPOINT is {endpoint}: set it to {place.endpoint}")
         if not yes and not confirm(f"Publish that to {place.url} now?", default=True):
             errors.print(f"It is still there: {again} removes it.", highlight=False)
             return False

@@ -99,7 +99,7 @@ def build(
 
     A line of the input is a dialogue: `{"id", "user_text", "assistant_text"}`, or `{"id", "turns": [{"role", "text"}]}`
     with optional `voice`, `emotion`, `pause_before_sec` and `overlap_sec` for each turn. The output is stereo WAV files
-    (left: assistant, right: user), word alignments beside them, and manifests under `moshi/NAME/` of the work root:
+    (left: assistant, right: user), word alignments (JSON), and manifests under `moshi/NAME/` of the work root:
     `NAME.jsonl`, `NAME.train.jsonl`, `NAME.eval.jsonl`.
 
     Run the same command again at any time: unchanged dialogues are kept, only changed turns are synthesised again, and

@@ -51,7 +51,7 @@ def publish(
     The token comes from HF_TOKEN or `hf auth login`, the server from HF_ENDPOINT. A missing repository is created,
     private unless VOICE_HUB__PRIVATE=false. Other files in the repository are kept. Large files that the hub has
     already, also from an interrupted run, are not uploaded again. The repository and the revision are recorded in
-    published.json beside the dataset.
+    published.json in the dataset's folder.
 
     Examples: `voice publish --dry-run`, `voice publish --repo my-team/my-voices`,
     `voice publish --revision next --force`.

@@ -142,9 +142,9 @@ def _add_rows(root: Tree, found: Trace) -> None:
     pairs = [place for place in found.rows if place.partner]
     node = dataset.add(f"in {len(pairs)} pairs")
     for place in pairs:
-        node.add(f"{place.role} beside {escape(place.partner)}: {escape(place.file.key)}, {_row(place)}")
+        node.add(f"{place.role}, paired with {escape(place.partner)}: {escape(place.file.key)}, {_row(place)}")
     for item in found.published:
-        same = "as it is now" if item.same else "[yellow]in another version[/]"
+        same = "with these files" if item.same else "[yellow]with other files[/]"
         dataset.add(f"published at {escape(item.url)}, {escape(item.branch)}, revision {item.revision}, {same}")
     if not found.published:
         dataset.add("not published")

@@ -49,11 +49,11 @@ def scale_to_peak(audio: npt.NDArray[np.float32], sample_rate_hz: int) -> tuple[
     An engine may speak at any level, and silence is detected at levels of 16 bits. Raises `NoSpeechError`.
     """
     if audio.ndim != 1 or not len(audio):
-        raise NoSpeechError(f"the engine gave audio of shape {audio.shape}, not mono speech")
+        raise NoSpeechError(f"the engine returned audio of shape {audio.shape}, not mono speech")
     if not np.isfinite(audio).all():
-        raise NoSpeechError("the engine gave samples that are not finite")
+        raise NoSpeechError("the engine returned samples that are not finite")
     at_rate = resample(np.asarray(audio, np.float32), sample_rate_hz, SAMPLE_RATE_HZ)
     peak = float(np.abs(at_rate).max())
     if peak <= _SILENCE_PEAK:
-        raise NoSpeechError("the engine gave silence")
+        raise NoSpeechError("the engine returned silence")
     return at_rate.astype(np.float64) / peak, peak

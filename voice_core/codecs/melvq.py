@@ -1,6 +1,6 @@
 """MelVQ: a small speech codec in plain numpy, shipped with its codebooks.
 
-It stands in for NeuCodec where no GPU or download is at hand: the same rate (50 codes a second), the same
+It replaces NeuCodec where neither a GPU nor a download is available: the same rate (50 codes a second), the same
 range (0…65535) and 24 kHz out, at a far lower fidelity.
 
 Encoding, frame by frame: Hann-windowed power spectrum → 80 log-mel bands → 40 liftered cepstral

@@ -61,7 +61,7 @@ class PartitionStatus:
 
     @property
     def problem_recordings(self) -> tuple[RecordingOutcome, ...]:
-        """The recordings that were not taken in whole."""
+        """The recordings that could not be processed completely."""
         return tuple(outcome for outcome in self.manifest.recordings if outcome.has_problem) if self.manifest else ()
 
     @property
@@ -91,7 +91,7 @@ class BuildStatus:
 
 
 def read_status(work: Store, discovery: Discovery, codec: Codec | None, settings: Settings) -> BuildStatus:
-    """Compare what lies there with what a build would make now."""
+    """Compare what is committed with what a build would write now."""
     partitions = {str(batch.partition): batch.partition for batch in discovery.batches}
 
     def read(name: str) -> _Manifests:

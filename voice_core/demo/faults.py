@@ -16,9 +16,9 @@ from voice_core.demo.transcripts import TranscriptRow
 class LineFault:
     """A defective line in an otherwise healthy recording.
 
-    `rewrite` turns the honest transcript row, given the recording's length in seconds, into what stands in the
-    file; `damage` turns the recording around the line (at `SAMPLE_RATE_HZ` of performance.py) into what is heard.
-    `reason` is the pipeline's word for it.
+    `rewrite` turns the correct transcript row, given the recording's length in seconds, into the row that is written;
+    `damage` changes the audio of the line (at `SAMPLE_RATE_HZ` of rendering.py). `reason` is the pipeline's reject
+    reason.
     """
 
     name: str
@@ -102,7 +102,7 @@ STUDIO_LINES: Final[tuple[str | LineFault, ...]] = (
     LineFault("clipped", "clipped", "rejected: the waveform is cut off at full scale",
                 "Then the trumpet player leaned into the microphone.", damage=_overdrive),
     "We turned the dial down and apologised to the neighbours.",
-    LineFault("text_too_long", "text_too_fast", "rejected: too many characters a second for any tongue",
+    LineFault("text_too_long", "text_too_fast", "rejected: too many characters a second",
                 "The minutes were approved.", lambda row, _: row | {"text": _SPEECH}),
     "A studio needs a clock that does not tick, and ours is a sundial.",
     LineFault("text_too_short", "text_too_slow", "rejected: far too little text for so much speech",
@@ -115,7 +115,7 @@ STUDIO_LINES: Final[tuple[str | LineFault, ...]] = (
     "After the call somebody always says that the line was better in the old days.",
     LineFault("too_short", "too_short", "rejected: 60 ms are too short for a segment",
                 "Yes, quite so.", lambda row, _: row | {"end": round(row["start"] + 0.06, 3)}),
-    LineFault("not_an_object", "not_an_object", "rejected: the segment is no JSON object",
+    LineFault("not_an_object", "not_an_object", "rejected: the segment is not a JSON object",
                 "The typist wrote this one without any form.", lambda row, _: row["text"]),
     "The last one out feeds the plant and switches off the red light.",
     LineFault("missing_end", "missing_time", "rejected: the segment has no end",
@@ -145,7 +145,7 @@ FIELD_LINES: Final[tuple[str | LineFault, ...]] = (
     "A swallow came in through the roof and listened to the end.",
     LineFault("too_long", "too_long", "rejected: longer than 30 s", _LONG),
     "On the way back we counted the steps and disagreed.",
-    LineFault("out_of_range", "out_of_range", "rejected: it lies after the end of the recording",
+    LineFault("out_of_range", "out_of_range", "rejected: it is after the end of the recording",
                 "These words were filed under the following day.",
                 lambda row, total_sec: row | {"start": round(total_sec + 10, 3), "end": round(total_sec + 13, 3)}),
     "The gate was locked behind us by somebody whom we never saw.",
@@ -155,8 +155,8 @@ FIELD_LINES: Final[tuple[str | LineFault, ...]] = (
 )  # fmt: skip
 
 FILE_FAULTS: Final[dict[str, FileFault]] = {
-    trouble.name: trouble
-    for trouble in (
+    fault.name: fault
+    for fault in (
         FileFault("truncated", "unreadable", "unreadable: the index (moov) at the end of the file is missing",
                     audio=lambda data: data[: len(data) * 6 // 10]),
         FileFault("corrupted", "damaged_audio", "partly readable: lines that touch the damage are rejected",
@@ -164,7 +164,7 @@ FILE_FAULTS: Final[dict[str, FileFault]] = {
         FileFault("text_as_audio", "unreadable", "unreadable: the file holds text, no audio",
                     audio=lambda data: "lamp oil\ntwo lemons\na stamp, زيت المصباح\n".encode() * 40),
         FileFault("empty_audio", "unreadable", "unreadable: the file has 0 bytes", audio=lambda data: b""),
-        FileFault("no_transcript", "no_transcript", "left out: no transcript beside it", transcript=None),
+        FileFault("no_transcript", "no_transcript", "left out: it has no transcript", transcript=None),
         FileFault("transcript_not_json", "transcript_not_json", "left out: its transcript is an HTML page",
                     transcript=lambda data: b"<!doctype html>\n<title>502 Bad Gateway</title>\n<p>Try again later.\n"),
         FileFault("segments_not_a_list", "transcript_no_segments", "left out: `segments` is an object, not a list",

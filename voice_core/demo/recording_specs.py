@@ -86,8 +86,8 @@ def _healthy_specs(scale: float) -> tuple[RecordingSpec, ...]:
 def _broken_specs() -> tuple[RecordingSpec, ...]:
     """Short recordings with defective files, and two of full length with defective lines; never scaled."""
 
-    def plan(channel: str, audio_id: str, format: AudioFormat, cast: str, talk: str, trouble: str) -> RecordingSpec:
-        return RecordingSpec(channel, audio_id, format, -60, CAST[cast], load_talks()[talk], fault=FILE_FAULTS[trouble])
+    def plan(channel: str, audio_id: str, format: AudioFormat, cast: str, talk: str, fault: str) -> RecordingSpec:
+        return RecordingSpec(channel, audio_id, format, -60, CAST[cast], load_talks()[talk], fault=FILE_FAULTS[fault])
 
     def accidents(
         channel: str, audio_id: str, format: AudioFormat, cast: str, lines: tuple[str | LineFault, ...]

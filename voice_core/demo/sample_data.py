@@ -73,7 +73,7 @@ class DemoRecording:
 
 @dataclass(frozen=True, slots=True)
 class SampleData:
-    """The raw bucket. `built` is False if it existed already; `faults` as in TROUBLES."""
+    """The raw bucket. `built` is False if it existed already; `faults` is `DEMO_FAULTS`."""
 
     raw: Path
     built: bool
@@ -87,13 +87,13 @@ class SampleData:
 
 
 def generate_sample_data(root: Path, *, seconds_scale: float = 1.0) -> SampleData:
-    """Generate the raw bucket in `root/raw`: `<channel>/<audio_id>.<ext>`, with transcripts beside.
+    """Generate the raw bucket in `root/raw`: `<channel>/<audio_id>.<ext>`, each with its transcript.
 
-    What is already there is left as it is, mended files included, while `root/.world` names the same version
-    of script, code and encoders. `seconds_scale` (0 to 1) shortens the healthy recordings.
+    Existing files are kept, also repaired ones, while `root/.world` names the same version of script, code and
+    encoders. `seconds_scale` (0 to 1) shortens the healthy recordings.
 
     Raises:
-        FileExistsError: `root/raw` holds something that is not a demo world; it is left alone.
+        FileExistsError: `root/raw` is not the raw bucket of a demo; it is not changed.
     """
     specs = list_recording_specs(seconds_scale)
     raw, partial, marker = root / "raw", root / "raw.partial", root / _MARKER
@@ -113,14 +113,14 @@ def generate_sample_data(root: Path, *, seconds_scale: float = 1.0) -> SampleDat
         return _read_sample_data(raw, specs, built=True)
 
 
-def repair_recording(world: SampleData, trouble: str) -> Path:
-    """Replace the broken file of a file trouble by the healthy one, as a person would; returns its audio's path.
+def repair_recording(sample: SampleData, fault: str) -> Path:
+    """Replace the defective file of a `FileFault` by the healthy one; returns the path of its audio.
 
-    Line troubles are mended by editing the transcript.
+    A `LineFault` is repaired by editing the transcript.
     """
-    (broken,) = [plan for plan in list_recording_specs() if plan.fault is not None and plan.fault.name == trouble]
-    _write_recordings([dataclasses.replace(broken, fault=None)], world.raw)
-    return world.raw / broken.audio_key
+    (broken,) = [plan for plan in list_recording_specs() if plan.fault is not None and plan.fault.name == fault]
+    _write_recordings([dataclasses.replace(broken, fault=None)], sample.raw)
+    return sample.raw / broken.audio_key
 
 
 def _write_recordings(specs: Sequence[RecordingSpec], raw: Path) -> None:
@@ -133,7 +133,7 @@ def _write_recordings(specs: Sequence[RecordingSpec], raw: Path) -> None:
 
 
 def synthesise_lines(specs: Sequence[RecordingSpec], pool: ThreadPoolExecutor) -> SynthesisedLines:
-    """Every sentence of the plans, each synthesised once."""
+    """Every sentence of the recordings, each synthesised once."""
     engine = load_engine("hibari")
     wanted = dict.fromkeys((speaker.voice, line.spoken) for plan in specs for speaker, line in assign_speakers(plan))
 
@@ -152,18 +152,18 @@ def synthesise_lines(specs: Sequence[RecordingSpec], pool: ThreadPoolExecutor) -
 
 def _write_recording(plan: RecordingSpec, raw: Path, spoken: SynthesisedLines) -> None:
     performance = render_recording(plan, spoken)
-    trouble = plan.fault
+    fault = plan.fault
     audio_path, transcript_path = raw / plan.audio_key, _transcript_path(raw, plan)
     audio_path.parent.mkdir(parents=True, exist_ok=True)
-    if trouble is None or trouble.audio is not None:
+    if fault is None or fault.audio is not None:
         encode_audio_file(audio_path, performance.samples, SAMPLE_RATE_HZ, plan.format)
-        if trouble is not None and trouble.audio is not None:
-            audio_path.write_bytes(trouble.audio(audio_path.read_bytes()))
+        if fault is not None and fault.audio is not None:
+            audio_path.write_bytes(fault.audio(audio_path.read_bytes()))
     transcript = WRITERS[plan.transcript][1](performance.segments).encode()
-    if trouble is None:
+    if fault is None:
         transcript_path.write_bytes(transcript)
-    elif trouble.transcript is not None:
-        transcript_path.write_bytes(trouble.transcript(transcript))
+    elif fault.transcript is not None:
+        transcript_path.write_bytes(fault.transcript(transcript))
 
 
 def _transcript_path(raw: Path, plan: RecordingSpec) -> Path:

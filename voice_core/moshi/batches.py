@@ -252,7 +252,7 @@ def _read_batches(store: Store, name: str) -> list[_Batch]:
 
 def read_source(store: Store, name: str) -> str:
     """What a data set is made of; "" where it was never recorded. Raises `StateFileError`."""
-    remedy = "Say once that the input is the data set's: voice moshi build --replace-input"
+    remedy = "Confirm the input with one run of: voice moshi build --replace-input"
     return (read_state(store, source_key(name), dict[str, str], prepare=_source, remedy=remedy) or {}).get("source", "")
 
 

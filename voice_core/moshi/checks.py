@@ -52,7 +52,7 @@ def dialogues_add_up(manifest: ShardManifest) -> Findings:
         )
     for name, rows in dialogues:
         if len({row.kept for row in rows}) > 1 or [row.turn for row in rows] != list(range(len(rows))):
-            wrong.append(f"{name!r} is kept in part or lacks a turn")
+            wrong.append(f"only a part of {name!r} is kept, or a turn is missing")
         elif rows[0].kept and max(row.start_sample + row.sample_count for row in rows) != rows[0].dialogue_samples:
             wrong.append(f"{name!r} does not end with its last turn")
     wrong += [
@@ -148,8 +148,8 @@ def text_fits(manifest: ShardManifest) -> Findings:
     """No turn of the assistant has more text tokens per second than Moshi produces."""
     turns = [row for row in manifest.rows if row.kept and row.role == "assistant"]
     dense = [
-        f"{row.dialogue_id!r} turn {row.turn + 1}: about {row.tokens_per_sec} tokens per second, "
-        f"at most {TOKENS_PER_SEC} fit"
+        f"{row.dialogue_id!r} turn {row.turn + 1}: about {row.tokens_per_sec} text tokens per second, "
+        f"but Moshi produces {TOKENS_PER_SEC}"
         for row in turns
         if row.dense
     ]
@@ -169,7 +169,10 @@ def words_were_heard(manifest: ShardManifest) -> Findings:
 def emotions_were_spoken(manifest: ShardManifest, capabilities: Capabilities) -> Findings:
     """Turns with an emotion were spoken by an engine that supports emotions."""
     turns = [row for row in manifest.rows if row.kept and row.emotion]
-    plain = [f"{row.dialogue_id!r} turn {row.turn + 1} is not {row.emotion!r}" for row in turns]
+    plain = [
+        f"{row.dialogue_id!r} turn {row.turn + 1}: the engine does not support emotions ({row.emotion!r})"
+        for row in turns
+    ]
     offenders = [] if capabilities.emotions else plain
     return Findings(offenders, f"{len(turns)} turns with an emotion")
 

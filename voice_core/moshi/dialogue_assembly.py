@@ -128,7 +128,7 @@ def _level_speech(made: SpokenDialogue, turn: int, settings: MoshiSettings) -> P
     except NoSpeechError as error:
         return Reject(SPEAKING, "no_speech", message=str(error))
     if isinstance(level, LevelUnknown):
-        message = f"{level.message} (moshi.level_text sets what it says for that)"
+        message = f"{level.message} (moshi.level_text sets the text that is spoken to measure it)"
         return Reject(SPEAKING, LEVEL_UNKNOWN, message=message)
     return pcm
 

@@ -70,7 +70,7 @@ def _audit_batch(found: AuditCollector, partition: PartitionKey) -> ShardManifes
         found.wrong[script] = error.why
     if manifest_data is None:
         if there and key not in found.wrong:
-            found.wrong[key] = f"{MISSING}, while {len(there)} files of its batch are there"
+            found.wrong[key] = f"{MISSING}, but {len(there)} files of its batch exist"
         return None
     try:
         manifest = parse_shard_manifest(found.work, partition, manifest_data)

@@ -65,7 +65,7 @@ def apply_gain(audio: npt.NDArray[np.float32], sample_rate_hz: int, gain_db: flo
     scaled, loudest = scale_to_peak(audio, sample_rate_hz)
     scaled *= min(10 ** (gain_db / 20) * loudest, 10 ** (peak_dbfs / 20))
     if not detect_speech_frames(scaled, SAMPLE_RATE_HZ).any():
-        raise NoSpeechError("the engine gave silence")
+        raise NoSpeechError("the engine returned silence")
     return to_pcm16(scaled)
 
 

@@ -51,7 +51,7 @@ def bounded_lines(stream: IO[bytes], limit: int = MAX_LINE_BYTES) -> Iterator[by
 def read_dialogues(
     lines: Iterable[bytes], file: str = "", seen: dict[int, str] | None = None
 ) -> Iterator[Dialogue | BadDialogueLine]:
-    """Each line as a dialogue or a bad line; blank lines are skipped. Raises nothing of its own.
+    """Each line as a dialogue or a bad line; blank lines are skipped. Raises only what reading `lines` raises.
 
     `file` is the name of the file in messages. `seen` has the ids of the files read before, by hash, with the name of
     their file; those of this file are added. Memory grows only by an 8-byte hash (about 100 bytes in Python) per id, by

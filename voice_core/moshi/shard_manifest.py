@@ -68,7 +68,7 @@ class TurnRow:
     aligner: str = ""
     approximate: bool = False
     tokens_per_sec: float | None = None
-    dense: bool = False  # more text than Moshi has room for: training loses some of it
+    dense: bool = False  # more text tokens per second than Moshi produces: training loses some
     # The dialogue.
     dialogue_fingerprint: str = ""
     dialogue_samples: int = 0

@@ -1,4 +1,4 @@
-"""How much text Moshi has room for."""
+"""How many text tokens Moshi produces per second, and how many a text has."""
 
 TOKENS_PER_SEC = 12.5
 """Text tokens per second: one for each frame of Moshi's codec, Mimi."""

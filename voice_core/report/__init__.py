@@ -1,1 +1,1 @@
-"""Things to listen to: cards with audio in them, for the listening page and for the Dagster UI."""
+"""The listening page and the notebooks of the Dagster UI: cards with audio."""

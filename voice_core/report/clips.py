@@ -28,7 +28,7 @@ _BUDGET_SEC = 420.0  # of MP3 in one page: 64 kbit/s in base64 make 4.5 MB of it
 
 @dataclass(frozen=True, slots=True)
 class ClipCandidate:
-    """A row with a file, and why it was selected. `decodable`: the codec at hand made its codes."""
+    """A row with a file, and why it was selected. `decodable`: the given codec made its codes."""
 
     partition: PartitionKey
     entry: Entry

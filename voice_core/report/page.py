@@ -29,7 +29,8 @@ from voice_core.storage.store import Store
 
 _TEMPLATE = "page.html.j2"
 _MOST_RECORDINGS = 200
-_TITLE, _MORE_RECORDINGS = "what was made, to listen to</title>", '<p class="lead">… and '  # as in page.html.j2
+_TITLE, _MORE_RECORDINGS = "listening page</title>", '<p class="lead">… and '  # as in page.html.j2
+_EARLIER_TITLE = "what was made, to listen to</title>"  # of pages that earlier versions wrote
 _NAME_CHARS = 100  # the page shows at least this many characters of an audio id
 _MOST_REJECTED = 20
 _MOST_DIALOGUES = 3
@@ -85,7 +86,7 @@ def may_contain_recording(page: bytes, audio_id: str) -> bool:
     """Whether an HTML file is such a page that names the recording, or does not name all recordings."""
     text = page.decode("utf-8", "replace")
     named = str(escape(audio_id[:_NAME_CHARS])) in text or _MORE_RECORDINGS in text
-    return _TITLE in text and named
+    return (_TITLE in text or _EARLIER_TITLE in text) and named
 
 
 def build_page(
@@ -213,7 +214,7 @@ def _codes_note(codec: Codec | None, manifests: Sequence[Manifest]) -> str:
         return "These segments have no codes: the dataset was built without a codec."
     if not all(_has_codes_of(codec, manifest) for manifest in coded):
         names = ", ".join(sorted({str(manifest.parameters["codec"]) for manifest in coded}))
-        return f"The segments have codes from {names}. They are not decoded here, because that codec was not at hand."
+        return f"The segments have codes from {names}. They are not decoded here, because that codec is not available."
     return ""
 
 

@@ -64,7 +64,7 @@ class Settings(BaseSettings):
     )
     codec_options: dict[str, Any] = Field(
         default_factory=dict,
-        description="Settings of a codec that has no group of its own, such as one of another package. JSON object.",
+        description="Settings of a codec without its own group, such as one of another package. JSON object.",
     )
     raw_pattern: str = Field(
         "{channel}/{audio_id}",

@@ -13,7 +13,7 @@ class SpeechSettings(SettingsGroup):
     engine: str = Field("hibari", description="Speech engine: hibari (embedded, English), noise or indextts2.")
     options: dict[str, Any] = Field(
         default_factory=dict,
-        description="Settings of an engine that has no group of its own, such as one of another package. JSON object.",
+        description="Settings of an engine without its own group, such as one of another package. JSON object.",
     )
     pool: str = Field(
         "",

@@ -121,7 +121,7 @@ class SynthesisOptions:
 
     def __post_init__(self) -> None:
         if self.backend not in BACKENDS:
-            raise ValueError(f"no backend is called {self.backend!r}; known backends: {', '.join(BACKENDS)}")
+            raise ValueError(f"unknown backend {self.backend!r}; known backends: {', '.join(BACKENDS)}")
         for name, least in (
             ("workers", 0),
             ("postprocess_workers", 0),

@@ -62,7 +62,7 @@ def engine_declaration(name: str) -> EngineDeclaration:
         return load_registered(ENGINES, ENTRY_POINTS, name, EngineDeclaration)
     except UnknownNameError as error:
         known = ", ".join(error.known)
-        raise ValueError(f"no speech engine is called {name!r}; known engines: {known}") from None
+        raise ValueError(f"unknown speech engine {name!r}; known engines: {known}") from None
     except ImportError as error:
         raise EngineUnavailableError(
             f"the engine {name} cannot be imported ({error}). Install what its package needs"

@@ -124,7 +124,7 @@ def test_what_is_only_worth_knowing_is_a_warning(shard_builder: ShardBuilder, ma
     assert emotions_were_spoken(sad, moved).passed
     ignored = emotions_were_spoken(sad, plain)
     assert (ignored.passed, ignored.warning, ignored.figures) == (False, True, {"offenders": 2})
-    assert "'a' turn 2 is not 'sad'" in ignored.message
+    assert "'a' turn 2: the engine does not support emotions ('sad')" in ignored.message
     assert nothing_rejected(manifest).passed
     rejected = nothing_rejected(shard_builder.build([make_dialogue("a", f"{FAILING_TEXT}", "Yes.")]))
     assert (rejected.passed, rejected.warning) == (False, True)

@@ -80,9 +80,9 @@ def test_an_utterance_that_would_clip_stays_quieter_as_a_whole() -> None:
 )
 def test_what_is_no_speech_is_refused(audio: np.ndarray) -> None:
     for gain_db in (0.0, 80.0):
-        with pytest.raises(NoSpeechError, match="the engine gave"):
+        with pytest.raises(NoSpeechError, match="the engine returned"):
             apply_gain(audio.astype(np.float32), 24_000, gain_db, -1.0)
-    with pytest.raises(NoSpeechError, match="the engine gave"):
+    with pytest.raises(NoSpeechError, match="the engine returned"):
         speech_power(audio.astype(np.float32), 24_000)
 
 

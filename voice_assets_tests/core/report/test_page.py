@@ -24,7 +24,7 @@ from voice_core.report.clips import (
     select_worst_kept,
     waveform_svg_path,
 )
-from voice_core.report.page import build_page
+from voice_core.report.page import build_page, may_contain_recording
 from voice_core.settings import CardSettings, Settings
 from voice_core.stages.verdicts import Reject
 from voice_core.storage.store import Store
@@ -184,14 +184,14 @@ def test_the_funnel_adds_up_and_troubled_recordings_come_first(store: Store) -> 
 def test_without_the_codec_the_page_says_why_codes_are_not_heard(store: Store, coded: bool) -> None:
     build_corpus(store, coded=coded)
     html = build_page(store, [PARTITION], SETTINGS, None).decode()
-    assert ("that codec was not at hand" if coded else "built without a codec") in html
+    assert ("that codec is not available" if coded else "built without a codec") in html
     assert "from codes" not in html.split("<main>")[1]
 
 
 def test_a_codec_that_cannot_be_loaded_costs_the_page_its_codes_and_nothing_else(store: Store) -> None:
     build_corpus(store)
     html = build_page(store, [PARTITION], SETTINGS, LevelCodec("torch sees no <GPU> here")).decode()
-    assert "that codec was not at hand. torch sees no &lt;GPU&gt; here" in html
+    assert "that codec is not available. torch sees no &lt;GPU&gt; here" in html
     assert len(Elements(html).named("audio")) == 6 + 2
 
 
@@ -221,6 +221,17 @@ def test_the_page_is_the_same_twice_and_empty_roots_have_one_too(store: Store) -
     build_corpus(store)
     one, two = (build_page(store, [PARTITION], SETTINGS, LevelCodec(), seed=3) for _ in range(2))
     assert one == two
+
+
+def test_pages_of_this_and_of_earlier_versions_are_recognised_by_the_recordings_they_name(store: Store) -> None:
+    build_corpus(store)
+    page = build_page(store, [PARTITION], SETTINGS, None)
+    earlier = page.replace(b"listening page</title>", b"what was made, to listen to</title>")
+    assert earlier != page
+    for html in (page, earlier):
+        assert may_contain_recording(html, "silent-film")
+        assert not may_contain_recording(html, "another recording")
+    assert not may_contain_recording(b"<title>notes</title>silent-film", "silent-film")
 
 
 def test_the_worst_are_taken_in_turn_by_each_measure_and_none_twice() -> None:

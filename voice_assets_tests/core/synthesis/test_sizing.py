@@ -89,7 +89,7 @@ def test_this_machine_has_cores_and_memory() -> None:
 
 
 def test_options_that_make_no_sense_are_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="no backend is called 'fork'"):
+    with pytest.raises(ValueError, match="unknown backend 'fork'"):
         _options(backend="fork")
     with pytest.raises(ValueError, match="planner_buffer must be at least 1, and is 0"):
         _options(planner_buffer=0)

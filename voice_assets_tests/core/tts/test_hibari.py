@@ -17,7 +17,7 @@ def engine() -> SpeechEngine:
 
 
 def test_an_unknown_engine_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"no speech engine is called 'festival'; known engines:.*hibari"):
+    with pytest.raises(ValueError, match=r"unknown speech engine 'festival'; known engines:.*hibari"):
         load_engine("festival")
 
 

@@ -215,7 +215,7 @@ def _unavailable(error: Exception) -> CodecUnavailableError:
     hint = ""
     missing = isinstance(error, ModuleNotFoundError)
     if not missing and "torchaudio" in f"{error} {traceback.format_tb(error.__traceback__)}":
-        hint = f" The installed torchaudio does not load beside this torch. {_torchaudio_remedy()}"
+        hint = f" The installed torchaudio does not load with this torch. {_torchaudio_remedy()}"
     return CodecUnavailableError(f"the codec neucodec cannot be loaded ({error}). It needs its extra: {INSTALL}.{hint}")
 
 

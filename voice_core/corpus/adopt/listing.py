@@ -73,7 +73,7 @@ def find_segments(objects: Iterable[ObjectInfo], url: str, channel: str = "") ->
             found.strays.append(Stray(item.key, "its name is not <audio_id>_seg_<number>.npz"))
         elif "/" in folder:
             found.strays.append(
-                Stray(item.key, f"it is below a channel's folder: adopt {url}/{folder[: folder.rindex('/')]}")
+                Stray(item.key, f"it is in a subfolder of a channel: adopt {url}/{folder[: folder.rindex('/')]}")
             )
         elif not folder and not channel:
             without_channel.append(item.key)

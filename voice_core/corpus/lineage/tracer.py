@@ -131,7 +131,7 @@ class _Tracer:
         scope, fraction = terms.get("speaker_scope", "recording"), terms.get("test_fraction")
         held_out = "is held out" if plan.split_of(channel, row.audio_id) == TEST else "is not held out"
         if scope != "recording":
-            whom = f"with all recordings that share a person with it within the {scope}" if row.speaker_id else "alone"
+            whom = f"with all recordings of the same speakers within the {scope}" if row.speaker_id else "alone"
             return row.split, f"its recording {held_out}, {whom} (test_fraction {fraction})"
         hash_fraction = hash_to_unit_interval("split", terms.get("seed", ""), (channel, row.audio_id))
         return row.split, f"its recording {held_out}: its hash is {hash_fraction:.4f}, test_fraction {fraction}"

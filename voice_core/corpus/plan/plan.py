@@ -82,7 +82,9 @@ def plan_build(
     card = not status.card.up_to_date or any(plan.rows_written or plan.pairs_written for plan in changed)
     recordings = sum(len(plan.batch.recordings) for plan in segments.values())
     unread = sum(not item.read for forecast in forecasts for item in forecast.recording_forecasts)
-    note = f"{unread:,} transcripts were not read: their recordings are taken to be like the {max_transcripts:,} others"
+    note = (
+        f"{unread:,} transcripts were not read: their recordings are assumed to resemble the other {max_transcripts:,}"
+    )
     basis = (*averages.basis, *([note] if unread else ()))
     return BuildPlan(changed, len(plans), recordings, replanned, card, basis, tuple(discovery.listing.strays))
 

@@ -73,8 +73,8 @@ class IndexTTS2Engine(EngineBase):
         wrong = sorted(taken & settings.generation.keys())
         if wrong:
             raise ValueError(
-                f"indextts2.generation cannot have {', '.join(wrong)}: do_sample is always on, and the others have "
-                "settings of their own or belong to an utterance"
+                f"indextts2.generation must not contain {', '.join(wrong)}: do_sample is always on, and the others "
+                "have separate settings or are part of an utterance"
             )
 
     def __reduce__(self) -> tuple[type["IndexTTS2Engine"], tuple[IndexTTS2Settings]]:
@@ -118,10 +118,10 @@ class IndexTTS2Engine(EngineBase):
             _set_seeds(utterance.seed)
             made = self._model.infer(**arguments)
         if made is None:
-            raise ValueError(f"indextts2 gives no audio for {utterance.text!r}")
+            raise ValueError(f"indextts2 returned no audio for {utterance.text!r}")
         rate, pcm = made
         if rate != SAMPLE_RATE_HZ:
-            raise EngineUnavailableError(f"this indextts speaks at {rate} Hz, not at {SAMPLE_RATE_HZ}")
+            raise EngineUnavailableError(f"the installed indextts returns audio at {rate} Hz, not {SAMPLE_RATE_HZ}")
         audio = _to_samples(np.asarray(pcm))
         return Speech(audio, SAMPLE_RATE_HZ, self.name, self.revision, time.perf_counter() - began)
 
@@ -149,7 +149,7 @@ class IndexTTS2Engine(EngineBase):
             yield from (*silence, samples)
             silence = []
         if not heard:
-            raise ValueError(f"indextts2 gives no audio for {utterance.text!r}")
+            raise ValueError(f"indextts2 returned no audio for {utterance.text!r}")
 
     def warm(self, voice: str) -> None:
         """Load the model and speak a short sentence, which caches the voice. An unknown voice is ignored here; `speak`
@@ -220,7 +220,7 @@ class IndexTTS2Engine(EngineBase):
         ]
         if lacking:
             raise EngineUnavailableError(
-                f"infer of the installed indextts ({package.package_version()}) does not take {', '.join(lacking)}"
+                f"infer of the installed indextts ({package.package_version()}) does not accept {', '.join(lacking)}"
             )
         passed = {name: value for name, value in options.items() if name in parameters}
         said = {"spk_audio_prompt": prompt, "text": utterance.text, "output_path": None}
@@ -249,8 +249,8 @@ class IndexTTS2Engine(EngineBase):
             return {"emo_audio_prompt": self._prompts.copy_recording(path), **alpha}
         if not self.settings.use_qwen_emo:
             raise ValueError(
-                f"an emotion in words, {emotion!r}, needs indextts2.use_qwen_emo; without it, use "
-                f"{', '.join(EMOTIONS)}, and recordings"
+                f"the emotion {emotion!r} is a description, which needs indextts2.use_qwen_emo; without it, use "
+                f"{', '.join(EMOTIONS)}, or a recording"
             )
         return {"use_emo_text": True, "emo_text": emotion, **alpha}
 
@@ -266,7 +266,7 @@ class IndexTTS2Engine(EngineBase):
             with capture_output(_log, logging.DEBUG) as warned:
                 yield
         except IndexError as error:  # `infer` itself ignores it unless it streams
-            raise ValueError(f"indextts2 gives no audio for {utterance.text!r}") from error
+            raise ValueError(f"indextts2 returned no audio for {utterance.text!r}") from error
         except RuntimeError as error:
             error.add_note(f"while speaking {utterance.text!r} as {utterance.voice}")
             if type(error).__name__ == "OutOfMemoryError":
@@ -274,7 +274,7 @@ class IndexTTS2Engine(EngineBase):
             if "CUDA error" in str(error):  # such as a device-side assert: every later call fails too
                 first = str(error).splitlines()[0]
                 raise EngineBrokenError(
-                    f"this process cannot use the GPU any more since {utterance.text!r}: {first}"
+                    f"this process cannot use the GPU any more, since it failed at {utterance.text!r}: {first}"
                 ) from error
             raise
         self._speaker_prompt, self._emotion_prompt = speaker, feeling

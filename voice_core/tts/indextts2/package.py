@@ -18,7 +18,7 @@ from voice_core.tts.base import EngineUnavailableError
 from voice_core.tts.stdout_capture import capture_output
 
 INSTALL: Final = (
-    "pip install git+https://github.com/index-tts/index-tts, in an environment of its own with Python 3.11 "
+    "pip install git+https://github.com/index-tts/index-tts, in a separate environment with Python 3.11 "
     "(docs/how-to/speech-engines.md)"
 )
 DOWNLOAD_COMMAND: Final = "hf download IndexTeam/IndexTTS-2 --local-dir"

@@ -113,7 +113,7 @@ def test_a_torchaudio_of_another_build_is_named_with_the_command_that_installs_t
     )
     said = done.stderr.splitlines()[-1]
     assert "CodecUnavailableError" in said
-    assert "does not load beside this torch" in said
+    assert "does not load with this torch" in said
     assert "pip install --force-reinstall torchaudio" in said
     build = torch.__version__.partition("+")[2]
     assert said.count(f"the package index that torch came from (its build is {build})") == bool(build)
