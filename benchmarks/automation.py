@@ -25,7 +25,7 @@ from voice_assets.defs.voice_dataset.partitions import NAME
 from voice_assets.defs.voice_dataset.sensors import request_runs
 from voice_assets_tests.assets.daemon_fixture import run_dagster_dev
 from voice_assets_tests.core.corpus.small_corpus import Corpus
-from voice_core.audio.decoding import AudioInfo
+from voice_core.audio.header import AudioInfo
 from voice_core.corpus.ingest.batch_model import Recording, assign_to_batches
 from voice_core.corpus.ingest.batches import write_batch
 from voice_core.corpus.ingest.discovery import discover

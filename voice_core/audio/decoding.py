@@ -1,7 +1,6 @@
 """Decode recordings in any container, sample rate and channel count to a stream of mono 16-bit PCM."""
 
 import contextlib
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,15 @@ import av
 from av.audio.resampler import AudioResampler
 from av.container import InputContainer
 
+from voice_core.audio.header import (
+    DEFAULT_LIMITS,
+    AudioInfo,
+    UnreadableAudioError,
+    describe_decoder_error,
+    find_exceeded_limit,
+    read_header,
+    to_unreadable_error,
+)
 from voice_core.audio.pcm import RESAMPLER_OPTIONS, Pcm16
 from voice_core.audio.source import MAX_FRAME_SAMPLES, AudioReader, limit_ffmpeg_memory, open_audio
 from voice_core.settings import AudioSettings
@@ -19,34 +27,6 @@ _GAP_SEC = 0.05  # a shorter jump in timestamps is rounding, not lost audio
 _CLOCK_RESET_SEC = 600.0  # a longer jump back is a reset of the clock: the audio continues
 _SILENCE_FRAME_SEC = 1.0  # silence is emitted in frames of this length
 _MAX_DAMAGED_SPANS = 10_000
-DEFAULT_LIMITS = AudioSettings()  # type: ignore[call-arg]
-
-
-class UnreadableAudioError(ValueError):
-    """No audio can be decoded. The message is the decoder's own."""
-
-    reason = "unreadable"
-    value: float | None = None
-    threshold: float | None = None
-
-
-class OutOfLimitsError(UnreadableAudioError):
-    """The recording exceeds a limit of `AudioSettings`: `reason`, `value` and `threshold` say which."""
-
-    def __init__(self, reason: str, what: str, value: float, threshold: float, setting: str) -> None:
-        super().__init__(f"{what} {value:,g}; VOICE_AUDIO__{setting.upper()} is {threshold:,g}")
-        self.reason, self.value, self.threshold = reason, value, threshold
-
-
-@dataclass(frozen=True, slots=True)
-class AudioInfo:
-    """The content of a file's header. The duration is the container's claim, 0 if it has none."""
-
-    container: str
-    codec: str
-    sample_rate_hz: int
-    channels: int
-    duration_sec: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,41 +45,6 @@ class DecodeReport:
     info: AudioInfo | None = None
     sample_count: int = 0
     damages: list[Damage] = field(default_factory=list)
-
-
-def probe(source: str | Path | IO[bytes], limits: AudioSettings = DEFAULT_LIMITS) -> AudioInfo:
-    """Read the header of an audio file. Raises `UnreadableAudioError`."""
-    try:
-        with open_audio(source, limits.max_streams) as (container, _):
-            return _info(container)
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise _to_unreadable_error(error, source, limits) from error
-
-
-def find_exceeded_limit(info: AudioInfo, size_bytes: int, limits: AudioSettings) -> OutOfLimitsError | None:
-    """The first limit that a header exceeds, or None. A `size_bytes` of 0 means unknown. Pure.
-
-    >>> print(find_exceeded_limit(AudioInfo("wav", "pcm_s16le", 1, 1, 9.0), 0, DEFAULT_LIMITS))
-    the sample rate in Hz is 1; VOICE_AUDIO__MIN_SAMPLE_RATE_HZ is 4,000
-    """
-    rate, hours = info.sample_rate_hz, info.duration_sec / 3600
-    if 0 < rate < limits.min_sample_rate_hz:  # 0: not in the header
-        what = "the sample rate in Hz is"
-        return OutOfLimitsError("sample_rate_too_low", what, rate, limits.min_sample_rate_hz, "min_sample_rate_hz")
-    if rate > limits.max_sample_rate_hz:
-        what = "the sample rate in Hz is"
-        return OutOfLimitsError("sample_rate_too_high", what, rate, limits.max_sample_rate_hz, "max_sample_rate_hz")
-    if info.channels > limits.max_channels:
-        what = "the number of channels is"
-        return OutOfLimitsError("too_many_channels", what, info.channels, limits.max_channels, "max_channels")
-    if hours > limits.max_hours:
-        what = "the header claims a length in hours of"
-        return OutOfLimitsError("recording_too_long", what, round(hours, 3), limits.max_hours, "max_hours")
-    if size_bytes and info.duration_sec * limits.min_bytes_per_sec > size_bytes:
-        what = f"the header claims {info.duration_sec:,.0f} s in {size_bytes:,} bytes, which is in bytes per second"
-        value = round(size_bytes / info.duration_sec, 3)
-        return OutOfLimitsError("too_few_bytes", what, value, limits.min_bytes_per_sec, "min_bytes_per_sec")
-    return None
 
 
 def decode(
@@ -121,7 +66,7 @@ def decode(
     """
     try:
         with open_audio(source, limits.max_streams) as (container, reader):
-            report.info = _info(container)
+            report.info = read_header(container)
             if (broken := find_exceeded_limit(report.info, 0, limits)) is not None:
                 raise broken
             decoder = _Decoder(
@@ -130,7 +75,7 @@ def decode(
             yield from decoder.run()
             reader.check()
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise _to_unreadable_error(error, source, limits) from error
+        raise to_unreadable_error(error, source, limits) from error
     if report.sample_count == 0:
         first = report.damages[0].message if report.damages else "the file holds no audio samples"
         raise UnreadableAudioError(first)
@@ -191,10 +136,10 @@ class _Decoder:
                 self._failure = self._reader.problem or self._failure
                 return
             except av.InvalidDataError as error:
-                self._failure = self._failure or _message(error)
+                self._failure = self._failure or describe_decoder_error(error)
                 continue
             except (av.FFmpegError, MemoryError) as error:  # of the container itself: nothing more can be read
-                self._failure = self._reader.problem or _message(error)
+                self._failure = self._reader.problem or describe_decoder_error(error)
                 return
             for frame in frames:
                 if isinstance(frame, av.AudioFrame) and frame.samples and frame.sample_rate:
@@ -305,58 +250,3 @@ def _silence_like(frame: av.AudioFrame, samples: int) -> av.AudioFrame:
         plane.update(bytes(plane.buffer_size))
     silent.sample_rate = frame.sample_rate
     return silent
-
-
-def _info(container: InputContainer) -> AudioInfo:
-    if not container.streams.audio:
-        raise UnreadableAudioError("the file has no audio stream")
-    stream = container.streams.audio[0]
-    if stream.codec_context is None:  # FFmpeg has no decoder for the codec
-        raise UnreadableAudioError("the codec of the audio stream is unknown")
-    duration = 0.0
-    if stream.duration is not None and stream.time_base is not None:
-        duration = float(stream.duration * stream.time_base)
-    elif container.duration is not None:
-        duration = container.duration / av.time_base
-    return AudioInfo(
-        container=container.format.name,
-        codec=stream.codec_context.name,
-        sample_rate_hz=stream.codec_context.sample_rate,
-        channels=stream.codec_context.channels,
-        duration_sec=max(0.0, duration),
-    )
-
-
-def _message(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or error or type(error).__name__)
-
-
-def _to_unreadable_error(
-    error: Exception, source: str | Path | IO[bytes], limits: AudioSettings
-) -> UnreadableAudioError:
-    if isinstance(error, UnreadableAudioError):
-        return error
-    if _is_empty(source):
-        return UnreadableAudioError("the file is empty")
-    detail = _decoder_log(source, limits)
-    return UnreadableAudioError(f"{_message(error)} ({detail})" if detail else _message(error))
-
-
-def _is_empty(source: str | Path | IO[bytes]) -> bool:
-    if isinstance(source, str | Path):
-        return Path(source).is_file() and Path(source).stat().st_size == 0
-    return source.seek(0, io.SEEK_END) == 0
-
-
-def _decoder_log(source: str | Path | IO[bytes], limits: AudioSettings) -> str:
-    """FFmpeg's log of a file that it cannot open: the reason, where the error has only a code."""
-    level = av.logging.get_level()
-    av.logging.set_level(av.logging.ERROR)
-    av.logging.set_skip_repeated(False)  # otherwise a repeated line appears with the next file
-    try:
-        ignored = contextlib.suppress(av.FFmpegError, OSError, ValueError)
-        with av.logging.Capture() as lines, ignored, open_audio(source, limits.max_streams) as (container, _):
-            _info(container)
-        return "; ".join(dict.fromkeys(f"{name}: {text.strip()}" for _, name, text in lines))
-    finally:
-        av.logging.set_level(level)

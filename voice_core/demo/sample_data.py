@@ -14,7 +14,7 @@ import av
 import numpy as np
 from filelock import FileLock
 
-from voice_core.audio.decoding import UnreadableAudioError, probe
+from voice_core.audio.header import UnreadableAudioError, probe
 from voice_core.compute import progress
 from voice_core.demo.audio_encoder import encode_audio_file
 from voice_core.demo.recording_specs import (

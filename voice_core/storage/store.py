@@ -1,7 +1,7 @@
 """One object store over file://, s3://, gs:// and memory://.
 
 Keys are `/`-separated, relative to the store's URL, and never start with a slash. A put is atomic: a reader sees the
-old object or the new one. Transient errors (`retry`) are tried again; others are a `StoreError` that names the
+old object or the new one. Transient errors (`retries`) are tried again; others are a `StoreError` that names the
 operation and the key.
 """
 

@@ -9,7 +9,8 @@ import soundfile
 
 from voice_assets_tests.core.corpus.small_corpus import Floats, room_noise, speech_like_noise, write_audio
 from voice_core.audio import pcm
-from voice_core.audio.decoding import DecodeReport, UnreadableAudioError, decode, probe
+from voice_core.audio.decoding import DecodeReport, decode
+from voice_core.audio.header import UnreadableAudioError, probe
 from voice_core.audio.pcm import flac_bytes, resample, to_float, to_pcm16
 
 

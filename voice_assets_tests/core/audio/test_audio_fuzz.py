@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 
 from voice_assets_tests.core.corpus.small_corpus import speech_like_noise, write_audio
-from voice_core.audio.decoding import DecodeReport, UnreadableAudioError, decode, probe
+from voice_core.audio.decoding import DecodeReport, decode
+from voice_core.audio.header import UnreadableAudioError, probe
 
 FORMATS = (".wav", ".flac", ".mp3", ".opus", ".ogg", ".m4a")
 
 _DECODE_ALL = """
 import sys
 from pathlib import Path
-from voice_core.audio.decoding import DecodeReport, UnreadableAudioError, decode, probe
+from voice_core.audio.decoding import DecodeReport, decode
+from voice_core.audio.header import UnreadableAudioError, probe
 for path in sorted(Path(sys.argv[1]).iterdir()):
     for source in (path, path.open("rb")):
         try:

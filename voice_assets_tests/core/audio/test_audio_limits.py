@@ -12,13 +12,12 @@ import soundfile
 from voice_assets_tests import bombs
 from voice_assets_tests.bombs import AUDIO_BOMBS, run_measured
 from voice_assets_tests.core.corpus.small_corpus import speech_like_noise, write_audio
-from voice_core.audio.decoding import (
+from voice_core.audio.decoding import DecodeReport, decode
+from voice_core.audio.header import (
     DEFAULT_LIMITS,
     AudioInfo,
-    DecodeReport,
     OutOfLimitsError,
     UnreadableAudioError,
-    decode,
     find_exceeded_limit,
     probe,
 )
@@ -28,7 +27,8 @@ SOUND = AudioInfo("wav", "pcm_s16le", 24_000, 1, 60.0)
 
 _DECODE = """
 import sys
-from voice_core.audio.decoding import DecodeReport, UnreadableAudioError, decode, probe
+from voice_core.audio.decoding import DecodeReport, decode
+from voice_core.audio.header import UnreadableAudioError, probe
 try:
     probe(sys.argv[1])
     print(sum(map(len, decode(sys.argv[1], 24_000, DecodeReport()))) // 24_000)

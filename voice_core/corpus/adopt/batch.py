@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from voice_core.audio.decoding import AudioInfo
+from voice_core.audio.header import AudioInfo
 from voice_core.compute import progress, workers
 from voice_core.corpus.adopt.files import AdoptParameters
 from voice_core.corpus.adopt.listing import SourceRecording

@@ -1,32 +1,31 @@
-"""The dataset card: README.md with the YAML that `datasets.load_dataset(folder, config)` reads. Deterministic."""
+"""The text of the dataset card, README.md. Deterministic. `card_front_matter` writes its YAML."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
+from voice_core.corpus.dataset.card_front_matter import render_front_matter
 from voice_core.corpus.dataset.column_descriptions import (
     COLUMN_DESCRIPTIONS,
     CONFIG_DESCRIPTIONS,
     NEUTTS_REASON_DESCRIPTIONS,
 )
 from voice_core.corpus.dataset.exporters import config_schemas
+from voice_core.corpus.dataset.markdown import escape_markdown, inline_code, table
 from voice_core.corpus.dataset.parameter_sets import ParameterSet, shared_parameters
 from voice_core.corpus.dataset.summary import Amount, LabelTotal, Summary, format_duration
 from voice_core.corpus.labels import LABELS
 from voice_core.corpus.names import FULL, NEUTTS
 from voice_core.language import pluralize
-from voice_core.layout import RowsFile
 from voice_core.settings import CardSettings, Settings
 
 _MAX_SPEAKERS = 50
 _BAR_CHARS = 30
 _MAX_SETS, _MAX_PARTITIONS = 10, 5
-_MARKDOWN = re.compile(r"([\\`*_\[\]<>|~#$&])")
 _PERSONAL = "|".join(re.escape(label.title) for label in LABELS if label.personal)
 _SPEAKER_TABLES = re.compile(rf"### By (?:{_PERSONAL})\n.*?(?=^##)", re.MULTILINE | re.DOTALL)
-_SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
 _SCOPES = {
     "recording": "A `speaker_id` means one person within its recording only.",
     "channel": "A `speaker_id` means one person within its channel: its recordings are in one split.",
@@ -52,7 +51,7 @@ def render_card(
     available = {config: tuple(own[config]) for config in own if own[config]}
     title = settings.card.title or settings.dataset
     sections = [
-        "---\n" + _front_matter(summary, settings, title, available, digests or {}) + "---",
+        "---\n" + render_front_matter(summary, settings, title, available, digests or {}) + "---",
         f"# {escape_markdown(title)}",
         _introduction(summary, available),
         _codes_note(summary),
@@ -89,55 +88,6 @@ def read_card_settings(readme: str, dataset: str) -> CardSettings:
     )
 
 
-def escape_markdown(text: str) -> str:
-    """A text as one line of Markdown without any markup, also in tables.
-
-    >>> escape_markdown("a|b\\n<i>*c*")
-    'a\\\\|b \\\\<i\\\\>\\\\*c\\\\*'
-    """
-    return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
-
-
-def data_files(config: str, splits: Iterable[str]) -> list[dict[str, str]]:
-    """Patterns of a config's Parquet files, by split.
-
-    >>> data_files("neutts", ["test"])
-    [{'split': 'test', 'path': 'neutts/*/batch-*.test.parquet'}]
-    """
-    return [{"split": split, "path": RowsFile.pattern(config, split)} for split in splits]
-
-
-def _front_matter(
-    summary: Summary,
-    settings: Settings,
-    title: str,
-    available: Mapping[str, Sequence[str]],
-    digests: Mapping[str, str],
-) -> str:
-    value: dict[str, Any] = {"license": settings.card.licence}
-    if settings.card.languages:
-        value["language"] = list(settings.card.languages)
-    value["task_categories"] = ["text-to-speech"]
-    value["pretty_name"] = title
-    value["size_categories"] = [next((name for most, name in _SIZES if summary.kept.rows < most), "10M<n<100M")]
-    codecs = sorted({str(codec["codec"]) for codec in summary.codecs})
-    value["tags"] = ["audio", "speech", *(["audio-codes"] if codecs else []), *codecs]
-    if available:
-        value["configs"] = [
-            {
-                "config_name": config,
-                **({"default": True} if config == FULL else {}),
-                "data_files": data_files(config, splits),
-            }
-            for config, splits in available.items()
-        ]
-    if digests:
-        value["dataset_info"] = [
-            {"config_name": config, "description": f"sha256-{digests[config]}"} for config in available
-        ]
-    return str(yaml.safe_dump(value, allow_unicode=True, sort_keys=False, width=1000))
-
-
 def _introduction(summary: Summary, available: Mapping[str, Sequence[str]]) -> str:
     recordings = pluralize(summary.recording_count, "recording")
     channels = pluralize(len(summary.channels), "channel")
@@ -168,7 +118,7 @@ def _codes_note(summary: Summary) -> str:
 
 def _contents(summary: Summary) -> str:
     lines = [("all", summary.kept), *((tally.label, tally) for tally in summary.splits)]
-    return _table(
+    return table(
         ("split", "rows", "hours"), [(escape_markdown(name), *_rows_hours(amount)) for name, amount in lines], "lrr"
     )
 
@@ -188,7 +138,7 @@ def _breakdowns(summary: Summary, settings: Settings) -> list[str]:
 def _tallies(name: str, tallies: Sequence[LabelTotal]) -> str:
     shown = tallies[:_MAX_SPEAKERS]
     more = len(tallies) - len(shown)
-    text = _table(
+    text = table(
         (name, "rows", "hours"), [(escape_markdown(tally.label), *_rows_hours(tally)) for tally in shown], "lrr"
     )
     return text + (f"\n\n… and {more:,} more." if more else "")
@@ -206,7 +156,7 @@ def _durations(summary: Summary) -> str:
         (item.label, f"{item.rows:,}", "█" * round(_BAR_CHARS * item.rows / most) or ("▏" if item.rows else ""))
         for item in summary.durations
     ]
-    return _table(("seconds", "rows", ""), bars, "rrl")
+    return table(("seconds", "rows", ""), bars, "rrl")
 
 
 def _funnel(summary: Summary) -> str:
@@ -227,7 +177,7 @@ def _funnel(summary: Summary) -> str:
     return (
         f"Recordings: {found or 'none'}. A row is a transcript line, or the part of a recording that no line covers, "
         f"or a recording rejected as a whole; samples are counted at {summary.sample_rate_hz:,} Hz.\n\n"
-        + _table(("stage", "what", "rows", "seconds", "samples", "share"), lines, "llrrrr")
+        + table(("stage", "what", "rows", "seconds", "samples", "share"), lines, "llrrrr")
     )
 
 
@@ -236,7 +186,7 @@ def _splits(summary: Summary, settings: Settings) -> str:
         return "The rows are not assigned to splits yet."
     return (
         f"{settings.split.test_fraction:.1%} of the groups of recordings are held out for `test`, chosen by a hash "
-        f"(seed {_code(settings.split.seed)}). All segments of a recording are in one split. "
+        f"(seed {inline_code(settings.split.seed)}). All segments of a recording are in one split. "
         f"{_SCOPES[settings.split.speaker_scope]} A test row whose text is also spoken in train is left out (reason "
         "*text in train*), so neither recording nor text leaks."
     )
@@ -251,7 +201,7 @@ def _columns(summary: Summary, settings: Settings, available: Mapping[str, Seque
             for item in of_config.get(config, ())
         ]
         lines = [(name, "Audio" if name == "`audio`" else _type(kind), what) for name, kind, what in lines]
-        parts.append(f"### `{config}`\n\n" + _table(("column", "type", "what it is"), lines, "lll"))
+        parts.append(f"### `{config}`\n\n" + table(("column", "type", "what it is"), lines, "lll"))
     return "\n\n".join(parts)
 
 
@@ -273,19 +223,21 @@ def _neutts(summary: Summary) -> str:
     return (
         f"All {summary.kept.rows:,} rows are published. NeuTTS's own training filter drops {summary.neutts_dropped:,} "
         "of them, for what is in their text (a row may have several reasons):\n\n"
-        + _table(("reason", "rows"), lines, "lr")
+        + table(("reason", "rows"), lines, "lr")
     )
 
 
 def _parameters(summary: Summary) -> str:
     sets = summary.parameter_sets
     shared = shared_parameters(sets) if sets else {}
-    lines = [(f"`{name}`", _code(value)) for name, value in shared.items()]
-    text = _table(("parameter", "value"), lines, "ll") if lines else "None were recorded."
+    lines = [(f"`{name}`", inline_code(value)) for name, value in shared.items()]
+    text = table(("parameter", "value"), lines, "ll") if lines else "None were recorded."
     if len(sets) > 1:
         text = _differences(sets, shared) + "\n\nParameters that are the same everywhere:\n\n" + text
     if len(summary.codecs) > 1:
-        made = "; ".join(f"{_code(codec['codec'])} {_code(codec.get('revision', ''))}" for codec in summary.codecs)
+        made = "; ".join(
+            f"{inline_code(codec['codec'])} {inline_code(codec.get('revision', ''))}" for codec in summary.codecs
+        )
         text = f"**The partitions were encoded differently**, by {made}.\n\n" + text
     if summary.roundtrip is not None:
         trip = summary.roundtrip
@@ -305,9 +257,9 @@ def _differences(sets: Sequence[ParameterSet], shared: Mapping[str, Any]) -> str
     """A list item per set of parameters: its partitions, and the parameters that differ."""
     lines = []
     for item in sets[:_MAX_SETS]:
-        named = ", ".join(map(_code, item.partitions[:_MAX_PARTITIONS]))
+        named = ", ".join(map(inline_code, item.partitions[:_MAX_PARTITIONS]))
         more = len(item.partitions) - _MAX_PARTITIONS
-        own = ", ".join(f"`{name}` {_code(value)}" for name, value in item.values.items() if name not in shared)
+        own = ", ".join(f"`{name}` {inline_code(value)}" for name, value in item.values.items() if name not in shared)
         lines.append(f"- {named}{f' and {more:,} more' if more > 0 else ''}: {own or 'no others'}")
     if len(sets) > _MAX_SETS:
         lines.append(f"- and {len(sets) - _MAX_SETS:,} more sets of parameters")
@@ -316,16 +268,10 @@ def _differences(sets: Sequence[ParameterSet], shared: Mapping[str, Any]) -> str
 
 def _licence(settings: Settings) -> str:
     sources = settings.card.sources.strip() or "**Not stated**: set `VOICE_CARD__SOURCES`."
-    licence = _code(settings.card.licence)
+    licence = inline_code(settings.card.licence)
     if settings.card.licence == "other":
         licence += " (not stated further: set `VOICE_CARD__LICENCE`)"
     return f"Licence: {licence}.\n\nSources: {sources}"
-
-
-def _code(value: Any) -> str:
-    """A value as inline code that is valid in a table."""
-    text = " ".join(str(value).split()).replace("`", "'").replace("|", "\\|")
-    return f"`{text}`" if text else ""
 
 
 def _loading(available: Mapping[str, Sequence[str]]) -> str:
@@ -342,9 +288,3 @@ def _loading(available: Mapping[str, Sequence[str]]) -> str:
     else:
         lines[0] = "from datasets import load_dataset"
     return "```python\n" + "\n".join(lines) + "\n```"
-
-
-def _table(head: Sequence[str], lines: Iterable[Sequence[str]], align: str) -> str:
-    """A Markdown table of escaped cells; `align` has l or r for each column."""
-    marks = ["---:" if side == "r" else "---" for side in align]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, marks, *lines))

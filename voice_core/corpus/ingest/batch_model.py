@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from voice_core.audio.decoding import AudioInfo, OutOfLimitsError, find_exceeded_limit
+from voice_core.audio.header import AudioInfo, OutOfLimitsError, find_exceeded_limit
 from voice_core.corpus.ingest.recordings import ListedRecording
 from voice_core.fingerprint import fingerprint
 from voice_core.layout import PartitionKey, slug

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from voice_core.audio.decoding import AudioInfo
+from voice_core.audio.header import AudioInfo
 from voice_core.corpus.ingest.batch_index import BatchIndex, RecordingId
 from voice_core.corpus.ingest.batch_model import Batch, ChangeKind, Recording, with_header
 from voice_core.corpus.ingest.batches import read_batches

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from voice_core.audio.decoding import AudioInfo, UnreadableAudioError, probe
+from voice_core.audio.header import AudioInfo, UnreadableAudioError, probe
 from voice_core.compute import progress
 from voice_core.corpus.ingest.transcripts import transcript_extensions
 from voice_core.settings import Settings

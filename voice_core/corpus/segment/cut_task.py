@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from voice_core.audio.decoding import UnreadableAudioError
+from voice_core.audio.header import UnreadableAudioError
 from voice_core.corpus.ingest.batch_model import Recording
 from voice_core.corpus.manifest import Entry, RecordingOutcome, RecordingStatus
 from voice_core.layout import PartitionKey

@@ -5,7 +5,8 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from voice_core.audio.decoding import Damage, DecodeReport, UnreadableAudioError, decode
+from voice_core.audio.decoding import Damage, DecodeReport, decode
+from voice_core.audio.header import UnreadableAudioError
 from voice_core.corpus.accounting import account_for_samples
 from voice_core.corpus.ingest.transcript_types import BadLine, Line, TranscriptError
 from voice_core.corpus.ingest.transcripts import parse_transcript

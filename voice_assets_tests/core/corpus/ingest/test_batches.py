@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voice_assets_tests.core.corpus.small_corpus import Corpus, make_lines
-from voice_core.audio.decoding import AudioInfo
+from voice_core.audio.header import AudioInfo
 from voice_core.corpus.forget import forget
 from voice_core.corpus.ingest import batches, discovery, snapshot
 from voice_core.corpus.ingest.batch_model import Batch, Recording, assign_to_batches
