@@ -78,7 +78,7 @@ def test_every_package_has_its_layer() -> None:
     assert known <= RANK.keys()
 
 
-def test_the_library_knows_neither_dagster_nor_a_web_framework() -> None:
+def test_the_library_imports_neither_dagster_nor_a_web_framework() -> None:
     for path in (path for path in FILES if path.is_relative_to(ROOT / "voice_core")):
         foreign = [name for name in _imported(path) if name.split(".")[0] in {"dagster", "fastapi", "voice_assets"}]
         assert not foreign, f"{path} imports {foreign}"

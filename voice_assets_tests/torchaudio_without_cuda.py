@@ -1,4 +1,4 @@
-"""A pytest plugin: torchaudio without its compiled library, which does not load beside a torch for CPUs.
+"""A pytest plugin: torchaudio without its compiled library, which does not load with a torch for CPUs.
 
 The original neucodec package imports torchaudio, and so does transformers where it is installed. What they use of it is
 plain Python.

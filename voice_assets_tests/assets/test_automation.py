@@ -61,7 +61,7 @@ def test_a_new_batch_is_followed_by_the_splits_then_its_rows_then_the_card(autom
     assert automation.tick() == {}
 
 
-def test_a_batch_that_was_cut_is_encoded_in_a_run_of_its_own_and_then_written(automation: AutomationHarness) -> None:
+def test_a_batch_that_was_cut_is_encoded_in_a_separate_run_and_then_written(automation: AutomationHarness) -> None:
     automation.build(["raw_audio"], KEYS[:1], "1")
     assert automation.tick() == {"segments": KEYS[:1]}
     automation.build(["segments"], KEYS[:1], "1")
@@ -82,7 +82,7 @@ def test_a_batch_that_is_cut_again_is_encoded_afterwards_and_not_meanwhile(autom
     assert automation.tick() == {"coded_segments": KEYS[:1], "dataset_splits": [None]}
 
 
-def test_what_could_not_be_encoded_is_asked_for_every_hour(automation: AutomationHarness) -> None:
+def test_what_could_not_be_encoded_is_requested_every_hour(automation: AutomationHarness) -> None:
     automation.build(CHAIN[:2], KEYS[:2], "1")
     assert automation.tick()["coded_segments"] == KEYS[:2]
     job = automation.defs.resolve_job_def("encode_batch")  # fails: nothing was cut
@@ -98,7 +98,7 @@ def test_what_could_not_be_encoded_is_asked_for_every_hour(automation: Automatio
     assert "coded_segments" not in automation.tick(later_min=61)
 
 
-def test_a_batch_that_came_out_the_same_wakes_nobody(automation: AutomationHarness) -> None:
+def test_a_batch_with_an_unchanged_result_triggers_nothing(automation: AutomationHarness) -> None:
     everything = (*CHAIN, "voice_dataset", "voice_pairs")
     automation.build(everything, KEYS[:3], "1")
     automation.build(["dataset_splits", "dataset_card"], [None], "1")
@@ -107,7 +107,7 @@ def test_a_batch_that_came_out_the_same_wakes_nobody(automation: AutomationHarne
     assert automation.tick() == {}
 
 
-def test_splits_that_came_out_the_same_wake_no_other_batch(automation: AutomationHarness) -> None:
+def test_unchanged_splits_trigger_no_other_batch(automation: AutomationHarness) -> None:
     everything = (*CHAIN, "voice_dataset", "voice_pairs")
     automation.build(everything, KEYS[:3], "1")
     automation.build(["dataset_splits", "dataset_card"], [None], "1")
@@ -119,7 +119,7 @@ def test_splits_that_came_out_the_same_wake_no_other_batch(automation: Automatio
     assert automation.tick() == {"voice_dataset": KEYS[1:2], "voice_pairs": KEYS[1:2]}
 
 
-def test_splits_that_changed_wake_every_batch(automation: AutomationHarness) -> None:
+def test_changed_splits_trigger_every_batch(automation: AutomationHarness) -> None:
     automation.build((*CHAIN, "voice_dataset", "voice_pairs"), KEYS[:3], "1")
     automation.build(["dataset_splits", "dataset_card"], [None], "1")
     for _ in range(2):
@@ -128,7 +128,7 @@ def test_splits_that_changed_wake_every_batch(automation: AutomationHarness) -> 
     assert automation.tick() == {"voice_dataset": KEYS[:3], "voice_pairs": KEYS[:3]}
 
 
-def test_a_batch_without_codes_holds_up_neither_the_splits_nor_the_rows_of_others(
+def test_a_batch_without_codes_delays_neither_the_splits_nor_the_rows_of_others(
     automation: AutomationHarness,
 ) -> None:
     automation.build(CHAIN[:2], KEYS[:1], "1")
@@ -138,7 +138,7 @@ def test_a_batch_without_codes_holds_up_neither_the_splits_nor_the_rows_of_other
     assert automation.tick()["voice_dataset"] == KEYS[1:2]
 
 
-def test_three_hundred_batches_that_are_built_at_once_deal_the_splits_once() -> None:
+def test_three_hundred_batches_that_are_built_at_once_assign_the_splits_once() -> None:
     automation = AutomationHarness(KEYS)
     automation.tick()
     automation.build(CHAIN, KEYS, "1")

@@ -37,14 +37,14 @@ def _manifests(work: Path, stage: str = "segments") -> list[Manifest]:
     return [read_complete_manifest(store, stage, key) for key in keys]
 
 
-def test_every_second_of_the_demo_is_answered_for_at_every_stage(built: Path) -> None:
+def test_every_second_of_the_demo_is_accounted_for_at_every_stage(built: Path) -> None:
     for stage in ("segments", "coded"):
         summary = summarise(_manifests(built / "work", stage), Settings())
         assert summary.unaccounted_samples == 0
         assert summary.total.samples == summary.kept.samples + summary.rejected.samples > 0
 
 
-def test_every_trouble_of_the_demo_ends_as_the_reject_that_its_table_says(built: Path, small_demo: SampleData) -> None:
+def test_every_fault_of_the_demo_ends_as_the_reject_that_its_table_names(built: Path, small_demo: SampleData) -> None:
     rejects = {(e.audio_id, e.index): e.reason for m in _manifests(built / "work") for e in m.entries if not e.kept}
     for name, trouble in small_demo.faults.items():
         audio_id = trouble.key.split("/", 1)[1]
@@ -76,7 +76,7 @@ def test_a_copied_corpus_is_known_by_its_content(built_corpus: BuiltCorpus, buil
     assert built_corpus.files() != original
 
 
-def test_a_corrected_line_costs_one_cut_and_one_code(built_corpus: BuiltCorpus) -> None:
+def test_a_corrected_line_takes_one_cut_and_one_encoding(built_corpus: BuiltCorpus) -> None:
     before = built_corpus.files()
     built_corpus.edit_transcript(
         "Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="A line that was put right by hand.")
@@ -125,7 +125,7 @@ def test_a_forgotten_recording_leaves_no_trace_but_its_tombstone(built_corpus: B
     assert built_corpus.build().materialised == 0
 
 
-def test_mending_the_broken_file_repairs_its_recording_alone(built_corpus: BuiltCorpus) -> None:
+def test_a_repaired_file_is_the_only_one_built_again(built_corpus: BuiltCorpus) -> None:
     assert built_corpus.demo is not None
     broken = [
         item
@@ -199,7 +199,7 @@ def test_the_build_leaves_materialisations_with_data_versions_and_checks(built_c
 
 
 @pytest.mark.parametrize("stage", ["segments", "coded"])
-def test_a_verifying_build_mends_files_that_are_cut_short_or_spoilt(built_corpus: BuiltCorpus, stage: str) -> None:
+def test_a_verifying_build_repairs_truncated_and_corrupt_files(built_corpus: BuiltCorpus, stage: str) -> None:
     folder = built_corpus.work / stage / "Atheer_-" / "batch-0001"
     short, corrupt = folder / "atheer_0003_seg_0.npz", folder / "atheer_0003_seg_1.npz"
     good = short.read_bytes(), corrupt.read_bytes()

@@ -68,7 +68,7 @@ def test_an_empty_raw_bucket_is_an_error_that_says_what_was_looked_for(built_cor
     assert ".mp3" in done.stderr
 
 
-def test_the_status_shows_the_tree_and_the_recordings_in_trouble(built_corpus: BuiltCorpus) -> None:
+def test_the_status_shows_the_tree_and_the_recordings_with_problems(built_corpus: BuiltCorpus) -> None:
     shown = CliRunner().invoke(app, ["status"], env={"COLUMNS": "200"})
     assert shown.exit_code == 0
     assert "Atheer - أثير" in shown.stdout

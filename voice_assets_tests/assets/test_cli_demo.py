@@ -1,4 +1,4 @@
-"""`voice demo`, beside a corpus of one's own."""
+"""`voice demo`, on a machine that has another corpus."""
 
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from voice_core.demo import sample_data
 
 
 @pytest.mark.slow
-def test_the_demo_is_built_in_its_own_folder_whatever_the_variables_name(
+def test_the_demo_is_built_in_its_folder_whatever_the_variables_name(
     built_corpus: BuiltCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(

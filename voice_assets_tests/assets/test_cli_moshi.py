@@ -84,7 +84,7 @@ def test_serial_thread_and_process_workers_give_the_same_bytes(script: Path, tmp
     assert made(tmp_path / "serial") == serial
 
 
-def test_a_build_that_is_killed_goes_on_and_ends_in_the_same_bytes(script: Path, tmp_path: Path) -> None:
+def test_a_killed_build_resumes_and_ends_in_the_same_bytes(script: Path, tmp_path: Path) -> None:
     run(script, tmp_path / "whole", own_workers=True)
     work = tmp_path / "killed"
     for files in (0, 1, 3):  # when so many dialogues were written; 0: when it has begun on the batch
@@ -126,7 +126,7 @@ def test_channels_begin_together_only_in_the_first_tools_layout(script: Path, tm
         assert (abs(heard[0] - heard[1]) < 0.3) == together
 
 
-def test_what_is_wrong_with_a_line_is_told_and_costs_that_line(script: Path, tmp_path: Path) -> None:
+def test_a_bad_line_is_reported_and_only_that_line_is_left_out(script: Path, tmp_path: Path) -> None:
     with script.open("a", encoding="utf-8") as file:
         file.write('{"id": "short", "user_text": "x", "assistant_text": "y"}\n{"id": "none"}\n{broken\n')
     told = run(script, tmp_path / "work", "--mock-inference")
@@ -136,7 +136,7 @@ def test_what_is_wrong_with_a_line_is_told_and_costs_that_line(script: Path, tmp
     assert counted(told, "left out: duplicate_id") == 1
 
 
-def test_a_dialogue_that_cannot_be_spoken_is_told_once_with_the_text_as_it_is(script: Path, tmp_path: Path) -> None:
+def test_a_dialogue_that_cannot_be_spoken_is_reported_once_with_its_text(script: Path, tmp_path: Path) -> None:
     bad = {"id": "bad", "user_text": "Hello.", "assistant_text": "\u4f60\u597d"}
     script.write_text(json.dumps(bad) + "\n", "utf-8")
     told = run(script, tmp_path / "work", code=1)
@@ -209,7 +209,7 @@ def test_progress_in_json_is_nothing_but_json(script: Path, tmp_path: Path) -> N
         (["--model-dir", "nowhere", "--deterministic"], "--deterministic: the speech of indextts2 may differ"),
     ],
 )
-def test_a_flag_that_cannot_be_is_refused_with_the_reason(
+def test_an_unsupported_flag_is_refused_with_the_reason(
     script: Path, tmp_path: Path, flags: list[str], message: str
 ) -> None:
     assert message in run(script, tmp_path / "work", *flags, code=2)
@@ -219,7 +219,7 @@ def test_without_a_file_it_says_what_to_name(tmp_path: Path) -> None:
     assert "the file does not exist" in run(tmp_path / "gone.jsonl", tmp_path / "work", code=2)
 
 
-def test_each_utterance_can_be_kept_by_itself(script: Path, tmp_path: Path) -> None:
+def test_each_utterance_can_be_exported_to_its_own_file(script: Path, tmp_path: Path) -> None:
     folder = tmp_path / "work" / "moshi_mono" / "talks" / "batch-0001"
     folder.mkdir(parents=True)
     (folder / "gone_turn_0_user.wav").write_bytes(b"of a dialogue that is no more")
@@ -228,7 +228,7 @@ def test_each_utterance_can_be_kept_by_itself(script: Path, tmp_path: Path) -> N
     assert kept == ["short_turn_0_user.wav", "short_turn_1_assistant.wav"]
 
 
-def test_a_batch_that_cannot_be_kept_by_itself_comes_after_what_there_is_to_tell(script: Path, tmp_path: Path) -> None:
+def test_a_batch_whose_utterances_cannot_be_exported_is_reported_last(script: Path, tmp_path: Path) -> None:
     """A file that was cut off by somebody else after the batch was finished, and is as large as it was."""
     run(script, tmp_path / "work", "--mock-inference", VOICE_MOSHI__BATCH_DIALOGUES="4")
     path = tmp_path / "work" / "moshi" / "talks" / "batch-0001" / "short.wav"

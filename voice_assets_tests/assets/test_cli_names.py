@@ -23,7 +23,7 @@ def folded(text: str) -> str:
     return "".join("".join("".join(column) for column in zip(*rows, strict=True)).split())
 
 
-def test_a_build_tells_of_unused_objects_by_their_whole_names(built_corpus: BuiltCorpus) -> None:
+def test_a_build_names_unused_objects_in_full(built_corpus: BuiltCorpus) -> None:
     (built_corpus.raw / "odd[").mkdir()
     for name in ("notes [draft].txt", "odd[/b] name.txt"):
         (built_corpus.raw / name).write_text("x", "utf-8")
@@ -60,7 +60,7 @@ def test_the_error_of_a_failed_run_is_shown_unchanged(built_corpus: BuiltCorpus)
     assert "OSError:[/mnt/x]isgone[errno5]" in folded(told("failures"))
 
 
-def test_the_command_that_mends_a_batch_is_ready_for_the_shell() -> None:
+def test_the_command_that_repairs_a_batch_is_quoted_for_the_shell() -> None:
     key = "New %5Blive%5D show (1)/batch-0001"
     report = AuditReport("", partitions={key: PartitionAudit(1, 1, wrong={"x": "is missing"})})
     assert [shlex.split(item) for item in report.remedies] == [["voice", "build", "--verify", "--partition", key]]

@@ -1,4 +1,4 @@
-"""The code location as Dagster sees it, and what the house keeps apart."""
+"""The code location as Dagster sees it, and imports that are kept apart."""
 
 import json
 import os
@@ -38,7 +38,7 @@ print(sorted({{name.split(".")[0] for name in sys.modules}} & {others!r}))
 """
 
 
-def test_the_library_knows_nothing_of_dagster() -> None:
+def test_the_library_does_not_import_dagster() -> None:
     others = {"dagster", "fastapi", "voice_assets", "resources"}
     assert _fresh(IMPORT_ALL.format(without="none", others=others)) == "[]"
 
@@ -135,7 +135,7 @@ def test_the_machines_build_everything_between_them_and_nothing_twice() -> None:
         assert (machine["codec"], machine["torch"]) == ("neucodec", False)
 
 
-def test_the_steps_can_be_dealt_out_otherwise() -> None:
+def test_the_steps_can_be_assigned_to_other_locations() -> None:
     encodes = _location("t4", VOICE_STEPS='["ingest", "encode"]', VOICE_NEUCODEC__BATCH_SEC="90")
     assert encodes["builds"] == ["coded_segments", "raw_audio", "segments"]
     assert encodes["pools"] == {"ingest": None, "encode": "gpu_t4"}
@@ -151,7 +151,7 @@ def test_the_encoding_step_is_in_a_pool_only_where_its_codec_needs_a_gpu() -> No
 
 
 @pytest.mark.parametrize(("pool", "precision", "told"), [("gpu_a100", "", "known pools"), ("gpu_t4", "bf16", "Turing")])
-def test_a_pool_or_precision_that_there_is_not_is_refused_when_the_definitions_are_loaded(
+def test_an_unknown_pool_or_precision_is_refused_when_the_definitions_are_loaded(
     pool: str, precision: str, told: str
 ) -> None:
     wrong = NeuCodecSettings(pool=pool, precision=precision)  # type: ignore[call-arg, arg-type]

@@ -25,12 +25,12 @@ def test_every_reason_for_leaving_something_out_is_explained(built: Path) -> Non
     assert seen | {rule.__name__ for rule in RULES} | set(BAD_LINE_REASONS) <= named
 
 
-def test_every_file_of_the_work_root_lies_where_the_document_says(built: Path) -> None:
+def test_every_file_of_the_work_root_is_where_the_document_says(built: Path) -> None:
     places = documented_places(1)
     assert [key for key in files_below(built / "work") if not places.fullmatch(key)] == []
 
 
-def test_every_notebook_of_dagsters_storage_lies_where_the_document_says(built: Path) -> None:
+def test_every_notebook_of_dagsters_storage_is_where_the_document_says(built: Path) -> None:
     places = documented_places(2)
     made = [key for key in files_below(built / "dagster_home" / "storage") if key.startswith("listen/")]
     assert made

@@ -40,7 +40,7 @@ def run(
     return run_voice(*arguments, code=limit + code)
 
 
-def test_an_instance_that_cannot_be_created_for_want_of_room_is_one_line_and_code_2(home: Path) -> None:
+def test_an_instance_that_cannot_be_created_on_a_full_disk_is_one_line_and_code_2(home: Path) -> None:
     done = run("pools", "apply", largest_file=60_000)
     assert done.returncode == ERROR_EXIT_CODE
     assert len(done.stderr.splitlines()) == 1
@@ -50,7 +50,7 @@ def test_an_instance_that_cannot_be_created_for_want_of_room_is_one_line_and_cod
     assert run("pools", "apply").returncode == 0
 
 
-def test_a_build_that_finds_no_room_for_its_record_says_so_and_the_next_one_goes_on(home: Path) -> None:
+def test_a_build_without_disk_space_for_its_record_says_so_and_the_next_one_resumes(home: Path) -> None:
     assert run("pools", "apply").returncode == 0
     room = (home / "history" / "runs" / "index.db").stat().st_size + 4096
     done = run("build", largest_file=room)
@@ -61,7 +61,7 @@ def test_a_build_that_finds_no_room_for_its_record_says_so_and_the_next_one_goes
     assert "Nothing to do" in run("build").stdout
 
 
-def test_a_fault_of_the_program_has_a_code_of_its_own_and_keeps_its_traceback(home: Path) -> None:
+def test_a_bug_of_the_program_has_its_own_exit_code_and_saves_its_traceback(home: Path) -> None:
     done = run("break", code="@app.command('break')\ndef fail(): None.missing")
     assert done.returncode == INTERNAL_ERROR_EXIT_CODE
     assert done.stderr.startswith("internal error: AttributeError: 'NoneType' object has no attribute 'missing'.")
@@ -134,7 +134,7 @@ def test_what_a_database_meets_is_said_in_one_line(
     assert said in capsys.readouterr().err
 
 
-def test_the_help_and_the_reference_tell_the_exit_codes() -> None:
+def test_the_help_and_the_reference_list_the_exit_codes() -> None:
     told = " ".join(run("--help").stdout.split())
     reference = (Path(__file__).parents[2] / "docs/reference/exit-codes.md").read_text("utf-8")
     for code in (ERROR_EXIT_CODE, INTERNAL_ERROR_EXIT_CODE, INTERRUPTED_EXIT_CODE):

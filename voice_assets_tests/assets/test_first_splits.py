@@ -120,7 +120,9 @@ def test_splits_without_a_batch_are_a_decision(three_batches: ThreeBatchCorpus, 
     assert "datasets/voice/README.md" in three_batches.dataset()
 
 
-def test_the_asset_assigns_no_splits_without_a_batch_unless_it_is_told_to(three_batches: ThreeBatchCorpus) -> None:
+def test_the_asset_assigns_no_splits_without_a_batch_unless_it_is_configured_to(
+    three_batches: ThreeBatchCorpus,
+) -> None:
     three_batches.obstruct("news")
     three_batches.build()
     job = build_definitions(Settings.load()).resolve_job_def("assign_splits")

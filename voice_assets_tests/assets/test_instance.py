@@ -152,7 +152,7 @@ def test_looking_for_an_instance_creates_nothing(home: Path) -> None:
     found.dispose()
 
 
-def test_a_partition_that_another_process_adds_in_between_is_no_error(home: Path) -> None:
+def test_a_partition_that_another_process_adds_in_between_is_not_an_error(home: Path) -> None:
     waiting = [("news/batch-0002", "news/batch-0001")]
 
     def interfere(connection: object, cursor: object, statement: str, *rest: object) -> None:

@@ -1,4 +1,4 @@
-"""Kill -9 at any moment: the next build ends in the bytes of a build that nobody disturbed.
+"""Kill -9 at any moment: the next build ends in the bytes of an undisturbed build.
 
 On two recordings; `make soak` does more kills, on the small demo.
 """
@@ -63,7 +63,7 @@ def test_a_build_whose_workers_are_killed_is_repaired_by_the_next_one(tmp_path: 
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
-def test_a_build_that_is_asked_to_stop_does_so_within_seconds_and_goes_on_the_next_time(
+def test_a_build_that_is_terminated_ends_within_seconds_and_the_next_one_resumes(
     sign: signal.Signals, small_demo: SampleData, built: Path, tmp_path: Path
 ) -> None:
     deployment = create_file_deployment(tmp_path / "place", small_demo.raw)

@@ -25,7 +25,7 @@ def linked(metadata: object) -> tuple[str, Path]:
     return query["repoLocName"][0], Path(query["path"][0])
 
 
-def test_every_coded_batch_has_sound_behind_its_link(built: Path) -> None:
+def test_the_link_of_every_coded_batch_opens_audio(built: Path) -> None:
     instance = dg.DagsterInstance.from_config(str(built / "dagster_home"))
     records = instance.fetch_materializations(dg.AssetKey("coded_segments"), limit=10).records
     assert {record.partition_key for record in records} == {"Atheer_-/batch-0001", "harbour-radio/batch-0001"}
@@ -42,7 +42,7 @@ def test_every_coded_batch_has_sound_behind_its_link(built: Path) -> None:
     instance.dispose()
 
 
-def test_the_demos_dialogues_are_spoken_once_and_heard_in_the_ui(
+def test_the_demos_dialogues_are_spoken_once_and_play_in_the_ui(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VOICE_MOSHI__SCRIPTS_URL", str(write_dialogues(tmp_path / "dialogues").parent))
@@ -63,7 +63,7 @@ def manifest_of(*, complete: bool = True) -> Manifest:
     return Manifest("coded", "ch/batch-0001", complete, 24_000, "", {}, (), ())
 
 
-def test_a_notebook_is_made_anew_for_another_manifest_only(tmp_path: Path) -> None:
+def test_a_notebook_is_written_again_for_another_manifest_only(tmp_path: Path) -> None:
     shelf, made = NotebookStore(tmp_path, "here"), []
 
     def make(manifest: Manifest) -> dg.MetadataValue:
@@ -82,7 +82,7 @@ def test_a_notebook_is_made_anew_for_another_manifest_only(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("trouble", [PermissionError("read-only"), CodecUnavailableError("no weights")])
-def test_what_cannot_be_heard_costs_a_word_and_not_the_step(tmp_path: Path, trouble: Exception) -> None:
+def test_a_notebook_that_cannot_be_made_is_noted_and_the_step_succeeds(tmp_path: Path, trouble: Exception) -> None:
     def fail() -> bytes:
         raise trouble
 

@@ -117,7 +117,7 @@ def test_scripts_become_shards_and_a_changed_turn_is_the_only_one_spoken_again(m
     assert changed == ["two.wav"]
 
 
-def test_what_is_spoken_is_listened_to(moshi_pipeline: MoshiPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_speech_is_checked_by_a_recogniser(moshi_pipeline: MoshiPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VOICE_MOSHI__RECOGNISER", "pocketsphinx")
     moshi_pipeline.write("a.jsonl", talk("one"))
     [key] = moshi_pipeline.ticks()
@@ -130,7 +130,7 @@ def test_what_is_spoken_is_listened_to(moshi_pipeline: MoshiPipeline, monkeypatc
     assert "turn 1: 'Is the boat back in the harbour?' was recognised as" in (said["noise"].description or "")
 
 
-def test_the_sensor_asks_for_no_more_than_a_tick_may_and_goes_on_with_the_next(
+def test_the_sensor_requests_no_more_than_the_limit_of_a_tick_and_continues_with_the_next(
     moshi_pipeline: MoshiPipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VOICE_AUTOMATION__MAX_RUNS_PER_TICK", "2")
@@ -140,7 +140,7 @@ def test_the_sensor_asks_for_no_more_than_a_tick_may_and_goes_on_with_the_next(
     assert moshi_pipeline.tick() == []
 
 
-def test_a_file_that_is_still_being_copied_is_not_dealt(moshi_pipeline: MoshiPipeline) -> None:
+def test_a_file_that_is_still_being_copied_is_not_assigned(moshi_pipeline: MoshiPipeline) -> None:
     moshi_pipeline.write("a.jsonl", talk("one"))
     assert moshi_pipeline.tick() == []
     moshi_pipeline.write("a.jsonl", talk("one"), talk("two"))
@@ -149,7 +149,7 @@ def test_a_file_that_is_still_being_copied_is_not_dealt(moshi_pipeline: MoshiPip
     assert moshi_pipeline.tick() == ["dialogues/batch-0001"]
 
 
-def test_what_was_edited_and_put_back_is_asked_for_both_times(moshi_pipeline: MoshiPipeline) -> None:
+def test_a_file_that_is_edited_and_restored_is_requested_both_times(moshi_pipeline: MoshiPipeline) -> None:
     moshi_pipeline.write("a.jsonl", talk("one"))
     [key] = moshi_pipeline.ticks()
     moshi_pipeline.speak(key)
@@ -169,7 +169,7 @@ def test_what_was_edited_and_put_back_is_asked_for_both_times(moshi_pipeline: Mo
     assert moshi_pipeline.ticks() == []
 
 
-def test_a_run_that_failed_is_asked_for_again_ever_more_rarely(
+def test_a_run_that_failed_is_requested_again_at_growing_intervals(
     moshi_pipeline: MoshiPipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moshi_pipeline.write("a.jsonl", talk("one"))
@@ -184,7 +184,7 @@ def test_a_run_that_failed_is_asked_for_again_ever_more_rarely(
     assert len(set(moshi_pipeline.run_keys)) == 3
 
 
-def test_a_batch_that_is_in_a_run_is_not_asked_for(moshi_pipeline: MoshiPipeline) -> None:
+def test_a_batch_that_is_in_a_run_is_not_requested(moshi_pipeline: MoshiPipeline) -> None:
     moshi_pipeline.write("a.jsonl", talk("one"), talk("two"), talk("three"))
     moshi_pipeline.instance.add_dynamic_partitions("dialogue_batch", ["dialogues/batch-0001"])
     tags = {"dagster/partition": "dialogues/batch-0001"}
@@ -214,7 +214,7 @@ def test_a_batch_that_is_left_out_of_the_lists_fails_a_check(moshi_pipeline: Mos
     assert "dialogues/batch-0002 is not finished" in (failed[0].description or "")
 
 
-def test_a_file_that_is_spoilt_fails_the_check_and_verify_mends_it(moshi_pipeline: MoshiPipeline) -> None:
+def test_a_corrupt_file_fails_the_check_and_verify_repairs_it(moshi_pipeline: MoshiPipeline) -> None:
     moshi_pipeline.write("a.jsonl", talk("one"))
     [key] = moshi_pipeline.ticks()
     moshi_pipeline.speak(key)

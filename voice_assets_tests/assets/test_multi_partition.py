@@ -76,7 +76,7 @@ def multi_partition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MultiPar
     return MultiPartitionCorpus(tmp_path, monkeypatch)
 
 
-def test_each_batch_of_a_run_gets_what_a_run_of_its_own_would_give_it(multi_partition: MultiPartitionCorpus) -> None:
+def test_each_batch_of_a_run_gets_the_events_of_a_separate_run(multi_partition: MultiPartitionCorpus) -> None:
     for name in JOBS:
         assert multi_partition.run(name, KEYS[0], KEYS[2]).success
         alone = multi_partition.defs.resolve_job_def(name).execute_in_process(
@@ -109,7 +109,9 @@ def test_the_checks_of_each_batch_of_a_run_are_recorded(multi_partition: MultiPa
     assert seen == KEYS[:3]
 
 
-def test_a_failed_batch_costs_only_itself_and_fails_the_run_by_name(multi_partition: MultiPartitionCorpus) -> None:
+def test_a_failed_batch_does_not_stop_the_others_and_the_failed_run_names_it(
+    multi_partition: MultiPartitionCorpus,
+) -> None:
     in_the_way = multi_partition.block_segments(KEYS[1])
     result = multi_partition.run("ingest_batch", KEYS[0], KEYS[3])
     assert not result.success
@@ -157,7 +159,7 @@ def test_nothing_is_built_on_a_batch_whose_blocking_check_failed(
     assert sorted(multi_partition.latest_materializations("coded_segments")) == [KEYS[0], KEYS[2], KEYS[3]]
 
 
-def test_what_could_not_be_cut_is_not_asked_for_by_what_follows(multi_partition: MultiPartitionCorpus) -> None:
+def test_what_could_not_be_cut_is_not_requested_by_later_stages(multi_partition: MultiPartitionCorpus) -> None:
     def tick(cursor: Any) -> tuple[Any, dict[str, list[str | None]]]:
         result = dg.evaluate_automation_conditions(multi_partition.defs, multi_partition.instance, cursor=cursor)
         asked = {name: sorted(result.get_requested_partitions(dg.AssetKey(name)), key=str) for name in CHAIN}

@@ -75,7 +75,7 @@ def test_a_folder_without_weights_ends_the_build_before_it_begins(built_corpus: 
     assert built_corpus.files() == before
 
 
-def test_weights_that_cannot_be_fetched_fail_the_step_alone_naming_the_cure(
+def test_weights_that_cannot_be_fetched_fail_only_the_step_with_a_remedy(
     built_corpus: BuiltCorpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a commit that names them, it is known what is to be done, and the weights are only missed by the step."""
@@ -110,7 +110,7 @@ def test_the_resource_overrules_the_settings(checkpoint: Path, monkeypatch: pyte
     assert event.materialization.metadata["codec"].value == json.dumps(["neucodec", codec.revision])
 
 
-def test_the_resource_can_say_no_and_nothing(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_resource_accepts_false_and_empty_values(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VOICE_NEUCODEC__COMPILE", "true")
     monkeypatch.setenv("VOICE_NEUCODEC__BATCH_SEC", "30")
     monkeypatch.setenv("VOICE_NEUCODEC__POOL", "gpu_t4")

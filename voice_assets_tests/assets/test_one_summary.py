@@ -158,7 +158,7 @@ def test_every_place_shows_the_same_totals_and_seconds_in_are_kept_and_rejected(
         assert sum(item["totals"][name] for item in status["partitions"]) == pytest.approx(expected[name])
 
 
-def test_the_status_for_programs_names_the_recordings_in_trouble(built_corpus: BuiltCorpus) -> None:
+def test_the_json_status_names_the_recordings_with_problems(built_corpus: BuiltCorpus) -> None:
     troubles = {item["audio_id"]: item for part in of_status()["partitions"] for item in part["troubles"]}
     assert troubles["atheer_0101"]["status"] == "unreadable"
     assert troubles["atheer_0101"]["message"]

@@ -97,7 +97,7 @@ def fresh(small_demo: SampleData, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     made.instance.dispose()
 
 
-def test_the_plan_of_a_fresh_world_is_what_the_build_then_does(fresh: BuiltCorpus) -> None:
+def test_the_plan_of_a_fresh_corpus_is_what_the_build_then_does(fresh: BuiltCorpus) -> None:
     found = plan(fresh)
     assert not fresh.work.exists()
     assert (found.batches, found.recordings, found.new, found.splits, found.card) == (2, 21, 21, True, True)
@@ -133,7 +133,7 @@ def test_after_a_build_there_is_nothing_to_do(built_corpus: BuiltCorpus) -> None
     assert "Nothing to do: 21 recordings in 2 batches, all up to date" in shown.stdout
 
 
-def test_a_corrected_line_costs_its_recording_decoded_up_to_it_one_cut_and_one_encoding(
+def test_a_corrected_line_takes_its_recording_decoded_up_to_it_one_cut_and_one_encoding(
     built_corpus: BuiltCorpus,
 ) -> None:
     built_corpus.edit_transcript("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="Put right by hand."))
@@ -278,7 +278,7 @@ def test_new_recordings_and_a_chosen_partition(built_corpus: BuiltCorpus) -> Non
     assert isinstance(unknown.exception, LookupError)
 
 
-def test_where_too_many_transcripts_would_be_read_the_rest_is_taken_to_be_alike(fresh: BuiltCorpus) -> None:
+def test_where_too_many_transcripts_would_be_read_the_rest_is_assumed_to_be_alike(fresh: BuiltCorpus) -> None:
     settings = fresh.settings()
     raw, work, codec = open_raw(settings), open_work_read_only(settings), load_configured_codec(settings)
     discovery = discover(raw, work, settings, read_only=True)
@@ -375,7 +375,7 @@ def encoded(instance: dg.DagsterInstance, host: str, device: str, speed: float) 
     assert dg.materialize([coded_segments], instance=instance, tags={HOST_TAG: host}).success
 
 
-def test_speeds_stand_apart_by_host_and_device_and_minutes_are_those_of_the_device_measured() -> None:
+def test_speeds_are_separate_by_host_and_device_and_minutes_are_those_of_the_measured_device() -> None:
     settings = Settings(codec="neucodec", neucodec={"pool": "gpu_h200"})  # type: ignore[arg-type]
     codec = SmallCodec("1-abc-fp32")
     codec.name = "neucodec"

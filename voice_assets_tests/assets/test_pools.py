@@ -79,7 +79,7 @@ def create_unencoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
         unencoded.end()
 
 
-def test_two_backfills_and_two_builds_never_meet_on_the_gpu(create_unencoded: Callable[..., UnencodedCorpus]) -> None:
+def test_two_backfills_and_two_builds_never_share_the_gpu(create_unencoded: Callable[..., UnencodedCorpus]) -> None:
     unencoded = create_unencoded(batches=12, gated=True)
     usage = run_contention(unencoded, batches_each=3)
     assert sorted(use.purpose for use in usage.uses) == sorted(f"encoding {key}" for key in unencoded.keys)
@@ -91,7 +91,7 @@ def test_two_backfills_and_two_builds_never_meet_on_the_gpu(create_unencoded: Ca
     assert usage.max_concurrent_runs >= 3  # or it would prove nothing
 
 
-def test_a_build_that_waits_says_for_whom_and_goes_on_when_that_one_is_killed(
+def test_a_build_that_waits_names_the_holder_and_continues_when_it_is_killed(
     create_unencoded: Callable[..., UnencodedCorpus], home: Path, instance: dg.DagsterInstance
 ) -> None:
     unencoded = create_unencoded(batches=2)
@@ -197,7 +197,7 @@ def test_a_step_that_waits_for_a_gpu_says_in_its_runs_log_who_holds_it(
     assert "waits for a GPU" in output
 
 
-def test_a_build_that_waits_for_the_pool_uses_no_processor_and_ends_at_once_when_it_is_asked_to(
+def test_a_build_that_waits_for_the_pool_uses_no_cpu_and_ends_at_once_when_terminated(
     create_unencoded: Callable[..., UnencodedCorpus], home: Path, instance: dg.DagsterInstance
 ) -> None:
     unencoded = create_unencoded(batches=2)
@@ -277,7 +277,7 @@ def test_limits_come_from_the_file_and_applying_them_again_changes_nothing(tmp_p
     assert config.default_pool_limit == 1
 
 
-def test_a_run_gives_its_pool_the_limit_of_the_file_where_nobody_has_set_one(
+def test_a_run_sets_the_limit_of_its_pool_from_the_file_if_none_is_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "gpus.toml"
@@ -318,7 +318,7 @@ def test_runs_that_give_a_pool_its_limit_at_the_same_instant_give_it_once(tmp_pa
         assert instances[0].event_log_storage.get_concurrency_info(name).slot_count == 1
 
 
-def test_a_run_that_lives_or_is_elsewhere_or_has_the_tags_of_another_is_left_alone(
+def test_a_run_that_is_running_or_elsewhere_or_has_the_tags_of_another_is_not_changed(
     instance: dg.DagsterInstance,
 ) -> None:
     dead = {"voice/host": process_tags("")["voice/host"], "voice/pid": "1"}

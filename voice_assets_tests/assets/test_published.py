@@ -139,7 +139,7 @@ def test_a_place_that_cannot_be_reached_is_named_with_what_to_run_later(
     assert hub.repos == {}
 
 
-def test_a_killed_publication_goes_on_where_it_was(finished: Path, hub: HubServer) -> None:
+def test_a_killed_publication_is_resumed(finished: Path, hub: HubServer) -> None:
     publishing: list[RunningCommand] = []
     hub.before("POST .*/commit/", lambda: publishing[0].kill())
     publishing.append(start_voice("publish", "--force"))
@@ -183,7 +183,7 @@ def test_a_hub_that_repeats_the_token_does_not_bring_it_into_dagsters_records(
         assert secret.encode() not in kept
 
 
-def test_without_a_good_token_the_command_says_where_it_is_looked_for(
+def test_without_a_valid_token_the_command_says_where_tokens_are_read(
     finished: Path, hub: HubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrong = _voice("publish", "--force", HF_TOKEN="hf_mistyped0123456789abcdef")

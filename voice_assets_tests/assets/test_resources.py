@@ -31,7 +31,7 @@ def test_only_the_clouds_that_are_used_get_a_resource() -> None:
     assert cloud_resources(Settings(raw_url="gs://a", work_url="s3://b")).keys() == {"gcs", "s3"}
 
 
-def test_keys_stand_in_the_definitions_by_the_name_of_their_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_definitions_contain_the_names_of_the_variables_of_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VOICE_S3__SECRET_ACCESS_KEY", "hush")
     resource = cloud_resources(Settings.load(work_url="s3://b"))["s3"]
     assert resource.aws_secret_access_key == dg.EnvVar("VOICE_S3__SECRET_ACCESS_KEY")

@@ -51,7 +51,7 @@ def batch(*numbers: int) -> tuple[str, ...]:
     return tuple(f"news/batch-{number:04d}" for number in numbers)
 
 
-def test_a_tick_asks_for_no_more_than_it_may_and_the_next_goes_on(
+def test_a_tick_requests_no_more_than_its_limit_and_the_next_one_continues(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits = {"AUTOMATION__MAX_RUNS_PER_TICK": "2", "AUTOMATION__PARTITIONS_PER_RUN": "2"}
@@ -63,7 +63,7 @@ def test_a_tick_asks_for_no_more_than_it_may_and_the_next_goes_on(
     assert ticking.tick() == []
 
 
-def test_a_batch_is_asked_for_again_when_something_about_it_changes(
+def test_a_batch_is_requested_again_when_something_about_it_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticking = Ticking(tmp_path, monkeypatch)
@@ -80,7 +80,7 @@ def test_a_batch_is_asked_for_again_when_something_about_it_changes(
     assert "1 vanished" in ticking.skip_message
 
 
-def test_a_batch_in_a_run_is_not_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_in_a_run_is_not_requested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ticking = Ticking(tmp_path, monkeypatch)
     for name in "abc":
         ticking.corpus.add_recording(name, 1.0)
@@ -116,7 +116,7 @@ def test_a_bucket_that_cannot_be_listed_fails_the_tick(tmp_path: Path, monkeypat
         ticking.tick()
 
 
-def test_what_failed_is_asked_for_again_ever_more_rarely() -> None:
+def test_what_failed_is_requested_again_at_growing_intervals() -> None:
     asked = {"a": RunAttempt("x", 1000.0, 1)}
     assert select_due(asked, {}, (), 1000.0 + 899) == {}
     assert select_due(asked, {}, (), 1000.0 + 900) == {"a": RunAttempt("x", 1900.0, 2)}

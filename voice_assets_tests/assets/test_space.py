@@ -14,7 +14,9 @@ def npz(built_corpus: BuiltCorpus) -> list[Path]:
     return sorted(built_corpus.work.rglob("*.npz"))
 
 
-def test_cleaning_asks_frees_and_leaves_a_build_nothing_to_do_until_a_file_is_needed(built_corpus: BuiltCorpus) -> None:
+def test_cleaning_asks_for_confirmation_and_a_build_has_nothing_to_do_until_a_freed_file_is_needed(
+    built_corpus: BuiltCorpus,
+) -> None:
     before = npz(built_corpus)
     looked = voice("clean", "segments", "coded", "--dry-run")
     assert looked.returncode == 0, looked.stderr

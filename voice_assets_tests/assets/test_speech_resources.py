@@ -26,7 +26,7 @@ def test_an_asset_speaks_with_the_engine_of_its_resource() -> None:
     assert told["length"] > 0.3
 
 
-def test_without_a_word_it_is_the_embedded_engine_with_the_two_voices_of_a_dialogue() -> None:
+def test_the_default_is_the_embedded_engine_with_the_two_voices_of_a_dialogue() -> None:
     engine = SpeechResource().load()
     assert engine.name == "hibari"
     assert {MoshiSettings().assistant_voice, MoshiSettings().user_voice} <= set(engine.voices)

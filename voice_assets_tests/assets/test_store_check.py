@@ -44,7 +44,7 @@ def test_the_command_ends_with_1_where_a_step_failed_and_prints_no_secret(
     assert "hush" not in said
 
 
-def test_the_command_writes_to_a_given_url_only_when_told(
+def test_the_command_writes_to_a_given_url_only_with_the_flag(
     s3_server: S3Server, s3_proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = s3_server.new_bucket()

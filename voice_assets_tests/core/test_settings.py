@@ -138,13 +138,13 @@ def test_an_unknown_variable_within_a_group_is_refused_by_name(monkeypatch: pyte
         Settings.load()
 
 
-def test_a_file_that_is_no_toml_is_named(folder: Path) -> None:
+def test_a_file_that_is_not_toml_is_named(folder: Path) -> None:
     write(folder, "this is = = not toml")
     with pytest.raises(ConfigurationError, match=r"voice\.toml is not valid TOML: .*line 1, column 6"):
         Settings.load()
 
 
-def test_a_variable_that_is_no_json_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_that_is_not_json_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VOICE_CHANNEL_MAPPING", "{nonsense")
     with pytest.raises(ConfigurationError, match="VOICE_CHANNEL_MAPPING must be JSON") as caught:
         Settings.load()
@@ -225,7 +225,7 @@ def test_a_voice_config_that_does_not_exist_is_an_error_and_not_the_defaults(
         Settings.load()
 
 
-def test_the_demos_file_counts_only_where_there_is_no_own_one(folder: Path) -> None:
+def test_the_demos_settings_file_is_read_only_if_there_is_no_other(folder: Path) -> None:
     write(folder, 'dataset = "demo"', "demo/voice.toml")
     assert Settings.load().dataset == "demo"
     write(folder, 'dataset = "own"')

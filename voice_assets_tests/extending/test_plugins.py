@@ -66,7 +66,7 @@ def test_what_is_missing_is_named_with_the_command_that_installs_it() -> None:
         load_codec("number")
 
 
-def test_options_are_refused_where_a_codec_or_an_engine_has_settings_of_its_own() -> None:
+def test_options_are_refused_where_a_codec_or_an_engine_has_its_own_settings() -> None:
     with pytest.raises(ConfigurationError, match=r"codec_options is not for neucodec.*neucodec\.\*"):
         load_configured_codec(Settings(codec="neucodec", codec_options={"device": "cpu"}))
     with pytest.raises(ConfigurationError, match=r"codec_options.device: Extra inputs"):

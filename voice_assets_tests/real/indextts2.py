@@ -43,7 +43,7 @@ def test_its_signatures_are_those_that_the_fake_one_has() -> None:
             assert name in known or default is not inspect.Parameter.empty, f"{name} is new, and has to be given"
 
 
-def test_it_keeps_what_it_computes_of_recordings_where_clearing_looks(engine: IndexTTS2Engine) -> None:
+def test_clearing_covers_the_caches_of_recordings(engine: IndexTTS2Engine) -> None:
     engine.warm("default")
     assert {f"cache_{name}" for name in fake_indextts.CACHES} <= {
         name for name, value in vars(engine._model).items() if value is not None

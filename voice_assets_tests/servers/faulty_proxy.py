@@ -1,4 +1,4 @@
-"""A proxy before an object store that misbehaves as told, counts requests, and is otherwise not noticed.
+"""A proxy before an object store that fails as configured, counts requests, and otherwise changes nothing.
 
     with faulty_proxy(s3_server.url) as proxy:
         proxy.answer(503, "SlowDown", times=3, method="PUT", path=r"coded/.*\\.npz")

@@ -21,7 +21,7 @@ def test_every_module_of_rounds_is_a_soak_test() -> None:
     assert len({test.NAME for test in soak_tests().values()}) == len(files)
 
 
-def test_a_soak_test_does_the_rounds_it_is_asked_for(tmp_path: Path) -> None:
+def test_a_soak_test_runs_the_requested_rounds(tmp_path: Path) -> None:
     lines: list[str] = []
     (result,) = simultaneous_builds.run(tmp_path, 2, lines.append)
     assert (result.rounds, result.compared, result.wrong) == (2, 2, 0)

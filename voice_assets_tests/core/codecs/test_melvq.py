@@ -40,7 +40,7 @@ def rms_dbfs(audio: Audio) -> float:
     return float(10 * np.log10(np.square(audio, dtype=np.float64).mean() + 1e-20))
 
 
-def test_it_is_a_codec_of_neucodecs_rate_and_range_and_says_it_stands_in(codec: MelVQ) -> None:
+def test_it_is_a_codec_of_neucodecs_rate_and_range_and_is_marked_as_a_stand_in(codec: MelVQ) -> None:
     assert isinstance(codec, Codec)
     assert (codec.name, codec.stand_in) == ("melvq", True)
     assert (codec.input_sample_rate_hz, codec.output_sample_rate_hz) == (24_000, 24_000)

@@ -37,7 +37,7 @@ def test_claimed_hours_are_not_counted_even_without_a_transcript(corpus: Corpus)
     assert {item.status for item in manifest.recordings} == {"ok", "unreadable"}
 
 
-def test_a_limit_that_is_raised_or_lowered_decides_anew_and_cuts_only_what_it_touches(corpus: Corpus) -> None:
+def test_a_changed_limit_is_applied_again_and_only_affected_recordings_are_cut(corpus: Corpus) -> None:
     corpus.add_recording("a")
     soundfile.write(corpus.audio_path("slow", extension=".flac"), np.zeros(20_000, np.int16), 2_000)
     corpus.write_transcript("slow", [make_line(0.2, 1.8, "At two kilohertz.")])

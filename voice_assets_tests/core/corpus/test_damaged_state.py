@@ -106,7 +106,7 @@ def test_unknown_files_among_the_batches_are_reported_and_ignored(built: Corpus)
     assert built.status().finished
 
 
-def test_the_rows_say_what_was_held_out_where_the_splits_are_gone(two_recordings: Corpus) -> None:
+def test_held_out_recordings_are_recovered_from_the_rows_if_the_splits_are_missing(two_recordings: Corpus) -> None:
     two_recordings.build()
     path = two_recordings.path("datasets/voice/splits.json")
     (by_hash,) = two_recordings.assign_splits().test

@@ -102,7 +102,7 @@ def verify(corpus: Corpus) -> None:
     card_stage.build_card(corpus.work, list_partitions(corpus.work), corpus.settings, verify=True)
 
 
-def test_manifests_that_are_gone_or_unreadable_are_wrong(built: Corpus) -> None:
+def test_missing_and_unreadable_manifests_are_reported(built: Corpus) -> None:
     built.path(f"segments/{SECOND}/_manifest.parquet").unlink()
     built.path(f"coded/{FIRST}/_manifest.parquet").write_bytes(b"?")
     built.path(f"datasets/voice/manifests/{FIRST}.parquet").unlink()
@@ -117,7 +117,7 @@ def test_manifests_that_are_gone_or_unreadable_are_wrong(built: Corpus) -> None:
     assert wrong[f"segments/{SECOND}/_manifest.parquet"].startswith("is missing, but")
 
 
-def test_every_dataset_of_the_work_root_is_looked_at(built: Corpus) -> None:
+def test_every_dataset_of_the_work_root_is_audited(built: Corpus) -> None:
     built.path("datasets/plain/README.md").unlink()
     flip(built.path(f"datasets/plain/data/{SECOND}.train.parquet"))
     report = audit_work_root(built.work, built.settings)
@@ -146,7 +146,7 @@ def test_files_that_no_record_lists_are_named_and_are_no_fault(built: Corpus) ->
     assert report.unlisted == sorted(strays)
 
 
-def test_a_batch_file_that_is_gone_is_wrong(built: Corpus) -> None:
+def test_a_missing_batch_file_is_reported(built: Corpus) -> None:
     built.path(f"batches/{FIRST}.json").unlink()
     assert audit_work_root(built.work, built.settings).wrong == {
         f"batches/{FIRST}.json": "is missing, but segments of its batch exist"

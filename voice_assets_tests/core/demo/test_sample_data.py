@@ -67,7 +67,7 @@ def test_every_healthy_file_decodes_at_the_rate_channels_and_length_that_it_is_s
         assert samples.shape[1] / rate_hz == pytest.approx(recording.duration_sec, abs=0.05)
 
 
-def test_the_world_has_all_formats_rates_and_layouts(world: SampleData) -> None:
+def test_the_sample_data_has_all_formats_rates_and_layouts(world: SampleData) -> None:
     found = [recording for recording, _ in healthy(world)]
     assert {item.kind for item in found} == {"mp3", "m4a", "opus", "ogg", "flac", "wav"}
     assert {item.sample_rate_hz for item in found} == {16_000, 22_050, 24_000, 44_100, 48_000}
@@ -85,7 +85,7 @@ def test_the_two_channels_of_a_stereo_recording_differ_a_little(world: SampleDat
             assert 0.9 < np.corrcoef(left, right)[0, 1] < 1
 
 
-def test_lines_of_healthy_transcripts_lie_within_the_audio_and_apart(world: SampleData) -> None:
+def test_lines_of_healthy_transcripts_are_within_the_audio_and_do_not_overlap(world: SampleData) -> None:
     for recording, _ in healthy(world):
         if recording.transcript_kind == "native" and recording.healthy_line_count == line_count(recording):
             assert recording.transcript is not None
@@ -247,7 +247,7 @@ def test_two_that_build_the_same_folder_at_once_build_it_once(world: SampleData,
     assert files_below(tmp_path / "raw") == files_below(world.raw)
 
 
-def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_of_another_user_is_not_changed(tmp_path: Path) -> None:
     theirs = tmp_path / "raw" / "mine.wav"
     theirs.parent.mkdir()
     theirs.write_bytes(b"precious")

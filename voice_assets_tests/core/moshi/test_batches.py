@@ -103,7 +103,7 @@ def test_another_file_does_not_take_the_place_of_the_first_unless_it_is_to(shard
         deal(shard_builder, SCRIPTS, DialogueSource("file:///a.jsonl"))
 
 
-def test_dealing_asks_a_bucket_for_each_batch_once_and_many_at_a_time(
+def test_an_assignment_reads_each_batch_of_a_bucket_once_and_many_at_a_time(
     s3_server: S3Server, s3_proxy: FaultyProxy
 ) -> None:
     scripts = [make_dialogue(f"d{n}", "Hello?", "Yes?") for n in range(120)]
@@ -117,7 +117,7 @@ def test_dealing_asks_a_bucket_for_each_batch_once_and_many_at_a_time(
     assert s3_proxy.max_in_flight > 10
 
 
-def test_a_batch_that_was_never_dealt_is_named(shard_builder: ShardBuilder) -> None:
+def test_a_batch_that_was_never_assigned_is_named(shard_builder: ShardBuilder) -> None:
     with pytest.raises(LookupError, match="talks/batch-0009"):
         read_script(shard_builder.store, dialogue_partition("talks", 9))
 

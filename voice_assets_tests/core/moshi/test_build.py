@@ -97,7 +97,7 @@ def test_each_voice_of_a_batch_is_computed_once(indextts2_build: IndexTts2Build,
 
 
 @every_backend
-def test_the_engine_is_loaded_once_for_all_batches_and_goes_on_with_the_voice_that_it_has(
+def test_the_engine_is_loaded_once_for_all_batches_and_continues_with_its_voice(
     indextts2_build: IndexTts2Build, backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     locks = str(tmp_path / "locks")
@@ -269,7 +269,7 @@ def test_another_recording_is_spoken_again(indextts2_build: IndexTts2Build) -> N
         (16, "serial", 0, 1),
     ],
 )
-def test_half_of_the_cores_align_and_mix_unless_it_is_said_otherwise(
+def test_half_of_the_cores_align_and_mix_by_default(
     cores: int, backend: Backend, workers: int, beside: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(build, "physical_cores", lambda: cores)

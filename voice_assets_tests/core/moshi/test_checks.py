@@ -58,7 +58,7 @@ def _hush(mix: Stereo, rows: list[TurnRow]) -> Stereo:
         (lambda mix, rows: mix[:-1], "samples, not"),
     ],
 )
-def test_sound_that_is_not_as_its_rows_say_is_found(
+def test_audio_that_differs_from_its_rows_is_found(
     shard_builder: ShardBuilder,
     manifest: ShardManifest,
     damage: Callable[[Stereo, list[TurnRow]], Stereo],

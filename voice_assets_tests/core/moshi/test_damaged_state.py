@@ -56,7 +56,7 @@ def test_what_a_data_set_is_made_of_is_not_guessed(moshi_dataset: FinishedMoshiD
     assert path.read_bytes() == before
 
 
-def test_other_files_beside_the_batches_are_passed_over(moshi_dataset: FinishedMoshiDataset) -> None:
+def test_other_files_in_the_folder_of_the_batches_are_ignored(moshi_dataset: FinishedMoshiDataset) -> None:
     for name in (".DS_Store", "batch-0001.jsonl.bak", "notes.jsonl"):
         (moshi_dataset.work_dir / "dialogues" / "talks" / name).write_bytes(b"?")
     assert [item.number for item in list_scripts(moshi_dataset.work, "talks")] == [1, 2]

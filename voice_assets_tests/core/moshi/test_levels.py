@@ -188,7 +188,7 @@ def test_a_run_that_is_killed_once_voices_are_measured_does_not_measure_them_aga
 
 
 @pytest.mark.parametrize("spoilt", [b"", b"{", b"[]", b"3", b'{"level_dbfs": "x"}', b'{"level_dbfs": NaN}', b"\xff"])
-def test_a_level_that_cannot_be_read_is_measured_anew(shard_builder: ShardBuilder, spoilt: bytes) -> None:
+def test_a_level_that_cannot_be_read_is_measured_again(shard_builder: ShardBuilder, spoilt: bytes) -> None:
     shard_builder.build(SCRIPTS)
     before = shard_builder.voices()
     for name in before:
@@ -209,7 +209,7 @@ def test_of_two_that_measure_a_voice_at_once_the_first_counts(shard_builder: Sha
     assert read_level(shard_builder.store, voice) == -21.0
 
 
-def test_by_whatever_a_level_is_measured_otherwise_its_voice_is_spoken_again() -> None:
+def test_a_voice_is_spoken_again_after_any_change_of_how_its_level_is_measured() -> None:
     def prints(maker: ModelVersions, **settings: Any) -> tuple[tuple[str, ...], set[str]]:
         plan = plan_batch(PARTITION, SCRIPTS, None, maker, MoshiSettings(**settings))
         return plan.dialogues[0].fingerprints, {item.key for item in plan.calibrations.values()}
@@ -229,7 +229,7 @@ def test_by_whatever_a_level_is_measured_otherwise_its_voice_is_spoken_again() -
     assert [a == b for a, b in zip(plain[0], recorded[0], strict=True)] == [True, False, True]
 
 
-def test_a_voice_that_cannot_be_measured_costs_its_dialogues_alone_and_is_tried_again(
+def test_a_voice_that_cannot_be_measured_rejects_only_its_dialogues_and_is_tried_again(
     levels_build: LevelsBuild, tmp_path: Path
 ) -> None:
     alone = Dialogue("alone", (Turn("user", "Is anybody here?", "near"), Turn("assistant", "Nobody.")))

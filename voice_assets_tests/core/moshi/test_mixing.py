@@ -23,7 +23,7 @@ def tone(duration_sec: float, rate: int, amplitude: float = 0.3) -> np.ndarray:
 
 @settings(deadline=None)
 @given(st.sampled_from([8_000, 16_000, 22_050, 24_000, 44_100, 48_000]), st.floats(0.005, 4.0), st.floats(-40, -6))
-def test_speech_of_any_level_and_rate_comes_to_the_target_without_clipping(
+def test_speech_of_any_level_and_rate_reaches_the_target_without_clipping(
     rate: int, amplitude: float, target: float
 ) -> None:
     audio = np.concatenate([tone(0.5, rate, amplitude), np.zeros(rate // 2, np.float32)])
@@ -102,7 +102,7 @@ def test_the_assistant_is_left_the_user_right_and_silence_is_exact() -> None:
     assert encode_wav(mix) == encode_wav(mix.copy())
 
 
-def test_nobody_is_mixed_with_himself() -> None:
+def test_overlapping_turns_of_one_speaker_are_refused() -> None:
     pcm = np.ones(10, np.int16)
     with pytest.raises(ValueError, match="turns of the user overlap at sample 5"):
         mix_stereo([PlacedSpeech("user", 5, pcm), PlacedSpeech("user", 0, pcm)])

@@ -44,7 +44,7 @@ def test_the_multi_turn_form_carries_voice_emotion_and_timing() -> None:
     assert read(item) == [Dialogue("a", (first, Turn("assistant", "Hello.", overlap_sec=0.5)), 1)]
 
 
-def test_a_bom_blank_lines_and_windows_line_ends_are_no_trouble() -> None:
+def test_a_bom_blank_lines_and_windows_line_ends_are_accepted() -> None:
     good = b'{"id": 7, "user": "Hi.", "assistant": "Yes."}\r\n'
     assert [item.line for item in read(b"\xef\xbb\xbf" + good, b"\r\n", b"  \n", good.replace(b"7", b"8"))] == [1, 4]
 

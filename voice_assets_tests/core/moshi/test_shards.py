@@ -188,9 +188,7 @@ def test_files_that_are_newer_than_the_manifest_end_in_the_same_bytes(
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_run_that_is_asked_to_end_keeps_every_dialogue_that_was_spoken(
-    shard_builder: ShardBuilder, workers: int
-) -> None:
+def test_a_terminated_run_keeps_every_dialogue_that_was_spoken(shard_builder: ShardBuilder, workers: int) -> None:
     with pytest.raises(KeyboardInterrupt):
         shard_builder.build(SCRIPTS, FakeSpeaker(interrupt_after=6), workers=workers)
     rest = FakeSpeaker()
@@ -205,7 +203,7 @@ def test_several_processes_make_the_same_bytes(shard_builder: ShardBuilder, tmp_
     assert shard_builder.files() == other.files()
 
 
-def test_a_killed_edit_leaves_what_is_unchanged_as_useful_as_before(shard_builder: ShardBuilder) -> None:
+def test_a_killed_edit_leaves_unchanged_dialogues_usable(shard_builder: ShardBuilder) -> None:
     shard_builder.build(SCRIPTS)
     edited = [changed(SCRIPTS[0], 1, text="It is late."), SCRIPTS[1], changed(SCRIPTS[2], 1, text="No.")]
     with pytest.raises(KeyboardInterrupt):
@@ -225,7 +223,7 @@ def test_the_order_in_which_utterances_come_back_changes_nothing(shard_builder: 
     assert shard_builder.files() == other.files()
 
 
-def test_a_failed_utterance_costs_its_dialogue_alone_and_is_tried_again(shard_builder: ShardBuilder) -> None:
+def test_a_failed_utterance_rejects_only_its_dialogue_and_is_tried_again(shard_builder: ShardBuilder) -> None:
     bad = make_dialogue("bad", "Hello.", f"This is {FAILING_TEXT}.")
     manifest = shard_builder.build([*SCRIPTS, bad])
     sound(shard_builder, manifest)

@@ -91,7 +91,7 @@ def test_the_trainers_reader_reads_every_sample(built: tuple[Store, ShardManifes
         assert not data[:, len(mix) :].any()
 
 
-def test_the_assistant_is_heard_where_the_main_speakers_words_are(built: tuple[Store, ShardManifest]) -> None:
+def test_the_assistants_audio_is_where_the_main_speakers_words_are(built: tuple[Store, ShardManifest]) -> None:
     store, manifest = built
     for _, rows in manifest.kept():
         mix = read_wav(store.get(rows[0].key)) / 32768.0

@@ -94,7 +94,7 @@ def test_a_file_that_the_lists_name_and_is_not_there_is_found(
     assert message in outcome.message
 
 
-def test_a_batch_that_is_unfinished_or_of_which_there_is_nothing_is_told(shard_builder: ShardBuilder) -> None:
+def test_a_batch_that_is_unfinished_or_missing_is_reported(shard_builder: ShardBuilder) -> None:
     first, second = dialogue_partition("dialogues", 1), dialogue_partition("dialogues", 2)
     settings = Settings(moshi=SMALL)
     shard_builder.build(SCRIPTS)

@@ -28,7 +28,7 @@ def plan(script: list[tuple[Turn, int]], settings: MoshiSettings | None = None, 
 
 
 @given(scripts, st.floats(0, 1), st.booleans())
-def test_nobody_ever_speaks_twice_at_once(script: list[Any], overlap_probability: float, legacy: bool) -> None:
+def test_turns_of_one_speaker_never_overlap(script: list[Any], overlap_probability: float, legacy: bool) -> None:
     dialogue = Dialogue("a", tuple(turn for turn, _ in script))
     extents = [SpeechExtent(length, length // 5, length // 7) for _, length in script]
     settings = MoshiSettings(overlap_probability=overlap_probability, legacy_io=legacy)
@@ -40,7 +40,7 @@ def test_nobody_ever_speaks_twice_at_once(script: list[Any], overlap_probability
 
 
 @given(st.lists(st.integers(1, 5 * RATE), min_size=2, max_size=12), st.text(), st.integers(0, 9))
-def test_gaps_lie_within_their_bounds_and_come_from_the_id_and_the_seed(
+def test_gaps_are_within_their_bounds_and_follow_from_the_id_and_the_seed(
     lengths: list[int], name: str, seed: int
 ) -> None:
     script = [(Turn(("user", "assistant")[i % 2], "a"), length) for i, length in enumerate(lengths)]  # type: ignore[arg-type]
@@ -81,7 +81,7 @@ def test_a_back_channel_is_over_while_the_other_still_speaks_and_the_next_turn_w
     assert plan(script) == [0, 2 * RATE, 3 * RATE, 4 * RATE + RATE // 4]
 
 
-def test_overlaps_are_drawn_as_often_as_asked_and_take_at_most_half_of_a_turn() -> None:
+def test_overlaps_are_drawn_with_the_set_probability_and_take_at_most_half_of_a_turn() -> None:
     settings = MoshiSettings(overlap_probability=0.3)
     script = [(Turn("user", "a"), RATE // 2), (Turn("assistant", "b"), RATE // 2)]
     starts = [plan(script, settings, f"dialogue-{i}")[1] for i in range(1_000)]
@@ -95,7 +95,7 @@ def test_the_legacy_layout_begins_on_both_channels_at_once() -> None:
     assert plan(script, MoshiSettings(legacy_io=True)) == [0, 0, 100]
 
 
-def test_gaps_lie_between_what_is_heard_not_between_files_with_silence_at_their_ends() -> None:
+def test_gaps_are_between_speech_not_between_audio_with_silence_at_its_ends() -> None:
     script = (Turn("user", "a"), Turn("assistant", "b", pause_before_sec=0.2), Turn("assistant", "c", overlap_sec=0.1))
     extents = [SpeechExtent(RATE, 5_000, 6_000), SpeechExtent(RATE, 5_000, 6_000), SpeechExtent(RATE, 5_000, 6_000)]
     starts = plan_turns(Dialogue("a", script), extents, MoshiSettings())

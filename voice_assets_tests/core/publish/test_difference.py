@@ -53,7 +53,7 @@ def test_what_others_changed_is_foreign_whether_it_is_replaced_or_deleted() -> N
     assert compare_files(LOCAL[:1], there(large(ROWS, "a"), large(OLD, "b")), known).conflicts == ()
 
 
-def test_a_list_that_somebody_edited_does_not_lead_to_other_files() -> None:
+def test_an_edited_list_does_not_lead_to_other_files() -> None:
     listed = [{"path": path, "sha256": "x"} for path in (".gitattributes", "../data/x", "models/a.bin", ROWS)]
     assert [item["path"] for item in parse_hub_record(json.dumps({"files": listed}).encode())] == [ROWS]
     for odd in (b"[]", b"{", b'{"files": [1]}', b'{"files": {"a": 1}}', None):

@@ -95,7 +95,7 @@ def test_what_left_the_dataset_leaves_the_hub_and_what_others_put_there_stays(
     assert hub.files(REPO).keys() == corpus.published_paths() | {".gitattributes", "logo.png", "data/notes.txt"}
 
 
-def test_a_dry_run_tells_the_difference_and_writes_nothing(corpus: PublishedCorpus, hub: HubServer) -> None:
+def test_a_dry_run_shows_the_difference_and_writes_nothing(corpus: PublishedCorpus, hub: HubServer) -> None:
     before = corpus.files()
     told = corpus.publish(dry_run=True)
     assert told.creates
@@ -137,7 +137,9 @@ def test_a_public_repository_is_refused_where_a_private_one_is_meant(corpus: Pub
     assert corpus.publish().committed
 
 
-def test_another_branch_is_made_and_recorded_beside_the_first(corpus: PublishedCorpus, hub: HubServer) -> None:
+def test_another_branch_is_created_and_recorded_in_addition_to_the_first(
+    corpus: PublishedCorpus, hub: HubServer
+) -> None:
     corpus.publish()
     corpus.set(hub={"revision": "next"})
     corpus.correct_transcript(tone="cheerful")
@@ -159,7 +161,7 @@ def test_an_unfinished_dataset_is_not_published(corpus: PublishedCorpus, hub: Hu
     assert hub.repos == {}
 
 
-def test_a_forgotten_recording_is_not_published_before_its_rows_are_gone(
+def test_a_forgotten_recording_is_not_published_before_its_rows_are_removed(
     corpus: PublishedCorpus, hub: HubServer
 ) -> None:
     write_tombstone(corpus.work, "news", "one", "2030-01-01T00:00:00+00:00", "a wish")

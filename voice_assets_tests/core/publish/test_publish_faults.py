@@ -18,7 +18,7 @@ from voice_core.publish.errors import (
 from voice_core.publish.hub import HubRepo
 
 
-def test_a_branch_that_moves_meanwhile_is_looked_at_again_and_nothing_of_others_is_lost(
+def test_a_branch_that_moves_meanwhile_is_compared_again_and_files_of_others_are_kept(
     corpus: PublishedCorpus, hub: HubServer
 ) -> None:
     corpus.publish()
@@ -30,7 +30,7 @@ def test_a_branch_that_moves_meanwhile_is_looked_at_again_and_nothing_of_others_
     assert hub.files(REPO)["notes.txt"] == b"from a colleague"
 
 
-def test_a_branch_that_never_stands_still_ends_as_a_conflict(corpus: PublishedCorpus, hub: HubServer) -> None:
+def test_a_branch_that_keeps_moving_ends_as_a_conflict(corpus: PublishedCorpus, hub: HubServer) -> None:
     corpus.publish()
     corpus.correct_transcript(tone="cheerful")
     hub.before("POST .*/commit/", lambda: hub.commit_as_other_user(REPO, {"n": b"x"}) and None, times=99)
@@ -39,7 +39,7 @@ def test_a_branch_that_never_stands_still_ends_as_a_conflict(corpus: PublishedCo
     assert "voice: 4 changed" not in hub.commit_titles(REPO)
 
 
-def test_a_change_by_somebody_else_between_the_look_and_the_commit_is_seen(
+def test_a_change_by_another_user_between_the_comparison_and_the_commit_is_detected(
     corpus: PublishedCorpus, hub: HubServer
 ) -> None:
     corpus.publish()
@@ -117,7 +117,7 @@ def test_a_token_that_may_only_read_is_named_as_the_reason(
         corpus.publish()
 
 
-def test_a_spoilt_file_is_not_published(corpus: PublishedCorpus, hub: HubServer) -> None:
+def test_a_corrupt_file_is_not_published(corpus: PublishedCorpus, hub: HubServer) -> None:
     path = corpus.path("datasets/voice/data/talk/batch-0001.train.parquet")
     data = bytearray(path.read_bytes())
     data[500] ^= 1
@@ -127,7 +127,7 @@ def test_a_spoilt_file_is_not_published(corpus: PublishedCorpus, hub: HubServer)
     assert "voice: 12 added" not in hub.commit_titles(REPO)
 
 
-def test_no_token_is_ever_logged_or_told(
+def test_no_token_is_logged_or_in_a_message(
     corpus: PublishedCorpus, hub: HubServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The hub repeats what it is given, in messages that the client hands on; the client logs signed addresses."""

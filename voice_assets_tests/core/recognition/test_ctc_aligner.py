@@ -42,11 +42,11 @@ def path_of(path: str, text: str) -> list[tuple[int, int]]:
         ("aaa", "ab", [(0, 2), (2, 3)]),  # the least unlikely place for what was not heard
     ],
 )
-def test_each_letter_lies_where_it_is_heard(path: str, text: str, expected: list[tuple[int, int]]) -> None:
+def test_each_letter_is_aligned_where_it_is_spoken(path: str, text: str, expected: list[tuple[int, int]]) -> None:
     assert path_of(path, text) == expected
 
 
-def test_more_letters_than_frames_cannot_be_heard() -> None:
+def test_more_letters_than_frames_cannot_be_aligned() -> None:
     with pytest.raises(AlignmentError, match="2 frames of speech are too few for 2 letters"):
         path_of("aa", "aa")
 

@@ -68,7 +68,7 @@ def test_a_folder_without_a_model_or_a_package_is_refused(tmp_path: Path, monkey
         load_recogniser(RecogniserOptions("pocketsphinx", "ar"))
 
 
-def test_pocketsphinx_hears_what_hibari_says_the_same_each_time() -> None:
+def test_pocketsphinx_recognises_hibaris_speech_the_same_way_each_time() -> None:
     pytest.importorskip("pocketsphinx")
     recogniser = load_recogniser(RecogniserOptions())
     assert recogniser is not None

@@ -46,7 +46,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     return Store("memory://") if request.param == "memory" else Store(tmp_path.as_uri(), create=True)
 
 
-def test_three_segments_are_heard_beside_what_their_codes_decode_to(store: Store) -> None:
+def test_three_segments_are_shown_with_what_their_codes_decode_to(store: Store) -> None:
     manifest = coded(store)
     notebook = render_codes_notebook(store, manifest, LevelCodec(), str.upper)
     html = page_of(notebook)
@@ -71,7 +71,7 @@ def test_a_notebook_stays_small_and_is_the_same_from_every_store(tmp_path: Path)
     assert made[0] == made[1]
 
 
-def test_the_first_dialogue_is_heard_with_its_words(store: Store) -> None:
+def test_the_first_dialogue_is_shown_with_its_words(store: Store) -> None:
     manifest = talked(
         store, [make_dialogue("first", "How are you", f"Well {HOSTILE}"), make_dialogue("second", "And", "then")]
     )

@@ -172,7 +172,7 @@ def test_a_stand_in_says_so_and_texts_carry_direction_and_language(store: Store)
     assert "Atheer - أثير" in html
 
 
-def test_the_funnel_adds_up_and_troubled_recordings_come_first(store: Store) -> None:
+def test_the_funnel_adds_up_and_recordings_with_problems_come_first(store: Store) -> None:
     build_corpus(store)
     html = build_page(store, [PARTITION], SETTINGS, LevelCodec()).decode()
     assert f"{11 * RATE:,}</td>" in html
@@ -181,14 +181,14 @@ def test_the_funnel_adds_up_and_troubled_recordings_come_first(store: Store) -> 
 
 
 @pytest.mark.parametrize("coded", [True, False])
-def test_without_the_codec_the_page_says_why_codes_are_not_heard(store: Store, coded: bool) -> None:
+def test_without_the_codec_the_page_says_why_codes_are_not_decoded(store: Store, coded: bool) -> None:
     build_corpus(store, coded=coded)
     html = build_page(store, [PARTITION], SETTINGS, None).decode()
     assert ("that codec is not available" if coded else "built without a codec") in html
     assert "from codes" not in html.split("<main>")[1]
 
 
-def test_a_codec_that_cannot_be_loaded_costs_the_page_its_codes_and_nothing_else(store: Store) -> None:
+def test_the_page_is_complete_but_for_codes_if_the_codec_cannot_be_loaded(store: Store) -> None:
     build_corpus(store)
     html = build_page(store, [PARTITION], SETTINGS, LevelCodec("torch sees no <GPU> here")).decode()
     assert "that codec is not available. torch sees no &lt;GPU&gt; here" in html
@@ -244,7 +244,7 @@ def test_the_worst_are_taken_in_turn_by_each_measure_and_none_twice() -> None:
     assert by_why == {"lowest SNR": [0, 1], "farthest from its codes": [4, 9], "narrowest band": [19, 18]}
 
 
-def test_of_each_rule_the_narrowest_and_the_clearest_reject_are_heard() -> None:
+def test_the_closest_and_the_farthest_reject_of_each_rule_are_selected() -> None:
     rows = [Entry("line", "a", i, stage="rules", reason="noisy", value=float(i), threshold=10.0) for i in range(9)]
     other = Entry("line", "a", 99, stage="transcript", reason="overlap")
     heard = select_rejected_by_rules([ClipCandidate(PARTITION, row) for row in [*rows, other]])

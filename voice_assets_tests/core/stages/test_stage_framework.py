@@ -110,7 +110,7 @@ def test_columns_are_read_without_parsing_rows_and_damage_is_named(store: Store,
         LazyRows(Chapter, data[:100]).columns("name")
 
 
-def test_damaged_foreign_and_newer_manifests_are_told_apart(
+def test_damaged_foreign_and_newer_manifests_are_distinguished(
     store: Store, texts: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert load(store) is None

@@ -1,4 +1,4 @@
-"""Engines that misbehave as told, and specs that load them in any process."""
+"""Engines that fail as configured, and specs that load them in any process."""
 
 import multiprocessing
 import os

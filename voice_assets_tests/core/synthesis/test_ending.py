@@ -91,9 +91,7 @@ if __name__ == "__main__":
 
 @every_backend
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
-def test_a_program_that_is_asked_to_end_does_so_within_seconds(
-    backend: Backend, sign: signal.Signals, tmp_path: Path
-) -> None:
+def test_a_terminated_program_ends_within_seconds(backend: Backend, sign: signal.Signals, tmp_path: Path) -> None:
     path = tmp_path / "program.py"
     path.write_text(_PROGRAM)
     root = Path(__file__).parents[3]

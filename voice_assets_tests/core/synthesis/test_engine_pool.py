@@ -49,7 +49,7 @@ def test_a_batch_that_is_left_half_way_does_not_spoil_the_next(backend: Backend)
         )
 
 
-def test_a_studio_in_which_nothing_is_said_loads_nothing() -> None:
+def test_a_pool_without_an_utterance_loads_no_engine() -> None:
     with EnginePool(scripted_spec(name="absent"), make_options("thread")):
         pass
 

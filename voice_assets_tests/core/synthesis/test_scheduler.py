@@ -98,7 +98,7 @@ def test_what_is_complete_can_be_had_though_its_turn_has_not_come() -> None:
     st.booleans(),
     st.randoms(use_true_random=False),
 )
-def test_every_group_comes_out_once_and_in_order_if_asked(
+def test_every_group_is_yielded_once_and_in_order_if_requested(
     voices: list[str], size: int, engines: int, ordered: bool, by_voice: bool, choice: random.Random
 ) -> None:
     groups = [_dialogue(number, names) for number, names in enumerate(voices)]

@@ -39,11 +39,11 @@ def test_a_cpu_gets_a_process_for_each_core_but_two_and_at_most_twelve(cores: in
         (16, 15, WorkerPlan("serial", 1)),
     ],
 )
-def test_processes_beside_the_engines_get_their_cores_first(cores: int, beside: int, expected: WorkerPlan) -> None:
+def test_cores_are_reserved_for_processes_other_than_engines(cores: int, beside: int, expected: WorkerPlan) -> None:
     assert choose_workers(CPU, _options(postprocess_workers=beside), Machine(cores, memory_gb=256)) == expected
 
 
-def test_processes_beside_the_engines_get_their_memory_first() -> None:
+def test_memory_is_reserved_for_processes_other_than_engines() -> None:
     assert choose_workers(CPU, _options(), Machine(16, memory_gb=3)) == WorkerPlan("process", 6)
     assert choose_workers(CPU, _options(postprocess_workers=5), Machine(16, memory_gb=3)) == WorkerPlan("process", 3)
     assert choose_workers(GPU, _options(postprocess_workers=5, max_gpu_concurrency=4), BIG) == WorkerPlan("process", 4)

@@ -88,7 +88,7 @@ def test_an_endless_source_is_never_read_further_ahead_than_the_buffer(backend: 
 
 
 @every_backend
-def test_an_empty_source_and_empty_groups_are_no_trouble(backend: Backend) -> None:
+def test_an_empty_source_and_empty_groups_are_accepted(backend: Backend) -> None:
     assert list(synthesise([], scripted_spec(), make_options(backend))) == []
     assert list(synthesise([UtteranceGroup("none", ())], scripted_spec(), make_options(backend))) == [
         SpokenGroup("none", ())

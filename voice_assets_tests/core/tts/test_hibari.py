@@ -16,7 +16,7 @@ def engine() -> SpeechEngine:
     return load_engine("hibari")
 
 
-def test_an_unknown_engine_is_answered_with_the_known_ones() -> None:
+def test_an_unknown_engine_is_an_error_that_lists_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"unknown speech engine 'festival'; known engines:.*hibari"):
         load_engine("festival")
 
@@ -81,7 +81,7 @@ def test_lowering_moves_a_tone_and_leaves_no_image_of_it() -> None:
     assert np.delete(level_db, slice(9_765, 9_786)).max() < -100
 
 
-def test_an_unknown_voice_is_answered_with_the_known_ones(engine: SpeechEngine) -> None:
+def test_an_unknown_voice_is_an_error_that_lists_the_known_ones(engine: SpeechEngine) -> None:
     with pytest.raises(ValueError, match="no voice 'emma'; it has heart, heart-low"):
         engine.speak(Utterance(SENTENCE, "emma"))
 

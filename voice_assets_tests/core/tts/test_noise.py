@@ -21,7 +21,7 @@ def rms_dbfs(audio: np.ndarray) -> float:
     return float(10 * np.log10(np.mean(audio.astype(np.float64) ** 2)))
 
 
-def test_it_is_a_speech_engine_at_24_khz_or_at_the_rate_that_is_asked_for() -> None:
+def test_it_is_a_speech_engine_at_24_khz_or_at_the_configured_rate() -> None:
     assert isinstance(load_engine("noise"), SpeechEngine)
     assert load_engine("noise").sample_rate_hz == 24_000
     slow, fast = (load_engine("noise", sample_rate_hz=rate).speak(Utterance(PROSE)) for rate in (16_000, 48_000))
@@ -108,7 +108,7 @@ def test_work_is_burnt_as_asked_for_a_second_of_speech() -> None:
     assert speech.real_time_factor >= 0.02
 
 
-def test_it_fails_on_the_texts_that_it_is_told_to_and_on_no_other() -> None:
+def test_it_fails_on_the_configured_texts_and_on_no_other() -> None:
     engine = load_engine("noise", fail_on="gulls")
     for _ in range(2):
         with pytest.raises(ValueError, match="fail_on is 'gulls'"):

@@ -1,4 +1,4 @@
-"""Files that claim or unpack to far more than they are, each beside sound recordings, with the peak of memory."""
+"""Files that claim or unpack to far more than they are, each among valid recordings, with the peak of memory."""
 
 import time
 from collections.abc import Callable

@@ -51,7 +51,7 @@ def test_a_commit_at_the_hub_needs_neither_weights_nor_network() -> None:
         ({"device": "auto", "pool": "gpu_t4"}, "the pool gpu_t4 asks for a GPU"),
     ],
 )
-def test_what_is_missing_is_said_with_its_cure(
+def test_what_is_missing_is_named_with_the_remedy(
     checkpoint: Path, options: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")

@@ -173,7 +173,7 @@ def overflowing(joined: torch.nn.Module, value: float, good: int = 0) -> Iterato
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_values_that_are_no_numbers_become_no_codes(checkpoint: Path, codec: NeuCodec, value: float) -> None:
+def test_values_that_are_not_finite_give_no_codes(checkpoint: Path, codec: NeuCodec, value: float) -> None:
     half = make_codec(checkpoint, precision="fp16")
     refused = pytest.raises(ValueError, match="Clip 0: the encoder gives values that are not finite in fp16")
     with overflowing(half._loaded()._encoder.join, value), refused:
@@ -192,7 +192,7 @@ def test_values_that_are_no_numbers_become_no_codes(checkpoint: Path, codec: Neu
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_audio_that_is_no_number_is_refused_by_place(codec: NeuCodec, value: float) -> None:
+def test_audio_that_is_not_finite_is_refused_with_its_position(codec: NeuCodec, value: float) -> None:
     clip = synthetic_speech(1.0, 1)
     clip[77] = value
     with pytest.raises(ValueError, match="Clip 1: sample 77"):

@@ -84,7 +84,7 @@ def test_a_library_that_has_no_memory_halves_the_batch_too(checkpoint: Path, cod
         np.testing.assert_array_equal(found, codec.encode(CLIPS[7:8])[0])
 
 
-def test_what_is_no_want_of_memory_is_not_tried_again(checkpoint: Path) -> None:
+def test_errors_other_than_a_lack_of_memory_are_not_retried(checkpoint: Path) -> None:
     engine = make_codec(checkpoint)._loaded()
     engine._encoder = broken = MemoryLimitedModule(engine._encoder, 0, RuntimeError("a bug"))  # type: ignore[assignment]
     with pytest.raises(RuntimeError, match="a bug"), torch.inference_mode():
@@ -92,7 +92,7 @@ def test_what_is_no_want_of_memory_is_not_tried_again(checkpoint: Path) -> None:
     assert broken.sizes == [3]
 
 
-def test_decoding_and_the_plain_path_live_with_little_memory_too(
+def test_decoding_and_the_plain_path_work_with_little_memory_too(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     codec = make_codec(checkpoint)
@@ -121,7 +121,7 @@ def test_it_holds_nothing_on_a_cpu_and_loads_before_work_begins(checkpoint: Path
     assert pickle.loads(pickle.dumps(codec)).revision == codec.revision
 
 
-def test_a_gpu_that_is_let_go_has_nothing_left_on_it(
+def test_a_gpu_that_is_released_has_no_memory_in_use(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the CPU in a GPU's place: what is done, in which order, and whether the lock is held meanwhile."""
@@ -145,7 +145,7 @@ def test_a_gpu_that_is_let_go_has_nothing_left_on_it(
     assert read_gpu_holders(str(tmp_path))["gpu-b"] is None
 
 
-def test_leaving_a_device_takes_everything_along(checkpoint: Path) -> None:
+def test_a_released_device_keeps_no_weights(checkpoint: Path) -> None:
     engine = make_codec(checkpoint, precision="bf16")._loaded()
     parts = (engine._model, engine._encoder, engine._features)
     tensors = [tensor for part in parts for tensor in (*part.parameters(), *part.buffers())]

@@ -39,7 +39,7 @@ def test_adopted_segments_are_built_to_rows_like_our_own(corpus: Corpus, cache: 
     assert corpus.files() == before
 
 
-def test_every_object_is_answered_for(corpus: Corpus, cache: SegmentCache) -> None:
+def test_every_object_is_accounted_for(corpus: Corpus, cache: SegmentCache) -> None:
     cache.recording("video1")
     for name in ("notes.txt", "zad/video1.npz", "zad/video1_seg_x.npz", "zad/deeper/video9_seg_0.npz"):
         path = cache.folder / name
@@ -60,9 +60,7 @@ def test_files_without_a_folder_need_a_channel(corpus: Corpus, cache: SegmentCac
     assert [str(batch.partition) for batch in read_batches(corpus.work)] == ["News TV/batch-0001"]
 
 
-def test_the_rules_judge_adopted_segments_and_change_their_mind_without_the_source(
-    corpus: Corpus, cache: SegmentCache
-) -> None:
+def test_changed_rules_filter_adopted_segments_again_without_the_source(corpus: Corpus, cache: SegmentCache) -> None:
     cache.recording("video1")
     cache.write("video1", 3, seconds=0.4, text="Yes, so.")
     cache.adopt()
@@ -113,7 +111,7 @@ def test_an_adopted_recording_can_be_forgotten(corpus: Corpus, cache: SegmentCac
     assert cache.adopt().left_out == {"the recording was forgotten": 3}
 
 
-def test_an_adopted_row_has_no_times_since_nobody_knows_them(corpus: Corpus, cache: SegmentCache) -> None:
+def test_an_adopted_row_has_no_times_since_they_are_unknown(corpus: Corpus, cache: SegmentCache) -> None:
     import pyarrow.parquet as pq
 
     cache.recording("video1")

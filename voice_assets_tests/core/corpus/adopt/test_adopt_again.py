@@ -59,7 +59,9 @@ def test_segments_of_a_recording_that_is_here_already_are_left_out(corpus: Corpu
     assert (report.adopted, report.objects) == (0, 3)
 
 
-def test_what_was_added_mended_or_lost_is_taken_in_by_the_next_run(corpus: Corpus, cache: SegmentCache) -> None:
+def test_files_that_were_added_repaired_or_lost_are_handled_by_the_next_run(
+    corpus: Corpus, cache: SegmentCache
+) -> None:
     cache.recording("video1")
     broken = cache.path("video1", 1)
     good = broken.read_bytes()
@@ -90,7 +92,7 @@ def test_a_file_that_is_broken_now_takes_its_segment_away(corpus: Corpus, cache:
     assert len(corpus.files("segments")) == 3  # two segments and the manifest
 
 
-def test_the_same_recording_from_another_place_is_only_taken_when_asked(
+def test_the_same_recording_from_another_url_is_adopted_only_with_replace(
     corpus: Corpus, cache: SegmentCache, tmp_path: Path
 ) -> None:
     cache.recording("video1")
@@ -121,7 +123,7 @@ def _count(folder: Path) -> int:
     return sum(name.endswith(".npz") for _, _, names in os.walk(folder) for name in names)
 
 
-def test_an_adoption_that_is_killed_goes_on_and_ends_in_the_same_bytes(
+def test_a_killed_adoption_resumes_and_ends_in_the_same_bytes(
     corpus: Corpus, cache: SegmentCache, tmp_path: Path
 ) -> None:
     for name in "abcdefgh":

@@ -1,4 +1,4 @@
-"""Single segment files: kept to the byte, put in the house form, or rejected with a reason."""
+"""Single segment files: kept to the byte, rewritten in this project's form, or rejected with a reason."""
 
 import shutil
 import zipfile
@@ -21,7 +21,9 @@ from voice_core.corpus.segment.segment_files import load_segment
 from voice_core.layout import PartitionKey
 
 
-def test_files_keep_their_bytes_unless_the_house_form_holds_the_same(corpus: Corpus, cache: SegmentCache) -> None:
+def test_files_keep_their_bytes_unless_this_projects_form_has_the_same_content(
+    corpus: Corpus, cache: SegmentCache
+) -> None:
     floats = cache.write("video1", 0)
     rounded = speech_like_noise(1.5, seed=1)
     cache.write("video1", 1, audio=to_float(to_pcm16(rounded)))
@@ -81,7 +83,7 @@ def test_a_malformed_file_is_rejected_with_its_reason_and_the_rest_is_adopted(
     assert cache.adopt().files_read == 0
 
 
-def test_codes_are_taken_over_when_the_caller_says_whose_they_are(corpus: Corpus, cache: SegmentCache) -> None:
+def test_codes_are_adopted_when_the_caller_names_their_codec(corpus: Corpus, cache: SegmentCache) -> None:
     cache.recording("video1", with_codes=True)
     cache.write("video1", 3)
     codes = load_segment(cache.path("video1", 1).read_bytes(), "").codes
@@ -98,7 +100,7 @@ def test_codes_are_taken_over_when_the_caller_says_whose_they_are(corpus: Corpus
     assert other.segments_encoded == 4
 
 
-def test_codes_of_nobody_knows_what_are_made_anew(corpus: Corpus, cache: SegmentCache) -> None:
+def test_codes_without_a_recorded_codec_are_encoded_again(corpus: Corpus, cache: SegmentCache) -> None:
     cache.recording("video1", with_codes=True)
     cache.adopt()
     assert encode_stage.build_codes(corpus.work, PartitionKey("zad", 1), MELVQ, corpus.settings).segments_encoded == 3

@@ -149,14 +149,14 @@ def test_stand_in_codes_are_called_that_and_real_or_missing_ones_are_not() -> No
     assert "`codes`" not in without
 
 
-def test_neutts_drops_are_told_with_their_reasons() -> None:
+def test_neutts_drops_are_listed_with_their_reasons() -> None:
     text = card(manifest(kept(RATE, neutts_drop="digit,ending"), kept(RATE, neutts_drop="ending"), **CODEC))
     assert [line[1] for line in table(text, "## NeuTTS")] == ["2", "1"]
     assert "drops 2 of them" in text
     assert "## NeuTTS" not in card(manifest(kept(RATE)), configs=("full",))
 
 
-def test_what_only_the_owner_knows_is_asked_for() -> None:
+def test_settings_that_only_the_owner_knows_are_requested_on_the_card() -> None:
     text = card(manifest(kept(RATE)), settings=Settings())
     assert "VOICE_CARD__SOURCES" in text
     assert "language" not in front_matter(text)

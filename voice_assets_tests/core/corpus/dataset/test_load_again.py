@@ -27,7 +27,7 @@ def texts(corpus: Corpus, config: str, **options: bool) -> list[str]:
 
 
 @pytest.mark.parametrize("config", ["full", "neutts", "pairs"])
-def test_a_forgotten_recording_is_gone_from_the_next_load(cached: Corpus, config: str) -> None:
+def test_a_forgotten_recording_is_not_in_the_next_load(cached: Corpus, config: str) -> None:
     assert any("two" in text for text in texts(cached, config))
     mark_forgotten(cached.work, "two", when="2030-01-01", why="")
     cached.build()
@@ -68,7 +68,7 @@ def test_a_dataset_of_the_same_name_elsewhere_is_not_taken_for_this_one(
     assert set(rows["audio_id"]) == {"five"}
 
 
-def test_a_stream_shows_the_rows_that_lie_there(cached: Corpus) -> None:
+def test_a_stream_has_the_current_rows(cached: Corpus) -> None:
     assert any("two" in text for text in texts(cached, "full", streaming=True))
     mark_forgotten(cached.work, "two", when="2030-01-01", why="")
     cached.build()

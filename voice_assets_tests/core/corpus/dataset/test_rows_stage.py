@@ -118,7 +118,7 @@ def test_a_person_who_speaks_once_or_has_no_name_gets_no_pair_and_is_counted(cor
 
 
 @pytest.mark.parametrize(("scope", "speakers"), [("recording", 2), ("channel", 1), ("corpus", 1)])
-def test_the_speakers_of_pairs_are_people_as_the_speaker_scope_tells_them_apart(
+def test_the_speakers_of_pairs_are_people_as_the_speaker_scope_defines_them(
     two_recordings: Corpus, scope: str, speakers: int
 ) -> None:
     two_recordings.set(split={"speaker_scope": scope})
@@ -188,7 +188,7 @@ def test_a_damaged_file_is_a_row_with_a_reason_and_tried_again(coded: Corpus) ->
     assert rows_stage.is_current(coded_manifest(coded), mended, PLAN, coded.settings)
 
 
-def test_news_elsewhere_does_not_make_a_partition_stale_and_news_of_it_does(coded: Corpus) -> None:
+def test_a_partition_is_stale_after_its_own_changes_and_not_after_those_of_others(coded: Corpus) -> None:
     manifest = built(coded)
     source = coded_manifest(coded)
     elsewhere = Splits(PLAN.test | {("other", "x"), ("news", "not-here")}, frozenset({"0" * 16}))

@@ -68,7 +68,7 @@ def test_a_recording_keeps_its_side_as_the_corpus_grows() -> None:
     assert all(before.split_of("x", row.audio_id) == after.split_of("x", row.audio_id) for row in rows[:100])
 
 
-def test_about_the_share_that_is_asked_for_is_held_out() -> None:
+def test_about_the_configured_share_is_held_out() -> None:
     assert 60 <= len(plan_splits(many(1000), SplitSettings(test_fraction=0.1)).test) <= 140
 
 

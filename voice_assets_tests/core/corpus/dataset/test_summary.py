@@ -63,7 +63,7 @@ def test_recordings_of_every_status_count_an_unknown_one_too() -> None:
 
 
 @pytest.mark.parametrize(("scope", "people"), [("recording", 4), ("channel", 3), ("corpus", 2)])
-def test_people_are_counted_as_the_speaker_scope_tells_them_apart_over_partitions_too(scope: str, people: int) -> None:
+def test_people_are_counted_as_the_speaker_scope_defines_them_over_partitions_too(scope: str, people: int) -> None:
     def row(audio_id: str, speaker_id: str) -> Entry:
         return dataclasses.replace(kept(1, speaker_id=speaker_id), audio_id=audio_id)
 
@@ -76,7 +76,7 @@ def test_people_are_counted_as_the_speaker_scope_tells_them_apart_over_partition
         assert [(tally.label, tally.rows) for tally in summary.speakers] == [("S1", 4), ("S2", 1), (NO_LABEL, 1)]
 
 
-def test_what_no_row_answers_for_is_shown() -> None:
+def test_audio_without_a_row_is_shown() -> None:
     whole = manifest(kept(10 * RATE))
     lacking = Manifest("segments", whole.partition, True, RATE, "", {}, whole.recordings, ())
     assert summarise([lacking], Settings()).unaccounted_samples == 10 * RATE
@@ -103,7 +103,7 @@ def test_rows_without_audio_count_too() -> None:
     assert summary.total.rows == 2
 
 
-def test_speakers_are_told_apart_by_channel_and_missing_labels_are_named() -> None:
+def test_speakers_are_counted_by_channel_and_missing_labels_are_named() -> None:
     names = {"one": "Radio | One", "two": "أثير"}
     one = manifest(kept(3, speaker_id="S1", gender="female"), kept(1))
     two = manifest(kept(2, speaker_id="S1", dialect="Gulf"), partition="two/batch-0007")
@@ -114,13 +114,13 @@ def test_speakers_are_told_apart_by_channel_and_missing_labels_are_named() -> No
     assert [(tally.label, tally.rows) for tally in summary.channels] == [("Radio | One", 2), ("أثير", 1)]
 
 
-def test_splits_are_shown_once_rows_were_dealt() -> None:
+def test_splits_are_shown_once_rows_are_assigned() -> None:
     assert summarise([manifest(kept(1))], Settings()).splits == ()
     splits = summarise([manifest(kept(3, split="train"), kept(1, split="test"))], Settings()).splits
     assert [(tally.label, tally.samples) for tally in splits] == [("train", 3), ("test", 1)]
 
 
-def test_durations_lie_in_bins_of_a_second_and_long_ones_in_the_last() -> None:
+def test_durations_are_in_bins_of_a_second_and_long_ones_in_the_last() -> None:
     lengths = [2.0, 2.999, 4.5]
     bins = summarise([manifest(*(kept(round(length * RATE)) for length in lengths))], Settings()).durations
     assert [(item.label, item.rows) for item in bins] == [("2–3", 2), ("3–4", 0), ("4–5", 1)]

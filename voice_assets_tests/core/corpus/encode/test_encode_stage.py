@@ -107,7 +107,7 @@ def test_a_changed_threshold_encodes_nothing_that_has_codes_and_removes_what_is_
     sound(report.manifest, segmented)
 
 
-def test_a_forgotten_recording_takes_its_codes_along(segmented: Corpus) -> None:
+def test_the_codes_of_a_forgotten_recording_are_removed(segmented: Corpus) -> None:
     segmented.encode()
     forget.mark_forgotten(segmented.work, "a", when="today", why="asked")
     segmented.segment()
@@ -225,7 +225,7 @@ class ShortClipsRefused(SmallCodec):
         return super().encode(clips, sample_rate_hz)
 
 
-def test_a_clip_that_the_codec_refuses_costs_only_itself(corpus: Corpus) -> None:
+def test_a_clip_that_the_codec_refuses_is_the_only_one_rejected(corpus: Corpus) -> None:
     from voice_assets_tests.core.corpus.small_corpus import make_line
 
     corpus.add_recording(
@@ -250,7 +250,7 @@ class NoMemory(SmallCodec):
         raise OutOfMemoryError("a clip of 1.6 s does not fit")
 
 
-def test_a_moments_want_of_memory_rejects_nothing_for_good(segmented: Corpus) -> None:
+def test_a_temporary_lack_of_memory_rejects_nothing_permanently(segmented: Corpus) -> None:
     segmented.codec = NoMemory()
     report = segmented.encode()
     assert {entry.reason for entry in report.manifest.entries if entry.kind == "line"} == {"out_of_memory"}
@@ -267,7 +267,7 @@ def test_codes_without_segments_say_what_to_build_first(corpus: Corpus) -> None:
         corpus.encode()
 
 
-def test_an_unfinished_manifest_is_not_current_and_is_gone_on_from(segmented: Corpus) -> None:
+def test_an_incomplete_manifest_is_not_current_and_is_resumed(segmented: Corpus) -> None:
     whole = segmented.encode().manifest
     files = segmented.files("coded")
     half = dataclasses.replace(whole, complete=False, entries=whole.entries[:3])
@@ -332,7 +332,7 @@ def test_a_precision_that_changes_codes_must_leave_most_of_them(segmented: Corpu
         segmented.encode()
 
 
-def test_every_batch_in_half_precision_has_a_segment_that_the_guard_looked_at(segmented: Corpus) -> None:
+def test_every_batch_in_half_precision_has_a_segment_that_the_guard_checked(segmented: Corpus) -> None:
     segmented.set(guard_share=1e-9)
     segmented.codec = Half()
     report = segmented.encode()
@@ -363,7 +363,7 @@ def test_a_clip_that_calls_for_one_code_may_have_one(segmented: Corpus, monkeypa
     assert codes_valid(segmented.work, segmented.encode().manifest, segmented.codec).passed
 
 
-def test_the_guard_looks_at_the_share_of_segments_that_the_settings_ask_for(segmented: Corpus) -> None:
+def test_the_guard_checks_the_configured_share_of_segments(segmented: Corpus) -> None:
     segmented.set(guard_share=0.0)
     assert {entry.agreement for entry in segmented.encode().manifest.kept()} == {None}
     segmented.set(guard_share=1.0)

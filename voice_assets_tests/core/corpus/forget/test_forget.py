@@ -180,7 +180,7 @@ def test_rows_are_removed_from_files_of_many_row_groups(corpus: Corpus) -> None:
 
 
 @pytest.mark.parametrize("stage", ["segments", "coded", "datasets"])
-def test_what_was_freed_is_not_made_again(corpus: Corpus, stage: str) -> None:
+def test_what_was_freed_is_not_rebuilt(corpus: Corpus, stage: str) -> None:
     corpus.build()  # the copied recordings have another identity
     stages = ["segments", "coded", "datasets"][: ["segments", "coded", "datasets"].index(stage) + 1]
     for one in stages:
@@ -218,7 +218,7 @@ def test_a_parquet_file_that_no_manifest_lists_is_searched_too(corpus: Corpus) -
     assert left(corpus) == []
 
 
-def test_a_copy_of_a_segment_file_in_a_folder_of_somebody_goes_too(corpus: Corpus) -> None:
+def test_a_copy_of_a_segment_file_in_another_folder_is_removed_too(corpus: Corpus) -> None:
     (corpus.work_dir / "mine").mkdir()
     corpus.path(f"mine/{TWO}_seg_0.npz").write_bytes(
         corpus.path(f"segments/news/batch-0001/{TWO}_seg_0.npz").read_bytes()

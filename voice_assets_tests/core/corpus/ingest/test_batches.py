@@ -62,7 +62,7 @@ def test_a_sealed_batch_stays_sealed_when_the_limits_grow() -> None:
     assert shape(assign_to_batches(first, recordings("c"), limits(50))) == [("news/batch-0002", ["c"], False)]
 
 
-def test_channels_have_batches_of_their_own() -> None:
+def test_channels_have_separate_batches() -> None:
     made = assign_to_batches([], [*recordings("a", channel="one"), *recordings("a", channel="two")], limits())
     assert [str(batch.partition) for batch in made] == ["one/batch-0001", "two/batch-0001"]
 
@@ -137,7 +137,7 @@ def test_of_several_audio_files_of_one_id_the_first_listed_format_wins(corpus: C
     assert [other.key for other in found.others] == ["news/a.wav"]
 
 
-def test_only_the_channels_that_are_asked_for_are_read(corpus: Corpus) -> None:
+def test_only_the_configured_channels_are_read(corpus: Corpus) -> None:
     corpus.add_recording("a", 2.0)
     corpus.add_recording("b", 2.0, channel="other")
     corpus.set(channels=("other",))

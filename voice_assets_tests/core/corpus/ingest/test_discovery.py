@@ -111,7 +111,7 @@ def test_recordings_left_out_by_the_time_budget_wait_and_the_batches_end_up_the_
     assert members(corpus.work) == at_once
 
 
-def test_a_batch_that_grew_while_it_was_looked_at_keeps_its_new_recording(
+def test_a_batch_that_grew_while_it_was_inspected_keeps_its_new_recording(
     corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     corpus.add_recording("a", 1.0)

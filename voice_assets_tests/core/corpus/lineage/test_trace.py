@@ -97,7 +97,7 @@ def test_the_rows_themselves_carry_what_leads_back_without_the_work_root(built: 
     assert row["code_version"] == f"{segment_stage.CODE_VERSION}-{encode_stage.CODE_VERSION}"
 
 
-def test_the_measures_stand_beside_their_thresholds(built: Corpus) -> None:
+def test_the_measures_are_shown_with_their_thresholds(built: Corpus) -> None:
     found = of(built, "news/a_seg_2")
     entry = built.rows("a")[2]
     assert len(found.measures) == len(type(built.settings.rules).model_fields)
@@ -130,14 +130,14 @@ def test_a_row_has_several_names(built: Corpus) -> None:
         assert of(built, name) == found
 
 
-def test_a_name_that_means_nothing_is_answered_with_what_comes_near(built: Corpus) -> None:
+def test_an_unknown_name_is_an_error_that_lists_similar_names(built: Corpus) -> None:
     with pytest.raises(LookupError, match=r"there is no row news/a_seg_77; did you mean news/a_seg_"):
         of(built, "news/a_seg_77")
     with pytest.raises(LookupError, match=r"there is no row 0123456789abcdef\. A row is named by its __key__"):
         of(built, "0123456789abcdef")
 
 
-def test_a_name_that_means_several_rows_is_answered_with_all_of_them(built: Corpus) -> None:
+def test_an_ambiguous_name_is_an_error_that_lists_all_matches(built: Corpus) -> None:
     built.add_recording("a", channel="talk")
     built.build()
     with pytest.raises(LookupError, match=r"a 1 matches news/a_seg_1, talk/a_seg_1: use one of these names"):
@@ -145,7 +145,7 @@ def test_a_name_that_means_several_rows_is_answered_with_all_of_them(built: Corp
     assert of(built, "talk/a 1").name == "talk/a_seg_1"
 
 
-def test_a_forgotten_recording_is_said_to_be_forgotten(built: Corpus) -> None:
+def test_the_trace_of_a_forgotten_recording_says_that_it_was_forgotten(built: Corpus) -> None:
     mark_forgotten(built.work, "b", when="2030-01-01", why="")
     built.build()
     with pytest.raises(LookupError, match="the recording b was forgotten"):
@@ -173,7 +173,7 @@ def test_verifying_reads_everything_again(built: Corpus) -> None:
     assert states(built, name) | {"recording": "another", "transcript": "missing"} == states(built, name)
 
 
-def test_freed_files_are_said_to_be_freed(built: Corpus) -> None:
+def test_the_trace_says_which_files_are_freed(built: Corpus) -> None:
     for plan in evict.plan_eviction(
         built.work, built.status().partitions, ["segments", "coded", "datasets"], built.settings, force=True
     ):

@@ -80,7 +80,7 @@ def published(corpus: Corpus, keys: Collection[str]) -> None:
     corpus.path(f"{root}published.json").write_text(json.dumps({"publications": [place]}))
 
 
-def test_freed_stages_are_gone_current_and_recompute_nothing(built: Corpus) -> None:
+def test_freed_stages_have_no_files_are_current_and_recompute_nothing(built: Corpus) -> None:
     before, encoded = built.files(), built.codec.encoded
     done = clean(built, "segments", "coded")
     assert npz(built, "segments") == npz(built, "coded") == set()
@@ -101,7 +101,7 @@ def test_freed_stages_are_gone_current_and_recompute_nothing(built: Corpus) -> N
     assert built.status().finished
 
 
-def test_the_plan_says_what_goes_and_what_it_takes_to_have_it_again(built: Corpus) -> None:
+def test_the_plan_lists_what_is_freed_and_the_work_to_rebuild_it(built: Corpus) -> None:
     segments, coded = plans(built, "segments", "coded")
     assert (len(segments.files), len(coded.files)) == (6, 4)
     assert segments.size_bytes == sum(built.path(key).stat().st_size for key in npz(built, "segments"))
@@ -143,7 +143,7 @@ def test_another_codec_takes_the_audio_from_the_coded_files_and_decodes_nothing(
     intact(built)
 
 
-def test_coded_files_come_back_from_the_rows_to_the_byte_when_the_rows_are_written_again(built: Corpus) -> None:
+def test_coded_files_are_rebuilt_from_the_rows_to_the_byte_when_the_rows_are_written_again(built: Corpus) -> None:
     before = built.files()
     clean(built, "segments", "coded")
     encoded = built.codec.encoded
@@ -155,7 +155,7 @@ def test_coded_files_come_back_from_the_rows_to_the_byte_when_the_rows_are_writt
     assert states(built)["coded_segments"] == "current"
 
 
-def test_a_corrected_line_costs_one_cut_and_one_encoding_and_the_rest_comes_from_the_rows(built: Corpus) -> None:
+def test_a_corrected_line_takes_one_cut_and_one_encoding_and_the_rest_comes_from_the_rows(built: Corpus) -> None:
     clean(built, "segments", "coded")
     lines = json.loads(built.transcript_path("a").read_text())["segments"]
     lines[0]["text"] = "Amber a, corrected."
@@ -172,7 +172,7 @@ def test_a_corrected_line_costs_one_cut_and_one_encoding_and_the_rest_comes_from
     assert built.status().finished
 
 
-def test_freed_published_rows_come_back_from_the_recordings_when_something_needs_them(
+def test_freed_published_rows_are_rebuilt_from_the_recordings_when_they_are_needed(
     built: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = built.files()
@@ -222,7 +222,7 @@ def test_the_gpu_is_held_while_freed_files_are_encoded_again(built: Corpus) -> N
     intact(built)
 
 
-def test_what_is_made_of_the_files_must_be_current_and_whole(built: Corpus) -> None:
+def test_derived_files_must_be_current_and_intact(built: Corpus) -> None:
     coded = next(iter(npz(built, "coded")))
     data = built.path(coded).read_bytes()
     built.path(coded).write_bytes(data[:-4] + b"\0\0\0\1")
@@ -308,7 +308,7 @@ def test_a_forgotten_recording_leaves_the_record_of_what_was_freed_too(built: Co
     } == {"b"}
 
 
-def test_without_a_codec_the_rows_stand_for_the_segments(corpus: Corpus) -> None:
+def test_without_a_codec_segments_are_rebuilt_from_the_rows(corpus: Corpus) -> None:
     corpus.set(codec="none")
     corpus.add_recording("a")
     corpus.build()
@@ -349,7 +349,7 @@ class OtherCodes(OtherLastCode):
         return codes, np.ones(len(codes), np.float32)
 
 
-def test_freed_codes_that_come_out_otherwise_are_told_and_made_anew_by_the_next_build(
+def test_freed_codes_that_are_rebuilt_differently_are_reported_and_encoded_again_by_the_next_build(
     built: Corpus, caplog: pytest.LogCaptureFixture
 ) -> None:
     clean(built, "segments", "coded")

@@ -46,7 +46,7 @@ def two_clouds(tmp_path: Path, gcs_server: GcsServer, s3_server: S3Server) -> Tw
     return corpus
 
 
-def test_freed_files_come_back_to_the_byte_from_the_clouds(two_clouds: TwoCloudCorpus) -> None:
+def test_freed_files_are_rebuilt_to_the_byte_from_buckets(two_clouds: TwoCloudCorpus) -> None:
     before = {key: two_clouds.work.hash(key) for stage in ("segments", "coded") for key in two_clouds.keys(stage)}
     assert len(before) == 9 + 6
     for plan in evict.plan_eviction(

@@ -137,7 +137,7 @@ def test_of_two_lines_that_overlap_much_both_are_named_with_the_amount() -> None
     ]
 
 
-def test_a_line_within_another_takes_both_along_and_leaves_the_neighbours() -> None:
+def test_a_line_within_another_rejects_both_and_keeps_the_neighbours() -> None:
     assert reasons([(0, 1), (2, 9), (3, 4), (9, 10)]) == {1: "overlap", 2: "overlap"}
 
 
@@ -209,7 +209,7 @@ def test_a_segment_begins_and_ends_softly() -> None:
         (BadLine(0, "bad_time", "segments[0].start is not a finite number: nan"), "bad_time"),
     ],
 )
-def test_a_line_that_is_wrong_by_itself_is_rejected_and_spares_the_next(line: Line | BadLine, reason: str) -> None:
+def test_an_invalid_line_is_rejected_and_the_next_one_is_kept(line: Line | BadLine, reason: str) -> None:
     plan = plan_cuts([line, Line(1, 1.0, 2.0, "fine")], CUT)
     assert [(item.index, reject.reason) for item, reject in plan.rejects] == [(0, reason)]
     assert [item.line.index for item in plan.cuts] == [1]

@@ -73,7 +73,7 @@ def test_the_snr_of_bursts_in_noise_is_right_within_three_decibels(snr_db: float
     assert of(bursts + noise).snr_db == pytest.approx(snr_db, abs=3.0)
 
 
-def test_mere_noise_has_next_to_no_snr() -> None:
+def test_noise_alone_has_almost_no_snr() -> None:
     assert of(white(0.1)).snr_db < 4.0
 
 
@@ -85,7 +85,7 @@ def test_the_bandwidth_of_low_passed_noise_is_found_within_300_hz(limit_hz: floa
     assert of(audio).bandwidth_hz == pytest.approx(limit_hz, abs=300)
 
 
-def test_the_bandwidth_of_telephone_speech_is_not_hidden_by_room_noise_nor_by_pauses() -> None:
+def test_the_bandwidth_of_telephone_speech_is_found_despite_room_noise_and_pauses() -> None:
     spectrum = np.fft.rfft(speech_like_noise(4.0))
     spectrum[round(3_400 / (RATE / 2) * len(spectrum)) :] = 0
     audio = np.fft.irfft(spectrum).astype(np.float32) * (np.arange(4 * RATE) % RATE < RATE // 2)
@@ -116,7 +116,7 @@ def test_any_audio_of_at_least_one_sample_measures_finite(count: int, kind: str,
     assert 0 <= found.bandwidth_hz <= rate / 2
 
 
-def test_the_test_worlds_speech_is_good_speech() -> None:
+def test_the_speech_of_the_test_corpus_passes_all_rules() -> None:
     found = of(speech_like_noise(2.0) + room_noise(2.0), "a line of text")
     assert found.snr_db > 20
     assert found.bandwidth_hz > 8_000

@@ -106,7 +106,7 @@ def test_a_changed_cut_parameter_decodes_everything(two_recordings: Corpus, chan
     assert report.manifest.parameters["cut"].items() >= change.items()
 
 
-def test_a_removed_line_takes_its_file_along(two_recordings: Corpus) -> None:
+def test_the_file_of_a_removed_line_is_removed(two_recordings: Corpus) -> None:
     lines = two_recordings.add_recording("a")
     two_recordings.segment()
     two_recordings.write_transcript("a", lines[:-1])
@@ -128,7 +128,7 @@ def test_a_new_recording_is_the_only_one_that_is_decoded(two_recordings: Corpus)
     }  # fmt: skip
 
 
-def test_a_forgotten_recording_takes_its_files_along_and_nothing_is_decoded(two_recordings: Corpus) -> None:
+def test_the_files_of_a_forgotten_recording_are_removed_and_nothing_is_decoded(two_recordings: Corpus) -> None:
     two_recordings.segment()
     forget.mark_forgotten(two_recordings.work, "a", when="today", why="asked")
     report = two_recordings.segment()

@@ -57,9 +57,7 @@ def test_a_second_copy_of_5000_objects_reads_no_bodies(target_store: Store, sour
     assert report_counts(copy(source_store, target_store, options)) == (0, 5000, 0 if record else 5000, 0)
 
 
-def test_a_second_copy_asks_a_server_for_listings_only(
-    source_store: Store, s3_server: S3Server, s3_proxy: FaultyProxy
-) -> None:
+def test_a_second_copy_requests_listings_only(source_store: Store, s3_server: S3Server, s3_proxy: FaultyProxy) -> None:
     write_segments(source_store, 20)
     target = Store(s3_server.new_bucket(), s3_server.access(s3_proxy.url))
     copy(source_store, target, CopyOptions())

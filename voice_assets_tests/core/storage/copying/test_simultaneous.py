@@ -50,7 +50,7 @@ def test_an_object_that_another_copy_replaced_meanwhile_is_not_removed(
     assert read_objects(source_store) == read_objects(target_store)
 
 
-def test_a_record_that_another_copy_merges_meanwhile_costs_only_comparisons(
+def test_a_record_that_another_copy_merges_meanwhile_leads_to_comparisons_only(
     source_store: Store, target_store: Store
 ) -> None:
     write_segments(source_store)

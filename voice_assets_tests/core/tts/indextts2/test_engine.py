@@ -36,7 +36,9 @@ def test_it_is_a_speech_engine_that_speaks_mono_floats_at_22_050_hz(engine: Inde
     assert recorded_calls(engine)[0]["output_path"] is None
 
 
-def test_nothing_is_imported_before_something_is_said(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_imported_before_the_first_utterance(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "indextts.infer_v2", None)
     engine = load_engine("indextts2", **options)
     assert engine.revision
@@ -44,7 +46,7 @@ def test_nothing_is_imported_before_something_is_said(options: dict[str, Any], m
         engine.speak(Utterance("Hello.", "anna"))
 
 
-def test_every_utterance_is_seeded_whatever_was_said_before_it(engine: IndexTTS2Engine) -> None:
+def test_every_utterance_is_seeded_whatever_was_spoken_before_it(engine: IndexTTS2Engine) -> None:
     first = engine.speak(Utterance("Hello.", "anna", seed=5))
     engine.speak(Utterance("Something else.", "ben", seed=6))
     torch.rand(10)
@@ -54,7 +56,7 @@ def test_every_utterance_is_seeded_whatever_was_said_before_it(engine: IndexTTS2
     assert not np.array_equal(first.audio, other.audio)
 
 
-def test_a_copy_in_another_process_speaks_alike_with_weights_of_its_own(engine: IndexTTS2Engine) -> None:
+def test_a_copy_in_another_process_loads_its_own_weights_and_speaks_alike(engine: IndexTTS2Engine) -> None:
     speech = engine.speak(Utterance("Hello.", "anna"))
     copy = pickle.loads(pickle.dumps(engine))
     assert copy._model is None
@@ -70,7 +72,7 @@ def test_a_path_is_a_voice_and_the_default_is_the_first(engine: IndexTTS2Engine,
     assert engine.prompt_misses == 1
 
 
-def test_an_unknown_voice_is_answered_with_the_known_ones(engine: IndexTTS2Engine) -> None:
+def test_an_unknown_voice_is_an_error_that_lists_the_known_ones(engine: IndexTTS2Engine) -> None:
     with pytest.raises(ValueError, match=r"no voice 'carla', and no recording exists at that path; it has anna, ben"):
         engine.speak(Utterance("Hello.", "carla"))
 
@@ -82,7 +84,7 @@ def test_a_language_that_the_weights_do_not_speak_is_refused(options: dict[str, 
     assert tuned.speak(Utterance("مرحبا", "anna", language="ar-SA")).duration_sec > 0
 
 
-def test_an_unknown_option_is_answered_with_the_known_ones(options: dict[str, Any]) -> None:
+def test_an_unknown_option_is_an_error_that_lists_the_known_ones(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"indextts2 has no option 'use_bf16'; it has .*use_fp16"):
         load_engine("indextts2", **options, use_bf16=True)
 
@@ -99,7 +101,7 @@ def test_what_is_heard_changes_the_revision_and_where_it_runs_does_not(options: 
 
 
 @pytest.mark.parametrize("text", ["tongue", "endless", " "])
-def test_a_text_that_is_not_said_in_full_is_refused_by_name(engine: IndexTTS2Engine, text: str) -> None:
+def test_a_text_that_is_cut_off_is_refused_by_name(engine: IndexTTS2Engine, text: str) -> None:
     with pytest.raises(ValueError, match=repr(text)):
         engine.speak(Utterance(text, "anna"))
     with pytest.raises(ValueError, match=repr(text)):
@@ -202,9 +204,7 @@ def test_wrong_settings_are_told_by_their_variable(monkeypatch: pytest.MonkeyPat
         configured_engine(Settings.load(speech={"engine": "festival"}))
 
 
-def test_a_gpu_is_held_for_workers_that_load_engines_of_their_own(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_gpu_is_held_for_workers_that_load_their_own_engines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     locks = str(tmp_path / "locks")
     monkeypatch.setattr("voice_core.tts.indextts2.engine._gpus", lambda _: {"GPU-0": "cuda:0", "GPU-1": "cuda:1"})
     with (

@@ -72,7 +72,7 @@ def test_by_default_the_package_gets_its_own_defaults(engine: IndexTTS2Engine, o
     ("asked_for", "told"),
     [({"use_accel": True}, "has no use_accel"), ({"use_qwen_emo": False}, "has no use_qwen_emo")],
 )
-def test_a_switch_that_the_installed_version_lacks_is_refused_only_when_it_is_asked_for(
+def test_a_switch_that_the_installed_version_lacks_is_refused_only_when_it_is_set(
     options: dict[str, Any], monkeypatch: pytest.MonkeyPatch, asked_for: dict[str, Any], told: str
 ) -> None:
     fake_indextts.install(monkeypatch, lacking())
@@ -100,7 +100,7 @@ def test_a_missing_package_and_missing_files_are_named_with_their_cure(
         assert load_engine("indextts2", **options, use_qwen_emo=False).revision
 
 
-def test_the_hubs_cache_lies_beside_the_weights_and_the_variable_is_left_as_it_was(
+def test_the_hubs_cache_is_in_the_folder_of_the_weights_and_the_variable_is_unchanged(
     options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []

@@ -22,7 +22,7 @@ def test_work_that_is_grouped_by_voice_computes_each_voice_once(engine: IndexTTS
     assert engine.prompt_misses == 6
 
 
-def test_a_recording_that_changed_under_its_path_is_heard(engine: IndexTTS2Engine, options: dict[str, Any]) -> None:
+def test_a_recording_that_changed_under_its_path_is_used(engine: IndexTTS2Engine, options: dict[str, Any]) -> None:
     path = Path(options["voices"]["anna"])
     before, identity = engine.speak(Utterance("Hello.", "anna")).audio, engine.prompt_identity("anna")
     path.write_bytes(b"anna, ten years later")

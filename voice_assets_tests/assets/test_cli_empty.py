@@ -1,4 +1,4 @@
-"""Commands where nothing is: a URL or a batch that was misspelt must not pass for one in which all is well."""
+"""Commands without data: a misspelt URL or batch must not look like one in which everything is current."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from voice_assets_tests.assets.conftest import BuiltCorpus
 
 @pytest.fixture
 def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A place without a raw bucket and without a work root."""
+    """A folder without a raw bucket and without a work root."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("VOICE_RAW_URL", "raw")
     monkeypatch.setenv("VOICE_WORK_URL", "work")
@@ -28,7 +28,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["trace", "news_seg_1"], "there is no row news_seg_1"),
     ],
 )
-def test_a_command_says_that_nothing_is_there_and_makes_nothing(
+def test_a_command_says_that_nothing_exists_and_creates_nothing(
     nowhere: Path, arguments: list[str], message: str
 ) -> None:
     done = CliRunner().invoke(app, arguments)
@@ -37,7 +37,7 @@ def test_a_command_says_that_nothing_is_there_and_makes_nothing(
     assert list(nowhere.iterdir()) == []
 
 
-def test_an_audit_of_a_batch_that_there_is_not_is_refused(built_corpus: BuiltCorpus) -> None:
+def test_an_audit_of_an_unknown_batch_is_refused(built_corpus: BuiltCorpus) -> None:
     done = CliRunner().invoke(app, ["audit", "-p", "harbour-radio/batch-0007"])
     assert isinstance(done.exception, LookupError)
     assert "there is no partition harbour-radio/batch-0007" in str(done.exception)

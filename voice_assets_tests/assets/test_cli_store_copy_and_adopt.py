@@ -1,4 +1,4 @@
-"""`voice store copy` and `voice adopt` as a person meets them."""
+"""`voice store copy` and `voice adopt` on the command line."""
 
 from pathlib import Path
 

@@ -92,7 +92,7 @@ def test_a_recording_with_a_problem_is_reported_the_rest_is_built_and_a_fixed_on
 
 
 @pytest.mark.parametrize("trouble", [trouble for trouble, *_ in TROUBLES])
-def test_trouble_with_one_recording_does_not_hide_news_of_another(
+def test_a_problem_with_one_recording_does_not_hide_changes_of_another(
     corpus: Corpus, trouble: Callable[[Corpus], None]
 ) -> None:
     lines = corpus.add_recording("good", 4.0)

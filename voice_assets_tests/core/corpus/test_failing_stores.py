@@ -72,7 +72,7 @@ def test_a_recording_that_is_denied_is_reported_and_tried_again_and_the_others_a
     assert {entry.audio_id for entry in cloud.segments().kept()} == {"a", "b"}
 
 
-def test_a_transcript_that_is_denied_costs_its_recording_alone(cloud: CloudCorpus, s3_proxy: FaultyProxy) -> None:
+def test_a_transcript_that_is_denied_rejects_only_its_recording(cloud: CloudCorpus, s3_proxy: FaultyProxy) -> None:
     s3_proxy.answer(403, "AccessDenied", times=0, path=r"/news/a\.json")
     cloud.build()
     denied, fine = cloud.segments().recordings
@@ -103,7 +103,7 @@ def test_what_was_cut_before_stays_while_its_recording_cannot_be_read(
     assert "Corrected, at last." in [entry.text for entry in cloud.segments().kept()]
 
 
-def test_a_file_that_may_not_be_written_costs_its_recording_alone(cloud: CloudCorpus, s3_proxy: FaultyProxy) -> None:
+def test_a_file_that_may_not_be_written_rejects_only_its_recording(cloud: CloudCorpus, s3_proxy: FaultyProxy) -> None:
     s3_proxy.answer(403, "AccessDenied", times=0, method="PUT", path=r"/segments/.*/a_seg_1\.npz")
     cloud.build()
     denied, fine = cloud.segments().recordings
@@ -130,7 +130,7 @@ def test_a_clock_that_is_off_is_named(cloud: CloudCorpus, s3_proxy: FaultyProxy)
         cloud.build()
 
 
-def test_listings_that_are_old_news_assign_nothing_twice_and_lose_nothing(
+def test_outdated_listings_assign_nothing_twice_and_lose_nothing(
     cloud: CloudCorpus, s3_proxy: FaultyProxy, tmp_path: Path
 ) -> None:
     cloud.discover()  # the proxy remembers the work root as empty, and the raw bucket without c

@@ -23,7 +23,7 @@ from voice_core.tts.base import EngineBrokenError, EngineUnavailableError
 
 
 @every_backend
-def test_a_failed_utterance_costs_its_group_and_nothing_else(backend: Backend, tmp_path: Path) -> None:
+def test_a_failed_utterance_affects_only_its_group(backend: Backend, tmp_path: Path) -> None:
     groups = [
         make_group(0, "fine", "bad x"),
         make_group(1, "broken x", "fine"),
@@ -81,7 +81,7 @@ def test_workers_killed_from_outside_cost_nothing() -> None:
     assert sample_bytes(out) == sample_bytes(list(synthesise(make_groups(60), scripted_spec(), make_options())))
 
 
-def test_a_worker_that_is_killed_while_it_has_nothing_to_do_is_blamed_on_nobody() -> None:
+def test_a_worker_that_is_killed_while_idle_fails_no_utterance() -> None:
     def source() -> Iterator[UtteranceGroup]:
         yield from make_groups(3)
         for pid in worker_pids():
@@ -101,7 +101,7 @@ def test_an_engine_that_is_lost_ends_the_run_where_all_share_it(backend: Backend
         list(synthesise([make_group(0, "x", "lost y"), *make_groups(6)[1:]], scripted_spec(), make_options(backend)))
 
 
-def test_a_worker_whose_engine_is_lost_is_replaced_and_costs_one_utterance_at_most(tmp_path: Path) -> None:
+def test_a_worker_whose_engine_is_lost_is_replaced_and_at_most_one_utterance_fails(tmp_path: Path) -> None:
     groups = [*make_groups(3), make_group(3, "x", "lost-once y"), make_group(4, "lost z", "x"), *make_groups(9)[5:]]
     stats = SynthesisStats()
     spoken = list(synthesise(groups, scripted_spec(folder=str(tmp_path)), make_options("process"), stats))

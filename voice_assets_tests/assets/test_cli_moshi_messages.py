@@ -33,7 +33,7 @@ def test_a_file_without_one_dialogue_is_named_with_what_is_wrong_in_it(tmp_path:
     assert "is a folder: set VOICE_MOSHI__SCRIPTS_URL" in str(folder.exception)
 
 
-def test_turns_are_counted_from_1_as_in_what_is_told_of_lines(tmp_path: Path) -> None:
+def test_turns_are_counted_from_1_as_in_messages_about_lines(tmp_path: Path) -> None:
     turns = [{"role": "user", "text": "Hello."}, {"role": "assistant", "text": "Hm.", "voice": "nobody"}]
     bad = {"id": "line", "turns": [*turns[:1], {"role": "assistant"}]}
     lines = [TALK, {"id": "voice", "turns": turns}, bad]
@@ -42,7 +42,7 @@ def test_turns_are_counted_from_1_as_in_what_is_told_of_lines(tmp_path: Path) ->
     assert "line 3: the text of turn 2" in shown
 
 
-def test_word_times_that_nobody_listened_for_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_approximate_word_times_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "approximate" not in told(build(tmp_path, json.dumps(TALK)))
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)
     monkeypatch.setattr("voice_assets.cli.moshi.find_spec", lambda name: None)
@@ -50,7 +50,7 @@ def test_word_times_that_nobody_listened_for_are_told(tmp_path: Path, monkeypatc
     assert "word times of 2 of 2 turns are approximate: for exact ones, pip install" in shown
 
 
-def test_an_emotion_that_the_engine_has_not_is_told(tmp_path: Path) -> None:
+def test_an_unsupported_emotion_is_reported(tmp_path: Path) -> None:
     turns = [{"role": "user", "text": "Hello."}, {"role": "assistant", "text": "Not yet.", "emotion": "sad"}]
     shown = told(build(tmp_path, json.dumps({"id": "talk", "turns": turns})))
     assert "1 turn with an emotion: hibari does not support emotions" in shown
