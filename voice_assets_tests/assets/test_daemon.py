@@ -104,7 +104,7 @@ def test_a_backfill_from_the_ui_builds_what_failed_and_resolves_the_failure(
     assert is_resolved(instance, record, record.failures[0])
 
 
-def test_what_follows_is_built_by_itself(dagster_server: DagsterServer, instance: dg.DagsterInstance) -> None:
+def test_later_stages_are_built_automatically(dagster_server: DagsterServer, instance: dg.DagsterInstance) -> None:
     dagster_server.wait("the rows are written", lambda: built(instance, "voice_pairs") == KEYS)
     dagster_server.wait(
         "the card is written", lambda: instance.get_latest_materialization_event(dg.AssetKey("dataset_card"))

@@ -121,7 +121,7 @@ def _write_what_is_locked(database: Path) -> None:
         (_write_what_is_locked, "database is locked: another process is writing to it"),
     ],
 )
-def test_what_a_database_meets_is_said_in_one_line(
+def test_an_error_of_a_database_is_one_line(
     write: Callable[[Path], None], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     database = tmp_path / "runs.db"

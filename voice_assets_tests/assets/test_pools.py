@@ -220,7 +220,7 @@ def test_a_build_that_waits_for_the_pool_uses_no_cpu_and_ends_at_once_when_termi
         ("speak_dialogues", "moshi_shards", DIALOGUE_BATCH, "gpu_h200"),
     ],
 )
-def test_whichever_pool_a_step_is_in_it_is_waited_for_without_using_the_processor(
+def test_a_step_waits_for_any_pool_without_using_the_cpu(
     instance: dg.DagsterInstance, job: str, asset: str, partitions: str, pool: str
 ) -> None:
     settings = Settings(codec="neucodec", neucodec={"pool": "gpu_t4"}, speech={"pool": "gpu_h200"})  # type: ignore[arg-type]

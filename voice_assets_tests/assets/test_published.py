@@ -164,7 +164,7 @@ def test_the_asset_publishes_and_says_what_it_did(finished: Path, hub: HubServer
     assert hub.token.encode() not in _kept(finished)
 
 
-def test_without_a_place_to_publish_to_there_is_no_asset_and_no_job(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_repository_there_is_no_asset_and_no_job(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("VOICE_HUB__REPO_ID", raising=False)
     defs = build_definitions(Settings.load())
     assert "published_dataset" not in {spec.key.to_user_string() for spec in defs.resolve_all_asset_specs()}

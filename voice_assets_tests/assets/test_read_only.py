@@ -227,7 +227,7 @@ def test_on_buckets_that_refuse_to_be_written_to_nothing_is_tried(
     assert not found, "\n".join(found)
 
 
-def test_where_nothing_was_made_yet_nothing_is_made(machine: Path, built: Path, hub: HubServer) -> None:
+def test_without_earlier_results_nothing_is_created(machine: Path, built: Path, hub: HubServer) -> None:
     shutil.copytree(built / "raw", machine / "raw")
     shutil.rmtree(machine / "scratch")
     place = Place(machine, lambda: hub_state(hub), "harbour-radio/snow-006_seg_0", {})

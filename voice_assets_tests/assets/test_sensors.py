@@ -124,7 +124,7 @@ def test_what_failed_is_requested_again_at_growing_intervals() -> None:
     assert RunAttempt("x", 0.0, 30).retry_at == 24 * 3600
 
 
-def test_what_was_built_since_or_looks_otherwise_is_no_longer_pending() -> None:
+def test_what_was_built_since_or_has_changed_is_no_longer_pending() -> None:
     asked = {"built": RunAttempt("x", 10.0, 1), "failed": RunAttempt("x", 10.0, 1), "other": RunAttempt("x", 10.0, 3)}
     left = filter_unresolved(asked, {"other": "y"}, (), {"built": 11.0, "failed": 9.0})
     assert left == {"failed": RunAttempt("x", 10.0, 1)}

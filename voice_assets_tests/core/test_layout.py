@@ -68,7 +68,7 @@ def test_a_partition_key_is_read_back_as_it_was_written(channel: str, number: in
     ["", "news", "news/", "/batch-0001", "news/batch-1", "news/batch-0000", "news/batch-abcd", "a/b/batch-0001",
      "news/batch-0001/", "news/batch-0001\n", "news/batch--001"],
 )  # fmt: skip
-def test_what_is_no_partition_key_is_refused_with_an_example(text: str) -> None:
+def test_an_invalid_partition_key_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match="batch-0001") as caught:
         PartitionKey.parse(text)
     assert repr(text) in str(caught.value)

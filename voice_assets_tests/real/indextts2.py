@@ -65,7 +65,7 @@ def test_a_seed_gives_the_same_samples_again_on_this_machine(engine: IndexTTS2En
     assert not np.array_equal(first, other)
 
 
-def test_what_was_said_before_with_another_voice_changes_nothing(engine: IndexTTS2Engine) -> None:
+def test_earlier_speech_with_another_voice_changes_nothing(engine: IndexTTS2Engine) -> None:
     one, two, *_ = engine.voices
     first = engine.speak(Utterance(SENTENCE, one)).audio
     engine.speak(Utterance(SENTENCE, two))

@@ -139,7 +139,7 @@ def test_a_long_segment_over_several_others_is_noticed() -> None:
         (lambda codes: np.full_like(codes, 7), "only one distinct code"),
     ],
 )
-def test_wrong_codes_are_noticed(done: Corpus, codes: Any, why: str) -> None:
+def test_wrong_codes_are_found(done: Corpus, codes: Any, why: str) -> None:
     whole = read_complete_manifest(done.work, CODED, NEWS)
     entry = whole.kept()[1]
     segment = load_segment(done.work.get(entry.key), "")

@@ -92,7 +92,7 @@ def test_the_page_plays_them_in_stereo_with_every_words_time(
         assert (left, right)[first.role != "user"] < 1e-4  # nothing of it is heard on the other side
 
 
-def test_without_shards_the_page_says_nothing_of_dialogues(tmp_path: Path) -> None:
+def test_without_shards_the_page_does_not_mention_dialogues(tmp_path: Path) -> None:
     html = build_page(Store(tmp_path.as_uri()), [], SETTINGS, None).decode()
     assert not re.search(r'id="dialogues"|class="dialogue"', html)
 

@@ -238,7 +238,7 @@ def test_of_a_dialogue_that_failed_only_what_failed_is_spoken_again(indextts2_bu
     assert indextts2_build.files("moshi_spoken") == {}
 
 
-def test_what_is_kept_of_an_interrupted_run_and_was_spoilt_is_removed_and_told(indextts2_build: IndexTts2Build) -> None:
+def test_corrupt_speech_of_an_interrupted_run_is_removed_and_reported(indextts2_build: IndexTts2Build) -> None:
     indextts2_build.write_batches([make_dialogue("bad", "Are you there?", "Bite your tongue")])
     indextts2_build.speak()
     [name] = indextts2_build.files("moshi_spoken")

@@ -46,7 +46,7 @@ def test_a_damaged_file_is_found_and_made_again(moshi_dataset: FinishedMoshiData
     )
 
 
-def test_what_a_data_set_is_made_of_is_not_guessed(moshi_dataset: FinishedMoshiDataset) -> None:
+def test_the_source_of_a_data_set_is_not_guessed(moshi_dataset: FinishedMoshiDataset) -> None:
     path = moshi_dataset.work_dir / "dialogues" / "talks" / "source.json"
     before = path.read_bytes()
     path.write_bytes(b"[]")

@@ -107,7 +107,7 @@ def test_voices_come_out_equally_loud_and_soft_utterances_stay_softer(levels_bui
     assert report.manifest.voices()[0].mean_level_dbfs == pytest.approx(-27.5, abs=0.7)
 
 
-def test_what_the_peak_limit_holds_back_is_counted_and_is_as_long_as_it_was(levels_build: LevelsBuild) -> None:
+def test_utterances_that_the_peak_limit_attenuates_are_counted_and_keep_their_length(levels_build: LevelsBuild) -> None:
     levels_build.write_batches([talk("d", "", "", "sudden", "soft")])
     report = levels_build.build()
     assert [row.peak_limited for row in report.manifest.rows] == [False, False, True, False]
@@ -130,7 +130,7 @@ def test_backends_and_the_order_of_batches_change_nothing(tmp_path: Path) -> Non
     assert made[0] == made[1] == made[2]
 
 
-def test_what_is_stored_says_of_what_it_is_the_level(levels_build: LevelsBuild) -> None:
+def test_the_stored_level_names_its_voice(levels_build: LevelsBuild) -> None:
     levels_build.write_batches([talk("d")])
     levels_build.build()
     for key, data in levels_build.files().items():

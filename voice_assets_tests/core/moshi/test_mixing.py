@@ -78,7 +78,7 @@ def test_an_utterance_that_would_clip_stays_quieter_as_a_whole() -> None:
 @pytest.mark.parametrize(
     "audio", [np.zeros(0), np.zeros(4_800), np.full(4_800, np.nan), np.full(4_800, 1e-6), np.zeros((2, 100))]
 )
-def test_what_is_no_speech_is_refused(audio: np.ndarray) -> None:
+def test_audio_that_is_not_speech_is_refused(audio: np.ndarray) -> None:
     for gain_db in (0.0, 80.0):
         with pytest.raises(NoSpeechError, match="the engine returned"):
             apply_gain(audio.astype(np.float32), 24_000, gain_db, -1.0)
@@ -86,7 +86,7 @@ def test_what_is_no_speech_is_refused(audio: np.ndarray) -> None:
         speech_power(audio.astype(np.float32), 24_000)
 
 
-def test_what_is_silence_beside_the_voices_level_is_no_speech() -> None:
+def test_audio_far_below_the_voices_level_is_not_speech() -> None:
     hiss = np.random.default_rng(0).normal(0, 3.0, 24_000).astype(np.float32)  # of an engine that speaks at ±32768
     with pytest.raises(NoSpeechError, match="silence"):
         apply_gain(hiss, 24_000, -93.0, -1.0)

@@ -60,7 +60,7 @@ def test_an_edited_list_does_not_lead_to_other_files() -> None:
         assert parse_hub_record(odd) == []
 
 
-def test_what_clients_log_later_is_scrubbed_too() -> None:
+def test_later_log_records_of_clients_are_redacted_too() -> None:
     """A filter of a logger does not see what its children log; some of them do not exist yet."""
     lines: list[str] = []
     handler = logging.Handler()

@@ -80,9 +80,7 @@ def test_of_many_partitions_with_one_file_each_one_is_uploaded(tmp_path: Path, h
     assert len(hub.uploads) == 1
 
 
-def test_what_left_the_dataset_leaves_the_hub_and_what_others_put_there_stays(
-    corpus: PublishedCorpus, hub: HubServer
-) -> None:
+def test_removed_files_are_deleted_at_the_hub_and_files_of_others_stay(corpus: PublishedCorpus, hub: HubServer) -> None:
     corpus.publish()
     before = hub.commit_as_other_user(REPO, {"logo.png": b"a picture", "data/notes.txt": b"mine"})
     corpus.set(codec="none")
@@ -115,7 +113,7 @@ def test_a_dry_run_shows_the_difference_and_writes_nothing(corpus: PublishedCorp
     assert corpus.files() == built != before
 
 
-def test_what_somebody_else_changed_is_not_overwritten_without_being_told_to(
+def test_files_that_another_user_changed_are_overwritten_only_with_overwrite(
     corpus: PublishedCorpus, hub: HubServer
 ) -> None:
     corpus.publish()
@@ -192,7 +190,7 @@ def test_a_remote_work_root_is_published_in_slices_within_the_local_disk_budget(
         publish(remote, corpus.settings)
 
 
-def test_what_the_hub_has_already_is_not_sent_again_from_a_remote_work_root(
+def test_files_that_the_hub_has_are_not_sent_again_from_a_remote_work_root(
     corpus: PublishedCorpus, hub: HubServer, remote: Store
 ) -> None:
     hub.fail("POST .*/commit/", 400)

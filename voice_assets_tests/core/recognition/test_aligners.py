@@ -58,7 +58,7 @@ def test_english_words_are_found_and_keep_their_spelling(
     assert validate_word_times(alignment.words, split_words(text), pcm, RATE) == alignment.words
 
 
-def test_words_lie_where_they_lie_in_speech_that_was_put_together_from_them(
+def test_words_are_found_where_they_were_placed_in_concatenated_speech(
     engine: SpeechEngine, sphinx: PocketsphinxAligner
 ) -> None:
     """Each word is spoken by itself and set between half seconds of silence, so that its energy says where it is."""

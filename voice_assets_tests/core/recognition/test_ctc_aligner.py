@@ -73,7 +73,7 @@ def noise(seconds: float) -> np.ndarray:
     return np.random.default_rng(0).integers(-9_000, 9_000, round(seconds * RATE)).astype(np.int16)
 
 
-def test_words_lie_at_the_frames_of_their_letters(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_words_are_at_the_frames_of_their_letters(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = "." * 5 + "aab" + "|" * 10 + "." * 12 + "cdd" + "|" * 4 + "é" + "." * 12
     monkeypatch.setattr(ctc_aligner, "_loaded", lambda folder: lambda audio: heard(path))
     alignment = CtcAligner(str(model)).align(noise(1.0), RATE, "AB, cd É.", "fr")
@@ -102,7 +102,7 @@ def test_a_real_model_places_every_word_in_order_and_always_alike(model: Path, t
     assert pickle.loads(pickle.dumps(aligner)).align(noise(2.0), RATE, text, "xx") == alignment
 
 
-def test_what_is_heard_has_a_row_for_each_frame_and_sums_to_one(model: Path) -> None:
+def test_log_probabilities_have_a_row_for_each_frame_and_sum_to_one(model: Path) -> None:
     found = ctc_aligner._loaded(model)(noise(1.0)[:16_000].astype(np.float32))
     assert found.shape == (49, len(VOCABULARY))
     assert np.allclose(np.exp(found).sum(axis=1), 1)

@@ -32,7 +32,7 @@ class StandIn:
         return "something else" if len(self.heard) <= self.wrongly else text
 
 
-def test_what_is_heard_is_held_against_the_text_in_a_sample(workshop: ShardBuilder) -> None:
+def test_a_sample_of_the_speech_is_compared_with_its_text(workshop: ShardBuilder) -> None:
     manifest = workshop.build(SCRIPTS)
     texts = {row.sample_count: row.text for row in manifest.rows}
     settings = MoshiSettings(recogniser_turns=8)
@@ -48,7 +48,7 @@ def test_what_is_heard_is_held_against_the_text_in_a_sample(workshop: ShardBuild
     assert speech_says_its_text(workshop.store, manifest, StandIn(texts, wrongly=1), one_of_many).passed
 
 
-def test_where_nothing_listens_that_is_said(workshop: ShardBuilder) -> None:
+def test_without_a_recogniser_the_check_says_so(workshop: ShardBuilder) -> None:
     assert load_recogniser(RecogniserOptions("none")) is None
     assert load_recogniser(RecogniserOptions(language="ar")) is None, "pocketsphinx knows English"
     outcome = speech_says_its_text(workshop.store, workshop.build(SCRIPTS[:1]), None, MoshiSettings())

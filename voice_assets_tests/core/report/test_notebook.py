@@ -84,7 +84,7 @@ def test_the_first_dialogue_is_shown_with_its_words(store: Store) -> None:
     assert "The first of 2 dialogues" in html
 
 
-def test_where_there_is_nothing_to_hear_it_says_so(store: Store) -> None:
+def test_without_audio_it_says_so(store: Store) -> None:
     manifest = talked(store, [make_dialogue("one", "this is unspeakable", "yes")])
     assert "No dialogue of this batch was kept" in page_of(render_dialogue_notebook(store, manifest))
     nothing = Manifest("coded", str(PARTITION), True, 24_000, "", {}, (), ())

@@ -62,7 +62,7 @@ def test_the_rows_of_a_recording_add_up_to_it_and_a_cut_keeps_all_of_its_audio(m
             assert entry.sample_count == entry.cut_stop - entry.cut_start
 
 
-def test_what_no_line_claims_is_one_row_of_its_own() -> None:
+def test_audio_without_a_line_is_a_separate_row() -> None:
     done = account_for_samples([Entry("line", "a", 0, start_sec=1.0, end_sec=2.0)], "a", 32_000, 8000)
     rest = done[-1]
     assert (rest.kind, rest.stage, rest.reason, rest.sample_count) == ("rest", "transcript", "not_transcribed", 24_000)

@@ -66,7 +66,7 @@ def test_an_utterance_that_kills_every_worker_becomes_a_failure() -> None:
     )
 
 
-def test_workers_killed_from_outside_cost_nothing() -> None:
+def test_workers_killed_from_outside_lose_no_utterance() -> None:
     killed = 0
     out = []
     for spoken in synthesise(

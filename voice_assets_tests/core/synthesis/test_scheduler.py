@@ -39,7 +39,7 @@ def _run(
         window.record_result(begun.pop(choice.choice(sorted(begun))), SPEECH)
 
 
-def test_with_two_voices_each_is_taken_up_once_for_a_window() -> None:
+def test_with_two_voices_each_is_loaded_once_per_window() -> None:
     window = Scheduler(10)
     out, voices = _run(window, [_dialogue(n) for n in range(100)], 1, random.Random(0))
     assert len(voices) == 400
@@ -68,7 +68,7 @@ def test_a_voice_that_is_rare_does_not_wait_for_ever() -> None:
     assert out.index("0") <= 5
 
 
-def test_what_is_given_back_comes_again_first() -> None:
+def test_returned_utterances_are_scheduled_first() -> None:
     window = Scheduler(5)
     window.add(_dialogue(0, "aa"))
     first = window.take(0)
@@ -77,7 +77,7 @@ def test_what_is_given_back_comes_again_first() -> None:
     assert window.take(0) is first
 
 
-def test_what_is_complete_can_be_had_though_its_turn_has_not_come() -> None:
+def test_complete_groups_can_be_read_out_of_order() -> None:
     window = Scheduler(5)
     for number in range(3):
         window.add(_dialogue(number, "a"))

@@ -73,7 +73,7 @@ def test_the_memory_of_the_gpu_limits_engines_but_not_threads_of_one_engine() ->
     assert choose_workers(GPU, _options(max_gpu_concurrency=3), Machine(8, 64, None)) == WorkerPlan("process", 3)
 
 
-def test_what_is_asked_for_is_taken_but_no_limit_of_the_gpu_is_passed() -> None:
+def test_requested_numbers_are_used_up_to_the_limit_of_the_gpu() -> None:
     assert choose_workers(CPU, _options(backend="process", workers=5), Machine(2, 1)) == WorkerPlan("process", 5)
     assert choose_workers(CPU, _options(workers=2), Machine(2, 1)) == WorkerPlan("process", 2)
     assert choose_workers(CPU, _options(backend="serial", workers=5), BIG) == WorkerPlan("serial", 1)

@@ -100,7 +100,7 @@ def test_an_hour_takes_seconds() -> None:
     assert said / (time.thread_time() - began) > 500  # docs/how-to/speech-engines.md; for a busy machine
 
 
-def test_work_is_burnt_as_asked_for_a_second_of_speech() -> None:
+def test_the_configured_cpu_time_is_used_for_a_second_of_speech() -> None:
     engine = load_engine("noise", work_sec_per_sec=0.02)
     began = time.thread_time()
     speech = engine.speak(Utterance(PROSE))
@@ -139,6 +139,6 @@ def test_a_text_without_a_letter_is_refused(text: str) -> None:
         ({"fail_times": -1}, "must not be negative"),
     ],
 )
-def test_wrong_options_are_told(options: dict[str, int], told: str) -> None:
+def test_wrong_options_are_errors_that_name_them(options: dict[str, int], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         load_engine("noise", **options)

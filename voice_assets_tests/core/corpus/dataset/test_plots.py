@@ -35,7 +35,7 @@ def test_any_summary_can_be_drawn(draw: Callable[[Summary], bytes], rows: list) 
     assert pixels.min() < 120  # something stands there
 
 
-def test_what_was_kept_is_as_wide_as_its_share() -> None:
+def test_the_bar_of_kept_audio_is_as_wide_as_its_share() -> None:
     def green(kept_sec: int) -> int:
         rows = [kept(kept_sec * RATE), rejected("rules", "noisy", (100 - kept_sec) * RATE)]
         image = Image.open(io.BytesIO(plot_rejections(summarise([manifest(*rows)], Settings())))).convert("RGB")

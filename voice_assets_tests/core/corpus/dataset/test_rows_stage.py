@@ -262,7 +262,7 @@ def test_hugging_face_datasets_loads_every_config_by_the_card(corpus: Corpus, tm
             assert set(plain["channel"]) <= {"The News", "Atheer, 50% أثير [x]"}
 
 
-def test_without_a_codec_the_card_offers_what_there_is(corpus: Corpus, tmp_path: Path) -> None:
+def test_without_a_codec_the_card_lists_the_existing_configs(corpus: Corpus, tmp_path: Path) -> None:
     for number in range(3):
         corpus.add_recording(f"r{number}", 4.0)
     corpus.set(codec="none")

@@ -109,7 +109,7 @@ def test_a_problem_with_one_recording_does_not_hide_changes_of_another(
     assert not segments_are_current(corpus)
 
 
-def test_what_is_left_of_a_damaged_recording_is_true_to_its_times(corpus: Corpus) -> None:
+def test_the_rest_of_a_damaged_recording_keeps_its_times(corpus: Corpus) -> None:
     corpus.add_recording("bad", 12.0, extension=".flac")
     corpus.segment()
     whole = {e.index: load_segment(corpus.work.get(e.key), e.key).audio for e in corpus.rows("bad") if e.key}

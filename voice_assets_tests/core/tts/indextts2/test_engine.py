@@ -89,7 +89,7 @@ def test_an_unknown_option_is_an_error_that_lists_the_known_ones(options: dict[s
         load_engine("indextts2", **options, use_bf16=True)
 
 
-def test_what_is_heard_changes_the_revision_and_where_it_runs_does_not(options: dict[str, Any]) -> None:
+def test_the_revision_depends_on_the_audio_and_not_on_the_device(options: dict[str, Any]) -> None:
     def revision(**changed: Any) -> str:
         return load_engine("indextts2", **{**options, **changed}).revision
 
@@ -143,7 +143,7 @@ def test_it_is_loaded_onto_a_gpu_that_is_kept_from_other_processes_meanwhile(
     assert (built["device"], built["use_cuda_kernel"]) == ("cuda:1", True)
 
 
-def test_without_a_gpu_it_is_loaded_where_the_package_likes_unless_one_is_asked_for(
+def test_without_a_gpu_the_package_chooses_the_device_unless_one_is_requested(
     options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -195,7 +195,7 @@ def test_the_settings_choose_the_engine_and_its_options(
     assert engine.speak(Utterance("Hello.", "anna")).duration_sec > 0
 
 
-def test_wrong_settings_are_told_by_their_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_settings_are_errors_that_name_their_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VOICE_INDEXTTS2__EMO_ALPHA", "7")
     with pytest.raises(ConfigurationError, match="VOICE_INDEXTTS2__EMO_ALPHA"):
         Settings.load()
