@@ -115,7 +115,8 @@ def test_a_gpu_whose_memory_runs_out_is_worth_another_try(engine: IndexTTS2Engin
 
 
 def test_a_gpu_that_is_lost_to_the_process_ends_the_engine(engine: IndexTTS2Engine) -> None:
-    with pytest.raises(EngineBrokenError, match=r"since 'assert': CUDA error: device-side assert triggered$"):
+    lost = r"since it failed at 'assert': CUDA error: device-side assert triggered$"
+    with pytest.raises(EngineBrokenError, match=lost):
         engine.speak(Utterance("assert", "anna"))
 
 
