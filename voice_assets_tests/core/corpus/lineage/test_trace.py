@@ -135,6 +135,9 @@ def test_a_name_that_means_nothing_is_answered_with_what_comes_near(built: Corpu
         of(built, "news/a_seg_77")
     with pytest.raises(LookupError, match=r"there is no row 0123456789abcdef\. A row is named by its __key__"):
         of(built, "0123456789abcdef")
+    for name in ("a ²", "news/a_seg_²", "a " + "1" * 5000):
+        with pytest.raises(LookupError, match="there is no row"):
+            of(built, name)
 
 
 def test_a_name_that_means_several_rows_is_answered_with_all_of_them(built: Corpus) -> None:
