@@ -6,26 +6,34 @@ UI and of `voice build` are all there.
 
 import dataclasses
 import os
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import dagster as dg
 
 from voice_assets.run_ownership import HOST_TAG
-from voice_assets.run_queries import PARTITION
+from voice_assets.run_queries import PARTITION, RANGE_END, RANGE_START
 from voice_assets.step_failures import describe_error, read_failed_batches
+from voice_core.corpus.status import ASSETS
 from voice_core.layout import partition_flags
 from voice_core.redaction import redact
 from voice_core.settings import Settings
 
 _MAX_ERROR_LINES = 6
 _MAX_LINE_CHARACTERS = 400
+_BUILT_BY_VOICE = {*ASSETS, "dataset_splits", "dataset_card"}
+_PARTITION_TAGS = (PARTITION, RANGE_START, RANGE_END)
 
 
 @dataclass(frozen=True, slots=True)
 class AssetFailure:
-    """An asset of a batch that was not built, or a step without either. `error` begins with the error's type."""
+    """An asset of a batch that was not built. `error` begins with the error's type.
+
+    `asset` is the name of the step where that builds no asset, and empty for a run that failed outside of its steps and
+    left no asset unbuilt.
+    """
 
     asset: str
     partition: str
@@ -34,7 +42,11 @@ class AssetFailure:
 
 @dataclass(frozen=True, slots=True)
 class FailedRun:
-    """A failed run. `when` is the time of the failure in UTC, ISO 8601; `host` is empty if it is not recorded."""
+    """A failed run. `when` is the time of the failure in UTC, ISO 8601; `host` is empty if it is not recorded.
+
+    A success after `since`, in Unix time, resolves its failures. `assets` are those that the run was to build, and
+    `tags` say for which batches.
+    """
 
     when: str
     run_id: str
@@ -42,6 +54,9 @@ class FailedRun:
     host: str
     failures: tuple[AssetFailure, ...]
     retry: str
+    since: float
+    tags: dict[str, str]
+    assets: frozenset[str]
 
 
 def read_failed_runs(instance: dg.DagsterInstance, settings: Settings, limit: int | None = None) -> list[FailedRun]:
@@ -56,50 +71,90 @@ def _read_failed_run(instance: dg.DagsterInstance, record: dg.RunRecord, setting
     kinds = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE}
     events = instance.get_records_for_run(run.run_id, of_type=kinds).records
     found = [item.event_log_entry.dagster_event for item in events]
+    plan = _read_run_plan(instance, run)
     steps = [event for event in found if event is not None and event.is_step_failure]
-    failures = [failure for event in steps for failure in _iter_step_failures(instance, run, event)]
+    failures = [failure for event in steps for failure in _iter_step_failures(run, plan, event)]
+    ended = record.end_time or record.update_timestamp.timestamp()
+    since = ended
     if not failures:  # the run failed outside of a step
         messages = [event.message for event in found if event is not None and event.message]
-        failures = [AssetFailure("", run.tags.get(PARTITION, ""), messages[-1] if messages else "no message")]
-    batches = sorted({item.partition for item in failures if item.partition})
-    ended = record.end_time or record.update_timestamp.timestamp()
+        failures = _list_unbuilt(run, plan, messages[-1] if messages else "no message")
+        # Its process may have been killed long before that was detected, and others may have built since.
+        since = record.start_time or record.create_timestamp.timestamp()
     return FailedRun(
         datetime.fromtimestamp(ended, UTC).isoformat(timespec="seconds"),
         run.run_id,
         run.job_name,
         run.tags.get(HOST_TAG, ""),
         tuple(_redact(item, settings) for item in failures),
-        f"voice build{partition_flags(batches)}",
+        _find_retry_command(instance, run, failures),
+        since,
+        {name: run.tags[name] for name in _PARTITION_TAGS if name in run.tags},
+        frozenset(item.asset for item in plan),
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _PlannedAsset:
+    """An asset of a batch that a step of a run was to build."""
+
+    step: str
+    asset: str
+    partition: str
+    made: bool
+
+
+def _read_run_plan(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[_PlannedAsset]:
+    kinds = {dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED, dg.DagsterEventType.ASSET_MATERIALIZATION}
+    planned: dict[tuple[str, str], str] = {}
+    made: set[tuple[str, str]] = set()
+    for record in instance.get_records_for_run(run.run_id, of_type=kinds).records:
+        event = record.event_log_entry.dagster_event
+        if event is None or event.asset_key is None:
+            continue
+        place = (event.asset_key.to_user_string(), event.partition or "")
+        if event.event_type is dg.DagsterEventType.ASSET_MATERIALIZATION:
+            made.add(place)
+        else:
+            planned.setdefault(place, event.step_key or "")
+    return [_PlannedAsset(step, *place, place in made) for place, step in planned.items()]
+
+
+def _list_unbuilt(
+    run: dg.DagsterRun, plan: Sequence[_PlannedAsset], error: str, otherwise: str = ""
+) -> list[AssetFailure]:
+    """The first asset of each batch that was not built; if all were, one entry with the name `otherwise`."""
+    first: dict[str, str] = {}
+    for item in plan:
+        if not item.made:
+            first.setdefault(item.partition, item.asset)
+    found = [AssetFailure(asset, partition, error) for partition, asset in first.items()]
+    return found or [AssetFailure(otherwise, run.tags.get(PARTITION, ""), error)]
+
+
+def _find_retry_command(instance: dg.DagsterInstance, run: dg.DagsterRun, failures: Sequence[AssetFailure]) -> str:
+    batches = sorted({item.partition for item in failures if item.partition})
+    assets = sorted({item.asset for item in failures if item.asset})
+    if _BUILT_BY_VOICE.intersection(assets):
+        return f"voice build{partition_flags(batches)}"
+    home = shlex.quote(instance.root_directory)
+    chosen = f"--assets {','.join(assets)}" if run.job_name.startswith("__") and assets else f"--job {run.job_name}"
+    partition = run.tags.get(PARTITION, "")
+    return f"DAGSTER_HOME={home} dg launch {chosen}" + (f" --partition {shlex.quote(partition)}" if partition else "")
+
+
 def _iter_step_failures(
-    instance: dg.DagsterInstance, run: dg.DagsterRun, event: dg.DagsterEvent
+    run: dg.DagsterRun, plan: Sequence[_PlannedAsset], event: dg.DagsterEvent
 ) -> Iterator[AssetFailure]:
     batches = read_failed_batches(event)
     for key, message in batches.items():
         asset, _, error = message.partition(": ")
         yield AssetFailure(asset, key, error)
     if not batches:
-        asset = _find_unbuilt_asset(instance, run, event.step_key or "")
-        yield AssetFailure(asset, run.tags.get(PARTITION, ""), describe_error(event.step_failure_data.error))
-
-
-def _find_unbuilt_asset(instance: dg.DagsterInstance, run: dg.DagsterRun, step: str) -> str:
-    """The first asset of a step that was not built; the step's name if it builds none."""
-    kinds = {dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED, dg.DagsterEventType.ASSET_MATERIALIZATION}
-    planned: list[str] = []
-    made: set[str] = set()
-    for record in instance.get_records_for_run(run.run_id, of_type=kinds).records:
-        event = record.event_log_entry.dagster_event
-        if event is None or event.asset_key is None or (event.step_key or step) != step:
-            continue
-        name = event.asset_key.to_user_string()
-        if event.event_type is dg.DagsterEventType.ASSET_MATERIALIZATION:
-            made.add(name)
-        else:
-            planned.append(name)
-    return next((name for name in planned if name not in made), planned[-1] if planned else step)
+        step = event.step_key or ""
+        mine = [item for item in plan if item.step == step]
+        error = describe_error(event.step_failure_data.error)
+        yield from _list_unbuilt(run, mine, error, otherwise=mine[-1].asset if mine else step)
 
 
 def _redact(failure: AssetFailure, settings: Settings) -> AssetFailure:
@@ -114,12 +169,19 @@ def _redact(failure: AssetFailure, settings: Settings) -> AssetFailure:
 
 
 def is_resolved(instance: dg.DagsterInstance, run: FailedRun, failure: AssetFailure) -> bool:
-    """Whether the asset of that batch was materialised after the failure."""
-    if not failure.asset:
-        return False
-    wanted = dg.AssetRecordsFilter(
-        asset_key=dg.AssetKey(failure.asset),
-        asset_partitions=[failure.partition] if failure.partition else None,
-        after_timestamp=datetime.fromisoformat(run.when).timestamp(),
-    )
-    return bool(instance.fetch_materializations(wanted, limit=1).records)
+    """Whether what failed succeeded later.
+
+    For an asset, it was materialised for that batch. For a run or step that builds no asset, a later run of the same
+    job succeeded.
+    """
+    if failure.asset in run.assets:
+        wanted = dg.AssetRecordsFilter(
+            asset_key=dg.AssetKey(failure.asset),
+            asset_partitions=[failure.partition] if failure.partition else None,
+            after_timestamp=run.since,
+        )
+        return bool(instance.fetch_materializations(wanted, limit=1).records)
+    if run.assets and not failure.asset:  # it ended after it had built everything
+        return True
+    succeeded = dg.RunsFilter(job_name=run.job, statuses=[dg.DagsterRunStatus.SUCCESS], tags=run.tags)
+    return any((record.end_time or 0) > run.since for record in instance.get_run_records(succeeded, limit=1))

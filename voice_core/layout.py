@@ -57,7 +57,8 @@ class PartitionKey:
 
     @classmethod
     def parse(cls, key: str) -> "PartitionKey":
-        match = re.fullmatch(r"(?P<channel>[^/]+)/batch-(?P<number>[0-9]{4,})", key)
+        # At most 7 digits: `batch-20301231` is a copy that somebody dated, and batches are looked up by every number.
+        match = re.fullmatch(r"(?P<channel>[^/]+)/batch-(?P<number>[0-9]{4,7})", key)
         if match is None or int(match["number"]) < 1 or str(cls(match["channel"], int(match["number"]))) != key:
             raise ValueError(
                 f"{key!r} is not a partition key of channel_batch; expected a key like 'my-channel/batch-0001'"
@@ -139,8 +140,8 @@ def segment_name(audio_id: str, index: int) -> str:
     return f"{slug(audio_id)}_seg_{index}"
 
 
-_ROWS_PATH = re.compile(r"(?P<folder>[^/]+)/(?P<partition>[^/]+/batch-\d{4,})\.(?P<split>train|test)\.parquet")
-_PARTITION_IN_KEY = re.compile(r"/([^/]+/batch-\d{4,})(?=[/.])")
+_ROWS_PATH = re.compile(r"(?P<folder>[^/]+)/(?P<partition>[^/]+/batch-[0-9]{4,})\.(?P<split>train|test)\.parquet")
+_PARTITION_IN_KEY = re.compile(r"/([^/]+/batch-[0-9]{4,})(?=[/.])")
 
 
 def _rows_folder(config: str) -> str:
@@ -204,13 +205,14 @@ class RowsFile:
 
 
 def find_partition(key: str) -> PartitionKey | None:
-    """The partition that a key of the work root belongs to.
+    """The partition that a key of the work root belongs to; None for other keys.
 
     >>> find_partition("freed/datasets/voice/news/batch-0001.json")
     PartitionKey(channel='news', number=1)
+    >>> find_partition("segments/news/batch-0000/a_seg_0.npz")
     """
     found = _PARTITION_IN_KEY.search(f"/{key}")
-    return PartitionKey.parse(found[1]) if found else None
+    return PartitionKey.find(found[1]) if found else None
 
 
 @dataclass(frozen=True, slots=True)

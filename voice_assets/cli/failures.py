@@ -49,7 +49,7 @@ def failures(
         table.add_column(name, overflow="fold")
     for run, failure, done in shown:
         where = f"{run.job} {run.run_id[:8]}" + (f" on {run.host}" if run.host else "")
-        what = " ".join(filter(None, (failure.asset, failure.partition))) + (" (built since)" if done else "")
+        what = " ".join(filter(None, (failure.asset, failure.partition))) + (" (resolved)" if done else "")
         table.add_row(run.when.removesuffix("+00:00"), escape(where), escape(what), escape(failure.error))
     console.print(table)
     retries = dict.fromkeys(run.retry for run, _, done in shown if not done)

@@ -127,6 +127,16 @@ def test_a_failed_batch_does_not_stop_the_others_and_the_failed_run_names_it(
     assert sorted(multi_partition.latest_materializations("segments")) == KEYS
 
 
+def test_a_key_that_is_none_costs_only_itself(multi_partition: MultiPartitionCorpus) -> None:
+    multi_partition.instance.add_dynamic_partitions(NAME, ["notes"])  # as in the UI
+    result = multi_partition.run("ingest_batch", KEYS[0], "notes")
+    (failure,) = [event for event in result.all_events if event.is_step_failure]
+    told = failure.step_failure_data.user_failure_data.metadata[FAILED_BATCHES].value  # type: ignore[union-attr]
+    assert list(told) == ["notes"]
+    assert "'notes' is not a partition key" in told["notes"]
+    assert sorted(multi_partition.latest_materializations("segments")) == KEYS
+
+
 def test_a_run_that_encodes_builds_what_was_cut_and_names_what_was_not(multi_partition: MultiPartitionCorpus) -> None:
     multi_partition.block_segments(KEYS[1])
     multi_partition.run("ingest_batch", KEYS[0], KEYS[3])

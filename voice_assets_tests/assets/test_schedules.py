@@ -113,3 +113,35 @@ def test_a_run_that_failed_outside_of_a_step_has_its_message(built_corpus: Built
     instance.report_run_failed(run, "the process was killed")
     (failed,) = read_failed_runs(instance, built_corpus.settings())
     assert failed.failures == (AssetFailure("", "", "the process was killed"),)
+
+
+def test_a_failed_audit_is_resolved_by_an_audit_that_succeeds(built_corpus: BuiltCorpus) -> None:
+    instance = built_corpus.instance
+    path = next((built_corpus.work / "segments").rglob("*.npz"))
+    data = path.read_bytes()
+    path.unlink()
+    assert not run(built_corpus, "audit_files").success
+    (failed,) = read_failed_runs(instance, built_corpus.settings())
+    (error,) = failed.failures
+    assert error.asset == "read_committed_files"
+    assert failed.retry.endswith("dg launch --job audit_files")
+    instance.add_run(dg.DagsterRun(job_name="build_stale", status=dg.DagsterRunStatus.SUCCESS))
+    assert not is_resolved(instance, failed, error)
+    path.write_bytes(data)
+    assert run(built_corpus, "audit_files").success
+    assert is_resolved(instance, failed, error)
+
+
+def test_a_killed_run_names_the_assets_that_it_did_not_build_and_a_build_resolves_it(
+    built_corpus: BuiltCorpus,
+) -> None:
+    partition, instance = "Atheer_-/batch-0001", built_corpus.instance
+    job = defs.resolve_job_def("ingest_batch")
+    killed = instance.create_run_for_job(job, tags={"dagster/partition": partition}, status=dg.DagsterRunStatus.STARTED)
+    instance.report_run_failed(killed, "the process was killed")
+    (failed,) = read_failed_runs(instance, built_corpus.settings())
+    assert failed.failures == (AssetFailure("raw_audio", partition, "the process was killed"),)
+    assert failed.retry == f"voice build --partition {partition}"
+    assert not is_resolved(instance, failed, failed.failures[0])
+    assert job.execute_in_process(instance=instance, partition_key=partition).success
+    assert is_resolved(instance, failed, failed.failures[0])

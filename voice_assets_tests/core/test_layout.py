@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 from voice_core.layout import (
     DatasetLayout,
     PartitionKey,
+    RowsFile,
     batch_key,
     contents_key,
+    find_partition,
     manifest_key,
     segment_name,
     slug,
@@ -66,12 +68,19 @@ def test_a_partition_key_is_read_back_as_it_was_written(channel: str, number: in
 @pytest.mark.parametrize(
     "text",
     ["", "news", "news/", "/batch-0001", "news/batch-1", "news/batch-0000", "news/batch-abcd", "a/b/batch-0001",
-     "news/batch-0001/", "news/batch-0001\n", "news/batch--001"],
+     "news/batch-0001/", "news/batch-0001\n", "news/batch--001", "news/batch-20301231"],
 )  # fmt: skip
 def test_an_invalid_partition_key_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match="batch-0001") as caught:
         PartitionKey.parse(text)
     assert repr(text) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["batch-0000", "batch-00001", "batch-٠٠٠١", "batch-20301231"])
+def test_a_key_of_a_file_that_only_resembles_a_batch_belongs_to_no_partition(name: str) -> None:
+    for key in (f"batches/news/{name}.json", f"news/{name}.y", f"segments/news/{name}/a_seg_0.npz"):
+        assert find_partition(key) is None
+    assert RowsFile.parse(f"data/news/{name}.train.parquet") is None
 
 
 @pytest.mark.parametrize("text", ["news/batch-00001", "news/batch-٠٠٠١"])

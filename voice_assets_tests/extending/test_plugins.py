@@ -78,6 +78,24 @@ def test_options_are_refused_where_a_codec_or_an_engine_has_its_own_settings() -
         load_codec("melvq", NeuCodecSettings())  # type: ignore[call-arg]
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"sample_rate_hz": "my-secret"}, r"\n  speech.options.sample_rate_hz: Input should be a valid integer"),
+        ({"sample_rate_hz": 5}, r"\n  speech.options.sample_rate_hz: Input should be greater than or equal to 8000"),
+        ({"speed": "my-secret"}, r"it has fail_on, .*:\n  speech.options.speed: Extra inputs"),
+        ({"my secret": 1}, r"\n  speech.options.…: Extra inputs"),
+    ],
+)
+def test_a_wrong_option_of_an_engine_is_named_by_its_setting_without_its_value(
+    options: dict[str, object], told: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=told) as caught:
+        configured_engine(Settings(speech={"engine": "noise", "options": options}))  # type: ignore[arg-type]
+    assert "secret" not in str(caught.value)
+    assert "pydantic" not in str(caught.value)
+
+
 def test_options_come_from_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VOICE_SPEECH__ENGINE", "noise")
     monkeypatch.setenv("VOICE_SPEECH__OPTIONS", '{"sample_rate_hz": 16000}')

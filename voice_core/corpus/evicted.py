@@ -147,7 +147,5 @@ def _parse_file_key(key: str) -> tuple[str, PartitionKey] | None:
         stage, channel, batch = parts[0], parts[1], parts[2]
     else:
         return None
-    try:
-        return stage, PartitionKey.parse(f"{channel}/{batch}")
-    except ValueError:
-        return None
+    partition = PartitionKey.find(f"{channel}/{batch}")
+    return (stage, partition) if partition is not None else None

@@ -68,19 +68,29 @@ def _did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
 def describe_validation_error(error: ValidationError, settings: type[BaseModel]) -> str:
     """One line per invalid setting: its name, its variable and what is wrong."""
     lines = ["the settings are invalid:"]
-    for item in error.errors(include_input=False, include_url=False, include_context=False):
-        path, rest = _split_path(settings, item["loc"])
-        says = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "extra_forbidden":
+    for place, kind, says in list_errors(error):
+        path, rest = _split_path(settings, place)
+        if kind == "extra_forbidden":
             says = "not a setting" + _did_you_mean(
                 ".".join([*path, *map(str, rest)]), [".".join([*path, name]) for name in _fields(settings, path)]
             )
             says += " (`voice settings` lists them)"
-            path += [part if _NAME.fullmatch(part) else "…" for part in map(str, rest)]
+            path += map(describe_key, rest)
             rest = []
-        place = ".".join([*path, *(str(part) for part in rest if isinstance(part, int))])
-        lines.append(f"  {place} / {_variable(path)}: {says}")
+        name = ".".join([*path, *(str(part) for part in rest if isinstance(part, int))])
+        lines.append(f"  {name} / {_variable(path)}: {says}")
     return "\n".join(lines)
+
+
+def list_errors(error: ValidationError) -> list[tuple[tuple[str | int, ...], str, str]]:
+    """The place, the type and the message of each error, without the values that are wrong."""
+    found = error.errors(include_input=False, include_url=False, include_context=False)
+    return [(item["loc"], item["type"], item["msg"].removeprefix("Value error, ")) for item in found]
+
+
+def describe_key(key: str | int) -> str:
+    """A key or an index as it is shown; "…" for a text that is not like a name and may be a misplaced secret."""
+    return str(key) if isinstance(key, int) or _NAME.fullmatch(key) else "…"
 
 
 def describe_unreadable_config(error: ValueError) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from voice_core.registry import UnknownNameError, load_registered, registered_names
 from voice_core.settings import Settings
+from voice_core.settings.own_group import make_group, read_own_group
 from voice_core.tts.base import (
     Capabilities,
     EngineBase,
@@ -73,8 +74,8 @@ def load_engine(name: str, **options: Any) -> SpeechEngine:
     """The engine called `name`, its weights not yet loaded. Options are plain values, so that a worker process can
     load the same engine from (name, options).
 
-    Raises ValueError for an unknown name or option and lists the known ones; EngineUnavailableError where a package is
-    missing.
+    Raises ValueError for an unknown name or option and lists the known ones, and for a wrong value, which it does not
+    show; EngineUnavailableError where a package is missing.
 
     >>> load_engine("festival")
     Traceback (most recent call last):
@@ -91,7 +92,7 @@ def load_engine(name: str, **options: Any) -> SpeechEngine:
             f"the engine {name} has no option {', '.join(repr(option) for option in unknown)}; it has {listed}"
         )
     try:
-        return declared.create(declared.settings(**options))
+        return declared.create(make_group(declared.settings, name, options))
     except ImportError as error:
         install = f": {declared.install}" if declared.install else ""
         raise EngineUnavailableError(f"the engine {name} cannot be loaded ({error}){install}") from None
@@ -101,7 +102,7 @@ def configured_engine(settings: Settings) -> tuple[str, dict[str, Any]]:
     """The name and the options of the engine that the settings choose, for `load_engine`, here or elsewhere.
 
     The options are the group of the settings that has the engine's name, or else `speech.options`. Raises ValueError
-    for an unknown engine and for options of an engine that has a group.
+    for an unknown engine, and ConfigurationError as `read_own_group`.
 
     >>> from voice_core.settings import SpeechSettings
     >>> configured_engine(Settings(speech=SpeechSettings(engine="noise")))
@@ -110,13 +111,6 @@ def configured_engine(settings: Settings) -> tuple[str, dict[str, Any]]:
     name = settings.speech.engine
     if name not in engine_names():
         raise ValueError(f"speech.engine is {name!r}; known engines: {', '.join(engine_names())}")
-    options = dict(settings.speech.options)
-    declared = engine_declaration(name)
-    group = getattr(settings, name, None)
-    if name in Settings.model_fields and isinstance(group, declared.settings):
-        if options:
-            raise ValueError(f"speech.options is not for {name}, which has settings of its own: {name}.*")
-        return name, dict(group.model_dump(exclude_defaults=True))
-    of_machine = {field: getattr(settings, field) for field in ("gpu_profiles", "gpu_lock_dir", "local_dir")}
-    given = {field: value for field, value in of_machine.items() if value and field in declared.options}
-    return name, {**given, **options}
+    declared = engine_declaration(name).settings
+    group = read_own_group(settings, name, declared, settings.speech.options, "speech.options")
+    return name, dict(group.model_dump(exclude_defaults=True))

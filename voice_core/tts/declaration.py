@@ -1,6 +1,5 @@
 """What a speech engine's module declares of the engine, for the registry."""
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +16,7 @@ class NoSettings(SettingsGroup):
 class EngineDeclaration:
     """A speech engine by name.
 
-    `create` makes the engine from an instance of `settings`, a `SettingsGroup` or a dataclass; it loads no weights yet.
+    `create` makes the engine from an instance of `settings`; it loads no weights yet.
     `memory_gb` is what one instance takes, of the GPU's memory where it runs on one. `install` is the command that
     installs what the engine needs beyond the base install; "" where nothing more is needed.
 
@@ -27,13 +26,11 @@ class EngineDeclaration:
 
     name: str
     create: Callable[[Any], SpeechEngine]
-    settings: type[Any] = NoSettings
+    settings: type[SettingsGroup] = NoSettings
     memory_gb: float = 1.0
     install: str = ""
 
     @property
     def options(self) -> tuple[str, ...]:
         """The names of the engine's settings."""
-        if dataclasses.is_dataclass(self.settings):
-            return tuple(field.name for field in dataclasses.fields(self.settings))
         return tuple(self.settings.model_fields)

@@ -6,13 +6,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
 import numpy as np
+from pydantic import Field
 
+from voice_core.settings import SettingsGroup
 from voice_core.tts.base import Capabilities, EngineBase, Samples, Speech, TransientEngineError, Utterance
 from voice_core.tts.declaration import EngineDeclaration
 
@@ -31,21 +32,14 @@ _LONG, _SHORT = ".!?…。！？؟۔", ",;:،؛，、；：—–"
 _PART = re.compile(rf"(?P<long>[{_LONG}]+)|(?P<short>[{_SHORT}]+)|[^\s{_LONG}{_SHORT}]+")
 
 
-@dataclass(frozen=True, slots=True)
-class NoiseOptions:
+class NoiseOptions(SettingsGroup):
     """Texts that contain `fail_on` fail: always with ValueError if `fail_times` is 0, else with TransientEngineError in
     the first `fail_times` attempts of one instance."""
 
-    sample_rate_hz: int = 24_000
-    work_sec_per_sec: float = 0.0  # CPU time per second of speech, spent outside the GIL
+    sample_rate_hz: int = Field(24_000, ge=8_000, le=192_000)
+    work_sec_per_sec: float = Field(0.0, ge=0)  # CPU time per second of speech, spent outside the GIL
     fail_on: str = ""
-    fail_times: int = 0
-
-    def __post_init__(self) -> None:
-        if not 8_000 <= self.sample_rate_hz <= 192_000:
-            raise ValueError(f"sample_rate_hz is {self.sample_rate_hz}; it must be in 8,000…192,000")
-        if self.work_sec_per_sec < 0 or self.fail_times < 0:
-            raise ValueError("work_sec_per_sec and fail_times must not be negative")
+    fail_times: int = Field(0, ge=0)
 
 
 class NoiseEngine(EngineBase):
@@ -55,8 +49,8 @@ class NoiseEngine(EngineBase):
     voices = tuple(PITCH_HZ)
     capabilities = Capabilities(deterministic=True, thread_safe=True, streams=True, clones=True)
 
-    def __init__(self, options: NoiseOptions = NoiseOptions()) -> None:
-        self.options = options
+    def __init__(self, options: NoiseOptions | None = None) -> None:
+        self.options = options or NoiseOptions()
         self._failures: Counter[str] = Counter()
         self._lock = threading.Lock()
 

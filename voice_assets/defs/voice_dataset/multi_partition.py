@@ -127,16 +127,24 @@ def build_multi_asset(
         chosen = [item for item in assets if item.spec.key in context.selected_asset_keys]
         keys = context.partition_keys
         run_id, notebooks = context.run.run_id, NotebookStore.from_context(context)
-        requests = [BatchRequest(PartitionKey.parse(key), corpus, config.verify, run_id, notebooks) for key in keys]
-        if len(requests) == 1:
-            yield from _build_single_batch(requests[0], chosen)
+
+        def request(key: str) -> BatchRequest:
+            return BatchRequest(PartitionKey.parse(key), corpus, config.verify, run_id, notebooks)
+
+        if len(keys) == 1:
+            yield from _build_single_batch(request(keys[0]), chosen)
             return
         failures: dict[str, str] = {}
-        for number, request in enumerate(requests, 1):
-            context.log.info(f"{request.partition} ({number} of {len(requests)})")
-            error_text = yield from _build_batch_of_many(context, request, chosen)
+        for number, key in enumerate(keys, 1):
+            context.log.info(f"{key} ({number} of {len(keys)})")
+            try:
+                made = request(key)
+            except ValueError as error:  # somebody added a key in the UI
+                failures[key] = f"{chosen[0].name}: {type(error).__name__}: {error}"
+                continue
+            error_text = yield from _build_batch_of_many(context, made, chosen)
             if error_text:
-                failures[str(request.partition)] = error_text
+                failures[key] = error_text
         if failures:
             messages = "\n".join(f"{key}, {error_text}" for key, error_text in failures.items())
             raise dg.Failure(

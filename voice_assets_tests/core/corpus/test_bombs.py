@@ -1,5 +1,8 @@
 """Recordings that claim or unpack to far more than their size are rejected and not counted in any duration."""
 
+import dataclasses
+from typing import Any
+
 import numpy as np
 import pytest
 import soundfile
@@ -7,6 +10,11 @@ import soundfile
 from voice_assets_tests.bombs import false_length_flac, long_flac, slow_flac, timestamp_gaps
 from voice_assets_tests.core.corpus.bomb_build import build_with_bombs
 from voice_assets_tests.core.corpus.small_corpus import Corpus, make_line
+from voice_core.audio.decoding import OutOfLimitsError
+from voice_core.corpus.manifest import write_manifest
+from voice_core.corpus.plan.segment_forecast import forecast_segments
+from voice_core.corpus.segment import segment_plan
+from voice_core.corpus.segment.content_hashes import ContentHashes
 
 
 def test_bombs_are_rejected_by_their_headers_and_the_other_recordings_are_cut(corpus: Corpus) -> None:
@@ -56,6 +64,64 @@ def test_a_changed_limit_is_applied_again_and_only_affected_recordings_are_cut(c
     corpus.segment()
     assert {row.reason for row in corpus.rows("a")} == {"sample_rate_too_high"}
     assert corpus.segments().recordings[0].sample_count == 0
+
+
+def reword(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a version whose message about a broken limit has other words."""
+    real = OutOfLimitsError.__init__
+
+    def worded(error: OutOfLimitsError, reason: str, what: str, *args: Any) -> None:
+        real(error, reason, f"in other words: {what}", *args)
+
+    monkeypatch.setattr(OutOfLimitsError, "__init__", worded)
+
+
+@pytest.fixture
+def claims(corpus: Corpus) -> Corpus:
+    """A recording that is cut, and one that claims too much."""
+    corpus.add_recording("a")
+    false_length_flac(corpus.audio_path("claim", extension=".flac"), 20.0)
+    corpus.write_transcript("claim", [make_line(0.2, 1.8, "Too short.")])
+    corpus.segment()
+    return corpus
+
+
+def segments_current(corpus: Corpus) -> bool:
+    (item,) = corpus.status().partitions
+    (forecast,) = forecast_segments(corpus.raw, corpus.work, corpus.discover(), [item.batch], corpus.settings, 1.0)
+    assert forecast.changed is not item.segments.up_to_date
+    return item.segments.up_to_date
+
+
+def test_another_wording_of_a_broken_limit_makes_nothing_stale(claims: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = claims.segments()
+    reword(monkeypatch)
+    assert segments_current(claims)
+    assert claims.segments() == before
+    claims.set(audio={"min_bytes_per_sec": 30})
+    assert not segments_current(claims)
+
+
+def test_a_manifest_of_an_earlier_version_whose_inputs_have_the_wording_is_current(
+    claims: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (batch,) = claims.snapshot()
+    before = claims.segments()
+    message = next(row.message for row in before.entries if row.audio_id == "claim")
+
+    def worded_token(*_: object) -> list[str]:
+        return [message]
+
+    with monkeypatch.context() as patch:  # what was hashed until 0.1
+        patch.setattr(segment_plan, "_limit_token", worded_token)
+        inputs = segment_plan.stage_inputs(batch, ContentHashes(claims.work, batch.partition), claims.settings)
+    assert inputs != before.inputs
+    write_manifest(claims.work, dataclasses.replace(before, inputs=inputs))
+    assert segments_current(claims)
+    reword(monkeypatch)
+    assert segments_current(claims)
+    false_length_flac(claims.audio_path("claim", extension=".flac"), 25.0)
+    assert not segments_current(claims)
 
 
 def test_lines_after_a_long_gap_are_not_cut(corpus: Corpus) -> None:

@@ -1,5 +1,6 @@
 """The audit reports every missing, damaged and unlisted file, and the command that it prints repairs them."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -151,6 +152,13 @@ def test_a_missing_batch_file_is_reported(built: Corpus) -> None:
     assert audit_work_root(built.work, built.settings).wrong == {
         f"batches/{FIRST}.json": "is missing, but segments of its batch exist"
     }
+
+
+def test_a_commit_record_that_names_no_partition_is_wrong_and_stops_nothing(built: Corpus) -> None:
+    path = built.path("datasets/voice/dataset.json")
+    record = json.loads(path.read_text("utf-8"))
+    path.write_text(json.dumps({**record, "partitions": ["news/batch-0000"]}), "utf-8")
+    assert list(audit_work_root(built.work, built.settings).wrong) == ["datasets/voice/dataset.json"]
 
 
 def test_an_interrupted_build_is_unfinished_and_no_fault(corpus: Corpus) -> None:

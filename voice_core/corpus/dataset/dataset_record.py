@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from voice_core.fingerprint import sha256
-from voice_core.layout import DatasetLayout
+from voice_core.layout import DatasetLayout, PartitionKey
 from voice_core.settings import Settings
 from voice_core.storage.state_files import find_valid_state, parse_state
 from voice_core.storage.store import Store
@@ -23,8 +23,11 @@ def _validate(value: dict[str, Any]) -> dict[str, Any]:
     items = [*value["files"], *value.get("card", []), *([value["splits"]] if value.get("splits") else [])]
     if not all(isinstance(item["key"], str) and isinstance(item["sha256"], str) for item in items):
         raise ValueError("a file without a key or a checksum")
-    if not isinstance(value["inputs"], str) or not all(isinstance(name, str) for name in value["partitions"]):
+    partitions = value["partitions"]
+    if not isinstance(value["inputs"], str) or not all(isinstance(name, str) for name in partitions):
         raise ValueError("inputs or partitions")
+    for name in partitions:
+        PartitionKey.parse(name)
     return value
 
 

@@ -18,7 +18,7 @@ from voice_core.corpus.ingest.batch_model import Recording
 from voice_core.corpus.ingest.batches import read_batch
 from voice_core.corpus.manifest import Entry, Manifest, RecordingOutcome
 from voice_core.corpus.names import PAIRS
-from voice_core.layout import BATCHES, TOMBSTONES, PartitionKey, RowsFile, find_partition, slug
+from voice_core.layout import BATCHES, TOMBSTONES, PartitionKey, find_partition, slug
 from voice_core.stages.integrity import AUDIT_REPORT_KEY, read_audit_report
 from voice_core.storage.store import Store, StoreError
 
@@ -135,9 +135,10 @@ def _in_batch(work: Store, name: RecordingName, key: str) -> str:
 
 
 def _recordings(work: Store, key: str) -> Sequence[Recording]:
-    """The recordings of the batch that a key belongs to; empty if it has no batch file."""
+    """The recordings of the batch of a key; empty if it has no batch file. Raises ValueError for other keys."""
     partition = find_partition(key)
-    assert partition is not None
+    if partition is None:
+        raise ValueError("not the name of a batch file: delete the file, or move it out of the work root")
     with suppress(LookupError):
         return read_batch(work, partition).recordings
     return ()
@@ -160,8 +161,7 @@ def _in_rows(work: Store, name: RecordingName, key: str) -> str:
 
 def read_row_keys(work: Store, key: str) -> list[str]:
     """The keys of the rows of a Parquet file; of both sides in pairs."""
-    place = RowsFile.parse_key(key)
-    columns = ROW_KEY_COLUMNS.get(place.config if place else "", ("__key__",))
+    columns = ROW_KEY_COLUMNS.get(key.split("/")[-3], ("__key__",))  # by the folder, also for files of other names
     with work.open(key) as reader:
         table = pq.ParquetFile(pa.PythonFile(reader)).read(columns=list(columns))
     return [name for column in columns for name in table[column].to_pylist()]

@@ -15,6 +15,7 @@ from voice_core.layout import slug
 from voice_core.storage.store import Store
 
 _SHA256 = re.compile(r"[0-9a-f]{8,64}")
+_NUMBER = re.compile("[0-9]{1,9}")
 _LINE = re.compile(r"(_seg_|\s)\d*$")
 
 RowMatch = tuple[Recording, Manifest, Entry]
@@ -38,13 +39,13 @@ def find_rows(work: Store, name: str) -> list[RowMatch]:
 
 def _by_name(work: Store, batches: Iterable[Batch], name: str) -> Iterator[RowMatch]:
     head, space, last = name.rpartition(" ")
-    audio_id, index = (head, int(last)) if space and last.isdigit() else ("", -1)
+    audio_id, index = (head, int(last)) if space and _NUMBER.fullmatch(last) else ("", -1)
     for batch in batches:
         channel = batch.partition.channel
         candidates = []
         for recording in batch.recordings:
             stem = f"{channel}/{slug(recording.audio_id)}_seg_"
-            if name.startswith(stem) and name[len(stem) :].isdigit():
+            if name.startswith(stem) and _NUMBER.fullmatch(name[len(stem) :]):
                 candidates.append((recording, int(name[len(stem) :])))
             elif audio_id in (recording.audio_id, f"{batch.channel}/{recording.audio_id}") and index >= 0:
                 candidates.append((recording, index))

@@ -283,13 +283,14 @@ def _forecast_batch(
     judged = [apply_rules(entry, settings.rules) if entry.key else entry for entry in existing]
     changed = True
     if draft.old is not None and draft.old.complete and all(item.read for item in opened):
-        inputs = _inputs(draft, opened, settings)
-        changed = not inputs or draft.old.inputs != inputs
+        changed = not _inputs_unchanged(draft.old, draft, opened, settings)
     return SegmentForecast(draft.batch, draft.old, changed, judged, tuple(opened))
 
 
-def _inputs(draft: _BatchDraft, opened: Sequence[RecordingForecast], settings: Settings) -> str:
-    """The fingerprint that the manifest would get, assuming that audio that seems unchanged is unchanged."""
+def _inputs_unchanged(
+    old: Manifest, draft: _BatchDraft, opened: Sequence[RecordingForecast], settings: Settings
+) -> bool:
+    """Whether the manifest would get the fingerprint that it has, if audio that seems unchanged is unchanged."""
     looked = {item.recording.audio_id: item for item in opened}
     recordings = []
     for recording in draft.batch.recordings:
@@ -299,4 +300,4 @@ def _inputs(draft: _BatchDraft, opened: Sequence[RecordingForecast], settings: S
             draft.contents.remember(item.recording, earlier)
         recordings.append(item.recording if item is not None else recording)
     batch = dataclasses.replace(draft.batch, recordings=tuple(recordings))
-    return segment_plan.stage_inputs(batch, draft.contents, settings)
+    return segment_plan.inputs_unchanged(old, batch, draft.contents, settings)

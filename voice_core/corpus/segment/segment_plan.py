@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from voice_core.audio.decoding import OutOfLimitsError
 from voice_core.corpus.ingest.batch_model import Batch, Recording
 from voice_core.corpus.labels import ADDED_LABELS
 from voice_core.corpus.manifest import Entry, Manifest, RecordingOutcome
@@ -39,8 +40,25 @@ def same_audio_limits(old: Manifest | None, settings: Settings) -> bool:
     return old is not None and old.parameters["cut"].get("audio") == parameters(settings)["cut"].get("audio")
 
 
-def stage_inputs(batch: Batch, contents: ContentHashes, settings: Settings) -> str:
-    """Fingerprint of everything that the stage depends on; "" while the content of some audio is unknown."""
+def inputs_unchanged(manifest: Manifest, batch: Batch, contents: ContentHashes, settings: Settings) -> bool:
+    """Whether a manifest was made of what the stage would read now; False while the content of some audio is unknown.
+
+    Until 0.1, the fingerprint covered the wording of a message. Such a manifest is compared with its own wording, so
+    that it is not written again.
+    """
+    inputs = stage_inputs(batch, contents, settings)
+    return bool(inputs) and (
+        manifest.inputs == inputs or manifest.inputs == stage_inputs(batch, contents, settings, worded_by=manifest)
+    )
+
+
+def stage_inputs(
+    batch: Batch, contents: ContentHashes, settings: Settings, *, worded_by: Manifest | None = None
+) -> str:
+    """Fingerprint of everything that the stage depends on; "" while the content of some audio is unknown.
+
+    With `worded_by`, as an earlier version computed it when it wrote that manifest.
+    """
     tokens: list[Any] = []
     for recording in batch.recordings:
         audio_sha256 = contents.sha256(recording)
@@ -53,7 +71,7 @@ def stage_inputs(batch: Batch, contents: ContentHashes, settings: Settings) -> s
         elif recording.vanished:
             token += ["vanished"]
         elif (broken := recording.broken_limit(settings.audio)) is not None:
-            token += ["out_of_limits", str(broken)]
+            token += ["out_of_limits", *_limit_token(recording, broken, worded_by)]
         elif transcript is None:
             token += ["no_transcript", recording.duration_sec, recording.unreadable]
         elif not recording.transcript_sha256:
@@ -66,6 +84,17 @@ def stage_inputs(batch: Batch, contents: ContentHashes, settings: Settings) -> s
             return ""
         tokens.append(token)
     return fingerprint(parameters(settings), tokens)
+
+
+def _limit_token(recording: Recording, broken: OutOfLimitsError, worded_by: Manifest | None) -> list[Any]:
+    """What the row of a recording outside of the limits depends on; the earlier message, if it said the same."""
+    what = (broken.reason, broken.value, broken.threshold)
+    if worded_by is not None:
+        rows = [row for row in worded_by.entries if row.audio_id == recording.audio_id]
+        if [(row.reason, row.value, row.threshold) for row in rows] == [what]:
+            return [rows[0].message]
+    size = recording.audio.size if recording.audio else 0
+    return [*what, recording.info.duration_sec if recording.info else 0.0, size]
 
 
 def plan_segments(

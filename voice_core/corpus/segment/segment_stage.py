@@ -19,6 +19,7 @@ from voice_core.corpus.segment.recoverable_segments import mark_recoverable_evic
 from voice_core.corpus.segment.rules import apply_rules
 from voice_core.corpus.segment.segment_plan import (
     CODE_VERSION,
+    inputs_unchanged,
     parameters,
     plan_segments,
     previous_if_unread,
@@ -57,8 +58,7 @@ def is_current(work: Store, batch: Batch, settings: Settings, manifest: Manifest
     manifest = manifest or read_manifest(work, SEGMENTS, batch.partition)
     if manifest is None or not manifest.complete:
         return False
-    inputs = stage_inputs(batch, ContentHashes(work, batch.partition), settings)
-    return bool(inputs) and manifest.inputs == inputs
+    return inputs_unchanged(manifest, batch, ContentHashes(work, batch.partition), settings)
 
 
 def build_segments(

@@ -251,6 +251,26 @@ def test_what_cannot_be_searched_is_named(corpus: Corpus) -> None:
     assert list(find_references(corpus.work, name).unreadable) == ["datasets/other/splits.json"]
 
 
+def test_files_that_only_resemble_a_batch_are_named_and_stop_nothing(corpus: Corpus) -> None:
+    copies = {
+        "batches/news/batch-0000.json": "batches/news/batch-0001.json",
+        "batches/news/batch-1.json": "batches/news/batch-0001.json",
+        "batches/news/batch-20301231.json": "batches/news/batch-0001.json",
+        "datasets/voice/data/news/batch-0000.train.parquet": "datasets/voice/data/news/batch-0001.train.parquet",
+        "datasets/voice/pairs/news/batch-0000.train.parquet": "datasets/voice/pairs/news/batch-0001.train.parquet",
+        "x/batch-0000.y": "batches/news/batch-0001.json",
+    }
+    for copy, key in copies.items():
+        corpus.path(copy).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(corpus.path(key), corpus.path(copy))
+    name = mark_forgotten(corpus.work, "one", when="2030-01-01", why="")  # the other one has no pairs
+    remove_recording(corpus.work, name, corpus.settings)
+    found = find_references(corpus.work, name)
+    assert sorted(found.unreadable) == [key for key in copies if key.startswith("batches/")]
+    assert all("not the name of a batch file" in why for why in found.unreadable.values())
+    assert sorted(found.found) == [key for key in copies if key.startswith("datasets/")]
+
+
 class BreaksOffError(Exception):
     pass
 

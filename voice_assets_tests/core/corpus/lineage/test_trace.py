@@ -135,6 +135,9 @@ def test_an_unknown_name_is_an_error_that_lists_similar_names(built: Corpus) -> 
         of(built, "news/a_seg_77")
     with pytest.raises(LookupError, match=r"there is no row 0123456789abcdef\. A row is named by its __key__"):
         of(built, "0123456789abcdef")
+    for name in ("a ²", "news/a_seg_²", "a " + "1" * 5000):
+        with pytest.raises(LookupError, match="there is no row"):
+            of(built, name)
 
 
 def test_an_ambiguous_name_is_an_error_that_lists_all_matches(built: Corpus) -> None:
