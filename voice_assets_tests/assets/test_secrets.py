@@ -34,6 +34,7 @@ CASES = (
     "VOICE_S3__SECRET_ACCESS_KEYX=SECRET",
     "VOICE_WORKERS=SECRET",
     "VOICE_WORKERSX=SECRET",
+    "VOICE_CODEC=SECRET",
     "[s3]\nsecret_access_key = SECRET",
     "[s3]\nsecret_access_keyx",
     "[s3]\nsecret_access_key: a table",

@@ -46,9 +46,9 @@ def test_names_of_packages_are_listed_and_those_of_this_project_cannot_be_replac
     assert codec_names() == ("gone", "melvq", "neucodec", "number", "strange")
     assert engine_names() == ("gone", "hibari", "indextts2", "noise", "strange")
     assert load_codec("melvq").name == "melvq"
-    with pytest.raises(ValueError, match=r'Unknown codec "mp3"\. Known: gone, melvq, neucodec, number, strange'):
+    with pytest.raises(ValueError, match=r"codec: unknown codec; known: gone, melvq, neucodec, number, strange"):
         load_codec("mp3")
-    with pytest.raises(ValueError, match=r"speech.engine is 'festival'; known engines: gone, hibari"):
+    with pytest.raises(ValueError, match=r"speech.engine: unknown speech engine; known: gone, hibari"):
         configured_engine(Settings(speech={"engine": "festival"}))  # type: ignore[arg-type]
 
 

@@ -10,6 +10,7 @@ from voice_core.codecs.base import Codec, CodecUnavailableError
 from voice_core.codecs.declaration import CodecDeclaration
 from voice_core.registry import UnknownNameError, load_registered, registered_names
 from voice_core.settings import Settings, SettingsGroup
+from voice_core.settings.loading import ConfigurationError
 from voice_core.settings.own_group import read_own_group
 
 CODECS: dict[str, str | CodecDeclaration] = {
@@ -29,13 +30,12 @@ def codec_names() -> tuple[str, ...]:
 def codec_declaration(name: str) -> CodecDeclaration:
     """What the codec called `name` declares.
 
-    Raises ValueError for an unknown name, and CodecUnavailableError where its module cannot be imported.
+    Raises ConfigurationError for an unknown name, and CodecUnavailableError where its module cannot be imported.
     """
     try:
-        return load_registered(CODECS, ENTRY_POINTS, name, CodecDeclaration)
+        return load_registered(CODECS, ENTRY_POINTS, name, CodecDeclaration, "codec")
     except UnknownNameError as error:
-        known = ", ".join(error.known)
-        raise ValueError(f'Unknown codec "{name}". Known: {known} (or "none" for a dataset without codes).') from None
+        raise ConfigurationError(f'codec: {error} (or "none" for a dataset without codes)') from None
     except ImportError as error:
         raise CodecUnavailableError(
             f"the codec {name} cannot be imported ({error}). Install what its package needs"

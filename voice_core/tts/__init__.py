@@ -7,6 +7,7 @@ from typing import Any
 
 from voice_core.registry import UnknownNameError, load_registered, registered_names
 from voice_core.settings import Settings
+from voice_core.settings.loading import ConfigurationError
 from voice_core.settings.own_group import make_group, read_own_group
 from voice_core.tts.base import (
     Capabilities,
@@ -57,13 +58,12 @@ def engine_names() -> tuple[str, ...]:
 def engine_declaration(name: str) -> EngineDeclaration:
     """What the engine called `name` declares.
 
-    Raises ValueError for an unknown name, and EngineUnavailableError where its module cannot be imported.
+    Raises ConfigurationError for an unknown name, and EngineUnavailableError where its module cannot be imported.
     """
     try:
-        return load_registered(ENGINES, ENTRY_POINTS, name, EngineDeclaration)
+        return load_registered(ENGINES, ENTRY_POINTS, name, EngineDeclaration, "speech engine")
     except UnknownNameError as error:
-        known = ", ".join(error.known)
-        raise ValueError(f"unknown speech engine {name!r}; known engines: {known}") from None
+        raise ConfigurationError(f"speech.engine: {error}") from None
     except ImportError as error:
         raise EngineUnavailableError(
             f"the engine {name} cannot be imported ({error}). Install what its package needs"
@@ -77,9 +77,9 @@ def load_engine(name: str, **options: Any) -> SpeechEngine:
     Raises ValueError for an unknown name or option and lists the known ones, and for a wrong value, which it does not
     show; EngineUnavailableError where a package is missing.
 
-    >>> load_engine("festival")
+    >>> load_engine("noize")
     Traceback (most recent call last):
-    ValueError: no speech engine is called 'festival'; known engines: hibari, indextts2, noise
+    voice_core.settings.loading.ConfigurationError: speech.engine: unknown speech engine (did you mean noise?); known: ...
     >>> load_engine("hibari", speed=2)
     Traceback (most recent call last):
     ValueError: the engine hibari has no option 'speed'; it has none
@@ -101,16 +101,14 @@ def load_engine(name: str, **options: Any) -> SpeechEngine:
 def configured_engine(settings: Settings) -> tuple[str, dict[str, Any]]:
     """The name and the options of the engine that the settings choose, for `load_engine`, here or elsewhere.
 
-    The options are the group of the settings that has the engine's name, or else `speech.options`. Raises ValueError
-    for an unknown engine, and ConfigurationError as `read_own_group`.
+    The options are the group of the settings that has the engine's name, or else `speech.options`. Raises
+    ConfigurationError for an unknown engine and for wrong options.
 
     >>> from voice_core.settings import SpeechSettings
     >>> configured_engine(Settings(speech=SpeechSettings(engine="noise")))
     ('noise', {})
     """
     name = settings.speech.engine
-    if name not in engine_names():
-        raise ValueError(f"speech.engine is {name!r}; known engines: {', '.join(engine_names())}")
     declared = engine_declaration(name).settings
     group = read_own_group(settings, name, declared, settings.speech.options, "speech.options")
     return name, dict(group.model_dump(exclude_defaults=True))

@@ -221,5 +221,5 @@ def test_the_training_script_explains_itself() -> None:
 def test_the_registry_loads_a_codec_once_and_lists_names_for_an_unknown_one() -> None:
     assert set(CODECS) >= {"melvq"}
     assert load_codec("melvq") is load_codec("melvq")
-    with pytest.raises(ValueError, match=r'Unknown codec "mp3"\. Known: .*melvq.*"none"'):
+    with pytest.raises(ValueError, match=r'codec: unknown codec; known: .*melvq.*"none"'):
         load_codec("mp3")

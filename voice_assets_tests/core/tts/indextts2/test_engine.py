@@ -201,7 +201,7 @@ def test_wrong_settings_are_errors_that_name_their_variable(monkeypatch: pytest.
     with pytest.raises(ConfigurationError, match="VOICE_INDEXTTS2__EMO_ALPHA"):
         Settings.load()
     monkeypatch.delenv("VOICE_INDEXTTS2__EMO_ALPHA")
-    with pytest.raises(ValueError, match=r"speech.engine is 'festival'; known engines: hibari"):
+    with pytest.raises(ValueError, match=r"speech.engine: unknown speech engine; known: hibari"):
         configured_engine(Settings.load(speech={"engine": "festival"}))
 
 
