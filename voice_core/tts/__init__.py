@@ -79,7 +79,7 @@ def load_engine(name: str, **options: Any) -> SpeechEngine:
 
     >>> load_engine("noize")
     Traceback (most recent call last):
-    voice_core.settings.loading.ConfigurationError: speech.engine: unknown speech engine (did you mean noise?); known: ...
+    voice_core.settings.loading.ConfigurationError: speech.engine: unknown speech engine (did you mean noise?)...
     >>> load_engine("hibari", speed=2)
     Traceback (most recent call last):
     ValueError: the engine hibari has no option 'speed'; it has none
