@@ -20,7 +20,7 @@ ui: .venv/.ui
 	$(BIN)/dagster dev -w workspace.yaml
 
 test: lint
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 	$(BIN)/dagster definitions validate -w workspace.yaml
 
 soak: .venv/.test

@@ -12,8 +12,7 @@ from voice_assets_tests.assets.daemon_fixture import DagsterServer, run_dagster_
 from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_core.settings import Settings
 
-# Several daemons at once would only slow each other down.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dagster dev")]
+pytestmark = pytest.mark.slow
 
 KEYS = [f"news/batch-{number:04d}" for number in range(1, 4)]
 MOSHI = {"dialogues", "moshi_shards"}  # have no partitions here

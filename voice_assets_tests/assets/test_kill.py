@@ -18,7 +18,7 @@ from voice_assets_tests.soak.kill_loop import build_undisturbed, kill_loop, with
 from voice_assets_tests.soak.rounds import killed_worker
 from voice_core.demo.sample_data import SampleData
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("kill")]  # they share a corpus and its bytes
+pytestmark = pytest.mark.slow
 
 KILLS = {"file": 3, "s3": 3, "gcs+s3": 2}
 

@@ -16,7 +16,7 @@ from voice_assets_tests.assets.pretend_gpu import SECONDS, TIMELINE, read_timeli
 from voice_assets_tests.servers.process import free_port, run_server
 from voice_core.demo.sample_data import DEMO_CHANNEL_MAPPING, SampleData
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dagster dev")]
+pytestmark = pytest.mark.slow
 
 WORKSPACE = Path(__file__).parents[2] / "workspace.machines.yaml"
 LATER = ("coded_segments", "voice_dataset", "voice_pairs", "dataset_splits", "dataset_card")

@@ -38,7 +38,7 @@ from voice_core.compute.gpus import load_gpu_profiles
 from voice_core.corpus.status import ASSETS
 from voice_core.settings import Settings
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dagster dev")]
+pytestmark = pytest.mark.slow
 
 
 def cpu_sec(pid: int) -> float:

@@ -25,8 +25,6 @@ from voice_assets_tests.soak.secret_leaks import (
     url_cases,
 )
 
-pytestmark = pytest.mark.xdist_group("secrets")  # its corpus is built once
-
 # One of each class; `make soak` tries them all.
 CASES = (
     "VOICE_S3__SECRET_ACCESS_KEY=SECRET",
