@@ -78,7 +78,7 @@ def test_the_sensor_builds_new_batches_together_and_what_failed_is_in_the_run_hi
     (record,) = read_failed_runs(instance, corpus.settings)
     (trouble,) = record.failures
     assert (trouble.asset, trouble.partition) == ("segments", KEYS[1])
-    assert trouble.error.startswith("StoreError")
+    assert trouble.error.startswith("put file://")
     assert record.retry == f"voice build --partition {KEYS[1]}"
     assert record.host
     dagster_server.wait(
