@@ -29,7 +29,7 @@ _PARTITION_TAGS = (PARTITION, RANGE_START, RANGE_END)
 
 @dataclass(frozen=True, slots=True)
 class AssetFailure:
-    """An asset of a batch that was not built. `error` begins with the error's type.
+    """An asset of a batch that was not built.
 
     `asset` is the name of the step where that builds no asset, and empty for a run that failed outside of its steps and
     left no asset unbuilt.

@@ -8,6 +8,8 @@ import dagster as dg
 PARTITION = "dagster/partition"
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
+PLANNED_RUNS = "planned_runs"  # metadata of an op that plans runs: their assets, and their first and last batch
+
 STARTED_STATUSES = [
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
@@ -60,6 +62,17 @@ def find_busy_assets(instance: dg.DagsterInstance, assets: Iterable[str], jobs: 
         elif run.job_name in jobs:
             found.add(jobs[run.job_name])
     return found & set(assets)
+
+
+def read_planned_runs(instance: dg.DagsterInstance, run_id: str) -> list[tuple[list[str], list[str]]]:
+    """The assets and the first and last batch of each run that a planning run found."""
+    found: list[tuple[list[str], list[str]]] = []
+    for record in instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.STEP_OUTPUT).records:
+        event = record.event_log_entry.dagster_event
+        planned = event.step_output_data.metadata.get(PLANNED_RUNS) if event is not None else None
+        if planned is not None and isinstance(planned.value, list):
+            found += [(item["assets"], item["batches"]) for item in planned.value]
+    return found
 
 
 def read_last_built(instance: dg.DagsterInstance, keys: Iterable[str], asset: str) -> dict[str, float]:

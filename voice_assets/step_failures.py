@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from voice_core.error_text import drop_class_name
+
 FAILED_BATCHES = "failed_batches"  # metadata of a step's failure: batch → "asset: error"
 
 
@@ -16,14 +18,14 @@ def iter_error_causes(error: "dg.SerializableErrorInfo | None") -> Iterator["dg.
 
 def describe_error(error: "dg.SerializableErrorInfo | None") -> str:
     """The messages of an error and its causes, the innermost first, without stack traces."""
-    messages = [item.message.strip() for item in iter_error_causes(error)]
+    messages = [drop_class_name(item.message.strip()) for item in iter_error_causes(error)]
     return "\n".join(dict.fromkeys(reversed(messages))) or "no message"
 
 
 def describe_root_cause(error: "dg.SerializableErrorInfo | None") -> str:
     """The message of the error that a step raised, without Dagster's own error around it."""
     causes = list(iter_error_causes(error))
-    return causes[min(1, len(causes) - 1)].message.strip() if causes else "no message"
+    return drop_class_name(causes[min(1, len(causes) - 1)].message.strip()) if causes else "no message"
 
 
 def read_failed_batches(event: dg.DagsterEvent) -> dict[str, str]:

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Iterator
 
 from voice_assets.cli.output import print_error_line, sanitise
+from voice_core.error_text import describe_exception
 
 ERROR_EXIT_CODE = 2
 INTERNAL_ERROR_EXIT_CODE = 70  # EX_SOFTWARE of sysexits.h
@@ -22,7 +23,7 @@ _PROGRAM_ERRORS = (
 def report_error(error: Exception) -> int:
     """Print the error that ends the command; returns its exit code."""
     if isinstance(error, _EXPECTED_ERRORS) and not isinstance(error, _PROGRAM_ERRORS):
-        print_error_line(f"{type(error).__name__}: {error}", "error:")
+        print_error_line(describe_exception(error), "error:")
         return ERROR_EXIT_CODE
     database = next((item for item in _iter_causes(error) if isinstance(item, sqlite3.Error)), None)
     if database is not None:

@@ -12,6 +12,7 @@ from voice_assets.cli.output import confirm, console, errors, print_error_line, 
 from voice_core.corpus.forget.forget import clear_pending, find_forget_target, remove_recording
 from voice_core.corpus.forget.forget import mark_forgotten as write_forget
 from voice_core.corpus.forget.search import RecordingName, SearchResult, find_references
+from voice_core.error_text import describe_exception
 from voice_core.settings import ConfigurationError, Settings, config_file
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def _build(settings: Settings, partitions: list[str]) -> list[str]:
         assigned = read_splits(open_work(settings), settings) is not None
         built = run_build(settings, [], incomplete=assigned) or not assigned
     except (ValueError, LookupError, OSError, RuntimeError) as error:
-        return [f"`voice build` failed: {type(error).__name__}: {error}"]
+        return [f"`voice build` failed: {describe_exception(error)}"]
     return [] if built else ["`voice build` failed, see above"]
 
 

@@ -29,6 +29,15 @@ mutation Launch($parameters: LaunchBackfillParams!) {
   }
 }
 """
+_LAUNCH_RUN = """
+mutation LaunchRun($parameters: ExecutionParams!) {
+  launchRun(executionParams: $parameters) {
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+    ... on PythonError { message }
+  }
+}
+"""
 _BACKFILL = (
     "query Status($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }"
 )
@@ -69,6 +78,17 @@ class DagsterServer:
         answer = self.query_graphql(_LAUNCH, parameters=parameters)["launchPartitionBackfill"]
         assert answer["__typename"] == "LaunchBackfillSuccess", answer
         return answer["backfillId"]
+
+    def launch(self, job: str) -> str:
+        """Launch a job as the UI does; returns the id of the run."""
+        selector = {
+            "repositoryName": "__repository__",
+            "repositoryLocationName": self.module,
+            "jobName": job,
+        }
+        answer = self.query_graphql(_LAUNCH_RUN, parameters={"selector": selector, "runConfigData": {}})["launchRun"]
+        assert answer["__typename"] == "LaunchRunSuccess", answer
+        return answer["run"]["runId"]
 
     def backfill_status(self, backfill_id: str) -> str:
         return self.query_graphql(_BACKFILL, id=backfill_id)["partitionBackfillOrError"]["status"]

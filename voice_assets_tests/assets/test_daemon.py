@@ -77,7 +77,7 @@ def test_the_sensor_builds_new_batches_together_and_what_failed_is_in_the_run_hi
     (record,) = read_failed_runs(instance, corpus.settings)
     (trouble,) = record.failures
     assert (trouble.asset, trouble.partition) == ("segments", KEYS[1])
-    assert trouble.error.startswith("StoreError")
+    assert trouble.error.startswith("put file://")
     assert record.retry == f"voice build --partition {KEYS[1]}"
     assert record.host
     dagster_server.wait(
@@ -130,3 +130,18 @@ def test_materialize_all_succeeds(time: str, dagster_server: DagsterServer, inst
     assert dagster_server.backfill_status(backfill) == "COMPLETED_SUCCESS"
     runs = instance.get_runs(dg.RunsFilter(tags={"dagster/backfill": backfill}))
     assert {key.to_user_string() for run in runs for key in run.asset_selection or ()} >= set(everything) - MOSHI
+
+
+def test_what_a_planning_run_finds_is_requested_by_the_sensor(
+    dagster_server: DagsterServer, instance: dg.DagsterInstance, corpus: Corpus
+) -> None:
+    segment = corpus.work_dir / "segments" / KEYS[0] / "a_seg_0.npz"
+    segment.unlink()  # no other sensor looks at it
+    planned = dagster_server.launch("plan_nightly")
+    dagster_server.wait("the segment is cut again", segment.exists)
+    (run,) = instance.get_runs(dg.RunsFilter(tags={"voice/command": "nightly", "dagster/sensor_name": "nightly_runs"}))
+    assert (run.job_name, run.tags["dagster/partition"]) == ("ingest_batch", KEYS[0])
+    assert run.asset_selection == {dg.AssetKey("segments")}
+    record = instance.get_run_by_id(planned)
+    assert record is not None
+    assert record.is_success

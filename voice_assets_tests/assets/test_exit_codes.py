@@ -6,14 +6,18 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import dagster as dg
 import pytest
 from sqlalchemy.exc import OperationalError
 
 from voice_assets.cli.exit_codes import ERROR_EXIT_CODE, INTERNAL_ERROR_EXIT_CODE, report_error
 from voice_assets.signals import INTERRUPTED_EXIT_CODE
+from voice_assets.step_failures import describe_error, describe_root_cause
 from voice_assets_tests.command_server import run_voice
 from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_assets_tests.dagster_home import create_dagster_home
+from voice_core.settings import ConfigurationError
+from voice_core.storage.store import StoreError
 
 
 @pytest.fixture
@@ -87,6 +91,38 @@ def test_errors_that_are_foreseen_end_with_2_and_others_with_70(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert report_error(error) == code
     assert len(list(tmp_path.glob("voice-error-*.txt"))) == (code == INTERNAL_ERROR_EXIT_CODE)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (StoreError("get file:///work/a: refused"), "error: get file:///work/a: refused"),
+        (ConfigurationError("workers is wrong"), "error: workers is wrong"),
+        (LookupError("there is no batch"), "error: there is no batch"),
+        (LookupError(), "error: LookupError: "),
+        (PermissionError(13, "denied"), "error: PermissionError: [Errno 13] denied"),
+    ],
+)
+def test_an_error_of_this_project_is_printed_without_the_name_of_its_class(
+    error: Exception, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report_error(error)
+    assert capsys.readouterr().err == f"{told}\n"
+
+
+def test_the_error_of_a_step_is_printed_without_the_name_of_its_class() -> None:
+    @dg.op
+    def fail() -> None:
+        raise StoreError("get file:///work/a: refused")
+
+    @dg.job
+    def failing() -> None:
+        fail()
+
+    result = failing.execute_in_process(raise_on_error=False)
+    (event,) = [event for event in result.all_events if event.is_step_failure]
+    assert describe_root_cause(event.step_failure_data.error) == "get file:///work/a: refused"
+    assert describe_error(event.step_failure_data.error).startswith("get file:///work/a: refused\n")
 
 
 def _fill(database: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from resources.corpus import CorpusResource
 from voice_assets.build import compute_status
 from voice_assets.definitions import build_definitions
-from voice_assets.run_queries import RANGE_END, RANGE_START
+from voice_assets.run_queries import RANGE_END, RANGE_START, find_busy_assets
 from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_assets_tests.dagster_home import DAGSTER_YAML
 from voice_core.settings import Settings
@@ -36,14 +36,29 @@ class Nights:
         self.skip_message = ""
 
     def tick(self) -> Sequence[dg.RunRequest]:
+        """A tick of the schedule, the run that it requests, and a tick of the sensor."""
+        repository = self.defs.get_repository_def()
         with dg.build_schedule_context(
-            instance=self.instance,
-            resources={"corpus": CorpusResource()},
-            repository_def=self.defs.get_repository_def(),
-            scheduled_execution_time=datetime.now(UTC),
+            instance=self.instance, repository_def=repository, scheduled_execution_time=datetime.now(UTC)
         ) as context:
-            result = self.defs.resolve_schedule_def("nightly").evaluate_tick(context)
-        self.skip_message = result.skip_message or ""
+            asked = self.defs.resolve_schedule_def("nightly").evaluate_tick(context)
+        self.skip_message = asked.skip_message or ""
+        if not asked.run_requests:
+            return ()
+        planned = self.defs.resolve_job_def("plan_nightly").execute_in_process(instance=self.instance)
+        sensor = self.defs.resolve_sensor_def("nightly_runs")
+        with dg.build_run_status_sensor_context(
+            sensor_name=sensor.name,
+            dagster_instance=self.instance,
+            dagster_run=planned.dagster_run,
+            dagster_event=planned.get_run_success_event(),
+            repository_def=repository,
+        ) as status_context:
+            result = sensor(status_context)
+        if isinstance(result, dg.SkipReason):
+            self.skip_message = result.skip_message or ""
+            return ()
+        assert isinstance(result, dg.SensorResult)
         return result.run_requests or ()
 
     def launch(self, request: dg.RunRequest) -> tuple[list[str], list[str]]:
@@ -53,6 +68,7 @@ class Nights:
         if RANGE_START in request.tags:
             batches = KEYS[KEYS.index(request.tags[RANGE_START]) : KEYS.index(request.tags[RANGE_END]) + 1]
         job = next(job for names, job in JOBS.items() if set(assets) <= set(names))
+        assert request.job_name == job
         ranges = {name: value for name, value in request.tags.items() if name in (RANGE_START, RANGE_END)}
         self.defs.resolve_job_def(job).execute_in_process(
             instance=self.instance,
@@ -112,7 +128,69 @@ def test_a_batch_in_a_run_is_not_requested(nights: Nights) -> None:
     assert [request.partition_key for request in nights.tick()] == KEYS[1:]
 
 
-def test_nothing_is_requested_while_the_job_that_builds_everything_runs(nights: Nights) -> None:
-    nights.instance.add_run(dg.DagsterRun(job_name="build_stale", status=dg.DagsterRunStatus.STARTED))
+@pytest.mark.parametrize("job", ["build_stale", "bring_up_to_date", "plan_nightly"])
+def test_nothing_is_requested_while_the_job_that_builds_everything_or_the_last_plan_runs(
+    job: str, nights: Nights
+) -> None:
+    nights.instance.add_run(dg.DagsterRun(job_name=job, status=dg.DagsterRunStatus.STARTED))
     assert not nights.tick()
-    assert "build_stale has not finished" in nights.skip_message
+    assert f"{job} has not finished" in nights.skip_message
+
+
+def test_a_tick_of_the_schedule_lists_nothing(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dagster ends a tick after 60 s; a large bucket takes longer to list."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a tick opened the store")
+
+    monkeypatch.setattr(CorpusResource, "raw", refuse)
+    monkeypatch.setattr("voice_assets.build.open_raw", refuse)
+    monkeypatch.setattr("voice_assets.build.open_work", refuse)
+    context = dg.build_schedule_context(instance=nights.instance, scheduled_execution_time=datetime.now(UTC))
+    (request,) = nights.defs.resolve_schedule_def("nightly").evaluate_tick(context).run_requests or ()
+    assert request.asset_selection is None
+    assert nights.defs.resolve_schedule_def("nightly").job_name == "plan_nightly"
+
+
+def test_a_whole_dataset_asset_in_a_run_of_its_job_is_not_requested(nights: Nights) -> None:
+    """A run of a whole job has no selection of assets."""
+    nights.run_night()
+    assert "dataset_splits" in requested_assets(nights)
+    for job in ("assign_splits", "deal_splits"):
+        run = nights.instance.add_run(dg.DagsterRun(job_name=job, status=dg.DagsterRunStatus.STARTING))
+        assert "dataset_splits" not in requested_assets(nights)
+        nights.instance.delete_run(run.run_id)
+    assert "dataset_splits" in requested_assets(nights)
+
+
+def requested_assets(nights: Nights) -> set[str]:
+    return {key.to_user_string() for request in nights.tick() for key in request.asset_selection or ()}
+
+
+def test_the_assets_of_runs_in_progress_are_found_by_selection_and_by_job() -> None:
+    jobs = {"assign_splits": "dataset_splits", "deal_splits": "dataset_splits", "finish_dataset": "dataset_card"}
+    assets = ["dataset_splits", "dataset_card"]
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def add(job: str, status: dg.DagsterRunStatus, *selected: str) -> None:
+            keys = frozenset(map(dg.AssetKey, selected)) or None
+            instance.add_run(dg.DagsterRun(job_name=job, status=status, asset_selection=keys))
+
+        add("assign_splits", dg.DagsterRunStatus.SUCCESS)
+        add("finish_dataset", dg.DagsterRunStatus.FAILURE)
+        add("write_rows", dg.DagsterRunStatus.STARTED)
+        assert find_busy_assets(instance, assets, jobs) == set()
+        add("deal_splits", dg.DagsterRunStatus.STARTING)
+        assert find_busy_assets(instance, assets, jobs) == {"dataset_splits"}
+        add("__ASSET_JOB", dg.DagsterRunStatus.STARTED, "dataset_card", "voice_pairs")
+        assert find_busy_assets(instance, assets, jobs) == {"dataset_splits", "dataset_card"}
+        assert find_busy_assets(instance, ["dataset_card"], jobs) == {"dataset_card"}
+
+
+def test_a_run_of_a_job_with_a_selection_builds_only_the_selection() -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        keys = frozenset([dg.AssetKey("dataset_card")])
+        instance.add_run(
+            dg.DagsterRun(job_name="assign_splits", status=dg.DagsterRunStatus.STARTED, asset_selection=keys)
+        )
+        assert find_busy_assets(instance, ["dataset_splits"], {"assign_splits": "dataset_splits"}) == set()

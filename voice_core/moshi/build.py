@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import Protocol
 
 from voice_core.compute.workers import WorkerKilledError
+from voice_core.error_text import describe_exception
 from voice_core.layout import PartitionKey, stage_prefix
 from voice_core.moshi.batch_plan import ModelVersions
 from voice_core.moshi.batches import BatchAssignment, DialogueSource, assign_dialogues, read_script
@@ -279,7 +280,7 @@ def build(
                         work, partition, settings, aligner=aligner, engine_pool=engine_pool, verify=verify
                     )
                 except (WorkerKilledError, LookupError, ValueError, OSError, LockLostError) as error:
-                    report.failures[str(partition)] = f"{type(error).__name__}: {error}"
+                    report.failures[str(partition)] = describe_exception(error)
                 else:
                     report.spoken += shards.spoken
                     report.speech_sec += shards.speech_sec

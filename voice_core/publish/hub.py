@@ -13,13 +13,14 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, get_token
+from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete, HfApi, constants, get_token
 from huggingface_hub.errors import RemoteEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.hf_api import LFSFileInfo, RepoFile
 from huggingface_hub.utils import disable_progress_bars
 
 from voice_core.publish.difference import LocalFile, RemoteFile
 from voice_core.publish.errors import HubAccessError, HubError, redact_client_logs
+from voice_core.publish.hub_copies import Copies
 from voice_core.publish.retries import RetryingCaller
 
 _REPO_TYPE = "dataset"
@@ -162,18 +163,26 @@ class HubRepo:
                 )
             self._uploaded[file.path, file.sha256] = addition
 
-    def commit(self, *, uploads: Iterable[LocalFile], deleted: Iterable[str], parent: str, message: str) -> str:
-        """Make one commit on top of `parent` and return its hash. Large files must have been uploaded with `upload`.
+    def commit(
+        self,
+        *,
+        uploads: Iterable[LocalFile],
+        copies: Copies,
+        deleted: Iterable[str],
+        parent: str,
+        message: str,
+    ) -> str:
+        """Make one commit on top of `parent` and return its hash.
+
+        The hub copies large files that have an entry in `copies`; the others must have been uploaded with `upload`.
 
         Raises:
             HubConflictError: the branch is no longer at `parent`; nothing was committed.
         """
-        operations: list[CommitOperationAdd | CommitOperationDelete] = [
+        operations: list[CommitOperationAdd | CommitOperationCopy | CommitOperationDelete] = [
             CommitOperationDelete(path_in_repo=path, is_folder=False) for path in deleted
         ]
-        operations += [
-            self._uploaded[file.path, file.sha256] if file.data is None else _small_operation(file) for file in uploads
-        ]
+        operations += [self._add_operation(file, copies) for file in uploads]
         info = self._calls(
             "commit",
             lambda: self._api.create_commit(
@@ -186,6 +195,18 @@ class HubRepo:
             ),
         )
         return str(info.oid)
+
+    def _add_operation(self, file: LocalFile, copies: Copies) -> CommitOperationAdd | CommitOperationCopy:
+        if file.data is not None:
+            return CommitOperationAdd(path_in_repo=file.path, path_or_fileobj=file.data)
+        if (source := copies.get(file.sha256)) is not None:
+            return CommitOperationCopy(source.path, file.path, src_revision=source.revision)
+        return self._uploaded[file.path, file.sha256]
+
+    def other_branches(self) -> dict[str, str]:
+        """Commits by name of all other branches."""
+        heads = "refs/heads/"
+        return {ref.removeprefix(heads): commit for ref, commit in self.refs().items() if ref.startswith(heads)}
 
     def refs(self) -> dict[str, str]:
         """Commits by name of all other branches, tags and pull requests (refs/heads/…, refs/tags/…)."""
@@ -220,11 +241,6 @@ class HubRepo:
                 self.repo_id, files, rewrite_history=True, repo_type=_REPO_TYPE
             ),
         )
-
-
-def _small_operation(file: LocalFile) -> CommitOperationAdd:
-    assert file.data is not None
-    return CommitOperationAdd(path_in_repo=file.path, path_or_fileobj=file.data)
 
 
 def _public_url(endpoint: str) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from voice_core.publish.difference import (
     split_by_size,
 )
 from voice_core.publish.errors import HubAccessError, HubConflictError, HubError, RemoteChangedError
+from voice_core.publish.hub_copies import Copies, find_copies, require_files
 from voice_core.settings import ConfigurationError, Settings
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.scratch import Scratch, open_scratch
@@ -97,19 +99,22 @@ class _Publisher:
         self._overwrite, self._create = overwrite, create
         self._files = collect_files(work, settings)
         self._files_sent = self._bytes_sent = 0
+        self._list_files = lru_cache(maxsize=None)(hub.list_files)  # a revision does not change
 
     def preview(self) -> PublishResult:
         head = self._hub.head()
         self._refuse_public(head)
         difference = self._compare(head)
+        self._find_copies(difference, head)  # raises what a publication would raise
         return self._publication(difference, head.revision if head else "", creates=not (head and head.revision))
 
     def run(self) -> PublishResult:
         head = self._hub.head()
         creates = head is None or not head.revision
         self._refuse_public(head)
-        if not self._compare(head).empty:
+        if not (wanted := self._compare(head)).empty:
             self._check_loads()
+            self._find_copies(wanted, head)  # raises before anything is created
         tried: Difference | None = None
         for _ in range(_MAX_ATTEMPTS):
             ready = self._ensure_branch(head)
@@ -120,9 +125,12 @@ class _Publisher:
                 self._record_publication(ready.revision)
                 done = tried or difference
                 return self._publication(done, ready.revision, creates=creates, committed=tried is not None)
-            self._upload_missing([file for file in difference.uploads if file.data is None])
+            copies = self._find_copies(difference, ready)
+            self._upload_missing(
+                [file for file in difference.uploads if file.data is None and file.sha256 not in copies]
+            )
             try:
-                revision = self._commit(difference, ready.revision)
+                revision = self._commit(difference, copies, ready.revision)
             except HubConflictError:
                 tried, head = difference, self._hub.head()
                 continue
@@ -177,7 +185,7 @@ class _Publisher:
         remote: dict[str, RemoteFile] = {}
         records = []
         if head is not None and head.revision:
-            remote = self._hub.list_files(head.revision)
+            remote = self._list_files(head.revision)
             if HUB_RECORD in remote and not remote[HUB_RECORD].sha256:
                 records = parse_hub_record(self._hub.read_file(HUB_RECORD, head.revision))
                 if records:  # then the record was published from here, too
@@ -185,6 +193,21 @@ class _Publisher:
         hub = self._hub
         published = find_publication(self._work, self._settings, (hub.endpoint, hub.repo_id, hub.branch))
         return compare_files(self._files, remote, group_identities([*records, *(published.files if published else ())]))
+
+    def _find_copies(self, difference: Difference, head: "BranchHead | None") -> Copies:
+        """Where the repository has the content of large files already.
+
+        Raises DatasetNotReadyError if the work root does not have the others.
+        """
+        large = [file for file in difference.uploads if file.data is None]
+        revisions: list[str] = []
+        if large and head is not None:
+            own = [head.revision] if head.revision else []
+            revisions = list(dict.fromkeys([*own, *self._hub.other_branches().values()]))
+        copies = find_copies(large, revisions, self._list_files)
+        missing = [file for file in large if file.sha256 not in copies]
+        require_files(self._work, missing, self._hub.url, self._settings)
+        return copies
 
     def _refuse_public(self, head: "BranchHead | None") -> None:
         if head is not None and self._settings.hub.private and not head.private:
@@ -270,10 +293,11 @@ class _Publisher:
                 "is corrupt; `voice build --verify` repairs it"
             )
 
-    def _commit(self, difference: Difference, parent: str) -> str:
+    def _commit(self, difference: Difference, copies: Copies, parent: str) -> str:
         self._work.verify_lock()
         return self._hub.commit(
             uploads=difference.uploads,
+            copies=copies,
             deleted=difference.deleted,
             parent=parent,
             message=publish_commit_message(self._settings.dataset, difference),

@@ -4,7 +4,12 @@ import dagster as dg
 
 from resources.corpus import CorpusResource
 from voice_assets.code_location import current_location
+from voice_assets.defs.voice_dataset.partitions import NAME
+from voice_assets.instance import add_partitions
+from voice_assets.run_queries import PLANNED_RUNS, find_busy_assets, find_busy_partitions
+from voice_assets.stale_runs import ENCODE_ASSETS, INGEST_ASSETS, ROW_ASSETS, plan_stale_runs
 from voice_core.audit import audit_work_root
+from voice_core.corpus.status import ASSETS
 from voice_core.settings import StepName
 
 _MAX_NAMED_FILES = 20  # files that the message of a failed audit names; its report names all
@@ -46,6 +51,19 @@ old_splits_job = dg.define_asset_job(
     description="Earlier name of assign_splits.",
 )
 BATCH_JOBS = (ingest_job, encode_job, rows_job)
+_WHOLE_DATASET_JOBS = {
+    splits_job.name: "dataset_splits",
+    old_splits_job.name: "dataset_splits",
+    card_job.name: "dataset_card",
+}
+JOB_BY_ASSET: dict[str, str] = {
+    **dict.fromkeys(INGEST_ASSETS, ingest_job.name),
+    **dict.fromkeys(ENCODE_ASSETS, encode_job.name),
+    **dict.fromkeys(ROW_ASSETS, rows_job.name),
+    "dataset_splits": splits_job.name,
+    "dataset_card": card_job.name,
+}
+"""The job that builds an asset when the nightly schedule or its sensor requests it."""
 _STEP_JOBS: dict[StepName, tuple[object, ...]] = {
     "ingest": (ingest_job,),
     "encode": (encode_job,),
@@ -78,6 +96,32 @@ build_stale = build_stale_graph.to_job(
     description="Builds everything that is missing or stale in one run, also after changed settings, as `voice build`.",
 )
 old_build_stale = build_stale_graph.to_job("bring_up_to_date", description="Earlier name of build_stale.")
+
+
+@dg.op
+def plan_nightly_runs(context: dg.OpExecutionContext, corpus: CorpusResource) -> None:
+    """Compares the work root with recordings, transcripts and settings, and records the runs that are to be requested.
+
+    In a run, since a tick of a schedule or sensor must end within 60 s: listing a large bucket takes longer.
+    """
+    from voice_assets.build import discover_and_compare
+
+    instance = context.instance
+    _, found, status = discover_and_compare(corpus.settings, instance)
+    order = add_partitions(instance, NAME, sorted(str(batch.partition) for batch in found.batches))
+    busy = find_busy_partitions(instance, order, ASSETS, [job.name for job in BATCH_JOBS])
+    busy_assets = find_busy_assets(instance, _WHOLE_DATASET_JOBS.values(), _WHOLE_DATASET_JOBS)
+    runs = plan_stale_runs(status, order, busy, busy_assets, corpus.settings.automation.partitions_per_run)
+    requests = [{"assets": list(run.assets), "batches": [*run.batches[:1], *run.batches[1:][-1:]]} for run in runs]
+    context.add_output_metadata(
+        {"batches": len(order), "batches_in_runs": len(busy), PLANNED_RUNS: dg.MetadataValue.json(requests)}
+    )
+    context.log.info(f"{len(order)} batches, {len(busy)} of them in runs: {len(runs)} runs to request")
+
+
+@dg.job(description="Finds everything that is missing or stale. The sensor nightly_runs requests runs for it.")
+def plan_nightly() -> None:
+    plan_nightly_runs()
 
 
 @dg.op
@@ -122,7 +166,7 @@ def definitions() -> dg.Definitions:
     location = current_location()
     jobs = [job for step, found in _STEP_JOBS.items() if step in location.steps for job in found]
     if can_build_dataset():
-        jobs += [build_stale, old_build_stale]
+        jobs += [build_stale, old_build_stale, plan_nightly]
     if "write" in location.steps:
         jobs.append(audit_files)
         if location.settings.hub.repo_id:

@@ -21,6 +21,7 @@ from voice_assets.metadata import check_specs
 from voice_assets.notebook_store import NotebookStore
 from voice_assets.step_failures import FAILED_BATCHES
 from voice_core.compute.gpu_lock import tag_run
+from voice_core.error_text import describe_exception
 from voice_core.fingerprint import sha256
 from voice_core.layout import PartitionKey
 from voice_core.redaction import redact_raised_errors
@@ -140,7 +141,7 @@ def build_multi_asset(
             try:
                 made = request(key)
             except ValueError as error:  # somebody added a key in the UI
-                failures[key] = f"{chosen[0].name}: {type(error).__name__}: {error}"
+                failures[key] = f"{chosen[0].name}: {describe_exception(error)}"
                 continue
             error_text = yield from _build_batch_of_many(context, made, chosen)
             if error_text:
@@ -188,7 +189,7 @@ def _build_batch_of_many(
         try:
             result = item.materialise(request)
         except Exception as error:  # a failed batch does not stop the next one; the run fails at its end
-            error_text = f"{item.name}: {type(error).__name__}: {error}"
+            error_text = f"{item.name}: {describe_exception(error)}"
             context.log.error(f"{partition}, {error_text}", exc_info=True)
             return error_text
         yield dg.AssetMaterialization(

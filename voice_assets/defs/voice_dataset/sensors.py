@@ -1,4 +1,4 @@
-"""The sensor that lists the raw bucket and requests runs for new, changed and removed recordings."""
+"""The sensors that request runs: for what is new in the raw bucket, and for what the nightly schedule found stale."""
 
 import time
 from collections.abc import Sequence
@@ -7,11 +7,25 @@ import dagster as dg
 
 from resources.corpus import CorpusResource
 from voice_assets.code_location import current_location
-from voice_assets.defs.voice_dataset.jobs import BATCH_JOBS, ingest_job
+from voice_assets.defs.voice_dataset.jobs import (
+    BATCH_JOBS,
+    JOB_BY_ASSET,
+    can_build_dataset,
+    card_job,
+    ingest_job,
+    plan_nightly,
+    splits_job,
+)
 from voice_assets.defs.voice_dataset.partitions import NAME
 from voice_assets.instance import add_partitions
 from voice_assets.run_ownership import release_orphaned_runs
-from voice_assets.run_queries import RANGE_END, RANGE_START, find_busy_partitions, read_last_built
+from voice_assets.run_queries import (
+    RANGE_END,
+    RANGE_START,
+    find_busy_partitions,
+    read_last_built,
+    read_planned_runs,
+)
 from voice_assets.sensor_backoff import filter_unresolved, group_contiguous, read_cursor, select_due, write_cursor
 from voice_core.corpus.ingest.discovery import Discovery, discover
 from voice_core.corpus.status import ASSETS
@@ -98,8 +112,42 @@ def _describe_tick(found: Discovery, opened: int, chosen: Sequence[Sequence[str]
     return ", ".join(parts)
 
 
+@dg.run_status_sensor(
+    dg.DagsterRunStatus.SUCCESS,
+    monitored_jobs=[plan_nightly],
+    request_jobs=[*BATCH_JOBS, splits_job, card_job],
+    # On by default: it does nothing until the schedule, or somebody, runs plan_nightly.
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Requests the runs that a run of plan_nightly, which the schedule nightly requests, found necessary.",
+)
+def nightly_runs(context: dg.RunStatusSensorContext) -> dg.SensorResult | dg.SkipReason:
+    run_id = context.dagster_run.run_id
+    runs = read_planned_runs(context.instance, run_id)
+    if not runs:
+        return dg.SkipReason(f"run {run_id}: nothing is stale, or what is stale is in a run already")
+    return dg.SensorResult(run_requests=[_planned_request(assets, batches, run_id) for assets, batches in runs])
+
+
+def _planned_request(assets: Sequence[str], batches: Sequence[str], run_id: str) -> dg.RunRequest:
+    """The request of a run over the batches from the first to the last, or over the whole dataset."""
+    tags = {"voice/command": "nightly"}
+    if len(batches) > 1:
+        tags |= {RANGE_START: batches[0], RANGE_END: batches[-1]}
+    return dg.RunRequest(
+        fingerprint(list(assets), list(batches), run_id),
+        job_name=JOB_BY_ASSET[assets[0]],
+        asset_selection=[dg.AssetKey(name) for name in assets],
+        partition_key=batches[0] if len(batches) == 1 else None,
+        tags=tags,
+    )
+
+
 @dg.definitions
 def definitions() -> dg.Definitions:
     location = current_location()
-    wanted = "ingest" in location.steps
-    return dg.Definitions(sensors=[new_recordings_sensor(location.settings, location.sensor_status)] if wanted else [])
+    sensors: list[dg.SensorDefinition] = []
+    if "ingest" in location.steps:
+        sensors.append(new_recordings_sensor(location.settings, location.sensor_status))
+    if can_build_dataset():
+        sensors.append(nightly_runs)
+    return dg.Definitions(sensors=sensors)

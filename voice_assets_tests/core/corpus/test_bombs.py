@@ -10,7 +10,7 @@ import soundfile
 from voice_assets_tests.bombs import false_length_flac, long_flac, slow_flac, timestamp_gaps
 from voice_assets_tests.core.corpus.bomb_build import build_with_bombs
 from voice_assets_tests.core.corpus.small_corpus import Corpus, make_line
-from voice_core.audio.decoding import OutOfLimitsError
+from voice_core.audio.header import OutOfLimitsError
 from voice_core.corpus.manifest import write_manifest
 from voice_core.corpus.plan.segment_forecast import forecast_segments
 from voice_core.corpus.segment import segment_plan

@@ -1,6 +1,7 @@
 """Publishing with the real client to a hub over HTTP: what its commits hold."""
 
 import json
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -14,6 +15,7 @@ from voice_assets_tests.core.publish.conftest import REPO, PublishedCorpus
 from voice_assets_tests.servers.hub import HubServer
 from voice_core.corpus.dataset.publications import read_publications
 from voice_core.corpus.ingest.tombstones import write_tombstone
+from voice_core.corpus.retention.evict import evict_files, plan_eviction
 from voice_core.publish.dataset_files import DatasetNotReadyError
 from voice_core.publish.errors import HubError, RemoteChangedError
 from voice_core.publish.publish import publish
@@ -146,6 +148,62 @@ def test_another_branch_is_created_and_recorded_in_addition_to_the_first(
     assert hub.commit_titles(REPO)[0] == "voice: 12 added"
     branches = [(item.branch, item.revision) for item in read_publications(corpus.work, corpus.settings)]
     assert branches == [(name, hub.repos[REPO].refs[f"refs/heads/{name}"]) for name in ("main", "next")]
+
+
+def free_rows(corpus: PublishedCorpus) -> None:
+    """As `voice clean datasets --force`."""
+    corpus.build()  # the raw files of the fixture are copies with other times
+    for plan in plan_eviction(corpus.work, corpus.status().partitions, ["datasets"], corpus.settings, force=True):
+        assert plan.files, plan.refusal
+        evict_files(corpus.work, plan, corpus.settings)
+    assert not list(corpus.path("datasets/voice/data").rglob("*.parquet"))
+
+
+def test_freed_rows_are_copied_at_the_hub_to_another_branch(corpus: PublishedCorpus, hub: HubServer) -> None:
+    hub.create(REPO, private=True)
+    hub.repos[REPO].refs["refs/heads/empty"] = hub.repos[REPO].refs["refs/heads/main"]
+    first = corpus.publish()
+    free_rows(corpus)
+    hub.uploads.clear()
+    corpus.set(hub={"revision": "empty"})
+    assert corpus.publish(dry_run=True).difference.added == first.difference.added
+    done = corpus.publish()
+    assert (done.committed, done.files_sent, hub.uploads) == (True, 0, [])
+    assert hub.files(REPO, "empty") == hub.files(REPO)
+
+
+def test_freed_rows_that_the_hub_does_not_have_are_named_with_what_writes_them_again(
+    corpus: PublishedCorpus, hub: HubServer
+) -> None:
+    corpus.publish()
+    free_rows(corpus)
+    corpus.set(hub={"repo_id": "team/other"})
+    with pytest.raises(DatasetNotReadyError, match=r"no copy: delete .*/freed/datasets/voice/ and run `voice build`"):
+        corpus.publish()
+    assert "team/other" not in hub.repos
+    shutil.rmtree(corpus.path("freed/datasets/voice"))
+    corpus.build()
+    assert corpus.publish().committed
+    assert hub.files("team/other") == hub.files(REPO)
+
+
+def test_what_another_branch_has_is_not_read_again_from_the_store(
+    corpus: PublishedCorpus, hub: HubServer, remote: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.create(REPO, private=True)
+    hub.repos[REPO].refs["refs/heads/empty"] = hub.repos[REPO].refs["refs/heads/main"]
+    publish(remote, corpus.settings)
+    read: list[str] = []
+    download = Store.download
+
+    def note(store: Store, key: str, path: Path) -> str:
+        read.append(key)
+        return download(store, key, path)
+
+    monkeypatch.setattr(Store, "download", note)
+    corpus.set(hub={"revision": "empty"})
+    assert publish(remote, corpus.settings).committed
+    assert [key for key in read if key.endswith(".parquet")] == []
 
 
 def test_an_unfinished_dataset_is_not_published(corpus: PublishedCorpus, hub: HubServer) -> None:

@@ -18,6 +18,7 @@ from voice_core.corpus.ingest.batch_model import Recording
 from voice_core.corpus.ingest.batches import read_batch
 from voice_core.corpus.manifest import Entry, Manifest, RecordingOutcome
 from voice_core.corpus.names import PAIRS
+from voice_core.error_text import describe_exception
 from voice_core.layout import BATCHES, TOMBSTONES, PartitionKey, find_partition, slug
 from voice_core.stages.integrity import AUDIT_REPORT_KEY, read_audit_report
 from voice_core.storage.store import Store, StoreError
@@ -95,7 +96,7 @@ def find_references(work: Store, name: RecordingName) -> SearchResult:
         try:
             return read(key)
         except (StoreError, pa.ArrowException, ValueError, KeyError, TypeError, OSError) as error:
-            return kind, f"{type(error).__name__}: {error}"
+            return kind, describe_exception(error)
 
     for key, what in zip(readers, work.map_keys(look, readers), strict=True):
         result.checked[readers[key][0]] += 1

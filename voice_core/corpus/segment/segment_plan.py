@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from voice_core.audio.decoding import OutOfLimitsError
+from voice_core.audio.header import OutOfLimitsError
 from voice_core.corpus.ingest.batch_model import Batch, Recording
 from voice_core.corpus.labels import ADDED_LABELS
 from voice_core.corpus.manifest import Entry, Manifest, RecordingOutcome
