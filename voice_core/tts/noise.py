@@ -36,10 +36,10 @@ class NoiseOptions(SettingsGroup):
     """Texts that contain `fail_on` fail: always with ValueError if `fail_times` is 0, else with TransientEngineError in
     the first `fail_times` attempts of one instance."""
 
-    sample_rate_hz: int = Field(24_000, ge=8_000, le=192_000)
-    work_sec_per_sec: float = Field(0.0, ge=0)  # CPU time per second of speech, spent outside the GIL
+    sample_rate_hz: int = Field(default=24_000, ge=8_000, le=192_000)
+    work_sec_per_sec: float = Field(default=0.0, ge=0)  # CPU time per second of speech, spent outside the GIL
     fail_on: str = ""
-    fail_times: int = Field(0, ge=0)
+    fail_times: int = Field(default=0, ge=0)
 
 
 class NoiseEngine(EngineBase):
