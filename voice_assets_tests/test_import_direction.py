@@ -35,6 +35,7 @@ LAYERS: list[set[str]] = [
         "voice_core.fingerprint",
         "voice_core.language",
         "voice_core.registry",
+        "voice_core.error_text",
     },
 ]
 """Packages and modules; each imports only from layers below its own."""
