@@ -120,7 +120,7 @@ def warm_workers() -> None:
 
 
 def _touch(_: int) -> None:
-    import voice_core.corpus.segment.recording  # noqa: F401
+    import voice_core.corpus.segment.cut_recording  # noqa: F401
 
     time.sleep(0.05)  # long enough that every worker gets one
 

@@ -250,13 +250,17 @@ def python_type(kind: Any) -> str:
 
 def write_exit_codes() -> str:
     """What the commands end with."""
-    from voice_assets.cli.exit_codes import ERROR_EXIT_CODE, INTERNAL_ERROR_EXIT_CODE
-    from voice_assets.signals import INTERRUPTED_EXIT_CODE
+    from voice_assets.cli.exit_codes import (
+        ERROR_EXIT_CODE,
+        FAILED_EXIT_CODE,
+        INTERNAL_ERROR_EXIT_CODE,
+        INTERRUPTED_EXIT_CODE,
+    )
 
     codes = {
         0: "success; recordings with problems are warnings",
-        1: "a part of the work failed: a step, a blocking check, a file. The rest is done; run the same command "
-        "again to finish the rest",
+        FAILED_EXIT_CODE: "a part of the work failed: a step, a blocking check, a file. The rest is done; run the "
+        "same command again to finish the rest",
         ERROR_EXIT_CODE: "the command could not do its work: wrong settings or input, a store or a disk that cannot be "
         "used, a full disk under `DAGSTER_HOME`",
         INTERNAL_ERROR_EXIT_CODE: "a bug in the program; one line names the error and the file with its traceback",

@@ -12,7 +12,7 @@ from resources.speech import SpeechResource
 from resources.stores import cloud_resources
 from voice_assets import defs as defs_package
 from voice_assets.code_location import STEPS, CodeLocation, encoding_pool, loading, speech_pool
-from voice_assets.concurrency_wait import PoolWatch
+from voice_assets.pool_wait import PoolWatch
 from voice_core.settings import Settings, StepName
 
 __all__ = ["STEPS", "build_definitions", "defs"]

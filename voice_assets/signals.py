@@ -3,8 +3,6 @@
 import signal
 from types import FrameType
 
-INTERRUPTED_EXIT_CODE = 130
-
 
 class Interrupted(BaseException):
     """The process received SIGINT or SIGTERM."""

@@ -21,10 +21,10 @@ from voice_assets.cli import (
     store_copy,
     trace,
 )
-from voice_assets.cli.exit_codes import report_error
+from voice_assets.cli.exit_codes import INTERRUPTED_EXIT_CODE, report_error
 from voice_assets.cli.output import errors, show_warnings
 from voice_assets.cli.pools import pools
-from voice_assets.signals import INTERRUPTED_EXIT_CODE, Interrupted, install_signal_handlers
+from voice_assets.signals import Interrupted, install_signal_handlers
 
 app = typer.Typer(
     name="voice",

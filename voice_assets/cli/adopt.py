@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from voice_assets.cli.exit_codes import FAILED_EXIT_CODE
 from voice_assets.cli.output import console, errors, print_warning_line, show_progress, take_first
 from voice_core.language import pluralize
 from voice_core.settings import Settings, as_url
@@ -68,7 +69,7 @@ def adopt(
         )
     if not report.adopted:
         errors.print("No segment was adopted: every file was rejected or left out.")
-        raise typer.Exit(1)
+        raise typer.Exit(FAILED_EXIT_CODE)
 
 
 def _print_report(report: "AdoptReport") -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from voice_assets.cli.exit_codes import FAILED_EXIT_CODE
 from voice_assets.cli.output import console, print_error_line, show_progress, take_first
 from voice_assets.partition_arguments import parse_partitions
 from voice_core.language import pluralize
@@ -61,7 +62,7 @@ def audit(
     if report.wrong:
         for remedy in report.remedies:
             print_error_line(f"To repair: {remedy}")
-        raise typer.Exit(1)
+        raise typer.Exit(FAILED_EXIT_CODE)
 
 
 def _print_first(keys: Sequence[str], what: str) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from voice_assets.cli.exit_codes import FAILED_EXIT_CODE
 from voice_assets.cli.output import (
     console,
     print_error_line,
@@ -52,7 +53,7 @@ def build(
     show_progress()
     show_wait_messages()
     if not run_build(settings, partition or [], verify, incomplete=incomplete):
-        raise typer.Exit(1)
+        raise typer.Exit(FAILED_EXIT_CODE)
 
 
 def run_build(settings: Settings, partitions: list[str], verify: bool = False, *, incomplete: bool = False) -> bool:

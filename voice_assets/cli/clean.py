@@ -8,6 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from voice_assets.cli.exit_codes import FAILED_EXIT_CODE
 from voice_assets.cli.output import confirm, console, print_error_line, print_line, show_progress
 from voice_assets.partition_arguments import parse_partitions
 from voice_core.compute import progress
@@ -67,7 +68,7 @@ def clean(
     if wanted:
         whole = _clean_stages(work, settings, wanted, partition or [], dry_run, yes, force)
     if not whole:
-        raise typer.Exit(1)
+        raise typer.Exit(FAILED_EXIT_CODE)
 
 
 def _clean_stages(
@@ -147,7 +148,7 @@ def _describe_rebuild(rebuild: "RebuildCost") -> str:
 def _clean_scratch(work: "Store", settings: Settings, dry_run: bool, yes: bool) -> None:
     from voice_core.storage.scratch import find_scratch
     from voice_core.storage.store import StoreError
-    from voice_core.storage.uploads import abort_uploads, list_unfinished_uploads
+    from voice_core.storage.unfinished_uploads import abort_uploads, list_unfinished_uploads
 
     scratch = find_scratch(settings.local_dir, settings.local_gb)
     left = scratch.find_abandoned()

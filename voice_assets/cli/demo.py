@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from voice_assets.cli.build import run_build
+from voice_assets.cli.exit_codes import FAILED_EXIT_CODE
 from voice_assets.cli.output import console, print_error_line, show_progress, show_wait_messages
 from voice_core.settings import Settings, config_file
 from voice_core.storage.local_files import write_file
@@ -67,7 +68,7 @@ def demo(
             soft_wrap=True,
         )
     if not succeeded:
-        raise typer.Exit(1)
+        raise typer.Exit(FAILED_EXIT_CODE)
 
 
 def page(

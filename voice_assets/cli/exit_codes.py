@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from voice_assets.cli.output import print_error_line, sanitise
 from voice_core.error_text import describe_exception
 
+FAILED_EXIT_CODE = 1  # the command ran, and something failed, is corrupt or was declined
 ERROR_EXIT_CODE = 2
 INTERNAL_ERROR_EXIT_CODE = 70  # EX_SOFTWARE of sysexits.h
+INTERRUPTED_EXIT_CODE = 130  # as of a shell's command that SIGINT ended
 _EXPECTED_ERRORS = (ValueError, LookupError, OSError, RuntimeError)
 _PROGRAM_ERRORS = (
     KeyError,

@@ -8,6 +8,7 @@ from urllib.request import url2pathname
 import typer
 
 from voice_assets.cli.build import run_build
+from voice_assets.cli.exit_codes import FAILED_EXIT_CODE
 from voice_assets.cli.output import confirm, console, errors, print_error_line, show_progress, take_first
 from voice_core.corpus.forget.forget import clear_pending, find_forget_target, remove_recording
 from voice_core.corpus.forget.forget import mark_forgotten as write_forget
@@ -82,7 +83,7 @@ def forget(
         shown, more = take_first(left, _SHOWN)
         for line in [*shown, *filter(None, [more])]:
             print_error_line(f"  {line}")
-        raise typer.Exit(1)
+        raise typer.Exit(FAILED_EXIT_CODE)
     clear_pending(work, wish.name)
 
 

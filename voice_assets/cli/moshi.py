@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from voice_assets.cli.exit_codes import FAILED_EXIT_CODE
 from voice_assets.cli.output import (
     console,
     print_error_line,
@@ -230,7 +231,7 @@ def _run(
     _print_report(report, manifests(), settings, wall_sec)
     whole = not keep_temp or _write_mono_files(work, manifests())
     if report.failures or not report.lists.rows or not whole:
-        raise typer.Exit(1)
+        raise typer.Exit(FAILED_EXIT_CODE)
 
 
 def _write_mono_files(work: "Store", manifests: "Iterable[ShardManifest]") -> bool:

@@ -181,7 +181,7 @@ def show_wait_messages() -> None:
         "voice_core.compute.gpu_lock",
         "voice_core.storage.distributed_lock",
         "voice_core.compute.workers",
-        "voice_assets.concurrency_wait",
+        "voice_assets.pool_wait",
         "voice_assets.run_ownership",
     ):
         logger = logging.getLogger(name)

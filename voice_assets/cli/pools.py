@@ -12,7 +12,7 @@ from voice_core.compute import gpu_lock, gpus
 from voice_core.settings import Settings
 
 if TYPE_CHECKING:
-    from voice_assets.concurrency import PoolState
+    from voice_assets.pools import PoolState
 
 pools = typer.Typer(
     name="pools",
@@ -35,8 +35,8 @@ def show(as_json: _AsJson = False) -> None:
     Writes nothing. Runs of this machine whose process was killed are listed; the next `voice build`, or `voice pools
     apply`, marks them as failed and frees their slots.
     """
-    from voice_assets.concurrency import read_pool_states
     from voice_assets.instance import find_instance
+    from voice_assets.pools import read_pool_states
     from voice_assets.run_ownership import find_orphaned_runs
 
     settings = Settings.load()
@@ -76,8 +76,8 @@ def apply() -> None:
 
     Runs of this machine whose process was killed are marked as failed. The command is idempotent.
     """
-    from voice_assets.concurrency import apply_limits
     from voice_assets.instance import open_instance
+    from voice_assets.pools import apply_limits
     from voice_assets.run_ownership import release_orphaned_runs
 
     instance = open_instance()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from voice_assets.cli.exit_codes import FAILED_EXIT_CODE
 from voice_assets.cli.output import console, print_error_line, print_json, show_progress
 from voice_core.settings import Settings, as_url
 
@@ -69,7 +70,7 @@ def check(
     failed = [item.url for item in checks if not item.ok]
     if failed:
         print_error_line(f"Not usable: {', '.join(failed)}")
-        raise typer.Exit(1)
+        raise typer.Exit(FAILED_EXIT_CODE)
 
 
 def _table(item: "StoreCheck") -> "Table":

@@ -10,6 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from voice_assets.cli.exit_codes import FAILED_EXIT_CODE
 from voice_assets.cli.output import console, echo, errors, show_progress, take_first
 from voice_core.language import pluralize
 from voice_core.settings import Settings, as_url
@@ -92,7 +93,7 @@ def copy(
     report = copy_store.copy(origin, destination, options, scratch)
     _print_report(report, destination.url, record, time.monotonic() - started)
     if report.failures:
-        raise typer.Exit(1)
+        raise typer.Exit(FAILED_EXIT_CODE)
 
 
 def _open_dry_run_target(url: str, settings: Settings) -> "Store":

@@ -8,6 +8,7 @@ import typer
 from rich.markup import escape
 from rich.tree import Tree
 
+from voice_assets.cli.exit_codes import FAILED_EXIT_CODE
 from voice_assets.cli.output import Console, console, print_json, show_progress
 from voice_core.corpus.labels import label_values
 from voice_core.corpus.lineage.trace_types import CommittedFile, RawObject, RowLocation, Trace, VerifiedObject
@@ -59,7 +60,7 @@ def trace(
         wide = console if console.is_terminal else Console(width=1000)  # a pipe has no width at which to fold hashes
         wide.print(tree(found, checks), highlight=False)
     if any(check.state in ("another", "missing") for check in checks):
-        raise typer.Exit(1)
+        raise typer.Exit(FAILED_EXIT_CODE)
 
 
 def tree(found: Trace, checks: Iterable[VerifiedObject] = ()) -> Tree:

@@ -14,7 +14,7 @@ from typing import Any
 
 import dagster as dg
 
-from voice_assets.concurrency import apply_limits
+from voice_assets.pools import apply_limits
 from voice_assets_tests.dagster_home import create_dagster_home
 from voice_assets_tests.processes import kill_process_group, wait_until
 from voice_assets_tests.servers.process import free_port

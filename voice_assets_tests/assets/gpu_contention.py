@@ -8,8 +8,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from voice_assets.concurrency import read_pool_state
 from voice_assets.defs.voice_dataset.partitions import NAME
+from voice_assets.pools import read_pool_state
 from voice_assets.run_ownership import PID_TAG
 from voice_assets_tests.assets.daemon_fixture import run_dagster_dev
 from voice_assets_tests.assets.pretend_gpu import GATE, SECONDS, TIMELINE, GpuUse, read_timeline

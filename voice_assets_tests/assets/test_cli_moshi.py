@@ -205,7 +205,7 @@ def test_progress_in_json_is_nothing_but_json(script: Path, tmp_path: Path) -> N
         (["--worker-backend", "process", "--worker-count", "0"], "--worker-count 0 means one engine in this thread"),
         (["--use-fp16", "--device", "cuda"], "--device, --use-fp16: supported by IndexTTS2 only, and the engine"),
         (["--mock-inference", "--model-dir", "x"], "--model-dir: supported by IndexTTS2 only, and the engine is noise"),
-        (["--engine", "festival"], "known engines: hibari, indextts2, noise"),
+        (["--engine", "festival"], "known: hibari, indextts2, noise"),
         (["--model-dir", "nowhere", "--deterministic"], "--deterministic: the speech of indextts2 may differ"),
     ],
 )

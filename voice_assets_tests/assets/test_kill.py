@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from voice_assets.signals import INTERRUPTED_EXIT_CODE
+from voice_assets.cli.exit_codes import INTERRUPTED_EXIT_CODE
 from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_assets_tests.processes import process_group_alive, wait_until
 from voice_assets_tests.servers.gcs import GcsServer

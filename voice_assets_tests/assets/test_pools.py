@@ -15,13 +15,13 @@ import dagster as dg
 import pytest
 from dagster._core.execution.plan.instance_concurrency_context import InstanceConcurrencyContext
 
-from voice_assets.concurrency import apply_limits, read_pool_state, set_missing_limits
+from voice_assets.cli.exit_codes import INTERRUPTED_EXIT_CODE
 from voice_assets.definitions import build_definitions
 from voice_assets.defs.moshi.partitions import NAME as DIALOGUE_BATCH
 from voice_assets.defs.voice_dataset.partitions import NAME
+from voice_assets.pools import apply_limits, read_pool_state, set_missing_limits
 from voice_assets.run_ownership import process_tags, read_run_process, release_orphaned_runs
 from voice_assets.run_queries import find_busy_partitions
-from voice_assets.signals import INTERRUPTED_EXIT_CODE
 from voice_assets_tests.assets.daemon_fixture import run_dagster_dev
 from voice_assets_tests.assets.gpu_contention import (
     MODULE,
@@ -255,7 +255,7 @@ def test_a_step_waits_for_any_pool_without_using_the_cpu(
 
 
 def test_dagster_still_polls_for_a_pool_without_a_pause(instance: dg.DagsterInstance) -> None:
-    """Fails once Dagster pauses between two claims; `_PoolWaitListener` of concurrency_wait.py is not needed then."""
+    """Fails once Dagster pauses between two claims; `_PoolWaitListener` of pool_wait.py is not needed then."""
     instance.event_log_storage.claim_concurrency_slot("gpu_t4", "another run", "step")
     with InstanceConcurrencyContext(instance, dg.DagsterRun(job_name="encode_batch")) as concurrency:
         assert not concurrency.claim("gpu_t4", "encode")

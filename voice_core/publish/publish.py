@@ -33,7 +33,7 @@ from voice_core.storage.store import Store
 if TYPE_CHECKING:
     from voice_core.publish.hub import BranchHead, HubRepo
 
-_MAX_ATTEMPTS = 5
+_MAX_BRANCH_MOVES = 5
 _SLICE_BYTES = 2_000_000_000  # uploaded together, and again after an interruption
 _MAX_NAMED = 5
 _EXTRA_MISSING = "publishing needs the extra `hub`: pip install 'voice-data-factory[hub]'"
@@ -116,7 +116,7 @@ class _Publisher:
             self._check_loads()
             self._find_copies(wanted, head)  # raises before anything is created
         tried: Difference | None = None
-        for _ in range(_MAX_ATTEMPTS):
+        for _ in range(_MAX_BRANCH_MOVES):
             ready = self._ensure_branch(head)
             difference = self._compare(ready)
             self._refuse_foreign(difference, ready)
@@ -137,8 +137,8 @@ class _Publisher:
             self._record_publication(revision)
             return self._publication(difference, revision, creates=creates, committed=True)
         raise HubConflictError(
-            f"{self._hub.url}: the branch {self._hub.branch} moved {_MAX_ATTEMPTS} times during publishing; uploaded "
-            "files are kept, so run the same command when no other user commits"
+            f"{self._hub.url}: the branch {self._hub.branch} moved {_MAX_BRANCH_MOVES} times during publishing; "
+            "uploaded files are kept, so run the same command when no other user commits"
         )
 
     def _ensure_branch(self, head: "BranchHead | None") -> "BranchHead":

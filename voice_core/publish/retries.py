@@ -22,7 +22,7 @@ from tenacity.stop import stop_base
 from voice_core.publish.errors import HubAccessError, HubConflictError, HubError, HubUnavailableError
 from voice_core.redaction import redact, redact_error
 
-MAX_ATTEMPTS = 5
+MAX_CALL_ATTEMPTS = 5
 RETRIED_STATUSES = {408, 429, 500, 502, 503, 504}
 _MAX_WAIT_SEC = 330.0  # the hub counts requests in windows of five minutes
 _log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class RetryingCaller:
         what: str,
         call: Callable[[], T],
         *,
-        max_attempts: int = MAX_ATTEMPTS,
+        max_attempts: int = MAX_CALL_ATTEMPTS,
         reraise: tuple[type[Exception], ...] = (),
     ) -> T:
         """The call's result. Errors listed in `reraise` are raised unchanged, the others as a `HubError`."""

@@ -50,7 +50,7 @@ class NoiseEngine(EngineBase):
     capabilities = Capabilities(deterministic=True, thread_safe=True, streams=True, clones=True)
 
     def __init__(self, options: NoiseOptions | None = None) -> None:
-        self.options = options or NoiseOptions()  # type: ignore[call-arg]
+        self.options = options or NoiseOptions()
         self._failures: Counter[str] = Counter()
         self._lock = threading.Lock()
 

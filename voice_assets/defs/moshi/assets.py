@@ -7,11 +7,11 @@ from resources.corpus import CorpusResource
 from resources.speech import SpeechResource
 from voice_assets.automation_conditions import AFTER_INPUTS, AFTER_INPUTS_IDLE
 from voice_assets.code_location import current_location
-from voice_assets.concurrency_wait import PoolWatch
 from voice_assets.defs.moshi.checks import DIALOGUES_CHECKS, MOSHI_DATASET_CHECKS, MOSHI_SHARDS_CHECKS
 from voice_assets.defs.moshi.partitions import dialogue_batch
 from voice_assets.metadata import check_results, check_specs, speed_metadata
 from voice_assets.notebook_store import NotebookStore
+from voice_assets.pool_wait import PoolWatch
 from voice_core.compute.gpu_lock import tag_run
 from voice_core.layout import PartitionKey
 from voice_core.moshi import build, checks

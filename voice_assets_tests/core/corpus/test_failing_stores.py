@@ -16,7 +16,7 @@ from voice_assets_tests.soak.concurrent_builds import build_concurrently
 from voice_assets_tests.soak.fault_injection import inject_random_faults
 from voice_core.corpus.ingest.batches import list_partitions, read_batch
 from voice_core.corpus.segment import cut_pool, segment_stage
-from voice_core.corpus.segment.recording import cut_recording
+from voice_core.corpus.segment.cut_recording import cut_recording
 from voice_core.layout import PartitionKey
 from voice_core.storage.store import AccessDeniedError, StoreError
 

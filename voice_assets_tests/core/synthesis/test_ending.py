@@ -74,7 +74,7 @@ def test_a_signal_while_it_waits_yields_what_is_complete_and_is_then_raised(back
 
 _PROGRAM = """
 import os, sys
-from voice_assets.signals import INTERRUPTED_EXIT_CODE, Interrupted, install_signal_handlers
+from voice_assets.signals import Interrupted, install_signal_handlers
 from voice_assets_tests.core.synthesis.scripted_engine import scripted_spec
 from voice_assets_tests.core.synthesis.synthesis_helpers import make_groups
 from voice_core.synthesis import SynthesisOptions, synthesise
@@ -85,7 +85,7 @@ if __name__ == "__main__":
         for spoken in synthesise(make_groups(100_000), scripted_spec(cost_sec=0.01), SynthesisOptions(sys.argv[1], 2)):
             print(spoken.key, flush=True)
     except Interrupted:
-        sys.exit(INTERRUPTED_EXIT_CODE)
+        sys.exit(130)
 """
 
 

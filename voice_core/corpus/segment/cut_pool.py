@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from operator import attrgetter
 
 from voice_core.compute import workers
+from voice_core.corpus.segment.cut_recording import cut_recording
 from voice_core.corpus.segment.cut_task import CutResult, CutTask
-from voice_core.corpus.segment.recording import cut_recording
 from voice_core.settings import Settings
 from voice_core.storage.scratch import open_scratch
 

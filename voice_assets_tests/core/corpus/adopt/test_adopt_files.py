@@ -15,7 +15,7 @@ from voice_assets_tests.core.corpus.adopt.segment_cache import (
 from voice_assets_tests.core.corpus.small_corpus import Corpus, speech_like_noise
 from voice_core.audio.pcm import to_float, to_pcm16
 from voice_core.corpus import checks
-from voice_core.corpus.adopt import recording
+from voice_core.corpus.adopt import adopt_recording
 from voice_core.corpus.encode import encode_stage
 from voice_core.corpus.segment.segment_files import load_segment
 from voice_core.layout import PartitionKey
@@ -106,7 +106,7 @@ def test_codes_without_a_recorded_codec_are_encoded_again(corpus: Corpus, cache:
     assert encode_stage.build_codes(corpus.work, PartitionKey("zad", 1), MELVQ, corpus.settings).segments_encoded == 3
     with pytest.raises(ValueError, match=MELVQ.revision):
         cache.adopt(codec="melvq")
-    with pytest.raises(ValueError, match="Known: melvq"):
+    with pytest.raises(ValueError, match="known: melvq"):
         cache.adopt(codec="nobody", revision="1")
 
 
@@ -128,7 +128,7 @@ def test_codes_that_cannot_be_the_codecs_are_rejected(corpus: Corpus, cache: Seg
 def test_a_file_that_is_too_large_for_a_segment_is_not_read(
     corpus: Corpus, cache: SegmentCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recording, "MAX_FILE_BYTES", 200_000)
+    monkeypatch.setattr(adopt_recording, "MAX_FILE_BYTES", 200_000)
     cache.recording("video1", count=2)
     cache.write("video1", 2, seconds=9.0)
     cache.adopt()

@@ -7,7 +7,7 @@ import pytest
 
 from voice_assets_tests.servers.s3 import S3Server
 from voice_core.storage.store import Store, StoreError
-from voice_core.storage.uploads import abort_uploads, list_unfinished_uploads
+from voice_core.storage.unfinished_uploads import abort_uploads, list_unfinished_uploads
 
 NOW = timedelta(0)
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import dagster as dg
 from sqlalchemy.exc import SQLAlchemyError
 
-from voice_assets.concurrency import PoolState, read_pool_state, set_missing_limits
+from voice_assets.pools import PoolState, read_pool_state, set_missing_limits
 from voice_assets.run_ownership import process_tags, release_orphaned_runs
 
 POLL_INTERVAL_SEC = 1.0
