@@ -33,6 +33,7 @@ def environment(
         **gcs_server.environment(gcs_proxy.url),
         **s3_server.environment(s3_proxy.url),
         **corpus_variables(raw, work, create_dagster_home(tmp_path / "home", with_databases=True)),
+        "VOICE_WORKERS": "1",
     }
 
 
