@@ -1,3 +1,4 @@
+import gc
 import os
 import shutil
 import tempfile
@@ -6,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from voice_assets_tests.kept_engines import keep_engines
 from voice_assets_tests.servers.faulty_proxy import FaultyProxy, faulty_proxy
 from voice_assets_tests.servers.gcs import GcsServer
 from voice_assets_tests.servers.gcs import gcs_server as start_gcs_server
@@ -18,6 +20,7 @@ _FROM_OUTSIDE = ("VOICE_", "AWS_", "GOOGLE_", "HF_", "DAGSTER_HOME", "STORAGE_EM
 # The client reads it once, when it is imported. The test hub does not speak Xet.
 os.environ["HF_HUB_DISABLE_XET"] = "1"
 
+keep_engines()
 
 _RAM_DISK = Path("/dev/shm")
 _RAM_DISK_FREE_BYTES = 8 << 30
@@ -40,6 +43,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests come first: at the end they would keep one process busy, and the others waiting."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_collection_finish() -> None:
+    """Keep the modules and tests, which live to the end, out of garbage collections: these would look at them often."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
