@@ -12,19 +12,20 @@ from voice_core.corpus.dataset.publications import find_publication, write_publi
 from voice_core.corpus.evicted import EvictedFiles
 from voice_core.layout import DatasetLayout
 from voice_core.publish.commit_message import publish_commit_message
-from voice_core.publish.dataset_files import DatasetNotReadyError, collect_files
+from voice_core.publish.dataset_files import DatasetNotReadyError, collect_files, require_files
 from voice_core.publish.difference import (
     HUB_RECORD,
+    Copies,
     Difference,
     LocalFile,
     RemoteFile,
     compare_files,
+    find_copies,
     group_identities,
     parse_hub_record,
     split_by_size,
 )
 from voice_core.publish.errors import HubAccessError, HubConflictError, HubError, RemoteChangedError
-from voice_core.publish.hub_copies import Copies, find_copies, require_files
 from voice_core.settings import ConfigurationError, Settings
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.scratch import Scratch, open_scratch
