@@ -5,7 +5,7 @@ rebuilt byte for byte by `voice_core.corpus.segment.rebuild`.
 """
 
 import dataclasses
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from voice_core.corpus.checks import files_intact
@@ -20,6 +20,8 @@ from voice_core.fingerprint import fingerprint
 from voice_core.language import pluralize
 from voice_core.layout import DatasetLayout, PartitionKey, stage_prefix
 from voice_core.settings import Settings
+from voice_core.stages.checks import list_first
+from voice_core.stages.files import find_sizes, list_sizes
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.store import Store
 
@@ -195,7 +197,7 @@ def _plan_stage(
                 {entry.audio_id for entry in entries if entry.key in present and entry.audio_id in undecodable}
             )
             retained = (
-                f"{len(present) - len(files)} files of recordings that the raw bucket lacks: {_abbreviate(named)}"
+                f"{len(present) - len(files)} files of recordings that the raw bucket lacks: {list_first(named, ', ')}"
             )
     if refusal:
         return EvictionPlan(stage, status.partition, refusal=refusal, version=known.version)
@@ -230,7 +232,7 @@ def _dataset_refusal(
         {e.audio_id for e in source.kept() if e.audio_id in undecodable and e.key in known.evicted} if source else set()
     )
     if last:
-        return f"its rows are the last copy of recordings that the raw bucket lacks: {_abbreviate(sorted(last))}"
+        return f"its rows are the last copy of recordings that the raw bucket lacks: {list_first(sorted(last), ', ')}"
     root = DatasetLayout(settings.dataset).root
     published = {
         (root + str(item["path"]), item["sha256"])
@@ -271,11 +273,5 @@ def _rebuild_cost(known: _CommittedFiles, plan: EvictionPlan, evicted_keys: Coll
 def _sizes(work: Store, known: _CommittedFiles, stage: str, partition: PartitionKey) -> dict[str, int]:
     """Bytes by key of the stage's files in the work root."""
     if stage != _DATASET_FILES:
-        return {item.key: item.size for item in work.listing(stage_prefix(stage, partition))}
-    found = work.map_keys(work.head, [key for key, _ in known.files(stage)])
-    return {item.key: item.size for item in found if item is not None}
-
-
-def _abbreviate(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more
+        return list_sizes(work, stage_prefix(stage, partition))
+    return find_sizes(work, [key for key, _ in known.files(stage)])

@@ -31,6 +31,7 @@ from voice_core.corpus.segment.segment_plan import (
 )
 from voice_core.layout import DatasetLayout, PartitionKey, manifest_key, slug, stage_prefix
 from voice_core.settings import Settings
+from voice_core.stages.checks import list_first
 from voice_core.stages.files import check_files, find_sizes
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.state_files import DamagedStateError
@@ -163,12 +164,11 @@ def _check_recoverable(work: Store, batch: Batch) -> None:
     there = {item.key.rpartition("_seg_")[0] for item in work.listing(stage_prefix(SEGMENTS, batch.partition))}
     lost = [name for name in last if f"{stage_prefix(SEGMENTS, batch.partition)}{slug(name)}" in there]
     if lost:
-        names = ", ".join(lost[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
         raise DamagedStateError(
             work,
             key,
             f"is {'damaged' if damaged else 'missing'}, and the segments of recordings that are not in the raw bucket "
-            f"cannot be made again ({names})",
+            f"cannot be made again ({list_first(lost, ', ')})",
             "Restore it from a backup, or remove these recordings with `voice forget`",
         )
 
