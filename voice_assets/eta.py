@@ -14,8 +14,7 @@ from voice_assets.throughput_history import (
 from voice_core.codecs import codec_device, codec_pool
 from voice_core.codecs.base import Codec
 from voice_core.corpus.plan.build_plan import BuildPlan
-from voice_core.corpus.plan.estimates import Quantity, sum_quantities
-from voice_core.corpus.plan.speeds import Speed, summarise_speeds
+from voice_core.corpus.plan.estimates import Quantity, Speed, sum_quantities, summarise_speeds
 from voice_core.settings import Settings
 
 CUT_LABEL, ENCODE_LABEL, WRITE_LABEL = "decode and cut", "encode", "write rows"

@@ -7,7 +7,7 @@ import dagster as dg
 
 from voice_assets.run_ownership import HOST_TAG
 from voice_core.codecs.base import Codec
-from voice_core.corpus.plan.speeds import SpeedMeasurement
+from voice_core.corpus.plan.estimates import SpeedMeasurement
 
 MAX_MATERIALISATIONS = 200
 """The number of an asset's last materialisations that are read."""

@@ -44,7 +44,7 @@ def trace(
     """
     from resources.corpus import open_raw, open_work_read_only
     from voice_core.corpus.lineage.tracer import trace_row as trace_row
-    from voice_core.corpus.lineage.verification import verify_trace
+    from voice_core.corpus.lineage.tracer import verify_trace
 
     settings = Settings.load()
     show_progress()

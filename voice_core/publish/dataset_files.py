@@ -3,16 +3,18 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from voice_core.corpus.dataset.card_stage import card_inputs, read_dataset_manifests
 from voice_core.corpus.dataset.dataset_record import read_dataset_record
+from voice_core.corpus.evicted import EvictedFiles, dataset_stage_name, list_evicted_partitions
 from voice_core.corpus.ingest.batches import list_partitions
 from voice_core.corpus.ingest.tombstones import read_tombstones
 from voice_core.corpus.manifest import Manifest
 from voice_core.fingerprint import sha256
-from voice_core.layout import DatasetLayout, PartitionKey, slug
+from voice_core.language import pluralize
+from voice_core.layout import DatasetLayout, PartitionKey, evicted_prefix, slug
 from voice_core.publish.difference import HUB_RECORD, LocalFile
 from voice_core.settings import Settings
 from voice_core.storage.store import Store
@@ -61,6 +63,21 @@ def collect_files(work: Store, settings: Settings) -> list[LocalFile]:
         *(_small_file(path, work.get(layout.root + path)) for path in figures),
     ]
     return [*rows, *card_files, _small_file(HUB_RECORD, _make_hub_record(commit, layout, sizes, card_files))]
+
+
+def require_files(work: Store, files: Iterable[LocalFile], url: str, settings: Settings) -> None:
+    """Raise DatasetNotReadyError if any of the files to send was deleted by `voice clean datasets`."""
+    place = dataset_stage_name(settings.dataset)
+    if not list_evicted_partitions(work, place):
+        return
+    evicted = EvictedFiles(work)
+    gone = [file.key for file in files if evicted.contains(file.key, file.sha256)]
+    if gone:
+        raise DatasetNotReadyError(
+            f"`voice clean datasets` deleted {pluralize(len(gone), 'file')} to publish, such as {work.url}/{gone[0]}, "
+            f"and {url} has no copy: delete {work.url}/{evicted_prefix(place)} and run `voice build`, which writes the "
+            "files again"
+        )
 
 
 def _require_no_forgotten(work: Store, manifests: Sequence[Manifest]) -> None:

@@ -1,8 +1,11 @@
-"""What a publication would change: local files, files at the hub, and which of those were published from here. Pure."""
+"""What a publication would change: local files, files at the hub, and which of those were published from here. Pure.
+
+`find_copies` finds the files that need not be sent: the hub copies their content from another path or branch.
+"""
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -145,3 +148,29 @@ def split_by_size(files: Iterable[LocalFile], limit_bytes: int) -> Iterator[list
         part.append(file)
     if part:
         yield part
+
+
+@dataclass(frozen=True, slots=True)
+class CopySource:
+    """A large file of a revision of the repository."""
+
+    path: str
+    revision: str
+
+
+Copies = Mapping[str, CopySource]  # by SHA-256
+
+
+def find_copies(
+    files: Iterable[LocalFile], revisions: Iterable[str], list_files: Callable[[str], Mapping[str, RemoteFile]]
+) -> dict[str, CopySource]:
+    """Where the revisions of the repository have the content of these files. Lists no more revisions than needed."""
+    wanted = {file.sha256 for file in files}
+    found: dict[str, CopySource] = {}
+    for revision in revisions:
+        if found.keys() == wanted:
+            break
+        for file in list_files(revision).values():
+            if file.sha256 in wanted:
+                found.setdefault(file.sha256, CopySource(file.path, revision))
+    return found

@@ -18,9 +18,8 @@ from huggingface_hub.errors import RemoteEntryNotFoundError, RepositoryNotFoundE
 from huggingface_hub.hf_api import LFSFileInfo, RepoFile
 from huggingface_hub.utils import disable_progress_bars
 
-from voice_core.publish.difference import LocalFile, RemoteFile
+from voice_core.publish.difference import Copies, LocalFile, RemoteFile
 from voice_core.publish.errors import HubAccessError, HubError, redact_client_logs
-from voice_core.publish.hub_copies import Copies
 from voice_core.publish.retries import RetryingCaller
 
 _REPO_TYPE = "dataset"

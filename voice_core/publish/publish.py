@@ -12,20 +12,22 @@ from voice_core.corpus.dataset.publications import find_publication, write_publi
 from voice_core.corpus.evicted import EvictedFiles
 from voice_core.layout import DatasetLayout
 from voice_core.publish.commit_message import publish_commit_message
-from voice_core.publish.dataset_files import DatasetNotReadyError, collect_files
+from voice_core.publish.dataset_files import DatasetNotReadyError, collect_files, require_files
 from voice_core.publish.difference import (
     HUB_RECORD,
+    Copies,
     Difference,
     LocalFile,
     RemoteFile,
     compare_files,
+    find_copies,
     group_identities,
     parse_hub_record,
     split_by_size,
 )
 from voice_core.publish.errors import HubAccessError, HubConflictError, HubError, RemoteChangedError
-from voice_core.publish.hub_copies import Copies, find_copies, require_files
 from voice_core.settings import ConfigurationError, Settings
+from voice_core.stages.checks import list_first
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.scratch import Scratch, open_scratch
 from voice_core.storage.store import Store
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
 
 _MAX_BRANCH_MOVES = 5
 _SLICE_BYTES = 2_000_000_000  # uploaded together, and again after an interruption
-_MAX_NAMED = 5
 _EXTRA_MISSING = "publishing needs the extra `hub`: pip install 'voice-data-factory[hub]'"
 
 
@@ -218,11 +219,8 @@ class _Publisher:
 
     def _refuse_foreign(self, difference: Difference, head: "BranchHead") -> None:
         if difference.conflicts and not self._overwrite:
-            more = (
-                f" and {len(difference.conflicts) - _MAX_NAMED} more" if len(difference.conflicts) > _MAX_NAMED else ""
-            )
             raise RemoteChangedError(
-                f"another user added or changed {', '.join(difference.conflicts[:_MAX_NAMED])}{more} in "
+                f"another user added or changed {list_first(difference.conflicts, ', ')} in "
                 f"{self._hub.url}/tree/{head.revision}: save these changes, then publish with --overwrite"
             )
 

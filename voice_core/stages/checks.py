@@ -8,7 +8,7 @@ from typing import Any, Generic, Literal, ParamSpec
 
 P = ParamSpec("P")
 Severity = Literal["error", "warning"]
-_MAX_LISTED = 5  # offenders a message names
+_MAX_LISTED = 5  # items that a message names
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +84,11 @@ def check(severity: Severity = "error") -> Callable[[Callable[P, Findings]], Che
     return lambda find: Check(find, severity)
 
 
-def list_first(offenders: Sequence[str]) -> str:
-    """The first offenders, and how many more there are.
+def list_first(items: Sequence[str], separator: str = "; ") -> str:
+    """The first items, and how many more there are.
 
-    >>> list_first(["a", "b"]), list_first("abcdefg")
-    ('a; b', 'a; b; c; d; e and 2 more')
+    >>> list_first(["a", "b"], ", "), list_first("abcdefg")
+    ('a, b', 'a; b; c; d; e and 2 more')
     """
-    more = f" and {len(offenders) - _MAX_LISTED} more" if len(offenders) > _MAX_LISTED else ""
-    return "; ".join(offenders[:_MAX_LISTED]) + more
+    more = f" and {len(items) - _MAX_LISTED} more" if len(items) > _MAX_LISTED else ""
+    return separator.join(items[:_MAX_LISTED]) + more

@@ -15,7 +15,8 @@ from voice_assets_tests.servers.s3 import S3Server
 from voice_assets_tests.soak.concurrent_builds import build_concurrently
 from voice_assets_tests.soak.fault_injection import inject_random_faults
 from voice_core.corpus.ingest.batches import list_partitions, read_batch
-from voice_core.corpus.segment import cut_pool, segment_stage
+from voice_core.corpus.segment import cut_recording as cut_module
+from voice_core.corpus.segment import segment_stage
 from voice_core.corpus.segment.cut_recording import cut_recording
 from voice_core.layout import PartitionKey
 from voice_core.storage.store import AccessDeniedError, StoreError
@@ -158,7 +159,7 @@ def test_a_recording_that_is_replaced_while_it_is_read_gives_segments_of_neither
         return cut_recording(task)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(cut_pool, "cut_recording", replaced)
+        patch.setattr(cut_module, "cut_recording", replaced)
         report = corpus.segment()
     outcome = report.manifest.recordings[0]
     assert outcome.status == "unreachable"

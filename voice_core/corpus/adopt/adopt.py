@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from voice_core.codecs import load_codec
 from voice_core.compute import progress
+from voice_core.corpus.adopt.adopt_recording import AdoptParameters, RewriteMode
 from voice_core.corpus.adopt.batch import AdoptReport, BatchAdopter, adopted_audio_info
-from voice_core.corpus.adopt.files import AdoptParameters, RewriteMode
 from voice_core.corpus.adopt.listing import RecordingKey, SegmentListing, SourceRecording, find_segments
 from voice_core.corpus.ingest.batch_index import BatchIndex
 from voice_core.corpus.ingest.batch_model import Adoption, Batch, Recording

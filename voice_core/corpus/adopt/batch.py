@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 
 from voice_core.audio.header import AudioInfo
 from voice_core.compute import progress, workers
-from voice_core.corpus.adopt.adopt_recording import AdoptedRecording, AdoptTask, adopt_recording
-from voice_core.corpus.adopt.files import AdoptParameters
+from voice_core.corpus.adopt.adopt_recording import AdoptedRecording, AdoptParameters, AdoptTask, adopt_recording
 from voice_core.corpus.adopt.listing import SourceRecording
 from voice_core.corpus.ingest.batch_model import Adoption
 from voice_core.corpus.ingest.batches import read_batch, update_recordings

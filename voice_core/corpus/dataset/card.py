@@ -1,4 +1,4 @@
-"""The text of the dataset card, README.md. Deterministic. `card_front_matter` writes its YAML."""
+"""The text of the dataset card, README.md. Deterministic. `card_markup` writes YAML and Markdown."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -6,14 +6,13 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from voice_core.corpus.dataset.card_front_matter import render_front_matter
+from voice_core.corpus.dataset.card_markup import escape_markdown, inline_code, render_front_matter, table
 from voice_core.corpus.dataset.column_descriptions import (
     COLUMN_DESCRIPTIONS,
     CONFIG_DESCRIPTIONS,
     NEUTTS_REASON_DESCRIPTIONS,
 )
 from voice_core.corpus.dataset.exporters import config_schemas
-from voice_core.corpus.dataset.markdown import escape_markdown, inline_code, table
 from voice_core.corpus.dataset.parameter_sets import ParameterSet, shared_parameters
 from voice_core.corpus.dataset.summary import Amount, LabelTotal, Summary, format_duration
 from voice_core.corpus.labels import LABELS

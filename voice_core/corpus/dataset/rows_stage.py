@@ -15,7 +15,7 @@ from voice_core.corpus.dataset.exporters import row_key as row_key
 from voice_core.corpus.dataset.parquet_writer import ROW_GROUP, PartitionParquetWriter
 from voice_core.corpus.dataset.splits import Splits
 from voice_core.corpus.dataset.text_normalization import neutts_drop_reasons
-from voice_core.corpus.encode.rebuild import rebuild_evicted
+from voice_core.corpus.encode.encode_stage import rebuild_evicted
 from voice_core.corpus.evicted import dataset_stage_name, unmark_evicted
 from voice_core.corpus.labels import ADDED_LABELS
 from voice_core.corpus.manifest import (

@@ -1,15 +1,19 @@
-"""The encode stage: segment files → the same files with codes, and their manifest."""
+"""The encode stage: segment files → the same files with codes, and their manifest.
+
+Evicted coded files are rebuilt byte for byte, from the dataset's rows or by encoding the segment files again.
+"""
 
 import dataclasses
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-from voice_core.codecs.base import Codec
+from voice_core.audio.pcm import to_float
+from voice_core.codecs.base import Codec, Codes
 from voice_core.compute import progress
-from voice_core.corpus.encode.round_trips import ROUNDTRIP_VERSION
+from voice_core.corpus.encode.code_checks import ROUNDTRIP_VERSION
 from voice_core.corpus.encode.segment_encoder import (
     CODING_VERSION,
     OUT_OF_MEMORY,
@@ -24,7 +28,17 @@ from voice_core.corpus.manifest import Entry, Manifest, read_complete_manifest, 
 from voice_core.corpus.manifest_commit import Checkpoint, commit_stage, unchanged_files
 from voice_core.corpus.names import CODED, SEGMENTS
 from voice_core.corpus.presence import intact_keys
-from voice_core.corpus.segment.rebuild import RebuildSources, rebuild_segments
+from voice_core.corpus.segment.rebuild import (
+    ExpectedHashes,
+    RebuildContext,
+    RebuildSources,
+    load_segments,
+    read_from_rows,
+    rebuild_files,
+    rebuild_segments,
+    write_matching,
+)
+from voice_core.corpus.segment.segment_files import dump_segment
 from voice_core.fingerprint import fingerprint
 from voice_core.layout import PartitionKey, manifest_key, stage_prefix
 from voice_core.settings import Settings
@@ -39,6 +53,7 @@ __all__ = [
     "is_current",
     "parameters",
     "plan_codes",
+    "rebuild_evicted",
     "stage_inputs",
 ]
 
@@ -213,3 +228,38 @@ def _find_adopted_codes(work: Store, partition: PartitionKey, codec: Codec) -> s
     adopted = {item.audio_id: item.adopted for item in read_batch(work, partition).recordings if item.adopted}
     made_by = (codec.name, codec.revision)
     return {audio_id for audio_id, origin in adopted.items() if (origin.codec, origin.revision) == made_by}
+
+
+def rebuild_evicted(
+    work: Store,
+    rebuild_sources: RebuildSources | None,
+    stage: str,
+    partition: PartitionKey,
+    settings: Settings,
+    keys: Iterable[str],
+) -> int:
+    """Rebuild the evicted files among `keys` of the stage "segments" or "coded"; as `rebuild_files`."""
+    if stage == SEGMENTS:
+        return rebuild_segments(work, rebuild_sources, partition, settings, keys)
+    return rebuild_files(work, rebuild_sources, stage, partition, settings, keys, _make_coded)
+
+
+def _make_coded(context: RebuildContext, wanted: ExpectedHashes) -> set[str]:
+    remaining = write_matching(context, wanted, read_from_rows(context, wanted, with_codes=True))
+    codec = context.sources.codec() if remaining else None
+    if codec is None:
+        return set()
+    sources = {SEGMENTS + key.removeprefix(CODED): key for key in remaining}
+    rebuild_segments(context.work, context.sources, context.partition, context.settings, sources)
+    with codec.ready(f"encoding freed files of {context.partition} again"):
+        write_matching(context, remaining, _encode_again(context, codec, sources))
+    still_evicted = read_evicted(context.work, SEGMENTS, context.partition)
+    return {key for source, key in sources.items() if source in still_evicted}
+
+
+def _encode_again(context: RebuildContext, codec: Codec, sources: Mapping[str, str]) -> Iterator[tuple[str, bytes]]:
+    """Encode segment files one by one. `sources` maps the key of each segment file to the key of its coded file."""
+    rate = context.settings.cut.sample_rate_hz
+    for target, segment in load_segments(context, {target: source for source, target in sources.items()}):
+        codes: Codes = codec.encode([to_float(segment.audio)], rate)[0]
+        yield target, dump_segment(dataclasses.replace(segment, codes=codes))

@@ -10,7 +10,7 @@ import numpy as np
 from voice_core.audio.pcm import to_float
 from voice_core.codecs.base import Audio, Codec, Codes, OutOfMemoryError
 from voice_core.compute.concurrency import map_pipelined
-from voice_core.corpus.encode.round_trips import compare_round_trip
+from voice_core.corpus.encode.code_checks import compare_round_trip
 from voice_core.corpus.manifest import Entry
 from voice_core.corpus.names import CODED, SEGMENTS
 from voice_core.corpus.segment.segment_files import Segment, SegmentFileError, dump_segment, load_segment

@@ -1,4 +1,7 @@
-"""Trace a row of the dataset back to its raw objects, with hashes; or the reason why a line has no row."""
+"""Trace a row of the dataset back to its raw objects, with hashes; or the reason why a line has no row.
+
+`verify_trace` reads these objects again and compares them with what was committed.
+"""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -23,6 +26,7 @@ from voice_core.corpus.lineage.trace_types import (
     ThresholdResult,
     Trace,
     TranscriptLine,
+    VerifiedObject,
 )
 from voice_core.corpus.manifest import Entry, Manifest, RecordingOutcome, read_manifest
 from voice_core.corpus.names import CODED, TEST
@@ -193,3 +197,36 @@ def _measures(entry: Entry, rules: dict[str, float]) -> tuple[ThresholdResult, .
     """The thresholds of the rules; each setting is named after the measure that it bounds."""
     names = [(setting.partition("_"), threshold) for setting, threshold in rules.items()]
     return tuple(ThresholdResult(name, getattr(entry, name, None), bound, limit) for (bound, _, name), limit in names)
+
+
+def verify_trace(trace: Trace, raw: Store, work: Store) -> list[VerifiedObject]:
+    """Read every object of a trace and compare its hash; raises `StoreError`."""
+    checks = [
+        _verify_raw_object(raw, "recording", trace.audio),
+        _verify_raw_object(raw, "transcript", trace.transcript),
+    ]
+    places = [("segment file", trace.segment), ("coded file", trace.coded)]
+    places += [(f"rows ({place.config})", place.file) for place in trace.rows]
+    checks += [_verify_file(work, what, place) for what, place in dict.fromkeys(places) if place is not None]
+    return checks
+
+
+def _verify_raw_object(raw: Store, what: str, source: RawObject) -> VerifiedObject:
+    if not source.key or not source.sha256:
+        return VerifiedObject(what, source.key, "unknown", "it was not in the raw bucket at the last discovery")
+    info = raw.head(source.key)
+    if info is None:
+        return VerifiedObject(what, source.key, "missing", "it is no longer in the raw bucket")
+    same_name = (source.etag, source.version) == (info.etag, info.version)
+    if raw.hash(source.key) != source.sha256:
+        return VerifiedObject(what, source.key, "another", "its content has changed: `voice build` processes it")
+    return VerifiedObject(what, source.key, "same", "" if same_name else "it was uploaded again with the same content")
+
+
+def _verify_file(work: Store, what: str, place: CommittedFile) -> VerifiedObject:
+    if work.head(place.key) is None:
+        state = "freed" if place.freed else "missing"
+        return VerifiedObject(what, place.key, state, "" if place.freed else "`voice build --verify` rebuilds it")
+    if work.hash(place.key) != place.sha256:
+        return VerifiedObject(what, place.key, "another", "it was changed: `voice build --verify` repairs it")
+    return VerifiedObject(what, place.key, "same")

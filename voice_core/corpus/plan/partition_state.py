@@ -12,6 +12,7 @@ from voice_core.corpus.presence import intact_keys
 from voice_core.corpus.status import PartitionStatus
 from voice_core.layout import PartitionKey, manifest_key, stage_prefix
 from voice_core.settings import Settings
+from voice_core.stages.files import list_sizes
 from voice_core.storage.store import Store
 
 _INGEST_ASSETS = ("raw_audio", "segments")
@@ -96,6 +97,6 @@ def _read_state(
 
 def _list_sizes(work: Store, stage: str, partition: PartitionKey) -> dict[str, int]:
     """Sizes by key of a stage's files, without its manifest."""
-    found = {item.key: item.size for item in work.listing(stage_prefix(stage, partition))}
+    found = list_sizes(work, stage_prefix(stage, partition))
     found.pop(manifest_key(stage, partition), None)
     return found

@@ -5,31 +5,86 @@ rebuilt byte for byte by `voice_core.corpus.segment.rebuild`.
 """
 
 import dataclasses
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from voice_core.corpus.checks import files_intact
-from voice_core.corpus.dataset import rows_stage
+from voice_core.corpus.dataset import pairs, rows_stage
 from voice_core.corpus.dataset.publications import read_publications
-from voice_core.corpus.evicted import read_evicted, write_evicted
-from voice_core.corpus.names import SEGMENTS
+from voice_core.corpus.evicted import dataset_stage_name, read_evicted, write_evicted
+from voice_core.corpus.manifest import Manifest, read_manifest
+from voice_core.corpus.names import CODED, SEGMENTS
 from voice_core.corpus.plan.rebuilds import AvailableFiles, list_present_rows, plan_coded_rebuild, plan_segment_rebuild
-from voice_core.corpus.retention.committed_files import (
-    DATASET_FILES,
-    EVICTABLE_STAGES,
-    CommittedFiles,
-    evicted_record_name,
-)
 from voice_core.corpus.status import ASSETS, PartitionStatus
+from voice_core.fingerprint import fingerprint
 from voice_core.language import pluralize
 from voice_core.layout import DatasetLayout, PartitionKey, stage_prefix
 from voice_core.settings import Settings
+from voice_core.stages.checks import list_first
+from voice_core.stages.files import find_sizes, list_sizes
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.store import Store
+
+_DATASET_FILES = "datasets"
+_EVICTABLE_STAGES = (SEGMENTS, CODED, _DATASET_FILES)
 
 
 class DerivedFilesDamagedError(RuntimeError):
     """Files derived from those to be evicted are missing or corrupt, so nothing is evicted. The message names them."""
+
+
+@dataclass(frozen=True, slots=True)
+class _CommittedFiles:
+    """The manifests of one partition and the files that they commit, evicted or not."""
+
+    segments: Manifest | None
+    coded: Manifest | None
+    rows: Manifest | None
+    pairs: tuple[tuple[str, str], ...]  # (key, SHA-256)
+    evicted: Mapping[str, str]  # SHA-256 by key, of all stages
+
+    @classmethod
+    def read(cls, work: Store, partition: PartitionKey, settings: Settings) -> "_CommittedFiles":
+        record = pairs.read_pairs(work, partition, settings)
+        evicted: dict[str, str] = {}
+        for stage in _EVICTABLE_STAGES:
+            evicted |= read_evicted(work, _evicted_record_name(stage, settings), partition)
+        return cls(
+            read_manifest(work, SEGMENTS, partition),
+            read_manifest(work, CODED, partition) if rows_stage.has_codec(settings) else None,
+            rows_stage.read_dataset_manifest(work, partition, settings),
+            tuple(record.hashes.items()) if record else (),
+            evicted,
+        )
+
+    @property
+    def version(self) -> str:
+        manifests = (self.segments, self.coded, self.rows)
+        return fingerprint([item.data_version if item else "" for item in manifests], list(self.pairs))
+
+    def files(self, stage: str) -> list[tuple[str, str]]:
+        """(key, SHA-256) of every file that a stage committed."""
+        if stage == _DATASET_FILES:
+            return [*(rows_stage.list_parquet_files(self.rows) if self.rows else ()), *self.pairs]
+        manifest = self.segments if stage == SEGMENTS else self.coded
+        return [(entry.key, entry.sha256) for entry in manifest.files()] if manifest else []
+
+    def derived_files(self, stage: str) -> list[tuple[str, str]]:
+        """Files of later stages that hold the content of the stage's kept files.
+
+        Where coded files are evicted themselves, the Parquet files are included too.
+        """
+        if stage == _DATASET_FILES:
+            return []
+        derived = self.files(CODED) if stage == SEGMENTS and self.coded else []
+        if not derived or any(self.evicted.get(key) == digest for key, digest in derived):
+            derived += self.files(_DATASET_FILES)
+        return derived
+
+
+def _evicted_record_name(stage: str, settings: Settings) -> str:
+    """The stage's name in the records of evicted files."""
+    return dataset_stage_name(settings.dataset) if stage == _DATASET_FILES else stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +130,9 @@ def plan_eviction(
     """
     plans = []
     for status in partitions:
-        known = CommittedFiles.read(work, status.partition, settings)
+        known = _CommittedFiles.read(work, status.partition, settings)
         mine = []
-        for stage in EVICTABLE_STAGES:
+        for stage in _EVICTABLE_STAGES:
             sizes = _sizes(work, known, stage, status.partition) if stage in stages else {}
             present = {key: digest for key, digest in known.files(stage) if key in sizes}
             if present:
@@ -95,9 +150,9 @@ def evict_files(work: Store, plan: EvictionPlan, settings: Settings) -> None:
     Raises:
         DerivedFilesDamagedError: nothing was deleted.
     """
-    place = evicted_record_name(plan.stage, settings)
+    place = _evicted_record_name(plan.stage, settings)
     with hold_lock(work, str(plan.partition)) as work:
-        known = CommittedFiles.read(work, plan.partition, settings)
+        known = _CommittedFiles.read(work, plan.partition, settings)
         if known.version != plan.version:
             raise DerivedFilesDamagedError(f"{plan.partition} has changed since it was planned: run the command again")
         outcome = files_intact(work, known.derived_files(plan.stage))
@@ -113,7 +168,7 @@ def evict_files(work: Store, plan: EvictionPlan, settings: Settings) -> None:
 def _plan_stage(
     work: Store,
     status: PartitionStatus,
-    known: CommittedFiles,
+    known: _CommittedFiles,
     stage: str,
     present: Mapping[str, str],
     sizes: Mapping[str, int],
@@ -122,14 +177,14 @@ def _plan_stage(
 ) -> EvictionPlan:
     """`present` are the stage's files in the work root (SHA-256 by key), `sizes` their bytes."""
     needed = ASSETS[
-        : 3 + EVICTABLE_STAGES.index(stage) if rows_stage.has_codec(settings) else 4 + (stage == DATASET_FILES)
+        : 3 + _EVICTABLE_STAGES.index(stage) if rows_stage.has_codec(settings) else 4 + (stage == _DATASET_FILES)
     ]
     unfinished = [f"{name} is {status.states[name]}" for name in needed if not status.states[name].up_to_date]
     undecodable = _undecodable_recordings(status, known)
     refusal, retained, files = "", "", dict(present)
     if unfinished:
         refusal = f"{', '.join(unfinished)}: run `voice build` first"
-    elif stage == DATASET_FILES:
+    elif stage == _DATASET_FILES:
         refusal = _dataset_refusal(work, known, undecodable, present, settings, force)
     else:
         manifest = known.segments if stage == SEGMENTS else known.coded
@@ -142,7 +197,7 @@ def _plan_stage(
                 {entry.audio_id for entry in entries if entry.key in present and entry.audio_id in undecodable}
             )
             retained = (
-                f"{len(present) - len(files)} files of recordings that the raw bucket lacks: {_abbreviate(named)}"
+                f"{len(present) - len(files)} files of recordings that the raw bucket lacks: {list_first(named, ', ')}"
             )
     if refusal:
         return EvictionPlan(stage, status.partition, refusal=refusal, version=known.version)
@@ -150,7 +205,7 @@ def _plan_stage(
     return EvictionPlan(stage, status.partition, files, size, retained, version=known.version)
 
 
-def _undecodable_recordings(status: PartitionStatus, known: CommittedFiles) -> set[str]:
+def _undecodable_recordings(status: PartitionStatus, known: _CommittedFiles) -> set[str]:
     """The audio_ids of recordings that cannot be decoded again."""
     undecodable = {
         item.audio_id
@@ -166,7 +221,7 @@ def _undecodable_recordings(status: PartitionStatus, known: CommittedFiles) -> s
 
 def _dataset_refusal(
     work: Store,
-    known: CommittedFiles,
+    known: _CommittedFiles,
     undecodable: set[str],
     present: Mapping[str, str],
     settings: Settings,
@@ -177,7 +232,7 @@ def _dataset_refusal(
         {e.audio_id for e in source.kept() if e.audio_id in undecodable and e.key in known.evicted} if source else set()
     )
     if last:
-        return f"its rows are the last copy of recordings that the raw bucket lacks: {_abbreviate(sorted(last))}"
+        return f"its rows are the last copy of recordings that the raw bucket lacks: {list_first(sorted(last), ', ')}"
     root = DatasetLayout(settings.dataset).root
     published = {
         (root + str(item["path"]), item["sha256"])
@@ -191,7 +246,7 @@ def _dataset_refusal(
     return ""
 
 
-def _rebuild_cost(known: CommittedFiles, plan: EvictionPlan, evicted_keys: Collection[str]) -> RebuildCost:
+def _rebuild_cost(known: _CommittedFiles, plan: EvictionPlan, evicted_keys: Collection[str]) -> RebuildCost:
     """`evicted_keys` are all files that are evicted once every plan is carried out."""
     segments, coded = known.segments, known.coded
     if segments is None or plan.refusal:
@@ -204,7 +259,7 @@ def _rebuild_cost(known: CommittedFiles, plan: EvictionPlan, evicted_keys: Colle
     if plan.stage == SEGMENTS:
         steps = plan_segment_rebuild([entry for entry in segments.files() if entry.key in plan.files], available)
     elif coded is not None:  # rows are written from coded files
-        needed = evicted_keys if plan.stage == DATASET_FILES else plan.files.keys()
+        needed = evicted_keys if plan.stage == _DATASET_FILES else plan.files.keys()
         by_id = {(entry.audio_id, entry.index): entry for entry in segments.files()}
         steps = plan_coded_rebuild([entry for entry in coded.files() if entry.key in needed], by_id, available)
     else:  # rows are written from segment files
@@ -215,14 +270,8 @@ def _rebuild_cost(known: CommittedFiles, plan: EvictionPlan, evicted_keys: Colle
     return RebuildCost(len(steps.copied), len(decoded), hours, len(steps.encoded))
 
 
-def _sizes(work: Store, known: CommittedFiles, stage: str, partition: PartitionKey) -> dict[str, int]:
+def _sizes(work: Store, known: _CommittedFiles, stage: str, partition: PartitionKey) -> dict[str, int]:
     """Bytes by key of the stage's files in the work root."""
-    if stage != DATASET_FILES:
-        return {item.key: item.size for item in work.listing(stage_prefix(stage, partition))}
-    found = work.map_keys(work.head, [key for key, _ in known.files(stage)])
-    return {item.key: item.size for item in found if item is not None}
-
-
-def _abbreviate(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more
+    if stage != _DATASET_FILES:
+        return list_sizes(work, stage_prefix(stage, partition))
+    return find_sizes(work, [key for key, _ in known.files(stage)])

@@ -1,12 +1,14 @@
-"""Cut one recording: its audio and transcript → segment files and rows. Runs in a worker process."""
+"""Cut recordings in worker processes: the audio and transcript of each → segment files and rows."""
 
 import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 
 from voice_core.audio.decoding import Damage, DecodeReport, decode
 from voice_core.audio.header import UnreadableAudioError
+from voice_core.compute import workers
 from voice_core.corpus.accounting import account_for_samples
 from voice_core.corpus.ingest.transcript_types import BadLine, Line, TranscriptError
 from voice_core.corpus.ingest.transcripts import parse_transcript
@@ -19,28 +21,47 @@ from voice_core.corpus.segment.cut_task import (
     NOT_READ,
     CutResult,
     CutTask,
+    check_not_replaced,
+    file_signature,
+    open_local_audio,
+    read_transcript,
     skipped_result,
     unreadable_result,
 )
 from voice_core.corpus.segment.line_plan import line_entry, plan_lines, reusable_outcome
 from voice_core.corpus.segment.measures import measure
-from voice_core.corpus.segment.recording_input import (
-    check_not_replaced,
-    file_signature,
-    open_local_audio,
-    read_transcript,
-)
 from voice_core.corpus.segment.segment_files import Segment, dump_segment
 from voice_core.fingerprint import sha256
 from voice_core.layout import segment_name, stage_prefix
 from voice_core.settings import Settings
 from voice_core.stages.verdicts import Reject
-from voice_core.storage.scratch import ScratchLimitError
+from voice_core.storage.scratch import ScratchLimitError, open_scratch
 from voice_core.storage.store import AccessDeniedError, Store, StoreError
 
 _TRUNCATED_SEC = 1.0
 _TRUNCATED_SHARE = 0.02
 _PUT_BYTES = 8 << 20  # segments are written in groups of about this size
+
+
+def run_cut_tasks(tasks: Sequence[CutTask], settings: Settings) -> Iterator[tuple[CutTask, CutResult]]:
+    """Cut recordings in parallel; yields each task with its result as soon as it is done.
+
+    All tasks have the same stores. Local copies of remote recordings stay within the scratch budget.
+    """
+    if not tasks:
+        return
+    raw, work = tasks[0].raw, tasks[0].work
+    scratch = open_scratch(settings.local_dir, settings.local_gb) if raw.local_root is None else None
+    # The longest recordings first: otherwise one core may still decode when all others are idle.
+    longest_first = sorted(tasks, key=lambda task: task.recording.duration_sec, reverse=True)
+    yield from workers.map_unordered(
+        cut_recording,
+        [dataclasses.replace(task, scratch=scratch) for task in longest_first],
+        settings.workers if raw.shareable and work.shareable else 1,
+        weigh=attrgetter("copy_bytes"),
+        capacity=scratch.budget_bytes if scratch else 0,
+        name=lambda task: task.recording.key,
+    )
 
 
 def cut_recording(task: CutTask) -> CutResult:

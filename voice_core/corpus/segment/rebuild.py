@@ -1,6 +1,6 @@
 """Rebuild evicted segment files, byte for byte, from the nearest source: coded file, dataset row or recording.
 
-`rebuild_files` is the frame for all stages; `voice_core.corpus.encode.rebuild` uses it for coded files.
+`rebuild_files` is the frame for all stages; `voice_core.corpus.encode.encode_stage` uses it for coded files.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ from voice_core.corpus.ingest.batches import read_batch
 from voice_core.corpus.labels import ADDED_LABELS, REQUIRED_LABELS
 from voice_core.corpus.manifest import Manifest, read_complete_manifest, read_manifest, write_manifest
 from voice_core.corpus.names import CODED, FULL, SEGMENTS, SPLITS
-from voice_core.corpus.segment.cut_pool import run_cut_tasks
+from voice_core.corpus.segment.cut_recording import run_cut_tasks
 from voice_core.corpus.segment.cut_task import CutTask
 from voice_core.corpus.segment.segment_files import Segment, SegmentFileError, dump_segment, load_segment
 from voice_core.corpus.segment.segment_plan import parameters

@@ -1,21 +1,23 @@
 """The segment stage: the recordings of a batch → segment files and their manifest."""
 
 import dataclasses
+import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from voice_core.compute import progress
+from voice_core.corpus.evicted import read_evicted, write_evicted
 from voice_core.corpus.ingest.batch_model import Batch
 from voice_core.corpus.ingest.batches import read_batch
 from voice_core.corpus.ingest.snapshot import mark_transcripts_changed
-from voice_core.corpus.manifest import Manifest, read_manifest
+from voice_core.corpus.manifest import Manifest, load_manifest, read_manifest
 from voice_core.corpus.manifest_commit import Checkpoint, commit_stage, unchanged_files
-from voice_core.corpus.names import SEGMENTS
+from voice_core.corpus.names import CODED, SEGMENTS
+from voice_core.corpus.presence import files_from_records, intact_keys
 from voice_core.corpus.segment.content_hashes import ContentHashes
-from voice_core.corpus.segment.cut_pool import run_cut_tasks
+from voice_core.corpus.segment.cut_recording import run_cut_tasks
 from voice_core.corpus.segment.cut_task import CutTask
-from voice_core.corpus.segment.recoverable_segments import mark_recoverable_evicted
 from voice_core.corpus.segment.rules import apply_rules
 from voice_core.corpus.segment.segment_plan import (
     CODE_VERSION,
@@ -27,8 +29,10 @@ from voice_core.corpus.segment.segment_plan import (
     split_intact_rows,
     stage_inputs,
 )
-from voice_core.layout import PartitionKey, manifest_key, slug, stage_prefix
+from voice_core.layout import DatasetLayout, PartitionKey, manifest_key, slug, stage_prefix
 from voice_core.settings import Settings
+from voice_core.stages.checks import list_first
+from voice_core.stages.files import check_files, find_sizes
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.state_files import DamagedStateError
 from voice_core.storage.store import Store
@@ -39,6 +43,7 @@ __all__ = [
     "build_segments",
     "is_current",
 ]
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,7 @@ def _build_segments(
         _check_recoverable(work, batch)
     else:
         gone = {item.audio_id for item in batch.recordings if item.vanished or item.adopted is not None}
-        mark_recoverable_evicted(work, old, gone, settings, verify=verify)
+        _mark_recoverable_evicted(work, old, gone, settings, verify=verify)
     wanted = parameters(settings)
     before = {item.audio_id: item for item in old.recordings} if old else {}
     rows, lost = split_intact_rows(work, old, verify=verify)
@@ -159,12 +164,11 @@ def _check_recoverable(work: Store, batch: Batch) -> None:
     there = {item.key.rpartition("_seg_")[0] for item in work.listing(stage_prefix(SEGMENTS, batch.partition))}
     lost = [name for name in last if f"{stage_prefix(SEGMENTS, batch.partition)}{slug(name)}" in there]
     if lost:
-        names = ", ".join(lost[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
         raise DamagedStateError(
             work,
             key,
             f"is {'damaged' if damaged else 'missing'}, and the segments of recordings that are not in the raw bucket "
-            f"cannot be made again ({names})",
+            f"cannot be made again ({list_first(lost, ', ')})",
             "Restore it from a backup, or remove these recordings with `voice forget`",
         )
 
@@ -178,3 +182,44 @@ def _check_sample_rate(batch: Batch, old: Manifest | None, settings: Settings) -
             f"bucket ({', '.join(gone[:5])}), so cut.sample_rate_hz cannot be {settings.cut.sample_rate_hz}: "
             "restore the recordings, remove them with `voice forget`, or keep the sample rate"
         )
+
+
+def _mark_recoverable_evicted(
+    work: Store, segments: Manifest, unavailable: Collection[str], settings: Settings, *, verify: bool
+) -> None:
+    """Record lost files of the recordings `unavailable` as evicted, if a later stage has their content.
+
+    Later stages are the coded files and the rows of the dataset. Evicted files are rebuilt byte for byte when they are
+    needed; these recordings cannot be cut again.
+    """
+    candidates = [entry for entry in segments.files() if entry.audio_id in unavailable]
+    if not candidates:
+        return
+    intact = intact_keys(work, segments, verify=verify)
+    lost = [entry for entry in candidates if entry.key not in intact]
+    if not lost:
+        return
+    partition = PartitionKey.parse(segments.partition)
+    later = read_manifest(work, CODED, partition)
+    coded = {key.removeprefix(CODED) for key in intact_keys(work, later, verify=verify)}
+    rows = _intact_rows(work, partition, settings)
+    recoverable = {
+        entry.key: entry.sha256
+        for entry in lost
+        if entry.key.removeprefix(segments.stage) in coded or (entry.audio_id, entry.index) in rows
+    }
+    if recoverable:
+        _log.warning("%s: lost segment files that can be rebuilt from later stages: %d", partition, len(recoverable))
+        write_evicted(work, segments.stage, partition, {**read_evicted(work, segments.stage, partition), **recoverable})
+        work.delete(recoverable)  # corrupt files
+
+
+def _intact_rows(work: Store, partition: PartitionKey, settings: Settings) -> set[tuple[str, int]]:
+    manifest = load_manifest(work, DatasetLayout(settings.dataset).manifest_key(partition))
+    if manifest is None or not manifest.complete:
+        return set()
+    files = files_from_records(manifest.parameters.get("files", []))
+    states = check_files(work, files, find_sizes(work, files))
+    if not all(state.counts_as_present for state in states.values()):
+        return set()
+    return {(entry.audio_id, entry.index) for entry in manifest.kept()}

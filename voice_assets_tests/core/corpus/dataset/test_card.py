@@ -16,8 +16,8 @@ from voice_assets_tests.core.corpus.dataset.test_summary import RATE, kept, mani
 from voice_core.audio.pcm import flac_bytes
 from voice_core.corpus.dataset import schemas
 from voice_core.corpus.dataset.card import read_card_settings, render_card, strip_speaker_tables
+from voice_core.corpus.dataset.card_markup import escape_markdown
 from voice_core.corpus.dataset.column_descriptions import COLUMN_DESCRIPTIONS
-from voice_core.corpus.dataset.markdown import escape_markdown
 from voice_core.corpus.dataset.summary import summarise
 from voice_core.corpus.manifest import Manifest, RecordingOutcome
 from voice_core.layout import DatasetLayout, PartitionKey

@@ -11,8 +11,7 @@ from voice_assets_tests.core.corpus.small_corpus import Corpus, make_line, make_
 from voice_core.corpus.encode import encode_stage
 from voice_core.corpus.forget.forget import mark_forgotten
 from voice_core.corpus.lineage.trace_types import Trace
-from voice_core.corpus.lineage.tracer import trace_row
-from voice_core.corpus.lineage.verification import verify_trace
+from voice_core.corpus.lineage.tracer import trace_row, verify_trace
 from voice_core.corpus.manifest import read_complete_manifest
 from voice_core.corpus.names import CODED
 from voice_core.corpus.retention import evict

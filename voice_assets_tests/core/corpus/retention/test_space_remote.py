@@ -7,8 +7,7 @@ import pytest
 from voice_assets_tests.core.corpus.small_corpus import Corpus, make_lines
 from voice_assets_tests.servers.gcs import GcsServer
 from voice_assets_tests.servers.s3 import S3Server
-from voice_core.corpus.lineage.tracer import trace_row
-from voice_core.corpus.lineage.verification import verify_trace
+from voice_core.corpus.lineage.tracer import trace_row, verify_trace
 from voice_core.corpus.retention import evict
 from voice_core.storage.store import Store
 
