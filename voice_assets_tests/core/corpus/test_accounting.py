@@ -1,9 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voice_core.corpus.accounting import account_for_samples
+from voice_core.corpus.accounting import Span, account_for_samples, assign_samples
 from voice_core.corpus.manifest import Entry
-from voice_core.stages.accounting import Span, assign_samples
 from voice_core.stages.verdicts import Reject
 
 TOTALS = st.integers(0, 60)
