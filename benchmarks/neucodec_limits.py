@@ -12,8 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.neucodec_models import INPUT_HZ, BytesWritten, timings_sec
 from voice_assets_tests.core.codecs import original_neucodec as reference
 from voice_assets_tests.core.codecs.original_neucodec import synthetic_speech
-from voice_core.codecs.neucodec.activation import FusedActivation
 from voice_core.codecs.neucodec.engine import NeuCodecEngine, float32_precision
+from voice_core.codecs.neucodec.network import FusedActivation
 
 _COUNTED_SEC = 4.0
 _DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

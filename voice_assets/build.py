@@ -11,13 +11,12 @@ import dagster as dg
 from resources.corpus import load_configured_codec, open_raw, open_work, open_work_read_only
 from voice_assets.defs.voice_dataset.jobs import card_job, encode_job, ingest_job, rows_job, splits_job
 from voice_assets.defs.voice_dataset.partitions import NAME
+from voice_assets.failures import describe_root_cause, read_failed_batches
 from voice_assets.in_process import run_job
 from voice_assets.instance import add_partitions
-from voice_assets.partition_arguments import parse_partitions
 from voice_assets.run_ownership import release_orphaned_runs
 from voice_assets.sensor_backoff import group_runs
 from voice_assets.stale_runs import ENCODE_ASSETS, INGEST_ASSETS, ROW_ASSETS
-from voice_assets.step_failures import describe_root_cause, read_failed_batches
 from voice_core.compute import progress
 from voice_core.corpus.dataset.splits import UncutBatchesError
 from voice_core.corpus.evicted import repair_eviction_records
@@ -25,7 +24,7 @@ from voice_core.corpus.ingest.discovery import Discovery, discover, refresh_disc
 from voice_core.corpus.plan.build_plan import BuildPlan
 from voice_core.corpus.plan.plan import plan_build
 from voice_core.corpus.status import BuildStatus, PartitionStatus, StageState, read_status
-from voice_core.layout import PartitionKey
+from voice_core.layout import PartitionKey, parse_partitions
 from voice_core.settings import Settings
 from voice_core.storage import distributed_lock
 from voice_core.storage.store import Store

@@ -15,12 +15,13 @@ import dagster as dg
 
 from voice_assets.run_ownership import HOST_TAG
 from voice_assets.run_queries import PARTITION, RANGE_END, RANGE_START
-from voice_assets.step_failures import describe_error, read_failed_batches
 from voice_core.corpus.status import ASSETS
+from voice_core.error_text import drop_class_name
 from voice_core.layout import partition_flags
 from voice_core.redaction import redact
 from voice_core.settings import Settings
 
+FAILED_BATCHES = "failed_batches"  # metadata of a step's failure: batch → "asset: error"
 _MAX_ERROR_LINES = 6
 _MAX_LINE_CHARACTERS = 400
 _BUILT_BY_VOICE = {*ASSETS, "dataset_splits", "dataset_card"}
@@ -185,3 +186,31 @@ def is_resolved(instance: dg.DagsterInstance, run: FailedRun, failure: AssetFail
         return True
     succeeded = dg.RunsFilter(job_name=run.job, statuses=[dg.DagsterRunStatus.SUCCESS], tags=run.tags)
     return any((record.end_time or 0) > run.since for record in instance.get_run_records(succeeded, limit=1))
+
+
+def iter_error_causes(error: "dg.SerializableErrorInfo | None") -> Iterator["dg.SerializableErrorInfo"]:
+    """An error that Dagster recorded, then what it was raised from, and so on: the innermost is last."""
+    while error is not None:
+        yield error
+        error = error.cause
+
+
+def describe_error(error: "dg.SerializableErrorInfo | None") -> str:
+    """The messages of an error and its causes, the innermost first, without stack traces."""
+    messages = [drop_class_name(item.message.strip()) for item in iter_error_causes(error)]
+    return "\n".join(dict.fromkeys(reversed(messages))) or "no message"
+
+
+def describe_root_cause(error: "dg.SerializableErrorInfo | None") -> str:
+    """The message of the error that a step raised, without Dagster's own error around it."""
+    causes = list(iter_error_causes(error))
+    return drop_class_name(causes[min(1, len(causes) - 1)].message.strip()) if causes else "no message"
+
+
+def read_failed_batches(event: dg.DagsterEvent) -> dict[str, str]:
+    """The errors of a step over many batches, by batch; empty for a step over one."""
+    data = event.step_failure_data
+    reported = data.user_failure_data.metadata.get(FAILED_BATCHES) if data.user_failure_data else None
+    if reported is None or not isinstance(reported.value, dict):
+        return {}
+    return {str(batch): str(error) for batch, error in reported.value.items()}

@@ -3,7 +3,7 @@
 import hashlib
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -87,6 +87,20 @@ def partition_flags(keys: Sequence[str]) -> str:
     " --partition news/batch-0001 --partition 'late show/batch-0002'"
     """
     return "".join(f" --partition {shlex.quote(key)}" for key in keys[:_MAX_FLAGS])
+
+
+def parse_partitions(keys: Sequence[str], known: Collection[PartitionKey]) -> list[PartitionKey]:
+    """The partitions with these keys. Raises ValueError for an invalid key, LookupError for unknown partitions.
+
+    >>> parse_partitions(["news/batch-0002"], [PartitionKey("news", 1)])
+    Traceback (most recent call last):
+    LookupError: there is no partition news/batch-0002; `voice status` lists them
+    """
+    found = [PartitionKey.parse(key) for key in keys]
+    unknown = sorted(set(found) - set(known))
+    if unknown:
+        raise LookupError(f"there is no partition {', '.join(map(str, unknown))}; `voice status` lists them")
+    return found
 
 
 BATCHES = "batches/"

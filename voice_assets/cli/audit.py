@@ -7,8 +7,8 @@ import typer
 
 from voice_assets.cli.exit_codes import FAILED_EXIT_CODE
 from voice_assets.cli.output import console, print_error_line, show_progress, take_first
-from voice_assets.partition_arguments import parse_partitions
 from voice_core.language import pluralize
+from voice_core.layout import parse_partitions
 from voice_core.settings import Settings
 
 _SHOWN = 20  # files

@@ -10,9 +10,9 @@ from rich.table import Table
 
 from voice_assets.cli.exit_codes import FAILED_EXIT_CODE
 from voice_assets.cli.output import confirm, console, print_error_line, print_line, show_progress
-from voice_assets.partition_arguments import parse_partitions
 from voice_core.compute import progress
 from voice_core.language import pluralize
+from voice_core.layout import parse_partitions
 from voice_core.settings import Settings
 
 if TYPE_CHECKING:

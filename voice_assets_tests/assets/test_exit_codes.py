@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from voice_assets.cli.exit_codes import ERROR_EXIT_CODE, INTERNAL_ERROR_EXIT_CODE, INTERRUPTED_EXIT_CODE, report_error
-from voice_assets.step_failures import describe_error, describe_root_cause
+from voice_assets.failures import describe_error, describe_root_cause
 from voice_assets_tests.command_server import run_voice
 from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_assets_tests.dagster_home import create_dagster_home

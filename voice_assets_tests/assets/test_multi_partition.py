@@ -8,7 +8,7 @@ import pytest
 
 from voice_assets.definitions import build_definitions
 from voice_assets.defs.voice_dataset.partitions import NAME
-from voice_assets.step_failures import FAILED_BATCHES
+from voice_assets.failures import FAILED_BATCHES
 from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_assets_tests.dagster_home import create_dagster_home
 from voice_core.corpus.manifest import read_complete_manifest

@@ -16,14 +16,16 @@ from voice_assets.build import DatasetBuildReport, preview_build
 from voice_assets.cli import app
 from voice_assets.cli.output import console
 from voice_assets.cli.plan import plan_to_dict
-from voice_assets.eta import estimate_stage_times, expected_encoding_unit, sum_minutes
-from voice_assets.run_ownership import HOST_TAG
-from voice_assets.throughput_history import (
+from voice_assets.eta import (
+    estimate_stage_times,
+    expected_encoding_unit,
     format_codec_label,
     read_cutting_speeds,
     read_encoding_speeds,
     read_writing_speeds,
+    sum_minutes,
 )
+from voice_assets.run_ownership import HOST_TAG
 from voice_assets_tests.assets.conftest import BuiltCorpus, open_corpus
 from voice_assets_tests.core.corpus.small_corpus import SmallCodec
 from voice_core.codecs import CODECS, cached_codec, load_codec

@@ -1,4 +1,4 @@
-"""The level of speech: RMS over its speech frames, without the silence around and within it."""
+"""Where audio is speech, and the level of the speech: RMS over its frames, without the silence around and within it."""
 
 import math
 from collections.abc import Iterable
@@ -8,11 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from voice_core.audio.pcm import resample
-from voice_core.audio.speech_activity import detect_speech_frames
 
 SAMPLE_RATE_HZ = 24_000
 """Speech is measured at this rate."""
 _FRAME = SAMPLE_RATE_HZ // 50
+_BELOW_LOUD_DB = 35.0
+_INAUDIBLE = 10 ** (-60.0 / 20)  # amplitude; a frame below it is never speech
 _SILENCE_PEAK = 1e-4  # amplitude of the loudest sample, at whatever level an engine speaks
 
 
@@ -26,6 +27,24 @@ class SpeechPower:
 
     energy: float
     samples: int
+
+
+def detect_speech_frames(audio: npt.NDArray[np.floating], sample_rate_hz: int) -> npt.NDArray[np.bool_]:
+    """Which 20 ms frames hold speech, shape [frames]; the last frame may be shorter. Audio at full scale ±1.
+
+    Speech is above −60 dBFS, and at most 35 dB below the mean power of the louder half of the frames above −60 dBFS.
+    """
+    size = max(1, sample_rate_hz // 50)
+    if not len(audio):
+        return np.zeros(0, np.bool_)
+    starts = np.arange(0, len(audio), size)
+    sizes = np.diff(np.append(starts, len(audio)))
+    power = np.add.reduceat(np.square(audio, dtype=np.float64), starts) / sizes
+    audible = np.sort(power[power > _INAUDIBLE**2])
+    if not len(audible):
+        return np.zeros(len(starts), np.bool_)
+    loud = float(audible[len(audible) // 2 :].mean())
+    return power > max(_INAUDIBLE**2, loud * 10 ** (-_BELOW_LOUD_DB / 10))
 
 
 def speech_power(audio: npt.NDArray[np.float32], sample_rate_hz: int) -> SpeechPower:

@@ -9,8 +9,7 @@ import numpy.typing as npt
 import soundfile
 
 from voice_core.audio.pcm import Pcm16, dbfs, to_float, to_pcm16
-from voice_core.audio.speech_activity import detect_speech_frames
-from voice_core.audio.speech_level import NoSpeechError, scale_to_peak
+from voice_core.audio.speech_level import NoSpeechError, detect_speech_frames, scale_to_peak
 from voice_core.moshi.script import ROLES, SAMPLE_RATE_HZ, Role
 from voice_core.moshi.turn_timing import SpeechExtent
 from voice_core.settings import MoshiSettings

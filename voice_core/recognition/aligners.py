@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from voice_core.audio.pcm import Pcm16, resample, to_float, to_pcm16
-from voice_core.audio.speech_activity import detect_speech_frames
+from voice_core.audio.speech_level import detect_speech_frames
 from voice_core.language import is_english
 from voice_core.recognition.text_words import READINGS, guess_phones, split_words, spoken_forms
 from voice_core.recognition.word_times import Aligner, Alignment, AlignmentError, Word, validate_word_times

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from voice_core.audio.pcm import Pcm16, to_float
-from voice_core.audio.speech_activity import detect_speech_frames
+from voice_core.audio.speech_level import detect_speech_frames
 
 _ROUNDING_SEC = 1e-4  # times are written to 0.1 ms
 

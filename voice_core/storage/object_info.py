@@ -1,6 +1,7 @@
-"""What a store reports about an object, and which names are valid keys."""
+"""What a store reports about an object, which names are valid keys, and an object as a file."""
 
-from collections.abc import Mapping
+import io
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,3 +46,37 @@ def is_valid_key(key: str) -> bool:
     """
     printable = all(ord(letter) >= 32 and ord(letter) != 127 for letter in key)
     return printable and all(part not in ("", ".", "..") for part in key.split("/"))
+
+
+class RangeReader(io.RawIOBase):
+    """An object of a remote store as a raw binary file of Python's io module.
+
+    It is seekable and has `size` bytes, whose parts `read(start, length)` fetches.
+    """
+
+    def __init__(self, read: Callable[[int, int], bytes], size: int) -> None:
+        self._read, self._size = read, size
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        length = min(len(buffer), self._size - self._at)
+        if length <= 0:
+            return 0
+        data = self._read(self._at, length)
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        self._at = max(0, base + offset)
+        return self._at
+
+    def tell(self) -> int:
+        return self._at

@@ -46,8 +46,7 @@ from voice_core.storage.local_files import (
     sync_folder,
 )
 from voice_core.storage.local_links import LINK_OUTSIDE, is_outside
-from voice_core.storage.object_info import ObjectInfo, is_valid_key, strip_etag
-from voice_core.storage.range_reader import RangeReader
+from voice_core.storage.object_info import ObjectInfo, RangeReader, is_valid_key, strip_etag
 from voice_core.storage.retries import Retries
 
 __all__ = ["AccessDeniedError", "ConflictError", "ObjectInfo", "ObjectNotFoundError", "Store", "StoreError"]

@@ -23,8 +23,8 @@ from voice_assets.defs.voice_dataset.multi_partition import (
     BatchRequest,
     batch_asset,
 )
+from voice_assets.eta import DEVICE_METADATA
 from voice_assets.metadata import check_results, speed_metadata, summary_metadata
-from voice_assets.throughput_history import DEVICE_METADATA
 from voice_core.codecs.base import CodecUnavailableError
 from voice_core.corpus import checks
 from voice_core.corpus.dataset import pairs, rows_stage, splits

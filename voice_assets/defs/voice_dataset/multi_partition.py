@@ -16,10 +16,10 @@ from pydantic import Field
 
 from resources.corpus import CorpusResource
 from voice_assets.defs.voice_dataset.partitions import channel_batch
+from voice_assets.failures import FAILED_BATCHES
 from voice_assets.metadata import check_specs
 from voice_assets.notebook_store import NotebookStore
 from voice_assets.pool_wait import PoolWatch
-from voice_assets.step_failures import FAILED_BATCHES
 from voice_core.compute.gpu_lock import tag_run
 from voice_core.error_text import describe_exception
 from voice_core.fingerprint import sha256

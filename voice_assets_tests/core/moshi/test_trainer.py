@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import sphn
 
-from voice_core.audio.speech_activity import detect_speech_frames
+from voice_core.audio.speech_level import detect_speech_frames
 from voice_core.moshi.batch_plan import ModelVersions
 from voice_core.moshi.checks import dialogues_add_up, files_are_sound, lists_are_sound, text_fits, words_were_heard
 from voice_core.moshi.mixing import read_wav

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voice_core.audio.speech_activity import detect_speech_frames
-from voice_core.audio.speech_level import measured_level_dbfs, speech_power
+from voice_core.audio.speech_level import detect_speech_frames, measured_level_dbfs, speech_power
 from voice_core.moshi.mixing import apply_gain
 from voice_core.recognition.aligners import (
     AlignerOptions,

@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import os
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from voice_core.codecs.base import Audio, CodecUnavailableError, Codes, Margins,
 from voice_core.codecs.neucodec.features import Features
 from voice_core.codecs.neucodec.memory import split_on_oom
 from voice_core.codecs.neucodec.network import Encoder, margin
+from voice_core.compute.workers import core_count
 
 HOP, INPUT_HZ = 320, 16_000
 DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -289,7 +289,7 @@ def float32_precision(precision: str) -> Iterator[None]:
 def _map_on_cores(work: Callable[[int], None], items: Sequence[int]) -> None:
     """Process one clip per core. Cores that share a clip wait for the slowest after each of thousands of operations,
     which takes several times as long on a busy machine."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = core_count()
     if min(cores, len(items)) <= 1:
         for item in items:
             work(item)

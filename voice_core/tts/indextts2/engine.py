@@ -26,7 +26,6 @@ from voice_core.tts.base import (
     Utterance,
 )
 from voice_core.tts.indextts2 import package
-from voice_core.tts.indextts2.prompts import PromptCache
 from voice_core.tts.stdout_capture import capture_output
 
 ALGORITHM: Final = "1"
@@ -66,7 +65,7 @@ class IndexTTS2Engine(EngineBase):
         self.emotion_misses = 0
         self._model: Any = None
         self._device: str | None = None
-        self._prompts = PromptCache(settings.local_dir)
+        self._prompts = package.PromptCache(settings.local_dir)
         self._speaker_prompt = self._emotion_prompt = ""  # the recordings in the model's two caches
         taken = {"spk_audio_prompt", "text", "output_path", "stream_return", "emo_alpha", "emo_vector", "emo_text"}
         taken |= {"use_emo_text", "emo_audio_prompt", "do_sample", "return_segments", *_INFER}

@@ -1,4 +1,5 @@
-"""The package indextts and its weights: whether they are installed, their revision, and the arguments they take."""
+"""The package indextts and its weights: whether they are installed, their revision, and the arguments they take; and
+the copies of recordings that the package is given."""
 
 import contextlib
 import functools
@@ -8,12 +9,14 @@ import json
 import logging
 import os
 import sys
+import weakref
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
 from voice_core.settings import IndexTTS2Settings
+from voice_core.storage.scratch import Scratch, scratch_root
 from voice_core.tts.base import EngineUnavailableError
 from voice_core.tts.stdout_capture import capture_output
 
@@ -44,6 +47,7 @@ _AUDIBLE_SETTINGS: Final = (
     "generation",
 )
 _SAMPLE_BYTES: Final = 1 << 20
+_FileStamp = tuple[int, int, int, int]
 _log = logging.getLogger("voice_core.tts.indextts2")
 
 
@@ -175,3 +179,51 @@ def _hub_cache(folder: Path) -> Iterator[None]:
             os.environ.pop("HF_HUB_CACHE", None)
         else:
             os.environ["HF_HUB_CACHE"] = before
+
+
+class PromptCache:
+    """Copies of recordings in a scratch folder, named by their hash.
+
+    The package caches what it computes of a recording by its path and does not notice that the file has changed. Links
+    would change with the file, so these are copies. The folder is removed at the end of the process; if that is killed,
+    by the next process that opens the scratch. `local_dir` is the setting of that name.
+    """
+
+    def __init__(self, local_dir: str) -> None:
+        self._local_dir = local_dir
+        self._folder: Path | None = None
+        self._room = contextlib.ExitStack()
+        weakref.finalize(self, self._room.close)
+        self._seen: dict[Path, tuple[_FileStamp, Path]] = {}
+
+    def copy_recording(self, recording: Path) -> str:
+        """The path of a copy of the recording as it is now. It is read again only if its time or size has changed.
+
+        Raises ValueError where it cannot be read.
+        """
+        try:
+            status = recording.stat()
+            stamp = (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
+            seen, copy = self._seen.get(recording, (None, recording))
+            if seen != stamp or not copy.is_file():  # a cleanup of the temporary folder may have removed it
+                copy = self._copied(recording)
+                self._seen[recording] = stamp, copy
+        except OSError as error:
+            raise ValueError(f"the recording {recording} cannot be read: {error.strerror or error}") from None
+        return str(copy)
+
+    def clear(self) -> None:
+        self._seen.clear()
+        self._room.close()
+        self._folder = None
+
+    def _copied(self, recording: Path) -> Path:
+        data = recording.read_bytes()
+        if self._folder is None or not self._folder.is_dir():
+            self.clear()
+            scratch = Scratch(scratch_root(self._local_dir), 0, "")
+            scratch.remove_abandoned()
+            self._folder = self._room.enter_context(scratch.reserve(0, "copies of voices"))
+        copy = Path(self._folder, hashlib.sha256(data).hexdigest()[:24] + recording.suffix)
+        copy.write_bytes(data)
+        return copy

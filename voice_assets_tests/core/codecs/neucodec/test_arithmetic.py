@@ -10,10 +10,9 @@ from transformers.models.neucodec.modeling_neucodec import NeuCodecAntiAliasedAc
 
 from voice_assets_tests.core.codecs.original_neucodec import SMALL, synthetic_speech
 from voice_core.codecs.neucodec import NeuCodec
-from voice_core.codecs.neucodec.activation import FusedActivation, _expression, _in_blocks
 from voice_core.codecs.neucodec.engine import INPUT_HZ, _resampler
-from voice_core.codecs.neucodec.features import Features
-from voice_core.codecs.neucodec.pairwise import pairwise_sum
+from voice_core.codecs.neucodec.features import Features, pairwise_sum
+from voice_core.codecs.neucodec.network import FusedActivation, _expression, _in_blocks
 
 
 @pytest.mark.parametrize("from_hz", [16_000, 22_050, 24_000, 48_000])
