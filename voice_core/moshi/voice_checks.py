@@ -1,12 +1,11 @@
 """Whether the engine has the voices of dialogues, and hashes of those that are recordings."""
 
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Iterable
 
-from voice_core.fingerprint import sha256
 from voice_core.language import primary_subtag
 from voice_core.moshi.script import BadDialogueLine, Dialogue
 from voice_core.settings import ConfigurationError, MoshiSettings
+from voice_core.synthesis.voice_recordings import describe_voice_problem, hash_voice_recordings
 from voice_core.tts.base import SpeechEngine
 
 
@@ -24,39 +23,16 @@ def check_voices(engine: SpeechEngine, settings: MoshiSettings) -> None:
         )
     for setting in ("assistant_voice", "user_voice"):
         voice: str = getattr(settings, setting)
-        try:
-            engine.prompt_identity(voice)
-        except (ValueError, OSError) as error:
-            raise ConfigurationError(f"moshi.{setting} is {voice!r}: {error}") from None
+        why = describe_voice_problem(engine, voice)
+        if why:
+            raise ConfigurationError(f"moshi.{setting} is {voice!r}: {why}")
 
 
 def hash_recordings(
     engine: SpeechEngine, items: Iterable[Dialogue | BadDialogueLine], settings: MoshiSettings
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Hashes of the recordings that are voices of the dialogues, and of those that are emotions, by the names that
-    scripts use: another recording is another voice.
-
-    Names without a readable recording are left out; the engine reports them when it speaks.
-    """
-    if not engine.capabilities.clones:
-        return {}, {}
+    scripts use."""
     turns = [turn for item in items if isinstance(item, Dialogue) for turn in item.turns]
     voices = {settings.assistant_voice, settings.user_voice, *(turn.voice for turn in turns if turn.voice)}
-    emotions = {turn.emotion for turn in turns if Path(turn.emotion).suffix}
-    return _hashes(voices, engine.prompt_identity), _hashes(emotions, _file_hash)
-
-
-def _file_hash(name: str) -> str:
-    return sha256(Path(name).expanduser().read_bytes())
-
-
-def _hashes(names: Iterable[str], identify: Callable[[str], str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name in sorted(names):
-        try:
-            identity = identify(name)
-        except (ValueError, OSError, RuntimeError):  # no such file, an impossible file name, or no such home folder
-            continue
-        if identity:
-            found[name] = identity
-    return found
+    return hash_voice_recordings(engine, voices, {turn.emotion for turn in turns})

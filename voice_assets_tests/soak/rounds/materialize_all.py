@@ -20,6 +20,7 @@ _WITHOUT_PARTITIONS = {"dialogues", "moshi_shards"}  # there are no dialogues, s
 
 
 def run(folder: Path, rounds: int, progress: Callable[[str], None]) -> list[SoakResult]:
+    (folder / "corpus").mkdir()
     corpus = Corpus(folder / "corpus")
     for name in "ab":
         corpus.add_recording(name, 4.0)
