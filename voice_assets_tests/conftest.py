@@ -1,4 +1,3 @@
-import gc
 import os
 import shutil
 import tempfile
@@ -6,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from dagster._core.storage.defs_state import base as defs_state
 
-from voice_assets_tests.kept_engines import keep_engines
 from voice_assets_tests.servers.faulty_proxy import FaultyProxy, faulty_proxy
 from voice_assets_tests.servers.gcs import GcsServer
 from voice_assets_tests.servers.gcs import gcs_server as start_gcs_server
@@ -20,7 +19,6 @@ _FROM_OUTSIDE = ("VOICE_", "AWS_", "GOOGLE_", "HF_", "DAGSTER_HOME", "STORAGE_EM
 # The client reads it once, when it is imported. The test hub does not speak Xet.
 os.environ["HF_HUB_DISABLE_XET"] = "1"
 
-keep_engines()
 
 _RAM_DISK = Path("/dev/shm")
 _RAM_DISK_FREE_BYTES = 8 << 30
@@ -45,10 +43,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path not in slow)
 
 
-def pytest_collection_finish() -> None:
-    """Keep the modules and tests, which live to the end, out of garbage collections: these would look at them often."""
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Forget the Dagster instance of the test before, whose folder may be gone: Dagster keeps its storage in a context
+    variable until the generator of its last run is collected as garbage."""
+    defs_state._current_storage.set(None)
 
 
 @pytest.fixture(autouse=True)
