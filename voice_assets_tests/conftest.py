@@ -32,6 +32,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if "TMPDIR" in os.environ or not _RAM_DISK.is_dir() or not os.access(_RAM_DISK, os.W_OK):
         return
+    if os.statvfs(_RAM_DISK).f_flag & os.ST_NOEXEC:  # as containers have it; some tests write programs and run them
+        return
     if shutil.disk_usage(_RAM_DISK).free >= _RAM_DISK_FREE_BYTES:
         os.environ["TMPDIR"] = str(_RAM_DISK)
         tempfile.tempdir = None  # it may have been looked up before
