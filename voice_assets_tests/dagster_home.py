@@ -9,6 +9,7 @@ from pathlib import Path
 
 import dagster
 
+from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_core.demo.sample_data import DEMO_CHANNEL_MAPPING
 from voice_core.storage.store import Store
 
@@ -46,6 +47,17 @@ def corpus_variables(raw: Path | str, work: Path | str, home: Path) -> dict[str,
         "VOICE_RAW_URL": str(raw),
         "VOICE_WORK_URL": str(work),
         "VOICE_CHANNEL_MAPPING": json.dumps(DEMO_CHANNEL_MAPPING),
+    }
+
+
+def variables_without_codec(corpus: Corpus) -> dict[str, str]:
+    """The variables, without VOICE_, of a small corpus with one recording a batch and no codec."""
+    return {
+        "RAW_URL": corpus.settings.raw_url,
+        "WORK_URL": corpus.settings.work_url,
+        "CODEC": "none",
+        "WORKERS": "1",
+        "BATCH__MAX_RECORDINGS": "1",
     }
 
 

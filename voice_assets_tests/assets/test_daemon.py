@@ -9,6 +9,7 @@ import pytest
 from voice_assets.failures import is_resolved, read_failed_runs
 from voice_assets_tests.assets.daemon_fixture import DagsterServer, run_dagster_dev
 from voice_assets_tests.core.corpus.small_corpus import Corpus
+from voice_assets_tests.dagster_home import variables_without_codec
 from voice_assets_tests.soak.rounds.materialize_all import run_backfill
 
 pytestmark = pytest.mark.slow
@@ -42,11 +43,7 @@ def add_recording_at_once(corpus: Corpus, folder: Path, audio_id: str) -> None:
 @pytest.fixture(scope="module")
 def dagster_server(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterServer]:
     variables = {
-        "RAW_URL": corpus.settings.raw_url,
-        "WORK_URL": corpus.settings.work_url,
-        "CODEC": "none",
-        "WORKERS": "1",
-        "BATCH__MAX_RECORDINGS": "1",
+        **variables_without_codec(corpus),
         "AUTOMATION__ENABLED": "true",
         "AUTOMATION__SENSOR_INTERVAL_SEC": "5",
     }

@@ -14,7 +14,7 @@ from voice_assets.defs.moshi.partitions import NAME as DIALOGUE_BATCH
 from voice_assets.defs.voice_dataset.partitions import NAME as CHANNEL_BATCH
 from voice_assets.run_queries import RANGE_END, RANGE_START
 from voice_assets_tests.core.corpus.small_corpus import Corpus
-from voice_assets_tests.dagster_home import DAGSTER_YAML
+from voice_assets_tests.dagster_home import DAGSTER_YAML, variables_without_codec
 from voice_core.demo.dialogues import write_dialogues
 from voice_core.moshi.build import assign_scripts
 from voice_core.settings import Settings
@@ -27,11 +27,7 @@ def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.Dag
     for name in "ab":
         corpus.add_recording(name, 4.0)
     variables = {
-        "RAW_URL": corpus.settings.raw_url,
-        "WORK_URL": corpus.settings.work_url,
-        "CODEC": "none",
-        "WORKERS": "1",
-        "BATCH__MAX_RECORDINGS": "1",
+        **variables_without_codec(corpus),
         "SPEECH__ENGINE": "noise",
         "MOSHI__ALIGNER": "approximate",
         "MOSHI__RECOGNISER": "none",

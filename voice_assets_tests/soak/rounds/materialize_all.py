@@ -10,6 +10,7 @@ from voice_assets.definitions import build_definitions
 from voice_assets.defs.voice_dataset.partitions import NAME as CHANNEL_BATCH
 from voice_assets_tests.assets.daemon_fixture import DagsterServer, run_dagster_dev
 from voice_assets_tests.core.corpus.small_corpus import Corpus
+from voice_assets_tests.dagster_home import variables_without_codec
 from voice_assets_tests.files import files_below
 from voice_assets_tests.soak.soak_result import SoakResult
 from voice_core.settings import Settings
@@ -26,17 +27,10 @@ def run(folder: Path, rounds: int, progress: Callable[[str], None]) -> list[Soak
         corpus.add_recording(name, 4.0)
     corpus.set(batch={"max_recordings": 1}, codec="none")
     partitions = [str(batch.partition) for batch in corpus.discover().batches]
-    variables = {
-        "RAW_URL": corpus.settings.raw_url,
-        "WORK_URL": corpus.settings.work_url,
-        "CODEC": "none",
-        "WORKERS": "1",
-        "BATCH__MAX_RECORDINGS": "1",
-    }
     started = time.monotonic()
     wrong = 0
     wanted: dict[str, bytes] = {}
-    with run_dagster_dev(folder, variables) as server, server.instance as instance:
+    with run_dagster_dev(folder, variables_without_codec(corpus)) as server, server.instance as instance:
         instance.add_dynamic_partitions(CHANNEL_BATCH, partitions)
         for number in range(rounds):
             faults = run_backfill(server, instance)
