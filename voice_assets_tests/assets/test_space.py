@@ -69,11 +69,11 @@ def test_a_row_is_traced_and_what_is_not_published_stays(built_corpus: BuiltCorp
     value = json.loads(voice("trace", "atheer_0003", "1", "--json").stdout)
     assert value["name"] == "Atheer_-/atheer_0003_seg_1"
     assert value["audio"]["sha256"] in shown.stdout
-    npz(built_corpus)[0].write_bytes(b"spoilt")
+    npz(built_corpus)[0].write_bytes(b"corrupt")
     channel, stem = npz(built_corpus)[0].parts[-3], npz(built_corpus)[0].stem
-    spoilt = voice("trace", f"{channel}/{stem}", "--verify")
-    assert spoilt.returncode == 1
-    assert "repairs it" in spoilt.stdout
+    corrupt = voice("trace", f"{channel}/{stem}", "--verify")
+    assert corrupt.returncode == 1
+    assert "repairs it" in corrupt.stdout
     unknown = voice("trace", "Atheer_-/atheer_0003_seg_999")
     assert unknown.returncode == 2
     assert "did you mean" in unknown.stderr

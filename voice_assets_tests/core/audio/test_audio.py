@@ -100,7 +100,7 @@ def marked(path: Path, seconds: float = 12.0, mark_at: float = 9.0) -> None:
     write_audio(path, samples, 24_000)
 
 
-def spoil(path: Path, first: float, last: float) -> None:
+def corrupt(path: Path, first: float, last: float) -> None:
     """Overwrite a part of a file, given as shares of its length, with random bytes."""
     data = bytearray(path.read_bytes())
     low, high = int(first * len(data)), int(last * len(data))
@@ -117,7 +117,7 @@ def loud_from(samples: Floats) -> float:
 
 def test_a_flac_with_a_damaged_middle_keeps_later_times(tmp_path: Path) -> None:
     marked(tmp_path / "a.flac")
-    spoil(tmp_path / "a.flac", 0.25, 0.5)
+    corrupt(tmp_path / "a.flac", 0.25, 0.5)
     samples, report = decoded(tmp_path / "a.flac")
     assert len(samples) / 24_000 == pytest.approx(12.0, abs=0.05)
     assert loud_from(samples) == pytest.approx(9.0, abs=0.03)
@@ -133,7 +133,7 @@ def test_a_flac_with_a_damaged_middle_keeps_later_times(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("first", "last"), [(0.25, 0.5), (0.6, 0.61), (0.3, 0.3005)])
 def test_any_damage_to_a_flac_is_reported_and_never_decoded_to_noise(first: float, last: float, tmp_path: Path) -> None:
     marked(tmp_path / "a.flac")
-    spoil(tmp_path / "a.flac", first, last)
+    corrupt(tmp_path / "a.flac", first, last)
     samples, report = decoded(tmp_path / "a.flac")
     assert report.damages
     assert np.abs(samples[: 8 * 24_000]).max() < 0.3
@@ -149,7 +149,7 @@ def test_a_sound_keeps_its_time_in_every_format_that_records_its_padding(extensi
 
 def test_a_damage_is_reported_before_its_samples_are_yielded(tmp_path: Path) -> None:
     marked(tmp_path / "a.flac")
-    spoil(tmp_path / "a.flac", 0.25, 0.5)
+    corrupt(tmp_path / "a.flac", 0.25, 0.5)
     report = DecodeReport()
     known_at: dict[int, int] = {}
     delivered = 0

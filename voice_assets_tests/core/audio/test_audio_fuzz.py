@@ -41,10 +41,10 @@ def write_hostile(folder: Path) -> int:
         for share in (0.02, 0.5, 0.97):
             (folder / f"cut-{share}{extension}").write_bytes(data[: int(share * len(data))])
         for number in range(4):
-            spoilt = bytearray(data)
+            corrupt = bytearray(data)
             for at in rng.integers(0, len(data), 1 + 20 * number):
-                spoilt[at] = int(rng.integers(0, 256))
-            (folder / f"spoilt-{number}{extension}").write_bytes(bytes(spoilt))
+                corrupt[at] = int(rng.integers(0, 256))
+            (folder / f"corrupt-{number}{extension}").write_bytes(bytes(corrupt))
         head = bytearray(data)
         for at in rng.integers(4, min(200, len(data) - 4), 6):
             head[at : at + 4] = b"\xff\xff\xff\xff"

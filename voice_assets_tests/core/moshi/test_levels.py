@@ -187,12 +187,12 @@ def test_a_run_that_is_killed_once_voices_are_measured_does_not_measure_them_aga
     assert (shard_builder.files(), shard_builder.voices()) == (afresh.files(), afresh.voices())
 
 
-@pytest.mark.parametrize("spoilt", [b"", b"{", b"[]", b"3", b'{"level_dbfs": "x"}', b'{"level_dbfs": NaN}', b"\xff"])
-def test_a_level_that_cannot_be_read_is_measured_again(shard_builder: ShardBuilder, spoilt: bytes) -> None:
+@pytest.mark.parametrize("corrupt", [b"", b"{", b"[]", b"3", b'{"level_dbfs": "x"}', b'{"level_dbfs": NaN}', b"\xff"])
+def test_a_level_that_cannot_be_read_is_measured_again(shard_builder: ShardBuilder, corrupt: bytes) -> None:
     shard_builder.build(SCRIPTS)
     before = shard_builder.voices()
     for name in before:
-        shard_builder.store.put(f"moshi_voices/{name}", spoilt)
+        shard_builder.store.put(f"moshi_voices/{name}", corrupt)
     speak = FakeSpeaker()
     shard_builder.build([*SCRIPTS, make_dialogue("three", "Who?", "Me.")], speak)
     assert (speak.spoken_texts, len(speak.measured_voices)) == (["Who?", "Me."], 6)

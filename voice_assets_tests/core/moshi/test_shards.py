@@ -242,20 +242,20 @@ def test_a_failed_utterance_rejects_only_its_dialogue_and_is_tried_again(shard_b
 def test_a_dialogue_whose_new_version_fails_keeps_its_old_files_for_a_better_one(shard_builder: ShardBuilder) -> None:
     whole = shard_builder.build(SCRIPTS)
     before = shard_builder.files()
-    spoilt = changed(SCRIPTS[0], 1, text=f"It is {FAILING_TEXT}.")
-    manifest = shard_builder.build([spoilt, *SCRIPTS[1:]])
+    failing = changed(SCRIPTS[0], 1, text=f"It is {FAILING_TEXT}.")
+    manifest = shard_builder.build([failing, *SCRIPTS[1:]])
     sound(shard_builder, manifest)
     assert [name for name, _ in manifest.kept()] == ["two/a b", "three"]
     assert shard_builder.files().keys() == before.keys()
-    assert shard_builder.build([spoilt, *SCRIPTS[1:]]) == manifest
+    assert shard_builder.build([failing, *SCRIPTS[1:]]) == manifest
     speak = FakeSpeaker()
     assert shard_builder.build(SCRIPTS, speak) == whole
     assert speak.spoken_texts == []
     assert shard_builder.files() == before
-    shard_builder.build([spoilt, *SCRIPTS[1:]])
+    shard_builder.build([failing, *SCRIPTS[1:]])
     shard_builder.build([changed(SCRIPTS[0], 1, text="It is early."), *SCRIPTS[1:]], speak)
     assert speak.spoken_texts == ["It is early."], "the other turns are cut out of the old file"
-    shard_builder.build([spoilt, *SCRIPTS[1:]])
+    shard_builder.build([failing, *SCRIPTS[1:]])
     shard_builder.build(SCRIPTS[1:])
     assert not any("one" in name for name in shard_builder.files()), "what has left the scripts is removed"
 

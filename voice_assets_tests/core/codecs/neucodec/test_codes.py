@@ -162,10 +162,10 @@ def test_a_clip_near_a_boundary_is_encoded_again_by_the_plain_path(
 def overflowing(joined: torch.nn.Module, value: float, good: int = 0) -> Iterator[None]:
     """What joins the encoders' outputs gives such a value for each clip but the first `good`."""
 
-    def spoil(_: torch.nn.Module, __: object, both: torch.Tensor) -> None:
+    def corrupt(_: torch.nn.Module, __: object, both: torch.Tensor) -> None:
         both[good:, 3, 0] = value
 
-    hook = joined.register_forward_hook(spoil)
+    hook = joined.register_forward_hook(corrupt)
     try:
         yield
     finally:

@@ -138,7 +138,7 @@ def test_round_trips_are_measured_for_as_large_a_share_as_is_set(segmented: Corp
         assert 0 < entry.roundtrip_mel_db < 60
 
 
-def spoil(path: Path) -> bytes:
+def corrupt(path: Path) -> bytes:
     data = path.read_bytes()
     path.write_bytes(data[:-100] + bytes(100))
     return data
@@ -149,7 +149,7 @@ def test_a_damaged_segment_file_is_a_row_with_a_reason_and_tried_again_once_repa
     segmented: Corpus, lost: bool
 ) -> None:
     path = segmented.path("segments/news/batch-0001/a_seg_1.npz")
-    data = spoil(path)
+    data = corrupt(path)
     if lost:
         path.unlink()
     report = segmented.encode()
