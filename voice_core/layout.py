@@ -77,6 +77,27 @@ class PartitionKey:
             return None
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class BookKey:
+    """A partition of `book`: the name of the book's file without its extension, already a slug.
+
+    >>> str(BookKey.of("fiction/Emma (1815).epub"))
+    'fiction%2FEmma (1815)'
+    """
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+    @classmethod
+    def of(cls, file: str) -> "BookKey":
+        """The key of the book in `file`, a key in the folder of books."""
+        folder, slash, name = file.rpartition("/")
+        stem = name.rpartition(".")[0] or name
+        return cls(slug(f"{folder}{slash}{stem}"))
+
+
 _MAX_FLAGS = 20  # partitions in a command line
 
 
@@ -137,12 +158,12 @@ def tombstone_key(channel: str, audio_id: str) -> str:
     return f"{TOMBSTONES}{slug(channel)}/{slug(audio_id)}.json"
 
 
-def stage_prefix(stage: str, partition: PartitionKey) -> str:
+def stage_prefix(stage: str, partition: PartitionKey | BookKey) -> str:
     """Folder of a stage's files; a stage is, for example, "segments" or "coded"."""
     return f"{stage}/{partition}/"
 
 
-def manifest_key(stage: str, partition: PartitionKey) -> str:
+def manifest_key(stage: str, partition: PartitionKey | BookKey) -> str:
     return f"{stage_prefix(stage, partition)}_manifest.parquet"
 
 

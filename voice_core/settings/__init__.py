@@ -5,6 +5,7 @@ A value comes from, in this order: an argument, an environment variable (`VOICE_
 `VOICE_CONFIG` names), the default. `voice settings` prints each with its source and description.
 """
 
+from voice_core.settings.audiobook import AudiobookSettings
 from voice_core.settings.automation import AutomationSettings
 from voice_core.settings.base import ENV_PREFIX, SettingsGroup, as_url
 from voice_core.settings.codecs import NeuCodecSettings, Precision
@@ -25,6 +26,7 @@ from voice_core.settings.stores import S3Settings
 __all__ = [
     "ENV_PREFIX",
     "AudioSettings",
+    "AudiobookSettings",
     "AutomationSettings",
     "BatchSettings",
     "CardSettings",

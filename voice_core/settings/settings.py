@@ -14,6 +14,7 @@ from pydantic_settings import (
 
 from voice_core.layout import slug
 from voice_core.redaction import register_secrets
+from voice_core.settings.audiobook import AudiobookSettings
 from voice_core.settings.automation import AutomationSettings
 from voice_core.settings.base import ENV_PREFIX, as_url
 from voice_core.settings.codecs import NeuCodecSettings
@@ -136,6 +137,7 @@ class Settings(BaseSettings):
     speech: SpeechSettings = SpeechSettings()  # type: ignore[call-arg]
     indextts2: IndexTTS2Settings = IndexTTS2Settings()  # type: ignore[call-arg]
     moshi: MoshiSettings = MoshiSettings()  # type: ignore[call-arg]
+    audiobook: AudiobookSettings = AudiobookSettings()  # type: ignore[call-arg]
     automation: AutomationSettings = AutomationSettings()  # type: ignore[call-arg]
 
     @field_validator("raw_url", "work_url")
@@ -157,6 +159,13 @@ class Settings(BaseSettings):
     def _check_scripts_apart(cls, value: MoshiSettings, info: ValidationInfo) -> MoshiSettings:
         if value.scripts_url and (how := describe_overlap(value.scripts_url, info.data.get("work_url", ""))):
             raise ValueError(f"scripts_url {how} the work_url: choose separate folders")
+        return value
+
+    @field_validator("audiobook")
+    @classmethod
+    def _check_books_apart(cls, value: AudiobookSettings, info: ValidationInfo) -> AudiobookSettings:
+        if value.books_url and (how := describe_overlap(value.books_url, info.data.get("work_url", ""))):
+            raise ValueError(f"books_url {how} the work_url: choose separate folders")
         return value
 
     @field_validator("raw_pattern")

@@ -69,6 +69,7 @@ class Capabilities:
     keeps_one_voice: bool = False  # only the last voice is cached: changing the voice takes time
     languages: tuple[str, ...] = ()  # BCP-47; empty: not restricted
     emotions: tuple[str, ...] = ()
+    max_characters: int = 400  # longest text that is spoken well at once
 
 
 @runtime_checkable

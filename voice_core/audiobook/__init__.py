@@ -1,0 +1,1 @@
+"""Audiobooks: a book becomes chunks of text, validated speech, and a mastered audiobook."""

@@ -1,0 +1,125 @@
+"""The manifest of a book's text, which is the commit record of the stage `book_chunks`: a row for each chunk.
+
+Text that is not spoken has rows, too. So the rows together are all the text of the book.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+from voice_core.audiobook.model import count_characters
+from voice_core.fingerprint import sha256
+from voice_core.layout import BookKey, manifest_key, stage_prefix
+from voice_core.stages.manifest import ManifestFormat, load_stored_manifest
+from voice_core.storage.store import Store
+
+STAGE = "book_chunks"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRow:
+    """A chunk, or a piece of text that is not spoken.
+
+    `chunk_id` is "<chapter>-<number in the chapter>", such as "003-0012"; "" where `skipped` or `refused` has a reason.
+    `text` has the book's words, `spoken_text` what the engine gets. `sentences` is JSON [[start, end], …], slices of
+    `text`. `text_map` is JSON [[start, end, spoken start, spoken end], …]: the parts of `text` that `spoken_text` says
+    in other words; outside of them both are equal.
+    """
+
+    chunk_id: str
+    chapter: int  # from 1; 0 for text outside of all chapters
+    block: int  # in the chapter, from 0
+    kind: str
+    text: str
+    spoken_text: str = ""
+    sentences: str = "[]"
+    text_map: str = "[]"
+    speaker: str = ""  # the name in `[Name]: …`, "" for the narrator
+    voice: str = ""
+    language: str = ""
+    pause_after: str = "sentence"
+    skipped: str = ""  # why a setting or the book's structure leaves it out
+    refused: str = ""  # why the engine cannot speak it
+    message: str = ""
+    place: str = ""
+
+    @property
+    def is_spoken(self) -> bool:
+        return bool(self.chunk_id)
+
+
+@dataclass(frozen=True, slots=True)
+class BookManifest:
+    """`chapters` has title and level of each chapter. `metadata` has what else the book says of itself: title, authors,
+    language, identifier, publisher, date, description. `cover` is the key of the cover's file, "" without one."""
+
+    partition: str  # the book's key
+    complete: bool
+    inputs: str  # hash of the book's file, the settings and the lexicon
+    source: str = ""  # the file's key in the folder of books
+    source_sha256: str = ""
+    source_characters: int = 0
+    metadata: dict[str, Any] = field(default_factory=dict)
+    chapters: Sequence[tuple[str, int]] = ()
+    cover: str = ""
+    cover_sha256: str = ""
+    warnings: Sequence[str] = ()
+    rows: Sequence[ChunkRow] = field(default=(), repr=False)
+
+    @property
+    def data_version(self) -> str:
+        return sha256(self.to_bytes())[:32]
+
+    @property
+    def title(self) -> str:
+        return str(self.metadata.get("title") or self.partition)
+
+    def chunks(self) -> list[ChunkRow]:
+        """The chunks that are spoken, in order."""
+        return [row for row in self.rows if row.is_spoken]
+
+    def by_chapter(self) -> Iterator[tuple[int, list[ChunkRow]]]:
+        """The number and the rows of each chapter, spoken or not."""
+        inside = (row for row in self.rows if row.chapter)
+        for chapter, rows in groupby(inside, key=lambda row: row.chapter):
+            yield chapter, list(rows)
+
+    def characters(self) -> dict[str, int]:
+        """The characters of all rows: "spoken", and by reason those that are not."""
+        counts = {"spoken": 0}
+        for row in self.rows:
+            name = row.skipped or row.refused or "spoken"
+            counts[name] = counts.get(name, 0) + count_characters(row.text)
+        return counts
+
+    def to_bytes(self) -> bytes:
+        names = [name for name in self.__slots__ if name != "rows"]
+        return FORMAT.to_bytes({name: getattr(self, name) for name in names}, self.rows)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "BookManifest":
+        """Raises ValueError or KeyError for what is not a manifest."""
+        metadata, rows = FORMAT.from_bytes(data)
+        metadata["chapters"] = tuple((title, level) for title, level in metadata["chapters"])
+        return cls(**metadata, rows=rows)
+
+
+FORMAT = ManifestFormat(ChunkRow, "book_manifest", SCHEMA_VERSION)
+
+
+def read_book_manifest(store: Store, book: BookKey) -> BookManifest | None:
+    """The manifest of a book, complete or not; None where there is none or it is damaged. Raises `NewerStateError`."""
+    return load_stored_manifest(
+        store, manifest_key(STAGE, book), lambda store, _, data: parse_book_manifest(store, book, data)
+    )
+
+
+def parse_book_manifest(store: Store, book: BookKey, data: bytes) -> BookManifest:
+    """The manifest `data` of a book. Raises `DamagedStateError` and `NewerStateError`."""
+    return FORMAT.parse(store, manifest_key(STAGE, book), data, str(book), BookManifest.from_bytes)
+
+
+def cover_key(book: BookKey, media_type: str) -> str:
+    return f"{stage_prefix(STAGE, book)}cover.{'png' if media_type == 'image/png' else 'jpg'}"
