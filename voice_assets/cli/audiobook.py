@@ -1,0 +1,272 @@
+"""`voice audiobook`: plan, build, redo, check and the like."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from voice_assets.cli.exit_codes import FAILED_EXIT_CODE
+from voice_assets.cli.output import console, print_error_line, print_line, show_progress, show_wait_messages
+from voice_core.settings import ConfigurationError, Settings
+from voice_core.storage.local_files import write_file
+
+if TYPE_CHECKING:
+    from voice_core.audiobook.audio_manifest import ChunkAudioManifest
+    from voice_core.audiobook.books import BookFile
+    from voice_core.audiobook.chunk_manifest import BookManifest
+    from voice_core.storage.store import Store
+    from voice_core.synthesis import SynthesisOptions
+
+BookArgument = Annotated[
+    str, typer.Argument(help="A book's file, or the name of a book in the folder VOICE_AUDIOBOOK__BOOKS_URL.")
+]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", min=1, help="Number of engines; by default, the physical cores less two, 1 to 12."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    for command in (plan, build, redo, check, page, speak, batch):
+        app.command(command.__name__)(command)
+
+
+def plan(
+    book: BookArgument,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show what would be spoken of a book: chapters, what is skipped and why, hours, and disk space. Writes nothing.
+
+    ≈ marks an estimate: nothing is spoken yet.
+    """
+    from voice_assets.cli.audiobook_tables import plan_to_dict, print_plan
+    from voice_assets.cli.output import print_json
+    from voice_core.audiobook.build import read_rows
+
+    settings = Settings.load()
+    books, file = _find_book(settings, book)
+    found, rows = read_rows(books.get(file.name), file.name, settings)
+    if as_json:
+        print_json(plan_to_dict(found, rows, settings))
+    else:
+        print_plan(file.name, found, rows, settings)
+
+
+def build(
+    book: Annotated[
+        list[str] | None, typer.Argument(help="Files or names of books; all of VOICE_AUDIOBOOK__BOOKS_URL by default.")
+    ] = None,
+    workers: Workers = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Read every file again, and repair corrupt ones.")] = False,
+) -> None:
+    """Speak, validate and master books. Run it again at any time: only what changed is spoken and mastered again.
+
+    The results are below `audiobooks/<book>/` of the work root. Chunks that failed validation are listed, worst first;
+    the rest of the book is made.
+    """
+    from voice_assets.cli.audiobook_tables import print_library_report
+    from voice_core.audiobook.build import build_books
+
+    settings = Settings.load()
+    show_progress()
+    show_wait_messages()
+    chosen = [_find_book(settings, name) for name in book or []] or _all_books(settings)
+    work = _open_work(settings)
+    succeeded = True
+    options = _options(settings, workers)
+    for books, files in _by_folder(chosen):
+        report = build_books(books, work, files, settings, options, verify=verify)
+        print_library_report(report, settings)
+        succeeded = succeeded and not report.failures
+    if not succeeded:
+        raise typer.Exit(FAILED_EXIT_CODE)
+
+
+def redo(
+    book: BookArgument,
+    chunk: Annotated[list[str], typer.Argument(help="Chunks, such as 003-0012; `voice audiobook check` lists them.")],
+    workers: Workers = None,
+) -> None:
+    """Speak chunks of a book again with another seed, keep the new take, and master their chapters again."""
+    from voice_assets.cli.audiobook_tables import print_book_report
+    from voice_core.audiobook.build import build_book
+
+    settings = Settings.load()
+    show_progress()
+    show_wait_messages()
+    books, file = _find_book(settings, book)
+    report = build_book(books, _open_work(settings), file, settings, _options(settings, workers), redo=chunk)
+    print_book_report(str(file.key), report, settings)
+
+
+def check(
+    book: BookArgument,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Check a finished book: whether its text adds up, every chunk is spoken, and every file is sound.
+
+    Lists the chunks that failed validation, worst first, with their place in the book. Exit code 1 if a check of
+    severity error fails.
+    """
+    from voice_assets.cli.audiobook_tables import print_checks
+    from voice_assets.cli.output import print_json
+    from voice_core.audiobook.audio_checks import list_exceptions
+    from voice_core.audiobook.build import run_checks
+
+    settings = Settings.load()
+    work = _open_work(settings, read_only=True)
+    key = _book_key(book)
+    text, audio = _read_manifests(work, key)
+    outcomes = run_checks(work, key, settings)
+    exceptions = list_exceptions(text, audio)
+    if as_json:
+        print_json(
+            {
+                "book": key,
+                "checks": [
+                    {"asset": asset, "check": item.name, "passed": item.passed, "message": item.message}
+                    for asset, item in outcomes
+                ],
+                "exceptions": exceptions,
+            }
+        )
+    else:
+        print_checks(outcomes, exceptions)
+    if any(not item.passed and not item.warning for _, item in outcomes):
+        raise typer.Exit(FAILED_EXIT_CODE)
+
+
+def page(
+    book: BookArgument,
+    path: Annotated[Path | None, typer.Option("--output", "-o", help="The HTML file; <book>.html by default.")] = None,
+) -> None:
+    """Write a page to listen to a book: its text, with the word lit that is spoken; click a word to hear it."""
+    from voice_core.report.audiobook import render_book_page
+
+    settings = Settings.load()
+    work = _open_work(settings, read_only=True)
+    key = _book_key(book)
+    text, audio = _read_manifests(work, key)
+    target = path or Path(f"{key}.html")
+    data = render_book_page(work, text, audio).encode()
+    write_file(target, data)
+    print_line(f"Listen: {target.resolve().as_uri()} ({len(data) / 1e6:.1f} MB)")
+
+
+def speak(
+    file_id: Annotated[str, typer.Option("--file_id", "--file-id", help="The file's id in pipeline.json.")],
+    json_path: Annotated[Path, typer.Option("--json_path", "--json-path", help="The pipeline.json.")] = Path(
+        "pipeline.json"
+    ),
+    workers: Workers = None,
+) -> None:
+    """Speak the chunks of one file of a pipeline.json, and merge the results into it.
+
+    Reads the text files `phase3.files.ID.chunk_paths` and writes `phase4.files.ID.chunk_N`; everything else in the file
+    is left as it is. Several processes may write to the same file. With AUDIOBOOK_BATCH_MODE set, one engine speaks.
+    """
+    from voice_core.audiobook.pipeline_json import speak_pipeline
+
+    settings = Settings.load()
+    show_progress()
+    report = speak_pipeline(json_path, file_id, settings, workers or 0)
+    for line in report.failures:
+        print_error_line(line, "failed:")
+    print_line(f"{json_path}: {report.spoken} of {report.chunks} chunks spoken, {report.reused} kept")
+    if report.failures:
+        raise typer.Exit(FAILED_EXIT_CODE)
+
+
+def batch(
+    input_dir: Annotated[Path, typer.Option("--input-dir", help="Folder of books.")],
+    max_workers: Annotated[
+        int | None, typer.Option("--max-workers", min=1, help="Books at a time, each with one engine.")
+    ] = None,
+) -> None:
+    """Build all books of a folder, several at a time, each with one engine."""
+    from voice_assets.cli.audiobook_tables import print_library_report
+    from voice_core.audiobook.build import build_books_in_parallel
+    from voice_core.storage.store import Store
+
+    settings = Settings.load()
+    show_progress()
+    show_wait_messages()
+    if not input_dir.is_dir():
+        raise ConfigurationError(f"--input-dir {input_dir}: the folder does not exist")
+    books = Store(input_dir.expanduser().resolve().as_uri(), contained=not settings.follow_symlinks)
+    report = build_books_in_parallel(books, _open_work(settings), settings, max_workers or 0)
+    print_library_report(report, settings)
+    if report.failures:
+        raise typer.Exit(FAILED_EXIT_CODE)
+
+
+def _find_book(settings: Settings, book: str) -> "tuple[Store, BookFile]":
+    """The folder and the file of a book. Raises LookupError."""
+    from resources.stores import open_store
+    from voice_core.audiobook.books import list_books
+    from voice_core.audiobook.reading import BOOK_SUFFIXES
+    from voice_core.storage.store import Store
+
+    path = Path(book).expanduser()
+    if path.is_file():
+        if not path.name.lower().endswith(BOOK_SUFFIXES):
+            raise ConfigurationError(f"{book} is not a book: its name must end in {', '.join(BOOK_SUFFIXES)}")
+        folder = Store(path.resolve().parent.as_uri())
+        return folder, list_books(folder).find(path.name)
+    if not settings.audiobook.books_url:
+        raise LookupError(f"{book}: there is no such file, and VOICE_AUDIOBOOK__BOOKS_URL, the folder of books, is not set")
+    folder = open_store(settings.audiobook.books_url, settings, untrusted=True)
+    return folder, list_books(folder).find(book)
+
+
+def _all_books(settings: Settings) -> "list[tuple[Store, BookFile]]":
+    from resources.stores import open_store
+    from voice_core.audiobook.books import list_books
+
+    if not settings.audiobook.books_url:
+        raise ConfigurationError("no book: name a file, or a folder of books in VOICE_AUDIOBOOK__BOOKS_URL")
+    folder = open_store(settings.audiobook.books_url, settings, untrusted=True)
+    listing = list_books(folder)
+    for problem in listing.problems:
+        print_error_line(problem, "warning:", "yellow")
+    if not listing.files:
+        raise LookupError(f"there are no books in {settings.audiobook.books_url} (VOICE_AUDIOBOOK__BOOKS_URL)")
+    return [(folder, file) for file in listing.files.values()]
+
+
+def _by_folder(chosen: "list[tuple[Store, BookFile]]") -> "list[tuple[Store, list[BookFile]]]":
+    found: dict[str, tuple[Store, list[BookFile]]] = {}
+    for folder, file in chosen:
+        found.setdefault(folder.url, (folder, []))[1].append(file)
+    return list(found.values())
+
+
+def _book_key(book: str) -> str:
+    """The key of a book that is named by its file or by its key."""
+    from voice_core.audiobook.reading import BOOK_SUFFIXES
+    from voice_core.layout import BookKey
+
+    return str(BookKey.of(Path(book).name)) if book.lower().endswith(BOOK_SUFFIXES) else book
+
+
+def _read_manifests(work: "Store", key: str) -> "tuple[BookManifest, ChunkAudioManifest]":
+    from voice_core.audiobook.audio_manifest import read_audio_manifest
+    from voice_core.audiobook.chunk_manifest import read_book_manifest
+    from voice_core.layout import BookKey
+
+    text, audio = read_book_manifest(work, BookKey(key)), read_audio_manifest(work, BookKey(key))
+    if text is None or audio is None:
+        raise LookupError(f"the book {key} is not built in {work.url}: run `voice audiobook build` first")
+    return text, audio
+
+
+def _options(settings: Settings, workers: int | None) -> "SynthesisOptions":
+    from voice_core.audiobook.speech import book_options
+
+    return book_options(settings, workers or 0)
+
+
+def _open_work(settings: Settings, *, read_only: bool = False) -> "Store":
+    from resources.corpus import open_work, open_work_read_only
+
+    return open_work_read_only(settings) if read_only else open_work(settings)

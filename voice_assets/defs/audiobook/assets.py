@@ -1,0 +1,206 @@
+"""Books → chunks of text → validated speech → mastered audiobooks."""
+
+import dagster as dg
+from pydantic import Field
+
+from resources.corpus import CorpusResource
+from resources.speech import SpeechResource
+from resources.stores import open_store
+from voice_assets.automation_conditions import AFTER_INPUTS
+from voice_assets.code_location import current_location
+from voice_assets.defs.audiobook.checks import AUDIOBOOK_CHECKS, BOOK_CHUNKS_CHECKS, CHUNK_AUDIO_CHECKS
+from voice_assets.defs.audiobook.partitions import book
+from voice_assets.defs.audiobook.sensors import SOURCE_VERSION
+from voice_assets.metadata import check_results, check_specs, speed_metadata
+from voice_assets.notebook_store import NotebookStore
+from voice_assets.pool_wait import PoolWatch
+from voice_core.audiobook import audio_checks, audiobook_checks, text_checks
+from voice_core.audiobook.audio_manifest import ChunkAudioManifest, read_audio_manifest
+from voice_core.audiobook.audio_stage import AUDIO_VERSION, build_chunk_audio
+from voice_core.audiobook.audiobook_stage import AUDIOBOOK_VERSION, build_audiobook
+from voice_core.audiobook.books import list_books
+from voice_core.audiobook.build import build_text, estimate_speech_sec
+from voice_core.audiobook.chunk_manifest import BookManifest, read_book_manifest
+from voice_core.audiobook.chunks_stage import CHUNKS_VERSION
+from voice_core.compute.gpu_lock import tag_run
+from voice_core.layout import BookKey
+from voice_core.report.audiobook import render_book_notebook
+from voice_core.settings import ConfigurationError
+from voice_core.storage.store import Store
+from voice_core.synthesis import SynthesisOptions
+
+GROUP = "audiobooks"
+_MAX_LISTED = 50  # exceptions in the metadata
+
+
+class BookSpeechConfig(dg.Config):
+    """How the chunks of a book are spoken."""
+
+    backend: str = Field(default="auto", description="auto, serial, thread or process.")
+    workers: int = Field(default=0, ge=0, description="Number of engines; 0: by device, cores and memory.")
+    max_gpu_concurrency: int = Field(default=1, ge=1, description="Maximum number of engines on one GPU.")
+    redo: list[str] = Field(default=[], description="Chunks that are spoken again although they are valid.")
+    verify: bool = Field(default=False, description="Read every file again and rebuild corrupt files.")
+
+    def options(self) -> SynthesisOptions:
+        return SynthesisOptions(
+            backend=self.backend,  # type: ignore[arg-type]  # validated there
+            workers=self.workers,
+            max_gpu_concurrency=self.max_gpu_concurrency,
+        )
+
+
+@dg.asset(
+    partitions_def=book,
+    group_name=GROUP,
+    kinds={"parquet"},
+    code_version=str(CHUNKS_VERSION),
+    check_specs=check_specs("book_chunks", BOOK_CHUNKS_CHECKS),
+)
+def book_chunks(context: dg.AssetExecutionContext, corpus: CorpusResource, speech: SpeechResource) -> dg.MaterializeResult:
+    """The text of a book in chunks that are spoken at once, and all text that is not spoken, with the reason."""
+    settings = speech.settings
+    if not settings.audiobook.books_url:
+        raise ConfigurationError("VOICE_AUDIOBOOK__BOOKS_URL is not set: there is no folder of books")
+    books = open_store(settings.audiobook.books_url, settings, untrusted=True)
+    file = list_books(books).find(context.partition_key)
+    manifest = build_text(books, corpus.work(), file, settings)
+    counts = manifest.characters()
+    chunks = manifest.chunks()
+    language = str(manifest.metadata.get("language", ""))
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(manifest.data_version),
+        metadata={
+            SOURCE_VERSION: file.version,
+            "title": manifest.title,
+            "file": file.name,
+            "chapters": len(manifest.chapters),
+            "chunks": len(chunks),
+            "words": sum(len(row.text.split()) for row in chunks),
+            "estimated_hours": round(estimate_speech_sec(counts["spoken"], language) / 3600, 2),
+            "characters": dg.MetadataValue.table(
+                [dg.TableRecord({"what": name, "characters": number}) for name, number in counts.items()]
+            ),
+            "warnings": list(manifest.warnings),
+        },
+        check_results=check_results(
+            [
+                text_checks.text_adds_up(manifest),
+                text_checks.nothing_refused(manifest),
+                text_checks.chapters_have_text(manifest),
+            ]
+        ),
+    )
+
+
+def chunk_audio_asset(pool: str | None) -> dg.AssetsDefinition:
+    """The asset `chunk_audio`, in the pool of its engine's GPU."""
+
+    @dg.asset(
+        deps=[book_chunks],
+        partitions_def=book,
+        group_name=GROUP,
+        kinds={"audio"},
+        code_version=str(AUDIO_VERSION),
+        pool=pool,
+        automation_condition=AFTER_INPUTS,
+        check_specs=check_specs("chunk_audio", CHUNK_AUDIO_CHECKS),
+    )
+    def chunk_audio(
+        context: dg.AssetExecutionContext,
+        config: BookSpeechConfig,
+        corpus: CorpusResource,
+        speech: SpeechResource,
+        pool_watch: PoolWatch,
+    ) -> dg.MaterializeResult:
+        """The speech of each chunk of a book: the best of its takes, validated, with the times of its words."""
+        work, key = corpus.work(), BookKey(context.partition_key)
+        with tag_run(context.run.run_id):
+            report = build_chunk_audio(
+                work, key, speech.settings, config.options(), redo=config.redo, verify=config.verify
+            )
+        manifest, text = report.manifest, _text_of(work, key)
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(manifest.data_version),
+            metadata={
+                "engine": f"{manifest.parameters['engine']} {manifest.parameters['engine_revision']}",
+                "chunks": sum(row.spoken for row in manifest.rows),
+                "hours": round(sum(row.sample_count for row in manifest.rows) / manifest.sample_rate_hz / 3600, 4),
+                "utterances_spoken": report.spoken,
+                "retries": report.retries,
+                "exceptions": audio_checks.list_exceptions(text, manifest)[:_MAX_LISTED],
+                **audio_checks.word_error_figures(manifest),
+                "listen": NotebookStore.from_context(context).listen_metadata(
+                    "chunk_audio", manifest, lambda: render_book_notebook(work, text, manifest)
+                ),
+                **speed_metadata(report.speech_sec, report.wall_sec),
+            },
+            check_results=check_results(
+                [
+                    audio_checks.chunks_add_up(text, manifest),
+                    audio_checks.files_are_sound(work, manifest),
+                    audio_checks.nothing_rejected(text, manifest),
+                    audio_checks.words_were_recognised(text, manifest),
+                ]
+            ),
+        )
+
+    return chunk_audio
+
+
+@dg.asset(
+    deps=[dg.AssetDep("chunk_audio"), book_chunks],
+    partitions_def=book,
+    group_name=GROUP,
+    kinds={"audio"},
+    code_version=str(AUDIOBOOK_VERSION),
+    automation_condition=AFTER_INPUTS,
+    check_specs=check_specs("audiobook", AUDIOBOOK_CHECKS),
+)
+def audiobook(context: dg.AssetExecutionContext, corpus: CorpusResource, speech: SpeechResource) -> dg.MaterializeResult:
+    """The mastered book: m4b with chapters and cover, and the other formats of the settings."""
+    work, key = corpus.work(), BookKey(context.partition_key)
+    report = build_audiobook(work, key, speech.settings)
+    manifest = report.manifest
+    text, audio = _text_of(work, key), _audio_of(work, key)
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(manifest.data_version),
+        metadata={
+            "hours": round(manifest.duration_sec / 3600, 4),
+            "chapters_mastered": report.chapters_mastered,
+            "files": [f"{work.url}/{row.key}" for row in manifest.rows],
+            "bytes": sum(row.size_bytes for row in manifest.rows),
+            "limited_samples": manifest.limited_share,
+            **speed_metadata(report.mastered_sec, report.wall_sec),
+        },
+        check_results=check_results(
+            [
+                audiobook_checks.marks_fit(manifest, text, audio),
+                audiobook_checks.files_are_sound(work, manifest),
+                audiobook_checks.acx_is_met(manifest),
+                audiobook_checks.limiter_is_rare(manifest),
+            ]
+        ),
+    )
+
+
+def _text_of(work: Store, key: BookKey) -> BookManifest:
+    found = read_book_manifest(work, key)
+    if found is None:
+        raise LookupError(f"the text of {key} is not built: materialise book_chunks first")
+    return found
+
+
+def _audio_of(work: Store, key: BookKey) -> ChunkAudioManifest:
+    found = read_audio_manifest(work, key)
+    if found is None:
+        raise LookupError(f"the speech of {key} is not built: materialise chunk_audio first")
+    return found
+
+
+@dg.definitions
+def definitions() -> dg.Definitions:
+    location = current_location()
+    if "speak" not in location.steps:
+        return dg.Definitions()
+    return dg.Definitions(assets=[book_chunks, chunk_audio_asset(location.speech_pool), audiobook])

@@ -1,0 +1,7 @@
+"""The partitions of the audiobooks: one per book, named by the book's file without its extension."""
+
+import dagster as dg
+
+NAME = "book"
+ASSETS = ("book_chunks", "chunk_audio", "audiobook")
+book = dg.DynamicPartitionsDefinition(name=NAME)

@@ -1,0 +1,113 @@
+"""From a book's file to the audiobook: what the assets and `voice audiobook build` both run."""
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from voice_core.audiobook.audio_stage import ChunkAudioReport, build_chunk_audio
+from voice_core.audiobook.audiobook_stage import AudiobookReport, build_audiobook
+from voice_core.audiobook.books import BookFile
+from voice_core.audiobook.chunk_manifest import BookManifest, ChunkRow
+from voice_core.audiobook.chunks_stage import build_book_chunks
+from voice_core.audiobook.model import Book, BookError
+from voice_core.audiobook.reading import read_book
+from voice_core.audiobook.speech import open_book_engines
+from voice_core.audiobook.text import load_lexicon, make_rows
+from voice_core.compute.workers import WorkerKilledError
+from voice_core.error_text import describe_exception
+from voice_core.settings import Settings
+from voice_core.storage.distributed_lock import LockLostError
+from voice_core.storage.store import Store
+from voice_core.synthesis import EnginePool, SynthesisOptions
+from voice_core.tts import configured_engine, load_engine
+from voice_core.tts.base import SpeechEngine
+
+
+@dataclass(slots=True)
+class BookReport:
+    """What a build of one book did."""
+
+    text: BookManifest
+    audio: ChunkAudioReport
+    audiobook: AudiobookReport
+    wall_sec: float
+
+
+@dataclass(slots=True)
+class LibraryReport:
+    """What a build over several books did: reports, and errors, by book."""
+
+    books: dict[str, BookReport] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+def load_speaker(settings: Settings) -> SpeechEngine:
+    """The engine of the settings, without its weights."""
+    name, options = configured_engine(settings)
+    return load_engine(name, **options)
+
+
+def read_rows(data: bytes, name: str, settings: Settings) -> tuple[Book, list[ChunkRow]]:
+    """A book and its chunks, with nothing written. Raises `BookError`."""
+    given = settings.audiobook
+    book = read_book(data, name, given)
+    return book, make_rows(book, given, load_speaker(settings), load_lexicon(given.lexicon))
+
+
+def build_text(books: Store, work: Store, file: BookFile, settings: Settings) -> BookManifest:
+    """Read a book and commit its chunks. Raises `BookError`."""
+    data = books.get(file.name)
+    book = read_book(data, file.name, settings.audiobook)
+    return build_book_chunks(work, file.key, file.name, data, book, settings.audiobook, load_speaker(settings))
+
+
+def build_book(
+    books: Store,
+    work: Store,
+    file: BookFile,
+    settings: Settings,
+    options: SynthesisOptions | None = None,
+    *,
+    engine_pool: EnginePool | None = None,
+    redo: Collection[str] = (),
+    verify: bool = False,
+) -> BookReport:
+    """Bring a book up to date: its text, its speech, the audiobook. Raises as the three stages."""
+    began = time.monotonic()
+    text = build_text(books, work, file, settings)
+    audio = build_chunk_audio(
+        work, file.key, settings, options, engine_pool=engine_pool, redo=redo, verify=verify
+    )
+    mastered = build_audiobook(work, file.key, settings, verify=verify)
+    return BookReport(text, audio, mastered, time.monotonic() - began)
+
+
+def build_books(
+    books: Store,
+    work: Store,
+    files: Sequence[BookFile],
+    settings: Settings,
+    options: SynthesisOptions | None = None,
+    *,
+    verify: bool = False,
+) -> LibraryReport:
+    """Build books one after another with the same engines. A book that fails stops no other."""
+    report = LibraryReport()
+    with open_book_engines(settings, options) as engines:
+        for file in files:
+            try:
+                report.books[str(file.key)] = build_book(
+                    books, work, file, settings, engine_pool=engines, verify=verify
+                )
+            except (BookError, WorkerKilledError, LookupError, ValueError, OSError, LockLostError) as error:
+                report.failures[str(file.key)] = describe_exception(error)
+    return report
+
+
+_SECONDS_PER_CHARACTER: Mapping[str, float] = {"en": 0.0665, "ar": 0.085}
+"""Speech a character that is not white space, of ordinary prose: 0.34 s a word in English."""
+
+
+def estimate_speech_sec(characters: int, language: str) -> float:
+    """An estimate of the speech's length before anything is spoken."""
+    return characters * _SECONDS_PER_CHARACTER.get(language[:2].lower(), 0.07)
