@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
+from voice_core.audiobook.integrity import STAGES as BOOK_STAGES
+from voice_core.audiobook.integrity import audit_book, list_built_books
 from voice_core.compute import progress
 from voice_core.corpus.ingest.batches import list_partitions
 from voice_core.corpus.integrity import (
@@ -14,7 +16,7 @@ from voice_core.corpus.integrity import (
     audit_state,
     dataset_names,
 )
-from voice_core.layout import BATCHES, EVICTED, LOCKS, TOMBSTONES, PartitionKey
+from voice_core.layout import BATCHES, EVICTED, LOCKS, TOMBSTONES, BookKey, PartitionKey
 from voice_core.moshi import debug_export
 from voice_core.moshi.batches import DIALOGUES
 from voice_core.moshi.integrity import audit_shards, audit_voices, data_sets
@@ -28,7 +30,11 @@ from voice_core.synthesis import voice_levels
 
 _RESUME_WITHIN = timedelta(days=3)
 _SAVE_INTERVAL_SEC = 30.0
-_AUDITED_PREFIXES = (BATCHES, TOMBSTONES, EVICTED, DATASETS_PREFIX, DIALOGUES, f"{MOSHI}/", f"{voice_levels.STAGE}/")
+_AUDITED_STAGES = (MOSHI, voice_levels.STAGE, *BOOK_STAGES)
+_AUDITED_PREFIXES = (
+    *(BATCHES, TOMBSTONES, EVICTED, DATASETS_PREFIX, DIALOGUES),
+    *(f"{stage}/" for stage in _AUDITED_STAGES),
+)
 _IGNORED_PREFIXES = (LOCKS, COPY_RECORD_FOLDER, AUDIT_REPORT_KEY, f"{SPOKEN}/", f"{debug_export.STAGE}/")
 """Locks, caches and exports: no committed data depends on them."""
 
@@ -52,6 +58,8 @@ def audit_work_root(work: Store, settings: Settings) -> AuditReport:
         add(report.partitions, str(partition), _audit_batch(work, partition, settings, datasets))
     for name in data_sets(work):
         add(report.parts, f"{MOSHI} {name}", _audit_shards(work, name, settings))
+    for book in list_built_books(work):
+        add(report.parts, f"audiobook {book}", _audit_book(work, book))
     for name in datasets:
         report.parts.pop(f"dataset {name}", None)  # audited again, with the current partitions
         add(report.parts, f"dataset {name}", _audit_dataset(work, name, settings))
@@ -79,6 +87,10 @@ def _audit_batch(
 
 def _audit_shards(work: Store, name: str, settings: Settings) -> Callable[[], PartitionAudit]:
     return lambda: audit_shards(work, name, settings.moshi)
+
+
+def _audit_book(work: Store, book: BookKey) -> Callable[[], PartitionAudit]:
+    return lambda: audit_book(work, book)
 
 
 def _audit_dataset(work: Store, name: str, settings: Settings) -> Callable[[], PartitionAudit]:

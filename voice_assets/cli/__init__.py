@@ -6,6 +6,7 @@ import typer
 
 from voice_assets.cli import (
     adopt,
+    audiobook,
     audit,
     build,
     clean,
@@ -45,6 +46,9 @@ spoken = typer.Typer(help="Synthesise dialogue scripts for Moshi fine-tuning.", 
 moshi.register(spoken)
 app.add_typer(store, name="store")
 app.add_typer(spoken, name="moshi")
+books = typer.Typer(help="Turn books into validated, mastered audiobooks.", no_args_is_help=True)
+audiobook.register(books)
+app.add_typer(books, name="audiobook")
 app.add_typer(pools, name="pools")
 
 

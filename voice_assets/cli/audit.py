@@ -25,12 +25,14 @@ def audit(
 ) -> None:
     """Read every file of the work root again and compare it with what was committed. Changes nothing but its report.
 
-    Covers all batches, all datasets with their cards and splits, dialogues and their shards, and the state files.
+    Covers all batches, all datasets with their cards and splits, dialogues and their shards, audiobooks, and the state
+    files.
     The exit code is 1 if a file is missing, damaged, or differs from what was committed. Files that no commit record
     lists are shown, too. A complete audit writes its report to audits/latest.json under the work root; run the same
     command again to resume one that was interrupted.
     """
     from resources.corpus import open_work, open_work_read_only
+    from voice_core.audiobook.integrity import list_built_books
     from voice_core.audit import audit_work_root as audit_all
     from voice_core.corpus.ingest.batches import list_partitions
     from voice_core.corpus.integrity import audit_partition, dataset_names
@@ -39,7 +41,8 @@ def audit(
 
     settings = Settings.load()
     known = list_partitions(open_work_read_only(settings))
-    if not known and not data_sets(open_work_read_only(settings)):
+    there = open_work_read_only(settings)
+    if not known and not data_sets(there) and not list_built_books(there):
         raise LookupError(f"nothing to audit: there is no batch of recordings in {settings.work_url} (VOICE_WORK_URL)")
     keys = parse_partitions(partition or [], known)
     show_progress()

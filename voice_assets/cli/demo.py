@@ -12,7 +12,8 @@ import typer
 
 from voice_assets.cli.build import run_build
 from voice_assets.cli.exit_codes import FAILED_EXIT_CODE
-from voice_assets.cli.output import console, print_error_line, show_progress, show_wait_messages
+from voice_assets.cli.output import console, print_error_line, print_line, show_progress, show_wait_messages
+from voice_core.demo.books import VOICES
 from voice_core.settings import Settings, config_file
 from voice_core.storage.local_files import write_file
 
@@ -27,12 +28,14 @@ def demo(
 ) -> None:
     """Synthesise a small raw bucket with typical defects, and build a dataset from it.
 
-    Then synthesise three dialogues in two voices, in the format that Moshi fine-tuning reads.
+    Then synthesise three dialogues in two voices, in the format that Moshi fine-tuning reads, and two short books as
+    audiobooks.
 
     Writes voice.toml to the folder. Later commands in this directory read ./demo/voice.toml if there is no
     ./voice.toml; for another folder, set VOICE_CONFIG. At the end, prints the accounting of all audio and the path of a
     page to listen to.
     """
+    from voice_core.demo.books import write_books
     from voice_core.demo.dialogues import write_dialogues
     from voice_core.demo.sample_data import DEMO_CHANNEL_MAPPING, generate_sample_data
 
@@ -46,6 +49,7 @@ def demo(
         f"Raw bucket {sample.raw}: {len(sample.recordings)} recordings, {minutes:.1f} minutes ({state}).", markup=False
     )
     scripts = write_dialogues(folder / "dialogues")
+    write_books(folder / "books")
     config = folder / "voice.toml"
     write_file(config, _toml(folder, DEMO_CHANNEL_MAPPING).encode())
     with _environment(
@@ -54,10 +58,13 @@ def demo(
         VOICE_WORK_URL=str(folder / "work"),
         VOICE_CHANNEL_MAPPING=json.dumps(DEMO_CHANNEL_MAPPING),
         VOICE_MOSHI__SCRIPTS_URL=str(scripts.parent),
+        VOICE_AUDIOBOOK__BOOKS_URL=str(folder / "books"),
+        VOICE_AUDIOBOOK__VOICES=json.dumps(VOICES),
     ):
         settings = Settings.load()
         succeeded = run_build(settings, [])
         succeeded = _build_dialogues(settings, scripts) and succeeded
+        succeeded = _build_books(settings) and succeeded
         _write_page(settings, folder / "listen.html")
     console.print(f"The demo took {time.monotonic() - started:.0f} s. `make ui` opens Dagster on it.")
     if config_file().resolve() != config.resolve():
@@ -124,6 +131,27 @@ def _build_dialogues(settings: Settings, scripts: Path) -> bool:
     return not report.failures
 
 
+def _build_books(settings: Settings) -> bool:
+    """Build the audiobooks and print the result; returns whether everything succeeded."""
+    from resources.corpus import open_work
+    from voice_assets.instance import open_instance
+    from voice_assets.run_audiobook import build_books_in_dagster
+    from voice_core.audiobook.audiobook_manifest import read_audiobook_manifest
+
+    report = build_books_in_dagster(settings, open_instance())
+    for line in report.failures:
+        print_error_line(line, "failed:")
+    work = open_work(settings)
+    mastered = [found for book in report.books if (found := read_audiobook_manifest(work, book.key)) is not None]
+    seconds = sum(item.duration_sec for item in mastered)
+    print_line(
+        f"Audiobooks: {len(mastered)} of {len(report.books)}, {seconds:.0f} s ({report.utterances} utterances now)."
+    )
+    for row in (row for item in mastered for row in item.rows if row.key.endswith(".m4b")):
+        print_line(f"{settings.work_url}/{row.key}")
+    return not report.failures
+
+
 def _write_page(settings: Settings, path: Path) -> None:
     from resources.corpus import load_configured_codec, open_work_read_only
     from voice_core.corpus.ingest.batches import list_partitions
@@ -153,6 +181,12 @@ def _toml(folder: Path, mapping: dict[str, str]) -> str:
         "",
         "[moshi]",
         f"scripts_url = {json.dumps(str((folder / 'dialogues').resolve()))}",
+        "",
+        "[audiobook]",
+        f"books_url = {json.dumps(str((folder / 'books').resolve()))}",
+        "",
+        "[audiobook.voices]",
+        *(f"{json.dumps(name)} = {json.dumps(voice)}" for name, voice in VOICES.items()),
         "",
         "[channel_mapping]",
         *(f"{json.dumps(key)} = {json.dumps(value, ensure_ascii=False)}" for key, value in mapping.items()),
