@@ -73,7 +73,7 @@ def build(
     chosen = [_find_book(settings, name) for name in book or []] or _all_books(settings)
     work = _open_work(settings)
     succeeded = True
-    options = _options(settings, workers)
+    options = _options(workers)
     for books, files in _by_folder(chosen):
         report = build_books(books, work, files, settings, options, verify=verify)
         print_library_report(report, settings)
@@ -95,7 +95,7 @@ def redo(
     show_progress()
     show_wait_messages()
     books, file = _find_book(settings, book)
-    report = build_book(books, _open_work(settings), file, settings, _options(settings, workers), redo=chunk)
+    report = build_book(books, _open_work(settings), file, settings, _options(workers), redo=chunk)
     print_book_report(str(file.key), report, settings)
 
 
@@ -111,13 +111,18 @@ def check(
     from voice_assets.cli.audiobook_tables import print_checks
     from voice_assets.cli.output import print_json
     from voice_core.audiobook.audio_checks import list_exceptions
-    from voice_core.audiobook.build import run_checks
+    from voice_core.audiobook.audiobook_manifest import read_audiobook_manifest
+    from voice_core.audiobook.checks import check_audiobook, check_speech, check_text
+    from voice_core.layout import BookKey
 
     settings = Settings.load()
     work = _open_work(settings, read_only=True)
     key = _book_key(book)
     text, audio = _read_manifests(work, key)
-    outcomes = run_checks(work, key, settings)
+    mastered = read_audiobook_manifest(work, BookKey(key))
+    outcomes = [("book_chunks", item) for item in check_text(text)]
+    outcomes += [("chunk_audio", item) for item in check_speech(work, text, audio)]
+    outcomes += [("audiobook", item) for item in check_audiobook(work, text, audio, mastered)] if mastered else []
     exceptions = list_exceptions(text, audio)
     if as_json:
         print_json(
@@ -185,6 +190,7 @@ def batch(
 ) -> None:
     """Build all books of a folder, several at a time, each with one engine."""
     from voice_assets.cli.audiobook_tables import print_library_report
+    from voice_core.audiobook.books import list_books
     from voice_core.audiobook.build import build_books_in_parallel
     from voice_core.storage.store import Store
 
@@ -194,7 +200,11 @@ def batch(
     if not input_dir.is_dir():
         raise ConfigurationError(f"--input-dir {input_dir}: the folder does not exist")
     books = Store(input_dir.expanduser().resolve().as_uri(), contained=not settings.follow_symlinks)
-    report = build_books_in_parallel(books, _open_work(settings), settings, max_workers or 0)
+    listing = list_books(books)
+    for problem in listing.problems:
+        print_error_line(problem, "warning:", "yellow")
+    files = [*listing.files.values()]
+    report = build_books_in_parallel(books, _open_work(settings), settings, files, max_workers or 0)
     print_library_report(report, settings)
     if report.failures:
         raise typer.Exit(FAILED_EXIT_CODE)
@@ -260,10 +270,10 @@ def _read_manifests(work: "Store", key: str) -> "tuple[BookManifest, ChunkAudioM
     return text, audio
 
 
-def _options(settings: Settings, workers: int | None) -> "SynthesisOptions":
-    from voice_core.audiobook.speech import book_options
+def _options(workers: int | None) -> "SynthesisOptions":
+    from voice_core.synthesis import SynthesisOptions
 
-    return book_options(settings, workers or 0)
+    return SynthesisOptions(workers=workers or 0)
 
 
 def _open_work(settings: Settings, *, read_only: bool = False) -> "Store":

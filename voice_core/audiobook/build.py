@@ -1,19 +1,20 @@
 """From a book's file to the audiobook: what the assets and `voice audiobook build` both run."""
 
+import os
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from voice_core.audiobook.audio_stage import ChunkAudioReport, build_chunk_audio
 from voice_core.audiobook.audiobook_stage import AudiobookReport, build_audiobook
 from voice_core.audiobook.books import BookFile
 from voice_core.audiobook.chunk_manifest import BookManifest, ChunkRow
 from voice_core.audiobook.chunks_stage import build_book_chunks
 from voice_core.audiobook.model import Book, BookError
 from voice_core.audiobook.reading import read_book
-from voice_core.audiobook.speech import open_book_engines
-from voice_core.audiobook.text import load_lexicon, make_rows
-from voice_core.compute.workers import WorkerKilledError
+from voice_core.audiobook.speech import BATCH_MODE, ChunkAudioReport, build_chunk_audio, choose_book_workers, open_book_pool
+from voice_core.audiobook.text.lexicon import load_lexicon
+from voice_core.audiobook.text.rows import make_rows
+from voice_core.compute.workers import WorkerKilledError, map_unordered
 from voice_core.error_text import describe_exception
 from voice_core.settings import Settings
 from voice_core.storage.distributed_lock import LockLostError
@@ -21,6 +22,10 @@ from voice_core.storage.store import Store
 from voice_core.synthesis import EnginePool, SynthesisOptions
 from voice_core.tts import configured_engine, load_engine
 from voice_core.tts.base import SpeechEngine
+
+
+EXPECTED_ERRORS = (BookError, WorkerKilledError, LookupError, ValueError, OSError, LockLostError)
+"""The errors that end one book and no other."""
 
 
 @dataclass(slots=True)
@@ -75,9 +80,7 @@ def build_book(
     """Bring a book up to date: its text, its speech, the audiobook. Raises as the three stages."""
     began = time.monotonic()
     text = build_text(books, work, file, settings)
-    audio = build_chunk_audio(
-        work, file.key, settings, options, engine_pool=engine_pool, redo=redo, verify=verify
-    )
+    audio = build_chunk_audio(work, file.key, settings, options, engine_pool=engine_pool, redo=redo, verify=verify)
     mastered = build_audiobook(work, file.key, settings, verify=verify)
     return BookReport(text, audio, mastered, time.monotonic() - began)
 
@@ -93,15 +96,44 @@ def build_books(
 ) -> LibraryReport:
     """Build books one after another with the same engines. A book that fails stops no other."""
     report = LibraryReport()
-    with open_book_engines(settings, options) as engines:
+    with open_book_pool(settings, options) as engines:
         for file in files:
             try:
                 report.books[str(file.key)] = build_book(
                     books, work, file, settings, engine_pool=engines, verify=verify
                 )
-            except (BookError, WorkerKilledError, LookupError, ValueError, OSError, LockLostError) as error:
+            except EXPECTED_ERRORS as error:
                 report.failures[str(file.key)] = describe_exception(error)
     return report
+
+
+def build_books_in_parallel(
+    books: Store, work: Store, settings: Settings, files: Sequence[BookFile], max_workers: int = 0, *, verify: bool = False
+) -> LibraryReport:
+    """Build several books at a time, each in a process with one engine.
+
+    `max_workers` is the number of books at a time; 0: as many as engines would speak one book.
+    """
+    report = LibraryReport()
+    count = max_workers or choose_book_workers(settings)
+    tasks = [(books, work, file, settings, verify) for file in files]
+    for (_, _, file, _, _), result in map_unordered(_build_alone, tasks, count, name=lambda task: str(task[2].key)):
+        if isinstance(result, BookReport):
+            report.books[str(file.key)] = result
+        else:
+            report.failures[str(file.key)] = result
+    return report
+
+
+def _build_alone(task: tuple[Store, Store, BookFile, Settings, bool]) -> BookReport | str:
+    """The report of a book that is built in this process, or the error."""
+    books, work, file, settings, verify = task
+    os.environ[BATCH_MODE] = "1"
+    serial = SynthesisOptions(backend="serial", workers=1)
+    try:
+        return build_book(books, work, file, settings, serial, verify=verify)
+    except EXPECTED_ERRORS as error:
+        return describe_exception(error)
 
 
 _SECONDS_PER_CHARACTER: Mapping[str, float] = {"en": 0.0665, "ar": 0.085}

@@ -14,14 +14,15 @@ from voice_assets.defs.audiobook.sensors import SOURCE_VERSION
 from voice_assets.metadata import check_results, check_specs, speed_metadata
 from voice_assets.notebook_store import NotebookStore
 from voice_assets.pool_wait import PoolWatch
-from voice_core.audiobook import audio_checks, audiobook_checks, text_checks
+from voice_core.audiobook import audio_checks, checks
 from voice_core.audiobook.audio_manifest import ChunkAudioManifest, read_audio_manifest
-from voice_core.audiobook.audio_stage import AUDIO_VERSION, build_chunk_audio
-from voice_core.audiobook.audiobook_stage import AUDIOBOOK_VERSION, build_audiobook
+from voice_core.audiobook.audiobook_stage import build_audiobook
 from voice_core.audiobook.books import list_books
 from voice_core.audiobook.build import build_text, estimate_speech_sec
 from voice_core.audiobook.chunk_manifest import BookManifest, read_book_manifest
 from voice_core.audiobook.chunks_stage import CHUNKS_VERSION
+from voice_core.audiobook.speech import build_chunk_audio
+from voice_core.audiobook.takes import SPEECH_VERSION
 from voice_core.compute.gpu_lock import tag_run
 from voice_core.layout import BookKey
 from voice_core.report.audiobook import render_book_notebook
@@ -83,13 +84,7 @@ def book_chunks(context: dg.AssetExecutionContext, corpus: CorpusResource, speec
             ),
             "warnings": list(manifest.warnings),
         },
-        check_results=check_results(
-            [
-                text_checks.text_adds_up(manifest),
-                text_checks.nothing_refused(manifest),
-                text_checks.chapters_have_text(manifest),
-            ]
-        ),
+        check_results=check_results(checks.check_text(manifest)),
     )
 
 
@@ -101,7 +96,7 @@ def chunk_audio_asset(pool: str | None) -> dg.AssetsDefinition:
         partitions_def=book,
         group_name=GROUP,
         kinds={"audio"},
-        code_version=str(AUDIO_VERSION),
+        code_version=str(SPEECH_VERSION),
         pool=pool,
         automation_condition=AFTER_INPUTS,
         check_specs=check_specs("chunk_audio", CHUNK_AUDIO_CHECKS),
@@ -135,14 +130,7 @@ def chunk_audio_asset(pool: str | None) -> dg.AssetsDefinition:
                 ),
                 **speed_metadata(report.speech_sec, report.wall_sec),
             },
-            check_results=check_results(
-                [
-                    audio_checks.chunks_add_up(text, manifest),
-                    audio_checks.files_are_sound(work, manifest),
-                    audio_checks.nothing_rejected(text, manifest),
-                    audio_checks.words_were_recognised(text, manifest),
-                ]
-            ),
+            check_results=check_results(checks.check_speech(work, text, manifest)),
         )
 
     return chunk_audio
@@ -171,16 +159,9 @@ def audiobook(context: dg.AssetExecutionContext, corpus: CorpusResource, speech:
             "files": [f"{work.url}/{row.key}" for row in manifest.rows],
             "bytes": sum(row.size_bytes for row in manifest.rows),
             "limited_samples": manifest.limited_share,
-            **speed_metadata(report.mastered_sec, report.wall_sec),
+            **speed_metadata(0.0, report.wall_sec),
         },
-        check_results=check_results(
-            [
-                audiobook_checks.marks_fit(manifest, text, audio),
-                audiobook_checks.files_are_sound(work, manifest),
-                audiobook_checks.acx_is_met(manifest),
-                audiobook_checks.limiter_is_rare(manifest),
-            ]
-        ),
+        check_results=check_results(checks.check_audiobook(work, text, audio, manifest)),
     )
 
 
