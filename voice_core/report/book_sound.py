@@ -33,7 +33,7 @@ class ChunkSound:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Text with its sound: `audio` is the URL of it, "" for none. `shown_sec` of `seconds` of speech are in it.
+    """Text with its sound: `audio` is the URL of it, "" for none, and `shown_sec` its length; `seconds` is all speech.
 
     `shortened`: chunks are left out of the sound to keep the page small.
     """
@@ -141,8 +141,6 @@ class SpeechReader:
         return [ExceptionCard(line, self.embed([line], limit_sec, outline=True)) for line in lines]
 
     def count_seconds(self, lines: Iterable[BookLine]) -> float:
-        """The speech of the lines, and the pauses of `join` between them."""
+        """The speech of the lines, without pauses."""
         counts = [line.speech.sample_count for line in lines if line.speech is not None and line.speech.spoken]
-        if not counts:
-            return 0.0
-        return sum(counts) / self.sample_rate_hz + PAUSE_SEC * (len(counts) - 1)
+        return sum(counts) / self.sample_rate_hz if counts else 0.0

@@ -185,6 +185,30 @@ def test_exceptions_are_listed_worst_first_with_place_and_link(html: str) -> Non
         assert part in text
 
 
+def test_every_exception_of_many_is_listed(store: Store) -> None:
+    rows = [chunk(1, number, "word") for number in range(40)]
+    book = make_book(rows)
+    html = render_book_page(store, book, make_audio(store, book, silent=[row.chunk_id for row in rows]))
+    cards = [str(item["id"]) for item in Elements(html).named("article") if "exception" in str(item["class"])]
+    assert cards == [f"x-{row.chunk_id}" for row in rows]
+    assert "<summary>28 more exceptions</summary>" in html
+    assert "40 of them without speech" in html
+
+
+def test_a_book_without_exceptions_says_so(store: Store) -> None:
+    book = make_book([chunk(1, 0, "All is well.")])
+    html = render_book_page(store, book, make_audio(store, book))
+    assert "None: every chunk was spoken and passed its tests." in html
+    assert "None: all text of the book is spoken." in html
+
+
+def test_the_page_of_a_novel_stays_small(store: Store) -> None:
+    rows = [chunk(1, number, "many words " * 50) for number in range(20)]
+    book = make_book(rows)
+    html = render_book_page(store, book, make_audio(store, book), str, starts_sec={row.chunk_id: 1.0 for row in rows})
+    assert len(html) < 20_000 + 30 * 100 * len(rows)  # 30 bytes a word
+
+
 def test_skipped_text_is_marked_with_its_reason(html: str) -> None:
     assert re.search(
         r'class="skipped" title="page number">12</span> <span class="badge s-other" dir="ltr">page n', html
