@@ -89,7 +89,8 @@ def render_book_page(
 ) -> str:
     """The page of a book: HTML without external resources, except for the chapters' sound at `audio_url(chapter)`.
 
-    `starts_sec` is when each chunk begins in the sound of its chapter, by chunk id; `audio_url` needs it. Without
+    `starts_sec` is when the first sample of each chunk's file is in the sound of its chapter, or would be where its
+    beginning was cut, by chunk id; `audio_url` needs it. A chapter without any of these chunks has no sound. Without
     `audio_url` the sound of the first chapters is embedded, at most `seconds` of it (480 by default), and that of the
     worst exceptions that are not among them, at most a quarter of that. Equal arguments give equal pages.
 

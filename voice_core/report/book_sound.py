@@ -119,7 +119,7 @@ class SpeechReader:
         )
 
     def link(self, lines: Sequence[BookLine], url: str, starts_sec: Mapping[str, float]) -> Reading:
-        """The lines with the sound at `url`, in which each chunk begins at `starts_sec`."""
+        """The lines with the sound at `url`, in which each chunk begins at `starts_sec`; without sound if none does."""
         spans = {
             line.row.chunk_id: (start, start + line.speech.sample_count / self.sample_rate_hz)
             for line in lines
@@ -128,7 +128,7 @@ class SpeechReader:
             and (start := starts_sec.get(line.row.chunk_id)) is not None
         }
         seconds = self.count_seconds(lines)
-        return Reading(list(make_paragraphs(lines, self.language, spans)), seconds, seconds, url)
+        return Reading(list(make_paragraphs(lines, self.language, spans)), seconds, seconds, url if spans else "")
 
     def show(self, lines: Sequence[BookLine]) -> Reading:
         """The lines without sound."""
