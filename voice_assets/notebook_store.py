@@ -1,8 +1,8 @@
-"""Stores the notebooks to listen to, one per batch and asset, and makes the links by which the Dagster UI opens them.
+"""Stores the notebooks to listen to, one per partition and asset, and makes the links that open them in the Dagster UI.
 
 The UI does not play sound in metadata, and does not open files. Its webserver renders notebooks, at `/notebook`: it
 reads the file from the code location that the link names. So the file is on the machine that ran the step, wherever the
-work root is. It is written again when the manifest of the batch changes.
+work root is. It is written again when the manifest of the partition changes.
 """
 
 import glob
@@ -14,9 +14,7 @@ from urllib.parse import quote
 import dagster as dg
 
 from voice_core.codecs.base import CodecUnavailableError
-from voice_core.corpus.manifest import Manifest
-from voice_core.moshi.shard_manifest import ShardManifest
-from voice_core.report.notebook import compute_notebook_version, read_notebook_version
+from voice_core.report.notebook import NotebookManifest, compute_notebook_version, read_notebook_version
 from voice_core.storage.local_files import write_file
 
 NOTEBOOK_FOLDER = "listen"
@@ -44,14 +42,12 @@ class NotebookStore:
         return cls(Path(instance.storage_directory()) / NOTEBOOK_FOLDER)
 
     def remove(self, partition: str) -> None:
-        """Delete the notebooks of a batch; the next build of its assets writes them again."""
+        """Delete the notebooks of a partition; the next build of its assets writes them again."""
         for path in self.folder.glob(f"*/{glob.escape(partition)}.ipynb"):
             path.unlink()
 
-    def listen_metadata(
-        self, asset: str, manifest: Manifest | ShardManifest, make: Callable[[], bytes]
-    ) -> dg.MetadataValue:
-        """The metadata `listen` of an asset's batch; its notebook is written if there is none of this manifest.
+    def listen_metadata(self, asset: str, manifest: NotebookManifest, make: Callable[[], bytes]) -> dg.MetadataValue:
+        """The metadata `listen` of an asset's partition; its notebook is written if there is none of this manifest.
 
         A full disk or a missing codec does not fail the step, which is committed already: the metadata is the error
         then.

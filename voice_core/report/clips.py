@@ -171,17 +171,18 @@ def _clip(work: Store, item: ClipCandidate, sample_rate_hz: int, codec: Codec | 
         item,
         shown_sec=len(pcm) / sample_rate_hz,
         wave=waveform_svg_path(pcm),
-        audio=_data_uri(to_float(pcm), sample_rate_hz),
+        audio=mp3_data_uri(to_float(pcm), sample_rate_hz),
         decoded=_decoded(segment, codec, limit_sec) if item.decodable and codec is not None else "",
     )
 
 
 def _decoded(segment: Segment, codec: Codec, limit_sec: float) -> str:
     codes: Codes = segment.codes[: round(limit_sec * codec.codes_per_sec)]
-    return _data_uri(codec.decode([codes])[0], codec.output_sample_rate_hz) if len(codes) else ""
+    return mp3_data_uri(codec.decode([codes])[0], codec.output_sample_rate_hz) if len(codes) else ""
 
 
-def _data_uri(audio: Audio, sample_rate_hz: int) -> str:
+def mp3_data_uri(audio: Audio, sample_rate_hz: int, bit_rate: int = _BIT_RATE) -> str:
+    """MP3 of audio as a data URI: mono, shape [samples]; or stereo, shape [samples, 2], at a sampling rate of MP3."""
     rate = next((rate for rate in _MP3_RATES_HZ if rate >= sample_rate_hz), _MP3_RATES_HZ[-1])
-    mp3 = mp3_bytes(np.clip(resample(audio, sample_rate_hz, rate), -1.0, 1.0), rate, _BIT_RATE)
+    mp3 = mp3_bytes(np.clip(resample(audio, sample_rate_hz, rate), -1.0, 1.0), rate, bit_rate)
     return "data:audio/mpeg;base64," + base64.b64encode(mp3).decode("ascii")

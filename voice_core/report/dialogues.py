@@ -1,16 +1,15 @@
 """Prepares dialogues of the Moshi shards for a page: stereo sound, and words with their times."""
 
-import base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from voice_core.audio.pcm import mp3_bytes, to_float
+from voice_core.audio.pcm import to_float
 from voice_core.moshi.batches import list_scripts
-from voice_core.moshi.mixing import Stereo, read_wav
+from voice_core.moshi.mixing import read_wav
 from voice_core.moshi.script import ROLES, SAMPLE_RATE_HZ, Role
 from voice_core.moshi.shard_manifest import ShardManifest, TurnRow, read_shard_manifest
 from voice_core.recognition.word_times import Word
-from voice_core.report.clips import compute_clip_limit_sec, waveform_svg_path
+from voice_core.report.clips import compute_clip_limit_sec, mp3_data_uri, waveform_svg_path
 from voice_core.storage.store import Store, StoreError
 
 _BIT_RATE = 96_000
@@ -87,7 +86,7 @@ def _clip(work: Store, rows: Sequence[TurnRow], limit_sec: float) -> DialogueCli
         first.key,
         _seconds(rows),
         shown_sec,
-        _data_uri(mix),
+        mp3_data_uri(to_float(mix), SAMPLE_RATE_HZ, _BIT_RATE),
         tuple((role, waveform_svg_path(mix[:, channel])) for channel, role in enumerate(ROLES)),
         tuple(turn for turn in _turns(rows) if turn.start_sec < shown_sec),
         _times_by(sum(row.approximate for row in rows), len(rows)),
@@ -114,7 +113,3 @@ def _times_by(approximate: int, turns: int) -> str:
     if approximate == turns:
         return "approximate: split along the speech’s energy"
     return f"by an aligner, in {approximate} of {turns} turns only approximate" if approximate else "by an aligner"
-
-
-def _data_uri(mix: Stereo) -> str:
-    return "data:audio/mpeg;base64," + base64.b64encode(mp3_bytes(to_float(mix), SAMPLE_RATE_HZ, _BIT_RATE)).decode()

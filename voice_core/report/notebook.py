@@ -5,13 +5,14 @@ A notebook has one cell, whose output is a self-contained piece of HTML. Equal c
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from voice_core.codecs.base import Codec
 from voice_core.corpus.manifest import Entry, Manifest
 from voice_core.fingerprint import fingerprint
 from voice_core.layout import PartitionKey
 from voice_core.moshi.shard_manifest import ShardManifest
+from voice_core.report.book_sound import ExceptionCard, Reading
 from voice_core.report.clips import WAVE_HEIGHT, WAVE_WIDTH, Clip, ClipCandidate, make_clips
 from voice_core.report.dialogues import DialogueClip, load_first_of_batch
 from voice_core.report.templates import template_environment
@@ -23,8 +24,19 @@ CODES_NOTEBOOK_SEC = 40.0
 _VERSION_FIELD = "voice_listening"
 
 
-def compute_notebook_version(manifest: Manifest | ShardManifest) -> str:
-    """A version that changes with every input of a batch's notebook."""
+class NotebookManifest(Protocol):
+    """What a notebook needs of the manifest of a stage."""
+
+    @property
+    def partition(self) -> str: ...
+    @property
+    def data_version(self) -> str:
+        """Changes with every row of the manifest."""
+        ...
+
+
+def compute_notebook_version(manifest: NotebookManifest) -> str:
+    """A version that changes with every input of a partition's notebook."""
     return fingerprint(NOTEBOOK_VERSION, manifest.data_version)
 
 
@@ -45,7 +57,7 @@ def render_codes_notebook(work: Store, manifest: Manifest, codec: Codec, channel
     ]
     clips = make_clips(work, chosen, manifest.sample_rate_hz, codec, CODES_NOTEBOOK_SEC)
     lead = f"Segments, and the audio decoded from their codes ({codec.name} {codec.revision})."
-    return _render_notebook(
+    return render_notebook(
         compute_notebook_version(manifest),
         title=f"{channel(partition.channel)}, batch {partition.number}",
         lead=lead if clips else "No segment of this batch was decoded from its codes.",
@@ -59,7 +71,7 @@ def render_dialogue_notebook(work: Store, manifest: ShardManifest) -> bytes:
     """The first dialogue of a batch."""
     clips = load_first_of_batch(work, manifest)
     lead = f"The first of {len(manifest.kept())} dialogues: the assistant on the left channel, the user on the right."
-    return _render_notebook(
+    return render_notebook(
         compute_notebook_version(manifest),
         title=manifest.partition,
         lead=lead if clips else "No dialogue of this batch was kept.",
@@ -88,16 +100,19 @@ def select_roundtrip_examples(entries: Sequence[Entry]) -> list[tuple[str, Entry
     return [(why, ordered[place]) for place, why in places.items() if 0 <= place < len(ordered)]
 
 
-def _render_notebook(
+def render_notebook(
     version: str,
     *,
     title: str,
     lead: str,
     segments: Sequence[Clip] = (),
     dialogues: Sequence[DialogueClip] = (),
+    reading: Reading | None = None,
+    exceptions: Sequence[ExceptionCard] = (),
     channel: Callable[[str], str] = str,
     stand_in: bool = False,
 ) -> bytes:
+    """A notebook of one cell. `version` is that of `compute_notebook_version`."""
     html = (
         template_environment()
         .get_template("notebook.html.j2")
@@ -106,6 +121,8 @@ def _render_notebook(
             lead=lead,
             segments=segments,
             dialogues=dialogues,
+            reading=reading,
+            exceptions=exceptions,
             channel=channel,
             lang=lambda text: "",
             wave=(WAVE_WIDTH, WAVE_HEIGHT),
