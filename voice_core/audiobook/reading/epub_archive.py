@@ -126,9 +126,9 @@ class EpubArchive:
             if algorithm not in _OBFUSCATION:
                 reference = item.find(".//{*}CipherReference")
                 part = "" if reference is None else unquote(reference.get("URI") or "")
+                how = f"DRM, {algorithm or 'unknown algorithm'}"
                 raise BookError(
-                    f"{self.name}: {part or _ENCRYPTION}: the book is encrypted (DRM, {algorithm or 'not named'}); use a "
-                    "copy without DRM"
+                    f"{self.name}: {part or _ENCRYPTION}: the book is encrypted ({how}); use a copy without DRM"
                 )
 
 

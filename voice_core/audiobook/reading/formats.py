@@ -83,9 +83,19 @@ def _read_markdown(data: bytes, name: str, settings: AudiobookSettings) -> Book:
         except (yaml.YAMLError, ValueError, RecursionError):
             warnings.append(f"{name}: the header cannot be parsed as YAML and is ignored")
         metadata = metadata if isinstance(metadata, dict) else {}
-    html = MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(text[len(header) :])
+    html = _markdown_to_html(text[len(header) :], header.count("\n") + 1)
     document = parse_text(f"<html><body>{html}</body></html>", name, warnings, markup="html")
     return _from_document(document, name, settings, {str(key): value for key, value in metadata.items()}, header)
+
+
+def _markdown_to_html(text: str, first_line: int) -> str:
+    """HTML whose blocks have the number of their line in the attribute `data-line`."""
+    markdown = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    tokens = markdown.parse(text)
+    for token in tokens:
+        if token.map and token.nesting >= 0 and token.type != "inline":
+            token.attrSet("data-line", str(token.map[0] + first_line))
+    return str(markdown.renderer.render(tokens, markdown.options, {}))
 
 
 def _from_document(

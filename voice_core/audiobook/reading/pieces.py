@@ -38,8 +38,8 @@ class Run(NamedTuple):
 @dataclass(slots=True)
 class Piece:
     """`document` is the name of its document. `anchors` are the places "document" and "document#id" that begin with
-    this block. `heading` is its level, 1 to 6, 0 for others. `note` is the place of the note that it is part of; `marks`
-    are the notes that it refers to."""
+    this block. `heading` is its level, 1 to 6, 0 for others. `note` is the place of the note that it is part of;
+    `marks` are the notes that it refers to."""
 
     block: Block
     document: str = ""

@@ -147,14 +147,16 @@ def _split(
     margin = min(len(line) - len(line.lstrip()) for _, line in lines)
     breaks: list[int] = []  # lines that end for another reason than the width
     ends = 0  # of those, with the end of a sentence
+    indents = [len(line) - len(line.lstrip()) - margin for _, line in lines]
+    first_lines = 2 * sum(indent > 0 for indent in indents) < len(lines)  # else all but first lines are indented
     indented: set[int] = set()
     for i, ((_, line), (_, after)) in enumerate(pairwise(lines)):
-        indent, next_indent = (len(text) - len(text.lstrip()) - margin for text in (line, after))
-        if next_indent > indent and indent == 0:
+        is_end = bool(_SENTENCE_END.search(line.rstrip()))
+        if indents[i + 1] > 0 and (first_lines or is_end):
             indented.add(i)
         if i in indented or not wrapping.is_full(line, after):
             breaks.append(i)
-            ends += bool(_SENTENCE_END.search(line.rstrip()))
+            ends += is_end
     if 2 * len(breaks) >= len(lines) - 1 > 0 and ends < 0.9 * len(breaks):
         yield [[line] for line in lines], "verse"
         return
