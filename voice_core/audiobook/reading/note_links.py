@@ -157,9 +157,8 @@ def _paired_note(
                 return block
     label = text_within(mark, _LONGEST_MARK).strip(_BRACKETS)
     start = text_within(block, 40).strip(_BRACKETS)
-    return (
-        block if (superscript or _is_bracketed(mark)) and label and re.match(rf"{re.escape(label)}\b", start) else None
-    )
+    is_labelled = bool(label) and re.match(rf"{re.escape(label)}(?!\w)", start) is not None
+    return block if is_labelled and (superscript or _is_bracketed(mark)) else None
 
 
 def _block(element: Element) -> Element | None:

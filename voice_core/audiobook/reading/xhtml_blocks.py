@@ -132,7 +132,8 @@ class _Walker:
         is_line = is_block and context.kind == "verse" and bool(classes & LINE_CLASSES)
         if is_block and not inside_row and not is_line:
             self.flush()
-            line = element.get("data-line") or ""
+            first = element[0] if name == "pre" and len(element) else element
+            line = element.get("data-line") or first.get("data-line") or ""  # of Markdown
             self.line = int(line) if line.isascii() and line.isdigit() else element.sourceline or 0
         elif is_line or name in ("td", "th"):
             self.add(BREAK)
