@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 
 import yaml  # type: ignore[import-untyped]
-from markdown_it import MarkdownIt
 
 from voice_core.audiobook.model import Block, Book, BookError, count_characters
 from voice_core.audiobook.reading.chapters import make_chapters
@@ -14,6 +13,7 @@ from voice_core.audiobook.reading.elements import language_of, local_name
 from voice_core.audiobook.reading.encoding import decode
 from voice_core.audiobook.reading.epub import read_epub
 from voice_core.audiobook.reading.gutenberg import read_gutenberg
+from voice_core.audiobook.reading.markdown import markdown_to_html
 from voice_core.audiobook.reading.note_links import find_notes
 from voice_core.audiobook.reading.pieces import is_arabic
 from voice_core.audiobook.reading.text_blocks import read_text_blocks
@@ -83,19 +83,9 @@ def _read_markdown(data: bytes, name: str, settings: AudiobookSettings) -> Book:
         except (yaml.YAMLError, ValueError, RecursionError):
             warnings.append(f"{name}: the header cannot be parsed as YAML and is ignored")
         metadata = metadata if isinstance(metadata, dict) else {}
-    html = _markdown_to_html(text[len(header) :], header.count("\n") + 1)
+    html = markdown_to_html(text[len(header) :], header.count("\n") + 1)
     document = parse_text(f"<html><body>{html}</body></html>", name, warnings, markup="html")
     return _from_document(document, name, settings, {str(key): value for key, value in metadata.items()}, header)
-
-
-def _markdown_to_html(text: str, first_line: int) -> str:
-    """HTML whose blocks have the number of their line in the attribute `data-line`."""
-    markdown = MarkdownIt("commonmark").enable(["table", "strikethrough"])
-    tokens = markdown.parse(text)
-    for token in tokens:
-        if token.map and token.nesting >= 0 and token.type != "inline":
-            token.attrSet("data-line", str(token.map[0] + first_line))
-    return str(markdown.renderer.render(tokens, markdown.options, {}))
 
 
 def _from_document(

@@ -11,6 +11,8 @@ from voice_core.language import primary_subtag
 
 BREAK = "\x0b"
 """Marks the end of a line inside a run of text. Documents cannot have it: control characters are removed before."""
+SPEAKER = re.compile(r"\s*\[[^\]\n]{1,60}\]:(?=\s)")
+"""The beginning of a line that another voice speaks: "[Anna]: Hello.\""""
 ORNAMENT_LENGTH = 40
 _KEEPS_LINES = ("verse", "code", "table")
 # Soft hyphens, zero-width spaces, marks of direction, controls. The joiners U+200C and U+200D change how words are

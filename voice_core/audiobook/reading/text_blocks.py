@@ -8,11 +8,13 @@ from itertools import pairwise
 from voice_core.audiobook.model import Block, BlockKind
 from voice_core.audiobook.reading.chapters import MARKER
 from voice_core.audiobook.reading.heading_lines import SUBTITLE, heading_level, is_bare_number, is_subtitle
-from voice_core.audiobook.reading.pieces import BREAK, Piece, Run, blocks_of, is_ornament
+from voice_core.audiobook.reading.pieces import BREAK, SPEAKER, Piece, Run, blocks_of, is_ornament
 
+_SHORTEST_WRAP = 35  # lines that are shorter are not wrapped, but end where somebody wanted it
 _LONGEST_WRAP = 120  # lines that are longer are paragraphs, not wrapped lines
 _SENTENCE_END = re.compile(r"[.!?:…؟۔]['\"”’»)\]]*$")
 _JOINED = re.compile(r"\w-$|--$|[^\s—]—$")  # no space follows the end of such a line
+_HYPHENATED = re.compile(r"\w-$")
 _WORD = re.compile(r"\w+(?:-\w+)*")
 _INLINE = re.compile(
     r"(?P<page_number>\[(?:Pg|p\.|Page)\s*[\divxlc]{1,6}\]|\{\d{1,4}\})|(?P<markup>(?<!\w)_(?=[^\s_])|(?<=[^\s_])_(?!\w))"
@@ -46,7 +48,9 @@ class _Wrapping:
 
     def is_full(self, line: str, following: str) -> bool:
         """Whether the first word of the following line would not have fitted into a line."""
-        return len(line.rstrip()) + 1 + len(following.split(maxsplit=1)[0]) > self.width
+        return (
+            self.width >= _SHORTEST_WRAP and len(line.rstrip()) + 1 + len(following.split(maxsplit=1)[0]) > self.width
+        )
 
 
 def read_text_blocks(text: str, language: str = "") -> list[Piece]:
@@ -152,7 +156,7 @@ def _split(
     indented: set[int] = set()
     for i, ((_, line), (_, after)) in enumerate(pairwise(lines)):
         is_end = bool(_SENTENCE_END.search(line.rstrip()))
-        if indents[i + 1] > 0 and (first_lines or is_end):
+        if SPEAKER.match(after) or (indents[i + 1] > 0 and (first_lines or is_end)):
             indented.add(i)
         if i in indented or not wrapping.is_full(line, after):
             breaks.append(i)

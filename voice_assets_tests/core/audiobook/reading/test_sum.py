@@ -69,8 +69,9 @@ def read(data: bytes, name: str, settings: AudiobookSettings) -> Book | None:
     try:
         return read_book(data, name, settings)
     except BookError as error:
-        assert "no text" in str(error) or "empty" in str(error), error
-        return None
+        if "no text" in str(error) or "is empty" in str(error):
+            return None
+        raise
 
 
 @given(markup(), markup(), st.sampled_from(SETTINGS), st.booleans())
