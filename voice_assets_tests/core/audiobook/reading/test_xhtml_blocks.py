@@ -1,0 +1,159 @@
+"""The text of XHTML is read as a person would read it."""
+
+import pytest
+
+from voice_assets_tests.core.audiobook.reading.helpers import all_blocks, read_body, read_epub, skipped, spoken
+from voice_core.settings.audiobook import AudiobookSettings
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ('<p><span class="dropcap">O</span>nce upon a <b>ti</b>me.</p>', "Once upon a time."),
+        ("<p>One<br/>two</p>", "One two"),
+        ("<p>so\u00adft zero\u200bwidth \u2066mark\u2069</p>", "soft zerowidth mark"),
+        ("<p>\n  wrapped\n  lines&nbsp;and&#160;spaces </p>", "wrapped lines and spaces"),
+        ("<p>caf&eacute; &amp; &lt;tea&gt; &#8220;x&#8221;</p>", "café & <tea> “x”"),
+        ("<p>Windows&#146;s signs</p>", "Windows’s signs"),
+        ("<p>می\u200cخواهم</p>", "می\u200cخواهم"),
+        ("<p>1<sup>st</sup> of H<sub>2</sub>O</p>", "1st of H2O"),
+        ("<p><ruby>漢<rp>(</rp><rt>kan</rt><rp>)</rp></ruby>字</p>", "漢字"),
+        ("<p><!-- no -->a<?pi no?>b<![CDATA[c]]></p>", "abc"),
+        ("<p>a<script>no()</script><style>p {}</style>b</p>", "ab"),
+        ('<p>a<img src="x.jpg" alt="A picture"/>b</p>', "ab"),
+        ("text outside of a paragraph", "text outside of a paragraph"),
+    ],
+)
+def test_inline_elements_add_no_spaces_and_lose_no_letters(body: str, expected: str) -> None:
+    assert spoken(read_body(body)) == [expected]
+
+
+def test_what_is_skipped_inside_a_block_is_listed_with_its_reason() -> None:
+    book = read_body(
+        '<p>Be<span epub:type="pagebreak" id="p2">12</span>fore<ruby>漢<rt>kan</rt></ruby> '
+        '<span hidden="">secret</span><span style="display:none">gone</span>after</p>'
+        '<p><span class="pagenum">13</span></p>'
+        '<svg xmlns="http://www.w3.org/2000/svg"><text>drawn</text></svg>'
+    )
+    assert spoken(book) == ["Before漢 after"]
+    assert skipped(book) == {
+        "page_number": ["12", "13"], "ruby": ["kan"], "hidden": ["secret", "gone"], "picture": ["drawn"]
+    }  # fmt: skip
+
+
+def test_page_breaks_that_hold_text_are_read() -> None:
+    assert spoken(read_body('<div epub:type="pagebreak"><p>A whole page of the book is in here.</p></div>')) == [
+        "A whole page of the book is in here."
+    ]
+
+
+def test_blocks_have_kinds_and_places() -> None:
+    book = read_body(
+        '<h1 id="top">One</h1><p id="p1">Text.</p><blockquote><p>Quoted.</p></blockquote><ul><li>Item.<ul>'
+        "<li>Inner.</li></ul></li></ul><dl><dt>Term</dt><dd>Meaning</dd></dl><figure><figcaption>Caption.</figcaption></figure>"
+    )
+    found = [(block.kind, block.text) for block in all_blocks(book)]
+    assert found == [
+        ("heading", "One"), ("paragraph", "Text."), ("quote", "Quoted."), ("list_item", "Item."),
+        ("list_item", "Inner."), ("list_item", "Term"), ("list_item", "Meaning"), ("caption", "Caption."),
+    ]  # fmt: skip
+    places = [block.place for block in all_blocks(book)]
+    assert places[:2] == ["OEBPS/a.xhtml#top", "OEBPS/a.xhtml#p1"]
+    assert places[2].startswith("OEBPS/a.xhtml line ")
+
+
+def test_verse_keeps_its_lines() -> None:
+    expected = ["Before", "First line\nsecond line", "After"]
+    in_lines = '<div class="poem"><div class="line">First line</div><div class="line">second <i>line</i></div></div>'
+    with_breaks = '<div class="poem"><p>First line<br/>\n second line</p></div>'
+    typed = '<section epub:type="z3998:poem"><p>First line<br/>second line<br/></p></section>'
+    for verse in (in_lines, with_breaks, typed, "<pre>First line\nsecond  line</pre>"):
+        book = read_body(f"<p>Before</p>{verse}<p>After</p>")
+        assert spoken(book) == expected
+        assert all_blocks(book)[1].kind == "verse"
+
+
+def test_tables_are_spoken_row_by_row_or_skipped() -> None:
+    table = (
+        "<table><caption>Prices</caption><tr><th>Tea</th><th>Milk</th></tr>"
+        "<tr><td><p>4</p><p>cups</p></td><td>2<br/>pints</td></tr></table>"
+    )
+    book = read_body(f"<p>Text.</p>{table}", tables="speak")
+    assert spoken(book) == ["Text.", "Prices", "Tea\nMilk", "4 cups\n2 pints"]
+    assert {block.kind for block in all_blocks(book)[2:]} == {"table"}
+    book = read_body(f"<p>Text.</p>{table}")
+    assert skipped(book) == {"table": ["Prices", "Tea\nMilk", "4 cups\n2 pints"]}
+
+
+def test_tables_for_layout_are_text() -> None:
+    book = read_body('<table role="presentation"><tr><td><p>Left.</p></td><td><p>Right.</p></td></tr></table>')
+    assert spoken(book) == ["Left.", "Right."]
+
+
+def test_code_and_captions_follow_the_settings() -> None:
+    body = "<p>Call <code>run</code>.</p><pre><code>x = 1\ny  = 2</code></pre><p class='caption'>Figure 1.</p>"
+    book = read_body(body)
+    assert spoken(book) == ["Call run.", "Figure 1."]
+    assert skipped(book) == {"code": ["x = 1\ny = 2"]}
+    book = read_body(body, code="speak", captions="skip")
+    assert spoken(book) == ["Call run.", "x = 1\ny = 2"]
+    assert skipped(book) == {"caption": ["Figure 1."]}
+
+
+@pytest.mark.parametrize(
+    "between", ["<hr/>", "<p>* * *</p>", "<p>#</p>", "<div>⁂</div>", "<p>&#160;</p>", "<p><br/></p>"]
+)
+def test_changes_of_scene_are_marked(between: str) -> None:
+    text = "".join(f"<p>Paragraph {i}.</p>" for i in range(4))
+    book = read_body(f"<h1>One</h1>{text}{between}<p>After.</p><p>Later.</p>")
+    breaks = [block.text for block in all_blocks(book) if block.scene_break_before]
+    assert breaks == ["After."]
+    assert len(spoken(book)) == 7
+
+
+def test_ornaments_are_counted_and_ellipses_are_spoken() -> None:
+    book = read_body("<p>A.</p><p>* * *</p><p>“…”</p><p>What?</p>")
+    assert skipped(book) == {"ornament": ["* * *"]}
+    assert spoken(book) == ["A.", "“…”", "What?"]
+
+
+def test_empty_paragraphs_everywhere_are_spacing() -> None:
+    book = read_body("".join(f"<p>Paragraph {i}.</p><p>&#160;</p>" for i in range(5)))
+    assert not any(block.scene_break_before for block in all_blocks(book))
+
+
+def test_blocks_in_another_language_say_so() -> None:
+    book = read_body(
+        '<p>English with <i lang="fr">un mot</i> inside of it.</p><p xml:lang="fr">Une phrase entière.</p>'
+        '<p><span lang="de">Ein ganzer Satz.</span></p><p>هذا نص عربي.</p><p lang="en-GB">Colour.</p>'
+    )
+    assert [block.language for block in all_blocks(book)] == ["", "fr", "de", "ar", ""]
+
+
+def test_the_language_of_the_settings_wins_over_that_of_the_documents() -> None:
+    body = '<p>نص عربي.</p><p xml:lang="fr">Une phrase.</p>'
+    book = read_epub(AudiobookSettings(language="ar"), documents={"a.xhtml": body}, language="en", nav=None)
+    assert [block.language for block in all_blocks(book)] == ["", "fr"]
+    assert book.language == "en"
+
+
+def test_an_arabic_book_is_read_in_its_order() -> None:
+    book = read_epub(
+        title="كتاب",
+        authors=("طه حسين",),
+        language="ar",
+        right_to_left=True,
+        documents={
+            "a.xhtml": '<h1>الفصل الأول</h1><p dir="rtl">قال: «<span class="dropcap">ت</span>عال\u200f».</p>',
+            "b.xhtml": "<h1>الفصل الثاني</h1><p>نهاية القصة.</p>",
+        },
+    )
+    assert (book.title, book.authors, book.language) == ("كتاب", ("طه حسين",), "ar")
+    assert [chapter.title for chapter in book.chapters] == ["الفصل الأول", "الفصل الثاني"]
+    assert spoken(book) == ["الفصل الأول", "قال: «تعال».", "الفصل الثاني", "نهاية القصة."]
+    assert not any(block.language for block in all_blocks(book))
+
+
+def test_deeply_nested_elements_are_read() -> None:
+    deep = "<div>" * 1_500 + "deep" + "</div>" * 1_500
+    assert spoken(read_body(f"<p>Before.</p>{deep}")) == ["Before.", "deep"]
