@@ -16,6 +16,10 @@ from voice_core.storage.store import Store
 
 STAGE = "book_chunks"
 SCHEMA_VERSION = 1
+ADDED_TITLE = "title"
+"""The kind of a row with a chapter's title from the contents, which the text itself does not have."""
+INLINE = "inline"
+"""The kind of a row with text inside a block that is not spoken: a note's mark, a page number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,11 @@ class ChunkRow:
     @property
     def is_spoken(self) -> bool:
         return bool(self.chunk_id)
+
+    @property
+    def is_added(self) -> bool:
+        """Whether the text is not in the book's documents, and so not among its characters."""
+        return self.kind == ADDED_TITLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +96,9 @@ class BookManifest:
             yield chapter, list(rows)
 
     def characters(self) -> dict[str, int]:
-        """The characters of all rows: "spoken", and by reason those that are not."""
+        """The characters of the book: "spoken", and by reason those that are not. Added titles do not count."""
         counts = {"spoken": 0}
-        for row in self.rows:
+        for row in (row for row in self.rows if not row.is_added):
             name = row.skipped or row.refused or "spoken"
             counts[name] = counts.get(name, 0) + count_characters(row.text)
         return counts

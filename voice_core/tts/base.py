@@ -70,6 +70,7 @@ class Capabilities:
     languages: tuple[str, ...] = ()  # BCP-47; empty: not restricted
     emotions: tuple[str, ...] = ()
     max_characters: int = 400  # longest text that is spoken well at once
+    inline_phonemes: bool = False  # `[word](/phonemes/)` in a text sets the word's pronunciation
 
 
 @runtime_checkable

@@ -33,7 +33,7 @@ class HibariEngine(EngineBase):
     # The two FFT libraries differ in the last bit, and so does the audio.
     revision = f"{__version__}+{FFT_BACKEND}.shift1"
     sample_rate_hz = SAMPLE_RATE
-    capabilities = Capabilities(deterministic=True, thread_safe=True, languages=("en",))
+    capabilities = Capabilities(deterministic=True, thread_safe=True, languages=("en",), inline_phonemes=True)
     voices = tuple(
         name for voice, about in VOICES.items() if about.get("bundled") for name in (voice, voice + LOW_SUFFIX)
     )

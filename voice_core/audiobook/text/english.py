@@ -1,0 +1,285 @@
+"""English text as it is spoken: numbers, dates, money, abbreviations, Roman numerals, signs.
+
+The library spokenform does most of it. The rules here come first: they say what it leaves or reads wrongly in books.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+
+import spokenform
+
+from voice_core.audiobook.text.edits import Edit, merge_edits, sort_edits
+from voice_core.recognition.text_words import spoken_forms
+
+_TITLES = {
+    "Mr": "Mister",
+    "Mrs": "Missus",
+    "Messrs": "Messers",
+    "Mmes": "Mesdames",
+    "Mme": "Madame",
+    "Mlle": "Mademoiselle",
+}
+_UNITS = {
+    "km": "kilometer", "cm": "centimeter", "mm": "millimeter", "kg": "kilogram", "mg": "milligram", "ml": "milliliter",
+    "lbs": "pound", "lb": "pound", "oz": "ounce", "yd": "yard", "yds": "yard", "mi": "mile",
+}  # fmt: skip
+_SIGNS = {"&": "and", "©": "copyright", "®": "registered", "™": "trademark", "×": "times", "÷": "divided by"}
+_REFERENCES = {
+    "§": "section", "§§": "sections", "¶": "paragraph", "№": "number", "p.": "page", "pp.": "pages", "vol.": "volume",
+    "vols.": "volumes", "ch.": "chapter", "chap.": "chapter", "chaps.": "chapters", "sec.": "section", "bk.": "book",
+}  # fmt: skip
+_SCALES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
+_ROMAN = r"(?=[IVXLCDM])M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})"
+_PARTS = (
+    "chapter|book|part|volume|section|act|scene|canto|letter|stave|article|appendix|plate|figure|table|lesson|psalm|"
+    "number"
+)
+_RULERS = (
+    "Louis|Henry|Edward|Charles|George|William|James|Richard|John|Elizabeth|Mary|Philip|Napoleon|Pius|Leo|Gregory|Paul|"
+    "Benedict|Innocent|Clement|Urban|Alexander|Nicholas|Peter|Catherine|Frederick|Ferdinand|Francis|Ramses|Ptolemy"
+)
+_LARGEST_HEADING = 399  # a heading such as "MIX" is rather a word
+
+_TITLE = re.compile(rf"\b({'|'.join(_TITLES)})\.?(?=\s[A-Z“\"])")
+_UNIT = re.compile(rf"(?<![\w.,])([\d.,]*\d)(\s?)({'|'.join(sorted(_UNITS, key=len, reverse=True))})(\.?)(?![\w²³/])")
+_SIGN = re.compile(rf"(?:(?<=\s)|(?<=^))({'|'.join(map(re.escape, _SIGNS))})(?=\s)|[©®™]|×(?=\s?\d)")
+_REFERENCE = re.compile(
+    rf"(?<![\w.])({'|'.join(map(re.escape, sorted(_REFERENCES, key=len, reverse=True)))})\s?(?=\d|[ivxlcIVXLC]+\b)",
+    re.I,
+)
+_GROUPED = re.compile(
+    r"(?<![\d.,])[1-9]\d{0,2}(?:[\u00a0\u2009\u202f]\d{3})+(?!\d)|(?<![\d.,])[1-9]\d{0,2}(?: 000)+(?!\d)"
+)
+_SHILLINGS = re.compile(r"£\s?\d[\d,]*\s+(?P<s>\d{1,2})(?P<sh>\s?s\b\.?)(?:\s+(?P<d>\d{1,2})(?P<pence>\s?d\b\.?))?")
+_OLD_POUNDS = re.compile(r"(?<![\w.,])\d[\d,]*(l\.)(?=\s)")
+_DECADE = re.compile(r"(?<![\w])[’']([2-9]0)s\b")
+_PRONOUN = re.compile(r"\s+(?!(?:of|and|or|in|to)\b)[a-z]|[’']")  # what follows "I" where it is no numeral
+_NUMBER = re.compile(r"(?<![\w.,])\d+(?:,\d{3})*(?:\.\d+)?(?!\w)")
+_AFTER_PART = re.compile(rf"\b(?:{_PARTS}|vol\.|ch\.|chap\.|bk\.|no\.|p\.|pp\.)\s(?P<roman>{_ROMAN}|[ivxlc]+)\b", re.I)
+_AFTER_RULER = re.compile(rf"\b(?:{_RULERS})\s(?P<roman>{_ROMAN})\b(?![.’']\w)")
+_WORLD_WAR = re.compile(r"\bWorld War (?P<roman>III|II|I)\b")
+_HEADING = re.compile(rf"\s*(?P<roman>{_ROMAN})(?P<after>[.:)—–-]|\s|$)")
+_WORDS_BEFORE = re.compile(r"(?<!\S)(?:\S+\s+){0,3}\S*$")
+_WORDS_AFTER = re.compile(r"\S*(?:\s+\S+){0,3}")
+_FARTHEST = 80  # characters before a word that are looked at
+# A Greek letter on its own is read by its name.
+GREEK_LETTER = re.compile(r"(?<![^\W\d_])[\u0391-\u03c9](?![^\W\d_])")
+_WORD = re.compile(r"[\w\u0300-\u036f]+")  # with accents that are characters of their own
+_NUMBER_WORD_PLURAL = re.compile(r"\b(twen|thir|for|fif|six|seven|eigh|nine)tys\b")
+_SPELLED_HALF_DAY = re.compile(r"\b([AP]) M\b\.?")
+# What spokenform might change. It takes milliseconds for a sentence, and most sentences of a novel have none of this.
+_NEEDS_LIBRARY = re.compile(
+    r"[\d%$£€¥¢°§½¼¾⅓⅔⅛@#=+~^\\/<>]|\b[IVXLC]{2,}\b|\b[A-Za-z]\.\s?[A-Za-z]\.|\b[A-Z]?[a-z]{1,6}\.,?\s+[a-z]|"
+    r"\b(?:etc|Dr|Ms|Jr|Sr|St|Mt|Ft|Prof|Rev|Capt|Col|Gen|Lt|Sgt|Maj|Adm|Gov|Sen|Hon|Esq|Messrs|Bros|Co|Ltd|Inc|Corp|"
+    r"Ave|Blvd|Rd|Jan|Feb|Aug|Sept|Oct|Nov|Dec|Mon|Tues|Wed|Thurs|Fri|Vol|Ch|Fig|Dept|Univ|Fr|Br)\b\.?(?=\s|[,;:]|$)",
+)
+
+
+def find_english_edits(text: str, *, heading: bool = False) -> list[Edit]:
+    """What is spoken in other words.
+
+    >>> from voice_core.audiobook.text.edits import apply_edits
+    >>> def say(text, heading=False): return apply_edits(text, find_english_edits(text, heading=heading))[0]
+    >>> say("Mrs. Dale ran 40 km on 3 May 1812, i.e. 5 % of it.")
+    'Missus Dale ran forty kilometers on the third of May eighteen twelve, that is five percent of it.'
+    >>> say("IV. The Storm", heading=True), say("Louis XIV, vol. ii"), say("see § 4")
+    ('four. The Storm', 'Louis the fourteenth, volume two', 'see section four')
+    """
+    edits = sort_edits(_find_own_edits(text, heading))
+    if _NEEDS_LIBRARY.search(text):
+        edits = merge_edits(text, edits, _find_library_edits)
+        edits = merge_edits(text, edits, _find_plain_numbers)
+        edits = _keep_final_stop(text, edits)
+    return [edit for edit in edits if edit.spoken != text[edit.start : edit.end]]
+
+
+def _find_plain_numbers(text: str) -> list[Edit]:
+    """Numbers whose sense the library leaves open, such as a year without a month."""
+    return [
+        Edit(match.start(), match.end(), " ".join(spoken_forms(match[0])))
+        for match in _NUMBER.finditer(text)
+        if match[0].isascii()
+    ]
+
+
+def _find_own_edits(text: str, heading: bool) -> Iterator[Edit]:
+    for match in _TITLE.finditer(text):
+        yield Edit(match.start(), match.end(), _TITLES[match[1]])
+    for match in _REFERENCE.finditer(text):
+        spoken = _REFERENCES[match[1].lower()]
+        yield Edit(match.start(), match.end(), f"{spoken} ")
+    for match in _SIGN.finditer(text):
+        spaced = "" if match.start() == 0 or text[match.start() - 1].isspace() else " "
+        after = "" if match.end() == len(text) or not text[match.end()].isalnum() else " "
+        yield Edit(match.start(), match.end(), f"{spaced}{_SIGNS[match[0]]}{after}")
+    yield from _find_quantities(text)
+    yield from _find_roman_numerals(text, heading)
+    if text.isascii():
+        return
+    for match in GREEK_LETTER.finditer(text):
+        name = unicodedata.name(match[0], "")
+        if name.startswith("GREEK") and "LETTER" in name:
+            yield Edit(match.start(), match.end(), name.split(" WITH ")[0].rsplit(" ", 1)[-1].lower())
+    for match in _WORD.finditer(text):
+        # Ligatures, full-width letters, and letters whose accents are characters of their own.
+        plain = unicodedata.normalize("NFKC", match[0])
+        if plain != match[0] and any(map(str.isalpha, match[0])):
+            yield Edit(match.start(), match.end(), plain)
+
+
+def _find_quantities(text: str) -> Iterator[Edit]:
+    if not any(map(str.isdigit, text)):
+        return
+    for match in _GROUPED.finditer(text):
+        yield Edit(match.start(), match.end(), _say_number(re.sub(r"\s", ",", match[0])))
+    for match in _UNIT.finditer(text):
+        number, unit = match[1], _UNITS[match[3]]
+        stop = "." if match[4] and not has_more(text, match.end()) else ""
+        yield Edit(match.start(2), match.end(), f" {unit}{'' if number == '1' else 's'}{stop}")
+    for match in _SHILLINGS.finditer(text):
+        for number, name, one, more in (("s", "sh", "shilling", "shillings"), ("d", "pence", "penny", "pence")):
+            if match[name]:
+                stop = "." if match[name].endswith(".") and not has_more(text, match.end(name)) else ""
+                spoken = f" {one if match[number] == '1' else more}{stop}"
+                yield Edit(match.start(name), match.end(name), spoken)
+    for match in _OLD_POUNDS.finditer(text):
+        yield Edit(match.start(1), match.end(1), " pounds")
+    for match in _DECADE.finditer(text):
+        yield Edit(match.start(), match.end(), _plural(_say_number(match[1])))
+
+
+def _find_roman_numerals(text: str, heading: bool) -> Iterator[Edit]:
+    for match in _AFTER_PART.finditer(text):
+        numeral = match["roman"]
+        if value := roman_value(numeral):
+            pronoun = numeral == "I" and _PRONOUN.match(text, match.end())
+            yield Edit(match.start("roman"), match.end("roman"), "I" if pronoun else _say_number(str(value)))
+    for pattern, ordinal in ((_AFTER_RULER, True), (_WORLD_WAR, False)):
+        for match in pattern.finditer(text):
+            numeral = match["roman"]
+            spoken = _say_number(str(roman_value(numeral)))
+            if ordinal and numeral == "I" and _PRONOUN.match(text, match.end()):
+                spoken = "I"  # an edit without a change keeps the library from making one
+            elif ordinal:
+                spoken = f"the {_say_ordinal(roman_value(numeral))}"
+            yield Edit(match.start("roman"), match.end("roman"), spoken)
+    if heading and (found := _HEADING.match(text)):
+        value, alone = roman_value(found["roman"]), not has_more(text, found.end("roman"))
+        punctuated = bool(found["after"].strip())
+        if 0 < value <= _LARGEST_HEADING and (alone or punctuated or len(found["roman"]) > 1):
+            yield Edit(found.start("roman"), found.end("roman"), _say_number(str(value)))
+
+
+def has_more(text: str, at: int) -> bool:
+    """Whether there is a letter or digit from a position on."""
+    return any(map(str.isalnum, text[at:]))
+
+
+def roman_value(numeral: str) -> int:
+    """The value of a Roman numeral in capital or small letters; 0 for what is none.
+
+    >>> roman_value("XIV"), roman_value("iii"), roman_value("IIX"), roman_value("civil")
+    (14, 3, 0, 0)
+    """
+    upper = numeral.upper()
+    if not upper or not re.fullmatch(_ROMAN, upper):
+        return 0
+    values = [_SCALES[char] for char in upper]
+    return sum(-a if a < b else a for a, b in zip(values, [*values[1:], 0], strict=True))
+
+
+@lru_cache(maxsize=4096)
+def _say_number(digits: str) -> str:
+    return spokenform.prepare_language(digits, language="en").spoken_text
+
+
+@lru_cache(maxsize=512)
+def _say_ordinal(number: int) -> str:
+    ending = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return spokenform.prepare_language(f"{number}{ending}", language="en").spoken_text
+
+
+def _plural(number: str) -> str:
+    """
+    >>> _plural("twenty"), _plural("eighteen hundred")
+    ('twenties', 'eighteen hundreds')
+    """
+    return number[:-1] + "ies" if number.endswith("y") else number + "s"
+
+
+_repairs: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
+    (_NUMBER_WORD_PLURAL, lambda match: f"{match[1]}ties"),
+    (_SPELLED_HALF_DAY, lambda match: f"{match[1]}.M."),
+    (re.compile(r"\byens\b"), lambda match: "yen"),
+)
+
+
+def _find_library_edits(text: str) -> list[Edit]:
+    """The edits of spokenform, which is asked about the words around those that it might change."""
+    windows: list[list[int]] = []
+    for match in _NEEDS_LIBRARY.finditer(text):
+        start = _WORDS_BEFORE.search(text, max(0, match.start() - _FARTHEST), match.start())
+        end = _WORDS_AFTER.match(text, match.end())
+        begins = start.start() if start else match.start()
+        ends = end.end() if end else match.end()
+        if windows and begins <= windows[-1][1]:
+            windows[-1][1] = max(windows[-1][1], ends)
+        else:
+            windows.append([begins, ends])
+    return [
+        Edit(begins + item.start, begins + item.end, item.spoken)
+        for begins, ends in windows
+        for item in _ask_library(text[begins:ends])
+    ]
+
+
+@lru_cache(maxsize=16_384)
+def _ask_library(text: str) -> tuple[Edit, ...]:
+    """The edits of spokenform; none where they do not give its own text."""
+    prepared = spokenform.prepare_language(text, language="en", config=_CONFIG)
+    edits: list[Edit] = []
+    at = size = 0
+    for item in prepared.source_replacements:
+        edits.append(Edit(item.source_start, item.source_end, item.replacement))
+        size += item.source_start - at + len(item.replacement)
+        at = item.source_end
+    parts: list[str] = []
+    at = 0
+    for edit in edits:
+        parts += (text[at : edit.start], edit.spoken)
+        at = edit.end
+    if "".join([*parts, text[at:]]) != prepared.spoken_text:
+        return ()
+    return tuple(repaired for repaired in map(_repair, edits, [text] * len(edits)) if repaired is not None)
+
+
+def _repair(edit: Edit, text: str) -> Edit | None:
+    """The edit as an engine reads it well; None for what is better left to the engine: letters one by one, spaces."""
+    source, spoken = text[edit.start : edit.end], edit.spoken
+    if not source.strip():
+        return None
+    for pattern, replacement in _repairs:
+        spoken = pattern.sub(replacement, spoken)
+    if _letters(source) == _letters(spoken):
+        return None
+    return Edit(edit.start, edit.end, spoken)
+
+
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalnum, text)).casefold()
+
+
+def _keep_final_stop(text: str, edits: list[Edit]) -> list[Edit]:
+    """The full stop of a last abbreviation ends the sentence as well."""
+    if not edits:
+        return edits
+    last = edits[-1]
+    source = text[last.start : last.end]
+    if source.endswith(".") and not has_more(text, last.end) and last.spoken[-1:].isalnum():
+        edits[-1] = Edit(last.start, last.end, f"{last.spoken}.")
+    return edits
+
+
+_CONFIG = spokenform.PreparationConfig(language="en", use_spacy=False, disabled_domains=("addresses",))
