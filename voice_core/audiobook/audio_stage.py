@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import io
 import json
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -25,7 +25,7 @@ from voice_core.storage.store import ObjectNotFoundError, Store
 from voice_core.synthesis.types import SynthesisFailure
 from voice_core.tts.base import Speech, Utterance
 
-_FILES_AT_ONCE = 32
+_FINISHED_AT_ONCE = 32
 
 Requests = Sequence[tuple[int, Utterance]]
 SpeakFunction = Callable[[Requests], Iterable[tuple[int, Speech | SynthesisFailure]]]
@@ -92,7 +92,7 @@ def examine_take(spoken: SpokenTake, examiner: Examiner, sample_rate_hz: int) ->
         failed = dataclasses.replace(row, reason=f"speech_{result.reason}", message=result.description)
         return ExaminedTake(failed, can_retry=False)
     if isinstance(result, bytes):
-        pcm, data = decode_flac(result), result
+        (pcm, _), data = decode_flac(result), result
     else:
         if not np.isfinite(result.audio).all():
             broken = "the engine returned samples that are not finite"
@@ -124,13 +124,13 @@ def _columns(key: str, data: bytes, pcm: Pcm16, found: Examination) -> dict[str,
     }
 
 
-def decode_flac(data: bytes) -> Pcm16:
-    """The samples of a 16-bit FLAC file. Raises ValueError where it is corrupt."""
+def decode_flac(data: bytes) -> tuple[Pcm16, int]:
+    """The samples and the sampling rate of a 16-bit FLAC file. Raises ValueError where it is corrupt."""
     try:
-        pcm, _ = soundfile.read(io.BytesIO(data), dtype="int16")
+        pcm, sample_rate_hz = soundfile.read(io.BytesIO(data), dtype="int16")
     except soundfile.LibsndfileError as error:
         raise ValueError(f"the FLAC file is corrupt: {error}") from None
-    return pcm
+    return pcm, sample_rate_hz
 
 
 class SpeechStage:
@@ -146,9 +146,12 @@ class SpeechStage:
         sample_rate_hz: int,
         gains_db: Mapping[str, float],
         workers: int = 1,
+        on_rows: Callable[[Sequence[ChunkAudioRow]], None] = lambda rows: None,
     ) -> None:
-        """Takes are examined in `workers` processes: 0 means one per core, 1 this process."""
+        """Takes are examined in `workers` processes: 0 means one per core, 1 this process. `on_rows` gets the rows of
+        finished chunks when their files are written, those that are kept first."""
         self.retries = 0
+        self._on_rows = on_rows
         self._store, self._plan, self._examiner, self._speak = store, plan, examiner, speak
         self._sample_rate_hz, self._gains_db, self._workers = sample_rate_hz, dict(gains_db), workers
         self._tasks = plan.to_do()
@@ -163,6 +166,7 @@ class SpeechStage:
         checkpoint = CheckpointWriter(self._store, key, self._draft)
         checkpoint.write()
         with checkpoint:
+            self._on_rows([self._rows[index] for index in sorted(self._plan.kept)])
             try:
                 takes = {number: task.first_take for number, (task, _) in enumerate(self._tasks)}
                 while takes:
@@ -192,7 +196,7 @@ class SpeechStage:
                     again[number] = item.row.take + 1
                 else:
                     self._finished.append(number)
-                if len(self._files) >= _FILES_AT_ONCE:
+                if len(self._finished) >= _FINISHED_AT_ONCE:
                     self._write_files()
                 checkpoint.write_if_due()
         self.retries += len(again)
@@ -248,15 +252,18 @@ class SpeechStage:
         """Write the files that wait, and the rows of the tasks that are finished with them."""
         self._store.put_many(self._files)
         self._files.clear()
+        written: list[int] = []
         for number in self._finished:
             tries, (_, indices) = self._tries.pop(number), self._tasks[number]
             row = dataclasses.replace(tries.best.row, takes=tries.count)
             if not row.spoken:
                 row = dataclasses.replace(row, sha256="")
+            written += indices
             for index in indices:
                 chunk_id = self._plan.chunks[index].chunk_id
                 self._rows[index] = dataclasses.replace(row, chunk_id=chunk_id)
         self._finished.clear()
+        self._on_rows([self._rows[index] for index in written])
 
     def _draft(self, *, complete: bool = False) -> ChunkAudioManifest:
         plan = self._plan
@@ -273,8 +280,3 @@ class SpeechStage:
 
 def _name(spoken: SpokenTake) -> str:
     return f"chunk {spoken.task.chunk.chunk_id}"
-
-
-def spoken_rows(manifest: ChunkAudioManifest) -> Iterator[ChunkAudioRow]:
-    """The rows with audio."""
-    return (row for row in manifest.rows if row.spoken)

@@ -5,11 +5,11 @@ import dataclasses
 import logging
 import os
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from voice_core.audiobook.audio_manifest import STAGE, ChunkAudioManifest, read_audio_manifest
+from voice_core.audiobook.audio_manifest import STAGE, ChunkAudioManifest, ChunkAudioRow, read_audio_manifest
 from voice_core.audiobook.audio_stage import Requests, SpeechStage, find_intact_files
 from voice_core.audiobook.chunk_manifest import BookManifest, ChunkRow, read_book_manifest
 from voice_core.audiobook.takes import SpeechPlan, plan_speech
@@ -97,18 +97,20 @@ def build_chunk_audio(
     engine_pool: EnginePool | None = None,
     redo: Collection[str] = (),
     verify: bool = False,
+    on_rows: Callable[[Sequence[ChunkAudioRow]], None] = lambda rows: None,
 ) -> ChunkAudioReport:
     """Speak what a book lacks, examine it, and commit it.
 
     An `engine_pool` keeps its engines loaded over several books; its engine and options are used then. The chunks in
     `redo` are spoken again from other seeds. `verify` reads all files and speaks those that are not what was committed.
+    `on_rows` gets the rows of chunks as they are finished, those that are kept first.
 
     Raises LookupError where the book has no finished text or lacks a chunk of `redo`, ConfigurationError for the
     settings of the validation, an aligner or a voice, and EngineUnavailableError.
     """
     if engine_pool is None:
         with open_book_pool(settings, options, engine) as own:
-            return build_chunk_audio(work, book, settings, engine_pool=own, redo=redo, verify=verify)
+            return build_chunk_audio(work, book, settings, engine_pool=own, redo=redo, verify=verify, on_rows=on_rows)
     began = time.monotonic()
     text = read_text(work, book)
     chunks = text.chunks()
@@ -123,6 +125,7 @@ def build_chunk_audio(
     with hold_lock(work, f"{STAGE} {book}") as store:
         plan = make_plan(store, book, chunks, speaker, examiner, settings, redo=redo, verify=verify)
         if plan.old is not None and plan.is_current:
+            on_rows(plan.old.rows)
             return ChunkAudioReport(plan.old, speaking.stats, time.monotonic() - began)
         gains_db = speaking.measure_gains(store, plan.calibrations, settings.audiobook.level_dbfs)
         stage = SpeechStage(
@@ -133,6 +136,7 @@ def build_chunk_audio(
             sample_rate_hz=speaker.sample_rate_hz,
             gains_db=gains_db,
             workers=engine_pool.options.postprocess_workers,
+            on_rows=on_rows,
         )
         manifest = stage.run()
     wall_sec = time.monotonic() - began

@@ -53,8 +53,8 @@ def take_key(book: BookKey, identity: str, first_take: int, take: int) -> str:
 class SpeechPlan:
     """What a book's speech needs. `tasks` has the task of each chunk; equal chunks have the same one.
 
-    `kept` has the rows that stay, by the number of their chunk; `reusable` those whose audio is validated again. `files`
-    are the rows of all intact files, by key.
+    `kept` has the rows that stay, by the number of their chunk; `reusable` those whose audio is validated again.
+    `files` are the rows of all intact files, by key.
     """
 
     book: BookKey

@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from voice_core.settings import ConfigurationError, SettingsGroup
 
 
 class _Group(SettingsGroup):
-    model_config = {**SettingsGroup.model_config, "strict": True}
+    model_config = ConfigDict(strict=True)
 
 
 class Tier1Limits(_Group):
@@ -20,16 +20,16 @@ class Tier1Limits(_Group):
     slowest_pace: float = Field(0.45, gt=0, lt=1, description="Least speech in a time, as a multiple of the usual one.")
     slack_sec: float = Field(0.35, ge=0, description="Length by which any speech may differ, seconds.")
     pause_sec: float = Field(1.2, gt=0, description="Longest silence at punctuation, seconds.")
-    gap_sec: float = Field(0.4, gt=0, description="Longest silence where the text has no punctuation, seconds.")
+    gap_sec: float = Field(0.36, gt=0, description="Longest silence where the text has no punctuation, seconds.")
     outer_silence_sec: float = Field(2.0, gt=0, description="Longest silence at the beginning or the end, seconds.")
     hole_ms: float = Field(30.0, gt=0, description="Shortest silence with an abrupt beginning that counts, ms.")
-    clipped_share: float = Field(0.00003, ge=0, lt=1, description="Largest share of samples in flat peaks (0 to 1).")
+    clipped_share: float = Field(0.000005, ge=0, lt=1, description="Largest share of samples in flat peaks (0 to 1).")
     loudest_dbfs: float = Field(-6.0, le=0, description="Highest level of the speech, RMS in dBFS.")
     softest_dbfs: float = Field(-50.0, le=0, description="Lowest level of the speech, RMS in dBFS.")
-    edge_below_db: float = Field(30.0, gt=0, description="How far the ends must be below the level of the speech, dB.")
-    edge_silence_sec: float = Field(0.05, ge=0, description="Least silence before and after the speech, seconds.")
+    edge_below_db: float = Field(45.0, gt=0, description="How far the ends must be below the level of the speech, dB.")
+    edge_silence_sec: float = Field(0.1, ge=0, description="Least silence before and after the speech, seconds.")
     repeat_db: float = Field(
-        2.5, ge=0, description="Two stretches whose mel spectra differ by less than this are the same words, dB."
+        3.2, ge=0, description="Two stretches whose mel spectra differ by less than this are the same words, dB."
     )
 
 
@@ -103,7 +103,7 @@ def _describe(error: ValidationError, content: dict[Any, Any]) -> str:
     """Each key that is wrong, why, and the keys that there are where it is unknown."""
     problems = []
     for item in error.errors(include_url=False, include_input=False):
-        *groups, name = item["loc"]
+        groups = item["loc"][:-1]
         key = ".".join(map(str, item["loc"]))
         if item["type"] == "extra_forbidden":
             model: Any = DEFAULTS

@@ -31,7 +31,7 @@ class Examination:
     metrics: dict[str, Any] = field(default_factory=dict)
     failures: Sequence[Failure] = ()
     deviation: float = 0.0
-    alignment: Alignment = Alignment(())
+    alignment: Alignment = field(default_factory=lambda: Alignment(()))
     unusable: str = ""
 
     @property

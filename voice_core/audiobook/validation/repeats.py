@@ -9,11 +9,13 @@ import numpy.typing as npt
 from voice_core.audio.mel import mel_power_db
 from voice_core.recognition.recognisers import normalize_words
 
-_HOP_SEC: Final = 0.0125
+_RATE_HZ: Final = 12_000
+_HOP_SEC, _WINDOW_SEC = 0.0125, 0.043
 _BANDS: Final = 20
 _FLOOR_BELOW_DB: Final = 45.0  # below the loudest band: what is softer is silence
+_SPEECH_ABOVE_DB: Final = 12.0  # above that
 _SHORTEST_SEC, _LONGEST_SEC = 0.2, 2.5
-_SPEECH_SHARE: Final = 0.5  # of a stretch
+_LEAST_SPEECH_SEC: Final = 0.15
 _EDGE_FRAMES: Final = 3
 _FARTHEST: Final = np.float32(_BANDS * 10.0**2)  # a frame that differs by more than 10 dB counts as one by 10
 _LONGEST_WORDS = 8
@@ -33,26 +35,27 @@ class Repeat:
 
 def find_repeat(audio: Floats, sample_rate_hz: int) -> Repeat:
     """The most similar stretches in a row, of 0.2 to 2.5 s."""
-    hop = max(1, round(_HOP_SEC * sample_rate_hz))
-    size = 1 << round(np.log2(0.043 * sample_rate_hz))
-    mel = mel_power_db(audio, sample_rate_hz, fft_size=size, hop=hop, bands=_BANDS)
-    mel = np.maximum(mel, mel.max() - _FLOOR_BELOW_DB)
-    mel -= mel.min()
-    speech = (mel.max(axis=1) > _FLOOR_BELOW_DB * 0.4).astype(np.float32)
+    step = max(1, sample_rate_hz // _RATE_HZ)  # what this folds down is alike in both stretches, too
+    audio, rate = audio[::step], sample_rate_hz / step
+    hop, size = round(_HOP_SEC * rate), 1 << round(np.log2(_WINDOW_SEC * rate))
+    mel = mel_power_db(audio, round(rate), fft_size=size, hop=hop, bands=_BANDS)
+    mel = np.maximum(mel - mel.max() + _FLOOR_BELOW_DB, 0.0)
+    speech = mel.max(axis=1) > _SPEECH_ABOVE_DB
     squares = np.einsum("ij,ij->i", mel, mel)
-    spoken = np.concatenate([[0.0], np.cumsum(speech)])
     best = Repeat()
     for lag in range(round(_SHORTEST_SEC / _HOP_SEC), min(round(_LONGEST_SEC / _HOP_SEC), len(mel) // 2) + 1):
+        either = speech[lag:] | speech[:-lag]
         apart = squares[lag:] + squares[:-lag] - 2 * np.einsum("ij,ij->i", mel[lag:], mel[:-lag])
-        total = np.concatenate([[0.0], np.cumsum(np.minimum(apart, _FARTHEST), dtype=np.float64)])
+        sums = np.zeros((2, len(apart) + 1))
+        np.cumsum(np.minimum(apart, _FARTHEST) * either, out=sums[0, 1:])
+        np.cumsum(either, out=sums[1, 1:])
         length = lag - _EDGE_FRAMES  # the frames at the seams hold a part of something else
-        mean = (total[length:] - total[:-length]) / (length * _BANDS)
-        enough = (spoken[length : length + len(mean)] - spoken[: len(mean)]) >= _SPEECH_SHARE * length
-        mean[~enough] = NO_REPEAT_DB**2
-        at = int(np.argmin(mean)) if len(mean) else 0
-        if len(mean) and mean[at] < best.difference_db**2:
-            found = float(np.sqrt(max(0.0, mean[at])))
-            best = Repeat(round(found, 3), round(at * hop / sample_rate_hz, 3), round(lag * hop / sample_rate_hz, 3))
+        total, spoken = sums[:, length:] - sums[:, :-length]
+        mean = np.where(spoken >= _LEAST_SPEECH_SEC / _HOP_SEC, total / np.maximum(spoken, 1.0), np.inf)
+        at = int(np.argmin(mean))
+        found = float(np.sqrt(max(0.0, mean[at]) / _BANDS))
+        if found < best.difference_db:
+            best = Repeat(round(found, 3), round(at * hop / rate, 3), round(lag * hop / rate, 3))
     return best
 
 

@@ -22,9 +22,10 @@ _INNER_MARKS = re.compile(r"[.,;:!?…،؛؟。、！？—–)(\"“”«»]+|-
 _FRAME_SEC = 0.005
 _SILENT_BELOW_DB = 40.0  # below the level of the speech
 _INAUDIBLE_DB = -65.0  # dBFS
-_FLAT_SAMPLES = 3  # equal samples in a row at the peak
+_FLAT_SEC = 0.000125  # 3 samples at 24 kHz
+_FLAT_LEAST = 1_000  # of 32,767: the peaks of softer audio are flat by rounding
 _FLAT_ABOVE = 0.98  # of the largest sample
-_ABRUPT_DB = 45.0  # within 5 ms; speech falls by 40 at most
+_ABRUPT_DB = 42.0  # within 5 ms; speech falls by 40 at most
 _NOTED_GAP_SEC = 0.1
 
 Floats = npt.NDArray[np.float32]
@@ -99,13 +100,15 @@ def _runs(mask: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.intp], npt.NDArra
     return edges[::2], edges[1::2]
 
 
-def _clipped_share(pcm: Pcm16) -> float:
-    """The share of samples in flat peaks: at least three equal samples in a row, at the peak."""
+def _clipped_share(pcm: Pcm16, sample_rate_hz: int) -> float:
+    """The share of samples in flat peaks: equal samples in a row, for 0.125 ms or more, at the largest level."""
     size = np.abs(pcm.astype(np.int32))
-    high = size[1:] > _FLAT_ABOVE * int(size.max())
-    starts, ends = _runs((np.diff(pcm.astype(np.int32)) == 0) & high)
+    peak = int(size.max())
+    if peak < _FLAT_LEAST:
+        return 0.0
+    starts, ends = _runs((np.diff(pcm.astype(np.int32)) == 0) & (size[1:] > _FLAT_ABOVE * peak))
     lengths = ends - starts + 1
-    return float(lengths[lengths >= _FLAT_SAMPLES].sum() / len(pcm))
+    return float(lengths[lengths >= max(3, round(_FLAT_SEC * sample_rate_hz))].sum() / len(pcm))
 
 
 def _hole_ms(db: npt.NDArray[np.float64], speech: npt.NDArray[np.bool_], first: int, last: int) -> float:
@@ -147,7 +150,7 @@ def measure(pcm: Pcm16, sample_rate_hz: int, text: str, language: str) -> Measur
         gaps_sec=tuple(round(float(gap), 4) for gap in gaps[gaps >= _NOTED_GAP_SEC]),
         marks=marks,
         hole_ms=round(_hole_ms(db, speech, first, last), 1),
-        clipped_share=round(_clipped_share(pcm), 7),
+        clipped_share=round(_clipped_share(pcm, sample_rate_hz), 7),
         edge_db=round(float(max(db[0], db[-1])) - level, 1),
         repeat_db=repeat.difference_db,
         repeat_sec=(repeat.start_sec, repeat.length_sec),
