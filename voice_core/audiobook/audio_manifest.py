@@ -32,8 +32,9 @@ class ChunkAudioRow:
     reason: str = ""  # why there is no audio
     message: str = ""
     voice: str = ""
-    take: int = 0  # the take that is kept, from 0
-    takes: int = 0  # how many were spoken
+    first_take: int = 0  # the first take that counts; a redone chunk begins after those it had
+    take: int = 0  # the take that is kept, from `first_take` on
+    takes: int = 0  # how many were spoken, from `first_take` on
     seed: int = 0
     sample_count: int = 0
     key: str = ""

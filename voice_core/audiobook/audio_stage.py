@@ -1,0 +1,282 @@
+"""The stage that speaks a book: chunks without valid speech are spoken, examined, tried again, and committed."""
+
+import contextlib
+import dataclasses
+import io
+import json
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from voice_core.audio.pcm import Pcm16, flac_bytes, resample, to_pcm16
+from voice_core.audiobook.audio_manifest import STAGE, ChunkAudioManifest, ChunkAudioRow
+from voice_core.audiobook.takes import SpeechPlan, SpeechTask
+from voice_core.audiobook.validation.examine import Examination, Examiner
+from voice_core.compute.workers import map_stream
+from voice_core.fingerprint import sha256
+from voice_core.layout import BookKey, manifest_key, stage_prefix
+from voice_core.stages.commit import CheckpointWriter, commit_manifest
+from voice_core.stages.files import check_files, list_sizes
+from voice_core.storage.store import ObjectNotFoundError, Store
+from voice_core.synthesis.types import SynthesisFailure
+from voice_core.tts.base import Speech, Utterance
+
+_FINISHED_AT_ONCE = 32
+
+Requests = Sequence[tuple[int, Utterance]]
+SpeakFunction = Callable[[Requests], Iterable[tuple[int, Speech | SynthesisFailure]]]
+"""Speaks utterances, each exactly once, in any order. The numbers identify them."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenTake:
+    """A take as the engine gave it, or the file of one that was spoken earlier."""
+
+    task: SpeechTask
+    take: int
+    key: str
+    sampled: bool
+    result: Speech | SynthesisFailure | bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ExaminedTake:
+    """A take's row, and its file unless the store has it."""
+
+    row: ChunkAudioRow
+    deviation: float = 0.0
+    flac: bytes | None = None
+    can_retry: bool = True
+
+    @property
+    def rank(self) -> tuple[bool, int, float, int]:
+        """The smaller, the better."""
+        return not self.row.spoken, len(json.loads(self.row.exceptions)), self.deviation, self.row.take
+
+
+@dataclass(slots=True)
+class _Tries:
+    """The takes of a task so far."""
+
+    count: int
+    best: ExaminedTake
+    last_sha256: str
+
+
+def find_intact_files(store: Store, book: BookKey, old: ChunkAudioManifest | None, *, verify: bool = False) -> set[str]:
+    """Keys of the files that are there in the committed size; with `verify`, or after a killed run, in content."""
+    if old is None:
+        return set()
+    files = {key: listed for row in old.rows for key, listed in row.files().items()}
+    sizes = list_sizes(store, stage_prefix(STAGE, book))
+    states = check_files(store, files, sizes, verify=verify or not old.complete)
+    return {key for key, state in states.items() if state.counts_as_present}
+
+
+def examine_take(spoken: SpokenTake, examiner: Examiner, sample_rate_hz: int) -> ExaminedTake:
+    """The row and the file of a take. Pure, except for recogniser and aligner."""
+    task, result = spoken.task, spoken.result
+    row = ChunkAudioRow(
+        "",
+        task.fingerprint,
+        voice=task.chunk.voice,
+        first_take=task.first_take,
+        take=spoken.take,
+        seed=task.take_seed(spoken.take),
+    )
+    if isinstance(result, SynthesisFailure):
+        failed = dataclasses.replace(row, reason=f"speech_{result.reason}", message=result.description)
+        return ExaminedTake(failed, can_retry=False)
+    if isinstance(result, bytes):
+        (pcm, _), data = decode_flac(result), result
+    else:
+        if not np.isfinite(result.audio).all():
+            broken = "the engine returned samples that are not finite"
+            return ExaminedTake(dataclasses.replace(row, reason="speech_unusable", message=broken))
+        pcm = to_pcm16(resample(result.audio, result.sample_rate_hz, sample_rate_hz))
+        data = flac_bytes(pcm, sample_rate_hz)
+    found = examiner.examine(pcm, sample_rate_hz, task.chunk, sampled=spoken.sampled)
+    if found.unusable:
+        silent = dataclasses.replace(row, reason="speech_unusable", message=found.unusable, sha256=sha256(data))
+        return ExaminedTake(silent)
+    return ExaminedTake(
+        dataclasses.replace(row, spoken=True, **_columns(spoken.key, data, pcm, found)),
+        found.deviation,
+        None if isinstance(result, bytes) else data,
+    )
+
+
+def _columns(key: str, data: bytes, pcm: Pcm16, found: Examination) -> dict[str, Any]:
+    words = [[word.text, word.start_sec, word.end_sec] for word in found.alignment.words]
+    return {
+        "sample_count": len(pcm),
+        "key": key,
+        "sha256": sha256(data),
+        "size_bytes": len(data),
+        "words": json.dumps(words, ensure_ascii=False),
+        "approximate": found.alignment.approximate,
+        "metrics": found.metrics_json,
+        "exceptions": json.dumps([list(item) for item in found.failures], ensure_ascii=False),
+    }
+
+
+def decode_flac(data: bytes) -> tuple[Pcm16, int]:
+    """The samples and the sampling rate of a 16-bit FLAC file. Raises ValueError where it is corrupt."""
+    try:
+        pcm, sample_rate_hz = soundfile.read(io.BytesIO(data), dtype="int16")
+    except soundfile.LibsndfileError as error:
+        raise ValueError(f"the FLAC file is corrupt: {error}") from None
+    return pcm, sample_rate_hz
+
+
+class SpeechStage:
+    """Speaks what a plan lacks, and commits it. `store` is locked by the caller."""
+
+    def __init__(
+        self,
+        store: Store,
+        plan: SpeechPlan,
+        examiner: Examiner,
+        speak: SpeakFunction,
+        *,
+        sample_rate_hz: int,
+        gains_db: Mapping[str, float],
+        workers: int = 1,
+        on_rows: Callable[[Sequence[ChunkAudioRow]], None] = lambda rows: None,
+    ) -> None:
+        """Takes are examined in `workers` processes: 0 means one per core, 1 this process. `on_rows` gets the rows of
+        finished chunks when their files are written, those that are kept first."""
+        self.retries = 0
+        self._on_rows = on_rows
+        self._store, self._plan, self._examiner, self._speak = store, plan, examiner, speak
+        self._sample_rate_hz, self._gains_db, self._workers = sample_rate_hz, dict(gains_db), workers
+        self._tasks = plan.to_do()
+        self._rows: dict[int, ChunkAudioRow] = {**plan.reusable, **plan.kept}
+        self._tries: dict[int, _Tries] = {}  # by number of the task
+        self._files: dict[str, bytes] = {}  # to be written
+        self._finished: list[int] = []  # tasks whose files are among these
+
+    def run(self) -> ChunkAudioManifest:
+        """Speak, examine and commit. Files that no row lists are removed at the end."""
+        key = manifest_key(STAGE, self._plan.book)
+        checkpoint = CheckpointWriter(self._store, key, self._draft)
+        checkpoint.write()
+        with checkpoint:
+            self._on_rows([self._rows[index] for index in sorted(self._plan.kept)])
+            try:
+                takes = {number: task.first_take for number, (task, _) in enumerate(self._tasks)}
+                while takes:
+                    takes = self._run_round(takes, checkpoint)
+                self._write_files()
+            except BaseException as error:
+                if not isinstance(error, Exception):
+                    self._write_files()  # the checkpoint that follows lists them
+                raise
+        manifest = self._draft(complete=True)
+        listed = {key for row in manifest.rows for key in row.files()}
+        commit_manifest(self._store, key, manifest, stage_prefix(STAGE, self._plan.book), listed)
+        return manifest
+
+    def _run_round(self, takes: Mapping[int, int], checkpoint: CheckpointWriter) -> dict[int, int]:
+        """Speak and examine one take of each of these tasks. Returns the takes of the next round."""
+        again: dict[int, int] = {}
+        numbers = {task.fingerprint: number for number, (task, _) in enumerate(self._tasks)}
+        examine = partial(examine_take, examiner=self._examiner, sample_rate_hz=self._sample_rate_hz)
+        with (
+            contextlib.closing(self._spoken(takes)) as spoken,
+            contextlib.closing(map_stream(examine, spoken, self._workers, name=_name)) as examined,
+        ):
+            for item in examined:
+                number = numbers[item.row.fingerprint]
+                if self._add(number, item):
+                    again[number] = item.row.take + 1
+                else:
+                    self._finished.append(number)
+                if len(self._finished) >= _FINISHED_AT_ONCE:
+                    self._write_files()
+                checkpoint.write_if_due()
+        self.retries += len(again)
+        return dict(sorted(again.items()))
+
+    def _spoken(self, takes: Mapping[int, int]) -> Generator[SpokenTake, None, None]:
+        """These takes: from their files where they were spoken before, the others from the engine."""
+        missing: list[int] = []
+        for number, take in takes.items():
+            data = self._read_earlier(self._tasks[number][0].take_key(self._plan.book, take))
+            if data is None:
+                missing.append(number)
+            else:
+                yield self._take(number, take, data)
+        requests = [(number, self._tasks[number][0].utterance(takes[number])) for number in missing]
+        for number, result in self._speak(requests) if requests else ():
+            yield self._take(number, takes[number], result)
+
+    def _take(self, number: int, take: int, result: Speech | SynthesisFailure | bytes) -> SpokenTake:
+        task = self._tasks[number][0]
+        sampled = self._examiner.is_sampled(task.identity)
+        return SpokenTake(task, take, task.take_key(self._plan.book, take), sampled, result)
+
+    def _read_earlier(self, key: str) -> bytes | None:
+        """The file of a take that the old manifest lists; None where it is not there or not what was committed."""
+        row = self._plan.files.get(key)
+        if row is None:
+            return None
+        try:
+            data = self._store.get(key)
+        except ObjectNotFoundError:
+            return None
+        return data if sha256(data) == row.sha256 else None
+
+    def _add(self, number: int, item: ExaminedTake) -> bool:
+        """Note a take. Returns whether another one is to be spoken."""
+        tries = self._tries.get(number)
+        same = tries is not None and item.row.sha256 == tries.last_sha256  # the engine ignores the seed
+        if tries is None:
+            tries = self._tries[number] = _Tries(1, item, item.row.sha256)
+        else:
+            tries.count += 1
+            tries.last_sha256 = item.row.sha256
+            if item.rank < tries.best.rank:
+                tries.best = item
+        if tries.best is item and item.flac is not None:
+            self._files[item.row.key] = item.flac
+            tries.best = dataclasses.replace(item, flac=None)
+        failed = not item.row.spoken or item.row.exceptions != "[]"
+        return failed and item.can_retry and not same and tries.count <= self._examiner.config.max_retries
+
+    def _write_files(self) -> None:
+        """Write the files that wait, and the rows of the tasks that are finished with them."""
+        self._store.put_many(self._files)
+        self._files.clear()
+        written: list[int] = []
+        for number in self._finished:
+            tries, (_, indices) = self._tries.pop(number), self._tasks[number]
+            row = dataclasses.replace(tries.best.row, takes=tries.count)
+            if not row.spoken:
+                row = dataclasses.replace(row, sha256="")
+            written += indices
+            for index in indices:
+                chunk_id = self._plan.chunks[index].chunk_id
+                self._rows[index] = dataclasses.replace(row, chunk_id=chunk_id)
+        self._finished.clear()
+        self._on_rows([self._rows[index] for index in written])
+
+    def _draft(self, *, complete: bool = False) -> ChunkAudioManifest:
+        plan = self._plan
+        return ChunkAudioManifest(
+            str(plan.book),
+            complete,
+            plan.inputs,
+            self._sample_rate_hz,
+            plan.parameters,
+            self._gains_db,
+            tuple(self._rows[index] for index in sorted(self._rows)),
+        )
+
+
+def _name(spoken: SpokenTake) -> str:
+    return f"chunk {spoken.task.chunk.chunk_id}"

@@ -1,0 +1,104 @@
+"""Examines a take: measures it, recognises it where it is in the sample, and finds the times of its words."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from voice_core.audio.pcm import Pcm16
+from voice_core.audiobook.chunk_manifest import ChunkRow
+from voice_core.audiobook.validation import tier1, tier2
+from voice_core.audiobook.validation.config import ValidationConfig
+from voice_core.fingerprint import fingerprint, hash_to_unit_interval
+from voice_core.recognition.aligners import ApproximateAligner
+from voice_core.recognition.word_times import Aligner, Alignment, AlignmentError
+
+VALIDATION_VERSION = 1
+Failure = tuple[str, str]
+"""A test that a take failed, and the message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What was found out about a take. `deviation` is its distance from what is expected, 0 for a perfect take.
+
+    `unusable` says why the audio cannot be used at all.
+    """
+
+    metrics: dict[str, Any] = field(default_factory=dict)
+    failures: Sequence[Failure] = ()
+    deviation: float = 0.0
+    alignment: Alignment = field(default_factory=lambda: Alignment(()))
+    unusable: str = ""
+
+    @property
+    def metrics_json(self) -> str:
+        return json.dumps(self.metrics, ensure_ascii=False, sort_keys=True)
+
+
+@dataclass(frozen=True)
+class Examiner:
+    """How takes are examined. It is pickled to worker processes, which load the recognisers once each."""
+
+    config: ValidationConfig
+    aligner: Aligner
+    seed: int = 0
+
+    def check(self, languages: Iterable[str]) -> None:
+        """Raises ConfigurationError where a recogniser is missing or does not know one of these languages."""
+        if self.config.tier2.enabled:
+            tier2.check_models(self.config.tier2, languages)
+
+    def is_sampled(self, identity: str) -> bool:
+        """Whether the chunk of this identity is recognised: always the same ones, and more with a larger share."""
+        share = self.config.tier2.whisper_sample_rate if self.config.tier2.enabled else 0.0
+        return hash_to_unit_interval("recognise", self.seed, identity) < share
+
+    def identity(self, sampled: bool) -> str:
+        """A hash of everything that the result depends on, besides the take."""
+        return self._identities[sampled]
+
+    @cached_property
+    def _identities(self) -> tuple[str, str]:
+        config = self.config.model_dump()
+        plain = config["tier1"], config["max_retries"], f"{self.aligner.name} {self.aligner.revision}"
+        return tuple(  # type: ignore[return-value]
+            fingerprint(VALIDATION_VERSION, tier1.VERSION, plain, *more)
+            for more in ((), (tier2.VERSION, config["tier2"]))
+        )
+
+    def examine(self, pcm: Pcm16, sample_rate_hz: int, chunk: ChunkRow, *, sampled: bool) -> Examination:
+        """Examine 16-bit audio, as it is stored."""
+        if not len(pcm):
+            return Examination(unusable="the audio is empty")
+        if not tier1.has_speech(pcm, sample_rate_hz):
+            return Examination(unusable="the audio is silent")
+        metrics: dict[str, Any] = {}
+        failures: list[Failure] = []
+        deviation = 0.0
+        if self.config.tier1.enabled:
+            measured = tier1.measure(pcm, sample_rate_hz, chunk.spoken_text, chunk.language)
+            metrics["tier1"] = measured.as_dict()
+            failures += tier1.judge(measured, self.config.tier1.limits)
+            deviation += abs(float(np.log(measured.pace)))
+        if sampled:
+            recognised = tier2.recognise(pcm, sample_rate_hz, chunk, self.config.tier2)
+            metrics["tier2"] = recognised.as_dict()
+            failures += tier2.judge(recognised, self.config.tier2)
+            deviation += recognised.error_rate
+        alignment = self._align(pcm, sample_rate_hz, chunk)
+        if not alignment.words:
+            failures.append(("word_times", "the times of the words could not be found"))
+        return Examination(metrics, failures, round(deviation, 6), alignment)
+
+    def _align(self, pcm: Pcm16, sample_rate_hz: int, chunk: ChunkRow) -> Alignment:
+        """The times of the book's words; spread over the speech by length where the aligner does not find them."""
+        for aligner in (self.aligner, ApproximateAligner()):
+            try:
+                return aligner.align(pcm, sample_rate_hz, chunk.text, chunk.language)
+            except AlignmentError:
+                continue
+        return Alignment((), approximate=True)
