@@ -12,7 +12,7 @@ LAYERS: list[set[str]] = [
     {"voice_assets"},
     {"resources"},
     {"voice_core.audit", "voice_core.report", "voice_core.demo"},
-    {"voice_core.publish", "voice_core.moshi"},
+    {"voice_core.publish", "voice_core.moshi", "voice_core.audiobook"},
     {"voice_core.corpus.lineage", "voice_core.corpus.retention", "voice_core.corpus.forget"},
     {"voice_core.corpus.plan"},
     {"voice_core.corpus.status", "voice_core.corpus.checks", "voice_core.corpus.integrity", "voice_core.corpus.adopt"},
