@@ -12,11 +12,11 @@ from voice_core.audiobook.chunk_manifest import BookManifest
 from voice_core.audiobook.mastering.assembly import master_rate
 from voice_core.audiobook.mastering.chapter_source import ChapterSource
 from voice_core.audiobook.mastering.master import MasteredChapter, master_inputs
-from voice_core.audiobook.output.book_output import BookOutput
+from voice_core.audiobook.output.book_output import BookOutput, recording_key
 from voice_core.audiobook.output.cover import CoverImage
 from voice_core.audiobook.output.m4b import BookTags
 from voice_core.fingerprint import fingerprint
-from voice_core.layout import BookKey, slug, stage_prefix
+from voice_core.layout import BookKey, stage_prefix
 from voice_core.settings import AudiobookSettings
 from voice_core.storage.store import Store
 
@@ -81,15 +81,12 @@ def chapter_targets(
         own = fingerprint("m4a", VERSION, inputs, settings.aac_kbps)
         targets.append(ChapterTarget("m4a", f"{source.prefix}m4a/{own}", own))
     tags = source.tags(settings).for_chapter(chapter.title, chapter.number)
-    name = f"{chapter.number:03d} {slug(chapter.title)}" if chapter.title else f"{chapter.number:03d}"
     for kind in (kind for kind in _ENCODED if kind in settings.formats):
         own = fingerprint(kind, VERSION, inputs, tags)
-        targets.append(ChapterTarget(kind, f"{source.prefix}{kind}/{name}", own, tags))
+        targets.append(ChapterTarget(kind, f"{source.prefix}{kind}/{chapter.file_name}", own, tags))
     if "recording" in settings.formats:
         own = fingerprint("recording", VERSION, inputs)
-        targets.append(
-            ChapterTarget("recording", f"{source.prefix}recording/{source.key}/chapter-{chapter.number:03d}", own)
-        )
+        targets.append(ChapterTarget("recording", recording_key(source.prefix, source.key, chapter.number), own))
     return targets
 
 
@@ -112,6 +109,7 @@ def make_book_output(
         m4a=m4a,
         rate_hz=source.rate_hz,
         tags=source.tags(settings),
+        text_version=source.text.data_version,
         identifier=identifier or uuid5(NAMESPACE_URL, f"{source.key}#{source.text.source_sha256}").urn,
         cover=source.cover,
         rest=ChapterSource(0, "", 1, rest) if rest else None,

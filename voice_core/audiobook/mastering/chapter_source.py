@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from voice_core.audiobook.audio_manifest import ChunkAudioManifest, ChunkAudioRow
 from voice_core.audiobook.chunk_manifest import BookManifest, ChunkRow
+from voice_core.layout import slug
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,15 @@ class ChapterSource:
     level: int = 1
     rows: tuple[ChunkRow, ...] = field(default=(), repr=False)
     spoken: tuple[SpokenChunk, ...] = field(default=(), repr=False)
+
+    @property
+    def file_name(self) -> str:
+        """The name of the chapter's files, without extension.
+
+        >>> ChapterSource(3, "Who? What/where").file_name
+        '003 Who%3F What%2Fwhere'
+        """
+        return f"{self.number:03d} {slug(self.title)}" if self.title else f"{self.number:03d}"
 
 
 def join_chapters(book: BookManifest, speech: ChunkAudioManifest) -> list[ChapterSource]:

@@ -28,6 +28,14 @@ class BookFile:
     sample_count: int = 0
 
 
+def recording_key(prefix: str, book: BookKey, chapter: int) -> str:
+    return f"{prefix}recording/{book}/chapter-{chapter:03d}"
+
+
+SpokenChapter = tuple[ChapterSource, MasteredChapter, int]
+"""A chapter that has speech, its master, and its position in the book in samples."""
+
+
 @dataclass(frozen=True, slots=True)
 class BookOutput:
     """A book whose chapters are mastered and encoded. `m4a` has the key and the SHA-256 of each chapter's AAC."""
@@ -41,6 +49,7 @@ class BookOutput:
     rate_hz: int
     tags: BookTags
     identifier: str = ""
+    text_version: str = ""  # the data version of the text
     cover: CoverImage | None = None
     rest: ChapterSource | None = None  # text outside of all chapters
 
@@ -49,8 +58,16 @@ class BookOutput:
         """The name of the book in names of files."""
         return slug(self.tags.title)
 
-    def with_speech(self) -> Iterator[tuple[ChapterSource, MasteredChapter, int]]:
-        """The chapters that have speech, each with its position in the book in samples."""
+    @property
+    def cover_sha256(self) -> str:
+        return self.cover.sha256 if self.cover else ""
+
+    def recording_key(self, chapter: int) -> str:
+        """The key of a chapter's recording, without extension: its channel is the book."""
+        return recording_key(self.prefix, self.book, chapter)
+
+    def with_speech(self) -> Iterator[SpokenChapter]:
+        """The chapters that have speech, in order."""
         start = 0
         for chapter in self.chapters:
             master = self.masters.get(chapter.number)

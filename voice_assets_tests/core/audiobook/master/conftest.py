@@ -15,7 +15,7 @@ import pytest
 from voice_assets_tests.files import files_below
 from voice_core.audio.pcm import flac_bytes, to_pcm16
 from voice_core.audiobook import audio_manifest, chunk_manifest
-from voice_core.audiobook.audio_manifest import ChunkAudioManifest, ChunkAudioRow, speech_key
+from voice_core.audiobook.audio_manifest import ChunkAudioManifest, ChunkAudioRow, read_audio_manifest, speech_key
 from voice_core.audiobook.audiobook_manifest import AudiobookManifest
 from voice_core.audiobook.audiobook_stage import AudiobookReport, build_audiobook
 from voice_core.audiobook.chunk_manifest import BookManifest, ChunkRow, cover_key
@@ -133,6 +133,14 @@ class BookBuilder:
             size_bytes=len(data),
             words=canonical_json(words),
         )
+
+    def replace_words(self, words: str) -> None:
+        """Replace the words' times of every chunk."""
+        speech = read_audio_manifest(self.work, BOOK)
+        assert speech is not None
+        rows = [dataclasses.replace(row, words=words) for row in speech.rows]
+        changed = dataclasses.replace(speech, rows=rows)
+        self.work.put(manifest_key(audio_manifest.STAGE, BOOK), changed.to_bytes())
 
     def build(self, *formats: str, workers: int = 1, verify: bool = False, **settings: Any) -> AudiobookReport:
         return build_audiobook(self.work, BOOK, make_settings(*formats, **settings), workers=workers, verify=verify)
