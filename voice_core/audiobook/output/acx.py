@@ -6,6 +6,7 @@ All is measured in the decoded file: encoding raises peaks. Where it raises them
 file is encoded again.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import chain
@@ -25,7 +26,7 @@ from voice_core.settings import AudiobookSettings
 RATE_HZ = 44_100
 MIN_RMS_DBFS, MAX_RMS_DBFS, MAX_PEAK_DBFS, MAX_FLOOR_DBFS = -23.0, -18.0, -3.0, -60.0
 HEAD_SEC, TAIL_SEC, MAX_SEC = (0.5, 1.0), (1.0, 5.0), 120 * 60.0
-_TRIES = 6
+_TRIES = 10
 _RESERVE_DB = 0.1  # how far inside of a limit a new try aims
 _FLOOR_WINDOW_SEC = 0.5
 _SILENCE = 10 ** (MAX_FLOOR_DBFS / 20)
@@ -108,7 +109,7 @@ def encode_acx(
 
     One constant gain brings the part to the range of the RMS where it is outside, as one with much silence is.
     """
-    gain_db, limit_dbfs = 0.0, min(settings.peak_limit_dbfs, MAX_PEAK_DBFS - 0.3)
+    gain_db, limit_dbfs = _first_gain_db(raw, part), min(settings.peak_limit_dbfs, MAX_PEAK_DBFS - 0.3)
     measured = None
     for _ in range(_TRIES):
         blocks = _part_blocks(raw, part, rate_hz, gain_db, limit_dbfs)
@@ -116,14 +117,23 @@ def encode_acx(
         measured = measure_acx(path, gain_db)
         if measured.peak_dbfs > MAX_PEAK_DBFS:
             limit_dbfs -= measured.peak_dbfs - MAX_PEAK_DBFS + _RESERVE_DB
-        elif measured.rms_dbfs < MIN_RMS_DBFS:
-            gain_db += MIN_RMS_DBFS - measured.rms_dbfs + 2 * _RESERVE_DB
-        elif measured.rms_dbfs > MAX_RMS_DBFS:
+        elif measured.rms_dbfs < MIN_RMS_DBFS + _RESERVE_DB / 2:
+            gain_db += 1.5 * (MIN_RMS_DBFS - measured.rms_dbfs) + 2 * _RESERVE_DB  # the limiter takes some of it
+        elif measured.rms_dbfs > MAX_RMS_DBFS - _RESERVE_DB / 2:
             gain_db -= measured.rms_dbfs - MAX_RMS_DBFS + _RESERVE_DB
         else:
             break
     assert measured is not None
     return measured
+
+
+def _first_gain_db(raw: Path, part: AcxPart) -> float:
+    """The gain that brings the master itself to the range of the RMS; 0 where it is inside."""
+    blocks = map(to_float, read_master(raw, part.start, part.end))
+    energy = sum(float(np.square(block, dtype=np.float64).sum()) for block in blocks)
+    rms_dbfs = dbfs(float(np.sqrt(energy / part.sample_count)))
+    low, high = MIN_RMS_DBFS + 2 * _RESERVE_DB, MAX_RMS_DBFS - 2 * _RESERVE_DB
+    return round(min(max(rms_dbfs, low), high) - rms_dbfs, 2)
 
 
 def _part_blocks(raw: Path, part: AcxPart, rate_hz: int, gain_db: float, limit_dbfs: float) -> Iterator[Pcm16]:
@@ -170,7 +180,7 @@ def measure_acx(path: Path, gain_db: float = 0.0) -> AcxMeasures:
     rms = np.sqrt(energy / max(1, count))
     return AcxMeasures(
         rms_dbfs=round(dbfs(float(rms)), 2),
-        peak_dbfs=round(dbfs(peak), 2),
+        peak_dbfs=math.ceil(100 * dbfs(peak)) / 100,
         floor_dbfs=round(dbfs(float(np.sqrt(floor)) if np.isfinite(floor) else float(rms)), 2),
         head_sec=round(max(0, first) / RATE_HZ, 3),
         tail_sec=round((count - 1 - last) / RATE_HZ, 3),

@@ -1,5 +1,6 @@
 """The EPUB with media overlays: EPUBCheck has nothing to say, and every spoken sentence is timed."""
 
+import dataclasses
 import io
 import re
 import zipfile
@@ -20,13 +21,9 @@ _SMIL = "{http://www.w3.org/ns/SMIL}"
 def add_english(builder: BookBuilder) -> None:
     builder.title = 'Salt & "Smoke" <1>'
     builder.metadata |= {"date": "1935-02", "publisher": "P & Q", "description": "a < b", "identifier": "urn:isbn:9"}
-    heading = ChunkRow(
-        "001-0001", 0, 0, "heading", "One & <two>", "One and two", voice="default", pause_after="heading"
-    )
-    mixed = ChunkRow("", 0, 0, "paragraph", "كلمة", language="ar", refused="script")
-    builder.add_chapter("One & <two>", heading, mixed)
-    builder.rows[0] = heading
-    builder.rows[0] = ChunkRow(**{**{name: getattr(heading, name) for name in heading.__slots__}, "chapter": 1})
+    refused = ChunkRow("", 0, 0, "paragraph", "كلمة", language="ar", refused="script")
+    builder.add_chapter("One & <two>", ["One & <two>"], refused)
+    builder.rows[0] = dataclasses.replace(builder.rows[0], kind="heading", pause_after="heading")
     builder.add_chapter(
         "",
         ChunkRow("", 0, 0, "code", "if a < b:\n    pass", skipped="code"),
@@ -54,17 +51,24 @@ def check_epub(tmp_path: Path, builder: BookBuilder, manifest: AudiobookManifest
     return zipfile.ZipFile(io.BytesIO(data))
 
 
-@pytest.mark.parametrize("add", [add_english, add_arabic])
-def test_epubcheck_has_no_message(tmp_path: Path, builder: BookBuilder, add: object) -> None:
-    add(builder)  # type: ignore[operator]
-    builder.cover = make_picture("mjpeg") if add is add_english else b""
+@pytest.mark.parametrize("language", ["en", "ar"])
+def test_epubcheck_has_no_message(
+    tmp_path: Path, builder: BookBuilder, monkeypatch: pytest.MonkeyPatch, language: str
+) -> None:
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")  # half of the time
+    english = language == "en"
+    if english:
+        add_english(builder)
+        builder.cover = make_picture("mjpeg")
+    else:
+        add_arabic(builder)
     builder.write()
     epub = check_epub(tmp_path, builder, builder.build("epub").manifest)
     names = epub.namelist()
     assert names[0] == "mimetype"
-    assert ("EPUB/cover.jpg" in names) == (add is add_english)
+    assert ("EPUB/cover.jpg" in names) == english
     page = epub.read("EPUB/chapter-001.xhtml").decode()
-    assert f'dir="{"ltr" if add is add_english else "rtl"}"' in page
+    assert f'dir="{"ltr" if english else "rtl"}"' in page
 
 
 def test_all_text_is_there_and_every_spoken_sentence_has_its_clip(builder: BookBuilder) -> None:
