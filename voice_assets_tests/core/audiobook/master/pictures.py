@@ -1,0 +1,20 @@
+"""Small pictures, made with PyAV."""
+
+import io
+
+import av
+import numpy as np
+
+
+def make_picture(codec: str) -> bytes:
+    """A picture of 64 × 64 pixels: "mjpeg" or "png"."""
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    pixels[:, 20:40] = (200, 80, 40)
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="image2pipe") as container:
+        stream = container.add_stream(codec, rate=1)
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "rgb24"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels)))
+        container.mux(stream.encode(None))
+    return buffer.getvalue()

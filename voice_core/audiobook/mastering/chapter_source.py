@@ -1,0 +1,56 @@
+"""What a chapter is made of: its text joined with its speech."""
+
+from dataclasses import dataclass, field
+
+from voice_core.audiobook.audio_manifest import ChunkAudioManifest, ChunkAudioRow
+from voice_core.audiobook.chunk_manifest import BookManifest, ChunkRow
+from voice_core.layout import slug
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenChunk:
+    """A chunk that has speech."""
+
+    row: ChunkRow
+    audio: ChunkAudioRow
+
+
+@dataclass(frozen=True, slots=True)
+class ChapterSource:
+    """A chapter: all rows of its text, and those chunks that have speech, both in order. `number` counts from 1."""
+
+    number: int
+    title: str
+    level: int = 1
+    rows: tuple[ChunkRow, ...] = field(default=(), repr=False)
+    spoken: tuple[SpokenChunk, ...] = field(default=(), repr=False)
+
+    @property
+    def file_name(self) -> str:
+        """The name of the chapter's files, without extension.
+
+        >>> ChapterSource(3, "Who? What/where").file_name
+        '003 Who%3F What%2Fwhere'
+        """
+        return f"{self.number:03d} {slug(self.title)}" if self.title else f"{self.number:03d}"
+
+
+def join_chapters(book: BookManifest, speech: ChunkAudioManifest) -> list[ChapterSource]:
+    """The chapters of a book with their speech; chunks whose speech failed have none.
+
+    Raises LookupError where a chunk has no row among those of the speech: the text has changed since it was spoken.
+    """
+    audio = {row.chunk_id: row for row in speech.rows}
+    missing = [row.chunk_id for row in book.chunks() if row.chunk_id not in audio]
+    if missing:
+        raise LookupError(
+            f"the speech of {book.partition} is older than its text: {len(missing)} chunks are not in it, the first is "
+            f"{missing[0]}. Materialize chunk_audio of this book first"
+        )
+    rows = dict(book.by_chapter())
+    chapters = []
+    for number, (title, level) in enumerate(book.chapters, 1):
+        own = tuple(rows.get(number, ()))
+        spoken = (SpokenChunk(row, audio[row.chunk_id]) for row in own if row.is_spoken)
+        chapters.append(ChapterSource(number, title, level, own, tuple(item for item in spoken if item.audio.spoken)))
+    return chapters
