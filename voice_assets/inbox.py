@@ -67,7 +67,11 @@ def compute_listing_version(folder: Store, suffixes: tuple[str, ...]) -> str:
 
 
 def check_listing(
-    folder: Store, suffixes: tuple[str, ...], cursor: InboxCursor, noun: str, take_over: Callable[[], tuple[dict[str, str], str]]
+    folder: Store,
+    suffixes: tuple[str, ...],
+    cursor: InboxCursor,
+    noun: str,
+    take_over: Callable[[], tuple[dict[str, str], str]],
 ) -> tuple[InboxCursor, str]:
     """The cursor after listing a folder, and a message. `take_over` runs once two ticks have seen the same files; it
     returns the version of the input of each partition, and a message."""
@@ -115,9 +119,7 @@ def request_changed(
     )
 
 
-def _read_versions(
-    instance: dg.DagsterInstance, keys: Iterable[str], partitions: InboxPartitions
-) -> dict[str, str]:
+def _read_versions(instance: dg.DagsterInstance, keys: Iterable[str], partitions: InboxPartitions) -> dict[str, str]:
     """The version of the input of each partition that a run read last."""
     found: dict[str, str] = {}
     for key in keys:

@@ -1,12 +1,12 @@
 """`voice audiobook`: plan, build, redo, check and the like."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from voice_assets.cli.exit_codes import FAILED_EXIT_CODE
-from voice_assets.cli.output import console, print_error_line, print_line, show_progress, show_wait_messages
+from voice_assets.cli.output import print_error_line, print_line, show_progress, show_wait_messages
 from voice_core.settings import ConfigurationError, Settings
 from voice_core.storage.local_files import write_file
 
@@ -224,7 +224,9 @@ def _find_book(settings: Settings, book: str) -> "tuple[Store, BookFile]":
         folder = Store(path.resolve().parent.as_uri())
         return folder, list_books(folder).find(path.name)
     if not settings.audiobook.books_url:
-        raise LookupError(f"{book}: there is no such file, and VOICE_AUDIOBOOK__BOOKS_URL, the folder of books, is not set")
+        raise LookupError(
+            f"{book}: there is no such file, and VOICE_AUDIOBOOK__BOOKS_URL, the folder of books, is not set"
+        )
     folder = open_store(settings.audiobook.books_url, settings, untrusted=True)
     return folder, list_books(folder).find(book)
 

@@ -21,11 +21,11 @@ _FLAC_BYTES_PER_SEC = 26_000  # measured on speech at 24 kHz, 16 bit
 def plan_to_dict(book: Book, rows: Sequence[ChunkRow], settings: Settings) -> dict[str, Any]:
     """The plan of a book for programs. Seconds and bytes are estimates."""
     language = settings.audiobook.language or book.language or "en"
-    chapters = []
+    chapters: list[dict[str, Any]] = []
     for number, chapter in enumerate(book.chapters, 1):
         own = [row for row in rows if row.chapter == number]
         spoken = [row for row in own if row.is_spoken]
-        characters = sum(count_characters(row.text) for row in spoken)
+        characters = sum(count_characters(row.text) for row in spoken if not row.is_added)
         chapters.append(
             {
                 "chapter": number,
@@ -36,7 +36,7 @@ def plan_to_dict(book: Book, rows: Sequence[ChunkRow], settings: Settings) -> di
                 "seconds": round(estimate_speech_sec(characters, language), 1),
             }
         )
-    seconds = sum(item["seconds"] for item in chapters)
+    seconds: float = sum(item["seconds"] for item in chapters)
     left_out: dict[str, dict[str, Any]] = {}
     for row in rows:
         if not row.is_spoken:

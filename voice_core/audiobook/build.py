@@ -11,7 +11,13 @@ from voice_core.audiobook.chunk_manifest import BookManifest, ChunkRow
 from voice_core.audiobook.chunks_stage import build_book_chunks
 from voice_core.audiobook.model import Book, BookError
 from voice_core.audiobook.reading import read_book
-from voice_core.audiobook.speech import BATCH_MODE, ChunkAudioReport, build_chunk_audio, choose_book_workers, open_book_pool
+from voice_core.audiobook.speech import (
+    BATCH_MODE,
+    ChunkAudioReport,
+    build_chunk_audio,
+    choose_book_workers,
+    open_book_pool,
+)
 from voice_core.audiobook.text.lexicon import load_lexicon
 from voice_core.audiobook.text.rows import make_rows
 from voice_core.compute.workers import WorkerKilledError, map_unordered
@@ -22,7 +28,6 @@ from voice_core.storage.store import Store
 from voice_core.synthesis import EnginePool, SynthesisOptions
 from voice_core.tts import configured_engine, load_engine
 from voice_core.tts.base import SpeechEngine
-
 
 EXPECTED_ERRORS = (BookError, WorkerKilledError, LookupError, ValueError, OSError, LockLostError)
 """The errors that end one book and no other."""
@@ -108,7 +113,13 @@ def build_books(
 
 
 def build_books_in_parallel(
-    books: Store, work: Store, settings: Settings, files: Sequence[BookFile], max_workers: int = 0, *, verify: bool = False
+    books: Store,
+    work: Store,
+    settings: Settings,
+    files: Sequence[BookFile],
+    max_workers: int = 0,
+    *,
+    verify: bool = False,
 ) -> LibraryReport:
     """Build several books at a time, each in a process with one engine.
 

@@ -1,4 +1,4 @@
-"""The audit of audiobooks: the text, the speech and the mastered files of each book. Reads everything, repairs nothing."""
+"""The audit of audiobooks: text, speech and mastered files of each book. Reads everything, repairs nothing."""
 
 import shlex
 from collections.abc import Callable

@@ -16,6 +16,7 @@ from voice_assets.notebook_store import NotebookStore
 from voice_assets.pool_wait import PoolWatch
 from voice_core.audiobook import audio_checks, checks
 from voice_core.audiobook.audio_manifest import ChunkAudioManifest, read_audio_manifest
+from voice_core.audiobook.audiobook_plan import AUDIOBOOK_VERSION
 from voice_core.audiobook.audiobook_stage import build_audiobook
 from voice_core.audiobook.books import list_books
 from voice_core.audiobook.build import build_text, estimate_speech_sec
@@ -58,7 +59,9 @@ class BookSpeechConfig(dg.Config):
     code_version=str(CHUNKS_VERSION),
     check_specs=check_specs("book_chunks", BOOK_CHUNKS_CHECKS),
 )
-def book_chunks(context: dg.AssetExecutionContext, corpus: CorpusResource, speech: SpeechResource) -> dg.MaterializeResult:
+def book_chunks(
+    context: dg.AssetExecutionContext, corpus: CorpusResource, speech: SpeechResource
+) -> dg.MaterializeResult:
     """The text of a book in chunks that are spoken at once, and all text that is not spoken, with the reason."""
     settings = speech.settings
     if not settings.audiobook.books_url:
@@ -124,7 +127,6 @@ def chunk_audio_asset(pool: str | None) -> dg.AssetsDefinition:
                 "utterances_spoken": report.spoken,
                 "retries": report.retries,
                 "exceptions": audio_checks.list_exceptions(text, manifest)[:_MAX_LISTED],
-                **audio_checks.word_error_figures(manifest),
                 "listen": NotebookStore.from_context(context).listen_metadata(
                     "chunk_audio", manifest, lambda: render_book_notebook(work, text, manifest)
                 ),
@@ -145,7 +147,9 @@ def chunk_audio_asset(pool: str | None) -> dg.AssetsDefinition:
     automation_condition=AFTER_INPUTS,
     check_specs=check_specs("audiobook", AUDIOBOOK_CHECKS),
 )
-def audiobook(context: dg.AssetExecutionContext, corpus: CorpusResource, speech: SpeechResource) -> dg.MaterializeResult:
+def audiobook(
+    context: dg.AssetExecutionContext, corpus: CorpusResource, speech: SpeechResource
+) -> dg.MaterializeResult:
     """The mastered book: m4b with chapters and cover, and the other formats of the settings."""
     work, key = corpus.work(), BookKey(context.partition_key)
     report = build_audiobook(work, key, speech.settings)
