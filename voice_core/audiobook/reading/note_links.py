@@ -7,6 +7,7 @@ one back at the beginning of the note.
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 
 from lxml import etree
 
@@ -34,6 +35,7 @@ _LONG_MARK = re.compile(r"\[[^\]]{1,28}\]|\([^)]{1,12}\)")
 _BACK = re.compile(r"[\s↩↵⏎↑↲←⤴^«\[\]()\ufe0e\ufe0f]*(?:back|return|go back|top)?[\s\]).↩\ufe0e]*", re.I)
 _BRACKETS = " \t\r\n\xa0[]({}).*"
 _LONGEST_MARK = 30
+_LARGEST_NOTE = 200  # elements that are searched for the link back
 
 Resolve = Callable[[str, str], tuple[str, str] | None]
 """From a document's name and a link in it to the name of the other document and the fragment; None for other links."""
@@ -148,7 +150,7 @@ def _paired_note(
     superscript = _is_superscript(mark)
     if own_block is None or block is own_block or (not superscript and _begins_with(own_block, mark)):
         return None
-    for link in block.iter():
+    for link in islice(block.iter(), _LARGEST_NOTE):
         if local_name(link) == "a" and link.get("href"):
             back = links.target(other.name, link)
             if back.partition("#")[0] == document.name and (

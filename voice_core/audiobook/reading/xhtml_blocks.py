@@ -31,7 +31,7 @@ from voice_core.audiobook.reading.elements import (
 )
 from voice_core.audiobook.reading.front_back_matter import SPOKEN, is_skipped, matter_of_types
 from voice_core.audiobook.reading.note_links import NoteLinks
-from voice_core.audiobook.reading.pieces import BREAK, Piece, Run, blocks_of, clean, has_text
+from voice_core.audiobook.reading.pieces import BREAK, SPEAKER, Piece, Run, blocks_of, clean, has_text
 from voice_core.settings.audiobook import AudiobookSettings
 
 _LONGEST_PAGE_NUMBER = 20
@@ -92,6 +92,7 @@ class _Walker:
         self.scene = False
         self.line = 0
         self.has_media = False
+        self.after_break = False
         self.paragraphs = 0
         self.empty: list[int] = []  # the number of pieces before each empty paragraph
 
@@ -141,6 +142,7 @@ class _Walker:
             self.add(" ")
         elif name == "br":
             self.add(BREAK if context.kind in ("verse", "code") else " ")
+            self.after_break = True
         if own := id_of(element):
             self._anchor(f"{self.document.name}#{own}")
         if name == "hr" and not context.reason:
@@ -167,6 +169,10 @@ class _Walker:
 
     def add(self, text: str) -> None:
         context = self.stack[-1]
+        if self.after_break and not text.isspace():
+            if context.kind == "paragraph" and SPEAKER.match(text):
+                self.flush()
+            self.after_break = False
         if context.lines and "\n" in text:
             text = text.replace("\n", BREAK)
         self.runs.append(Run(text, context.reason, context.language))
