@@ -37,8 +37,8 @@ class Block:
     """A paragraph, heading or the like, in reading order.
 
     `text` has the book's words with single spaces; lines of verse and of code, and the cells of a table's row, are
-    separated by "\\n". `place` says where it is: "OEBPS/ch1.xhtml#p12", or "line 120" of a text. `skipped` is the reason
-    why the block is not spoken, "" where it is.
+    separated by "\\n". `place` says where it is: "OEBPS/ch1.xhtml#p12", or "line 120" of a text. `skipped` is the
+    reason why the block is not spoken, "" where it is.
     """
 
     text: str

@@ -58,7 +58,7 @@ def test_markdown() -> None:
     ]
 
 
-def test_a_header_that_is_no_yaml_is_a_warning() -> None:
+def test_a_header_that_is_not_yaml_is_a_warning() -> None:
     book = read("---\ntitle: [\n---\n\nText.", "a.md")
     assert spoken(book) == ["Text."]
     assert any("cannot be parsed as YAML" in warning for warning in book.warnings)
@@ -87,7 +87,7 @@ def test_markers_in_markdown_are_chapters() -> None:
     assert chapters(book) == {"One": ["Text."], "Two": ["More."]}
 
 
-def test_lines_of_other_voices_are_no_links() -> None:
+def test_lines_of_other_voices_are_not_links() -> None:
     book = read("She came in.\n[Anna]: Hello.\n[Ben]: Hi, see [this].\n\n[this]: https://example.org\n", "a.md")
     assert spoken(book) == ["She came in.", "[Anna]: Hello.", "[Ben]: Hi, see this."]
 

@@ -183,6 +183,6 @@ def test_the_speaker_of_a_line_stays_in_the_text() -> None:
     ("data", "reason"),
     [(b"%PDF-1.7 x", "a PDF"), (b"\0\1\2\3" * 100, "neither text"), (b" \n\n", "is empty"), (b"\x1f\x8b\x08", "gzip")],
 )
-def test_what_is_no_text_is_an_error(data: bytes, reason: str) -> None:
+def test_what_is_not_text_is_an_error(data: bytes, reason: str) -> None:
     with pytest.raises(BookError, match=f"shelf/a.txt: .*{reason}"):
         read_book(data, "shelf/a.txt", AudiobookSettings())
