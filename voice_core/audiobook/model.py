@@ -21,7 +21,10 @@ def count_characters(text: str) -> int:
     >>> count_characters("so\\u00adft  hyphen\\n"), count_characters("\\u200fكتاب")
     (10, 4)
     """
-    return sum(not char.isspace() and unicodedata.category(char) not in ("Cf", "Cc") for char in text)
+    visible = "".join(text.split())
+    if visible.isprintable():  # then none is of the categories below; this is the fast way, and nearly every text's
+        return len(visible)
+    return sum(unicodedata.category(char) not in ("Cf", "Cc") for char in visible)
 
 
 @dataclass(frozen=True, slots=True)
