@@ -17,7 +17,7 @@ _EPUB_TYPE = "{http://www.idpf.org/2007/ops}type"
 _XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 
 DROPPED = frozenset({"script", "style"})
-"""Their content is no text: it is neither spoken nor counted."""
+"""Their content is not text: it is neither spoken nor counted."""
 BLOCKS = _words(
     "address article aside blockquote body caption center dd details dialog dir div dl dt fieldset "
     "figcaption figure footer form h1 h2 h3 h4 h5 h6 header hgroup hr html legend li main menu nav ol "

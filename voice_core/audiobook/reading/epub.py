@@ -1,6 +1,8 @@
 """Reads an EPUB, version 2 or 3."""
 
 import dataclasses
+from collections.abc import Sequence
+from pathlib import PurePosixPath
 
 from voice_core.audiobook.model import Book, BookError
 from voice_core.audiobook.reading.chapters import make_chapters
@@ -11,10 +13,11 @@ from voice_core.audiobook.reading.epub_contents import read_contents, read_landm
 from voice_core.audiobook.reading.epub_package import Package, read_cover, read_package
 from voice_core.audiobook.reading.front_back_matter import is_skipped
 from voice_core.audiobook.reading.note_links import find_notes
-from voice_core.audiobook.reading.pieces import Piece
+from voice_core.audiobook.reading.pieces import Piece, is_arabic
 from voice_core.audiobook.reading.xhtml_blocks import read_blocks
 from voice_core.settings.audiobook import AudiobookSettings
 
+_NO_LANGUAGES = ("", "und", "mul", "zxx")
 _NOT_DOCUMENTS = ("image/jpeg", "image/png", "image/gif", "image/webp", "audio/", "video/", "font/")
 
 
@@ -29,7 +32,7 @@ def read_epub(data: bytes, name: str, settings: AudiobookSettings) -> Book:
         raise BookError(f"{name}: {package.path}: none of the documents of the spine can be read")
     entries = read_contents(archive, package)
     landmarks = read_landmarks(archive, package)
-    language = package.metadata["language"] or next(filter(None, (_own_language(doc) for doc, _ in documents)), "")
+    language = _language(package.metadata["language"], [document for document, _ in documents])
     # Several entries in one document: it is more than front or back matter.
     listed = [entry.place.partition("#")[0] for entry in entries]
     links = find_notes([document for document, _ in documents], archive.resolve)
@@ -42,11 +45,11 @@ def read_epub(data: bytes, name: str, settings: AudiobookSettings) -> Book:
         read = read_blocks(document, settings, links, language, anchors, reason)
         if is_skipped(matter, settings):
             for piece in read:
-                if not piece.note and piece.block.text:
+                if not piece.note and not piece.spoken_kind and piece.block.text:
                     piece.skip(matter)
         (pieces if linear else aside).extend(read)
         warnings += [message.removeprefix(f"{name}: ") for message in document.warnings]
-    title = package.metadata["title"]
+    title = package.metadata["title"] or PurePosixPath(name).stem
     titles = {document.name: _own_title(document, title) for document, _ in documents}
     chapters, unplaced = make_chapters(pieces, entries, settings, warnings, title, package.authors, titles, aside=aside)
     cover = read_cover(archive, package)
@@ -81,6 +84,14 @@ def _read_documents(archive: EpubArchive, package: Package) -> list[tuple[Docume
         document = parse_document(data, f"{archive.name}: {item.path}")
         documents.append((dataclasses.replace(document, name=item.path), linear))
     return documents
+
+
+def _language(said: str, documents: Sequence[Document]) -> str:
+    """The language that the package or else a document says, or that the script shows; "" where none does."""
+    for language in (said, *map(_own_language, documents)):
+        if language.lower() not in _NO_LANGUAGES:
+            return language
+    return "ar" if is_arabic("".join(text for document in documents for text in document.root.itertext())) else ""
 
 
 def _own_language(document: Document) -> str:

@@ -35,7 +35,7 @@ class EpubArchive:
     """Members of an EPUB by name. Names match exactly, else without regard to case."""
 
     def __init__(self, data: bytes, name: str) -> None:
-        """Raises `BookError` for what is no zip, is encrypted or has too many members."""
+        """Raises `BookError` for what is not a zip, is encrypted or has too many members."""
         self.name = name
         self.warnings: list[str] = []
         self._left = MAX_BYTES

@@ -22,7 +22,7 @@ from voice_core.settings.audiobook import AudiobookSettings
 
 MAX_BYTES = 64 << 20
 """Of a book that is one document."""
-_HTML = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html)\b", re.I | re.S)
+_HTML = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--(?:(?!-->).)*-->\s*)*<(?:!doctype\s+html|html)\b", re.I | re.S)
 _YAML_HEADER = re.compile(r"\ufeff?---[ \t]*\n(.*?\n)(?:---|\.\.\.)[ \t]*(?:\n|$)", re.S)
 _FOREIGN = (
     (b"%PDF", "a PDF"),

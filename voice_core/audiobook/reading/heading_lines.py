@@ -43,7 +43,7 @@ _LONGEST = 120
 
 
 def heading_level(line: str) -> int:
-    """1 for parts, 2 for chapters and the like, 0 for lines that are no headings.
+    """1 for parts, 2 for chapters and the like, 0 for lines that are not headings.
 
     >>> heading_level("PART ONE"), heading_level("CHAPTER IV"), heading_level("Chapter 4: The Sea")
     (1, 2, 2)

@@ -7,6 +7,7 @@ one back at the beginning of the note.
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 
 from lxml import etree
 
@@ -33,7 +34,8 @@ _MARK = re.compile(r"[\[({]?\s*(?:\d{1,4}|[*†‡§¶‖#]{1,4}|[a-z]|[ivxlc]{1
 _LONG_MARK = re.compile(r"\[[^\]]{1,28}\]|\([^)]{1,12}\)")
 _BACK = re.compile(r"[\s↩↵⏎↑↲←⤴^«\[\]()\ufe0e\ufe0f]*(?:back|return|go back|top)?[\s\]).↩\ufe0e]*", re.I)
 _BRACKETS = " \t\r\n\xa0[]({}).*"
-_LONGEST_MARK = 30
+LONGEST_MARK = 30
+_LARGEST_NOTE = 200  # elements that are searched for the link back
 
 Resolve = Callable[[str, str], tuple[str, str] | None]
 """From a document's name and a link in it to the name of the other document and the fragment; None for other links."""
@@ -58,15 +60,15 @@ class NoteLinks:
         """Whether an element is a mark of a note, and the place of the note ("" where that is not known)."""
         types = types_of(element)
         if local_name(element) != "a":
-            is_mark = bool(types & MARK_TYPES) and _is_short(text_within(element, _LONGEST_MARK))
+            is_mark = bool(types & MARK_TYPES) and is_mark_text(text_within(element, LONGEST_MARK))
             return is_mark, ""
         classes = classes_of(element)
         if not (href := element.get("href")) and not types & MARK_TYPES:
             return False, ""
-        text = text_within(element, _LONGEST_MARK)
+        text = text_within(element, LONGEST_MARK)
         if types & BACKLINK_TYPES or classes & BACKLINK_CLASSES:
-            return _is_short(text) or bool(_BACK.fullmatch(text)), ""
-        if not _is_short(text) and not (inside_note and _BACK.fullmatch(text)):
+            return is_mark_text(text) or bool(_BACK.fullmatch(text)), ""
+        if not is_mark_text(text) and not (inside_note and _BACK.fullmatch(text)):
             return False, ""
         if inside_note and "#" in (href or ""):
             return True, ""
@@ -89,7 +91,7 @@ def find_notes(documents: Iterable[Document], resolve: Resolve) -> NoteLinks:
                 places.setdefault(f"{document.name}#{found}", (document, element))
             if local_name(element) == "a" and (place := links.target(document.name, element)):
                 targets.add(place)
-                if _MARK.fullmatch(text_within(element, _LONGEST_MARK).strip()):
+                if _MARK.fullmatch(text_within(element, LONGEST_MARK).strip()):
                     marks.append((document, element, place))
     linked: dict[tuple[str, Element], str] = {}
     for document, element, place in marks:
@@ -148,14 +150,14 @@ def _paired_note(
     superscript = _is_superscript(mark)
     if own_block is None or block is own_block or (not superscript and _begins_with(own_block, mark)):
         return None
-    for link in block.iter():
+    for link in islice(block.iter(), _LARGEST_NOTE):
         if local_name(link) == "a" and link.get("href"):
             back = links.target(other.name, link)
             if back.partition("#")[0] == document.name and (
-                _begins_with(block, link) or _BACK.fullmatch(text_within(link, _LONGEST_MARK))
+                _begins_with(block, link) or _BACK.fullmatch(text_within(link, LONGEST_MARK))
             ):
                 return block
-    label = text_within(mark, _LONGEST_MARK).strip(_BRACKETS)
+    label = text_within(mark, LONGEST_MARK).strip(_BRACKETS)
     start = text_within(block, 40).strip(_BRACKETS)
     is_labelled = bool(label) and re.match(rf"{re.escape(label)}(?!\w)", start) is not None
     return block if is_labelled and (superscript or _is_bracketed(mark)) else None
@@ -168,7 +170,7 @@ def _block(element: Element) -> Element | None:
 
 
 def _begins_with(block: Element, link: Element) -> bool:
-    """Whether there is no text in a block before a link but brackets."""
+    """Whether a block has no text but brackets before a link."""
     for event, element in etree.iterwalk(block, events=("start", "end")):
         if event == "start" and element is link:
             return True
@@ -191,10 +193,15 @@ def _is_superscript(link: Element) -> bool:
 def _is_bracketed(link: Element) -> bool:
     before, parent = link.getprevious(), link.getparent()
     text = before.tail if before is not None else parent.text if parent is not None else ""
-    inside = text_within(link, _LONGEST_MARK).strip()
+    inside = text_within(link, LONGEST_MARK).strip()
     return inside.startswith("[") or ((text or "").endswith("[") and (link.tail or "").startswith("]"))
 
 
-def _is_short(text: str) -> bool:
+def is_mark_text(text: str) -> bool:
+    """Whether a text is a note's mark by its form.
+
+    >>> is_mark_text("12"), is_mark_text("[note 3]"), is_mark_text("†"), is_mark_text("the note on whales")
+    (True, True, True, False)
+    """
     text = text.strip()
     return bool(text) and (bool(_MARK.fullmatch(text)) or len(text) <= 4 or bool(_LONG_MARK.fullmatch(text)))

@@ -11,6 +11,8 @@ from voice_core.audiobook.reading.heading_lines import SUBTITLE, heading_level, 
 from voice_core.audiobook.reading.pieces import BREAK, SPEAKER, Piece, Run, blocks_of, is_ornament
 
 _SHORTEST_WRAP = 35  # lines that are shorter are not wrapped, but end where somebody wanted it
+_RAGGED = 0.87  # of the width: lines of prose are at least as long, with the word that follows
+_VERSE_WIDTH = 0.75  # of the width: lines of verse in prose are shorter
 _LONGEST_WRAP = 120  # lines that are longer are paragraphs, not wrapped lines
 _SENTENCE_END = re.compile(r"[.!?:…؟۔]['\"”’»)\]]*$")
 _JOINED = re.compile(r"\w-$|--$|[^\s—]—$")  # no space follows the end of such a line
@@ -20,7 +22,7 @@ _INLINE = re.compile(
     r"(?P<page_number>\[(?:Pg|p\.|Page)\s*[\divxlc]{1,6}\]|\{\d{1,4}\})|(?P<markup>(?<!\w)_(?=[^\s_])|(?<=[^\s_])_(?!\w))"
 )
 _ILLUSTRATION = re.compile(r"\[\s*Illustration\s*\]", re.I)
-_CONTENTS_LINES = 2  # lines of one paragraph that are headings: a list of chapters
+_CONTENTS_LINES = 3  # headings of one level without text between them: a list of chapters
 _SCENE_BLANKS = 2  # more blank lines than usual, for a change of scene
 
 
@@ -30,7 +32,7 @@ class _Paragraph:
 
     lines: list[tuple[int, str]] = field(default_factory=list)
     blanks: int = 0
-    kind: str = ""  # "marker", "ornament", "heading", or "" for text
+    kind: str = ""  # as in `_line_kinds`
 
 
 @dataclass(slots=True)
@@ -47,9 +49,12 @@ class _Wrapping:
         return word.lower() in self._words
 
     def is_full(self, line: str, following: str) -> bool:
-        """Whether the first word of the following line would not have fitted into a line."""
+        """Whether a line ends because the first word of the following one would not have fitted into it."""
+        line = line.rstrip()
+        if _HYPHENATED.search(line):
+            return True
         return (
-            self.width >= _SHORTEST_WRAP and len(line.rstrip()) + 1 + len(following.split(maxsplit=1)[0]) > self.width
+            self.width >= _SHORTEST_WRAP and len(line) + 1 + len(following.split(maxsplit=1)[0]) > _RAGGED * self.width
         )
 
 
@@ -66,20 +71,17 @@ def read_text_blocks(text: str, language: str = "") -> list[Piece]:
     for paragraph in paragraphs:
         first = paragraph.lines[0][1].strip()
         scene = scene or (bool(pieces) and paragraph.blanks >= usual + _SCENE_BLANKS and not pieces[-1].heading)
-        if paragraph.kind == "heading":
-            heading, scene = first, False
-            pieces += _block([paragraph.lines], "heading", wrapping, language, heading=heading_level(first))
-            continue
         is_title = bool(heading) and is_bare_number(heading) and len(paragraph.lines) == 1 and is_subtitle(first)
-        heading = ""
-        if is_title and paragraph.kind == "":
-            pieces += _block([paragraph.lines], "heading", wrapping, language, heading=SUBTITLE)
+        heading = first if paragraph.kind == "heading" else ""
+        if heading or (is_title and not paragraph.kind):
+            level = heading_level(first) if heading else SUBTITLE
+            pieces += _block([paragraph.lines], "heading", wrapping, language, heading=level)
+            scene = False
         elif paragraph.kind == "marker":
             pieces += _block([paragraph.lines], "other", wrapping, language)
             scene = False
-        elif sum(bool(heading_level(line.strip())) for _, line in paragraph.lines) >= _CONTENTS_LINES:
-            for line in paragraph.lines:
-                pieces += _block([[line]], "list_item", wrapping, language, skipped="contents")
+        elif paragraph.kind == "contents":
+            pieces += _block([paragraph.lines], "list_item", wrapping, language, skipped="contents")
         else:
             for lines_of, kind in _split(paragraph.lines, wrapping):
                 made = _block(lines_of, kind, wrapping, language, scene)
@@ -96,36 +98,67 @@ def _width(lines: Sequence[str]) -> int:
 
 
 def _paragraphs(lines: Sequence[str], wrapping: _Wrapping) -> Iterator[_Paragraph]:
+    kinds = _line_kinds(lines, wrapping)
     current, blanks = _Paragraph(), 0
-
-    for number, line in enumerate(lines, 1):
-        text = line.strip()
-        kind = ""
-        if MARKER.search(line):
-            kind = "marker"
-        elif is_ornament(text):
-            kind = "ornament"
-        elif (not current.lines or not wrapping.width) and heading_level(text):
-            following = lines[number].strip() if number < len(lines) else ""
-            kind = "" if wrapping.width and heading_level(following) else "heading"
-        if current.lines and (not text or kind or not wrapping.width):
+    for number, (line, kind) in enumerate(zip(lines, kinds, strict=True), 1):
+        if current.lines and (not line.strip() or kind or not wrapping.width):
             yield current
             current = _Paragraph()
-        if not text:
+        if not line.strip():
             blanks += 1
-        elif kind == "marker":
+            continue
+        if kind == "marker":
             yield from _around_markers(number, line, blanks)
-            blanks = 0
         elif kind:
             yield _Paragraph([(number, line)], blanks, kind)
-            blanks = 0
         else:
             if not current.lines:
                 current.blanks = blanks
             current.lines.append((number, line))
-            blanks = 0
+        blanks = 0
     if current.lines:
         yield current
+
+
+def _line_kinds(lines: Sequence[str], wrapping: _Wrapping) -> list[str]:
+    """Of each line: marker, ornament, heading, contents (of a list of chapters), or "" for text."""
+    kinds: list[str] = []
+    streak: list[int] = []  # headings without text between them
+    before = ""
+    for i, line in enumerate([*lines, "end"]):
+        text = line.strip()
+        is_heading = bool(text) and heading_level(text) > 0
+        if is_heading and wrapping.width and before:  # inside of a paragraph, unless a sentence or a heading ends above
+            is_heading = bool(_SENTENCE_END.search(before)) or i - 1 in streak[-1:]
+        if text and not is_heading:
+            for at in _listed(lines, streak, i):
+                kinds[at] = "contents"
+            streak = []
+        elif text:
+            streak.append(i)
+        kind = "marker" if MARKER.search(line) else "ornament" if is_ornament(text) else ""
+        kinds.append(kind or ("heading" if is_heading else ""))
+        before = text
+    return kinds[:-1]
+
+
+def _listed(lines: Sequence[str], streak: Sequence[int], end: int) -> Sequence[int]:
+    """Of headings without text between them, those that are a list of chapters; text or the end follows at `end`."""
+    texts = [lines[i].strip().casefold().rstrip(".:") for i in streak]
+    levels = [heading_level(lines[i].strip()) for i in streak]
+    if max(levels.count(1), levels.count(2)) < _CONTENTS_LINES:
+        return ()
+    for k in range(1, len(streak)):
+        if any(_is_repeated(text, texts[k]) for text in texts[:k]):
+            return streak[:k]  # where the first one is named again, the book itself begins
+    is_apart = not lines[streak[-1] - 1].strip() or end == streak[-1] + 1
+    return streak[:-1] if is_apart and end < len(lines) else streak
+
+
+def _is_repeated(text: str, other: str) -> bool:
+    """Whether two headings are equal, or one goes on where the other ends: "chapter i" and "chapter i. the sea"."""
+    short, long = sorted((text, other), key=len)
+    return long.startswith(short) and not long[len(short) :][:1].isalnum()
 
 
 def _around_markers(number: int, line: str, blanks: int) -> Iterator[_Paragraph]:
@@ -149,27 +182,32 @@ def _split(
 ) -> Iterator[tuple[list[Sequence[tuple[int, str]]], BlockKind]]:
     """The blocks of adjacent lines, each as lines that are joined: one for prose, one for each line of verse."""
     margin = min(len(line) - len(line.lstrip()) for _, line in lines)
-    breaks: list[int] = []  # lines that end for another reason than the width
-    ends = 0  # of those, with the end of a sentence
     indents = [len(line) - len(line.lstrip()) - margin for _, line in lines]
-    first_lines = 2 * sum(indent > 0 for indent in indents) < len(lines)  # else all but first lines are indented
-    indented: set[int] = set()
+    few_indents = 2 * sum(indent > 0 for indent in indents) < len(lines)  # else all but first lines are indented
+    breaks: list[int] = []  # lines that end for another reason than the width
+    starts: list[int] = []  # lines after which a paragraph begins
     for i, ((_, line), (_, after)) in enumerate(pairwise(lines)):
         is_end = bool(_SENTENCE_END.search(line.rstrip()))
-        if SPEAKER.match(after) or (indents[i + 1] > 0 and (first_lines or is_end)):
-            indented.add(i)
-        if i in indented or not wrapping.is_full(line, after):
+        is_marked = bool(SPEAKER.match(after)) or (indents[i + 1] > 0 and (few_indents or is_end))
+        if is_marked or not wrapping.is_full(line, after):
             breaks.append(i)
-            ends += is_end
-    if 2 * len(breaks) >= len(lines) - 1 > 0 and ends < 0.9 * len(breaks):
+            if is_marked or (is_end and not after.lstrip()[0].islower()):
+                starts.append(i)
+    ends = sum(bool(_SENTENCE_END.search(lines[i][1].rstrip())) for i in breaks)
+    is_broken = 2 * len(breaks) >= len(lines) - 1 > 0 and ends < 0.9 * len(breaks)
+    if is_broken and _looks_like_verse([line.strip() for _, line in lines], wrapping.width):
         yield [[line] for line in lines], "verse"
         return
-    start = 0
-    for i in breaks:
-        if i in indented or _SENTENCE_END.search(lines[i][1].rstrip()):
-            yield [lines[start : i + 1]], "paragraph"
-            start = i + 1
-    yield [lines[start:]], "paragraph"
+    for start, end in pairwise([0, *(i + 1 for i in starts), len(lines)]):
+        yield [lines[start:end]], "paragraph"
+
+
+def _looks_like_verse(lines: Sequence[str], width: int) -> bool:
+    """Whether lines are clearly shorter than those of prose, or nearly all of them begin with a capital."""
+    capitals = sum(not line.lstrip("\"'“‘(_—-")[:1].islower() for line in lines)
+    return max(map(len, lines)) < _VERSE_WIDTH * width or (
+        any(line.upper() != line.lower() for line in lines) and capitals >= 0.8 * len(lines)
+    )
 
 
 def _block(

@@ -40,7 +40,7 @@ def error_of(data: bytes, name: str = "shelf/a.epub") -> str:
         (build_epub(documents={"a.xhtml": "<p> </p>"}, nav=None), "has no text"),
     ],
 )
-def test_what_is_no_epub_is_an_error(data: bytes, reason: str) -> None:
+def test_what_is_not_an_epub_is_an_error(data: bytes, reason: str) -> None:
     assert reason in error_of(data)
 
 
@@ -134,7 +134,7 @@ def test_encrypted_books_are_an_error() -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC"])
-def test_obfuscated_fonts_are_no_encryption(algorithm: str) -> None:
+def test_obfuscated_fonts_are_not_encryption(algorithm: str) -> None:
     content = ENCRYPTION.format(algorithm, "OEBPS/font.otf")
     assert spoken(read_epub(members={"META-INF/encryption.xml": content})) == TWO
 

@@ -1,5 +1,8 @@
 """The format of a book is decided by its content, then by its suffix."""
 
+import re
+import time
+
 import pytest
 
 from voice_assets_tests.core.audiobook.epub_builder import build_epub, xhtml
@@ -58,7 +61,7 @@ def test_markdown() -> None:
     ]
 
 
-def test_a_header_that_is_no_yaml_is_a_warning() -> None:
+def test_a_header_that_is_not_yaml_is_a_warning() -> None:
     book = read("---\ntitle: [\n---\n\nText.", "a.md")
     assert spoken(book) == ["Text."]
     assert any("cannot be parsed as YAML" in warning for warning in book.warnings)
@@ -87,7 +90,7 @@ def test_markers_in_markdown_are_chapters() -> None:
     assert chapters(book) == {"One": ["Text."], "Two": ["More."]}
 
 
-def test_lines_of_other_voices_are_no_links() -> None:
+def test_lines_of_other_voices_are_not_links() -> None:
     book = read("She came in.\n[Anna]: Hello.\n[Ben]: Hi, see [this].\n\n[this]: https://example.org\n", "a.md")
     assert spoken(book) == ["She came in.", "[Anna]: Hello.", "[Ben]: Hi, see this."]
 
@@ -101,6 +104,27 @@ def test_an_arabic_book_in_html_without_a_language() -> None:
 def test_equal_files_give_equal_books() -> None:
     for data, name in ((build_epub(), "a.epub"), (MARKDOWN.encode(), "a.md")):
         assert read_book(data, name, AudiobookSettings()) == read_book(data, name, AudiobookSettings())
+
+
+@pytest.mark.parametrize("name", ["a.epub", "a.txt", "a.md"])
+def test_a_novel_is_read_in_well_under_a_second(name: str) -> None:
+    words = " ".join(f"Word{i % 700} is <i>here</i>," for i in range(30))
+    chapter = "".join(f"<p>{words} and ends.</p>" for _ in range(50))
+    documents = {f"c{i}.xhtml": f"<h1>Chapter {i}</h1>{chapter}" for i in range(1, 27)}
+    assert sum(len(body.split()) for body in documents.values()) > 118_000
+    text = re.sub(r"<[^>]*>", "", re.sub(r"</p>|</h1>", "\n\n", "".join(documents.values())))
+    data = build_epub(documents=documents) if name == "a.epub" else text.encode()
+    start = time.process_time()
+    book = read_book(data, name, AudiobookSettings())
+    assert time.process_time() - start < 1
+    assert book.adds_up
+    assert book.spoken_characters() > 400_000
+
+
+def test_many_comments_before_a_document_are_no_trouble() -> None:
+    comments = "<!-- a -->" * 2_000
+    assert spoken(read(f"{comments}<html><body><p>Text.</p></body></html>", "a.html")) == ["Text."]
+    assert spoken(read(f"{comments}<p>Text.</p>", "a.html")) == ["Text."]
 
 
 def test_suffixes_are_those_of_books() -> None:

@@ -54,7 +54,7 @@ def test_endnotes_move_to_the_chapters_that_refer_to_them(nonlinear: tuple[str, 
     assert {text for texts in skipped(book).values() for text in texts} >= {"Notes", "Of none."}
 
 
-def test_endnotes_are_no_chapter_when_they_are_skipped() -> None:
+def test_endnotes_are_not_a_chapter_when_they_are_skipped() -> None:
     book = read_epub(documents=ENDNOTES)
     assert [chapter.title for chapter in book.chapters] == ["One", "Two"]
     assert skipped(book)["note"] == ["Notes", "Of one.", "Of two.", "Of none."]
@@ -73,6 +73,14 @@ def test_references_that_are_words_are_spoken() -> None:
     )
     book = read_epub(documents={"a.xhtml": body, "b.xhtml": '<p id="p12">12 whales swam.</p>'}, nav=None)
     assert spoken(book) == ["See the note on whales and 12.", "12 whales swam."]
+
+
+def test_notes_inside_of_a_paragraph() -> None:
+    documents = {"a.xhtml": '<p>Text<span class="footnote"> A note.</span> here<sup class="footnote">3</sup>.</p>'}
+    book = read_epub(documents=documents, nav=None)
+    assert spoken(book) == ["Text here."]
+    assert skipped(book) == {"note": ["A note."], "note_mark": ["3"]}
+    assert spoken(read_epub(AudiobookSettings(notes="speak"), documents=documents, nav=None)) == ["Text A note. here."]
 
 
 def test_a_note_that_two_chapters_refer_to_is_spoken_once() -> None:

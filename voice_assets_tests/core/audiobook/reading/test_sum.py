@@ -1,6 +1,7 @@
 """Every character of a book is in exactly one block, whatever the book is made of."""
 
 import itertools
+import unicodedata
 
 import pytest
 from hypothesis import given
@@ -85,6 +86,12 @@ def test_epubs_add_up(first: str, second: str, settings: AudiobookSettings, line
     assert book is not None
     assert book.adds_up, book
     assert {block.text for block in book.blocks() if not block.text.strip()} == set()
+
+
+@given(st.text() | TEXT)
+def test_characters_are_counted_by_category(text: str) -> None:
+    visible = [char for char in text if not char.isspace() and unicodedata.category(char) not in ("Cf", "Cc")]
+    assert count_characters(text) == len(visible)
 
 
 @given(markup(), st.sampled_from(SETTINGS))

@@ -56,8 +56,8 @@ def test_words_are_joined_at_the_ends_of_lines() -> None:
     ]
     book = read_text("\n".join(lines))
     assert spoken(book) == [
-        "A conversation in the room was held by well-known people of the town and the country, and the conversation was of "
-        "the sort for which they are well-known in all the houses, as they said themselves--or so it seems."
+        "A conversation in the room was held by well-known people of the town and the country, and the conversation "
+        "was of the sort for which they are well-known in all the houses, as they said themselves--or so it seems."
     ]
     assert skipped(book) == {"hyphenation": ["-"]}
 
@@ -100,11 +100,31 @@ def test_text_that_only_looks_like_a_heading_is_text() -> None:
     assert [chapter.title for chapter in read_text(text).chapters] == ["a"]
 
 
-def test_a_list_of_chapters_is_not_spoken() -> None:
-    listed = "CONTENTS\n\n  CHAPTER I. The Sea\n  CHAPTER II. The Shore"
-    book = read_text(f"{listed}\n\nCHAPTER I. The Sea\n\nText.\n\nCHAPTER II. The Shore\n\nMore.")
-    assert list(chapters(book)) == ["CHAPTER I. The Sea", "CHAPTER II. The Shore"]
-    assert skipped(book) == {"contents": ["CONTENTS", "CHAPTER I. The Sea", "CHAPTER II. The Shore"]}
+@pytest.mark.parametrize(
+    ("listed", "titles"),
+    [
+        (
+            ["CONTENTS", "", "  CHAPTER I. The Sea", "  CHAPTER II. The Shore", "  CHAPTER III. The End"],
+            ["CHAPTER I. The Sea"],
+        ),
+        (["CHAPTER I. The Sea", "", "CHAPTER II. The Shore", "", "CHAPTER III. The End"], ["CHAPTER I. The Sea"]),
+        (["PART ONE", "CHAPTER I", "CHAPTER II", "CHAPTER III"], ["PART ONE", "CHAPTER I"]),
+        (["CHAPTER I .... 3", "CHAPTER II .... 15", "CHAPTER III .... 30"], ["CHAPTER I"]),
+    ],
+)
+def test_a_list_of_chapters_is_not_spoken(listed: list[str], titles: list[str]) -> None:
+    for lines in (listed, [line for line in listed if line]):
+        book = read_text("\n".join([*lines, "", "", *titles, "", "Text.", "", "CHAPTER II", "", "More."]))
+        assert list(chapters(book)) == [*titles, "CHAPTER II"]
+        assert skipped(book) == {"contents": [line.strip() for line in listed if line]}
+
+
+def test_headings_without_blank_lines_around_them() -> None:
+    wrapped = "\n".join(textwrap.fill(text, 65) for text in PROSE)
+    book = read_text(f"VOLUME I\nCHAPTER I\n{wrapped}\nCHAPTER II\n{wrapped}")
+    assert chapters(book) == {
+        "VOLUME I": ["VOLUME I"], "CHAPTER I": ["CHAPTER I", *PROSE], "CHAPTER II": ["CHAPTER II", *PROSE]
+    }  # fmt: skip
 
 
 def test_markers_win_over_headings() -> None:
@@ -163,6 +183,6 @@ def test_the_speaker_of_a_line_stays_in_the_text() -> None:
     ("data", "reason"),
     [(b"%PDF-1.7 x", "a PDF"), (b"\0\1\2\3" * 100, "neither text"), (b" \n\n", "is empty"), (b"\x1f\x8b\x08", "gzip")],
 )
-def test_what_is_no_text_is_an_error(data: bytes, reason: str) -> None:
+def test_what_is_not_text_is_an_error(data: bytes, reason: str) -> None:
     with pytest.raises(BookError, match=f"shelf/a.txt: .*{reason}"):
         read_book(data, "shelf/a.txt", AudiobookSettings())

@@ -137,6 +137,22 @@ def test_the_language_of_the_settings_wins_over_that_of_the_documents() -> None:
     assert book.language == "en"
 
 
+@pytest.mark.parametrize("language", ["", "und"])
+def test_the_language_is_found_where_the_package_does_not_say(language: str) -> None:
+    def language_of(body: str) -> str:
+        document = f'<html xmlns="http://www.w3.org/1999/xhtml">{body}</html>'
+        return read_epub(language=language, documents={"a.xhtml": document}, nav=None).language
+
+    assert language_of('<body xml:lang="fr"><p>Oui.</p></body>') == "fr"
+    assert language_of("<body><p>كان يا ما كان.</p></body>") == "ar"
+    assert language_of("<body><p>Once.</p></body>") == ""
+
+
+def test_lines_of_other_voices_are_paragraphs() -> None:
+    book = read_body("<p>They met.<br/>[Anna]: Hello.<br/>\n[Ben]: Hi<br/>there.</p>")
+    assert spoken(book) == ["They met.", "[Anna]: Hello.", "[Ben]: Hi there."]
+
+
 def test_an_arabic_book_is_read_in_its_order() -> None:
     book = read_epub(
         title="كتاب",
