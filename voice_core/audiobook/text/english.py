@@ -14,13 +14,9 @@ from voice_core.audiobook.text.edits import Edit, merge_edits, sort_edits
 from voice_core.recognition.text_words import spoken_forms
 
 _TITLES = {
-    "Mr": "Mister",
-    "Mrs": "Missus",
-    "Messrs": "Messers",
-    "Mmes": "Mesdames",
-    "Mme": "Madame",
-    "Mlle": "Mademoiselle",
-}
+    "Mr": "Mister", "Mrs": "Missus", "Ms": "Ms", "Dr": "Doctor", "Messrs": "Messers", "Mme": "Madame",
+    "Mmes": "Mesdames", "Mlle": "Mademoiselle",
+}  # fmt: skip
 _UNITS = {
     "km": "kilometer", "cm": "centimeter", "mm": "millimeter", "kg": "kilogram", "mg": "milligram", "ml": "milliliter",
     "lbs": "pound", "lb": "pound", "oz": "ounce", "yd": "yard", "yds": "yard", "mi": "mile",
@@ -42,18 +38,19 @@ _RULERS = (
 )
 _LARGEST_HEADING = 399  # a heading such as "MIX" is rather a word
 
-_TITLE = re.compile(rf"\b({'|'.join(_TITLES)})\.?(?=\s[A-Z“\"])")
+_TITLE = re.compile(rf"\b({'|'.join(_TITLES)})\.?(?=\s(?:[A-Z“\"]|and\s(?:M[a-z]+|Dr)\b))")
 _UNIT = re.compile(rf"(?<![\w.,])([\d.,]*\d)(\s?)({'|'.join(sorted(_UNITS, key=len, reverse=True))})(\.?)(?![\w²³/])")
 _SIGN = re.compile(rf"(?:(?<=\s)|(?<=^))({'|'.join(map(re.escape, _SIGNS))})(?=\s)|[©®™]|×(?=\s?\d)")
 _REFERENCE = re.compile(
     rf"(?<![\w.])({'|'.join(map(re.escape, sorted(_REFERENCES, key=len, reverse=True)))})\s?(?=\d|[ivxlcIVXLC]+\b)",
     re.I,
 )
+_AND_SO_ON = re.compile(r"&c\b\.?")
 _GROUPED = re.compile(
     r"(?<![\d.,])[1-9]\d{0,2}(?:[\u00a0\u2009\u202f]\d{3})+(?!\d)|(?<![\d.,])[1-9]\d{0,2}(?: 000)+(?!\d)"
 )
 _SHILLINGS = re.compile(r"£\s?\d[\d,]*\s+(?P<s>\d{1,2})(?P<sh>\s?s\b\.?)(?:\s+(?P<d>\d{1,2})(?P<pence>\s?d\b\.?))?")
-_OLD_POUNDS = re.compile(r"(?<![\w.,])\d[\d,]*(l\.)(?=\s)")
+_OLD_POUNDS = re.compile(r"(?<![\w.,])\d[\d,]*(\s?l\.)(?=[\s,;])")
 _DECADE = re.compile(r"(?<![\w])[’']([2-9]0)s\b")
 _PRONOUN = re.compile(r"\s+(?!(?:of|and|or|in|to)\b)[a-z]|[’']")  # what follows "I" where it is no numeral
 _NUMBER = re.compile(r"(?<![\w.,])\d+(?:,\d{3})*(?:\.\d+)?(?!\w)")
@@ -107,6 +104,8 @@ def _find_plain_numbers(text: str) -> list[Edit]:
 def _find_own_edits(text: str, heading: bool) -> Iterator[Edit]:
     for match in _TITLE.finditer(text):
         yield Edit(match.start(), match.end(), _TITLES[match[1]])
+    for match in _AND_SO_ON.finditer(text):
+        yield Edit(match.start(), match.end(), "et cetera")
     for match in _REFERENCE.finditer(text):
         spoken = _REFERENCES[match[1].lower()]
         yield Edit(match.start(), match.end(), f"{spoken} ")

@@ -42,6 +42,11 @@ def test_sentences_end_where_a_reader_ends_them() -> None:
     ]
 
 
+def test_a_title_does_not_end_a_sentence() -> None:
+    text = "Charming people, Mr. and Mrs. Weston;--Mrs. Weston is beyond praise. I met the Rev. Philip Elton."
+    assert sentences(text, "en") == [text[: text.index(" I met")], "I met the Rev. Philip Elton."]
+
+
 def test_arabic_initials_do_not_end_a_sentence() -> None:
     text = "قال أ.د. أحمد الشامي إنه جاء. ثم ذهب؟ نعم! وصل د. محمد."
     assert sentences(text, "ar") == ["قال أ.د. أحمد الشامي إنه جاء.", "ثم ذهب؟", "نعم!", "وصل د. محمد."]
