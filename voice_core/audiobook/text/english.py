@@ -152,15 +152,19 @@ def _find_quantities(text: str) -> Iterator[Edit]:
 def _find_roman_numerals(text: str, heading: bool) -> Iterator[Edit]:
     for match in _AFTER_PART.finditer(text):
         numeral = match["roman"]
-        if value := roman_value(numeral):
-            pronoun = numeral == "I" and _PRONOUN.match(text, match.end())
-            yield Edit(match.start("roman"), match.end("roman"), "I" if pronoun else _say_number(str(value)))
+        if not (value := roman_value(numeral)):
+            continue
+        before_word = _PRONOUN.match(text, match.end())
+        # "Section C" has a letter; in "the part I liked", and in the misprint "part i liked", there is a pronoun. An
+        # edit without a change keeps the library from making one.
+        unchanged = numeral.upper() in ("L", "C", "D", "M") or (numeral.upper() == "I" and before_word)
+        yield Edit(match.start("roman"), match.end("roman"), numeral if unchanged else _say_number(str(value)))
     for pattern, ordinal in ((_AFTER_RULER, True), (_WORLD_WAR, False)):
         for match in pattern.finditer(text):
             numeral = match["roman"]
             spoken = _say_number(str(roman_value(numeral)))
             if ordinal and numeral == "I" and _PRONOUN.match(text, match.end()):
-                spoken = "I"  # an edit without a change keeps the library from making one
+                spoken = "I"
             elif ordinal:
                 spoken = f"the {_say_ordinal(roman_value(numeral))}"
             yield Edit(match.start("roman"), match.end("roman"), spoken)

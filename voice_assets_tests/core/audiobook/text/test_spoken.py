@@ -35,6 +35,7 @@ from voice_core.settings.audiobook import AudiobookSettings
         ("Henry I never saw; I had a mix of V.", "Henry I never saw; I had a mix of V."),
         ("Brown & Sons, etc.", "Brown and Sons, et cetera."),
         ("To Dr. and Mrs. Hughes, Ms. Dale, &c. again.", "To Doctor and Missus Hughes, Ms Dale, et cetera again."),
+        ("See Section C, Part II and part I of it.", "See Section C, Part two and part one of it."),
         ("A woman of 10,000 l. or so.", "A woman of ten thousand pounds or so."),
         ("The U.S.A. by 7 p.m.", "The U.S.A. by seven P.M."),
         ("The ﬁrst cafe\u0301.", "The first café."),
@@ -83,6 +84,8 @@ def test_brackets_of_the_book_are_no_phonemes() -> None:
     assert row.spoken_text == "[Contents] (/toc/) and [more] (x)."
     assert "kˈɑntˈɛnts" in g2p(row.spoken_text)
     assert "kˈɑntˈɛnts" not in g2p(row.text)
+    (row,) = chunk("[Contents](/toc/)" + "1" * 30, max_characters=60)
+    assert (row.spoken_text, row.message[:24]) == ("[Contents] (/toc/)" + "1" * 30, "spoken as it is written:")
     (row,) = chunk("[Contents](/toc/)", speaker=FakeSpeaker(inline_phonemes=False))
     assert row.spoken_text == row.text
 
