@@ -17,6 +17,14 @@ _TITLES = {
     "Mr": "Mister", "Mrs": "Missus", "Ms": "Ms", "Dr": "Doctor", "Messrs": "Messers", "Mme": "Madame",
     "Mmes": "Mesdames", "Mlle": "Mademoiselle",
 }  # fmt: skip
+_ABBREVIATIONS = {
+    "&c.": "et cetera",
+    "&c": "et cetera",
+    "E.g.": "For example",
+    "I.e.": "That is",
+    "Nos.": "Numbers",
+    "nos.": "numbers",
+}
 _UNITS = {
     "km": "kilometer", "cm": "centimeter", "mm": "millimeter", "kg": "kilogram", "mg": "milligram", "ml": "milliliter",
     "lbs": "pound", "lb": "pound", "oz": "ounce", "yd": "yard", "yds": "yard", "mi": "mile",
@@ -45,10 +53,12 @@ _REFERENCE = re.compile(
     rf"(?<![\w.])({'|'.join(map(re.escape, sorted(_REFERENCES, key=len, reverse=True)))})\s?(?=\d|[ivxlcIVXLC]+\b)",
     re.I,
 )
-_AND_SO_ON = re.compile(r"&c\b\.?")
+_ABBREVIATION = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, _ABBREVIATIONS))})(?!\w)")
 _GROUPED = re.compile(
     r"(?<![\d.,])[1-9]\d{0,2}(?:[\u00a0\u2009\u202f]\d{3})+(?!\d)|(?<![\d.,])[1-9]\d{0,2}(?: 000)+(?!\d)"
 )
+_PENCE = re.compile(r"(?<![\w.,£])(?:(?P<s>\d{1,2})(?P<sh>s\.)\s?)?(?P<d>\d{1,2})(?P<pence>d\.)")
+_FEET = re.compile(r"(?<![\w.,])\d(?P<feet>['’′])(?P<number>\d{1,2})(?P<inches>[\"”″])")
 _SHILLINGS = re.compile(r"£\s?\d[\d,]*\s+(?P<s>\d{1,2})(?P<sh>\s?s\b\.?)(?:\s+(?P<d>\d{1,2})(?P<pence>\s?d\b\.?))?")
 _OLD_POUNDS = re.compile(r"(?<![\w.,])\d[\d,]*(\s?l\.)(?=[\s,;])")
 _DECADE = re.compile(r"(?<![\w])[’']([2-9]0)s\b")
@@ -104,8 +114,8 @@ def _find_plain_numbers(text: str) -> list[Edit]:
 def _find_own_edits(text: str, heading: bool) -> Iterator[Edit]:
     for match in _TITLE.finditer(text):
         yield Edit(match.start(), match.end(), _TITLES[match[1]])
-    for match in _AND_SO_ON.finditer(text):
-        yield Edit(match.start(), match.end(), "et cetera")
+    for match in _ABBREVIATION.finditer(text):
+        yield Edit(match.start(), match.end(), _ABBREVIATIONS[match[0]])
     for match in _REFERENCE.finditer(text):
         spoken = _REFERENCES[match[1].lower()]
         yield Edit(match.start(), match.end(), f"{spoken} ")
@@ -137,12 +147,15 @@ def _find_quantities(text: str) -> Iterator[Edit]:
         number, unit = match[1], _UNITS[match[3]]
         stop = "." if match[4] and not has_more(text, match.end()) else ""
         yield Edit(match.start(2), match.end(), f" {unit}{'' if number == '1' else 's'}{stop}")
-    for match in _SHILLINGS.finditer(text):
+    for match in (*_SHILLINGS.finditer(text), *_PENCE.finditer(text)):
         for number, name, one, more in (("s", "sh", "shilling", "shillings"), ("d", "pence", "penny", "pence")):
             if match[name]:
                 stop = "." if match[name].endswith(".") and not has_more(text, match.end(name)) else ""
                 spoken = f" {one if match[number] == '1' else more}{stop}"
                 yield Edit(match.start(name), match.end(name), spoken)
+    for match in _FEET.finditer(text):
+        yield Edit(match.start("feet"), match.end("feet"), " feet ")
+        yield Edit(match.start("inches"), match.end("inches"), " inch" if match["number"] == "1" else " inches")
     for match in _OLD_POUNDS.finditer(text):
         yield Edit(match.start(1), match.end(1), " pounds")
     for match in _DECADE.finditer(text):
