@@ -93,7 +93,7 @@ def check_book_voices(speaker: SpeechEngine, settings: AudiobookSettings) -> Non
             raise ConfigurationError(f"{setting} is {voice!r}: {why}")
 
 
-def chunk_inputs(data: bytes, book: Book, settings: AudiobookSettings, speaker: Speaker, lexicon: Lexicon) -> str:
+def chunk_inputs(data: bytes, book: Book, settings: AudiobookSettings, speaker: SpeechEngine, lexicon: Lexicon) -> str:
     """A hash of everything that the chunks depend on: the file, what was read from it, settings, lexicon, engine."""
     capabilities = speaker.capabilities
     content = {field.name: getattr(book, field.name) for field in dataclasses.fields(book) if field.name != "cover"}
@@ -105,7 +105,13 @@ def chunk_inputs(data: bytes, book: Book, settings: AudiobookSettings, speaker: 
         sha256(book.cover.data) if book.cover else "",
         settings.model_dump(mode="json", include=set(_SETTINGS)),
         lexicon.digest,
-        [speaker.name, capabilities.languages, capabilities.max_characters, capabilities.inline_phonemes],
+        [
+            speaker.name,
+            speaker.revision,
+            capabilities.languages,
+            capabilities.max_characters,
+            capabilities.inline_phonemes,
+        ],
     )
 
 

@@ -1,14 +1,19 @@
 """The chunks of a block: sentences that are spoken at once, none longer than the engine's limit."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 from voice_core.audiobook.text.edits import Span
 from voice_core.audiobook.text.sentences import has_words, split_long, split_sentences, trim
 from voice_core.audiobook.text.speakable import ORNAMENT, Refusal
 from voice_core.audiobook.text.spoken import SpokenText, without_phonemes
 
-Speak = Callable[[str], SpokenText]
+
+class Speak(Protocol):
+    """The spoken text of a text, in words or as it is written."""
+
+    def __call__(self, text: str, *, in_words: bool = True) -> SpokenText: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +111,15 @@ def fit_spoken(text: str, chunk: Chunk, limit: int, speak: Speak) -> Iterator[tu
     if len(chunk.sentences) > 1:
         parts = [Chunk(*span, (span,)) for span in chunk.sentences]
     else:
-        smaller = min(len(source) - 1, max(1, int(0.9 * len(source) * limit / size)))
+        longest_word = max(map(len, source.split()))
+        smaller = min(len(source) - 1, max(longest_word, int(0.9 * len(source) * limit / size)))
         spans = split_long(text, chunk.start, chunk.end, smaller)
         parts = [Chunk(*span, (span,), ends_sentence=False) for span in spans]
         within_words = any(text[span[1] - 1].isalnum() and text[span[1]].isalnum() for span in spans[:-1])
         if within_words or not all(has_words(text[first:last]) for first, last in spans):
             message = f"spoken as it is written: in words it has {size:,} characters, and at most {limit:,} are spoken"
-            yield chunk, SpokenText(source, (), message)
+            yield chunk, replace(speak(source, in_words=False), message=message)
             return
-    parts[-1] = Chunk(parts[-1].start, parts[-1].end, parts[-1].sentences, chunk.ends_sentence)
+    parts[-1] = replace(parts[-1], ends_sentence=chunk.ends_sentence)
     for part in parts:
         yield from fit_spoken(text, part, limit, speak)

@@ -14,12 +14,16 @@ from voice_core.audiobook.text.edits import Edit, merge_edits, sort_edits
 from voice_core.recognition.text_words import spoken_forms
 
 _TITLES = {
-    "Mr": "Mister",
-    "Mrs": "Missus",
-    "Messrs": "Messers",
-    "Mmes": "Mesdames",
-    "Mme": "Madame",
-    "Mlle": "Mademoiselle",
+    "Mr": "Mister", "Mrs": "Missus", "Ms": "Ms", "Dr": "Doctor", "Messrs": "Messers", "Mme": "Madame",
+    "Mmes": "Mesdames", "Mlle": "Mademoiselle",
+}  # fmt: skip
+_ABBREVIATIONS = {
+    "&c.": "et cetera",
+    "&c": "et cetera",
+    "E.g.": "For example",
+    "I.e.": "That is",
+    "Nos.": "Numbers",
+    "nos.": "numbers",
 }
 _UNITS = {
     "km": "kilometer", "cm": "centimeter", "mm": "millimeter", "kg": "kilogram", "mg": "milligram", "ml": "milliliter",
@@ -42,18 +46,21 @@ _RULERS = (
 )
 _LARGEST_HEADING = 399  # a heading such as "MIX" is rather a word
 
-_TITLE = re.compile(rf"\b({'|'.join(_TITLES)})\.?(?=\s[A-Z“\"])")
+_TITLE = re.compile(rf"\b({'|'.join(_TITLES)})\.?(?=\s(?:[A-Z“\"]|and\s(?:M[a-z]+|Dr)\b))")
 _UNIT = re.compile(rf"(?<![\w.,])([\d.,]*\d)(\s?)({'|'.join(sorted(_UNITS, key=len, reverse=True))})(\.?)(?![\w²³/])")
 _SIGN = re.compile(rf"(?:(?<=\s)|(?<=^))({'|'.join(map(re.escape, _SIGNS))})(?=\s)|[©®™]|×(?=\s?\d)")
 _REFERENCE = re.compile(
     rf"(?<![\w.])({'|'.join(map(re.escape, sorted(_REFERENCES, key=len, reverse=True)))})\s?(?=\d|[ivxlcIVXLC]+\b)",
     re.I,
 )
+_ABBREVIATION = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, _ABBREVIATIONS))})(?!\w)")
 _GROUPED = re.compile(
     r"(?<![\d.,])[1-9]\d{0,2}(?:[\u00a0\u2009\u202f]\d{3})+(?!\d)|(?<![\d.,])[1-9]\d{0,2}(?: 000)+(?!\d)"
 )
+_PENCE = re.compile(r"(?<![\w.,£])(?:(?P<s>\d{1,2})(?P<sh>s\.)\s?)?(?P<d>\d{1,2})(?P<pence>d\.)")
+_FEET = re.compile(r"(?<![\w.,])\d(?P<feet>['’′])(?P<number>\d{1,2})(?P<inches>[\"”″])")
 _SHILLINGS = re.compile(r"£\s?\d[\d,]*\s+(?P<s>\d{1,2})(?P<sh>\s?s\b\.?)(?:\s+(?P<d>\d{1,2})(?P<pence>\s?d\b\.?))?")
-_OLD_POUNDS = re.compile(r"(?<![\w.,])\d[\d,]*(l\.)(?=\s)")
+_OLD_POUNDS = re.compile(r"(?<![\w.,])\d[\d,]*(\s?l\.)(?=[\s,;])")
 _DECADE = re.compile(r"(?<![\w])[’']([2-9]0)s\b")
 _PRONOUN = re.compile(r"\s+(?!(?:of|and|or|in|to)\b)[a-z]|[’']")  # what follows "I" where it is no numeral
 _NUMBER = re.compile(r"(?<![\w.,])\d+(?:,\d{3})*(?:\.\d+)?(?!\w)")
@@ -107,6 +114,8 @@ def _find_plain_numbers(text: str) -> list[Edit]:
 def _find_own_edits(text: str, heading: bool) -> Iterator[Edit]:
     for match in _TITLE.finditer(text):
         yield Edit(match.start(), match.end(), _TITLES[match[1]])
+    for match in _ABBREVIATION.finditer(text):
+        yield Edit(match.start(), match.end(), _ABBREVIATIONS[match[0]])
     for match in _REFERENCE.finditer(text):
         spoken = _REFERENCES[match[1].lower()]
         yield Edit(match.start(), match.end(), f"{spoken} ")
@@ -138,12 +147,15 @@ def _find_quantities(text: str) -> Iterator[Edit]:
         number, unit = match[1], _UNITS[match[3]]
         stop = "." if match[4] and not has_more(text, match.end()) else ""
         yield Edit(match.start(2), match.end(), f" {unit}{'' if number == '1' else 's'}{stop}")
-    for match in _SHILLINGS.finditer(text):
+    for match in (*_SHILLINGS.finditer(text), *_PENCE.finditer(text)):
         for number, name, one, more in (("s", "sh", "shilling", "shillings"), ("d", "pence", "penny", "pence")):
             if match[name]:
                 stop = "." if match[name].endswith(".") and not has_more(text, match.end(name)) else ""
                 spoken = f" {one if match[number] == '1' else more}{stop}"
                 yield Edit(match.start(name), match.end(name), spoken)
+    for match in _FEET.finditer(text):
+        yield Edit(match.start("feet"), match.end("feet"), " feet ")
+        yield Edit(match.start("inches"), match.end("inches"), " inch" if match["number"] == "1" else " inches")
     for match in _OLD_POUNDS.finditer(text):
         yield Edit(match.start(1), match.end(1), " pounds")
     for match in _DECADE.finditer(text):
@@ -153,15 +165,19 @@ def _find_quantities(text: str) -> Iterator[Edit]:
 def _find_roman_numerals(text: str, heading: bool) -> Iterator[Edit]:
     for match in _AFTER_PART.finditer(text):
         numeral = match["roman"]
-        if value := roman_value(numeral):
-            pronoun = numeral == "I" and _PRONOUN.match(text, match.end())
-            yield Edit(match.start("roman"), match.end("roman"), "I" if pronoun else _say_number(str(value)))
+        if not (value := roman_value(numeral)):
+            continue
+        before_word = _PRONOUN.match(text, match.end())
+        # "Section C" has a letter; in "the part I liked", and in the misprint "part i liked", there is a pronoun. An
+        # edit without a change keeps the library from making one.
+        unchanged = numeral.upper() in ("L", "C", "D", "M") or (numeral.upper() == "I" and before_word)
+        yield Edit(match.start("roman"), match.end("roman"), numeral if unchanged else _say_number(str(value)))
     for pattern, ordinal in ((_AFTER_RULER, True), (_WORLD_WAR, False)):
         for match in pattern.finditer(text):
             numeral = match["roman"]
             spoken = _say_number(str(roman_value(numeral)))
             if ordinal and numeral == "I" and _PRONOUN.match(text, match.end()):
-                spoken = "I"  # an edit without a change keeps the library from making one
+                spoken = "I"
             elif ordinal:
                 spoken = f"the {_say_ordinal(roman_value(numeral))}"
             yield Edit(match.start("roman"), match.end("roman"), spoken)

@@ -96,7 +96,7 @@ class _RowMaker:
             # A title is never a speaker's line.
             part = SpeakerPart("", 0, 0, len(title.text))
             added = self._part_rows(number, -1, title, self.language, part)
-            rows[:0] = [dataclasses.replace(row, kind=ADDED_TITLE) for row in added if row.spoken_text]
+            rows[:0] = [dataclasses.replace(row, kind=ADDED_TITLE) for row in added]
         return _finish_chapter(rows, chapter)
 
     def _block_rows(self, chapter: int, index: int, block: Block) -> Iterator[ChunkRow]:
@@ -144,8 +144,8 @@ class _RowMaker:
         matcher = self.lexicon.select(language, self.names, voice, phonemes=capabilities.inline_phonemes)
         heading = block.kind == "heading"
 
-        def speak(source: str) -> SpokenText:
-            return speak_text(source, language, matcher, capabilities, heading=heading)
+        def speak(text: str, *, in_words: bool = True) -> SpokenText:
+            return speak_text(text, language, matcher, capabilities, heading=heading, in_words=in_words)
 
         limit = chunk_limit(self.settings, capabilities)
         for chunk in self._chunks(text, part, language, limit, matcher):

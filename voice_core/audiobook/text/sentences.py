@@ -10,9 +10,13 @@ from voice_core.language import primary_subtag
 
 # Quotation marks become spaces of the same length, so that the sentences inside a long quote are found.
 _QUOTES = str.maketrans(dict.fromkeys('"“”„‟«»‹›「」『』', " "))
-_ARABIC_INITIAL = re.compile(r"(?:^|(?<!\d)[^\w])[\u0621-\u064a]\.(?:[\u0621-\u064a]\.)*\s*$")
+_NO_SENTENCE_END = {
+    "ar": re.compile(r"(?:^|(?<!\d)[^\w])[\u0621-\u064a]\.(?:[\u0621-\u064a]\.)*\s*$"),
+    "en": re.compile(r"\b(?:Mr|Mrs|Ms|Dr|Messrs|Mmes?|Mlle|Rev|Hon|Prof|Capt|Col|Gen|Lt|Sgt|St)\.\s*$"),
+}
+_LONGEST_TITLE = 24  # characters at a sentence's end that are looked at
 _STRONG = re.compile(
-    r"(?:[;:؛；：][\"”’»)\]]*(?=\s)|[；：。！？]|[—–](?!\d)|(?<=\s)-(?=\s)|\n|[.!?…؟][\"”’»)\]]*(?=\s))\s*"
+    r"(?:[;:؛；：][\"”’»)\]]*(?=\s)|[；：。！？]|[—–](?!\d)|-{2,}|(?<=\s)-(?=\s)|\n|[!?…؟][\"”’»)\]]*(?=\s))\s*"
 )
 _WEAK = re.compile(r"(?:[,،][\"”’»)\]]*(?=\s)|[，、])\s*")
 _SPACE = re.compile(r"\s+")
@@ -46,8 +50,8 @@ def _find_boundaries(text: str, language: str) -> list[Span]:
     found = [item["text"] for item in sentencex.get_sentence_boundaries(primary, text)]
     if "".join(found) != text:
         return [(0, len(text))] if text else []
-    if primary == "ar":
-        found = _join_initials(found)
+    if primary in _NO_SENTENCE_END:
+        found = _join_abbreviations(found, _NO_SENTENCE_END[primary])
     spans: list[Span] = []
     at = 0
     for sentence in found:
@@ -56,11 +60,15 @@ def _find_boundaries(text: str, language: str) -> list[Span]:
     return spans
 
 
-def _join_initials(sentences: list[str]) -> list[str]:
-    """Initials and abbreviations of one letter, such as those of "أ.د. أحمد", do not end an Arabic sentence."""
+def _join_abbreviations(sentences: list[str], no_end: re.Pattern[str]) -> list[str]:
+    """Titles, and initials such as those of "أ.د. أحمد", do not end a sentence."""
     joined: list[str] = []
     for sentence in sentences:
-        if joined and _ARABIC_INITIAL.search(joined[-1]) and "\n" not in joined[-1][-2:]:
+        if (
+            joined
+            and no_end.search(joined[-1], max(0, len(joined[-1]) - _LONGEST_TITLE))
+            and "\n" not in joined[-1][-2:]
+        ):
             joined[-1] += sentence
         else:
             joined.append(sentence)

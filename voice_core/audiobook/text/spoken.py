@@ -35,12 +35,21 @@ class SpokenText:
 
 
 def speak_text(
-    text: str, language: str, lexicon: LexiconMatcher, capabilities: Capabilities, *, heading: bool = False
+    text: str,
+    language: str,
+    lexicon: LexiconMatcher,
+    capabilities: Capabilities,
+    *,
+    heading: bool = False,
+    in_words: bool = True,
 ) -> SpokenText:
     """Numbers, abbreviations and signs of a text in words, and the words of the lexicon as it has them.
 
-    Text of languages without rules stays as it is, apart from the lexicon; its numbers are in the message.
+    Text of languages without rules stays as it is, apart from the lexicon; its numbers are in the message. Without
+    `in_words` all text stays as it is; only what the engine would read as markup is changed.
     """
+    if not in_words:
+        return SpokenText(*apply_edits(text, _protect(text, [], capabilities)))
     first = lexicon.find_edits(text)
     message = ""
     match primary_subtag(language):
@@ -54,7 +63,10 @@ def speak_text(
                 message = f"numbers are left to the engine: {list_first(digits, ', ')}"
     edits = _protect(text, edits, capabilities)
     spoken, spans = apply_edits(text, edits)
-    if problem := find_map_problem(text, spoken, spans):
+    problem = find_map_problem(text, spoken, spans)
+    if capabilities.inline_phonemes and spoken.count("](") != sum("](" in edit.spoken for edit in first):
+        problem = "it has brackets that the engine reads as phonemes"
+    if problem:
         spoken, spans = apply_edits(text, _protect(text, [], capabilities))
         message = f"spoken as it is written, since the text in words does not fit: {problem}"
     return SpokenText(spoken, spans, message)
@@ -66,7 +78,6 @@ def _protect(text: str, edits: Sequence[Edit], capabilities: Capabilities) -> li
     own = [Edit(match.start(), match.end(), " ") for match in _LINE_END.finditer(text)]
     if capabilities.inline_phonemes:
         own += [Edit(match.start(), match.end(), "] ") for match in _LINK.finditer(text)]
-    # A protected place inside an edit is gone already: edits have no brackets of the book, and no line ends.
     inside = [item for item in own if not any(edit.start < item.end and item.start < edit.end for edit in edits)]
     return sort_edits([*edits, *inside])
 

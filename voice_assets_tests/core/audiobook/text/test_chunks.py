@@ -19,6 +19,7 @@ from voice_core.audiobook.text import make_rows
 from voice_core.audiobook.text.lexicon import Lexicon
 from voice_core.audiobook.text.sentences import split_long, split_sentences
 from voice_core.audiobook.text_checks import text_adds_up
+from voice_core.recognition.text_words import spoken_forms
 from voice_core.settings.audiobook import AudiobookSettings
 
 LONG = "The carriage stopped at the door of the inn, and everybody who was inside looked out of the windows at it."
@@ -40,6 +41,11 @@ def test_sentences_end_where_a_reader_ends_them() -> None:
         "Then No. 5 left… at 3.30 p.m. sharp?!",
         "Yes.",
     ]
+
+
+def test_a_title_does_not_end_a_sentence() -> None:
+    text = "Charming people, Mr. and Mrs. Weston;--Mrs. Weston is beyond praise. I met the Rev. Philip Elton."
+    assert sentences(text, "en") == [text[: text.index(" I met")], "I met the Rev. Philip Elton."]
 
 
 def test_arabic_initials_do_not_end_a_sentence() -> None:
@@ -101,8 +107,12 @@ def test_the_spoken_text_is_within_the_limit_as_well() -> None:
     rows = chunk(text, max_characters=200)
     assert squeeze("".join(texts(rows))) == squeeze(text)
     assert max(len(row.spoken_text) for row in rows) <= 200
-    (row,) = chunk("No. 123456789012345678901234567890", max_characters=60)
-    assert row.message.startswith("spoken as it is written") or len(row.spoken_text) <= 60
+    rows = chunk("Call 123456789012345678901234567890 now.", max_characters=60)
+    assert [row.spoken_text for row in rows] == ["Call", "123456789012345678901234567890", "now."]
+    assert rows[1].message == (
+        f"spoken as it is written: in words it has {len(' '.join(spoken_forms(rows[1].text)))} characters, and at most "
+        "60 are spoken"
+    )
 
 
 def test_pauses_follow_from_what_comes_next() -> None:
@@ -178,6 +188,7 @@ def test_every_character_is_in_one_row(blocks: list[str], language: str, limit: 
     for row in rows:
         assert len(row.text) <= limit or not row.is_spoken
         assert any(map(str.isalnum, row.spoken_text)) == row.is_spoken
+        assert "](" not in row.spoken_text
     assert rows == make_rows(book, AudiobookSettings(voices=voices), speaker, Lexicon())
 
 

@@ -127,6 +127,7 @@ def test_the_title_of_a_chapter_is_spoken_where_the_text_lacks_it() -> None:
     assert titled("The Storm", Block("The storm."), text) == ["The storm.", "It rained all day."]
     assert titled("", text) == titled("***", text) == ["It rained all day."]
     assert titled("The Storm") == []
+    assert titled("The Москва Storm", text) == ["The", "Storm", "It rained all day."]
     book = make_book()
     rows = make_rows(
         type(book)("The Book", (Chapter("Rain", (text,)),), 0), AudiobookSettings(), FakeSpeaker(), Lexicon()
