@@ -100,9 +100,17 @@ def print_plan(name: str, book: Book, rows: Sequence[ChunkRow], settings: Settin
     )
     sizes = plan["bytes"]
     print_line(
-        f"≈ {plan['seconds'] / 3600:.1f} hours; ≈ {sizes['chunks'] / 1e6:,.0f} MB of chunks, "
-        f"≈ {sizes['m4b'] / 1e6:,.0f} MB of m4b"
+        f"≈ {_duration(plan['seconds'])}; ≈ {sizes['chunks'] / 1e6:,.1f} MB of chunks, "
+        f"≈ {sizes['m4b'] / 1e6:,.1f} MB of m4b"
     )
+
+
+def _duration(seconds: float) -> str:
+    """
+    >>> _duration(400), _duration(36_500)
+    ('6.7 minutes', '10.1 hours')
+    """
+    return f"{seconds / 60:.1f} minutes" if seconds < 3600 else f"{seconds / 3600:.1f} hours"
 
 
 def print_library_report(report: LibraryReport, settings: Settings) -> None:

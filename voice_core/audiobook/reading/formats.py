@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 import yaml  # type: ignore[import-untyped]
 
-from voice_core.audiobook.model import Block, Book, BookError, count_characters
+from voice_core.audiobook.model import Block, Book, BookError, Chapter, count_characters
 from voice_core.audiobook.reading.chapters import make_chapters
 from voice_core.audiobook.reading.documents import Document, parse_document, parse_text
 from voice_core.audiobook.reading.elements import language_of, local_name
@@ -98,7 +98,8 @@ def _from_document(
     """The book of one document. `header` is text of the file before it, which is not spoken."""
     metadata = metadata or {}
     head = {} if metadata else _head(document)
-    title = str(metadata.get("title") or head.get("title") or _stem(name))
+    own_title = str(metadata.get("title") or head.get("title") or "")
+    title = own_title or _stem(name)
     author = metadata.get("author") or metadata.get("authors") or head.get("author") or ()
     authors = tuple(str(item) for item in author) if isinstance(author, (list, tuple)) else (str(author),)
     language = str(metadata.get("language") or metadata.get("lang") or language_of(document.root) or "")
@@ -110,6 +111,8 @@ def _from_document(
     language = language or _language_by_script(document, settings, warnings)
     pieces = read_blocks(document, settings, find_notes([document], resolve), language)
     chapters, unplaced = make_chapters(pieces, [], settings, warnings, title, authors)
+    if not own_title and _is_title_page(chapters):
+        title = chapters[0].title
     if header.strip():
         unplaced = (Block(" ".join(header.split()), "other", "line 1", skipped="metadata"), *unplaced)
     return Book(
@@ -145,6 +148,13 @@ def _read_plain_text(data: bytes, name: str, settings: AudiobookSettings) -> Boo
         unplaced=unplaced,
         warnings=tuple(dict.fromkeys(warnings)),
     )
+
+
+def _is_title_page(chapters: tuple[Chapter, ...]) -> bool:
+    """Whether the first chapter is a heading alone, and all others are below it: the book's title."""
+    first, *others = chapters or (Chapter(""),)
+    only_heading = [block.kind for block in first.blocks if block.is_spoken] == ["heading"]
+    return only_heading and bool(others) and all(item.level > first.level for item in others)
 
 
 def _language_by_script(document: Document, settings: AudiobookSettings, warnings: list[str]) -> str:

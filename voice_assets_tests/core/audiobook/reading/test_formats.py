@@ -61,6 +61,15 @@ def test_markdown() -> None:
     ]
 
 
+def test_the_title_of_markdown_is_the_heading_above_all_chapters() -> None:
+    def title(text: str) -> str:
+        return read_book(text.encode(), "two_clocks.md", AudiobookSettings()).title
+
+    assert title("# Two Clocks at Home\n\n## Morning\n\nTea.\n\n## Evening\n\nBed.\n") == "Two Clocks at Home"
+    assert title("# Morning\n\nTea.\n\n# Evening\n\nBed.\n") == "two clocks"  # chapters, and no title
+    assert title("# Morning\n\nTea.\n\n## Later\n\nBed.\n") == "two clocks"  # a chapter with text
+
+
 def test_a_header_that_is_not_yaml_is_a_warning() -> None:
     book = read("---\ntitle: [\n---\n\nText.", "a.md")
     assert spoken(book) == ["Text."]
