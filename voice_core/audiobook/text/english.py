@@ -11,6 +11,8 @@ from functools import lru_cache
 import spokenform
 
 from voice_core.audiobook.text.edits import Edit, merge_edits, sort_edits
+from voice_core.audiobook.text.english_ambiguous import find_ambiguous
+from voice_core.audiobook.text.signs import find_signs
 from voice_core.recognition.text_words import spoken_forms
 
 _TITLES = {
@@ -74,8 +76,11 @@ _FARTHEST = 80  # characters before a word that are looked at
 # A Greek letter on its own is read by its name.
 GREEK_LETTER = re.compile(r"(?<![^\W\d_])[\u0391-\u03c9](?![^\W\d_])")
 _WORD = re.compile(r"[\w\u0300-\u036f]+")  # with accents that are characters of their own
+_SUPERSCRIPT = re.compile(r"[²³¹⁰⁴-⁹]")  # powers, which `find_signs` says
 _NUMBER_WORD_PLURAL = re.compile(r"\b(twen|thir|for|fif|six|seven|eigh|nine)tys\b")
 _SPELLED_HALF_DAY = re.compile(r"\b([AP]) M\b\.?")
+# In small letters these are words: "the cat sat.", "in the sun.", "the dec".
+_DAY_OR_MONTH = re.compile(r"(?:sat|sun|mon|wed|tue|thu|fri|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\.?")
 # What spokenform might change. It takes milliseconds for a sentence, and most sentences of a novel have none of this.
 _NEEDS_LIBRARY = re.compile(
     r"[\d%$£€¥¢°§½¼¾⅓⅔⅛@#=+~^\\/<>]|\b[IVXLC]{2,}\b|\b[A-Za-z]\.\s?[A-Za-z]\.|\b[A-Z]?[a-z]{1,6}\.,?\s+[a-z]|"
@@ -123,8 +128,10 @@ def _find_own_edits(text: str, heading: bool) -> Iterator[Edit]:
         spaced = "" if match.start() == 0 or text[match.start() - 1].isspace() else " "
         after = "" if match.end() == len(text) or not text[match.end()].isalnum() else " "
         yield Edit(match.start(), match.end(), f"{spaced}{_SIGNS[match[0]]}{after}")
+    yield from find_ambiguous(text, _say_number, _say_ordinal, roman_value)
     yield from _find_quantities(text)
     yield from _find_roman_numerals(text, heading)
+    yield from find_signs(text, _say_number)
     if text.isascii():
         return
     for match in GREEK_LETTER.finditer(text):
@@ -134,7 +141,7 @@ def _find_own_edits(text: str, heading: bool) -> Iterator[Edit]:
     for match in _WORD.finditer(text):
         # Ligatures, full-width letters, and letters whose accents are characters of their own.
         plain = unicodedata.normalize("NFKC", match[0])
-        if plain != match[0] and any(map(str.isalpha, match[0])):
+        if plain != match[0] and any(map(str.isalpha, match[0])) and not _SUPERSCRIPT.search(match[0]):
             yield Edit(match.start(), match.end(), plain)
 
 
@@ -254,7 +261,10 @@ def _find_library_edits(text: str) -> list[Edit]:
 @lru_cache(maxsize=16_384)
 def _ask_library(text: str) -> tuple[Edit, ...]:
     """The edits of spokenform; none where they do not give its own text."""
-    prepared = spokenform.prepare_language(text, language="en", config=_CONFIG)
+    try:
+        prepared = spokenform.prepare_language(text, language="en", config=_CONFIG)
+    except ArithmeticError:  # amounts of more digits than decimal numbers have
+        return ()
     edits: list[Edit] = []
     at = size = 0
     for item in prepared.source_replacements:
@@ -274,7 +284,7 @@ def _ask_library(text: str) -> tuple[Edit, ...]:
 def _repair(edit: Edit, text: str) -> Edit | None:
     """The edit as an engine reads it well; None for what is better left to the engine: letters one by one, spaces."""
     source, spoken = text[edit.start : edit.end], edit.spoken
-    if not source.strip():
+    if not source.strip() or _DAY_OR_MONTH.fullmatch(source):
         return None
     for pattern, replacement in _repairs:
         spoken = pattern.sub(replacement, spoken)
