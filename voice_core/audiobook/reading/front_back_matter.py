@@ -80,6 +80,8 @@ def matter_of_unlisted_text(text: str, title: str, authors: Iterable[str]) -> st
         return "front_matter"
     if title and len(text) <= _LONGEST_TITLE_PAGE and text.casefold().startswith(title.casefold()):
         rest = text[len(title) :].casefold()
+        if rest[:1].isalnum():
+            return ""
         for author in authors:
             rest = rest.replace(author.casefold(), "")
         return "" if re.search(r"[.!?؟]\s", rest) else "front_matter"

@@ -10,6 +10,7 @@ from functools import lru_cache
 
 import spokenform
 
+from voice_core.audiobook.roman_numerals import ROMAN, roman_value
 from voice_core.audiobook.text.edits import Edit, merge_edits, sort_edits
 from voice_core.audiobook.text.english_ambiguous import find_ambiguous
 from voice_core.audiobook.text.signs import find_signs
@@ -36,8 +37,6 @@ _REFERENCES = {
     "§": "section", "§§": "sections", "¶": "paragraph", "№": "number", "p.": "page", "pp.": "pages", "vol.": "volume",
     "vols.": "volumes", "ch.": "chapter", "chap.": "chapter", "chaps.": "chapters", "sec.": "section", "bk.": "book",
 }  # fmt: skip
-_SCALES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
-_ROMAN = r"(?=[IVXLCDM])M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})"
 _PARTS = (
     "chapter|book|part|volume|section|act|scene|canto|letter|stave|article|appendix|plate|figure|table|lesson|psalm|"
     "number"
@@ -66,10 +65,10 @@ _OLD_POUNDS = re.compile(r"(?<![\w.,])\d[\d,]*(\s?l\.)(?=[\s,;])")
 _DECADE = re.compile(r"(?<![\w])[’']([2-9]0)s\b")
 _PRONOUN = re.compile(r"\s+(?!(?:of|and|or|in|to)\b)[a-z]|[’']")  # what follows "I" where it is no numeral
 _NUMBER = re.compile(r"(?<![\w.,])\d+(?:,\d{3})*(?:\.\d+)?(?!\w)")
-_AFTER_PART = re.compile(rf"\b(?:{_PARTS}|vol\.|ch\.|chap\.|bk\.|no\.|p\.|pp\.)\s(?P<roman>{_ROMAN}|[ivxlc]+)\b", re.I)
-_AFTER_RULER = re.compile(rf"\b(?:{_RULERS})\s(?P<roman>{_ROMAN})\b(?![.’']\w)")
+_AFTER_PART = re.compile(rf"\b(?:{_PARTS}|vol\.|ch\.|chap\.|bk\.|no\.|p\.|pp\.)\s(?P<roman>{ROMAN}|[ivxlc]+)\b", re.I)
+_AFTER_RULER = re.compile(rf"\b(?:{_RULERS})\s(?P<roman>{ROMAN})\b(?![.’']\w)")
 _WORLD_WAR = re.compile(r"\bWorld War (?P<roman>III|II|I)\b")
-_HEADING = re.compile(rf"\s*(?P<roman>{_ROMAN})(?P<after>[.:)—–-]|\s|$)")
+_HEADING = re.compile(rf"\s*(?P<roman>{ROMAN})(?P<after>[.:)—–-]|\s|$)")
 _WORDS_BEFORE = re.compile(r"(?<!\S)(?:\S+\s+){0,3}\S*$")
 _WORDS_AFTER = re.compile(r"\S*(?:\s+\S+){0,3}")
 _FARTHEST = 80  # characters before a word that are looked at
@@ -128,7 +127,7 @@ def _find_own_edits(text: str, heading: bool) -> Iterator[Edit]:
         spaced = "" if match.start() == 0 or text[match.start() - 1].isspace() else " "
         after = "" if match.end() == len(text) or not text[match.end()].isalnum() else " "
         yield Edit(match.start(), match.end(), f"{spaced}{_SIGNS[match[0]]}{after}")
-    yield from find_ambiguous(text, _say_number, _say_ordinal, roman_value)
+    yield from find_ambiguous(text, _say_number, _say_ordinal)
     yield from _find_quantities(text)
     yield from _find_roman_numerals(text, heading)
     yield from find_signs(text, _say_number)
@@ -198,19 +197,6 @@ def _find_roman_numerals(text: str, heading: bool) -> Iterator[Edit]:
 def has_more(text: str, at: int) -> bool:
     """Whether there is a letter or digit from a position on."""
     return any(map(str.isalnum, text[at:]))
-
-
-def roman_value(numeral: str) -> int:
-    """The value of a Roman numeral in capital or small letters; 0 for what is none.
-
-    >>> roman_value("XIV"), roman_value("iii"), roman_value("IIX"), roman_value("civil")
-    (14, 3, 0, 0)
-    """
-    upper = numeral.upper()
-    if not upper or not re.fullmatch(_ROMAN, upper):
-        return 0
-    values = [_SCALES[char] for char in upper]
-    return sum(-a if a < b else a for a, b in zip(values, [*values[1:], 0], strict=True))
 
 
 @lru_cache(maxsize=4096)

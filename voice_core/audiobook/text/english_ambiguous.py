@@ -6,6 +6,7 @@ Each rule gives an edit; one without a change keeps the library from making anot
 import re
 from collections.abc import Callable, Iterator
 
+from voice_core.audiobook.roman_numerals import roman_value
 from voice_core.audiobook.text.edits import Edit
 
 Say = Callable[[str], str]
@@ -33,9 +34,7 @@ _MEASURES = {"tsp": "teaspoon", "tbsp": "tablespoon", "cwt": "hundredweight"}
 _MEASURE = re.compile(rf"(?<=[\d½¼¾⅓⅔])(\s?)({'|'.join(_MEASURES)})(\.?)(?!\w)")
 
 
-def find_ambiguous(
-    text: str, say_number: Say, say_ordinal: Callable[[int], str], roman_value: Callable[[str], int]
-) -> Iterator[Edit]:
+def find_ambiguous(text: str, say_number: Say, say_ordinal: Callable[[int], str]) -> Iterator[Edit]:
     """The edits of the rules above."""
     for match in _NAME.finditer(text):
         yield Edit(match.start(), match.end(), _NAMES[match[1]])

@@ -86,3 +86,9 @@ def test_a_cover_in_the_contents_does_not_hide_what_follows_it() -> None:
     book = read_epub(documents=documents, nav=nav)
     assert list(chapters(book)) == ["A Book", "One", "Two"]
     assert skipped(book) == {"front_matter": ["Cover"]}
+
+
+def test_a_short_book_that_begins_with_its_title_is_no_title_page() -> None:
+    for title in ("Tom", "To"):
+        book = read_epub(documents={"a.xhtml": "<p>Tom went out into the rain and did not come back</p>"}, title=title)
+        assert spoken(book) == ["Tom went out into the rain and did not come back"]

@@ -186,3 +186,22 @@ def test_the_speaker_of_a_line_stays_in_the_text() -> None:
 def test_what_is_not_text_is_an_error(data: bytes, reason: str) -> None:
     with pytest.raises(BookError, match=f"shelf/a.txt: .*{reason}"):
         read_book(data, "shelf/a.txt", AudiobookSettings())
+
+
+PAGE = "It was a dark night, so dark that nobody could see a hand before his face, and the wind howled. " * 4
+
+
+@pytest.mark.parametrize("heading", ["CONTENTS", "DEDICATION", "NOTES", "COPYRIGHT"])
+def test_a_heading_of_front_matter_does_not_swallow_the_book(heading: str) -> None:
+    book = read_text(f"{heading}\n\nI. The Storm\n\nII. The Calm\n\nThe Storm\n\n{PAGE}\n\nThe Calm\n\n{PAGE}")
+    assert [text for text in spoken(book) if text == PAGE.strip()] == [PAGE.strip()] * 2
+    assert spoken(book).count("The Storm") == 1 or heading != "CONTENTS"
+
+
+def test_numerals_on_their_own_are_chapters() -> None:
+    contents = "CONTENTS\n\n I. The Storm\n II. The Calm"
+    book = read_text(f"{contents}\n\nI\n\nThe Storm\n\n{PAGE}\n\nII\n\nThe Calm\n\n{PAGE}")
+    assert list(chapters(book)) == ["I. The Storm", "II. The Calm"]
+    parts = read_text(f"CHAPTER I\n\nI\n\n{PAGE}\n\nII\n\n{PAGE}\n\nCHAPTER II\n\n{PAGE}")
+    assert list(chapters(parts)) == ["CHAPTER I", "CHAPTER II"]
+    assert list(chapters(read_text(f"V\n\n{PAGE}\n\nI\n\n{PAGE}"))) == ["a"]

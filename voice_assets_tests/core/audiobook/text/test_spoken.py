@@ -47,7 +47,7 @@ from voice_core.settings.audiobook import AudiobookSettings
         ("x² ≤ 10⁶ and ∞ of CO₂.", "x squared is at most ten to the power of six and infinity of C O two."),
         ("Five stars ★★★ • and → more $, €.", "Five stars ★★★ • and to more dollars, euros."),
         ("It cost €5, 5 € or $5.", "It cost five euros, five euros or five dollars."),
-        ("The cat sat. There were 12 of them in the sun. So.", "The cat sat. There were twelve of them in the sun. So."),
+        ("The cat sat. There were 12 in the sun. So.", "The cat sat. There were twelve in the sun. So."),
         ("There were 3 in 1914, and 4 in all.", "There were three in nineteen fourteen, and four in all."),
         ("It is 12 in long and 5 ft 3 in tall.", "It is twelve inches long and five feet three inches tall."),
         ("At 11.30 a.m. or 9.15 at night.", "At eleven thirty a.m. or nine point one five at night."),
