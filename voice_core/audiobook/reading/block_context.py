@@ -17,6 +17,7 @@ from voice_core.audiobook.reading.elements import (
     Element,
     id_of,
     is_hidden,
+    is_layout,
     is_verse,
     language_of,
     local_name,
@@ -27,6 +28,7 @@ from voice_core.audiobook.reading.note_links import LONGEST_MARK, NoteLinks, is_
 from voice_core.settings.audiobook import AudiobookSettings
 
 _LONGEST_PAGE_NUMBER = 20
+_GUTENBERG = {"pg-header": "front_matter", "pg-footer": "back_matter"}  # the licence, by the id of its element
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 
 
@@ -68,6 +70,9 @@ class ContextRules:
             changed = self._block_context(element, name, changed, types, classes)
             if own := id_of(element):
                 changed = changed._replace(place=own)
+                matter = _GUTENBERG.get(own, "")
+                if matter and is_skipped(matter, self.settings):
+                    changed = _skip(changed, matter)
         if (tag := language_of(element)) and not (self.settings.language and name in ("html", "body")):
             changed = changed._replace(language=tag)
         note = self.links.elements.get((self.document, number))
@@ -107,7 +112,7 @@ class ContextRules:
             changed = changed._replace(kind="quote")
         elif name in ("li", "dd", "dt") and context.kind in ("paragraph", "quote"):
             changed = changed._replace(kind="list_item")
-        elif name == "table" and "presentation" not in types and "none" not in types:
+        elif name == "table" and not is_layout(element, types):
             changed = changed._replace(kind="table")
         elif name == "tr" and context.kind == "table":
             changed = changed._replace(row=True)

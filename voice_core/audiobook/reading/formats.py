@@ -110,6 +110,7 @@ def _from_document(
 
     language = language or _language_by_script(document, settings, warnings)
     pieces = read_blocks(document, settings, find_notes([document], resolve), language)
+    read_gutenberg(pieces, settings)
     chapters, unplaced = make_chapters(pieces, [], settings, warnings, title, authors)
     if not own_title and _is_title_page(chapters):
         title = chapters[0].title

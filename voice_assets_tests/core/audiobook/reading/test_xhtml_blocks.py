@@ -173,3 +173,16 @@ def test_an_arabic_book_is_read_in_its_order() -> None:
 def test_deeply_nested_elements_are_read() -> None:
     deep = "<div>" * 1_500 + "deep" + "</div>" * 1_500
     assert spoken(read_body(f"<p>Before.</p>{deep}")) == ["Before.", "deep"]
+
+
+@pytest.mark.parametrize(
+    "table",
+    ["<table><tr><td><p>Prose.</p><p>More.</p></td></tr></table>",
+     "<table><tr><td>Prose.</td></tr><tr><td>More.</td></tr></table>"],
+)  # fmt: skip
+def test_tables_of_one_column_are_layout(table: str) -> None:
+    book = read_body(f"<p>Before.</p>{table}<table><tr><td>1</td><td>2</td></tr></table>")
+    assert spoken(book) == ["Before.", "Prose.", "More."]
+    assert skipped(book) == {"table": ["1\n2"]}
+    wide = read_body(f"<table><tr><td>1</td><td>{'Long prose. ' * 40}</td></tr></table>")
+    assert len(spoken(wide)[-1]) > 400
