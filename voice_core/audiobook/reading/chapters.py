@@ -8,6 +8,7 @@ from typing import NamedTuple
 from voice_core.audiobook.model import Block, Chapter
 from voice_core.audiobook.reading.front_back_matter import is_skipped, matter_of_title, matter_of_unlisted_text
 from voice_core.audiobook.reading.heading_lines import SUBTITLE, heading_level, is_bare_number
+from voice_core.audiobook.reading.heading_pieces import mark_heading_lines
 from voice_core.audiobook.reading.matter_extent import end_of_contents, is_most_of_book, spoken_size
 from voice_core.audiobook.reading.pieces import Piece
 from voice_core.settings.audiobook import AudiobookSettings
@@ -15,6 +16,7 @@ from voice_core.settings.audiobook import AudiobookSettings
 MARKER = re.compile(r"<<\s*CHAPTER_MARKER:(.*?)>>")
 _MARKER_REASON = "chapter_marker"
 _NO_TEXT_AT_ALL = frozenset({"page_number", "ornament", _MARKER_REASON})
+_TITLE_BLOCKS = 3  # that a chapter's title may be spread over
 _HEADINGS_THAT_OVERRULE = 3  # contents with a single entry are less than these
 
 
@@ -152,6 +154,8 @@ def _marker_starts(pieces: Sequence[Piece]) -> list[_Start]:
 
 def _heading_starts(pieces: Sequence[Piece]) -> list[_Start]:
     """The two highest levels of headings. The title below a heading such as "CHAPTER I" belongs to it."""
+    if not any(piece.heading for piece in pieces):
+        mark_heading_lines(pieces)
     found = {piece.heading for piece in pieces if piece.heading and piece.block.is_spoken}
     highest = min(found, default=0)
     levels = sorted(level for level in found if level <= max(2, highest) and level != SUBTITLE)
@@ -258,12 +262,17 @@ def _move_notes(sections: Sequence[_Section], aside: Sequence[Piece]) -> dict[in
 def _finish(blocks: Sequence[Block], title: str) -> tuple[Block, ...]:
     """No change of scene at the beginning of a chapter, and its title is a heading even where it is not marked up."""
     out = list(blocks)
-    first = next((i for i, block in enumerate(out) if block.is_spoken), None)
-    if first is not None:
-        block = replace(out[first], scene_break_before=False)
-        if block.kind == "paragraph" and _letters(block.text) and _letters(block.text) == _letters(title):
-            block = replace(block, kind="heading")
-        out[first] = block
+    spoken = [i for i, block in enumerate(out) if block.is_spoken]
+    if spoken:
+        out[spoken[0]] = replace(out[spoken[0]], scene_break_before=False)
+    wanted, found = _letters(title), ""
+    for count, i in enumerate(spoken[:_TITLE_BLOCKS], 1):  # number and title may be paragraphs of their own
+        found += _letters(out[i].text)
+        if out[i].kind not in ("paragraph", "heading") or not found or not wanted.startswith(found):
+            break
+        if found == wanted:
+            for k in spoken[:count]:
+                out[k] = replace(out[k], kind="heading")
     return tuple(out)
 
 

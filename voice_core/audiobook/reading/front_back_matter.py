@@ -34,7 +34,8 @@ _TITLES = {
     "sources|further reading|glossary|acknowledgments|acknowledgements|about the author|about the authors|"
     "about the publisher|about the translator|colophon|credits|photo credits|permissions|errata|newsletter|"
     "back cover|advertisements|the full project gutenberg license|"
-    "full license|the full project gutenberg tm license|المراجع|المصادر|المصادر والمراجع|قائمة المراجع|ثبت المراجع|عن المؤلف|نبذة عن المؤلف|"
+    "full license|the full project gutenberg tm license|"
+    "المراجع|المصادر|المصادر والمراجع|قائمة المراجع|ثبت المراجع|عن المؤلف|نبذة عن المؤلف|"
     "شكر وتقدير|مسرد|مسرد المصطلحات|الكشاف",
     "note": "notes|endnotes|end notes|footnotes|notes and references|الهوامش|هوامش|الحواشي",
 }
