@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from voice_core.audiobook.model import Book, BookError
+from voice_core.audiobook.reading.bracketed import read_brackets
 from voice_core.audiobook.reading.chapters import make_chapters
 from voice_core.audiobook.reading.documents import Document, parse_document
 from voice_core.audiobook.reading.elements import language_of, local_name
@@ -51,6 +52,7 @@ def read_epub(data: bytes, name: str, settings: AudiobookSettings) -> Book:
         (pieces if linear else aside).extend(read)
         warnings += [message.removeprefix(f"{name}: ") for message in document.warnings]
     read_gutenberg(pieces, settings)
+    read_brackets(pieces, settings)
     title = package.metadata["title"] or PurePosixPath(name).stem
     titles = {document.name: _own_title(document, title) for document, _ in documents}
     chapters, unplaced = make_chapters(pieces, entries, settings, warnings, title, package.authors, titles, aside=aside)

@@ -205,3 +205,34 @@ def test_numerals_on_their_own_are_chapters() -> None:
     parts = read_text(f"CHAPTER I\n\nI\n\n{PAGE}\n\nII\n\n{PAGE}\n\nCHAPTER II\n\n{PAGE}")
     assert list(chapters(parts)) == ["CHAPTER I", "CHAPTER II"]
     assert list(chapters(read_text(f"V\n\n{PAGE}\n\nI\n\n{PAGE}"))) == ["a"]
+
+
+BRACKETED = (
+    "The wind[1] howled round the house.\n\n[Illustration]\n\n[Illustration: The house, as it\nwas in 1890]\n\n"
+    "[Footnote 1: The wind of the north.\n\nIt is cold.]\n\n[Transcriber's Note: torn.]\n\n"
+    "It was night.¹ She slept[2].\n\n[2] Sorry indeed. [3] is none."
+)
+
+
+def test_notes_and_pictures_in_brackets() -> None:
+    book = read_text(BRACKETED)
+    assert spoken(book) == [
+        "The wind howled round the house.", "The house, as it was in 1890", "It was night. She slept."
+    ]  # fmt: skip
+    left_out = skipped(book)
+    assert left_out["note_mark"] == ["[1]", "¹", "[2]"]
+    assert left_out["note"] == [
+        "The wind of the north.", "It is cold.", "[Transcriber's Note: torn.]", "Sorry indeed. [3] is none."
+    ]  # fmt: skip
+
+
+def test_notes_in_brackets_are_spoken_or_moved() -> None:
+    said = spoken(read_text(BRACKETED, notes="speak"))
+    assert said[2:4] == ["The wind of the north.", "It is cold."]
+    moved = spoken(read_text(BRACKETED, notes="move"))
+    assert moved[-3:] == ["The wind of the north.", "It is cold.", "Sorry indeed. [3] is none."]
+    assert "The house, as it was in 1890" not in spoken(read_text(BRACKETED, captions="skip"))
+
+
+def test_a_number_in_brackets_without_a_note_stays() -> None:
+    assert spoken(read_text("See [1] and 10 km² here.")) == ["See [1] and 10 km² here."]
