@@ -24,7 +24,7 @@ from voice_core.audiobook.reading.elements import (
     text_within,
 )
 from voice_core.audiobook.reading.front_back_matter import SPOKEN, is_skipped, matter_of_types
-from voice_core.audiobook.reading.note_links import LONGEST_MARK, NoteLinks, is_mark_text
+from voice_core.audiobook.reading.note_links import LONGEST_MARK, NoteLinks, is_mark_text, is_unlinked_mark
 from voice_core.settings.audiobook import AudiobookSettings
 
 _LONGEST_PAGE_NUMBER = 20
@@ -47,6 +47,7 @@ class Context(NamedTuple):
     line: bool = False  # the element is a line of verse
     heading: int = 0
     spoken_kind: bool = False
+    superscript: bool = False  # figures above the line
 
 
 class ContextRules:
@@ -153,6 +154,11 @@ class ContextRules:
             is_mark, note = self.links.mark(self.document, element, context.in_note)
             if is_mark:
                 return _skip(context._replace(mark=note), "note_mark")
+        if name == "sup" and not context.superscript and element.find(".//{*}a") is None:
+            text = text_within(element, LONGEST_MARK).strip()
+            if is_unlinked_mark(element, text):
+                return _skip(context, "note_mark")
+            return context._replace(superscript=text.isdigit())
         if name not in BLOCKS and name != "a" and not context.in_note and _is_note(types, classes):
             if is_mark_text(text_within(element, LONGEST_MARK)):
                 return _skip(context, "note_mark")

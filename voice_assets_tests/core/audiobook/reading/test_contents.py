@@ -181,3 +181,9 @@ def test_paragraphs_that_number_chapters_are_headings_where_there_are_no_others(
     assert [chapter.title for chapter in book.chapters][-3:] == ["CHAPTER ONE", "CHAPTER TWO", "CHAPTER THREE"]
     single = read_epub(documents={"a.xhtml": "<p>Chapter 1</p><p>Text.</p>"}, nav=None)
     assert [block.kind for block in single.chapters[0].blocks] == ["paragraph", "paragraph"]
+
+
+def test_a_chapter_may_begin_right_after_a_sentence() -> None:
+    documents = {"a.xhtml": '<p id="a">One.</p><p>End.<a id="b"></a><b>Chapter 2</b><br/>Two.</p>'}
+    book = read_epub(documents=documents, nav=[("Chapter 1", "a.xhtml#a"), ("Chapter 2", "a.xhtml#b")])
+    assert chapters(book) == {"Chapter 1": ["One.", "End."], "Chapter 2": ["Chapter 2", "Two."]}
