@@ -205,3 +205,19 @@ def test_a_title_that_begins_the_first_paragraph_is_not_added() -> None:
 
     assert titled("Chapter 2: the sea was calm.") == ["paragraph"]
     assert titled("The sea was calm.") == ["title", "paragraph"]
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [("See Vol. II, ch. iii, and apt. #4 of it.", "en"), ("Add 2 tsp. of salt to it.", "en"),
+     ("It cost £5 10s. 6d. in all.", "en"), ("The MSS. were found.", "en"), ("دفع ٥٠٠ ر.س. إلى د. أحمد وم. علي اليوم", "ar")],
+)  # fmt: skip
+def test_abbreviations_end_no_sentence(text: str, language: str) -> None:
+    assert [text[start:end] for start, end in split_sentences(text, language)] == [text]
+
+
+def test_a_stop_before_a_capital_ends_a_sentence() -> None:
+    text = "Ten came. I am in vol. You see. Well... he left."
+    assert [text[start:end] for start, end in split_sentences(text, "en")] == [
+        "Ten came.", "I am in vol.", "You see.", "Well... he left."
+    ]  # fmt: skip
