@@ -66,6 +66,11 @@ def test_english_is_spoken_in_words(text: str, expected: str) -> None:
     assert find_map_problem(row.text, row.spoken_text, json.loads(row.text_map)) == ""
 
 
+@pytest.mark.parametrize(("text", "expected"), [("IV", "four"), ("II.", "two."), ("I", "I"), ("MIX", "MIX")])
+def test_a_paragraph_of_a_roman_numeral_is_a_number(text: str, expected: str) -> None:
+    assert spoken(chunk(text)) == [expected]
+
+
 def test_an_amount_of_very_many_digits_is_spoken() -> None:
     (row,) = chunk(f"It cost ${'9' * 50} in all.")
     assert row.is_spoken
