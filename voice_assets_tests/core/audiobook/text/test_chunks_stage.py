@@ -169,7 +169,7 @@ def test_the_checks_name_what_is_refused_and_what_is_empty(builder: Builder) -> 
     manifest = builder.build()
     refused = nothing_refused(manifest)
     assert (refused.passed, refused.warning) == (False, True)
-    assert refused.message.startswith("chapter 2: foreign script, 13 characters: fake cannot read the script of")
+    assert refused.message.startswith("chapter 2: foreign_script, 13 characters: fake cannot read the script of")
     assert chapters_have_text(manifest).message == "chapter 3 ('') has nothing to speak"
     plain = builder.build(make_book(["It rained."]))
     assert nothing_refused(plain).passed
