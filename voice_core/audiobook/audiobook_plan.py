@@ -20,7 +20,7 @@ from voice_core.layout import BookKey, stage_prefix
 from voice_core.settings import AudiobookSettings
 from voice_core.storage.store import Store
 
-VERSION = 1
+AUDIOBOOK_VERSION = 1
 """Of the files; a change writes all of them anew."""
 _ENCODED: tuple[ChapterFormat, ...] = ("flac", "opus", "mp3", "acx")
 _MADE_OF_AAC = {"m4b", "epub", "audiobookshelf"}
@@ -69,7 +69,7 @@ def stage_inputs(source: AudiobookSource, settings: AudiobookSettings) -> str:
         master_inputs(chapter, gains, source.speech.sample_rate_hz, settings) for chapter in source.spoken_chapters()
     ]
     chosen = settings.model_dump(mode="json", include={"formats", "aac_kbps", "narrator", "voice", "language"})
-    return fingerprint(STAGE, VERSION, source.text.data_version, source.speech.data_version, masters, chosen)
+    return fingerprint(STAGE, AUDIOBOOK_VERSION, source.text.data_version, source.speech.data_version, masters, chosen)
 
 
 def chapter_targets(
@@ -78,14 +78,14 @@ def chapter_targets(
     """The files that are encoded from one chapter. `inputs` is the hash of its master."""
     targets = []
     if _MADE_OF_AAC & set(settings.formats):
-        own = fingerprint("m4a", VERSION, inputs, settings.aac_kbps)
+        own = fingerprint("m4a", AUDIOBOOK_VERSION, inputs, settings.aac_kbps)
         targets.append(ChapterTarget("m4a", f"{source.prefix}m4a/{own}", own))
     tags = source.tags(settings).for_chapter(chapter.title, chapter.number)
     for kind in (kind for kind in _ENCODED if kind in settings.formats):
-        own = fingerprint(kind, VERSION, inputs, tags)
+        own = fingerprint(kind, AUDIOBOOK_VERSION, inputs, tags)
         targets.append(ChapterTarget(kind, f"{source.prefix}{kind}/{chapter.file_name}", own, tags))
     if "recording" in settings.formats:
-        own = fingerprint("recording", VERSION, inputs)
+        own = fingerprint("recording", AUDIOBOOK_VERSION, inputs)
         targets.append(ChapterTarget("recording", recording_key(source.prefix, source.key, chapter.number), own))
     return targets
 

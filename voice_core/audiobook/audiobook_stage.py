@@ -12,7 +12,13 @@ from voice_core.audiobook.audiobook_manifest import (
     FileRow,
     read_audiobook_manifest,
 )
-from voice_core.audiobook.audiobook_plan import AudiobookSource, chapter_targets, make_book_output, stage_inputs
+from voice_core.audiobook.audiobook_plan import (
+    AUDIOBOOK_VERSION,
+    AudiobookSource,
+    chapter_targets,
+    make_book_output,
+    stage_inputs,
+)
 from voice_core.audiobook.chapter_job import ChapterJob, ChapterTarget, run_chapter_job
 from voice_core.audiobook.chunk_manifest import BookManifest, read_book_manifest
 from voice_core.audiobook.mastering.chapter_source import join_chapters
@@ -30,6 +36,8 @@ from voice_core.stages.files import check_files, list_sizes
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.scratch import Scratch, open_scratch
 from voice_core.storage.store import Store
+
+__all__ = ["AUDIOBOOK_VERSION", "AudiobookReport", "build_audiobook"]
 
 
 @dataclass(frozen=True, slots=True)
