@@ -65,7 +65,16 @@ def build_audiobook(
     with hold_lock(work, f"{STAGE} {book}") as work:
         text, speech = _read_inputs(work, book)
         cover, warning = read_cover(work, text)
-        source = AudiobookSource(book, text, speech, join_chapters(text, speech), cover, (warning,) if warning else ())
+        source = AudiobookSource(
+            book,
+            text,
+            speech,
+            text.data_version,
+            speech.data_version,
+            join_chapters(text, speech),
+            cover,
+            (warning,) if warning else (),
+        )
         old = read_audiobook_manifest(work, book)
         inputs = stage_inputs(source, settings.audiobook)
         intact = _find_intact_files(work, book, old, verify=verify)
@@ -204,8 +213,8 @@ class _Build:
             inputs=self.inputs,
             title=self.source.text.title,
             sample_rate_hz=self.source.rate_hz,
-            book_version=self.source.text.data_version,
-            speech_version=self.source.speech.data_version,
+            book_version=self.source.text_version,
+            speech_version=self.source.speech_version,
             formats=self.settings.audiobook.formats,
             masters=dict(sorted(self.masters.items())),
             warnings=self.source.warnings,

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from voice_core.audiobook.audio_manifest import ChunkAudioManifest, ChunkAudioRow
 from voice_core.audiobook.chunk_manifest import BookManifest, ChunkRow
+from voice_core.language import pluralize
 from voice_core.layout import slug
 
 
@@ -44,8 +45,8 @@ def join_chapters(book: BookManifest, speech: ChunkAudioManifest) -> list[Chapte
     missing = [row.chunk_id for row in book.chunks() if row.chunk_id not in audio]
     if missing:
         raise LookupError(
-            f"the speech of {book.partition} is older than its text: {len(missing)} chunks are not in it, the first is "
-            f"{missing[0]}. Materialize chunk_audio of this book first"
+            f"the speech of {book.partition} is older than its text: {pluralize(len(missing), 'chunk')} without a "
+            f"row, the first is {missing[0]}; materialize chunk_audio of this book first"
         )
     rows = dict(book.by_chapter())
     chapters = []
