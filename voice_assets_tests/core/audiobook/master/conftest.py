@@ -68,6 +68,7 @@ class BookBuilder:
     chapters: list[tuple[str, int]] = field(default_factory=list)
     silent: set[str] = field(default_factory=set)  # chunks whose speech failed
     cover: bytes = b""
+    speech: dict[str, npt.NDArray[np.int16]] = field(default_factory=dict)  # by text, instead of bursts
 
     def add_chapter(self, title: str, *blocks: Sequence[str] | ChunkRow) -> None:
         """A block is a list of chunks, each text with one or more sentences separated by "|"; or a row as it is."""
@@ -123,6 +124,8 @@ class BookBuilder:
         if row.chunk_id in self.silent:
             return ChunkAudioRow(row.chunk_id, name, reason="speech_failed", message="no engine can say that")
         pcm, words = speak(row.spoken_text, self.rate_hz, self.lead_sec, self.gap_sec)
+        if row.spoken_text in self.speech:
+            pcm, words = self.speech[row.spoken_text], []
         data = flac_bytes(pcm, self.rate_hz)
         key = speech_key(BOOK, name)
         self.work.put(key, data)

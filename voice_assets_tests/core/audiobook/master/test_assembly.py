@@ -123,3 +123,11 @@ def test_scripts_without_spaces_and_repeated_words_find_their_places() -> None:
     marks = mark_chunk(chunk("你好。你来。", [[0, 3], [3, 6]], words), ChunkSpan(0, 24_000, 0), 24_000)
     assert [mark.text for mark in marks] == ["你好。", "你来。"]
     assert marks[1].start == 12_000
+
+
+def test_a_word_that_is_part_of_the_one_before_it_is_not_found_there() -> None:
+    text = "That was. A hat? As – was."
+    words = [[word, 0.1 * at, 0.1 * at + 0.1] for at, word in enumerate(["That", "was.", "A", "hat?", "As –", "was."])]
+    marks = mark_chunk(chunk(text, [[0, 9], [9, 17], [17, 26]], words), ChunkSpan(0, 24_000, 0), 24_000)
+    assert [[word.text for word in mark.words] for mark in marks] == [["That", "was."], ["A", "hat?"], ["As –", "was."]]
+    assert [mark.start for mark in marks] == [0, 4_800, 9_600]
