@@ -43,6 +43,14 @@ def test_pauses_are_those_of_the_settings_to_the_sample(builder: BookBuilder) ->
         assert not audio[before.end : after.start].any()
 
 
+def test_the_pause_of_a_chunk_without_speech_is_kept(builder: BookBuilder) -> None:
+    builder.add_chapter("", ["One.", "Two."], ["Three."])
+    builder.silent = {"001-0002"}  # the last one of its paragraph
+    builder.write()
+    first, second = builder.build("flac").manifest.masters[1].spans
+    assert second.start - first.end == 0.7 * RATE_HZ
+
+
 def test_a_chapter_begins_and_ends_with_silence_whatever_the_settings(builder: BookBuilder) -> None:
     builder.add_chapter("", ["Hello."])
     builder.write()
