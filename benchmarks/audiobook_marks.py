@@ -1,7 +1,8 @@
 """Marks of an audiobook of ten hours against its decoded m4b, and what mastering takes.
 
 Fifty utterances of hibari, about nine seconds each, are repeated in varying order. The m4b is decoded from its
-beginning as a player does it, and the loudest part of each chunk is searched for around the place that the manifest gives it.
+beginning as a player does it, and the loudest part of each chunk is searched for around the place that the manifest
+gives it.
 
 Prediction: every chunk within one sample, so 0.05 ms, in the first hour and in the last; 120 s of one core for AAC.
 """

@@ -12,7 +12,13 @@ from voice_core.audiobook.audiobook_manifest import (
     FileRow,
     read_audiobook_manifest,
 )
-from voice_core.audiobook.audiobook_plan import AudiobookSource, chapter_targets, make_book_output, stage_inputs
+from voice_core.audiobook.audiobook_plan import (
+    AUDIOBOOK_VERSION,
+    AudiobookSource,
+    chapter_targets,
+    make_book_output,
+    stage_inputs,
+)
 from voice_core.audiobook.chapter_job import ChapterJob, ChapterTarget, run_chapter_job
 from voice_core.audiobook.chunk_manifest import BookManifest, read_book_manifest
 from voice_core.audiobook.mastering.chapter_source import join_chapters
@@ -30,6 +36,8 @@ from voice_core.stages.files import check_files, list_sizes
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.scratch import Scratch, open_scratch
 from voice_core.storage.store import Store
+
+__all__ = ["AUDIOBOOK_VERSION", "AudiobookReport", "build_audiobook"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +65,16 @@ def build_audiobook(
     with hold_lock(work, f"{STAGE} {book}") as work:
         text, speech = _read_inputs(work, book)
         cover, warning = read_cover(work, text)
-        source = AudiobookSource(book, text, speech, join_chapters(text, speech), cover, (warning,) if warning else ())
+        source = AudiobookSource(
+            book,
+            text,
+            speech,
+            text.data_version,
+            speech.data_version,
+            join_chapters(text, speech),
+            cover,
+            (warning,) if warning else (),
+        )
         old = read_audiobook_manifest(work, book)
         inputs = stage_inputs(source, settings.audiobook)
         intact = _find_intact_files(work, book, old, verify=verify)
@@ -196,8 +213,8 @@ class _Build:
             inputs=self.inputs,
             title=self.source.text.title,
             sample_rate_hz=self.source.rate_hz,
-            book_version=self.source.text.data_version,
-            speech_version=self.source.speech.data_version,
+            book_version=self.source.text_version,
+            speech_version=self.source.speech_version,
             formats=self.settings.audiobook.formats,
             masters=dict(sorted(self.masters.items())),
             warnings=self.source.warnings,

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from voice_assets_tests.core.audiobook.master.conftest import BOOK, BookBuilder, decode, row_of
-from voice_assets_tests.core.audiobook.master.pictures import make_picture
+from voice_assets_tests.core.audiobook.master.pictures import make_picture, make_png
 from voice_core.audiobook import audio_manifest, audiobook_stage
 from voice_core.audiobook.audio_manifest import read_audio_manifest
 from voice_core.audiobook.audiobook_checks import files_are_sound, limiter_is_rare, marks_fit
@@ -36,7 +36,7 @@ def test_without_text_or_speech_the_stage_to_run_is_named(tale: BookBuilder) -> 
     with pytest.raises(LookupError, match="the speech of tale is incomplete; materialize chunk_audio"):
         tale.build()
     tale.work.put(key, dataclasses.replace(speech, rows=speech.rows[:-1]).to_bytes())
-    with pytest.raises(LookupError, match="older than its text: 1 chunks are not in it, the first is 003-0002"):
+    with pytest.raises(LookupError, match="older than its text: 1 chunk without a row, the first is 003-0002"):
         tale.build()
     assert read_audiobook_manifest(tale.work, BOOK) is None
 
@@ -81,9 +81,9 @@ def test_speech_that_is_missing_or_changed_is_named_with_the_command(tale: BookB
     assert files_are_sound(tale.work, tale.build().manifest).passed
 
 
-@pytest.mark.parametrize("cover", [b"GIF89a" + bytes(100), b"\xff\xd8\xff" + bytes(100)])
+@pytest.mark.parametrize("cover", [b"GIF89a" + bytes(100), b"\xff\xd8\xff" + bytes(100), b""])
 def test_a_cover_that_cannot_be_used_is_left_out_with_a_warning(tale: BookBuilder, cover: bytes) -> None:
-    tale.cover = cover
+    tale.cover = cover or make_png(12_000, 2_500)  # 90 MB of pixels
     tale.write()
     manifest = tale.build("m4b", "epub").manifest
     assert "is neither a JPEG nor a PNG image that can be read; it is left out" in manifest.warnings[0]
@@ -209,3 +209,16 @@ def test_the_lock_is_held_while_a_book_is_built(tale: BookBuilder, monkeypatch: 
     monkeypatch.setattr(audiobook_stage, "commit_manifest", look)
     tale.build("vtt")
     assert held[0] is not None
+
+
+def test_a_cover_file_that_is_missing_or_changed_is_named(tale: BookBuilder) -> None:
+    tale.cover = make_picture("png")
+    tale.write()
+    text = read_book_manifest(tale.work, BOOK)
+    assert text is not None
+    tale.work.put(text.cover, make_picture("mjpeg"))
+    with pytest.raises(ValueError, match=r"cover\.jpg is not the file that was committed: run `voice audiobook build"):
+        tale.build()
+    tale.work.delete([text.cover])
+    with pytest.raises(ValueError, match=r"cover\.jpg is missing"):
+        tale.build()
