@@ -81,12 +81,16 @@ def build_book(
     engine_pool: EnginePool | None = None,
     redo: Collection[str] = (),
     verify: bool = False,
+    mastering_workers: int = 0,
 ) -> BookReport:
-    """Bring a book up to date: its text, its speech, the audiobook. Raises as the three stages."""
+    """Bring a book up to date: its text, its speech, the audiobook. Raises as the three stages.
+
+    `mastering_workers` is the number of processes that master chapters; 0 as in `build_audiobook`.
+    """
     began = time.monotonic()
     text = build_text(books, work, file, settings)
     audio = build_chunk_audio(work, file.key, settings, options, engine_pool=engine_pool, redo=redo, verify=verify)
-    mastered = build_audiobook(work, file.key, settings, verify=verify)
+    mastered = build_audiobook(work, file.key, settings, workers=mastering_workers, verify=verify)
     return BookReport(text, audio, mastered, time.monotonic() - began)
 
 
@@ -142,7 +146,7 @@ def _build_alone(task: tuple[Store, Store, BookFile, Settings, bool]) -> BookRep
     os.environ[BATCH_MODE] = "1"
     serial = SynthesisOptions(backend="serial", workers=1)
     try:
-        return build_book(books, work, file, settings, serial, verify=verify)
+        return build_book(books, work, file, settings, serial, verify=verify, mastering_workers=1)
     except EXPECTED_ERRORS as error:
         return describe_exception(error)
 
