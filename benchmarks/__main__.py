@@ -21,6 +21,7 @@ NAMES = (
     "neucodec_exactness",
     "synthesis",
     "moshi",
+    "audiobook_validation",
 )
 
 
