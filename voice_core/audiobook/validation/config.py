@@ -29,7 +29,7 @@ class Tier1Limits(_Group):
     edge_below_db: float = Field(45.0, gt=0, description="How far the ends must be below the level of the speech, dB.")
     edge_silence_sec: float = Field(0.1, ge=0, description="Least silence before and after the speech, seconds.")
     repeat_db: float = Field(
-        3.2, ge=0, description="Two stretches whose mel spectra differ by less than this are the same words, dB."
+        3.0, ge=0, description="Two stretches whose mel spectra differ by less than this are the same words, dB."
     )
 
 
