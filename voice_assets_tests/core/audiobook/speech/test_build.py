@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import soundfile
 
 from voice_assets_tests.core.audiobook.speech.babble import BOOK, make_chunk, write_book
 from voice_assets_tests.core.audiobook.speech.conftest import SpeechBuilder, failed_tests
+from voice_assets_tests.processes import run_program
 from voice_core.audiobook.audio_manifest import read_audio_manifest
 from voice_core.audiobook.speech import choose_book_workers
 from voice_core.audiobook.takes import SpeechTask
@@ -92,6 +94,20 @@ def test_an_interrupted_build_goes_on_where_it_was(builder: SpeechBuilder, tmp_p
     report = other.build(bad_seeds=(bad,))
     assert other.files() == builder.files()
     assert report.spoken == left
+
+
+def test_a_killed_build_ends_in_the_same_bytes(builder: SpeechBuilder, tmp_path: Path) -> None:
+    write_book(builder.store, *TEXTS)
+    builder.build()
+    other = SpeechBuilder(tmp_path / "other")
+    write_book(other.store, *TEXTS)
+    with run_program(_BUILD, str(other.folder)) as program:
+        assert program.wait() == -signal.SIGKILL
+    manifest = read_audio_manifest(other.store, BOOK)
+    assert manifest is not None
+    assert not manifest.complete
+    other.build()
+    assert other.files() == builder.files()
 
 
 def test_an_edit_speaks_what_changed(builder: SpeechBuilder) -> None:
@@ -242,6 +258,14 @@ def test_workers(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixtu
     assert caplog.messages[-1] == "Using 1 worker"
     assert choose_book_workers(Settings(), 8) == 8
     assert caplog.messages[-1] == "Using 8 workers"
+
+
+_BUILD = """
+import sys
+from pathlib import Path
+from voice_assets_tests.core.audiobook.speech.conftest import SpeechBuilder
+SpeechBuilder(Path(sys.argv[1])).build(kill_at=7)
+"""
 
 
 def _seed(text: str, take: int) -> int:
