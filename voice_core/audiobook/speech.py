@@ -72,7 +72,7 @@ def open_book_pool(
     this one, unless the options say otherwise."""
     options = options or SynthesisOptions()
     engine = engine or engine_spec(settings)
-    workers = choose_book_workers(settings, options.workers, engine)
+    workers = choose_book_workers(settings, 1 if options.backend == "serial" else options.workers, engine)
     beside = options.postprocess_workers or max(1, workers // 2)
     if options.backend == "auto" and workers == 1 and engine.device == "cpu":
         options = dataclasses.replace(options, backend="serial")
