@@ -52,7 +52,10 @@ class Tier2Config(_Group):
     )
     models_folder: str = Field("", description="Folder that has the folders of models named in whisper_model.")
     larger_model: str = Field("", description="Model that recognises failed chunks again; none if empty.")
-    max_word_errors: float = Field(0.2, ge=0, description="Largest share of wrong words, counted by sound.")
+    max_word_errors: float = Field(0.05, ge=0, description="Largest share of wrong words, counted by sound.")
+    allowed_errors: int = Field(
+        1, ge=0, description="Wrong words that are allowed in any chunk of five words or more; 0 finds single words."
+    )
 
 
 class ValidationConfig(_Group):
