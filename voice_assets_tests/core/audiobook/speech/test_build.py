@@ -17,6 +17,7 @@ from voice_core.audiobook.speech import choose_book_workers
 from voice_core.audiobook.takes import SpeechTask
 from voice_core.recognition.text_words import split_words
 from voice_core.settings import ConfigurationError, Settings
+from voice_core.storage.store import Store
 from voice_core.synthesis import SynthesisOptions
 from voice_core.synthesis.types import Backend
 
@@ -167,6 +168,18 @@ def test_a_chunk_without_speech_has_a_reason(builder: SpeechBuilder, text: str, 
     assert (second.spoken, second.key, second.reason, second.message) == (False, "", reason, message)
     again = builder.build().stats
     assert (again.utterances, again.failures) == (0, 1 if reason == "speech_failed" else 0)
+
+
+def test_a_book_whose_takes_all_fail_keeps_few_of_them_in_memory(
+    builder: SpeechBuilder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[int] = []
+    write = Store.put_many
+    monkeypatch.setattr(Store, "put_many", lambda store, files: held.append(len(files)) or write(store, files))
+    write_book(builder.store, *(f"All of this is clipped, {number} times." for number in range(100, 140)))
+    rows = builder.build().manifest.rows
+    assert all("clipping" in failed_tests(row) for row in rows)
+    assert 0 < max(held) <= 32
 
 
 def test_redo_speaks_the_next_take_and_keeps_it(builder: SpeechBuilder) -> None:
