@@ -8,20 +8,41 @@ from typing import Any
 
 from voice_core.language import is_english
 from voice_core.recognition.recognisers import normalize_words
+from voice_core.recognition.text_words import READINGS, Reading, split_words, spoken_forms
 
 _SPACED_NUMBER = re.compile(r"(?<=\d)[ \u00a0\u2009\u202f](?=\d{3}(?!\d))")
+_SCALES = ("hundred", "thousand", "million")
 _STRESS = str.maketrans("", "", "ˈˌː")
 _ARABIC = str.maketrans({"أ": "ا", "إ": "ا", "آ": "ا", "ٱ": "ا", "ى": "ي", "ة": "ه", "ـ": None})
 
 
-def spoken_words(text: str, language: str) -> list[str]:
-    """The words of a text in plain spelling: English numbers as they are spoken, other languages without vowel marks.
+def spoken_words(text: str, language: str, reading: Reading = "usual") -> list[str]:
+    """The words of a text in plain spelling: English numbers as they are spoken in a reading, without "and", other
+    languages without vowel marks.
 
     >>> spoken_words("4 000 of them!", "en"), spoken_words("أَهْلًا بكم", "ar")
     (['four', 'thousand', 'of', 'them'], ['اهلا', 'بكم'])
+    >>> spoken_words("a hundred and sixty four", "en") == spoken_words("164", "en")
+    True
     """
     text = _SPACED_NUMBER.sub("", text)
-    return normalize_words(text if is_english(language) else _without_marks(text), language)
+    if not is_english(language):
+        return normalize_words(_without_marks(text), language)
+    words: list[str] = []
+    for word in (form for part in split_words(text) for form in spoken_forms(part, reading)):
+        if word in _SCALES and words and words[-1] == "a":
+            words[-1] = "one"
+        if word != "and" or not words or words[-1] not in _SCALES:
+            words.append(word)
+    return words
+
+
+def count_errors(written: str, heard: str, language: str) -> tuple[int, int]:
+    """How many words of a text were heard wrong, by sound, and how many words it has. Of numbers that are heard as
+    digits the reading that is nearest counts."""
+    wanted = spoken_words(written, language)
+    readings = {tuple(spoken_words(heard, language, reading)) for reading in READINGS}
+    return min(count_sound_errors(wanted, words, language) for words in readings), len(wanted)
 
 
 def word_sound(word: str, language: str) -> str:
