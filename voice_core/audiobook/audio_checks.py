@@ -72,15 +72,21 @@ def _describe_problem(store: Store, row: ChunkAudioRow, sample_rate_hz: int) -> 
 @check("warning")
 def nothing_rejected(text: BookManifest, audio: ChunkAudioManifest) -> Findings:
     """Every chunk has speech that passes the validation. Otherwise they are listed, worst first, with their place."""
+    counts = Counter(
+        name for row in audio.exceptions() for name in (dict(_failures(row)) if row.spoken else [row.reason])
+    )
+    figures = {"takes": sum(row.takes for row in audio.rows), "failed_tests": dict(sorted(counts.items()))}
+    return Findings(list_exceptions(text, audio), pluralize(len(audio.rows), "chunk"), figures)
+
+
+def list_exceptions(text: BookManifest, audio: ChunkAudioManifest) -> list[str]:
+    """A line for each chunk without speech or whose speech failed a test, worst first."""
     chunks = {chunk.chunk_id: chunk for chunk in text.chunks()}
     ranked = sorted(audio.exceptions(), key=lambda row: (row.spoken, -len(_failures(row)), row.chunk_id))
-    wrong = [describe_exception_of(row, chunks.get(row.chunk_id), text) for row in ranked]
-    counts = Counter(name for row in ranked for name in (dict(_failures(row)) if row.spoken else [row.reason]))
-    figures = {"takes": sum(row.takes for row in audio.rows), "failed_tests": dict(sorted(counts.items()))}
-    return Findings(wrong, pluralize(len(audio.rows), "chunk"), figures)
+    return [_describe_exception(row, chunks.get(row.chunk_id), text) for row in ranked]
 
 
-def describe_exception_of(row: ChunkAudioRow, chunk: ChunkRow | None, text: BookManifest) -> str:
+def _describe_exception(row: ChunkAudioRow, chunk: ChunkRow | None, text: BookManifest) -> str:
     """A chunk without speech, or whose speech failed tests: its place in the book, its text, and why."""
     why = "; ".join(message for _, message in _failures(row)) if row.spoken else row.message or row.reason
     if chunk is None:

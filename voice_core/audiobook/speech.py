@@ -39,8 +39,9 @@ Id = TypeVar("Id")
 
 @dataclass(frozen=True, slots=True)
 class ChunkAudioReport:
-    """What one run over a book did. `spoken` counts takes, retries included; `speech_sec` is their length. `stats` also
-    counts the sentences of the voices whose levels were measured."""
+    """What one run over a book did. `spoken` counts takes, retries included; `speech_sec` is their length. `reused`
+    counts chunks with the speech of an earlier run. `stats` also counts the sentences over which levels were measured.
+    """
 
     manifest: ChunkAudioManifest
     stats: SynthesisStats
@@ -48,6 +49,7 @@ class ChunkAudioReport:
     spoken: int = 0
     speech_sec: float = 0.0
     retries: int = 0
+    reused: int = 0
 
 
 def choose_book_workers(settings: Settings, workers: int = 0, engine: EngineSpec | None = None) -> int:
@@ -119,7 +121,7 @@ def build_chunk_audio(
         plan = make_plan(store, book, chunks, speaker, examiner, settings, redo=redo, verify=verify)
         if plan.old is not None and plan.is_current:
             on_rows(plan.old.rows)
-            return ChunkAudioReport(plan.old, speaking.stats, time.monotonic() - began)
+            return ChunkAudioReport(plan.old, speaking.stats, time.monotonic() - began, reused=plan.reused)
         gains_db = speaking.measure_gains(store, plan.calibrations, settings.audiobook.level_dbfs)
         stage = SpeechStage(
             store,
@@ -133,7 +135,9 @@ def build_chunk_audio(
         )
         manifest = stage.run()
     wall_sec = time.monotonic() - began
-    return ChunkAudioReport(manifest, speaking.stats, wall_sec, speaking.takes, speaking.speech_sec, stage.retries)
+    return ChunkAudioReport(
+        manifest, speaking.stats, wall_sec, speaking.takes, speaking.speech_sec, stage.retries, plan.reused
+    )
 
 
 def read_text(work: Store, book: BookKey) -> BookManifest:

@@ -8,6 +8,7 @@ from pathlib import Path
 from voice_core.audio.pcm import Pcm16
 from voice_core.audiobook.chunk_manifest import ChunkRow
 from voice_core.audiobook.validation.config import Tier2Config
+from voice_core.audiobook.validation.heard import heard_text
 from voice_core.audiobook.validation.sounds import count_errors
 from voice_core.recognition.recognisers import Recogniser, RecogniserOptions, load_recogniser
 from voice_core.settings import ConfigurationError
@@ -88,7 +89,7 @@ def _recognise(model: str, pcm: Pcm16, sample_rate_hz: int, chunk: ChunkRow) -> 
 
 def compare(text: str, chunk: ChunkRow, recogniser: str) -> Recognition:
     """What was recognised against the book's words and the words that the engine got; the nearer of both counts."""
-    written = dict.fromkeys((chunk.spoken_text, chunk.text))
+    written = dict.fromkeys((heard_text(chunk), chunk.text))
     errors = [count_errors(item, text, chunk.language or "en") for item in written]
     wrong, words = min(errors)
     return Recognition(text, words, wrong, recogniser)

@@ -22,7 +22,7 @@ FOREIGN: dict[str, Any] = {
 _PROGRAM = """
 import sys
 from pathlib import Path
-from voice_core.audiobook.pipeline_json import merge_results
+from voice_core.audiobook.pipeline_file import merge_results
 path, writer = Path(sys.argv[1]), int(sys.argv[2])
 for number in range(1, 100_000):
     key = writer * 100_000 + number

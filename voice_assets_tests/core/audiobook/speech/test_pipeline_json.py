@@ -11,8 +11,8 @@ import pytest
 from voice_assets_tests.core.audiobook.speech.babble import babble
 from voice_assets_tests.core.audiobook.speech.conftest import SpeechBuilder
 from voice_assets_tests.core.audiobook.speech.merge_kills import FOREIGN, merge_and_kill
-from voice_core.audiobook.pipeline_json import PipelineFileError, merge_results, read_chunk_paths
-from voice_core.audiobook.pipeline_speech import PipelineReport, speak_pipeline
+from voice_core.audiobook.pipeline_file import PipelineFileError, merge_results, read_chunk_paths
+from voice_core.audiobook.pipeline_json import PipelineReport, speak_pipeline
 from voice_core.synthesis import SynthesisOptions
 
 TEXTS = ("It was a dark night on the moor.", "Nobody had seen the lamp, and nobody asked.", "I refuse to say it.")
@@ -35,7 +35,7 @@ def write_pipeline(folder: Path, *texts: str | bytes) -> Path:
 
 def speak(builder: SpeechBuilder, path: Path) -> PipelineReport:
     options = SynthesisOptions("serial")
-    return speak_pipeline(path, "my book", builder.store, builder.settings(), options=options, engine=babble())
+    return speak_pipeline(path, "my book", builder.settings(), work=builder.store, options=options, engine=babble())
 
 
 def entries(path: Path) -> dict[str, Any]:
@@ -112,7 +112,8 @@ def test_chunks_are_spoken_and_merged(builder: SpeechBuilder, tmp_path: Path) ->
     path = write_pipeline(tmp_path, *TEXTS)
     report = speak(builder, path)
     found = entries(path)
-    assert (report.chunks, report.succeeded, report.failed) == (3, 2, {3: "babble does not say that"})
+    assert (report.chunks, report.succeeded, report.spoken) == (3, 2, 2)
+    assert report.failures == ["chunk 3: babble does not say that"]
     assert sorted(found) == ["chunk_1", "chunk_2", "chunk_3"]
     first = found["chunk_1"]
     assert list(first) == [
@@ -136,12 +137,10 @@ def test_a_second_run_speaks_what_changed_and_writes_all_entries(builder: Speech
     del content["phase4"]
     path.write_text(json.dumps(content))
     report = speak(builder, path)
-    assert report.audio is not None
-    assert (report.audio.spoken, len(entries(path))) == (0, 3)
+    assert (report.spoken, report.reused, len(entries(path))) == (0, 2, 3)
     (tmp_path / "c2.txt").write_text("Somebody else had seen the lamp.")
     report = speak(builder, path)
-    assert report.audio is not None
-    assert report.audio.spoken == 1
+    assert (report.spoken, report.reused) == (1, 1)
 
 
 def test_bad_chunk_files_fail_alone(builder: SpeechBuilder, tmp_path: Path) -> None:
