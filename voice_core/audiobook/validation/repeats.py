@@ -6,7 +6,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from voice_core.audio.mel import mel_power_db
 from voice_core.recognition.recognisers import normalize_words
 
 _RATE_HZ: Final = 12_000
@@ -38,8 +37,8 @@ def find_repeat(audio: Floats, sample_rate_hz: int) -> Repeat:
     step = max(1, sample_rate_hz // _RATE_HZ)  # what this folds down is alike in both stretches, too
     audio, rate = audio[::step], sample_rate_hz / step
     hop, size = round(_HOP_SEC * rate), 1 << round(np.log2(_WINDOW_SEC * rate))
-    mel = mel_power_db(audio, round(rate), fft_size=size, hop=hop, bands=_BANDS)
-    mel = np.maximum(mel - mel.max() + _FLOOR_BELOW_DB, 0.0)
+    mel = _band_power_db(audio, rate, size, hop)
+    mel = np.maximum(mel - mel.max() + np.float32(_FLOOR_BELOW_DB), np.float32(0.0))
     speech = mel.max(axis=1) > _SPEECH_ABOVE_DB
     squares = np.einsum("ij,ij->i", mel, mel)
     best = Repeat()
@@ -57,6 +56,24 @@ def find_repeat(audio: Floats, sample_rate_hz: int) -> Repeat:
         if found < best.difference_db:
             best = Repeat(round(found, 3), round(at * hop / rate, 3), round(lag * hop / rate, 3))
     return best
+
+
+def _band_power_db(audio: Floats, rate: float, size: int, hop: int) -> Floats:
+    """Mean power in bands of equal width in mel, dB; shape [frames, bands].
+
+    Without a matrix product, whose last bits depend on the number of threads of the BLAS library.
+    """
+    if len(audio) < size:
+        audio = np.pad(audio, (0, size - len(audio)))
+    frames = np.lib.stride_tricks.sliding_window_view(audio, size)[::hop]
+    spectrum = np.fft.rfft(frames * np.hanning(size).astype(np.float32), axis=1)
+    power = np.square(spectrum.real) + np.square(spectrum.imag)
+    highest = float(np.log10(1.0 + rate / 2 / 700.0))
+    edges_hz = 700.0 * (10.0 ** np.linspace(0.0, highest, _BANDS + 1)[:-1] - 1.0)
+    bins = np.maximum.accumulate(np.maximum(np.round(edges_hz * size / rate).astype(np.intp), np.arange(_BANDS)))
+    sums = np.add.reduceat(power, bins, axis=1)
+    widths = np.diff(np.append(bins, power.shape[1]))
+    return np.asarray(10.0 * np.log10(sums / widths + 1e-10), np.float32)
 
 
 def repeats_itself(text: str, language: str) -> bool:
