@@ -17,16 +17,18 @@ from voice_core.audiobook.reading.elements import (
     Element,
     id_of,
     is_hidden,
+    is_layout,
     is_verse,
     language_of,
     local_name,
     text_within,
 )
 from voice_core.audiobook.reading.front_back_matter import SPOKEN, is_skipped, matter_of_types
-from voice_core.audiobook.reading.note_links import LONGEST_MARK, NoteLinks, is_mark_text
+from voice_core.audiobook.reading.note_links import LONGEST_MARK, NoteLinks, is_mark_text, is_unlinked_mark
 from voice_core.settings.audiobook import AudiobookSettings
 
 _LONGEST_PAGE_NUMBER = 20
+_GUTENBERG = {"pg-header": "front_matter", "pg-footer": "back_matter"}  # the licence, by the id of its element
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 
 
@@ -45,6 +47,7 @@ class Context(NamedTuple):
     line: bool = False  # the element is a line of verse
     heading: int = 0
     spoken_kind: bool = False
+    superscript: bool = False  # figures above the line
 
 
 class ContextRules:
@@ -68,6 +71,9 @@ class ContextRules:
             changed = self._block_context(element, name, changed, types, classes)
             if own := id_of(element):
                 changed = changed._replace(place=own)
+                matter = _GUTENBERG.get(own, "")
+                if matter and is_skipped(matter, self.settings):
+                    changed = _skip(changed, matter)
         if (tag := language_of(element)) and not (self.settings.language and name in ("html", "body")):
             changed = changed._replace(language=tag)
         note = self.links.elements.get((self.document, number))
@@ -107,7 +113,7 @@ class ContextRules:
             changed = changed._replace(kind="quote")
         elif name in ("li", "dd", "dt") and context.kind in ("paragraph", "quote"):
             changed = changed._replace(kind="list_item")
-        elif name == "table" and "presentation" not in types and "none" not in types:
+        elif name == "table" and not is_layout(element, types):
             changed = changed._replace(kind="table")
         elif name == "tr" and context.kind == "table":
             changed = changed._replace(row=True)
@@ -148,6 +154,11 @@ class ContextRules:
             is_mark, note = self.links.mark(self.document, element, context.in_note)
             if is_mark:
                 return _skip(context._replace(mark=note), "note_mark")
+        if name == "sup" and not context.superscript and element.find(".//{*}a") is None:
+            text = text_within(element, LONGEST_MARK).strip()
+            if is_unlinked_mark(element, text):
+                return _skip(context, "note_mark")
+            return context._replace(superscript=text.isdigit())
         if name not in BLOCKS and name != "a" and not context.in_note and _is_note(types, classes):
             if is_mark_text(text_within(element, LONGEST_MARK)):
                 return _skip(context, "note_mark")

@@ -8,12 +8,15 @@ from typing import NamedTuple
 from voice_core.audiobook.model import Block, Chapter
 from voice_core.audiobook.reading.front_back_matter import is_skipped, matter_of_title, matter_of_unlisted_text
 from voice_core.audiobook.reading.heading_lines import SUBTITLE, heading_level, is_bare_number
+from voice_core.audiobook.reading.heading_pieces import mark_heading_lines
+from voice_core.audiobook.reading.matter_extent import end_of_contents, is_most_of_book, spoken_size
 from voice_core.audiobook.reading.pieces import Piece
 from voice_core.settings.audiobook import AudiobookSettings
 
 MARKER = re.compile(r"<<\s*CHAPTER_MARKER:(.*?)>>")
 _MARKER_REASON = "chapter_marker"
 _NO_TEXT_AT_ALL = frozenset({"page_number", "ornament", _MARKER_REASON})
+_TITLE_BLOCKS = 3  # that a chapter's title may be spread over
 _HEADINGS_THAT_OVERRULE = 3  # contents with a single entry are less than these
 
 
@@ -64,7 +67,9 @@ def make_chapters(
             piece.skip(_MARKER_REASON)
     starts = _starts(pieces, entries, warnings, document_titles or {})
     sections = _cut(pieces, starts, title)
-    sections = [part for section in sections for part in _apply_matter(section, settings, title, authors)]
+    size = spoken_size(pieces)
+    matter = _Matter(settings, title, authors, size, warnings)
+    sections = [part for section in sections for part in matter.apply(section)]
     notes = _move_notes(sections, aside) if settings.notes == "move" else {}
     chapters: list[Chapter] = []
     unplaced: list[Block] = []
@@ -149,6 +154,8 @@ def _marker_starts(pieces: Sequence[Piece]) -> list[_Start]:
 
 def _heading_starts(pieces: Sequence[Piece]) -> list[_Start]:
     """The two highest levels of headings. The title below a heading such as "CHAPTER I" belongs to it."""
+    if not any(piece.heading for piece in pieces):
+        mark_heading_lines(pieces)
     found = {piece.heading for piece in pieces if piece.heading and piece.block.is_spoken}
     highest = min(found, default=0)
     levels = sorted(level for level in found if level <= max(2, highest) and level != SUBTITLE)
@@ -158,7 +165,8 @@ def _heading_starts(pieces: Sequence[Piece]) -> list[_Start]:
         block = piece.block
         if not block.is_spoken or not block.text:
             continue
-        if last and piece.heading and is_bare_number(last) and not heading_level(block.text):
+        is_number = bool(heading_level(block.text)) or is_bare_number(block.text)
+        if last and piece.heading and is_bare_number(last) and not is_number:
             starts[-1] = starts[-1]._replace(title=f"{last.rstrip('.:')}. {block.text}")
             last = ""
         elif piece.heading in levels:
@@ -186,36 +194,53 @@ def _title_of(pieces: Sequence[Piece], title: str) -> str:
     return next(headings, "") or title
 
 
-def _apply_matter(section: _Section, settings: AudiobookSettings, title: str, authors: Sequence[str]) -> list[_Section]:
-    """Skips front and back matter by the title of a chapter; a front matter's chapter ends with its document."""
-    if section.implicit:
-        for document in dict.fromkeys(piece.document for piece in section.pieces):
-            own = [piece for piece in section.pieces if piece.document == document]
-            text = " ".join(piece.block.text for piece in own if piece.block.is_spoken)
-            heading = matter_of_title(_title_of(own, ""))
-            matter = heading or (matter_of_unlisted_text(text, title, authors) if document else "")
-            if is_skipped(matter, settings):
-                _skip(own, matter)
-        return [section]
-    section.matter = matter_of_title(section.title)
-    if not is_skipped(section.matter, settings):
-        section.matter = ""
-        return [section]
-    rest: list[Piece] = []
-    if section.matter != "back_matter":
-        first = section.pieces[0].document
-        rest = [piece for piece in section.pieces if piece.document != first]
-        section.pieces = [piece for piece in section.pieces if piece.document == first]
-    _skip(section.pieces, section.matter)
-    if not rest:
-        return [section]
-    return [section, _Section(_title_of(rest, title), section.level, rest, implicit=True)]
+@dataclass(slots=True)
+class _Matter:
+    """Skips front and back matter by titles. `size` is the number of characters of the whole book."""
 
+    settings: AudiobookSettings
+    title: str
+    authors: Sequence[str]
+    size: int
+    warnings: list[str]
 
-def _skip(pieces: Sequence[Piece], matter: str) -> None:
-    for piece in pieces:
-        if not piece.spoken_kind and not piece.note:
-            piece.skip(matter)
+    def apply(self, section: _Section) -> list[_Section]:
+        """The section, and what follows its matter: that ends with its document, contents where prose begins."""
+        if section.implicit:
+            for document in dict.fromkeys(piece.document for piece in section.pieces):
+                own = [piece for piece in section.pieces if piece.document == document]
+                text = " ".join(piece.block.text for piece in own if piece.block.is_spoken)
+                heading = matter_of_title(_title_of(own, ""))
+                matter = heading or (matter_of_unlisted_text(text, self.title, self.authors) if document else "")
+                if is_skipped(matter, self.settings):
+                    self._skip(own, matter, _title_of(own, document))
+            return [section]
+        section.matter = matter_of_title(section.title)
+        if not is_skipped(section.matter, self.settings):
+            section.matter = ""
+            return [section]
+        rest: list[Piece] = []
+        if section.matter != "back_matter":
+            first = section.pieces[0].document
+            end = next((i for i, piece in enumerate(section.pieces) if piece.document != first), len(section.pieces))
+            if section.matter == "contents":
+                end = min(end, end_of_contents(section.pieces))
+            rest, section.pieces = section.pieces[end:], section.pieces[:end]
+        if not self._skip(section.pieces, section.matter, section.title):
+            section.matter = ""
+        if not rest:
+            return [section]
+        return [section, _Section(_title_of(rest, self.title), section.level, rest, implicit=True)]
+
+    def _skip(self, pieces: Sequence[Piece], matter: str, name: str) -> bool:
+        """Whether pieces are left out; not those that are most of the book."""
+        if is_most_of_book(pieces, self.size):
+            self.warnings.append(f'"{name}" looks like {matter}, but is most of the book\'s text, and is spoken')
+            return False
+        for piece in pieces:
+            if not piece.spoken_kind and not piece.note:
+                piece.skip(matter)
+        return True
 
 
 def _move_notes(sections: Sequence[_Section], aside: Sequence[Piece]) -> dict[int, list[Piece]]:
@@ -237,12 +262,17 @@ def _move_notes(sections: Sequence[_Section], aside: Sequence[Piece]) -> dict[in
 def _finish(blocks: Sequence[Block], title: str) -> tuple[Block, ...]:
     """No change of scene at the beginning of a chapter, and its title is a heading even where it is not marked up."""
     out = list(blocks)
-    first = next((i for i, block in enumerate(out) if block.is_spoken), None)
-    if first is not None:
-        block = replace(out[first], scene_break_before=False)
-        if block.kind == "paragraph" and _letters(block.text) and _letters(block.text) == _letters(title):
-            block = replace(block, kind="heading")
-        out[first] = block
+    spoken = [i for i, block in enumerate(out) if block.is_spoken]
+    if spoken:
+        out[spoken[0]] = replace(out[spoken[0]], scene_break_before=False)
+    wanted, found = _letters(title), ""
+    for count, i in enumerate(spoken[:_TITLE_BLOCKS], 1):  # number and title may be paragraphs of their own
+        found += _letters(out[i].text)
+        if out[i].kind not in ("paragraph", "heading") or not found or not wanted.startswith(found):
+            break
+        if found == wanted:
+            for k in spoken[:count]:
+                out[k] = replace(out[k], kind="heading")
     return tuple(out)
 
 

@@ -45,6 +45,9 @@ CODE_CLASSES = _words("programlisting sourcecode code-block codeblock listing hi
 CAPTION_CLASSES = _words("caption figcaption fig-caption figure-caption image-caption")
 
 
+_LONGEST_CELL = 400  # characters; what is longer is prose
+
+
 @lru_cache(maxsize=1024)
 def _local(tag: str) -> str:
     return tag.rpartition("}")[2].lower()
@@ -91,6 +94,20 @@ def is_hidden(element: Element) -> bool:
 
 def is_verse(types: Iterable[str], classes: Iterable[str]) -> bool:
     return any(VERSE.search(token) for token in (*types, *classes))
+
+
+def is_layout(table: Element, types: Iterable[str]) -> bool:
+    """Whether a table only places text on a page: it says so, has one column, or has prose in a cell; and no head."""
+    if {"presentation", "none"} & {*types}:
+        return True
+    names = [(local_name(item), item) for item in table.iter()]
+    if any(name in ("th", "thead", "caption") for name, _ in names):
+        return False
+    cells = [item for name, item in names if name == "td"]
+    rows = [item for name, item in names if name == "tr"]
+    if len(cells) <= len(rows):
+        return True
+    return any(len(text_within(cell, _LONGEST_CELL)) > _LONGEST_CELL for cell in cells)
 
 
 def text_within(element: Element, limit: int) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from voice_core.audiobook.model import Book, BookError
+from voice_core.audiobook.reading.bracketed import read_brackets
 from voice_core.audiobook.reading.chapters import make_chapters
 from voice_core.audiobook.reading.documents import Document, parse_document
 from voice_core.audiobook.reading.elements import language_of, local_name
@@ -12,6 +13,7 @@ from voice_core.audiobook.reading.epub_archive import EpubArchive, MissingMember
 from voice_core.audiobook.reading.epub_contents import read_contents, read_landmarks
 from voice_core.audiobook.reading.epub_package import Package, read_cover, read_package
 from voice_core.audiobook.reading.front_back_matter import is_skipped
+from voice_core.audiobook.reading.gutenberg import read_gutenberg
 from voice_core.audiobook.reading.note_links import find_notes
 from voice_core.audiobook.reading.pieces import Piece, is_arabic
 from voice_core.audiobook.reading.xhtml_blocks import read_blocks
@@ -49,6 +51,8 @@ def read_epub(data: bytes, name: str, settings: AudiobookSettings) -> Book:
                     piece.skip(matter)
         (pieces if linear else aside).extend(read)
         warnings += [message.removeprefix(f"{name}: ") for message in document.warnings]
+    read_gutenberg(pieces, settings)
+    read_brackets(pieces, settings)
     title = package.metadata["title"] or PurePosixPath(name).stem
     titles = {document.name: _own_title(document, title) for document, _ in documents}
     chapters, unplaced = make_chapters(pieces, entries, settings, warnings, title, package.authors, titles, aside=aside)

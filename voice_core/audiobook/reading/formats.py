@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 import yaml  # type: ignore[import-untyped]
 
 from voice_core.audiobook.model import Block, Book, BookError, Chapter, count_characters
+from voice_core.audiobook.reading.bracketed import read_brackets
 from voice_core.audiobook.reading.chapters import make_chapters
 from voice_core.audiobook.reading.documents import Document, parse_document, parse_text
 from voice_core.audiobook.reading.elements import language_of, local_name
@@ -110,6 +111,8 @@ def _from_document(
 
     language = language or _language_by_script(document, settings, warnings)
     pieces = read_blocks(document, settings, find_notes([document], resolve), language)
+    read_gutenberg(pieces, settings)
+    read_brackets(pieces, settings)
     chapters, unplaced = make_chapters(pieces, [], settings, warnings, title, authors)
     if not own_title and _is_title_page(chapters):
         title = chapters[0].title
@@ -136,6 +139,7 @@ def _read_plain_text(data: bytes, name: str, settings: AudiobookSettings) -> Boo
     language = "ar" if is_arabic(text) else ""
     pieces = read_text_blocks(text, settings.language or language)
     about = read_gutenberg(pieces, settings)
+    read_brackets(pieces, settings)
     title = about.get("title") or _stem(name)
     authors = (about["author"],) if "author" in about else ()
     chapters, unplaced = make_chapters(pieces, [], settings, warnings, title, authors)

@@ -33,7 +33,9 @@ _TITLES = {
     "back_matter": "index|general index|bibliography|select bibliography|selected bibliography|references|works cited|"
     "sources|further reading|glossary|acknowledgments|acknowledgements|about the author|about the authors|"
     "about the publisher|about the translator|colophon|credits|photo credits|permissions|errata|newsletter|"
-    "back cover|advertisements|المراجع|المصادر|المصادر والمراجع|قائمة المراجع|ثبت المراجع|عن المؤلف|نبذة عن المؤلف|"
+    "back cover|advertisements|the full project gutenberg license|"
+    "full license|the full project gutenberg tm license|"
+    "المراجع|المصادر|المصادر والمراجع|قائمة المراجع|ثبت المراجع|عن المؤلف|نبذة عن المؤلف|"
     "شكر وتقدير|مسرد|مسرد المصطلحات|الكشاف",
     "note": "notes|endnotes|end notes|footnotes|notes and references|الهوامش|هوامش|الحواشي",
 }
@@ -80,6 +82,8 @@ def matter_of_unlisted_text(text: str, title: str, authors: Iterable[str]) -> st
         return "front_matter"
     if title and len(text) <= _LONGEST_TITLE_PAGE and text.casefold().startswith(title.casefold()):
         rest = text[len(title) :].casefold()
+        if rest[:1].isalnum():
+            return ""
         for author in authors:
             rest = rest.replace(author.casefold(), "")
         return "" if re.search(r"[.!?؟]\s", rest) else "front_matter"

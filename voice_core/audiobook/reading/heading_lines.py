@@ -1,6 +1,9 @@
 """Lines of plain text that are headings: "CHAPTER IV", "Chapter 4: Title", "الفصل الأول"."""
 
 import re
+from collections.abc import Sequence
+
+from voice_core.audiobook.roman_numerals import roman_value
 
 SUBTITLE = 7
 """The level of the line below a heading that only numbers the chapter."""
@@ -39,6 +42,7 @@ _LEVELS = (
     (2, re.compile(rf"(?i:{_CHAPTERS})\s+{_NUMBER}{_TITLE}|(?:{_ARABIC_CHAPTERS})\s+{_ARABIC_NUMBER}{_ARABIC_TITLE}")),
     (2, re.compile(rf"(?:(?i:{_ALONE})|{_ARABIC_ALONE})\s*[.:]?")),
 )  # fmt: skip
+_NUMERAL = re.compile(r"([IVXLC]+)\s*\.?")
 _LONGEST = 120
 
 
@@ -53,6 +57,36 @@ def heading_level(line: str) -> int:
     if len(line) > _LONGEST or not line or line[0].islower():
         return 0
     return next((level for level, pattern in _LEVELS if pattern.fullmatch(line)), 0)
+
+
+def numbers_chapter(line: str) -> bool:
+    """Whether a line is a heading such as "CHAPTER IV"; not "CONTENTS"."""
+    return heading_level(line) == 2 and bool(_LEVELS[1][1].fullmatch(line))
+
+
+def find_numerals(lines: Sequence[str]) -> list[int]:
+    """The indexes of lines that are a Roman numeral and nothing else, with blank lines around them, where they count
+    from one upwards: chapters without titles.
+
+    >>> find_numerals(["I", "", "Text.", "", "II.", "", "V", ""])
+    [0, 4]
+    """
+    found: list[list[int]] = []
+    last = 0
+    for i, line in enumerate(lines):
+        if not (match := _NUMERAL.fullmatch(line.strip())) or (i and lines[i - 1].strip()):
+            continue
+        if i + 1 < len(lines) and lines[i + 1].strip():
+            continue
+        value = roman_value(match[1])
+        if value == 1:
+            found.append([i])
+        elif found and value == last + 1:
+            found[-1].append(i)
+        else:
+            continue
+        last = value
+    return [i for run in found if len(run) > 1 for i in run]
 
 
 def is_bare_number(line: str) -> bool:

@@ -13,6 +13,7 @@ BREAK = "\x0b"
 """Marks the end of a line inside a run of text. Documents cannot have it: control characters are removed before."""
 SPEAKER = re.compile(r"\s*\[[^\]\n]{1,60}\]:(?=\s)")
 """The beginning of a line that another voice speaks: "[Anna]: Hello.\""""
+SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 ORNAMENT_LENGTH = 40
 _KEEPS_LINES = ("verse", "code", "table")
 # Soft hyphens, zero-width spaces, marks of direction, controls. The joiners U+200C and U+200D change how words are
@@ -24,6 +25,14 @@ _INVISIBLE = dict.fromkeys(
     ]
 )  # fmt: skip
 _ORNAMENT = re.compile(r"(?:[*#~•·∙●○◆◇■□▪★☆✦✧✱✳✻❖❧☙❦❀※⁂⁎⁑⸻=+_\-–—|/\\.:^§¤«»<>]|\s)+|(?:o0o|oOo|[-–— ])+")
+_LONGEST_SPACED = 200
+_SPACED = re.compile(r"[^\W_](?:\s{1,6}[^\W_]){3,}")
+_WIDE_SPACE = re.compile(r"\s{2,}")
+_SPACED_HEADING = re.compile(
+    r"(CHAPTER|PART|BOOK|VOLUME)([IVXLC]+|\d+|[A-Z]{3,9})|"
+    r"(CHAPTER|CONTENTS|PROLOGUE|EPILOGUE|PREFACE|FOREWORD|INTRODUCTION|NOTES|INDEX|APPENDIX|DEDICATION)",
+    re.I,
+)
 _ELLIPSIS = re.compile(r"\W*(?:…|\.\.\.)\W*")
 _ARABIC = re.compile(r"[\u0600-\u06ff\u0750-\u077f\u08a0-\u08ff\ufb50-\ufdff\ufe70-\ufeff]")
 _ARABIC_SCRIPT = frozenset({"ar", "fa", "ur", "ps", "ckb", "sd", "ug", "ku", "ks", "pnb", "arz", "ary", "az", "ms"})
@@ -70,6 +79,21 @@ def clean(text: str, kind: BlockKind = "paragraph") -> str:
     return "\n".join(line for line in lines if line)
 
 
+def join_letters(text: str, kind: BlockKind = "paragraph") -> str:
+    """As `clean`; and a line of letters with spaces between them, as headings are set, becomes its words.
+
+    >>> join_letters("C H A P T E R   O N E"), join_letters("P R O L O G U E"), join_letters("A B C D E F")
+    ('CHAPTER ONE', 'PROLOGUE', 'A B C D E F')
+    """
+    if kind not in ("paragraph", "heading") or len(text) > _LONGEST_SPACED or not _SPACED.fullmatch(text.strip()):
+        return clean(text, kind)
+    words = [re.sub(r"\s", "", word) for word in _WIDE_SPACE.split(text.strip())]
+    if len(words) > 1 and max(map(len, words)) > 1:
+        return " ".join(words)
+    found = _SPACED_HEADING.fullmatch("".join(words))
+    return " ".join(filter(None, found.groups())) if found else clean(text, kind)
+
+
 def is_ornament(text: str) -> bool:
     """Whether a paragraph only separates scenes.
 
@@ -101,7 +125,7 @@ def blocks_of(
                 groups.append([run])
         texts = [(clean("".join(run.text for run in group), kind), group[0].reason) for group in groups]
         return [Block(text, kind, place, skipped=reason) for text, reason in texts if text]
-    text = clean("".join(run.text for run in runs if not run.reason), kind)
+    text = join_letters("".join(run.text for run in runs if not run.reason), kind)
     if kind != "code" and is_ornament(text):
         block = Block(text, "other", place, skipped="ornament")
     else:

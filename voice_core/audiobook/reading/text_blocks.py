@@ -7,7 +7,14 @@ from itertools import pairwise
 
 from voice_core.audiobook.model import Block, BlockKind
 from voice_core.audiobook.reading.chapters import MARKER
-from voice_core.audiobook.reading.heading_lines import SUBTITLE, heading_level, is_bare_number, is_subtitle
+from voice_core.audiobook.reading.heading_lines import (
+    SUBTITLE,
+    find_numerals,
+    heading_level,
+    is_bare_number,
+    is_subtitle,
+    numbers_chapter,
+)
 from voice_core.audiobook.reading.pieces import BREAK, SPEAKER, Piece, Run, blocks_of, is_ornament
 
 _SHORTEST_WRAP = 35  # lines that are shorter are not wrapped, but end where somebody wanted it
@@ -67,6 +74,8 @@ def read_text_blocks(text: str, language: str = "") -> list[Piece]:
     paragraphs = list(_paragraphs(lines, wrapping))
     usual = _usual_blanks(paragraphs)
     pieces: list[Piece] = []
+    # Numerals on their own are chapters, or the parts of such.
+    numeral_level = 3 if any(numbers_chapter(line.strip()) for line in lines) else 2
     scene, heading = False, ""
     for paragraph in paragraphs:
         first = paragraph.lines[0][1].strip()
@@ -74,7 +83,7 @@ def read_text_blocks(text: str, language: str = "") -> list[Piece]:
         is_title = bool(heading) and is_bare_number(heading) and len(paragraph.lines) == 1 and is_subtitle(first)
         heading = first if paragraph.kind == "heading" else ""
         if heading or (is_title and not paragraph.kind):
-            level = heading_level(first) if heading else SUBTITLE
+            level = (heading_level(first) or numeral_level) if heading else SUBTITLE
             pieces += _block([paragraph.lines], "heading", wrapping, language, heading=level)
             scene = False
         elif paragraph.kind == "marker":
@@ -125,11 +134,13 @@ def _line_kinds(lines: Sequence[str], wrapping: _Wrapping) -> list[str]:
     kinds: list[str] = []
     streak: list[int] = []  # headings without text between them
     before = ""
+    numerals = frozenset(find_numerals(lines))
     for i, line in enumerate([*lines, "end"]):
         text = line.strip()
         is_heading = bool(text) and heading_level(text) > 0
         if is_heading and wrapping.width and before:  # inside of a paragraph, unless a sentence or a heading ends above
             is_heading = bool(_SENTENCE_END.search(before)) or i - 1 in streak[-1:]
+        is_heading = is_heading or i in numerals
         if text and not is_heading:
             for at in _listed(lines, streak, i):
                 kinds[at] = "contents"

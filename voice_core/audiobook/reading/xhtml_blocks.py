@@ -19,8 +19,18 @@ from voice_core.audiobook.reading.elements import (
     local_name,
     types_of,
 )
+from voice_core.audiobook.reading.heading_lines import numbers_chapter
 from voice_core.audiobook.reading.note_links import NoteLinks
-from voice_core.audiobook.reading.pieces import BREAK, SPEAKER, Piece, Run, blocks_of, clean, has_text
+from voice_core.audiobook.reading.pieces import (
+    BREAK,
+    SPEAKER,
+    SUPERSCRIPTS,
+    Piece,
+    Run,
+    blocks_of,
+    clean,
+    has_text,
+)
 from voice_core.settings.audiobook import AudiobookSettings
 
 _BREAKS_SCENES_BELOW = 0.25  # of paragraphs that are empty: with more of them, they are mere spacing
@@ -113,6 +123,8 @@ class _Walker:
         elif inside_row:
             self.add(" ")
         elif name == "br":
+            if self.ends_paragraph(context):
+                self.flush()
             self.add(BREAK if context.kind in ("verse", "code") else " ")
             self.after_break = True
         if own := id_of(element):
@@ -125,6 +137,12 @@ class _Walker:
         if inside.mark and not context.mark:
             self.marks.append(inside.mark)
         self.stack.append(inside)
+
+    def ends_paragraph(self, context: Context) -> bool:
+        """Whether a line break ends a paragraph: after another one, or after a line such as "Chapter 3"."""
+        if context.kind not in ("paragraph", "quote") or context.row or not has_text(self.runs):
+            return False
+        return self.after_break or numbers_chapter(clean("".join(run.text for run in self.runs if not run.reason)))
 
     def end(self, name: str) -> None:
         context = self.stack[-1]
@@ -148,6 +166,8 @@ class _Walker:
             if context.kind == "paragraph" and SPEAKER.match(text):
                 self.flush()
             self.after_break = False
+        if context.superscript:
+            text = text.translate(SUPERSCRIPTS)
         if context.lines and "\n" in text:
             text = text.replace("\n", BREAK)
         self.runs.append(Run(text, context.reason, context.language))
@@ -172,10 +192,10 @@ class _Walker:
                 self.scene = False
 
     def _anchor(self, place: str) -> None:
-        """Lets a chapter begin here: with the current block, or in it after a space."""
+        """Lets a chapter begin here: with the current block, or in it after a space or a sentence."""
         if place not in self.anchors or place in self.pending:
             return
-        if has_text(self.runs) and self.runs[-1].text[-1:].isspace():
+        if has_text(self.runs) and (self.runs[-1].text[-1:].isspace() or self.runs[-1].text[-1:] in ".!?…”’»\"'"):
             self.flush()
         self.pending.append(place)
 

@@ -10,7 +10,10 @@ from functools import lru_cache
 
 import spokenform
 
+from voice_core.audiobook.roman_numerals import ROMAN, roman_value
 from voice_core.audiobook.text.edits import Edit, merge_edits, sort_edits
+from voice_core.audiobook.text.english_ambiguous import find_ambiguous
+from voice_core.audiobook.text.signs import find_signs
 from voice_core.recognition.text_words import spoken_forms
 
 _TITLES = {
@@ -34,8 +37,6 @@ _REFERENCES = {
     "§": "section", "§§": "sections", "¶": "paragraph", "№": "number", "p.": "page", "pp.": "pages", "vol.": "volume",
     "vols.": "volumes", "ch.": "chapter", "chap.": "chapter", "chaps.": "chapters", "sec.": "section", "bk.": "book",
 }  # fmt: skip
-_SCALES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
-_ROMAN = r"(?=[IVXLCDM])M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})"
 _PARTS = (
     "chapter|book|part|volume|section|act|scene|canto|letter|stave|article|appendix|plate|figure|table|lesson|psalm|"
     "number"
@@ -64,18 +65,21 @@ _OLD_POUNDS = re.compile(r"(?<![\w.,])\d[\d,]*(\s?l\.)(?=[\s,;])")
 _DECADE = re.compile(r"(?<![\w])[’']([2-9]0)s\b")
 _PRONOUN = re.compile(r"\s+(?!(?:of|and|or|in|to)\b)[a-z]|[’']")  # what follows "I" where it is no numeral
 _NUMBER = re.compile(r"(?<![\w.,])\d+(?:,\d{3})*(?:\.\d+)?(?!\w)")
-_AFTER_PART = re.compile(rf"\b(?:{_PARTS}|vol\.|ch\.|chap\.|bk\.|no\.|p\.|pp\.)\s(?P<roman>{_ROMAN}|[ivxlc]+)\b", re.I)
-_AFTER_RULER = re.compile(rf"\b(?:{_RULERS})\s(?P<roman>{_ROMAN})\b(?![.’']\w)")
+_AFTER_PART = re.compile(rf"\b(?:{_PARTS}|vol\.|ch\.|chap\.|bk\.|no\.|p\.|pp\.)\s(?P<roman>{ROMAN}|[ivxlc]+)\b", re.I)
+_AFTER_RULER = re.compile(rf"\b(?:{_RULERS})\s(?P<roman>{ROMAN})\b(?![.’']\w)")
 _WORLD_WAR = re.compile(r"\bWorld War (?P<roman>III|II|I)\b")
-_HEADING = re.compile(rf"\s*(?P<roman>{_ROMAN})(?P<after>[.:)—–-]|\s|$)")
+_HEADING = re.compile(rf"\s*(?P<roman>{ROMAN})(?P<after>[.:)—–-]|\s|$)")
 _WORDS_BEFORE = re.compile(r"(?<!\S)(?:\S+\s+){0,3}\S*$")
 _WORDS_AFTER = re.compile(r"\S*(?:\s+\S+){0,3}")
 _FARTHEST = 80  # characters before a word that are looked at
 # A Greek letter on its own is read by its name.
 GREEK_LETTER = re.compile(r"(?<![^\W\d_])[\u0391-\u03c9](?![^\W\d_])")
 _WORD = re.compile(r"[\w\u0300-\u036f]+")  # with accents that are characters of their own
+_SUPERSCRIPT = re.compile(r"[²³¹⁰⁴-⁹]")  # powers, which `find_signs` says
 _NUMBER_WORD_PLURAL = re.compile(r"\b(twen|thir|for|fif|six|seven|eigh|nine)tys\b")
 _SPELLED_HALF_DAY = re.compile(r"\b([AP]) M\b\.?")
+# In small letters these are words: "the cat sat.", "in the sun.", "the dec".
+_DAY_OR_MONTH = re.compile(r"(?:sat|sun|mon|wed|tue|thu|fri|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\.?")
 # What spokenform might change. It takes milliseconds for a sentence, and most sentences of a novel have none of this.
 _NEEDS_LIBRARY = re.compile(
     r"[\d%$£€¥¢°§½¼¾⅓⅔⅛@#=+~^\\/<>]|\b[IVXLC]{2,}\b|\b[A-Za-z]\.\s?[A-Za-z]\.|\b[A-Z]?[a-z]{1,6}\.,?\s+[a-z]|"
@@ -123,8 +127,10 @@ def _find_own_edits(text: str, heading: bool) -> Iterator[Edit]:
         spaced = "" if match.start() == 0 or text[match.start() - 1].isspace() else " "
         after = "" if match.end() == len(text) or not text[match.end()].isalnum() else " "
         yield Edit(match.start(), match.end(), f"{spaced}{_SIGNS[match[0]]}{after}")
+    yield from find_ambiguous(text, _say_number, _say_ordinal)
     yield from _find_quantities(text)
     yield from _find_roman_numerals(text, heading)
+    yield from find_signs(text, _say_number)
     if text.isascii():
         return
     for match in GREEK_LETTER.finditer(text):
@@ -134,7 +140,7 @@ def _find_own_edits(text: str, heading: bool) -> Iterator[Edit]:
     for match in _WORD.finditer(text):
         # Ligatures, full-width letters, and letters whose accents are characters of their own.
         plain = unicodedata.normalize("NFKC", match[0])
-        if plain != match[0] and any(map(str.isalpha, match[0])):
+        if plain != match[0] and any(map(str.isalpha, match[0])) and not _SUPERSCRIPT.search(match[0]):
             yield Edit(match.start(), match.end(), plain)
 
 
@@ -193,19 +199,6 @@ def has_more(text: str, at: int) -> bool:
     return any(map(str.isalnum, text[at:]))
 
 
-def roman_value(numeral: str) -> int:
-    """The value of a Roman numeral in capital or small letters; 0 for what is none.
-
-    >>> roman_value("XIV"), roman_value("iii"), roman_value("IIX"), roman_value("civil")
-    (14, 3, 0, 0)
-    """
-    upper = numeral.upper()
-    if not upper or not re.fullmatch(_ROMAN, upper):
-        return 0
-    values = [_SCALES[char] for char in upper]
-    return sum(-a if a < b else a for a, b in zip(values, [*values[1:], 0], strict=True))
-
-
 @lru_cache(maxsize=4096)
 def _say_number(digits: str) -> str:
     return spokenform.prepare_language(digits, language="en").spoken_text
@@ -254,7 +247,10 @@ def _find_library_edits(text: str) -> list[Edit]:
 @lru_cache(maxsize=16_384)
 def _ask_library(text: str) -> tuple[Edit, ...]:
     """The edits of spokenform; none where they do not give its own text."""
-    prepared = spokenform.prepare_language(text, language="en", config=_CONFIG)
+    try:
+        prepared = spokenform.prepare_language(text, language="en", config=_CONFIG)
+    except ArithmeticError:  # amounts of more digits than decimal numbers have
+        return ()
     edits: list[Edit] = []
     at = size = 0
     for item in prepared.source_replacements:
@@ -274,7 +270,7 @@ def _ask_library(text: str) -> tuple[Edit, ...]:
 def _repair(edit: Edit, text: str) -> Edit | None:
     """The edit as an engine reads it well; None for what is better left to the engine: letters one by one, spaces."""
     source, spoken = text[edit.start : edit.end], edit.spoken
-    if not source.strip():
+    if not source.strip() or _DAY_OR_MONTH.fullmatch(source):
         return None
     for pattern, replacement in _repairs:
         spoken = pattern.sub(replacement, spoken)

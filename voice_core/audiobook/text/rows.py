@@ -7,6 +7,7 @@ from itertools import accumulate
 
 from voice_core.audiobook.chunk_manifest import ADDED_TITLE, INLINE, ChunkRow
 from voice_core.audiobook.model import Block, Book, BookError, Chapter, count_characters
+from voice_core.audiobook.reading.heading_lines import heading_level
 from voice_core.audiobook.text.arabic import find_arabic_edits
 from voice_core.audiobook.text.chunks import Chunk, fit_spoken, split_chunks
 from voice_core.audiobook.text.edits import Span
@@ -216,9 +217,16 @@ def _lacks_title(chapter: Chapter) -> bool:
         return False
     first = [block for block in chapter.blocks if block.is_spoken and has_words(block.text)][:_TITLE_BLOCKS]
     headings = [_letters(block.text) for block in first if block.kind == "heading"]
-    if first and _letters(first[0].text) == title:
+    if first and _begins_with_title(first[0].text, chapter.title):
         return False
     return not any(title in item or item in title for item in [*headings, "".join(headings)] if item)
+
+
+def _begins_with_title(text: str, title: str) -> bool:
+    """Whether a text is a title, or begins with one such as "Chapter 2"; case and punctuation do not count."""
+    words, wanted = (["".join(filter(str.isalnum, word)).casefold() for word in item.split()] for item in (text, title))
+    words, wanted = [*filter(None, words)], [*filter(None, wanted)]
+    return words == wanted or (heading_level(title) > 0 and words[: len(wanted)] == wanted)
 
 
 def _letters(text: str) -> str:

@@ -11,9 +11,13 @@ from voice_core.language import primary_subtag
 # Quotation marks become spaces of the same length, so that the sentences inside a long quote are found.
 _QUOTES = str.maketrans(dict.fromkeys('"“”„‟«»‹›「」『』', " "))
 _NO_SENTENCE_END = {
-    "ar": re.compile(r"(?:^|(?<!\d)[^\w])[\u0621-\u064a]\.(?:[\u0621-\u064a]\.)*\s*$"),
-    "en": re.compile(r"\b(?:Mr|Mrs|Ms|Dr|Messrs|Mmes?|Mlle|Rev|Hon|Prof|Capt|Col|Gen|Lt|Sgt|St)\.\s*$"),
+    "ar": re.compile(r"(?:^|(?<!\d)[^\w])[وفبل]?[\u0621-\u064a]\.(?:[\u0621-\u064a]\.)*\s*$"),
+    "en": re.compile(r"\b(?:Mr|Mrs|Ms|Dr|Messrs|Mmes?|Mlle|Rev|Hon|Prof|Capt|Col|Gen|Lt|Sgt|St|Thos|Wm|Chas)\.\s*$"),
 }
+_BEFORE_NUMBER = re.compile(r"(?:\b(?:vols?|chaps?|ch|nos?|figs?|pp?|sec|bk|apt|art)|£\d+ \d+s|\b\d{1,2}s)\.\s*$", re.I)
+_NUMBER = re.compile(r"[\d#]|[ivxlcIVXLC]+\b(?!['’])")
+_GOES_ON = re.compile(r"[\"“‘'(\[]?[a-z]")  # no sentence begins with a small letter
+_STOP = re.compile(r"(?<!\.)\.[)\]]?\s+$")
 _LONGEST_TITLE = 24  # characters at a sentence's end that are looked at
 _STRONG = re.compile(
     r"(?:[;:؛；：][\"”’»)\]]*(?=\s)|[；：。！？]|[—–](?!\d)|-{2,}|(?<=\s)-(?=\s)|\n|[!?…؟][\"”’»)\]]*(?=\s))\s*"
@@ -51,7 +55,7 @@ def _find_boundaries(text: str, language: str) -> list[Span]:
     if "".join(found) != text:
         return [(0, len(text))] if text else []
     if primary in _NO_SENTENCE_END:
-        found = _join_abbreviations(found, _NO_SENTENCE_END[primary])
+        found = _join_abbreviations(found, primary)
     spans: list[Span] = []
     at = 0
     for sentence in found:
@@ -60,19 +64,27 @@ def _find_boundaries(text: str, language: str) -> list[Span]:
     return spans
 
 
-def _join_abbreviations(sentences: list[str], no_end: re.Pattern[str]) -> list[str]:
-    """Titles, and initials such as those of "أ.د. أحمد", do not end a sentence."""
+def _join_abbreviations(sentences: list[str], language: str) -> list[str]:
+    """Titles, and initials such as those of "أ.د. أحمد", do not end a sentence, nor does a stop before a small letter,
+    nor "Vol." before a number."""
     joined: list[str] = []
     for sentence in sentences:
-        if (
-            joined
-            and no_end.search(joined[-1], max(0, len(joined[-1]) - _LONGEST_TITLE))
-            and "\n" not in joined[-1][-2:]
-        ):
+        if joined and "\n" not in joined[-1][-2:] and _is_joined(joined[-1][-_LONGEST_TITLE:], sentence, language):
             joined[-1] += sentence
         else:
             joined.append(sentence)
     return joined
+
+
+def _is_joined(before: str, after: str, language: str) -> bool:
+    """Whether the end `before` of a sentence is none, since `after` goes on with it."""
+    if _NO_SENTENCE_END[language].search(before):
+        return True
+    if language == "ar":  # "ر.س": initials without a space between them
+        return bool(re.search(r"[\u0621-\u064a]\.$", before)) and after[:1].isalpha()
+    if _BEFORE_NUMBER.search(before) and _NUMBER.match(after):
+        return True
+    return bool(_STOP.search(before) and _GOES_ON.match(after))
 
 
 def _attach_punctuation(text: str, spans: list[Span]) -> list[Span]:

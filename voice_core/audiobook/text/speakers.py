@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from voice_core.audiobook.model import Book, BookError
 from voice_core.language import pluralize
 
-_TAG = re.compile(r"\[(?P<name>[^\W\d_][^\[\]\n]{0,59})\]\s?:(?!/)[ \t]*")
+_TAG = re.compile(r"\[(?P<name>(?!(?:Illustration|Footnote|Sidenote|Note)\b)[^\W\d_][^\[\]\n]{0,59})\]\s?:(?!/)[ \t]*")
 _SENTENCE_END = re.compile(r"[.!?…؟。][\"”’»)\]]*\s+$")
 
 

@@ -165,3 +165,25 @@ def test_the_navigation_document_in_the_spine_is_not_spoken() -> None:
     book = read_epub(spine=["nav", "ch1.xhtml", "ch2.xhtml"])
     assert list(chapters(book)) == ["One", "Two"]
     assert skipped(book) == {"contents": ["Contents", "One", "Two"]}
+
+
+def test_a_title_in_several_paragraphs_is_the_heading() -> None:
+    documents = {"a.xhtml": "<p>1</p><p>The Storm</p><p>Text.</p>", "b.xhtml": "<p>2</p><p>Text.</p>"}
+    book = read_epub(documents=documents, nav=[("1 The Storm", "a.xhtml"), ("Two", "b.xhtml")])
+    kinds = [[block.kind for block in chapter.blocks] for chapter in book.chapters]
+    assert kinds == [["heading", "heading", "paragraph"], ["paragraph", "paragraph"]]
+
+
+def test_paragraphs_that_number_chapters_are_headings_where_there_are_no_others() -> None:
+    body = "<p>Chapter 1</p><p>Chapter 2</p><p>Chapter 3</p><p>Before it.</p>"
+    body += "".join(f"<p><b>CHAPTER {number}</b></p><p>Text.</p>" for number in ("ONE", "TWO", "THREE"))
+    book = read_epub(documents={"a.xhtml": body}, nav=None)
+    assert [chapter.title for chapter in book.chapters][-3:] == ["CHAPTER ONE", "CHAPTER TWO", "CHAPTER THREE"]
+    single = read_epub(documents={"a.xhtml": "<p>Chapter 1</p><p>Text.</p>"}, nav=None)
+    assert [block.kind for block in single.chapters[0].blocks] == ["paragraph", "paragraph"]
+
+
+def test_a_chapter_may_begin_right_after_a_sentence() -> None:
+    documents = {"a.xhtml": '<p id="a">One.</p><p>End.<a id="b"></a><b>Chapter 2</b><br/>Two.</p>'}
+    book = read_epub(documents=documents, nav=[("Chapter 1", "a.xhtml#a"), ("Chapter 2", "a.xhtml#b")])
+    assert chapters(book) == {"Chapter 1": ["One.", "End."], "Chapter 2": ["Chapter 2", "Two."]}

@@ -86,3 +86,24 @@ def test_a_cover_in_the_contents_does_not_hide_what_follows_it() -> None:
     book = read_epub(documents=documents, nav=nav)
     assert list(chapters(book)) == ["A Book", "One", "Two"]
     assert skipped(book) == {"front_matter": ["Cover"]}
+
+
+def test_a_short_book_that_begins_with_its_title_is_no_title_page() -> None:
+    for title in ("Tom", "To"):
+        book = read_epub(documents={"a.xhtml": "<p>Tom went out into the rain and did not come back</p>"}, title=title)
+        assert spoken(book) == ["Tom went out into the rain and did not come back"]
+
+
+@pytest.mark.parametrize(
+    ("head", "foot"),
+    [('<div id="pg-header"><h2>The eBook</h2><p>Licence.</p></div>', '<div id="pg-footer"><p>Licence.</p></div>'),
+     ("<h2>The eBook</h2><p>Licence.</p><p>*** START OF THE PROJECT GUTENBERG EBOOK TOM ***</p>",
+      "<p>*** END OF THE PROJECT GUTENBERG EBOOK TOM ***</p><p>Licence.</p>")],
+)  # fmt: skip
+@pytest.mark.parametrize("nav", ["headings", None])
+def test_the_licence_of_project_gutenberg_in_a_book_is_skipped(head: str, foot: str, nav: str | None) -> None:
+    documents = {
+        "a.xhtml": f"{head}<h1>One</h1><p>Text of one.</p>",
+        "b.xhtml": f"<h1>Two</h1><p>Text of two.</p>{foot}",
+    }
+    assert spoken(read_epub(documents=documents, nav=nav)) == ["One", "Text of one.", "Two", "Text of two."]

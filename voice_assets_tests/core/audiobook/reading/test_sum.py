@@ -133,7 +133,7 @@ def test_markdown_adds_up(lines: list[str]) -> None:
 def test_speaking_more_leaves_less_out(settings: AudiobookSettings) -> None:
     body = (
         '<h1>One</h1><p>Text.<a epub:type="noteref" href="#n">1</a></p><aside epub:type="footnote" id="n"><p>Note.</p>'
-        "</aside><table><tr><td>cell</td></tr></table><figure><figcaption>Caption.</figcaption></figure>"
+        "</aside><table><tr><td>cell</td><td>cell</td></tr></table><figure><figcaption>Caption.</figcaption></figure>"
         "<pre><code>code</code></pre>"
     )
     book = read_book(build_epub(documents={"a.xhtml": body}), "a.epub", settings)

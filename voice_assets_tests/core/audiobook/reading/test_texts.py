@@ -186,3 +186,53 @@ def test_the_speaker_of_a_line_stays_in_the_text() -> None:
 def test_what_is_not_text_is_an_error(data: bytes, reason: str) -> None:
     with pytest.raises(BookError, match=f"shelf/a.txt: .*{reason}"):
         read_book(data, "shelf/a.txt", AudiobookSettings())
+
+
+PAGE = "It was a dark night, so dark that nobody could see a hand before his face, and the wind howled. " * 4
+
+
+@pytest.mark.parametrize("heading", ["CONTENTS", "DEDICATION", "NOTES", "COPYRIGHT"])
+def test_a_heading_of_front_matter_does_not_swallow_the_book(heading: str) -> None:
+    book = read_text(f"{heading}\n\nI. The Storm\n\nII. The Calm\n\nThe Storm\n\n{PAGE}\n\nThe Calm\n\n{PAGE}")
+    assert [text for text in spoken(book) if text == PAGE.strip()] == [PAGE.strip()] * 2
+    assert spoken(book).count("The Storm") == 1 or heading != "CONTENTS"
+
+
+def test_numerals_on_their_own_are_chapters() -> None:
+    contents = "CONTENTS\n\n I. The Storm\n II. The Calm"
+    book = read_text(f"{contents}\n\nI\n\nThe Storm\n\n{PAGE}\n\nII\n\nThe Calm\n\n{PAGE}")
+    assert list(chapters(book)) == ["I. The Storm", "II. The Calm"]
+    parts = read_text(f"CHAPTER I\n\nI\n\n{PAGE}\n\nII\n\n{PAGE}\n\nCHAPTER II\n\n{PAGE}")
+    assert list(chapters(parts)) == ["CHAPTER I", "CHAPTER II"]
+    assert list(chapters(read_text(f"V\n\n{PAGE}\n\nI\n\n{PAGE}"))) == ["a"]
+
+
+BRACKETED = (
+    "The wind[1] howled round the house.\n\n[Illustration]\n\n[Illustration: The house, as it\nwas in 1890]\n\n"
+    "[Footnote 1: The wind of the north.\n\nIt is cold.]\n\n[Transcriber's Note: torn.]\n\n"
+    "It was night.¹ She slept[2].\n\n[2] Sorry indeed. [3] is none."
+)
+
+
+def test_notes_and_pictures_in_brackets() -> None:
+    book = read_text(BRACKETED)
+    assert spoken(book) == [
+        "The wind howled round the house.", "The house, as it was in 1890", "It was night. She slept."
+    ]  # fmt: skip
+    left_out = skipped(book)
+    assert left_out["note_mark"] == ["[1]", "¹", "[2]"]
+    assert left_out["note"] == [
+        "The wind of the north.", "It is cold.", "[Transcriber's Note: torn.]", "Sorry indeed. [3] is none."
+    ]  # fmt: skip
+
+
+def test_notes_in_brackets_are_spoken_or_moved() -> None:
+    said = spoken(read_text(BRACKETED, notes="speak"))
+    assert said[2:4] == ["The wind of the north.", "It is cold."]
+    moved = spoken(read_text(BRACKETED, notes="move"))
+    assert moved[-3:] == ["The wind of the north.", "It is cold.", "Sorry indeed. [3] is none."]
+    assert "The house, as it was in 1890" not in spoken(read_text(BRACKETED, captions="skip"))
+
+
+def test_a_number_in_brackets_without_a_note_stays() -> None:
+    assert spoken(read_text("See [1] and 10 km² here.")) == ["See [1] and 10 km² here."]

@@ -173,3 +173,38 @@ def test_an_arabic_book_is_read_in_its_order() -> None:
 def test_deeply_nested_elements_are_read() -> None:
     deep = "<div>" * 1_500 + "deep" + "</div>" * 1_500
     assert spoken(read_body(f"<p>Before.</p>{deep}")) == ["Before.", "deep"]
+
+
+@pytest.mark.parametrize(
+    "table",
+    ["<table><tr><td><p>Prose.</p><p>More.</p></td></tr></table>",
+     "<table><tr><td>Prose.</td></tr><tr><td>More.</td></tr></table>"],
+)  # fmt: skip
+def test_tables_of_one_column_are_layout(table: str) -> None:
+    book = read_body(f"<p>Before.</p>{table}<table><tr><td>1</td><td>2</td></tr></table>")
+    assert spoken(book) == ["Before.", "Prose.", "More."]
+    assert skipped(book) == {"table": ["1\n2"]}
+    wide = read_body(f"<table><tr><td>1</td><td>{'Long prose. ' * 40}</td></tr></table>")
+    assert len(spoken(wide)[-1]) > 400
+
+
+def test_raised_figures_are_marks_after_words_and_powers_after_figures() -> None:
+    book = read_body(
+        "<p>He left.<sup>1</sup> She stayed<sup>2</sup> on 10<sup>6</sup> m or 5 km<sup>2</sup>, x<sup>2</sup>, "
+        "the 1<sup>st</sup>, H<sub>2</sub>O, <b>word</b><sup>*</sup>.</p>"
+    )
+    assert spoken(book) == ["He left. She stayed on 10⁶ m or 5 km², x², the 1st, H2O, word."]
+    assert skipped(book) == {"note_mark": ["1", "2", "*"]}
+
+
+def test_two_line_breaks_end_a_paragraph() -> None:
+    book = read_body(
+        "<div>First.<br/><br/>Second,<br/>still.<br/> <br/>Third.</div><div><b>Chapter 3</b><br/>Text.</div>"
+    )
+    assert spoken(book) == ["First.", "Second, still.", "Third.", "Chapter 3", "Text."]
+    assert spoken(read_body('<p class="verse">One<br/><br/>Two</p>')) == ["One\nTwo"]
+
+
+def test_letters_with_spaces_between_them_are_words() -> None:
+    book = read_body("<p>C H A P T E R&#160; O N E</p><p>T H E \u00a0 S E A</p><p>P R O L O G U E</p><p>A B C D E</p>")
+    assert spoken(book) == ["CHAPTER ONE", "THE SEA", "PROLOGUE", "A B C D E"]

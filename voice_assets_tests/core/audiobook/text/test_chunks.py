@@ -14,7 +14,7 @@ from voice_assets_tests.core.audiobook.text.conftest import (
     manifest_of,
     texts,
 )
-from voice_core.audiobook.model import Block
+from voice_core.audiobook.model import Block, Book, Chapter
 from voice_core.audiobook.text import make_rows
 from voice_core.audiobook.text.lexicon import Lexicon
 from voice_core.audiobook.text.sentences import split_long, split_sentences
@@ -195,3 +195,29 @@ def test_every_character_is_in_one_row(blocks: list[str], language: str, limit: 
 @pytest.mark.parametrize("text", ["", "   ", "\n"])
 def test_empty_blocks_have_no_rows(text: str) -> None:
     assert chunk(text) == []
+
+
+def test_a_title_that_begins_the_first_paragraph_is_not_added() -> None:
+    def titled(text: str) -> list[str]:
+        chapter = Chapter("Chapter 2", (Block(text),))
+        rows = make_rows(Book("The Book", (chapter,), 0), AudiobookSettings(), FakeSpeaker(), Lexicon())
+        return [row.kind for row in rows]
+
+    assert titled("Chapter 2: the sea was calm.") == ["paragraph"]
+    assert titled("The sea was calm.") == ["title", "paragraph"]
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [("See Vol. II, ch. iii, and apt. #4 of it.", "en"), ("Add 2 tsp. of salt to it.", "en"),
+     ("It cost £5 10s. 6d. in all.", "en"), ("The MSS. were found.", "en"), ("دفع ٥٠٠ ر.س. إلى د. أحمد وم. علي اليوم", "ar")],
+)  # fmt: skip
+def test_abbreviations_end_no_sentence(text: str, language: str) -> None:
+    assert [text[start:end] for start, end in split_sentences(text, language)] == [text]
+
+
+def test_a_stop_before_a_capital_ends_a_sentence() -> None:
+    text = "Ten came. I am in vol. You see. Well... he left."
+    assert [text[start:end] for start, end in split_sentences(text, "en")] == [
+        "Ten came.", "I am in vol.", "You see.", "Well... he left."
+    ]  # fmt: skip

@@ -57,3 +57,8 @@ def test_unknown_names_are_one_error_with_counts() -> None:
     )
     with pytest.raises(BookError, match="names with a voice: none"):
         chunk("[Bob]: One.")
+
+
+def test_pictures_and_notes_are_no_speakers() -> None:
+    rows = chunk("[Illustration: a ship]: a caption.", "[Footnote 1]: a note.")
+    assert {row.speaker for row in rows} == {""}

@@ -42,6 +42,21 @@ from voice_core.settings.audiobook import AudiobookSettings
         ("A woman of 10,000 l. or so.", "A woman of ten thousand pounds or so."),
         ("The U.S.A. by 7 p.m.", "The U.S.A. by seven P.M."),
         ("The ﬁrst cafe\u0301.", "The first café."),
+        ("He paused--then ran -- and said--", "He paused—then ran -- and said—"),
+        ("I love it ❤️ 😀!", "I love it heart️ grinning face!"),
+        ("x² ≤ 10⁶ and ∞ of CO₂.", "x squared is at most ten to the power of six and infinity of C O two."),
+        ("Five stars ★★★ • and → more $, €.", "Five stars ★★★ • and to more dollars, euros."),
+        ("It cost €5, 5 € or $5.", "It cost five euros, five euros or five dollars."),
+        ("The cat sat. There were 12 in the sun. So.", "The cat sat. There were twelve in the sun. So."),
+        ("There were 3 in 1914, and 4 in all.", "There were three in nineteen fourteen, and four in all."),
+        ("It is 12 in long and 5 ft 3 in tall.", "It is twelve inches long and five feet three inches tall."),
+        ("At 11.30 a.m. or 9.15 at night.", "At eleven thirty a.m. or nine point one five at night."),
+        ("It was 4 A. M. in block 5 C.", "It was four A. M. in block five C."),
+        ("A fee of $5m, £3bn and 10¢.", "A fee of five million dollars, three billion pounds and ten cents."),
+        ("Open 24/7, split 50/50.", "Open twenty four seven, split fifty fifty."),
+        ("In the XIXth century.", "In the nineteenth century."),
+        ("A bill of 3s. and of 4s. 2d. a day.", "A bill of three shillings and of four shillings two pence a day."),
+        ("Mme. de Staël, Wm. Pitt and Thos. Hardy.", "Madame de Staël, William Pitt and Thomas Hardy."),
         ("Nothing to say in other words, “quite”.", "Nothing to say in other words, “quite”."),
     ],
 )  # fmt: skip
@@ -49,6 +64,11 @@ def test_english_is_spoken_in_words(text: str, expected: str) -> None:
     (row,) = chunk(text)
     assert (row.text, row.spoken_text) == (text, expected)
     assert find_map_problem(row.text, row.spoken_text, json.loads(row.text_map)) == ""
+
+
+def test_an_amount_of_very_many_digits_is_spoken() -> None:
+    (row,) = chunk(f"It cost ${'9' * 50} in all.")
+    assert row.is_spoken
 
 
 @pytest.mark.parametrize(
