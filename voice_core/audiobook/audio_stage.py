@@ -25,7 +25,7 @@ from voice_core.storage.store import ObjectNotFoundError, Store
 from voice_core.synthesis.types import SynthesisFailure
 from voice_core.tts.base import Speech, Utterance
 
-_FINISHED_AT_ONCE = 32
+_WRITTEN_AT_ONCE = 32  # files or chunks
 
 Requests = Sequence[tuple[int, Utterance]]
 SpeakFunction = Callable[[Requests], Iterable[tuple[int, Speech | SynthesisFailure]]]
@@ -196,7 +196,7 @@ class SpeechStage:
                     again[number] = item.row.take + 1
                 else:
                     self._finished.append(number)
-                if len(self._finished) >= _FINISHED_AT_ONCE:
+                if max(len(self._files), len(self._finished)) >= _WRITTEN_AT_ONCE:
                     self._write_files()
                 checkpoint.write_if_due()
         self.retries += len(again)
@@ -234,12 +234,13 @@ class SpeechStage:
     def _add(self, number: int, item: ExaminedTake) -> bool:
         """Note a take. Returns whether another one is to be spoken."""
         tries = self._tries.get(number)
-        same = tries is not None and item.row.sha256 == tries.last_sha256  # the engine ignores the seed
+        digest = item.row.sha256
+        same = tries is not None and digest != "" and digest == tries.last_sha256  # the engine ignores the seed
         if tries is None:
-            tries = self._tries[number] = _Tries(1, item, item.row.sha256)
+            tries = self._tries[number] = _Tries(1, item, digest)
         else:
             tries.count += 1
-            tries.last_sha256 = item.row.sha256
+            tries.last_sha256 = digest
             if item.rank < tries.best.rank:
                 tries.best = item
         if tries.best is item and item.flac is not None:

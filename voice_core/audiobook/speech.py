@@ -22,12 +22,12 @@ from voice_core.settings import ConfigurationError, Settings
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.store import Store
 from voice_core.synthesis import EnginePool, EngineSpec, SynthesisFailure, SynthesisOptions, SynthesisStats
+from voice_core.synthesis.configured import engine_spec
 from voice_core.synthesis.sizing import Machine, choose_workers
 from voice_core.synthesis.speech_cache import SpeechSource
 from voice_core.synthesis.types import UtteranceGroup
 from voice_core.synthesis.voice_levels import Calibration, LevelUnknown, VoiceLevels
 from voice_core.synthesis.voice_recordings import describe_voice_problem, hash_voice_recordings
-from voice_core.tts import configured_engine, engine_declaration
 from voice_core.tts.base import Speech, SpeechEngine, Utterance
 
 BATCH_MODE = "AUDIOBOOK_BATCH_MODE"
@@ -48,13 +48,6 @@ class ChunkAudioReport:
     spoken: int = 0
     speech_sec: float = 0.0
     retries: int = 0
-
-
-def engine_spec(settings: Settings) -> EngineSpec:
-    """The engine of the settings, not loaded yet."""
-    name, options = configured_engine(settings)
-    engine = EngineSpec(name, options).load()  # not its weights
-    return EngineSpec(name, options, engine_declaration(name).memory_gb, engine.capabilities.thread_safe)
 
 
 def choose_book_workers(settings: Settings, workers: int = 0, engine: EngineSpec | None = None) -> int:
@@ -79,7 +72,7 @@ def open_book_pool(
     this one, unless the options say otherwise."""
     options = options or SynthesisOptions()
     engine = engine or engine_spec(settings)
-    workers = choose_book_workers(settings, options.workers, engine)
+    workers = choose_book_workers(settings, 1 if options.backend == "serial" else options.workers, engine)
     beside = options.postprocess_workers or max(1, workers // 2)
     if options.backend == "auto" and workers == 1 and engine.device == "cpu":
         options = dataclasses.replace(options, backend="serial")
