@@ -63,6 +63,13 @@ def built(instance: dg.DagsterInstance, asset: str = "coded_segments") -> list[s
     return sorted(instance.get_materialized_partitions(dg.AssetKey(asset)))
 
 
+def built_at(instance: dg.DagsterInstance, asset: str) -> float:
+    """When a partition of it was built last, in Unix time."""
+    event = instance.get_latest_materialization_event(dg.AssetKey(asset))
+    assert event is not None
+    return event.timestamp
+
+
 def test_the_sensor_builds_new_batches_together_and_what_failed_is_in_the_run_history(
     dagster_server: DagsterServer, instance: dg.DagsterInstance, corpus: Corpus
 ) -> None:
@@ -115,6 +122,9 @@ def test_a_recording_that_comes_later_is_built_without_the_others(
     dagster_server.wait("it is built", lambda: built(instance) == [*KEYS, "news/batch-0004"])
     assert len(instance.fetch_materializations(dg.AssetKey("segments"), limit=1000).records) == before + 1
     dagster_server.wait("its rows are written", lambda: "news/batch-0004" in built(instance, "voice_pairs"))
+    dagster_server.wait(
+        "the card is written again", lambda: built_at(instance, "dataset_card") > built_at(instance, "voice_pairs")
+    )
 
 
 def test_what_a_planning_run_finds_is_requested_by_the_sensor(
