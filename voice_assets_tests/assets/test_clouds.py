@@ -1,6 +1,6 @@
 """A whole build with the recordings on Google Cloud Storage and the work root on S3, over HTTP.
 
-On four recordings; `make soak` does the small demo.
+On four recordings; `make soak` builds the small demo on these stores, and kills the builds.
 """
 
 from pathlib import Path
