@@ -210,7 +210,8 @@ def test_a_title_that_begins_the_first_paragraph_is_not_added() -> None:
 @pytest.mark.parametrize(
     ("text", "language"),
     [("See Vol. II, ch. iii, and apt. #4 of it.", "en"), ("Add 2 tsp. of salt to it.", "en"),
-     ("It cost £5 10s. 6d. in all.", "en"), ("The MSS. were found.", "en"), ("دفع ٥٠٠ ر.س. إلى د. أحمد وم. علي اليوم", "ar")],
+     ("It cost £5 10s. 6d. in all.", "en"), ("The MSS. were found.", "en"),
+     ("دفع ٥٠٠ ر.س. إلى د. أحمد وم. علي اليوم", "ar")],
 )  # fmt: skip
 def test_abbreviations_end_no_sentence(text: str, language: str) -> None:
     assert [text[start:end] for start, end in split_sentences(text, language)] == [text]
