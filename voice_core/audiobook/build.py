@@ -5,7 +5,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from voice_core.audiobook.audiobook_stage import AudiobookReport, build_audiobook
+from voice_core.audiobook.audiobook_stage import AudiobookReport, FreedSpeechError, build_audiobook
 from voice_core.audiobook.books import BookFile
 from voice_core.audiobook.chunk_manifest import BookManifest, ChunkRow
 from voice_core.audiobook.chunks_stage import build_book_chunks
@@ -90,7 +90,11 @@ def build_book(
     began = time.monotonic()
     text = build_text(books, work, file, settings)
     audio = build_chunk_audio(work, file.key, settings, options, engine_pool=engine_pool, redo=redo, verify=verify)
-    mastered = build_audiobook(work, file.key, settings, workers=mastering_workers, verify=verify)
+    try:
+        mastered = build_audiobook(work, file.key, settings, workers=mastering_workers, verify=verify)
+    except FreedSpeechError:
+        audio = build_chunk_audio(work, file.key, settings, options, engine_pool=engine_pool, restore=True)
+        mastered = build_audiobook(work, file.key, settings, workers=mastering_workers, verify=verify)
     return BookReport(text, audio, mastered, time.monotonic() - began)
 
 
