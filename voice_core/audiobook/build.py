@@ -22,6 +22,7 @@ from voice_core.audiobook.text.lexicon import load_lexicon
 from voice_core.audiobook.text.rows import make_rows
 from voice_core.compute.workers import WorkerKilledError, map_unordered
 from voice_core.error_text import describe_exception
+from voice_core.layout import BookKey
 from voice_core.settings import Settings
 from voice_core.storage.distributed_lock import LockLostError
 from voice_core.storage.store import Store
@@ -61,7 +62,7 @@ def read_rows(data: bytes, name: str, settings: Settings) -> tuple[Book, list[Ch
     """A book and its chunks, with nothing written. Raises `BookError`."""
     given = settings.audiobook
     book = read_book(data, name, given)
-    return book, make_rows(book, given, load_speaker(settings), load_lexicon(given.lexicon))
+    return book, make_rows(book, given, load_speaker(settings), load_lexicon(given.lexicon), name=str(BookKey.of(name)))
 
 
 def build_text(books: Store, work: Store, file: BookFile, settings: Settings) -> BookManifest:
