@@ -111,7 +111,7 @@ def test_the_m4b_has_chapters_cover_and_tags(tale: BookBuilder, codec: str) -> N
 
 def test_a_book_of_more_than_255_chapters_has_all_of_them(tmp_path: Path) -> None:
     path = tmp_path / "chapter.m4a"
-    encode_audio(path, [np.zeros(4096, np.int16)], 24_000, aac(32))
+    encode_audio(path, [np.zeros(4096, np.int16)], 24_000, aac(32, 24_000))
     chapters = [EncodedChapter(f"Chapter {number}", 4096, partial(path.open, "rb")) for number in range(300)]
     write_m4b(tmp_path / "book.m4b", chapters, 24_000, BookTags("Long"), None)
     data = (tmp_path / "book.m4b").read_bytes()
@@ -148,7 +148,7 @@ def test_a_full_disk_commits_nothing(tale: BookBuilder, monkeypatch: pytest.Monk
 def test_an_encoder_on_a_full_disk_raises_os_error() -> None:
     noise = np.random.default_rng(0).integers(-9000, 9000, 1 << 20).astype(np.int16)
     with pytest.raises(OSError, match="No space left"):
-        encode_audio(Path("/dev/full"), [noise], 24_000, dataclasses.replace(aac(64), movflags=""))
+        encode_audio(Path("/dev/full"), [noise], 24_000, dataclasses.replace(aac(64, 24_000), movflags=""))
 
 
 def test_loud_speech_is_limited_and_counted(tale: BookBuilder) -> None:
