@@ -9,8 +9,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 export DAGSTER_HOME := $(CURDIR)/dagster_home
+# Images of containers often set it: then every process compiles all sources again, and the tests start hundreds.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo ui test soak bench lint format clean distclean
+.PHONY: demo ui test soak bench lint ruff mypy pytest definitions format clean distclean
 
 demo: .venv/.base
 	$(BIN)/voice demo
@@ -19,16 +21,26 @@ ui: .venv/.ui
 	$(BIN)/python -m voice_assets.instance
 	$(BIN)/dagster dev -w workspace.yaml
 
-test: lint
+# mypy, which uses one core, runs beside the tests, which often wait.
+test: ruff
+	$(MAKE) --no-print-directory --jobs=3 mypy pytest definitions
+
+pytest: .venv/.test
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
+
+definitions: .venv/.test
 	$(BIN)/dagster definitions validate -w workspace.yaml
 
 soak: .venv/.test
 	$(BIN)/python -m voice_assets_tests.soak
 
-lint: .venv/.test
+lint: ruff mypy
+
+ruff: .venv/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+mypy: .venv/.test
 	$(BIN)/mypy
 
 format: .venv/.test
@@ -51,18 +63,11 @@ distclean: clean
 	  { echo "Python 3.11 or newer is needed; name one with: make PYTHON=/path/to/python3.12"; exit 1; }
 	$(PYTHON) -m venv .venv
 
+# One call of pip each: those with extras install the base as well.
 .venv/.base: .venv/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable .
 	touch $@
 
-.venv/.ui: .venv/.base
-	$(BIN)/python -m pip install --quiet --editable '.[ui]'
-	touch $@
-
-.venv/.test: .venv/.base
-	$(BIN)/python -m pip install --quiet --editable '.[test]'
-	touch $@
-
-.venv/.bench: .venv/.base
-	$(BIN)/python -m pip install --quiet --editable '.[bench]'
-	touch $@
+.venv/.ui .venv/.test .venv/.bench: .venv/.%: .venv/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[$*]'
+	touch .venv/.base $@

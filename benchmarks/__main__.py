@@ -22,6 +22,7 @@ NAMES = (
     "synthesis",
     "moshi",
     "audiobook_marks",
+    "audiobook_validation",
 )
 
 

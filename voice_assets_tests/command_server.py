@@ -25,6 +25,7 @@ from typing import Any, NoReturn
 
 import dagster
 
+from voice_assets_tests.dagster_home import read_migrations_once
 from voice_assets_tests.processes import kill_process_group
 
 _PROJECT = Path(__file__).parents[1]
@@ -235,6 +236,7 @@ def _serve() -> None:
 def _import_what_commands_need() -> None:
     for name in _PRELOADED:
         importlib.import_module(name)
+    read_migrations_once()
     with dagster.DagsterInstance.ephemeral():  # imports Dagster's storage
         pass
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from dagster._core.storage.defs_state import base as defs_state
 
+from voice_assets_tests.dagster_home import read_migrations_once
 from voice_assets_tests.servers.faulty_proxy import FaultyProxy, faulty_proxy
 from voice_assets_tests.servers.gcs import GcsServer
 from voice_assets_tests.servers.gcs import gcs_server as start_gcs_server
@@ -25,6 +26,11 @@ _RAM_DISK_FREE_BYTES = 8 << 30
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    read_migrations_once()
+    _use_ram_disk()
+
+
+def _use_ram_disk() -> None:
     """Keep temporary files in memory where there is room for them, unless TMPDIR is set.
 
     Builds wait for the disk at each commit, and so do Dagster's SQLite databases: on a disk most tests take twice as

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import dagster
+from alembic.script import ScriptDirectory
 
 from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_core.demo.sample_data import DEMO_CHANNEL_MAPPING
@@ -15,6 +16,11 @@ from voice_core.storage.store import Store
 
 PROJECT = Path(__file__).parents[1]
 DAGSTER_YAML = PROJECT / "dagster_home" / "dagster.yaml"
+
+
+def read_migrations_once() -> None:
+    """Read Dagster's migration scripts once in this process, not for the database of each run. They never change."""
+    ScriptDirectory.from_config = functools.cache(ScriptDirectory.from_config)  # type: ignore[method-assign]
 
 
 def create_dagster_home(folder: Path, *, with_databases: bool = False) -> Path:

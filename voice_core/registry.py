@@ -27,6 +27,11 @@ def registered_names(registry: Mapping[str, str | Item], group: str) -> tuple[st
     return tuple(sorted({*registry, *entry_points(group=group).names}))
 
 
+def is_registered(registry: Mapping[str, str | Item], group: str, name: str) -> bool:
+    """Whether a registry or an entry point of `group` has `name`. Entry points, which take long, come last."""
+    return name in registry or bool(entry_points(group=group, name=name))
+
+
 def load_registered(registry: Mapping[str, str | Item], group: str, name: str, kind: type[Item], what: str) -> Item:
     """The object that is registered under `name`; the registry comes before the entry points of `group`.
 

@@ -7,6 +7,7 @@ import typer
 
 from voice_assets.cli.exit_codes import FAILED_EXIT_CODE
 from voice_assets.cli.output import print_error_line, print_line, show_progress, show_wait_messages
+from voice_core.language import pluralize
 from voice_core.settings import ConfigurationError, Settings
 from voice_core.storage.local_files import write_file
 
@@ -174,11 +175,14 @@ def speak(
 
     settings = Settings.load()
     show_progress()
-    report = speak_pipeline(json_path, file_id, settings, workers or 0)
-    for line in report.failures:
-        print_error_line(line, "failed:")
-    print_line(f"{json_path}: {report.spoken} of {report.chunks} chunks spoken, {report.reused} kept")
-    if report.failures:
+    report = speak_pipeline(json_path, file_id, settings, workers or 0, work=_open_work(settings))
+    for number, why in report.failed.items():
+        print_error_line(f"chunk {number}: {why}", "failed:")
+    print_line(
+        f"{json_path}: {report.succeeded} of {pluralize(report.chunks, 'chunk')} of {file_id}; "
+        f"{pluralize(report.spoken, 'take')} spoken now, {report.reused:,} kept, {report.exceptions:,} failed a test"
+    )
+    if report.failed:
         raise typer.Exit(FAILED_EXIT_CODE)
 
 

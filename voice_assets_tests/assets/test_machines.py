@@ -1,6 +1,5 @@
 """A T4's and an H200's location in one workspace, each served by a process of its own, with everything switched on."""
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -13,22 +12,24 @@ import pytest
 from voice_assets_tests.assets.daemon_fixture import DagsterServer, run_dagster_dev
 from voice_assets_tests.assets.gpu_contention import MODULE, find_overlaps
 from voice_assets_tests.assets.pretend_gpu import SECONDS, TIMELINE, read_timeline
+from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_assets_tests.servers.process import free_port, run_server
-from voice_core.demo.sample_data import DEMO_CHANNEL_MAPPING, SampleData
 
 pytestmark = pytest.mark.slow
 
 WORKSPACE = Path(__file__).parents[2] / "workspace.machines.yaml"
 LATER = ("coded_segments", "voice_dataset", "voice_pairs", "dataset_splits", "dataset_card")
-KEYS = ["Atheer_-/batch-0001", "harbour-radio/batch-0001"]
+KEYS = ["news/batch-0001", "talk/batch-0001"]
 
 
 @pytest.fixture
-def dagster_server(small_demo: SampleData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterServer]:
+def dagster_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterServer]:
+    corpus = Corpus(tmp_path)
+    corpus.add_recording("a", 8.0)
+    corpus.add_recording("b", 8.0, channel="talk")
     variables = {
-        "RAW_URL": str(small_demo.raw),
-        "WORK_URL": str(tmp_path / "work"),
-        "CHANNEL_MAPPING": json.dumps(DEMO_CHANNEL_MAPPING),
+        "RAW_URL": str(corpus.raw_dir),
+        "WORK_URL": str(corpus.work_dir),
         "GPU_LOCK_DIR": str(tmp_path / "locks"),
         "WORKERS": "1",
         "AUTOMATION__ENABLED": "true",

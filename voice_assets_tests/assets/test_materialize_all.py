@@ -1,4 +1,7 @@
-"""Every asset of a fresh instance, materialised in the order of the graph, as "Materialize all" does."""
+"""Every asset of a fresh instance, materialised in the order of the graph, as "Materialize all" does.
+
+In this process; `make soak` lets a daemon do it.
+"""
 
 import shutil
 from collections.abc import Iterator

@@ -1,6 +1,7 @@
 """NeuCodec through the asset graph, on the CPU, with a small model of random weights."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -9,9 +10,10 @@ import pytest
 
 from resources.corpus import CorpusResource
 from resources.neucodec import NeuCodecResource
-from voice_assets_tests.assets.conftest import BuiltCorpus
+from voice_assets_tests.assets.conftest import BuiltCorpus, open_corpus
 from voice_assets_tests.core.codecs import original_neucodec
 from voice_assets_tests.core.codecs.original_neucodec import SMALL
+from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_core.audio.pcm import to_float
 from voice_core.codecs.base import CodecUnavailableError
 from voice_core.codecs.neucodec import NeuCodec
@@ -29,20 +31,33 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def two_recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BuiltCorpus]:
+    """A corpus of two recordings in two batches, cut, encoded by the embedded codec and finished."""
+    (tmp_path / "two").mkdir()
+    corpus = Corpus(tmp_path / "two")
+    corpus.add_recording("a", 8.0)
+    corpus.add_recording("b", 8.0, channel="talk")
+    made = open_corpus(tmp_path / "two", monkeypatch)
+    assert not made.build().failures
+    yield made
+    made.instance.dispose()
+
+
 def variables(checkpoint: Path) -> dict[str, str]:
     return {
         "VOICE_CODEC": "neucodec",
         "VOICE_NEUCODEC__CHECKPOINT": str(checkpoint),
         "VOICE_NEUCODEC__DEVICE": "cpu",
-        "VOICE_GUARD_SHARE": "0.2",
+        "VOICE_GUARD_SHARE": "0.5",
     }
 
 
-def test_a_dataset_gets_neucodecs_codes_and_says_so(built_corpus: BuiltCorpus, checkpoint: Path) -> None:
-    report = built_corpus.build(**variables(checkpoint))
+def test_a_dataset_gets_neucodecs_codes_and_says_so(two_recordings: BuiltCorpus, checkpoint: Path) -> None:
+    report = two_recordings.build(**variables(checkpoint))
     assert not report.failures
     assert report.figures.get("recordings_decoded", 0) == 0
-    work = Store(built_corpus.work.as_uri())
+    work = Store(two_recordings.work.as_uri())
     codec = NeuCodec(NeuCodecSettings(checkpoint=str(checkpoint), device="cpu"))
     encoded = 0
     for partition in list_partitions(work):
@@ -59,10 +74,10 @@ def test_a_dataset_gets_neucodecs_codes_and_says_so(built_corpus: BuiltCorpus, c
             np.testing.assert_array_equal(segment.codes, alone)
         encoded += len(manifest.kept())
     assert report.figures["segments_encoded"] >= encoded > 0
-    files = built_corpus.files()
-    again = built_corpus.build(**variables(checkpoint))
+    files = two_recordings.files()
+    again = two_recordings.build(**variables(checkpoint))
     assert (again.materialised, again.figures.get("segments_encoded", 0)) == (0, 0)
-    assert built_corpus.files() == files
+    assert two_recordings.files() == files
     card = files["datasets/voice/README.md"].decode()
     assert "stand-in" not in card
     assert "plain path: 100.0000% of the codes are equal" in card

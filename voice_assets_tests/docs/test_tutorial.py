@@ -5,33 +5,32 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from voice_assets_tests.docs.layout import documented_places
 from voice_assets_tests.docs.pages import DOCS, ROOT, Block, blocks
+from voice_assets_tests.docs.voice_program import voice_program
 from voice_assets_tests.files import files_below
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder as the tutorial's commands find it: with Dagster's home, and with `voice` and `python` on the path."""
     (tmp_path / "dagster_home").mkdir()
     shutil.copy(ROOT / "dagster_home" / "dagster.yaml", tmp_path / "dagster_home")
     programs = tmp_path / "bin"
     programs.mkdir()
     (programs / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
-    (programs / "voice").write_text(
-        f'#!/bin/sh\nexec "{sys.executable}" -c "from voice_assets.cli import main; main()" "$@"\n'
-    )
-    for program in programs.iterdir():
-        program.chmod(0o755)
+    (programs / "python").chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
     monkeypatch.setenv("VOICE_WORKERS", "1")
-    return tmp_path
+    with voice_program(programs / "voice"):
+        yield tmp_path
 
 
 def run(block: Block, folder: Path) -> str:

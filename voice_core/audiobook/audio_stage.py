@@ -25,7 +25,7 @@ from voice_core.storage.store import ObjectNotFoundError, Store
 from voice_core.synthesis.types import SynthesisFailure
 from voice_core.tts.base import Speech, Utterance
 
-_FINISHED_AT_ONCE = 32
+_WRITTEN_AT_ONCE = 32  # files or chunks
 
 Requests = Sequence[tuple[int, Utterance]]
 SpeakFunction = Callable[[Requests], Iterable[tuple[int, Speech | SynthesisFailure]]]
@@ -68,12 +68,16 @@ class _Tries:
 
 
 def find_intact_files(store: Store, book: BookKey, old: ChunkAudioManifest | None, *, verify: bool = False) -> set[str]:
-    """Keys of the files that are there in the committed size; with `verify`, or after a killed run, in content."""
+    """Keys of the files that are there in the committed size; with `verify`, or after a killed run, in content.
+
+    Freed files count as if they were there.
+    """
     if old is None:
         return set()
+    freed = {row.key: row.sha256 for row in old.rows if row.freed}
     files = {key: listed for row in old.rows for key, listed in row.files().items()}
     sizes = list_sizes(store, stage_prefix(STAGE, book))
-    states = check_files(store, files, sizes, verify=verify or not old.complete)
+    states = check_files(store, files, sizes, freed, verify=verify or not old.complete)
     return {key for key, state in states.items() if state.counts_as_present}
 
 
@@ -83,6 +87,7 @@ def examine_take(spoken: SpokenTake, examiner: Examiner, sample_rate_hz: int) ->
     row = ChunkAudioRow(
         "",
         task.fingerprint,
+        words_digest=task.chunk.words_digest,
         voice=task.chunk.voice,
         first_take=task.first_take,
         take=spoken.take,
@@ -196,7 +201,7 @@ class SpeechStage:
                     again[number] = item.row.take + 1
                 else:
                     self._finished.append(number)
-                if len(self._finished) >= _FINISHED_AT_ONCE:
+                if max(len(self._files), len(self._finished)) >= _WRITTEN_AT_ONCE:
                     self._write_files()
                 checkpoint.write_if_due()
         self.retries += len(again)
@@ -234,12 +239,13 @@ class SpeechStage:
     def _add(self, number: int, item: ExaminedTake) -> bool:
         """Note a take. Returns whether another one is to be spoken."""
         tries = self._tries.get(number)
-        same = tries is not None and item.row.sha256 == tries.last_sha256  # the engine ignores the seed
+        digest = item.row.sha256
+        same = tries is not None and digest != "" and digest == tries.last_sha256  # the engine ignores the seed
         if tries is None:
-            tries = self._tries[number] = _Tries(1, item, item.row.sha256)
+            tries = self._tries[number] = _Tries(1, item, digest)
         else:
             tries.count += 1
-            tries.last_sha256 = item.row.sha256
+            tries.last_sha256 = digest
             if item.rank < tries.best.rank:
                 tries.best = item
         if tries.best is item and item.flac is not None:

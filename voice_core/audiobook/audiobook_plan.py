@@ -28,11 +28,13 @@ _MADE_OF_AAC = {"m4b", "epub", "audiobookshelf"}
 
 @dataclass(frozen=True, slots=True)
 class AudiobookSource:
-    """The text and the speech of a book."""
+    """The text and the speech of a book, with the data versions of their manifests."""
 
     key: BookKey
     text: BookManifest
     speech: ChunkAudioManifest
+    text_version: str
+    speech_version: str
     chapters: Sequence[ChapterSource]
     cover: CoverImage | None = None
     warnings: tuple[str, ...] = field(default=())
@@ -69,7 +71,7 @@ def stage_inputs(source: AudiobookSource, settings: AudiobookSettings) -> str:
         master_inputs(chapter, gains, source.speech.sample_rate_hz, settings) for chapter in source.spoken_chapters()
     ]
     chosen = settings.model_dump(mode="json", include={"formats", "aac_kbps", "narrator", "voice", "language"})
-    return fingerprint(STAGE, AUDIOBOOK_VERSION, source.text.data_version, source.speech.data_version, masters, chosen)
+    return fingerprint(STAGE, AUDIOBOOK_VERSION, source.text_version, source.speech_version, masters, chosen)
 
 
 def chapter_targets(
@@ -109,7 +111,7 @@ def make_book_output(
         m4a=m4a,
         rate_hz=source.rate_hz,
         tags=source.tags(settings),
-        text_version=source.text.data_version,
+        text_version=source.text_version,
         identifier=identifier or uuid5(NAMESPACE_URL, f"{source.key}#{source.text.source_sha256}").urn,
         cover=source.cover,
         rest=ChapterSource(0, "", 1, rest) if rest else None,

@@ -1,6 +1,7 @@
 """The stage that masters a book and writes its files; what is unchanged is kept."""
 
 import dataclasses
+import shlex
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -12,7 +13,13 @@ from voice_core.audiobook.audiobook_manifest import (
     FileRow,
     read_audiobook_manifest,
 )
-from voice_core.audiobook.audiobook_plan import AudiobookSource, chapter_targets, make_book_output, stage_inputs
+from voice_core.audiobook.audiobook_plan import (
+    AUDIOBOOK_VERSION,
+    AudiobookSource,
+    chapter_targets,
+    make_book_output,
+    stage_inputs,
+)
 from voice_core.audiobook.chapter_job import ChapterJob, ChapterTarget, run_chapter_job
 from voice_core.audiobook.chunk_manifest import BookManifest, read_book_manifest
 from voice_core.audiobook.mastering.chapter_source import join_chapters
@@ -30,6 +37,12 @@ from voice_core.stages.files import check_files, list_sizes
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.scratch import Scratch, open_scratch
 from voice_core.storage.store import Store
+
+__all__ = ["AUDIOBOOK_VERSION", "AudiobookReport", "build_audiobook"]
+
+
+class FreedSpeechError(ValueError):
+    """A chapter must be mastered whose speech was freed. The message says how to speak it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +64,22 @@ def build_audiobook(
     `verify`, the files that are there are read and compared.
 
     Raises LookupError where the text or the speech is missing or incomplete, ValueError for a book without speech and
-    for speech that is missing or changed, and OSError.
+    for speech that is missing or changed, FreedSpeechError, and OSError.
     """
     began = time.monotonic()
     with hold_lock(work, f"{STAGE} {book}") as work:
         text, speech = _read_inputs(work, book)
         cover, warning = read_cover(work, text)
-        source = AudiobookSource(book, text, speech, join_chapters(text, speech), cover, (warning,) if warning else ())
+        source = AudiobookSource(
+            book,
+            text,
+            speech,
+            text.data_version,
+            speech.data_version,
+            join_chapters(text, speech),
+            cover,
+            (warning,) if warning else (),
+        )
         old = read_audiobook_manifest(work, book)
         inputs = stage_inputs(source, settings.audiobook)
         intact = _find_intact_files(work, book, old, verify=verify)
@@ -140,6 +162,11 @@ class _Build:
             if inputs in masters and not missing:
                 self.masters[chapter.number] = masters[inputs]
                 continue
+            if any(item.audio.freed for item in chapter.spoken):
+                raise FreedSpeechError(
+                    f"the speech of chapter {chapter.number} of {source.key} was freed: run `voice audiobook build "
+                    f"{shlex.quote(str(source.key))}` to speak it again"
+                )
             only_speech = dataclasses.replace(chapter, rows=())
             rate = source.speech.sample_rate_hz
             jobs.append(
@@ -196,8 +223,8 @@ class _Build:
             inputs=self.inputs,
             title=self.source.text.title,
             sample_rate_hz=self.source.rate_hz,
-            book_version=self.source.text.data_version,
-            speech_version=self.source.speech.data_version,
+            book_version=self.source.text_version,
+            speech_version=self.source.speech_version,
             formats=self.settings.audiobook.formats,
             masters=dict(sorted(self.masters.items())),
             warnings=self.source.warnings,

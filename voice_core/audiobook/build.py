@@ -5,7 +5,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from voice_core.audiobook.audiobook_stage import AudiobookReport, build_audiobook
+from voice_core.audiobook.audiobook_stage import AudiobookReport, FreedSpeechError, build_audiobook
 from voice_core.audiobook.books import BookFile
 from voice_core.audiobook.chunk_manifest import BookManifest, ChunkRow
 from voice_core.audiobook.chunks_stage import build_book_chunks
@@ -82,12 +82,20 @@ def build_book(
     engine_pool: EnginePool | None = None,
     redo: Collection[str] = (),
     verify: bool = False,
+    mastering_workers: int = 0,
 ) -> BookReport:
-    """Bring a book up to date: its text, its speech, the audiobook. Raises as the three stages."""
+    """Bring a book up to date: its text, its speech, the audiobook. Raises as the three stages.
+
+    `mastering_workers` is the number of processes that master chapters; 0 as in `build_audiobook`.
+    """
     began = time.monotonic()
     text = build_text(books, work, file, settings)
     audio = build_chunk_audio(work, file.key, settings, options, engine_pool=engine_pool, redo=redo, verify=verify)
-    mastered = build_audiobook(work, file.key, settings, verify=verify)
+    try:
+        mastered = build_audiobook(work, file.key, settings, workers=mastering_workers, verify=verify)
+    except FreedSpeechError:
+        audio = build_chunk_audio(work, file.key, settings, options, engine_pool=engine_pool, restore=True)
+        mastered = build_audiobook(work, file.key, settings, workers=mastering_workers, verify=verify)
     return BookReport(text, audio, mastered, time.monotonic() - began)
 
 
@@ -143,7 +151,7 @@ def _build_alone(task: tuple[Store, Store, BookFile, Settings, bool]) -> BookRep
     os.environ[BATCH_MODE] = "1"
     serial = SynthesisOptions(backend="serial", workers=1)
     try:
-        return build_book(books, work, file, settings, serial, verify=verify)
+        return build_book(books, work, file, settings, serial, verify=verify, mastering_workers=1)
     except EXPECTED_ERRORS as error:
         return describe_exception(error)
 

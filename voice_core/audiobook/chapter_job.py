@@ -81,7 +81,7 @@ def _encode(
                 row = _file_row(job, target, key, path, part.sample_count, canonical_json(measured.to_json()))
             yield row
         return
-    encoding = _encodings(job.settings)[target.format]
+    encoding = _encodings(job.settings, rate_hz)[target.format]
     key = f"{target.key}.{encoding.extension}"
     with job.store.create(key, raw.parent) as path:
         encode_audio(path, read_master(raw), rate_hz, encoding, target.tags)
@@ -89,8 +89,8 @@ def _encode(
     yield row
 
 
-def _encodings(settings: AudiobookSettings) -> dict[str, Encoding]:
-    return {"m4a": aac(settings.aac_kbps), "flac": FLAC, "opus": OPUS, "mp3": MP3, "recording": FLAC}
+def _encodings(settings: AudiobookSettings, rate_hz: int) -> dict[str, Encoding]:
+    return {"m4a": aac(settings.aac_kbps, rate_hz), "flac": FLAC, "opus": OPUS, "mp3": MP3, "recording": FLAC}
 
 
 def _file_row(

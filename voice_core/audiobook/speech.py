@@ -22,12 +22,12 @@ from voice_core.settings import ConfigurationError, Settings
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.store import Store
 from voice_core.synthesis import EnginePool, EngineSpec, SynthesisFailure, SynthesisOptions, SynthesisStats
+from voice_core.synthesis.configured import engine_spec
 from voice_core.synthesis.sizing import Machine, choose_workers
 from voice_core.synthesis.speech_cache import SpeechSource
 from voice_core.synthesis.types import UtteranceGroup
 from voice_core.synthesis.voice_levels import Calibration, LevelUnknown, VoiceLevels
 from voice_core.synthesis.voice_recordings import describe_voice_problem, hash_voice_recordings
-from voice_core.tts import configured_engine, engine_declaration
 from voice_core.tts.base import Speech, SpeechEngine, Utterance
 
 BATCH_MODE = "AUDIOBOOK_BATCH_MODE"
@@ -39,8 +39,9 @@ Id = TypeVar("Id")
 
 @dataclass(frozen=True, slots=True)
 class ChunkAudioReport:
-    """What one run over a book did. `spoken` counts takes, retries included; `speech_sec` is their length. `stats` also
-    counts the sentences of the voices whose levels were measured."""
+    """What one run over a book did. `spoken` counts takes, retries included; `speech_sec` is their length. `reused`
+    counts chunks with the speech of an earlier run. `stats` also counts the sentences over which levels were measured.
+    """
 
     manifest: ChunkAudioManifest
     stats: SynthesisStats
@@ -48,13 +49,7 @@ class ChunkAudioReport:
     spoken: int = 0
     speech_sec: float = 0.0
     retries: int = 0
-
-
-def engine_spec(settings: Settings) -> EngineSpec:
-    """The engine of the settings, not loaded yet."""
-    name, options = configured_engine(settings)
-    engine = EngineSpec(name, options).load()  # not its weights
-    return EngineSpec(name, options, engine_declaration(name).memory_gb, engine.capabilities.thread_safe)
+    reused: int = 0
 
 
 def choose_book_workers(settings: Settings, workers: int = 0, engine: EngineSpec | None = None) -> int:
@@ -79,7 +74,7 @@ def open_book_pool(
     this one, unless the options say otherwise."""
     options = options or SynthesisOptions()
     engine = engine or engine_spec(settings)
-    workers = choose_book_workers(settings, options.workers, engine)
+    workers = choose_book_workers(settings, 1 if options.backend == "serial" else options.workers, engine)
     beside = options.postprocess_workers or max(1, workers // 2)
     if options.backend == "auto" and workers == 1 and engine.device == "cpu":
         options = dataclasses.replace(options, backend="serial")
@@ -96,21 +91,25 @@ def build_chunk_audio(
     *,
     engine_pool: EnginePool | None = None,
     redo: Collection[str] = (),
+    restore: bool = False,
     verify: bool = False,
     on_rows: Callable[[Sequence[ChunkAudioRow]], None] = lambda rows: None,
 ) -> ChunkAudioReport:
     """Speak what a book lacks, examine it, and commit it.
 
     An `engine_pool` keeps its engines loaded over several books; its engine and options are used then. The chunks in
-    `redo` are spoken again from other seeds. `verify` reads all files and speaks those that are not what was committed.
-    `on_rows` gets the rows of chunks as they are finished, those that are kept first.
+    `redo` are spoken again from other seeds. Freed files are spoken again in chapters with a chunk that is spoken,
+    since these are mastered anew, and with `restore` everywhere. `verify` reads all files and speaks those that are not
+    what was committed. `on_rows` gets the rows of chunks as they are finished, those that are kept first.
 
     Raises LookupError where the book has no finished text or lacks a chunk of `redo`, ConfigurationError for the
     settings of the validation, an aligner or a voice, and EngineUnavailableError.
     """
     if engine_pool is None:
         with open_book_pool(settings, options, engine) as own:
-            return build_chunk_audio(work, book, settings, engine_pool=own, redo=redo, verify=verify, on_rows=on_rows)
+            return build_chunk_audio(
+                work, book, settings, engine_pool=own, redo=redo, restore=restore, verify=verify, on_rows=on_rows
+            )
     began = time.monotonic()
     text = read_text(work, book)
     chunks = text.chunks()
@@ -123,10 +122,10 @@ def build_chunk_audio(
     check_voices(speaker, chunks)
     speaking = _Speaking(engine_pool, speaker, f"speaking {book}")
     with hold_lock(work, f"{STAGE} {book}") as store:
-        plan = make_plan(store, book, chunks, speaker, examiner, settings, redo=redo, verify=verify)
+        plan = make_plan(store, book, chunks, speaker, examiner, settings, redo=redo, restore=restore, verify=verify)
         if plan.old is not None and plan.is_current:
             on_rows(plan.old.rows)
-            return ChunkAudioReport(plan.old, speaking.stats, time.monotonic() - began)
+            return ChunkAudioReport(plan.old, speaking.stats, time.monotonic() - began, reused=plan.reused)
         gains_db = speaking.measure_gains(store, plan.calibrations, settings.audiobook.level_dbfs)
         stage = SpeechStage(
             store,
@@ -140,7 +139,9 @@ def build_chunk_audio(
         )
         manifest = stage.run()
     wall_sec = time.monotonic() - began
-    return ChunkAudioReport(manifest, speaking.stats, wall_sec, speaking.takes, speaking.speech_sec, stage.retries)
+    return ChunkAudioReport(
+        manifest, speaking.stats, wall_sec, speaking.takes, speaking.speech_sec, stage.retries, plan.reused
+    )
 
 
 def read_text(work: Store, book: BookKey) -> BookManifest:
@@ -187,6 +188,7 @@ def make_plan(
     settings: Settings,
     *,
     redo: Collection[str] = (),
+    restore: bool = False,
     verify: bool = False,
 ) -> SpeechPlan:
     """What a book's speech needs, by what there is of it."""
@@ -201,17 +203,29 @@ def make_plan(
         "level_dbfs": settings.audiobook.level_dbfs,
         "validation": examiner.config.model_dump(),
     }
-    return plan_speech(
-        book,
-        chunks,
-        source,
-        old,
-        find_intact_files(store, book, old, verify=verify),
-        lambda identity: examiner.identity(examiner.is_sampled(identity)),
-        seed=settings.audiobook.seed,
-        parameters=parameters,
-        redo=redo,
-    )
+    intact = find_intact_files(store, book, old, verify=verify)
+
+    def plan(there: set[str]) -> SpeechPlan:
+        return plan_speech(
+            book,
+            chunks,
+            source,
+            old,
+            there,
+            lambda identity: examiner.identity(examiner.is_sampled(identity)),
+            seed=settings.audiobook.seed,
+            parameters=parameters,
+            redo=redo,
+        )
+
+    found = plan(intact)
+    mastered_anew = {chunk.chapter for index, chunk in enumerate(chunks) if index not in found.kept}
+    needed = {
+        row.key
+        for index, row in found.kept.items()
+        if row.freed and (restore or chunks[index].chapter in mastered_anew)
+    }
+    return plan(intact - needed) if needed else found
 
 
 class _Speaking:

@@ -74,6 +74,11 @@ class SpeechPlan:
         old = self.old
         return old is not None and old.complete and old.inputs == self.inputs and len(self.kept) == len(self.chunks)
 
+    @property
+    def reused(self) -> int:
+        """The number of chunks with the speech of an earlier run."""
+        return len(self.reusable) + sum(row.spoken for row in self.kept.values())
+
     def to_do(self) -> list[tuple[SpeechTask, list[int]]]:
         """Each task of which there is no row, and the numbers of its chunks, in the order of the book."""
         found: dict[str, tuple[SpeechTask, list[int]]] = {}

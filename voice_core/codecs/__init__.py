@@ -8,7 +8,7 @@ from collections.abc import Hashable
 
 from voice_core.codecs.base import Codec, CodecUnavailableError
 from voice_core.codecs.declaration import CodecDeclaration
-from voice_core.registry import UnknownNameError, load_registered, registered_names
+from voice_core.registry import UnknownNameError, is_registered, load_registered, registered_names
 from voice_core.settings import Settings, SettingsGroup
 from voice_core.settings.loading import ConfigurationError
 from voice_core.settings.own_group import read_own_group
@@ -47,7 +47,7 @@ def codec_settings(settings: Settings) -> SettingsGroup | None:
 
     None without a codec, and for an unknown one. Raises ConfigurationError for options that the codec does not have.
     """
-    if settings.codec not in codec_names():
+    if not is_registered(CODECS, ENTRY_POINTS, settings.codec):
         return None
     declared = codec_declaration(settings.codec).settings
     return read_own_group(settings, settings.codec, declared, settings.codec_options, "codec_options")

@@ -35,10 +35,10 @@ from voice_core.synthesis import (
     SynthesisStats,
     UtteranceGroup,
 )
+from voice_core.synthesis.configured import engine_spec
 from voice_core.synthesis.sizing import physical_cores
 from voice_core.synthesis.speech_cache import SpeechCache
 from voice_core.synthesis.voice_levels import remove_damaged_levels
-from voice_core.tts import configured_engine, engine_declaration
 from voice_core.tts.base import Speech
 
 SUFFIXES = (".jsonl", ".ndjson")
@@ -102,13 +102,6 @@ def assign_scripts(
     source = " ".join(f"{scripts.url}/{name}" for name in sorted(only)) or scripts.url
     given = DialogueSource(source, partial=most is not None, replace_source=replace_source)
     return assign_dialogues(work, moshi.name, read_scripts(scripts, only, most), moshi.batch_dialogues, given)
-
-
-def engine_spec(settings: Settings) -> EngineSpec:
-    """The engine of the settings, not loaded yet."""
-    name, options = configured_engine(settings)
-    engine = EngineSpec(name, options).load()  # not its weights
-    return EngineSpec(name, options, engine_declaration(name).memory_gb, engine.capabilities.thread_safe)
 
 
 def open_engine_pool(

@@ -83,7 +83,7 @@ def build_original(size: ModelSize = FULL, seed: int = 0) -> Any:
         made = made.eval().requires_grad_(False)
         _vary(made)
     made.size = size
-    calibrate(made, [synthetic_speech(2.0, seed) for seed in range(4)])
+    calibrate(made, [synthetic_speech(0.5, seed) for seed in range(4)])
     return made
 
 

@@ -30,12 +30,12 @@ KILLS = (1, 12)
 """So many workers are killed: one, or so many that what is done again is lost as well, and its batch fails."""
 
 
-def create_deployment(folder: Path) -> Deployment:
-    """Three batches of recordings, for two workers."""
+def create_deployment(folder: Path, recordings: int = 3) -> Deployment:
+    """Three batches of so many recordings, for two workers."""
     (folder / "corpus").mkdir(parents=True)
     corpus = Corpus(folder / "corpus")
     for channel in ("news", "sport", "talk"):
-        for number in range(3):
+        for number in range(recordings):
             corpus.add_recording(f"{channel}-{number}", 8.0, channel=channel)
     deployment = create_file_deployment(folder / "place", corpus.raw_dir)
     return dataclasses.replace(deployment, environment={**deployment.environment, "VOICE_WORKERS": "2"})

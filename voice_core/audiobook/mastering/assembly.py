@@ -66,7 +66,7 @@ def pause_samples(chunk: SpokenChunk, settings: AudiobookSettings, rate_hz: int)
         "heading": settings.pause_heading_sec,
         "chapter": settings.pause_scene_sec,  # only where the chapter's last chunks have no speech
     }
-    return round(pauses[chunk.row.pause_after] * rate_hz)
+    return round(pauses[chunk.pause] * rate_hz)
 
 
 @dataclass(slots=True)

@@ -1,18 +1,24 @@
 """What a chapter is made of: its text joined with its speech."""
 
+import dataclasses
 from dataclasses import dataclass, field
 
 from voice_core.audiobook.audio_manifest import ChunkAudioManifest, ChunkAudioRow
 from voice_core.audiobook.chunk_manifest import BookManifest, ChunkRow
+from voice_core.language import pluralize
 from voice_core.layout import slug
+
+_PAUSES = ("clause", "sentence", "paragraph", "heading", "scene", "chapter")
+"""From the shortest to the longest."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpokenChunk:
-    """A chunk that has speech."""
+    """A chunk that has speech. `pause` is its own, or the longest of those of the chunks without speech after it."""
 
     row: ChunkRow
     audio: ChunkAudioRow
+    pause: str = "sentence"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +44,30 @@ class ChapterSource:
 def join_chapters(book: BookManifest, speech: ChunkAudioManifest) -> list[ChapterSource]:
     """The chapters of a book with their speech; chunks whose speech failed have none.
 
-    Raises LookupError where a chunk has no row among those of the speech: the text has changed since it was spoken.
+    Raises LookupError where a chunk has no row of its words among those of the speech: the text has changed since it
+    was spoken.
     """
     audio = {row.chunk_id: row for row in speech.rows}
-    missing = [row.chunk_id for row in book.chunks() if row.chunk_id not in audio]
-    if missing:
+    outdated = [
+        row.chunk_id
+        for row in book.chunks()
+        if row.chunk_id not in audio or audio[row.chunk_id].words_digest != row.words_digest
+    ]
+    if outdated:
         raise LookupError(
-            f"the speech of {book.partition} is older than its text: {len(missing)} chunks are not in it, the first is "
-            f"{missing[0]}. Materialize chunk_audio of this book first"
+            f"the speech of {book.partition} is older than its text: {pluralize(len(outdated), 'chunk')} without "
+            f"speech of these words, the first is {outdated[0]}; materialize chunk_audio of this book first"
         )
     rows = dict(book.by_chapter())
     chapters = []
     for number, (title, level) in enumerate(book.chapters, 1):
         own = tuple(rows.get(number, ()))
-        spoken = (SpokenChunk(row, audio[row.chunk_id]) for row in own if row.is_spoken)
-        chapters.append(ChapterSource(number, title, level, own, tuple(item for item in spoken if item.audio.spoken)))
+        spoken: list[SpokenChunk] = []
+        for row in (row for row in own if row.is_spoken):
+            if audio[row.chunk_id].spoken:
+                spoken.append(SpokenChunk(row, audio[row.chunk_id], row.pause_after))
+            elif spoken:
+                longer = max(spoken[-1].pause, row.pause_after, key=_PAUSES.index)
+                spoken[-1] = dataclasses.replace(spoken[-1], pause=longer)
+        chapters.append(ChapterSource(number, title, level, own, tuple(spoken)))
     return chapters

@@ -82,10 +82,11 @@ def _timed_words(
     at = sentence = 0
     before = span.start
     for word in chunk.audio.word_times():
-        found = chunk.row.text.find(word.text.split()[0], at) if word.text.split() else -1
-        if found < 0:
+        token = word.text.split()[0] if word.text.split() else ""
+        found = chunk.row.text.find(token, at)
+        if not token or found < 0:
             return None
-        at = found + 1
+        at = found + len(token)
         while sentence + 1 < len(slices) and found >= slices[sentence + 1][0]:
             sentence += 1
         start = max(before, span.start + round(word.start_sec * rate_hz) - span.lead)

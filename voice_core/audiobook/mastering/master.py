@@ -54,7 +54,7 @@ def master_inputs(
 ) -> str:
     """The hash of all that a chapter's audio depends on. The chapter's number and title are not among it."""
     chunks = [
-        (item.audio.sha256, item.audio.sample_count, gains_db.get(item.audio.voice), item.row.pause_after)
+        (item.audio.sha256, item.audio.sample_count, gains_db.get(item.audio.voice), item.pause)
         for item in chapter.spoken
     ]
     chosen = settings.model_dump(mode="json", include=_SETTINGS)

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 
 import av
 
+from voice_core.audio.source import limit_ffmpeg_memory
 from voice_core.audiobook.chunk_manifest import BookManifest
 from voice_core.fingerprint import sha256
 from voice_core.storage.store import Store
 
 _log = logging.getLogger(__name__)
 _TYPES = {b"\xff\xd8\xff": ("image/jpeg", "jpg"), b"\x89PNG\r\n\x1a\n": ("image/png", "png")}
+_OPEN_OPTIONS = {"format_whitelist": "jpeg_pipe,png_pipe", "protocol_whitelist": "file"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,8 @@ def parse_cover(data: bytes) -> CoverImage | None:
     if found is None:
         return None
     try:
-        with av.open(io.BytesIO(data), "r") as container:
+        with limit_ffmpeg_memory(), av.open(io.BytesIO(data), "r", options=_OPEN_OPTIONS) as container:
             decoded = next(container.decode(video=0), None)
-    except (av.FFmpegError, ValueError, IndexError):
+    except (av.FFmpegError, ValueError, IndexError, MemoryError):  # MemoryError: millions of pixels in a small file
         return None
     return CoverImage(data, *found, sha256(data)) if decoded is not None else None

@@ -16,7 +16,7 @@ from voice_core.audio.pcm import RESAMPLER_OPTIONS, Pcm16
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """How audio is encoded. `rates_hz` are those that the codec has; empty: any."""
+    """How audio is encoded. `rates_hz` are those that the codec has; empty: any. `options` are the encoder's."""
 
     container: str
     codec: str
@@ -24,6 +24,7 @@ class Encoding:
     kbps: int = 0
     rates_hz: tuple[int, ...] = ()
     movflags: str = ""
+    options: tuple[tuple[str, str], ...] = ()
 
     def rate_for(self, rate_hz: int) -> int:
         """The rate that audio at `rate_hz` is encoded at: the same, or the next higher one.
@@ -42,9 +43,17 @@ MP3 = Encoding("mp3", "libmp3lame", "mp3", 96, _MP3_RATES_HZ)
 ACX = Encoding("mp3", "libmp3lame", "mp3", 192, (44_100,))
 
 
-def aac(kbps: int) -> Encoding:
-    """AAC in MP4. The rate of the audio must be one of AAC's."""
-    return Encoding("mp4", "aac", "m4a", kbps, movflags="+faststart")
+_FAST_AAC_BITS = 2.5  # per sample
+
+
+def aac(kbps: int, rate_hz: int) -> Encoding:
+    """AAC in MP4. The rate of the audio must be one of AAC's.
+
+    FFmpeg's encoder has a fast search for quantizers. Of speech at 24 kHz and 64 kbit/s its error is 1.4 dB smaller
+    than that of the other search, in 40 % of the time. With fewer bits it leaves out the high bands.
+    """
+    coder = "fast" if kbps * 1000 >= _FAST_AAC_BITS * rate_hz else "twoloop"
+    return Encoding("mp4", "aac", "m4a", kbps, movflags="+faststart", options=(("aac_coder", coder),))
 
 
 def encode_audio(
@@ -54,7 +63,8 @@ def encode_audio(
     options = {"fflags": "+bitexact"} | ({"movflags": encoding.movflags} if encoding.movflags else {})
     to_hz = encoding.rate_for(rate_hz)
     with av.open(str(path), "w", format=encoding.container, options=options) as container:
-        stream = container.add_stream(encoding.codec, rate=to_hz, layout="mono", options={"flags": "+bitexact"})
+        given = {"flags": "+bitexact", **dict(encoding.options)}
+        stream = container.add_stream(encoding.codec, rate=to_hz, layout="mono", options=given)
         assert isinstance(stream, AudioStream)
         if encoding.kbps:
             stream.bit_rate = encoding.kbps * 1000

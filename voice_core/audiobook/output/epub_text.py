@@ -1,7 +1,7 @@
 """The documents of a chapter in an EPUB: its text with a span for each sentence, and the overlay that times them."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import groupby
@@ -21,9 +21,10 @@ pre {{ white-space: pre-wrap; }}
 .{ACTIVE_CLASS} {{ background: #ffe9a8; color: #000; }}
 """
 _RIGHT_TO_LEFT = {"ar", "arc", "ckb", "dv", "fa", "he", "ks", "ps", "sd", "syr", "ug", "ur", "yi"}
+_WITHOUT_SPACES = {"zh", "ja", "th", "lo", "my", "km"}
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
-_TAGS = {"heading": "h1", "quote": "blockquote", "code": "pre", "note": "aside"}
+_TAGS = {"quote": "blockquote", "code": "pre", "note": "aside"}
 
 
 def direction(language: str) -> str:
@@ -67,7 +68,7 @@ class ChapterPage:
 def xhtml_page(page: ChapterPage, language: str) -> str:
     """The chapter's document."""
     code = language_tag(language)
-    body = "\n".join(_blocks(page.chapter.rows, language))
+    body = "\n".join(_blocks(page.chapter, language))
     title = xml_text(page.title)
     return f"""<?xml version="1.0" encoding="utf-8"?>
 <!DOCTYPE html>
@@ -86,12 +87,15 @@ dir="{direction(language)}">
 """
 
 
-def _blocks(rows: Iterable[ChunkRow], language: str) -> Iterator[str]:
-    for _, group in groupby(rows, key=lambda row: row.block):
+def _blocks(chapter: ChapterSource, language: str) -> Iterator[str]:
+    space = "" if primary_subtag(language) in _WITHOUT_SPACES else " "
+    for _, group in groupby(chapter.rows, key=lambda row: row.block):
         block = list(group)
-        content = " ".join(_row_html(row, language) for row in block)
+        content = space.join(_row_html(row, language) for row in block)
         kind = block[0].kind
-        if kind == "list_item":
+        if kind == "heading":
+            yield f"<h{chapter.level}>{content}</h{chapter.level}>"
+        elif kind == "list_item":
             yield f"<ul><li>{content}</li></ul>"
         elif kind in _TAGS:
             tag = _TAGS[kind]

@@ -13,8 +13,8 @@ from voice_core.recognition.text_words import split_words
 from voice_core.tts.base import Capabilities
 
 MAX_WORD_LETTERS = 60
-FOREIGN_SCRIPT, LONG_WORD, LANGUAGE = "foreign script", "word too long", "language"
-ORNAMENT, SPEAKER_TAG = "ornament", "speaker tag"
+FOREIGN_SCRIPT, LONG_WORD, LANGUAGE = "foreign_script", "word_too_long", "language"
+ORNAMENT, SPEAKER_TAG = "ornament", "speaker_tag"
 
 _LATIN = (  # noqa: SIM905
     "en fr de es it pt nl sv no nb nn da fi is pl cs sk hu ro tr az vi id ms sw tl ca eu gl et lv lt sl hr bs sq ga cy "

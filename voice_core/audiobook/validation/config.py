@@ -29,7 +29,7 @@ class Tier1Limits(_Group):
     edge_below_db: float = Field(45.0, gt=0, description="How far the ends must be below the level of the speech, dB.")
     edge_silence_sec: float = Field(0.1, ge=0, description="Least silence before and after the speech, seconds.")
     repeat_db: float = Field(
-        3.2, ge=0, description="Two stretches whose mel spectra differ by less than this are the same words, dB."
+        3.0, ge=0, description="Two stretches whose mel spectra differ by less than this are the same words, dB."
     )
 
 
@@ -52,7 +52,10 @@ class Tier2Config(_Group):
     )
     models_folder: str = Field("", description="Folder that has the folders of models named in whisper_model.")
     larger_model: str = Field("", description="Model that recognises failed chunks again; none if empty.")
-    max_word_errors: float = Field(0.2, ge=0, description="Largest share of wrong words, counted by sound.")
+    max_word_errors: float = Field(0.05, ge=0, description="Largest share of wrong words, counted by sound.")
+    allowed_errors: int = Field(
+        1, ge=0, description="Wrong words that are allowed in any chunk of five words or more; 0 finds single words."
+    )
 
 
 class ValidationConfig(_Group):

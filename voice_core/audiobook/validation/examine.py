@@ -12,9 +12,9 @@ from voice_core.audio.pcm import Pcm16
 from voice_core.audiobook.chunk_manifest import ChunkRow
 from voice_core.audiobook.validation import tier1, tier2
 from voice_core.audiobook.validation.config import ValidationConfig
+from voice_core.audiobook.validation.heard import align_words, heard_text
 from voice_core.fingerprint import fingerprint, hash_to_unit_interval
-from voice_core.recognition.aligners import ApproximateAligner
-from voice_core.recognition.word_times import Aligner, Alignment, AlignmentError
+from voice_core.recognition.word_times import Aligner, Alignment
 
 VALIDATION_VERSION = 1
 Failure = tuple[str, str]
@@ -80,7 +80,7 @@ class Examiner:
         failures: list[Failure] = []
         deviation = 0.0
         if self.config.tier1.enabled:
-            measured = tier1.measure(pcm, sample_rate_hz, chunk.spoken_text, chunk.language)
+            measured = tier1.measure(pcm, sample_rate_hz, heard_text(chunk), chunk.language)
             metrics["tier1"] = measured.as_dict()
             failures += tier1.judge(measured, self.config.tier1.limits)
             deviation += abs(float(np.log(measured.pace)))
@@ -89,16 +89,7 @@ class Examiner:
             metrics["tier2"] = recognised.as_dict()
             failures += tier2.judge(recognised, self.config.tier2)
             deviation += recognised.error_rate
-        alignment = self._align(pcm, sample_rate_hz, chunk)
+        alignment = align_words(pcm, sample_rate_hz, chunk, self.aligner)
         if not alignment.words:
             failures.append(("word_times", "the times of the words could not be found"))
         return Examination(metrics, failures, round(deviation, 6), alignment)
-
-    def _align(self, pcm: Pcm16, sample_rate_hz: int, chunk: ChunkRow) -> Alignment:
-        """The times of the book's words; spread over the speech by length where the aligner does not find them."""
-        for aligner in (self.aligner, ApproximateAligner()):
-            try:
-                return aligner.align(pcm, sample_rate_hz, chunk.text, chunk.language)
-            except AlignmentError:
-                continue
-        return Alignment((), approximate=True)

@@ -8,51 +8,86 @@ from typing import Any
 
 from voice_core.language import is_english
 from voice_core.recognition.recognisers import normalize_words
+from voice_core.recognition.text_words import READINGS, Reading, split_words, spoken_forms
 
 _SPACED_NUMBER = re.compile(r"(?<=\d)[ \u00a0\u2009\u202f](?=\d{3}(?!\d))")
+_SCALES = ("hundred", "thousand", "million")
 _STRESS = str.maketrans("", "", "ˈˌː")
 _ARABIC = str.maketrans({"أ": "ا", "إ": "ا", "آ": "ا", "ٱ": "ا", "ى": "ي", "ة": "ه", "ـ": None})
 
 
-def word_sounds(text: str, language: str) -> list[str]:
-    """The words of a text by their sound: English ones as phonemes without stress, others as they are spelt, without
-    vowel marks.
+def spoken_words(text: str, language: str, reading: Reading = "usual") -> list[str]:
+    """The words of a text in plain spelling: English numbers as they are spoken in a reading, without "and", other
+    languages without vowel marks.
 
-    >>> word_sounds("4 000 of their pears", "en") == word_sounds("Four thousand of there pairs!", "en-GB")
+    >>> spoken_words("4 000 of them!", "en"), spoken_words("أَهْلًا بكم", "ar")
+    (['four', 'thousand', 'of', 'them'], ['اهلا', 'بكم'])
+    >>> spoken_words("a hundred and sixty four", "en") == spoken_words("164", "en")
     True
-    >>> word_sounds("أَهْلًا", "ar")
-    ['اهلا']
     """
-    words = normalize_words(_SPACED_NUMBER.sub("", text), language)
-    if is_english(language or "en"):
-        return [_english_sound(word) for word in words]
-    return [sound for word in words if (sound := _plain(word))]
+    text = _SPACED_NUMBER.sub("", text)
+    if not is_english(language):
+        return normalize_words(_without_marks(text), language)
+    words: list[str] = []
+    for word in (form for part in split_words(text) for form in spoken_forms(part, reading)):
+        if word in _SCALES and words and words[-1] == "a":
+            words[-1] = "one"
+        if word != "and" or not words or words[-1] not in _SCALES:
+            words.append(word)
+    return words
 
 
-def count_sound_errors(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
-    """How many words must be inserted, deleted or replaced to turn one sequence of sounds into the other. Two words of
-    one are equal to a word of the other that sounds like both together.
+def count_errors(written: str, heard: str, language: str) -> tuple[int, int]:
+    """How many words of a text were heard wrong, by sound, and how many words it has. Of numbers that are heard as
+    digits the reading that is nearest counts."""
+    wanted = spoken_words(written, language)
+    readings = {tuple(spoken_words(heard, language, reading)) for reading in READINGS}
+    return min(count_sound_errors(wanted, words, language) for words in readings), len(wanted)
 
-    >>> count_sound_errors(["any", "thing", "else"], ["anything", "less"]), count_sound_errors(["a", "b"], ["b"])
-    (1, 1)
+
+def word_sound(word: str, language: str) -> str:
+    """The phonemes of an English word, without stress; other words as they are spelt.
+
+    >>> word_sound("their", "en") == word_sound("there", "en-GB"), word_sound("اهلا", "ar")
+    (True, 'اهلا')
     """
-    rows = [list(range(len(hypothesis) + 1))]
+    return _english_sound(word) if is_english(language) else word
+
+
+def count_sound_errors(reference: Sequence[str], hypothesis: Sequence[str], language: str) -> int:
+    """How many words must be inserted, deleted or replaced to turn one sequence into another that sounds the same.
+
+    Two words are equal to one that sounds like both together.
+
+    >>> count_sound_errors(["any", "thing", "else"], ["anything", "less"], "en")
+    1
+    """
+
+    @cache
+    def sounds(*words: str) -> set[str]:
+        return {word_sound("".join(words), language), "".join(word_sound(word, language) for word in words)}
+
+    @cache
+    def same(word: str, *others: str) -> bool:
+        return (word,) == others or not sounds(word).isdisjoint(sounds(*others))
+
+    last: list[int] = []
+    row = list(range(len(hypothesis) + 1))
     for at, word in enumerate(reference, 1):
-        row = [at]
+        before, last, row = last, row, [at]
         for place, other in enumerate(hypothesis, 1):
-            cost = min(rows[-1][place] + 1, row[-1] + 1, rows[-1][place - 1] + (word != other))
-            if at > 1 and reference[at - 2] + word == other:
-                cost = min(cost, rows[-2][place - 1])
-            if place > 1 and hypothesis[place - 2] + other == word:
-                cost = min(cost, rows[-1][place - 2])
+            cost = min(last[place] + 1, row[-1] + 1, last[place - 1] + (not same(word, other)))
+            if at > 1 and before[place - 1] < cost and same(other, reference[at - 2], word):
+                cost = before[place - 1]
+            if place > 1 and last[place - 2] < cost and same(word, hypothesis[place - 2], other):
+                cost = last[place - 2]
             row.append(cost)
-        rows = [rows[-1], row]
-    return rows[-1][-1]
+    return row[-1]
 
 
-def _plain(word: str) -> str:
-    marks = unicodedata.normalize("NFKD", word.translate(_ARABIC))
-    return "".join(char for char in marks if not unicodedata.combining(char)).translate(_ARABIC)
+def _without_marks(text: str) -> str:
+    plain = unicodedata.normalize("NFKD", text.translate(_ARABIC))
+    return "".join(char for char in plain if not unicodedata.combining(char)).translate(_ARABIC)
 
 
 @lru_cache(maxsize=65536)

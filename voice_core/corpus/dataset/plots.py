@@ -1,9 +1,13 @@
-"""Plots of a summary, as PNG. They contain no names of channels or people: matplotlib does not shape Arabic."""
+"""Plots of a summary, as PNG. They contain no names of channels or people: matplotlib does not shape Arabic.
+
+The stages of a partition mostly have the same plots, and so do the card and its metadata: each is drawn once.
+"""
 
 import io
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from voice_core.corpus.dataset.summary import Summary, format_duration
+from voice_core.corpus.dataset.summary import Amount, DurationBin, RejectionTotal, Summary, format_duration
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,12 +25,22 @@ _STAGE_COLOURS = {
     "dataset": "#9aa5b1",
 }
 _MAX_BARS = 11
+_KEPT_PLOTS = 64  # of some 10 KB
 
 
 def plot_durations(summary: Summary) -> bytes:
     """Histogram of the lengths of kept segments. Equal summaries give equal bytes."""
+    return _draw_durations(summary.durations, summary.kept)
+
+
+def plot_rejections(summary: Summary) -> bytes:
+    """Bar chart of kept and rejected audio by reason, in shares. Equal summaries give equal bytes."""
+    return _draw_rejections(summary.total, summary.kept, summary.funnel)
+
+
+@lru_cache(_KEPT_PLOTS)
+def _draw_durations(bins: tuple[DurationBin, ...], kept: Amount) -> bytes:
     figure, axes = _new_figure("Length of kept segments", left=0.09)
-    bins = summary.durations
     if not bins:
         return _render_empty(figure, axes, "nothing was kept")
     axes.bar([item.start_sec + 0.5 for item in bins], [item.rows for item in bins], width=0.88, color=_KEPT_COLOUR)
@@ -41,20 +55,18 @@ def plot_durations(summary: Summary) -> bytes:
     axes.set_ylabel("segments", color=_MUTED_COLOUR)
     axes.locator_params(axis="y", integer=True)
     axes.grid(axis="y", color=_GRID_COLOUR)
-    mean = summary.kept.seconds / summary.kept.rows
-    _add_subtitle(
-        axes, f"{summary.kept.rows:,} segments, {mean:.1f} s on average, {format_duration(summary.kept.seconds)} in all"
-    )
+    mean = kept.seconds / kept.rows
+    _add_subtitle(axes, f"{kept.rows:,} segments, {mean:.1f} s on average, {format_duration(kept.seconds)} in all")
     return _render_png(figure)
 
 
-def plot_rejections(summary: Summary) -> bytes:
-    """Bar chart of kept and rejected audio by reason, in shares. Equal summaries give equal bytes."""
+@lru_cache(_KEPT_PLOTS)
+def _draw_rejections(total: Amount, kept: Amount, funnel: tuple[RejectionTotal, ...]) -> bytes:
     figure, axes = _new_figure("Kept and rejected audio", left=0.37)
-    if not summary.total.samples:
+    if not total.samples:
         return _render_empty(figure, axes, "no input audio")
-    bars = [("kept", summary.kept.samples, summary.kept.rows, _KEPT_COLOUR)]
-    steps = [step for step in summary.funnel if step.rows]
+    bars = [("kept", kept.samples, kept.rows, _KEPT_COLOUR)]
+    steps = [step for step in funnel if step.rows]
     shown = sorted(steps, key=lambda step: -step.samples)[:_MAX_BARS]
     for step in steps:
         if step in shown:
@@ -64,11 +76,11 @@ def plot_rejections(summary: Summary) -> bytes:
     if rest:
         label = f"{len(rest)} more reasons"
         bars.append((label, sum(step.samples for step in rest), sum(step.rows for step in rest), _MUTED_COLOUR))
-    shares = [100.0 * samples / summary.total.samples for _, samples, _, _ in bars]
+    shares = [100.0 * samples / total.samples for _, samples, _, _ in bars]
     places = range(len(bars))
     axes.barh(places, shares, height=0.72, color=[colour for *_, colour in bars])
     for place, share, (_, samples, rows, _) in zip(places, shares, bars, strict=True):
-        time = format_duration(samples / summary.sample_rate_hz)
+        time = format_duration(samples / total.sample_rate_hz)
         text = f"{time} · {rows:,} {'row' if rows == 1 else 'rows'} · {share:.1f} %"
         inside = share > 55
         axes.annotate(
@@ -80,7 +92,7 @@ def plot_rejections(summary: Summary) -> bytes:
     axes.set_xlim(0, 100)
     axes.set_xlabel("% of all audio", color=_MUTED_COLOUR)
     axes.grid(axis="x", color=_GRID_COLOUR)
-    _add_subtitle(axes, f"{format_duration(summary.total.seconds)} in, {format_duration(summary.kept.seconds)} kept")
+    _add_subtitle(axes, f"{format_duration(total.seconds)} in, {format_duration(kept.seconds)} kept")
     return _render_png(figure)
 
 

@@ -31,22 +31,24 @@ LEAD_SEC, WORD_SEC, GAP_SEC = 0.1, 0.12, 0.06
 
 
 def burst(name: str, count: int) -> npt.NDArray[np.float64]:
-    """Noise that fades out, peak about 0.5: its beginning is exact."""
+    """Noise that fades out, peak 0.4: its beginning is exact."""
     seed = int(fingerprint("burst", name)[:8], 16)
-    noise = np.random.default_rng(seed).uniform(-0.5, 0.5, count)
-    noise[0] = 0.5
-    return noise * np.exp(-np.arange(count) / (count / 3))
+    noise = np.random.default_rng(seed).uniform(-0.4, 0.4, count)
+    noise[0] = 0.4
+    return noise * np.exp(-np.arange(count) / count)
 
 
-def speak(text: str, rate_hz: int = RATE_HZ) -> tuple[npt.NDArray[np.int16], list[list[Any]]]:
+def speak(
+    text: str, rate_hz: int = RATE_HZ, lead_sec: float = LEAD_SEC, gap_sec: float = GAP_SEC
+) -> tuple[npt.NDArray[np.int16], list[list[Any]]]:
     """PCM with a burst for each word, silence around, and the words' times."""
-    audio = [np.zeros(round(LEAD_SEC * rate_hz))]
+    audio = [np.zeros(round(lead_sec * rate_hz))]
     words: list[list[Any]] = []
     at = len(audio[0])
     for number, word in enumerate(split_words(text)):
         sound = burst(f"{text} {number}", round(WORD_SEC * rate_hz))
         words.append([word, at / rate_hz, (at + len(sound)) / rate_hz])
-        audio += [sound, np.zeros(round(GAP_SEC * rate_hz))]
+        audio += [sound, np.zeros(round(gap_sec * rate_hz))]
         at += len(sound) + len(audio[-1])
     return to_pcm16(np.concatenate(audio)), words
 
@@ -57,6 +59,8 @@ class BookBuilder:
 
     work: Store
     rate_hz: int = RATE_HZ
+    lead_sec: float = LEAD_SEC
+    gap_sec: float = GAP_SEC
     gain_db: float = 0.0
     title: str = "A Tale"
     metadata: dict[str, Any] = field(default_factory=lambda: {"authors": ["Ann Author"], "language": "en"})
@@ -64,6 +68,7 @@ class BookBuilder:
     chapters: list[tuple[str, int]] = field(default_factory=list)
     silent: set[str] = field(default_factory=set)  # chunks whose speech failed
     cover: bytes = b""
+    speech: dict[str, npt.NDArray[np.int16]] = field(default_factory=dict)  # by text, instead of bursts
 
     def add_chapter(self, title: str, *blocks: Sequence[str] | ChunkRow) -> None:
         """A block is a list of chunks, each text with one or more sentences separated by "|"; or a row as it is."""
@@ -117,8 +122,13 @@ class BookBuilder:
     def _speak(self, row: ChunkRow) -> ChunkAudioRow:
         name = fingerprint(row.spoken_text, self.rate_hz)
         if row.chunk_id in self.silent:
-            return ChunkAudioRow(row.chunk_id, name, reason="speech_failed", message="no engine can say that")
-        pcm, words = speak(row.spoken_text, self.rate_hz)
+            failed = "no engine can say that"
+            return ChunkAudioRow(
+                row.chunk_id, name, reason="speech_failed", message=failed, words_digest=row.words_digest
+            )
+        pcm, words = speak(row.spoken_text, self.rate_hz, self.lead_sec, self.gap_sec)
+        if row.spoken_text in self.speech:
+            pcm, words = self.speech[row.spoken_text], []
         data = flac_bytes(pcm, self.rate_hz)
         key = speech_key(BOOK, name)
         self.work.put(key, data)
@@ -132,6 +142,7 @@ class BookBuilder:
             sha256=sha256(data),
             size_bytes=len(data),
             words=canonical_json(words),
+            words_digest=row.words_digest,
         )
 
     def replace_words(self, words: str) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from voice_assets_tests.core.audiobook.master.conftest import BOOK, BookBuilder, decode, row_of
-from voice_assets_tests.core.audiobook.master.pictures import make_picture
+from voice_assets_tests.core.audiobook.master.pictures import make_picture, make_png
 from voice_core.audiobook import audio_manifest, audiobook_stage
 from voice_core.audiobook.audio_manifest import read_audio_manifest
 from voice_core.audiobook.audiobook_checks import files_are_sound, limiter_is_rare, marks_fit
@@ -36,7 +36,7 @@ def test_without_text_or_speech_the_stage_to_run_is_named(tale: BookBuilder) -> 
     with pytest.raises(LookupError, match="the speech of tale is incomplete; materialize chunk_audio"):
         tale.build()
     tale.work.put(key, dataclasses.replace(speech, rows=speech.rows[:-1]).to_bytes())
-    with pytest.raises(LookupError, match="older than its text: 1 chunks are not in it, the first is 003-0002"):
+    with pytest.raises(LookupError, match="older than its text: 1 chunk without a row, the first is 003-0002"):
         tale.build()
     assert read_audiobook_manifest(tale.work, BOOK) is None
 
@@ -81,9 +81,9 @@ def test_speech_that_is_missing_or_changed_is_named_with_the_command(tale: BookB
     assert files_are_sound(tale.work, tale.build().manifest).passed
 
 
-@pytest.mark.parametrize("cover", [b"GIF89a" + bytes(100), b"\xff\xd8\xff" + bytes(100)])
+@pytest.mark.parametrize("cover", [b"GIF89a" + bytes(100), b"\xff\xd8\xff" + bytes(100), b""])
 def test_a_cover_that_cannot_be_used_is_left_out_with_a_warning(tale: BookBuilder, cover: bytes) -> None:
-    tale.cover = cover
+    tale.cover = cover or make_png(12_000, 2_500)  # 90 MB of pixels
     tale.write()
     manifest = tale.build("m4b", "epub").manifest
     assert "is neither a JPEG nor a PNG image that can be read; it is left out" in manifest.warnings[0]
@@ -111,7 +111,7 @@ def test_the_m4b_has_chapters_cover_and_tags(tale: BookBuilder, codec: str) -> N
 
 def test_a_book_of_more_than_255_chapters_has_all_of_them(tmp_path: Path) -> None:
     path = tmp_path / "chapter.m4a"
-    encode_audio(path, [np.zeros(4096, np.int16)], 24_000, aac(32))
+    encode_audio(path, [np.zeros(4096, np.int16)], 24_000, aac(32, 24_000))
     chapters = [EncodedChapter(f"Chapter {number}", 4096, partial(path.open, "rb")) for number in range(300)]
     write_m4b(tmp_path / "book.m4b", chapters, 24_000, BookTags("Long"), None)
     data = (tmp_path / "book.m4b").read_bytes()
@@ -148,7 +148,7 @@ def test_a_full_disk_commits_nothing(tale: BookBuilder, monkeypatch: pytest.Monk
 def test_an_encoder_on_a_full_disk_raises_os_error() -> None:
     noise = np.random.default_rng(0).integers(-9000, 9000, 1 << 20).astype(np.int16)
     with pytest.raises(OSError, match="No space left"):
-        encode_audio(Path("/dev/full"), [noise], 24_000, dataclasses.replace(aac(64), movflags=""))
+        encode_audio(Path("/dev/full"), [noise], 24_000, dataclasses.replace(aac(64, 24_000), movflags=""))
 
 
 def test_loud_speech_is_limited_and_counted(tale: BookBuilder) -> None:
@@ -209,3 +209,16 @@ def test_the_lock_is_held_while_a_book_is_built(tale: BookBuilder, monkeypatch: 
     monkeypatch.setattr(audiobook_stage, "commit_manifest", look)
     tale.build("vtt")
     assert held[0] is not None
+
+
+def test_a_cover_file_that_is_missing_or_changed_is_named(tale: BookBuilder) -> None:
+    tale.cover = make_picture("png")
+    tale.write()
+    text = read_book_manifest(tale.work, BOOK)
+    assert text is not None
+    tale.work.put(text.cover, make_picture("mjpeg"))
+    with pytest.raises(ValueError, match=r"cover\.jpg is not the file that was committed: run `voice audiobook build"):
+        tale.build()
+    tale.work.delete([text.cover])
+    with pytest.raises(ValueError, match=r"cover\.jpg is missing"):
+        tale.build()

@@ -1,6 +1,7 @@
 """Each chapter as FLAC, Opus, MP3 and ACX's MP3; the recording for the voice dataset; Audiobookshelf's folder."""
 
 import dataclasses
+import functools
 import io
 import json
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from voice_assets_tests.core.audiobook.master.conftest import BOOK, BookBuilder, decode, make_settings, row_of, speak
 from voice_assets_tests.core.audiobook.master.pictures import make_picture
 from voice_core.audio.pcm import to_float
+from voice_core.audiobook import chapter_job
 from voice_core.audiobook.audiobook_checks import acx_is_met, files_are_sound
 from voice_core.audiobook.mastering.assembly import ChunkSpan
 from voice_core.audiobook.mastering.master import MasteredChapter
@@ -129,3 +131,16 @@ def test_a_rate_that_aac_lacks_is_resampled(tale: BookBuilder) -> None:
     assert report.manifest.sample_rate_hz == 22_050
     assert files_are_sound(tale.work, report.manifest).passed
     assert dataclasses.asdict(acx_is_met(report.manifest))["passed"]
+
+
+def test_each_part_of_a_long_chapter_is_a_file_for_acx(tale: BookBuilder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chapter_job, "split_chapter", functools.partial(split_chapter, max_sec=7.0))
+    tale.write()
+    manifest = tale.build("acx").manifest
+    rows = [row for row in manifest.of_format("acx") if row.chapter == 1]
+    assert [row.key.rpartition("/")[2] for row in rows] == ["001 The Start part 1.mp3", "001 The Start part 2.mp3"]
+    outcome = acx_is_met(manifest)
+    assert outcome.passed, outcome.message
+    again = tale.build("acx", "vtt")
+    assert again.chapters_mastered == 0
+    assert again.manifest.of_format("acx") == manifest.of_format("acx")

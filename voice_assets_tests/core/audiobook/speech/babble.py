@@ -1,6 +1,8 @@
 """An engine whose speech passes the validation, or not, as the test asks. And books for it."""
 
 import itertools
+import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,18 +29,18 @@ class BabbleEngine(EngineBase):
     has samples that are not finite, "empty" has none, "clipped" is clipped, "refuse" and "fail" raise errors.
 
     Utterances with one of `bad_seeds` are cut off. What is spoken is noted in `notes`. `interrupt_at` is the number of
-    the utterance at which the program is interrupted. With `wild`, no two utterances are equal; with `stubborn`, the
-    seed changes nothing.
+    the utterance at which the program is interrupted, `kill_at` that at which it is killed. With `wild`, no two
+    utterances are equal; with `stubborn`, the seed changes nothing.
     """
 
     name, revision, sample_rate_hz, voices = "babble", "1", RATE, ("near", "far")
 
     def __init__(
         self, notes: str = "", bad_seeds: tuple[int, ...] = (), interrupt_at: int = 0, wild: bool = False,
-        stubborn: bool = False,
+        stubborn: bool = False, kill_at: int = 0,
     ) -> None:  # fmt: skip
         self._notes, self._bad_seeds, self._interrupt_at = notes, bad_seeds, interrupt_at
-        self._wild, self._stubborn = wild, stubborn
+        self._wild, self._stubborn, self._kill_at = wild, stubborn, kill_at
         self._count = 0
         self.capabilities = Capabilities(deterministic=not wild, thread_safe=True)
 
@@ -49,6 +51,8 @@ class BabbleEngine(EngineBase):
                 notes.write(f"{utterance.text}\n")
         if self._count == self._interrupt_at:
             raise KeyboardInterrupt
+        if self._count == self._kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
         if "refuse" in utterance.text:
             raise ValueError("babble does not say that")
         if "fail" in utterance.text:

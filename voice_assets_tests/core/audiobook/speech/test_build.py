@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,13 @@ import soundfile
 
 from voice_assets_tests.core.audiobook.speech.babble import BOOK, make_chunk, write_book
 from voice_assets_tests.core.audiobook.speech.conftest import SpeechBuilder, failed_tests
+from voice_assets_tests.processes import run_program
 from voice_core.audiobook.audio_manifest import read_audio_manifest
 from voice_core.audiobook.speech import choose_book_workers
 from voice_core.audiobook.takes import SpeechTask
 from voice_core.recognition.text_words import split_words
 from voice_core.settings import ConfigurationError, Settings
+from voice_core.storage.store import Store
 from voice_core.synthesis import SynthesisOptions
 from voice_core.synthesis.types import Backend
 
@@ -94,6 +97,20 @@ def test_an_interrupted_build_goes_on_where_it_was(builder: SpeechBuilder, tmp_p
     assert report.spoken == left
 
 
+def test_a_killed_build_ends_in_the_same_bytes(builder: SpeechBuilder, tmp_path: Path) -> None:
+    write_book(builder.store, *TEXTS)
+    builder.build()
+    other = SpeechBuilder(tmp_path / "other")
+    write_book(other.store, *TEXTS)
+    with run_program(_BUILD, str(other.folder)) as program:
+        assert program.wait() == -signal.SIGKILL
+    manifest = read_audio_manifest(other.store, BOOK)
+    assert manifest is not None
+    assert not manifest.complete
+    other.build()
+    assert other.files() == builder.files()
+
+
 def test_an_edit_speaks_what_changed(builder: SpeechBuilder) -> None:
     write_book(builder.store, *TEXTS)
     before = builder.build().manifest
@@ -151,6 +168,18 @@ def test_a_chunk_without_speech_has_a_reason(builder: SpeechBuilder, text: str, 
     assert (second.spoken, second.key, second.reason, second.message) == (False, "", reason, message)
     again = builder.build().stats
     assert (again.utterances, again.failures) == (0, 1 if reason == "speech_failed" else 0)
+
+
+def test_a_book_whose_takes_all_fail_keeps_few_of_them_in_memory(
+    builder: SpeechBuilder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[int] = []
+    write = Store.put_many
+    monkeypatch.setattr(Store, "put_many", lambda store, files: held.append(len(files)) or write(store, files))
+    write_book(builder.store, *(f"All of this is clipped, {number} times." for number in range(100, 140)))
+    rows = builder.build().manifest.rows
+    assert all("clipping" in failed_tests(row) for row in rows)
+    assert 0 < max(held) <= 32
 
 
 def test_redo_speaks_the_next_take_and_keeps_it(builder: SpeechBuilder) -> None:
@@ -242,6 +271,14 @@ def test_workers(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixtu
     assert caplog.messages[-1] == "Using 1 worker"
     assert choose_book_workers(Settings(), 8) == 8
     assert caplog.messages[-1] == "Using 8 workers"
+
+
+_BUILD = """
+import sys
+from pathlib import Path
+from voice_assets_tests.core.audiobook.speech.conftest import SpeechBuilder
+SpeechBuilder(Path(sys.argv[1])).build(kill_at=7)
+"""
 
 
 def _seed(text: str, take: int) -> int:

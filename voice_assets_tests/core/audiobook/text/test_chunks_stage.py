@@ -22,13 +22,13 @@ from voice_core.tts import load_engine
 KEY = BookKey("emma")
 BOOK = make_book(
     [Block("CHAPTER I", "heading"), "Emma came, on 3 May. She left.", Block("***")],
-    ["He said «السلام عليكم» to Dale.", Block("12", skipped="page number")],
+    ["He said «السلام عليكم» to Dale.", Block("12", skipped="page_number")],
     [Block("* * *")],
     authors=("Jane Austen",),
     language="en",
     cover=Cover(b"jpeg"),
     warnings=("ch2.xhtml was repaired",),
-    unplaced=(Block("Index of names", skipped="back matter"),),
+    unplaced=(Block("Index of names", skipped="back_matter"),),
 )
 
 
@@ -66,7 +66,7 @@ def test_a_book_is_committed_with_its_cover(builder: Builder) -> None:
     assert found.metadata["authors"] == ["Jane Austen"]
     assert found.warnings[0] == "ch2.xhtml was repaired"
     assert found.characters() == {
-        "spoken": 45, "ornament": 6, "foreign script": 13, "page number": 2, "back matter": 12,
+        "spoken": 45, "ornament": 6, "foreign_script": 13, "page_number": 2, "back_matter": 12,
     }  # fmt: skip
     assert text_adds_up(found).passed
 
@@ -169,7 +169,7 @@ def test_the_checks_name_what_is_refused_and_what_is_empty(builder: Builder) -> 
     manifest = builder.build()
     refused = nothing_refused(manifest)
     assert (refused.passed, refused.warning) == (False, True)
-    assert refused.message.startswith("chapter 2: foreign script, 13 characters: fake cannot read the script of")
+    assert refused.message.startswith("chapter 2: foreign_script, 13 characters: fake cannot read the script of")
     assert chapters_have_text(manifest).message == "chapter 3 ('') has nothing to speak"
     plain = builder.build(make_book(["It rained."]))
     assert nothing_refused(plain).passed
@@ -201,11 +201,11 @@ def test_text_adds_up_finds_what_is_wrong(row: ChunkRow, message: str) -> None:
 
 
 def test_text_adds_up_with_inline_text_and_added_titles() -> None:
-    block = Block("He came.", inline=(SkippedText("12", "page number"),))
+    block = Block("He came.", inline=(SkippedText("12", "page_number"),))
     book = dataclasses.replace(make_book([block]), chapters=(Chapter("Rain", (block,)),))
     rows = make_rows(book, AudiobookSettings(), FakeSpeaker(), Lexicon())
     manifest = manifest_of(book, rows)
-    assert manifest.characters() == {"spoken": 7, "page number": 2}
+    assert manifest.characters() == {"spoken": 7, "page_number": 2}
     assert text_adds_up(manifest).passed
     twice = dataclasses.replace(manifest, source_characters=16, rows=(*rows, rows[1]))
     assert "001-0002 is there twice" in text_adds_up(twice).message
@@ -217,7 +217,7 @@ def test_the_embedded_engine_speaks_the_chunks() -> None:
     rows = make_rows(book, AudiobookSettings(), engine, Lexicon())
     assert [(row.refused, row.spoken_text) for row in rows] == [
         ("", "[Contents] (/toc/),"),
-        ("foreign script", ""),
-        ("word too long", ""),
+        ("foreign_script", ""),
+        ("word_too_long", ""),
         ("", "twelve and more."),
     ]

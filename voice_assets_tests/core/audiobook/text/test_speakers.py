@@ -26,7 +26,7 @@ def test_a_tag_holds_for_its_block() -> None:
 
 def test_the_tag_is_a_skipped_row() -> None:
     rows = chunk("[Ann Dale]: Come in.", voices=VOICES)
-    assert [(row.skipped, row.chunk_id) for row in rows] == [("speaker tag", ""), ("", "001-0001")]
+    assert [(row.skipped, row.chunk_id) for row in rows] == [("speaker_tag", ""), ("", "001-0001")]
     assert [row.text for row in chunk("[Ann Dale]:", "Hm.", voices=VOICES)] == ["[Ann Dale]:", "Hm."]
 
 

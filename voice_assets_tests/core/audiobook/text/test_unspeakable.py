@@ -18,7 +18,7 @@ def test_a_foreign_run_is_refused_and_the_rest_is_spoken() -> None:
     rows = chunk(Block("He said «السلام عليكم» to them, and they left.", place="ch1.xhtml#p4"))
     assert [(row.text, row.refused) for row in rows] == [
         ("He said", ""),
-        ("«السلام عليكم»", "foreign script"),
+        ("«السلام عليكم»", "foreign_script"),
         ("to them, and they left.", ""),
     ]
     assert rows[1].message == "fake cannot read the script of '«السلام عليكم»' (it speaks en)"
@@ -29,7 +29,7 @@ def test_a_foreign_run_is_refused_and_the_rest_is_spoken() -> None:
 @pytest.mark.parametrize("word", ["Москва", "東京", "١٢", "שלום"])
 def test_other_scripts_are_refused(word: str) -> None:
     assert outcome(f"They went to {word} in the end.") == [
-        ("They went to", ""), (word, "foreign script"), ("in the end.", ""),
+        ("They went to", ""), (word, "foreign_script"), ("in the end.", ""),
     ]  # fmt: skip
 
 
@@ -47,7 +47,7 @@ def test_an_engine_without_a_list_of_languages_gets_everything() -> None:
 def test_an_engine_for_several_languages_has_the_scripts_of_all() -> None:
     speaker = FakeSpeaker(("en", "ar"))
     assert outcome("He said السلام to Москва.", speaker=speaker) == [
-        ("He said السلام to", ""), ("Москва.", "foreign script"),
+        ("He said السلام to", ""), ("Москва.", "foreign_script"),
     ]  # fmt: skip
 
 
@@ -61,7 +61,7 @@ def test_a_word_of_more_than_60_letters_is_refused() -> None:
     rows = chunk(f"Before it, “{'x' * 5_000}”, and after.")
     assert [(row.text[:20], row.refused) for row in rows] == [
         ("Before it,", ""),
-        ("“" + "x" * 19, "word too long"),
+        ("“" + "x" * 19, "word_too_long"),
         ("and after.", ""),
     ]
     assert rows[1].message == f"a word of 5,000 letters, {'x' * 40 + '…'!r}; at most 60 are spoken"
@@ -96,17 +96,17 @@ def test_text_without_words_is_an_ornament() -> None:
 
 
 def test_skipped_blocks_and_text_inside_blocks_have_rows() -> None:
-    note = Block("He came.", inline=(SkippedText("12", "page number"), SkippedText("[1]", "note mark")))
+    note = Block("He came.", inline=(SkippedText("12", "page_number"), SkippedText("[1]", "note mark")))
     book = make_book(
-        [Block("A table", "table", skipped="table"), note], unplaced=(Block("Index", skipped="back matter"),)
+        [Block("A table", "table", skipped="table"), note], unplaced=(Block("Index", skipped="back_matter"),)
     )
     rows = make_rows(book, AudiobookSettings(), FakeSpeaker(), Lexicon())
     assert [(row.chapter, row.block, row.kind, row.text, row.skipped) for row in rows] == [
         (1, 0, "table", "A table", "table"),
         (1, 1, "paragraph", "He came.", ""),
-        (1, 1, "inline", "12", "page number"),
+        (1, 1, "inline", "12", "page_number"),
         (1, 1, "inline", "[1]", "note mark"),
-        (0, 0, "paragraph", "Index", "back matter"),
+        (0, 0, "paragraph", "Index", "back_matter"),
     ]
 
 

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from voice_assets_tests.core.corpus.dataset.test_summary import RATE, kept, manifest, rejected
+from voice_core.corpus.dataset import plots
 from voice_core.corpus.dataset.plots import plot_durations, plot_rejections
 from voice_core.corpus.dataset.summary import Summary, summarise
 from voice_core.settings import Settings
@@ -18,14 +19,35 @@ FIGURES = (plot_durations, plot_rejections)
 ROWS = [kept(i * RATE // 3) for i in range(1, 60)] + [rejected("rules", f"reason_{i}", i * RATE) for i in range(20)]
 
 
+def forget_plots() -> None:
+    plots._draw_durations.cache_clear()
+    plots._draw_rejections.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def _no_plots_of_other_tests() -> None:
+    """Each test draws its own."""
+    forget_plots()
+
+
 @pytest.mark.parametrize("draw", FIGURES)
 def test_a_figure_is_a_small_png_and_the_same_twice(draw: Callable[[Summary], bytes]) -> None:
     summary = summarise([manifest(*ROWS)], Settings())
     png = draw(summary)
     assert Image.open(io.BytesIO(png)).size == (700, 350)
     assert len(png) < 40_000
+    forget_plots()
     assert png == draw(summary)
     assert b"Software" not in png
+
+
+@pytest.mark.parametrize("draw", FIGURES)
+def test_a_figure_is_drawn_once(draw: Callable[[Summary], bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    png = draw(summarise([manifest(*ROWS)], Settings()))
+    monkeypatch.setattr(plots, "_new_figure", None)
+    assert draw(summarise([manifest(*ROWS)], Settings())) == png
+    with pytest.raises(TypeError):
+        draw(summarise([manifest(*ROWS[:-1], kept(RATE))], Settings()))
 
 
 @pytest.mark.parametrize("draw", FIGURES)
