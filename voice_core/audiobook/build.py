@@ -1,6 +1,5 @@
 """From a book's file to the audiobook: what the assets and `voice audiobook build` both run."""
 
-import os
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,6 @@ from voice_core.audiobook.chunks_stage import build_book_chunks
 from voice_core.audiobook.model import Book, BookError
 from voice_core.audiobook.reading import read_book
 from voice_core.audiobook.speech import (
-    BATCH_MODE,
     ChunkAudioReport,
     build_chunk_audio,
     choose_book_workers,
@@ -148,7 +146,7 @@ def build_books_in_parallel(
 def _build_alone(task: tuple[Store, Store, BookFile, Settings, bool]) -> BookReport | str:
     """The report of a book that is built in this process, or the error."""
     books, work, file, settings, verify = task
-    os.environ[BATCH_MODE] = "1"
+    settings = settings.model_copy(update={"audiobook": settings.audiobook.model_copy(update={"batch_mode": True})})
     serial = SynthesisOptions(backend="serial", workers=1)
     try:
         return build_book(books, work, file, settings, serial, verify=verify, mastering_workers=1)

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import logging
-import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -30,8 +29,6 @@ from voice_core.synthesis.voice_levels import Calibration, LevelUnknown, VoiceLe
 from voice_core.synthesis.voice_recordings import describe_voice_problem, hash_voice_recordings
 from voice_core.tts.base import Speech, SpeechEngine, Utterance
 
-BATCH_MODE = "AUDIOBOOK_BATCH_MODE"
-"""The environment variable of processes that speak a book each, at the same time."""
 _ONE_VOICE_AHEAD = 512  # chunks that an engine which keeps one voice may sort by voice
 _log = logging.getLogger(__name__)
 Id = TypeVar("Id")
@@ -55,10 +52,10 @@ class ChunkAudioReport:
 def choose_book_workers(settings: Settings, workers: int = 0, engine: EngineSpec | None = None) -> int:
     """The number of engines for a book.
 
-    `workers` if it is given; 1 where `AUDIOBOOK_BATCH_MODE` is set, since other books are spoken at the same time; else
+    `workers` if it is given; 1 in the batch mode of the settings, since other books are spoken at the same time; else
     the physical cores but two, 1 to 12, as many as fit into memory.
     """
-    if not workers and os.environ.get(BATCH_MODE):
+    if not workers and settings.audiobook.batch_mode:
         workers = 1
     if not workers:
         engine = engine or engine_spec(settings)
