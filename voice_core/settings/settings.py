@@ -207,7 +207,7 @@ class Settings(BaseSettings):
         if os.environ.get(BATCH_MODE_VARIABLE):
             overrides["audiobook"] = {"batch_mode": True, **dict(overrides.get("audiobook") or {})}
         try:
-            settings = cls(**overrides)  # type: ignore[arg-type]
+            settings = cls(**overrides)
         except ValidationError as error:
             raise ConfigurationError(describe_validation_error(error, cls)) from None
         except ValueError as error:  # malformed TOML, or JSON in an environment variable
