@@ -21,6 +21,8 @@ NAMES = (
     "neucodec_exactness",
     "synthesis",
     "moshi",
+    "audiobook",
+    "audiobook_words",
     "audiobook_marks",
     "audiobook_validation",
 )
