@@ -13,6 +13,7 @@ import pytest
 from resources.corpus import open_work
 from resources.stores import open_store
 from voice_assets.definitions import build_definitions
+from voice_assets.defs.audiobook.partitions import NAME as BOOK
 from voice_assets.defs.moshi.partitions import NAME as DIALOGUE_BATCH
 from voice_assets.defs.voice_dataset.partitions import NAME as CHANNEL_BATCH
 from voice_assets.run_queries import RANGE_END, RANGE_START
@@ -25,7 +26,7 @@ from voice_core.settings import Settings
 
 @pytest.fixture
 def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
-    """An instance that has the partitions of two recordings and three dialogues, and no runs yet."""
+    """An instance that has the partitions of two recordings, three dialogues and a book, and no runs yet."""
     corpus = Corpus(tmp_path)
     for name in "ab":
         corpus.add_recording(name, 4.0)
@@ -35,9 +36,13 @@ def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.Dag
         "MOSHI__ALIGNER": "approximate",
         "MOSHI__RECOGNISER": "none",
         "MOSHI__SCRIPTS_URL": str(write_dialogues(tmp_path / "dialogues").parent),
+        "AUDIOBOOK__BOOKS_URL": str(tmp_path / "books"),
+        "AUDIOBOOK__FORMATS": '["m4b"]',
     }
     for name, value in variables.items():
         monkeypatch.setenv(f"VOICE_{name}", value)
+    (tmp_path / "books").mkdir()
+    (tmp_path / "books" / "boat.txt").write_text("The boat left.")
     (tmp_path / "home").mkdir()
     shutil.copy(DAGSTER_YAML, tmp_path / "home")
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
@@ -49,6 +54,7 @@ def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.Dag
     with dg.DagsterInstance.from_config(str(tmp_path / "home")) as opened:
         opened.add_dynamic_partitions(CHANNEL_BATCH, batches)
         opened.add_dynamic_partitions(DIALOGUE_BATCH, dialogues)
+        opened.add_dynamic_partitions(BOOK, ["boat"])
         yield opened
 
 
@@ -79,6 +85,6 @@ def test_all_assets_are_materialised_in_the_order_of_the_graph_the_first_and_the
 ) -> None:
     first = materialize_all(instance)
     assert "published_dataset" not in first
-    assert {"dataset_card", "moshi_dataset"} <= set(first)
+    assert {"dataset_card", "moshi_dataset", "audiobook"} <= set(first)
     assert materialize_all(instance) == first
     assert not instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]))

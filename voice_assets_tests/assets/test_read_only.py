@@ -20,18 +20,23 @@ from voice_assets_tests.files import files_below
 from voice_assets_tests.servers.faulty_proxy import FaultyProxy
 from voice_assets_tests.servers.hub import HubServer
 from voice_assets_tests.servers.s3 import S3Server
+from voice_core.audiobook.books import list_books
+from voice_core.audiobook.build import build_book
 from voice_core.compute.process_id import Process
 from voice_core.corpus.manifest import load_manifest
 from voice_core.layout import DatasetLayout, PartitionKey, batch_key, lock_key
 from voice_core.publish.publish import publish
 from voice_core.settings import Settings
 from voice_core.storage.store import Store
+from voice_core.synthesis import SynthesisOptions
 
 READ_ONLY = {"plan", "status", "check", "settings", "trace", "failures", "pools"}
 """Names of commands and groups that must not write."""
 WRITING = {
     ("adopt",), ("audit",), ("build",), ("clean",), ("demo",), ("forget",), ("moshi", "build"), ("page",),
     ("pools", "apply"), ("publish",), ("store", "copy"),
+    ("audiobook", "batch"), ("audiobook", "build"), ("audiobook", "page"), ("audiobook", "redo"),
+    ("audiobook", "speak"),
 }  # fmt: skip
 """Commands that write, unless they are given --dry-run."""
 PARTITION = PartitionKey("harbour-radio", 1)
@@ -89,8 +94,10 @@ class Place:
     def arguments(self) -> dict[tuple[str, ...], list[list[str]]]:
         settings = Settings.load()
         return {
+            ("audiobook", "plan"): [[str(self.root / "books" / "boat.txt")]],
+            ("audiobook", "check"): [["boat"]],
             ("adopt",): [[f"{settings.work_url}/segments"]],
-            ("clean",): [["segments", "coded", "datasets", "scratch"]],
+            ("clean",): [["segments", "coded", "datasets", "chunk_audio", "scratch"]],
             ("forget",): [["snow-006"]],
             ("publish",): [[], ["--force", "--purge-history"]],
             ("store", "copy"): [
@@ -130,9 +137,10 @@ def change_raw(raw: Path) -> None:
 def machine(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A Dagster home, a scratch folder with what a killed process left, an empty working directory."""
     root = tmp_path / "machine"
-    for name in ("cwd", "scratch/1-abc", "mirror"):
+    for name in ("cwd", "scratch/1-abc", "mirror", "books"):
         (root / name).mkdir(parents=True)
     (root / "mirror" / "a.txt").write_text("a")
+    (root / "books" / "boat.txt").write_text("The boat left.")
     (root / "scratch" / "ledger.lock").touch()
     (root / "scratch" / "1-abc.room").write_text("5")
     (root / "scratch" / "1-abc" / "audio").write_bytes(b"12345")
@@ -154,6 +162,9 @@ def fill(root: Path, built: Path) -> None:
     shutil.copytree(built / "work", root / "work")
     work = Store((root / "work").as_uri())
     publish(work, Settings.load(work_url=str(root / "work")))
+    books = Store((root / "books").as_uri())
+    boat = list_books(books).find("boat")
+    build_book(books, work, boat, Settings.load(), SynthesisOptions(backend="serial"), mastering_workers=1)
     change_raw(root / "raw")
     work.put(lock_key(str(PARTITION)), json.dumps(dataclasses.asdict(dead_process())).encode())
     with open_instance() as instance:
