@@ -85,7 +85,7 @@ class HibariEngine(EngineBase):
 def _lean_session(path: str) -> Any:
     """The model without onnxruntime's arena, which keeps the most that any sentence took: 50 MB more in each process,
     in the same time."""
-    from onnxruntime import InferenceSession, SessionOptions
+    from onnxruntime import InferenceSession, SessionOptions  # type: ignore[import-untyped]
 
     options = SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
