@@ -103,7 +103,7 @@ def _write_book(work: Store, hours: float) -> list[Audio]:
             words = canonical_json([["some", 0.1, 1.0], ["words", 1.0, 2.0]])
             spoken.append(
                 ChunkAudioRow(name, key, True, voice="v", sample_count=count, key=key, sha256=digest, size_bytes=size,
-                              words=words)
+                              words=words, words_digest=rows[-1].words_digest)
             )  # fmt: skip
     titles = tuple((f"Chapter {number}", 1) for number in range(1, chapters + 1))
     text_manifest = BookManifest(str(_BOOK), True, "", chapters=titles, rows=rows)

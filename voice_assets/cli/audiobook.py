@@ -175,6 +175,7 @@ def speak(
 
     settings = Settings.load()
     show_progress()
+    show_wait_messages()
     report = speak_pipeline(json_path, file_id, settings, workers or 0, work=_open_work(settings))
     for number, why in report.failed.items():
         print_error_line(f"chunk {number}: {why}", "failed:")

@@ -24,6 +24,7 @@ class Stage(StrEnum):
     SEGMENTS = "segments"
     CODED = "coded"
     DATASETS = "datasets"
+    CHUNK_AUDIO = "chunk_audio"
     SCRATCH = "scratch"
 
 
@@ -34,7 +35,7 @@ def register(app: typer.Typer) -> None:
 def clean(
     stages: Annotated[
         list[Stage],
-        typer.Argument(metavar="STAGE", help="segments, coded, datasets or scratch; one or more."),
+        typer.Argument(metavar="STAGE", help="segments, coded, datasets, chunk_audio or scratch; one or more."),
     ],
     partition: Annotated[
         list[str] | None, typer.Option("--partition", "-p", help="Only this batch, such as my-channel/batch-0001.")
@@ -50,6 +51,9 @@ def clean(
     their checksums right before anything is deleted. A batch that is incomplete or not up to date keeps its files, and
     so does a recording that is not in the raw bucket any more.
 
+    **chunk_audio** is the speech of books, which can be freed once the audiobook is mastered. Where a chapter has to be
+    mastered again, its chunks are spoken again.
+
     **scratch** removes leftovers of killed processes: local copies, and on S3 unfinished uploads that are older than a
     day.
 
@@ -64,9 +68,11 @@ def clean(
     whole = True
     if Stage.SCRATCH in stages:
         _clean_scratch(work, settings, dry_run, yes)
-    wanted = [str(stage) for stage in stages if stage is not Stage.SCRATCH]
+    if Stage.CHUNK_AUDIO in stages:
+        whole = _clean_books(work, dry_run, yes)
+    wanted = [str(stage) for stage in stages if stage not in (Stage.SCRATCH, Stage.CHUNK_AUDIO)]
     if wanted:
-        whole = _clean_stages(work, settings, wanted, partition or [], dry_run, yes, force)
+        whole = _clean_stages(work, settings, wanted, partition or [], dry_run, yes, force) and whole
     if not whole:
         raise typer.Exit(FAILED_EXIT_CODE)
 
@@ -143,6 +149,32 @@ def _describe_rebuild(rebuild: "RebuildCost") -> str:
     if rebuild.copied:
         parts.append(f"copy {rebuild.copied:,} back from later stages")
     return ", ".join(parts) or "write again"
+
+
+def _clean_books(work: "Store", dry_run: bool, yes: bool) -> bool:
+    """Free the speech of finished audiobooks; returns whether all of what was planned is freed."""
+    from voice_core.audiobook.integrity import list_built_books
+    from voice_core.audiobook.retention import free_speech, plan_freeing
+
+    plans = [plan_freeing(work, book) for book in list_built_books(work)]
+    for plan in plans:
+        if plan.kept:
+            print_line(f"{plan.book}: kept: {plan.kept}")
+    todo = [plan for plan in plans if plan.keys]
+    size = sum(plan.size_bytes for plan in todo)
+    books = pluralize(len(todo), "book")
+    what = f"{pluralize(sum(len(plan.keys) for plan in todo), 'chunk')} of {books}, {size / 1e9:,.3f} GB"
+    if not todo or dry_run:
+        print_line(f"{what} would be freed." if todo else "No speech of books to free.")
+        return True
+    if not yes:
+        confirm(f"Free {what}?", abort=True)
+    freed = [free_speech(work, plan.book) for plan in todo]
+    for plan in freed:
+        if plan.kept:
+            print_error_line(f"{plan.book}: {plan.kept}", "kept:")
+    print_line(f"{sum(plan.size_bytes for plan in freed) / 1e9:,.3f} GB of speech freed.")
+    return not any(plan.kept for plan in freed)
 
 
 def _clean_scratch(work: "Store", settings: Settings, dry_run: bool, yes: bool) -> None:

@@ -176,11 +176,12 @@ def show_warnings() -> None:
 
 
 def show_wait_messages() -> None:
-    """Print log messages about waiting for locks and pools, and about killed runs and workers."""
+    """Print log messages about waiting for locks and pools, killed runs and workers, and the number of workers."""
     for name in (
         "voice_core.compute.gpu_lock",
         "voice_core.storage.distributed_lock",
         "voice_core.compute.workers",
+        "voice_core.audiobook.speech",
         "voice_assets.pool_wait",
         "voice_assets.run_ownership",
     ):

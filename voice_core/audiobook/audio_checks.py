@@ -38,9 +38,9 @@ def chunks_add_up(text: BookManifest, audio: ChunkAudioManifest) -> Findings:
 
 @check()
 def files_are_sound(store: Store, audio: ChunkAudioManifest) -> Findings:
-    """Every file of speech has the size, checksum, sampling rate and length that its row has."""
+    """Every file of speech that is not freed has the size, checksum, sampling rate and length that its row has."""
     prefix = stage_prefix(STAGE, BookKey(audio.partition))
-    rows = {row.key: row for row in audio.rows if row.key}
+    rows = {row.key: row for row in audio.rows if row.key and not row.freed}
     states = compare_sizes({key: (row.size_bytes, row.sha256) for key, row in rows.items()}, list_sizes(store, prefix))
     wrong = [f"{key} is {state}" for key, state in states.items() if state is not FileState.INTACT]
     intact = [key for key, state in states.items() if state is FileState.INTACT]

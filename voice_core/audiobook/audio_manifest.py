@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from voice_core.fingerprint import sha256
@@ -44,6 +44,8 @@ class ChunkAudioRow:
     approximate: bool = False  # the words' times are spread by length, not found in the audio
     metrics: str = "{}"
     exceptions: str = "[]"
+    words_digest: str = ""  # of the chunk that was spoken
+    freed: bool = False  # `voice clean chunk_audio` deleted the file: it is spoken again where it is needed
 
     def word_times(self) -> tuple[Word, ...]:
         return tuple(Word(*item) for item in json.loads(self.words))
@@ -67,7 +69,10 @@ class ChunkAudioManifest:
 
     @property
     def data_version(self) -> str:
-        return sha256(self.to_bytes())[:32]
+        """Equal whether or not files are freed."""
+        freed = any(row.freed for row in self.rows)
+        there = replace(self, rows=tuple(replace(row, freed=False) for row in self.rows)) if freed else self
+        return sha256(there.to_bytes())[:32]
 
     def exceptions(self) -> Iterator[ChunkAudioRow]:
         """The rows without audio, and those whose best take failed a test."""

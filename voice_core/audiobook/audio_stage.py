@@ -68,12 +68,16 @@ class _Tries:
 
 
 def find_intact_files(store: Store, book: BookKey, old: ChunkAudioManifest | None, *, verify: bool = False) -> set[str]:
-    """Keys of the files that are there in the committed size; with `verify`, or after a killed run, in content."""
+    """Keys of the files that are there in the committed size; with `verify`, or after a killed run, in content.
+
+    Freed files count as if they were there.
+    """
     if old is None:
         return set()
+    freed = {row.key: row.sha256 for row in old.rows if row.freed}
     files = {key: listed for row in old.rows for key, listed in row.files().items()}
     sizes = list_sizes(store, stage_prefix(STAGE, book))
-    states = check_files(store, files, sizes, verify=verify or not old.complete)
+    states = check_files(store, files, sizes, freed, verify=verify or not old.complete)
     return {key for key, state in states.items() if state.counts_as_present}
 
 
@@ -83,6 +87,7 @@ def examine_take(spoken: SpokenTake, examiner: Examiner, sample_rate_hz: int) ->
     row = ChunkAudioRow(
         "",
         task.fingerprint,
+        words_digest=task.chunk.words_digest,
         voice=task.chunk.voice,
         first_take=task.first_take,
         take=spoken.take,

@@ -1,6 +1,7 @@
 """The stage that masters a book and writes its files; what is unchanged is kept."""
 
 import dataclasses
+import shlex
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -40,6 +41,10 @@ from voice_core.storage.store import Store
 __all__ = ["AUDIOBOOK_VERSION", "AudiobookReport", "build_audiobook"]
 
 
+class FreedSpeechError(ValueError):
+    """A chapter must be mastered whose speech was freed. The message says how to speak it again."""
+
+
 @dataclass(frozen=True, slots=True)
 class AudiobookReport:
     """What one run over a book did. `files_written` counts the files that were made anew."""
@@ -59,7 +64,7 @@ def build_audiobook(
     `verify`, the files that are there are read and compared.
 
     Raises LookupError where the text or the speech is missing or incomplete, ValueError for a book without speech and
-    for speech that is missing or changed, and OSError.
+    for speech that is missing or changed, FreedSpeechError, and OSError.
     """
     began = time.monotonic()
     with hold_lock(work, f"{STAGE} {book}") as work:
@@ -157,6 +162,11 @@ class _Build:
             if inputs in masters and not missing:
                 self.masters[chapter.number] = masters[inputs]
                 continue
+            if any(item.audio.freed for item in chapter.spoken):
+                raise FreedSpeechError(
+                    f"the speech of chapter {chapter.number} of {source.key} was freed: run `voice audiobook build "
+                    f"{shlex.quote(str(source.key))}` to speak it again"
+                )
             only_speech = dataclasses.replace(chapter, rows=())
             rate = source.speech.sample_rate_hz
             jobs.append(

@@ -1,18 +1,16 @@
 """From a book's file to the audiobook: what the assets and `voice audiobook build` both run."""
 
-import os
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from voice_core.audiobook.audiobook_stage import AudiobookReport, build_audiobook
+from voice_core.audiobook.audiobook_stage import AudiobookReport, FreedSpeechError, build_audiobook
 from voice_core.audiobook.books import BookFile
 from voice_core.audiobook.chunk_manifest import BookManifest, ChunkRow
 from voice_core.audiobook.chunks_stage import build_book_chunks
 from voice_core.audiobook.model import Book, BookError
 from voice_core.audiobook.reading import read_book
 from voice_core.audiobook.speech import (
-    BATCH_MODE,
     ChunkAudioReport,
     build_chunk_audio,
     choose_book_workers,
@@ -22,6 +20,7 @@ from voice_core.audiobook.text.lexicon import load_lexicon
 from voice_core.audiobook.text.rows import make_rows
 from voice_core.compute.workers import WorkerKilledError, map_unordered
 from voice_core.error_text import describe_exception
+from voice_core.layout import BookKey
 from voice_core.settings import Settings
 from voice_core.storage.distributed_lock import LockLostError
 from voice_core.storage.store import Store
@@ -61,7 +60,7 @@ def read_rows(data: bytes, name: str, settings: Settings) -> tuple[Book, list[Ch
     """A book and its chunks, with nothing written. Raises `BookError`."""
     given = settings.audiobook
     book = read_book(data, name, given)
-    return book, make_rows(book, given, load_speaker(settings), load_lexicon(given.lexicon))
+    return book, make_rows(book, given, load_speaker(settings), load_lexicon(given.lexicon), name=str(BookKey.of(name)))
 
 
 def build_text(books: Store, work: Store, file: BookFile, settings: Settings) -> BookManifest:
@@ -90,7 +89,11 @@ def build_book(
     began = time.monotonic()
     text = build_text(books, work, file, settings)
     audio = build_chunk_audio(work, file.key, settings, options, engine_pool=engine_pool, redo=redo, verify=verify)
-    mastered = build_audiobook(work, file.key, settings, workers=mastering_workers, verify=verify)
+    try:
+        mastered = build_audiobook(work, file.key, settings, workers=mastering_workers, verify=verify)
+    except FreedSpeechError:
+        audio = build_chunk_audio(work, file.key, settings, options, engine_pool=engine_pool, restore=True)
+        mastered = build_audiobook(work, file.key, settings, workers=mastering_workers, verify=verify)
     return BookReport(text, audio, mastered, time.monotonic() - began)
 
 
@@ -143,7 +146,7 @@ def build_books_in_parallel(
 def _build_alone(task: tuple[Store, Store, BookFile, Settings, bool]) -> BookReport | str:
     """The report of a book that is built in this process, or the error."""
     books, work, file, settings, verify = task
-    os.environ[BATCH_MODE] = "1"
+    settings = settings.model_copy(update={"audiobook": settings.audiobook.model_copy(update={"batch_mode": True})})
     serial = SynthesisOptions(backend="serial", workers=1)
     try:
         return build_book(books, work, file, settings, serial, verify=verify, mastering_workers=1)

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any
 
 from voice_core.audiobook.model import count_characters
-from voice_core.fingerprint import sha256
+from voice_core.fingerprint import fingerprint, sha256
 from voice_core.layout import BookKey, manifest_key, stage_prefix
 from voice_core.stages.manifest import ManifestFormat, load_stored_manifest
 from voice_core.storage.store import Store
@@ -52,6 +52,11 @@ class ChunkRow:
     @property
     def is_spoken(self) -> bool:
         return bool(self.chunk_id)
+
+    @property
+    def words_digest(self) -> str:
+        """A hash of what is spoken and of the book's words for it: the speech of other words does not fit."""
+        return fingerprint(self.text, self.spoken_text, self.text_map, self.voice, self.language)
 
     @property
     def is_added(self) -> bool:

@@ -42,7 +42,8 @@ def _text_files(work: Store, book: BookKey, data: bytes) -> tuple[bool, FilesByK
 
 def _speech_files(work: Store, book: BookKey, data: bytes) -> tuple[bool, FilesByKey]:
     manifest = parse_audio_manifest(work, book, data)
-    return manifest.complete, {key: item for row in manifest.rows for key, item in row.files().items()}
+    there = (row for row in manifest.rows if not row.freed)
+    return manifest.complete, {key: item for row in there for key, item in row.files().items()}
 
 
 def _mastered_files(work: Store, book: BookKey, data: bytes) -> tuple[bool, FilesByKey]:

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import logging
-import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -30,8 +29,6 @@ from voice_core.synthesis.voice_levels import Calibration, LevelUnknown, VoiceLe
 from voice_core.synthesis.voice_recordings import describe_voice_problem, hash_voice_recordings
 from voice_core.tts.base import Speech, SpeechEngine, Utterance
 
-BATCH_MODE = "AUDIOBOOK_BATCH_MODE"
-"""The environment variable of processes that speak a book each, at the same time."""
 _ONE_VOICE_AHEAD = 512  # chunks that an engine which keeps one voice may sort by voice
 _log = logging.getLogger(__name__)
 Id = TypeVar("Id")
@@ -55,10 +52,10 @@ class ChunkAudioReport:
 def choose_book_workers(settings: Settings, workers: int = 0, engine: EngineSpec | None = None) -> int:
     """The number of engines for a book.
 
-    `workers` if it is given; 1 where `AUDIOBOOK_BATCH_MODE` is set, since other books are spoken at the same time; else
+    `workers` if it is given; 1 in the batch mode of the settings, since other books are spoken at the same time; else
     the physical cores but two, 1 to 12, as many as fit into memory.
     """
-    if not workers and os.environ.get(BATCH_MODE):
+    if not workers and settings.audiobook.batch_mode:
         workers = 1
     if not workers:
         engine = engine or engine_spec(settings)
@@ -91,21 +88,25 @@ def build_chunk_audio(
     *,
     engine_pool: EnginePool | None = None,
     redo: Collection[str] = (),
+    restore: bool = False,
     verify: bool = False,
     on_rows: Callable[[Sequence[ChunkAudioRow]], None] = lambda rows: None,
 ) -> ChunkAudioReport:
     """Speak what a book lacks, examine it, and commit it.
 
     An `engine_pool` keeps its engines loaded over several books; its engine and options are used then. The chunks in
-    `redo` are spoken again from other seeds. `verify` reads all files and speaks those that are not what was committed.
-    `on_rows` gets the rows of chunks as they are finished, those that are kept first.
+    `redo` are spoken again from other seeds. Freed files are spoken again in chapters with a chunk that is spoken,
+    since these are mastered anew, and with `restore` everywhere. `verify` reads all files and speaks those that are not
+    what was committed. `on_rows` gets the rows of chunks as they are finished, those that are kept first.
 
     Raises LookupError where the book has no finished text or lacks a chunk of `redo`, ConfigurationError for the
     settings of the validation, an aligner or a voice, and EngineUnavailableError.
     """
     if engine_pool is None:
         with open_book_pool(settings, options, engine) as own:
-            return build_chunk_audio(work, book, settings, engine_pool=own, redo=redo, verify=verify, on_rows=on_rows)
+            return build_chunk_audio(
+                work, book, settings, engine_pool=own, redo=redo, restore=restore, verify=verify, on_rows=on_rows
+            )
     began = time.monotonic()
     text = read_text(work, book)
     chunks = text.chunks()
@@ -118,7 +119,7 @@ def build_chunk_audio(
     check_voices(speaker, chunks)
     speaking = _Speaking(engine_pool, speaker, f"speaking {book}")
     with hold_lock(work, f"{STAGE} {book}") as store:
-        plan = make_plan(store, book, chunks, speaker, examiner, settings, redo=redo, verify=verify)
+        plan = make_plan(store, book, chunks, speaker, examiner, settings, redo=redo, restore=restore, verify=verify)
         if plan.old is not None and plan.is_current:
             on_rows(plan.old.rows)
             return ChunkAudioReport(plan.old, speaking.stats, time.monotonic() - began, reused=plan.reused)
@@ -184,6 +185,7 @@ def make_plan(
     settings: Settings,
     *,
     redo: Collection[str] = (),
+    restore: bool = False,
     verify: bool = False,
 ) -> SpeechPlan:
     """What a book's speech needs, by what there is of it."""
@@ -198,17 +200,29 @@ def make_plan(
         "level_dbfs": settings.audiobook.level_dbfs,
         "validation": examiner.config.model_dump(),
     }
-    return plan_speech(
-        book,
-        chunks,
-        source,
-        old,
-        find_intact_files(store, book, old, verify=verify),
-        lambda identity: examiner.identity(examiner.is_sampled(identity)),
-        seed=settings.audiobook.seed,
-        parameters=parameters,
-        redo=redo,
-    )
+    intact = find_intact_files(store, book, old, verify=verify)
+
+    def plan(there: set[str]) -> SpeechPlan:
+        return plan_speech(
+            book,
+            chunks,
+            source,
+            old,
+            there,
+            lambda identity: examiner.identity(examiner.is_sampled(identity)),
+            seed=settings.audiobook.seed,
+            parameters=parameters,
+            redo=redo,
+        )
+
+    found = plan(intact)
+    mastered_anew = {chunk.chapter for index, chunk in enumerate(chunks) if index not in found.kept}
+    needed = {
+        row.key
+        for index, row in found.kept.items()
+        if row.freed and (restore or chunks[index].chapter in mastered_anew)
+    }
+    return plan(intact - needed) if needed else found
 
 
 class _Speaking:

@@ -51,6 +51,11 @@ class AudiobookSettings(SettingsGroup):
     aligner: Literal["auto", "pocketsphinx", "ctc", "approximate"] = Field(
         "approximate", description="Aligner for the times of words; auto: the best available one for the language."
     )
+    batch_mode: bool = Field(
+        False,
+        description="Speak with one engine, since other books are spoken at the same time. Also set by a non-empty "
+        "AUDIOBOOK_BATCH_MODE.",
+    )
     # Mastering.
     level_dbfs: float = Field(-20.0, ge=-40, le=-10, description="Level of each voice, RMS over speech in dBFS.")
     peak_limit_dbfs: float = Field(-3.5, ge=-20, le=-0.1, description="Limit of the limiter, dBFS.")

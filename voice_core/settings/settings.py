@@ -38,6 +38,8 @@ from voice_core.settings.speech import IndexTTS2Settings, SpeechSettings
 from voice_core.settings.stores import GcsSettings, HubSettings, S3Settings
 from voice_core.settings.url_overlap import describe_overlap
 
+BATCH_MODE_VARIABLE = "AUDIOBOOK_BATCH_MODE"
+"""Set by programs that start a process for each of several books; it has no prefix since they know it by this name."""
 StepName = Literal["ingest", "encode", "write", "speak"]
 
 
@@ -197,13 +199,15 @@ class Settings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=config_file())
 
     @classmethod
-    def load(cls, **overrides: object) -> "Settings":
+    def load(cls, **overrides: Any) -> "Settings":
         """Read the settings. Raises `ConfigurationError` with one line per invalid setting."""
         if os.environ.get(ENV_PREFIX + "CONFIG") and not config_file().is_file():
             raise ConfigurationError(f"{ENV_PREFIX}CONFIG names a file that does not exist")
         warn_of_unknown_variables(cls)
+        if os.environ.get(BATCH_MODE_VARIABLE):
+            overrides["audiobook"] = {"batch_mode": True, **dict(overrides.get("audiobook") or {})}
         try:
-            settings = cls(**overrides)  # type: ignore[arg-type]
+            settings = cls(**overrides)
         except ValidationError as error:
             raise ConfigurationError(describe_validation_error(error, cls)) from None
         except ValueError as error:  # malformed TOML, or JSON in an environment variable

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -76,22 +76,9 @@ class HibariEngine(EngineBase):
         with self._lock:
             if voice not in self._models:
                 model = Hibari(voice)
-                model.sess = _lean_session(model.model_path)
                 _ = model.g2p  # loads its dictionaries, which two threads must not do at once
                 self._models[voice] = model
             return self._models[voice]
-
-
-def _lean_session(path: str) -> Any:
-    """The model without onnxruntime's arena, which keeps the most that any sentence took: 50 MB more in each process,
-    in the same time."""
-    from onnxruntime import InferenceSession, SessionOptions  # type: ignore[import-untyped]
-
-    options = SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.enable_cpu_mem_arena = False
-    return InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 def lower_pitch(audio: npt.NDArray[np.float32], ratio: float = LOW_RATIO) -> npt.NDArray[np.float32]:

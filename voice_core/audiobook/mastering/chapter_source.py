@@ -44,14 +44,19 @@ class ChapterSource:
 def join_chapters(book: BookManifest, speech: ChunkAudioManifest) -> list[ChapterSource]:
     """The chapters of a book with their speech; chunks whose speech failed have none.
 
-    Raises LookupError where a chunk has no row among those of the speech: the text has changed since it was spoken.
+    Raises LookupError where a chunk has no row of its words among those of the speech: the text has changed since it
+    was spoken.
     """
     audio = {row.chunk_id: row for row in speech.rows}
-    missing = [row.chunk_id for row in book.chunks() if row.chunk_id not in audio]
-    if missing:
+    outdated = [
+        row.chunk_id
+        for row in book.chunks()
+        if row.chunk_id not in audio or audio[row.chunk_id].words_digest != row.words_digest
+    ]
+    if outdated:
         raise LookupError(
-            f"the speech of {book.partition} is older than its text: {pluralize(len(missing), 'chunk')} without a "
-            f"row, the first is {missing[0]}; materialize chunk_audio of this book first"
+            f"the speech of {book.partition} is older than its text: {pluralize(len(outdated), 'chunk')} without "
+            f"speech of these words, the first is {outdated[0]}; materialize chunk_audio of this book first"
         )
     rows = dict(book.by_chapter())
     chapters = []

@@ -154,7 +154,7 @@ def _marker_starts(pieces: Sequence[Piece]) -> list[_Start]:
 
 def _heading_starts(pieces: Sequence[Piece]) -> list[_Start]:
     """The two highest levels of headings. The title below a heading such as "CHAPTER I" belongs to it."""
-    if not any(piece.heading for piece in pieces):
+    if sum(piece.heading > 0 for piece in pieces) < 2:  # one alone is that of the book, or of its back matter
         mark_heading_lines(pieces)
     found = {piece.heading for piece in pieces if piece.heading and piece.block.is_spoken}
     highest = min(found, default=0)

@@ -40,7 +40,7 @@ BACKLINK_CLASSES = _words("footnote-back footnote-backref fn-backref backlink")
 PAGE_TYPES = frozenset({"pagebreak", "doc-pagebreak"})
 PAGE_CLASSES = _words("pagenum pagenumber page-number pageno page-num page_number x-ebookmaker-pageno")
 VERSE = re.compile(r"(?:^|[-_:])(?:poem|poetry|verse|stanza|linegroup|line-group|lg)(?:$|[-_\d])")
-LINE_CLASSES = _words("line l verse-line poem-line verseline")
+LINE_CLASSES = _words("line l verse verse-line poem-line verseline")
 CODE_CLASSES = _words("programlisting sourcecode code-block codeblock listing highlight code program")
 CAPTION_CLASSES = _words("caption figcaption fig-caption figure-caption image-caption")
 

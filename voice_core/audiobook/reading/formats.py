@@ -99,7 +99,8 @@ def _from_document(
     """The book of one document. `header` is text of the file before it, which is not spoken."""
     metadata = metadata or {}
     head = {} if metadata else _head(document)
-    own_title = str(metadata.get("title") or head.get("title") or "")
+    given = metadata.get("title") or head.get("title") or ""
+    own_title = " ".join(map(str, given)) if isinstance(given, list) else str(given)
     title = own_title or _stem(name)
     author = metadata.get("author") or metadata.get("authors") or head.get("author") or ()
     authors = tuple(str(item) for item in author) if isinstance(author, (list, tuple)) else (str(author),)

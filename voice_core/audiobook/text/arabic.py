@@ -5,8 +5,11 @@ The library arabic-tts-frontend says only what it makes of a text, not where. So
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
+from itertools import pairwise
 
 from arabic_tts_frontend import VoiceFrontEnd, fold_digits, verbalise
 
@@ -28,8 +31,23 @@ _FIXED = (
     (re.compile(r"(?<=[0-9٠-٩])\s?م²"), " متر مربع"),
     (re.compile(r"(?<=[0-9٠-٩])\s?م³"), " متر مكعب"),
 )
+_FRACTIONS = {"½": "نصف", "¼": "ربع", "¾": "ثلاثة أرباع", "⅓": "ثلث", "⅔": "ثلثان", "⅛": "ثمن"}
+_FRACTION = re.compile("[½¼¾⅓⅔⅛]")
+_MINUS = re.compile(rf"(?<!\S)[-−](?={_DIGIT})")
+_DECIMAL = re.compile(rf"(?<!{_DIGIT})({_DIGIT}+)[٫.]({_DIGIT}+)(?![\d٠-٩.٫])")
+_GROUPED = re.compile(rf"(?<!{_DIGIT}){_DIGIT}{{1,3}}(?:٬{_DIGIT}{{3}})+(?!{_DIGIT})")
+# Letters as old fonts have them, ligatures such as ﷺ, and the line that only lengthens a word.
+_FORMS = re.compile(
+    r"[\ufdf0-\ufdfd]|[^\W\d\u0640]*(?:[\ufb50-\ufdef\ufe70-\ufefc]|(?<=[\u0621-\u064a])\u0640+(?=[\u0621-\u064a]))"
+    r"[^\W\d]*"
+)
+_BASMALA = "بسم الله الرحمن الرحيم"
+# "و", "ف", "ب", "ل", "ك" and "ال" are written together with a number.
+_PREFIX = re.compile(rf"(?<!\w)[وفبلك]?(?:ال|لل)?ـ?(?={_DIGIT})(?<=\w)")
 _FIRST_YEAR = 1000
 _NUMBER = re.compile(rf"{_DIGIT}+")
+_LATIN_NEXT = re.compile(r"[A-Za-z]")
+_OWN_NUMBER = re.compile(rf"(?<![A-Za-z\d]){_DIGIT}+(?![A-Za-z\d])")
 _LONGEST_NUMBER = 12  # digits
 
 
@@ -40,10 +58,13 @@ def find_arabic_edits(text: str) -> list[Edit]:
     >>> apply_edits("وصل عام 1935 م.", find_arabic_edits("وصل عام 1935 م."))[0]
     'وصل عام ألف وتسعمئة وخمسة وثلاثون ميلادية.'
     """
-    if not _NEEDS_LIBRARY.search(text):
+    if not _NEEDS_LIBRARY.search(text) and not _FORMS.search(text) and not _FRACTION.search(text):
         return []
-    edits = merge_edits(text, sort_edits(_find_own_edits(text)), _ask_library)
+    edits = merge_edits(text, sort_edits(_find_own_edits(text)), _ask_without_prefixes)
     edits = merge_edits(text, edits, _find_plain_numbers)
+    edits = [
+        replace(edit, spoken=_OWN_NUMBER.sub(_say_match, edit.spoken)) for edit in edits
+    ]  # the library leaves some
     return [edit for edit in edits if edit.spoken != text[edit.start : edit.end]]
 
 
@@ -57,6 +78,18 @@ def _find_own_edits(text: str) -> Iterator[Edit]:
             yield Edit(match.end() - 1, match.end(), ".")
     for match in _HIJRI.finditer(text):
         yield Edit(match.start(), match.end() - len(match["stop"]), " هجرية")
+    for match in _FORMS.finditer(text):
+        plain = unicodedata.normalize("NFKC", match[0]).replace("\u0640", "")
+        yield Edit(match.start(), match.end(), _BASMALA if plain == "\ufdfd" else plain)
+    for match in _FRACTION.finditer(text):
+        yield Edit(match.start(), match.end(), _FRACTIONS[match[0]])
+    for match in _MINUS.finditer(text):
+        yield Edit(match.start(), match.end(), "سالب ")
+    for match in _GROUPED.finditer(text):
+        yield Edit(match.start(), match.end(), _say(match[0].replace("٬", "")))
+    for match in _DECIMAL.finditer(text):
+        if "٫" in match[0]:
+            yield Edit(match.start(), match.end(), f"{_say(match[1])} فاصلة {_say(match[2])}")
     for pattern, spoken in _FIXED:
         for match in pattern.finditer(text):
             yield Edit(match.start(), match.end(), spoken)
@@ -65,10 +98,35 @@ def _find_own_edits(text: str) -> Iterator[Edit]:
 def _find_plain_numbers(text: str) -> list[Edit]:
     """Numbers that the library does not find, such as those with a letter next to them."""
     return [
-        Edit(match.start(), match.end(), verbalise(int(fold_digits(match[0]))))
+        Edit(match.start(), match.end(), _say(match[0]))
         for match in _NUMBER.finditer(text)
         if len(match[0]) <= _LONGEST_NUMBER
+        and not _LATIN_NEXT.search(text[max(0, match.start() - 1) : match.end() + 1])
     ]
+
+
+def _say(digits: str) -> str:
+    return verbalise(int(fold_digits(digits)))
+
+
+def _say_match(match: re.Match[str]) -> str:
+    return _say(match[0]) if len(match[0]) <= _LONGEST_NUMBER else match[0]
+
+
+def _ask_without_prefixes(text: str) -> list[Edit]:
+    """The edits of the library, which does not find numbers that are written together with a word before them."""
+    cuts = [match.end() for match in _PREFIX.finditer(text)]
+    if not cuts:
+        return _ask_library(text)
+    parts = [text[start:end] for start, end in pairwise([0, *cuts, len(text)])]
+
+    def position(at: int) -> int:
+        """In `text`, of a position in the text with spaces."""
+        return at - sum(1 for number, cut in enumerate(cuts) if cut + number < at)
+
+    edits = _ask_library(" ".join(parts))
+    moved = [Edit(position(edit.start), position(edit.end), edit.spoken) for edit in edits]
+    return sort_edits(moved)
 
 
 def _ask_library(text: str) -> list[Edit]:

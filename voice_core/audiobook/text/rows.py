@@ -1,6 +1,7 @@
 """The rows of a book: its chunks, and all text that is not spoken, with the reason."""
 
 import dataclasses
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
@@ -31,6 +32,7 @@ from voice_core.tts.base import Capabilities
 
 _NO_LANGUAGE = ("", "und", "mul", "zxx", "mis")
 _OUTSIDE = "outside of the chapters"
+_NUMERAL = re.compile(r"[IVXLC]{2,}\.?|[IVX]\.")  # a paragraph such as "IV" numbers a part
 _TITLE_BLOCKS = 3  # blocks at a chapter's beginning that may have its title
 
 
@@ -42,12 +44,12 @@ def make_rows(
     `name` is the book's key; entries of the lexicon may name it, the title or the identifier. Raises `BookError` where
     names of speakers have no voice, and where the engine does not speak the book's language.
     """
-    check_speakers(book, settings.voices)
+    check_speakers(book, settings.voices, name)
     language = book_language(book, settings)
     if problem := find_language_problem(engine, language):
         raise BookError(
-            f"{book.title}: {problem}. Choose another engine (VOICE_SPEECH__ENGINE), or set VOICE_AUDIOBOOK__LANGUAGE "
-            "where the book gives a wrong language"
+            f"{name or book.title}: {problem}. Choose another engine (VOICE_SPEECH__ENGINE), or set "
+            "VOICE_AUDIOBOOK__LANGUAGE where the book gives a wrong language"
         )
     names = frozenset({book.title, book.identifier, name} - {""})
     maker = _RowMaker(settings, engine, lexicon, language, names)
@@ -143,7 +145,7 @@ class _RowMaker:
                 yield row(part.tag_end, part.end, speaker=part.name, skipped=ORNAMENT)
             return
         matcher = self.lexicon.select(language, self.names, voice, phonemes=capabilities.inline_phonemes)
-        heading = block.kind == "heading"
+        heading = block.kind == "heading" or bool(_NUMERAL.fullmatch(text))
 
         def speak(text: str, *, in_words: bool = True) -> SpokenText:
             return speak_text(text, language, matcher, capabilities, heading=heading, in_words=in_words)

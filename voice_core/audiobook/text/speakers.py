@@ -54,8 +54,8 @@ def _find_tags(text: str) -> Iterator[re.Match[str]]:
             yield match
 
 
-def check_speakers(book: Book, voices: Mapping[str, str]) -> None:
-    """Raises `BookError` with all names that have no voice, and how often each speaks."""
+def check_speakers(book: Book, voices: Mapping[str, str], name: str = "") -> None:
+    """Raises `BookError` with all names that have no voice, and how often each speaks. `name` is the book's key."""
     counts = Counter(
         part.name
         for chapter in book.chapters
@@ -69,6 +69,6 @@ def check_speakers(book: Book, voices: Mapping[str, str]) -> None:
         listed = ", ".join(f"{name} ({pluralize(counts[name], 'line')})" for name in unknown)
         known = ", ".join(sorted(voices)) or "none"
         raise BookError(
-            f"{book.title}: no voice is set for {listed}; names with a voice: {known}. Set the voice of each name in "
-            'VOICE_AUDIOBOOK__VOICES, such as {"Name": "heart"}'
+            f"{name or book.title}: no voice is set for {listed}; names with a voice: {known}. Set the voice of each "
+            'name in VOICE_AUDIOBOOK__VOICES, such as {"Name": "heart"}'
         )

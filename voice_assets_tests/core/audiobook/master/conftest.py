@@ -122,7 +122,10 @@ class BookBuilder:
     def _speak(self, row: ChunkRow) -> ChunkAudioRow:
         name = fingerprint(row.spoken_text, self.rate_hz)
         if row.chunk_id in self.silent:
-            return ChunkAudioRow(row.chunk_id, name, reason="speech_failed", message="no engine can say that")
+            failed = "no engine can say that"
+            return ChunkAudioRow(
+                row.chunk_id, name, reason="speech_failed", message=failed, words_digest=row.words_digest
+            )
         pcm, words = speak(row.spoken_text, self.rate_hz, self.lead_sec, self.gap_sec)
         if row.spoken_text in self.speech:
             pcm, words = self.speech[row.spoken_text], []
@@ -139,6 +142,7 @@ class BookBuilder:
             sha256=sha256(data),
             size_bytes=len(data),
             words=canonical_json(words),
+            words_digest=row.words_digest,
         )
 
     def replace_words(self, words: str) -> None:

@@ -208,3 +208,11 @@ def test_two_line_breaks_end_a_paragraph() -> None:
 def test_letters_with_spaces_between_them_are_words() -> None:
     book = read_body("<p>C H A P T E R&#160; O N E</p><p>T H E \u00a0 S E A</p><p>P R O L O G U E</p><p>A B C D E</p>")
     assert spoken(book) == ["CHAPTER ONE", "THE SEA", "PROLOGUE", "A B C D E"]
+
+
+def test_verses_inside_of_a_stanza_are_its_lines() -> None:
+    book = read_body(
+        '<div class="poetry"><div class="stanza"><div class="verse">One,</div><div class="verse">two.</div></div></div>'
+    )
+    assert spoken(book) == ["One,\ntwo."]
+    assert spoken(read_body('<p class="verse">One<br/>two</p>')) == ["One\ntwo"]

@@ -267,9 +267,9 @@ def test_workers(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixtu
     monkeypatch.setattr("voice_core.synthesis.sizing.free_memory_gb", lambda: 1.0)
     assert choose_book_workers(Settings()) == 3  # 0.3 GB each
     monkeypatch.setenv("AUDIOBOOK_BATCH_MODE", "1")
-    assert choose_book_workers(Settings()) == 1
+    assert choose_book_workers(Settings.load()) == 1
     assert caplog.messages[-1] == "Using 1 worker"
-    assert choose_book_workers(Settings(), 8) == 8
+    assert choose_book_workers(Settings.load(), 8) == 8
     assert caplog.messages[-1] == "Using 8 workers"
 
 

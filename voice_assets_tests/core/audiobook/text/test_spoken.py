@@ -66,6 +66,11 @@ def test_english_is_spoken_in_words(text: str, expected: str) -> None:
     assert find_map_problem(row.text, row.spoken_text, json.loads(row.text_map)) == ""
 
 
+@pytest.mark.parametrize(("text", "expected"), [("IV", "four"), ("II.", "two."), ("I", "I"), ("MIX", "MIX")])
+def test_a_paragraph_of_a_roman_numeral_is_a_number(text: str, expected: str) -> None:
+    assert spoken(chunk(text)) == [expected]
+
+
 def test_an_amount_of_very_many_digits_is_spoken() -> None:
     (row,) = chunk(f"It cost ${'9' * 50} in all.")
     assert row.is_spoken
@@ -87,6 +92,14 @@ def test_roman_numerals_of_headings(text: str, expected: str) -> None:
         ("ولد سنة ١٩٣٥م.", "ولد سنة ألف وتسعمئة وخمسة وثلاثون ميلادية."),
         ("مشى 10 م ثم 5 كم.", "مشى عشرة متر ثم خمسة كيلومتر."),
         ("قال أ.د. أحمد نعم.", "قال الأستاذ الدكتور أحمد نعم."),
+        ("نسبة 50% و٢٥٪ منها.", "نسبة خمسون بالمئة وخمسة وعشرون بالمئة منها."),
+        ("قرأ ١٢ كتابا و٢ كتب و١٠٠ قصة.", "قرأ اثنا عشر كتابا واثنان كتب ومئة قصة."),
+        ("وصل و11:30 صباحا.", "وصل والحادية عشرة والنصف صباحا."),
+        (
+            "كتـــاب من H2O في -5° و٣٫١٤ مع ﷺ.",
+            "كتاب من H2O في سالب خمسة درجة وثلاثة فاصلة أربعة عشر مع صلى الله عليه وسلم.",
+        ),
+        ("سنة ١٤٤٥هـ والـ3 و½ كوب.", "سنة ألف وأربعمئة وخمسة وأربعون هجرية والـثلاثة ونصف كوب."),
         ("دفع 47% منها.", "دفع سبعة وأربعون بالمئة منها."),
     ],
 )
