@@ -19,7 +19,7 @@ from voice_core.audiobook.audiobook_manifest import read_audiobook_manifest
 from voice_core.audiobook.audiobook_stage import build_audiobook
 from voice_core.audiobook.books import list_books
 from voice_core.audiobook.build import build_text
-from voice_core.audiobook.speech import build_chunk_audio, open_book_pool
+from voice_core.audiobook.speech import build_chunk_audio
 from voice_core.layout import BookKey
 from voice_core.settings import Settings
 from voice_core.storage.store import Store
@@ -131,16 +131,15 @@ def _run(build: Build) -> dict[str, Any]:
     books, work, settings = open_build(build)
     file = list_books(books).find(BOOK)
     stages: dict[str, float] = {}
-    with open_book_pool(settings, SynthesisOptions(build.backend, build.workers)) as pool:
-        with _timed(stages, "text"):
-            text = build_text(books, work, file, settings)
-        with _timed(stages, "speech"):
-            audio = build_chunk_audio(work, file.key, settings, engine_pool=pool)
-        mastered, audio_sec = 0, 0.0
-        if not build.speech_only:
-            with _timed(stages, "mastering"):
-                audiobook = build_audiobook(work, file.key, settings)
-            mastered, audio_sec = audiobook.chapters_mastered, audiobook.manifest.duration_sec
+    with _timed(stages, "text"):
+        text = build_text(books, work, file, settings)
+    with _timed(stages, "speech"):
+        audio = build_chunk_audio(work, file.key, settings, SynthesisOptions(build.backend, build.workers))
+    mastered, audio_sec = 0, 0.0
+    if not build.speech_only:
+        with _timed(stages, "mastering"):
+            audiobook = build_audiobook(work, file.key, settings)
+        mastered, audio_sec = audiobook.chapters_mastered, audiobook.manifest.duration_sec
     return {
         "stages": stages,
         "spoken": audio.spoken,

@@ -1,5 +1,6 @@
 """`voice audiobook`: plan, build, redo, check and the like."""
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -72,6 +73,9 @@ def build(
     show_progress()
     show_wait_messages()
     chosen = [_find_book(settings, name) for name in book or []] or _all_books(settings)
+    counts = Counter(str(file.key) for _, file in chosen)
+    if repeated := [key for key, count in counts.items() if count > 1]:
+        raise ConfigurationError(f"several files are the book {', '.join(repeated)}: rename all but one of each")
     work = _open_work(settings)
     succeeded = True
     options = _options(workers)
@@ -123,7 +127,7 @@ def check(
     mastered = read_audiobook_manifest(work, BookKey(key))
     outcomes = [("book_chunks", item) for item in check_text(text)]
     outcomes += [("chunk_audio", item) for item in check_speech(work, text, audio)]
-    outcomes += [("audiobook", item) for item in check_audiobook(work, text, audio, mastered)] if mastered else []
+    outcomes += [("audiobook", item) for item in check_audiobook(work, text, audio, mastered)]
     exceptions = list_exceptions(text, audio)
     if as_json:
         print_json(
@@ -218,7 +222,7 @@ def batch(
 def _find_book(settings: Settings, book: str) -> "tuple[Store, BookFile]":
     """The folder and the file of a book. Raises LookupError."""
     from resources.stores import open_store
-    from voice_core.audiobook.books import list_books
+    from voice_core.audiobook.books import find_book_file, list_books
     from voice_core.audiobook.reading import BOOK_SUFFIXES
     from voice_core.storage.store import Store
 
@@ -227,7 +231,7 @@ def _find_book(settings: Settings, book: str) -> "tuple[Store, BookFile]":
         if not path.name.lower().endswith(BOOK_SUFFIXES):
             raise ConfigurationError(f"{book} is not a book: its name must end in {', '.join(BOOK_SUFFIXES)}")
         folder = Store(path.resolve().parent.as_uri())
-        return folder, list_books(folder).find(path.name)
+        return folder, find_book_file(folder, path.name)
     if not settings.audiobook.books_url:
         raise LookupError(
             f"{book}: there is no such file, and VOICE_AUDIOBOOK__BOOKS_URL, the folder of books, is not set"

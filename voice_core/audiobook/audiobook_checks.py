@@ -25,6 +25,25 @@ _AUDIO_FORMATS = {"m4a", "m4b", "flac", "opus", "mp3", "acx", "recording"}
 
 
 @check()
+def audiobook_is_current(
+    manifest: AudiobookManifest | None, text: BookManifest, speech: ChunkAudioManifest
+) -> Findings:
+    """The audiobook is finished, is made of this text and this speech, and has a file of each of its formats."""
+    if manifest is None or not manifest.complete:
+        return Findings(["the audiobook is not finished" if manifest else "there is no audiobook"], "")
+    wrong = [
+        f"its {what} is of an earlier build"
+        for what, made_of, now in (
+            ("text", manifest.book_version, text.data_version),
+            ("speech", manifest.speech_version, speech.data_version),
+        )
+        if made_of != now
+    ]
+    wrong += [f"it has no file of the format {name}" for name in manifest.formats if not manifest.of_format(name)]
+    return Findings(wrong, f"{len(manifest.formats)} formats")
+
+
+@check()
 def marks_fit(manifest: AudiobookManifest, text: BookManifest, speech: ChunkAudioManifest) -> Findings:
     """Every spoken sentence has its place in its chapter, and the chapters' lengths are sums of samples.
 

@@ -36,8 +36,16 @@ class BookListing:
         raise LookupError(f"there is no book {book!r}; the folder of books has {listed}")
 
 
+def find_book_file(folder: Store, name: str) -> BookFile:
+    """The book in one file of a folder, with nothing else listed. Raises LookupError."""
+    info = folder.head(name)
+    if info is None:
+        raise LookupError(f"{folder.url}/{name} does not exist")
+    return BookFile(BookKey.of(name), name, fingerprint(name, info.identity))
+
+
 def list_books(books: Store) -> BookListing:
-    """The books below a folder. Of files that differ in the extension only, the first of EPUB, HTML, Markdown and text
+    """The books below a folder. Of files that differ in the extension only, the first in the order of `BOOK_SUFFIXES`
     is taken, and the others are problems."""
     found: dict[BookKey, BookFile] = {}
     problems: list[str] = []

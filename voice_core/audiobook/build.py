@@ -1,8 +1,11 @@
 """From a book's file to the audiobook: what the assets and `voice audiobook build` both run."""
 
+import contextlib
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+
+from av import FFmpegError
 
 from voice_core.audiobook.audiobook_stage import AudiobookReport, FreedSpeechError, build_audiobook
 from voice_core.audiobook.books import BookFile
@@ -22,13 +25,17 @@ from voice_core.compute.workers import WorkerKilledError, map_unordered
 from voice_core.error_text import describe_exception
 from voice_core.layout import BookKey
 from voice_core.settings import Settings
-from voice_core.storage.distributed_lock import LockLostError
+from voice_core.storage.distributed_lock import LockLostError, LockTimeoutError
 from voice_core.storage.store import Store
 from voice_core.synthesis import EnginePool, SynthesisOptions
+from voice_core.synthesis.configured import engine_spec
 from voice_core.tts import configured_engine, load_engine
 from voice_core.tts.base import SpeechEngine
 
-EXPECTED_ERRORS = (BookError, WorkerKilledError, LookupError, ValueError, OSError, LockLostError)
+EXPECTED_ERRORS = (
+    *(BookError, LookupError, ValueError, OSError, MemoryError, FFmpegError),
+    *(WorkerKilledError, LockLostError, LockTimeoutError),
+)
 """The errors that end one book and no other."""
 
 
@@ -106,13 +113,20 @@ def build_books(
     *,
     verify: bool = False,
 ) -> LibraryReport:
-    """Build books one after another with the same engines. A book that fails stops no other."""
+    """Build books one after another. A book that fails stops no other.
+
+    An engine on a GPU, whose weights take long to load, is kept for all books. Engines on the CPU end before a book is
+    mastered, which needs their memory.
+    """
     report = LibraryReport()
-    with open_book_pool(settings, options) as engines:
+    engine = engine_spec(settings)
+    with contextlib.ExitStack() as stack:
+        kept = engine.device != "cpu"
+        engines = stack.enter_context(open_book_pool(settings, options, engine)) if kept else None
         for file in files:
             try:
                 report.books[str(file.key)] = build_book(
-                    books, work, file, settings, engine_pool=engines, verify=verify
+                    books, work, file, settings, options, engine_pool=engines, verify=verify
                 )
             except EXPECTED_ERRORS as error:
                 report.failures[str(file.key)] = describe_exception(error)
@@ -133,20 +147,30 @@ def build_books_in_parallel(
     `max_workers` is the number of books at a time; 0: as many as engines would speak one book.
     """
     report = LibraryReport()
-    count = max_workers or choose_book_workers(settings)
-    tasks = [(books, work, file, settings, verify) for file in files]
-    for (_, _, file, _, _), result in map_unordered(_build_alone, tasks, count, name=lambda task: str(task[2].key)):
-        if isinstance(result, BookReport):
-            report.books[str(file.key)] = result
-        else:
-            report.failures[str(file.key)] = result
+    count = max_workers or choose_book_workers(_with_batch_mode(settings, on=False))
+    left = [*files]
+    while left:
+        tasks = [(books, work, file, settings, verify) for file in left]
+        try:
+            for task, result in map_unordered(_build_alone, tasks, count, name=lambda task: str(task[2].key)):
+                if isinstance(result, BookReport):
+                    report.books[str(task[2].key)] = result
+                else:
+                    report.failures[str(task[2].key)] = result
+        except WorkerKilledError as error:
+            report.failures[error.item] = describe_exception(error)
+        left = [file for file in left if str(file.key) not in report.books.keys() | report.failures.keys()]
     return report
+
+
+def _with_batch_mode(settings: Settings, *, on: bool) -> Settings:
+    return settings.model_copy(update={"audiobook": settings.audiobook.model_copy(update={"batch_mode": on})})
 
 
 def _build_alone(task: tuple[Store, Store, BookFile, Settings, bool]) -> BookReport | str:
     """The report of a book that is built in this process, or the error."""
     books, work, file, settings, verify = task
-    settings = settings.model_copy(update={"audiobook": settings.audiobook.model_copy(update={"batch_mode": True})})
+    settings = _with_batch_mode(settings, on=True)
     serial = SynthesisOptions(backend="serial", workers=1)
     try:
         return build_book(books, work, file, settings, serial, verify=verify, mastering_workers=1)

@@ -28,10 +28,15 @@ def check_speech(work: Store, text: BookManifest, speech: ChunkAudioManifest) ->
 
 
 def check_audiobook(
-    work: Store, text: BookManifest, speech: ChunkAudioManifest, audiobook: AudiobookManifest
+    work: Store, text: BookManifest, speech: ChunkAudioManifest, audiobook: AudiobookManifest | None
 ) -> list[CheckOutcome]:
-    """The checks of `audiobook`."""
+    """The checks of `audiobook`; the first alone where it is not current, since the others would compare what does not
+    belong together."""
+    current = audiobook_checks.audiobook_is_current(audiobook, text, speech)
+    if audiobook is None or not current.passed:
+        return [current]
     return [
+        current,
         audiobook_checks.marks_fit(audiobook, text, speech),
         audiobook_checks.files_are_sound(work, audiobook),
         audiobook_checks.acx_is_met(audiobook),

@@ -14,12 +14,15 @@ from voice_core.audiobook.audio_stage import decode_flac
 from voice_core.audiobook.chunk_manifest import STAGE, BookManifest, ChunkRow
 from voice_core.audiobook.pipeline_file import merge_results, read_chunk_paths
 from voice_core.audiobook.speech import ChunkAudioReport, build_chunk_audio
+from voice_core.audiobook.text.speakable import find_language_problem, find_refusals
 from voice_core.fingerprint import fingerprint, sha256
 from voice_core.layout import BookKey, manifest_key, slug
 from voice_core.settings import Settings
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.store import Store
 from voice_core.synthesis import EnginePool, EngineSpec, SynthesisOptions
+from voice_core.synthesis.configured import engine_spec
+from voice_core.tts.base import SpeechEngine
 
 AUDIO_FOLDER = "artifacts/audio"
 """Folder of the WAV files, beside the pipeline.json."""
@@ -72,9 +75,10 @@ def speak_pipeline(
     work = work or Store(settings.work_url, create=True)
     report = PipelineReport(file_id, len(paths))
     chunks: list[ChunkRow] = []
+    speaker = (engine_pool.engine if engine_pool else engine or engine_spec(settings)).load()
     for number, path in enumerate(paths, 1):
         try:
-            chunks.append(_read_chunk(number, path, settings))
+            chunks.append(_read_chunk(number, path, settings, speaker))
         except ValueError as error:
             report.failed[number] = str(error)
     merging = _Merging(json_path, file_id, work, report)
@@ -90,6 +94,7 @@ def speak_pipeline(
         options or SynthesisOptions(workers=workers),
         engine,
         engine_pool=engine_pool,
+        verify=True,  # every file is read here, and a corrupt one is spoken again
         on_rows=merging.merge,
     )
     report.spoken, report.reused = report.audio.spoken, report.audio.reused
@@ -102,8 +107,8 @@ def pipeline_book(json_path: Path, file_id: str) -> BookKey:
     return BookKey(slug(f"pipeline-{file_id}-{where}"))
 
 
-def _read_chunk(number: int, path: Path, settings: Settings) -> ChunkRow:
-    """Raises ValueError with the reason where there is no text."""
+def _read_chunk(number: int, path: Path, settings: Settings, speaker: SpeechEngine) -> ChunkRow:
+    """Raises ValueError with the reason where there is no text, and where the engine would leave out a part of it."""
     try:
         text = " ".join(path.read_text(encoding="utf-8-sig").split())
     except OSError as error:
@@ -113,6 +118,10 @@ def _read_chunk(number: int, path: Path, settings: Settings) -> ChunkRow:
     if not any(map(str.isalnum, text)):
         raise ValueError(f"the chunk file {path} has no words")
     group = settings.audiobook
+    language = group.language or "en"
+    refusals = [refusal.message for refusal in find_refusals(text, speaker)]
+    if problem := find_language_problem(speaker, language) or "; ".join(refusals):
+        raise ValueError(f"the chunk file {path}: {problem}")
     sentences = json.dumps([[0, len(text)]])
     return ChunkRow(
         f"001-{number:04d}",
@@ -123,8 +132,8 @@ def _read_chunk(number: int, path: Path, settings: Settings) -> ChunkRow:
         text,
         sentences,
         voice=group.voice,
-        language=group.language or "en",
-        place=str(path),
+        language=language,
+        place=path.name,
     )
 
 

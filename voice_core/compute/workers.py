@@ -32,6 +32,7 @@ class WorkerKilledError(BrokenExecutor):
     """A worker process was killed while it processed an item, and again while it processed only that item."""
 
     def __init__(self, item: str) -> None:
+        self.item = item
         super().__init__(
             f"a worker process was killed while it processed {item}, and again when it was processed alone: "
             "most likely there was too little memory. Set VOICE_WORKERS to fewer workers, which need less"

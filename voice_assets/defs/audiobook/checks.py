@@ -10,6 +10,7 @@ CHUNK_AUDIO_CHECKS = (
     audio_checks.words_were_recognised,
 )
 AUDIOBOOK_CHECKS = (
+    audiobook_checks.audiobook_is_current,
     audiobook_checks.marks_fit,
     audiobook_checks.files_are_sound,
     audiobook_checks.acx_is_met,

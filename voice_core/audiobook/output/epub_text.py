@@ -94,7 +94,8 @@ def _blocks(chapter: ChapterSource, language: str) -> Iterator[str]:
         content = space.join(_row_html(row, language) for row in block)
         kind = block[0].kind
         if kind == "heading":
-            yield f"<h{chapter.level}>{content}</h{chapter.level}>"
+            level = min(6, chapter.level)  # HTML has no more
+            yield f"<h{level}>{content}</h{level}>"
         elif kind == "list_item":
             yield f"<ul><li>{content}</li></ul>"
         elif kind in _TAGS:
