@@ -10,6 +10,50 @@ def primary_subtag(language: str) -> str:
     return language.replace("_", "-").split("-")[0].lower()
 
 
+_SHORT_CODES = {
+    "ara": "ar",
+    "deu": "de",
+    "ger": "de",
+    "eng": "en",
+    "spa": "es",
+    "fas": "fa",
+    "per": "fa",
+    "fra": "fr",
+    "fre": "fr",
+    "heb": "he",
+    "hin": "hi",
+    "ita": "it",
+    "jpn": "ja",
+    "kor": "ko",
+    "nld": "nl",
+    "dut": "nl",
+    "pol": "pl",
+    "por": "pt",
+    "rus": "ru",
+    "swe": "sv",
+    "tur": "tr",
+    "ukr": "uk",
+    "urd": "ur",
+    "zho": "zh",
+    "chi": "zh",
+    "english": "en",
+    "arabic": "ar",
+    "french": "fr",
+    "german": "de",
+    "spanish": "es",
+}
+
+
+def short_language_code(language: str) -> str:
+    """A language code with the two-letter code of its language where there is one, as BCP-47 wants it.
+
+    >>> short_language_code("eng"), short_language_code("ara-EG"), short_language_code("en_GB"), short_language_code("")
+    ('en', 'ar-EG', 'en-GB', '')
+    """
+    first, *rest = language.strip().replace("_", "-").split("-")
+    return "-".join([_SHORT_CODES.get(first.lower(), first), *rest])
+
+
 def is_english(language: str) -> bool:
     """
     >>> is_english("en-GB"), is_english("enm"), is_english("ar")

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
+from voice_core.language import short_language_code
+
 Element = Any
 """An element of lxml, which has no types."""
 
@@ -75,7 +77,7 @@ def _tokens(value: str) -> frozenset[str]:
 
 
 def language_of(element: Element) -> str:
-    return (element.get(_XML_LANG) or element.get("lang") or element.get("xml:lang") or "").strip()
+    return short_language_code(element.get(_XML_LANG) or element.get("lang") or element.get("xml:lang") or "")
 
 
 def id_of(element: Element) -> str:

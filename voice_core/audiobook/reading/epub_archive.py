@@ -1,6 +1,7 @@
 """The zip of an EPUB, read with limits. Nothing is ever unpacked to a disk."""
 
 import io
+import lzma
 import posixpath
 import struct
 import zipfile
@@ -20,6 +21,7 @@ _OBFUSCATION = frozenset({"http://www.idpf.org/2008/embedding", "http://ns.adobe
 # All exceptions of zipfile for damaged archives, those with a password, and unknown compression.
 _ERRORS = (
     zipfile.BadZipFile, zlib.error, EOFError, OSError, struct.error, ValueError, RuntimeError, IndexError,
+    lzma.LZMAError,
 )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from voice_core.audiobook.model import BookError, Cover
 from voice_core.audiobook.reading.documents import Document, parse_document, parse_xml
 from voice_core.audiobook.reading.elements import Element, local_name
 from voice_core.audiobook.reading.epub_archive import EpubArchive
+from voice_core.language import short_language_code
 
 CONTAINER = "META-INF/container.xml"
 MAX_COVER_BYTES = 16 << 20
@@ -110,6 +111,7 @@ def _metadata(root: Element) -> tuple[dict[str, str], tuple[str, ...]]:
     unique = root.get("unique-identifier")
     identifiers = texts("identifier")
     metadata = {name: first(name) for name in ("title", "language", "publisher", "description", "date")}
+    metadata["language"] = short_language_code(metadata["language"])
     own = [text for item, text in identifiers if unique and item.get("id") == unique]
     metadata["identifier"] = own[0] if own else first("identifier")
     metadata["description"] = _plain(metadata["description"])

@@ -215,8 +215,10 @@ def is_unlinked_mark(element: Element, text: str) -> bool:
 def is_mark_text(text: str) -> bool:
     """Whether a text is a note's mark by its form.
 
-    >>> is_mark_text("12"), is_mark_text("[note 3]"), is_mark_text("†"), is_mark_text("the note on whales")
-    (True, True, True, False)
+    >>> [is_mark_text(text) for text in ("12", "[note 3]", "†", "king", "the note on whales")]
+    [True, True, True, False, False]
     """
     text = text.strip()
-    return bool(text) and (bool(_MARK.fullmatch(text)) or len(text) <= 4 or bool(_LONG_MARK.fullmatch(text)))
+    return bool(text) and (
+        bool(_MARK.fullmatch(text)) or (len(text) <= 4 and not text.isalpha()) or bool(_LONG_MARK.fullmatch(text))
+    )

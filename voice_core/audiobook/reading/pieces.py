@@ -88,7 +88,7 @@ def join_letters(text: str, kind: BlockKind = "paragraph") -> str:
     if kind not in ("paragraph", "heading") or len(text) > _LONGEST_SPACED or not _SPACED.fullmatch(text.strip()):
         return clean(text, kind)
     words = [re.sub(r"\s", "", word) for word in _WIDE_SPACE.split(text.strip())]
-    if len(words) > 1 and max(map(len, words)) > 1:
+    if len(words) > 1 and max(map(len, words)) > 1 and all(map(str.isalpha, words)):
         return " ".join(words)
     found = _SPACED_HEADING.fullmatch("".join(words))
     return " ".join(filter(None, found.groups())) if found else clean(text, kind)

@@ -35,6 +35,9 @@ from voice_core.settings.audiobook import AudiobookSettings
 
 _BREAKS_SCENES_BELOW = 0.25  # of paragraphs that are empty: with more of them, they are mere spacing
 
+_LONGEST_NUMBER, _MOST_RUNS_OF_A_NUMBER = 120, 16
+"""Of a line that numbers a chapter, characters and runs of text."""
+
 
 def read_blocks(
     document: Document,
@@ -142,7 +145,13 @@ class _Walker:
         """Whether a line break ends a paragraph: after another one, or after a line such as "Chapter 3"."""
         if context.kind not in ("paragraph", "quote") or context.row or not has_text(self.runs):
             return False
-        return self.after_break or numbers_chapter(clean("".join(run.text for run in self.runs if not run.reason)))
+        if self.after_break:
+            return True
+        # A chapter's number is short. Joining a long paragraph at each of its lines would take quadratic time.
+        if sum(len(run.text) for run in self.runs[-_MOST_RUNS_OF_A_NUMBER:]) > _LONGEST_NUMBER:
+            return False
+        few = len(self.runs) <= _MOST_RUNS_OF_A_NUMBER
+        return few and numbers_chapter(clean("".join(run.text for run in self.runs if not run.reason)))
 
     def end(self, name: str) -> None:
         context = self.stack[-1]

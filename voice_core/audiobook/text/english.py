@@ -62,11 +62,11 @@ _PENCE = re.compile(r"(?<![\w.,£])(?:(?P<s>\d{1,2})(?P<sh>s\.)\s?)?(?P<d>\d{1,2
 _FEET = re.compile(r"(?<![\w.,])\d(?P<feet>['’′])(?P<number>\d{1,2})(?P<inches>[\"”″])")
 _SHILLINGS = re.compile(r"£\s?\d[\d,]*\s+(?P<s>\d{1,2})(?P<sh>\s?s\b\.?)(?:\s+(?P<d>\d{1,2})(?P<pence>\s?d\b\.?))?")
 _OLD_POUNDS = re.compile(r"(?<![\w.,])\d[\d,]*(\s?l\.)(?=[\s,;])")
-_DECADE = re.compile(r"(?<![\w])[’']([2-9]0)s\b")
+_DECADE = re.compile(r"(?<![\w.,£])[’']?((?:1\d|20)\d0|[2-9]0)s\b(?!\.\s?\d)")
 _PRONOUN = re.compile(r"\s+(?!(?:of|and|or|in|to)\b)[a-z]|[’']")  # what follows "I" where it is no numeral
 _NUMBER = re.compile(r"(?<![\w.,])\d+(?:,\d{3})*(?:\.\d+)?(?!\w)")
 _AFTER_PART = re.compile(rf"\b(?:{_PARTS}|vol\.|ch\.|chap\.|bk\.|no\.|p\.|pp\.)\s(?P<roman>{ROMAN}|[ivxlc]+)\b", re.I)
-_AFTER_RULER = re.compile(rf"\b(?:{_RULERS})\s(?P<roman>{ROMAN})\b(?![.’']\w)")
+_AFTER_RULER = re.compile(rf"\b(?:{_RULERS})\s(?P<roman>{ROMAN})\b(?!\.\w)")
 _WORLD_WAR = re.compile(r"\bWorld War (?P<roman>III|II|I)\b")
 _HEADING = re.compile(rf"\s*(?P<roman>{ROMAN})(?P<after>[.:)—–-]|\s|$)")
 _WORDS_BEFORE = re.compile(r"(?<!\S)(?:\S+\s+){0,3}\S*$")
@@ -165,7 +165,7 @@ def _find_quantities(text: str) -> Iterator[Edit]:
     for match in _OLD_POUNDS.finditer(text):
         yield Edit(match.start(1), match.end(1), " pounds")
     for match in _DECADE.finditer(text):
-        yield Edit(match.start(), match.end(), _plural(_say_number(match[1])))
+        yield Edit(match.start(), match.end(), _plural(" ".join(spoken_forms(match[1]))))
 
 
 def _find_roman_numerals(text: str, heading: bool) -> Iterator[Edit]:

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Protocol
 
@@ -87,7 +87,17 @@ def find_refusals(text: str, engine: Speaker, covered: Iterable[Span] = ()) -> l
                 f"a word of {len(match[0]):,} letters, {_shorten(match[0])}; at most {MAX_WORD_LETTERS} are spoken"
             )
             refusals.append(Refusal(*_with_punctuation(text, *match.span()), LONG_WORD, message))
-    return sorted(refusals, key=lambda item: item.start)
+    return _without_overlaps(refusals)
+
+
+def _without_overlaps(refusals: Iterable[Refusal]) -> list[Refusal]:
+    """The refusals in order; punctuation between two belongs to the first."""
+    found: list[Refusal] = []
+    for item in sorted(refusals, key=lambda item: item.start):
+        start = max(item.start, found[-1].end if found else 0)
+        if start < item.end:
+            found.append(replace(item, start=start))
+    return found
 
 
 def _engine_scripts(languages: tuple[str, ...]) -> frozenset[str]:

@@ -9,6 +9,7 @@ from voice_core.audiobook.model import Book, BookError
 from voice_core.language import pluralize
 
 _TAG = re.compile(r"\[(?P<name>(?!(?:Illustration|Footnote|Sidenote|Note)\b)[^\W\d_][^\[\]\n]{0,59})\]\s?:(?!/)[ \t]*")
+_LONGEST_END = 40  # characters of punctuation and spaces at a sentence's end
 _SENTENCE_END = re.compile(r"[.!?…؟。][\"”’»)\]]*\s+$")
 
 
@@ -46,11 +47,13 @@ def _find_tags(text: str) -> Iterator[re.Match[str]]:
     if "]" not in text:
         return
     tagged = False
+    first = len(text) - len(text.lstrip())
     for match in _TAG.finditer(text):
-        before = text[: match.start()]
-        begins = not before.strip() or before.rstrip(" \t").endswith("\n")
-        tagged |= not before.strip()
-        if begins or (tagged and _SENTENCE_END.search(before)):
+        start = match.start()
+        line = text.rfind("\n", 0, start) + 1
+        tagged |= start <= first
+        begins = start <= first or (line > 0 and not text[line:start].strip(" \t"))
+        if begins or (tagged and _SENTENCE_END.search(text, max(0, start - _LONGEST_END), start)):
             yield match
 
 

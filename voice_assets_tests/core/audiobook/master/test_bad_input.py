@@ -36,9 +36,7 @@ def test_without_text_or_speech_the_stage_to_run_is_named(tale: BookBuilder) -> 
     with pytest.raises(LookupError, match="the speech of tale is incomplete; materialize chunk_audio"):
         tale.build()
     tale.work.put(key, dataclasses.replace(speech, rows=speech.rows[:-1]).to_bytes())
-    with pytest.raises(
-        LookupError, match="older than its text: 1 chunk without .*, the first is 003-0002"
-    ):
+    with pytest.raises(LookupError, match=r"older than its text: 1 chunk without .*, the first is 003-0002"):
         tale.build()
     assert read_audiobook_manifest(tale.work, BOOK) is None
 
