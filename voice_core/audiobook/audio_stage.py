@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import io
 import json
+import logging
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +31,7 @@ _WRITTEN_AT_ONCE = 32  # files or chunks
 Requests = Sequence[tuple[int, Utterance]]
 SpeakFunction = Callable[[Requests], Iterable[tuple[int, Speech | SynthesisFailure]]]
 """Speaks utterances, each exactly once, in any order. The numbers identify them."""
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +269,11 @@ class SpeechStage:
             written += indices
             for index in indices:
                 chunk_id = self._plan.chunks[index].chunk_id
+                earlier = self._plan.reusable.get(index)
+                if not row.spoken and earlier is not None:  # valid speech is not given up for a take that failed
+                    _log.warning("chunk %s keeps its earlier take: %s", chunk_id, row.message)
+                    self._rows[index] = earlier
+                    continue
                 self._rows[index] = dataclasses.replace(row, chunk_id=chunk_id)
         self._finished.clear()
         self._on_rows([self._rows[index] for index in written])

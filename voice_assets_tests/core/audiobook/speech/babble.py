@@ -28,19 +28,20 @@ class BabbleEngine(EngineBase):
     """Syllables of two tones each, as long as speech. Texts with these words have faults: "quiet" is silence, "broken"
     has samples that are not finite, "empty" has none, "clipped" is clipped, "refuse" and "fail" raise errors.
 
-    Utterances with one of `bad_seeds` are cut off. What is spoken is noted in `notes`. `interrupt_at` is the number of
-    the utterance at which the program is interrupted, `kill_at` that at which it is killed. With `wild`, no two
-    utterances are equal; with `stubborn`, the seed changes nothing.
+    Utterances with one of `bad_seeds` are cut off, those with one of `silent_seeds` are silent. What is spoken is noted
+    in `notes`. `interrupt_at` is the number of the utterance at which the program is interrupted, `kill_at` that at
+    which it is killed. With `wild`, no two utterances are equal; with `stubborn`, the seed changes nothing.
     """
 
     name, revision, sample_rate_hz, voices = "babble", "1", RATE, ("near", "far")
 
     def __init__(
         self, notes: str = "", bad_seeds: tuple[int, ...] = (), interrupt_at: int = 0, wild: bool = False,
-        stubborn: bool = False, kill_at: int = 0,
+        stubborn: bool = False, kill_at: int = 0, silent_seeds: tuple[int, ...] = (),
     ) -> None:  # fmt: skip
         self._notes, self._bad_seeds, self._interrupt_at = notes, bad_seeds, interrupt_at
         self._wild, self._stubborn, self._kill_at = wild, stubborn, kill_at
+        self._silent_seeds = silent_seeds
         self._count = 0
         self.capabilities = Capabilities(deterministic=not wild, thread_safe=True)
 
@@ -74,7 +75,7 @@ class BabbleEngine(EngineBase):
         audio = 0.15 * np.concatenate(syllables) * (0.5 if utterance.voice == "far" else 1.0)
         if "clipped" in text:
             audio = np.clip(audio * 20, -0.9, 0.9)
-        if "quiet" in text:
+        if "quiet" in text or seed in self._silent_seeds:
             audio *= 0
         if "broken" in text:
             audio[5] = np.nan

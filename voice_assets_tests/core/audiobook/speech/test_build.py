@@ -197,6 +197,18 @@ def test_redo_speaks_the_next_take_and_keeps_it(builder: SpeechBuilder) -> None:
     assert builder.row(builder.build(redo=["001-0004"]), "001-0004").take == 2
 
 
+def test_a_redone_chunk_of_which_no_take_can_be_used_keeps_its_speech(builder: SpeechBuilder) -> None:
+    write_book(builder.store, *TEXTS)
+    first = builder.build()
+    files = builder.files()
+    silent = tuple(_seed(TEXTS[0], take) for take in range(1, 8))
+    again = builder.build(redo=["001-0001"], silent_seeds=silent)
+    assert again.spoken > 0
+    assert builder.row(again, "001-0001") == builder.row(first, "001-0001")
+    assert builder.files().keys() == files.keys()
+    assert builder.build().spoken == 0
+
+
 def test_a_redone_chunk_stays_so_under_other_validation(builder: SpeechBuilder) -> None:
     write_book(builder.store, *TEXTS)
     builder.build()
