@@ -232,12 +232,12 @@ def test_a_second_build_is_byte_for_byte_the_same(world: SampleData, tmp_path: P
     assert not (tmp_path / "raw.partial").exists()
 
     # Where it already stands it is left alone, what a person did to it included.
-    mended = repair_recording(again, "truncated")
+    repaired = repair_recording(again, "truncated")
     before = {path: path.stat().st_mtime_ns for path in again.raw.rglob("*")}
     third = generate_sample_data(tmp_path, seconds_scale=SCALE)
     assert not third.built
     assert {path: path.stat().st_mtime_ns for path in third.raw.rglob("*")} == before
-    assert decoded(mended)[0].any()
+    assert decoded(repaired)[0].any()
 
 
 def test_two_that_build_the_same_folder_at_once_build_it_once(world: SampleData, tmp_path: Path) -> None:

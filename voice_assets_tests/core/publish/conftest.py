@@ -16,7 +16,7 @@ CHANNELS = ("news", "أخبار 50%", "talk")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The client calls its own HTTP library in a way that this one deprecates: nothing that we can mend."""
+    """The client calls its own HTTP library in a way that this one deprecates: it cannot be changed here."""
     here = Path(__file__).parent
     for item in items:
         if item.path.is_relative_to(here):

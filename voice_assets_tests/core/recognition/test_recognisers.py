@@ -1,4 +1,4 @@
-"""Speech that does not say its text is found, by whoever listens."""
+"""Recognisers find speech that does not say its text."""
 
 import json
 from pathlib import Path

@@ -183,9 +183,9 @@ def test_a_damaged_file_is_a_row_with_a_reason_and_tried_again(coded: Corpus) ->
     assert not rows_stage.is_current(coded_manifest(coded), manifest, PLAN, coded.settings)
     assert rows_match(coded.work, manifest).passed
     path.write_bytes(data)
-    mended = built(coded)
-    assert len(mended.kept()) == 9
-    assert rows_stage.is_current(coded_manifest(coded), mended, PLAN, coded.settings)
+    repaired = built(coded)
+    assert len(repaired.kept()) == 9
+    assert rows_stage.is_current(coded_manifest(coded), repaired, PLAN, coded.settings)
 
 
 def test_a_partition_is_stale_after_its_own_changes_and_not_after_those_of_others(coded: Corpus) -> None:
