@@ -6,20 +6,20 @@ here an utterance that crashes its engine fails alone. Results are written strai
 
 import contextlib
 import fcntl
-import multiprocessing
 import os
 import select
+import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
 from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
+from loky.backend import get_context
+from loky.backend.process import LokyProcess
 
 from voice_core.compute.worker_signals import install_signal_handlers
 from voice_core.synthesis.scheduler import UtteranceTask
@@ -47,10 +47,10 @@ _PREFETCH_BYTES = select.PIPE_BUF
 # size costs another 1.3 % of the time.)
 _PIPE_BYTES = 1 << 20
 _TERM_SEC = 2.0
-_spawn = multiprocessing.get_context("spawn")
+# Processes that do not import the program's main module: that of a command takes as much memory as some engines.
+_context = get_context("loky")
 # One thread per process: the processes themselves keep the cores busy.
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-_environment = threading.Lock()
 
 
 class ProcessWorkers:
@@ -99,7 +99,7 @@ class _WorkerThread(threading.Thread):
         self._starting = threading.Lock()
         self._outstanding: deque[UtteranceTask] = deque()
         self._sent = 0  # of the outstanding
-        self.process: SpawnProcess | None = None
+        self.process: LokyProcess | None = None
 
     def run(self) -> None:
         try:
@@ -138,9 +138,15 @@ class _WorkerThread(threading.Thread):
             if self._tasks.closed:
                 ours.close()
                 return None
-            self.process = _spawn.Process(target=_serve, args=(theirs, self._engine), daemon=True)
-            with _single_threaded() if self._single_threaded else contextlib.nullcontext():
-                self.process.start()
+            self.process = _context.Process(
+                name=self.name,  # shown by `ps`
+                target=_serve,
+                args=(theirs, self._engine),
+                daemon=True,
+                init_main_module=b"__main__" in ForkingPickler.dumps(self._engine),  # an engine of the program's own
+                env=_one_thread() if self._single_threaded else {},
+            )
+            self.process.start()
         try:
             load_error = ours.receiving.recv()
         except (EOFError, OSError):
@@ -207,32 +213,25 @@ class _Pipes:
 
 def _pipes() -> tuple[_Pipes, _Pipes]:
     """The ends of this process and those of the worker."""
-    tasks, to_do = _spawn.Pipe(duplex=False)
-    results, done = _spawn.Pipe(duplex=False)
+    tasks, to_do = _context.Pipe(duplex=False)
+    results, done = _context.Pipe(duplex=False)
     with contextlib.suppress(OSError, AttributeError):  # not on Linux, or the user's limit is reached
         fcntl.fcntl(done.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
     return _Pipes(results, to_do), _Pipes(tasks, done)
 
 
-def _terminate(process: SpawnProcess) -> None:
+def _terminate(process: LokyProcess) -> None:
     process.terminate()
     process.join(_TERM_SEC)
-    if process.is_alive():
-        process.kill()
+    if process.is_alive() and process.pid is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)  # the processes of loky have no `kill`
         process.join(_TERM_SEC)
 
 
-@contextlib.contextmanager
-def _single_threaded() -> Iterator[None]:
-    """Processes started meanwhile use one thread, unless the user's environment says otherwise."""
-    with _environment:
-        names = [name for name in _THREADS if name not in os.environ]
-        os.environ.update(dict.fromkeys(names, "1"))
-        try:
-            yield
-        finally:
-            for name in names:
-                os.environ.pop(name, None)
+def _one_thread() -> dict[str, str]:
+    """What makes a process use one thread, unless the user's environment says otherwise."""
+    return {name: "1" for name in _THREADS if name not in os.environ}
 
 
 def _receive(connection: Connection) -> tuple[Speech | SynthesisFailure, float]:

@@ -40,7 +40,7 @@ def worker_pids() -> set[int]:
     found = set()
     for pid in process_tree(os.getpid())[1:]:
         with contextlib.suppress(OSError):
-            if b"multiprocessing.spawn" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            if b"\0synthesis-" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 found.add(pid)
     return found
 
