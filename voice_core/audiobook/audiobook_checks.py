@@ -10,7 +10,7 @@ from voice_core.audiobook.audio_manifest import ChunkAudioManifest
 from voice_core.audiobook.audiobook_manifest import STAGE, AudiobookManifest
 from voice_core.audiobook.chunk_manifest import BookManifest
 from voice_core.audiobook.mastering.assembly import FRAME
-from voice_core.audiobook.mastering.chapter_source import ChapterSource, join_chapters
+from voice_core.audiobook.mastering.chapter_source import BookChapters, ChapterSource
 from voice_core.audiobook.mastering.marks import mark_chapter, sentence_slices
 from voice_core.audiobook.mastering.master import MasteredChapter
 from voice_core.audiobook.output.acx import AcxMeasures
@@ -51,20 +51,21 @@ def marks_fit(manifest: AudiobookManifest, text: BookManifest, speech: ChunkAudi
     """
     wrong: list[str] = []
     sentences = 0
-    chapters = [chapter for chapter in join_chapters(text, speech) if chapter.spoken]
-    if [chapter.number for chapter in chapters] != sorted(manifest.masters):
-        wrong.append(f"{len(manifest.masters)} chapters are mastered, but {len(chapters)} have speech")
-    for chapter in chapters:
+    numbers: list[int] = []
+    for chapter in BookChapters(text, speech).with_speech():
+        numbers.append(chapter.number)
         master = manifest.masters.get(chapter.number)
         if master is not None:
             wrong += [f"chapter {chapter.number}: {item}" for item in _find_mark_problems(chapter, master, manifest)]
         sentences += sum(len(sentence_slices(item.row.text, item.row.sentences)) for item in chapter.spoken)
+    if numbers != sorted(manifest.masters):
+        wrong.insert(0, f"{len(manifest.masters)} chapters are mastered, but {len(numbers)} have speech")
     figures = {
         "sentences": sentences,
         "samples": manifest.sample_count,
         "hours": round(manifest.duration_sec / 3600, 3),
     }
-    return Findings(wrong, f"{sentences} sentences in {len(chapters)} chapters", figures)
+    return Findings(wrong, f"{sentences} sentences in {len(numbers)} chapters", figures)
 
 
 def _find_mark_problems(chapter: ChapterSource, master: MasteredChapter, manifest: AudiobookManifest) -> Iterator[str]:

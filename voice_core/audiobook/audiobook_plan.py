@@ -1,6 +1,5 @@
 """What an audiobook is made from, and which files its settings ask for. Pure."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from uuid import NAMESPACE_URL, uuid5
@@ -10,7 +9,7 @@ from voice_core.audiobook.audiobook_manifest import STAGE
 from voice_core.audiobook.chapter_job import ChapterFormat, ChapterTarget
 from voice_core.audiobook.chunk_manifest import BookManifest
 from voice_core.audiobook.mastering.assembly import master_rate
-from voice_core.audiobook.mastering.chapter_source import ChapterSource
+from voice_core.audiobook.mastering.chapter_source import BookChapters, ChapterSource
 from voice_core.audiobook.mastering.master import MasteredChapter, master_inputs
 from voice_core.audiobook.output.book_output import BookOutput, recording_key
 from voice_core.audiobook.output.cover import CoverImage
@@ -35,7 +34,7 @@ class AudiobookSource:
     speech: ChunkAudioManifest
     text_version: str
     speech_version: str
-    chapters: Sequence[ChapterSource]
+    chapters: BookChapters
     cover: CoverImage | None = None
     warnings: tuple[str, ...] = field(default=())
 
@@ -46,9 +45,6 @@ class AudiobookSource:
     @property
     def prefix(self) -> str:
         return stage_prefix(STAGE, self.key)
-
-    def spoken_chapters(self) -> list[ChapterSource]:
-        return [chapter for chapter in self.chapters if chapter.spoken]
 
     def tags(self, settings: AudiobookSettings) -> BookTags:
         about = self.text.metadata
@@ -68,7 +64,8 @@ def stage_inputs(source: AudiobookSource, settings: AudiobookSettings) -> str:
     """The hash of all that an audiobook depends on."""
     gains = dict(source.speech.gains_db)
     masters = [
-        master_inputs(chapter, gains, source.speech.sample_rate_hz, settings) for chapter in source.spoken_chapters()
+        master_inputs(chapter, gains, source.speech.sample_rate_hz, settings)
+        for chapter in source.chapters.with_speech()
     ]
     chosen = settings.model_dump(mode="json", include={"formats", "aac_kbps", "narrator", "voice", "language"})
     return fingerprint(STAGE, AUDIOBOOK_VERSION, source.text_version, source.speech_version, masters, chosen)

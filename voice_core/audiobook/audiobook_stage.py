@@ -3,7 +3,7 @@
 import dataclasses
 import shlex
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from voice_core.audiobook.audio_manifest import ChunkAudioManifest, read_audio_manifest
@@ -22,14 +22,14 @@ from voice_core.audiobook.audiobook_plan import (
 )
 from voice_core.audiobook.chapter_job import ChapterJob, ChapterTarget, run_chapter_job
 from voice_core.audiobook.chunk_manifest import BookManifest, read_book_manifest
-from voice_core.audiobook.mastering.chapter_source import join_chapters
+from voice_core.audiobook.mastering.chapter_source import BookChapters
 from voice_core.audiobook.mastering.master import MasteredChapter, master_inputs
 from voice_core.audiobook.output.book_files import book_files
 from voice_core.audiobook.output.book_output import BookFile
 from voice_core.audiobook.output.cover import read_cover
 from voice_core.audiobook.output.encoders import hash_file
 from voice_core.compute import progress
-from voice_core.compute.workers import map_unordered
+from voice_core.compute.workers import core_count, map_stream
 from voice_core.layout import BookKey, manifest_key, stage_prefix
 from voice_core.settings import Settings
 from voice_core.stages.commit import CheckpointWriter, commit_manifest
@@ -76,7 +76,7 @@ def build_audiobook(
             speech,
             text.data_version,
             speech.data_version,
-            join_chapters(text, speech),
+            BookChapters(text, speech),
             cover,
             (warning,) if warning else (),
         )
@@ -85,7 +85,7 @@ def build_audiobook(
         intact = _find_intact_files(work, book, old, verify=verify)
         if old is not None and old.complete and old.inputs == inputs and old.files().keys() <= intact:
             return AudiobookReport(old, time.monotonic() - began)
-        if not source.spoken_chapters():
+        if not any(row.spoken for row in speech.rows):
             raise ValueError(
                 f"{book} has no chapter with speech: of its {len(text.chunks())} chunks none was spoken. "
                 "The exceptions of chunk_audio say why"
@@ -115,6 +115,16 @@ def _find_intact_files(work: Store, book: BookKey, old: AudiobookManifest | None
     return {key for key, state in states.items() if state.counts_as_present}
 
 
+@dataclass(frozen=True, slots=True)
+class _ToMaster:
+    """A chapter to master, and what to encode. `sample_count` is the length of its speech."""
+
+    number: int
+    inputs: str
+    missing: tuple[ChapterTarget, ...]
+    sample_count: int
+
+
 @dataclass(slots=True)
 class _Build:
     work: Store
@@ -129,14 +139,14 @@ class _Build:
 
     def run(self, workers: int, began: float) -> AudiobookReport:
         scratch = open_scratch(self.settings.local_dir, self.settings.local_gb)
-        jobs = self._plan_chapters(scratch)
+        to_do = self._plan_chapters()
         key = manifest_key(STAGE, self.source.key)
         checkpoint = CheckpointWriter(self.work, key, self._draft)
         checkpoint.write()
         with checkpoint:
-            with progress.track(f"mastering {self.source.key}", len(jobs), "chapters") as progress_bar:
-                for job, (master, rows) in self._run_jobs(jobs, workers):
-                    self.masters[job.chapter.number] = master
+            with progress.track(f"mastering {self.source.key}", len(to_do), "chapters") as progress_bar:
+                for number, master, rows in self._master(to_do, workers, scratch):
+                    self.masters[number] = master
                     self._add(rows)
                     progress_bar.advance()
                     checkpoint.write_if_due()
@@ -147,16 +157,15 @@ class _Build:
                 checkpoint.write_if_due()
         manifest = dataclasses.replace(self._draft(), complete=True)
         commit_manifest(self.work, key, manifest, stage_prefix(STAGE, self.source.key), manifest.files())
-        return AudiobookReport(manifest, time.monotonic() - began, len(jobs), self.files_written)
+        return AudiobookReport(manifest, time.monotonic() - began, len(to_do), self.files_written)
 
-    def _plan_chapters(self, scratch: Scratch) -> list[ChapterJob]:
+    def _plan_chapters(self) -> list["_ToMaster"]:
         """The chapters to master, the longest first. What the old manifest has of the others is taken over."""
         source, audiobook = self.source, self.settings.audiobook
         masters = {item.inputs: item for item in self.old.masters.values()} if self.old is not None else {}
-        gains = dict(source.speech.gains_db)
-        jobs = []
-        for chapter in source.spoken_chapters():
-            inputs = master_inputs(chapter, gains, source.speech.sample_rate_hz, audiobook)
+        to_do = []
+        for chapter in source.chapters.with_speech():
+            inputs = master_inputs(chapter, source.speech.gains_db, source.speech.sample_rate_hz, audiobook)
             targets = chapter_targets(source, chapter, inputs, audiobook)
             missing = tuple(target for target in targets if not self._take_over(target, chapter.number))
             if inputs in masters and not missing:
@@ -167,12 +176,32 @@ class _Build:
                     f"the speech of chapter {chapter.number} of {source.key} was freed: run `voice audiobook build "
                     f"{shlex.quote(str(source.key))}` to speak it again"
                 )
-            only_speech = dataclasses.replace(chapter, rows=())
-            rate = source.speech.sample_rate_hz
-            jobs.append(
-                ChapterJob(self.work, source.key, only_speech, inputs, gains, rate, audiobook, missing, scratch)
+            to_do.append(
+                _ToMaster(chapter.number, inputs, missing, sum(item.audio.sample_count for item in chapter.spoken))
             )
-        return sorted(jobs, key=lambda job: (-job.sample_count, job.chapter.number))
+        return sorted(to_do, key=lambda item: (-item.sample_count, item.number))
+
+    def _master(
+        self, to_do: Sequence["_ToMaster"], workers: int, scratch: Scratch
+    ) -> Iterator[tuple[int, MasteredChapter, list[FileRow]]]:
+        """Master chapters. The speech of a chapter is looked up when its turn comes."""
+        source, rate = self.source, self.source.speech.sample_rate_hz
+        jobs = (
+            ChapterJob(
+                self.work,
+                source.key,
+                dataclasses.replace(source.chapters[item.number - 1], rows=()),
+                item.inputs,
+                dict(source.speech.gains_db),
+                rate,
+                self.settings.audiobook,
+                item.missing,
+                scratch,
+            )
+            for item in to_do
+        )
+        count = min(workers or core_count(), len(to_do)) if self.work.shareable else 1
+        return map_stream(run_chapter_job, jobs, count or 1, name=lambda job: job.name)
 
     def _take_over(self, target: ChapterTarget, chapter: int) -> bool:
         """Take over the files of a target that are there; false where one is missing."""
@@ -188,12 +217,6 @@ class _Build:
             return False
         self.rows[chapter, target.format, target.inputs] = rows
         return True
-
-    def _run_jobs(
-        self, jobs: list[ChapterJob], workers: int
-    ) -> Iterator[tuple[ChapterJob, tuple[MasteredChapter, list[FileRow]]]]:
-        count = workers if self.work.shareable else 1
-        return map_unordered(run_chapter_job, jobs, count, name=lambda job: job.name)
 
     def _reuse(self, file: BookFile) -> FileRow | None:
         old = self.old.rows if self.old is not None else ()

@@ -59,14 +59,17 @@ class ChapterJob:
         return f"chapter {self.chapter.number} of {self.book}"
 
 
-def run_chapter_job(job: ChapterJob) -> tuple[MasteredChapter, list[FileRow]]:
-    """Master a chapter and put its files. Raises as `ChapterAssembly.blocks`, and OSError."""
+def run_chapter_job(job: ChapterJob) -> tuple[int, MasteredChapter, list[FileRow]]:
+    """Master a chapter and put its files. Returns its number, its master and its files.
+
+    Raises as `ChapterAssembly.blocks`, and OSError.
+    """
     assembly = ChapterAssembly(job.store, job.book, job.chapter, job.gains_db, job.speech_rate_hz, job.settings)
     with job.scratch.reserve(job.sample_count * _BYTES_PER_SAMPLE, job.name) as folder:
         raw = folder / "master.pcm"
         master = master_chapter(assembly, job.inputs, raw)
         rows = [row for target in job.targets for row in _encode(job, target, master, assembly.rate_hz, raw)]
-    return master, rows
+    return job.chapter.number, master, rows
 
 
 def _encode(

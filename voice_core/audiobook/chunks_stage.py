@@ -15,6 +15,7 @@ from voice_core.layout import BookKey, manifest_key, stage_prefix
 from voice_core.settings import ConfigurationError
 from voice_core.settings.audiobook import AudiobookSettings
 from voice_core.stages.commit import CheckpointWriter, commit_manifest
+from voice_core.stages.packed_rows import keep_rows
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.store import Store
 from voice_core.synthesis.voice_recordings import describe_voice_problem
@@ -47,7 +48,7 @@ def build_book_chunks(
         if old is not None and old.complete and (old.inputs, old.source) == (inputs, source) and _has_cover(work, old):
             return old
         check_book_voices(speaker, settings)
-        rows = make_rows(book, settings, speaker, lexicon, name=str(book_key))
+        rows = keep_rows(make_rows(book, settings, speaker, lexicon, name=str(book_key)))
         cover = cover_key(book_key, book.cover.media_type) if book.cover else ""
         manifest = BookManifest(
             partition=str(book_key),
@@ -61,7 +62,7 @@ def build_book_chunks(
             cover=cover,
             cover_sha256=sha256(book.cover.data) if book.cover else "",
             warnings=(*book.warnings, *_find_warnings(rows, lexicon, speaker)),
-            rows=tuple(rows),
+            rows=rows,
         )
         _commit(work, book_key, manifest, book)
         return manifest

@@ -11,7 +11,7 @@ import json
 import logging
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Generic, Literal, Protocol, TypeVar, overload
 
@@ -19,11 +19,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from voice_core.fingerprint import canonical_json
+from voice_core.stages.packed_rows import keep_rows
 from voice_core.storage.state_files import DamagedStateError, NewerSchemaError, NewerStateError
 from voice_core.storage.store import Store
 
 Row = TypeVar("Row")
 _log = logging.getLogger(__name__)
+_ROWS_AT_ONCE = 4_096
+"""Rows that are read or written at once, so that a long manifest is never in memory as a whole."""
 _ARROW_TYPES = {int: pa.int64(), float: pa.float64(), bool: pa.bool_(), str: pa.string()}
 _READ_ERRORS = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError)
 
@@ -46,7 +49,10 @@ class UnreadableRowsError(ValueError):
 
 
 class LazyRows(Sequence[Row]):
-    """The rows of a manifest's file, parsed on first access: most manifests are only asked whether they are current."""
+    """The rows of a manifest's file, parsed on first access: most manifests are only asked whether they are current.
+
+    Those of a long manifest are parsed piece by piece and kept packed.
+    """
 
     def __init__(self, row_type: type[Row], data: bytes, marks: Sequence[str] = ()) -> None:
         self._row_type, self._marks = row_type, marks
@@ -54,14 +60,22 @@ class LazyRows(Sequence[Row]):
         self._buffer = pa.py_buffer(data)
 
     @cached_property
-    def _parsed(self) -> tuple[tuple[Row, ...], dict[str, list[bool]]]:
+    def _parsed(self) -> tuple[Sequence[Row], dict[str, list[bool]]]:
         """The rows, and the marks by name."""
-        records = pq.read_table(pa.BufferReader(self._buffer)).to_pylist()
-        marked = {name: [bool(record.pop(name, False)) for record in records] for name in self._marks}
-        return tuple(self._row_type(**record) for record in records), marked
+        file = pq.ParquetFile(pa.BufferReader(self._buffer))
+        marked: dict[str, list[bool]] = {name: [] for name in self._marks}
+
+        def parse() -> Iterator[Row]:
+            for batch in file.iter_batches(_ROWS_AT_ONCE, use_threads=False):
+                for record in batch.to_pylist():
+                    for name in self._marks:
+                        marked[name].append(bool(record.pop(name, False)))
+                    yield self._row_type(**record)
+
+        return keep_rows(parse(), file.metadata.num_rows), marked
 
     @property
-    def _rows(self) -> tuple[Row, ...]:
+    def _rows(self) -> Sequence[Row]:
         return self._parsed[0]
 
     def marked(self, name: str) -> list[bool]:
@@ -85,6 +99,9 @@ class LazyRows(Sequence[Row]):
     def __getitem__(self, index: slice) -> Sequence[Row]: ...
     def __getitem__(self, index: int | slice) -> Row | Sequence[Row]:
         return self._rows[index]
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self._rows)
 
 
 class ManifestFormat(Generic[Row]):
@@ -110,14 +127,18 @@ class ManifestFormat(Generic[Row]):
 
     def to_bytes(self, metadata: Mapping[str, Any], rows: Sequence[Row], **marked: Sequence[bool]) -> bytes:
         """The file's content: equal arguments give equal bytes. `marked` has the values of each mark."""
-        columns: dict[str, Sequence[Any]] = {
-            name: marked[name] if name in self._marks else [getattr(row, name) for row in rows]
-            for name in self.schema.names
-        }
         meta = canonical_json({"schema_version": self.version, **metadata}).encode()
+        schema = self.schema.with_metadata({self._metadata_key: meta})
         sink = io.BytesIO()
-        table = pa.table(columns, schema=self.schema.with_metadata({self._metadata_key: meta}))
-        pq.write_table(table, sink, compression="zstd")
+        with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+            for start in range(0, max(1, len(rows)), _ROWS_AT_ONCE):
+                part = slice(start, start + _ROWS_AT_ONCE)
+                some = [*rows[part]]
+                columns: dict[str, Sequence[Any]] = {
+                    name: marked[name][part] if name in self._marks else [getattr(row, name) for row in some]
+                    for name in schema.names
+                }
+                writer.write_table(pa.table(columns, schema=schema))
         return sink.getvalue()
 
     def from_bytes(self, data: bytes) -> tuple[dict[str, Any], LazyRows[Row]]:

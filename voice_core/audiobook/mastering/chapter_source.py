@@ -1,7 +1,9 @@
 """What a chapter is made of: its text joined with its speech."""
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import overload
 
 from voice_core.audiobook.audio_manifest import ChunkAudioManifest, ChunkAudioRow
 from voice_core.audiobook.chunk_manifest import BookManifest, ChunkRow
@@ -41,33 +43,56 @@ class ChapterSource:
         return f"{self.number:03d} {slug(self.title)}" if self.title else f"{self.number:03d}"
 
 
-def join_chapters(book: BookManifest, speech: ChunkAudioManifest) -> list[ChapterSource]:
+class BookChapters(Sequence[ChapterSource]):
     """The chapters of a book with their speech; chunks whose speech failed have none.
 
-    Raises LookupError where a chunk has no row of its words among those of the speech: the text has changed since it
-    was spoken.
+    A chapter is joined whenever it is asked for, so that a long book is never in memory as a whole. Raises LookupError
+    where a chunk has no row of its words among those of the speech: the text has changed since it was spoken.
     """
-    audio = {row.chunk_id: row for row in speech.rows}
-    outdated = [
-        row.chunk_id
-        for row in book.chunks()
-        if row.chunk_id not in audio or audio[row.chunk_id].words_digest != row.words_digest
-    ]
-    if outdated:
-        raise LookupError(
-            f"the speech of {book.partition} is older than its text: {pluralize(len(outdated), 'chunk')} without "
-            f"speech of these words, the first is {outdated[0]}; materialize chunk_audio of this book first"
-        )
-    rows = dict(book.by_chapter())
-    chapters = []
-    for number, (title, level) in enumerate(book.chapters, 1):
-        own = tuple(rows.get(number, ()))
+
+    def __init__(self, book: BookManifest, speech: ChunkAudioManifest) -> None:
+        self._titles, self._text, self._speech = book.chapters, book.rows, speech.rows
+        numbers = {row.chunk_id: number for number, row in enumerate(speech.rows)}
+        outdated: list[str] = []
+        self._text_numbers: dict[int, list[int]] = {}  # of a chapter's rows
+        self._speech_numbers: dict[int, list[int]] = {}  # of the speech of a chapter's chunks
+        for number, row in enumerate(book.rows):
+            if row.chapter:
+                self._text_numbers.setdefault(row.chapter, []).append(number)
+            if row.is_spoken:
+                found = numbers.get(row.chunk_id, -1)
+                self._speech_numbers.setdefault(row.chapter, []).append(found)
+                if found < 0 or speech.rows[found].words_digest != row.words_digest:
+                    outdated.append(row.chunk_id)
+        if outdated:
+            raise LookupError(
+                f"the speech of {book.partition} is older than its text: {pluralize(len(outdated), 'chunk')} without "
+                f"speech of these words, the first is {outdated[0]}; materialize chunk_audio of this book first"
+            )
+
+    def __len__(self) -> int:
+        return len(self._titles)
+
+    @overload
+    def __getitem__(self, index: int) -> ChapterSource: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[ChapterSource]: ...
+    def __getitem__(self, index: int | slice) -> ChapterSource | Sequence[ChapterSource]:
+        if isinstance(index, slice):
+            return [self[one] for one in range(*index.indices(len(self)))]
+        number = range(1, len(self) + 1)[index]
+        title, level = self._titles[index]
+        rows = tuple(self._text[one] for one in self._text_numbers.get(number, ()))
         spoken: list[SpokenChunk] = []
-        for row in (row for row in own if row.is_spoken):
-            if audio[row.chunk_id].spoken:
-                spoken.append(SpokenChunk(row, audio[row.chunk_id], row.pause_after))
+        audio = (self._speech[one] for one in self._speech_numbers.get(number, ()))
+        for row, of_row in zip((row for row in rows if row.is_spoken), audio, strict=True):
+            if of_row.spoken:
+                spoken.append(SpokenChunk(row, of_row, row.pause_after))
             elif spoken:
                 longer = max(spoken[-1].pause, row.pause_after, key=_PAUSES.index)
                 spoken[-1] = dataclasses.replace(spoken[-1], pause=longer)
-        chapters.append(ChapterSource(number, title, level, own, tuple(spoken)))
-    return chapters
+        return ChapterSource(number, title, level, rows, tuple(spoken))
+
+    def with_speech(self) -> Iterator[ChapterSource]:
+        """The chapters that have any speech, in order."""
+        return (chapter for chapter in self if chapter.spoken)

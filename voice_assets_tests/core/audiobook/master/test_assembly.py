@@ -11,7 +11,7 @@ from voice_assets_tests.core.audiobook.master.conftest import BOOK, BookBuilder,
 from voice_core.audiobook.audio_manifest import ChunkAudioRow, read_audio_manifest
 from voice_core.audiobook.chunk_manifest import ChunkRow, read_book_manifest
 from voice_core.audiobook.mastering.assembly import FRAME, ChapterAssembly, ChunkSpan, fade_edges, find_speech
-from voice_core.audiobook.mastering.chapter_source import ChapterSource, SpokenChunk, join_chapters
+from voice_core.audiobook.mastering.chapter_source import BookChapters, ChapterSource, SpokenChunk
 from voice_core.audiobook.mastering.marks import mark_chunk
 
 RATE_HZ = 24_000
@@ -21,7 +21,7 @@ def chapter_of(builder: BookBuilder, number: int) -> ChapterSource:
     text, speech = read_book_manifest(builder.work, BOOK), read_audio_manifest(builder.work, BOOK)
     assert text is not None
     assert speech is not None
-    return join_chapters(text, speech)[number - 1]
+    return BookChapters(text, speech)[number - 1]
 
 
 def test_pauses_are_those_of_the_settings_to_the_sample(builder: BookBuilder) -> None:
