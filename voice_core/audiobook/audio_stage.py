@@ -5,7 +5,7 @@ import dataclasses
 import io
 import json
 import logging
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,6 +22,7 @@ from voice_core.fingerprint import sha256
 from voice_core.layout import BookKey, manifest_key, stage_prefix
 from voice_core.stages.commit import CheckpointWriter, commit_manifest
 from voice_core.stages.files import check_files, list_sizes
+from voice_core.stages.packed_rows import MappedSequence, row_store
 from voice_core.storage.store import ObjectNotFoundError, Store
 from voice_core.synthesis.types import SynthesisFailure
 from voice_core.tts.base import Speech, Utterance
@@ -36,8 +37,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SpokenTake:
-    """A take as the engine gave it, or the file of one that was spoken earlier."""
+    """A take as the engine gave it, or the file of one that was spoken earlier. `number` is that of the chunk."""
 
+    number: int
     task: SpeechTask
     take: int
     key: str
@@ -47,8 +49,9 @@ class SpokenTake:
 
 @dataclass(frozen=True, slots=True)
 class ExaminedTake:
-    """A take's row, and its file unless the store has it."""
+    """A take's row, and its file unless the store has it. `number` is that of the chunk."""
 
+    number: int
     row: ChunkAudioRow
     deviation: float = 0.0
     flac: bytes | None = None
@@ -62,7 +65,7 @@ class ExaminedTake:
 
 @dataclass(slots=True)
 class _Tries:
-    """The takes of a task so far."""
+    """The takes of a chunk so far."""
 
     count: int
     best: ExaminedTake
@@ -97,20 +100,21 @@ def examine_take(spoken: SpokenTake, examiner: Examiner, sample_rate_hz: int) ->
     )
     if isinstance(result, SynthesisFailure):
         failed = dataclasses.replace(row, reason=f"speech_{result.reason}", message=result.description)
-        return ExaminedTake(failed, can_retry=False)
+        return ExaminedTake(spoken.number, failed, can_retry=False)
     if isinstance(result, bytes):
         (pcm, _), data = decode_flac(result), result
     else:
         if not np.isfinite(result.audio).all():
             broken = "the engine returned samples that are not finite"
-            return ExaminedTake(dataclasses.replace(row, reason="speech_unusable", message=broken))
+            return ExaminedTake(spoken.number, dataclasses.replace(row, reason="speech_unusable", message=broken))
         pcm = to_pcm16(resample(result.audio, result.sample_rate_hz, sample_rate_hz))
         data = flac_bytes(pcm, sample_rate_hz)
     found = examiner.examine(pcm, sample_rate_hz, task.chunk, sampled=spoken.sampled)
     if found.unusable:
         silent = dataclasses.replace(row, reason="speech_unusable", message=found.unusable, sha256=sha256(data))
-        return ExaminedTake(silent)
+        return ExaminedTake(spoken.number, silent)
     return ExaminedTake(
+        spoken.number,
         dataclasses.replace(row, spoken=True, **_columns(spoken.key, data, pcm, found)),
         found.deviation,
         None if isinstance(result, bytes) else data,
@@ -161,11 +165,12 @@ class SpeechStage:
         self._on_rows = on_rows
         self._store, self._plan, self._examiner, self._speak = store, plan, examiner, speak
         self._sample_rate_hz, self._gains_db, self._workers = sample_rate_hz, dict(gains_db), workers
-        self._tasks = plan.to_do()
-        self._rows: dict[int, ChunkAudioRow] = {**plan.reusable, **plan.kept}
-        self._tries: dict[int, _Tries] = {}  # by number of the task
+        self._to_do, self._equal = plan.to_do()
+        self._rows: MutableMapping[int, ChunkAudioRow] = row_store(len(plan.chunks))
+        self._rows.update({**plan.reusable, **plan.kept})
+        self._tries: dict[int, _Tries] = {}  # by number of the chunk
         self._files: dict[str, bytes] = {}  # to be written
-        self._finished: list[int] = []  # tasks whose files are among these
+        self._finished: list[int] = []  # chunks whose files are among these
 
     def run(self) -> ChunkAudioManifest:
         """Speak, examine and commit. Files that no row lists are removed at the end."""
@@ -175,7 +180,7 @@ class SpeechStage:
         with checkpoint:
             self._on_rows([self._rows[index] for index in sorted(self._plan.kept)])
             try:
-                takes = {number: task.first_take for number, (task, _) in enumerate(self._tasks)}
+                takes = {number: self._plan.tasks[number].first_take for number in self._to_do}
                 while takes:
                     takes = self._run_round(takes, checkpoint)
                 self._write_files()
@@ -189,20 +194,18 @@ class SpeechStage:
         return manifest
 
     def _run_round(self, takes: Mapping[int, int], checkpoint: CheckpointWriter) -> dict[int, int]:
-        """Speak and examine one take of each of these tasks. Returns the takes of the next round."""
+        """Speak and examine one take of each of these chunks. Returns the takes of the next round."""
         again: dict[int, int] = {}
-        numbers = {task.fingerprint: number for number, (task, _) in enumerate(self._tasks)}
         examine = partial(examine_take, examiner=self._examiner, sample_rate_hz=self._sample_rate_hz)
         with (
             contextlib.closing(self._spoken(takes)) as spoken,
             contextlib.closing(map_stream(examine, spoken, self._workers, name=_name)) as examined,
         ):
             for item in examined:
-                number = numbers[item.row.fingerprint]
-                if self._add(number, item):
-                    again[number] = item.row.take + 1
+                if self._add(item):
+                    again[item.number] = item.row.take + 1
                 else:
-                    self._finished.append(number)
+                    self._finished.append(item.number)
                 if max(len(self._files), len(self._finished)) >= _WRITTEN_AT_ONCE:
                     self._write_files()
                 checkpoint.write_if_due()
@@ -213,19 +216,19 @@ class SpeechStage:
         """These takes: from their files where they were spoken before, the others from the engine."""
         missing: list[int] = []
         for number, take in takes.items():
-            data = self._read_earlier(self._tasks[number][0].take_key(self._plan.book, take))
+            data = self._read_earlier(self._plan.tasks[number].take_key(self._plan.book, take))
             if data is None:
                 missing.append(number)
             else:
                 yield self._take(number, take, data)
-        requests = [(number, self._tasks[number][0].utterance(takes[number])) for number in missing]
+        requests = MappedSequence(lambda number: (number, self._plan.tasks[number].utterance(takes[number])), missing)
         for number, result in self._speak(requests) if requests else ():
             yield self._take(number, takes[number], result)
 
     def _take(self, number: int, take: int, result: Speech | SynthesisFailure | bytes) -> SpokenTake:
-        task = self._tasks[number][0]
+        task = self._plan.tasks[number]
         sampled = self._examiner.is_sampled(task.identity)
-        return SpokenTake(task, take, task.take_key(self._plan.book, take), sampled, result)
+        return SpokenTake(number, task, take, task.take_key(self._plan.book, take), sampled, result)
 
     def _read_earlier(self, key: str) -> bytes | None:
         """The file of a take that the old manifest lists; None where it is not there or not what was committed."""
@@ -238,13 +241,13 @@ class SpeechStage:
             return None
         return data if sha256(data) == row.sha256 else None
 
-    def _add(self, number: int, item: ExaminedTake) -> bool:
+    def _add(self, item: ExaminedTake) -> bool:
         """Note a take. Returns whether another one is to be spoken."""
-        tries = self._tries.get(number)
+        tries = self._tries.get(item.number)
         digest = item.row.sha256
         same = tries is not None and digest != "" and digest == tries.last_sha256  # the engine ignores the seed
         if tries is None:
-            tries = self._tries[number] = _Tries(1, item, digest)
+            tries = self._tries[item.number] = _Tries(1, item, digest)
         else:
             tries.count += 1
             tries.last_sha256 = digest
@@ -257,12 +260,12 @@ class SpeechStage:
         return failed and item.can_retry and not same and tries.count <= self._examiner.config.max_retries
 
     def _write_files(self) -> None:
-        """Write the files that wait, and the rows of the tasks that are finished with them."""
+        """Write the files that wait, and the rows of the chunks that are finished with them."""
         self._store.put_many(self._files)
         self._files.clear()
         written: list[int] = []
         for number in self._finished:
-            tries, (_, indices) = self._tries.pop(number), self._tasks[number]
+            tries, indices = self._tries.pop(number), [number, *self._equal.get(number, ())]
             row = dataclasses.replace(tries.best.row, takes=tries.count)
             if not row.spoken:
                 row = dataclasses.replace(row, sha256="")
@@ -287,7 +290,7 @@ class SpeechStage:
             self._sample_rate_hz,
             plan.parameters,
             self._gains_db,
-            tuple(self._rows[index] for index in sorted(self._rows)),
+            MappedSequence(self._rows.__getitem__, sorted(self._rows)),
         )
 
 

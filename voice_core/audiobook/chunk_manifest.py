@@ -12,7 +12,7 @@ from voice_core.audiobook.model import count_characters
 from voice_core.fingerprint import fingerprint, sha256
 from voice_core.layout import BookKey, manifest_key, stage_prefix
 from voice_core.stages.manifest import ManifestFormat, load_stored_manifest
-from voice_core.stages.packed_rows import RowView
+from voice_core.stages.packed_rows import MappedSequence
 from voice_core.storage.store import Store
 
 STAGE = "book_chunks"
@@ -93,7 +93,7 @@ class BookManifest:
 
     def chunks(self) -> Sequence[ChunkRow]:
         """The chunks that are spoken, in order."""
-        return RowView(self.rows, [number for number, row in enumerate(self.rows) if row.is_spoken])
+        return MappedSequence(self.rows.__getitem__, [n for n, row in enumerate(self.rows) if row.is_spoken])
 
     def by_chapter(self) -> Iterator[tuple[int, list[ChunkRow]]]:
         """The number and the rows of each chapter, spoken or not."""

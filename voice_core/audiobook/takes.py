@@ -10,6 +10,7 @@ from voice_core.audiobook.audio_manifest import ChunkAudioManifest, ChunkAudioRo
 from voice_core.audiobook.chunk_manifest import ChunkRow
 from voice_core.fingerprint import fingerprint
 from voice_core.layout import BookKey
+from voice_core.stages.packed_rows import MappedSequence
 from voice_core.synthesis.speech_cache import SpeechSource
 from voice_core.synthesis.voice_levels import Calibration, sentences_for
 from voice_core.tts.base import Utterance
@@ -58,8 +59,8 @@ class SpeechPlan:
     """
 
     book: BookKey
-    chunks: tuple[ChunkRow, ...]
-    tasks: tuple[SpeechTask, ...]
+    chunks: Sequence[ChunkRow]
+    tasks: Sequence[SpeechTask]
     kept: Mapping[int, ChunkAudioRow]
     reusable: Mapping[int, ChunkAudioRow]
     files: Mapping[str, ChunkAudioRow]
@@ -79,13 +80,16 @@ class SpeechPlan:
         """The number of chunks with the speech of an earlier run."""
         return len(self.reusable) + sum(row.spoken for row in self.kept.values())
 
-    def to_do(self) -> list[tuple[SpeechTask, list[int]]]:
-        """Each task of which there is no row, and the numbers of its chunks, in the order of the book."""
-        found: dict[str, tuple[SpeechTask, list[int]]] = {}
-        for index, task in enumerate(self.tasks):
-            if index not in self.kept:
-                found.setdefault(task.fingerprint, (task, []))[1].append(index)
-        return list(found.values())
+    def to_do(self) -> tuple[list[int], dict[int, list[int]]]:
+        """The numbers of the chunks to speak, in the order of the book, and of those that are equal to one of them."""
+        to_do: dict[str, int] = {}
+        equal: dict[int, list[int]] = {}
+        for number, task in enumerate(self.tasks):
+            if number not in self.kept:
+                first = to_do.setdefault(task.fingerprint, number)
+                if first != number:
+                    equal.setdefault(first, []).append(number)
+        return list(to_do.values()), equal
 
 
 def speech_identity(chunk: ChunkRow, source: SpeechSource, seed: int) -> str:
@@ -124,7 +128,8 @@ def plan_speech(
         for row in (old.rows if old else ())
         if row.key in intact or (not row.key and row.reason and row.reason not in TRANSIENT_REASONS)
     }
-    tasks: list[SpeechTask] = []
+    prints: list[str] = []
+    firsts: list[int] = []
     kept: dict[int, ChunkAudioRow] = {}
     reusable: dict[int, ChunkAudioRow] = {}
     for index, (chunk, identity) in enumerate(zip(chunks, identities, strict=True)):
@@ -133,18 +138,21 @@ def plan_speech(
         if row is not None and chunk.chunk_id in redo:
             first = row.first_take + row.takes
         own = task_fingerprint(identity, first, validations[identity])
-        tasks.append(SpeechTask(chunk, identity, own, seed, first))
+        prints.append(own)
+        firsts.append(first)
         same = by_print.get(own)
         if same is not None:
             kept[index] = dataclasses.replace(same, chunk_id=chunk.chunk_id)
         elif row is not None and row.key in intact:
             reusable[index] = dataclasses.replace(row, chunk_id=chunk.chunk_id)
     calibrations = _calibrations(chunks, source)
-    prints = [(task.chunk.chunk_id, task.fingerprint) for task in tasks]
-    inputs = fingerprint(prints, [item.identity for item in calibrations], dict(parameters))
-    return SpeechPlan(
-        book, tuple(chunks), tuple(tasks), kept, reusable, files, calibrations, inputs, dict(parameters), old
+    own_prints = [(chunk.chunk_id, own) for chunk, own in zip(chunks, prints, strict=True)]
+    inputs = fingerprint(own_prints, [item.identity for item in calibrations], dict(parameters))
+    tasks = MappedSequence(
+        lambda index: SpeechTask(chunks[index], identities[index], prints[index], seed, firsts[index]),
+        range(len(prints)),
     )
+    return SpeechPlan(book, chunks, tasks, kept, reusable, files, calibrations, inputs, dict(parameters), old)
 
 
 def task_fingerprint(identity: str, first_take: int, validation: str) -> str:

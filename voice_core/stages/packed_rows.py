@@ -3,14 +3,16 @@
 import dataclasses
 import marshal
 import zlib
-from collections.abc import Iterable, Iterator, MutableMapping, Sequence
-from typing import Any, Generic, TypeVar, overload
+from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
+from typing import Generic, TypeVar, overload
 
 KEPT_ROWS = 8_192
 """Up to so many rows are kept as they are."""
 _LEVEL = 1
 
 Row = TypeVar("Row")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class PackedRows(MutableMapping[int, Row], Generic[Row]):
@@ -54,29 +56,26 @@ class PackedRows(MutableMapping[int, Row], Generic[Row]):
         return marshal.dumps(tuple(getattr(row, name) for name in self._names), 2)
 
 
-class RowView(Sequence[Row]):
-    """Some rows of a mapping, in a given order. Rows are read when they are asked for."""
+class MappedSequence(Sequence[Result], Generic[Item, Result]):
+    """`function` of each item, computed whenever it is asked for."""
 
-    def __init__(self, rows: "MutableMapping[int, Row] | Sequence[Row]", numbers: Sequence[int]) -> None:
-        self._rows: Any = rows
-        self._numbers = numbers
+    def __init__(self, function: Callable[[Item], Result], items: Sequence[Item]) -> None:
+        self._function, self._items = function, items
 
     def __len__(self) -> int:
-        return len(self._numbers)
+        return len(self._items)
 
     @overload
-    def __getitem__(self, index: int) -> Row: ...
+    def __getitem__(self, index: int) -> Result: ...
     @overload
-    def __getitem__(self, index: slice) -> Sequence[Row]: ...
-    def __getitem__(self, index: int | slice) -> Row | Sequence[Row]:
+    def __getitem__(self, index: slice) -> Sequence[Result]: ...
+    def __getitem__(self, index: int | slice) -> Result | Sequence[Result]:
         if isinstance(index, slice):
-            return RowView(self._rows, self._numbers[index])
-        row: Row = self._rows[self._numbers[index]]
-        return row
+            return MappedSequence(self._function, self._items[index])
+        return self._function(self._items[index])
 
-    def __iter__(self) -> Iterator[Row]:
-        for number in self._numbers:
-            yield self._rows[number]
+    def __iter__(self) -> Iterator[Result]:
+        return map(self._function, self._items)
 
 
 def keep_rows(rows: Iterable[Row], count: int | None = None) -> Sequence[Row]:
@@ -86,4 +85,9 @@ def keep_rows(rows: Iterable[Row], count: int | None = None) -> Sequence[Row]:
         count = len(rows)
     if count <= KEPT_ROWS:
         return tuple(rows)
-    return RowView(PackedRows(enumerate(rows)), range(count))
+    return MappedSequence(PackedRows(enumerate(rows)).__getitem__, range(count))
+
+
+def row_store(count: int) -> MutableMapping[int, Row]:
+    """An empty mapping for the rows of `count` things, which packs them where they are many."""
+    return {} if count <= KEPT_ROWS else PackedRows()
