@@ -22,6 +22,7 @@ NAMES = (
     "synthesis",
     "moshi",
     "audiobook",
+    "audiobook_growth",
     "audiobook_words",
     "audiobook_marks",
     "audiobook_validation",

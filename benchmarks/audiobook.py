@@ -1,30 +1,27 @@
-"""Audiobooks: equal bytes whatever speaks them, speed with two cores, a novel, memory, and what an edit costs.
+"""Audiobooks: equal bytes whatever speaks them, speed with two cores, a novel, and what an edit costs.
 
 The book is the file that BENCH_BOOK names, or generated text. Every build runs in a process of its own, whose time and
 memory, with those of all that it starts, are read from /proc; a shared page counts once. "One worker" speaks in the
-main process, "two workers" in two processes beside it; in both, the main process validates. Speed and growth are also
-given beyond a build of a few sentences. The novel is read, spoken, validated by tier 1, mastered and written as m4b by
+main process, "two workers" in two processes beside it; in both, the main process validates. Speed is also given
+beyond a build of a few sentences. The novel is read, spoken, validated by tier 1, mastered and written as m4b by
 two workers and on two cores; then it is built again, and again with one word of it changed.
-
-A million words are spoken by noise at 8 kHz in hibari's place, and so are a hundred thousand; tier 1 measures them and
-each chunk is tried once.
 
 Prediction: all hashes are equal. hibari takes 6 ms of CPU for a second of speech, validation and FLAC 1.5 ms, AAC
 3.5 ms and the rest of mastering 1 ms, so 12 ms in all: 43,000 s of speech take 260 s on two cores, which is 2,600
-characters a second. Two workers speak 1.9 times as fast as one beyond the start. Two engines of 300 MiB and a main
-process of 230 MiB stay below 1 GiB. The rows of a million words, 37,000 chunks of 3 kB, add 200 MB: more than wanted.
+characters a second. Two workers speak 1.9 times as fast as one beyond the start. Two engines of 350 MiB and a main
+process of 230 MiB stay below 1 GiB.
 """
 
 import os
 import re
 import statistics
 import tempfile
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.audiobook_corpus import book_text, generate_book
-from benchmarks.audiobook_run import Build, Built, hash_files, run_build, write_book
+from benchmarks.audiobook_corpus import book_text
+from benchmarks.audiobook_run import Build, Built, hash_files, run_build, table_row, write_book
 from benchmarks.common import Options, machine_cpu_sec
 from benchmarks.report import Goal, Report
 from voice_core.synthesis import Backend
@@ -33,8 +30,6 @@ _KINDS: Final[tuple[tuple[Backend, int], ...]] = (
     ("serial", 1), ("thread", 2), ("thread", 4), ("process", 1), ("process", 2), ("process", 4)
 )  # fmt: skip
 _FORMATS: Final = ("m4b", "vtt", "epub")
-_ONE_TRY: Final = "max_retries: 0\n"
-_NOISE_HZ: Final = 8_000
 
 
 def measure(options: Options) -> Report:
@@ -46,10 +41,9 @@ def measure(options: Options) -> Report:
         goals += _measure_novel(folder / "novel", 1_500 if options.quick else 120_000, rows, details)
         goals += _measure_workers(folder, options, rows, details)
         goals += _measure_exactness(folder, 300 if options.quick else 2_000, rows, details)
-        goals += _measure_growth(folder, (1_000, 4_000) if options.quick else (100_000, 1_000_000), rows, details)
     _, source = book_text(100)
     notes = [
-        f"book: {source}; the novel and the noise were built once",
+        f"book: {source}; the novel was built once",
         "seconds are wall time with the start of Python, except for stages and second builds; MiB is the most that all "
         "processes held together, a shared page counted once",
     ]
@@ -69,11 +63,11 @@ def _measure_novel(folder: Path, words: int, rows: list[list[str]], details: dic
     stages = ", ".join(f"{stage} {taken:.1f} s" for stage, taken in novel.stages.items())
     speed = novel.characters / novel.wall_sec
     rows += [
-        _row(
+        table_row(
             f"novel, {len(text.split()):,} words: {stages}", f"{novel.characters / novel.wall_sec:,.0f} char/s", novel
         ),
-        _row("the novel built again", f"{again.spoken} spoken, {again.mastered} mastered", again),
-        _row("one word changed", f"{edited.spoken} spoken, {edited.mastered} mastered", edited),
+        table_row("the novel built again", f"{again.spoken} spoken, {again.mastered} mastered", again),
+        table_row("one word changed", f"{edited.spoken} spoken, {edited.mastered} mastered", edited),
         [f"  other programs kept {others:.0%} of the cores busy during the novel", "", "", "", ""],
     ]
     details["novel"] = {
@@ -142,7 +136,7 @@ def _measure_exactness(folder: Path, words: int, rows: list[list[str]], details:
         built = run_build(build)
         name = f"{backend}, {workers}"
         hashes[name] = hash_files(build)
-        rows.append(_row(f"bytes: {name}", f"{sum(map(len, hashes[name].values()))} files", built))
+        rows.append(table_row(f"bytes: {name}", f"{sum(map(len, hashes[name].values()))} files", built))
     first = next(iter(hashes.values()))
     wanted = {(kind, key, digest) for kind, files in first.items() for key, digest in files.items()}
     differing = {
@@ -153,27 +147,3 @@ def _measure_exactness(folder: Path, words: int, rows: list[list[str]], details:
     rows.append([f"files that differ between them ({counts})", f"{sum(differing.values())}", "", "", ""])
     details["exactness"] = {"files": {kind: len(files) for kind, files in first.items()}, "differing": differing}
     return [Goal("files that differ by backend or workers", sum(differing.values()), 0, at_least=False)]
-
-
-def _measure_growth(folder: Path, sizes: tuple[int, int], rows: list[list[str]], details: dict[str, Any]) -> list[Goal]:
-    (folder / "validation_config.yaml").write_text(_ONE_TRY, encoding="utf-8")
-    found: list[Built] = []
-    for words in sizes:
-        where = folder / f"noise-{words}"
-        write_book(where, generate_book(words))
-        build = Build(str(where), engine="noise", sample_rate_hz=_NOISE_HZ)
-        build = replace(build, validation=str(folder / "validation_config.yaml"))
-        found.append(run_build(build))
-        stages = ", ".join(f"{stage} {taken:.0f} s" for stage, taken in found[-1].stages.items())
-        rows.append(_row(f"noise, {words:,} words, {found[-1].chunks:,} chunks: {stages}", "", found[-1]))
-    grown = (found[1].peak_mib - found[0].peak_mib) * 2**20 / 1e6
-    rows.append(["grown", f"{grown:.0f} MB", "", "", ""])
-    details["growth"] = {str(words): asdict(built) for words, built in zip(sizes, found, strict=True)}
-    return [
-        Goal(f"memory grown from {sizes[0]:,} to {sizes[1]:,} words", grown, 50, at_least=False, unit=" MB"),
-        Goal(f"memory of all processes, {sizes[1]:,} words", found[1].peak_mib, 1024, at_least=False, unit=" MiB"),
-    ]
-
-
-def _row(what: str, found: str, built: Built) -> list[str]:
-    return [what, found, f"{built.wall_sec:.1f}", f"{built.cpu_sec:.1f}", f"{built.peak_mib:,.0f}"]

@@ -97,6 +97,10 @@ def run_build(build: Build) -> Built:
     return Built(wall_sec, usage.ru_utime + usage.ru_stime, peak, main, **json.loads(output.splitlines()[-1]))
 
 
+def table_row(what: str, found: str, built: Built) -> list[str]:
+    return [what, found, f"{built.wall_sec:.1f}", f"{built.cpu_sec:.1f}", f"{built.peak_mib:,.0f}"]
+
+
 def open_build(build: Build) -> tuple[Store, Store, Settings]:
     folder = Path(build.folder)
     options = {"sample_rate_hz": build.sample_rate_hz} if build.sample_rate_hz else {}

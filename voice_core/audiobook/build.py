@@ -63,7 +63,7 @@ def load_speaker(settings: Settings) -> SpeechEngine:
     return load_engine(name, **options)
 
 
-def read_rows(data: bytes, name: str, settings: Settings) -> tuple[Book, list[ChunkRow]]:
+def read_rows(data: bytes, name: str, settings: Settings) -> tuple[Book, Sequence[ChunkRow]]:
     """A book and its chunks, with nothing written. Raises `BookError`."""
     given = settings.audiobook
     book = read_book(data, name, given)

@@ -15,7 +15,6 @@ from voice_core.layout import BookKey, manifest_key, stage_prefix
 from voice_core.settings import ConfigurationError
 from voice_core.settings.audiobook import AudiobookSettings
 from voice_core.stages.commit import CheckpointWriter, commit_manifest
-from voice_core.stages.packed_rows import keep_rows
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.store import Store
 from voice_core.synthesis.voice_recordings import describe_voice_problem
@@ -48,7 +47,7 @@ def build_book_chunks(
         if old is not None and old.complete and (old.inputs, old.source) == (inputs, source) and _has_cover(work, old):
             return old
         check_book_voices(speaker, settings)
-        rows = keep_rows(make_rows(book, settings, speaker, lexicon, name=str(book_key)))
+        rows = make_rows(book, settings, speaker, lexicon, name=str(book_key))
         cover = cover_key(book_key, book.cover.media_type) if book.cover else ""
         manifest = BookManifest(
             partition=str(book_key),
@@ -97,12 +96,12 @@ def check_book_voices(speaker: SpeechEngine, settings: AudiobookSettings) -> Non
 def chunk_inputs(data: bytes, book: Book, settings: AudiobookSettings, speaker: SpeechEngine, lexicon: Lexicon) -> str:
     """A hash of everything that the chunks depend on: the file, what was read from it, settings, lexicon, engine."""
     capabilities = speaker.capabilities
-    content = {field.name: getattr(book, field.name) for field in dataclasses.fields(book) if field.name != "cover"}
+    about = dataclasses.replace(book, chapters=(), unplaced=(), cover=None)
     return fingerprint(
         CHUNKS_VERSION,
         {name: version(name) for name in _LIBRARIES},
         sha256(data),
-        sha256(repr(content).encode("utf-8", "surrogatepass")),
+        [sha256(repr(part).encode("utf-8", "surrogatepass")) for part in (about, *book.chapters, book.unplaced)],
         sha256(book.cover.data) if book.cover else "",
         settings.model_dump(mode="json", include=set(_SETTINGS)),
         lexicon.digest,

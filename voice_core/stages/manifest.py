@@ -72,7 +72,7 @@ class LazyRows(Sequence[Row]):
                         marked[name].append(bool(record.pop(name, False)))
                     yield self._row_type(**record)
 
-        return keep_rows(parse(), file.metadata.num_rows), marked
+        return keep_rows(parse()), marked
 
     @property
     def _rows(self) -> Sequence[Row]:

@@ -4,6 +4,7 @@ import dataclasses
 import marshal
 import zlib
 from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
+from itertools import chain, islice
 from typing import Generic, TypeVar, overload
 
 KEPT_ROWS = 8_192
@@ -78,14 +79,14 @@ class MappedSequence(Sequence[Result], Generic[Item, Result]):
         return map(self._function, self._items)
 
 
-def keep_rows(rows: Iterable[Row], count: int | None = None) -> Sequence[Row]:
-    """Rows as they are, or packed where they are many. `count` is their number where `rows` has no length."""
-    if count is None:
-        rows = tuple(rows)
-        count = len(rows)
-    if count <= KEPT_ROWS:
-        return tuple(rows)
-    return MappedSequence(PackedRows(enumerate(rows)).__getitem__, range(count))
+def keep_rows(rows: Iterable[Row]) -> Sequence[Row]:
+    """Rows as they are, or packed where they are many; `rows` is read once."""
+    given = iter(rows)
+    first = tuple(islice(given, KEPT_ROWS + 1))
+    if len(first) <= KEPT_ROWS:
+        return first
+    packed = PackedRows(enumerate(chain(first, given)))
+    return MappedSequence(packed.__getitem__, range(len(packed)))
 
 
 def row_store(count: int) -> MutableMapping[int, Row]:

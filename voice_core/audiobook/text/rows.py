@@ -28,6 +28,7 @@ from voice_core.audiobook.text.spoken import SpokenText, speak_text, without_pho
 from voice_core.fingerprint import canonical_json
 from voice_core.language import is_english, primary_subtag
 from voice_core.settings.audiobook import AudiobookSettings
+from voice_core.stages.packed_rows import keep_rows
 from voice_core.tts.base import Capabilities
 
 _NO_LANGUAGE = ("", "und", "mul", "zxx", "mis")
@@ -38,7 +39,7 @@ _TITLE_BLOCKS = 3  # blocks at a chapter's beginning that may have its title
 
 def make_rows(
     book: Book, settings: AudiobookSettings, engine: Speaker, lexicon: Lexicon, *, name: str = ""
-) -> list[ChunkRow]:
+) -> Sequence[ChunkRow]:
     """The rows of a book, in its order; the text of a block is that of its rows up to white space.
 
     `name` is the book's key; entries of the lexicon may name it, the title or the identifier. Raises `BookError` where
@@ -53,12 +54,14 @@ def make_rows(
         )
     names = frozenset({book.title, book.identifier, name} - {""})
     maker = _RowMaker(settings, engine, lexicon, language, names)
-    rows: list[ChunkRow] = []
-    for number, chapter in enumerate(book.chapters, 1):
-        rows += maker.chapter_rows(number, chapter)
-    for index, block in enumerate(book.unplaced):
-        rows += _unspoken_rows(0, index, dataclasses.replace(block, skipped=block.skipped or _OUTSIDE))
-    return rows
+
+    def rows() -> Iterator[ChunkRow]:
+        for number, chapter in enumerate(book.chapters, 1):
+            yield from maker.chapter_rows(number, chapter)
+        for index, block in enumerate(book.unplaced):
+            yield from _unspoken_rows(0, index, dataclasses.replace(block, skipped=block.skipped or _OUTSIDE))
+
+    return keep_rows(rows())
 
 
 def book_language(book: Book, settings: AudiobookSettings) -> str:

@@ -194,7 +194,7 @@ def test_every_character_is_in_one_row(blocks: list[str], language: str, limit: 
 
 @pytest.mark.parametrize("text", ["", "   ", "\n"])
 def test_empty_blocks_have_no_rows(text: str) -> None:
-    assert chunk(text) == []
+    assert not chunk(text)
 
 
 def test_a_title_that_begins_the_first_paragraph_is_not_added() -> None:

@@ -1,0 +1,70 @@
+"""Rows of long manifests are packed in memory, and their files are written in parts: with the same result."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from voice_core.stages import manifest as manifest_module
+from voice_core.stages import packed_rows
+from voice_core.stages.manifest import ManifestFormat
+from voice_core.stages.packed_rows import MappedSequence, PackedRows, keep_rows, row_store
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    name: str
+    count: int
+    share: float
+    ready: bool
+
+
+ITEMS = [Item(f"ملف {number} 🎧", number - 5, number / 7, number % 3 == 0) for number in range(40)]
+FORMAT = ManifestFormat(Item, "items", 1, ["set_aside"])
+
+
+def test_packed_rows_are_the_rows() -> None:
+    packed = PackedRows(enumerate(ITEMS))
+    assert [packed[number] for number in range(40)] == ITEMS
+    packed[3] = ITEMS[30]
+    del packed[39]
+    assert (packed[3], len(packed), sorted(packed)) == (ITEMS[30], 39, [*range(39)])
+    with pytest.raises(KeyError):
+        packed[39]
+
+
+def test_packed_rows_take_less_than_half() -> None:
+    row = Item("the same words in every row, as in the names of files and of chapters " * 4, 1, 0.5, True)
+    packed = PackedRows((number, Item(row.name, number, 0.5, True)) for number in range(100))
+    assert max(map(len, packed._packed.values())) < len(row.name) / 2
+
+
+def test_many_rows_are_packed_and_few_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert keep_rows(ITEMS) == tuple(ITEMS)
+    assert isinstance(row_store(40), dict)
+    monkeypatch.setattr(packed_rows, "KEPT_ROWS", 39)
+    kept = keep_rows(iter(ITEMS))
+    assert isinstance(kept, MappedSequence)
+    assert isinstance(row_store(40), PackedRows)
+    assert list(kept) == ITEMS
+    assert (list(kept[5:9]), kept[-1], len(kept)) == (ITEMS[5:9], ITEMS[-1], 40)
+    with pytest.raises(IndexError):
+        kept[40]
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 40])
+def test_a_long_manifest_reads_as_it_was_written(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    marks = [number % 2 == 0 for number in range(count)]
+    whole = FORMAT.to_bytes({"partition": "a"}, ITEMS[:count], set_aside=marks)
+    monkeypatch.setattr(manifest_module, "_ROWS_AT_ONCE", 8)
+    monkeypatch.setattr(packed_rows, "KEPT_ROWS", 8)
+    data = FORMAT.to_bytes({"partition": "a"}, ITEMS[:count], set_aside=marks)
+    assert (data == whole) == (count <= 8)  # one part is written as ever
+    for stored in (data, whole):
+        metadata, rows = FORMAT.from_bytes(stored)
+        assert (metadata, list(rows), rows.marked("set_aside"), len(rows)) == (
+            {"partition": "a"},
+            ITEMS[:count],
+            marks,
+            count,
+        )
+        assert FORMAT.to_bytes(metadata, rows, set_aside=marks) == data
