@@ -3,6 +3,7 @@
 Text that is not spoken has rows, too. So the rows together are all the text of the book.
 """
 
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -93,7 +94,8 @@ class BookManifest:
 
     def chunks(self) -> Sequence[ChunkRow]:
         """The chunks that are spoken, in order."""
-        return MappedSequence(self.rows.__getitem__, [n for n, row in enumerate(self.rows) if row.is_spoken])
+        numbers = array("q", (number for number, row in enumerate(self.rows) if row.is_spoken))
+        return MappedSequence(self.rows.__getitem__, numbers)
 
     def by_chapter(self) -> Iterator[tuple[int, list[ChunkRow]]]:
         """The number and the rows of each chapter, spoken or not."""

@@ -1,6 +1,7 @@
 """What is to be spoken of a book's chunks: takes, their seeds and files, and what is kept of earlier speech. Pure."""
 
 import dataclasses
+from array import array
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -129,7 +130,7 @@ def plan_speech(
         if row.key in intact or (not row.key and row.reason and row.reason not in TRANSIENT_REASONS)
     }
     prints: list[str] = []
-    firsts: list[int] = []
+    firsts = array("q")
     kept: dict[int, ChunkAudioRow] = {}
     reusable: dict[int, ChunkAudioRow] = {}
     for index, (chunk, identity) in enumerate(zip(chunks, identities, strict=True)):

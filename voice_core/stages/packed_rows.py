@@ -3,13 +3,16 @@
 import dataclasses
 import marshal
 import zlib
+from array import array
 from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
 from itertools import chain, islice
-from typing import Generic, TypeVar, overload
+from operator import attrgetter
+from typing import Any, Generic, TypeVar, overload
 
 KEPT_ROWS = 8_192
 """Up to so many rows are kept as they are."""
-_LEVEL = 1
+_BLOCK_ROWS, _BLOCKS_AT_HAND = 256, 4
+_NOWHERE, _LATEST = -1, -2
 
 Row = TypeVar("Row")
 Item = TypeVar("Item")
@@ -17,44 +20,71 @@ Result = TypeVar("Result")
 
 
 class PackedRows(MutableMapping[int, Row], Generic[Row]):
-    """Rows by number, each compressed. A row is a dataclass of strings, numbers and truth values.
-
-    The first row is the dictionary of the compression, so that a row takes less than half of what it would alone.
+    """Rows by number, from 0. All but the latest are compressed, some hundred together, and a few blocks that were read
+    last are at hand. A row is a dataclass of strings, numbers and truth values.
     """
 
     def __init__(self, rows: Iterable[tuple[int, Row]] = ()) -> None:
-        self._row_type: type[Row] | None = None
-        self._names: tuple[str, ...] = ()
-        self._like = b""
-        self._packed: dict[int, bytes] = {}
+        self._make: Callable[..., Row]
+        self._values: Callable[[Row], tuple[Any, ...]]
+        self._blocks: list[bytes] = []
+        self._places = array("q")  # by number: block and place in it, or one of the two below
+        self._latest: dict[int, Row] = {}
+        self._count = 0
+        self._unpacked: dict[int, list[tuple[Any, ...]]] = {}  # by block
         for number, row in rows:
             self[number] = row
 
     def __setitem__(self, number: int, row: Row) -> None:
-        if self._row_type is None:
-            self._row_type = type(row)
-            self._names = tuple(field.name for field in dataclasses.fields(row))  # type: ignore[arg-type]
-            self._like = self._dump(row)
-        packer = zlib.compressobj(_LEVEL, zdict=self._like)
-        self._packed[number] = packer.compress(self._dump(row)) + packer.flush()
+        if number >= len(self._places):
+            self._places.extend([_NOWHERE] * (number + 1 - len(self._places)))
+        self._count += self._places[number] == _NOWHERE
+        self._places[number] = _LATEST
+        self._latest[number] = row
+        if len(self._latest) >= _BLOCK_ROWS:
+            self._pack()
 
     def __getitem__(self, number: int) -> Row:
-        packed = self._packed[number]
-        assert self._row_type is not None
-        return self._row_type(*marshal.loads(zlib.decompressobj(zdict=self._like).decompress(packed)))
+        place = self._places[number] if 0 <= number < len(self._places) else _NOWHERE
+        if place == _NOWHERE:
+            raise KeyError(number)
+        if place == _LATEST:
+            return self._latest[number]
+        block, index = divmod(place, _BLOCK_ROWS)
+        values = self._unpacked.get(block) or self._unpack(block)
+        return self._make(*values[index])
 
     def __delitem__(self, number: int) -> None:
-        del self._packed[number]
+        if number not in self:
+            raise KeyError(number)
+        self._latest.pop(number, None)
+        self._places[number] = _NOWHERE
+        self._count -= 1
+
+    def __contains__(self, number: object) -> bool:
+        return isinstance(number, int) and 0 <= number < len(self._places) and self._places[number] != _NOWHERE
 
     def __iter__(self) -> Iterator[int]:
-        return iter(self._packed)
+        return (number for number, place in enumerate(self._places) if place != _NOWHERE)
 
     def __len__(self) -> int:
-        return len(self._packed)
+        return self._count
 
-    def _dump(self, row: Row) -> bytes:
-        # Without references between equal objects (version 2), so that equal rows have equal bytes.
-        return marshal.dumps(tuple(getattr(row, name) for name in self._names), 2)
+    def _pack(self) -> None:
+        if not self._blocks:
+            row_type: Any = type(next(iter(self._latest.values())))
+            self._make, self._values = row_type, attrgetter(*(field.name for field in dataclasses.fields(row_type)))
+        columns = [*zip(*map(self._values, self._latest.values()), strict=True)]
+        for index, number in enumerate(self._latest):
+            self._places[number] = len(self._blocks) * _BLOCK_ROWS + index
+        self._blocks.append(zlib.compress(marshal.dumps(columns)))
+        self._latest.clear()
+
+    def _unpack(self, block: int) -> list[tuple[Any, ...]]:
+        while len(self._unpacked) >= _BLOCKS_AT_HAND:
+            del self._unpacked[next(iter(self._unpacked))]
+        self._unpacked[block] = [*zip(*marshal.loads(zlib.decompress(self._blocks[block])), strict=True)]
+        return self._unpacked[block]
 
 
 class MappedSequence(Sequence[Result], Generic[Item, Result]):

@@ -22,20 +22,31 @@ ITEMS = [Item(f"ملف {number} 🎧", number - 5, number / 7, number % 3 == 0) 
 FORMAT = ManifestFormat(Item, "items", 1, ["set_aside"])
 
 
-def test_packed_rows_are_the_rows() -> None:
-    packed = PackedRows(enumerate(ITEMS))
+@pytest.mark.parametrize("block", [1, 7, 40, 100])
+def test_packed_rows_are_the_rows(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    monkeypatch.setattr(packed_rows, "_BLOCK_ROWS", block)
+    packed = PackedRows((number, ITEMS[number]) for number in reversed(range(40)))
     assert [packed[number] for number in range(40)] == ITEMS
     packed[3] = ITEMS[30]
     del packed[39]
-    assert (packed[3], len(packed), sorted(packed)) == (ITEMS[30], 39, [*range(39)])
-    with pytest.raises(KeyError):
-        packed[39]
+    assert (packed[3], len(packed), list(packed), 3 in packed, 39 in packed) == (
+        ITEMS[30],
+        39,
+        [*range(39)],
+        True,
+        False,
+    )
+    packed[45] = ITEMS[0]
+    assert (packed[45], len(packed), 44 in packed) == (ITEMS[0], 40, False)
+    for number in (-1, 39, 44, 46):
+        with pytest.raises(KeyError):
+            packed[number]
 
 
-def test_packed_rows_take_less_than_half() -> None:
-    row = Item("the same words in every row, as in the names of files and of chapters " * 4, 1, 0.5, True)
-    packed = PackedRows((number, Item(row.name, number, 0.5, True)) for number in range(100))
-    assert max(map(len, packed._packed.values())) < len(row.name) / 2
+def test_packed_rows_take_a_fraction(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "the same words in every row, as in the names of files and of chapters"
+    packed = PackedRows((number, Item(name, number, 0.5, True)) for number in range(1024))
+    assert sum(map(len, packed._blocks)) < 1024 * len(name) / 5
 
 
 def test_many_rows_are_packed_and_few_are_not(monkeypatch: pytest.MonkeyPatch) -> None:

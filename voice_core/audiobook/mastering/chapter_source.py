@@ -1,6 +1,7 @@
 """What a chapter is made of: its text joined with its speech."""
 
 import dataclasses
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import overload
@@ -54,14 +55,14 @@ class BookChapters(Sequence[ChapterSource]):
         self._titles, self._text, self._speech = book.chapters, book.rows, speech.rows
         numbers = {row.chunk_id: number for number, row in enumerate(speech.rows)}
         outdated: list[str] = []
-        self._text_numbers: dict[int, list[int]] = {}  # of a chapter's rows
-        self._speech_numbers: dict[int, list[int]] = {}  # of the speech of a chapter's chunks
+        self._text_numbers: dict[int, array[int]] = {}  # of a chapter's rows
+        self._speech_numbers: dict[int, array[int]] = {}  # of the speech of a chapter's chunks
         for number, row in enumerate(book.rows):
             if row.chapter:
-                self._text_numbers.setdefault(row.chapter, []).append(number)
+                self._text_numbers.setdefault(row.chapter, array("q")).append(number)
             if row.is_spoken:
                 found = numbers.get(row.chunk_id, -1)
-                self._speech_numbers.setdefault(row.chapter, []).append(found)
+                self._speech_numbers.setdefault(row.chapter, array("q")).append(found)
                 if found < 0 or speech.rows[found].words_digest != row.words_digest:
                     outdated.append(row.chunk_id)
         if outdated:
