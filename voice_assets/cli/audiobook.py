@@ -1,5 +1,6 @@
 """`voice audiobook`: plan, build, redo, check and the like."""
 
+import itertools
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,6 +10,7 @@ import typer
 from voice_assets.cli.exit_codes import FAILED_EXIT_CODE
 from voice_assets.cli.output import print_error_line, print_line, show_progress, show_wait_messages
 from voice_core.language import pluralize
+from voice_core.layout import slug
 from voice_core.settings import ConfigurationError, Settings
 from voice_core.storage.local_files import write_file
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from voice_core.audiobook.audio_manifest import ChunkAudioManifest
     from voice_core.audiobook.books import BookFile
     from voice_core.audiobook.chunk_manifest import BookManifest
+    from voice_core.layout import BookKey
     from voice_core.storage.store import Store
     from voice_core.synthesis import SynthesisOptions
 
@@ -67,20 +70,24 @@ def build(
     the rest of the book is made.
     """
     from voice_assets.cli.audiobook_tables import print_library_report
-    from voice_core.audiobook.build import build_books
+    from voice_core.audiobook.build import build_books, build_books_from_text
+    from voice_core.layout import BookKey
 
     settings = Settings.load()
     show_progress()
     show_wait_messages()
-    chosen = [_find_book(settings, name) for name in book or []] or _all_books(settings)
-    counts = Counter(str(file.key) for _, file in chosen)
+    work = _open_work(settings)
+    found = [_find_source(settings, name, work) for name in book or []]
+    built = [item for item in found if isinstance(item, BookKey)]
+    chosen = [item for item in found if not isinstance(item, BookKey)] if book else _all_books(settings)
+    counts = Counter([str(file.key) for _, file in chosen] + [str(key) for key in built])
     if repeated := [key for key, count in counts.items() if count > 1]:
         raise ConfigurationError(f"several files are the book {', '.join(repeated)}: rename all but one of each")
-    work = _open_work(settings)
     succeeded = True
     options = _options(workers)
-    for books, files in _by_folder(chosen):
-        report = build_books(books, work, files, settings, options, verify=verify)
+    reports = (build_books(books, work, files, settings, options, verify=verify) for books, files in _by_folder(chosen))
+    again = (build_books_from_text(work, built, settings, options, verify=verify) for _ in built[:1])
+    for report in itertools.chain(reports, again):
         print_library_report(report, settings)
         succeeded = succeeded and not report.failures
     if not succeeded:
@@ -94,13 +101,19 @@ def redo(
 ) -> None:
     """Speak chunks of a book again with another seed, keep the new take, and master their chapters again."""
     from voice_assets.cli.audiobook_tables import print_book_report
-    from voice_core.audiobook.build import build_book
+    from voice_core.audiobook.build import build_book, build_from_text
+    from voice_core.layout import BookKey
 
     settings = Settings.load()
     show_progress()
     show_wait_messages()
-    books, file = _find_book(settings, book)
-    report = build_book(books, _open_work(settings), file, settings, _options(workers), redo=chunk)
+    work = _open_work(settings)
+    found = _find_source(settings, book, work)
+    if isinstance(found, BookKey):
+        print_book_report(str(found), build_from_text(work, found, settings, _options(workers), redo=chunk), settings)
+        return
+    books, file = found
+    report = build_book(books, work, file, settings, _options(workers), redo=chunk)
     print_book_report(str(file.key), report, settings)
 
 
@@ -118,6 +131,7 @@ def check(
     from voice_core.audiobook.audio_checks import list_exceptions
     from voice_core.audiobook.audiobook_manifest import read_audiobook_manifest
     from voice_core.audiobook.checks import check_audiobook, check_speech, check_text
+    from voice_core.audiobook.pipeline_text import find_pipeline
     from voice_core.layout import BookKey
 
     settings = Settings.load()
@@ -127,7 +141,8 @@ def check(
     mastered = read_audiobook_manifest(work, BookKey(key))
     outcomes = [("book_chunks", item) for item in check_text(text)]
     outcomes += [("chunk_audio", item) for item in check_speech(work, text, audio)]
-    outcomes += [("audiobook", item) for item in check_audiobook(work, text, audio, mastered)]
+    if find_pipeline(text) is None:
+        outcomes += [("audiobook", item) for item in check_audiobook(work, text, audio, mastered)]
     exceptions = list_exceptions(text, audio)
     if as_json:
         print_json(
@@ -240,6 +255,29 @@ def _find_book(settings: Settings, book: str) -> "tuple[Store, BookFile]":
     return folder, list_books(folder).find(book)
 
 
+def _find_source(settings: Settings, book: str, work: "Store") -> "tuple[Store, BookFile] | BookKey":
+    """The folder and the file of a book; the key of one that is built and whose file is not found, so that commands in
+    messages work wherever the file is. Raises LookupError."""
+    from voice_core.audiobook.chunk_manifest import read_book_manifest
+    from voice_core.audiobook.pipeline_text import find_pipeline
+    from voice_core.layout import BookKey
+
+    try:
+        return _find_book(settings, book)
+    except LookupError:
+        text = read_book_manifest(work, BookKey(book)) if slug(book) == book else None
+        if text is None or not text.complete:
+            raise
+    if find_pipeline(text) is None:
+        print_error_line(
+            f"{book}: the file {text.source} is not found; the text of the last build is used. To read the book again, "
+            "name its path",
+            "warning:",
+            "yellow",
+        )
+    return BookKey(book)
+
+
 def _all_books(settings: Settings) -> "list[tuple[Store, BookFile]]":
     from resources.stores import open_store
     from voice_core.audiobook.books import list_books
@@ -271,14 +309,11 @@ def _book_key(book: str) -> str:
 
 
 def _read_manifests(work: "Store", key: str) -> "tuple[BookManifest, ChunkAudioManifest]":
-    from voice_core.audiobook.audio_manifest import read_audio_manifest
-    from voice_core.audiobook.chunk_manifest import read_book_manifest
+    from voice_core.audiobook.manifests import require_speech, require_text
     from voice_core.layout import BookKey
 
-    text, audio = read_book_manifest(work, BookKey(key)), read_audio_manifest(work, BookKey(key))
-    if text is None or audio is None:
-        raise LookupError(f"the book {key} is not built in {work.url}: run `voice audiobook build` first")
-    return text, audio
+    book = BookKey(key)
+    return require_text(work, book, finished=False), require_speech(work, book, finished=False)
 
 
 def _options(workers: int | None) -> "SynthesisOptions":
