@@ -7,18 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from voice_assets.cli.book_names import all_books, book_key, by_folder, find_book, find_source
 from voice_assets.cli.exit_codes import FAILED_EXIT_CODE
 from voice_assets.cli.output import print_error_line, print_line, show_progress, show_wait_messages
 from voice_core.language import pluralize
-from voice_core.layout import slug
 from voice_core.settings import ConfigurationError, Settings
 from voice_core.storage.local_files import write_file
 
 if TYPE_CHECKING:
     from voice_core.audiobook.audio_manifest import ChunkAudioManifest
-    from voice_core.audiobook.books import BookFile
     from voice_core.audiobook.chunk_manifest import BookManifest
-    from voice_core.layout import BookKey
     from voice_core.storage.store import Store
     from voice_core.synthesis import SynthesisOptions
 
@@ -49,7 +47,7 @@ def plan(
     from voice_core.audiobook.build import read_rows
 
     settings = Settings.load()
-    books, file = _find_book(settings, book)
+    books, file = find_book(settings, book)
     found, rows = read_rows(books.get(file.name), file.name, settings)
     if as_json:
         print_json(plan_to_dict(found, rows, settings))
@@ -77,15 +75,15 @@ def build(
     show_progress()
     show_wait_messages()
     work = _open_work(settings)
-    found = [_find_source(settings, name, work) for name in book or []]
+    found = [find_source(settings, name, work) for name in book or []]
     built = [item for item in found if isinstance(item, BookKey)]
-    chosen = [item for item in found if not isinstance(item, BookKey)] if book else _all_books(settings)
+    chosen = [item for item in found if not isinstance(item, BookKey)] if book else all_books(settings)
     counts = Counter([str(file.key) for _, file in chosen] + [str(key) for key in built])
     if repeated := [key for key, count in counts.items() if count > 1]:
         raise ConfigurationError(f"several files are the book {', '.join(repeated)}: rename all but one of each")
     succeeded = True
     options = _options(workers)
-    reports = (build_books(books, work, files, settings, options, verify=verify) for books, files in _by_folder(chosen))
+    reports = (build_books(books, work, files, settings, options, verify=verify) for books, files in by_folder(chosen))
     again = (build_books_from_text(work, built, settings, options, verify=verify) for _ in built[:1])
     for report in itertools.chain(reports, again):
         print_library_report(report, settings)
@@ -108,7 +106,7 @@ def redo(
     show_progress()
     show_wait_messages()
     work = _open_work(settings)
-    found = _find_source(settings, book, work)
+    found = find_source(settings, book, work)
     if isinstance(found, BookKey):
         print_book_report(str(found), build_from_text(work, found, settings, _options(workers), redo=chunk), settings)
         return
@@ -136,7 +134,7 @@ def check(
 
     settings = Settings.load()
     work = _open_work(settings, read_only=True)
-    key = _book_key(book)
+    key = book_key(book)
     text, audio = _read_manifests(work, key)
     mastered = read_audiobook_manifest(work, BookKey(key))
     outcomes = [("book_chunks", item) for item in check_text(text)]
@@ -170,7 +168,7 @@ def page(
 
     settings = Settings.load()
     work = _open_work(settings, read_only=True)
-    key = _book_key(book)
+    key = book_key(book)
     text, audio = _read_manifests(work, key)
     target = path or Path(f"{key}.html")
     data = render_book_page(work, text, audio).encode()
@@ -232,80 +230,6 @@ def batch(
     print_library_report(report, settings)
     if report.failures:
         raise typer.Exit(FAILED_EXIT_CODE)
-
-
-def _find_book(settings: Settings, book: str) -> "tuple[Store, BookFile]":
-    """The folder and the file of a book. Raises LookupError."""
-    from resources.stores import open_store
-    from voice_core.audiobook.books import find_book_file, list_books
-    from voice_core.audiobook.reading import BOOK_SUFFIXES
-    from voice_core.storage.store import Store
-
-    path = Path(book).expanduser()
-    if path.is_file():
-        if not path.name.lower().endswith(BOOK_SUFFIXES):
-            raise ConfigurationError(f"{book} is not a book: its name must end in {', '.join(BOOK_SUFFIXES)}")
-        folder = Store(path.resolve().parent.as_uri())
-        return folder, find_book_file(folder, path.name)
-    if not settings.audiobook.books_url:
-        raise LookupError(
-            f"{book}: there is no such file, and VOICE_AUDIOBOOK__BOOKS_URL, the folder of books, is not set"
-        )
-    folder = open_store(settings.audiobook.books_url, settings, untrusted=True)
-    return folder, list_books(folder).find(book)
-
-
-def _find_source(settings: Settings, book: str, work: "Store") -> "tuple[Store, BookFile] | BookKey":
-    """The folder and the file of a book; the key of one that is built and whose file is not found, so that commands in
-    messages work wherever the file is. Raises LookupError."""
-    from voice_core.audiobook.chunk_manifest import read_book_manifest
-    from voice_core.audiobook.pipeline_text import find_pipeline
-    from voice_core.layout import BookKey
-
-    try:
-        return _find_book(settings, book)
-    except LookupError:
-        text = read_book_manifest(work, BookKey(book)) if slug(book) == book else None
-        if text is None or not text.complete:
-            raise
-    if find_pipeline(text) is None:
-        print_error_line(
-            f"{book}: the file {text.source} is not found; the text of the last build is used. To read the book again, "
-            "name its path",
-            "warning:",
-            "yellow",
-        )
-    return BookKey(book)
-
-
-def _all_books(settings: Settings) -> "list[tuple[Store, BookFile]]":
-    from resources.stores import open_store
-    from voice_core.audiobook.books import list_books
-
-    if not settings.audiobook.books_url:
-        raise ConfigurationError("no book: name a file, or a folder of books in VOICE_AUDIOBOOK__BOOKS_URL")
-    folder = open_store(settings.audiobook.books_url, settings, untrusted=True)
-    listing = list_books(folder)
-    for problem in listing.problems:
-        print_error_line(problem, "warning:", "yellow")
-    if not listing.files:
-        raise LookupError(f"there are no books in {settings.audiobook.books_url} (VOICE_AUDIOBOOK__BOOKS_URL)")
-    return [(folder, file) for file in listing.files.values()]
-
-
-def _by_folder(chosen: "list[tuple[Store, BookFile]]") -> "list[tuple[Store, list[BookFile]]]":
-    found: dict[str, tuple[Store, list[BookFile]]] = {}
-    for folder, file in chosen:
-        found.setdefault(folder.url, (folder, []))[1].append(file)
-    return list(found.values())
-
-
-def _book_key(book: str) -> str:
-    """The key of a book that is named by its file or by its key."""
-    from voice_core.audiobook.reading import BOOK_SUFFIXES
-    from voice_core.layout import BookKey
-
-    return str(BookKey.of(Path(book).name)) if book.lower().endswith(BOOK_SUFFIXES) else book
 
 
 def _read_manifests(work: "Store", key: str) -> "tuple[BookManifest, ChunkAudioManifest]":

@@ -56,18 +56,18 @@ def remedy(work: Store, book: BookKey) -> str:
 
 def test_a_book_built_by_its_path_is_repaired_and_redone_by_name(work: Store, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere" / "The Ferry (1).md").write_text(TEXT)
-    paste("voice audiobook build 'elsewhere/The Ferry (1).md'")
+    (tmp_path / "elsewhere" / "The Ferry? (1).md").write_text(TEXT)
+    paste("voice audiobook build 'elsewhere/The Ferry? (1).md'")
     [book] = list_built_books(work)
     for suffix in (".flac", ".m4b"):
         damage(work, suffix)
         told = paste(remedy(work, book))
-        assert "The Ferry (1).md is not found; the text of the last build is used" in told
+        assert "The Ferry? (1).md is not found; the text of the last build is used" in told
         assert audit_book(work, book).wrong == {}
-    told = paste("voice audiobook redo 'The Ferry (1)' 001-0002")
+    told = paste("voice audiobook redo 'The Ferry%3F (1)' 001-0002")
     assert "1 utterance spoken now" in told
     assert "1 chapter mastered" in told
-    paste("voice audiobook check 'The Ferry (1)'")
+    paste("voice audiobook check 'The Ferry%3F (1)'")
 
 
 def test_a_name_that_is_neither_a_file_nor_built_is_an_error(work: Store) -> None:
