@@ -1,11 +1,13 @@
 """`voice audiobook`: plan, build, redo, check and the like."""
 
+import itertools
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from voice_assets.cli.book_names import all_books, book_key, by_folder, find_book, find_source
 from voice_assets.cli.exit_codes import FAILED_EXIT_CODE
 from voice_assets.cli.output import print_error_line, print_line, show_progress, show_wait_messages
 from voice_core.language import pluralize
@@ -14,7 +16,6 @@ from voice_core.storage.local_files import write_file
 
 if TYPE_CHECKING:
     from voice_core.audiobook.audio_manifest import ChunkAudioManifest
-    from voice_core.audiobook.books import BookFile
     from voice_core.audiobook.chunk_manifest import BookManifest
     from voice_core.storage.store import Store
     from voice_core.synthesis import SynthesisOptions
@@ -46,7 +47,7 @@ def plan(
     from voice_core.audiobook.build import read_rows
 
     settings = Settings.load()
-    books, file = _find_book(settings, book)
+    books, file = find_book(settings, book)
     found, rows = read_rows(books.get(file.name), file.name, settings)
     if as_json:
         print_json(plan_to_dict(found, rows, settings))
@@ -67,20 +68,24 @@ def build(
     the rest of the book is made.
     """
     from voice_assets.cli.audiobook_tables import print_library_report
-    from voice_core.audiobook.build import build_books
+    from voice_core.audiobook.build import build_books, build_books_from_text
+    from voice_core.layout import BookKey
 
     settings = Settings.load()
     show_progress()
     show_wait_messages()
-    chosen = [_find_book(settings, name) for name in book or []] or _all_books(settings)
-    counts = Counter(str(file.key) for _, file in chosen)
+    work = _open_work(settings)
+    found = [find_source(settings, name, work) for name in book or []]
+    built = [item for item in found if isinstance(item, BookKey)]
+    chosen = [item for item in found if not isinstance(item, BookKey)] if book else all_books(settings)
+    counts = Counter([str(file.key) for _, file in chosen] + [str(key) for key in built])
     if repeated := [key for key, count in counts.items() if count > 1]:
         raise ConfigurationError(f"several files are the book {', '.join(repeated)}: rename all but one of each")
-    work = _open_work(settings)
     succeeded = True
     options = _options(workers)
-    for books, files in _by_folder(chosen):
-        report = build_books(books, work, files, settings, options, verify=verify)
+    reports = (build_books(books, work, files, settings, options, verify=verify) for books, files in by_folder(chosen))
+    again = (build_books_from_text(work, built, settings, options, verify=verify) for _ in built[:1])
+    for report in itertools.chain(reports, again):
         print_library_report(report, settings)
         succeeded = succeeded and not report.failures
     if not succeeded:
@@ -94,13 +99,19 @@ def redo(
 ) -> None:
     """Speak chunks of a book again with another seed, keep the new take, and master their chapters again."""
     from voice_assets.cli.audiobook_tables import print_book_report
-    from voice_core.audiobook.build import build_book
+    from voice_core.audiobook.build import build_book, build_from_text
+    from voice_core.layout import BookKey
 
     settings = Settings.load()
     show_progress()
     show_wait_messages()
-    books, file = _find_book(settings, book)
-    report = build_book(books, _open_work(settings), file, settings, _options(workers), redo=chunk)
+    work = _open_work(settings)
+    found = find_source(settings, book, work)
+    if isinstance(found, BookKey):
+        print_book_report(str(found), build_from_text(work, found, settings, _options(workers), redo=chunk), settings)
+        return
+    books, file = found
+    report = build_book(books, work, file, settings, _options(workers), redo=chunk)
     print_book_report(str(file.key), report, settings)
 
 
@@ -118,16 +129,18 @@ def check(
     from voice_core.audiobook.audio_checks import list_exceptions
     from voice_core.audiobook.audiobook_manifest import read_audiobook_manifest
     from voice_core.audiobook.checks import check_audiobook, check_speech, check_text
+    from voice_core.audiobook.pipeline_text import find_pipeline
     from voice_core.layout import BookKey
 
     settings = Settings.load()
     work = _open_work(settings, read_only=True)
-    key = _book_key(book)
+    key = book_key(book)
     text, audio = _read_manifests(work, key)
     mastered = read_audiobook_manifest(work, BookKey(key))
     outcomes = [("book_chunks", item) for item in check_text(text)]
     outcomes += [("chunk_audio", item) for item in check_speech(work, text, audio)]
-    outcomes += [("audiobook", item) for item in check_audiobook(work, text, audio, mastered)]
+    if find_pipeline(text) is None:
+        outcomes += [("audiobook", item) for item in check_audiobook(work, text, audio, mastered)]
     exceptions = list_exceptions(text, audio)
     if as_json:
         print_json(
@@ -155,7 +168,7 @@ def page(
 
     settings = Settings.load()
     work = _open_work(settings, read_only=True)
-    key = _book_key(book)
+    key = book_key(book)
     text, audio = _read_manifests(work, key)
     target = path or Path(f"{key}.html")
     data = render_book_page(work, text, audio).encode()
@@ -219,66 +232,12 @@ def batch(
         raise typer.Exit(FAILED_EXIT_CODE)
 
 
-def _find_book(settings: Settings, book: str) -> "tuple[Store, BookFile]":
-    """The folder and the file of a book. Raises LookupError."""
-    from resources.stores import open_store
-    from voice_core.audiobook.books import find_book_file, list_books
-    from voice_core.audiobook.reading import BOOK_SUFFIXES
-    from voice_core.storage.store import Store
-
-    path = Path(book).expanduser()
-    if path.is_file():
-        if not path.name.lower().endswith(BOOK_SUFFIXES):
-            raise ConfigurationError(f"{book} is not a book: its name must end in {', '.join(BOOK_SUFFIXES)}")
-        folder = Store(path.resolve().parent.as_uri())
-        return folder, find_book_file(folder, path.name)
-    if not settings.audiobook.books_url:
-        raise LookupError(
-            f"{book}: there is no such file, and VOICE_AUDIOBOOK__BOOKS_URL, the folder of books, is not set"
-        )
-    folder = open_store(settings.audiobook.books_url, settings, untrusted=True)
-    return folder, list_books(folder).find(book)
-
-
-def _all_books(settings: Settings) -> "list[tuple[Store, BookFile]]":
-    from resources.stores import open_store
-    from voice_core.audiobook.books import list_books
-
-    if not settings.audiobook.books_url:
-        raise ConfigurationError("no book: name a file, or a folder of books in VOICE_AUDIOBOOK__BOOKS_URL")
-    folder = open_store(settings.audiobook.books_url, settings, untrusted=True)
-    listing = list_books(folder)
-    for problem in listing.problems:
-        print_error_line(problem, "warning:", "yellow")
-    if not listing.files:
-        raise LookupError(f"there are no books in {settings.audiobook.books_url} (VOICE_AUDIOBOOK__BOOKS_URL)")
-    return [(folder, file) for file in listing.files.values()]
-
-
-def _by_folder(chosen: "list[tuple[Store, BookFile]]") -> "list[tuple[Store, list[BookFile]]]":
-    found: dict[str, tuple[Store, list[BookFile]]] = {}
-    for folder, file in chosen:
-        found.setdefault(folder.url, (folder, []))[1].append(file)
-    return list(found.values())
-
-
-def _book_key(book: str) -> str:
-    """The key of a book that is named by its file or by its key."""
-    from voice_core.audiobook.reading import BOOK_SUFFIXES
-    from voice_core.layout import BookKey
-
-    return str(BookKey.of(Path(book).name)) if book.lower().endswith(BOOK_SUFFIXES) else book
-
-
 def _read_manifests(work: "Store", key: str) -> "tuple[BookManifest, ChunkAudioManifest]":
-    from voice_core.audiobook.audio_manifest import read_audio_manifest
-    from voice_core.audiobook.chunk_manifest import read_book_manifest
+    from voice_core.audiobook.manifests import require_speech, require_text
     from voice_core.layout import BookKey
 
-    text, audio = read_book_manifest(work, BookKey(key)), read_audio_manifest(work, BookKey(key))
-    if text is None or audio is None:
-        raise LookupError(f"the book {key} is not built in {work.url}: run `voice audiobook build` first")
-    return text, audio
+    book = BookKey(key)
+    return require_text(work, book, finished=False), require_speech(work, book, finished=False)
 
 
 def _options(workers: int | None) -> "SynthesisOptions":

@@ -8,7 +8,10 @@ from rich.table import Table
 from voice_assets.cli.output import console, print_error_line, print_line, print_warning_line, take_first
 from voice_core.audiobook.build import BookReport, LibraryReport, estimate_speech_sec
 from voice_core.audiobook.chunk_manifest import ChunkRow
+from voice_core.audiobook.commands import check_command, speak_command
 from voice_core.audiobook.model import Book, count_characters
+from voice_core.audiobook.pipeline_text import find_pipeline
+from voice_core.audiobook.speaking import VoiceGains
 from voice_core.language import pluralize
 from voice_core.settings import Settings
 from voice_core.stages.checks import CheckOutcome
@@ -129,13 +132,21 @@ def print_book_report(name: str, report: BookReport, settings: Settings) -> None
     for line in shown:
         print_warning_line(line, "exception:")
     if more:
-        print_warning_line(f"{more}; `voice audiobook check {name}` lists all", "exception:")
+        print_warning_line(f"{more}; `{check_command(name)}` lists all", "exception:")
     speed = f", {audio.speech_sec / audio.wall_sec:,.1f} × real time" if audio.spoken else ""
+    for problem in VoiceGains.of_manifest(audio.manifest).problems.values():
+        print_warning_line(f"{problem}; its gain is 0 dB", "exception:")
     counts = report.text.characters()
+    spoken = f"{pluralize(audio.spoken, 'utterance')} spoken now{speed}"
+    if mastered is None:
+        print_line(f"{name}: {pluralize(len(report.text.chunks()), 'chunk')}; {spoken}, {report.wall_sec:,.1f} s")
+        if (pipeline := find_pipeline(report.text)) is not None:
+            print_line(f"  to write the audio of its chunks: `{speak_command(*pipeline)}` in the folder of the file")
+        return
     print_line(
         f"{name}: {report.text.title}, {mastered.manifest.duration_sec / 60:,.1f} minutes in "
-        f"{pluralize(len(report.text.chapters), 'chapter')}; {pluralize(audio.spoken, 'utterance')} spoken now"
-        f"{speed}, {pluralize(mastered.chapters_mastered, 'chapter')} mastered, {report.wall_sec:,.1f} s"
+        f"{pluralize(len(report.text.chapters), 'chapter')}; {spoken}, "
+        f"{pluralize(mastered.chapters_mastered, 'chapter')} mastered, {report.wall_sec:,.1f} s"
     )
     left = {reason: number for reason, number in counts.items() if reason != "spoken" and number}
     if left:

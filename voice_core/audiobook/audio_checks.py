@@ -9,6 +9,7 @@ import soundfile
 
 from voice_core.audiobook.audio_manifest import STAGE, ChunkAudioManifest, ChunkAudioRow
 from voice_core.audiobook.chunk_manifest import BookManifest, ChunkRow
+from voice_core.audiobook.speaking import VoiceGains
 from voice_core.fingerprint import sha256
 from voice_core.language import pluralize
 from voice_core.layout import BookKey, stage_prefix
@@ -88,7 +89,8 @@ def list_exceptions(text: BookManifest, audio: ChunkAudioManifest) -> list[str]:
 
 def _describe_exception(row: ChunkAudioRow, chunk: ChunkRow | None, text: BookManifest) -> str:
     """A chunk without speech, or whose speech failed tests: its place in the book, its text, and why."""
-    why = "; ".join(message for _, message in _failures(row)) if row.spoken else row.message or row.reason
+    failed = [message for _, message in _failures(row)]
+    why = "; ".join(filter(None, [*failed, row.message])) if row.spoken else row.message or row.reason
     if chunk is None:
         return f"{row.chunk_id}: {why}"
     title = text.chapters[chunk.chapter - 1][0] if 0 < chunk.chapter <= len(text.chapters) else ""
@@ -117,6 +119,14 @@ def words_were_recognised(audio: ChunkAudioManifest) -> Findings:
     rate = round(errors / max(1, words), 4)
     figures = {"word_error_rate": rate, "words": words, "recognised": len(found)}
     return Findings(wrong, f"{pluralize(len(found), 'chunk')}, word error rate {rate:.4f}", figures)
+
+
+@check("warning")
+def levels_are_measured(audio: ChunkAudioManifest) -> Findings:
+    """The level of every voice was measured. Otherwise its gain is 0 dB, and the next run measures it."""
+    gains = VoiceGains.of_manifest(audio)
+    wrong = [gains.problems[voice] for voice in sorted(gains.problems)]
+    return Findings(wrong, pluralize(len(gains.gains_db), "voice"), {"gains_db": gains.gains_db})
 
 
 def _recognised(audio: ChunkAudioManifest) -> Iterator[tuple[ChunkAudioRow, dict[str, str | int | float]]]:

@@ -20,7 +20,8 @@ SCHEMA_VERSION = 1
 class ChunkAudioRow:
     """The speech of a chunk, or why there is none.
 
-    `fingerprint` covers everything that the speech and its validation depend on. `key` is the file: 16-bit FLAC, mono,
+    `fingerprint` covers everything that the speech and its validation depend on; it is empty where a retry failed for a
+    passing reason, which is the `message` then: the next run makes it. `key` is the file: 16-bit FLAC, mono,
     at the engine's sampling rate. `words` is JSON [[word, start, end], …] in seconds from the beginning of the chunk;
     they are the book's words. `metrics` is JSON of what validation measured, `exceptions` JSON [[test, message], …] of
     the tests that the best take failed.
@@ -56,8 +57,10 @@ class ChunkAudioRow:
 
 @dataclass(frozen=True, slots=True)
 class ChunkAudioManifest:
-    """`parameters` are the engine and what else the speech depends on; `gains_db` is the gain of each voice that brings
-    it to the level of the settings."""
+    """`parameters` are the engine and what else the speech depends on, and the voices whose level is not known.
+
+    `gains_db` is the gain of each voice that brings it to the level of the settings, 0 where its level is not known.
+    """
 
     partition: str
     complete: bool

@@ -2,20 +2,20 @@
 
 import contextlib
 import dataclasses
-import io
 import json
 import logging
-from collections.abc import Callable, Generator, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Generator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
-import soundfile
 
 from voice_core.audio.pcm import Pcm16, flac_bytes, resample, to_pcm16
 from voice_core.audiobook.audio_manifest import STAGE, ChunkAudioManifest, ChunkAudioRow
-from voice_core.audiobook.takes import SpeechPlan, SpeechTask
+from voice_core.audiobook.speaking import SpeakFunction, VoiceGains
+from voice_core.audiobook.speech_files import decode_speech
+from voice_core.audiobook.takes import TRANSIENT_REASONS, SpeechPlan, SpeechTask
 from voice_core.audiobook.validation.examine import Examination, Examiner
 from voice_core.compute.workers import map_stream
 from voice_core.fingerprint import sha256
@@ -25,13 +25,10 @@ from voice_core.stages.files import check_files, list_sizes
 from voice_core.stages.packed_rows import MappedSequence, row_store
 from voice_core.storage.store import ObjectNotFoundError, Store
 from voice_core.synthesis.types import SynthesisFailure
-from voice_core.tts.base import Speech, Utterance
+from voice_core.tts.base import Speech
 
 _WRITTEN_AT_ONCE = 32  # files or chunks
 
-Requests = Sequence[tuple[int, Utterance]]
-SpeakFunction = Callable[[Requests], Iterable[tuple[int, Speech | SynthesisFailure]]]
-"""Speaks utterances, each exactly once, in any order. The numbers identify them."""
 _log = logging.getLogger(__name__)
 
 
@@ -65,11 +62,19 @@ class ExaminedTake:
 
 @dataclass(slots=True)
 class _Tries:
-    """The takes of a chunk so far."""
+    """The takes of a chunk so far. `cut_short` says why a retry could not be made that the next run can make."""
 
     count: int
     best: ExaminedTake
     last_sha256: str
+    cut_short: str = ""
+
+    def row(self) -> ChunkAudioRow:
+        """The row of the best take. Without a fingerprint, the next run does not keep it: it makes the retries."""
+        row = dataclasses.replace(self.best.row, takes=self.count)
+        if not row.spoken:
+            return dataclasses.replace(row, sha256="")
+        return dataclasses.replace(row, fingerprint="", message=self.cut_short) if self.cut_short else row
 
 
 def find_intact_files(store: Store, book: BookKey, old: ChunkAudioManifest | None, *, verify: bool = False) -> set[str]:
@@ -102,7 +107,7 @@ def examine_take(spoken: SpokenTake, examiner: Examiner, sample_rate_hz: int) ->
         failed = dataclasses.replace(row, reason=f"speech_{result.reason}", message=result.description)
         return ExaminedTake(spoken.number, failed, can_retry=False)
     if isinstance(result, bytes):
-        (pcm, _), data = decode_flac(result), result
+        (pcm, _), data = decode_speech(result), result
     else:
         if not np.isfinite(result.audio).all():
             broken = "the engine returned samples that are not finite"
@@ -135,15 +140,6 @@ def _columns(key: str, data: bytes, pcm: Pcm16, found: Examination) -> dict[str,
     }
 
 
-def decode_flac(data: bytes) -> tuple[Pcm16, int]:
-    """The samples and the sampling rate of a 16-bit FLAC file. Raises ValueError where it is corrupt."""
-    try:
-        pcm, sample_rate_hz = soundfile.read(io.BytesIO(data), dtype="int16")
-    except soundfile.LibsndfileError as error:
-        raise ValueError(f"the FLAC file is corrupt: {error}") from None
-    return pcm, sample_rate_hz
-
-
 class SpeechStage:
     """Speaks what a plan lacks, and commits it. `store` is locked by the caller."""
 
@@ -155,7 +151,7 @@ class SpeechStage:
         speak: SpeakFunction,
         *,
         sample_rate_hz: int,
-        gains_db: Mapping[str, float],
+        gains: VoiceGains,
         workers: int = 1,
         on_rows: Callable[[Sequence[ChunkAudioRow]], None] = lambda rows: None,
     ) -> None:
@@ -164,7 +160,7 @@ class SpeechStage:
         self.retries = 0
         self._on_rows = on_rows
         self._store, self._plan, self._examiner, self._speak = store, plan, examiner, speak
-        self._sample_rate_hz, self._gains_db, self._workers = sample_rate_hz, dict(gains_db), workers
+        self._sample_rate_hz, self._gains, self._workers = sample_rate_hz, gains, workers
         self._to_do, self._equal = plan.to_do()
         self._rows: MutableMapping[int, ChunkAudioRow] = row_store(len(plan.chunks))
         self._rows.update({**plan.reusable, **plan.kept})
@@ -251,7 +247,11 @@ class SpeechStage:
         else:
             tries.count += 1
             tries.last_sha256 = digest
-            if item.rank < tries.best.rank:
+            if item.row.reason in TRANSIENT_REASONS:
+                tries.cut_short = f"take {item.row.take + 1} could not be spoken ({item.row.message})"
+                if not tries.best.row.spoken:
+                    tries.best = item
+            elif item.rank < tries.best.rank:
                 tries.best = item
         if tries.best is item and item.flac is not None:
             self._files[item.row.key] = item.flac
@@ -266,9 +266,7 @@ class SpeechStage:
         written: list[int] = []
         for number in self._finished:
             tries, indices = self._tries.pop(number), [number, *self._equal.get(number, ())]
-            row = dataclasses.replace(tries.best.row, takes=tries.count)
-            if not row.spoken:
-                row = dataclasses.replace(row, sha256="")
+            row = tries.row()
             written += indices
             for index in indices:
                 chunk_id = self._plan.chunks[index].chunk_id
@@ -288,8 +286,8 @@ class SpeechStage:
             complete,
             plan.inputs,
             self._sample_rate_hz,
-            plan.parameters,
-            self._gains_db,
+            {**plan.parameters, **self._gains.parameters},
+            self._gains.gains_db,
             MappedSequence(self._rows.__getitem__, sorted(self._rows)),
         )
 

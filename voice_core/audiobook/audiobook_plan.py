@@ -11,7 +11,7 @@ from voice_core.audiobook.chunk_manifest import BookManifest
 from voice_core.audiobook.mastering.assembly import master_rate
 from voice_core.audiobook.mastering.chapter_source import BookChapters, ChapterSource
 from voice_core.audiobook.mastering.master import MasteredChapter, master_inputs
-from voice_core.audiobook.output.book_output import BookOutput, recording_key
+from voice_core.audiobook.output.book_output import AUDIOBOOK_VERSION, BookOutput, recording_key
 from voice_core.audiobook.output.cover import CoverImage
 from voice_core.audiobook.output.m4b import BookTags
 from voice_core.fingerprint import fingerprint
@@ -19,8 +19,6 @@ from voice_core.layout import BookKey, stage_prefix
 from voice_core.settings import AudiobookSettings
 from voice_core.storage.store import Store
 
-AUDIOBOOK_VERSION = 1
-"""Of the files; a change writes all of them anew."""
 _ENCODED: tuple[ChapterFormat, ...] = ("flac", "opus", "mp3", "acx")
 _MADE_OF_AAC = {"m4b", "epub", "audiobookshelf"}
 
@@ -67,7 +65,8 @@ def stage_inputs(source: AudiobookSource, settings: AudiobookSettings) -> str:
         master_inputs(chapter, gains, source.speech.sample_rate_hz, settings)
         for chapter in source.chapters.with_speech()
     ]
-    chosen = settings.model_dump(mode="json", include={"formats", "aac_kbps", "narrator", "voice", "language"})
+    tags = source.tags(settings)
+    chosen = settings.model_dump(mode="json", include={"formats", "aac_kbps"}), tags.narrator, tags.language
     return fingerprint(STAGE, AUDIOBOOK_VERSION, source.text_version, source.speech_version, masters, chosen)
 
 

@@ -1,12 +1,10 @@
 """The stage that masters a book and writes its files; what is unchanged is kept."""
 
 import dataclasses
-import shlex
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from voice_core.audiobook.audio_manifest import ChunkAudioManifest, read_audio_manifest
 from voice_core.audiobook.audiobook_manifest import (
     STAGE,
     AudiobookManifest,
@@ -14,35 +12,42 @@ from voice_core.audiobook.audiobook_manifest import (
     read_audiobook_manifest,
 )
 from voice_core.audiobook.audiobook_plan import (
-    AUDIOBOOK_VERSION,
     AudiobookSource,
     chapter_targets,
     make_book_output,
     stage_inputs,
 )
 from voice_core.audiobook.chapter_job import ChapterJob, ChapterTarget, run_chapter_job
-from voice_core.audiobook.chunk_manifest import BookManifest, read_book_manifest
+from voice_core.audiobook.commands import build_command
+from voice_core.audiobook.manifests import require_speech, require_text
 from voice_core.audiobook.mastering.chapter_source import BookChapters
 from voice_core.audiobook.mastering.master import MasteredChapter, master_inputs
 from voice_core.audiobook.output.book_files import book_files
-from voice_core.audiobook.output.book_output import BookFile
+from voice_core.audiobook.output.book_output import OutputFile
 from voice_core.audiobook.output.cover import read_cover
 from voice_core.audiobook.output.encoders import hash_file
 from voice_core.compute import progress
 from voice_core.compute.workers import core_count, map_stream
 from voice_core.layout import BookKey, manifest_key, stage_prefix
 from voice_core.settings import Settings
+from voice_core.stages.checks import list_first
 from voice_core.stages.commit import CheckpointWriter, commit_manifest
 from voice_core.stages.files import check_files, list_sizes
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.scratch import Scratch, open_scratch
 from voice_core.storage.store import Store
 
-__all__ = ["AUDIOBOOK_VERSION", "AudiobookReport", "build_audiobook"]
-
 
 class FreedSpeechError(ValueError):
-    """A chapter must be mastered whose speech was freed. The message says how to speak it again."""
+    """Chapters must be mastered whose speech was freed. The message says how to speak it again."""
+
+    def __init__(self, book: BookKey, chapters: Sequence[int]) -> None:
+        self.chapters = tuple(chapters)
+        listed = list_first([str(number) for number in chapters], ", ")
+        chapter = "chapter" if len(self.chapters) == 1 else "chapters"
+        super().__init__(
+            f"the speech of {chapter} {listed} of {book} was freed: run `{build_command(book)}` to speak it again"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +73,7 @@ def build_audiobook(
     """
     began = time.monotonic()
     with hold_lock(work, f"{STAGE} {book}") as work:
-        text, speech = _read_inputs(work, book)
+        text, speech = require_text(work, book), require_speech(work, book)
         cover, warning = read_cover(work, text)
         source = AudiobookSource(
             book,
@@ -92,17 +97,6 @@ def build_audiobook(
             )
         build = _Build(work, source, settings, inputs, old, intact)
         return build.run(workers or settings.workers, began)
-
-
-def _read_inputs(work: Store, book: BookKey) -> tuple[BookManifest, ChunkAudioManifest]:
-    text, speech = read_book_manifest(work, book), read_audio_manifest(work, book)
-    for manifest, what, stage in ((text, "text", "book_chunks"), (speech, "speech", "chunk_audio")):
-        if manifest is None or not manifest.complete:
-            state = "does not exist" if manifest is None else "is incomplete"
-            raise LookupError(f"the {what} of {book} {state}; materialize {stage} of this book first")
-    assert text is not None
-    assert speech is not None
-    return text, speech
 
 
 def _find_intact_files(work: Store, book: BookKey, old: AudiobookManifest | None, *, verify: bool) -> set[str]:
@@ -163,7 +157,8 @@ class _Build:
         """The chapters to master, the longest first. What the old manifest has of the others is taken over."""
         source, audiobook = self.source, self.settings.audiobook
         masters = {item.inputs: item for item in self.old.masters.values()} if self.old is not None else {}
-        to_do = []
+        to_do: list[_ToMaster] = []
+        freed: list[int] = []
         for chapter in source.chapters.with_speech():
             inputs = master_inputs(chapter, source.speech.gains_db, source.speech.sample_rate_hz, audiobook)
             targets = chapter_targets(source, chapter, inputs, audiobook)
@@ -172,13 +167,11 @@ class _Build:
                 self.masters[chapter.number] = masters[inputs]
                 continue
             if any(item.audio.freed for item in chapter.spoken):
-                raise FreedSpeechError(
-                    f"the speech of chapter {chapter.number} of {source.key} was freed: run `voice audiobook build "
-                    f"{shlex.quote(str(source.key))}` to speak it again"
-                )
-            to_do.append(
-                _ToMaster(chapter.number, inputs, missing, sum(item.audio.sample_count for item in chapter.spoken))
-            )
+                freed.append(chapter.number)
+            sample_count = sum(item.audio.sample_count for item in chapter.spoken)
+            to_do.append(_ToMaster(chapter.number, inputs, missing, sample_count))
+        if freed:
+            raise FreedSpeechError(source.key, freed)
         return sorted(to_do, key=lambda item: (-item.sample_count, item.number))
 
     def _master(
@@ -218,12 +211,12 @@ class _Build:
         self.rows[chapter, target.format, target.inputs] = rows
         return True
 
-    def _reuse(self, file: BookFile) -> FileRow | None:
+    def _reuse(self, file: OutputFile) -> FileRow | None:
         old = self.old.rows if self.old is not None else ()
         found = (row for row in old if (row.key, row.inputs) == (file.key, file.inputs) and row.key in self.intact)
         return next(found, None)
 
-    def _write(self, file: BookFile, scratch: Scratch) -> FileRow:
+    def _write(self, file: OutputFile, scratch: Scratch) -> FileRow:
         with self.work.create(file.key, scratch.root) as path:
             file.write(path)
             size, digest = path.stat().st_size, hash_file(path)

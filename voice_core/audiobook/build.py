@@ -2,16 +2,19 @@
 
 import contextlib
 import time
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from av import FFmpegError
 
 from voice_core.audiobook.audiobook_stage import AudiobookReport, FreedSpeechError, build_audiobook
 from voice_core.audiobook.books import BookFile
 from voice_core.audiobook.chunk_manifest import BookManifest, ChunkRow
-from voice_core.audiobook.chunks_stage import build_book_chunks
+from voice_core.audiobook.chunks_stage import build_book_chunks, has_cover
+from voice_core.audiobook.manifests import require_text
 from voice_core.audiobook.model import Book, BookError
+from voice_core.audiobook.pipeline_text import find_pipeline
 from voice_core.audiobook.reading import read_book
 from voice_core.audiobook.speech import (
     ChunkAudioReport,
@@ -41,11 +44,11 @@ EXPECTED_ERRORS = (
 
 @dataclass(slots=True)
 class BookReport:
-    """What a build of one book did."""
+    """What a build of one book did. A book of a pipeline.json has no audiobook."""
 
     text: BookManifest
     audio: ChunkAudioReport
-    audiobook: AudiobookReport
+    audiobook: AudiobookReport | None
     wall_sec: float
 
 
@@ -94,13 +97,53 @@ def build_book(
     `mastering_workers` is the number of processes that master chapters; 0 as in `build_audiobook`.
     """
     began = time.monotonic()
-    text = build_text(books, work, file, settings)
-    audio = build_chunk_audio(work, file.key, settings, options, engine_pool=engine_pool, redo=redo, verify=verify)
+    build_text(books, work, file, settings)
+    report = build_from_text(
+        work,
+        file.key,
+        settings,
+        options,
+        engine_pool=engine_pool,
+        redo=redo,
+        verify=verify,
+        mastering_workers=mastering_workers,
+    )
+    return replace(report, wall_sec=time.monotonic() - began)
+
+
+def build_from_text(
+    work: Store,
+    book: BookKey,
+    settings: Settings,
+    options: SynthesisOptions | None = None,
+    *,
+    engine_pool: EnginePool | None = None,
+    redo: Collection[str] = (),
+    verify: bool = False,
+    mastering_workers: int = 0,
+) -> BookReport:
+    """Bring the speech and the audiobook up to date with the text that is in the work root. The book's file is not
+    needed. Of a book of a pipeline.json, the speech alone is brought up to date.
+
+    Raises LookupError where there is no finished text or its cover is damaged, and as the two stages.
+    """
+    began = time.monotonic()
+    text = require_text(work, book)
+    if not has_cover(work, text):
+        raise LookupError(
+            f"the cover of {book} is missing or is not what was committed: run `voice audiobook build` with the path "
+            f"of the book's file, {text.source}"
+        )
+    audio = build_chunk_audio(work, book, settings, options, engine_pool=engine_pool, redo=redo, verify=verify)
+    if find_pipeline(text) is not None:
+        return BookReport(text, audio, None, time.monotonic() - began)
     try:
-        mastered = build_audiobook(work, file.key, settings, workers=mastering_workers, verify=verify)
-    except FreedSpeechError:
-        audio = build_chunk_audio(work, file.key, settings, options, engine_pool=engine_pool, restore=True)
-        mastered = build_audiobook(work, file.key, settings, workers=mastering_workers, verify=verify)
+        mastered = build_audiobook(work, book, settings, workers=mastering_workers, verify=verify)
+    except FreedSpeechError as error:
+        audio = build_chunk_audio(
+            work, book, settings, options, engine_pool=engine_pool, restore=error.chapters, first=audio
+        )
+        mastered = build_audiobook(work, book, settings, workers=mastering_workers, verify=verify)
     return BookReport(text, audio, mastered, time.monotonic() - began)
 
 
@@ -118,18 +161,36 @@ def build_books(
     An engine on a GPU, whose weights take long to load, is kept for all books. Engines on the CPU end before a book is
     mastered, which needs their memory.
     """
+    builds = {str(file.key): partial(build_book, books, work, file, settings, options, verify=verify) for file in files}
+    return _build_each(builds, settings, options)
+
+
+def build_books_from_text(
+    work: Store,
+    books: Sequence[BookKey],
+    settings: Settings,
+    options: SynthesisOptions | None = None,
+    *,
+    verify: bool = False,
+) -> LibraryReport:
+    """As `build_books`, with `build_from_text` for each."""
+    builds = {str(book): partial(build_from_text, work, book, settings, options, verify=verify) for book in books}
+    return _build_each(builds, settings, options)
+
+
+def _build_each(
+    builds: Mapping[str, Callable[..., BookReport]], settings: Settings, options: SynthesisOptions | None
+) -> LibraryReport:
     report = LibraryReport()
     engine = engine_spec(settings)
     with contextlib.ExitStack() as stack:
         kept = engine.device != "cpu"
         engines = stack.enter_context(open_book_pool(settings, options, engine)) if kept else None
-        for file in files:
+        for name, build in builds.items():
             try:
-                report.books[str(file.key)] = build_book(
-                    books, work, file, settings, options, engine_pool=engines, verify=verify
-                )
+                report.books[name] = build(engine_pool=engines)
             except EXPECTED_ERRORS as error:
-                report.failures[str(file.key)] = describe_exception(error)
+                report.failures[name] = describe_exception(error)
     return report
 
 

@@ -24,6 +24,7 @@ def check_speech(work: Store, text: BookManifest, speech: ChunkAudioManifest) ->
         audio_checks.files_are_sound(work, speech),
         audio_checks.nothing_rejected(text, speech),
         audio_checks.words_were_recognised(speech),
+        audio_checks.levels_are_measured(speech),
     ]
 
 

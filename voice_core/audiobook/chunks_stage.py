@@ -9,6 +9,7 @@ from voice_core.audiobook.chunk_manifest import STAGE, BookManifest, ChunkRow, c
 from voice_core.audiobook.model import Book
 from voice_core.audiobook.text import Lexicon, load_lexicon, make_rows
 from voice_core.audiobook.text.speakable import Speaker
+from voice_core.audiobook.voices import name_voices
 from voice_core.fingerprint import fingerprint, sha256
 from voice_core.language import pluralize, primary_subtag
 from voice_core.layout import BookKey, manifest_key, stage_prefix
@@ -44,10 +45,12 @@ def build_book_chunks(
     inputs = chunk_inputs(data, book, settings, speaker, lexicon)
     with hold_lock(work, f"{STAGE} {book_key}") as work:
         old = read_book_manifest(work, book_key)
-        if old is not None and old.complete and (old.inputs, old.source) == (inputs, source) and _has_cover(work, old):
+        if old is not None and old.complete and (old.inputs, old.source) == (inputs, source) and has_cover(work, old):
             return old
         check_book_voices(speaker, settings)
+        names = name_voices(speaker, settings)
         rows = make_rows(book, settings, speaker, lexicon, name=str(book_key))
+        rows = [dataclasses.replace(row, voice=names.get(row.voice, row.voice)) for row in rows]
         cover = cover_key(book_key, book.cover.media_type) if book.cover else ""
         manifest = BookManifest(
             partition=str(book_key),
@@ -77,7 +80,7 @@ def _commit(work: Store, book_key: BookKey, manifest: BookManifest, book: Book) 
     commit_manifest(work, key, manifest, stage_prefix(STAGE, book_key), {manifest.cover} if manifest.cover else set())
 
 
-def _has_cover(work: Store, manifest: BookManifest) -> bool:
+def has_cover(work: Store, manifest: BookManifest) -> bool:
     """Whether the cover, where there is one, is what was committed."""
     if not manifest.cover:
         return True
@@ -97,13 +100,17 @@ def chunk_inputs(data: bytes, book: Book, settings: AudiobookSettings, speaker: 
     """A hash of everything that the chunks depend on: the file, what was read from it, settings, lexicon, engine."""
     capabilities = speaker.capabilities
     about = dataclasses.replace(book, chapters=(), unplaced=(), cover=None)
+    names = name_voices(speaker, settings)
+    chosen = settings.model_dump(mode="json", include=set(_SETTINGS))
+    chosen["voice"] = names[settings.voice]
+    chosen["voices"] = {speaker_name: names[voice] for speaker_name, voice in settings.voices.items()}
     return fingerprint(
         CHUNKS_VERSION,
         {name: version(name) for name in _LIBRARIES},
         sha256(data),
         [sha256(repr(part).encode("utf-8", "surrogatepass")) for part in (about, *book.chapters, book.unplaced)],
         sha256(book.cover.data) if book.cover else "",
-        settings.model_dump(mode="json", include=set(_SETTINGS)),
+        chosen,
         lexicon.digest,
         [
             speaker.name,

@@ -1,6 +1,5 @@
 """The audit of audiobooks: text, speech and mastered files of each book. Reads everything, repairs nothing."""
 
-import shlex
 from collections.abc import Callable
 
 from voice_core.audiobook.audio_manifest import STAGE as AUDIO
@@ -9,6 +8,7 @@ from voice_core.audiobook.audiobook_manifest import STAGE as MASTERED
 from voice_core.audiobook.audiobook_manifest import parse_audiobook_manifest
 from voice_core.audiobook.chunk_manifest import STAGE as TEXT
 from voice_core.audiobook.chunk_manifest import parse_book_manifest
+from voice_core.audiobook.commands import build_command
 from voice_core.layout import BookKey, manifest_key, stage_prefix
 from voice_core.stages.files import FilesByKey
 from voice_core.stages.integrity import MISSING, AuditCollector, PartitionAudit
@@ -32,7 +32,7 @@ def audit_book(work: Store, book: BookKey) -> PartitionAudit:
     _audit_stage(found, book, TEXT, _text_files)
     _audit_stage(found, book, AUDIO, _speech_files)
     _audit_stage(found, book, MASTERED, _mastered_files)
-    return found.finish(remedy=f"voice audiobook build {shlex.quote(str(book))} --verify")
+    return found.finish(remedy=build_command(book, verify=True))
 
 
 def _text_files(work: Store, book: BookKey, data: bytes) -> tuple[bool, FilesByKey]:

@@ -4,15 +4,24 @@ Phase 3 lists the files of a book's chunks (`phase3.files.<ID>.chunk_paths`), ph
 (`phase4.files.<ID>.chunk_<N>`). Many processes may merge into a file at the same time.
 """
 
+import contextlib
 import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
+from voice_core.layout import slug
+
+DEFAULT_NAME = "pipeline.json"
+AUDIO_FOLDER = "artifacts/audio"
+"""Folder of the WAV files, beside the pipeline.json."""
 LOCK_SUFFIX = ".lock"
+_KEYS = {"chunk_id", "audio_path", "status", "mos_score", "metrics", "errors", "timestamps"}
+_CHUNK = re.compile(r"chunk_([1-9][0-9]{0,8})")
 _PART_SUFFIX = ".part"
 Json = dict[str, Any]
 
@@ -38,6 +47,18 @@ def read_chunk_paths(path: Path, file_id: str) -> list[Path]:
     return [path.parent / item for item in paths]
 
 
+def audio_path(path: Path, file_id: str, number: int) -> str:
+    """The WAV file of a chunk, from the folder of the pipeline.json.
+
+    A file of another name has a folder of its own: both may have a book of the same id.
+
+    >>> audio_path(Path("/p/pipeline.json"), "emma", 1), audio_path(Path("/p/second.json"), "emma", 1)
+    ('artifacts/audio/emma_chunk_0001.wav', 'artifacts/audio/second.json/emma_chunk_0001.wav')
+    """
+    own = "" if path.name == DEFAULT_NAME else f"{slug(path.name)}/"
+    return f"{AUDIO_FOLDER}/{own}{slug(file_id)}_chunk_{number:04d}.wav"
+
+
 def merge_results(path: Path, file_id: str, results: Mapping[int, Mapping[str, Any]]) -> None:
     """Set `phase4.files.<file_id>.chunk_<N>` for each N of `results`, and leave everything else as it is.
 
@@ -45,16 +66,56 @@ def merge_results(path: Path, file_id: str, results: Mapping[int, Mapping[str, A
     the old content or the new one. Raises PipelineFileError where the file is missing or damaged; it is left as it is
     then.
     """
-    path = Path(os.path.realpath(path))  # a link is kept
-    if not path.is_file():  # else a lock would be created beside a misspelt name
-        raise PipelineFileError(f"{path}: there is no such file")
-    with FileLock(f"{path}{LOCK_SUFFIX}", mode=0o666):
-        content = _read(path)
+    with _change(path) as content:
         entry = _section(content, path, "phase4", create=True).setdefault(file_id, {})
         if not isinstance(entry, dict):
             raise PipelineFileError(f"{path}: phase4.files.{file_id} must be an object")
         for number, result in results.items():
             entry[f"chunk_{number}"] = dict(result)
+
+
+def remove_stale_results(path: Path, file_id: str) -> list[int]:
+    """Remove the entries of chunks that `chunk_paths` does not have any more, and their WAV files. Returns the numbers.
+
+    Only entries as this program writes them are removed, and only files that it names. Raises as `merge_results`.
+    """
+    entry = _find_results(_read(path), file_id)
+    if not _stale_numbers(entry, len(read_chunk_paths(path, file_id))):
+        return []
+    with _change(path) as content:
+        entry = _find_results(content, file_id)
+        stale = _stale_numbers(entry, len(read_chunk_paths(path, file_id)))
+        removed = [entry.pop(f"chunk_{number}") for number in stale]
+    for number, result in zip(stale, removed, strict=True):
+        if result["audio_path"] == audio_path(path, file_id, number):
+            (path.parent / result["audio_path"]).unlink(missing_ok=True)
+    return stale
+
+
+def _find_results(content: Json, file_id: str) -> Json:
+    """`phase4.files.<file_id>`, empty where it is not there."""
+    found: Any = content
+    for name in ("phase4", "files", file_id):
+        found = found.get(name) if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _stale_numbers(entry: Json, count: int) -> list[int]:
+    """The numbers above `count` of entries that this program has written."""
+    found = ((_CHUNK.fullmatch(name), value) for name, value in entry.items())
+    numbers = (int(match[1]) for match, value in found if match and isinstance(value, dict) and value.keys() == _KEYS)
+    return sorted(number for number in numbers if number > count)
+
+
+@contextlib.contextmanager
+def _change(path: Path) -> Iterator[Json]:
+    """The content of the file, which is replaced at the end. The file is locked meanwhile."""
+    path = Path(os.path.realpath(path))  # a link is kept
+    if not path.is_file():  # else a lock would be created beside a misspelt name
+        raise PipelineFileError(f"{path}: there is no such file")
+    with FileLock(f"{path}{LOCK_SUFFIX}", mode=0o666):
+        content = _read(path)
+        yield content
         _replace(path, content)
 
 

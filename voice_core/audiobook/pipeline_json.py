@@ -10,22 +10,17 @@ from typing import Any
 
 from voice_core.audio.pcm import Pcm16
 from voice_core.audiobook.audio_manifest import ChunkAudioRow
-from voice_core.audiobook.audio_stage import decode_flac
-from voice_core.audiobook.chunk_manifest import STAGE, BookManifest, ChunkRow
-from voice_core.audiobook.pipeline_file import merge_results, read_chunk_paths
+from voice_core.audiobook.pipeline_file import audio_path, merge_results, read_chunk_paths, remove_stale_results
+from voice_core.audiobook.pipeline_text import chunk_number, pipeline_book, read_chunks, write_text
 from voice_core.audiobook.speech import ChunkAudioReport, build_chunk_audio
-from voice_core.audiobook.text.speakable import find_language_problem, find_refusals
-from voice_core.fingerprint import fingerprint, sha256
-from voice_core.layout import BookKey, manifest_key, slug
+from voice_core.audiobook.speech_files import read_speech
+from voice_core.audiobook.text.lexicon import load_lexicon
+from voice_core.layout import BookKey
 from voice_core.settings import Settings
-from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.store import Store
 from voice_core.synthesis import EnginePool, EngineSpec, SynthesisOptions
 from voice_core.synthesis.configured import engine_spec
-from voice_core.tts.base import SpeechEngine
 
-AUDIO_FOLDER = "artifacts/audio"
-"""Folder of the WAV files, beside the pipeline.json."""
 _TIER2_TESTS = ("words",)
 
 
@@ -63,30 +58,28 @@ def speak_pipeline(
     engine: EngineSpec | None = None,
     engine_pool: EnginePool | None = None,
 ) -> PipelineReport:
-    """Speak the chunks of a book, write them as WAV files below `AUDIO_FOLDER`, and merge each result into the file as
+    """Speak the chunks of a book, write them as WAV files (`audio_path`), and merge each result into the file as
     it is finished.
 
-    Speech that an earlier run left in `work`, the work root of the settings by default, is used again. A chunk file
-    that is missing, empty or not UTF-8 fails with a message in its entry; the others are spoken. Raises
-    PipelineFileError, and as `build_chunk_audio`.
+    Numbers, abbreviations and the words of the lexicon are spoken as in other books. Speech that an earlier run left in
+    `work`, the work root of the settings by default, is used again. A chunk file that is missing, empty or not UTF-8
+    fails with a message in its entry; the others are spoken. Entries of chunks that the list does not have any more are
+    removed, with their audio. Raises PipelineFileError, and as `build_chunk_audio`.
     """
     json_path = Path(json_path)
     paths = read_chunk_paths(json_path, file_id)
+    remove_stale_results(json_path, file_id)
     work = work or Store(settings.work_url, create=True)
     report = PipelineReport(file_id, len(paths))
-    chunks: list[ChunkRow] = []
     speaker = (engine_pool.engine if engine_pool else engine or engine_spec(settings)).load()
-    for number, path in enumerate(paths, 1):
-        try:
-            chunks.append(_read_chunk(number, path, settings, speaker))
-        except ValueError as error:
-            report.failed[number] = str(error)
-    merging = _Merging(json_path, file_id, work, report)
-    merging.merge_failures(dict(report.failed))
-    if not chunks:
-        return report
     book = pipeline_book(json_path, file_id)
-    _write_text(work, book, chunks)
+    lexicon = load_lexicon(settings.audiobook.lexicon)
+    rows = read_chunks(paths, book, file_id, settings.audiobook, speaker, lexicon)
+    merging = _Merging(json_path, file_id, work, book, speaker.sample_rate_hz, report)
+    merging.merge_failures({number: row.message for number, row in enumerate(rows, 1) if not row.is_spoken})
+    if not any(row.is_spoken for row in rows):
+        return report
+    write_text(work, book, rows, json_path.name, file_id)
     report.audio = build_chunk_audio(
         work,
         book,
@@ -101,59 +94,18 @@ def speak_pipeline(
     return report
 
 
-def pipeline_book(json_path: Path, file_id: str) -> BookKey:
-    """The key of a book of a pipeline in the work root. Books of other files with the same id have other keys."""
-    where = fingerprint(str(Path(json_path).resolve()), file_id)[:8]
-    return BookKey(slug(f"pipeline-{file_id}-{where}"))
-
-
-def _read_chunk(number: int, path: Path, settings: Settings, speaker: SpeechEngine) -> ChunkRow:
-    """Raises ValueError with the reason where there is no text, and where the engine would leave out a part of it."""
-    try:
-        text = " ".join(path.read_text(encoding="utf-8-sig").split())
-    except OSError as error:
-        raise ValueError(f"the chunk file {path} cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"the chunk file {path} is not UTF-8 (byte {error.start})") from None
-    if not any(map(str.isalnum, text)):
-        raise ValueError(f"the chunk file {path} has no words")
-    group = settings.audiobook
-    language = group.language or "en"
-    refusals = [refusal.message for refusal in find_refusals(text, speaker)]
-    if problem := find_language_problem(speaker, language) or "; ".join(refusals):
-        raise ValueError(f"the chunk file {path}: {problem}")
-    sentences = json.dumps([[0, len(text)]])
-    return ChunkRow(
-        f"001-{number:04d}",
-        1,
-        number - 1,
-        "paragraph",
-        text,
-        text,
-        sentences,
-        voice=group.voice,
-        language=language,
-        place=path.name,
-    )
-
-
-def _write_text(work: Store, book: BookKey, chunks: Sequence[ChunkRow]) -> None:
-    """Commit the chunks as the book's text."""
-    inputs = fingerprint([(chunk.chunk_id, chunk.text, chunk.voice, chunk.language) for chunk in chunks])
-    manifest = BookManifest(str(book), True, inputs, chapters=((str(book), 1),), rows=tuple(chunks))
-    with hold_lock(work, f"{STAGE} {book}") as store:
-        store.put(manifest_key(STAGE, book), manifest.to_bytes())
-
-
 class _Merging:
     """Writes the audio of finished chunks, and merges their entries."""
 
-    def __init__(self, json_path: Path, file_id: str, work: Store, report: PipelineReport) -> None:
-        self._path, self._file_id, self._work, self._report = json_path, file_id, work, report
-        self._folder = json_path.parent / AUDIO_FOLDER
+    def __init__(
+        self, json_path: Path, file_id: str, work: Store, book: BookKey, sample_rate_hz: int, report: PipelineReport
+    ) -> None:
+        self._path, self._file_id, self._work, self._book, self._report = json_path, file_id, work, book, report
+        self._sample_rate_hz = sample_rate_hz
         self._began = _now()
 
     def merge_failures(self, failed: dict[int, str]) -> None:
+        self._report.failed |= failed
         if failed:
             entries = {number: self._entry(number, "failed", errors=[error]) for number, error in failed.items()}
             merge_results(self._path, self._file_id, entries)
@@ -161,7 +113,7 @@ class _Merging:
     def merge(self, rows: Sequence[ChunkAudioRow]) -> None:
         entries: dict[int, dict[str, Any]] = {}
         for row in rows:
-            number = int(row.chunk_id.rpartition("-")[2])
+            number = chunk_number(row.chunk_id)
             errors = [message for _, message in json.loads(row.exceptions)]
             if not row.spoken:
                 self._report.failed[number] = row.message
@@ -175,27 +127,26 @@ class _Merging:
 
     def _write_audio(self, number: int, row: ChunkAudioRow) -> str:
         """Write the WAV file of a chunk. Returns its path from the folder of the pipeline.json."""
-        data = self._work.get(row.key)
-        if sha256(data) != row.sha256:
-            raise ValueError(f"{self._work.url}/{row.key} is not the file that was committed: run the command again")
-        name = f"{slug(self._file_id)}_chunk_{number:04d}.wav"
-        self._folder.mkdir(parents=True, exist_ok=True)
-        part = self._folder / f".{name}.part"
-        write_wav(part, *decode_flac(data))
-        part.replace(self._folder / name)
-        return f"{AUDIO_FOLDER}/{name}"
+        pcm = read_speech(self._work, self._book, row, self._sample_rate_hz)
+        name = audio_path(self._path, self._file_id, number)
+        target = self._path.parent / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f".{target.name}.part")
+        write_wav(part, pcm, self._sample_rate_hz)
+        part.replace(target)
+        return name
 
     def _entry(
         self,
         number: int,
         status: str,
-        audio_path: str | None = None,
+        path: str | None = None,
         metrics: dict[str, Any] | None = None,
         errors: Sequence[str] = (),
     ) -> dict[str, Any]:
         return {
             "chunk_id": f"chunk_{number}",
-            "audio_path": audio_path,
+            "audio_path": path,
             "status": status,
             "mos_score": None,
             "metrics": metrics or {"validation": {}},

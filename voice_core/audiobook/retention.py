@@ -42,10 +42,12 @@ def plan_freeing(work: Store, book: BookKey, *, verify: bool = False) -> SpeechT
 def free_speech(work: Store, book: BookKey) -> SpeechToFree:
     """Delete the files of a book's speech, once the files of its audiobook were read and compared.
 
-    The manifest names them as freed before the first is deleted; a later build speaks again what it needs.
+    The manifest names them as freed before the first is deleted; a later build speaks again what it needs. A run that
+    speaks the book, or masters it and so reads these files, is waited for.
     """
-    with hold_lock(work, f"{STAGE} {book}") as work:
+    with hold_lock(work, f"{MASTERED} {book}") as mastering, hold_lock(work, f"{STAGE} {book}") as work:
         plan = plan_freeing(work, book, verify=True)
+        mastering.verify_lock()
         speech = read_audio_manifest(work, book)
         if plan.keys and speech is not None:
             rows = tuple(replace(row, freed=bool(row.key)) for row in speech.rows)

@@ -1,6 +1,5 @@
 """Word times for any language that has a CTC model, such as Wav2Vec2 or MMS."""
 
-import hashlib
 import json
 import math
 import unicodedata
@@ -15,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from voice_core.audio.pcm import Pcm16, resample, to_float
+from voice_core.recognition.model_files import identify_model
 from voice_core.recognition.text_words import split_words
 from voice_core.recognition.word_times import Alignment, AlignmentError, Word, validate_word_times
 
@@ -26,7 +26,6 @@ STAR = -1
 """A wildcard in place of a token."""
 _DELIMITER = "|"
 _FILES = ("*.json", "*.safetensors", "pytorch_model.bin")
-_SAMPLE_BYTES = 1 << 20
 
 
 class CtcAligner:
@@ -49,7 +48,7 @@ class CtcAligner:
         self._folder = folder
         self._lock = Lock()
         self._blank, self._samples_a_frame, self._rate_hz, self._normalises = _shape(folder, self._tokens)
-        self.revision = f"1-{_identity(folder)}"
+        self.revision = f"1-{identify_model(folder, _FILES)}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ctc_aligner, self._given
@@ -220,18 +219,6 @@ def _json(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError(f"{path} is not a JSON object")
     return found
-
-
-def _identity(folder: Path) -> str:
-    """A hash of the model's files; of large ones, of size, beginning and end."""
-    total = hashlib.sha256()
-    for path in sorted(path for pattern in _FILES for path in folder.glob(pattern)):
-        total.update(f"{path.name} {path.stat().st_size}\n".encode())
-        with path.open("rb") as file:
-            total.update(file.read(_SAMPLE_BYTES))
-            file.seek(max(0, path.stat().st_size - _SAMPLE_BYTES))
-            total.update(file.read(_SAMPLE_BYTES))
-    return total.hexdigest()[:12]
 
 
 def _loaded(folder: Path) -> Callable[[npt.NDArray[np.float32]], LogProbs]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from voice_core.audiobook.audio_manifest import ChunkAudioManifest
 from voice_core.audiobook.chunk_manifest import BookManifest
 from voice_core.language import pluralize
+from voice_core.layout import BookKey
 from voice_core.report.book_sound import BIT_RATE, ExceptionCard, Reading, SpeechReader
 from voice_core.report.book_text import BookLine, join_book, rank_exceptions
 from voice_core.report.clips import WAVE_HEIGHT, WAVE_WIDTH
@@ -140,7 +141,7 @@ def render_book_page(
 
 
 def _reader(work: Store, book: BookManifest, audio: ChunkAudioManifest) -> SpeechReader:
-    return SpeechReader(work, audio.sample_rate_hz, str(book.metadata.get("language") or ""))
+    return SpeechReader(work, BookKey(book.partition), audio.sample_rate_hz, str(book.metadata.get("language") or ""))
 
 
 def _first_lines(lines: Sequence[BookLine], limit_sec: float, sample_rate_hz: int) -> list[BookLine]:

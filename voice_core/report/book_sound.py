@@ -3,15 +3,15 @@
 The sound is a preview: the chunks as they were spoken, one after the other, not the mastered audiobook.
 """
 
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import soundfile
 
 from voice_core.audio.pcm import Pcm16, to_float
 from voice_core.audiobook.audio_manifest import ChunkAudioRow
+from voice_core.audiobook.speech_files import read_speech
+from voice_core.layout import BookKey
 from voice_core.report.book_text import BookLine, Paragraph, make_paragraphs
 from voice_core.report.clips import compute_clip_limit_sec, mp3_data_uri, waveform_svg_path
 from voice_core.storage.store import Store, StoreError
@@ -60,18 +60,13 @@ class SpeechReader:
     """Reads the speech of a book's chunks, `sample_rate_hz` of all of them."""
 
     work: Store
+    book: BookKey
     sample_rate_hz: int
     language: str
 
     def read(self, row: ChunkAudioRow) -> Pcm16:
-        """The samples of a chunk. Raises StoreError where the file cannot be read, ValueError where it is not such."""
-        try:
-            pcm, rate = soundfile.read(io.BytesIO(self.work.get(row.key)), dtype="int16")
-        except soundfile.LibsndfileError as error:
-            raise ValueError(f"{row.key} is not a FLAC file: {error}") from None
-        if rate != self.sample_rate_hz or pcm.ndim != 1:
-            raise ValueError(f"{row.key} is not mono at {self.sample_rate_hz} Hz")
-        return np.asarray(pcm)
+        """The samples of a chunk. Raises as `read_speech`."""
+        return read_speech(self.work, self.book, row, self.sample_rate_hz)
 
     def join(self, lines: Iterable[BookLine], limit_sec: float) -> ChunkSound:
         """Whole chunks up to `limit_sec` in all; a first chunk that is longer is cut."""

@@ -15,20 +15,18 @@ from voice_assets.metadata import check_results, check_specs, speed_metadata
 from voice_assets.notebook_store import NotebookStore
 from voice_assets.pool_wait import PoolWatch
 from voice_core.audiobook import audio_checks, checks
-from voice_core.audiobook.audio_manifest import ChunkAudioManifest, read_audio_manifest
-from voice_core.audiobook.audiobook_plan import AUDIOBOOK_VERSION
 from voice_core.audiobook.audiobook_stage import build_audiobook
 from voice_core.audiobook.books import list_books
 from voice_core.audiobook.build import build_text, estimate_speech_sec
-from voice_core.audiobook.chunk_manifest import BookManifest, read_book_manifest
 from voice_core.audiobook.chunks_stage import CHUNKS_VERSION
+from voice_core.audiobook.manifests import require_speech, require_text
+from voice_core.audiobook.output.book_output import AUDIOBOOK_VERSION
 from voice_core.audiobook.speech import build_chunk_audio
 from voice_core.audiobook.takes import SPEECH_VERSION
 from voice_core.compute.gpu_lock import tag_run
 from voice_core.layout import BookKey
 from voice_core.report.audiobook import render_book_notebook
 from voice_core.settings import ConfigurationError
-from voice_core.storage.store import Store
 from voice_core.synthesis import SynthesisOptions
 
 GROUP = "audiobooks"
@@ -117,7 +115,7 @@ def chunk_audio_asset(pool: str | None) -> dg.AssetsDefinition:
             report = build_chunk_audio(
                 work, key, speech.settings, config.options(), redo=config.redo, verify=config.verify
             )
-        manifest, text = report.manifest, _text_of(work, key)
+        manifest, text = report.manifest, require_text(work, key)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(manifest.data_version),
             metadata={
@@ -154,7 +152,7 @@ def audiobook(
     work, key = corpus.work(), BookKey(context.partition_key)
     report = build_audiobook(work, key, speech.settings)
     manifest = report.manifest
-    text, audio = _text_of(work, key), _audio_of(work, key)
+    text, audio = require_text(work, key), require_speech(work, key)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(manifest.data_version),
         metadata={
@@ -167,20 +165,6 @@ def audiobook(
         },
         check_results=check_results(checks.check_audiobook(work, text, audio, manifest)),
     )
-
-
-def _text_of(work: Store, key: BookKey) -> BookManifest:
-    found = read_book_manifest(work, key)
-    if found is None:
-        raise LookupError(f"the text of {key} is not built: materialise book_chunks first")
-    return found
-
-
-def _audio_of(work: Store, key: BookKey) -> ChunkAudioManifest:
-    found = read_audio_manifest(work, key)
-    if found is None:
-        raise LookupError(f"the speech of {key} is not built: materialise chunk_audio first")
-    return found
 
 
 @dg.definitions

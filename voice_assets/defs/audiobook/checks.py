@@ -8,6 +8,7 @@ CHUNK_AUDIO_CHECKS = (
     audio_checks.files_are_sound,
     audio_checks.nothing_rejected,
     audio_checks.words_were_recognised,
+    audio_checks.levels_are_measured,
 )
 AUDIOBOOK_CHECKS = (
     audiobook_checks.audiobook_is_current,

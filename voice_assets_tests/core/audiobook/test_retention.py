@@ -1,5 +1,6 @@
 """Speech of books that is freed: nothing is spoken for it until a chapter is mastered anew."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,10 @@ from voice_core.audiobook.build import BookReport, build_book, build_text
 from voice_core.audiobook.checks import check_speech
 from voice_core.audiobook.chunk_manifest import read_book_manifest
 from voice_core.audiobook.integrity import audit_book
-from voice_core.audiobook.retention import free_speech, plan_freeing
+from voice_core.audiobook.retention import SpeechToFree, free_speech, plan_freeing
 from voice_core.layout import BookKey
 from voice_core.settings import AudiobookSettings, Settings
+from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.store import Store
 from voice_core.synthesis import SynthesisOptions
 
@@ -90,6 +92,41 @@ def test_freed_speech_is_spoken_again_only_for_chapters_that_are_mastered_anew(b
     built.write(TEXT)
     built.build()
     assert built.audiobook_files() == before
+
+
+def test_only_the_chapters_that_need_it_are_spoken_again_and_the_report_is_of_both_runs(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path)
+    built = shelf.build()
+    free_speech(shelf.work, KEY)
+    [m4a, _] = sorted(built.audiobook.manifest.of_format("m4a"), key=lambda row: row.chapter)
+    shelf.work.delete([m4a.key])
+    again = shelf.build()
+    in_chapter = sum(row.chapter == 1 for row in again.text.chunks())
+    assert (again.audio.spoken, again.audiobook.chapters_mastered) == (in_chapter, 1)
+    assert len(shelf.speech_files()) == in_chapter
+    assert again.audio.reused == len(again.text.chunks()) - in_chapter
+
+    free_speech(shelf.work, KEY)
+    shelf.write(TEXT.replace("twice", "again"))
+    mixed = shelf.build(level_dbfs=-22.0)  # the second chapter has a new chunk, the first is mastered for its level
+    chunks = len(mixed.text.chunks())
+    assert (mixed.audio.spoken, mixed.audio.reused, mixed.audiobook.chapters_mastered) == (chunks, 0, 2)
+    assert mixed.audio.stats.utterances == chunks
+
+
+def test_speech_is_not_freed_while_the_book_is_mastered(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path)
+    shelf.build()
+    freed: list[SpeechToFree] = []
+    thread = threading.Thread(target=lambda: freed.append(free_speech(shelf.work, KEY)))
+    with hold_lock(shelf.work, f"audiobooks {KEY}"):
+        thread.start()
+        thread.join(timeout=0.5)
+        assert thread.is_alive()
+        assert shelf.speech_files()
+    thread.join(timeout=60)
+    assert freed
+    assert not shelf.speech_files()
 
 
 def test_speech_that_the_audiobook_is_not_made_of_is_kept(tmp_path: Path) -> None:

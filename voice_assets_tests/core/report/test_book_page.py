@@ -290,7 +290,7 @@ def test_a_file_that_cannot_be_read_is_named_and_the_rest_is_played(store: Store
     html = render_book_page(store, book, audio)
     assert html.count('class="trouble"') == 2
     assert f"{audio.rows[0].key}" in html
-    assert f"{audio.rows[1].key} is not a FLAC file" in html
+    assert f"{audio.rows[1].key} is not the file that was committed" in html
     assert [word.text for word in Player(html).words["chapter-1"]] == split_words(ROWS[3].text)
 
 

@@ -3,19 +3,15 @@
 All lengths are counted in samples, so that positions are sums of integers and do not drift.
 """
 
-import io
-import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
 
 from voice_core.audio.pcm import resample, to_float
-from voice_core.audiobook.audio_manifest import ChunkAudioRow
 from voice_core.audiobook.mastering.chapter_source import ChapterSource, SpokenChunk
-from voice_core.fingerprint import sha256
+from voice_core.audiobook.speech_files import read_speech
 from voice_core.layout import BookKey
 from voice_core.settings import AudiobookSettings
 from voice_core.storage.store import Store
@@ -116,23 +112,6 @@ class ChapterAssembly:
         audio = at_rate.astype(np.float64) * 10 ** (self.gains_db[voice] / 20)
         first, end = find_speech(audio, self.rate_hz)
         return fade_edges(audio[first:end], self.rate_hz), first
-
-
-def read_speech(store: Store, book: BookKey, row: ChunkAudioRow, rate_hz: int) -> npt.NDArray[np.int16]:
-    """The PCM of a chunk. Raises ValueError for a file that is missing or is not what was committed."""
-    data = store.find(row.key)
-    again = f"run `voice audiobook build {shlex.quote(str(book))} --verify` to speak chunk {row.chunk_id} again"
-    if data is None:
-        raise ValueError(f"{store.url}/{row.key} is missing: {again}")
-    if sha256(data) != row.sha256:
-        raise ValueError(f"{store.url}/{row.key} is not the file that was committed: {again}")
-    pcm, rate = soundfile.read(io.BytesIO(data), dtype="int16")
-    if rate != rate_hz or pcm.ndim != 1 or len(pcm) != row.sample_count:
-        raise ValueError(
-            f"{store.url}/{row.key} has shape {pcm.shape} at {rate} Hz, not {row.sample_count} samples at {rate_hz} Hz"
-            f": {again}"
-        )
-    return pcm
 
 
 def find_speech(audio: Audio, rate_hz: int) -> tuple[int, int]:

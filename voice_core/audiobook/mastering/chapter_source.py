@@ -8,6 +8,7 @@ from typing import overload
 
 from voice_core.audiobook.audio_manifest import ChunkAudioManifest, ChunkAudioRow
 from voice_core.audiobook.chunk_manifest import BookManifest, ChunkRow
+from voice_core.audiobook.commands import build_command
 from voice_core.language import pluralize
 from voice_core.layout import slug
 
@@ -68,7 +69,8 @@ class BookChapters(Sequence[ChapterSource]):
         if outdated:
             raise LookupError(
                 f"the speech of {book.partition} is older than its text: {pluralize(len(outdated), 'chunk')} without "
-                f"speech of these words, the first is {outdated[0]}; materialize chunk_audio of this book first"
+                f"speech of these words, the first is {outdated[0]}: run `{build_command(book.partition)}`, or "
+                "materialize chunk_audio of this partition"
             )
 
     def __len__(self) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import get_args
 
 from voice_core.audiobook.output.audiobookshelf import metadata_json
-from voice_core.audiobook.output.book_output import BookFile, BookOutput, SpokenChapter
+from voice_core.audiobook.output.book_output import AUDIOBOOK_VERSION, BookOutput, OutputFile, SpokenChapter
 from voice_core.audiobook.output.captions import CaptionFormat, Unit, make_cues, write_captions
 from voice_core.audiobook.output.epub import EpubBook, write_epub
 from voice_core.audiobook.output.epub_text import ChapterPage
@@ -15,30 +15,29 @@ from voice_core.audiobook.output.recording import transcript_json
 from voice_core.fingerprint import fingerprint, sha256
 from voice_core.layout import slug
 
-VERSION = 1
 _OTHER_TEXT = "Other text"
 """Title of the page of an EPUB with the text outside of all chapters."""
 
 
-def book_files(output: BookOutput, formats: Sequence[str]) -> Iterator[BookFile]:
+def book_files(output: BookOutput, formats: Sequence[str]) -> Iterator[OutputFile]:
     """What is to be there for these formats, besides what is encoded from each chapter alone."""
     for name, plan in _PLANS.items():
         if name in formats:
             yield from plan(output)
 
 
-def _m4b(output: BookOutput) -> Iterator[BookFile]:
+def _m4b(output: BookOutput) -> Iterator[OutputFile]:
     yield _m4b_file(output, f"{output.prefix}{output.name}.m4b", "m4b")
 
 
-def _m4b_file(output: BookOutput, key: str, format: str) -> BookFile:
+def _m4b_file(output: BookOutput, key: str, format: str) -> OutputFile:
     chapters = [
         EncodedChapter(chapter.title, master.sample_count, partial(output.open_m4a, chapter.number))
         for chapter, master, _ in output.with_speech()
     ]
     parts = [(chapter.title, output.m4a[chapter.number][1]) for chapter, _, _ in output.with_speech()]
-    inputs = fingerprint("m4b", VERSION, output.rate_hz, parts, output.tags.for_file(), output.cover_sha256)
-    return BookFile(
+    inputs = fingerprint("m4b", AUDIOBOOK_VERSION, output.rate_hz, parts, output.tags.for_file(), output.cover_sha256)
+    return OutputFile(
         key,
         format,
         inputs,
@@ -47,19 +46,19 @@ def _m4b_file(output: BookOutput, key: str, format: str) -> BookFile:
     )
 
 
-def _captions(output: BookOutput, format: CaptionFormat) -> Iterator[BookFile]:
+def _captions(output: BookOutput, format: CaptionFormat) -> Iterator[OutputFile]:
     language = output.tags.language
     texts = {chapter.number: output.text_inputs(chapter) for chapter, _, _ in output.with_speech()}
     for unit in get_args(Unit):
         whole = list(output.with_speech())
         key = f"{output.prefix}{output.name}.{unit}.{format}"
-        inputs = fingerprint(format, unit, VERSION, language, list(texts.values()))
-        yield BookFile(key, format, inputs, partial(_write_captions, output, whole, unit, format))
+        inputs = fingerprint(format, unit, AUDIOBOOK_VERSION, language, list(texts.values()))
+        yield OutputFile(key, format, inputs, partial(_write_captions, output, whole, unit, format))
         for chapter, master, _ in whole:
             key = f"{output.prefix}{format}/{chapter.file_name}.{unit}.{format}"
-            own = fingerprint(format, unit, VERSION, language, texts[chapter.number])
+            own = fingerprint(format, unit, AUDIOBOOK_VERSION, language, texts[chapter.number])
             write = partial(_write_captions, output, [(chapter, master, 0)], unit, format)
-            yield BookFile(key, format, own, write, chapter.number)
+            yield OutputFile(key, format, own, write, chapter.number)
 
 
 def _write_captions(
@@ -70,13 +69,20 @@ def _write_captions(
         file.writelines(write_captions(cues, output.rate_hz, format, output.tags.language))
 
 
-def _epub(output: BookOutput) -> Iterator[BookFile]:
+def _epub(output: BookOutput) -> Iterator[OutputFile]:
     texts = [output.text_inputs(chapter) for chapter, _, _ in output.with_speech()]
     audio = [digest for _, digest in output.m4a.values()]
     inputs = fingerprint(
-        "epub", VERSION, output.text_version, texts, audio, repr(output.tags), output.identifier, output.cover_sha256
+        "epub",
+        AUDIOBOOK_VERSION,
+        output.text_version,
+        texts,
+        audio,
+        repr(output.tags),
+        output.identifier,
+        output.cover_sha256,
     )
-    yield BookFile(f"{output.prefix}{output.name}.epub", "epub", inputs, partial(_write_epub, output))
+    yield OutputFile(f"{output.prefix}{output.name}.epub", "epub", inputs, partial(_write_epub, output))
 
 
 def _write_epub(output: BookOutput, path: Path) -> None:
@@ -96,7 +102,7 @@ def _write_epub(output: BookOutput, path: Path) -> None:
     write_epub(path, book)
 
 
-def _audiobookshelf(output: BookOutput) -> Iterator[BookFile]:
+def _audiobookshelf(output: BookOutput) -> Iterator[OutputFile]:
     author = slug(" and ".join(output.tags.authors)) if output.tags.author else "Unknown author"
     folder = f"{output.prefix}audiobookshelf/{author}/{output.name}/"
     yield _m4b_file(output, f"{folder}{output.name}.m4b", "audiobookshelf")
@@ -107,21 +113,21 @@ def _audiobookshelf(output: BookOutput) -> Iterator[BookFile]:
         yield _small_file(f"{folder}cover.{output.cover.extension}", "audiobookshelf", output.cover.data)
 
 
-def _recording(output: BookOutput) -> Iterator[BookFile]:
+def _recording(output: BookOutput) -> Iterator[OutputFile]:
     for chapter, _, _ in output.with_speech():
         marks, language = output.marks(chapter), output.tags.language
         data = transcript_json(str(output.book), chapter, marks, output.rate_hz, language)
         yield _small_file(f"{output.recording_key(chapter.number)}.json", "recording", data, chapter.number)
 
 
-def _small_file(key: str, format: str, data: bytes, chapter: int = 0) -> BookFile:
+def _small_file(key: str, format: str, data: bytes, chapter: int = 0) -> OutputFile:
     def write(path: Path) -> None:
         path.write_bytes(data)
 
-    return BookFile(key, format, fingerprint(format, VERSION, sha256(data)), write, chapter)
+    return OutputFile(key, format, fingerprint(format, AUDIOBOOK_VERSION, sha256(data)), write, chapter)
 
 
-_PLANS: dict[str, Callable[[BookOutput], Iterator[BookFile]]] = {
+_PLANS: dict[str, Callable[[BookOutput], Iterator[OutputFile]]] = {
     "m4b": _m4b,
     "srt": partial(_captions, format="srt"),
     "vtt": partial(_captions, format="vtt"),

@@ -15,9 +15,12 @@ from voice_core.fingerprint import fingerprint
 from voice_core.layout import BookKey, slug
 from voice_core.storage.store import Store
 
+AUDIOBOOK_VERSION = 1
+"""Of all files of an audiobook; a change writes them anew. A change of the mastering alone has a version of its own."""
+
 
 @dataclass(frozen=True, slots=True)
-class BookFile:
+class OutputFile:
     """A file that is made from all chapters, or from the text of one. `write` writes it to a local path."""
 
     key: str

@@ -2,13 +2,13 @@
 
 import io
 import logging
-import shlex
 from dataclasses import dataclass, field
 
 import av
 
 from voice_core.audio.source import limit_ffmpeg_memory
 from voice_core.audiobook.chunk_manifest import BookManifest
+from voice_core.audiobook.commands import build_command
 from voice_core.fingerprint import sha256
 from voice_core.storage.store import Store
 
@@ -37,7 +37,7 @@ def read_cover(store: Store, book: BookManifest) -> tuple[CoverImage | None, str
     data = store.find(book.cover)
     if data is None or sha256(data) != book.cover_sha256:
         problem = "is missing" if data is None else "is not the file that was committed"
-        again = f"run `voice audiobook build {shlex.quote(book.partition)} --verify` to read the book again"
+        again = f"run `{build_command(book.partition, verify=True)}` to read the book again"
         raise ValueError(f"the cover {store.url}/{book.cover} {problem}: {again}")
     cover = parse_cover(data)
     if cover is None:

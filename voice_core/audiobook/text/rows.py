@@ -9,11 +9,9 @@ from itertools import accumulate
 from voice_core.audiobook.chunk_manifest import ADDED_TITLE, INLINE, ChunkRow
 from voice_core.audiobook.model import Block, Book, BookError, Chapter, count_characters
 from voice_core.audiobook.reading.heading_lines import heading_level
-from voice_core.audiobook.text.arabic import find_arabic_edits
 from voice_core.audiobook.text.chunks import Chunk, fit_spoken, split_chunks
-from voice_core.audiobook.text.edits import Span
-from voice_core.audiobook.text.english import GREEK_LETTER
 from voice_core.audiobook.text.lexicon import Lexicon, LexiconMatcher
+from voice_core.audiobook.text.refusals import find_unspeakable
 from voice_core.audiobook.text.sentences import has_words
 from voice_core.audiobook.text.speakable import (
     LANGUAGE,
@@ -21,12 +19,11 @@ from voice_core.audiobook.text.speakable import (
     SPEAKER_TAG,
     Speaker,
     find_language_problem,
-    find_refusals,
 )
 from voice_core.audiobook.text.speakers import SpeakerPart, check_speakers, split_speakers
 from voice_core.audiobook.text.spoken import SpokenText, speak_text, without_phonemes
 from voice_core.fingerprint import canonical_json
-from voice_core.language import is_english, primary_subtag
+from voice_core.language import primary_subtag
 from voice_core.settings.audiobook import AudiobookSettings
 from voice_core.stages.packed_rows import keep_rows
 from voice_core.tts.base import Capabilities
@@ -184,16 +181,10 @@ class _RowMaker:
                     )
 
     def _chunks(self, text: str, part: SpeakerPart, language: str, limit: int, matcher: LexiconMatcher) -> list[Chunk]:
-        start, end, capabilities = part.tag_end, part.end, self.engine.capabilities
-        source = text[start:end]
-        covered: list[Span] = [(edit.start, edit.end) for edit in matcher.find_edits(source)]
-        if is_english(language) and not source.isascii():
-            covered += [match.span() for match in GREEK_LETTER.finditer(source)]
-        elif primary_subtag(language) == "ar" and capabilities.languages:
-            covered += [(edit.start, edit.end) for edit in find_arabic_edits(source)]
+        start, end = part.tag_end, part.end
         refusals = [
             dataclasses.replace(item, start=start + item.start, end=start + item.end)
-            for item in find_refusals(source, self.engine, covered)
+            for item in find_unspeakable(text[start:end], language, matcher, self.engine)
         ]
         return split_chunks(text, start, end, language, limit, self.settings.join_characters, refusals)
 

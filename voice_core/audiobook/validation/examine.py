@@ -13,6 +13,7 @@ from voice_core.audiobook.chunk_manifest import ChunkRow
 from voice_core.audiobook.validation import tier1, tier2
 from voice_core.audiobook.validation.config import ValidationConfig
 from voice_core.audiobook.validation.heard import align_words, heard_text
+from voice_core.audiobook.validation.models import describe_tier2
 from voice_core.fingerprint import fingerprint, hash_to_unit_interval
 from voice_core.recognition.word_times import Aligner, Alignment
 
@@ -59,16 +60,30 @@ class Examiner:
 
     def identity(self, sampled: bool) -> str:
         """A hash of everything that the result depends on, besides the take."""
-        return self._identities[sampled]
+        return self._recognised_identity if sampled else self._plain_identity
+
+    def describe(self) -> dict[str, Any]:
+        """The settings, with models by their content instead of their folders."""
+        return {**self.config.model_dump(exclude={"tier2"}), "tier2": self._tier2}
 
     @cached_property
-    def _identities(self) -> tuple[str, str]:
-        config = self.config.model_dump()
-        plain = config["tier1"], config["max_retries"], f"{self.aligner.name} {self.aligner.revision}"
-        return tuple(  # type: ignore[return-value]
-            fingerprint(VALIDATION_VERSION, tier1.VERSION, plain, *more)
-            for more in ((), (tier2.VERSION, config["tier2"]))
-        )
+    def _tier2(self) -> dict[str, Any]:
+        return describe_tier2(self.config.tier2)
+
+    @cached_property
+    def _plain_identity(self) -> str:
+        return fingerprint(VALIDATION_VERSION, tier1.VERSION, self._plain_settings)
+
+    @cached_property
+    def _recognised_identity(self) -> str:
+        # The share only decides which chunks are recognised.
+        judged = {key: value for key, value in self._tier2.items() if key != "whisper_sample_rate"}
+        return fingerprint(VALIDATION_VERSION, tier1.VERSION, self._plain_settings, tier2.VERSION, judged)
+
+    @property
+    def _plain_settings(self) -> tuple[object, ...]:
+        config = self.config.model_dump(include={"tier1", "max_retries"})
+        return config["tier1"], config["max_retries"], f"{self.aligner.name} {self.aligner.revision}"
 
     def examine(self, pcm: Pcm16, sample_rate_hz: int, chunk: ChunkRow, *, sampled: bool) -> Examination:
         """Examine 16-bit audio, as it is stored."""

@@ -8,9 +8,11 @@ import pytest
 
 from voice_assets_tests.core.audiobook.master.conftest import BookBuilder, row_of
 from voice_assets_tests.servers.s3 import S3Server
-from voice_core.audiobook import audiobook_stage
+from voice_core.audiobook import audiobook_plan, audiobook_stage
 from voice_core.audiobook.audiobook_checks import files_are_sound
 from voice_core.audiobook.audiobook_manifest import AudiobookManifest, read_audiobook_manifest
+from voice_core.audiobook.output import book_files
+from voice_core.audiobook.output.book_output import AUDIOBOOK_VERSION
 from voice_core.layout import BookKey
 from voice_core.storage.store import Store
 
@@ -126,6 +128,17 @@ def test_equal_bytes_with_any_number_of_workers_and_after_being_killed(
     assert resumed.chapters_mastered == 1
     assert resumed.manifest.to_bytes() == expected.to_bytes()
     assert killed.files() == files
+
+
+def test_another_version_writes_all_files_anew(tale: BookBuilder, monkeypatch: pytest.MonkeyPatch) -> None:
+    formats = "m4b", "vtt", "epub", "flac", "recording", "audiobookshelf"
+    tale.write()
+    before = tale.build(*formats).manifest
+    for module in (audiobook_plan, book_files):
+        monkeypatch.setattr(module, "AUDIOBOOK_VERSION", AUDIOBOOK_VERSION + 1)
+    after = tale.build(*formats).manifest
+    assert not {row.inputs for row in before.rows} & {row.inputs for row in after.rows}
+    assert [row.sha256 for row in before.rows] == [row.sha256 for row in after.rows]
 
 
 def test_files_that_are_missing_or_changed_are_made_again(tale: BookBuilder) -> None:

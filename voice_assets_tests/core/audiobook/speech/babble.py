@@ -30,7 +30,9 @@ class BabbleEngine(EngineBase):
 
     Utterances with one of `bad_seeds` are cut off, those with one of `silent_seeds` are silent. What is spoken is noted
     in `notes`. `interrupt_at` is the number of the utterance at which the program is interrupted, `kill_at` that at
-    which it is killed. With `wild`, no two utterances are equal; with `stubborn`, the seed changes nothing.
+    which it is killed. With `wild`, no two utterances are equal; with `stubborn`, the seed changes nothing. Utterances
+    with one of `failing` in their text, or as their seed, raise errors that a retry may not have. With `clones`, voices
+    may be recordings, of which one is kept at a time, as IndexTTS2 does.
     """
 
     name, revision, sample_rate_hz, voices = "babble", "1", RATE, ("near", "far")
@@ -38,25 +40,31 @@ class BabbleEngine(EngineBase):
     def __init__(
         self, notes: str = "", bad_seeds: tuple[int, ...] = (), interrupt_at: int = 0, wild: bool = False,
         stubborn: bool = False, kill_at: int = 0, silent_seeds: tuple[int, ...] = (),
+        failing: tuple[str, ...] = (), clones: bool = False,
     ) -> None:  # fmt: skip
         self._notes, self._bad_seeds, self._interrupt_at = notes, bad_seeds, interrupt_at
         self._wild, self._stubborn, self._kill_at = wild, stubborn, kill_at
         self._silent_seeds = silent_seeds
+        self._failing = failing
         self._count = 0
-        self.capabilities = Capabilities(deterministic=not wild, thread_safe=True)
+        self.capabilities = Capabilities(
+            deterministic=not wild, thread_safe=True, clones=clones, keeps_one_voice=clones
+        )
 
     def speak(self, utterance: Utterance) -> Speech:
         self._count += 1
         if self._notes:
             with Path(self._notes).open("a") as notes:
-                notes.write(f"{utterance.text}\n")
+                notes.write(f"{utterance.voice}: {utterance.text}\n")
         if self._count == self._interrupt_at:
             raise KeyboardInterrupt
         if self._count == self._kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
         if "refuse" in utterance.text:
             raise ValueError("babble does not say that")
-        if "fail" in utterance.text:
+        if "fail" in utterance.text or any(
+            item in (str(utterance.seed),) or item in utterance.text for item in self._failing
+        ):
             raise TransientEngineError("babble is out of breath")
         return Speech(self._audio(utterance), RATE, self.name, self.revision)
 
@@ -64,7 +72,8 @@ class BabbleEngine(EngineBase):
         text, seed = utterance.text, utterance.seed
         if "empty" in text:
             return np.zeros(0, np.float32)
-        drawn = hash_to_unit_interval(text, utterance.voice, "" if self._stubborn else seed)
+        voice = self.prompt_identity(utterance.voice) or utterance.voice
+        drawn = hash_to_unit_interval(text, voice, "" if self._stubborn else seed)
         rng = np.random.default_rng([int(drawn * 2**52), next(_counter) if self._wild else 0])
         size = int(SYLLABLE_SEC * RATE)
         at = np.arange(size) / RATE

@@ -182,6 +182,31 @@ def test_a_book_whose_takes_all_fail_keeps_few_of_them_in_memory(
     assert 0 < max(held) <= 32
 
 
+def test_a_retry_that_could_not_be_made_is_made_by_the_next_build(builder: SpeechBuilder, tmp_path: Path) -> None:
+    """The first take is cut off; an engine that fails at the second does not make the first final."""
+    bad, retry = _seed(TEXTS[0], 0), _seed(TEXTS[0], 1)
+    write_book(builder.store, *TEXTS)
+    row = builder.build(bad_seeds=(bad,), failing=(str(retry),)).manifest.rows[0]
+    assert (row.spoken, row.take, failed_tests(row)) == (True, 0, ["cut_end"])
+    assert "take 2 could not be spoken (TransientEngineError" in row.message
+    report = builder.build(bad_seeds=(bad,))
+    assert (report.spoken, report.manifest.rows[0].take, report.manifest.rows[0].message) == (1, 1, "")
+    assert builder.build(bad_seeds=(bad,)).spoken == 0
+    other = SpeechBuilder(tmp_path / "other")
+    write_book(other.store, *TEXTS)
+    other.build(bad_seeds=(bad,))
+    assert other.files() == builder.files()
+
+
+def test_a_retry_that_could_not_be_made_after_silence_is_made_by_the_next_build(builder: SpeechBuilder) -> None:
+    silent, retry = _seed(TEXTS[0], 0), _seed(TEXTS[0], 1)
+    write_book(builder.store, *TEXTS)
+    row = builder.build(silent_seeds=(silent,), failing=(str(retry),)).manifest.rows[0]
+    assert (row.spoken, row.reason) == (False, "speech_failed")
+    row = builder.build(silent_seeds=(silent,)).manifest.rows[0]
+    assert (row.spoken, row.take, row.takes) == (True, 1, 2)
+
+
 def test_redo_speaks_the_next_take_and_keeps_it(builder: SpeechBuilder) -> None:
     write_book(builder.store, *TEXTS)
     builder.build()
@@ -253,10 +278,10 @@ def test_equal_chunks_share_a_file_of_an_engine_that_never_repeats_itself(builde
 
 
 def test_without_a_finished_text_there_is_no_speech(builder: SpeechBuilder) -> None:
-    with pytest.raises(LookupError, match="there is no text of the book a book"):
+    with pytest.raises(LookupError, match=r"text of the book a book does not exist in .*: run `voice audiobook"):
         builder.build()
     write_book(builder.store, *TEXTS, complete=False)
-    with pytest.raises(LookupError, match="is not finished"):
+    with pytest.raises(LookupError, match="the text of the book a book is incomplete"):
         builder.build()
 
 

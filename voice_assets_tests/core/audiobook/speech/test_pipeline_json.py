@@ -11,8 +11,11 @@ import pytest
 from voice_assets_tests.core.audiobook.speech.babble import babble
 from voice_assets_tests.core.audiobook.speech.conftest import SpeechBuilder
 from voice_assets_tests.core.audiobook.speech.merge_kills import FOREIGN, merge_and_kill
+from voice_core.audiobook.checks import check_text
+from voice_core.audiobook.chunk_manifest import read_book_manifest
 from voice_core.audiobook.pipeline_file import PipelineFileError, merge_results, read_chunk_paths
 from voice_core.audiobook.pipeline_json import PipelineReport, speak_pipeline
+from voice_core.audiobook.pipeline_text import pipeline_book
 from voice_core.synthesis import SynthesisOptions
 
 TEXTS = ("It was a dark night on the moor.", "Nobody had seen the lamp, and nobody asked.", "I refuse to say it.")
@@ -33,9 +36,11 @@ def write_pipeline(folder: Path, *texts: str | bytes) -> Path:
     return write_json(folder, {"phase3": {"files": {"my book": {"chunk_paths": names}}}, "phase5": {"a": 1}})
 
 
-def speak(builder: SpeechBuilder, path: Path) -> PipelineReport:
+def speak(builder: SpeechBuilder, path: Path, **settings: Any) -> PipelineReport:
     options = SynthesisOptions("serial")
-    return speak_pipeline(path, "my book", builder.settings(), work=builder.store, options=options, engine=babble())
+    return speak_pipeline(
+        path, "my book", builder.settings(**settings), work=builder.store, options=options, engine=babble()
+    )
 
 
 def entries(path: Path) -> dict[str, Any]:
@@ -141,6 +146,56 @@ def test_a_second_run_speaks_what_changed_and_writes_all_entries(builder: Speech
     (tmp_path / "c2.txt").write_text("Somebody else had seen the lamp.")
     report = speak(builder, path)
     assert (report.spoken, report.reused) == (1, 1)
+
+
+def test_chunks_are_spoken_with_the_lexicon_and_in_words(builder: SpeechBuilder, tmp_path: Path) -> None:
+    path = write_pipeline(tmp_path, "Mr. Bennet met Henry VIII with £4,000.", TEXTS[1])
+    speak(builder, path)
+    before = entries(path)
+    lexicon = tmp_path / "lexicon.toml"
+    lexicon.write_text(
+        '[[entry]]\nword = "Bennet"\nrespell = "Bennit"\n'
+        '[[entry]]\nword = "lamp"\nrespell = "lantern"\nbook = "another book"\n'
+    )
+    report = speak(builder, path, lexicon=str(lexicon))
+    assert (report.spoken, report.reused) == (1, 1)
+    text = read_book_manifest(builder.store, pipeline_book(path, "my book"))
+    assert text is not None
+    first, second = (row.spoken_text for row in text.rows)
+    assert first == "Mister Bennit met Henry the eighth with four thousand pounds."
+    assert second == TEXTS[1]
+    assert entries(path).keys() == before.keys()
+    assert all(item.passed for item in check_text(text))
+
+
+def test_results_of_chunks_that_are_not_in_the_list_any_more_are_removed(
+    builder: SpeechBuilder, tmp_path: Path
+) -> None:
+    path = write_pipeline(tmp_path, *TEXTS[:2], "Who is there?")
+    speak(builder, path)
+    content = json.loads(path.read_text())
+    content["phase3"]["files"]["my book"]["chunk_paths"].pop()
+    foreign = {"chunk_9": {"status": "ours"}, "chunk_x": 1, "chunk_03": {}, "total": 3}
+    content["phase4"]["files"]["my book"] |= foreign
+    path.write_text(json.dumps(content))
+    last = tmp_path / entries(path)["chunk_3"]["audio_path"]
+    assert last.exists()
+    assert speak(builder, path).spoken == 0
+    assert sorted(entries(path)) == sorted(["chunk_1", "chunk_2", *foreign])
+    assert not last.exists()
+    assert len(list(last.parent.iterdir())) == 2
+
+
+def test_two_files_in_one_folder_have_audio_of_their_own(builder: SpeechBuilder, tmp_path: Path) -> None:
+    path = write_pipeline(tmp_path, TEXTS[0])
+    other = tmp_path / "second.json"
+    (tmp_path / "d1.txt").write_text(TEXTS[1])
+    other.write_text(json.dumps({"phase3": {"files": {"my book": {"chunk_paths": ["d1.txt"]}}}}))
+    speak(builder, path)
+    speak(builder, other)
+    names = [entries(item)["chunk_1"]["audio_path"] for item in (path, other)]
+    assert names == ["artifacts/audio/my book_chunk_0001.wav", "artifacts/audio/second.json/my book_chunk_0001.wav"]
+    assert len({(tmp_path / name).read_bytes() for name in names}) == 2
 
 
 def test_bad_chunk_files_fail_alone(builder: SpeechBuilder, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import re
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +16,10 @@ from voice_core.audio.pcm import Pcm16, to_pcm16
 from voice_core.audiobook.audio_manifest import ChunkAudioRow
 from voice_core.audiobook.validation import tier1, tier2
 from voice_core.audiobook.validation.config import DEFAULTS, read_validation_config
+from voice_core.audiobook.validation.examine import Examiner
 from voice_core.audiobook.validation.sounds import count_errors, spoken_words
 from voice_core.demo.script import load_talks
+from voice_core.recognition.aligners import ApproximateAligner
 from voice_core.settings import ConfigurationError
 from voice_core.tts import Utterance, load_engine
 
@@ -204,6 +207,61 @@ def test_the_share_of_chunks_is_always_the_same(builder: SpeechBuilder, monkeypa
     assert half == sampled(0.5)
     assert sampled(0.0) == set()
     assert len(sampled(1.0)) == 8
+
+
+def save_model(folder: Path, weights: bytes) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model.bin").write_bytes(weights)
+    (folder / "config.json").write_text("{}")
+    (folder / "README.md").write_text(str(folder))
+    return folder
+
+
+def make_examiner(model: Path, share: float = 0.1, **settings: Any) -> Examiner:
+    tier2_config = DEFAULTS.tier2.model_copy(
+        update={"enabled": True, "whisper_model": str(model), "whisper_sample_rate": share, **settings}
+    )
+    return Examiner(DEFAULTS.model_copy(update={"tier2": tier2_config}), ApproximateAligner())
+
+
+def test_models_are_identified_by_their_content(tmp_path: Path) -> None:
+    here = make_examiner(save_model(tmp_path / "here" / "tiny", b"weights"))
+    for same in (
+        make_examiner(save_model(tmp_path / "there" / "other name", b"weights")),
+        make_examiner(tmp_path / "here" / "tiny", share=0.9, models_folder=str(tmp_path)),
+    ):
+        assert (same.identity(True), same.identity(False)) == (here.identity(True), here.identity(False))
+    first = here.describe()
+    assert str(tmp_path) not in repr(first)
+    for other in (
+        make_examiner(save_model(tmp_path / "here" / "tiny", b"WEIGHTS")),
+        make_examiner(tmp_path / "there" / "other name", max_word_errors=0.2),
+        make_examiner(tmp_path / "there" / "other name", larger_model=str(tmp_path / "here" / "tiny")),
+    ):
+        assert other.identity(True) != here.identity(True)
+        assert other.identity(False) == here.identity(False)
+        assert other.describe() != first
+
+
+def test_settings_of_models_that_are_not_used_change_nothing(tmp_path: Path) -> None:
+    config = DEFAULTS.tier2.model_copy(update={"whisper_model": "/nowhere", "models_folder": str(tmp_path)})
+    unused = Examiner(DEFAULTS.model_copy(update={"tier2": config}), ApproximateAligner())
+    assert unused.describe() == Examiner(DEFAULTS, ApproximateAligner()).describe()
+
+
+def test_a_model_in_another_folder_validates_nothing_again(
+    builder: SpeechBuilder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = recognising(builder, monkeypatch, TEXT)
+    first_row(builder, config)
+    before = builder.files()
+    moved = builder.folder / "elsewhere"
+    (builder.folder / "small").rename(moved)
+    monkeypatch.setattr(tier2, "_load", None)  # nothing is recognised
+    again = builder.config(Path(config).read_text().replace("small", str(moved)))
+    monkeypatch.setattr(Examiner, "check", lambda *_: None)
+    first_row(builder, again)
+    assert builder.files() == before
 
 
 def test_a_model_that_is_not_there_is_an_error(builder: SpeechBuilder) -> None:

@@ -103,6 +103,21 @@ def test_a_change_of_the_inputs_builds_again(builder: Builder, tmp_path: Path, c
     assert found.to_bytes() == after.to_bytes()
 
 
+def test_the_place_of_a_recording_that_is_a_voice_is_not_stored(tmp_path: Path) -> None:
+    book = make_book(["The boat left.", "[Ben]: It came back."])
+    found = []
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+        for voice in ("anna", "ben"):
+            (tmp_path / name / f"{voice}.wav").write_bytes(voice.encode())
+        folder = tmp_path / name
+        settings = AudiobookSettings(voice=str(folder / "anna.wav"), voices={"Ben": str(folder / "ben.wav")})
+        store = Store((folder / "work").as_uri(), create=True)
+        found.append(build_book_chunks(store, KEY, "emma.txt", b"", book, settings, load_engine("noise")))
+    assert found[0].to_bytes() == found[1].to_bytes()
+    assert [row.voice.partition("#")[0] for row in found[0].chunks()] == ["anna.wav", "ben.wav"]
+
+
 def test_a_damaged_cover_is_written_again_and_an_old_one_removed(builder: Builder) -> None:
     builder.build()
     cover = builder.folder / "book_chunks/emma/cover.jpg"

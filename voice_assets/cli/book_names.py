@@ -1,0 +1,86 @@
+"""The books that the arguments of `voice audiobook` name: by a file, or by a key."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from voice_assets.cli.output import print_error_line
+from voice_core.settings import ConfigurationError, Settings
+
+if TYPE_CHECKING:
+    from voice_core.audiobook.books import BookFile
+    from voice_core.layout import BookKey
+    from voice_core.storage.store import Store
+
+
+def find_book(settings: Settings, book: str) -> "tuple[Store, BookFile]":
+    """The folder and the file of a book. Raises LookupError."""
+    from resources.stores import open_store
+    from voice_core.audiobook.books import find_book_file, list_books
+    from voice_core.audiobook.reading import BOOK_SUFFIXES
+    from voice_core.storage.store import Store
+
+    path = Path(book).expanduser()
+    if path.is_file():
+        if not path.name.lower().endswith(BOOK_SUFFIXES):
+            raise ConfigurationError(f"{book} is not a book: its name must end in {', '.join(BOOK_SUFFIXES)}")
+        folder = Store(path.resolve().parent.as_uri())
+        return folder, find_book_file(folder, path.name)
+    if not settings.audiobook.books_url:
+        raise LookupError(
+            f"{book}: there is no such file, and VOICE_AUDIOBOOK__BOOKS_URL, the folder of books, is not set"
+        )
+    folder = open_store(settings.audiobook.books_url, settings, untrusted=True)
+    return folder, list_books(folder).find(book)
+
+
+def find_source(settings: Settings, book: str, work: "Store") -> "tuple[Store, BookFile] | BookKey":
+    """The folder and the file of a book; the key of one that is built and whose file is not found, so that commands in
+    messages work wherever the file is. Raises LookupError."""
+    from voice_core.audiobook.chunk_manifest import read_book_manifest
+    from voice_core.audiobook.pipeline_text import find_pipeline
+    from voice_core.layout import BookKey
+
+    try:
+        return find_book(settings, book)
+    except LookupError:
+        text = read_book_manifest(work, BookKey(book)) if "/" not in book else None
+        if text is None or not text.complete:
+            raise
+    if find_pipeline(text) is None:
+        print_error_line(
+            f"{book}: the file {text.source} is not found; the text of the last build is used. To read the book again, "
+            "name its path",
+            "warning:",
+            "yellow",
+        )
+    return BookKey(book)
+
+
+def all_books(settings: Settings) -> "list[tuple[Store, BookFile]]":
+    from resources.stores import open_store
+    from voice_core.audiobook.books import list_books
+
+    if not settings.audiobook.books_url:
+        raise ConfigurationError("no book: name a file, or a folder of books in VOICE_AUDIOBOOK__BOOKS_URL")
+    folder = open_store(settings.audiobook.books_url, settings, untrusted=True)
+    listing = list_books(folder)
+    for problem in listing.problems:
+        print_error_line(problem, "warning:", "yellow")
+    if not listing.files:
+        raise LookupError(f"there are no books in {settings.audiobook.books_url} (VOICE_AUDIOBOOK__BOOKS_URL)")
+    return [(folder, file) for file in listing.files.values()]
+
+
+def by_folder(chosen: "list[tuple[Store, BookFile]]") -> "list[tuple[Store, list[BookFile]]]":
+    found: dict[str, tuple[Store, list[BookFile]]] = {}
+    for folder, file in chosen:
+        found.setdefault(folder.url, (folder, []))[1].append(file)
+    return list(found.values())
+
+
+def book_key(book: str) -> str:
+    """The key of a book that is named by its file or by its key."""
+    from voice_core.audiobook.reading import BOOK_SUFFIXES
+    from voice_core.layout import BookKey
+
+    return str(BookKey.of(Path(book).name)) if book.lower().endswith(BOOK_SUFFIXES) else book
