@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from voice_core.audiobook.letters import letters_of
 from voice_core.audiobook.model import Block, Chapter
 from voice_core.audiobook.reading.front_back_matter import is_skipped, matter_of_title, matter_of_unlisted_text
 from voice_core.audiobook.reading.heading_lines import SUBTITLE, heading_level, is_bare_number
@@ -265,16 +266,12 @@ def _finish(blocks: Sequence[Block], title: str) -> tuple[Block, ...]:
     spoken = [i for i, block in enumerate(out) if block.is_spoken]
     if spoken:
         out[spoken[0]] = replace(out[spoken[0]], scene_break_before=False)
-    wanted, found = _letters(title), ""
+    wanted, found = letters_of(title), ""
     for count, i in enumerate(spoken[:_TITLE_BLOCKS], 1):  # number and title may be paragraphs of their own
-        found += _letters(out[i].text)
+        found += letters_of(out[i].text)
         if out[i].kind not in ("paragraph", "heading") or not found or not wanted.startswith(found):
             break
         if found == wanted:
             for k in spoken[:count]:
                 out[k] = replace(out[k], kind="heading")
     return tuple(out)
-
-
-def _letters(text: str) -> str:
-    return "".join(char for char in text.casefold() if char.isalnum())

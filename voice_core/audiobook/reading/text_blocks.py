@@ -28,7 +28,6 @@ _WORD = re.compile(r"\w+(?:-\w+)*")
 _INLINE = re.compile(
     r"(?P<page_number>\[(?:Pg|p\.|Page)\s*[\divxlc]{1,6}\]|\{\d{1,4}\})|(?P<markup>(?<!\w)_(?=[^\s_])|(?<=[^\s_])_(?!\w))"
 )
-_ILLUSTRATION = re.compile(r"\[\s*Illustration\s*\]", re.I)
 _CONTENTS_LINES = 3  # headings of one level without text between them: a list of chapters
 _SCENE_BLANKS = 2  # more blank lines than usual, for a change of scene
 
@@ -238,9 +237,6 @@ def _block(
         for i, (_, line) in enumerate(group):
             runs += _join(line, group[i + 1][1] if i + 1 < len(group) else "", wrapping)
     place = f"line {groups[0][0][0]}"
-    whole = "".join(run.text for run in runs).strip()
-    if _ILLUSTRATION.fullmatch(whole):
-        skipped = "picture"
     if skipped:
         runs = [run._replace(reason=skipped) for run in runs]
     elif kind != "other":
