@@ -14,7 +14,7 @@ from voice_core.audiobook.reading.matter_extent import end_of_contents, is_most_
 from voice_core.audiobook.reading.pieces import Piece
 from voice_core.settings.audiobook import AudiobookSettings
 
-MARKER = re.compile(r"<<\s*CHAPTER_MARKER:(.*?)>>")
+MARKER = re.compile(r"<<\s*CHAPTER_MARKER:([^<>]{0,300})>>")
 _MARKER_REASON = "chapter_marker"
 _NO_TEXT_AT_ALL = frozenset({"page_number", "ornament", _MARKER_REASON})
 _TITLE_BLOCKS = 3  # that a chapter's title may be spread over

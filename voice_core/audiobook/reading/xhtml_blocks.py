@@ -20,17 +20,18 @@ from voice_core.audiobook.reading.elements import (
     types_of,
 )
 from voice_core.audiobook.reading.heading_lines import numbers_chapter
+from voice_core.audiobook.reading.hyphenation import Words
 from voice_core.audiobook.reading.note_links import NoteLinks
 from voice_core.audiobook.reading.pieces import (
     BREAK,
     SPEAKER,
-    SUPERSCRIPTS,
     Piece,
     Run,
     blocks_of,
     clean,
     has_text,
 )
+from voice_core.audiobook.reading.xhtml_runs import LINE, resolve_runs
 from voice_core.settings.audiobook import AudiobookSettings
 
 _BREAKS_SCENES_BELOW = 0.25  # of paragraphs that are empty: with more of them, they are mere spacing
@@ -71,6 +72,8 @@ class _Walker:
         self.rules = ContextRules(document.name, settings, links)
         self.stack = [Context(reason=reason, language=self.language)]
         self.runs: list[Run] = []
+        self.has_text = False  # whether any of them is spoken
+        self.words = Words(lambda: " ".join(document.root.itertext()))
         self.marks: list[str] = []
         self.pending = [document.name]  # anchors that wait for a block
         self.pieces: list[Piece] = []
@@ -128,7 +131,7 @@ class _Walker:
         elif name == "br":
             if self.ends_paragraph(context):
                 self.flush()
-            self.add(BREAK if context.kind in ("verse", "code") else " ")
+            self.add(BREAK if context.kind in ("verse", "code") else LINE)
             self.after_break = True
         if own := id_of(element):
             self._anchor(f"{self.document.name}#{own}")
@@ -143,7 +146,7 @@ class _Walker:
 
     def ends_paragraph(self, context: Context) -> bool:
         """Whether a line break ends a paragraph: after another one, or after a line such as "Chapter 3"."""
-        if context.kind not in ("paragraph", "quote") or context.row or not has_text(self.runs):
+        if context.kind not in ("paragraph", "quote") or context.row or not self.has_text:
             return False
         if self.after_break:
             return True
@@ -175,21 +178,21 @@ class _Walker:
             if context.kind == "paragraph" and SPEAKER.match(text):
                 self.flush()
             self.after_break = False
-        if context.superscript:
-            text = text.translate(SUPERSCRIPTS)
         if context.lines and "\n" in text:
             text = text.replace("\n", BREAK)
-        self.runs.append(Run(text, context.reason, context.language))
+        self.runs.append(Run(text, context.reason, context.language, context.superscript))
+        self.has_text = self.has_text or has_text(self.runs[-1:])
 
     def flush(self) -> None:
         """Ends the current block."""
-        runs, self.runs = self.runs, []
+        runs, self.runs, self.has_text = self.runs, [], False
         marks, self.marks = tuple(self.marks), []
         self.has_media = False
         if not any(run.text and not run.text.isspace() for run in runs):
             return
         context = self.stack[-1]
         place = f"{self.document.name}#{context.place}" if context.place else f"{self.document.name} line {self.line}"
+        runs = resolve_runs(runs, self.words)
         for block in blocks_of(runs, context.kind, place, self.language, self.scene):
             anchors, self.pending = tuple(self.pending), []
             piece = Piece(block, self.document.name, anchors, context.heading, context.note, marks, context.spoken_kind)
@@ -204,7 +207,7 @@ class _Walker:
         """Lets a chapter begin here: with the current block, or in it after a space or a sentence."""
         if place not in self.anchors or place in self.pending:
             return
-        if has_text(self.runs) and (self.runs[-1].text[-1:].isspace() or self.runs[-1].text[-1:] in ".!?…”’»\"'"):
+        if self.has_text and (self.runs[-1].text[-1:].isspace() or self.runs[-1].text[-1:] in ".!?…”’»\"'"):
             self.flush()
         self.pending.append(place)
 
