@@ -40,6 +40,11 @@ def end_of_contents(pieces: Sequence[Piece]) -> int:
     return end
 
 
+def has_prose(pieces: Iterable[Piece]) -> bool:
+    """Whether there is a paragraph that is longer than an entry of contents."""
+    return any(_is_prose(piece) for piece in pieces)
+
+
 def _is_prose(piece: Piece) -> bool:
     block = piece.block
     if not block.is_spoken or block.kind not in ("paragraph", "quote"):
