@@ -14,9 +14,9 @@ _PICTURE = re.compile(r"\[\s*(?:Illustration|Image|Decoration)\s*\]", re.I)
 _CAPTION = re.compile(r"(\[\s*(?:Illustration|Image|Sidenote)\s*:)\s*(.+?)\s*(\])", re.I | re.S)
 _EDITOR = re.compile(r"\[\s*Transcriber['’]?s['’]? Note\s*:.*", re.I | re.S)
 _NOTE = re.compile(r"(\[\s*(?:Footnote|Note)\s+(\w{1,4}|\*)\s*:)\s*(.*)", re.I | re.S)
-_LISTED_NOTE = re.compile(r"(\[(\d{1,3}|[A-Z]|\*)\])\s+(.*)", re.S)
+_LISTED_NOTE = re.compile(r"(\[\^?(\d{1,3}|[A-Z]|\*)\]:?)\s+(.*)", re.S)
 _RAISED_NOTE = re.compile(r"(([⁰¹²³⁴-⁹]{1,3}))\s*(\S.*)", re.S)
-_MARK = re.compile(r"\[(\w{1,4}|\*)\]")
+_MARK = re.compile(r"\[\^?(\w{1,4}|\*)\]")
 _RAISED = re.compile(r"⁻?[⁰¹²³⁴-⁹]+(?:[,–-]\s?[⁰¹²³⁴-⁹]+)*")
 _NUMBER = re.compile(r"[⁰¹²³⁴-⁹]+")
 _TWO_SPACES = re.compile(r" {2,}")
@@ -112,7 +112,7 @@ def _note(
     place = f"{pieces[start].document}#bracketed-{start}"
     if marked is not None:
         if found[1][0] == "[":  # a number above the line is taken already
-            _take(pieces[marked], rf"\[{re.escape(found[2])}\]", "note_mark", last=True)
+            _take(pieces[marked], rf"\[\^?{re.escape(found[2])}\]", "note_mark", last=True)
         pieces[marked].marks = (*pieces[marked].marks, place)
     opened = found[1].count("[") > found[1].count("]")
     _keep(pieces[start], "note", found[3], found[1])
