@@ -83,7 +83,7 @@ class ContextRules:
         note = self.links.elements.get((self.document, number))
         if note is not None and not context.in_note:
             changed = self._note_context(changed, note)
-        elif is_hidden(element):
+        elif is_hidden(element, classes):
             changed = _skip(changed, "hidden")
         if types:
             matter = matter_of_types(types)

@@ -8,9 +8,9 @@ from html.entities import html5
 from lxml import etree
 
 from voice_core.audiobook.model import BookError, count_characters
+from voice_core.audiobook.reading.drawn_text import insert_drawn_text
 from voice_core.audiobook.reading.elements import DROPPED, Element, local_name
 from voice_core.audiobook.reading.encoding import decode
-from voice_core.audiobook.reading.initials import insert_initials
 from voice_core.audiobook.reading.prolog import without_prolog
 
 _REFERENCE = re.compile(r"&(?:#(\d{1,8})|#[xX]([0-9a-fA-F]{1,7})|([^\s&;<>\"'#]+));")
@@ -54,7 +54,7 @@ def parse_text(text: str, name: str, warnings: list[str] | None = None, markup: 
             warnings.append(f"{name}: it is not well-formed and was read as HTML ({error.msg})")
     if root is None:
         root = _parse_html(prepared, name)
-    insert_initials(root)
+    insert_drawn_text(root)
     return Document(name, root, _count(root), warnings)
 
 

@@ -23,7 +23,7 @@ _INVISIBLE = dict.fromkeys(
         0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2060, 0x2065), *range(0x2066, 0x2070), 0xFEFF,
     ]
 )  # fmt: skip
-_ORNAMENT = re.compile(r"(?:[*#~•·∙●○◆◇■□▪★☆✦✧✱✳✻❖❧☙❦❀※⁂⁎⁑⸻=+_\-–—|/\\.:^§¤«»<>]|\s)+|(?:o0o|oOo|[-–— ])+")
+_ORNAMENT = re.compile(r"(?:[ـ*#~•·∙●○◆◇■□▪★☆✦✧✱✳✻❖❧☙❦❀※⁂⁎⁑⸻=+_\-–—|/\\.:^§¤«»<>]|\s)+|(?:o0o|oOo|[-–— ])+")
 _LONGEST_SPACED = 200
 _SPACED = re.compile(r"[^\W_](?:\s{1,6}[^\W_]){3,}")
 _WIDE_SPACE = re.compile(r"\s{2,}")

@@ -1,5 +1,6 @@
 """The blocks of a document of XHTML or HTML, in the order of their text."""
 
+import re
 from collections.abc import Collection
 from dataclasses import replace
 
@@ -30,10 +31,13 @@ from voice_core.audiobook.reading.pieces import (
     blocks_of,
     clean,
     has_text,
+    is_ornament,
 )
-from voice_core.audiobook.reading.xhtml_runs import LINE, resolve_runs
+from voice_core.audiobook.reading.xhtml_runs import LINE, resolve_runs, space_words
 from voice_core.settings.audiobook import AudiobookSettings
 
+_SCENE = re.compile(r"\b(?:ornament|scene break|section break|asterism|fleuron|divider)\b", re.I)  # of pictures
+_NAVIGATION = re.compile(r"\W*(?:(?:go |jump )?back|return) to (?:the )?(?:table of )?(?:contents|toc|top)\W*", re.I)
 _BREAKS_SCENES_BELOW = 0.25  # of paragraphs that are empty: with more of them, they are mere spacing
 
 _LONGEST_NUMBER, _MOST_RUNS_OF_A_NUMBER = 120, 16
@@ -139,6 +143,9 @@ class _Walker:
             self.scene = True
         if name in MEDIA:
             self.has_media = True
+            alternative = element.get("alt") or ""
+            if not self.has_text and not context.reason and (is_ornament(alternative) or _SCENE.search(alternative)):
+                self.scene = self.scene or bool(alternative.strip())
         inside = self.rules.enter(context, element, name, number, types, classes)
         if inside.mark and not context.mark:
             self.marks.append(inside.mark)
@@ -192,7 +199,11 @@ class _Walker:
             return
         context = self.stack[-1]
         place = f"{self.document.name}#{context.place}" if context.place else f"{self.document.name} line {self.line}"
+        if context.kind == "heading":
+            runs = space_words(runs)
         runs = resolve_runs(runs, self.words)
+        if len(runs) <= _MOST_RUNS_OF_A_NUMBER and _NAVIGATION.fullmatch("".join(run.text for run in runs)):
+            runs = [run._replace(reason=run.reason or "contents") for run in runs]
         for block in blocks_of(runs, context.kind, place, self.language, self.scene):
             anchors, self.pending = tuple(self.pending), []
             piece = Piece(block, self.document.name, anchors, context.heading, context.note, marks, context.spoken_kind)

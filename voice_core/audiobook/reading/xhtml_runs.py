@@ -45,6 +45,20 @@ def resolve_runs(runs: Sequence[Run], words: Words) -> list[Run]:
     return out
 
 
+def space_words(runs: Sequence[Run]) -> list[Run]:
+    """The runs of a heading, with a space where a number or word and a capital meet: style sheets put these in lines
+    of their own, as "1" and "The Sea"."""
+    out: list[Run] = []
+    before = ""
+    for run in runs:
+        if run.text and not run.reason and not run.raised:
+            if run.text[0].isupper() and (before.isdigit() or before.islower()):
+                out.append(Run(" "))
+            before = run.text[-1]
+        out.append(run)
+    return out
+
+
 def _raise(run: Run, before: str, after: str) -> tuple[Run, list[Run]]:
     """A run of raised text as it is read, and the space before it where it needs one.
 

@@ -28,6 +28,10 @@ from voice_core.settings.audiobook import AudiobookSettings
         ('<p><img alt="T"/>The sun <img alt="x"/> and <img alt="star"/>he</p>', "The sun and he"),
         ('<p>See <img alt="A"/> below, <img alt="5"/><br/>and</p>', "See below, and"),
         ('<p dir="rtl"><img alt="ق"/>ال الرجل</p>', "قال الرجل"),
+        ('<div class="dropcap"><b>“T</b></div>\n<p> he sun</p>', "“The sun"),
+        ('<h1><span class="n">2</span><span>The Sea</span></h1>', "2 The Sea"),
+        ("<h1><small>T</small>HE <small>S</small>EA 1<sup>st</sup></h1>", "THE SEA 1st"),
+        ("<p><math><msup><mi>x</mi><mn>2</mn></msup><mfrac><mn>1</mn><mn>2</mn></mfrac></math></p>", "x²1/2"),
         ("<p>so\u00adft zero\u200bwidth \u2066mark\u2069</p>", "soft zerowidth mark"),
         ("<p>\n  wrapped\n  lines&nbsp;and&#160;spaces </p>", "wrapped lines and spaces"),
         ("<p>caf&eacute; &amp; &lt;tea&gt; &#8220;x&#8221;</p>", "café & <tea> “x”"),
@@ -246,3 +250,20 @@ def test_page_breaks_of_indented_documents_are_read() -> None:
     assert spoken(read_body(body)) == ["A whole page of the book is in here."]
     assert spoken(read_body('<p>He <span epub:type="pagebreak">left us.</span></p>')) == ["He left us."]
     assert spoken(read_body('<p>He <span epub:type="pagebreak">Page xii</span>left.</p>')) == ["He left."]
+
+
+def test_pictures_of_ornaments_change_the_scene() -> None:
+    for alternative in ("* * *", "ornament", "Scene break"):
+        book = read_body(f'<p>One.</p><p><img src="o.png" alt="{alternative}"/></p><p>Two.</p><p>Three.</p>')
+        assert [block.text for block in all_blocks(book) if block.scene_break_before] == ["Two."]
+    book = read_body('<p>One.</p><p><img src="o.png" alt=""/></p><p><img src="o.png" alt="A map"/></p><p>Two.</p>')
+    assert not any(block.scene_break_before for block in all_blocks(book))
+
+
+def test_text_for_screen_readers_and_links_to_the_contents_are_not_spoken() -> None:
+    book = read_body(
+        '<p>Read <span class="sr-only">out</span>this <span class="page">[25]</span>page.</p>'
+        '<p><a href="#toc">[Back to the Contents]</a></p>'
+    )
+    assert spoken(book) == ["Read this page."]
+    assert skipped(book) == {"hidden": ["out"], "page_number": ["[25]"], "contents": ["[Back to the Contents]"]}
