@@ -10,6 +10,18 @@ def primary_subtag(language: str) -> str:
     return language.replace("_", "-").split("-")[0].lower()
 
 
+_NOT_NAMED = frozenset({"", "und", "mul", "zxx", "mis"})  # undetermined, several, none, without a code
+
+
+def names_language(language: str) -> bool:
+    """Whether a BCP-47 code names a language.
+
+    >>> names_language("ar-EG"), names_language("und"), names_language("")
+    (True, False, False)
+    """
+    return primary_subtag(language) not in _NOT_NAMED
+
+
 _SHORT_CODES = {
     "ara": "ar",
     "deu": "de",

@@ -21,7 +21,7 @@ from voice_core.storage.store import Store
 from voice_core.synthesis.voice_recordings import describe_voice_problem
 from voice_core.tts.base import SpeechEngine
 
-CHUNKS_VERSION = 2
+CHUNKS_VERSION = 3
 """Changes whenever equal books and settings give other chunks."""
 _LIBRARIES = ("sentencex", "spokenform", "arabic-tts-frontend")
 _SETTINGS = ("language", "max_characters", "join_characters", "chapter_titles", "voice", "voices")

@@ -1,5 +1,6 @@
 """What holds inside an element: the kind of its blocks, and whether and why they are left out."""
 
+import re
 from typing import NamedTuple
 
 from voice_core.audiobook.model import BlockKind
@@ -18,16 +19,19 @@ from voice_core.audiobook.reading.elements import (
     id_of,
     is_hidden,
     is_layout,
+    is_raised,
     is_verse,
     language_of,
     local_name,
     text_within,
 )
 from voice_core.audiobook.reading.front_back_matter import SPOKEN, is_skipped, matter_of_types
-from voice_core.audiobook.reading.note_links import LONGEST_MARK, NoteLinks, is_mark_text, is_unlinked_mark
+from voice_core.audiobook.reading.note_links import LONGEST_MARK, NoteLinks, is_mark_text
+from voice_core.audiobook.reading.superscripts import RAISED
 from voice_core.settings.audiobook import AudiobookSettings
 
 _LONGEST_PAGE_NUMBER = 20
+_PAGE_NUMBER = re.compile(r"\W*(?:page|pages|pg|pp?|s|seite|صفحة|ص)?\W*(?:[\d–-]{1,9}[a-z]?|[ivxlcdm]{0,9})\W*", re.I)
 _GUTENBERG = {"pg-header": "front_matter", "pg-footer": "back_matter"}  # the licence, by the id of its element
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 
@@ -47,7 +51,7 @@ class Context(NamedTuple):
     line: bool = False  # the element is a line of verse
     heading: int = 0
     spoken_kind: bool = False
-    superscript: bool = False  # figures above the line
+    superscript: bool = False  # a number or sign above the line
 
 
 class ContextRules:
@@ -79,7 +83,7 @@ class ContextRules:
         note = self.links.elements.get((self.document, number))
         if note is not None and not context.in_note:
             changed = self._note_context(changed, note)
-        elif is_hidden(element):
+        elif is_hidden(element, classes):
             changed = _skip(changed, "hidden")
         if types:
             matter = matter_of_types(types)
@@ -147,22 +151,19 @@ class ContextRules:
         if name == "svg":
             return _skip(context, "picture")
         if (types & PAGE_TYPES or classes & PAGE_CLASSES) and (
-            len(text_within(element, _LONGEST_PAGE_NUMBER).strip()) <= _LONGEST_PAGE_NUMBER
+            _PAGE_NUMBER.fullmatch(text_within(element, _LONGEST_PAGE_NUMBER))
         ):
             return _skip(context, "page_number")
         if name == "a" or types & MARK_TYPES:
             is_mark, note = self.links.mark(self.document, element, context.in_note)
             if is_mark:
                 return _skip(context._replace(mark=note), "note_mark")
-        if name == "sup" and not context.superscript and element.find(".//{*}a") is None:
-            text = text_within(element, LONGEST_MARK).strip()
-            if is_unlinked_mark(element, text):
-                return _skip(context, "note_mark")
-            return context._replace(superscript=text.isdigit())
         if name not in BLOCKS and name != "a" and not context.in_note and _is_note(types, classes):
             if is_mark_text(text_within(element, LONGEST_MARK)):
                 return _skip(context, "note_mark")
             return _skip(context, "note") if self.settings.notes == "skip" else context
+        if name not in BLOCKS and is_raised(element, name, classes):
+            return context._replace(superscript=bool(RAISED.fullmatch(text_within(element, LONGEST_MARK))))
         return context
 
 

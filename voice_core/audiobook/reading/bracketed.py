@@ -1,65 +1,118 @@
 """Notes, pictures and marks that a text has in brackets: "[Footnote 1: …]", "[Illustration: …]", "word[1]"."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import replace
 
 from voice_core.audiobook.model import BlockKind, SkippedText
 from voice_core.audiobook.reading.pieces import Piece
+from voice_core.audiobook.reading.superscripts import CONTEXT, is_note_mark
 from voice_core.settings.audiobook import AudiobookSettings
 
 _PICTURE = re.compile(r"\[\s*(?:Illustration|Image|Decoration)\s*\]", re.I)
 _CAPTION = re.compile(r"(\[\s*(?:Illustration|Image|Sidenote)\s*:)\s*(.+?)\s*(\])", re.I | re.S)
 _EDITOR = re.compile(r"\[\s*Transcriber['’]?s['’]? Note\s*:.*", re.I | re.S)
 _NOTE = re.compile(r"(\[\s*(?:Footnote|Note)\s+(\w{1,4}|\*)\s*:)\s*(.*)", re.I | re.S)
-_LISTED_NOTE = re.compile(r"(\[(\d{1,3}|[A-Z]|\*)\])\s+(.*)", re.S)
-_SUPERSCRIPT = re.compile(r"(?:(?<=[^\W\d_]{2})|(?<=[.,;:!?…”’\"»)]))[⁰¹²³⁴-⁹]+")
-_UNIT = re.compile(r"(?:\d\s?|\b)(?:km|cm|mm|ft|in|yd|mi|كم|سم)$")
+_LISTED_NOTE = re.compile(r"(\[\^?(\d{1,3}|[A-Z]|\*)\]:?)\s+(.*)", re.S)
+_RAISED_NOTE = re.compile(r"(([⁰¹²³⁴-⁹]{1,3}))\s*(\S.*)", re.S)
+_MARK = re.compile(r"\[\^?(\w{1,4}|\*)\]")
+_RAISED = re.compile(r"⁻?[⁰¹²³⁴-⁹]+(?:[,–-]\s?[⁰¹²³⁴-⁹]+)*")
+_NUMBER = re.compile(r"[⁰¹²³⁴-⁹]+")
+_TWO_SPACES = re.compile(r" {2,}")
 _LONGEST_NOTE = 8  # blocks of a note in brackets
 
 
 def read_brackets(pieces: Sequence[Piece], settings: AudiobookSettings) -> None:
     """Marks pictures, captions and notes as such, and takes their labels and the marks of notes out of what is spoken.
 
-    A mark such as "[1]" counts only where a note of that name follows it.
+    A mark such as "[1]" counts only where a note of that name follows it; of numbers above the line see
+    `superscripts.is_note_mark`.
     """
+    marks = _Marks(pieces)
     i = 0
     while i < len(pieces):
         piece = pieces[i]
         i += 1
         block = piece.block
-        if not block.is_spoken or not block.text or block.kind in ("heading", "code", "table"):
+        if not block.is_spoken or not block.text or block.kind == "code":
             continue
-        if "[" not in block.text[:1]:
-            _take_superscripts(piece)
-            continue
-        if _PICTURE.fullmatch(block.text):
-            piece.skip("picture")
-        elif found := _CAPTION.fullmatch(block.text):
-            _keep(piece, "caption", found[2], found[1], found[3])
-            if settings.captions == "skip":
-                piece.skip("caption")
-        elif _EDITOR.fullmatch(block.text):
-            piece.block = replace(block, kind="note")
-            if settings.notes == "skip":
-                piece.skip("note")
-        elif found := _NOTE.fullmatch(block.text):
-            last = i - 1
-            while last < min(len(pieces), i + _LONGEST_NOTE) and not pieces[last].block.text.endswith("]"):
-                last += 1
-            end = last + 1 if last < len(pieces) and pieces[last].block.text.endswith("]") else i
-            _note(pieces, i - 1, end, found, settings)
-            i = end
-        elif (found := _LISTED_NOTE.fullmatch(block.text)) and _mark_before(pieces, i - 1, found[2]) is not None:
-            _note(pieces, i - 1, i, found, settings)
+        if block.kind not in ("heading", "table"):
+            if block.text[0] == "[":
+                i = _read_bracket(pieces, i - 1, settings, marks)
+                if piece.block is not block:
+                    continue
+            elif found := _RAISED_NOTE.fullmatch(block.text):
+                marked = marks.take_before(i - 1, found[2])
+                if marked is not None:
+                    _note(pieces, i - 1, i, found, settings, marked)
+                    continue
+        _take_superscripts(pieces, i - 1, marks)
 
 
-def _note(pieces: Sequence[Piece], start: int, end: int, found: re.Match[str], settings: AudiobookSettings) -> None:
-    """Makes a note of the pieces from `start` to `end`, and takes its mark out of the text before it."""
+def _read_bracket(pieces: Sequence[Piece], start: int, settings: AudiobookSettings, marks: "_Marks") -> int:
+    """Reads a piece that begins with a bracket. Returns the index of the next piece to read."""
+    piece, after = pieces[start], start + 1
+    block = piece.block
+    if _PICTURE.fullmatch(block.text):
+        piece.skip("picture")
+    elif found := _CAPTION.fullmatch(block.text):
+        _keep(piece, "caption", found[2], found[1], found[3])
+        if settings.captions == "skip":
+            piece.skip("caption")
+    elif _EDITOR.fullmatch(block.text):
+        piece.block = replace(block, kind="note")
+        if settings.notes == "skip":
+            piece.skip("note")
+    elif found := _NOTE.fullmatch(block.text):
+        ends = (i for i in range(start, min(len(pieces), after + _LONGEST_NOTE)) if pieces[i].block.text[-1:] == "]")
+        after = next(ends, start) + 1
+        _note(pieces, start, after, found, settings, marks.take_before(start, found[2]))
+    elif found := _LISTED_NOTE.fullmatch(block.text):
+        marked = marks.take_before(start, found[2])
+        if marked is not None:
+            _note(pieces, start, after, found, settings, marked)
+    return after
+
+
+class _Marks:
+    """The marks such as "[1]" or "¹" in the text of a book, by their labels: where they are, in order."""
+
+    def __init__(self, pieces: Sequence[Piece]) -> None:
+        self.pieces = pieces
+        self.by_label: dict[str, list[int]] = {}
+        for i, piece in enumerate(pieces):
+            for match in _MARK.finditer(piece.block.text, 1):
+                self.add(match[1], i)
+
+    def add(self, label: str, index: int) -> None:
+        self.by_label.setdefault(label, []).append(index)
+
+    def take_before(self, index: int, label: str) -> int | None:
+        """The nearest piece before `index` with that mark in its spoken text; each mark is given once."""
+        found = self.by_label.get(label, [])
+        at = bisect_left(found, index)
+        while at:
+            at -= 1
+            marked = found.pop(at)  # a piece that is not spoken will not be later either
+            if self.pieces[marked].block.is_spoken:
+                return marked
+        return None
+
+
+def _note(
+    pieces: Sequence[Piece],
+    start: int,
+    end: int,
+    found: re.Match[str],
+    settings: AudiobookSettings,
+    marked: int | None,
+) -> None:
+    """Makes a note of the pieces from `start` to `end`, and takes its mark out of the piece `marked`."""
     place = f"{pieces[start].document}#bracketed-{start}"
-    marked = _mark_before(pieces, start, found[2])
     if marked is not None:
-        _take(pieces[marked], rf"\[{re.escape(found[2])}\]", "note_mark", last=True)
+        if found[1][0] == "[":  # a number above the line is taken already
+            _take(pieces[marked], rf"\[\^?{re.escape(found[2])}\]", "note_mark", last=True)
         pieces[marked].marks = (*pieces[marked].marks, place)
     opened = found[1].count("[") > found[1].count("]")
     _keep(pieces[start], "note", found[3], found[1])
@@ -70,15 +123,6 @@ def _note(pieces: Sequence[Piece], start: int, end: int, found: re.Match[str], s
         piece.note = place
         if settings.notes == "skip":
             piece.skip("note")
-
-
-def _mark_before(pieces: Sequence[Piece], index: int, label: str) -> int | None:
-    """The nearest piece before `index` with a mark in its text."""
-    for i in range(index - 1, -1, -1):
-        block = pieces[i].block
-        if block.is_spoken and block.text.find(f"[{label}]") > 0:
-            return i
-    return None
 
 
 def _keep(piece: Piece, kind: BlockKind, text: str, *labels: str) -> None:
@@ -95,14 +139,25 @@ def _take(piece: Piece, pattern: str, reason: str, *, last: bool = False) -> Non
         piece.block = replace(piece.block, text=text.strip(), inline=inline)
 
 
-def _take_superscripts(piece: Piece) -> None:
-    """A number above the line after a word is a note's mark; after a figure, a letter or a unit it is a power."""
+def _take_superscripts(pieces: Sequence[Piece], index: int, marks: _Marks) -> None:
+    """Takes the numbers above the line that are marks of notes out of what is spoken; powers stay."""
+    piece = pieces[index]
     text = piece.block.text
     if text.isascii():
         return
-    for match in reversed([*_SUPERSCRIPT.finditer(text)]):
-        if not _UNIT.search(text, max(0, match.start() - 5), match.start()):
-            text = text[: match.start()] + text[match.end() :]
-            piece.block = replace(
-                piece.block, text=text.strip(), inline=(*piece.block.inline, SkippedText(match[0], "note_mark"))
-            )
+    parts: list[str] = []
+    taken: list[SkippedText] = []
+    at = 0
+    for match in _RAISED.finditer(text):
+        before, after = text[max(0, match.start() - CONTEXT) : match.start()], text[match.end() : match.end() + CONTEXT]
+        if not is_note_mark(before, match[0], after):
+            continue
+        parts.append(text[at : match.start()])
+        taken.append(SkippedText(match[0], "note_mark"))
+        at = match.end()
+        if before.strip() == before != "":  # else it numbers what follows it, such as a verse
+            for label in _NUMBER.findall(match[0]):
+                marks.add(label, index)
+    if taken:
+        text = "".join([*parts, text[at:]]).strip()
+        piece.block = replace(piece.block, text=_TWO_SPACES.sub(" ", text), inline=(*piece.block.inline, *taken))

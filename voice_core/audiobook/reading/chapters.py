@@ -2,18 +2,19 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import NamedTuple
 
+from voice_core.audiobook.letters import letters_of
 from voice_core.audiobook.model import Block, Chapter
-from voice_core.audiobook.reading.front_back_matter import is_skipped, matter_of_title, matter_of_unlisted_text
 from voice_core.audiobook.reading.heading_lines import SUBTITLE, heading_level, is_bare_number
 from voice_core.audiobook.reading.heading_pieces import mark_heading_lines
-from voice_core.audiobook.reading.matter_extent import end_of_contents, is_most_of_book, spoken_size
+from voice_core.audiobook.reading.matter_extent import spoken_size
 from voice_core.audiobook.reading.pieces import Piece
+from voice_core.audiobook.reading.sections import MatterSkipper, Section, title_of
 from voice_core.settings.audiobook import AudiobookSettings
 
-MARKER = re.compile(r"<<\s*CHAPTER_MARKER:(.*?)>>")
+MARKER = re.compile(r"<<\s*CHAPTER_MARKER:([^<>]{0,300})>>")
 _MARKER_REASON = "chapter_marker"
 _NO_TEXT_AT_ALL = frozenset({"page_number", "ornament", _MARKER_REASON})
 _TITLE_BLOCKS = 3  # that a chapter's title may be spread over
@@ -33,19 +34,6 @@ class _Start(NamedTuple):
     title: str
     level: int = 1
     matter: str = ""  # what the contents say that the chapter is
-
-
-@dataclass(slots=True)
-class _Section:
-    title: str
-    level: int
-    pieces: list[Piece] = field(default_factory=list)
-    matter: str = ""
-    implicit: bool = False  # nothing says that a chapter begins here
-
-    @property
-    def is_spoken(self) -> bool:
-        return any(piece.block.is_spoken and piece.block.text for piece in self.pieces)
 
 
 def make_chapters(
@@ -68,8 +56,7 @@ def make_chapters(
     starts = _starts(pieces, entries, warnings, document_titles or {})
     sections = _cut(pieces, starts, title)
     size = spoken_size(pieces)
-    matter = _Matter(settings, title, authors, size, warnings)
-    sections = [part for section in sections for part in matter.apply(section)]
+    sections = MatterSkipper(settings, title, authors, size, warnings).apply(sections)
     notes = _move_notes(sections, aside) if settings.notes == "move" else {}
     chapters: list[Chapter] = []
     unplaced: list[Block] = []
@@ -177,73 +164,19 @@ def _heading_starts(pieces: Sequence[Piece]) -> list[_Start]:
     return starts
 
 
-def _cut(pieces: Sequence[Piece], starts: Sequence[_Start], title: str) -> list[_Section]:
-    sections = [_Section("", 1, implicit=True)]
+def _cut(pieces: Sequence[Piece], starts: Sequence[_Start], title: str) -> list[Section]:
+    sections = [Section("", 1, implicit=True)]
     upcoming = {start.position: start for start in starts}
     for i, piece in enumerate(pieces):
         if start := upcoming.get(i):
-            sections.append(_Section(start.title, start.level))
+            sections.append(Section(start.title, start.level))
         sections[-1].pieces.append(piece)
     for section in sections:
-        section.title = section.title or _title_of(section.pieces, title)
+        section.title = section.title or title_of(section.pieces, title)
     return sections if sections[0].pieces else sections[1:]
 
 
-def _title_of(pieces: Sequence[Piece], title: str) -> str:
-    headings = (piece.block.text for piece in pieces if piece.heading and piece.block.is_spoken)
-    return next(headings, "") or title
-
-
-@dataclass(slots=True)
-class _Matter:
-    """Skips front and back matter by titles. `size` is the number of characters of the whole book."""
-
-    settings: AudiobookSettings
-    title: str
-    authors: Sequence[str]
-    size: int
-    warnings: list[str]
-
-    def apply(self, section: _Section) -> list[_Section]:
-        """The section, and what follows its matter: that ends with its document, contents where prose begins."""
-        if section.implicit:
-            for document in dict.fromkeys(piece.document for piece in section.pieces):
-                own = [piece for piece in section.pieces if piece.document == document]
-                text = " ".join(piece.block.text for piece in own if piece.block.is_spoken)
-                heading = matter_of_title(_title_of(own, ""))
-                matter = heading or (matter_of_unlisted_text(text, self.title, self.authors) if document else "")
-                if is_skipped(matter, self.settings):
-                    self._skip(own, matter, _title_of(own, document))
-            return [section]
-        section.matter = matter_of_title(section.title)
-        if not is_skipped(section.matter, self.settings):
-            section.matter = ""
-            return [section]
-        rest: list[Piece] = []
-        if section.matter != "back_matter":
-            first = section.pieces[0].document
-            end = next((i for i, piece in enumerate(section.pieces) if piece.document != first), len(section.pieces))
-            if section.matter == "contents":
-                end = min(end, end_of_contents(section.pieces))
-            rest, section.pieces = section.pieces[end:], section.pieces[:end]
-        if not self._skip(section.pieces, section.matter, section.title):
-            section.matter = ""
-        if not rest:
-            return [section]
-        return [section, _Section(_title_of(rest, self.title), section.level, rest, implicit=True)]
-
-    def _skip(self, pieces: Sequence[Piece], matter: str, name: str) -> bool:
-        """Whether pieces are left out; not those that are most of the book."""
-        if is_most_of_book(pieces, self.size):
-            self.warnings.append(f'"{name}" looks like {matter}, but is most of the book\'s text, and is spoken')
-            return False
-        for piece in pieces:
-            if not piece.spoken_kind and not piece.note:
-                piece.skip(matter)
-        return True
-
-
-def _move_notes(sections: Sequence[_Section], aside: Sequence[Piece]) -> dict[int, list[Piece]]:
+def _move_notes(sections: Sequence[Section], aside: Sequence[Piece]) -> dict[int, list[Piece]]:
     """The notes of each section, in the order of their marks; they are taken from where they were."""
     by_note: dict[str, list[Piece]] = {}
     for piece in [piece for section in sections for piece in section.pieces] + list(aside):
@@ -265,16 +198,12 @@ def _finish(blocks: Sequence[Block], title: str) -> tuple[Block, ...]:
     spoken = [i for i, block in enumerate(out) if block.is_spoken]
     if spoken:
         out[spoken[0]] = replace(out[spoken[0]], scene_break_before=False)
-    wanted, found = _letters(title), ""
+    wanted, found = letters_of(title), ""
     for count, i in enumerate(spoken[:_TITLE_BLOCKS], 1):  # number and title may be paragraphs of their own
-        found += _letters(out[i].text)
+        found += letters_of(out[i].text)
         if out[i].kind not in ("paragraph", "heading") or not found or not wanted.startswith(found):
             break
         if found == wanted:
             for k in spoken[:count]:
                 out[k] = replace(out[k], kind="heading")
     return tuple(out)
-
-
-def _letters(text: str) -> str:
-    return "".join(char for char in text.casefold() if char.isalnum())

@@ -2,17 +2,19 @@
 
 import re
 from dataclasses import dataclass
+from html import escape
 from html.entities import html5
 
 from lxml import etree
 
 from voice_core.audiobook.model import BookError, count_characters
+from voice_core.audiobook.reading.drawn_text import insert_drawn_text
 from voice_core.audiobook.reading.elements import DROPPED, Element, local_name
 from voice_core.audiobook.reading.encoding import decode
+from voice_core.audiobook.reading.prolog import without_prolog
 
-_PROLOG = re.compile(r"\s*<\?xml[^>]*\?>", re.I)
-_DOCTYPE = re.compile(r"<!DOCTYPE[^\[>]*(?:\[.*?\]\s*)?>", re.I | re.S)
-_REFERENCE = re.compile(r"&(?:#(\d{1,8})|#[xX]([0-9a-fA-F]{1,7})|([A-Za-z][A-Za-z0-9]*));")
+_REFERENCE = re.compile(r"&(?:#(\d{1,8})|#[xX]([0-9a-fA-F]{1,7})|([^\s&;<>\"'#]+));")
+_CDATA = re.compile(r"<!\[CDATA\[(.*?)(?:\]\]>|\Z)", re.S)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _XML_NAMES = frozenset({"amp", "lt", "gt", "quot", "apos"})
 
@@ -36,6 +38,10 @@ def parse_document(data: bytes, name: str) -> Document:
 def parse_text(text: str, name: str, warnings: list[str] | None = None, markup: str = "xml") -> Document:
     """As `parse_document`, of text. With `markup` "html" it is not tried as XML."""
     warnings = [] if warnings is None else warnings
+    end = text.rfind("-->") + 1
+    if "<!--" in text[end:]:  # the parser would leave out the rest of the document without a word
+        warnings.append(f"{name}: a comment is not closed; what follows it was read as text")
+        text = text[:end] + text[end:].replace("<!--", "")
     unknown: dict[str, None] = {}
     prepared = _prepare(text, unknown)
     if unknown:
@@ -43,11 +49,12 @@ def parse_text(text: str, name: str, warnings: list[str] | None = None, markup: 
     root = None
     if markup == "xml":
         try:
-            root = etree.fromstring(prepared, _xml_parser())
+            root = etree.fromstring(prepared.encode(), _xml_parser())
         except etree.XMLSyntaxError as error:
             warnings.append(f"{name}: it is not well-formed and was read as HTML ({error.msg})")
     if root is None:
         root = _parse_html(prepared, name)
+    insert_drawn_text(root)
     return Document(name, root, _count(root), warnings)
 
 
@@ -59,11 +66,11 @@ def parse_xml(data: bytes, name: str) -> tuple[Element, list[str]]:
     text, warnings = decode(data, name)
     prepared = _prepare(text, {})
     try:
-        return etree.fromstring(prepared, _xml_parser()), warnings
+        return etree.fromstring(prepared.encode(), _xml_parser()), warnings
     except etree.XMLSyntaxError as error:
         reason = error.msg
     try:
-        root = etree.fromstring(prepared, _xml_parser(recover=True))
+        root = etree.fromstring(prepared.encode(), _xml_parser(recover=True))
     except etree.XMLSyntaxError:
         root = None
     if root is None:
@@ -79,10 +86,11 @@ def _xml_parser(recover: bool = False) -> etree.XMLParser:
     )  # fmt: skip
 
 
-def _parse_html(prepared: bytes, name: str) -> Element:
+def _parse_html(prepared: str, name: str) -> Element:
+    prepared = _CDATA.sub(lambda found: escape(found[1], quote=False), prepared)  # in HTML it would be a comment
     parser = etree.HTMLParser(encoding="utf-8", no_network=True, huge_tree=True, remove_comments=True, remove_pis=True)
     try:
-        root = etree.fromstring(prepared, parser)
+        root = etree.fromstring(prepared.encode(), parser)
     except etree.ParserError:
         root = None
     except etree.XMLSyntaxError as error:
@@ -95,16 +103,15 @@ def _parse_html(prepared: bytes, name: str) -> Element:
     return etree.Element("html") if root is None else root
 
 
-def _prepare(text: str, unknown: dict[str, None]) -> bytes:
+def _prepare(text: str, unknown: dict[str, None]) -> str:
     """The text without document type, with characters in place of named references, and without what XML forbids.
 
     Entities that the document itself defines are not expanded: they could name files, or grow without limit.
     """
-    text = _PROLOG.sub("", text.removeprefix("\ufeff"), count=1)
-    text = _DOCTYPE.sub(lambda found: "\n" * found[0].count("\n"), text, count=1)
+    text = without_prolog(text)
     if "&" in text:
         text = _REFERENCE.sub(lambda found: _dereference(found, unknown), text)
-    return _CONTROL.sub("", text).encode("utf-8")
+    return _CONTROL.sub("", text)
 
 
 def _dereference(found: re.Match[str], unknown: dict[str, None]) -> str:

@@ -40,10 +40,15 @@ MARK_CLASSES = (
 BACKLINK_TYPES = frozenset(["backlink", "referrer", "doc-backlink"])
 BACKLINK_CLASSES = _words("footnote-back footnote-backref fn-backref backlink")
 PAGE_TYPES = frozenset({"pagebreak", "doc-pagebreak"})
-PAGE_CLASSES = _words("pagenum pagenumber page-number pageno page-num page_number x-ebookmaker-pageno")
+PAGE_CLASSES = _words(
+    "pagenum pagenumber page-number pageno page-num page_number x-ebookmaker-pageno page pagebreak page-break pb pgnum "
+    "folio"
+)
+HIDDEN_CLASSES = _words("sr-only visually-hidden visuallyhidden screen-reader-text screenreader")
 VERSE = re.compile(r"(?:^|[-_:])(?:poem|poetry|verse|stanza|linegroup|line-group|lg)(?:$|[-_\d])")
 LINE_CLASSES = _words("line l verse verse-line poem-line verseline")
 CODE_CLASSES = _words("programlisting sourcecode code-block codeblock listing highlight code program")
+RAISED_CLASSES = _words("sup super superscript superior")
 CAPTION_CLASSES = _words("caption figcaption fig-caption figure-caption image-caption")
 
 
@@ -57,7 +62,7 @@ def _local(tag: str) -> str:
 
 def local_name(element: Element) -> str:
     """The name of an element without its namespace, in lower case."""
-    return _local(element.tag)  # comments, instructions and entities are removed by the parsers
+    return _local(element.tag)  # comments, instructions and entities are removed before the tree is made
 
 
 def types_of(element: Element) -> frozenset[str]:
@@ -86,12 +91,22 @@ def id_of(element: Element) -> str:
     return found or (element.get("name") or "" if local_name(element) == "a" else "")
 
 
-def is_hidden(element: Element) -> bool:
-    """Whether an element is not shown: `hidden`, or "display: none" in its own style."""
-    if element.get("hidden") is not None:
+def is_hidden(element: Element, classes: frozenset[str] = frozenset()) -> bool:
+    """Whether an element is not shown: `hidden`, "display: none" in its own style, or text for screen readers."""
+    if element.get("hidden") is not None or classes & HIDDEN_CLASSES:
         return True
     style = element.get("style")
     return bool(style) and bool(re.search(r"display\s*:\s*none|visibility\s*:\s*hidden", str(style), re.I))
+
+
+def is_raised(element: Element, name: str, classes: frozenset[str]) -> bool:
+    """Whether the text of an element is above the line."""
+    if name == "sup" or classes & RAISED_CLASSES:
+        return True
+    if name in ("mn", "mrow", "mi") and element.getnext() is None and element.getparent() is not None:
+        return local_name(element.getparent()) == "msup"
+    style = element.get("style")
+    return bool(style) and bool(re.search(r"vertical-align\s*:\s*(?:super|top)", str(style), re.I))
 
 
 def is_verse(types: Iterable[str], classes: Iterable[str]) -> bool:
@@ -113,11 +128,11 @@ def is_layout(table: Element, types: Iterable[str]) -> bool:
 
 
 def text_within(element: Element, limit: int) -> str:
-    """The text of an element, cut after a few more than `limit` characters."""
+    """The text of an element with single spaces; of a longer one than `limit` characters, the first `limit` + 1."""
     out, length = [], 0
     for part in element.itertext():
         out.append(part)
-        length += len(part)
+        length += len("".join(part.split()))
         if length > limit:
             break
-    return "".join(out)
+    return " ".join("".join(out).split())[: limit + 1]

@@ -17,9 +17,9 @@ from voice_core.audiobook.reading.gutenberg import read_gutenberg
 from voice_core.audiobook.reading.note_links import find_notes
 from voice_core.audiobook.reading.pieces import Piece, is_arabic
 from voice_core.audiobook.reading.xhtml_blocks import read_blocks
+from voice_core.language import names_language
 from voice_core.settings.audiobook import AudiobookSettings
 
-_NO_LANGUAGES = ("", "und", "mul", "zxx")
 _NOT_DOCUMENTS = ("image/jpeg", "image/png", "image/gif", "image/webp", "audio/", "video/", "font/")
 
 
@@ -93,7 +93,7 @@ def _read_documents(archive: EpubArchive, package: Package) -> list[tuple[Docume
 def _language(said: str, documents: Sequence[Document]) -> str:
     """The language that the package or else a document says, or that the script shows; "" where none does."""
     for language in (said, *map(_own_language, documents)):
-        if language.lower() not in _NO_LANGUAGES:
+        if names_language(language):
             return language
     return "ar" if is_arabic("".join(text for document in documents for text in document.root.itertext())) else ""
 

@@ -4,8 +4,6 @@ import re
 from collections.abc import Callable
 from pathlib import PurePosixPath
 
-import yaml  # type: ignore[import-untyped]
-
 from voice_core.audiobook.model import Block, Book, BookError, Chapter, count_characters
 from voice_core.audiobook.reading.bracketed import read_brackets
 from voice_core.audiobook.reading.chapters import make_chapters
@@ -15,6 +13,7 @@ from voice_core.audiobook.reading.encoding import decode
 from voice_core.audiobook.reading.epub import read_epub
 from voice_core.audiobook.reading.gutenberg import read_gutenberg
 from voice_core.audiobook.reading.markdown import markdown_to_html
+from voice_core.audiobook.reading.markdown_header import read_header
 from voice_core.audiobook.reading.note_links import find_notes
 from voice_core.audiobook.reading.pieces import is_arabic
 from voice_core.audiobook.reading.text_blocks import read_text_blocks
@@ -24,7 +23,6 @@ from voice_core.settings.audiobook import AudiobookSettings
 MAX_BYTES = 64 << 20
 """Of a book that is one document."""
 _HTML = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--(?:(?!-->).)*-->\s*)*<(?:!doctype\s+html|html)\b", re.I | re.S)
-_YAML_HEADER = re.compile(r"\ufeff?---[ \t]*\n(.*?\n)(?:---|\.\.\.)[ \t]*(?:\n|$)", re.S)
 _FOREIGN = (
     (b"%PDF", "a PDF"),
     (b"\xd0\xcf\x11\xe0", "a document of Word"),
@@ -76,17 +74,10 @@ def _read_html(data: bytes, name: str, settings: AudiobookSettings) -> Book:
 def _read_markdown(data: bytes, name: str, settings: AudiobookSettings) -> Book:
     text, warnings = decode(data, name)
     text = re.sub(r"\r\n?", "\n", text)
-    header, metadata = "", {}
-    if found := _YAML_HEADER.match(text):
-        header = found[0]
-        try:
-            metadata = yaml.safe_load(found[1])
-        except (yaml.YAMLError, ValueError, RecursionError):
-            warnings.append(f"{name}: the header cannot be parsed as YAML and is ignored")
-        metadata = metadata if isinstance(metadata, dict) else {}
+    header, metadata = read_header(text, name, warnings)
     html = markdown_to_html(text[len(header) :], header.count("\n") + 1)
     document = parse_text(f"<html><body>{html}</body></html>", name, warnings, markup="html")
-    return _from_document(document, name, settings, {str(key): value for key, value in metadata.items()}, header)
+    return _from_document(document, name, settings, metadata, header)
 
 
 def _from_document(

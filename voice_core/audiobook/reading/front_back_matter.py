@@ -40,6 +40,38 @@ _TITLES = {
     "note": "notes|endnotes|end notes|footnotes|notes and references|الهوامش|هوامش|الحواشي",
 }
 _TITLE_MATTER = {title: matter for matter, titles in _TITLES.items() for title in titles.split("|")}
+_AMBIGUOUS = frozenset(
+    [
+        "contents",
+        "illustrations",
+        "cover",
+        "title",
+        "dedication",
+        "praise",
+        "imprint",
+        "index",
+        "references",
+        "sources",
+        "glossary",
+        "colophon",
+        "credits",
+        "permissions",
+        "errata",
+        "newsletter",
+        "advertisements",
+        "notes",
+        "إهداء",
+        "المصادر",
+        "الفهرس",
+        "فهرس",
+    ]
+)
+_AROUND_TEXT = re.compile(
+    r"(?:preface|foreword|introduction|prologue|prelude|epigraph|epilogue|afterword|conclusion|postscript|appendix|"
+    r"appendices|maps?|chronology|timeline|(?:list of |cast of )?characters|dramatis personae|to the reader|"
+    r"about this book|discussion questions|(?:a )?reading group guide|(?:a )?conversation with|excerpt|preview|"
+    r"(?:an? )?(?:note|(?:authors?|editors?|translators?) note)|المقدمة|مقدمة|تمهيد|التمهيد|مدخل|خاتمة|الخاتمة|ملحق)\b"
+)
 _TITLE_BEGINS = re.compile(r"(?:also|other (?:books|works|titles)|books|praise)( by| for) |(?:more )?about the author")
 _COPYRIGHT = re.compile(r"all rights reserved|\bcopyright\b|©|\bISBN\b|حقوق (?:الطبع|النشر)", re.I)
 _LONGEST_COPYRIGHT_PAGE = 5_000
@@ -67,13 +99,36 @@ def matter_of_title(title: str) -> str:
     >>> matter_of_title("Copyright"), matter_of_title("INDEX."), matter_of_title("Notes from Underground")
     ('front_matter', 'back_matter', '')
     """
-    plain = "".join(char for char in title.casefold() if char.isalnum() or char.isspace())
-    plain = " ".join(unicodedata.normalize("NFC", plain).split())
+    plain = _plain(title)
     if found := _TITLE_MATTER.get(plain):
         return found
     if begins := _TITLE_BEGINS.match(plain):
         return "front_matter" if begins[1] else "back_matter"
     return ""
+
+
+def is_ambiguous(title: str) -> bool:
+    """Whether a title of matter might be that of a chapter as well.
+
+    >>> is_ambiguous("SOURCES"), is_ambiguous("Acknowledgments")
+    (True, False)
+    """
+    return _plain(title) in _AMBIGUOUS
+
+
+def is_around_text(title: str) -> bool:
+    """Whether a title is that of something between front or back matter and the chapters.
+
+    >>> is_around_text("Preface to the Second Edition"), is_around_text("The Preface")
+    (True, False)
+    """
+    return bool(_AROUND_TEXT.match(_plain(title)))
+
+
+def _plain(title: str) -> str:
+    """The words of a title in small letters."""
+    plain = "".join(char for char in title.casefold() if char.isalnum() or char.isspace())
+    return " ".join(unicodedata.normalize("NFC", plain).split())
 
 
 def matter_of_unlisted_text(text: str, title: str, authors: Iterable[str]) -> str:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 
+from voice_core.audiobook.letters import letters_of
 from voice_core.audiobook.model import count_characters
 from voice_core.audiobook.reading.heading_lines import is_bare_number
 from voice_core.audiobook.reading.pieces import Piece
@@ -30,13 +31,18 @@ def end_of_contents(pieces: Sequence[Piece]) -> int:
     prose = next((i for i, piece in enumerate(pieces) if i and _is_prose(piece)), len(pieces))
     if prose == len(pieces):
         return prose
-    listed = " ".join(_plain(piece.block.text) for piece in pieces[:prose])
+    listed = " ".join(letters_of(piece.block.text) for piece in pieces[:prose])
     end = prose
     for i in range(prose - 1, max(0, prose - 1 - _HEADINGS_ABOVE), -1):
         text = pieces[i].block.text
-        if is_bare_number(text) or (_plain(text) and listed.count(_plain(text)) > 1):
+        if is_bare_number(text) or (letters_of(text) and listed.count(letters_of(text)) > 1):
             end = i
     return end
+
+
+def has_prose(pieces: Iterable[Piece]) -> bool:
+    """Whether there is a paragraph that is longer than an entry of contents."""
+    return any(_is_prose(piece) for piece in pieces)
 
 
 def _is_prose(piece: Piece) -> bool:
@@ -44,7 +50,3 @@ def _is_prose(piece: Piece) -> bool:
     if not block.is_spoken or block.kind not in ("paragraph", "quote"):
         return False
     return len(block.text) >= _SHORTEST_PROSE or bool(_SENTENCE.fullmatch(block.text))
-
-
-def _plain(text: str) -> str:
-    return "".join(char for char in text.casefold() if char.isalnum())

@@ -25,6 +25,7 @@ from voice_core.audiobook.reading.elements import (
     Element,
     classes_of,
     id_of,
+    is_raised,
     local_name,
     text_within,
     types_of,
@@ -34,9 +35,6 @@ _MARK = re.compile(r"[\[({]?\s*(?:\d{1,4}|[*†‡§¶‖#]{1,4}|[a-z]|[ivxlc]{1
 _LONG_MARK = re.compile(r"\[[^\]]{1,28}\]|\([^)]{1,12}\)")
 _BACK = re.compile(r"[\s↩↵⏎↑↲←⤴^«\[\]()\ufe0e\ufe0f]*(?:back|return|go back|top)?[\s\]).↩\ufe0e]*", re.I)
 _BRACKETS = " \t\r\n\xa0[]({}).*"
-_RAISED_MARK = re.compile(r"[\[(]?(?:[\d٠-٩]{1,3}|[*†‡§]{1,3})[\])]?(?:\s?,\s?\d{1,3})*")
-_AFTER_WORD = re.compile(r"(?:[^\W\d_]{2}|[.,;:!?…”’\"»)\]])$")
-_AFTER_UNIT = re.compile(r"\b(?:km|cm|mm|ft|in|yd|mi)$")
 LONGEST_MARK = 30
 _LARGEST_NOTE = 200  # elements that are searched for the link back
 
@@ -188,9 +186,7 @@ def _is_superscript(link: Element) -> bool:
     near = [link, *link, *([parent] if parent is not None else [])]
     if parent is not None and parent.getparent() is not None:
         near.append(parent.getparent())
-    return any(
-        local_name(element) == "sup" or "vertical-align: super" in (element.get("style") or "") for element in near
-    )
+    return any(is_raised(element, local_name(element), classes_of(element)) for element in near)
 
 
 def _is_bracketed(link: Element) -> bool:
@@ -198,18 +194,6 @@ def _is_bracketed(link: Element) -> bool:
     text = before.tail if before is not None else parent.text if parent is not None else ""
     inside = text_within(link, LONGEST_MARK).strip()
     return inside.startswith("[") or ((text or "").endswith("[") and (link.tail or "").startswith("]"))
-
-
-def is_unlinked_mark(element: Element, text: str) -> bool:
-    """Whether raised text is a note's mark though it is no link: a number or sign after a word or a sentence, not after
-    a figure, a single letter or a unit ("10²", "x²", "5 km²")."""
-    if not _RAISED_MARK.fullmatch(text):
-        return False
-    before, parent = element.getprevious(), element.getparent()
-    found = (
-        before.tail or "".join(before.itertext()) if before is not None else parent.text if parent is not None else ""
-    )
-    return bool(_AFTER_WORD.search(found or "")) and not _AFTER_UNIT.search(found or "")
 
 
 def is_mark_text(text: str) -> bool:

@@ -13,7 +13,6 @@ BREAK = "\x0b"
 """Marks the end of a line inside a run of text. Documents cannot have it: control characters are removed before."""
 SPEAKER = re.compile(r"\s*\[[^\]\n]{1,60}\]:(?=\s)")
 """The beginning of a line that another voice speaks: "[Anna]: Hello.\""""
-SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 ORNAMENT_LENGTH = 40
 _KEEPS_LINES = ("verse", "code", "table")
 # Soft hyphens, zero-width spaces, marks of direction, controls. The joiners U+200C and U+200D change how words are
@@ -24,7 +23,7 @@ _INVISIBLE = dict.fromkeys(
         0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2060, 0x2065), *range(0x2066, 0x2070), 0xFEFF,
     ]
 )  # fmt: skip
-_ORNAMENT = re.compile(r"(?:[*#~•·∙●○◆◇■□▪★☆✦✧✱✳✻❖❧☙❦❀※⁂⁎⁑⸻=+_\-–—|/\\.:^§¤«»<>]|\s)+|(?:o0o|oOo|[-–— ])+")
+_ORNAMENT = re.compile(r"(?:[ـ*#~•·∙●○◆◇■□▪★☆✦✧✱✳✻❖❧☙❦❀※⁂⁎⁑⸻=+_\-–—|/\\.:^§¤«»<>]|\s)+|(?:o0o|oOo|[-–— ])+")
 _LONGEST_SPACED = 200
 _SPACED = re.compile(r"[^\W_](?:\s{1,6}[^\W_]){3,}")
 _WIDE_SPACE = re.compile(r"\s{2,}")
@@ -44,6 +43,7 @@ class Run(NamedTuple):
     text: str
     reason: str = ""
     language: str = ""
+    raised: bool = False  # above the line
 
 
 @dataclass(slots=True)
@@ -72,11 +72,15 @@ def clean(text: str, kind: BlockKind = "paragraph") -> str:
     >>> clean(" so\\u00adft\\n  hyphen "), clean("a  b" + BREAK + " c", "verse")
     ('soft hyphen', 'a b\\nc')
     """
-    text = text if text.isascii() else text.translate(_INVISIBLE)
+    text = without_invisible(text)
     if kind not in _KEEPS_LINES or BREAK not in text:
         return " ".join(text.split())
     lines = (" ".join(line.split()) for line in text.split(BREAK))
     return "\n".join(line for line in lines if line)
+
+
+def without_invisible(text: str) -> str:
+    return text if text.isascii() else text.translate(_INVISIBLE)
 
 
 def join_letters(text: str, kind: BlockKind = "paragraph") -> str:

@@ -15,6 +15,7 @@ from voice_core.audiobook.reading.heading_lines import (
     is_subtitle,
     numbers_chapter,
 )
+from voice_core.audiobook.reading.hyphenation import Words, joint_of
 from voice_core.audiobook.reading.pieces import BREAK, SPEAKER, Piece, Run, blocks_of, is_ornament
 
 _SHORTEST_WRAP = 35  # lines that are shorter are not wrapped, but end where somebody wanted it
@@ -22,13 +23,11 @@ _RAGGED = 0.87  # of the width: lines of prose are at least as long, with the wo
 _VERSE_WIDTH = 0.75  # of the width: lines of verse in prose are shorter
 _LONGEST_WRAP = 120  # lines that are longer are paragraphs, not wrapped lines
 _SENTENCE_END = re.compile(r"[.!?:…؟۔]['\"”’»)\]]*$")
-_JOINED = re.compile(r"\w-$|--$|[^\s—]—$")  # no space follows the end of such a line
+_DASH_AT_END = re.compile(r"--$|[^\s—]—$")  # no space follows the end of such a line
 _HYPHENATED = re.compile(r"\w-$")
-_WORD = re.compile(r"\w+(?:-\w+)*")
 _INLINE = re.compile(
     r"(?P<page_number>\[(?:Pg|p\.|Page)\s*[\divxlc]{1,6}\]|\{\d{1,4}\})|(?P<markup>(?<!\w)_(?=[^\s_])|(?<=[^\s_])_(?!\w))"
 )
-_ILLUSTRATION = re.compile(r"\[\s*Illustration\s*\]", re.I)
 _CONTENTS_LINES = 3  # headings of one level without text between them: a list of chapters
 _SCENE_BLANKS = 2  # more blank lines than usual, for a change of scene
 
@@ -47,13 +46,7 @@ class _Wrapping:
     """How lines are wrapped: `width` is that of a full line, 0 where lines are not wrapped."""
 
     width: int
-    text: str
-    _words: frozenset[str] | None = None
-
-    def has_word(self, word: str) -> bool:
-        if self._words is None:
-            self._words = frozenset(found.lower() for found in _WORD.findall(self.text))
-        return word.lower() in self._words
+    words: Words
 
     def is_full(self, line: str, following: str) -> bool:
         """Whether a line ends because the first word of the following one would not have fitted into it."""
@@ -70,7 +63,7 @@ def read_text_blocks(text: str, language: str = "") -> list[Piece]:
     text = re.sub(r"\r\n?", "\n", text)
     text = re.sub("[\x0b\u2028\u2029\x85]", " ", text).replace("\x0c", "")
     lines = text.split("\n")
-    wrapping = _Wrapping(_width(lines), text)
+    wrapping = _Wrapping(_width(lines), Words(lambda: text))
     paragraphs = list(_paragraphs(lines, wrapping))
     usual = _usual_blanks(paragraphs)
     pieces: list[Piece] = []
@@ -155,21 +148,20 @@ def _line_kinds(lines: Sequence[str], wrapping: _Wrapping) -> list[str]:
 
 def _listed(lines: Sequence[str], streak: Sequence[int], end: int) -> Sequence[int]:
     """Of headings without text between them, those that are a list of chapters; text or the end follows at `end`."""
-    texts = [lines[i].strip().casefold().rstrip(".:") for i in streak]
     levels = [heading_level(lines[i].strip()) for i in streak]
     if max(levels.count(1), levels.count(2)) < _CONTENTS_LINES:
         return ()
-    for k in range(1, len(streak)):
-        if any(_is_repeated(text, texts[k]) for text in texts[:k]):
-            return streak[:k]  # where the first one is named again, the book itself begins
+    texts: set[str] = set()
+    beginnings: set[str] = set()
+    for k, i in enumerate(streak):
+        text = lines[i].strip().casefold().rstrip(".:")
+        own = {text[:end] for end in range(1, len(text)) if not text[end].isalnum()} | {text}
+        if text in beginnings or not texts.isdisjoint(own):
+            return streak[:k]  # where a heading is named again, or goes on, the book itself begins
+        texts.add(text)
+        beginnings |= own
     is_apart = not lines[streak[-1] - 1].strip() or end == streak[-1] + 1
     return streak[:-1] if is_apart and end < len(lines) else streak
-
-
-def _is_repeated(text: str, other: str) -> bool:
-    """Whether two headings are equal, or one goes on where the other ends: "chapter i" and "chapter i. the sea"."""
-    short, long = sorted((text, other), key=len)
-    return long.startswith(short) and not long[len(short) :][:1].isalnum()
 
 
 def _around_markers(number: int, line: str, blanks: int) -> Iterator[_Paragraph]:
@@ -238,9 +230,6 @@ def _block(
         for i, (_, line) in enumerate(group):
             runs += _join(line, group[i + 1][1] if i + 1 < len(group) else "", wrapping)
     place = f"line {groups[0][0][0]}"
-    whole = "".join(run.text for run in runs).strip()
-    if _ILLUSTRATION.fullmatch(whole):
-        skipped = "picture"
     if skipped:
         runs = [run._replace(reason=skipped) for run in runs]
     elif kind != "other":
@@ -254,16 +243,10 @@ def _join(line: str, following: str, wrapping: _Wrapping) -> list[Run]:
     text = line.strip()
     if not following:
         return [Run(text)]
-    if text.endswith("\u00ad"):
-        return [Run(text)]
-    if not _JOINED.search(text):
-        return [Run(f"{text} ")]
-    before, after = re.search(r"(\w+)-$", text), re.match(r"\w+", following.strip())
-    if before and after and before[1][-1].isalpha() and after[0][0].islower():
-        whole, hyphenated = before[1] + after[0], f"{before[1]}-{after[0]}"
-        if wrapping.has_word(whole) and not wrapping.has_word(hyphenated):
-            return [Run(text[:-1]), Run("-", "hyphenation")]
-    return [Run(text)]
+    joint = "" if _DASH_AT_END.search(text) else joint_of(text, following.strip(), wrapping.words)
+    if joint == "-":
+        return [Run(text[:-1]), Run(text[-1], "hyphenation")]
+    return [Run(text + joint)]
 
 
 def _inline(run: Run) -> Iterator[Run]:

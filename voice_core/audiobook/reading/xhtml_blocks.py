@@ -1,5 +1,6 @@
 """The blocks of a document of XHTML or HTML, in the order of their text."""
 
+import re
 from collections.abc import Collection
 from dataclasses import replace
 
@@ -20,19 +21,23 @@ from voice_core.audiobook.reading.elements import (
     types_of,
 )
 from voice_core.audiobook.reading.heading_lines import numbers_chapter
+from voice_core.audiobook.reading.hyphenation import Words
 from voice_core.audiobook.reading.note_links import NoteLinks
 from voice_core.audiobook.reading.pieces import (
     BREAK,
     SPEAKER,
-    SUPERSCRIPTS,
     Piece,
     Run,
     blocks_of,
     clean,
     has_text,
+    is_ornament,
 )
+from voice_core.audiobook.reading.xhtml_runs import LINE, resolve_runs, space_words
 from voice_core.settings.audiobook import AudiobookSettings
 
+_SCENE = re.compile(r"\b(?:ornament|scene break|section break|asterism|fleuron|divider)\b", re.I)  # of pictures
+_NAVIGATION = re.compile(r"\W*(?:(?:go |jump )?back|return) to (?:the )?(?:table of )?(?:contents|toc|top)\W*", re.I)
 _BREAKS_SCENES_BELOW = 0.25  # of paragraphs that are empty: with more of them, they are mere spacing
 
 _LONGEST_NUMBER, _MOST_RUNS_OF_A_NUMBER = 120, 16
@@ -71,6 +76,8 @@ class _Walker:
         self.rules = ContextRules(document.name, settings, links)
         self.stack = [Context(reason=reason, language=self.language)]
         self.runs: list[Run] = []
+        self.has_text = False  # whether any of them is spoken
+        self.words = Words(lambda: " ".join(document.root.itertext()))
         self.marks: list[str] = []
         self.pending = [document.name]  # anchors that wait for a block
         self.pieces: list[Piece] = []
@@ -128,7 +135,7 @@ class _Walker:
         elif name == "br":
             if self.ends_paragraph(context):
                 self.flush()
-            self.add(BREAK if context.kind in ("verse", "code") else " ")
+            self.add(BREAK if context.kind in ("verse", "code") else LINE)
             self.after_break = True
         if own := id_of(element):
             self._anchor(f"{self.document.name}#{own}")
@@ -136,6 +143,9 @@ class _Walker:
             self.scene = True
         if name in MEDIA:
             self.has_media = True
+            alternative = element.get("alt") or ""
+            if not self.has_text and not context.reason and (is_ornament(alternative) or _SCENE.search(alternative)):
+                self.scene = self.scene or bool(alternative.strip())
         inside = self.rules.enter(context, element, name, number, types, classes)
         if inside.mark and not context.mark:
             self.marks.append(inside.mark)
@@ -143,7 +153,7 @@ class _Walker:
 
     def ends_paragraph(self, context: Context) -> bool:
         """Whether a line break ends a paragraph: after another one, or after a line such as "Chapter 3"."""
-        if context.kind not in ("paragraph", "quote") or context.row or not has_text(self.runs):
+        if context.kind not in ("paragraph", "quote") or context.row or not self.has_text:
             return False
         if self.after_break:
             return True
@@ -175,21 +185,25 @@ class _Walker:
             if context.kind == "paragraph" and SPEAKER.match(text):
                 self.flush()
             self.after_break = False
-        if context.superscript:
-            text = text.translate(SUPERSCRIPTS)
         if context.lines and "\n" in text:
             text = text.replace("\n", BREAK)
-        self.runs.append(Run(text, context.reason, context.language))
+        self.runs.append(Run(text, context.reason, context.language, context.superscript))
+        self.has_text = self.has_text or has_text(self.runs[-1:])
 
     def flush(self) -> None:
         """Ends the current block."""
-        runs, self.runs = self.runs, []
+        runs, self.runs, self.has_text = self.runs, [], False
         marks, self.marks = tuple(self.marks), []
         self.has_media = False
         if not any(run.text and not run.text.isspace() for run in runs):
             return
         context = self.stack[-1]
         place = f"{self.document.name}#{context.place}" if context.place else f"{self.document.name} line {self.line}"
+        if context.kind == "heading":
+            runs = space_words(runs)
+        runs = resolve_runs(runs, self.words)
+        if len(runs) <= _MOST_RUNS_OF_A_NUMBER and _NAVIGATION.fullmatch("".join(run.text for run in runs)):
+            runs = [run._replace(reason=run.reason or "contents") for run in runs]
         for block in blocks_of(runs, context.kind, place, self.language, self.scene):
             anchors, self.pending = tuple(self.pending), []
             piece = Piece(block, self.document.name, anchors, context.heading, context.note, marks, context.spoken_kind)
@@ -204,7 +218,7 @@ class _Walker:
         """Lets a chapter begin here: with the current block, or in it after a space or a sentence."""
         if place not in self.anchors or place in self.pending:
             return
-        if has_text(self.runs) and (self.runs[-1].text[-1:].isspace() or self.runs[-1].text[-1:] in ".!?…”’»\"'"):
+        if self.has_text and (self.runs[-1].text[-1:].isspace() or self.runs[-1].text[-1:] in ".!?…”’»\"'"):
             self.flush()
         self.pending.append(place)
 

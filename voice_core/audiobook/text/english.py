@@ -10,6 +10,7 @@ from functools import lru_cache
 
 import spokenform
 
+from voice_core.audiobook.letters import letters_of
 from voice_core.audiobook.roman_numerals import ROMAN, roman_value
 from voice_core.audiobook.text.edits import Edit, merge_edits, sort_edits
 from voice_core.audiobook.text.english_ambiguous import find_ambiguous
@@ -274,13 +275,9 @@ def _repair(edit: Edit, text: str) -> Edit | None:
         return None
     for pattern, replacement in _repairs:
         spoken = pattern.sub(replacement, spoken)
-    if _letters(source) == _letters(spoken):
+    if letters_of(source) == letters_of(spoken):
         return None
     return Edit(edit.start, edit.end, spoken)
-
-
-def _letters(text: str) -> str:
-    return "".join(filter(str.isalnum, text)).casefold()
 
 
 def _keep_final_stop(text: str, edits: list[Edit]) -> list[Edit]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 
 from voice_core.audiobook.chunk_manifest import ADDED_TITLE, INLINE, ChunkRow
+from voice_core.audiobook.letters import have_words_in_common, letters_of
 from voice_core.audiobook.model import Block, Book, BookError, Chapter, count_characters
 from voice_core.audiobook.reading.heading_lines import heading_level
 from voice_core.audiobook.text.chunks import Chunk, fit_spoken, split_chunks
@@ -23,12 +24,11 @@ from voice_core.audiobook.text.speakable import (
 from voice_core.audiobook.text.speakers import SpeakerPart, check_speakers, split_speakers
 from voice_core.audiobook.text.spoken import SpokenText, speak_text, without_phonemes
 from voice_core.fingerprint import canonical_json
-from voice_core.language import primary_subtag
+from voice_core.language import names_language, primary_subtag
 from voice_core.settings.audiobook import AudiobookSettings
 from voice_core.stages.packed_rows import keep_rows
 from voice_core.tts.base import Capabilities
 
-_NO_LANGUAGE = ("", "und", "mul", "zxx", "mis")
 _OUTSIDE = "outside of the chapters"
 _NUMERAL = re.compile(r"[IVXLC]{2,}\.?|[IVX]\.")  # a paragraph such as "IV" numbers a part
 _TITLE_BLOCKS = 3  # blocks at a chapter's beginning that may have its title
@@ -63,7 +63,7 @@ def make_rows(
 
 def book_language(book: Book, settings: AudiobookSettings) -> str:
     """The language of a book: that of the settings, else what the book says, else English."""
-    given = (code for code in (settings.language, book.language) if primary_subtag(code) not in _NO_LANGUAGE)
+    given = (code for code in (settings.language, book.language) if names_language(code))
     return next(given, "en")
 
 
@@ -208,25 +208,24 @@ def _unspoken_rows(chapter: int, index: int, block: Block) -> Iterator[ChunkRow]
 
 def _lacks_title(chapter: Chapter) -> bool:
     """Whether the first spoken blocks of a chapter do not have its title, or a part of it as their heading."""
-    title = _letters(chapter.title)
-    if not title:
+    title = chapter.title
+    if not letters_of(title):
         return False
     first = [block for block in chapter.blocks if block.is_spoken and has_words(block.text)][:_TITLE_BLOCKS]
-    headings = [_letters(block.text) for block in first if block.kind == "heading"]
-    if first and _begins_with_title(first[0].text, chapter.title):
+    if first and _begins_with_title(first[0].text, title):
         return False
-    return not any(title in item or item in title for item in [*headings, "".join(headings)] if item)
+    headings = [block.text for block in first if block.kind == "heading"]
+    joined = " ".join(headings)
+    if letters_of(joined) == letters_of(title):  # whatever the spaces between them
+        return False
+    return not any(have_words_in_common(title, text) for text in (*headings, joined))
 
 
 def _begins_with_title(text: str, title: str) -> bool:
     """Whether a text is a title, or begins with one such as "Chapter 2"; case and punctuation do not count."""
-    words, wanted = (["".join(filter(str.isalnum, word)).casefold() for word in item.split()] for item in (text, title))
+    words, wanted = ([letters_of(word) for word in item.split()] for item in (text, title))
     words, wanted = [*filter(None, words)], [*filter(None, wanted)]
     return words == wanted or (heading_level(title) > 0 and words[: len(wanted)] == wanted)
-
-
-def _letters(text: str) -> str:
-    return "".join(filter(str.isalnum, text)).casefold()
 
 
 def _finish_chapter(rows: Sequence[ChunkRow], chapter: Chapter) -> list[ChunkRow]:

@@ -26,6 +26,12 @@ def read_text(text: str, **settings: Any) -> Book:
     return book
 
 
+def read_markdown(text: str, **settings: Any) -> Book:
+    book = read_book(text.encode(), "a.md", AudiobookSettings(**settings))
+    assert book.adds_up
+    return book
+
+
 def all_blocks(book: Book) -> list[Block]:
     return list(book.blocks())
 

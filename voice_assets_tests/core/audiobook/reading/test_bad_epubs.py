@@ -114,6 +114,28 @@ def test_entities_of_documents_are_not_expanded(tmp_path: Path, declaration: str
     assert "inside" not in book.title
 
 
+@pytest.mark.parametrize(
+    "prolog",
+    ["<!-- <!DOCTYPE html> --><!DOCTYPE html [<!ENTITY a 'b'>]>",
+     "<?xml version='1.0'?>\n<?pi <!DOCTYPE x> ?> <!-- a --> <!doctype html [<!ENTITY a ']>'><!-- ]> ' --> ]  >",
+     "<!DOCTYPE html PUBLIC '-//W3C//DTD XHTML 1.1//EN>"],
+)  # fmt: skip
+def test_document_types_are_found_behind_comments(prolog: str) -> None:
+    html = '<html xmlns="http://www.w3.org/1999/xhtml"><body><p>It&apos;s &a; &b-c.d; here.</p></body></html>'
+    book = read_epub(documents={"a.xhtml": f"<?xml version='1.0'?>{html}".replace("<html", f"{prolog}<html")}, nav=None)
+    assert spoken(book) == ["It's &a; &b-c.d; here."]
+
+
+@pytest.mark.parametrize(
+    "body", ["<p>One <!-- two <p>three</p>", "<p>One <![CDATA[two]]> <b>three</p>", "<p>One <![CDATA[two</p>three"]
+)
+def test_what_is_not_closed_is_read(body: str) -> None:
+    book = read_epub(documents={"a.xhtml": body}, nav=None)
+    words = "".join(spoken(book))
+    assert all(word in words for word in ("One", "two", "three"))
+    assert any("not closed" in warning or "not well-formed" in warning for warning in book.warnings)
+
+
 def test_entities_that_grow_without_limit() -> None:
     laughs = "".join(f'<!ENTITY l{i} "{f"&l{i - 1};" * 10}">' for i in range(1, 12))
     document = f'<!DOCTYPE html [<!ENTITY l0 "ha">{laughs}]><html><body><p title="&l11;">&l11;</p></body></html>'

@@ -107,3 +107,43 @@ def test_the_licence_of_project_gutenberg_in_a_book_is_skipped(head: str, foot: 
         "b.xhtml": f"<h1>Two</h1><p>Text of two.</p>{foot}",
     }
     assert spoken(read_epub(documents=documents, nav=nav)) == ["One", "Text of one.", "Two", "Text of two."]
+
+
+LONG = "<p>It was late, and nobody in the house had slept since the clock had struck two.</p>" * 20
+
+
+@pytest.mark.parametrize(
+    "title", ["Sources", "Credits", "Notes", "Index", "Contents", "Dedication", "Copyright", "المصادر"]
+)
+@pytest.mark.parametrize("nav", ["headings", None])
+def test_a_chapter_in_the_middle_is_spoken_whatever_its_title(title: str, nav: str | None) -> None:
+    names = ["One", title, "Two", "Three"]
+    documents = {f"c{i}.xhtml": f"<h1>{name}</h1>{LONG}" for i, name in enumerate(names)}
+    assert list(chapters(read_epub(documents=documents, nav=nav))) == names
+
+
+def test_matter_is_found_behind_what_is_neither_matter_nor_a_chapter() -> None:
+    short = "<p>Few words.</p>"
+    names = ["Foreword", "Dedication", "Contents", "Preface", "Copyright", "One", "Two", "Three", "Four", "Five", "Six"]
+    names += [
+        "Seven",
+        "Epilogue",
+        "Sources",
+        "Appendix A",
+        "Credits",
+        "Acknowledgments",
+        "Excerpt: Eight",
+        "Also by Me",
+    ]
+    matter = {"Dedication", "Contents", "Copyright", "Sources", "Credits", "Acknowledgments", "Also by Me"}
+    documents = {f"c{i}.xhtml": f"<h1>{name}</h1>{short if name in matter else LONG}" for i, name in enumerate(names)}
+    assert list(chapters(read_epub(documents=documents))) == [name for name in names if name not in matter]
+
+
+def test_notes_and_contents_in_the_middle_are_known_by_their_text_or_number() -> None:
+    notes = "<h2>Notes</h2><p>1. See there.</p><p>2. See here.</p>"
+    once = {"a.xhtml": f"<h1>One</h1>{LONG}", "n.xhtml": notes, "b.xhtml": f"<h1>Two</h1>{LONG}"}
+    assert list(chapters(read_epub(documents=once))) == ["One", "Two"]
+    documents = {f"{i}.xhtml": f"<h1>{i}</h1>{LONG}<h2 id='s'>References</h2><p>Smith.</p>" for i in (1, 2, 3)}
+    nav = [entry for i in (1, 2, 3) for entry in ((f"Chapter {i}", f"{i}.xhtml"), ("References", f"{i}.xhtml#s", 2))]
+    assert list(chapters(read_epub(documents=documents, nav=nav))) == ["Chapter 1", "Chapter 2", "Chapter 3"]

@@ -2,7 +2,13 @@
 
 import pytest
 
-from voice_assets_tests.core.audiobook.reading.helpers import all_blocks, read_body, read_epub, skipped, spoken
+from voice_assets_tests.core.audiobook.reading.helpers import (
+    all_blocks,
+    read_body,
+    read_epub,
+    skipped,
+    spoken,
+)
 from voice_core.settings.audiobook import AudiobookSettings
 
 
@@ -11,6 +17,21 @@ from voice_core.settings.audiobook import AudiobookSettings
     [
         ('<p><span class="dropcap">O</span>nce upon a <b>ti</b>me.</p>', "Once upon a time."),
         ("<p>One<br/>two</p>", "One two"),
+        ("<p>Twenty-<br/>five</p>", "Twenty-five"),
+        ("<p><b>Twenty-\n <br/> \n</b><i>Five</i></p>", "Twenty-Five"),
+        ("<p>Anglo‐<br/>Saxon so\u00ad<br/>ft</p>", "Anglo‐Saxon soft"),
+        ("<p>pre-<br/>and post-war</p>", "pre- and post-war"),
+        ("<p>He stopped -<br/>then he went</p>", "He stopped - then he went"),
+        ('<p><img alt="T"/>he sun</p>', "The sun"),
+        ('<p><span class="drop"><img alt="“T"/></span><span>HE</span> sun</p>', "“THE sun"),
+        ('<p><img alt="I"/> was born.</p>', "I was born."),
+        ('<p><img alt="T"/>The sun <img alt="x"/> and <img alt="star"/>he</p>', "The sun and he"),
+        ('<p>See <img alt="A"/> below, <img alt="5"/><br/>and</p>', "See below, and"),
+        ('<p dir="rtl"><img alt="ق"/>ال الرجل</p>', "قال الرجل"),
+        ('<div class="dropcap"><b>“T</b></div>\n<p> he sun</p>', "“The sun"),
+        ('<h1><span class="n">2</span><span>The Sea</span></h1>', "2 The Sea"),
+        ("<h1><small>T</small>HE <small>S</small>EA 1<sup>st</sup></h1>", "THE SEA 1st"),
+        ("<p><math><msup><mi>x</mi><mn>2</mn></msup><mfrac><mn>1</mn><mn>2</mn></mfrac></math></p>", "x²1/2"),
         ("<p>so\u00adft zero\u200bwidth \u2066mark\u2069</p>", "soft zerowidth mark"),
         ("<p>\n  wrapped\n  lines&nbsp;and&#160;spaces </p>", "wrapped lines and spaces"),
         ("<p>caf&eacute; &amp; &lt;tea&gt; &#8220;x&#8221;</p>", "café & <tea> “x”"),
@@ -194,7 +215,7 @@ def test_raised_figures_are_marks_after_words_and_powers_after_figures() -> None
         "the 1<sup>st</sup>, H<sub>2</sub>O, <b>word</b><sup>*</sup>.</p>"
     )
     assert spoken(book) == ["He left. She stayed on 10⁶ m or 5 km², x², the 1st, H2O, word."]
-    assert skipped(book) == {"note_mark": ["1", "2", "*"]}
+    assert skipped(book) == {"note_mark": ["*", "¹", "²"]}
 
 
 def test_two_line_breaks_end_a_paragraph() -> None:
@@ -216,3 +237,33 @@ def test_verses_inside_of_a_stanza_are_its_lines() -> None:
     )
     assert spoken(book) == ["One,\ntwo."]
     assert spoken(read_body('<p class="verse">One<br/>two</p>')) == ["One\ntwo"]
+
+
+def test_a_word_divided_at_a_line_break_loses_its_hyphen_if_the_book_has_it_without_one() -> None:
+    book = read_body("<p>A con-<br/>versation of well-<br/>known men.</p><p>The conversation was well-known.</p>")
+    assert spoken(book)[0] == "A conversation of well-known men."
+    assert skipped(book) == {"hyphenation": ["-"]}
+
+
+def test_page_breaks_of_indented_documents_are_read() -> None:
+    body = f'<div epub:type="pagebreak">{" " * 40}<p>A whole page of the book is in here.</p></div>'
+    assert spoken(read_body(body)) == ["A whole page of the book is in here."]
+    assert spoken(read_body('<p>He <span epub:type="pagebreak">left us.</span></p>')) == ["He left us."]
+    assert spoken(read_body('<p>He <span epub:type="pagebreak">Page xii</span>left.</p>')) == ["He left."]
+
+
+def test_pictures_of_ornaments_change_the_scene() -> None:
+    for alternative in ("* * *", "ornament", "Scene break"):
+        book = read_body(f'<p>One.</p><p><img src="o.png" alt="{alternative}"/></p><p>Two.</p><p>Three.</p>')
+        assert [block.text for block in all_blocks(book) if block.scene_break_before] == ["Two."]
+    book = read_body('<p>One.</p><p><img src="o.png" alt=""/></p><p><img src="o.png" alt="A map"/></p><p>Two.</p>')
+    assert not any(block.scene_break_before for block in all_blocks(book))
+
+
+def test_text_for_screen_readers_and_links_to_the_contents_are_not_spoken() -> None:
+    book = read_body(
+        '<p>Read <span class="sr-only">out</span>this <span class="page">[25]</span>page.</p>'
+        '<p><a href="#toc">[Back to the Contents]</a></p>'
+    )
+    assert spoken(book) == ["Read this page."]
+    assert skipped(book) == {"hidden": ["out"], "page_number": ["[25]"], "contents": ["[Back to the Contents]"]}

@@ -208,6 +208,28 @@ def test_a_title_that_begins_the_first_paragraph_is_not_added() -> None:
 
 
 @pytest.mark.parametrize(
+    ("title", "headings", "is_added"),
+    [
+        ("I", ["In the Beginning"], True),
+        ("Art", ["The Start"], True),
+        ("1", ["12"], True),
+        ("V", ["Victory"], True),
+        ("الباب", ["البابان"], True),
+        ("I", ["CHAPTER I. In the Beginning"], False),
+        ("Chapter 21: The Sea", ["Twenty-One", "THE SEA"], False),
+        ("Chapter 1. Down the Rabbit Hole", ["CHAPTER I", "Down the Rabbit-Hole"], False),
+        ("Don’t Go", ["Don't Go"], False),
+        ("The Sea", ["TheSea"], False),
+        ("الفصل الأول", ["الفَصْلُ الأول", "البحر"], False),
+    ],
+)
+def test_a_title_is_added_unless_the_headings_have_its_words(title: str, headings: list[str], is_added: bool) -> None:
+    chapter = Chapter(title, (*(Block(text, "heading") for text in headings), Block("Text.")))
+    rows = make_rows(Book("The Book", (chapter,), 0), AudiobookSettings(), FakeSpeaker(), Lexicon())
+    assert (rows[0].kind == "title") == is_added
+
+
+@pytest.mark.parametrize(
     ("text", "language"),
     [("See Vol. II, ch. iii, and apt. #4 of it.", "en"), ("Add 2 tsp. of salt to it.", "en"),
      ("It cost £5 10s. 6d. in all.", "en"), ("The MSS. were found.", "en"),
