@@ -13,12 +13,13 @@ import dagster as dg
 
 from resources.corpus import CorpusResource
 from resources.stores import open_store
+from voice_assets.code_location import current_location
 from voice_assets.instance import add_partitions
 from voice_assets.run_ownership import release_orphaned_runs
 from voice_assets.run_queries import find_busy_partitions, read_last_built
 from voice_assets.sensor_backoff import RunAttempt, filter_unresolved, select_due
 from voice_core.fingerprint import fingerprint
-from voice_core.settings import Settings
+from voice_core.settings import Settings, StepName
 from voice_core.storage.store import Store
 
 
@@ -127,6 +128,14 @@ def inbox_sensor(inbox: Inbox, settings: Settings, status: dg.DefaultSensorStatu
         return request_changed(context, cursor, message, inbox.partitions, limit, time.time())
 
     return sensor
+
+
+def inbox_definitions(inbox: Inbox, step: StepName) -> dg.Definitions:
+    """The sensor of an inbox, in a code location that has the step of its pipeline."""
+    location = current_location()
+    if step not in location.steps:
+        return dg.Definitions()
+    return dg.Definitions(sensors=[inbox_sensor(inbox, location.settings, location.sensor_status)])
 
 
 def compute_listing_version(folder: Store, suffixes: tuple[str, ...]) -> str:

@@ -11,10 +11,10 @@ import dagster as dg
 
 from resources.corpus import open_work
 from resources.stores import open_store
-from voice_assets.defs.audiobook import jobs as audiobook_jobs
-from voice_assets.defs.audiobook import partitions as books
-from voice_assets.defs.moshi import jobs as moshi_jobs
-from voice_assets.defs.moshi import partitions as batches
+from voice_assets.defs.audiobook.jobs import audiobook_job
+from voice_assets.defs.audiobook.partitions import BOOK
+from voice_assets.defs.moshi.jobs import finish_job, speak_job
+from voice_assets.defs.moshi.partitions import DIALOGUE_BATCH
 from voice_assets.in_process import run_job
 from voice_assets.instance import add_partitions
 from voice_core.audiobook.books import list_books
@@ -39,17 +39,17 @@ def speak_dialogues(settings: Settings, instance: dg.DagsterInstance) -> SpeechR
     scripts = open_store(settings.moshi.scripts_url, settings, untrusted=True)
     report = SpeechRunReport(assign_scripts(scripts, open_work(settings), settings).partitions)
     runner = _Runner(settings, instance, report)
-    runner.run_partitions(moshi_jobs.speak_job.name, batches.NAME, speech_asset="moshi_shards")
-    runner.run(moshi_jobs.lists_job.name)
+    runner.run_partitions(speak_job.name, DIALOGUE_BATCH, speech_asset="moshi_shards")
+    runner.run(finish_job.name)
     return report
 
 
-def build_books(settings: Settings, instance: dg.DagsterInstance) -> SpeechRunReport[BookKey]:
+def build_audiobooks(settings: Settings, instance: dg.DagsterInstance) -> SpeechRunReport[BookKey]:
     """Materialise every book of `audiobook.books_url`, one after another."""
     folder = open_store(settings.audiobook.books_url, settings, untrusted=True)
     report = SpeechRunReport(tuple(book.key for book in list_books(folder).files.values()))
     runner = _Runner(settings, instance, report)
-    runner.run_partitions(audiobook_jobs.audiobook_job.name, books.NAME, speech_asset="chunk_audio")
+    runner.run_partitions(audiobook_job.name, BOOK, speech_asset="chunk_audio")
     return report
 
 

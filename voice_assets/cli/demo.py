@@ -135,10 +135,10 @@ def _build_books(settings: Settings) -> bool:
     """Build the audiobooks and print the result; returns whether everything succeeded."""
     from resources.corpus import open_work
     from voice_assets.instance import open_instance
-    from voice_assets.run_speech import build_books
+    from voice_assets.run_speech import build_audiobooks
     from voice_core.audiobook.audiobook_manifest import read_audiobook_manifest
 
-    report = build_books(settings, open_instance())
+    report = build_audiobooks(settings, open_instance())
     for line in report.failures:
         print_error_line(line, "failed:")
     work = open_work(settings)

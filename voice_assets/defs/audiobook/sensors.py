@@ -2,10 +2,9 @@
 
 import dagster as dg
 
-from voice_assets.code_location import current_location
 from voice_assets.defs.audiobook.jobs import audiobook_job
-from voice_assets.defs.audiobook.partitions import ASSETS, NAME
-from voice_assets.inbox import Inbox, InboxPartitions, InboxTick, inbox_sensor
+from voice_assets.defs.audiobook.partitions import ASSETS, BOOK
+from voice_assets.inbox import Inbox, InboxPartitions, InboxTick, inbox_definitions
 from voice_core.audiobook.books import list_books
 from voice_core.audiobook.reading import BOOK_SUFFIXES
 
@@ -36,7 +35,7 @@ BOOK_INBOX = Inbox(
     noun="book",
     suffixes=BOOK_SUFFIXES,
     partitions=InboxPartitions(
-        NAME,
+        BOOK,
         ASSETS,
         audiobook_job.name,
         last_asset="audiobook",
@@ -49,7 +48,4 @@ BOOK_INBOX = Inbox(
 
 @dg.definitions
 def definitions() -> dg.Definitions:
-    location = current_location()
-    if "speak" not in location.steps:
-        return dg.Definitions()
-    return dg.Definitions(sensors=[inbox_sensor(BOOK_INBOX, location.settings, location.sensor_status)])
+    return inbox_definitions(BOOK_INBOX, step="speak")

@@ -2,11 +2,10 @@
 
 import dagster as dg
 
-from voice_assets.code_location import current_location
 from voice_assets.defs.moshi.jobs import speak_job
-from voice_assets.defs.moshi.partitions import ASSETS, NAME
-from voice_assets.inbox import Inbox, InboxPartitions, InboxTick, inbox_sensor
-from voice_core.moshi.build import SUFFIXES, assign_scripts
+from voice_assets.defs.moshi.partitions import ASSETS, DIALOGUE_BATCH
+from voice_assets.inbox import Inbox, InboxPartitions, InboxTick, inbox_definitions
+from voice_core.moshi.build import DIALOGUE_SUFFIXES, assign_scripts
 
 
 def _assign(tick: InboxTick) -> tuple[dict[str, str], str]:
@@ -27,9 +26,9 @@ DIALOGUE_INBOX = Inbox(
     url=lambda settings: settings.moshi.scripts_url,
     contents="dialogue files",
     noun="dialogue",
-    suffixes=SUFFIXES,
+    suffixes=DIALOGUE_SUFFIXES,
     partitions=InboxPartitions(
-        NAME,
+        DIALOGUE_BATCH,
         ASSETS,
         speak_job.name,
         last_asset="moshi_shards",
@@ -42,7 +41,4 @@ DIALOGUE_INBOX = Inbox(
 
 @dg.definitions
 def definitions() -> dg.Definitions:
-    location = current_location()
-    if "speak" not in location.steps:
-        return dg.Definitions()
-    return dg.Definitions(sensors=[inbox_sensor(DIALOGUE_INBOX, location.settings, location.sensor_status)])
+    return inbox_definitions(DIALOGUE_INBOX, step="speak")
