@@ -55,7 +55,7 @@ class LibraryReport:
     failures: dict[str, str] = field(default_factory=dict)
 
 
-def read_rows(data: bytes, name: str, settings: Settings) -> tuple[Book, list[ChunkRow]]:
+def read_rows(data: bytes, name: str, settings: Settings) -> tuple[Book, Sequence[ChunkRow]]:
     """A book and its chunks, with nothing written. Raises `BookError`."""
     given = settings.audiobook
     book = read_book(data, name, given)
