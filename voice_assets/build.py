@@ -10,7 +10,7 @@ import dagster as dg
 
 from resources.corpus import load_configured_codec, open_raw, open_work, open_work_read_only
 from voice_assets.defs.voice_dataset.jobs import card_job, encode_job, ingest_job, rows_job, splits_job
-from voice_assets.defs.voice_dataset.partitions import NAME
+from voice_assets.defs.voice_dataset.partitions import CHANNEL_BATCH
 from voice_assets.failures import describe_root_cause, read_failed_batches
 from voice_assets.in_process import run_job
 from voice_assets.instance import add_partitions
@@ -107,7 +107,7 @@ def build(
     work, discovery, status = discover_and_compare(settings, instance)
     report = DatasetBuildReport(discovery, status)
     _require_recordings(discovery, settings)
-    order = add_partitions(instance, NAME, [str(batch.partition) for batch in discovery.batches])
+    order = add_partitions(instance, CHANNEL_BATCH, [str(batch.partition) for batch in discovery.batches])
     chosen = set(parse_partitions(partitions, {batch.partition for batch in discovery.batches}))
 
     def build_stage(job: dg.JobDefinition, names: Sequence[str], label: str, *, batches_per_run: int = 1) -> None:

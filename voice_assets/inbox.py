@@ -1,14 +1,25 @@
-"""What the sensors on folders of input files share: the cursor, and the runs for partitions whose input changed."""
+"""The sensors on folders of input files: what is new there is assigned to partitions, and runs are requested.
+
+A pipeline declares its `Inbox`, of which `inbox_sensor` makes the sensor.
+"""
 
 import json
+import logging
+import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict, dataclass, field, fields, replace
 
 import dagster as dg
 
+from resources.corpus import CorpusResource
+from resources.stores import open_store
+from voice_assets.code_location import current_location
+from voice_assets.instance import add_partitions
+from voice_assets.run_ownership import release_orphaned_runs
 from voice_assets.run_queries import find_busy_partitions, read_last_built
 from voice_assets.sensor_backoff import RunAttempt, filter_unresolved, select_due
 from voice_core.fingerprint import fingerprint
+from voice_core.settings import Settings, StepName
 from voice_core.storage.store import Store
 
 
@@ -58,6 +69,73 @@ class InboxPartitions:
     last_asset: str
     first_asset: str
     version_of: Callable[[dg.AssetMaterialization], str]
+
+
+@dataclass(frozen=True, slots=True)
+class InboxTick:
+    """A tick of the sensor that has found a new listing: the folder, and the corpus whose partitions it fills."""
+
+    folder: Store
+    corpus: CorpusResource
+    log: logging.Logger
+
+
+@dataclass(frozen=True, slots=True)
+class Inbox:
+    """A folder of input files, and what a pipeline makes of it.
+
+    `url` reads the folder from the settings, where `variable` is its environment variable; `contents` is what is in
+    it, such as "books", and `noun` what one file is. `assign` runs once two ticks have seen the same files; it returns
+    the version of the input of each partition, and a message.
+    """
+
+    sensor: str
+    description: str
+    variable: str
+    url: Callable[[Settings], str]
+    contents: str
+    noun: str
+    suffixes: tuple[str, ...]
+    partitions: InboxPartitions
+    assign: Callable[[InboxTick], tuple[dict[str, str], str]]
+
+
+def inbox_sensor(inbox: Inbox, settings: Settings, status: dg.DefaultSensorStatus) -> dg.SensorDefinition:
+    """The sensor that lists the folder of an inbox and requests runs of the partitions whose input changed."""
+
+    @dg.sensor(
+        name=inbox.sensor,
+        job_name=inbox.partitions.job,
+        minimum_interval_seconds=settings.automation.sensor_interval_sec,
+        default_status=status,
+        description=inbox.description,
+    )
+    def sensor(context: dg.SensorEvaluationContext, corpus: CorpusResource) -> dg.SensorResult | dg.SkipReason:
+        given = corpus.settings
+        if not inbox.url(given):
+            return dg.SkipReason(f"{inbox.variable} is not set: there is no folder of {inbox.contents}")
+        release_orphaned_runs(context.instance)  # a partition of a killed run would count as in progress
+        folder = open_store(inbox.url(given), given, untrusted=True)
+
+        def take_over() -> tuple[dict[str, str], str]:
+            versions, message = inbox.assign(InboxTick(folder, corpus, context.log))
+            add_partitions(context.instance, inbox.partitions.name, sorted(versions))
+            return versions, message
+
+        before = InboxCursor.from_json(context.cursor)
+        cursor, message = check_listing(folder, inbox.suffixes, before, inbox.noun, take_over)
+        limit = given.automation.max_runs_per_tick
+        return request_changed(context, cursor, message, inbox.partitions, limit, time.time())
+
+    return sensor
+
+
+def inbox_definitions(inbox: Inbox, step: StepName) -> dg.Definitions:
+    """The sensor of an inbox, in a code location that has the step of its pipeline."""
+    location = current_location()
+    if step not in location.steps:
+        return dg.Definitions()
+    return dg.Definitions(sensors=[inbox_sensor(inbox, location.settings, location.sensor_status)])
 
 
 def compute_listing_version(folder: Store, suffixes: tuple[str, ...]) -> str:

@@ -6,7 +6,7 @@ import typer
 from rich.table import Table
 
 from voice_assets.cli.exit_codes import FAILED_EXIT_CODE
-from voice_assets.cli.output import console, errors, print_warning_line, show_progress, take_first
+from voice_assets.cli.output import console, errors, print_first, print_warning_line, show_progress
 from voice_core.language import pluralize
 from voice_core.settings import Settings, as_url
 
@@ -73,11 +73,8 @@ def adopt(
 
 
 def _print_report(report: "AdoptReport") -> None:
-    shown, more = take_first(report.strays, _SHOWN_STRAYS, "object")
-    for stray in shown:
-        print_warning_line(f"{stray.key}: {stray.reason}", "not a segment file:")
-    if more:
-        print_warning_line(more, "not a segment file:")
+    strays = [f"{stray.key}: {stray.reason}" for stray in report.strays]
+    print_first(strays, _SHOWN_STRAYS, "not a segment file:", noun="object")
     for reason, files in report.left_out.items():
         print_warning_line(f"{pluralize(files, 'file')}: {reason}", "left out:")
     if not report.segment_files:

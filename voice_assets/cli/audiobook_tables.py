@@ -5,7 +5,14 @@ from typing import Any
 
 from rich.table import Table
 
-from voice_assets.cli.output import console, print_error_line, print_line, print_warning_line, take_first
+from voice_assets.cli.output import (
+    console,
+    format_speed,
+    print_error_line,
+    print_first,
+    print_line,
+    print_warning_line,
+)
 from voice_core.audiobook.build import BookReport, LibraryReport, estimate_speech_sec
 from voice_core.audiobook.chunk_manifest import ChunkRow
 from voice_core.audiobook.commands import check_command, speak_command
@@ -128,14 +135,10 @@ def print_book_report(name: str, report: BookReport, settings: Settings) -> None
 
     audio, mastered = report.audio, report.audiobook
     exceptions = list_exceptions(report.text, audio.manifest)
-    shown, more = take_first(exceptions, _MAX_LISTED, "chunk")
-    for line in shown:
-        print_warning_line(line, "exception:")
-    if more:
-        print_warning_line(f"{more}; `{check_command(name)}` lists all", "exception:")
-    speed = f", {audio.speech_sec / audio.wall_sec:,.1f} × real time" if audio.spoken else ""
+    print_first(exceptions, _MAX_LISTED, "exception:", noun="chunk", rest=f"; `{check_command(name)}` lists all")
     for problem in VoiceGains.of_manifest(audio.manifest).problems.values():
         print_warning_line(f"{problem}; its gain is 0 dB", "exception:")
+    speed = format_speed(audio.speech_sec, audio.wall_sec)
     counts = report.text.characters()
     spoken = f"{pluralize(audio.spoken, 'utterance')} spoken now{speed}"
     if mastered is None:

@@ -103,7 +103,7 @@ def _build_dialogues(settings: Settings, scripts: Path) -> bool:
     """Synthesise the dialogues and print the result; returns whether everything succeeded."""
     from resources.corpus import open_work
     from voice_assets.instance import open_instance
-    from voice_assets.run_moshi import speak_dialogues
+    from voice_assets.run_speech import speak_dialogues
     from voice_core.moshi.shard_manifest import read_shard_manifest
     from voice_core.moshi.trainer_manifest import trainer_manifest_key
 
@@ -135,18 +135,17 @@ def _build_books(settings: Settings) -> bool:
     """Build the audiobooks and print the result; returns whether everything succeeded."""
     from resources.corpus import open_work
     from voice_assets.instance import open_instance
-    from voice_assets.run_audiobook import build_books_in_dagster
+    from voice_assets.run_speech import build_audiobooks
     from voice_core.audiobook.audiobook_manifest import read_audiobook_manifest
 
-    report = build_books_in_dagster(settings, open_instance())
+    report = build_audiobooks(settings, open_instance())
     for line in report.failures:
         print_error_line(line, "failed:")
     work = open_work(settings)
-    mastered = [found for book in report.books if (found := read_audiobook_manifest(work, book.key)) is not None]
+    mastered = [found for book in report.partitions if (found := read_audiobook_manifest(work, book)) is not None]
     seconds = sum(item.duration_sec for item in mastered)
-    print_line(
-        f"Audiobooks: {len(mastered)} of {len(report.books)}, {seconds:.0f} s ({report.utterances} utterances now)."
-    )
+    made = f"{len(mastered)} of {len(report.partitions)}"
+    print_line(f"Audiobooks: {made}, {seconds:.0f} s ({report.utterances} utterances now).")
     for row in (row for item in mastered for row in item.rows if row.key.endswith(".m4b")):
         print_line(f"{settings.work_url}/{row.key}")
     return not report.failures

@@ -4,27 +4,16 @@ import logging
 import time
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from voice_assets.cli.exit_codes import FAILED_EXIT_CODE
-from voice_assets.cli.output import (
-    console,
-    print_error_line,
-    print_line,
-    print_warning_line,
-    show_progress,
-    take_first,
-)
-from voice_core.language import pluralize
+from voice_assets.cli.output import print_error_line, show_progress
 from voice_core.settings import ConfigurationError, Settings
 
 if TYPE_CHECKING:
-    from voice_core.moshi.build import MoshiBuildReport
     from voice_core.moshi.shard_manifest import ShardManifest
     from voice_core.storage.store import Store
 
@@ -36,7 +25,6 @@ class Backend(StrEnum):
     process = "process"
 
 
-_MAX_LISTED = 20  # dialogues that are named
 _UNSUPPORTED_FLAGS = {
     "--no-sampling": "IndexTTS2 always samples (do_sample is forced on); speech is seeded instead",
     "--no-dedup": "ids are file names: a second dialogue with the same id would overwrite the first; it is rejected",
@@ -188,6 +176,7 @@ def _run(
 ) -> None:
     from resources.corpus import open_work
     from resources.stores import open_store
+    from voice_assets.cli.moshi_tables import print_report
     from voice_core.moshi.build import build as build_all
     from voice_core.moshi.build import engine_spec
     from voice_core.moshi.shard_manifest import read_shard_manifest
@@ -228,7 +217,7 @@ def _run(
             found for item in report.assignment.partitions if (found := read_shard_manifest(work, item)) is not None
         )
 
-    _print_report(report, manifests(), settings, wall_sec)
+    print_report(report, manifests(), settings, wall_sec)
     whole = not keep_temp or _write_mono_files(work, manifests())
     if report.failures or not report.lists.rows or not whole:
         raise typer.Exit(FAILED_EXIT_CODE)
@@ -247,77 +236,3 @@ def _write_mono_files(work: "Store", manifests: "Iterable[ShardManifest]") -> bo
             print_error_line(f"--keep-temp of {manifest.partition}: {error}", "failed:")
             whole = False
     return whole
-
-
-def _print_report(
-    report: "MoshiBuildReport", manifests: "Iterable[ShardManifest]", settings: Settings, wall_sec: float
-) -> None:
-    from voice_core.moshi.build import engine_spec
-    from voice_core.moshi.trainer_manifest import trainer_manifest_key
-
-    reasons: dict[str, int] = {}
-    messages: list[str] = []
-    turns, rough, styled = 0, 0, 0
-    for manifest in manifests:
-        for row in manifest.first_rejects():
-            reasons[row.reason] = reasons.get(row.reason, 0) + 1
-            if len(messages) < _MAX_LISTED:
-                where = f"{row.dialogue_id}, turn {row.turn + 1}: " if row.turn >= 0 else ""
-                messages.append(f"{where}{row.message}")
-        for row in (row for _, rows in manifest.kept() for row in rows):
-            turns, rough, styled = turns + 1, rough + row.approximate, styled + bool(row.emotion)
-    for line in messages:
-        print_warning_line(line, "left out:")
-    if sum(reasons.values()) > len(messages):
-        print_warning_line(f"and {sum(reasons.values()) - len(messages):,} more; see the manifests", "left out:")
-    for batch, why in report.failures.items():
-        print_error_line(f"{batch}: {why}", "failed:")
-    lists = report.lists
-    if lists.incomplete:
-        shown, more = take_first(lists.incomplete, _MAX_LISTED)
-        batches = f"{', '.join(shown)}{f' {more}' if more else ''}"
-        print_warning_line(f"{batches}. They are not in the manifests. Run the same command again", "not finished:")
-    if report.assignment.removed:
-        removed = pluralize(report.assignment.removed, "dialogue")
-        print_warning_line(f"{removed} that the input no longer has", "removed:")
-    if lists.warning:
-        print_warning_line(lists.warning, "note:")
-    if not lists.rows:
-        print_error_line("no dialogue was synthesised", "failed:")
-    table = Table(title=f"{settings.moshi.name}: data for Moshi fine-tuning", title_justify="left")
-    for name in ("", "dialogues", "minutes"):
-        table.add_column(name, justify="left" if not name else "right")
-    table.add_row("train", f"{lists.train_rows:,}", f"{(lists.duration_sec - lists.eval_sec) / 60:,.1f}")
-    table.add_row("eval", f"{lists.eval_rows:,}", f"{lists.eval_sec / 60:,.1f}")
-    for reason, count in sorted(reasons.items()):
-        table.add_row(f"left out: {reason}", f"{count:,}", "")
-    console.print(table)
-    speed = f", {report.speech_sec / wall_sec:,.1f} × real time" if report.spoken else ""
-    measured = f"; voices measured: {report.voices_measured}" if report.voices_measured else ""
-    spoken = pluralize(report.spoken, "utterance")
-    console.print(f"{spoken} synthesised in {wall_sec:,.1f} s{speed}{measured}", highlight=False)
-    if rough:
-        note = f"The word times of {rough:,} of {turns:,} turns are approximate{_alignment_hint(settings)}."
-        console.print(note, highlight=False, markup=False, soft_wrap=True)
-    if styled and not engine_spec(settings).load().capabilities.emotions:
-        print_line(f"{pluralize(styled, 'turn')} with an emotion: {settings.speech.engine} does not support emotions.")
-    console.print(
-        f"{settings.work_url}/{trainer_manifest_key(settings.moshi.name)}",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
-
-
-def _alignment_hint(settings: Settings) -> str:
-    """How to get exact word times, unless approximate ones are configured."""
-    from voice_core.language import is_english
-
-    moshi = settings.moshi
-    if moshi.aligner != "auto":
-        return ""
-    if not is_english(moshi.language):
-        return "" if moshi.ctc_model else ": for exact ones, set VOICE_MOSHI__CTC_MODEL to a model"
-    if find_spec("pocketsphinx") is None:
-        return ": for exact ones, pip install 'voice-data-factory[moshi]' (pocketsphinx)"
-    return ": pocketsphinx did not align all words"

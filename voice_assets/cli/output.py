@@ -106,6 +106,24 @@ def take_first(items: Sequence[T], limit: int, noun: str = "") -> tuple[Sequence
     return items[:limit], f"and {text}" if more > 0 else ""
 
 
+def print_first(lines: Sequence[str], limit: int, label: str, *, noun: str = "", rest: str = "") -> None:
+    """Print the first lines as warnings, and how many more there are. `rest` says where all of them are."""
+    shown, more = take_first(lines, limit, noun)
+    for line in shown:
+        print_warning_line(line, label)
+    if more:
+        print_warning_line(f"{more}{rest}", label)
+
+
+def format_speed(audio_sec: float, wall_sec: float) -> str:
+    """A speed as a multiple of real time, to be appended to a line; empty if there was no audio.
+
+    >>> format_speed(3600, 2), format_speed(0, 2)
+    (', 1,800.0 × real time', '')
+    """
+    return f", {audio_sec / wall_sec:,.1f} × real time" if audio_sec else ""
+
+
 def print_json(value: object) -> None:
     """Print a value as JSON. Control characters are escaped as JSON allows."""
     text = redact(json.dumps(value, ensure_ascii=False, indent=1))

@@ -98,3 +98,19 @@ def built_corpus(
     made.demo = small_demo
     yield made
     made.instance.dispose()
+
+
+@pytest.fixture
+def fresh_corpus(small_demo: SampleData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BuiltCorpus]:
+    """The small demo's recordings, of which nothing was discovered yet."""
+    root = tmp_path / "fresh"
+    made = open_corpus(root, monkeypatch)
+    shutil.copytree(small_demo.raw, root / "raw")
+    made.demo = small_demo
+    yield made
+    made.instance.dispose()
+
+
+def correct_a_line(corpus: BuiltCorpus) -> None:
+    """Change the text of one line of a transcript."""
+    corpus.edit_transcript("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="Put right by hand."))

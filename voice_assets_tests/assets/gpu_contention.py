@@ -8,7 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from voice_assets.defs.voice_dataset.partitions import NAME
+from voice_assets.defs.voice_dataset.partitions import CHANNEL_BATCH
 from voice_assets.pools import read_pool_state
 from voice_assets.run_ownership import PID_TAG
 from voice_assets_tests.assets.daemon_fixture import run_dagster_dev
@@ -117,7 +117,7 @@ def run_contention(unencoded: UnencodedCorpus, batches_each: int) -> GpuUsage:
         run_dagster_dev(unencoded.folder, unencoded.variables, MODULE, unencoded.extra_variables) as dagster_server,
         dagster_server.instance as instance,
     ):
-        instance.add_dynamic_partitions(NAME, unencoded.keys)
+        instance.add_dynamic_partitions(CHANNEL_BATCH, unencoded.keys)
         for keys in groups[:2]:
             dagster_server.backfill(["coded_segments"], keys)
         builds = [unencoded.build(dagster_server.home, keys) for keys in groups[2:]]

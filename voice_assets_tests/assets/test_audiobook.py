@@ -9,7 +9,8 @@ import pytest
 
 from resources.corpus import CorpusResource
 from voice_assets.definitions import build_definitions
-from voice_assets.defs.audiobook.sensors import new_books_sensor
+from voice_assets.defs.audiobook.sensors import BOOK_INBOX
+from voice_assets.inbox import inbox_sensor
 from voice_assets_tests.core.audiobook.epub_builder import build_epub
 from voice_core.settings import Settings
 
@@ -35,7 +36,7 @@ class Library:
 
     def tick(self) -> list[str]:
         """The books that the sensor asks for."""
-        sensor = new_books_sensor(Settings.load(), dg.DefaultSensorStatus.STOPPED)
+        sensor = inbox_sensor(BOOK_INBOX, Settings.load(), dg.DefaultSensorStatus.STOPPED)
         with dg.build_sensor_context(
             instance=self.instance, cursor=self.cursor, resources={"corpus": CorpusResource()}
         ) as context:
@@ -144,7 +145,7 @@ def metadata_table(result: dg.ExecuteInProcessResult) -> Any:
 
 def test_without_a_folder_of_books_the_sensor_says_so(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("VOICE_AUDIOBOOK__BOOKS_URL")
-    sensor = new_books_sensor(Settings.load(), dg.DefaultSensorStatus.STOPPED)
+    sensor = inbox_sensor(BOOK_INBOX, Settings.load(), dg.DefaultSensorStatus.STOPPED)
     with dg.build_sensor_context(instance=library.instance, resources={"corpus": CorpusResource()}) as context:
         result = sensor(context)
     assert isinstance(result, dg.SkipReason)

@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from voice_assets.definitions import build_definitions
-from voice_assets.defs.voice_dataset.partitions import NAME
+from voice_assets.defs.voice_dataset.partitions import CHANNEL_BATCH
 from voice_core.settings import Settings
 
 KEYS = [f"news/batch-{number:04d}" for number in range(1, 301)]
@@ -19,7 +19,7 @@ class AutomationHarness:
 
     def __init__(self, keys: list[str]) -> None:
         self.instance = dg.DagsterInstance.ephemeral()
-        self.instance.add_dynamic_partitions(NAME, keys)
+        self.instance.add_dynamic_partitions(CHANNEL_BATCH, keys)
         self.defs = build_definitions(Settings())
         self.cursor = None
 

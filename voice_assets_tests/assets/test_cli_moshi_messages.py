@@ -45,7 +45,7 @@ def test_turns_are_counted_from_1_as_in_messages_about_lines(tmp_path: Path) -> 
 def test_approximate_word_times_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "are approximate" not in told(build(tmp_path, json.dumps(TALK)))
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)
-    monkeypatch.setattr("voice_assets.cli.moshi.find_spec", lambda name: None)
+    monkeypatch.setattr("voice_assets.cli.moshi_tables.find_spec", lambda name: None)
     shown = told(build(tmp_path, json.dumps(TALK), "--dataset-name", "rough"))
     assert "word times of 2 of 2 turns are approximate: for exact ones, pip install" in shown
 

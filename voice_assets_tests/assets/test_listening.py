@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from voice_assets.notebook_store import NotebookStore
-from voice_assets.run_moshi import speak_dialogues
+from voice_assets.run_speech import speak_dialogues
 from voice_core.codecs.base import CodecUnavailableError
 from voice_core.corpus.manifest import Manifest
 from voice_core.demo.dialogues import write_dialogues

@@ -13,9 +13,9 @@ import pytest
 from resources.corpus import open_work
 from resources.stores import open_store
 from voice_assets.definitions import build_definitions
-from voice_assets.defs.audiobook.partitions import NAME as BOOK
-from voice_assets.defs.moshi.partitions import NAME as DIALOGUE_BATCH
-from voice_assets.defs.voice_dataset.partitions import NAME as CHANNEL_BATCH
+from voice_assets.defs.audiobook.partitions import BOOK
+from voice_assets.defs.moshi.partitions import DIALOGUE_BATCH
+from voice_assets.defs.voice_dataset.partitions import CHANNEL_BATCH
 from voice_assets.run_queries import RANGE_END, RANGE_START
 from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_assets_tests.dagster_home import DAGSTER_YAML, variables_without_codec

@@ -13,7 +13,8 @@ import soundfile
 
 from resources.corpus import CorpusResource
 from voice_assets.definitions import build_definitions
-from voice_assets.defs.moshi.sensors import new_dialogues_sensor
+from voice_assets.defs.moshi.sensors import DIALOGUE_INBOX
+from voice_assets.inbox import inbox_sensor
 from voice_core.settings import Settings
 
 
@@ -37,7 +38,7 @@ class MoshiPipeline:
     def tick(self) -> list[str]:
         """The batches that the sensor asks for."""
         settings = Settings.load()
-        sensor = new_dialogues_sensor(settings, dg.DefaultSensorStatus.STOPPED)
+        sensor = inbox_sensor(DIALOGUE_INBOX, settings, dg.DefaultSensorStatus.STOPPED)
         with dg.build_sensor_context(
             instance=self.instance, cursor=self.cursor, resources={"corpus": CorpusResource()}
         ) as context:
@@ -179,7 +180,7 @@ def test_a_run_that_failed_is_requested_again_at_growing_intervals(
     assert not moshi_pipeline.speak(key).success
     for minutes, asked in ((1, []), (16, [key]), (17, []), (16 + 31, [key])):
         clock = SimpleNamespace(time=lambda at=now + 60 * minutes: at)
-        monkeypatch.setattr("voice_assets.defs.moshi.sensors.time", clock)
+        monkeypatch.setattr("voice_assets.inbox.time", clock)
         assert moshi_pipeline.tick() == asked, minutes
     assert len(set(moshi_pipeline.run_keys)) == 3
 

@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from voice_assets.definitions import build_definitions
-from voice_assets.defs.voice_dataset.partitions import NAME
+from voice_assets.defs.voice_dataset.partitions import CHANNEL_BATCH
 from voice_assets.failures import FAILED_BATCHES
 from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_assets_tests.dagster_home import create_dagster_home
@@ -44,7 +44,7 @@ class MultiPartitionCorpus:
         self.instance = dg.DagsterInstance.from_config(str(home))
         self.defs = build_definitions(Settings.load())
         self.corpus.discover()
-        self.instance.add_dynamic_partitions(NAME, KEYS)
+        self.instance.add_dynamic_partitions(CHANNEL_BATCH, KEYS)
 
     def run(self, job: str, first: str, last: str) -> dg.ExecuteInProcessResult:
         return self.defs.resolve_job_def(job).execute_in_process(
@@ -128,7 +128,7 @@ def test_a_failed_batch_does_not_stop_the_others_and_the_failed_run_names_it(
 
 
 def test_a_key_that_is_none_costs_only_itself(multi_partition: MultiPartitionCorpus) -> None:
-    multi_partition.instance.add_dynamic_partitions(NAME, ["notes"])  # as in the UI
+    multi_partition.instance.add_dynamic_partitions(CHANNEL_BATCH, ["notes"])  # as in the UI
     result = multi_partition.run("ingest_batch", KEYS[0], "notes")
     (failure,) = [event for event in result.all_events if event.is_step_failure]
     told = failure.step_failure_data.user_failure_data.metadata[FAILED_BATCHES].value  # type: ignore[union-attr]

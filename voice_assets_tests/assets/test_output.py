@@ -34,3 +34,14 @@ def test_bars_reach_the_terminal_while_an_engine_captures_what_its_package_print
             bar.display.refresh()  # type: ignore[attr-defined]
         assert "4/10" in terminal.getvalue()[before:]
     assert [record.getMessage() for record in caplog.records] == ["loading"]
+
+
+def test_the_first_lines_are_printed_and_the_others_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = ["001-0001: too short", "001-0002: too long"]
+    output.print_first(lines, 1, "exception:", noun="chunk", rest="; see the page")
+    assert capsys.readouterr().err.splitlines() == [
+        "exception: 001-0001: too short",
+        "exception: and 1 more chunk; see the page",
+    ]
+    output.print_first(lines[:1], 1, "exception:", noun="chunk", rest="; see the page")
+    assert capsys.readouterr().err.splitlines() == ["exception: 001-0001: too short"]

@@ -1,47 +1,30 @@
-"""`voice plan` against what `voice build` then really does, on the small demo world."""
+"""`voice plan` against what `voice build` then really does, on the small demo corpus."""
 
-import hashlib
-import json
 import os
 import shutil
-from collections.abc import Iterator
-from pathlib import Path
 
-import dagster as dg
 import pytest
 from typer.testing import CliRunner
 
 from resources.corpus import load_configured_codec, open_raw, open_work_read_only
 from voice_assets.build import DatasetBuildReport, preview_build
 from voice_assets.cli import app
-from voice_assets.cli.output import console
-from voice_assets.cli.plan import plan_to_dict
 from voice_assets.eta import (
     estimate_stage_times,
-    expected_encoding_unit,
     format_codec_label,
-    read_cutting_speeds,
     read_encoding_speeds,
-    read_writing_speeds,
-    sum_minutes,
 )
-from voice_assets.run_ownership import HOST_TAG
-from voice_assets_tests.assets.conftest import BuiltCorpus, open_corpus
-from voice_assets_tests.core.corpus.small_corpus import SmallCodec
+from voice_assets_tests.assets.conftest import BuiltCorpus, correct_a_line
 from voice_core.codecs import CODECS, cached_codec, load_codec
 from voice_core.codecs.declaration import CodecDeclaration
 from voice_core.codecs.melvq import MelVQ
 from voice_core.corpus.ingest.batch_model import Recording
 from voice_core.corpus.ingest.batches import read_batches
 from voice_core.corpus.ingest.discovery import discover
-from voice_core.corpus.plan.build_plan import BuildPlan, PartitionPlan, StageWork
-from voice_core.corpus.plan.estimates import Quantity
+from voice_core.corpus.plan.build_plan import BuildPlan
 from voice_core.corpus.plan.plan import plan_build
 from voice_core.corpus.retention.evict import evict_files, plan_eviction
 from voice_core.corpus.status import StageState, read_status
-from voice_core.demo.sample_data import SampleData
-from voice_core.layout import PartitionKey
-from voice_core.settings import Settings
 from voice_core.storage.store import Store
 
 COUNTERS = ("recordings_decoded", "segments_cut", "segments_encoded")
@@ -59,15 +42,6 @@ def counts(found: BuildPlan) -> tuple[int, ...]:
 def taken(report: DatasetBuildReport) -> tuple[int, ...]:
     assert report.failures == []
     return tuple(int(report.figures.get(name, 0)) for name in COUNTERS)
-
-
-def state_of(folder: Path) -> dict[str, tuple[str, int]]:
-    """Content and time of every file below a folder."""
-    return {
-        str(path.relative_to(folder)): (hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns)
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
 
 
 def stored(built_corpus: BuiltCorpus) -> dict[str, int]:
@@ -88,36 +62,25 @@ def grown(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
     return {stage: after[stage] - before[stage] for stage in after}
 
 
-@pytest.fixture
-def fresh(small_demo: SampleData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BuiltCorpus]:
-    """The small world, of which nothing was discovered yet."""
-    root = tmp_path / "fresh"
-    made = open_corpus(root, monkeypatch)
-    shutil.copytree(small_demo.raw, root / "raw")
-    made.demo = small_demo
-    yield made
-    made.instance.dispose()
-
-
-def test_the_plan_of_a_fresh_corpus_is_what_the_build_then_does(fresh: BuiltCorpus) -> None:
-    found = plan(fresh)
-    assert not fresh.work.exists()
+def test_the_plan_of_a_fresh_corpus_is_what_the_build_then_does(fresh_corpus: BuiltCorpus) -> None:
+    found = plan(fresh_corpus)
+    assert not fresh_corpus.work.exists()
     assert (found.batches, found.recordings, found.new, found.splits, found.card) == (2, 21, 21, True, True)
     decode, encode = found.stages["decode and cut"], found.stages["encode"]
     assert not decode.items.exact
     assert not encode.items.exact
     codec = load_codec("melvq")
-    unmeasured = estimate_stage_times(found, codec, fresh.settings(), fresh.instance)
+    unmeasured = estimate_stage_times(found, codec, fresh_corpus.settings(), fresh_corpus.instance)
     assert [item.minutes for item in unmeasured] == [None, None, None]
     assert "run one batch first, or give --encode-speed" in unmeasured[1].note
 
-    before = stored(fresh)
-    report = fresh.build()
+    before = stored(fresh_corpus)
+    report = fresh_corpus.build()
     planned, did = counts(found), taken(report)
     assert planned[:2] == did[:2]  # headers and transcripts tell
     assert planned[2] == pytest.approx(did[2], rel=0.15)  # the default share of kept segments
     assert found.rows_written == len(report.status.partitions)
-    sizes = grown(before, stored(fresh))
+    sizes = grown(before, stored(fresh_corpus))
     assert decode.stored.value == pytest.approx(sizes["segments"], rel=0.05)
     assert encode.stored.value == pytest.approx(sizes["coded"], rel=0.15)
     assert found.stages["rows"].stored.value == pytest.approx(sizes["rows"], rel=0.35)
@@ -138,7 +101,7 @@ def test_after_a_build_there_is_nothing_to_do(built_corpus: BuiltCorpus) -> None
 def test_a_corrected_line_takes_its_recording_decoded_up_to_it_one_cut_and_one_encoding(
     built_corpus: BuiltCorpus,
 ) -> None:
-    built_corpus.edit_transcript("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="Put right by hand."))
+    correct_a_line(built_corpus)
     found = plan(built_corpus)
     assert counts(found) == (1, 1, 1)
     (item,) = found.partitions
@@ -265,7 +228,7 @@ def test_new_recordings_and_a_chosen_partition(built_corpus: BuiltCorpus) -> Non
         if path.name.startswith(("clocks-004.", "snow-006.")):
             (built_corpus.raw / "second-radio").mkdir(exist_ok=True)
             shutil.copy(path, built_corpus.raw / "second-radio" / path.name)
-    built_corpus.edit_transcript("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="Put right by hand."))
+    correct_a_line(built_corpus)
     all_of_it, one = plan(built_corpus), plan(built_corpus, "second-radio/batch-0001")
     assert [str(item.partition) for item in one.partitions] == ["second-radio/batch-0001"]
     assert one.new == all_of_it.new == 2
@@ -279,8 +242,8 @@ def test_new_recordings_and_a_chosen_partition(built_corpus: BuiltCorpus) -> Non
     assert isinstance(unknown.exception, LookupError)
 
 
-def test_where_too_many_transcripts_would_be_read_the_rest_is_assumed_to_be_alike(fresh: BuiltCorpus) -> None:
-    settings = fresh.settings()
+def test_where_too_many_transcripts_would_be_read_the_rest_is_assumed_to_be_alike(fresh_corpus: BuiltCorpus) -> None:
+    settings = fresh_corpus.settings()
     raw, work, codec = open_raw(settings), open_work_read_only(settings), load_configured_codec(settings)
     discovery = discover(raw, work, settings, read_only=True)
     status = read_status(work, discovery, codec, settings)
@@ -289,115 +252,3 @@ def test_where_too_many_transcripts_would_be_read_the_rest_is_assumed_to_be_alik
     assert "transcripts were not read" in " ".join(some.basis)
     assert some.cut.value == pytest.approx(every.cut.value, rel=0.6)
     assert not some.cut.exact
-
-
-def test_nothing_is_written_and_nothing_is_discovered(built_corpus: BuiltCorpus) -> None:
-    (built_corpus.raw / "second-radio").mkdir()
-    for path in sorted((built_corpus.raw / "harbour-radio").glob("snow-006.*")):
-        shutil.copy(path, built_corpus.raw / "second-radio" / path.name)
-    built_corpus.edit_transcript("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="Put right by hand."))
-    before = state_of(built_corpus.work)
-    folders = sorted(path for path in built_corpus.work.rglob("*") if path.is_dir())
-    for arguments in (["plan"], ["plan", "--json"], ["plan", "-p", "Atheer_-/batch-0001", "--encode-speed", "40"]):
-        assert CliRunner().invoke(app, arguments).exit_code == 0
-    assert state_of(built_corpus.work) == before
-    assert sorted(path for path in built_corpus.work.rglob("*") if path.is_dir()) == folders
-
-
-def test_programs_read_the_plan_as_json(built_corpus: BuiltCorpus) -> None:
-    built_corpus.edit_transcript(
-        "Atheer_-/atheer_0003.json", lambda lines: lines[2].update(text="Put right by hand, too.")
-    )
-    built_corpus.build()
-    built_corpus.edit_transcript("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="Put right by hand."))
-    value = json.loads(CliRunner().invoke(app, ["plan", "--json"]).stdout)
-    (item,) = value["partitions"]
-    assert item["partition"] == "Atheer_-/batch-0001"
-    assert item["decode"]["items"] == {"value": 1, "exact": True}
-    assert item["cut"] == {"value": 1, "exact": True}
-    assert item["encode"]["items"] == {"value": 1, "exact": False}
-    assert value["total"]["encode"]["items"]["value"] == 1
-    assert [time["unit"] for time in value["time"]] == ["CPU minutes"] * 3
-    assert all(time["minutes"] is not None for time in value["time"])
-    assert value["time"][1]["speeds"][0]["host"]
-
-
-def test_people_read_what_is_done_moved_and_how_long_it_takes(fresh: BuiltCorpus) -> None:
-    fresh.monkeypatch.setattr(console, "width", 200)
-    shown = CliRunner().invoke(app, ["plan"])
-    assert shown.exit_code == 0
-    for part in ("Planned work", "harbour-radio/batch-0001", "≈", "Data volume (GB)"):
-        assert part in shown.stdout
-    assert "no measured speed yet: run one batch first, or give --cut-speed" in shown.stdout
-    assert "or give --encode-speed" in shown.stdout
-    given = CliRunner().invoke(app, ["plan", "--encode-speed", "40", "--cut-speed", "300"])
-    assert "option" in given.stdout
-    assert "40.0" in given.stdout
-
-
-def test_minutes_come_from_runs_that_did_work(built_corpus: BuiltCorpus) -> None:
-    cutting, encoding = read_cutting_speeds(built_corpus.instance), read_encoding_speeds(built_corpus.instance)
-    built_corpus.build()
-    assert len(read_cutting_speeds(built_corpus.instance)) == len(cutting)
-    built_corpus.edit_transcript("Atheer_-/atheer_0003.json", lambda lines: lines[1].update(text="Put right by hand."))
-    found = plan(built_corpus)
-    times = estimate_stage_times(
-        found, load_codec("melvq"), built_corpus.settings(), built_corpus.instance, cut_speed=10.0, encode_speed=5.0
-    )
-    whole = sum_minutes(times[:2])
-    assert whole is not None
-    assert whole.value == pytest.approx(found.decoded_sec.value / 600 + found.encoded_sec.value / 300)
-    built_corpus.build()  # work for the codec
-    label = format_codec_label(load_codec("melvq"))
-    after = read_encoding_speeds(built_corpus.instance)[label]
-    assert len(after) > len(encoding.get(label, []))
-    assert all(item.host for item in after)
-    assert {item.device for item in after} == {"cpu"}
-    assert read_writing_speeds(built_corpus.instance)
-
-
-def test_encoding_in_a_pool_takes_gpu_minutes() -> None:
-    assert expected_encoding_unit(Settings(codec="neucodec", neucodec={"pool": "gpu_t4"})) == "GPU minutes"  # type: ignore[arg-type]
-    assert expected_encoding_unit(Settings(codec="neucodec")) == "CPU minutes"
-    assert expected_encoding_unit(Settings()) == "CPU minutes"
-    assert expected_encoding_unit(Settings(codec="neucodec", neucodec={"device": "cuda:1"})) == "GPU minutes"  # type: ignore[arg-type]
-    on_cpu = {"pool": "gpu_t4", "device": "cpu"}
-    assert expected_encoding_unit(Settings(codec="neucodec", neucodec=on_cpu)) == "CPU minutes"  # type: ignore[arg-type]
-
-
-def encoded(instance: dg.DagsterInstance, host: str, device: str, speed: float) -> None:
-    """A materialisation of `coded_segments` by NeuCodec, on some machine."""
-    metadata = {"codec": "neucodec 1-abc-fp32", "segments_encoded": 9, "times_real_time": speed, "wall_sec": 10.0}
-
-    @dg.asset
-    def coded_segments() -> dg.MaterializeResult:
-        return dg.MaterializeResult(metadata={**metadata, **({"device": device} if device else {})})
-
-    assert dg.materialize([coded_segments], instance=instance, tags={HOST_TAG: host}).success
-
-
-def test_speeds_are_separate_by_host_and_device_and_minutes_are_those_of_the_measured_device() -> None:
-    settings = Settings(codec="neucodec", neucodec={"pool": "gpu_h200"})  # type: ignore[arg-type]
-    codec = SmallCodec("1-abc-fp32")
-    codec.name = "neucodec"
-    work = PartitionPlan(PartitionKey("news", 1), 1, 1, encode=StageWork(Quantity(10), Quantity(6_000.0)))
-    planned = BuildPlan((work,), 1, 1, splits=False, card=False)
-    with dg.DagsterInstance.ephemeral() as instance:
-        encoded(instance, "old", "", 800.0)
-        for speed in (1_900.0, 2_000.0, 2_100.0):
-            encoded(instance, "big", "cuda: NVIDIA H200", speed)
-        encoded(instance, "small", "cuda: Tesla T4", 90.0)
-        encoded(instance, "big", "cpu", 2.0)
-        times = estimate_stage_times(planned, codec, settings, instance)
-    _, encode, _ = times
-    assert [(s.host, s.device, s.times_real_time, s.measurements) for s in encode.speeds] == [
-        ("big", "cpu", 2.0, 1),
-        ("small", "cuda: Tesla T4", 90.0, 1),
-        ("big", "cuda: NVIDIA H200", 2_000.0, 3),
-        ("old", "", 800.0, 1),
-    ]
-    assert encode.unit == "CPU minutes"
-    assert [encode.unit_of(speed) for speed in encode.speeds] == ["CPU minutes", *["GPU minutes"] * 3]
-    value = plan_to_dict(planned, times)["time"][1]
-    assert (value["unit"], value["minutes"]["value"]) == ("CPU minutes", 50.0)
-    assert [speed["unit"] for speed in value["speeds"]] == ["CPU minutes", *["GPU minutes"] * 3]

@@ -17,8 +17,8 @@ from dagster._core.execution.plan.instance_concurrency_context import InstanceCo
 
 from voice_assets.cli.exit_codes import INTERRUPTED_EXIT_CODE
 from voice_assets.definitions import build_definitions
-from voice_assets.defs.moshi.partitions import NAME as DIALOGUE_BATCH
-from voice_assets.defs.voice_dataset.partitions import NAME
+from voice_assets.defs.moshi.partitions import DIALOGUE_BATCH
+from voice_assets.defs.voice_dataset.partitions import CHANNEL_BATCH
 from voice_assets.pools import apply_limits, read_pool_state, set_missing_limits
 from voice_assets.run_ownership import process_tags, read_run_process, release_orphaned_runs
 from voice_assets.run_queries import find_busy_partitions
@@ -126,7 +126,7 @@ def test_a_run_of_dagsters_launcher_that_is_killed_on_the_gpu_gives_lock_and_slo
         run_dagster_dev(unencoded.folder, unencoded.variables, MODULE, unencoded.extra_variables) as dagster_server,
         dagster_server.instance as instance,
     ):
-        instance.add_dynamic_partitions(NAME, unencoded.keys)
+        instance.add_dynamic_partitions(CHANNEL_BATCH, unencoded.keys)
         for key in unencoded.keys[:2]:
             dagster_server.backfill(["coded_segments"], [key])
         dagster_server.wait("the first is on the GPU", unencoded.uses)
@@ -216,7 +216,7 @@ def test_a_build_that_waits_for_the_pool_uses_no_cpu_and_ends_at_once_when_termi
 @pytest.mark.parametrize(
     ("job", "asset", "partitions", "pool"),
     [
-        ("encode_batch", "coded_segments", NAME, "gpu_t4"),
+        ("encode_batch", "coded_segments", CHANNEL_BATCH, "gpu_t4"),
         ("speak_dialogues", "moshi_shards", DIALOGUE_BATCH, "gpu_h200"),
     ],
 )
@@ -288,7 +288,7 @@ def test_a_run_sets_the_limit_of_its_pool_from_the_file_if_none_is_set(
     encode = build_definitions(settings).resolve_job_def("encode_batch")
 
     def limit_after_a_run(instance: dg.DagsterInstance) -> int | None:
-        instance.add_dynamic_partitions(NAME, ["some/batch-0001"])
+        instance.add_dynamic_partitions(CHANNEL_BATCH, ["some/batch-0001"])
         encode.execute_in_process(instance=instance, partition_key="some/batch-0001", raise_on_error=False)
         return read_pool_state(instance, "gpu_t4").limit
 
@@ -345,7 +345,7 @@ def test_a_run_that_is_running_or_elsewhere_or_has_the_tags_of_another_is_not_ch
 def test_a_batch_of_a_killed_run_does_not_count_as_being_built(
     instance: dg.DagsterInstance,
 ) -> None:
-    instance.add_dynamic_partitions(NAME, ["news/batch-0001"])
+    instance.add_dynamic_partitions(CHANNEL_BATCH, ["news/batch-0001"])
     boot = process_tags("")["voice/process"].split()[-2]
     tags = {**process_tags("killed"), "voice/process": f"killed {boot} 0", "dagster/partition": "news/batch-0001"}
     run = dg.DagsterRun(job_name="ingest_batch", run_id="killed", status=dg.DagsterRunStatus.STARTED, tags=tags)

@@ -6,8 +6,7 @@ import signal
 import dagster as dg
 import pytest
 
-from voice_assets import run_moshi
-from voice_assets.run_moshi import DialogueRunReport
+from voice_assets.in_process import run_job
 from voice_assets.run_ownership import raise_if_interrupted
 from voice_assets.signals import Interrupted
 
@@ -34,7 +33,7 @@ def failing_job() -> None:
 
 def test_a_command_that_is_asked_to_end_during_a_run_stops() -> None:
     with dg.instance_for_test() as instance, pytest.raises(Interrupted):
-        run_moshi._run(interrupted_job, instance, DialogueRunReport(()))
+        run_job(interrupted_job, instance, "demo")
 
 
 def test_a_run_that_fails_by_itself_does_not_stop_the_command() -> None:

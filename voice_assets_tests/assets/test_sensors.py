@@ -7,7 +7,7 @@ import pytest
 
 from resources.corpus import CorpusResource
 from voice_assets.definitions import build_definitions
-from voice_assets.defs.voice_dataset.partitions import NAME
+from voice_assets.defs.voice_dataset.partitions import CHANNEL_BATCH
 from voice_assets.sensor_backoff import RunAttempt, filter_unresolved, select_due
 from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_assets_tests.dagster_home import create_dagster_home
@@ -36,7 +36,7 @@ class Ticking:
         assert isinstance(result, dg.SensorResult)
         self.cursor = result.cursor
         self.skip_message = str(result.skip_reason and result.skip_reason.skip_message)
-        known = self.instance.get_dynamic_partitions(NAME)
+        known = self.instance.get_dynamic_partitions(CHANNEL_BATCH)
         return [_batches(request, list(known)) for request in result.run_requests or ()]
 
 
@@ -84,7 +84,7 @@ def test_a_batch_in_a_run_is_not_requested(tmp_path: Path, monkeypatch: pytest.M
     ticking = Ticking(tmp_path, monkeypatch)
     for name in "abc":
         ticking.corpus.add_recording(name, 1.0)
-    ticking.instance.add_dynamic_partitions(NAME, batch(1, 2, 3))
+    ticking.instance.add_dynamic_partitions(CHANNEL_BATCH, batch(1, 2, 3))
     tags = {"dagster/asset_partition_range_start": batch(1)[0], "dagster/asset_partition_range_end": batch(2)[0]}
     ticking.instance.add_run(
         dg.DagsterRun(job_name="ingest_batch", run_id="1" * 8, status=dg.DagsterRunStatus.STARTED, tags=tags)

@@ -1,4 +1,4 @@
-"""Checks of a book's speech, each declared with its severity."""
+"""Checks of the stage `chunk_audio`, each declared with its severity. `voice_assets` assigns them to assets."""
 
 import io
 import json

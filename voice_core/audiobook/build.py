@@ -32,8 +32,6 @@ from voice_core.storage.distributed_lock import LockLostError, LockTimeoutError
 from voice_core.storage.store import Store
 from voice_core.synthesis import EnginePool, SynthesisOptions
 from voice_core.synthesis.configured import engine_spec
-from voice_core.tts import configured_engine, load_engine
-from voice_core.tts.base import SpeechEngine
 
 EXPECTED_ERRORS = (
     *(BookError, LookupError, ValueError, OSError, MemoryError, FFmpegError),
@@ -60,24 +58,20 @@ class LibraryReport:
     failures: dict[str, str] = field(default_factory=dict)
 
 
-def load_speaker(settings: Settings) -> SpeechEngine:
-    """The engine of the settings, without its weights."""
-    name, options = configured_engine(settings)
-    return load_engine(name, **options)
-
-
 def read_rows(data: bytes, name: str, settings: Settings) -> tuple[Book, Sequence[ChunkRow]]:
     """A book and its chunks, with nothing written. Raises `BookError`."""
     given = settings.audiobook
     book = read_book(data, name, given)
-    return book, make_rows(book, given, load_speaker(settings), load_lexicon(given.lexicon), name=str(BookKey.of(name)))
+    engine = engine_spec(settings).load()
+    return book, make_rows(book, given, engine, load_lexicon(given.lexicon), name=str(BookKey.of(name)))
 
 
 def build_text(books: Store, work: Store, file: BookFile, settings: Settings) -> BookManifest:
     """Read a book and commit its chunks. Raises `BookError`."""
     data = books.get(file.name)
     book = read_book(data, file.name, settings.audiobook)
-    return build_book_chunks(work, file.key, file.name, data, book, settings.audiobook, load_speaker(settings))
+    engine = engine_spec(settings).load()
+    return build_book_chunks(work, file.key, file.name, data, book, settings.audiobook, engine)
 
 
 def build_book(

@@ -11,8 +11,7 @@ from voice_core.audiobook.chunk_manifest import parse_book_manifest
 from voice_core.audiobook.commands import build_command
 from voice_core.layout import BookKey, manifest_key, stage_prefix
 from voice_core.stages.files import FilesByKey
-from voice_core.stages.integrity import MISSING, AuditCollector, PartitionAudit
-from voice_core.storage.state_files import StateFileError
+from voice_core.stages.integrity import AuditCollector, PartitionAudit
 from voice_core.storage.store import Store
 
 STAGES = (TEXT, AUDIO, MASTERED)
@@ -59,16 +58,11 @@ def _audit_stage(
 ) -> None:
     key = manifest_key(stage, book)
     there = [item.key for item in found.work.listing(stage_prefix(stage, book)) if item.key != key]
-    data = found.read(key)
-    if data is None:
-        if there and key not in found.wrong:
-            found.wrong[key] = f"{MISSING}, but {len(there)} files of its book exist"
+    read = found.parse(key, lambda data: read_files(found.work, book, data))
+    if read is None:
+        found.add_missing_record(key, there, "book")
         return
-    try:
-        complete, files = read_files(found.work, book, data)
-    except StateFileError as error:
-        found.wrong[key] = error.why
-        return
+    complete, files = read
     if not complete:
         found.unfinished.append(key)
         return

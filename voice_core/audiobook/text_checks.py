@@ -1,4 +1,4 @@
-"""Checks of a book's text, each declared with its severity. `voice_assets` assigns them to assets."""
+"""Checks of the stage `book_chunks`, each declared with its severity. `voice_assets` assigns them to assets."""
 
 import json
 from collections import Counter

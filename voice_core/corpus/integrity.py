@@ -20,7 +20,6 @@ from voice_core.corpus.manifest import Manifest, parse_manifest
 from voice_core.corpus.names import CODED, SEGMENTS
 from voice_core.corpus.segment.content_hashes import parse_content_hashes
 from voice_core.fingerprint import sha256
-from voice_core.language import pluralize
 from voice_core.layout import (
     EVICTED,
     TOMBSTONES,
@@ -33,7 +32,6 @@ from voice_core.layout import (
 )
 from voice_core.settings import Settings
 from voice_core.stages.integrity import MISSING, AuditCollector, PartitionAudit
-from voice_core.storage.state_files import StateFileError
 from voice_core.storage.store import Store
 
 DATASETS_PREFIX = "datasets/"
@@ -66,8 +64,7 @@ def _audit_stage(found: AuditCollector, stage: str, partition: PartitionKey) -> 
     there = [item.key for item in found.work.listing(stage_prefix(stage, partition)) if item.key != key]
     manifest = _read_manifest(found, key)
     if manifest is None:
-        if there and key not in found.wrong:
-            found.wrong[key] = f"{MISSING}, but {pluralize(len(there), 'file')} of its batch exist"
+        found.add_missing_record(key, there, "batch")
         return None
     if not manifest.complete:
         found.unfinished.append(key)
@@ -79,14 +76,7 @@ def _audit_stage(found: AuditCollector, stage: str, partition: PartitionKey) -> 
 
 
 def _read_manifest(found: AuditCollector, key: str, *, lazily: bool = False) -> Manifest | None:
-    data = found.read(key)
-    if data is None:
-        return None
-    try:
-        return parse_manifest(found.work, key, data, lazily=lazily)
-    except StateFileError as error:
-        found.wrong[key] = error.why
-        return None
+    return found.parse(key, lambda data: parse_manifest(found.work, key, data, lazily=lazily))
 
 
 def _audit_rows(found: AuditCollector, partition: PartitionKey, layout: DatasetLayout) -> Manifest | None:
@@ -104,14 +94,7 @@ def _audit_rows(found: AuditCollector, partition: PartitionKey, layout: DatasetL
 
 
 def _read_pairs(found: AuditCollector, key: str) -> PairsRecord | None:
-    data = found.read(key)
-    if data is None:
-        return None
-    try:
-        return parse_pairs(found.work, key, data)
-    except StateFileError as error:
-        found.wrong[key] = error.why
-        return None
+    return found.parse(key, lambda data: parse_pairs(found.work, key, data))
 
 
 def audit_dataset(work: Store, settings: Settings, *, is_other: bool = False) -> PartitionAudit:
@@ -169,17 +152,12 @@ def _audit_dataset_record(
     settings: Settings,
 ) -> Mapping[str, Any] | None:
     key = layout.summary_key
-    data = found.read(key)
-    if data is None:
+    commit = found.parse(key, lambda data: parse_dataset_record(found.work, key, data))
+    if commit is None:
         if layout.card_key in there:
-            found.wrong[key] = f"{MISSING}, but the card exists"
-        elif manifests:
+            found.wrong.setdefault(key, f"{MISSING}, but the card exists")
+        elif manifests and key not in found.wrong:
             found.unfinished.append(key)
-        return None
-    try:
-        commit = parse_dataset_record(found.work, key, data)
-    except StateFileError as error:
-        found.wrong[key] = error.why
         return None
     found.expected_hashes |= {item["key"]: item["sha256"] for item in card_file_records(commit)}
     if not card_file_records(commit):
@@ -204,18 +182,14 @@ def _audit_splits(
     manifests: Collection[Manifest],
 ) -> None:
     key = layout.splits_key
-    data = found.read(key)
-    if data is None:
+    read = found.parse(key, lambda data: (parse_splits(found.work, key, data), sha256(data)))
+    if read is None:
         if manifests and key not in there:
             found.wrong[key] = MISSING
         return
-    try:
-        splits = parse_splits(found.work, key, data)
-    except StateFileError as error:
-        found.wrong[key] = error.why
-        return
+    splits, digest = read
     committed = splits_record(commit)
-    if committed.get("inputs") == splits.inputs and committed["sha256"] != sha256(data):
+    if committed.get("inputs") == splits.inputs and committed["sha256"] != digest:
         found.wrong[key] = "is not what was committed"
 
 
@@ -254,9 +228,6 @@ def _partition_of_manifest(key: str) -> PartitionKey | None:
 
 def _audit_readable(found: AuditCollector, key: str, parse: Callable[[Store, str, bytes], object]) -> None:
     """Check that a file can be read; `parse` returns None for a file that does not belong there."""
-    data = found.read(key)
-    try:
-        if data is not None and parse(found.work, key, data) is None:
-            found.unlisted.append(key)
-    except StateFileError as error:
-        found.wrong[key] = error.why + (f". {error.remedy}" if error.remedy else "")
+    belongs = found.parse(key, lambda data: parse(found.work, key, data) is not None)
+    if belongs is False:
+        found.unlisted.append(key)

@@ -41,7 +41,7 @@ from voice_core.synthesis.speech_cache import SpeechCache
 from voice_core.synthesis.voice_levels import remove_damaged_levels
 from voice_core.tts.base import Speech
 
-SUFFIXES = (".jsonl", ".ndjson")
+DIALOGUE_SUFFIXES = (".jsonl", ".ndjson")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def read_scripts(
 
     Where several files have the same id, the first is taken. `most` ends after so many dialogues.
     """
-    names = sorted(only) or sorted(item.key for item in scripts.listing() if item.key.endswith(SUFFIXES))
+    names = sorted(only) or sorted(item.key for item in scripts.listing() if item.key.endswith(DIALOGUE_SUFFIXES))
     seen: dict[int, str] = {}
     count = 0
     for name in names:

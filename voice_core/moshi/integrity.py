@@ -15,7 +15,6 @@ from voice_core.moshi.shard_manifest import STAGE, ShardManifest, parse_shard_ma
 from voice_core.moshi.trainer_manifest import trainer_manifest_key, trainer_manifest_prefix, trainer_manifest_rows
 from voice_core.settings import MoshiSettings
 from voice_core.stages.integrity import MISSING, AuditCollector, PartitionAudit
-from voice_core.storage.state_files import StateFileError
 from voice_core.storage.store import Store
 from voice_core.synthesis import voice_levels
 
@@ -54,28 +53,16 @@ def audit_shards(work: Store, name: str, settings: MoshiSettings) -> PartitionAu
 
 def _audit_batch(found: AuditCollector, partition: PartitionKey) -> ShardManifest | None:
     script, key = script_key(partition), manifest_key(STAGE, partition)
-    data = found.read(script)
-    dialogues: list[str] = []
     there = [item.key for item in found.work.listing(stage_prefix(STAGE, partition)) if item.key != key]
-    manifest_data = found.read(key)
-    if data is None and script not in found.wrong:
-        found.wrong[script] = MISSING
-    try:
-        if data is not None:
-            items = parse_script(found.work, partition, data)
-            dialogues = [item.id for item in items if isinstance(item, Dialogue)]
-            if manifest_data is None and dialogues and not there:
-                found.unfinished.append(key)
-    except StateFileError as error:
-        found.wrong[script] = error.why
-    if manifest_data is None:
-        if there and key not in found.wrong:
-            found.wrong[key] = f"{MISSING}, but {len(there)} files of its batch exist"
-        return None
-    try:
-        manifest = parse_shard_manifest(found.work, partition, manifest_data)
-    except StateFileError as error:
-        found.wrong[key] = error.why
+    items = found.parse(script, lambda data: parse_script(found.work, partition, data))
+    manifest = found.parse(key, lambda data: parse_shard_manifest(found.work, partition, data))
+    if items is None:
+        found.wrong.setdefault(script, MISSING)
+    dialogues = [item.id for item in items or () if isinstance(item, Dialogue)]
+    if manifest is None:
+        found.add_missing_record(key, there, "batch")
+        if dialogues and not there and key not in found.wrong:
+            found.unfinished.append(key)
         return None
     if not manifest.complete:
         found.unfinished.append(key)
@@ -113,12 +100,7 @@ def _audit_trainer_manifests(found: AuditCollector, manifests: list[ShardManifes
 
 
 def _audit_source(found: AuditCollector, name: str) -> str:
-    data = found.read(source_key(name))
-    try:
-        return read_source(found.work, name) if data is not None else ""
-    except StateFileError as error:
-        found.wrong[source_key(name)] = f"{error.why}. {error.remedy}"
-        return ""
+    return found.parse(source_key(name), lambda _: read_source(found.work, name)) or ""
 
 
 def _remedy(name: str, source: str) -> str:

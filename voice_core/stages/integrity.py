@@ -6,14 +6,17 @@ import logging
 import shlex
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
+from voice_core.language import pluralize
 from voice_core.layout import partition_flags
 from voice_core.stages.files import FileAudit, FileState, audit_file
-from voice_core.storage.state_files import DamagedStateError, read_state
+from voice_core.storage.state_files import DamagedStateError, StateFileError, read_state
 from voice_core.storage.store import Store, StoreError
 
 AUDIT_REPORT_KEY = "audits/latest.json"
 MISSING = "is missing"
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
@@ -135,6 +138,21 @@ class AuditCollector:
             self.files_read += 1
             self.size_bytes += len(data)
         return data
+
+    def parse(self, key: str, parse: Callable[[bytes], T]) -> T | None:
+        """The parsed content of such a file; None where it is missing or cannot be read, which is wrong."""
+        data = self.read(key)
+        try:
+            return parse(data) if data is not None else None
+        except StateFileError as error:
+            self.wrong[key] = f"{error.why}. {error.remedy}" if error.remedy else error.why
+            return None
+
+    def add_missing_record(self, key: str, there: Collection[str], owner: str) -> None:
+        """Record that files exist without the commit record `key`, unless something else is wrong with it."""
+        if there and key not in self.wrong:
+            verb = "exists" if len(there) == 1 else "exist"
+            self.wrong[key] = f"{MISSING}, but {pluralize(len(there), 'file')} of its {owner} {verb}"
 
     def finish(
         self, is_evicted: Callable[[str, str], bool] = lambda key, digest: False, remedy: str = ""

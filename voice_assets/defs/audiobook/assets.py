@@ -11,9 +11,10 @@ from voice_assets.code_location import current_location
 from voice_assets.defs.audiobook.checks import AUDIOBOOK_CHECKS, BOOK_CHUNKS_CHECKS, CHUNK_AUDIO_CHECKS
 from voice_assets.defs.audiobook.partitions import book
 from voice_assets.defs.audiobook.sensors import SOURCE_VERSION
-from voice_assets.metadata import check_results, check_specs, speed_metadata
-from voice_assets.notebook_store import NotebookStore
+from voice_assets.metadata import speed_metadata
 from voice_assets.pool_wait import PoolWatch
+from voice_assets.speech_stage import SpeechConfig, speech_metadata
+from voice_assets.stage_asset import stage_asset, stage_result
 from voice_core.audiobook import audio_checks, checks
 from voice_core.audiobook.audiobook_stage import build_audiobook
 from voice_core.audiobook.books import list_books
@@ -23,39 +24,26 @@ from voice_core.audiobook.manifests import require_speech, require_text
 from voice_core.audiobook.output.book_output import AUDIOBOOK_VERSION
 from voice_core.audiobook.speech import build_chunk_audio
 from voice_core.audiobook.takes import SPEECH_VERSION
-from voice_core.compute.gpu_lock import tag_run
 from voice_core.layout import BookKey
 from voice_core.report.audiobook import render_book_notebook
 from voice_core.settings import ConfigurationError
-from voice_core.synthesis import SynthesisOptions
 
 GROUP = "audiobooks"
 _MAX_LISTED = 50  # exceptions in the metadata
 
 
-class BookSpeechConfig(dg.Config):
+class BookSpeechConfig(SpeechConfig):
     """How the chunks of a book are spoken."""
 
-    backend: str = Field(default="auto", description="auto, serial, thread or process.")
-    workers: int = Field(default=0, ge=0, description="Number of engines; 0: by device, cores and memory.")
-    max_gpu_concurrency: int = Field(default=1, ge=1, description="Maximum number of engines on one GPU.")
     redo: list[str] = Field(default=[], description="Chunks that are spoken again although they are valid.")
-    verify: bool = Field(default=False, description="Read every file again and rebuild corrupt files.")
-
-    def options(self) -> SynthesisOptions:
-        return SynthesisOptions(
-            backend=self.backend,  # type: ignore[arg-type]  # validated there
-            workers=self.workers,
-            max_gpu_concurrency=self.max_gpu_concurrency,
-        )
 
 
-@dg.asset(
-    partitions_def=book,
-    group_name=GROUP,
+@stage_asset(
+    group=GROUP,
     kinds={"parquet"},
     code_version=str(CHUNKS_VERSION),
-    check_specs=check_specs("book_chunks", BOOK_CHUNKS_CHECKS),
+    checks=BOOK_CHUNKS_CHECKS,
+    partitions=book,
 )
 def book_chunks(
     context: dg.AssetExecutionContext, corpus: CorpusResource, speech: SpeechResource
@@ -70,9 +58,9 @@ def book_chunks(
     counts = manifest.characters()
     chunks = manifest.chunks()
     language = str(manifest.metadata.get("language", ""))
-    return dg.MaterializeResult(
-        data_version=dg.DataVersion(manifest.data_version),
-        metadata={
+    return stage_result(
+        manifest.data_version,
+        {
             SOURCE_VERSION: file.version,
             "title": manifest.title,
             "file": file.name,
@@ -85,22 +73,22 @@ def book_chunks(
             ),
             "warnings": list(manifest.warnings),
         },
-        check_results=check_results(checks.check_text(manifest)),
+        checks.check_text(manifest),
     )
 
 
 def chunk_audio_asset(pool: str | None) -> dg.AssetsDefinition:
     """The asset `chunk_audio`, in the pool of its engine's GPU."""
 
-    @dg.asset(
-        deps=[book_chunks],
-        partitions_def=book,
-        group_name=GROUP,
+    @stage_asset(
+        group=GROUP,
         kinds={"audio"},
         code_version=str(SPEECH_VERSION),
+        deps=[book_chunks],
+        checks=CHUNK_AUDIO_CHECKS,
+        condition=AFTER_INPUTS,
+        partitions=book,
         pool=pool,
-        automation_condition=AFTER_INPUTS,
-        check_specs=check_specs("chunk_audio", CHUNK_AUDIO_CHECKS),
     )
     def chunk_audio(
         context: dg.AssetExecutionContext,
@@ -111,39 +99,31 @@ def chunk_audio_asset(pool: str | None) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         """The speech of each chunk of a book: the best of its takes, validated, with the times of its words."""
         work, key = corpus.work(), BookKey(context.partition_key)
-        with tag_run(context.run.run_id):
-            report = build_chunk_audio(
-                work, key, speech.settings, config.options(), redo=config.redo, verify=config.verify
-            )
+        report = build_chunk_audio(work, key, speech.settings, config.options(), redo=config.redo, verify=config.verify)
         manifest, text = report.manifest, require_text(work, key)
-        return dg.MaterializeResult(
-            data_version=dg.DataVersion(manifest.data_version),
-            metadata={
-                "engine": f"{manifest.parameters['engine']} {manifest.parameters['engine_revision']}",
+        audio_sec = sum(row.sample_count for row in manifest.rows) / manifest.sample_rate_hz
+        return stage_result(
+            manifest.data_version,
+            {
                 "chunks": sum(row.spoken for row in manifest.rows),
-                "hours": round(sum(row.sample_count for row in manifest.rows) / manifest.sample_rate_hz / 3600, 4),
-                "utterances_spoken": report.spoken,
                 "retries": report.retries,
                 "exceptions": audio_checks.list_exceptions(text, manifest)[:_MAX_LISTED],
-                "listen": NotebookStore.from_context(context).listen_metadata(
-                    "chunk_audio", manifest, lambda: render_book_notebook(work, text, manifest)
-                ),
-                **speed_metadata(report.speech_sec, report.wall_sec),
+                **speech_metadata(context, report, audio_sec, lambda: render_book_notebook(work, text, manifest)),
             },
-            check_results=check_results(checks.check_speech(work, text, manifest)),
+            checks.check_speech(work, text, manifest),
         )
 
     return chunk_audio
 
 
-@dg.asset(
-    deps=[dg.AssetDep("chunk_audio"), book_chunks],
-    partitions_def=book,
-    group_name=GROUP,
+@stage_asset(
+    group=GROUP,
     kinds={"audio"},
     code_version=str(AUDIOBOOK_VERSION),
-    automation_condition=AFTER_INPUTS,
-    check_specs=check_specs("audiobook", AUDIOBOOK_CHECKS),
+    deps=[dg.AssetDep("chunk_audio"), book_chunks],
+    checks=AUDIOBOOK_CHECKS,
+    condition=AFTER_INPUTS,
+    partitions=book,
 )
 def audiobook(
     context: dg.AssetExecutionContext, corpus: CorpusResource, speech: SpeechResource
@@ -153,9 +133,9 @@ def audiobook(
     report = build_audiobook(work, key, speech.settings)
     manifest = report.manifest
     text, audio = require_text(work, key), require_speech(work, key)
-    return dg.MaterializeResult(
-        data_version=dg.DataVersion(manifest.data_version),
-        metadata={
+    return stage_result(
+        manifest.data_version,
+        {
             "hours": round(manifest.duration_sec / 3600, 4),
             "chapters_mastered": report.chapters_mastered,
             "files": [f"{work.url}/{row.key}" for row in manifest.rows],
@@ -163,7 +143,7 @@ def audiobook(
             "limited_samples": manifest.limited_share,
             **speed_metadata(0.0, report.wall_sec),
         },
-        check_results=check_results(checks.check_audiobook(work, text, audio, manifest)),
+        checks.check_audiobook(work, text, audio, manifest),
     )
 
 

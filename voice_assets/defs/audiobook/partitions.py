@@ -2,6 +2,6 @@
 
 import dagster as dg
 
-NAME = "book"
+BOOK = "book"
 ASSETS = ("book_chunks", "chunk_audio", "audiobook")
-book = dg.DynamicPartitionsDefinition(name=NAME)
+book = dg.DynamicPartitionsDefinition(name=BOOK)

@@ -1,5 +1,7 @@
 """Dialogue scripts → shards of stereo audio with word alignments → the manifests that Moshi fine-tuning reads."""
 
+from dataclasses import replace
+
 import dagster as dg
 from pydantic import Field
 
@@ -9,10 +11,9 @@ from voice_assets.automation_conditions import AFTER_INPUTS, AFTER_INPUTS_IDLE
 from voice_assets.code_location import current_location
 from voice_assets.defs.moshi.checks import DIALOGUES_CHECKS, MOSHI_DATASET_CHECKS, MOSHI_SHARDS_CHECKS
 from voice_assets.defs.moshi.partitions import dialogue_batch
-from voice_assets.metadata import check_results, check_specs, speed_metadata
-from voice_assets.notebook_store import NotebookStore
 from voice_assets.pool_wait import PoolWatch
-from voice_core.compute.gpu_lock import tag_run
+from voice_assets.speech_stage import SpeechConfig, speech_metadata
+from voice_assets.stage_asset import stage_asset, stage_result
 from voice_core.layout import PartitionKey
 from voice_core.moshi import build, checks
 from voice_core.moshi.batch_plan import SHARD_VERSION
@@ -28,30 +29,21 @@ GROUP = "moshi"
 _MAX_VOICES = 20  # in the table of voice levels
 
 
-class SynthesisConfig(dg.Config):
+class SynthesisConfig(SpeechConfig):
     """How the dialogues of a batch are synthesised."""
 
-    backend: str = Field(default="auto", description="auto, serial, thread or process.")
-    workers: int = Field(default=0, ge=0, description="Number of engines; 0: by device, memory and cores.")
-    max_gpu_concurrency: int = Field(default=1, ge=1, description="Maximum number of engines on one GPU.")
     planner_buffer: int = Field(default=32, ge=1, description="Number of dialogues read ahead.")
-    verify: bool = Field(default=False, description="Read every file again and rebuild corrupt files.")
 
     def options(self) -> SynthesisOptions:
-        return SynthesisOptions(
-            backend=self.backend,  # type: ignore[arg-type]  # validated there
-            workers=self.workers,
-            max_gpu_concurrency=self.max_gpu_concurrency,
-            planner_buffer=self.planner_buffer,
-        )
+        return replace(super().options(), planner_buffer=self.planner_buffer)
 
 
-@dg.asset(
-    partitions_def=dialogue_batch,
-    group_name=GROUP,
+@stage_asset(
+    group=GROUP,
     kinds={"json"},
     code_version="1",
-    check_specs=check_specs("dialogues", DIALOGUES_CHECKS),
+    checks=DIALOGUES_CHECKS,
+    partitions=dialogue_batch,
 )
 def dialogues(context: dg.AssetExecutionContext, corpus: CorpusResource) -> dg.MaterializeResult:
     """The dialogue scripts of a batch, as `new_dialogues` assigned them."""
@@ -59,30 +51,30 @@ def dialogues(context: dg.AssetExecutionContext, corpus: CorpusResource) -> dg.M
     items = read_script(work, partition)
     bad = [item for item in items if isinstance(item, BadDialogueLine)]
     good = [item for item in items if not isinstance(item, BadDialogueLine)]
-    return dg.MaterializeResult(
-        data_version=dg.DataVersion(script_version(work.get(script_key(partition)))),
-        metadata={
+    return stage_result(
+        script_version(work.get(script_key(partition))),
+        {
             "dialogues": len(good),
             "turns": sum(len(item.turns) for item in good),
             "characters": sum(len(turn.text) for item in good for turn in item.turns),
             "bad_lines": [item.message for item in bad],
         },
-        check_results=check_results([checks.lines_are_dialogues(items)]),
+        [checks.lines_are_dialogues(items)],
     )
 
 
 def moshi_shards_asset(pool: str | None) -> dg.AssetsDefinition:
     """The asset `moshi_shards`, in the pool of its engine's GPU."""
 
-    @dg.asset(
-        deps=[dialogues],
-        partitions_def=dialogue_batch,
-        group_name=GROUP,
+    @stage_asset(
+        group=GROUP,
         kinds={"audio"},
         code_version=str(SHARD_VERSION),
+        deps=[dialogues],
+        checks=MOSHI_SHARDS_CHECKS,
+        condition=AFTER_INPUTS,
+        partitions=dialogue_batch,
         pool=pool,
-        automation_condition=AFTER_INPUTS,
-        check_specs=check_specs("moshi_shards", MOSHI_SHARDS_CHECKS),
     )
     def moshi_shards(
         context: dg.AssetExecutionContext,
@@ -95,37 +87,30 @@ def moshi_shards_asset(pool: str | None) -> dg.AssetsDefinition:
         work, partition = corpus.work(), PartitionKey.parse(context.partition_key)
         moshi = speech.settings.moshi
         recogniser = load_moshi_recogniser(moshi)  # fails before any synthesis
-        with tag_run(context.run.run_id):
-            report = build.build_shards(work, partition, speech.settings, config.options(), verify=config.verify)
+        report = build.build_shards(work, partition, speech.settings, config.options(), verify=config.verify)
         manifest = report.manifest
         figures = manifest.figures
-        return dg.MaterializeResult(
-            data_version=dg.DataVersion(manifest.data_version),
-            metadata={
-                "engine": f"{manifest.parameters['engine']} {manifest.parameters['engine_revision']}",
+        return stage_result(
+            manifest.data_version,
+            {
                 "dialogues": figures["dialogues_kept"],
-                "hours": round(figures["audio_sec"] / 3600, 4),
-                "utterances_spoken": report.spoken,
                 "voices_measured": report.voices_measured,
                 **_voice_levels(manifest),
                 "voice_switches": report.stats.voice_switches,
                 "left_out": [f"{row.dialogue_id}: {row.message}" for row in manifest.first_rejects()],
-                "listen": NotebookStore.from_context(context).listen_metadata(
-                    "moshi_shards", manifest, lambda: render_dialogue_notebook(work, manifest)
+                **speech_metadata(
+                    context, report, figures["audio_sec"], lambda: render_dialogue_notebook(work, manifest)
                 ),
-                **speed_metadata(report.speech_sec, report.wall_sec),
             },
-            check_results=check_results(
-                [
-                    checks.dialogues_add_up(manifest),
-                    checks.files_are_sound(work, manifest),
-                    checks.text_fits(manifest),
-                    checks.words_were_heard(manifest),
-                    checks.emotions_were_spoken(manifest, build.engine_spec(speech.settings).load().capabilities),
-                    checks.nothing_rejected(manifest),
-                    checks.speech_says_its_text(work, manifest, recogniser, moshi),
-                ]
-            ),
+            [
+                checks.dialogues_add_up(manifest),
+                checks.files_are_sound(work, manifest),
+                checks.text_fits(manifest),
+                checks.words_were_heard(manifest),
+                checks.emotions_were_spoken(manifest, build.engine_spec(speech.settings).load().capabilities),
+                checks.nothing_rejected(manifest),
+                checks.speech_says_its_text(work, manifest, recogniser, moshi),
+            ],
         )
 
     return moshi_shards
@@ -148,13 +133,13 @@ def _voice_levels(manifest: ShardManifest) -> dict[str, dg.MetadataValue]:
     return {"voice_levels": dg.MetadataValue.table(rows)} if rows else {}
 
 
-@dg.asset(
-    deps=[dg.AssetDep("moshi_shards", partition_mapping=dg.AllPartitionMapping())],
-    group_name=GROUP,
+@stage_asset(
+    group=GROUP,
     kinds={"json"},
     code_version="1",
-    automation_condition=AFTER_INPUTS_IDLE,
-    check_specs=check_specs("moshi_dataset", MOSHI_DATASET_CHECKS),
+    deps=[dg.AssetDep("moshi_shards", partition_mapping=dg.AllPartitionMapping())],
+    checks=MOSHI_DATASET_CHECKS,
+    condition=AFTER_INPUTS_IDLE,
 )
 def moshi_dataset(corpus: CorpusResource) -> dg.MaterializeResult:
     """The manifests that the trainer reads, over all batches, with some dialogues held out for evaluation."""
@@ -162,9 +147,9 @@ def moshi_dataset(corpus: CorpusResource) -> dg.MaterializeResult:
     partitions = list_scripts(work, settings.moshi.name)
     lists = build.build_trainer_manifests(work, partitions, settings)
     manifests = (found for item in partitions if (found := read_shard_manifest(work, item)) is not None)
-    return dg.MaterializeResult(
-        data_version=dg.DataVersion(lists.data_version),
-        metadata={
+    return stage_result(
+        lists.data_version,
+        {
             "train_dialogues": lists.train_rows,
             "eval_dialogues": lists.eval_rows,
             "hours": round(lists.duration_sec / 3600, 4),
@@ -172,12 +157,10 @@ def moshi_dataset(corpus: CorpusResource) -> dg.MaterializeResult:
             "folder": f"{settings.work_url}/{trainer_manifest_prefix(settings.moshi.name)}",
             "note": lists.warning,
         },
-        check_results=check_results(
-            [
-                checks.lists_are_sound(work, manifests, settings.moshi),
-                checks.batches_are_finished(lists, len(partitions)),
-            ]
-        ),
+        [
+            checks.lists_are_sound(work, manifests, settings.moshi),
+            checks.batches_are_finished(lists, len(partitions)),
+        ],
     )
 
 

@@ -9,7 +9,7 @@ speak_job = dg.define_asset_job(
     selection=("dialogues", "moshi_shards"),
     description="Synthesises the dialogues of one batch.",
 )
-lists_job = dg.define_asset_job(
+finish_job = dg.define_asset_job(
     "finish_moshi",
     selection=("moshi_dataset",),
     description="Writes the manifests that Moshi fine-tuning reads.",
@@ -18,4 +18,4 @@ lists_job = dg.define_asset_job(
 
 @dg.definitions
 def definitions() -> dg.Definitions:
-    return dg.Definitions(jobs=[speak_job, lists_job] if "speak" in current_location().steps else [])
+    return dg.Definitions(jobs=[speak_job, finish_job] if "speak" in current_location().steps else [])

@@ -2,6 +2,6 @@
 
 import dagster as dg
 
-NAME = "dialogue_batch"
+DIALOGUE_BATCH = "dialogue_batch"
 ASSETS = ("dialogues", "moshi_shards")
-dialogue_batch = dg.DynamicPartitionsDefinition(name=NAME)
+dialogue_batch = dg.DynamicPartitionsDefinition(name=DIALOGUE_BATCH)

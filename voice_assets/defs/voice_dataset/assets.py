@@ -20,7 +20,8 @@ from voice_assets.defs.voice_dataset.batch_assets import (
 )
 from voice_assets.defs.voice_dataset.checks import DATASET_CARD_CHECKS
 from voice_assets.defs.voice_dataset.multi_partition import StageConfig, build_multi_asset
-from voice_assets.metadata import check_results, check_specs, column_schema, summary_metadata
+from voice_assets.metadata import column_schema, summary_metadata
+from voice_assets.stage_asset import stage_asset, stage_result
 from voice_core.corpus import checks
 from voice_core.corpus.dataset import card_stage, splits
 from voice_core.corpus.dataset.card import strip_speaker_tables
@@ -41,12 +42,12 @@ class SplitsConfig(dg.Config):
     )
 
 
-@dg.asset(
-    deps=[dg.AssetDep(segments.spec.key, partition_mapping=dg.AllPartitionMapping())],
-    group_name=GROUP,
-    automation_condition=AFTER_INPUTS_SUCCEEDED,
+@stage_asset(
+    group=GROUP,
     kinds={"json"},
     code_version=str(splits.SPLITS_VERSION),
+    deps=[dg.AssetDep(segments.spec.key, partition_mapping=dg.AllPartitionMapping())],
+    condition=AFTER_INPUTS_SUCCEEDED,
 )
 def dataset_splits(config: SplitsConfig, corpus: CorpusResource) -> dg.MaterializeResult:
     """The recordings held out for test, and the texts that are in both splits, over all batches."""
@@ -57,9 +58,9 @@ def dataset_splits(config: SplitsConfig, corpus: CorpusResource) -> dg.Materiali
     if not config.incomplete:
         splits.require_all_cut(found)
     plan = splits.build_splits(work, [item for item in found.values() if item is not None and item.complete], settings)
-    return dg.MaterializeResult(
-        data_version=dg.DataVersion(plan.data_version),
-        metadata={
+    return stage_result(
+        plan.data_version,
+        {
             "test_recordings": [f"{channel}/{audio_id}" for channel, audio_id in sorted(plan.test)],
             "texts_in_train_and_test": len(plan.shared_texts),
             "speaker_scope": settings.split.speaker_scope,
@@ -67,16 +68,16 @@ def dataset_splits(config: SplitsConfig, corpus: CorpusResource) -> dg.Materiali
     )
 
 
-@dg.asset(
+@stage_asset(
+    group=GROUP,
+    kinds={"markdown", "huggingface"},
+    code_version=str(card_stage.CARD_VERSION),
     deps=[
         dg.AssetDep(voice_dataset.spec.key, partition_mapping=dg.AllPartitionMapping()),
         dg.AssetDep(voice_pairs.spec.key, partition_mapping=dg.AllPartitionMapping()),
     ],
-    group_name=GROUP,
-    automation_condition=AFTER_INPUTS_IDLE,
-    kinds={"markdown", "huggingface"},
-    code_version=str(card_stage.CARD_VERSION),
-    check_specs=check_specs("dataset_card", DATASET_CARD_CHECKS),
+    checks=DATASET_CARD_CHECKS,
+    condition=AFTER_INPUTS_IDLE,
 )
 def dataset_card(config: StageConfig, corpus: CorpusResource) -> dg.MaterializeResult:
     """The dataset's README: contents, statistics and rejected audio. `datasets.load_dataset` reads its header."""
@@ -87,9 +88,9 @@ def dataset_card(config: StageConfig, corpus: CorpusResource) -> dg.MaterializeR
     commit = read_dataset_record(work, settings) or {}
     files = commit.get("files", [])
     finished = card_stage.read_dataset_manifests(work, partitions, settings)
-    return dg.MaterializeResult(
-        data_version=dg.DataVersion(commit.get("inputs", "")),
-        metadata={
+    return stage_result(
+        commit.get("inputs", ""),
+        {
             **summary_metadata(summary),
             "folder": f"{settings.work_url}/{layout.root}",
             "rows_by_config": {
@@ -98,18 +99,16 @@ def dataset_card(config: StageConfig, corpus: CorpusResource) -> dg.MaterializeR
             "neutts_would_drop": dict(summary.neutts_reasons),
             "card": dg.MetadataValue.md(strip_speaker_tables(work.get(layout.card_key).decode())),
         },
-        check_results=check_results(
-            checks.note_replacement(
-                [
-                    checks.splits_do_not_leak(finished, settings),
-                    checks.files_intact(
-                        work,
-                        [(item["key"], item["sha256"]) for item in files],
-                        {} if config.verify else sizes_by_key(files),
-                    ),
-                ],
-                lambda: read_dataset_record(work, settings) != commit,
-            )
+        checks.note_replacement(
+            [
+                checks.splits_do_not_leak(finished, settings),
+                checks.files_intact(
+                    work,
+                    [(item["key"], item["sha256"]) for item in files],
+                    {} if config.verify else sizes_by_key(files),
+                ),
+            ],
+            lambda: read_dataset_record(work, settings) != commit,
         ),
     )
 

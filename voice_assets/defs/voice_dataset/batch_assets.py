@@ -24,7 +24,8 @@ from voice_assets.defs.voice_dataset.multi_partition import (
     batch_asset,
 )
 from voice_assets.eta import DEVICE_METADATA
-from voice_assets.metadata import check_results, speed_metadata, summary_metadata
+from voice_assets.metadata import speed_metadata, summary_metadata
+from voice_assets.stage_asset import stage_result
 from voice_core.codecs.base import CodecUnavailableError
 from voice_core.corpus import checks
 from voice_core.corpus.dataset import pairs, rows_stage, splits
@@ -51,9 +52,9 @@ def raw_audio(request: BatchRequest) -> dg.MaterializeResult:
     """The recordings of a batch, as they are in the raw bucket now."""
     batch = snapshot_batch(request.corpus.raw(), request.corpus.work(), request.partition, request.corpus.settings)
     report = checks.transcripts_present(batch)
-    return dg.MaterializeResult(
-        data_version=dg.DataVersion(batch.data_version),
-        metadata={
+    return stage_result(
+        batch.data_version,
+        {
             "recordings": len(batch.recordings),
             "sealed": batch.sealed,
             "hours": round(batch.hours, 4),
@@ -63,7 +64,7 @@ def raw_audio(request: BatchRequest) -> dg.MaterializeResult:
             "unreadable": {item.audio_id: item.unreadable for item in batch.recordings if item.unreadable},
             "vanished": [item.audio_id for item in batch.recordings if item.vanished],
         },
-        check_results=check_results([report]),
+        [report],
     )
 
 
@@ -83,27 +84,25 @@ def segments(request: BatchRequest) -> dg.MaterializeResult:
         request.corpus.raw(), work, partition, request.corpus.settings, verify=request.verify
     )
     manifest = report.manifest
-    return dg.MaterializeResult(
-        data_version=dg.DataVersion(manifest.data_version),
-        metadata={
+    return stage_result(
+        manifest.data_version,
+        {
             **summary_metadata(summarise([manifest], request.corpus.settings)),
             "recordings_decoded": report.recordings_decoded,
             "segments_cut": report.segments_cut,
             **speed_metadata(report.decoded_sec, report.wall_sec),
         },
-        check_results=check_results(
-            checks.note_replacement(
-                [
-                    checks.seconds_add_up(manifest),
-                    checks.files_intact(
-                        work, [(entry.key, entry.sha256) for entry in manifest.files()], report.unchanged_files
-                    ),
-                    checks.texts_present(manifest),
-                    checks.no_overlap(manifest),
-                    checks.recordings_sound(manifest),
-                ],
-                lambda: is_replaced(manifest, read_manifest(work, SEGMENTS, partition)),
-            )
+        checks.note_replacement(
+            [
+                checks.seconds_add_up(manifest),
+                checks.files_intact(
+                    work, [(entry.key, entry.sha256) for entry in manifest.files()], report.unchanged_files
+                ),
+                checks.texts_present(manifest),
+                checks.no_overlap(manifest),
+                checks.recordings_sound(manifest),
+            ],
+            lambda: is_replaced(manifest, read_manifest(work, SEGMENTS, partition)),
         ),
     )
 
@@ -123,10 +122,10 @@ def coded_segments(request: BatchRequest) -> dg.MaterializeResult:
     checks.require_valid_segments(read_complete_manifest(work, SEGMENTS, partition))
     if codec is None:
         segments_version = read_complete_manifest(work, SEGMENTS, partition).data_version
-        return dg.MaterializeResult(
-            data_version=dg.DataVersion(f"none-{segments_version}"),
-            metadata={"codec": "none"},
-            check_results=check_results(item.skip(_NO_CODEC) for item in CODED_SEGMENTS_CHECKS),
+        return stage_result(
+            f"none-{segments_version}",
+            {"codec": "none"},
+            (item.skip(_NO_CODEC) for item in CODED_SEGMENTS_CHECKS),
         )
     settings = request.corpus.settings
     sound: dict[str, Any] = {}
@@ -158,9 +157,9 @@ def coded_segments(request: BatchRequest) -> dg.MaterializeResult:
             "roundtrip_level_db": round(summary.roundtrip.level_db, 3),
             "roundtrip_farthest": {entry.key: entry.roundtrip_mel_db or 0.0 for entry in summary.roundtrip.worst},
         }
-    return dg.MaterializeResult(
-        data_version=dg.DataVersion(manifest.data_version),
-        metadata={
+    return stage_result(
+        manifest.data_version,
+        {
             "codec": f"{codec.name} {codec.revision}" + (" (a stand-in, not NeuCodec)" if codec.stand_in else ""),
             "codes": sum(entry.code_count for entry in manifest.entries),
             "segments_encoded": report.segments_encoded,
@@ -171,18 +170,16 @@ def coded_segments(request: BatchRequest) -> dg.MaterializeResult:
             **sound,
             **speed_metadata(report.encoded_sec, report.wall_sec),
         },
-        check_results=check_results(
-            checks.note_replacement(
-                [
-                    checks.seconds_add_up(manifest),
-                    checks.files_intact(
-                        work, [(entry.key, entry.sha256) for entry in manifest.files()], report.unchanged_files
-                    ),
-                    checks.codes_valid(work, manifest, codec, report.unchanged_files),
-                    checks.nothing_failed(manifest, CODED),
-                ],
-                lambda: is_replaced(manifest, read_manifest(work, CODED, partition)),
-            )
+        checks.note_replacement(
+            [
+                checks.seconds_add_up(manifest),
+                checks.files_intact(
+                    work, [(entry.key, entry.sha256) for entry in manifest.files()], report.unchanged_files
+                ),
+                checks.codes_valid(work, manifest, codec, report.unchanged_files),
+                checks.nothing_failed(manifest, CODED),
+            ],
+            lambda: is_replaced(manifest, read_manifest(work, CODED, partition)),
         ),
     )
 
@@ -207,25 +204,23 @@ def voice_dataset(request: BatchRequest) -> dg.MaterializeResult:
     manifest = report.manifest
     known = {} if report.bytes_written or request.verify else sizes_by_key(manifest.parameters["files"])
     summary = summarise([manifest], settings)
-    return dg.MaterializeResult(
-        data_version=dg.DataVersion(manifest.data_version),
-        metadata={
+    return stage_result(
+        manifest.data_version,
+        {
             **summary_metadata(summary),
             "rows_by_split": {tally.label: tally.rows for tally in summary.splits},
             "neutts_would_drop": dict(summary.neutts_reasons),
             "bytes": report.bytes_written,
             **speed_metadata(summary.kept.seconds, report.wall_sec),
         },
-        check_results=check_results(
-            checks.note_replacement(
-                [
-                    checks.seconds_add_up(manifest),
-                    checks.files_intact(work, rows_stage.list_parquet_files(manifest), known),
-                    checks.rows_match.skip(_UNCHANGED) if known else checks.rows_match(work, manifest),
-                    checks.nothing_failed(manifest, DATASET),
-                ],
-                lambda: is_replaced(manifest, rows_stage.read_dataset_manifest(work, partition, settings)),
-            )
+        checks.note_replacement(
+            [
+                checks.seconds_add_up(manifest),
+                checks.files_intact(work, rows_stage.list_parquet_files(manifest), known),
+                checks.rows_match.skip(_UNCHANGED) if known else checks.rows_match(work, manifest),
+                checks.nothing_failed(manifest, DATASET),
+            ],
+            lambda: is_replaced(manifest, rows_stage.read_dataset_manifest(work, partition, settings)),
         ),
     )
 
@@ -244,9 +239,9 @@ def voice_pairs(request: BatchRequest) -> dg.MaterializeResult:
     report = pairs.build_pairs(
         work, manifest, settings, verify=request.verify, rebuild_sources=request.corpus.rebuild_sources()
     )
-    return dg.MaterializeResult(
-        data_version=dg.DataVersion(report.data_version),
-        metadata={
+    return stage_result(
+        report.data_version,
+        {
             "dagster/row_count": report.pairs,
             "speakers": report.speakers,
             "rows_without_reference": report.skipped,

@@ -4,7 +4,7 @@ import dagster as dg
 
 from resources.corpus import CorpusResource
 from voice_assets.code_location import current_location
-from voice_assets.defs.voice_dataset.partitions import NAME
+from voice_assets.defs.voice_dataset.partitions import CHANNEL_BATCH
 from voice_assets.instance import add_partitions
 from voice_assets.run_queries import PLANNED_RUNS, find_busy_assets, find_busy_partitions
 from voice_assets.stale_runs import ENCODE_ASSETS, INGEST_ASSETS, ROW_ASSETS, plan_stale_runs
@@ -108,7 +108,7 @@ def plan_nightly_runs(context: dg.OpExecutionContext, corpus: CorpusResource) ->
 
     instance = context.instance
     _, found, status = discover_and_compare(corpus.settings, instance)
-    order = add_partitions(instance, NAME, sorted(str(batch.partition) for batch in found.batches))
+    order = add_partitions(instance, CHANNEL_BATCH, sorted(str(batch.partition) for batch in found.batches))
     busy = find_busy_partitions(instance, order, ASSETS, [job.name for job in BATCH_JOBS])
     busy_assets = find_busy_assets(instance, _WHOLE_DATASET_JOBS.values(), _WHOLE_DATASET_JOBS)
     runs = plan_stale_runs(status, order, busy, busy_assets, corpus.settings.automation.partitions_per_run)

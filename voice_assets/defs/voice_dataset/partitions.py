@@ -2,5 +2,5 @@
 
 import dagster as dg
 
-NAME = "channel_batch"
-channel_batch = dg.DynamicPartitionsDefinition(name=NAME)
+CHANNEL_BATCH = "channel_batch"
+channel_batch = dg.DynamicPartitionsDefinition(name=CHANNEL_BATCH)

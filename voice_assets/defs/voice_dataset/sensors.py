@@ -16,7 +16,7 @@ from voice_assets.defs.voice_dataset.jobs import (
     plan_nightly,
     splits_job,
 )
-from voice_assets.defs.voice_dataset.partitions import NAME
+from voice_assets.defs.voice_dataset.partitions import CHANNEL_BATCH
 from voice_assets.instance import add_partitions
 from voice_assets.run_ownership import release_orphaned_runs
 from voice_assets.run_queries import (
@@ -57,8 +57,8 @@ def request_runs(
 ) -> dg.SensorResult:
     """The runs for what was found, up to the limit of a tick."""
     instance = context.instance
-    known = instance.get_dynamic_partitions(NAME)
-    order = add_partitions(instance, NAME, sorted(str(batch.partition) for batch in found.batches))
+    known = instance.get_dynamic_partitions(CHANNEL_BATCH)
+    order = add_partitions(instance, CHANNEL_BATCH, sorted(str(batch.partition) for batch in found.batches))
     busy = find_busy_partitions(instance, order, ASSETS, [job.name for job in BATCH_JOBS])
     still_filling = found.partitions_to_fill()
     news = {

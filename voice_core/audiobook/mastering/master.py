@@ -14,7 +14,7 @@ from voice_core.audiobook.mastering.limiter import Limiter
 from voice_core.fingerprint import fingerprint
 from voice_core.settings import AudiobookSettings
 
-VERSION = 1
+MASTER_VERSION = 1
 """Of the mastering; a change masters every chapter anew."""
 _BLOCK = 1 << 16
 _SETTINGS = {
@@ -58,7 +58,7 @@ def master_inputs(
         for item in chapter.spoken
     ]
     chosen = settings.model_dump(mode="json", include=_SETTINGS)
-    return fingerprint("master", VERSION, speech_rate_hz, master_rate(speech_rate_hz), chosen, chunks)
+    return fingerprint("master", MASTER_VERSION, speech_rate_hz, master_rate(speech_rate_hz), chosen, chunks)
 
 
 def master_chapter(assembly: ChapterAssembly, inputs: str, path: Path) -> MasteredChapter:

@@ -3,7 +3,7 @@
 from voice_core.audiobook.text.lexicon import Lexicon, LexiconError, load_lexicon, parse_lexicon
 from voice_core.audiobook.text.rows import book_language, make_rows, spoken_characters
 from voice_core.audiobook.text.spoken import without_phonemes
-from voice_core.audiobook.text.word_map import map_words, spoken_words
+from voice_core.audiobook.text.word_map import map_words, split_spoken_text
 
 __all__ = [
     "Lexicon",
@@ -13,7 +13,7 @@ __all__ = [
     "make_rows",
     "map_words",
     "parse_lexicon",
+    "split_spoken_text",
     "spoken_characters",
-    "spoken_words",
     "without_phonemes",
 ]

@@ -12,19 +12,19 @@ from voice_core.recognition.word_times import Word
 _DECIMALS = 4  # as the aligners
 
 
-def spoken_words(row: ChunkRow) -> list[str]:
+def split_spoken_text(row: ChunkRow) -> list[str]:
     """The words that are heard, one by one: those that an aligner is given, and a recogniser should find."""
     return split_words(without_phonemes(row.spoken_text))
 
 
 def map_words(row: ChunkRow, words: Sequence[Word]) -> tuple[Word, ...]:
-    """The times of the words of `row.text` from those of `spoken_words(row)`.
+    """The times of the words of `row.text` from those of `split_spoken_text(row)`.
 
     A word of the book that is spoken as several words lasts from the first to the last of them; where several words of
     the book are spoken in other words, they share that time by their length. Raises ValueError where `words` are not
     the spoken words.
     """
-    texts = spoken_words(row)
+    texts = split_spoken_text(row)
     if [word.text for word in words] != texts:
         raise ValueError(f"chunk {row.chunk_id}: {len(words)} words have times, but the spoken text has {len(texts)}")
     book_words = split_words(row.text)

@@ -12,7 +12,7 @@ from voice_assets_tests.core.audiobook.text.conftest import ANY_LANGUAGE, FakeSp
 from voice_assets_tests.core.audiobook.text.test_chunks import TEXTS
 from voice_core.audiobook.chunk_manifest import ChunkRow
 from voice_core.audiobook.model import Block
-from voice_core.audiobook.text import make_rows, map_words, parse_lexicon, spoken_characters, spoken_words
+from voice_core.audiobook.text import make_rows, map_words, parse_lexicon, split_spoken_text, spoken_characters
 from voice_core.audiobook.text.edits import find_map_problem
 from voice_core.audiobook.text.lexicon import Lexicon
 from voice_core.recognition.text_words import split_words
@@ -137,7 +137,7 @@ def times(texts: list[str]) -> list[Word]:
 
 def test_the_books_words_get_the_times_of_what_is_spoken() -> None:
     (row,) = chunk("Mr. Dale paid $12.50 on 3 May.")
-    words = times(spoken_words(row))
+    words = times(split_spoken_text(row))
     assert [word.text for word in words] == (
         ["Mister", "Dale", "paid", "twelve", "dollars", "and", "fifty", "cents", "on", "the", "third", "of", "May."]
     )
@@ -158,8 +158,8 @@ def test_words_with_phonemes_are_timed_as_words() -> None:
     lexicon = parse_lexicon(b'[[entry]]\nword = "New Dale"\nphonemes = "nu dAl"', "a.toml")
     (row,) = chunk("At New Dale it rained.", lexicon=lexicon)
     assert row.spoken_text == "At [New Dale](/nu dAl/) it rained."
-    assert spoken_words(row) == ["At", "New", "Dale", "it", "rained."]
-    assert map_words(row, times(spoken_words(row))) == tuple(times(["At", "New", "Dale", "it", "rained."]))
+    assert split_spoken_text(row) == ["At", "New", "Dale", "it", "rained."]
+    assert map_words(row, times(split_spoken_text(row))) == tuple(times(["At", "New", "Dale", "it", "rained."]))
 
 
 def test_other_words_than_the_spoken_ones_are_an_error() -> None:
@@ -176,7 +176,7 @@ def rows_with_times(draw: DrawFn) -> tuple[ChunkRow, list[Word]]:
     row = rows[0] if rows else chunk("x")[0]
     words: list[Word] = []
     at = 0.0
-    for text in spoken_words(row):
+    for text in split_spoken_text(row):
         start = at + draw(st.sampled_from([0.0, 0.2]))
         at = round(start + draw(st.sampled_from([0.0001, 0.3])), 4)
         words.append(Word(text, start, at))
