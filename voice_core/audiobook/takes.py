@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from voice_core.audiobook.audio_manifest import ChunkAudioManifest, ChunkAudioRow, speech_key
 from voice_core.audiobook.chunk_manifest import ChunkRow
 from voice_core.fingerprint import fingerprint
@@ -149,10 +151,13 @@ def plan_speech(
     calibrations = _calibrations(chunks, source)
     own_prints = [(chunk.chunk_id, own) for chunk, own in zip(chunks, prints, strict=True)]
     inputs = fingerprint(own_prints, [item.identity for item in calibrations], dict(parameters))
-    tasks = MappedSequence(
-        lambda index: SpeechTask(chunks[index], identities[index], prints[index], seed, firsts[index]),
-        range(len(prints)),
-    )
+    digests = np.array([identities, prints], "S")  # in less than half of the memory
+
+    def task(number: int) -> SpeechTask:
+        identity, own = (item.decode() for item in digests[:, number])
+        return SpeechTask(chunks[number], identity, own, seed, firsts[number])
+
+    tasks = MappedSequence(task, range(len(prints)))
     return SpeechPlan(book, chunks, tasks, kept, reusable, files, calibrations, inputs, dict(parameters), old)
 
 
