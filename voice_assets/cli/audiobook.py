@@ -129,7 +129,7 @@ def check(
     from voice_core.audiobook.audio_checks import list_exceptions
     from voice_core.audiobook.audiobook_manifest import read_audiobook_manifest
     from voice_core.audiobook.checks import check_audiobook, check_speech, check_text
-    from voice_core.audiobook.pipeline_text import find_pipeline
+    from voice_core.audiobook.pipeline_file import find_pipeline
     from voice_core.layout import BookKey
 
     settings = Settings.load()

@@ -37,7 +37,7 @@ def find_source(settings: Settings, book: str, work: "Store") -> "tuple[Store, B
     """The folder and the file of a book; the key of one that is built and whose file is not found, so that commands in
     messages work wherever the file is. Raises LookupError."""
     from voice_core.audiobook.chunk_manifest import read_book_manifest
-    from voice_core.audiobook.pipeline_text import find_pipeline
+    from voice_core.audiobook.pipeline_file import find_pipeline
     from voice_core.layout import BookKey
 
     try:

@@ -88,6 +88,7 @@ def test_the_speech_of_a_pipeline_is_repaired_and_checked_by_name(work: Store, t
     assert speak in paste(remedy(work, book))
     assert audit_book(work, book).wrong == {}
     assert not list(work.listing("audiobooks/"))
+    assert "kept: `voice audiobook speak` reads it" in paste("voice clean chunk_audio --yes")
     assert "0 takes spoken now, 1 kept" in paste(speak)
 
 
