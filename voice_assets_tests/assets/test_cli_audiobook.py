@@ -74,6 +74,7 @@ def test_a_name_that_is_neither_a_file_nor_built_is_an_error(work: Store) -> Non
     result = CliRunner().invoke(app, ["audiobook", "redo", "nothing", "001-0001"])
     assert isinstance(result.exception, LookupError)
     assert "nothing: there is no such file" in str(result.exception)
+    assert not list(work.listing(""))
 
 
 def test_the_speech_of_a_pipeline_is_repaired_and_checked_by_name(work: Store, tmp_path: Path) -> None:
