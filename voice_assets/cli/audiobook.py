@@ -1,7 +1,7 @@
 """`voice audiobook`: plan, build, redo, check and the like."""
 
-import itertools
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -74,18 +74,19 @@ def build(
     settings = Settings.load()
     show_progress()
     show_wait_messages()
-    work = _open_work(settings)
-    found = [find_source(settings, name, work) for name in book or []]
+    found = [find_source(settings, name) for name in book or []]
     built = [item for item in found if isinstance(item, BookKey)]
     chosen = [item for item in found if not isinstance(item, BookKey)] if book else all_books(settings)
     counts = Counter([str(file.key) for _, file in chosen] + [str(key) for key in built])
     if repeated := [key for key, count in counts.items() if count > 1]:
         raise ConfigurationError(f"several files are the book {', '.join(repeated)}: rename all but one of each")
+    work = _open_work(settings)
+    builds = [partial(build_books, books, work, files) for books, files in by_folder(chosen)]
+    if built:
+        builds.append(partial(build_books_from_text, work, built))
     succeeded = True
-    options = _options(workers)
-    reports = (build_books(books, work, files, settings, options, verify=verify) for books, files in by_folder(chosen))
-    again = (build_books_from_text(work, built, settings, options, verify=verify) for _ in built[:1])
-    for report in itertools.chain(reports, again):
+    for build_some in builds:
+        report = build_some(settings, _options(workers), verify=verify)
         print_library_report(report, settings)
         succeeded = succeeded and not report.failures
     if not succeeded:
@@ -105,8 +106,8 @@ def redo(
     settings = Settings.load()
     show_progress()
     show_wait_messages()
+    found = find_source(settings, book)
     work = _open_work(settings)
-    found = find_source(settings, book, work)
     if isinstance(found, BookKey):
         print_book_report(str(found), build_from_text(work, found, settings, _options(workers), redo=chunk), settings)
         return
@@ -129,7 +130,7 @@ def check(
     from voice_core.audiobook.audio_checks import list_exceptions
     from voice_core.audiobook.audiobook_manifest import read_audiobook_manifest
     from voice_core.audiobook.checks import check_audiobook, check_speech, check_text
-    from voice_core.audiobook.pipeline_text import find_pipeline
+    from voice_core.audiobook.pipeline_file import find_pipeline
     from voice_core.layout import BookKey
 
     settings = Settings.load()

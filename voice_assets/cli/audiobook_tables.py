@@ -17,7 +17,7 @@ from voice_core.audiobook.build import BookReport, LibraryReport, estimate_speec
 from voice_core.audiobook.chunk_manifest import ChunkRow
 from voice_core.audiobook.commands import check_command, speak_command
 from voice_core.audiobook.model import Book, count_characters
-from voice_core.audiobook.pipeline_text import find_pipeline
+from voice_core.audiobook.pipeline_file import find_pipeline
 from voice_core.audiobook.speaking import VoiceGains
 from voice_core.language import pluralize
 from voice_core.settings import Settings

@@ -33,16 +33,18 @@ def find_book(settings: Settings, book: str) -> "tuple[Store, BookFile]":
     return folder, list_books(folder).find(book)
 
 
-def find_source(settings: Settings, book: str, work: "Store") -> "tuple[Store, BookFile] | BookKey":
+def find_source(settings: Settings, book: str) -> "tuple[Store, BookFile] | BookKey":
     """The folder and the file of a book; the key of one that is built and whose file is not found, so that commands in
     messages work wherever the file is. Raises LookupError."""
+    from resources.corpus import open_work_read_only
     from voice_core.audiobook.chunk_manifest import read_book_manifest
-    from voice_core.audiobook.pipeline_text import find_pipeline
+    from voice_core.audiobook.pipeline_file import find_pipeline
     from voice_core.layout import BookKey
 
     try:
         return find_book(settings, book)
     except LookupError:
+        work = open_work_read_only(settings)
         text = read_book_manifest(work, BookKey(book)) if "/" not in book else None
         if text is None or not text.complete:
             raise

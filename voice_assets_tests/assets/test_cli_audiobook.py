@@ -74,6 +74,7 @@ def test_a_name_that_is_neither_a_file_nor_built_is_an_error(work: Store) -> Non
     result = CliRunner().invoke(app, ["audiobook", "redo", "nothing", "001-0001"])
     assert isinstance(result.exception, LookupError)
     assert "nothing: there is no such file" in str(result.exception)
+    assert not list(work.listing(""))
 
 
 def test_the_speech_of_a_pipeline_is_repaired_and_checked_by_name(work: Store, tmp_path: Path) -> None:
@@ -88,6 +89,7 @@ def test_the_speech_of_a_pipeline_is_repaired_and_checked_by_name(work: Store, t
     assert speak in paste(remedy(work, book))
     assert audit_book(work, book).wrong == {}
     assert not list(work.listing("audiobooks/"))
+    assert "kept: `voice audiobook speak` reads it" in paste("voice clean chunk_audio --yes")
     assert "0 takes spoken now, 1 kept" in paste(speak)
 
 

@@ -14,7 +14,7 @@ from voice_core.audiobook.chunk_manifest import BookManifest, ChunkRow
 from voice_core.audiobook.chunks_stage import build_book_chunks, has_cover
 from voice_core.audiobook.manifests import require_text
 from voice_core.audiobook.model import Book, BookError
-from voice_core.audiobook.pipeline_text import find_pipeline
+from voice_core.audiobook.pipeline_file import find_pipeline
 from voice_core.audiobook.reading import read_book
 from voice_core.audiobook.speech import (
     ChunkAudioReport,

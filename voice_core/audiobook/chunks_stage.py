@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
+from pathlib import PurePath
 from typing import Any
 
 from voice_core.audiobook.chunk_manifest import STAGE, BookManifest, ChunkRow, cover_key, read_book_manifest
@@ -138,4 +139,5 @@ def _find_warnings(rows: Sequence[ChunkRow], lexicon: Lexicon, speaker: Speaker)
         yield f"{language!r}: {pluralize(len(noted), 'chunk')} with a note, first {first.chunk_id}: {first.message}"
     if lexicon.phoneme_count and not speaker.capabilities.inline_phonemes:
         entries = "1 entry" if lexicon.phoneme_count == 1 else f"{lexicon.phoneme_count:,} entries"
-        yield f"{speaker.name} takes no phonemes: {entries} of {lexicon.name} not used; use respell instead"
+        file = PurePath(lexicon.name).name
+        yield f"{speaker.name} takes no phonemes: {entries} of {file} not used; use respell instead"

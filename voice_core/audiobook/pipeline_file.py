@@ -14,11 +14,14 @@ from typing import Any
 
 from filelock import FileLock
 
+from voice_core.audiobook.chunk_manifest import BookManifest
 from voice_core.layout import slug
 
 DEFAULT_NAME = "pipeline.json"
 AUDIO_FOLDER = "artifacts/audio"
 """Folder of the WAV files, beside the pipeline.json."""
+PIPELINE = "pipeline"
+"""In the metadata of a book's text: the name of the pipeline.json whose chunk files it is made of."""
 LOCK_SUFFIX = ".lock"
 _KEYS = {"chunk_id", "audio_path", "status", "mos_score", "metrics", "errors", "timestamps"}
 _CHUNK = re.compile(r"chunk_([1-9][0-9]{0,8})")
@@ -45,6 +48,12 @@ def read_chunk_paths(path: Path, file_id: str) -> list[Path]:
     if not isinstance(paths, list) or not all(isinstance(item, str) and item for item in paths):
         raise PipelineFileError(f"{path}: phase3.files.{file_id}.chunk_paths must be a list of file names")
     return [path.parent / item for item in paths]
+
+
+def find_pipeline(text: BookManifest) -> tuple[str, str] | None:
+    """The id in the pipeline.json and the name of that file; None for the text of another book."""
+    name = text.metadata.get(PIPELINE)
+    return (text.title, str(name)) if name else None
 
 
 def audio_path(path: Path, file_id: str, number: int) -> str:

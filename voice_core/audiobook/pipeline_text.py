@@ -6,6 +6,7 @@ from pathlib import Path
 
 from voice_core.audiobook.chunk_manifest import STAGE, BookManifest, ChunkRow
 from voice_core.audiobook.model import count_characters
+from voice_core.audiobook.pipeline_file import PIPELINE
 from voice_core.audiobook.text.lexicon import Lexicon
 from voice_core.audiobook.text.refusals import find_unspeakable
 from voice_core.audiobook.text.speakable import find_language_problem
@@ -20,19 +21,12 @@ from voice_core.tts.base import SpeechEngine
 
 CHUNK_FILE = "chunk_file"
 """Why a chunk is refused: its file cannot be read, has no words, or has a part that the engine would leave out."""
-_PIPELINE = "pipeline"
 
 
 def pipeline_book(json_path: Path, file_id: str) -> BookKey:
     """The key of a book of a pipeline in the work root. Books of other files with the same id have other keys."""
     where = fingerprint(str(Path(json_path).resolve()), file_id)[:8]
     return BookKey(slug(f"pipeline-{file_id}-{where}"))
-
-
-def find_pipeline(text: BookManifest) -> tuple[str, str] | None:
-    """The id in the pipeline.json and the name of that file; None for the text of another book."""
-    name = text.metadata.get(_PIPELINE)
-    return (text.title, str(name)) if name else None
 
 
 def read_chunks(
@@ -115,7 +109,7 @@ def write_text(work: Store, book: BookKey, rows: Sequence[ChunkRow], json_name: 
         inputs=fingerprint([(row.chunk_id, row.words_digest, row.message) for row in rows]),
         source=json_name,
         source_characters=sum(count_characters(row.text) for row in rows),
-        metadata={"title": file_id, _PIPELINE: json_name},
+        metadata={"title": file_id, PIPELINE: json_name},
         chapters=((file_id, 1),),
         rows=tuple(rows),
     )

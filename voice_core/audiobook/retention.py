@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from voice_core.audiobook.audio_manifest import STAGE, read_audio_manifest
 from voice_core.audiobook.audiobook_manifest import STAGE as MASTERED
 from voice_core.audiobook.audiobook_manifest import read_audiobook_manifest
+from voice_core.audiobook.chunk_manifest import read_book_manifest
+from voice_core.audiobook.pipeline_file import find_pipeline
 from voice_core.layout import BookKey, manifest_key, stage_prefix
 from voice_core.stages.files import FileState, check_files, describe_problems, list_sizes
 from voice_core.storage.distributed_lock import hold_lock
@@ -26,6 +28,8 @@ def plan_freeing(work: Store, book: BookKey, *, verify: bool = False) -> SpeechT
     speech, audiobook = read_audio_manifest(work, book), read_audiobook_manifest(work, book)
     if speech is None or not speech.complete:
         return SpeechToFree(book, kept="its speech is not finished")
+    if audiobook is None and (text := read_book_manifest(work, book)) is not None and find_pipeline(text) is not None:
+        return SpeechToFree(book, kept="`voice audiobook speak` reads it, and there is no audiobook of a pipeline.json")
     if audiobook is None or not audiobook.complete or audiobook.speech_version != speech.data_version:
         return SpeechToFree(book, kept="its audiobook is not made of this speech yet")
     files = audiobook.files()

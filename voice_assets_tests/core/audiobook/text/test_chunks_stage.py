@@ -170,7 +170,7 @@ def test_phonemes_that_the_engine_does_not_take_are_a_warning(builder: Builder, 
     lexicon.write_text('[[entry]]\nword = "Emma"\nphonemes = "ema"\n')
     assert len(builder.build(lexicon=str(lexicon)).warnings) == 1
     warnings = builder.build(speaker=FakeSpeaker(inline_phonemes=False), lexicon=str(lexicon)).warnings
-    assert list(warnings[1:]) == [f"fake takes no phonemes: 1 entry of {lexicon} not used; use respell instead"]
+    assert list(warnings[1:]) == [f"fake takes no phonemes: 1 entry of {lexicon.name} not used; use respell instead"]
 
 
 def test_numbers_that_are_left_to_the_engine_are_a_warning(builder: Builder) -> None:
