@@ -21,7 +21,7 @@ import dagster as dg
 
 from benchmarks.common import Options
 from benchmarks.report import Goal, Report
-from voice_assets.defs.voice_dataset.partitions import NAME
+from voice_assets.defs.voice_dataset.partitions import CHANNEL_BATCH
 from voice_assets.defs.voice_dataset.sensors import request_runs
 from voice_assets_tests.assets.daemon_fixture import run_dagster_dev
 from voice_assets_tests.core.corpus.small_corpus import Corpus
@@ -93,7 +93,7 @@ def _tick(root: Path, count: int) -> dict[str, Any]:
     for batch in made:
         write_batch(work, batch)
     with dg.DagsterInstance.ephemeral() as instance:
-        instance.add_dynamic_partitions(NAME, [str(batch.partition) for batch in made])
+        instance.add_dynamic_partitions(CHANNEL_BATCH, [str(batch.partition) for batch in made])
         context = dg.build_sensor_context(instance=instance)
         started = time.perf_counter()
         result = request_runs(context, discover(raw, work, settings, budget_sec=10), settings, time.time())
@@ -134,7 +134,7 @@ def _backfill(root: Path, batches: int) -> dict[str, Any]:
         "BATCH__MAX_RECORDINGS": "1",
     }
     with run_dagster_dev(root, variables) as dagster_server, dagster_server.instance as instance:
-        instance.add_dynamic_partitions(NAME, keys)
+        instance.add_dynamic_partitions(CHANNEL_BATCH, keys)
         started = time.perf_counter()
         backfill = dagster_server.backfill(ASSETS, keys)
         dagster_server.wait(

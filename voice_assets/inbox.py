@@ -19,6 +19,7 @@ from voice_assets.run_ownership import release_orphaned_runs
 from voice_assets.run_queries import find_busy_partitions, read_last_built
 from voice_assets.sensor_backoff import RunAttempt, filter_unresolved, select_due
 from voice_core.fingerprint import fingerprint
+from voice_core.redaction import redact_raised_errors
 from voice_core.settings import Settings, StepName
 from voice_core.storage.store import Store
 
@@ -110,6 +111,7 @@ def inbox_sensor(inbox: Inbox, settings: Settings, status: dg.DefaultSensorStatu
         default_status=status,
         description=inbox.description,
     )
+    @redact_raised_errors()
     def sensor(context: dg.SensorEvaluationContext, corpus: CorpusResource) -> dg.SensorResult | dg.SkipReason:
         given = corpus.settings
         if not inbox.url(given):

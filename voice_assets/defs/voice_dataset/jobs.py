@@ -10,6 +10,7 @@ from voice_assets.run_queries import PLANNED_RUNS, find_busy_assets, find_busy_p
 from voice_assets.stale_runs import ENCODE_ASSETS, INGEST_ASSETS, ROW_ASSETS, plan_stale_runs
 from voice_core.audit import audit_work_root
 from voice_core.corpus.status import ASSETS
+from voice_core.redaction import redact_raised_errors
 from voice_core.settings import StepName
 
 _MAX_NAMED_FILES = 20  # files that the message of a failed audit names; its report names all
@@ -72,6 +73,7 @@ _STEP_JOBS: dict[StepName, tuple[object, ...]] = {
 
 
 @dg.op
+@redact_raised_errors()
 def build_stale_assets(context: dg.OpExecutionContext, corpus: CorpusResource) -> None:
     """Builds what is missing or stale, as `voice build` does; every batch and asset is recorded as a run of its own."""
     from voice_assets.build import build
@@ -99,6 +101,7 @@ old_build_stale = build_stale_graph.to_job("bring_up_to_date", description="Earl
 
 
 @dg.op
+@redact_raised_errors()
 def plan_nightly_runs(context: dg.OpExecutionContext, corpus: CorpusResource) -> None:
     """Compares the work root with recordings, transcripts and settings, and records the runs that are to be requested.
 
@@ -125,6 +128,7 @@ def plan_nightly() -> None:
 
 
 @dg.op
+@redact_raised_errors()
 def read_committed_files(context: dg.OpExecutionContext, corpus: CorpusResource) -> None:
     """Reads every file of the work root again and compares it with what was committed. Repairs nothing."""
     work = corpus.work()

@@ -30,6 +30,7 @@ from voice_assets.sensor_backoff import filter_unresolved, group_contiguous, rea
 from voice_core.corpus.ingest.discovery import Discovery, discover
 from voice_core.corpus.status import ASSETS
 from voice_core.fingerprint import fingerprint
+from voice_core.redaction import redact_raised_errors
 from voice_core.settings import Settings
 
 HEADER_BUDGET_SEC = 10.0  # a tick has 60 s in total, and listing a large bucket takes a good part of them
@@ -44,6 +45,7 @@ def new_recordings_sensor(settings: Settings, status: dg.DefaultSensorStatus) ->
         description="Lists the raw bucket, assigns new recordings to batches, and requests runs of the batches with "
         "new, changed or removed recordings. A batch that failed is requested again after 15 minutes or more.",
     )
+    @redact_raised_errors()
     def new_recordings(context: dg.SensorEvaluationContext, corpus: CorpusResource) -> dg.SensorResult:
         release_orphaned_runs(context.instance)  # a batch of a killed run would count as in progress
         found = discover(corpus.raw(), corpus.work(), corpus.settings, budget_sec=HEADER_BUDGET_SEC)

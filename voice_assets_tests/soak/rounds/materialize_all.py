@@ -7,7 +7,7 @@ from pathlib import Path
 import dagster as dg
 
 from voice_assets.definitions import build_definitions
-from voice_assets.defs.voice_dataset.partitions import NAME as CHANNEL_BATCH
+from voice_assets.defs.voice_dataset.partitions import CHANNEL_BATCH
 from voice_assets_tests.assets.daemon_fixture import DagsterServer, run_dagster_dev
 from voice_assets_tests.core.corpus.small_corpus import Corpus
 from voice_assets_tests.dagster_home import variables_without_codec
