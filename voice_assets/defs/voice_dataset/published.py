@@ -9,6 +9,7 @@ from pydantic import Field
 from resources.corpus import CorpusResource
 from voice_assets.code_location import current_location
 from voice_core.publish.publish import publish
+from voice_core.redaction import redact_raised_errors
 
 _SHOWN = 100
 
@@ -34,7 +35,8 @@ def published_dataset(
     if find_spec("huggingface_hub") is None:
         context.log.warning("Not published: install the extra `hub`: pip install 'voice-data-factory[hub]'.")
         return
-    done = publish(corpus.work(), settings, overwrite=config.overwrite)
+    with redact_raised_errors():
+        done = publish(corpus.work(), settings, overwrite=config.overwrite)
     difference = done.difference
     yield dg.MaterializeResult(
         data_version=dg.DataVersion(done.revision),
