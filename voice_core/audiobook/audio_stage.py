@@ -4,7 +4,8 @@ import contextlib
 import dataclasses
 import json
 import logging
-from collections.abc import Callable, Generator, Mapping, MutableMapping, Sequence
+from array import array
+from collections.abc import Callable, Generator, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -25,7 +26,7 @@ from voice_core.stages.files import check_files, list_sizes
 from voice_core.stages.packed_rows import MappedSequence, row_store
 from voice_core.storage.store import ObjectNotFoundError, Store
 from voice_core.synthesis.types import SynthesisFailure
-from voice_core.tts.base import Speech
+from voice_core.tts.base import Speech, Utterance
 
 _WRITTEN_AT_ONCE = 32  # files or chunks
 
@@ -42,6 +43,10 @@ class SpokenTake:
     key: str
     sampled: bool
     result: Speech | SynthesisFailure | bytes
+
+    @property
+    def utterance(self) -> Utterance:
+        return self.task.utterance(self.take)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +181,9 @@ class SpeechStage:
         with checkpoint:
             self._on_rows([self._rows[index] for index in sorted(self._plan.kept)])
             try:
-                takes = {number: self._plan.tasks[number].first_take for number in self._to_do}
-                while takes:
-                    takes = self._run_round(takes, checkpoint)
+                numbers: Sequence[int] = self._to_do
+                while numbers:
+                    numbers = self._run_round(numbers, checkpoint)
                 self._write_files()
             except BaseException as error:
                 if not isinstance(error, Exception):
@@ -189,42 +194,45 @@ class SpeechStage:
         commit_manifest(self._store, key, manifest, stage_prefix(STAGE, self._plan.book), listed)
         return manifest
 
-    def _run_round(self, takes: Mapping[int, int], checkpoint: CheckpointWriter) -> dict[int, int]:
-        """Speak and examine one take of each of these chunks. Returns the takes of the next round."""
-        again: dict[int, int] = {}
+    def _run_round(self, numbers: Sequence[int], checkpoint: CheckpointWriter) -> list[int]:
+        """Speak and examine one take of each of these chunks. Returns those of the next round."""
+        again: list[int] = []
         examine = partial(examine_take, examiner=self._examiner, sample_rate_hz=self._sample_rate_hz)
         with (
-            contextlib.closing(self._spoken(takes)) as spoken,
+            contextlib.closing(self._spoken(numbers)) as spoken,
             contextlib.closing(map_stream(examine, spoken, self._workers, name=_name)) as examined,
         ):
             for item in examined:
                 if self._add(item):
-                    again[item.number] = item.row.take + 1
+                    again.append(item.number)
                 else:
                     self._finished.append(item.number)
                 if max(len(self._files), len(self._finished)) >= _WRITTEN_AT_ONCE:
                     self._write_files()
                 checkpoint.write_if_due()
         self.retries += len(again)
-        return dict(sorted(again.items()))
+        return sorted(again)
 
-    def _spoken(self, takes: Mapping[int, int]) -> Generator[SpokenTake, None, None]:
-        """These takes: from their files where they were spoken before, the others from the engine."""
-        missing: list[int] = []
-        for number, take in takes.items():
-            data = self._read_earlier(self._plan.tasks[number].take_key(self._plan.book, take))
+    def _spoken(self, numbers: Sequence[int]) -> Generator[SpokenTake, None, None]:
+        """The next takes of these chunks: from their files where they were spoken before, others from the engine."""
+        missing = array("q")
+        for number in numbers:
+            spoken = self._next_take(number)
+            data = self._read_earlier(spoken.key)
             if data is None:
                 missing.append(number)
             else:
-                yield self._take(number, take, data)
-        requests = MappedSequence(lambda number: (number, self._plan.tasks[number].utterance(takes[number])), missing)
+                yield dataclasses.replace(spoken, result=data)
+        requests = MappedSequence(lambda number: (number, self._next_take(number).utterance), missing)
         for number, result in self._speak(requests) if requests else ():
-            yield self._take(number, takes[number], result)
+            yield dataclasses.replace(self._next_take(number), result=result)
 
-    def _take(self, number: int, take: int, result: Speech | SynthesisFailure | bytes) -> SpokenTake:
-        task = self._plan.tasks[number]
+    def _next_take(self, number: int) -> SpokenTake:
+        """The next take of a chunk, not spoken yet."""
+        task, tries = self._plan.tasks[number], self._tries.get(number)
+        take = task.first_take + (tries.count if tries else 0)
         sampled = self._examiner.is_sampled(task.identity)
-        return SpokenTake(number, task, take, task.take_key(self._plan.book, take), sampled, result)
+        return SpokenTake(number, task, take, task.take_key(self._plan.book, take), sampled, b"")
 
     def _read_earlier(self, key: str) -> bytes | None:
         """The file of a take that the old manifest lists; None where it is not there or not what was committed."""

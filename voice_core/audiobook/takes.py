@@ -11,7 +11,7 @@ import numpy as np
 
 from voice_core.audiobook.audio_manifest import ChunkAudioManifest, ChunkAudioRow, speech_key
 from voice_core.audiobook.chunk_manifest import ChunkRow
-from voice_core.fingerprint import fingerprint
+from voice_core.fingerprint import fingerprint, sha256
 from voice_core.layout import BookKey
 from voice_core.stages.packed_rows import MappedSequence
 from voice_core.synthesis.speech_cache import SpeechSource
@@ -83,7 +83,7 @@ class SpeechPlan:
         """The number of chunks with the speech of an earlier run."""
         return len(self.reusable) + sum(row.spoken for row in self.kept.values())
 
-    def to_do(self) -> tuple[list[int], dict[int, list[int]]]:
+    def to_do(self) -> tuple[Sequence[int], dict[int, list[int]]]:
         """The numbers of the chunks to speak, in the order of the book, and of those that are equal to one of them."""
         to_do: dict[str, int] = {}
         equal: dict[int, list[int]] = {}
@@ -92,7 +92,7 @@ class SpeechPlan:
                 first = to_do.setdefault(task.fingerprint, number)
                 if first != number:
                     equal.setdefault(first, []).append(number)
-        return list(to_do.values()), equal
+        return array("q", to_do.values()), equal
 
 
 def speech_identity(chunk: ChunkRow, source: SpeechSource, seed: int) -> str:
@@ -123,8 +123,7 @@ def plan_speech(
     those that they had are spoken.
     """
     identities = [speech_identity(chunk, source, seed) for chunk in chunks]
-    validations = {identity: validation(identity) for identity in identities}
-    before = _match(book, identities, old, validations)
+    before = _match(book, identities, old, validation)
     files = {row.key: row for row in (old.rows if old else ()) if row.key in intact}
     by_print = {
         row.fingerprint: row
@@ -140,7 +139,7 @@ def plan_speech(
         first = row.first_take if row else 0
         if row is not None and chunk.chunk_id in redo:
             first = row.first_take + row.takes
-        own = task_fingerprint(identity, first, validations[identity])
+        own = task_fingerprint(identity, first, validation(identity))
         prints.append(own)
         firsts.append(first)
         same = by_print.get(own)
@@ -149,8 +148,12 @@ def plan_speech(
         elif row is not None and row.key in intact:
             reusable[index] = dataclasses.replace(row, chunk_id=chunk.chunk_id)
     calibrations = _calibrations(chunks, source)
-    own_prints = [(chunk.chunk_id, own) for chunk, own in zip(chunks, prints, strict=True)]
-    inputs = fingerprint(own_prints, [item.identity for item in calibrations], dict(parameters))
+    inputs = fingerprint(
+        sha256("\n".join(prints).encode()),
+        [chunk.chunk_id for chunk in chunks],
+        [item.identity for item in calibrations],
+        dict(parameters),
+    )
     digests = np.array([identities, prints], "S")  # in less than half of the memory
 
     def task(number: int) -> SpeechTask:
@@ -166,16 +169,16 @@ def task_fingerprint(identity: str, first_take: int, validation: str) -> str:
 
 
 def _match(
-    book: BookKey, identities: Sequence[str], old: ChunkAudioManifest | None, validations: Mapping[str, str]
+    book: BookKey, identities: Sequence[str], old: ChunkAudioManifest | None, validation: Callable[[str], str]
 ) -> list[ChunkAudioRow | None]:
     """The old row of each chunk, by what is spoken: of equal chunks the first has the first row, and so on."""
     rows = list(old.rows) if old else []
     spoken = {(row.first_take, row.take) for row in rows if row.key}
     firsts = {row.first_take for row in rows if not row.key}
     owner: dict[str, str] = {}
-    for identity, validation in validations.items():
+    for identity in identities:
         owner |= {take_key(book, identity, first, take): identity for first, take in spoken}
-        owner |= {task_fingerprint(identity, first, validation): identity for first in firsts}
+        owner |= {task_fingerprint(identity, first, validation(identity)): identity for first in firsts}
     waiting: dict[str, deque[ChunkAudioRow]] = {}
     for row in rows:
         identity = owner.get(row.key or row.fingerprint, "")
