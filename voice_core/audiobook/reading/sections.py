@@ -135,4 +135,4 @@ def _is_list(pieces: Sequence[Piece], matter: str) -> bool:
         return not has_prose(pieces)
     texts = [piece.block.text for piece in pieces if piece.block.is_spoken and not piece.heading and piece.block.text]
     numbered = sum(text.lstrip("[(*†")[:1].isdigit() for text in texts)
-    return matter == "note" and 0 < len(texts) <= numbered / _SHARE_OF_NOTES
+    return matter == "note" and numbered >= _SHARE_OF_NOTES * len(texts)

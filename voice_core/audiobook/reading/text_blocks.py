@@ -27,6 +27,7 @@ _DASH_AT_END = re.compile(r"--$|[^\s—]—$")  # no space follows the end of su
 _HYPHENATED = re.compile(r"\w-$")
 _INLINE = re.compile(
     r"(?P<page_number>\[(?:Pg|p\.|Page)\s*[\divxlc]{1,6}\]|\{\d{1,4}\})|(?P<markup>(?<!\w)_(?=[^\s_])|(?<=[^\s_])_(?!\w))"
+    r"|(?P<bold>(?<![\w=])=[^\s=](?:[^=\n]{0,80}[^\s=])?=(?![\w=]))"
 )
 _CONTENTS_LINES = 3  # headings of one level without text between them: a list of chapters
 _SCENE_BLANKS = 2  # more blank lines than usual, for a change of scene
@@ -250,15 +251,20 @@ def _join(line: str, following: str, wrapping: _Wrapping) -> list[Run]:
 
 
 def _inline(run: Run) -> Iterator[Run]:
-    """Underscores around emphasised words and page numbers are not spoken."""
-    if run.reason or not ("_" in run.text or "[" in run.text or "{" in run.text):
+    """Signs around emphasised words ("_so_", "=so=") and page numbers are not spoken."""
+    if run.reason or not any(sign in run.text for sign in "_[{="):
         yield run
         return
     end = 0
     for match in _INLINE.finditer(run.text):
         if match.start() > end:
             yield run._replace(text=run.text[end : match.start()])
-        yield run._replace(text=match[0], reason=match.lastgroup or "markup")
+        if match["bold"]:
+            yield run._replace(text="=", reason="markup")
+            yield from _inline(run._replace(text=match[0][1:-1]))
+            yield run._replace(text="=", reason="markup")
+        else:
+            yield run._replace(text=match[0], reason=match.lastgroup or "markup")
         end = match.end()
     if end < len(run.text):
         yield run._replace(text=run.text[end:])
