@@ -1,7 +1,7 @@
 """The blocks of plain text: paragraphs out of hard-wrapped lines, verse, headings and changes of scene."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -29,6 +29,7 @@ _INLINE = re.compile(
     r"(?P<page_number>\[(?:Pg|p\.|Page)\s*[\divxlc]{1,6}\]|\{\d{1,4}\})|(?P<markup>(?<!\w)_(?=[^\s_])|(?<=[^\s_])_(?!\w))"
     r"|(?P<bold>(?<![\w=])=[^\s=](?:[^=\n]{0,80}[^\s=])?=(?![\w=]))"
 )
+_PAGE_NUMBER = re.compile(r"[-–—]?\s?(?:\d{1,4}|[ivxlc]{1,7})\s?[-–—]?")
 _CONTENTS_LINES = 3  # headings of one level without text between them: a list of chapters
 _SCENE_BLANKS = 2  # more blank lines than usual, for a change of scene
 
@@ -62,10 +63,12 @@ class _Wrapping:
 def read_text_blocks(text: str, language: str = "") -> list[Piece]:
     """The pieces of a text, headings with their levels. `language` is the book's."""
     text = re.sub(r"\r\n?", "\n", text)
-    text = re.sub("[\x0b\u2028\u2029\x85]", " ", text).replace("\x0c", "")
+    text = re.sub("[\x0b\u2028\u2029\x85]", " ", text)
     lines = text.split("\n")
+    pages = _page_numbers(lines)
+    lines = [line.replace("\x0c", "") for line in lines]
     wrapping = _Wrapping(_width(lines), Words(lambda: text))
-    paragraphs = list(_paragraphs(lines, wrapping))
+    paragraphs = list(_paragraphs(lines, wrapping, pages))
     usual = _usual_blanks(paragraphs)
     pieces: list[Piece] = []
     # Numerals on their own are chapters, or the parts of such.
@@ -85,6 +88,8 @@ def read_text_blocks(text: str, language: str = "") -> list[Piece]:
             scene = False
         elif paragraph.kind == "contents":
             pieces += _block([paragraph.lines], "list_item", wrapping, language, skipped="contents")
+        elif paragraph.kind == "page_number":
+            pieces += _block([paragraph.lines], "other", wrapping, language, skipped="page_number")
         else:
             for lines_of, kind in _split(paragraph.lines, wrapping):
                 made = _block(lines_of, kind, wrapping, language, scene)
@@ -100,8 +105,20 @@ def _width(lines: Sequence[str]) -> int:
     return width if width <= _LONGEST_WRAP else 0
 
 
-def _paragraphs(lines: Sequence[str], wrapping: _Wrapping) -> Iterator[_Paragraph]:
+def _page_numbers(lines: Sequence[str]) -> frozenset[int]:
+    """The indexes of lines that number a page: a number at the top or the bottom, beside a form feed."""
+    found: set[int] = set()
+    for i in (i for i, line in enumerate(lines) if "\x0c" in line):
+        above = next((k for k in range(i - 1, max(-1, i - 4), -1) if lines[k].strip()), i)
+        below = next((k for k in range(i, min(len(lines), i + 3)) if lines[k].strip()), i)
+        found |= {k for k in (above, below) if _PAGE_NUMBER.fullmatch(lines[k].strip())}
+    return frozenset(found)
+
+
+def _paragraphs(lines: Sequence[str], wrapping: _Wrapping, pages: Collection[int]) -> Iterator[_Paragraph]:
     kinds = _line_kinds(lines, wrapping)
+    for i in pages:
+        kinds[i] = "page_number"
     current, blanks = _Paragraph(), 0
     for number, (line, kind) in enumerate(zip(lines, kinds, strict=True), 1):
         if current.lines and (not line.strip() or kind or not wrapping.width):

@@ -266,3 +266,9 @@ def test_the_credits_of_project_gutenberg_are_front_matter() -> None:
     start = "*** START OF THE PROJECT GUTENBERG EBOOK EMMA ***"
     text = f"Title: Emma\n\n{start}\n\nProduced by An Other and\nthe team.\n\nCHAPTER I\n\nProduced by him."
     assert spoken(read_text(text)) == ["CHAPTER I", "Produced by him."]
+
+
+def test_numbers_beside_form_feeds_are_those_of_pages() -> None:
+    book = read_text("It was late.\n\n12\n\x0c\nThe house\n\n- 13 -\n\n\x0c14\n\nwas dark.\n\n15\n\nIt was.")
+    assert spoken(book) == ["It was late.", "The house", "was dark.", "15", "It was."]
+    assert skipped(book) == {"page_number": ["12", "- 13 -", "14"]}
