@@ -34,6 +34,8 @@ def joint_of(line: str, following: str, words: Words) -> str:
     """
     if line.endswith(SOFT_HYPHEN):
         return ""
+    if line[-1:] not in ("-", "‐"):
+        return " "
     before, after = _DIVIDED.search(line[-_LONGEST_WORD:]), _NEXT.match(following[:_LONGEST_WORD])
     if not before or not after or after[0].lower() in _SUSPENDED:
         return " "

@@ -166,6 +166,8 @@ def _line_kinds(lines: Sequence[str], wrapping: _Wrapping) -> list[str]:
 
 def _listed(lines: Sequence[str], streak: Sequence[int], end: int) -> Sequence[int]:
     """Of headings without text between them, those that are a list of chapters; text or the end follows at `end`."""
+    if len(streak) < _CONTENTS_LINES:
+        return ()
     levels = [heading_level(lines[i].strip()) for i in streak]
     if max(levels.count(1), levels.count(2)) < _CONTENTS_LINES:
         return ()
@@ -261,7 +263,8 @@ def _join(line: str, following: str, wrapping: _Wrapping) -> list[Run]:
     text = line.strip()
     if not following:
         return [Run(text)]
-    joint = "" if _DASH_AT_END.search(text) else joint_of(text, following.strip(), wrapping.words)
+    is_dash = text[-1] in "-—" and _DASH_AT_END.search(text, max(0, len(text) - 2))
+    joint = "" if is_dash else joint_of(text, following.strip(), wrapping.words)
     if joint == "-":
         return [Run(text[:-1]), Run(text[-1], "hyphenation")]
     return [Run(text + joint)]
