@@ -13,7 +13,7 @@ from voice_core.settings.audiobook import AudiobookSettings
 _PICTURE = re.compile(r"\[\s*(?:Illustration|Image|Decoration)\s*\]", re.I)
 _CAPTION = re.compile(r"(\[\s*(?:Illustration|Image|Sidenote)\s*:)\s*(.+?)\s*(\])", re.I | re.S)
 _EDITOR = re.compile(r"\[\s*Transcriber['’]?s['’]? Note\s*:.*", re.I | re.S)
-_NOTE = re.compile(r"(\[\s*(?:Footnote|Note)\s+(\w{1,4}|\*)\s*:)\s*(.*)", re.I | re.S)
+_NOTE = re.compile(r"(\[\s*(?:Footnote|Note)\s+(\w{1,4}|\*)\s*:)\s*(.*[^\s\]].*)", re.I | re.S)
 _LISTED_NOTE = re.compile(r"(\[\^?(\d{1,3}|[A-Z]|\*)\]:?)\s+(.*)", re.S)
 _ARABIC_NOTE = re.compile(r"(\(([٠-٩]{1,3})\))\s+(.*)", re.S)
 _RAISED_NOTE = re.compile(r"(([⁰¹²³⁴-⁹]{1,3}))\s*(\S.*)", re.S)
@@ -44,6 +44,8 @@ def read_brackets(pieces: Sequence[Piece], settings: AudiobookSettings) -> None:
             continue
         _take_pictures(piece, settings)
         block = piece.block
+        if not block.is_spoken:
+            continue
         if block.kind not in ("heading", "table"):
             if block.text[0] in "[(":
                 i = _read_bracket(pieces, i - 1, settings, marks)
@@ -120,12 +122,12 @@ def _note(
     if marked is not None:
         mark = _mark_of(found)
         if not mark[0].isdigit():  # a number above the line is taken already
-            _take(pieces[marked], rf"{re.escape(mark[0])}\^?{re.escape(mark[1:])}", "note_mark", last=True)
+            _take(pieces[marked], rf"{re.escape(mark[0])}\^?{re.escape(mark[1:])}", "note_mark")
         pieces[marked].marks = (*pieces[marked].marks, place)
     opened = found[1].count("[") > found[1].count("]")
     _keep(pieces[start], "note", found[3], found[1])
     if opened:
-        _take(pieces[end - 1], r"\]$", "markup", last=True)
+        _take(pieces[end - 1], r"\]$", "markup")
     for piece in pieces[start:end]:
         piece.block = replace(piece.block, kind="note")
         piece.note = place
@@ -150,34 +152,39 @@ def _keep(piece: Piece, kind: BlockKind, text: str, *labels: str) -> None:
     piece.block = replace(piece.block, kind=kind, text=" ".join(text.split()), inline=inline)
 
 
-def _take(piece: Piece, pattern: str, reason: str, *, last: bool = False) -> None:
-    found = list(re.finditer(pattern, piece.block.text))
-    for match in reversed(found[-1:] if last else found):
-        before, after = piece.block.text[: match.start()], piece.block.text[match.end() :]
-        text = (before if after[:1].isalnum() else before.rstrip(" ")) + after
-        inline = (*piece.block.inline, SkippedText(match[0], reason))
-        piece.block = replace(piece.block, text=text.strip(), inline=inline)
+def _take(piece: Piece, pattern: str, reason: str) -> None:
+    """Takes the last match out of a piece."""
+    text = piece.block.text
+    for match in list(re.finditer(pattern, text))[-1:]:
+        before, after = text[: match.start()], text[match.end() :]
+        kept = before if after[:1].isalnum() else before.rstrip(" ")
+        _set_text(piece, kept + after, [SkippedText(match[0], reason)])
 
 
 def _take_pictures(piece: Piece, settings: AudiobookSettings) -> None:
     """Takes pictures out of the text around them, or the signs around their captions."""
     text = piece.block.text
-    if "[" not in text:
+    if "[" not in text or _INLINE_PICTURE.fullmatch(text):
         return
+    taken: list[SkippedText] = []
     for match in reversed([*_INLINE_PICTURE.finditer(text)]):
-        if match[0] == text:
-            return
         caption = match[1] or ""
-        kept = caption if settings.captions == "speak" else ""
         before, after = text[: match.start()], text[match.end() :]
-        text = (before if kept or after[:1].isalnum() else before.rstrip(" ")) + kept + after
-        signs = match[0].removesuffix(f"{kept}]") if kept else match[0]
-        taken = (
-            [SkippedText(signs, "markup"), SkippedText("]", "markup")]
-            if kept
-            else [SkippedText(match[0], "caption" if caption else "picture")]
-        )
+        if caption and settings.captions == "speak":
+            text = before + caption + after
+            taken += [SkippedText(match[0][: -len(caption) - 1], "markup"), SkippedText("]", "markup")]
+        else:
+            text = (before if after[:1].isalnum() else before.rstrip(" ")) + after
+            taken.append(SkippedText(match[0], "caption" if caption else "picture"))
+    _set_text(piece, text, taken)
+
+
+def _set_text(piece: Piece, text: str, taken: Sequence[SkippedText]) -> None:
+    """The piece with `text`, without what is taken; where nothing else is left, all of it is skipped."""
+    if taken and text.strip():
         piece.block = replace(piece.block, text=text.strip(), inline=(*piece.block.inline, *taken))
+    elif taken:
+        piece.skip(taken[0].reason)
 
 
 def _take_superscripts(pieces: Sequence[Piece], index: int, marks: _Marks) -> None:
@@ -199,6 +206,4 @@ def _take_superscripts(pieces: Sequence[Piece], index: int, marks: _Marks) -> No
         if before.strip() == before != "":  # else it numbers what follows it, such as a verse
             for label in _NUMBER.findall(match[0]):
                 marks.add(label, index)
-    if taken:
-        text = "".join([*parts, text[at:]]).strip()
-        piece.block = replace(piece.block, text=_TWO_SPACES.sub(" ", text), inline=(*piece.block.inline, *taken))
+    _set_text(piece, _TWO_SPACES.sub(" ", "".join([*parts, text[at:]])), taken)

@@ -272,3 +272,10 @@ def test_numbers_beside_form_feeds_are_those_of_pages() -> None:
     book = read_text("It was late.\n\n12\n\x0c\nThe house\n\n- 13 -\n\n\x0c14\n\nwas dark.\n\n15\n\nIt was.")
     assert spoken(book) == ["It was late.", "The house", "was dark.", "15", "It was."]
     assert skipped(book) == {"page_number": ["12", "- 13 -", "14"]}
+
+
+def test_what_is_taken_out_of_a_text_is_listed_though_nothing_is_left() -> None:
+    text = "It was.[1] So.\n\n²\n\n[Illustration] [Illustration: A]\n\n[Footnote 1: It was\n\n]\n\n[Footnote 2:]"
+    book = read_text(text, captions="skip")
+    assert spoken(book) == ["It was. So.", "[Footnote 2:]"]
+    assert skipped(book)["note_mark"] == ["[1]", "²"]
