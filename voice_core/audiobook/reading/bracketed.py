@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from voice_core.audiobook.model import BlockKind, SkippedText
 from voice_core.audiobook.reading.pieces import Piece
-from voice_core.audiobook.reading.superscripts import CONTEXT, is_note_mark
+from voice_core.audiobook.reading.superscripts import CONTEXT, is_note_mark, number_of
 from voice_core.settings.audiobook import AudiobookSettings
 
 _PICTURE = re.compile(r"\[\s*(?:Illustration|Image|Decoration)\s*\]", re.I)
@@ -90,6 +90,7 @@ class _Marks:
     def __init__(self, pieces: Sequence[Piece]) -> None:
         self.pieces = pieces
         self.places: dict[str, list[int]] = {}
+        self.last = 0  # the number of the last one that is above the line
         for i, piece in enumerate(pieces):
             for match in _MARK.finditer(piece.block.text, 1):
                 self.add(match[0].replace("^", ""), i)
@@ -198,12 +199,13 @@ def _take_superscripts(pieces: Sequence[Piece], index: int, marks: _Marks) -> No
     at = 0
     for match in _RAISED.finditer(text):
         before, after = text[max(0, match.start() - CONTEXT) : match.start()], text[match.end() : match.end() + CONTEXT]
-        if not is_note_mark(before, match[0], after):
+        if not is_note_mark(before, match[0], after, marks.last + 1 if marks.last else 0):
             continue
         parts.append(text[at : match.start()])
         taken.append(SkippedText(match[0], "note_mark"))
         at = match.end()
         if before.strip() == before != "":  # else it numbers what follows it, such as a verse
+            marks.last = number_of(match[0])
             for label in _NUMBER.findall(match[0]):
                 marks.add(label, index)
     _set_text(piece, _TWO_SPACES.sub(" ", "".join([*parts, text[at:]])), taken)

@@ -75,6 +75,7 @@ class MatterSkipper:
             for i, section in enumerate(sections)
             if not section.implicit and not matters[i] and sizes[i] >= shortest and not is_around_text(section.title)
         ]
+        chapters = chapters or [i for i, matter in enumerate(matters) if not matter and not sections[i].implicit]
         first, last = (chapters[0], chapters[-1]) if chapters else (len(sections), -1)
         read = list(accumulate(sizes))
         titles = Counter(section.title.casefold() for section in sections)
