@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable
 
 SOFT_HYPHEN = "\u00ad"
+DIVIDED_LINES = re.compile(r"(?<=\w[-‐])[ \t]*\n\s*(?=\w)")
+"""Between a line that ends with a hyphen and the following one."""
 _DIVIDED = re.compile(r"(\w+)[-‐]$")
 _NEXT = re.compile(r"\w+")
 _WORD = re.compile(r"\w+(?:[-‐]\w+)*")
