@@ -4,14 +4,14 @@ import re
 import unicodedata
 
 SUPERSCRIPTS = str.maketrans("0123456789٠١٢٣٤٥٦٧٨٩-−–", "⁰¹²³⁴⁵⁶⁷⁸⁹⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁻⁻")
-RAISED = re.compile(r"[\[(]?(?:[-−–]?[\d٠-٩]{1,3}|[*†‡§‖¶]{1,3})[\])]?(?:\s?[,–-]\s?\d{1,3})*\s?[,;]?")
+RAISED = re.compile(r"[\[(]?(?:[-−–]?[\d٠-٩]{1,3}|[*†‡§‖¶]{1,3}|[a-h])[\])]?(?:\s?[,–-]\s?\d{1,3})*\s?[,;]?")
 """Text above the line that this module decides about."""
 CONTEXT = 60
 """Characters before a number that are looked at."""
 
 _LETTERS = re.compile(r"[^\W\d_¼-¾⅐-⅞]+$")
 _UNIT = re.compile(
-    r"(?:\d\s?|\bper\s|\bsq\.?\s|/)(?:in|mi|yd|ft|feet|foot|inch(?:es)?|miles?|yards?|met(?:er|re)s?)$"
+    r"(?:\d\s?|\bper\s|\bsq\.?\s|/)(?:in|mi|yd|ft|feet|foot|inch(?:es)?|miles?|yards?|met(?:er|re)s?|(?:in|mi|yd|ft)\.)$"
     r"|(?<![^\W\d_])(?:كم|سم|مم|متر|أمتار)$"
 )
 _FUNCTION = re.compile(r"(?<![^\W_])(?:sin|cos|tan|cot|sec|csc|log|ln|sinh|cosh|tanh)$")
@@ -24,6 +24,7 @@ _NUMERAL = re.compile(r"[^\W\d_]{2}\s[IVX]$")  # "Charles I", "he and I"
 _WORDS = re.compile(r"[^\W\d_]{4}|[^\W\d_]{2}\s+[^\W\d_]{2}")
 _LETTER_SET_APART = re.compile(r"(?<![^\W_])[b-z]\s$")
 _ISOTOPE = re.compile(r"(?:C|U|He|Pu|Cs|Sr|K|Co|Ra|Rn)(?![^\W_])")
+_AFTER_WORD = re.compile(r"(?:[a-z]{4}|[.,;:!?…”’»])$")  # not after "n" of "no", "XIX", "Mr"
 _SINGLE_LETTER = re.compile(r"(?<![^\W_])[^\W\d_]$")
 _FRACTION = re.compile(r"[/⁄][\d₀-₉]")
 _ENDINGS = frozenset(["s", "st", "nd", "rd", "th"])  # "the 1920s"
@@ -52,8 +53,10 @@ def is_note_mark(before: str, raised: str, after: str, expected: int = 0) -> boo
     """
     if raised[:1] in "([":
         return True
+    if raised.isalpha():
+        return bool(_AFTER_WORD.search(before))
     if not any(map(str.isalnum, raised)):
-        return not _SINGLE_LETTER.search(before)
+        return raised[:1] != "*" or not _SINGLE_LETTER.search(before)
     if raised[:1] in "-−–⁻" or is_figure(raised, after):
         return False
     base = before.rstrip()
@@ -68,6 +71,8 @@ def is_note_mark(before: str, raised: str, after: str, expected: int = 0) -> boo
         start = base.rfind("(" if base[-1] == ")" else "[")
         inside = base[start + 1 : -1]
         return start < 0 or bool(_WORDS.search(inside) or _YEAR.search(inside))
+    if base[-1] == "." and _UNIT.search(base):
+        return False
     letters = _LETTERS.search(base)
     return letters is None or not _is_formula(base, letters[0], after)
 

@@ -18,7 +18,7 @@ _POWERS = str.maketrans("⁻¹²³", "-123")
         "sin²θ",
         "(a + b)² is it.",
         "10⁻³ m",
-        "2 in² or 5 m²",
+        "2 in² or 5 m² or 3 ft.² of it",
         "v = at² holds",
         "the kinetic energy ½mv² of it",
         "مساحة ٥ كم² هنا",
@@ -53,6 +53,11 @@ def test_numbers_that_no_note_is_linked_to_are_marks(text: str, expected: str) -
     assert spoken(read_text(text)) == [expected]
     raised = re.sub("[¹²,]+", r'<span class="super">\g<0></span>', text).translate(_POWERS)
     assert spoken(read_body(f"<p>{raised}</p>")) == [expected]
+
+
+def test_letters_and_signs() -> None:
+    body = "<p>Words<sup>a</sup> here.<sup>b</sup> c<sup>†</sup> a<sup>*</sup> n<sup>o</sup> 1, XIX<sup>e</sup></p>"
+    assert spoken(read_body(body)) == ["Words here. c a* no 1, XIXe"]
 
 
 def test_marks_side_by_side() -> None:
