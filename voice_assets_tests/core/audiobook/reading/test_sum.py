@@ -112,10 +112,10 @@ def test_html_that_is_not_well_formed_adds_up(body: str, settings: AudiobookSett
     assert book.adds_up, book
 
 
-@given(st.lists(TEXT | st.sampled_from(TEXT_LINES)))
-def test_texts_add_up(lines: list[str]) -> None:
+@given(st.lists(TEXT | st.sampled_from(TEXT_LINES)), st.sampled_from(SETTINGS))
+def test_texts_add_up(lines: list[str], settings: AudiobookSettings) -> None:
     text = "\n".join(lines)
-    book = read(text.encode(), "a.txt", SETTINGS[0])
+    book = read(text.encode(), "a.txt", settings)
     if book is not None:
         assert book.adds_up, book
         assert book.source_characters == count_characters(text)
@@ -129,9 +129,9 @@ def test_any_text_adds_up(text: str) -> None:
         assert book is None or book.adds_up, book
 
 
-@given(st.lists(TEXT | st.sampled_from(MARKDOWN_LINES)))
-def test_markdown_adds_up(lines: list[str]) -> None:
-    book = read("\n".join(lines).encode(), "a.md", SETTINGS[0])
+@given(st.lists(TEXT | st.sampled_from(MARKDOWN_LINES)), st.sampled_from(SETTINGS))
+def test_markdown_adds_up(lines: list[str], settings: AudiobookSettings) -> None:
+    book = read("\n".join(lines).encode(), "a.md", settings)
     assert book is None or book.adds_up, book
 
 
