@@ -150,7 +150,7 @@ class ContextRules:
             return _skip(context, "hidden")
         if name == "svg":
             return _skip(context, "picture")
-        if (types & PAGE_TYPES or classes & PAGE_CLASSES) and (
+        if (types & PAGE_TYPES or (classes & PAGE_CLASSES and name not in ("div", "section", "article"))) and (
             _PAGE_NUMBER.fullmatch(text_within(element, _LONGEST_PAGE_NUMBER))
         ):
             return _skip(context, "page_number")

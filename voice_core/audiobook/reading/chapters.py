@@ -1,6 +1,7 @@
 """Chapters out of the pieces of a book: by its contents, else by markers, else by headings, else by document."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -140,12 +141,15 @@ def _marker_starts(pieces: Sequence[Piece]) -> list[_Start]:
 
 
 def _heading_starts(pieces: Sequence[Piece]) -> list[_Start]:
-    """The two highest levels of headings. The title below a heading such as "CHAPTER I" belongs to it."""
+    """The two highest levels of headings, and those down to the first one that has several.
+
+    The title below a heading such as "CHAPTER I" belongs to it.
+    """
     if sum(piece.heading > 0 for piece in pieces) < 2:  # one alone is that of the book, or of its back matter
         mark_heading_lines(pieces)
-    found = {piece.heading for piece in pieces if piece.heading and piece.block.is_spoken}
-    highest = min(found, default=0)
-    levels = sorted(level for level in found if level <= max(2, highest) and level != SUBTITLE)
+    found = Counter(piece.heading for piece in pieces if piece.heading not in (0, SUBTITLE) and piece.block.is_spoken)
+    repeated = min((level for level, count in found.items() if count > 1), default=0)  # not of title and author alone
+    levels = sorted(level for level in found if level <= max(2, repeated, min(found)))
     starts: list[_Start] = []
     last = ""  # the heading before, if no text is between
     for i, piece in enumerate(pieces):

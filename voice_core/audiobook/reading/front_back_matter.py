@@ -74,7 +74,13 @@ _AROUND_TEXT = re.compile(
 )
 _TITLE_BEGINS = re.compile(r"(?:also|other (?:books|works|titles)|books|praise)( by| for) |(?:more )?about the author")
 _COPYRIGHT = re.compile(r"all rights reserved|\bcopyright\b|©|\bISBN\b|حقوق (?:الطبع|النشر)", re.I)
+_COPYRIGHT_LINE = re.compile(
+    r"(?:copyright\s*)?(?:©|\(c\)|copyright)\s*\d{4}|.{0,300}\ball rights reserved\b|ISBN[\s:\d]|حقوق (?:الطبع|النشر)",
+    re.I | re.S,
+)
+_DEDICATION = re.compile(r"(?:for|to|in (?:loving )?memory of|dedicated to|إلى|الى)\s[^.!?؟]{1,100}[.!]?", re.I)
 _LONGEST_COPYRIGHT_PAGE = 5_000
+_LONGEST_COPYRIGHT_LINE = 1_000
 _LONGEST_TITLE_PAGE = 300
 
 
@@ -132,7 +138,10 @@ def _plain(title: str) -> str:
 
 
 def matter_of_unlisted_text(text: str, title: str, authors: Iterable[str]) -> str:
-    """ "front_matter" for a document before the first chapter of the contents that is a copyright or title page."""
+    """ "front_matter" for a document before the first chapter of the contents that is a copyright or title page, or a
+    dedication."""
+    if _DEDICATION.fullmatch(text):
+        return "front_matter"
     if len(text) <= _LONGEST_COPYRIGHT_PAGE and _COPYRIGHT.search(text):
         return "front_matter"
     if title and len(text) <= _LONGEST_TITLE_PAGE and text.casefold().startswith(title.casefold()):
@@ -143,6 +152,15 @@ def matter_of_unlisted_text(text: str, title: str, authors: Iterable[str]) -> st
             rest = rest.replace(author.casefold(), "")
         return "" if re.search(r"[.!?؟]\s", rest) else "front_matter"
     return ""
+
+
+def is_copyright(text: str) -> bool:
+    """Whether a paragraph before the first chapter is a notice of copyright.
+
+    >>> is_copyright("Copyright © 2020 by A. One. All rights reserved."), is_copyright("Copyright is a right.")
+    (True, False)
+    """
+    return len(text) <= _LONGEST_COPYRIGHT_LINE and bool(_COPYRIGHT_LINE.match(text))
 
 
 def is_skipped(matter: str, settings: AudiobookSettings) -> bool:

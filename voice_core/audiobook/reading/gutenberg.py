@@ -9,6 +9,7 @@ from voice_core.settings.audiobook import AudiobookSettings
 
 _START = re.compile(r"\*{3}\s*START OF TH(?:E|IS) PROJECT GUTENBERG.*", re.I | re.S)
 _END = re.compile(r"\*{3}\s*END OF TH(?:E|IS) PROJECT GUTENBERG.*", re.I | re.S)
+_CREDITS = re.compile(r"(?:(?:E-?text )?prepared|Produced|Transcribed|Scanned) by .*|Credits: .*", re.I | re.S)
 _FIELD = re.compile(r"^(Title|Author): *(\S.*)$", re.M)
 
 
@@ -19,6 +20,9 @@ def read_gutenberg(pieces: Sequence[Piece], settings: AudiobookSettings) -> dict
     if start is not None and is_skipped("front_matter", settings):
         for piece in pieces[: start + 1]:
             piece.skip("front_matter")
+        for piece in pieces[start + 1 : start + 2]:
+            if _CREDITS.fullmatch(piece.block.text):
+                piece.skip("front_matter")
     if end is not None and is_skipped("back_matter", settings):
         for piece in pieces[end:]:
             piece.skip("back_matter")

@@ -21,7 +21,8 @@ _PARTS = "part|book|volume|act"
 _CHAPTERS = "chapter|section|scene|letter|stave|canto|episode|appendix"
 _ALONE = (
     "prologue|epilogue|introduction|preface|foreword|afterword|conclusion|postscript|interlude|dedication|contents|"
-    "table of contents|index|glossary|bibliography|acknowledge?ments|appendix|notes|footnotes|endnotes|copyright"
+    "table of contents|index|glossary|bibliography|acknowledge?ments|appendix|notes|footnotes|endnotes|copyright|"
+    "about the authors?|author['’]s note"
 )
 _ARABIC_PARTS = "الباب|الجزء|القسم|المجلد|الكتاب"
 _ARABIC_CHAPTERS = "الفصل|الحلقة|المشهد|الرسالة"

@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable
 
 SOFT_HYPHEN = "\u00ad"
+DIVIDED_LINES = re.compile(r"(?<=\w[-‐])[ \t]*\n\s*(?=\w)")
+"""Between a line that ends with a hyphen and the following one."""
 _DIVIDED = re.compile(r"(\w+)[-‐]$")
 _NEXT = re.compile(r"\w+")
 _WORD = re.compile(r"\w+(?:[-‐]\w+)*")
@@ -34,6 +36,8 @@ def joint_of(line: str, following: str, words: Words) -> str:
     """
     if line.endswith(SOFT_HYPHEN):
         return ""
+    if line[-1:] not in ("-", "‐"):
+        return " "
     before, after = _DIVIDED.search(line[-_LONGEST_WORD:]), _NEXT.match(following[:_LONGEST_WORD])
     if not before or not after or after[0].lower() in _SUSPENDED:
         return " "

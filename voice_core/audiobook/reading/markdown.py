@@ -20,6 +20,9 @@ _ADDRESS = re.compile(
 _UNSEEN = re.compile(r"<!--.*?(?:-->|\Z)|<\?.*?(?:\?>|\Z)|<!\[CDATA\[.*?(?:\]\]>|\Z)|<![A-Za-z].*?(?:>|\Z)", re.S)
 _TAG = re.compile(r"</?([A-Za-z][\w:-]*)[^<>]*>?")
 _TAGS = frozenset(defs.tags) | {"bdi", "data", "dialog", "main", "picture", "rb", "rtc", "slot", "template", "tt"}
+_SENTENCE = re.compile(r"[\"'“‘«(]*[^\W\d_][^{}=<>|]*[.!?…؟][\"”’»)]*")
+_WORDS_OF_SENTENCE = 8  # at least; of a line of prose that is indented as code is
+_COMMAND = re.compile(r" {0,3}(?::{3,}.*|\\(?:newpage|pagebreak|clearpage|cleardoublepage|bigskip|medskip)\s*)")
 _ATTRIBUTES = re.compile(r"\s*(\{\s*[#.:][^{}]*\})\s*$")
 
 
@@ -42,7 +45,7 @@ def markdown_to_html(text: str, first_line: int = 1) -> str:
     markdown = MarkdownIt("commonmark", {"inline_definitions": True}).enable(["table", "strikethrough"])
     add_notes(markdown)
     markdown.core.ruler.after("block", "heading_attributes", _hide_attributes)
-    tokens = _seen(markdown.parse("\n".join(lines)), lines)
+    tokens = _seen(markdown, markdown.parse("\n".join(lines)), lines)
     for token in tokens:
         if token.map and token.nesting >= 0 and token.type != "inline":
             token.attrSet("data-line", str(numbers[min(token.map[0], len(numbers) - 1)]))
@@ -59,6 +62,10 @@ def _separate_speakers(text: str) -> Iterator[tuple[int, str]]:
             if before.strip():
                 yield number, ""
             yield number, f"\\{line.lstrip()}"
+        elif not in_code and _COMMAND.fullmatch(line):
+            yield number, ""
+            yield number, f'<p hidden="">{escape(line)}</p>'
+            yield number, ""
         else:
             if found and before.lstrip().startswith("[^"):  # a link is defined below a note
                 yield number, ""
@@ -78,18 +85,20 @@ def _hide_attributes(state: StateCore) -> None:
     state.tokens = tokens
 
 
-def _seen(tokens: Sequence[Token], lines: Sequence[str]) -> list[Token]:
-    """The tokens; text stands in for those that are not shown, and for tags that HTML does not have."""
+def _seen(markdown: MarkdownIt, tokens: Sequence[Token], lines: Sequence[str]) -> list[Token]:
+    """The tokens; text stands in for those that are not shown, for tags that HTML does not have, and for paragraphs
+    that are indented as code is."""
     out: list[Token] = []
     for token in tokens:
         if token.type == "definition" and token.map:
             source = "\n".join(lines[slice(*token.map)]).strip()
-            line = token.map[0]
-            out += [
-                Token("paragraph_open", "p", 1, attrs={"hidden": ""}, map=[line, line + 1], block=True),
-                Token("inline", "", 0, content=source, children=[Token("text", "", 0, content=source)]),
-                Token("paragraph_close", "p", -1, block=True),
-            ]
+            text = Token("inline", "", 0, content=source, children=[Token("text", "", 0, content=source)])
+            out += _paragraph(text, token.map[0], hidden="")
+            continue
+        if token.type == "code_block" and token.map and _is_prose(token.content):
+            for number, line in enumerate(token.content.split("\n"), token.map[0]):
+                if line.strip():
+                    out += _paragraph(markdown.parseInline(line.strip())[0], number)
             continue
         if token.type == "html_block":
             token.content = _UNSEEN.sub(lambda found: f'<p hidden="">{escape(found[0])}</p>', token.content)
@@ -99,6 +108,17 @@ def _seen(tokens: Sequence[Token], lines: Sequence[str]) -> list[Token]:
                 child.content = _inline_html(child.content)
         out.append(token)
     return out
+
+
+def _is_prose(indented: str) -> bool:
+    """Whether every line is a paragraph with a sentence: some authors indent their paragraphs."""
+    paragraphs = [line.strip() for line in indented.split("\n") if line.strip()]
+    return all(len(line.split()) >= _WORDS_OF_SENTENCE and _SENTENCE.fullmatch(line) for line in paragraphs)
+
+
+def _paragraph(inline: Token, line: int, **attributes: str) -> list[Token]:
+    opened = Token("paragraph_open", "p", 1, attrs={**attributes}, map=[line, line + 1], block=True)
+    return [opened, inline, Token("paragraph_close", "p", -1, block=True)]
 
 
 def _inline_html(content: str) -> str:

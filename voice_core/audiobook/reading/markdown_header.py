@@ -1,4 +1,4 @@
-"""The header of a Markdown file: YAML between lines of "---", or TOML between lines of "+++"."""
+"""The header of a Markdown file: YAML between lines of "---", TOML between lines of "+++", or lines after "%"."""
 
 import re
 import tomllib
@@ -8,6 +8,8 @@ import yaml  # type: ignore[import-untyped]
 
 _YAML = re.compile(r"\ufeff?---[ \t]*\n(?=\S)(.*?\n)(?:---|\.\.\.)[ \t]*(?:\n|$)", re.S)
 _TOML = re.compile(r"\ufeff?\+\+\+[ \t]*\n(.*?\n)\+\+\+[ \t]*(?:\n|$)", re.S)
+_LINE = r"%[^\n]*\n(?:[ \t]+\S[^\n]*\n)*"
+_LINES = re.compile(rf"\ufeff?(?P<title>{_LINE})(?P<author>{_LINE})?(?P<date>%[^\n]*\n)?(?=[ \t]*\n)")
 _NAME = re.compile(r"[\w-]+(?: [\w-]+){0,2}")
 _KEY = re.compile(r"[\w-]+\s*:(?:\s|$)")
 
@@ -31,4 +33,7 @@ def read_header(text: str, name: str, warnings: list[str]) -> tuple[str, dict[st
         except (tomllib.TOMLDecodeError, RecursionError):
             warnings.append(f"{name}: the header cannot be parsed as TOML and is ignored")
             return found[0], {}
+    if found := _LINES.match(text):
+        values = {key: value.strip(" %\t\n") for key, value in found.groupdict("").items()}
+        return found[0], {key: " ".join(value.split()) for key, value in values.items() if value}
     return "", {}

@@ -161,7 +161,8 @@ def _paired_note(
     label = text_within(mark, LONGEST_MARK).strip(_BRACKETS)
     start = text_within(block, 40).strip(_BRACKETS)
     is_labelled = bool(label) and re.match(rf"{re.escape(label)}(?!\w)", start) is not None
-    return block if is_labelled and (superscript or _is_bracketed(mark)) else None
+    says_so = types_of(mark) & MARK_TYPES or classes_of(mark) & MARK_CLASSES
+    return block if is_labelled and (superscript or says_so or _is_bracketed(mark)) else None
 
 
 def _block(element: Element) -> Element | None:

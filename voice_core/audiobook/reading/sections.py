@@ -12,6 +12,7 @@ from itertools import accumulate, groupby
 from voice_core.audiobook.reading.front_back_matter import (
     is_ambiguous,
     is_around_text,
+    is_copyright,
     is_skipped,
     matter_of_title,
     matter_of_unlisted_text,
@@ -54,14 +55,15 @@ class MatterSkipper:
     authors: Sequence[str]
     size: int
     warnings: list[str]
+    documents: frozenset[str] = frozenset()  # those with chapters
 
     def apply(self, sections: Sequence[Section]) -> list[Section]:
         """The sections, and those that follow matter in a section: that ends with its document, contents where prose
         begins."""
-        matters = self._find_matters(sections)
-        return [
-            part for section, matter in zip(sections, matters, strict=True) for part in self._split(section, matter)
-        ]
+        listed = [section for section in sections if not section.implicit]
+        self.documents = frozenset(piece.document for section in listed for piece in section.pieces)
+        pairs = zip(sections, self._find_matters(sections), strict=True)
+        return [part for section, matter in pairs for part in self._split(section, matter)]
 
     def _find_matters(self, sections: Sequence[Section]) -> list[str]:
         """What each section is by its title and place, "" for chapters."""
@@ -73,6 +75,7 @@ class MatterSkipper:
             for i, section in enumerate(sections)
             if not section.implicit and not matters[i] and sizes[i] >= shortest and not is_around_text(section.title)
         ]
+        chapters = chapters or [i for i, matter in enumerate(matters) if not matter and not sections[i].implicit]
         first, last = (chapters[0], chapters[-1]) if chapters else (len(sections), -1)
         read = list(accumulate(sizes))
         titles = Counter(section.title.casefold() for section in sections)
@@ -109,12 +112,18 @@ class MatterSkipper:
         return [section, Section(title_of(rest, self.title), section.level, rest, implicit=True)]
 
     def _skip_unlisted(self, section: Section) -> None:
-        """Skips the documents before the first chapter that are front matter."""
+        """Skips the documents before the first chapter that are front matter; of one that goes on with a chapter, the
+        notice of copyright."""
         for document, pieces in groupby(section.pieces, lambda piece: piece.document):
             own = list(pieces)
+            if document in self.documents:
+                notices = [piece for piece in own if is_copyright(piece.block.text)]
+                if notices and is_skipped("front_matter", self.settings):
+                    self._skip(notices, "front_matter", notices[0].block.text[:40])
             text = " ".join(piece.block.text for piece in own if piece.block.is_spoken)
             heading = matter_of_title(title_of(own, ""))
-            matter = heading or (matter_of_unlisted_text(text, self.title, self.authors) if document else "")
+            is_whole = document and document not in self.documents
+            matter = heading or (matter_of_unlisted_text(text, self.title, self.authors) if is_whole else "")
             if is_skipped(matter, self.settings):
                 self._skip(own, matter, title_of(own, document))
 
@@ -135,4 +144,4 @@ def _is_list(pieces: Sequence[Piece], matter: str) -> bool:
         return not has_prose(pieces)
     texts = [piece.block.text for piece in pieces if piece.block.is_spoken and not piece.heading and piece.block.text]
     numbered = sum(text.lstrip("[(*†")[:1].isdigit() for text in texts)
-    return matter == "note" and 0 < len(texts) <= numbered / _SHARE_OF_NOTES
+    return matter == "note" and numbered >= _SHARE_OF_NOTES * len(texts)

@@ -1,7 +1,7 @@
 """The blocks of plain text: paragraphs out of hard-wrapped lines, verse, headings and changes of scene."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -27,7 +27,9 @@ _DASH_AT_END = re.compile(r"--$|[^\s—]—$")  # no space follows the end of su
 _HYPHENATED = re.compile(r"\w-$")
 _INLINE = re.compile(
     r"(?P<page_number>\[(?:Pg|p\.|Page)\s*[\divxlc]{1,6}\]|\{\d{1,4}\})|(?P<markup>(?<!\w)_(?=[^\s_])|(?<=[^\s_])_(?!\w))"
+    r"|(?P<bold>(?<![\w=])=[^\s=](?:[^=\n]{0,80}[^\s=])?=(?![\w=]))"
 )
+_PAGE_NUMBER = re.compile(r"[-–—]?\s?(?:\d{1,4}|[ivxlc]{1,7})\s?[-–—]?")
 _CONTENTS_LINES = 3  # headings of one level without text between them: a list of chapters
 _SCENE_BLANKS = 2  # more blank lines than usual, for a change of scene
 
@@ -61,10 +63,12 @@ class _Wrapping:
 def read_text_blocks(text: str, language: str = "") -> list[Piece]:
     """The pieces of a text, headings with their levels. `language` is the book's."""
     text = re.sub(r"\r\n?", "\n", text)
-    text = re.sub("[\x0b\u2028\u2029\x85]", " ", text).replace("\x0c", "")
+    text = re.sub("[\x0b\u2028\u2029\x85]", " ", text)
     lines = text.split("\n")
+    pages = _page_numbers(lines)
+    lines = [line.replace("\x0c", "") for line in lines]
     wrapping = _Wrapping(_width(lines), Words(lambda: text))
-    paragraphs = list(_paragraphs(lines, wrapping))
+    paragraphs = list(_paragraphs(lines, wrapping, pages))
     usual = _usual_blanks(paragraphs)
     pieces: list[Piece] = []
     # Numerals on their own are chapters, or the parts of such.
@@ -84,6 +88,8 @@ def read_text_blocks(text: str, language: str = "") -> list[Piece]:
             scene = False
         elif paragraph.kind == "contents":
             pieces += _block([paragraph.lines], "list_item", wrapping, language, skipped="contents")
+        elif paragraph.kind == "page_number":
+            pieces += _block([paragraph.lines], "other", wrapping, language, skipped="page_number")
         else:
             for lines_of, kind in _split(paragraph.lines, wrapping):
                 made = _block(lines_of, kind, wrapping, language, scene)
@@ -99,8 +105,20 @@ def _width(lines: Sequence[str]) -> int:
     return width if width <= _LONGEST_WRAP else 0
 
 
-def _paragraphs(lines: Sequence[str], wrapping: _Wrapping) -> Iterator[_Paragraph]:
+def _page_numbers(lines: Sequence[str]) -> frozenset[int]:
+    """The indexes of lines that number a page: a number at the top or the bottom, beside a form feed."""
+    found: set[int] = set()
+    for i in (i for i, line in enumerate(lines) if "\x0c" in line):
+        above = next((k for k in range(i - 1, max(-1, i - 4), -1) if lines[k].strip()), i)
+        below = next((k for k in range(i, min(len(lines), i + 3)) if lines[k].strip()), i)
+        found |= {k for k in (above, below) if _PAGE_NUMBER.fullmatch(lines[k].strip())}
+    return frozenset(found)
+
+
+def _paragraphs(lines: Sequence[str], wrapping: _Wrapping, pages: Collection[int]) -> Iterator[_Paragraph]:
     kinds = _line_kinds(lines, wrapping)
+    for i in pages:
+        kinds[i] = "page_number"
     current, blanks = _Paragraph(), 0
     for number, (line, kind) in enumerate(zip(lines, kinds, strict=True), 1):
         if current.lines and (not line.strip() or kind or not wrapping.width):
@@ -148,6 +166,8 @@ def _line_kinds(lines: Sequence[str], wrapping: _Wrapping) -> list[str]:
 
 def _listed(lines: Sequence[str], streak: Sequence[int], end: int) -> Sequence[int]:
     """Of headings without text between them, those that are a list of chapters; text or the end follows at `end`."""
+    if len(streak) < _CONTENTS_LINES:
+        return ()
     levels = [heading_level(lines[i].strip()) for i in streak]
     if max(levels.count(1), levels.count(2)) < _CONTENTS_LINES:
         return ()
@@ -243,22 +263,28 @@ def _join(line: str, following: str, wrapping: _Wrapping) -> list[Run]:
     text = line.strip()
     if not following:
         return [Run(text)]
-    joint = "" if _DASH_AT_END.search(text) else joint_of(text, following.strip(), wrapping.words)
+    is_dash = text[-1] in "-—" and _DASH_AT_END.search(text, max(0, len(text) - 2))
+    joint = "" if is_dash else joint_of(text, following.strip(), wrapping.words)
     if joint == "-":
         return [Run(text[:-1]), Run(text[-1], "hyphenation")]
     return [Run(text + joint)]
 
 
 def _inline(run: Run) -> Iterator[Run]:
-    """Underscores around emphasised words and page numbers are not spoken."""
-    if run.reason or not ("_" in run.text or "[" in run.text or "{" in run.text):
+    """Signs around emphasised words ("_so_", "=so=") and page numbers are not spoken."""
+    if run.reason or not any(sign in run.text for sign in "_[{="):
         yield run
         return
     end = 0
     for match in _INLINE.finditer(run.text):
         if match.start() > end:
             yield run._replace(text=run.text[end : match.start()])
-        yield run._replace(text=match[0], reason=match.lastgroup or "markup")
+        if match["bold"]:
+            yield run._replace(text="=", reason="markup")
+            yield from _inline(run._replace(text=match[0][1:-1]))
+            yield run._replace(text="=", reason="markup")
+        else:
+            yield run._replace(text=match[0], reason=match.lastgroup or "markup")
         end = match.end()
     if end < len(run.text):
         yield run._replace(text=run.text[end:])

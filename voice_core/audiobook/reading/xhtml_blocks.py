@@ -21,7 +21,7 @@ from voice_core.audiobook.reading.elements import (
     types_of,
 )
 from voice_core.audiobook.reading.heading_lines import numbers_chapter
-from voice_core.audiobook.reading.hyphenation import Words
+from voice_core.audiobook.reading.hyphenation import DIVIDED_LINES, Words
 from voice_core.audiobook.reading.note_links import NoteLinks
 from voice_core.audiobook.reading.pieces import (
     BREAK,
@@ -187,6 +187,11 @@ class _Walker:
             self.after_break = False
         if context.lines and "\n" in text:
             text = text.replace("\n", BREAK)
+        elif "\n" in text and (parts := DIVIDED_LINES.split(text))[1:]:  # lines of the file, hyphenated by a program
+            for i, part in enumerate(parts):
+                self.runs += [*([Run(LINE, context.reason)] if i else []), Run(part, context.reason, context.language)]
+            self.has_text = self.has_text or has_text(self.runs[-2 * len(parts) :])
+            return
         self.runs.append(Run(text, context.reason, context.language, context.superscript))
         self.has_text = self.has_text or has_text(self.runs[-1:])
 

@@ -187,3 +187,11 @@ def test_a_chapter_may_begin_right_after_a_sentence() -> None:
     documents = {"a.xhtml": '<p id="a">One.</p><p>End.<a id="b"></a><b>Chapter 2</b><br/>Two.</p>'}
     book = read_epub(documents=documents, nav=[("Chapter 1", "a.xhtml#a"), ("Chapter 2", "a.xhtml#b")])
     assert chapters(book) == {"Chapter 1": ["One.", "End."], "Chapter 2": ["Chapter 2", "Two."]}
+
+
+def test_headings_of_title_and_author_do_not_hide_those_of_chapters() -> None:
+    body = "<h1>A Book</h1><h2>by An Author</h2>" + "".join(f"<h3>Chapter {i}</h3><p>Text.</p>" for i in (1, 2, 3))
+    book = read_epub(documents={"a.xhtml": body}, nav=[("Start", "a.xhtml")])
+    assert list(chapters(book))[-3:] == ["Chapter 1", "Chapter 2", "Chapter 3"]
+    sections = "<h1>A Book</h1>" + "".join(f"<h2>Sea {i}</h2><h3>A</h3><p>Text.</p><h3>B</h3>" for i in (1, 2))
+    assert levels(read_epub(documents={"a.xhtml": sections}, nav=None))[-2:] == [("Sea 1", 2), ("Sea 2", 2)]

@@ -3,7 +3,7 @@
 import pytest
 
 from voice_assets_tests.core.audiobook.epub_builder import xhtml
-from voice_assets_tests.core.audiobook.reading.helpers import chapters, read_epub, skipped, spoken
+from voice_assets_tests.core.audiobook.reading.helpers import chapters, read_epub, read_text, skipped, spoken
 from voice_core.settings.audiobook import AudiobookSettings
 
 BODY = {"one.xhtml": "<h1>One</h1><p>Text.</p>", "two.xhtml": "<h1>Two</h1><p>More text.</p>"}
@@ -147,3 +147,16 @@ def test_notes_and_contents_in_the_middle_are_known_by_their_text_or_number() ->
     documents = {f"{i}.xhtml": f"<h1>{i}</h1>{LONG}<h2 id='s'>References</h2><p>Smith.</p>" for i in (1, 2, 3)}
     nav = [entry for i in (1, 2, 3) for entry in ((f"Chapter {i}", f"{i}.xhtml"), ("References", f"{i}.xhtml#s", 2))]
     assert list(chapters(read_epub(documents=documents, nav=nav))) == ["Chapter 1", "Chapter 2", "Chapter 3"]
+
+
+def test_dedications_and_copyright_before_the_first_chapter_are_front_matter() -> None:
+    documents = {
+        "d.xhtml": "<p><i>For Anna,</i></p><p>who knew</p>",
+        "e.xhtml": "<p>All are happy.</p>",
+    } | BODY
+    book = read_epub(documents=documents, nav=[("One", "one.xhtml"), ("Two", "two.xhtml")])
+    assert skipped(book) == {"front_matter": ["For Anna,", "who knew"]}
+    notice, chapter = "Copyright 2020 A. One. All rights reserved.", "CHAPTER I\n\n" + "It was late. " * 9
+    book = read_text(f"The Sea\n\n{notice}\n\n{chapter}\n\nAbout the Author\n\nHe lives.")
+    assert spoken(book)[:2] == ["The Sea", "CHAPTER I"]
+    assert skipped(book) == {"front_matter": [notice], "back_matter": ["About the Author", "He lives."]}

@@ -54,6 +54,8 @@ def test_notes_inside_of_the_text() -> None:
         "<?php echo ?>",
         "<!DOCTYPE html>",
         "## Heading {#id .class}",
+        "::: {.epigraph}\nTo be.\n:::",
+        "\\newpage",
     ],
 )
 def test_what_is_not_shown_is_listed(text: str) -> None:
@@ -89,3 +91,19 @@ def test_a_header_in_toml() -> None:
 def test_attributes_of_headings_are_not_spoken() -> None:
     book = read_markdown("# Chapter 1 {#one}\n\nText.\n\nChapter *2* {.x #y}\n===\n\nText {#here}.\n")
     assert chapters(book) == {"Chapter 1": ["Chapter 1", "Text."], "Chapter 2": ["Chapter 2", "Text {#here}."]}
+
+
+def test_a_header_of_lines_with_a_percent_sign() -> None:
+    book = read_markdown("% The Sea\n  and Land\n% A. One\n\nText.\n")
+    assert (book.title, book.authors, spoken(book)) == ("The Sea and Land", ("A. One",), ["Text."])
+    assert spoken(read_markdown("% of it is gone.\nAll of it.\n")) == ["% of it is gone. All of it."]
+
+
+def test_indented_paragraphs_are_prose_unless_they_are_code() -> None:
+    said = '"It is *late*, and I am tired," he said, and went away.'
+    prose = f"    {said}\n\n    Nobody saw him go that night, as it was dark.\n"
+    code = "    x = f(a, b, c, d, e, g, h).\n\n    if a b c d e f g h i then.\n"
+    book = read_markdown(f"# One\n\n{prose}\nText.\n\n{code}")
+    assert spoken(book)[1:] == [said.replace("*", ""), "Nobody saw him go that night, as it was dark.", "Text."]
+    assert [block.place for block in book.blocks()][1:3] == ["a.md line 3", "a.md line 5"]
+    assert len(skipped(book)["code"]) == 1

@@ -13,11 +13,11 @@ from voice_core.audiobook.reading import read_book
 from voice_core.settings.audiobook import AudiobookSettings
 
 # Few letters, so that words repeat, and what is read in a special way: spaces, invisible characters, signs, brackets.
-CHARACTERS = "ab 1IVX.\n\t\xa0\xad\u200b\u200c\u200f\u0627\u0644\u06dd漢*#_-—[]<>&\"'…{}\x85\x0c\x92\ufeff\u2028é"
+CHARACTERS = "ab 12²IVX.\n\t\xa0\xad\u200b\u200c\u200f\u0627\u0644\u06dd漢*#_-—[]<>&\"'…{}\x85\x0c\x92\ufeff\u2028é"
 TEXT = st.text(CHARACTERS, max_size=12)
 INLINE = (
     "span", "i", "b", "sup", "sub", "a", "br", "ruby", "rt", "rp", "code", "img", "script", "style", "svg", "math",
-    "template", "noscript", "object", "wbr",
+    "template", "noscript", "object", "wbr", "msup", "mfrac", "mn",
 )  # fmt: skip
 BLOCK = (
     "p", "div", "section", "aside", "h1", "h2", "h3", "ul", "li", "ol", "table", "tr", "td", "th", "caption", "pre",
@@ -31,6 +31,7 @@ ATTRIBUTES = st.lists(
             ("href", "#n1"), ("href", "#n2"), ("href", "b.xhtml#n1"), ("href", "http://x/#n1"), ("href", "#"),
             ("hidden", "hidden"), ("style", "display: none"), ("role", "doc-footnote"), ("role", "doc-endnotes"),
             ("role", "doc-noteref"), ("role", "doc-pagebreak"), ("role", "presentation"), ("role", "doc-index"),
+            ("alt", "T"), ("alt", "* * *"), ("class", "dropcap"), ("class", "super"), ("class", "sr-only"),
             ("role", "doc-preface"), ("role", "heading"), ("lang", "fr"), ("lang", "ar"), ("dir", "rtl"),
         ]
     ),
@@ -57,6 +58,15 @@ def markup(draw: st.DrawFn, depth: int = 4) -> str:
     return "".join(out)
 
 
+TEXT_LINES = [
+    "CHAPTER I", "Chapter 2: The Sea", "* * *", "[Pg 3]", "_so_", "    in", "-", "", "a[1] b²", "[1] n", "² n", "=b=",
+    "[Illustration: c]", "a [Illustration] b", "قال (١)", "(١) ح", "12", "Footnotes:", "con-", "Copyright 2020",
+]  # fmt: skip
+MARKDOWN_LINES = [
+    "# One", "## Two", "---", "| a | b |", "|---|---|", "> q", "- l", "```", "    c", "[^1]: n", "a[^1] ^[b]",
+    "[b]: /u", "<!-- c", "-->", "<x>", "# T {#a}", "% t", "+++", "a: b", ":::", "[A]: b", "    [^2]: n", "[^1]:", "<?",
+    "<![CDATA[",
+]  # fmt: skip
 SETTINGS = [
     AudiobookSettings(
         notes=notes, tables=treatment, code=treatment, front_matter=treatment, back_matter=treatment, captions=treatment
@@ -102,12 +112,10 @@ def test_html_that_is_not_well_formed_adds_up(body: str, settings: AudiobookSett
     assert book.adds_up, book
 
 
-@given(
-    st.lists(TEXT | st.sampled_from(["CHAPTER I", "Chapter 2: The Sea", "* * *", "[Pg 3]", "_so_", "    in", "-", ""]))
-)
-def test_texts_add_up(lines: list[str]) -> None:
+@given(st.lists(TEXT | st.sampled_from(TEXT_LINES)), st.sampled_from(SETTINGS))
+def test_texts_add_up(lines: list[str], settings: AudiobookSettings) -> None:
     text = "\n".join(lines)
-    book = read(text.encode(), "a.txt", SETTINGS[0])
+    book = read(text.encode(), "a.txt", settings)
     if book is not None:
         assert book.adds_up, book
         assert book.source_characters == count_characters(text)
@@ -121,11 +129,9 @@ def test_any_text_adds_up(text: str) -> None:
         assert book is None or book.adds_up, book
 
 
-@given(
-    st.lists(TEXT | st.sampled_from(["# One", "## Two", "---", "| a | b |", "|---|---|", "> q", "- l", "```", "    c"]))
-)
-def test_markdown_adds_up(lines: list[str]) -> None:
-    book = read("\n".join(lines).encode(), "a.md", SETTINGS[0])
+@given(st.lists(TEXT | st.sampled_from(MARKDOWN_LINES)), st.sampled_from(SETTINGS))
+def test_markdown_adds_up(lines: list[str], settings: AudiobookSettings) -> None:
+    book = read("\n".join(lines).encode(), "a.md", settings)
     assert book is None or book.adds_up, book
 
 

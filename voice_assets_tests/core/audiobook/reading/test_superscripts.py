@@ -18,7 +18,7 @@ _POWERS = str.maketrans("⁻¹²³", "-123")
         "sin²θ",
         "(a + b)² is it.",
         "10⁻³ m",
-        "2 in² or 5 m²",
+        "2 in² or 5 m² or 3 ft.² of it",
         "v = at² holds",
         "the kinetic energy ½mv² of it",
         "مساحة ٥ كم² هنا",
@@ -45,12 +45,23 @@ def test_powers_are_spoken(text: str) -> None:
         ("by² me² to God²", "by me to God"),
         ("¹ In the beginning. ² And the earth", "In the beginning. And the earth"),
         ("قال الملك² هنا", "قال الملك هنا"),
+        ("the R&D² of the U.S.A², in the 1920s² and on the 5th²", "the R&D of the U.S.A, in the 1920s and on the 5th"),
+        ("He¹ was 25² on page 130¹ of 10² or 25²", "He was 25 on page 130 of 10² or 25"),
     ],
 )
 def test_numbers_that_no_note_is_linked_to_are_marks(text: str, expected: str) -> None:
     assert spoken(read_text(text)) == [expected]
     raised = re.sub("[¹²,]+", r'<span class="super">\g<0></span>', text).translate(_POWERS)
     assert spoken(read_body(f"<p>{raised}</p>")) == [expected]
+
+
+def test_letters_and_signs() -> None:
+    body = "<p>Words<sup>a</sup> here.<sup>b</sup> c<sup>†</sup> a<sup>*</sup> n<sup>o</sup> 1, XIX<sup>e</sup></p>"
+    assert spoken(read_body(body)) == ["Words here. c a* no 1, XIXe"]
+
+
+def test_marks_side_by_side() -> None:
+    assert spoken(read_body("<p>He<sup>1,</sup><sup>2</sup> left<sup>3</sup>,<sup>4</sup>.</p>")) == ["He left."]
 
 
 def test_fractions_and_isotopes_are_figures() -> None:

@@ -236,3 +236,46 @@ def test_notes_in_brackets_are_spoken_or_moved() -> None:
 
 def test_a_number_in_brackets_without_a_note_stays() -> None:
     assert spoken(read_text("See [1] and 10 km² here.")) == ["See [1] and 10 km² here."]
+
+
+def test_pictures_inside_of_a_paragraph() -> None:
+    text = "The ship [Illustration] was old. [Illustration: The mast.] It sailed [Illustration: A sail], far."
+    book = read_text(text)
+    assert spoken(book) == ["The ship was old. The mast. It sailed A sail, far."]
+    assert skipped(book)["picture"] == ["[Illustration]"]
+    assert spoken(read_text(text, captions="skip")) == ["The ship was old. It sailed, far."]
+
+
+def test_notes_in_arabic_figures_and_their_heading() -> None:
+    text = "قال الرجل (١): «تعال». ثم ذهب.\n\nفي البيت (٢) شيئان.\n\n(١) هو زيد.\n\n(٣) وهذا نص."
+    book = read_text(text)
+    assert spoken(book) == ["قال الرجل: «تعال». ثم ذهب.", "في البيت (٢) شيئان.", "(٣) وهذا نص."]
+    page = "It was so late that nobody was there.[1]\n\n{}:\n\n[1] Indeed.\n\n"
+    for heading in ("FOOTNOTES", "Foot-notes"):
+        book = read_text("".join(f"CHAPTER {i}\n\n{page.format(heading)}" for i in ("I", "II", "III")))
+        assert len(spoken(book)) == 6
+
+
+def test_signs_around_bold_words_are_not_spoken() -> None:
+    assert spoken(read_text("He was =very _bold_= here, and x = 5, y=3, a ==b== c.")) == [
+        "He was very bold here, and x = 5, y=3, a ==b== c."
+    ]
+
+
+def test_the_credits_of_project_gutenberg_are_front_matter() -> None:
+    start = "*** START OF THE PROJECT GUTENBERG EBOOK EMMA ***"
+    text = f"Title: Emma\n\n{start}\n\nProduced by An Other and\nthe team.\n\nCHAPTER I\n\nProduced by him."
+    assert spoken(read_text(text)) == ["CHAPTER I", "Produced by him."]
+
+
+def test_numbers_beside_form_feeds_are_those_of_pages() -> None:
+    book = read_text("It was late.\n\n12\n\x0c\nThe house\n\n- 13 -\n\n\x0c14\n\nwas dark.\n\n15\n\nIt was.")
+    assert spoken(book) == ["It was late.", "The house", "was dark.", "15", "It was."]
+    assert skipped(book) == {"page_number": ["12", "- 13 -", "14"]}
+
+
+def test_what_is_taken_out_of_a_text_is_listed_though_nothing_is_left() -> None:
+    text = "It was.[1] So.\n\n²\n\n[Illustration] [Illustration: A]\n\n[Footnote 1: It was\n\n]\n\n[Footnote 2:]"
+    book = read_text(text, captions="skip")
+    assert spoken(book) == ["It was. So.", "[Footnote 2:]"]
+    assert skipped(book)["note_mark"] == ["[1]", "²"]

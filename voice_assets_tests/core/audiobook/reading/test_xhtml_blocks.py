@@ -20,6 +20,7 @@ from voice_core.settings.audiobook import AudiobookSettings
         ("<p>Twenty-<br/>five</p>", "Twenty-five"),
         ("<p><b>Twenty-\n <br/> \n</b><i>Five</i></p>", "Twenty-Five"),
         ("<p>Anglo‐<br/>Saxon so\u00ad<br/>ft</p>", "Anglo‐Saxon soft"),
+        ("<p>Twenty-\n  five: pre-\nand <i>post-\nwar</i>\n- no</p>", "Twenty-five: pre- and post-war - no"),
         ("<p>pre-<br/>and post-war</p>", "pre- and post-war"),
         ("<p>He stopped -<br/>then he went</p>", "He stopped - then he went"),
         ('<p><img alt="T"/>he sun</p>', "The sun"),
