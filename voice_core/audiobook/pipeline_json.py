@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from voice_core.audio.pcm import Pcm16
-from voice_core.audiobook.audio_manifest import ChunkAudioRow
+from voice_core.audiobook.audio_manifest import ChunkAudioRow, mos_score
 from voice_core.audiobook.audio_stage import decode_flac
 from voice_core.audiobook.chunk_manifest import STAGE, BookManifest, ChunkRow
 from voice_core.audiobook.pipeline_file import merge_results, read_chunk_paths
@@ -169,7 +169,8 @@ class _Merging:
                 continue
             self._report.exceptions += bool(errors)
             metrics = {"validation": _validation(row), "takes": row.takes}
-            entries[number] = self._entry(number, "success", self._write_audio(number, row), metrics, errors)
+            entry = self._entry(number, "success", self._write_audio(number, row), metrics, errors)
+            entries[number] = entry | {"mos_score": mos_score(row)}
         if entries:
             merge_results(self._path, self._file_id, entries)
 

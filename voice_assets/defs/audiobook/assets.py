@@ -1,5 +1,7 @@
 """Books → chunks of text → validated speech → mastered audiobooks."""
 
+from statistics import fmean
+
 import dagster as dg
 from pydantic import Field
 
@@ -15,7 +17,7 @@ from voice_assets.metadata import check_results, check_specs, speed_metadata
 from voice_assets.notebook_store import NotebookStore
 from voice_assets.pool_wait import PoolWatch
 from voice_core.audiobook import audio_checks, checks
-from voice_core.audiobook.audio_manifest import ChunkAudioManifest, read_audio_manifest
+from voice_core.audiobook.audio_manifest import ChunkAudioManifest, mos_score, read_audio_manifest
 from voice_core.audiobook.audiobook_plan import AUDIOBOOK_VERSION
 from voice_core.audiobook.audiobook_stage import build_audiobook
 from voice_core.audiobook.books import list_books
@@ -130,12 +132,19 @@ def chunk_audio_asset(pool: str | None) -> dg.AssetsDefinition:
                 "listen": NotebookStore.from_context(context).listen_metadata(
                     "chunk_audio", manifest, lambda: render_book_notebook(work, text, manifest)
                 ),
+                **_mos_metadata(manifest),
                 **speed_metadata(report.speech_sec, report.wall_sec),
             },
             check_results=check_results(checks.check_speech(work, text, manifest)),
         )
 
     return chunk_audio
+
+
+def _mos_metadata(manifest: ChunkAudioManifest) -> dict[str, float]:
+    """The mean and the lowest of the predicted opinion scores, where there are any."""
+    scores = [score for row in manifest.rows if (score := mos_score(row)) is not None]
+    return {"mos_score": round(fmean(scores), 3), "lowest_mos_score": min(scores)} if scores else {}
 
 
 @dg.asset(

@@ -14,6 +14,7 @@ from voice_core.audiobook.validation import tier1, tier2
 from voice_core.audiobook.validation.config import ValidationConfig
 from voice_core.audiobook.validation.heard import align_words, heard_text
 from voice_core.fingerprint import fingerprint, hash_to_unit_interval
+from voice_core.recognition.mos import MosPredictor, load_mos_predictor
 from voice_core.recognition.word_times import Aligner, Alignment
 
 VALIDATION_VERSION = 1
@@ -51,6 +52,18 @@ class Examiner:
         """Raises ConfigurationError where a recogniser is missing or does not know one of these languages."""
         if self.config.tier2.enabled:
             tier2.check_models(self.config.tier2, languages)
+        if self.config.mos_predictor:
+            self._mos_predictor()
+
+    def _mos_predictor(self) -> MosPredictor:
+        return load_mos_predictor(self.config.mos_predictor, "audiobook.validation: mos_predictor")
+
+    def _mos_identity(self) -> tuple[str, ...]:
+        """Nothing without a predictor, so that books are not examined again where there is none."""
+        if not self.config.mos_predictor:
+            return ()
+        predictor = self._mos_predictor()
+        return predictor.name, predictor.revision
 
     def is_sampled(self, identity: str) -> bool:
         """Whether the chunk of this identity is recognised: always the same ones, and more with a larger share."""
@@ -66,7 +79,7 @@ class Examiner:
         config = self.config.model_dump()
         plain = config["tier1"], config["max_retries"], f"{self.aligner.name} {self.aligner.revision}"
         return tuple(  # type: ignore[return-value]
-            fingerprint(VALIDATION_VERSION, tier1.VERSION, plain, *more)
+            fingerprint(VALIDATION_VERSION, tier1.VERSION, plain, *more, *self._mos_identity())
             for more in ((), (tier2.VERSION, config["tier2"]))
         )
 
@@ -89,6 +102,8 @@ class Examiner:
             metrics["tier2"] = recognised.as_dict()
             failures += tier2.judge(recognised, self.config.tier2)
             deviation += recognised.error_rate
+        if self.config.mos_predictor:
+            metrics["mos_score"] = self._mos_predictor().score(pcm, sample_rate_hz)
         alignment = align_words(pcm, sample_rate_hz, chunk, self.aligner)
         if not alignment.words:
             failures.append(("word_times", "the times of the words could not be found"))

@@ -9,9 +9,10 @@ from typing import Any
 
 from voice_core.language import is_english
 from voice_core.recognition.recognisers import normalize_words
-from voice_core.recognition.text_words import READINGS, Reading, split_words, spoken_forms
+from voice_core.recognition.text_words import READINGS, Reading, spoken_forms
 
 _SPACED_NUMBER = re.compile(r"(?<=\d)[ \u00a0\u2009\u202f](?=\d{3}(?!\d))")
+_PART = re.compile(r"\S+?(?:[-–—](?=[^\W\d])|\s+|$)|^\s+")
 _SCALES = ("hundred", "thousand", "million")
 _NAMES = {
     f"{name}{ending}": f"catherine{ending}" for name in ("katherine", "katharine", "catharine") for ending in ("", "'s")
@@ -23,8 +24,8 @@ _ARABIC = str.maketrans({"أ": "ا", "إ": "ا", "آ": "ا", "ٱ": "ا", "ى": "
 
 @dataclass(frozen=True, slots=True)
 class ComparedText:
-    """A text as it is spoken. `parts` are its words as it spells them, `words` those of the comparison; `places` has
-    the part that each word is of."""
+    """A text as it is spoken. `parts` are the text, cut before words, `words` those of the comparison; `places` has the
+    part that each word is of."""
 
     parts: Sequence[str]
     words: Sequence[str]
@@ -63,14 +64,14 @@ def read_spoken(text: str, language: str, reading: Reading = "usual") -> Compare
     >>> read_spoken("a hundred and sixty four", "en").words == read_spoken("164", "en").words
     True
     """
-    parts = split_words(_SPACED_NUMBER.sub("", text))
+    parts = _PART.findall(_SPACED_NUMBER.sub("", text))
     words: list[str] = []
     places: list[int] = []
     english = is_english(language)
     for place, part in enumerate(parts):
         for word in spoken_forms(part, reading) if english else normalize_words(_without_marks(part), language):
             scaled = english and bool(words)
-            if scaled and word in _SCALES and words[-1] == "a":
+            if scaled and word in _SCALES and words[-1] in ("a", "an"):
                 words[-1] = "one"
             if not (scaled and word == "and" and words[-1] in _SCALES):
                 words.append(word)
