@@ -1,6 +1,6 @@
-"""Faults of speech synthesis, planted into good speech at random places."""
+"""Faults of speech synthesis, planted at random places: into good speech, or into the words that are spoken."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -83,3 +83,14 @@ FAULTS: Final[dict[str, Callable[[Pcm16, str, Random], Pcm16 | None]]] = {
 
 def plant(fault: str, pcm: Pcm16, text: str, rng: Random) -> Pcm16 | None:
     return FAULTS[fault](pcm, text, rng)
+
+
+WORD_FAULTS: Final = ("dropped", "replaced", "inserted")
+
+
+def plant_word(fault: str, text: str, others: Sequence[str], rng: Random) -> str:
+    """A text with a word less, another one in the place of one, or one more, of `others`."""
+    words = text.split()
+    at, other = int(rng.integers(len(words))), str(rng.choice(others))
+    new = [] if fault == "dropped" else [other]
+    return " ".join([*words[:at], *new, *words[at + (fault != "inserted") :]])

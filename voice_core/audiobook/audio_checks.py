@@ -103,7 +103,7 @@ def _describe_exception(row: ChunkAudioRow, chunk: ChunkRow | None, text: BookMa
 def words_were_recognised(audio: ChunkAudioManifest) -> Findings:
     """A recogniser hears the words of the text in the chunks of the sample, compared by sound.
 
-    The limit is `tier2.max_word_errors` of validation_config.yaml.
+    The limits are those of tier2 in validation_config.yaml. The word error rate includes errors of the recogniser.
     """
     found = list(_recognised(audio))
     if not found:

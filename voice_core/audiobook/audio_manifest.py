@@ -107,6 +107,12 @@ def parse_audio_manifest(store: Store, book: BookKey, data: bytes) -> ChunkAudio
     return FORMAT.parse(store, manifest_key(STAGE, book), data, str(book), ChunkAudioManifest.from_bytes)
 
 
+def mos_score(row: ChunkAudioRow) -> float | None:
+    """The predicted mean opinion score of a chunk's speech, 1 to 5; None where none was predicted."""
+    score = json.loads(row.metrics).get("mos_score")
+    return None if score is None else float(score)
+
+
 def speech_key(book: BookKey, fingerprint: str) -> str:
     """The file of a take; equal speech has an equal name."""
     return f"{stage_prefix(STAGE, book)}{fingerprint}.flac"

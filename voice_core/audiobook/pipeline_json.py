@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from voice_core.audio.pcm import Pcm16
-from voice_core.audiobook.audio_manifest import ChunkAudioRow
+from voice_core.audiobook.audio_manifest import ChunkAudioRow, mos_score
 from voice_core.audiobook.pipeline_file import audio_path, merge_results, read_chunk_paths, remove_stale_results
 from voice_core.audiobook.pipeline_text import chunk_number, pipeline_book, read_chunks, write_text
 from voice_core.audiobook.speech import ChunkAudioReport, build_chunk_audio
@@ -121,7 +121,8 @@ class _Merging:
                 continue
             self._report.exceptions += bool(errors)
             metrics = {"validation": _validation(row), "takes": row.takes}
-            entries[number] = self._entry(number, "success", self._write_audio(number, row), metrics, errors)
+            entry = self._entry(number, "success", self._write_audio(number, row), metrics, errors)
+            entries[number] = entry | {"mos_score": mos_score(row)}
         if entries:
             merge_results(self._path, self._file_id, entries)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,10 @@ from voice_core.recognition.text_words import split_words, spoken_forms
 from voice_core.settings import ConfigurationError
 
 SAMPLE_RATE_HZ = 16_000
+_MOST_TOKENS = 220  # of 448 in Whisper, half are for what precedes
+_LOOP_RATIO = 2.4  # text that compresses better is a loop of the recogniser
+_LOOP_WORDS = 4  # tokens that may not come twice in a row of words, after a loop
+_LEAST = 1e-12  # a probability of 0 has no logarithm
 _UNSPACED = r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]"  # scripts without spaces: each letter counts as a word
 _WORD = re.compile(rf"{_UNSPACED}|(?:(?!{_UNSPACED})[^\W_])+")
 
@@ -76,6 +80,17 @@ def _require(package: str, install: str, setting: str) -> None:
         raise ConfigurationError(f"{setting} needs a package that is not installed: `pip install {install}`")
 
 
+@runtime_checkable
+class WeighingRecogniser(Recogniser, Protocol):
+    """A recogniser that also says how likely given texts are."""
+
+    def log_probabilities(
+        self, pcm: Pcm16, sample_rate_hz: int, language: str, texts: Sequence[str]
+    ) -> list[float] | None:
+        """The natural logarithm of the probability of each text for this speech. None where the model cannot take the
+        speech or a text as a whole, since it is too long."""
+
+
 class PocketsphinxRecogniser:
     """English, by the models in the wheel `pocketsphinx`. In clear speech it gets one word in seven wrong, which is
     good enough to notice speech that says something else, or nothing."""
@@ -115,8 +130,40 @@ class FasterWhisperRecogniser(_FromFolder):
     def recognise(self, pcm: Pcm16, sample_rate_hz: int, language: str) -> str:
         audio = _at_16_khz(pcm, sample_rate_hz)
         code = primary_subtag(language) or None
-        segments, _ = self._model.transcribe(audio, language=code, beam_size=5, condition_on_previous_text=False)
+        segments = self._transcribe(audio, code)
+        if any(segment.compression_ratio > _LOOP_RATIO for segment in segments):
+            segments = self._transcribe(audio, code, no_repeat_ngram_size=_LOOP_WORDS)
         return " ".join(segment.text.strip() for segment in segments)
+
+    def _transcribe(self, audio: npt.NDArray[np.float32], code: str | None, **options: Any) -> list[Any]:
+        """Without sampling, which the library tries after loops: the same speech would not give the same text."""
+        segments, _ = self._model.transcribe(
+            audio, language=code, beam_size=5, condition_on_previous_text=False, temperature=0.0, **options
+        )
+        return list(segments)
+
+    def log_probabilities(
+        self, pcm: Pcm16, sample_rate_hz: int, language: str, texts: Sequence[str]
+    ) -> list[float] | None:
+        audio = _at_16_khz(pcm, sample_rate_hz)
+        model = self._model
+        frames = len(audio) // model.feature_extractor.hop_length
+        tokenizer = self._tokenizer(primary_subtag(language) or "en")
+        tokens = [tokenizer.encode(f" {text.strip()}") for text in texts]
+        if frames > model.feature_extractor.nb_max_frames or max(map(len, tokens)) > _MOST_TOKENS:
+            return None
+        encoded = model.encode(_padded(model.feature_extractor(audio), model.feature_extractor.nb_max_frames))
+        found = (
+            model.model.align(encoded, tokenizer.sot_sequence, [item], frames)[0].text_token_probs for item in tokens
+        )
+        return [float(np.log(np.maximum(probabilities, _LEAST)).sum()) for probabilities in found]
+
+    def _tokenizer(self, language: str) -> Any:
+        from faster_whisper.tokenizer import Tokenizer
+
+        model = self._model
+        multilingual = model.model.is_multilingual
+        return Tokenizer(model.hf_tokenizer, multilingual, task="transcribe", language=language)
 
     @cached_property
     def _model(self) -> Any:
@@ -139,6 +186,12 @@ class TransformersRecogniser(_FromFolder):
         from transformers import pipeline
 
         return pipeline("automatic-speech-recognition", model=self._folder, device="cpu")
+
+
+def _padded(features: npt.NDArray[np.float32], frames: int) -> npt.NDArray[np.float32]:
+    """Features of exactly so many frames."""
+    features = features[:, :frames]
+    return np.pad(features, ((0, 0), (0, frames - features.shape[1])))
 
 
 def _at_16_khz(pcm: Pcm16, sample_rate_hz: int) -> npt.NDArray[np.float32]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
-from voice_core.audiobook.audio_manifest import ChunkAudioManifest, ChunkAudioRow
+from voice_core.audiobook.audio_manifest import ChunkAudioManifest, ChunkAudioRow, mos_score
 from voice_core.audiobook.chunk_manifest import BookManifest, ChunkRow
 from voice_core.audiobook.model import count_characters
 from voice_core.recognition.word_times import Word
@@ -54,6 +54,10 @@ class BookLine:
             return [("no speech yet", "")]
         notes = [] if speech.spoken else [(speech.reason or "no speech", speech.message)]
         return notes + [(str(test), str(message)) for test, message in json.loads(speech.exceptions)]
+
+    @property
+    def mos_score(self) -> float | None:
+        return mos_score(self.speech) if self.speech else None
 
     @property
     def place(self) -> str:

@@ -1,5 +1,7 @@
 """Books → chunks of text → validated speech → mastered audiobooks."""
 
+from statistics import fmean
+
 import dagster as dg
 from pydantic import Field
 
@@ -16,6 +18,7 @@ from voice_assets.pool_wait import PoolWatch
 from voice_assets.speech_stage import SpeechConfig, speech_metadata
 from voice_assets.stage_asset import stage_asset, stage_result
 from voice_core.audiobook import audio_checks, checks
+from voice_core.audiobook.audio_manifest import ChunkAudioManifest, mos_score
 from voice_core.audiobook.audiobook_stage import build_audiobook
 from voice_core.audiobook.books import list_books
 from voice_core.audiobook.build import build_text, estimate_speech_sec
@@ -108,12 +111,19 @@ def chunk_audio_asset(pool: str | None) -> dg.AssetsDefinition:
                 "chunks": sum(row.spoken for row in manifest.rows),
                 "retries": report.retries,
                 "exceptions": audio_checks.list_exceptions(text, manifest)[:_MAX_LISTED],
+                **_mos_metadata(manifest),
                 **speech_metadata(context, report, audio_sec, lambda: render_book_notebook(work, text, manifest)),
             },
             checks.check_speech(work, text, manifest),
         )
 
     return chunk_audio
+
+
+def _mos_metadata(manifest: ChunkAudioManifest) -> dict[str, float]:
+    """The mean and the lowest of the predicted opinion scores, where there are any."""
+    scores = [score for row in manifest.rows if (score := mos_score(row)) is not None]
+    return {"mos_score": round(fmean(scores), 3), "lowest_mos_score": min(scores)} if scores else {}
 
 
 @stage_asset(

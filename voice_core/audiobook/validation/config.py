@@ -52,9 +52,17 @@ class Tier2Config(_Group):
     )
     models_folder: str = Field("", description="Folder that has the folders of models named in whisper_model.")
     larger_model: str = Field("", description="Model that recognises failed chunks again; none if empty.")
-    max_word_errors: float = Field(0.05, ge=0, description="Largest share of wrong words, counted by sound.")
+    least_log_ratio: float = Field(
+        4.0,
+        ge=0,
+        description="A wrong word counts where a model of faster-whisper finds the text at least this much less likely "
+        "than what it heard (natural logarithm of the ratio); 0 counts nearly all.",
+    )
+    max_word_errors: float = Field(
+        0.05, ge=0, description="Largest share of wrong words, by sound, with other recognisers."
+    )
     allowed_errors: int = Field(
-        1, ge=0, description="Wrong words that are allowed in any chunk of five words or more; 0 finds single words."
+        1, ge=0, description="Wrong words allowed in any chunk of five words or more, with other recognisers."
     )
 
 
@@ -63,6 +71,7 @@ class ValidationConfig(_Group):
 
     tier1: Tier1Config = Tier1Config()  # type: ignore[call-arg]
     tier2: Tier2Config = Tier2Config()  # type: ignore[call-arg]
+    mos_predictor: str = Field("", description="Predictor of the mean opinion score of each take; none if empty.")
     max_retries: int = Field(2, ge=0, le=20, description="How many more takes of a chunk are spoken that fails.")
 
 

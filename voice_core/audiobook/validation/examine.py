@@ -15,6 +15,7 @@ from voice_core.audiobook.validation.config import ValidationConfig
 from voice_core.audiobook.validation.heard import align_words, heard_text
 from voice_core.audiobook.validation.models import describe_tier2
 from voice_core.fingerprint import fingerprint, hash_to_unit_interval
+from voice_core.recognition.mos import MosPredictor, load_mos_predictor
 from voice_core.recognition.word_times import Aligner, Alignment
 
 VALIDATION_VERSION = 1
@@ -52,6 +53,18 @@ class Examiner:
         """Raises ConfigurationError where a recogniser is missing or does not know one of these languages."""
         if self.config.tier2.enabled:
             tier2.check_models(self.config.tier2, languages)
+        if self.config.mos_predictor:
+            self._mos_predictor()
+
+    def _mos_predictor(self) -> MosPredictor:
+        return load_mos_predictor(self.config.mos_predictor, "audiobook.validation: mos_predictor")
+
+    def _mos_identity(self) -> tuple[str, ...]:
+        """Nothing without a predictor, so that books are not examined again where there is none."""
+        if not self.config.mos_predictor:
+            return ()
+        predictor = self._mos_predictor()
+        return predictor.name, predictor.revision
 
     def is_sampled(self, identity: str) -> bool:
         """Whether the chunk of this identity is recognised: always the same ones, and more with a larger share."""
@@ -72,13 +85,14 @@ class Examiner:
 
     @cached_property
     def _plain_identity(self) -> str:
-        return fingerprint(VALIDATION_VERSION, tier1.VERSION, self._plain_settings)
+        return fingerprint(VALIDATION_VERSION, tier1.VERSION, self._plain_settings, *self._mos_identity())
 
     @cached_property
     def _recognised_identity(self) -> str:
         # The share only decides which chunks are recognised.
         judged = {key: value for key, value in self._tier2.items() if key != "whisper_sample_rate"}
-        return fingerprint(VALIDATION_VERSION, tier1.VERSION, self._plain_settings, tier2.VERSION, judged)
+        recognised = tier2.VERSION, judged
+        return fingerprint(VALIDATION_VERSION, tier1.VERSION, self._plain_settings, *recognised, *self._mos_identity())
 
     @property
     def _plain_settings(self) -> tuple[object, ...]:
@@ -104,6 +118,8 @@ class Examiner:
             metrics["tier2"] = recognised.as_dict()
             failures += tier2.judge(recognised, self.config.tier2)
             deviation += recognised.error_rate
+        if self.config.mos_predictor:
+            metrics["mos_score"] = self._mos_predictor().score(pcm, sample_rate_hz)
         alignment = align_words(pcm, sample_rate_hz, chunk, self.aligner)
         if not alignment.words:
             failures.append(("word_times", "the times of the words could not be found"))

@@ -3,46 +3,91 @@
 import re
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
 
 from voice_core.language import is_english
 from voice_core.recognition.recognisers import normalize_words
-from voice_core.recognition.text_words import READINGS, Reading, split_words, spoken_forms
+from voice_core.recognition.text_words import READINGS, Reading, spoken_forms
 
 _SPACED_NUMBER = re.compile(r"(?<=\d)[ \u00a0\u2009\u202f](?=\d{3}(?!\d))")
+_PART = re.compile(r"\S+?(?:[-–—](?=[^\W\d])|\s+|$)|^\s+")
 _SCALES = ("hundred", "thousand", "million")
+_NAMES = {
+    f"{name}{ending}": f"catherine{ending}" for name in ("katherine", "katharine", "catharine") for ending in ("", "'s")
+}
+"""Spellings of one name that the pronunciations take for several."""
 _STRESS = str.maketrans("", "", "ˈˌː")
 _ARABIC = str.maketrans({"أ": "ا", "إ": "ا", "آ": "ا", "ٱ": "ا", "ى": "ي", "ة": "ه", "ـ": None})
 
 
-def spoken_words(text: str, language: str, reading: Reading = "usual") -> list[str]:
+@dataclass(frozen=True, slots=True)
+class ComparedText:
+    """A text as it is spoken. `parts` are the text, cut before words, `words` those of the comparison; `places` has the
+    part that each word is of."""
+
+    parts: Sequence[str]
+    words: Sequence[str]
+    places: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Words of a text that were heard otherwise: the numbers of its words, of those that were heard in their place, and
+    how many are wrong."""
+
+    wanted: range
+    heard: range
+    errors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A text, what was heard of it, and where both differ."""
+
+    wanted: ComparedText
+    heard: ComparedText
+    differences: Sequence[Difference]
+
+    @property
+    def errors(self) -> int:
+        return sum(item.errors for item in self.differences)
+
+
+def read_spoken(text: str, language: str, reading: Reading = "usual") -> ComparedText:
     """The words of a text in plain spelling: English numbers as they are spoken in a reading, without "and", other
     languages without vowel marks.
 
-    >>> spoken_words("4 000 of them!", "en"), spoken_words("أَهْلًا بكم", "ar")
+    >>> read_spoken("4 000 of them!", "en").words, read_spoken("أَهْلًا بكم", "ar").words
     (['four', 'thousand', 'of', 'them'], ['اهلا', 'بكم'])
-    >>> spoken_words("a hundred and sixty four", "en") == spoken_words("164", "en")
+    >>> read_spoken("a hundred and sixty four", "en").words == read_spoken("164", "en").words
     True
     """
-    text = _SPACED_NUMBER.sub("", text)
-    if not is_english(language):
-        return normalize_words(_without_marks(text), language)
+    parts = _PART.findall(_SPACED_NUMBER.sub("", text))
     words: list[str] = []
-    for word in (form for part in split_words(text) for form in spoken_forms(part, reading)):
-        if word in _SCALES and words and words[-1] == "a":
-            words[-1] = "one"
-        if word != "and" or not words or words[-1] not in _SCALES:
-            words.append(word)
-    return words
+    places: list[int] = []
+    english = is_english(language)
+    for place, part in enumerate(parts):
+        for word in spoken_forms(part, reading) if english else normalize_words(_without_marks(part), language):
+            scaled = english and bool(words)
+            if scaled and word in _SCALES and words[-1] in ("a", "an"):
+                words[-1] = "one"
+            if not (scaled and word == "and" and words[-1] in _SCALES):
+                words.append(word)
+                places.append(place)
+    return ComparedText(parts, words, places)
 
 
-def count_errors(written: str, heard: str, language: str) -> tuple[int, int]:
-    """How many words of a text were heard wrong, by sound, and how many words it has. Of numbers that are heard as
-    digits the reading that is nearest counts."""
-    wanted = spoken_words(written, language)
-    readings = {tuple(spoken_words(heard, language, reading)) for reading in READINGS}
-    return min(count_sound_errors(wanted, words, language) for words in readings), len(wanted)
+def compare_by_sound(written: str, heard: str, language: str) -> Comparison:
+    """Where what was heard differs from a text, by sound. Of numbers that are heard as digits the reading that is
+    nearest counts."""
+    wanted = read_spoken(written, language)
+    readings = {tuple(item.words): item for item in (read_spoken(heard, language, each) for each in READINGS)}
+    found = (
+        Comparison(wanted, item, find_differences(wanted.words, item.words, language)) for item in readings.values()
+    )
+    return min(found, key=lambda comparison: comparison.errors)
 
 
 def word_sound(word: str, language: str) -> str:
@@ -54,13 +99,14 @@ def word_sound(word: str, language: str) -> str:
     return _english_sound(word) if is_english(language) else word
 
 
-def count_sound_errors(reference: Sequence[str], hypothesis: Sequence[str], language: str) -> int:
-    """How many words must be inserted, deleted or replaced to turn one sequence into another that sounds the same.
+def find_differences(wanted: Sequence[str], heard: Sequence[str], language: str) -> list[Difference]:
+    """Where words must be inserted, deleted or replaced, as few as possible, to turn one sequence into another that
+    sounds the same.
 
     Two words are equal to one that sounds like both together.
 
-    >>> count_sound_errors(["any", "thing", "else"], ["anything", "less"], "en")
-    1
+    >>> find_differences(["any", "thing", "else"], ["anything", "less"], "en")
+    [Difference(wanted=range(2, 3), heard=range(1, 2), errors=1)]
     """
 
     @cache
@@ -71,18 +117,33 @@ def count_sound_errors(reference: Sequence[str], hypothesis: Sequence[str], lang
     def same(word: str, *others: str) -> bool:
         return (word,) == others or not sounds(word).isdisjoint(sounds(*others))
 
-    last: list[int] = []
-    row = list(range(len(hypothesis) + 1))
-    for at, word in enumerate(reference, 1):
-        before, last, row = last, row, [at]
-        for place, other in enumerate(hypothesis, 1):
-            cost = min(last[place] + 1, row[-1] + 1, last[place - 1] + (not same(word, other)))
-            if at > 1 and before[place - 1] < cost and same(other, reference[at - 2], word):
-                cost = before[place - 1]
-            if place > 1 and last[place - 2] < cost and same(word, hypothesis[place - 2], other):
-                cost = last[place - 2]
-            row.append(cost)
-    return row[-1]
+    # Each entry is the cost until here, and how many words of both texts the last step takes.
+    table: list[list[tuple[int, int, int]]] = [[(place, 0, 1) for place in range(len(heard) + 1)]]
+    for at, word in enumerate(wanted, 1):
+        row: list[tuple[int, int, int]] = [(at, 1, 0)]
+        for place, other in enumerate(heard, 1):
+            above = table[at - 1]
+            steps = [(above[place - 1][0] + (not same(word, other)), 1, 1)]
+            if at > 1 and same(other, wanted[at - 2], word):
+                steps.append((table[at - 2][place - 1][0], 2, 1))
+            if place > 1 and same(word, heard[place - 2], other):
+                steps.append((above[place - 2][0], 1, 2))
+            steps += [(above[place][0] + 1, 1, 0), (row[-1][0] + 1, 0, 1)]
+            row.append(min(steps, key=lambda step: step[0]))
+        table.append(row)
+    found: list[Difference] = []
+    at, place = len(wanted), len(heard)
+    while at or place:
+        cost, down, across = table[at][place]
+        before, before_place = at - down, place - across
+        errors = cost - table[before][before_place][0]
+        if errors:
+            joined = found and found[-1].wanted.start == at and found[-1].heard.start == place
+            last = found.pop() if joined else Difference(range(at, at), range(place, place), 0)
+            ranges = range(before, last.wanted.stop), range(before_place, last.heard.stop)
+            found.append(Difference(*ranges, last.errors + errors))
+        at, place = before, before_place
+    return found[::-1]
 
 
 def _without_marks(text: str) -> str:
@@ -92,7 +153,8 @@ def _without_marks(text: str) -> str:
 
 @lru_cache(maxsize=65536)
 def _english_sound(word: str) -> str:
-    return str(_phonemes()(word)).translate(_STRESS).replace(" ", "")
+    phonemes = str(_phonemes()(_NAMES.get(word, word))).translate(_STRESS).replace(" ", "")
+    return phonemes.replace("nts", "ns")  # patients, patience
 
 
 @cache

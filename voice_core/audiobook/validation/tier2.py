@@ -8,24 +8,30 @@ from pathlib import Path
 from voice_core.audio.pcm import Pcm16
 from voice_core.audiobook.chunk_manifest import ChunkRow
 from voice_core.audiobook.validation.config import Tier2Config
+from voice_core.audiobook.validation.doubts import corrected_texts, count_confirmed
 from voice_core.audiobook.validation.heard import heard_text
-from voice_core.audiobook.validation.sounds import count_errors
-from voice_core.recognition.recognisers import Recogniser, RecogniserOptions, load_recogniser
+from voice_core.audiobook.validation.sounds import Comparison, compare_by_sound
+from voice_core.recognition.recognisers import Recogniser, RecogniserOptions, WeighingRecogniser, load_recogniser
 from voice_core.settings import ConfigurationError
 
-VERSION = 1
+VERSION = 2
 _WORDS_WITH_ERRORS = 5
 _PREFIX = "audiobook.validation: tier2."
 
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """What was recognised; `words` is the number of words of the text, `errors` how many were wrong, by sound."""
+    """What was recognised; `words` is the number of words of the text, `errors` how many were heard wrong, by sound.
+
+    `confirmed` is how many of these are errors of the speech and not of the recogniser; None where the recogniser gives
+    no probabilities.
+    """
 
     text: str
     words: int
     errors: int
     recogniser: str
+    confirmed: int | None = None
 
     @property
     def error_rate(self) -> float:
@@ -74,31 +80,41 @@ def _load(model: str, language: str) -> Recogniser:
 
 def recognise(pcm: Pcm16, sample_rate_hz: int, chunk: ChunkRow, config: Tier2Config) -> Recognition:
     """Recognise a take; where too many words are wrong, again by the larger model, which counts then."""
-    found = _recognise(resolve_model(config.whisper_model, config), pcm, sample_rate_hz, chunk)
+    found = _recognise(resolve_model(config.whisper_model, config), pcm, sample_rate_hz, chunk, config)
     if config.larger_model and judge(found, config):
         model = resolve_model(config.larger_model, config, "larger_model")
-        return _recognise(model, pcm, sample_rate_hz, chunk)
+        return _recognise(model, pcm, sample_rate_hz, chunk, config)
     return found
 
 
-def _recognise(model: str, pcm: Pcm16, sample_rate_hz: int, chunk: ChunkRow) -> Recognition:
-    recogniser = _load(model, chunk.language or "en")
-    text = recogniser.recognise(pcm, sample_rate_hz, chunk.language or "en")
-    return compare(text, chunk, recogniser.name)
+def _recognise(model: str, pcm: Pcm16, sample_rate_hz: int, chunk: ChunkRow, config: Tier2Config) -> Recognition:
+    language = chunk.language or "en"
+    recogniser = _load(model, language)
+    text = recogniser.recognise(pcm, sample_rate_hz, language)
+    comparison = compare(text, chunk)
+    confirmed = None
+    if isinstance(recogniser, WeighingRecogniser):
+        texts = corrected_texts(comparison)
+        found = recogniser.log_probabilities(pcm, sample_rate_hz, language, texts) if comparison.errors else [0.0]
+        confirmed = None if found is None else count_confirmed(comparison, found, language, config.least_log_ratio)
+    return Recognition(text, len(comparison.wanted.words), comparison.errors, recogniser.name, confirmed)
 
 
-def compare(text: str, chunk: ChunkRow, recogniser: str) -> Recognition:
+def compare(text: str, chunk: ChunkRow) -> Comparison:
     """What was recognised against the book's words and the words that the engine got; the nearer of both counts."""
     written = dict.fromkeys((heard_text(chunk), chunk.text))
-    errors = [count_errors(item, text, chunk.language or "en") for item in written]
-    wrong, words = min(errors)
-    return Recognition(text, words, wrong, recogniser)
+    compared = [compare_by_sound(item, text, chunk.language or "en") for item in written]
+    return min(compared, key=lambda item: (item.errors, len(item.wanted.words)))
 
 
 def judge(found: Recognition, config: Tier2Config) -> list[tuple[str, str]]:
-    """The tests that a take fails, each with a message. A recogniser gets about one word in a hundred wrong itself."""
+    """The tests that a take fails, each with a message.
+
+    A recogniser gets about one word in a hundred wrong itself: where it cannot tell these, some errors are allowed.
+    """
     always = config.allowed_errors if found.words >= _WORDS_WITH_ERRORS else 0
-    allowed = max(always, int(config.max_word_errors * found.words))
-    if found.errors <= allowed:
+    allowed = max(always, int(config.max_word_errors * found.words)) if found.confirmed is None else 0
+    errors = found.errors if found.confirmed is None else found.confirmed
+    if errors <= allowed:
         return []
-    return [("words", f"{found.errors} of {found.words} words are wrong; {found.recogniser} heard {found.text!r}")]
+    return [("words", f"{errors} of {found.words} words are wrong; {found.recogniser} heard {found.text!r}")]
