@@ -39,6 +39,7 @@ _PRELOADED = (
     "voice_assets.build",
     "voice_assets.cli",
     "voice_assets.definitions",
+    "spokenform",
     "voice_core.codecs.melvq",
     "voice_core.publish.hub",
 )
