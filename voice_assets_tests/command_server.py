@@ -8,6 +8,7 @@ variables nor standard streams of their own, and ends them without the interpret
 import atexit
 import contextlib
 import functools
+import gc
 import importlib
 import json
 import os
@@ -240,6 +241,8 @@ def _import_what_commands_need() -> None:
     read_migrations_once()
     with dagster.DagsterInstance.ephemeral():  # imports Dagster's storage
         pass
+    gc.collect()
+    gc.freeze()  # no command looks through these objects, nor copies their memory by doing so
 
 
 def _become(request: Mapping[str, Any]) -> None:
