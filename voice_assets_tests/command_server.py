@@ -34,6 +34,10 @@ _INHERITED_PREFIXES = ("VOICE_", "AWS_", "GOOGLE_", "HF_", "DAGSTER_HOME", "STOR
 _POLL_SEC = 0.01
 _PRELOADED = (
     "av",
+    "dagster._core.execution.execute_in_process",
+    "dagster._core.secrets.env_file",
+    "dagster._core.storage.local_compute_log_manager",
+    "dagster._core.storage.sqlite_storage",
     "matplotlib.backends.backend_agg",
     "matplotlib.figure",
     "pandas",
@@ -41,6 +45,7 @@ _PRELOADED = (
     "voice_assets.cli",
     "voice_assets.definitions",
     "spokenform",
+    "upath",
     "voice_core.codecs.melvq",
     "voice_core.publish.hub",
 )
