@@ -8,6 +8,7 @@ variables nor standard streams of their own, and ends them without the interpret
 import atexit
 import contextlib
 import functools
+import gc
 import importlib
 import json
 import os
@@ -33,12 +34,18 @@ _INHERITED_PREFIXES = ("VOICE_", "AWS_", "GOOGLE_", "HF_", "DAGSTER_HOME", "STOR
 _POLL_SEC = 0.01
 _PRELOADED = (
     "av",
+    "dagster._core.execution.execute_in_process",
+    "dagster._core.secrets.env_file",
+    "dagster._core.storage.local_compute_log_manager",
+    "dagster._core.storage.sqlite_storage",
     "matplotlib.backends.backend_agg",
     "matplotlib.figure",
     "pandas",
     "voice_assets.build",
     "voice_assets.cli",
     "voice_assets.definitions",
+    "spokenform",
+    "upath",
     "voice_core.codecs.melvq",
     "voice_core.publish.hub",
 )
@@ -239,6 +246,8 @@ def _import_what_commands_need() -> None:
     read_migrations_once()
     with dagster.DagsterInstance.ephemeral():  # imports Dagster's storage
         pass
+    gc.collect()
+    gc.freeze()  # no command looks through these objects, nor copies their memory by doing so
 
 
 def _become(request: Mapping[str, Any]) -> None:

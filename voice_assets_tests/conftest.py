@@ -1,3 +1,4 @@
+import gc
 import os
 import shutil
 import tempfile
@@ -43,6 +44,17 @@ def _use_ram_disk() -> None:
     if shutil.disk_usage(_RAM_DISK).free >= _RAM_DISK_FREE_BYTES:
         os.environ["TMPDIR"] = str(_RAM_DISK)
         tempfile.tempdir = None  # it may have been looked up before
+
+
+def pytest_collection() -> None:
+    gc.disable()  # what is imported and collected stays
+
+
+def pytest_collection_finish() -> None:
+    """Leave modules and test items out of all later garbage collections: one of them all takes a second and more."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import urllib.request
@@ -139,14 +138,8 @@ def run_dagster_dev(
         dagster_server.wait("the webserver answers", lambda: _is_ready(dagster_server, process))
         yield dagster_server
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            kill_process_group(process.pid)
-            process.wait()
-        kill_process_group(process.pid)
+        kill_process_group(process.pid)  # after a SIGTERM it goes on for more than 20 seconds
+        process.wait()
 
 
 def _is_ready(dagster_server: DagsterServer, process: subprocess.Popen[bytes]) -> bool:

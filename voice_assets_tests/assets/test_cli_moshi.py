@@ -70,8 +70,9 @@ def made(work: Path) -> dict[str, bytes]:
 
 @pytest.mark.slow
 def test_serial_thread_and_process_workers_give_the_same_bytes(script: Path, tmp_path: Path) -> None:
+    script.write_text("".join(script.read_text("utf-8").splitlines(keepends=True)[:4]), "utf-8")  # it is built thrice
     told = run(script, tmp_path / "serial", "--worker-count", "0")
-    assert re.search(r"28 utterances synthesised in .*; voices measured: 2", told)
+    assert re.search(r"12 utterances synthesised in .*; voices measured: 2", told)
     run(script, tmp_path / "thread", "--worker-backend", "thread", "--worker-count", "2", own_workers=True)
     process = ("--worker-backend", "process", "--worker-count", "2", "--planner-buffer", "3")
     run(script, tmp_path / "process", *process, own_workers=True)

@@ -3,8 +3,6 @@
 import codecs
 import re
 
-from charset_normalizer import from_bytes
-
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -78,6 +76,8 @@ def _declared_encoding(data: bytes) -> str:
 
 def _guess(data: bytes) -> str:
     if sum(byte > 127 for byte in data) >= _FEW_HIGH_BYTES * len(data):
+        from charset_normalizer import from_bytes  # takes a tenth of a second, and few books need it
+
         best = from_bytes(data, cp_isolation=_CANDIDATES).best()
         if best is not None:
             return best.encoding

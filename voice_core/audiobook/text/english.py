@@ -7,8 +7,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-
-import spokenform
+from typing import TYPE_CHECKING, Any
 
 from voice_core.audiobook.letters import letters_of
 from voice_core.audiobook.roman_numerals import ROMAN, roman_value
@@ -16,6 +15,9 @@ from voice_core.audiobook.text.edits import Edit, merge_edits, sort_edits
 from voice_core.audiobook.text.english_ambiguous import find_ambiguous
 from voice_core.audiobook.text.signs import find_signs
 from voice_core.recognition.text_words import spoken_forms
+
+if TYPE_CHECKING:
+    import spokenform
 
 _TITLES = {
     "Mr": "Mister", "Mrs": "Missus", "Ms": "Ms", "Dr": "Doctor", "Messrs": "Messers", "Mme": "Madame",
@@ -200,15 +202,23 @@ def has_more(text: str, at: int) -> bool:
     return any(map(str.isalnum, text[at:]))
 
 
+def _prepare(text: str, **options: Any) -> "spokenform.PreparedText":
+    import spokenform  # takes a third of a second, which processes that read no books need not spend
+
+    if options:
+        options = {"config": spokenform.PreparationConfig(language="en", **options)}
+    return spokenform.prepare_language(text, language="en", **options)
+
+
 @lru_cache(maxsize=4096)
 def _say_number(digits: str) -> str:
-    return spokenform.prepare_language(digits, language="en").spoken_text
+    return _prepare(digits).spoken_text
 
 
 @lru_cache(maxsize=512)
 def _say_ordinal(number: int) -> str:
     ending = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-    return spokenform.prepare_language(f"{number}{ending}", language="en").spoken_text
+    return _prepare(f"{number}{ending}").spoken_text
 
 
 def _plural(number: str) -> str:
@@ -249,7 +259,7 @@ def _find_library_edits(text: str) -> list[Edit]:
 def _ask_library(text: str) -> tuple[Edit, ...]:
     """The edits of spokenform; none where they do not give its own text."""
     try:
-        prepared = spokenform.prepare_language(text, language="en", config=_CONFIG)
+        prepared = _prepare(text, use_spacy=False, disabled_domains=("addresses",))
     except ArithmeticError:  # amounts of more digits than decimal numbers have
         return ()
     edits: list[Edit] = []
@@ -289,6 +299,3 @@ def _keep_final_stop(text: str, edits: list[Edit]) -> list[Edit]:
     if source.endswith(".") and not has_more(text, last.end) and last.spoken[-1:].isalnum():
         edits[-1] = Edit(last.start, last.end, f"{last.spoken}.")
     return edits
-
-
-_CONFIG = spokenform.PreparationConfig(language="en", use_spacy=False, disabled_domains=("addresses",))
