@@ -49,8 +49,8 @@ def weigh(monkeypatch: pytest.MonkeyPatch, heard: str, *likelihoods: float) -> t
     [
         ("It was a bark night on the moor.", (-10.0, -12.0), 0),  # the text is likely as well: the recogniser erred
         ("It was a silent night on the moor.", (-10.0, -19.0), 1),
-        ("It was a dock night on the moor.", (-10.0, -21.0), 0),  # sounds nearly the same
-        ("It was a dock night on the moor.", (-10.0, -23.0), 1),
+        ("It was a dock night on the moor.", (-10.0, -20.0), 0),  # sounds nearly the same
+        ("It was a dock night on the moor.", (-10.0, -21.0), 1),
         ("It was a night on a moor.", (-10.0, -19.0, -11.0), 1),
         ("It was a night on the floor.", (-10.0, -19.0, -30.0), 2),
         ("It was a dark night on the moor and fen.", (-10.0, -6.0), 2),  # a beginning is never less likely
