@@ -53,7 +53,7 @@ class Tier2Config(_Group):
     models_folder: str = Field("", description="Folder that has the folders of models named in whisper_model.")
     larger_model: str = Field("", description="Model that recognises failed chunks again; none if empty.")
     least_log_ratio: float = Field(
-        4.0,
+        3.5,
         ge=0,
         description="A wrong word counts where a model of faster-whisper finds the text at least this much less likely "
         "than what it heard (natural logarithm of the ratio); 0 counts nearly all.",

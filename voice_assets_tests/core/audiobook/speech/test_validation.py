@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,12 @@ from benchmarks.planted_faults import FAULTS, plant
 from voice_assets_tests.core.audiobook.speech.babble import make_chunk, write_book
 from voice_assets_tests.core.audiobook.speech.conftest import SpeechBuilder, failed_tests
 from voice_core.audio.pcm import Pcm16, to_pcm16
-from voice_core.audiobook.audio_manifest import ChunkAudioRow, mos_score
+from voice_core.audiobook.audio_manifest import ChunkAudioRow
 from voice_core.audiobook.validation import tier1, tier2
 from voice_core.audiobook.validation.config import DEFAULTS, read_validation_config
-from voice_core.audiobook.validation.doubts import corrected_texts
 from voice_core.audiobook.validation.examine import Examiner
 from voice_core.audiobook.validation.sounds import compare_by_sound, read_spoken
 from voice_core.demo.script import load_talks
-from voice_core.recognition import mos
 from voice_core.recognition.aligners import ApproximateAligner
 from voice_core.settings import ConfigurationError
 from voice_core.tts import Utterance, load_engine
@@ -183,75 +180,6 @@ def recognising(builder: SpeechBuilder, monkeypatch: pytest.MonkeyPatch, *texts:
     return builder.config(f"tier2:\n  enabled: true\n  whisper_model: small\n  whisper_sample_rate: {share}\n{larger}")
 
 
-class Weighing(FakeRecogniser):
-    """Also finds each text as likely as it is told to, for the text that was heard first."""
-
-    likelihoods: Sequence[float] | None = None
-    texts: Sequence[str] = ()
-
-    def log_probabilities(
-        self, pcm: Pcm16, sample_rate_hz: int, language: str, texts: Sequence[str]
-    ) -> list[float] | None:
-        self.texts = texts
-        return None if self.likelihoods is None else list(self.likelihoods)
-
-
-def weigh(monkeypatch: pytest.MonkeyPatch, heard: str, *likelihoods: float) -> tuple[tier2.Recognition, Sequence[str]]:
-    recogniser = Weighing("weighing", heard)
-    recogniser.likelihoods = likelihoods or None
-    monkeypatch.setattr(tier2, "_load", lambda model, language: recogniser)
-    config = DEFAULTS.tier2.model_copy(update={"whisper_model": "pocketsphinx"})
-    return tier2.recognise(np.zeros(9, np.int16), 24_000, make_chunk(1, TEXT), config), recogniser.texts
-
-
-@pytest.mark.parametrize(
-    ("heard", "likelihoods", "confirmed"),
-    [
-        ("It was a bark night on the moor.", (-10.0, -12.0), 0),  # the text is likely as well: the recogniser erred
-        ("It was a silent night on the moor.", (-10.0, -19.0), 1),
-        ("It was a dock night on the moor.", (-10.0, -21.0), 0),  # sounds nearly the same
-        ("It was a dock night on the moor.", (-10.0, -23.0), 1),
-        ("It was a night on a moor.", (-10.0, -19.0, -11.0), 1),
-        ("It was a night on the floor.", (-10.0, -19.0, -30.0), 2),
-        ("It was a dark night on the moor and fen.", (-10.0, -6.0), 2),  # a beginning is never less likely
-        (TEXT, (-10.0,), 0),
-    ],
-)
-def test_a_word_is_wrong_where_its_text_is_unlikely(
-    monkeypatch: pytest.MonkeyPatch, heard: str, likelihoods: tuple[float, ...], confirmed: int
-) -> None:
-    found, _ = weigh(monkeypatch, heard, *likelihoods)
-    assert found.confirmed == confirmed
-    assert len(tier2.judge(found, DEFAULTS.tier2)) == bool(confirmed)
-
-
-def test_what_was_heard_is_corrected_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    _, texts = weigh(monkeypatch, "Was a bark, night on the the moor.", 0.0, 0.0, 0.0, 0.0)
-    assert list(texts) == [
-        "Was a bark, night on the the moor.",
-        "It Was a bark, night on the the moor.",
-        "Was a dark, night on the the moor.",
-        "Was a bark, night on the moor.",
-    ]
-
-
-def test_a_word_at_a_dash_is_corrected_alone() -> None:
-    comparison = compare_by_sound(
-        "All was delight--her eyes, well-known", "All was to light. Her eyes, well-bone", "en"
-    )
-    assert corrected_texts(comparison)[1:] == [
-        "All was delight. Her eyes, well-bone",
-        "All was to light. Her eyes, well-known",
-    ]
-
-
-def test_without_probabilities_some_errors_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    one, _ = weigh(monkeypatch, "it was a park night on the moor")
-    two, _ = weigh(monkeypatch, "it was a park bench on the moor")
-    assert (one.confirmed, two.confirmed) == (None, None)
-    assert (tier2.judge(one, DEFAULTS.tier2), len(tier2.judge(two, DEFAULTS.tier2))) == ([], 1)
-
-
 def first_row(builder: SpeechBuilder, config: str) -> ChunkAudioRow:
     write_book(builder.store, TEXT)
     return builder.build(settings={"validation": config}).manifest.rows[0]
@@ -355,37 +283,3 @@ def test_pocketsphinx_hears_speech_that_says_something_else(builder: SpeechBuild
     other = tier2.Recognition(said.text, len(compared.wanted.words), compared.errors, said.recogniser)
     assert tier2.judge(said, config) == []
     assert [test for test, _ in tier2.judge(other, config)] == ["words"]
-
-
-class Listener:
-    """Rates speech by its length."""
-
-    name, revision = "listener", "1"
-
-    def score(self, pcm: Pcm16, sample_rate_hz: int) -> float:
-        return len(pcm) / 10_000
-
-
-def test_the_opinion_score_is_told_and_is_no_gate(builder: SpeechBuilder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(mos.PREDICTORS, "listener", Listener)
-    mos.load_mos_predictor.cache_clear()
-    plain = first_row(builder, "")
-    row = first_row(builder, builder.config("mos_predictor: listener\n"))
-    assert mos_score(plain) is None
-    assert mos_score(row) == row.sample_count / 10_000
-    assert (row.key, row.takes, failed_tests(row)) == (plain.key, 1, [])
-    assert row.fingerprint != plain.fingerprint
-
-
-def test_a_predictor_that_cannot_be_loaded_is_an_error(builder: SpeechBuilder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(mos.PREDICTORS, "absent", "no_such_package:Predictor")
-    monkeypatch.setitem(mos.PREDICTORS, "mute", dict)
-    mos.load_mos_predictor.cache_clear()
-    write_book(builder.store, TEXT)
-    for name, message in (
-        ("absent", "mos_predictor is absent, which cannot be loaded.*pip install"),
-        ("mute", "lacks name, revision or score"),
-        ("other", "mos_predictor: unknown MOS predictor; known:.*distillmos"),
-    ):
-        with pytest.raises(ConfigurationError, match=message):
-            builder.build(settings={"validation": builder.config(f"mos_predictor: {name}\n")})
