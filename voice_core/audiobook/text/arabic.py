@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from arabic_tts_frontend import VoiceFrontEnd, fold_digits, verbalise
 
+from voice_core.audiobook.text.arabic_figures import find_figures
 from voice_core.audiobook.text.edits import Edit, merge_edits, sort_edits
 
 _DIGIT = r"[0-9٠-٩]"
@@ -44,11 +45,11 @@ _FORMS = re.compile(
 _BASMALA = "بسم الله الرحمن الرحيم"
 # "و", "ف", "ب", "ل", "ك" and "ال" are written together with a number.
 _PREFIX = re.compile(rf"(?<!\w)[وفبلك]?(?:ال|لل)?ـ?(?={_DIGIT})(?<=\w)")
-_FIRST_YEAR = 1000
+_YEAR_DIGITS = 4
 _NUMBER = re.compile(rf"{_DIGIT}+")
 _LATIN_NEXT = re.compile(r"[A-Za-z]")
 _OWN_NUMBER = re.compile(rf"(?<![A-Za-z\d]){_DIGIT}+(?![A-Za-z\d])")
-_LONGEST_NUMBER = 12  # digits
+_LONGEST_NUMBER = 12  # digits; a longer one is said digit by digit
 
 
 def find_arabic_edits(text: str) -> list[Edit]:
@@ -69,9 +70,10 @@ def find_arabic_edits(text: str) -> list[Edit]:
 
 
 def _find_own_edits(text: str) -> Iterator[Edit]:
+    yield from find_figures(text, _read_date)
     for match in _ERA.finditer(text):
         before = _BEFORE_ERA.search(text, max(0, match.start() - 40), match.start())
-        is_year = bool(before and (before["word"] or int(before["number"]) >= _FIRST_YEAR))
+        is_year = bool(before and (before["word"] or len(before["number"]) >= _YEAR_DIGITS))
         # A stop is the sentence's, unless the abbreviation goes on ("م.ع").
         yield Edit(match.start(), match.end() - len(match["stop"]), " ميلادية" if is_year else " متر")
         if match["stop"]:
@@ -88,8 +90,8 @@ def _find_own_edits(text: str) -> Iterator[Edit]:
     for match in _GROUPED.finditer(text):
         yield Edit(match.start(), match.end(), _say(match[0].replace("٬", "")))
     for match in _DECIMAL.finditer(text):
-        if "٫" in match[0]:
-            yield Edit(match.start(), match.end(), f"{_say(match[1])} فاصلة {_say(match[2])}")
+        if "٫" in match[0] or fold_digits(match[2]).startswith("0"):
+            yield Edit(match.start(), match.end(), f"{_say(match[1])} فاصلة {_say_decimals(match[2])}")
     for pattern, spoken in _FIXED:
         for match in pattern.finditer(text):
             yield Edit(match.start(), match.end(), spoken)
@@ -100,17 +102,29 @@ def _find_plain_numbers(text: str) -> list[Edit]:
     return [
         Edit(match.start(), match.end(), _say(match[0]))
         for match in _NUMBER.finditer(text)
-        if len(match[0]) <= _LONGEST_NUMBER
-        and not _LATIN_NEXT.search(text[max(0, match.start() - 1) : match.end() + 1])
+        if not _LATIN_NEXT.search(text[max(0, match.start() - 1) : match.end() + 1])
     ]
 
 
+def _read_date(date: str) -> str:
+    return str(_front_end().prepare(date).spoken)
+
+
 def _say(digits: str) -> str:
-    return verbalise(int(fold_digits(digits)))
+    folded = fold_digits(digits)
+    if len(folded) > _LONGEST_NUMBER:
+        return " ".join(verbalise(int(digit)) for digit in folded)
+    return verbalise(int(folded))
+
+
+def _say_decimals(digits: str) -> str:
+    """What is after a decimal point: zeros one by one, then a number."""
+    rest = fold_digits(digits).lstrip("0")
+    return " ".join([*["صفر"] * (len(digits) - len(rest)), *([_say(rest)] if rest else [])])
 
 
 def _say_match(match: re.Match[str]) -> str:
-    return _say(match[0]) if len(match[0]) <= _LONGEST_NUMBER else match[0]
+    return _say(match[0])
 
 
 def _ask_without_prefixes(text: str) -> list[Edit]:
@@ -131,7 +145,10 @@ def _ask_without_prefixes(text: str) -> list[Edit]:
 
 def _ask_library(text: str) -> list[Edit]:
     """The words that the library changes. White space and punctuation of the text are kept."""
-    spoken = _front_end().prepare(text).spoken
+    try:
+        spoken = _front_end().prepare(text).spoken
+    except ValueError:  # a number of more digits than integers in Python may have
+        return []
     source = list(_TOKEN.finditer(text))
     words = [match[0] for match in source]
     spoken_words = spoken.split()

@@ -66,9 +66,17 @@ _FEET = re.compile(r"(?<![\w.,])\d(?P<feet>['’′])(?P<number>\d{1,2})(?P<inch
 _SHILLINGS = re.compile(r"£\s?\d[\d,]*\s+(?P<s>\d{1,2})(?P<sh>\s?s\b\.?)(?:\s+(?P<d>\d{1,2})(?P<pence>\s?d\b\.?))?")
 _OLD_POUNDS = re.compile(r"(?<![\w.,])\d[\d,]*(\s?l\.)(?=[\s,;])")
 _DECADE = re.compile(r"(?<![\w.,£])[’']?((?:1\d|20)\d0|[2-9]0)s\b(?!\.\s?\d)")
-_PRONOUN = re.compile(r"\s+(?!(?:of|and|or|in|to)\b)[a-z]|[’']")  # what follows "I" where it is no numeral
+# What follows "I" where it is no numeral.
+_PRONOUN = re.compile(
+    r"\s+(?!(?:of|and|or|in|to|scene|part|chapter|verse|page)\b)[a-z]|[’']"
+)  # what follows "I" where it is no numeral
+_NOT_NUMBERED = re.compile(rf"I(?:{_PRONOUN.pattern})")
+_LONGEST_NUMBER = 40  # characters; a longer one is said digit by digit
+_DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _NUMBER = re.compile(r"(?<![\w.,])\d+(?:,\d{3})*(?:\.\d+)?(?!\w)")
-_AFTER_PART = re.compile(rf"\b(?:{_PARTS}|vol\.|ch\.|chap\.|bk\.|no\.|p\.|pp\.)\s(?P<roman>{ROMAN}|[ivxlc]+)\b", re.I)
+_AFTER_PART = re.compile(
+    rf"\b(?:{_PARTS}|vol\.|ch\.|chap\.|bk\.|sec\.|no\.|p\.|pp\.)\s(?P<roman>{ROMAN}|[ivxlc]+)\b", re.I
+)
 _AFTER_RULER = re.compile(rf"\b(?:{_RULERS})\s(?P<roman>{ROMAN})\b(?!\.\w)")
 _WORLD_WAR = re.compile(r"\bWorld War (?P<roman>III|II|I)\b")
 _HEADING = re.compile(rf"\s*(?P<roman>{ROMAN})(?P<after>[.:)—–-]|\s|$)")
@@ -112,7 +120,7 @@ def find_english_edits(text: str, *, heading: bool = False) -> list[Edit]:
 def _find_plain_numbers(text: str) -> list[Edit]:
     """Numbers whose sense the library leaves open, such as a year without a month."""
     return [
-        Edit(match.start(), match.end(), " ".join(spoken_forms(match[0])))
+        Edit(match.start(), match.end(), _say_as_year(match[0]))
         for match in _NUMBER.finditer(text)
         if match[0].isascii()
     ]
@@ -124,13 +132,15 @@ def _find_own_edits(text: str, heading: bool) -> Iterator[Edit]:
     for match in _ABBREVIATION.finditer(text):
         yield Edit(match.start(), match.end(), _ABBREVIATIONS[match[0]])
     for match in _REFERENCE.finditer(text):
+        if match[1].lower() == "sec." and _NOT_NUMBERED.match(text, match.end()):  # "wait a sec. I come"
+            continue
         spoken = _REFERENCES[match[1].lower()]
         yield Edit(match.start(), match.end(), f"{spoken} ")
     for match in _SIGN.finditer(text):
         spaced = "" if match.start() == 0 or text[match.start() - 1].isspace() else " "
         after = "" if match.end() == len(text) or not text[match.end()].isalnum() else " "
         yield Edit(match.start(), match.end(), f"{spaced}{_SIGNS[match[0]]}{after}")
-    yield from find_ambiguous(text, _say_number, _say_ordinal)
+    yield from find_ambiguous(text, _say_number, _say_as_year, _say_ordinal)
     yield from _find_quantities(text)
     yield from _find_roman_numerals(text, heading)
     yield from find_signs(text, _say_number)
@@ -168,7 +178,7 @@ def _find_quantities(text: str) -> Iterator[Edit]:
     for match in _OLD_POUNDS.finditer(text):
         yield Edit(match.start(1), match.end(1), " pounds")
     for match in _DECADE.finditer(text):
-        yield Edit(match.start(), match.end(), _plural(" ".join(spoken_forms(match[1]))))
+        yield Edit(match.start(), match.end(), _plural(_say_as_year(match[1])))
 
 
 def _find_roman_numerals(text: str, heading: bool) -> Iterator[Edit]:
@@ -212,7 +222,18 @@ def _prepare(text: str, **options: Any) -> "spokenform.PreparedText":
 
 @lru_cache(maxsize=4096)
 def _say_number(digits: str) -> str:
-    return _prepare(digits).spoken_text
+    return _prepare(digits).spoken_text if len(digits) <= _LONGEST_NUMBER else _say_digits(digits)
+
+
+def _say_as_year(digits: str) -> str:
+    """A number whose sense is open: 1812 is "eighteen twelve"."""
+    if len(digits) == 4 and digits.endswith("00") and not digits.endswith("000"):
+        return f"{_say_number(digits[:2])} hundred"
+    return " ".join(spoken_forms(digits)) if len(digits) <= _LONGEST_NUMBER else _say_digits(digits)
+
+
+def _say_digits(digits: str) -> str:
+    return " ".join(_DIGITS[int(digit)] for digit in digits if digit.isdecimal())
 
 
 @lru_cache(maxsize=512)
@@ -260,7 +281,7 @@ def _ask_library(text: str) -> tuple[Edit, ...]:
     """The edits of spokenform; none where they do not give its own text."""
     try:
         prepared = _prepare(text, use_spacy=False, disabled_domains=("addresses",))
-    except ArithmeticError:  # amounts of more digits than decimal numbers have
+    except (ArithmeticError, ValueError):  # more digits than decimal numbers, or integers in Python, may have
         return ()
     edits: list[Edit] = []
     at = size = 0

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from itertools import pairwise
 
 import sentencex
 
@@ -16,6 +17,14 @@ _NO_SENTENCE_END = {
 }
 _BEFORE_NUMBER = re.compile(r"(?:\b(?:vols?|chaps?|ch|nos?|figs?|pp?|sec|bk|apt|art)|£\d+ \d+s|\b\d{1,2}s)\.\s*$", re.I)
 _NUMBER = re.compile(r"[\d#]|[ivxlcIVXLC]+\b(?!['’])")
+# "Main St. He turned": after the name of a street, a word that hardly is a saint's name begins a sentence.
+_STREET = re.compile(r"(?:\b[A-Z][a-z]+|\d(?:st|nd|rd|th))\sSt\.\s*$")
+_STARTER = re.compile(
+    r"[\"“‘'(\[]?(?:I|He|She|It|We|You|They|There|This|That|These|Those|The|Then|But|And|So|When|What|Who|Why|How|His|Her|"
+    r"Their|My|Our|Your|Now|Here|Not|No|If|As|At|In|On|For|After|Before|While)\b"
+)
+# "He said no. I left", "Wait a sec. I come": the words are no abbreviations, and "I" is no numeral.
+_WORD_END = re.compile(r"\b(?:no|sec|art)\.\s+(?=I\s(?!of\b|and\b|to\b)[a-z])", re.I)
 _GOES_ON = re.compile(r"[\"“‘'(\[]?[a-z]")  # no sentence begins with a small letter
 _STOP = re.compile(r"(?<!\.)\.[)\]]?\s+$")
 _LONGEST_TITLE = 24  # characters at a sentence's end that are looked at
@@ -56,6 +65,8 @@ def _find_boundaries(text: str, language: str) -> list[Span]:
         return [(0, len(text))] if text else []
     if primary in _NO_SENTENCE_END:
         found = _join_abbreviations(found, primary)
+    if primary == "en":
+        found = [part for sentence in found for part in _split_at_words(sentence)]
     spans: list[Span] = []
     at = 0
     for sentence in found:
@@ -76,10 +87,21 @@ def _join_abbreviations(sentences: list[str], language: str) -> list[str]:
     return joined
 
 
+def _split_at_words(sentence: str) -> list[str]:
+    """A sentence at the words that only look like abbreviations."""
+    found = (match.end() for match in _WORD_END.finditer(sentence))
+    cuts = [0, *(at for at in found if not _is_in_quote(sentence[:at])), len(sentence)]
+    return [sentence[start:end] for start, end in pairwise(cuts)]
+
+
+def _is_in_quote(before: str) -> bool:
+    return before.count("“") > before.count("”") or before.count('"') % 2 == 1
+
+
 def _is_joined(before: str, after: str, language: str) -> bool:
     """Whether the end `before` of a sentence is none, since `after` goes on with it."""
     if _NO_SENTENCE_END[language].search(before):
-        return True
+        return not (_STREET.search(before) and _STARTER.match(after))
     if language == "ar":  # "ر.س": initials without a space between them
         return bool(re.search(r"[\u0621-\u064a]\.$", before)) and after[:1].isalpha()
     if _BEFORE_NUMBER.search(before) and _NUMBER.match(after):
