@@ -6,7 +6,6 @@ import zlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
 from itertools import chain, islice
-from operator import attrgetter
 from typing import Any, Generic, TypeVar, overload
 
 KEPT_ROWS = 8_192
@@ -26,7 +25,7 @@ class PackedRows(MutableMapping[int, Row], Generic[Row]):
 
     def __init__(self, rows: Iterable[tuple[int, Row]] = ()) -> None:
         self._make: Callable[..., Row]
-        self._values: Callable[[Row], tuple[Any, ...]]
+        self._names: tuple[str, ...] = ()
         self._blocks: list[bytes] = []
         self._places = array("q")  # by number: block and place in it, or one of the two below
         self._latest: dict[int, Row] = {}
@@ -52,7 +51,7 @@ class PackedRows(MutableMapping[int, Row], Generic[Row]):
             return self._latest[number]
         block, index = divmod(place, _BLOCK_ROWS)
         values = self._unpacked.get(block) or self._unpack(block)
-        return self._make(*values[index])
+        return self._make(**dict(zip(self._names, values[index], strict=True)))
 
     def __delitem__(self, number: int) -> None:
         if number not in self:
@@ -73,8 +72,8 @@ class PackedRows(MutableMapping[int, Row], Generic[Row]):
     def _pack(self) -> None:
         if not self._blocks:
             row_type: Any = type(next(iter(self._latest.values())))
-            self._make, self._values = row_type, attrgetter(*(field.name for field in dataclasses.fields(row_type)))
-        columns = [*zip(*map(self._values, self._latest.values()), strict=True)]
+            self._make, self._names = row_type, tuple(field.name for field in dataclasses.fields(row_type))
+        columns = [tuple(getattr(row, name) for row in self._latest.values()) for name in self._names]
         for index, number in enumerate(self._latest):
             self._places[number] = len(self._blocks) * _BLOCK_ROWS + index
         self._blocks.append(zlib.compress(marshal.dumps(columns)))

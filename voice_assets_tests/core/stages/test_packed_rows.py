@@ -1,6 +1,6 @@
 """Rows of long manifests are packed in memory, and their files are written in parts: with the same result."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 import pytest
 
@@ -14,11 +14,12 @@ from voice_core.stages.packed_rows import MappedSequence, PackedRows, keep_rows,
 class Item:
     name: str
     count: int
+    _: KW_ONLY
     share: float
     ready: bool
 
 
-ITEMS = [Item(f"ملف {number} 🎧", number - 5, number / 7, number % 3 == 0) for number in range(40)]
+ITEMS = [Item(f"ملف {number} 🎧", number - 5, share=number / 7, ready=number % 3 == 0) for number in range(40)]
 FORMAT = ManifestFormat(Item, "items", 1, ["set_aside"])
 
 
@@ -45,7 +46,7 @@ def test_packed_rows_are_the_rows(monkeypatch: pytest.MonkeyPatch, block: int) -
 
 def test_packed_rows_take_a_fraction(monkeypatch: pytest.MonkeyPatch) -> None:
     name = "the same words in every row, as in the names of files and of chapters"
-    packed = PackedRows((number, Item(name, number, 0.5, True)) for number in range(1024))
+    packed = PackedRows((number, Item(name, number, share=0.5, ready=True)) for number in range(1024))
     assert sum(map(len, packed._blocks)) < 1024 * len(name) / 5
 
 
