@@ -10,6 +10,17 @@ def primary_subtag(language: str) -> str:
     return language.replace("_", "-").split("-")[0].lower()
 
 
+_RIGHT_TO_LEFT = {"ar", "arc", "ckb", "dv", "fa", "he", "ks", "ps", "sd", "syr", "ug", "ur", "yi"}
+
+
+def text_direction(language: str) -> str:
+    """
+    >>> text_direction("ar-EG"), text_direction("en")
+    ('rtl', 'ltr')
+    """
+    return "rtl" if primary_subtag(language) in _RIGHT_TO_LEFT else "ltr"
+
+
 _NOT_NAMED = frozenset({"", "und", "mul", "zxx", "mis"})  # undetermined, several, none, without a code
 
 

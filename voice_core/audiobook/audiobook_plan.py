@@ -47,10 +47,11 @@ class AudiobookSource:
     def tags(self, settings: AudiobookSettings) -> BookTags:
         about = self.text.metadata
         authors = about.get("authors") or ()
+        voice = "" if settings.voice == "default" else PurePath(settings.voice).stem  # "default" is nobody's name
         return BookTags(
             title=self.text.title,
             authors=tuple(map(str, [authors] if isinstance(authors, str) else authors)),
-            narrator=settings.narrator or PurePath(settings.voice).stem,
+            narrator=settings.narrator or voice,
             date=str(about.get("date") or ""),
             description=str(about.get("description") or ""),
             publisher=str(about.get("publisher") or ""),

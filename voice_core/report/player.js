@@ -61,7 +61,8 @@ for (const article of document.querySelectorAll(".dialogue, .reading")) {
   let words = null, lit = [], last = null;
   const mark = () => {
     words ??= readWords(article);
-    const now = sound.ended || sound.currentTime <= 0 ? [] : findSpoken(words, sound.currentTime);
+    // A browser seeks to a little before the time that was asked for, which is the start of a word.
+    const now = sound.ended || sound.currentTime <= 0 ? [] : findSpoken(words, sound.currentTime + 0.002);
     for (const word of lit) if (!now.includes(word)) word.span.classList.remove("now");
     for (const word of now) word.span.classList.add("now");
     lit = now;
@@ -79,6 +80,7 @@ for (const article of document.querySelectorAll(".dialogue, .reading")) {
     if (!from) return;
     words ??= readWords(article);
     const word = words.find((item) => item.span === from);
+    if (event.detail) from.blur();  // a click leaves the keys to the page; detail is 0 for the keyboard
     play(sound, word ? word.start : +from.dataset.start);
   });
   if (!isChapter) continue;

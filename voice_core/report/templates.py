@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from voice_core.corpus.dataset.summary import format_duration
 from voice_core.corpus.labels import LABELS
 from voice_core.corpus.manifest import Entry
-from voice_core.language import pluralize
+from voice_core.language import pluralize, text_direction
 
 _HERE = Path(__file__).parent
 _FOLDERS = (_HERE, _HERE.parent / "demo")
@@ -60,6 +60,8 @@ def template_environment() -> Environment:
         "measures": format_measures,
         "labels": _given_labels,
         "shortened": _shortened,
+        # A text of figures alone has no direction of its own.
+        "direction": lambda language: "rtl" if text_direction(language) == "rtl" else "auto",
         "words": lambda name: name.replace("_", " "),
     }
     return made

@@ -221,7 +221,7 @@ def test_skipped_text_is_marked_with_its_reason(html: str) -> None:
 def test_right_to_left_text_has_its_direction_and_language(html: str) -> None:
     blocks = [item for item in Elements(html).named("div") if str(item.get("class")).startswith("paragraph ")]
     assert len(blocks) == len(ROWS)
-    assert {item["dir"] for item in blocks} == {"auto"}
+    assert {(item["lang"], item["dir"]) for item in blocks} == {("en", "auto"), ("ar", "rtl")}
     assert [item["lang"] for item in blocks].count("ar") == 1
     assert [word.text for word in Player(html).words["chapter-2"]] == split_words(ROWS[4].text)
 

@@ -18,13 +18,13 @@ from voice_core.audiobook.output.epub_text import (
     PLAYING_CLASS,
     ChapterPage,
     clock,
-    direction,
     language_tag,
     smil_page,
     xhtml_page,
     xml_text,
 )
 from voice_core.audiobook.output.m4b import BookTags
+from voice_core.language import text_direction
 
 _MODIFIED = "2000-01-01T00:00:00Z"
 """EPUB asks for a time of the last change. A constant one keeps equal input at equal bytes."""
@@ -150,7 +150,7 @@ xml:lang="{language_tag(tags.language)}">
 <manifest>
 {items}
 </manifest>
-<spine page-progression-direction="{direction(tags.language)}">
+<spine page-progression-direction="{text_direction(tags.language)}">
 {spine}
 </spine>
 </package>
@@ -164,7 +164,7 @@ def _nav(book: EpubBook) -> str:
     return f"""<?xml version="1.0" encoding="utf-8"?>
 <!DOCTYPE html>
 <html xmlns="http://www.w3.org/1999/xhtml" xmlns:epub="http://www.idpf.org/2007/ops" xml:lang="{code}" lang="{code}" \
-dir="{direction(book.tags.language)}">
+dir="{text_direction(book.tags.language)}">
 <head><title>{title}</title></head>
 <body>
 <nav epub:type="toc"><h1>{title}</h1>

@@ -9,7 +9,7 @@ from itertools import groupby
 from voice_core.audiobook.chunk_manifest import ChunkRow
 from voice_core.audiobook.mastering.chapter_source import ChapterSource
 from voice_core.audiobook.mastering.marks import SentenceMark, sentence_slices
-from voice_core.language import primary_subtag
+from voice_core.language import primary_subtag, text_direction
 
 ACTIVE_CLASS = "-epub-media-overlay-active"
 PLAYING_CLASS = "-epub-media-overlay-playing"
@@ -20,19 +20,10 @@ pre {{ white-space: pre-wrap; }}
 .skipped {{ color: #666; }}
 .{ACTIVE_CLASS} {{ background: #ffe9a8; color: #000; }}
 """
-_RIGHT_TO_LEFT = {"ar", "arc", "ckb", "dv", "fa", "he", "ks", "ps", "sd", "syr", "ug", "ur", "yi"}
 _WITHOUT_SPACES = {"zh", "ja", "th", "lo", "my", "km"}
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 _TAGS = {"quote": "blockquote", "code": "pre", "note": "aside"}
-
-
-def direction(language: str) -> str:
-    """
-    >>> direction("ar-EG"), direction("en")
-    ('rtl', 'ltr')
-    """
-    return "rtl" if primary_subtag(language) in _RIGHT_TO_LEFT else "ltr"
 
 
 def language_tag(language: str) -> str:
@@ -73,7 +64,7 @@ def xhtml_page(page: ChapterPage, language: str) -> str:
     return f"""<?xml version="1.0" encoding="utf-8"?>
 <!DOCTYPE html>
 <html xmlns="http://www.w3.org/1999/xhtml" xmlns:epub="http://www.idpf.org/2007/ops" xml:lang="{code}" lang="{code}" \
-dir="{direction(language)}">
+dir="{text_direction(language)}">
 <head>
 <title>{title}</title>
 <link rel="stylesheet" type="text/css" href="style.css"/>
@@ -111,7 +102,7 @@ def _row_html(row: ChunkRow, language: str) -> str:
     other = ""
     if row.language and row.language != language:
         code = language_tag(row.language)
-        other = f' xml:lang="{code}" lang="{code}" dir="{direction(row.language)}"'
+        other = f' xml:lang="{code}" lang="{code}" dir="{text_direction(row.language)}"'
     if not row.is_spoken:
         return f'<span class="skipped"{other}>{xml_text(row.text)}</span>'
     parts = []
