@@ -65,7 +65,7 @@ _PENCE = re.compile(r"(?<![\w.,£])(?:(?P<s>\d{1,2})(?P<sh>s\.)\s?)?(?P<d>\d{1,2
 _FEET = re.compile(r"(?<![\w.,])\d(?P<feet>['’′])(?P<number>\d{1,2})(?P<inches>[\"”″])")
 _SHILLINGS = re.compile(r"£\s?\d[\d,]*\s+(?P<s>\d{1,2})(?P<sh>\s?s\b\.?)(?:\s+(?P<d>\d{1,2})(?P<pence>\s?d\b\.?))?")
 _OLD_POUNDS = re.compile(r"(?<![\w.,])\d[\d,]*(\s?l\.)(?=[\s,;])")
-_DECADE = re.compile(r"(?<![\w.,£])[’']?((?:1\d|20)\d0|[2-9]0)s\b(?!\.\s?\d)")
+_DECADE = re.compile(r"(?<![\w.,£])[’']?((?:1\d|20)\d0|[2-9]0)[’']?s\b(?!\.\s?\d)")
 # What follows "I" where it is no numeral.
 _PRONOUN = re.compile(
     r"\s+(?!(?:of|and|or|in|to|scene|part|chapter|verse|page)\b)[a-z]|[’']"

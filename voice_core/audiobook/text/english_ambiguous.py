@@ -29,6 +29,7 @@ _ORDINAL = re.compile(r"(?<![\w.,])(\d{1,3}(?:,\d{3}){1,4})(?:st|nd|rd|th)\b")
 _STREET = re.compile(r"(?<=\d)(?:st|nd|rd|th)\s(St)(\.?)(?!\w)")
 _RANGE = re.compile(r"(?<![\w.,:/$£€–-])(\d{1,4})\s?[-–]\s?(\d{1,4})(?![\w:/–-]|[.,]\d)")
 _ZEROS = re.compile(r"(?<![\w.,:/–-])0\d+(?![\w:/–-]|[.,]\d)")  # "007"
+_SECTION = re.compile(r"(?<![\w.,])\d{1,3}(?:\.\d{1,3}){2,}(?![\w]|[.,]\d)")  # "3.2.1"
 _YEARS = range(1000, 2100)
 _ADDRESS = re.compile(
     r"(?<![\w@./])(?:[\w.+-]+@[\w-]+(?:\.[\w-]+)+|(?:https?://(?:www\.)?|www\.)[\w-]+(?:\.[\w-]+)+(?:/[\w./~-]*\w)?)/?"
@@ -61,7 +62,9 @@ def find_ambiguous(text: str, say_number: Say, say_year: Say, say_ordinal: Calla
     for match in _STREET.finditer(text):
         at_end = not any(map(str.isalnum, text[match.end() :]))
         yield Edit(match.start(1), match.end(), "Street" + ("." if match[2] and at_end else ""))
-    yield from _find_ranges(text, say_year)
+    for match in _SECTION.finditer(text):
+        yield Edit(match.start(), match.end(), " point ".join(map(say_number, match[0].split("."))))
+    yield from _find_ranges(text, say_number, say_year)
     for pattern in (_IN, _LETTER):
         for match in pattern.finditer(text):
             yield Edit(match.start(), match.end(), match[0])
@@ -80,7 +83,7 @@ def find_ambiguous(text: str, say_number: Say, say_year: Say, say_ordinal: Calla
         yield Edit(match.start(), match.end(), f" {_MEASURES[match[2]]}{plural}")
 
 
-def _find_ranges(text: str, say_year: Say) -> Iterator[Edit]:
+def _find_ranges(text: str, say_number: Say, say_year: Say) -> Iterator[Edit]:
     """From a number to a larger one: "pages 10–12", "1939-45". A score such as "3-1" is none, nor is "555-1234"."""
     for match in _RANGE.finditer(text):
         first, last = match[1], match[2]
@@ -93,9 +96,16 @@ def _find_ranges(text: str, say_year: Say) -> Iterator[Edit]:
         if int(first) >= int(whole) or (len(first) == 4 and int(first) not in _YEARS):
             continue
         if len(first) == 4:
-            yield Edit(match.start(1), match.end(1), say_year(first))
-            yield Edit(match.start(2), match.end(2), say_year(last))
+            yield Edit(match.start(1), match.end(1), _say_year(first, say_number, say_year))
+            yield Edit(match.start(2), match.end(2), _say_year(last, say_number, say_year))
         yield Edit(match.end(1), match.start(2), " to ")
+
+
+def _say_year(year: str, say_number: Say, say_year: Say) -> str:
+    """A year of four figures, or its last two: 1805 is "eighteen oh five"."""
+    if len(year) == 4 and year[2] == "0" != year[3] and not year.startswith("20"):
+        return f"{say_number(year[:2])} oh {say_number(year[3])}"
+    return f"oh {say_number(year[1])}" if len(year) == 2 and year[0] == "0" else say_year(year)
 
 
 def _say_address(address: str, say_number: Say) -> str:

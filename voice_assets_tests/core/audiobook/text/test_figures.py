@@ -14,6 +14,10 @@ ENGLISH = {
     "from 1998–99": "from nineteen ninety eight to ninety nine",
     "the war of 1914–18": "the war of nineteen fourteen to eighteen",
     "1914–1918": "nineteen fourteen to nineteen eighteen",
+    "the years 1805-1815": "the years eighteen oh five to eighteen fifteen",
+    "in 1899-1901": "in eighteen ninety nine to nineteen oh one",
+    "see Section 3.2.1.": "see Section three point two point one.",
+    "the 1990's": "the nineteen nineties",
     "2-3 days": "two to three days",
     "they won 3-1": "they won three to one",
     "Call 555-1234": "Call five five five one two three four",
@@ -61,10 +65,10 @@ def test_arabic_figures(text: str, spoken: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [LONG, f"{LONG}th", f"{LONG} km", f"${LONG}", f"1/{LONG}", f"chapter {LONG}", ",".join(["999"] * 1_500)]
+    "text", [LONG, f"{LONG} km", f"${LONG}", f"1/{LONG}", f"chapter {LONG}", ",".join(["999"] * 1_500)]
 )
 def test_a_number_of_any_length_is_read(text: str) -> None:
-    assert "nine nine" in say(text, find_english_edits(text)) or "999" in text
+    assert "nine nine" in say(text, find_english_edits(text))
 
 
 @pytest.mark.parametrize("text", [LONG, f"{LONG} م", f"{LONG}٫5", "٬".join(["999"] * 1_500), f"عام {LONG}"])
