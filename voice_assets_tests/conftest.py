@@ -18,8 +18,9 @@ from voice_assets_tests.servers.s3 import s3_server as start_s3_server
 
 _FROM_OUTSIDE = ("VOICE_", "AWS_", "GOOGLE_", "HF_", "DAGSTER_HOME", "STORAGE_EMULATOR_HOST")
 
-# The client reads it once, when it is imported. The test hub does not speak Xet.
-os.environ["HF_HUB_DISABLE_XET"] = "1"
+# The test hub does not speak Xet.
+_NO_XET = "HF_HUB_DISABLE_XET"
+os.environ[_NO_XET] = "1"
 
 
 _RAM_DISK = Path("/dev/shm")
@@ -74,7 +75,7 @@ def pytest_runtest_setup() -> None:
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Tests see neither the developer's variables, nor his credentials, nor a voice.toml of the working directory."""
     for name in [*os.environ]:
-        if name.startswith(_FROM_OUTSIDE):
+        if name.startswith(_FROM_OUTSIDE) and name != _NO_XET:
             monkeypatch.delenv(name)
     nowhere = tmp_path_factory.mktemp("cwd")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(nowhere / "no-aws-config"))

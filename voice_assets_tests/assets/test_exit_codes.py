@@ -95,7 +95,7 @@ def test_errors_that_are_foreseen_end_with_2_and_others_with_70(
 @pytest.mark.parametrize(
     ("error", "told"),
     [
-        (StoreError("get file:///work/a: refused"), "error: get file:///work/a: refused"),
+        (StoreError("get file:///data/a: refused"), "error: get file:///data/a: refused"),
         (ConfigurationError("workers is wrong"), "error: workers is wrong"),
         (LookupError("there is no batch"), "error: there is no batch"),
         (LookupError(), "error: LookupError: "),
@@ -112,7 +112,7 @@ def test_an_error_of_this_project_is_printed_without_the_name_of_its_class(
 def test_the_error_of_a_step_is_printed_without_the_name_of_its_class() -> None:
     @dg.op
     def fail() -> None:
-        raise StoreError("get file:///work/a: refused")
+        raise StoreError("get file:///data/a: refused")
 
     @dg.job
     def failing() -> None:
@@ -120,8 +120,8 @@ def test_the_error_of_a_step_is_printed_without_the_name_of_its_class() -> None:
 
     result = failing.execute_in_process(raise_on_error=False)
     (event,) = [event for event in result.all_events if event.is_step_failure]
-    assert describe_root_cause(event.step_failure_data.error) == "get file:///work/a: refused"
-    assert describe_error(event.step_failure_data.error).startswith("get file:///work/a: refused\n")
+    assert describe_root_cause(event.step_failure_data.error) == "get file:///data/a: refused"
+    assert describe_error(event.step_failure_data.error).startswith("get file:///data/a: refused\n")
 
 
 def _fill(database: Path) -> None:

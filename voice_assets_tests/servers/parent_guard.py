@@ -1,4 +1,4 @@
-"""Run a command for as long as standard input stays open: it ends with whoever started it, also after a kill -9."""
+"""Run a command until standard input closes, so that it ends with the process that started it, also after a kill -9."""
 
 import os
 import subprocess

@@ -31,7 +31,7 @@ ASSETS = ("raw_audio", "segments", "coded_segments", "voice_dataset", "voice_pai
 
 class StageState(StrEnum):
     MISSING = "missing"
-    PARTIAL = "partial"  # a run broke off; the next one goes on from there
+    PARTIAL = "partial"  # a run was interrupted; the next one resumes
     STALE = "stale"
     CURRENT = "current"
     FREED = "freed"  # current, and files of it were deleted on purpose
