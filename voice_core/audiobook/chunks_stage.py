@@ -17,6 +17,7 @@ from voice_core.layout import BookKey, manifest_key, stage_prefix
 from voice_core.settings import ConfigurationError
 from voice_core.settings.audiobook import AudiobookSettings
 from voice_core.stages.commit import CheckpointWriter, commit_manifest
+from voice_core.stages.packed_rows import keep_rows
 from voice_core.storage.distributed_lock import hold_lock
 from voice_core.storage.store import Store
 from voice_core.synthesis.voice_recordings import describe_voice_problem
@@ -51,7 +52,7 @@ def build_book_chunks(
         check_book_voices(speaker, settings)
         names = name_voices(speaker, settings)
         rows = make_rows(book, settings, speaker, lexicon, name=str(book_key))
-        rows = [dataclasses.replace(row, voice=names.get(row.voice, row.voice)) for row in rows]
+        rows = keep_rows(dataclasses.replace(row, voice=names.get(row.voice, row.voice)) for row in rows)
         cover = cover_key(book_key, book.cover.media_type) if book.cover else ""
         manifest = BookManifest(
             partition=str(book_key),

@@ -80,10 +80,11 @@ class PackedRows(MutableMapping[int, Row], Generic[Row]):
         self._latest.clear()
 
     def _unpack(self, block: int) -> list[tuple[Any, ...]]:
-        while len(self._unpacked) >= _BLOCKS_AT_HAND:
-            del self._unpacked[next(iter(self._unpacked))]
-        self._unpacked[block] = [*zip(*marshal.loads(zlib.decompress(self._blocks[block])), strict=True)]
-        return self._unpacked[block]
+        for first in islice([*self._unpacked], max(0, len(self._unpacked) + 1 - _BLOCKS_AT_HAND)):
+            self._unpacked.pop(first, None)  # another thread may have removed it
+        values = [*zip(*marshal.loads(zlib.decompress(self._blocks[block])), strict=True)]
+        self._unpacked[block] = values
+        return values
 
 
 class MappedSequence(Sequence[Result], Generic[Item, Result]):
