@@ -136,7 +136,7 @@ def _run(build: Build) -> dict[str, Any]:
     file = list_books(books).find(BOOK)
     stages: dict[str, float] = {}
     with _timed(stages, "text"):
-        text = build_text(books, work, file, settings)
+        text = build_text(work, file, settings)
     with _timed(stages, "speech"):
         audio = build_chunk_audio(work, file.key, settings, SynthesisOptions(build.backend, build.workers))
     mastered, audio_sec = 0, 0.0

@@ -40,7 +40,7 @@ def measure(options: Options) -> Report:
         config.write_text(json.dumps({"tier2": tier2, "max_retries": 0}), encoding="utf-8")
         books, work, settings = open_build(Build(name, "serial", 1, validation=str(config)))
         file = list_books(books).find(BOOK)
-        chunks = {row.chunk_id: row for row in build_text(books, work, file, settings).chunks()}
+        chunks = {row.chunk_id: row for row in build_text(work, file, settings).chunks()}
         two_beside = SynthesisOptions("serial", 1, postprocess_workers=2)
         audio = build_chunk_audio(work, file.key, settings, two_beside)
     found: list[dict[str, Any]] = []

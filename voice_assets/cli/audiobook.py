@@ -1,13 +1,12 @@
 """`voice audiobook`: plan, build, redo, check and the like."""
 
 from collections import Counter
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from voice_assets.cli.book_names import all_books, book_key, by_folder, find_book, find_source
+from voice_assets.cli.book_names import all_books, book_key, find_book, find_source
 from voice_assets.cli.exit_codes import FAILED_EXIT_CODE
 from voice_assets.cli.output import print_error_line, print_line, show_progress, show_wait_messages
 from voice_core.language import pluralize
@@ -47,8 +46,8 @@ def plan(
     from voice_core.audiobook.build import read_rows
 
     settings = Settings.load()
-    books, file = find_book(settings, book)
-    found, rows = read_rows(books.get(file.name), file.name, settings)
+    file = find_book(settings, book)
+    found, rows = read_rows(file.read(), file.name, settings)
     if as_json:
         print_json(plan_to_dict(found, rows, settings))
     else:
@@ -68,28 +67,19 @@ def build(
     the rest of the book is made.
     """
     from voice_assets.cli.audiobook_tables import print_library_report
-    from voice_core.audiobook.build import build_books, build_books_from_text
+    from voice_core.audiobook.build import build_books
     from voice_core.layout import BookKey
 
     settings = Settings.load()
     show_progress()
     show_wait_messages()
-    found = [find_source(settings, name) for name in book or []]
-    built = [item for item in found if isinstance(item, BookKey)]
-    chosen = [item for item in found if not isinstance(item, BookKey)] if book else all_books(settings)
-    counts = Counter([str(file.key) for _, file in chosen] + [str(key) for key in built])
+    chosen = [find_source(settings, name) for name in book] if book else all_books(settings)
+    counts = Counter(str(item if isinstance(item, BookKey) else item.key) for item in chosen)
     if repeated := [key for key, count in counts.items() if count > 1]:
         raise ConfigurationError(f"several files are the book {', '.join(repeated)}: rename all but one of each")
-    work = _open_work(settings)
-    builds = [partial(build_books, books, work, files) for books, files in by_folder(chosen)]
-    if built:
-        builds.append(partial(build_books_from_text, work, built))
-    succeeded = True
-    for build_some in builds:
-        report = build_some(settings, _options(workers), verify=verify)
-        print_library_report(report, settings)
-        succeeded = succeeded and not report.failures
-    if not succeeded:
+    report = build_books(_open_work(settings), chosen, settings, _options(workers), verify=verify)
+    print_library_report(report, settings)
+    if report.failures:
         raise typer.Exit(FAILED_EXIT_CODE)
 
 
@@ -100,20 +90,14 @@ def redo(
 ) -> None:
     """Speak chunks of a book again with another seed, keep the new take, and master their chapters again."""
     from voice_assets.cli.audiobook_tables import print_book_report
-    from voice_core.audiobook.build import build_book, build_from_text
-    from voice_core.layout import BookKey
+    from voice_core.audiobook.build import build_book
 
     settings = Settings.load()
     show_progress()
     show_wait_messages()
     found = find_source(settings, book)
-    work = _open_work(settings)
-    if isinstance(found, BookKey):
-        print_book_report(str(found), build_from_text(work, found, settings, _options(workers), redo=chunk), settings)
-        return
-    books, file = found
-    report = build_book(books, work, file, settings, _options(workers), redo=chunk)
-    print_book_report(str(file.key), report, settings)
+    report = build_book(_open_work(settings), found, settings, _options(workers), redo=chunk)
+    print_book_report(report.text.partition, report, settings)
 
 
 def check(
@@ -227,7 +211,7 @@ def batch(
     for problem in listing.problems:
         print_error_line(problem, "warning:", "yellow")
     files = [*listing.files.values()]
-    report = build_books_in_parallel(books, _open_work(settings), settings, files, max_workers or 0)
+    report = build_books_in_parallel(_open_work(settings), files, settings, max_workers or 0)
     print_library_report(report, settings)
     if report.failures:
         raise typer.Exit(FAILED_EXIT_CODE)

@@ -9,11 +9,10 @@ from voice_core.settings import ConfigurationError, Settings
 if TYPE_CHECKING:
     from voice_core.audiobook.books import BookFile
     from voice_core.layout import BookKey
-    from voice_core.storage.store import Store
 
 
-def find_book(settings: Settings, book: str) -> "tuple[Store, BookFile]":
-    """The folder and the file of a book. Raises LookupError."""
+def find_book(settings: Settings, book: str) -> "BookFile":
+    """The file of a book. Raises LookupError."""
     from resources.stores import open_store
     from voice_core.audiobook.books import find_book_file, list_books
     from voice_core.audiobook.reading import BOOK_SUFFIXES
@@ -24,17 +23,17 @@ def find_book(settings: Settings, book: str) -> "tuple[Store, BookFile]":
         if not path.name.lower().endswith(BOOK_SUFFIXES):
             raise ConfigurationError(f"{book} is not a book: its name must end in {', '.join(BOOK_SUFFIXES)}")
         folder = Store(path.resolve().parent.as_uri())
-        return folder, find_book_file(folder, path.name)
+        return find_book_file(folder, path.name)
     if not settings.audiobook.books_url:
         raise LookupError(
             f"{book}: there is no such file, and VOICE_AUDIOBOOK__BOOKS_URL, the folder of books, is not set"
         )
     folder = open_store(settings.audiobook.books_url, settings, untrusted=True)
-    return folder, list_books(folder).find(book)
+    return list_books(folder).find(book)
 
 
-def find_source(settings: Settings, book: str) -> "tuple[Store, BookFile] | BookKey":
-    """The folder and the file of a book; the key of one that is built and whose file is not found, so that commands in
+def find_source(settings: Settings, book: str) -> "BookFile | BookKey":
+    """The file of a book; the key of one that is built and whose file is not found, so that commands in
     messages work wherever the file is. Raises LookupError."""
     from resources.corpus import open_work_read_only
     from voice_core.audiobook.chunk_manifest import read_book_manifest
@@ -58,7 +57,7 @@ def find_source(settings: Settings, book: str) -> "tuple[Store, BookFile] | Book
     return BookKey(book)
 
 
-def all_books(settings: Settings) -> "list[tuple[Store, BookFile]]":
+def all_books(settings: Settings) -> "list[BookFile]":
     from resources.stores import open_store
     from voice_core.audiobook.books import list_books
 
@@ -70,14 +69,7 @@ def all_books(settings: Settings) -> "list[tuple[Store, BookFile]]":
         print_error_line(problem, "warning:", "yellow")
     if not listing.files:
         raise LookupError(f"there are no books in {settings.audiobook.books_url} (VOICE_AUDIOBOOK__BOOKS_URL)")
-    return [(folder, file) for file in listing.files.values()]
-
-
-def by_folder(chosen: "list[tuple[Store, BookFile]]") -> "list[tuple[Store, list[BookFile]]]":
-    found: dict[str, tuple[Store, list[BookFile]]] = {}
-    for folder, file in chosen:
-        found.setdefault(folder.url, (folder, []))[1].append(file)
-    return list(found.values())
+    return [*listing.files.values()]
 
 
 def book_key(book: str) -> str:

@@ -164,7 +164,7 @@ def fill(root: Path, built: Path) -> None:
     publish(work, Settings.load(work_url=str(root / "work")))
     books = Store((root / "books").as_uri())
     boat = list_books(books).find("boat")
-    build_book(books, work, boat, Settings.load(), SynthesisOptions(backend="serial"), mastering_workers=1)
+    build_book(work, boat, Settings.load(), SynthesisOptions(backend="serial"), mastering_workers=1)
     change_raw(root / "raw")
     work.put(lock_key(str(PARTITION)), json.dumps(dataclasses.asdict(dead_process())).encode())
     with open_instance() as instance:

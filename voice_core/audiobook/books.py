@@ -1,7 +1,7 @@
 """The books in a folder, by key."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from voice_core.audiobook.reading import BOOK_SUFFIXES
 from voice_core.fingerprint import fingerprint
@@ -13,11 +13,15 @@ _PREFERRED = {suffix: number for number, suffix in enumerate(BOOK_SUFFIXES)}
 
 @dataclass(frozen=True, slots=True)
 class BookFile:
-    """A book's file: its key in the folder of books, and what changes whenever the file does."""
+    """A book's file: the key of the book, its place in a folder, and what changes whenever the file does."""
 
     key: BookKey
     name: str
     version: str
+    folder: Store = field(compare=False, repr=False)
+
+    def read(self) -> bytes:
+        return self.folder.get(self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ def find_book_file(folder: Store, name: str) -> BookFile:
     info = folder.head(name)
     if info is None:
         raise LookupError(f"{folder.url}/{name} does not exist")
-    return BookFile(BookKey.of(name), name, fingerprint(name, info.identity))
+    return BookFile(BookKey.of(name), name, fingerprint(name, info.identity), folder)
 
 
 def list_books(books: Store) -> BookListing:
@@ -58,7 +62,7 @@ def list_books(books: Store) -> BookListing:
         if key in found:
             problems.append(f"{item.key} is left out: {found[key].name} has the same name")
             continue
-        found[key] = BookFile(key, item.key, fingerprint(item.key, item.identity))
+        found[key] = BookFile(key, item.key, fingerprint(item.key, item.identity), books)
     return BookListing(dict(sorted(found.items())), tuple(problems))
 
 

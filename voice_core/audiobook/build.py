@@ -2,9 +2,8 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from av import FFmpegError
 
@@ -66,18 +65,17 @@ def read_rows(data: bytes, name: str, settings: Settings) -> tuple[Book, Sequenc
     return book, make_rows(book, given, engine, load_lexicon(given.lexicon), name=str(BookKey.of(name)))
 
 
-def build_text(books: Store, work: Store, file: BookFile, settings: Settings) -> BookManifest:
+def build_text(work: Store, file: BookFile, settings: Settings) -> BookManifest:
     """Read a book and commit its chunks. Raises `BookError`."""
-    data = books.get(file.name)
+    data = file.read()
     book = read_book(data, file.name, settings.audiobook)
     engine = engine_spec(settings).load()
     return build_book_chunks(work, file.key, file.name, data, book, settings.audiobook, engine)
 
 
 def build_book(
-    books: Store,
     work: Store,
-    file: BookFile,
+    book: BookFile | BookKey,
     settings: Settings,
     options: SynthesisOptions | None = None,
     *,
@@ -86,113 +84,71 @@ def build_book(
     verify: bool = False,
     mastering_workers: int = 0,
 ) -> BookReport:
-    """Bring a book up to date: its text, its speech, the audiobook. Raises as the three stages.
+    """Bring a book up to date: its text, its speech, the audiobook.
 
-    `mastering_workers` is the number of processes that master chapters; 0 as in `build_audiobook`.
+    By its key, a book is built from the text that is in the work root, and its file is not needed. Of a book of a
+    pipeline.json, the speech alone is brought up to date. `mastering_workers` is the number of processes that master
+    chapters; 0 as in `build_audiobook`.
+
+    Raises LookupError where there is no finished text or its cover is damaged, and as the three stages.
     """
     began = time.monotonic()
-    build_text(books, work, file, settings)
-    report = build_from_text(
-        work,
-        file.key,
-        settings,
-        options,
-        engine_pool=engine_pool,
-        redo=redo,
-        verify=verify,
-        mastering_workers=mastering_workers,
-    )
-    return replace(report, wall_sec=time.monotonic() - began)
+    text = build_text(work, book, settings) if isinstance(book, BookFile) else _require_built_text(work, book)
+    key = book.key if isinstance(book, BookFile) else book
+    audio = build_chunk_audio(work, key, settings, options, engine_pool=engine_pool, redo=redo, verify=verify)
+    if find_pipeline(text) is not None:
+        return BookReport(text, audio, None, time.monotonic() - began)
+    try:
+        mastered = build_audiobook(work, key, settings, workers=mastering_workers, verify=verify)
+    except FreedSpeechError as error:
+        audio = build_chunk_audio(
+            work, key, settings, options, engine_pool=engine_pool, restore=error.chapters, first=audio
+        )
+        mastered = build_audiobook(work, key, settings, workers=mastering_workers, verify=verify)
+    return BookReport(text, audio, mastered, time.monotonic() - began)
 
 
-def build_from_text(
-    work: Store,
-    book: BookKey,
-    settings: Settings,
-    options: SynthesisOptions | None = None,
-    *,
-    engine_pool: EnginePool | None = None,
-    redo: Collection[str] = (),
-    verify: bool = False,
-    mastering_workers: int = 0,
-) -> BookReport:
-    """Bring the speech and the audiobook up to date with the text that is in the work root. The book's file is not
-    needed. Of a book of a pipeline.json, the speech alone is brought up to date.
-
-    Raises LookupError where there is no finished text or its cover is damaged, and as the two stages.
-    """
-    began = time.monotonic()
+def _require_built_text(work: Store, book: BookKey) -> BookManifest:
     text = require_text(work, book)
     if not has_cover(work, text):
         raise LookupError(
             f"the cover of {book} is missing or is not what was committed: run `voice audiobook build` with the path "
             f"of the book's file, {text.source}"
         )
-    audio = build_chunk_audio(work, book, settings, options, engine_pool=engine_pool, redo=redo, verify=verify)
-    if find_pipeline(text) is not None:
-        return BookReport(text, audio, None, time.monotonic() - began)
-    try:
-        mastered = build_audiobook(work, book, settings, workers=mastering_workers, verify=verify)
-    except FreedSpeechError as error:
-        audio = build_chunk_audio(
-            work, book, settings, options, engine_pool=engine_pool, restore=error.chapters, first=audio
-        )
-        mastered = build_audiobook(work, book, settings, workers=mastering_workers, verify=verify)
-    return BookReport(text, audio, mastered, time.monotonic() - began)
+    return text
 
 
 def build_books(
-    books: Store,
     work: Store,
-    files: Sequence[BookFile],
+    books: Sequence[BookFile | BookKey],
     settings: Settings,
     options: SynthesisOptions | None = None,
     *,
     verify: bool = False,
 ) -> LibraryReport:
-    """Build books one after another. A book that fails stops no other.
+    """Build books one after another, as `build_book` does. A book that fails stops no other.
 
     An engine on a GPU, whose weights take long to load, is kept for all books. Engines on the CPU end before a book is
     mastered, which needs their memory.
     """
-    builds = {str(file.key): partial(build_book, books, work, file, settings, options, verify=verify) for file in files}
-    return _build_each(builds, settings, options)
-
-
-def build_books_from_text(
-    work: Store,
-    books: Sequence[BookKey],
-    settings: Settings,
-    options: SynthesisOptions | None = None,
-    *,
-    verify: bool = False,
-) -> LibraryReport:
-    """As `build_books`, with `build_from_text` for each."""
-    builds = {str(book): partial(build_from_text, work, book, settings, options, verify=verify) for book in books}
-    return _build_each(builds, settings, options)
-
-
-def _build_each(
-    builds: Mapping[str, Callable[..., BookReport]], settings: Settings, options: SynthesisOptions | None
-) -> LibraryReport:
     report = LibraryReport()
     engine = engine_spec(settings)
     with contextlib.ExitStack() as stack:
         kept = engine.device != "cpu"
         engines = stack.enter_context(open_book_pool(settings, options, engine)) if kept else None
-        for name, build in builds.items():
+        for book in books:
+            name = str(book.key if isinstance(book, BookFile) else book)
             try:
-                report.books[name] = build(engine_pool=engines)
+                report.books[name] = build_book(work, book, settings, options, engine_pool=engines, verify=verify)
             except EXPECTED_ERRORS as error:
                 report.failures[name] = describe_exception(error)
     return report
 
 
 def build_books_in_parallel(
-    books: Store,
     work: Store,
-    settings: Settings,
     files: Sequence[BookFile],
+    settings: Settings,
     max_workers: int = 0,
     *,
     verify: bool = False,
@@ -205,13 +161,13 @@ def build_books_in_parallel(
     count = max_workers or choose_book_workers(_with_batch_mode(settings, on=False))
     left = [*files]
     while left:
-        tasks = [(books, work, file, settings, verify) for file in left]
+        tasks = [(work, file, settings, verify) for file in left]
         try:
-            for task, result in map_unordered(_build_alone, tasks, count, name=lambda task: str(task[2].key)):
+            for task, result in map_unordered(_build_alone, tasks, count, name=lambda task: str(task[1].key)):
                 if isinstance(result, BookReport):
-                    report.books[str(task[2].key)] = result
+                    report.books[str(task[1].key)] = result
                 else:
-                    report.failures[str(task[2].key)] = result
+                    report.failures[str(task[1].key)] = result
         except WorkerKilledError as error:
             report.failures[error.item] = describe_exception(error)
         left = [file for file in left if str(file.key) not in report.books.keys() | report.failures.keys()]
@@ -222,13 +178,13 @@ def _with_batch_mode(settings: Settings, *, on: bool) -> Settings:
     return settings.model_copy(update={"audiobook": settings.audiobook.model_copy(update={"batch_mode": on})})
 
 
-def _build_alone(task: tuple[Store, Store, BookFile, Settings, bool]) -> BookReport | str:
+def _build_alone(task: tuple[Store, BookFile, Settings, bool]) -> BookReport | str:
     """The report of a book that is built in this process, or the error."""
-    books, work, file, settings, verify = task
+    work, file, settings, verify = task
     settings = _with_batch_mode(settings, on=True)
     serial = SynthesisOptions(backend="serial", workers=1)
     try:
-        return build_book(books, work, file, settings, serial, verify=verify, mastering_workers=1)
+        return build_book(work, file, settings, serial, verify=verify, mastering_workers=1)
     except EXPECTED_ERRORS as error:
         return describe_exception(error)
 

@@ -57,7 +57,7 @@ def book_chunks(
         raise ConfigurationError("VOICE_AUDIOBOOK__BOOKS_URL is not set: there is no folder of books")
     books = open_store(settings.audiobook.books_url, settings, untrusted=True)
     file = list_books(books).find(context.partition_key)
-    manifest = build_text(books, corpus.work(), file, settings)
+    manifest = build_text(corpus.work(), file, settings)
     counts = manifest.characters()
     chunks = manifest.chunks()
     language = str(manifest.metadata.get("language", ""))

@@ -46,7 +46,7 @@ class Shelf:
 
     def build(self, **changes: object) -> BookReport:
         serial = SynthesisOptions(backend="serial")
-        return build_book(self.books, self.work, self.file, self.settings(**changes), serial, mastering_workers=1)
+        return build_book(self.work, self.file, self.settings(**changes), serial, mastering_workers=1)
 
     def speech_files(self) -> list[str]:
         return [key for key in files_below(self.root) if key.endswith(".flac")]
@@ -133,7 +133,7 @@ def test_speech_that_the_audiobook_is_not_made_of_is_kept(tmp_path: Path) -> Non
     shelf = Shelf(tmp_path)
     shelf.build()
     shelf.write(TEXT.replace("noon", "dawn"))
-    build_text(shelf.books, shelf.work, shelf.file, shelf.settings())
+    build_text(shelf.work, shelf.file, shelf.settings())
     with pytest.raises(LookupError, match="speech of boat is older than its text: 1 chunk without speech of these"):
         build_audiobook(shelf.work, KEY, shelf.settings(), workers=1)
     [m4b] = shelf.root.rglob("*.m4b")

@@ -2,15 +2,15 @@
 
 import dataclasses
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import overload
 
 from voice_core.audiobook.audio_manifest import ChunkAudioManifest, ChunkAudioRow
 from voice_core.audiobook.chunk_manifest import BookManifest, ChunkRow
 from voice_core.audiobook.commands import build_command
 from voice_core.language import pluralize
 from voice_core.layout import slug
+from voice_core.stages.packed_rows import MappedSequence
 
 _PAUSES = ("clause", "sentence", "paragraph", "heading", "scene", "chapter")
 """From the shortest to the longest."""
@@ -45,7 +45,7 @@ class ChapterSource:
         return f"{self.number:03d} {slug(self.title)}" if self.title else f"{self.number:03d}"
 
 
-class BookChapters(Sequence[ChapterSource]):
+class BookChapters(MappedSequence[int, ChapterSource]):
     """The chapters of a book with their speech; chunks whose speech failed have none.
 
     A chapter is joined whenever it is asked for, so that a long book is never in memory as a whole. Raises LookupError
@@ -53,6 +53,7 @@ class BookChapters(Sequence[ChapterSource]):
     """
 
     def __init__(self, book: BookManifest, speech: ChunkAudioManifest) -> None:
+        super().__init__(self._join, range(1, len(book.chapters) + 1))
         self._titles, self._text, self._speech = book.chapters, book.rows, speech.rows
         numbers = {row.chunk_id: number for number, row in enumerate(speech.rows)}
         outdated: list[str] = []
@@ -73,18 +74,8 @@ class BookChapters(Sequence[ChapterSource]):
                 "materialize chunk_audio of this partition"
             )
 
-    def __len__(self) -> int:
-        return len(self._titles)
-
-    @overload
-    def __getitem__(self, index: int) -> ChapterSource: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[ChapterSource]: ...
-    def __getitem__(self, index: int | slice) -> ChapterSource | Sequence[ChapterSource]:
-        if isinstance(index, slice):
-            return [self[one] for one in range(*index.indices(len(self)))]
-        number = range(1, len(self) + 1)[index]
-        title, level = self._titles[index]
+    def _join(self, number: int) -> ChapterSource:
+        title, level = self._titles[number - 1]
         rows = tuple(self._text[one] for one in self._text_numbers.get(number, ()))
         spoken: list[SpokenChunk] = []
         audio = (self._speech[one] for one in self._speech_numbers.get(number, ()))

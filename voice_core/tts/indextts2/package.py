@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
+from voice_core.fingerprint import hash_model_files
 from voice_core.settings import IndexTTS2Settings
 from voice_core.storage.scratch import Scratch, scratch_root
 from voice_core.tts.base import EngineUnavailableError
@@ -46,7 +47,6 @@ _AUDIBLE_SETTINGS: Final = (
     "more_segment_before",
     "generation",
 )
-_SAMPLE_BYTES: Final = 1 << 20
 _FileStamp = tuple[int, int, int, int]
 _log = logging.getLogger("voice_core.tts.indextts2")
 
@@ -142,14 +142,7 @@ def package_version() -> str:
 
 @functools.lru_cache(maxsize=8)
 def _weights_hash(files: tuple[tuple[Path, int, int], ...]) -> str:
-    total = hashlib.sha256()
-    for path, size, _ in files:
-        total.update(f"{path.name} {size}\n".encode())
-        with path.open("rb") as file:
-            total.update(file.read(_SAMPLE_BYTES))
-            file.seek(max(0, size - _SAMPLE_BYTES))
-            total.update(file.read(_SAMPLE_BYTES))
-    return total.hexdigest()[:12]
+    return hash_model_files(path for path, _, _ in files)
 
 
 def _import_engine() -> Any:

@@ -54,7 +54,7 @@ class GpuShelf:
 
     def build(self) -> build.LibraryReport:
         files = [*list_books(self.books).files.values()]
-        report = build.build_books(self.books, self.work, files, self.settings, SynthesisOptions("serial"))
+        report = build.build_books(self.work, files, self.settings, SynthesisOptions("serial"))
         assert report.failures == {}
         return report
 
@@ -103,7 +103,7 @@ def test_another_recording_speaks_its_chunks_and_measures_its_level(
     first, second = shelf.build().books.values()
     assert (first.audio.spoken, first.audio.stats.utterances) == (2, 5)
     assert (second.audio.spoken, second.audio.stats.utterances) == (2, 2)
-    redone = build.build_from_text(
+    redone = build.build_book(
         shelf.work, BookKey("boat"), shelf.settings, SynthesisOptions("serial"), redo=["001-0003"]
     )
     assert redone.audio.spoken == 1
